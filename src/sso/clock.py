@@ -1,0 +1,32 @@
+"""The one place that tells the time.
+
+Every rule that depends on time asks :func:`now`; tests move it with :func:`advance` instead of sleeping.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_offset = timedelta(0)
+
+
+def now() -> datetime:
+    """Return the current time in UTC, with microseconds."""
+    return datetime.now(UTC) + _offset
+
+
+def timestamp() -> int:
+    """Return the current time in whole seconds since 1970, as JWT claims use it (RFC 7519 section 2)."""
+    return int(now().timestamp())
+
+
+def advance(seconds: float) -> None:
+    """Move the clock forwards (or back) by ``seconds``. For tests only."""
+    global _offset
+    _offset += timedelta(seconds=seconds)
+
+
+def reset() -> None:
+    """Return to the real time. For tests only."""
+    global _offset
+    _offset = timedelta(0)

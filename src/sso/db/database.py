@@ -1,0 +1,125 @@
+"""Engines and transactions for the two databases.
+
+``read()`` is for looking only: every statement stands alone, and nothing is held open between them.
+``write()`` is one transaction: it commits when its block ends and rolls back when the block raises.
+On SQLite it takes the write lock at once (``BEGIN IMMEDIATE``), so it never fails half-way for a lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from sso.settings import Settings
+
+SQLITE_BUSY_TIMEOUT_MS = 15_000
+SQLITE_READERS = 4
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be reached or cannot be written now; trying again later may help."""
+
+
+class Database:
+    """The database of one process. Create it once, :meth:`close` it at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        url = make_url(settings.effective_database_url())
+        self.url = url
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            if url.database:
+                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            # One writer at a time is SQLite's rule: waiting in this pool is fair, waiting in SQLite is polling.
+            self.engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=30)
+            self._reader = create_async_engine(
+                url, isolation_level="AUTOCOMMIT", pool_size=SQLITE_READERS, max_overflow=0, pool_timeout=30
+            )
+            for engine in (self.engine, self._reader):
+                event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(self.engine.sync_engine, "begin", _begin_immediate)
+        else:
+            self.engine = create_async_engine(
+                url,
+                pool_size=settings.database_pool_size,
+                max_overflow=0,
+                pool_timeout=10,
+                connect_args={"timeout": 5, "server_settings": {"application_name": "sso", "jit": "off"}},
+            )
+            self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @property
+    def engines(self) -> list[AsyncEngine]:
+        """Every engine in use: what a test listens to when it counts statements."""
+        return [self.engine, self._reader] if self.is_sqlite else [self.engine]
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """Yield a session for reading.
+
+        Raises:
+            DatabaseUnavailable: when the database cannot be reached.
+        """
+        async with AsyncSession(self._reader, expire_on_commit=False, autoflush=False) as session:
+            with _translated():
+                yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """Yield a session whose work is committed together when the block ends without an exception.
+
+        Raises:
+            DatabaseUnavailable: when the database cannot be reached or written.
+        """
+        with _translated():
+            async with AsyncSession(self.engine, expire_on_commit=False) as session:
+                yield session
+                await session.commit()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+        if self.is_sqlite:
+            await self._reader.dispose()
+
+
+class _translated:
+    """Turn the driver's ways of saying "not now" into :class:`DatabaseUnavailable`."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError)):
+            raise DatabaseUnavailable(str(getattr(error, "orig", error))) from error
+        if isinstance(error, DBAPIError) and (error.connection_invalidated or _is_out_of_service(error)):
+            raise DatabaseUnavailable(str(error.orig)) from error
+        if isinstance(error, (ConnectionError, TimeoutError)):
+            raise DatabaseUnavailable(str(error)) from error
+
+
+def _is_out_of_service(error: DBAPIError) -> bool:
+    """Tell whether PostgreSQL says that it is stopping, starting, full or read-only (SQLSTATE classes)."""
+    state = str(getattr(error.orig, "sqlstate", "") or "")
+    return state[:2] in ("08", "53", "57") or state == "25006"
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+    connection.isolation_level = None
+
+
+def _begin_immediate(connection: Any) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

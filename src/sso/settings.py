@@ -1,0 +1,346 @@
+"""Every setting of the provider, once, typed and documented.
+
+docs/settings.md is generated from this file (``python -m sso.settings``); a test keeps it current.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+SIGNING_ALGS = ("RS256", "ES256", "EdDSA", "PS256")
+SigningAlg = Literal["RS256", "ES256", "EdDSA", "PS256"]
+MINIMUM_SECRET_BYTES = 32
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. ``mistakes`` holds one line for each."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class Settings(BaseSettings):
+    """Settings, read from the environment (``SSO_...``) and from a file ``.env`` in the working directory."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SSO_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+    )
+
+    issuer: str = Field(
+        "http://localhost:8000",
+        description="The provider's public address: its origin, without a path or a final slash. It is the `iss` "
+        "of every token, so it must never change. `https` unless it is a loopback address.",
+    )
+    database_url: str = Field(
+        "",
+        description="`postgresql://user@host/database`, or `sqlite:///path`. Empty: an SQLite file in the data "
+        "directory, which suits a trial on one machine.",
+    )
+    data_dir: Path = Field(
+        Path("var"),
+        description="Directory for the embedded database and, on loopback only, a made secret key.",
+    )
+    secret_key: Annotated[list[SecretStr], NoDecode] = Field(
+        default_factory=list,
+        description="One or more secrets of at least 32 characters, separated by commas. The first seals what is "
+        "stored, all of them open it, so a key is replaced by putting the new one in front. Required unless the "
+        "issuer is a loopback address. Make one with `openssl rand -base64 48`.",
+    )
+    trusted_proxies: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Addresses or networks (CIDR), separated by commas, of the reverse proxies whose "
+        "`X-Forwarded-For` is believed. From anyone else it is ignored.",
+    )
+
+    city_name: str = Field("Kota Tangerang", description="The city's name, shown on every page.")
+    service_name: str = Field("Tangerang Satu", description="The name of the sign-in service, shown on every page.")
+    support_contact: str = Field(
+        "helpdesk@tangerang.example", description="Where a citizen finds help; shown on error pages."
+    )
+    default_locale: Literal["id", "en"] = Field(
+        "id", description="Language of pages when neither the request nor the browser names one we have."
+    )
+
+    session_idle_seconds: int = Field(
+        8 * 3600, ge=60, description="A session ends when it has not been used for this many seconds."
+    )
+    session_absolute_seconds: int = Field(
+        24 * 3600, ge=60, description="A session ends this many seconds after sign-in, used or not."
+    )
+    session_touch_seconds: int = Field(
+        60, ge=1, description="The last use of a session is recorded at most this often, in seconds."
+    )
+    interaction_seconds: int = Field(
+        1800,
+        ge=60,
+        description="How long a person may take from the application to the end of sign-in, in seconds.",
+    )
+    code_seconds: int = Field(
+        60,
+        ge=5,
+        le=600,
+        description="Lifetime of an authorization code, in seconds (RFC 6749 section 4.1.2).",
+    )
+    access_token_seconds: int = Field(600, ge=30, description="Lifetime of an access token, in seconds.")
+    id_token_seconds: int = Field(600, ge=30, description="Lifetime of an ID token, in seconds.")
+    refresh_token_seconds: int = Field(
+        30 * 86400, ge=60, description="A refresh token not used for this many seconds ends its family."
+    )
+    refresh_grace_seconds: int = Field(
+        10,
+        ge=0,
+        le=60,
+        description="A refresh token sent again within this many seconds gets the same successor, because mobile "
+        "networks lose answers; later it is reuse and ends the family (RFC 9700 section 4.14.2).",
+    )
+    signing_alg: SigningAlg = Field(
+        "RS256",
+        description="Signature algorithm of access tokens, and of ID tokens where the client names none.",
+    )
+
+    argon2_memory_kib: int = Field(
+        65536, ge=8192, description="Memory of one password hash, in KiB (RFC 9106 section 4)."
+    )
+    argon2_iterations: int = Field(3, ge=1, description="Passes over the memory of one password hash.")
+    argon2_lanes: int = Field(1, ge=1, description="Lanes of one password hash; one thread is used whatever it is.")
+    hash_concurrency: int = Field(
+        0, ge=0, description="Password hashes computed at the same time in one process; 0: one for each core."
+    )
+    hash_queue: int = Field(
+        64,
+        ge=0,
+        description="Password hashes that may wait for their turn in one process; past it people are asked to try "
+        "again in a moment (503), so that everything else stays fast.",
+    )
+    sign_in_failures_per_account: int = Field(
+        10,
+        ge=1,
+        description="Wrong passwords for one account from one network within 15 minutes before a pause.",
+    )
+    sign_in_failures_per_address: int = Field(
+        100, ge=1, description="Wrong passwords from one address within 15 minutes before a pause."
+    )
+
+    max_body_bytes: int = Field(
+        65536, ge=4096, description="Largest request body accepted, in bytes; larger is refused with 413."
+    )
+    database_pool_size: int = Field(10, ge=1, description="Connections to PostgreSQL kept by one process.")
+    registry_poll_seconds: float = Field(
+        1.0,
+        gt=0,
+        le=2,
+        description="How often each process looks for changed clients and keys, in seconds; two at the most, "
+        "because that is what is promised.",
+    )
+    outbound_timeout_seconds: float = Field(
+        5.0, gt=0, description="Longest time for one request to an application, in seconds."
+    )
+    delivery_give_up_seconds: int = Field(
+        86400,
+        ge=60,
+        description="A notice that an application has not accepted in this many seconds is given up.",
+    )
+    delivery_concurrency: int = Field(32, ge=1, description="Notices sent at the same time by one process.")
+    run_worker: bool = Field(True, description="Send notices and clean up from within the server process.")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severity logged.")
+    log_format: Literal["text", "json"] = Field("text", description="Form of log lines.")
+
+    @field_validator("secret_key", "trusted_proxies", mode="before")
+    @classmethod
+    def _split_commas(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("issuer")
+    @classmethod
+    def _issuer_is_an_origin(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an https address such as https://masuk.kota.example")
+        if parts.path or parts.query or parts.fragment or parts.username is not None:
+            raise ValueError(f"must be an origin only, such as {parts.scheme}://{parts.netloc}")
+        if parts.scheme == "http" and not is_loopback_host(parts.hostname):
+            raise ValueError("must be https, because it is not a loopback address")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _secrets_are_long(cls, value: list[SecretStr]) -> list[SecretStr]:
+        if any(len(secret.get_secret_value()) < MINIMUM_SECRET_BYTES for secret in value):
+            raise ValueError(
+                f"each secret must have at least {MINIMUM_SECRET_BYTES} characters; "
+                "make one with: openssl rand -base64 48"
+            )
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, value: list[str]) -> list[str]:
+        for network in value:
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError:
+                raise ValueError(f"{network!r} is not an address or a network such as 10.0.0.0/8") from None
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_known(cls, value: str) -> str:
+        scheme = value.split(":", 1)[0]
+        if value and scheme not in (
+            "sqlite",
+            "sqlite+aiosqlite",
+            "postgresql",
+            "postgres",
+            "postgresql+asyncpg",
+        ):
+            raise ValueError("must begin with postgresql:// or sqlite:///")
+        return value
+
+    @model_validator(mode="after")
+    def _real_use_needs_real_settings(self) -> Self:
+        mistakes = []
+        if not self.loopback and not self.secret_key:
+            mistakes.append("SSO_SECRET_KEY is required when the issuer is not a loopback address")
+        if not self.loopback and not self.database_url:
+            mistakes.append("SSO_DATABASE_URL is required when the issuer is not a loopback address")
+        if self.session_idle_seconds > self.session_absolute_seconds:
+            mistakes.append("SSO_SESSION_IDLE_SECONDS must not be more than SSO_SESSION_ABSOLUTE_SECONDS")
+        if mistakes:
+            raise SettingsError(mistakes)
+        return self
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the issuer is an address that only this machine reaches."""
+        return is_loopback_host(urlsplit(self.issuer).hostname or "")
+
+    @property
+    def secure_cookies(self) -> bool:
+        """Whether cookies carry ``Secure`` and the ``__Host-`` prefix: always, but for http on loopback."""
+        return self.issuer.startswith("https:")
+
+    def effective_database_url(self) -> str:
+        """Return the database address with the driver that is used for it."""
+        url = self.database_url or f"sqlite:///{self.data_dir / 'sso.db'}"
+        for given, used in (
+            ("postgres://", "postgresql+asyncpg://"),
+            ("postgresql://", "postgresql+asyncpg://"),
+            ("sqlite://", "sqlite+aiosqlite://"),
+        ):
+            if url.startswith(given):
+                return used + url.removeprefix(given)
+        return url
+
+    def secrets(self) -> list[bytes]:
+        """Return the secret keys; on loopback, where none is given, one made and kept in the data directory."""
+        if self.secret_key:
+            return [secret.get_secret_value().encode() for secret in self.secret_key]
+        return [_made_secret(self.data_dir)]
+
+
+def is_loopback_host(host: str) -> bool:
+    """Tell whether ``host`` (a name or a literal address) names this machine only."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment.
+
+    Args:
+        overrides: settings that win over the environment.
+
+    Raises:
+        SettingsError: with one line for each mistake.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError([_mistake(problem) for problem in error.errors()]) from None
+
+
+def _mistake(problem: Any) -> str:
+    name = "_".join(str(part) for part in problem["loc"][:1]).upper()
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"SSO_{name}: {message}" if name else message
+
+
+def _made_secret(data_dir: Path) -> bytes:
+    path = data_dir / "secret.key"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_bytes()
+    with os.fdopen(handle, "wb") as file:
+        file.write(os.urandom(48).hex().encode())
+    return path.read_bytes()
+
+
+def reference() -> str:
+    """Return docs/settings.md: every setting with its type, default and meaning."""
+    lines = [
+        "# Settings",
+        "",
+        "Read from the environment, or from a file `.env` in the working directory. Generated from",
+        "`src/sso/settings.py` with `python -m sso.settings > docs/settings.md`; a test keeps it current.",
+        "",
+        "| setting | type | default | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = "" if default in ("", []) else f"`{default}`"
+        limits = [str(limit) for limit in field.metadata if hasattr(limit, "ge") or hasattr(limit, "le")]
+        lines.append(
+            f"| `SSO_{name.upper()}` | {_type_name(field.annotation)} | {shown} | {field.description}"
+            f"{_limits_in_words(field.metadata) if limits else ''} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _type_name(annotation: Any) -> str:
+    if getattr(annotation, "__origin__", None) is Literal:
+        return " or ".join(f"`{choice}`" for choice in annotation.__args__)
+    if getattr(annotation, "__origin__", None) is list:
+        return "list"
+    return {"str": "text", "int": "integer", "float": "number", "bool": "true or false", "Path": "path"}.get(
+        annotation.__name__, str(annotation.__name__)
+    )
+
+
+def _limits_in_words(metadata: list[Any]) -> str:
+    parts = []
+    for limit in metadata:
+        if getattr(limit, "ge", None) is not None:
+            parts.append(f"at least {limit.ge}")
+        if getattr(limit, "le", None) is not None:
+            parts.append(f"at most {limit.le}")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
