@@ -1,0 +1,19 @@
+"""Signing keys: make, rotate, publish (JWKS), sign, verify.
+
+Private keys are sealed in the database and live opened only in the memory of :class:`KeyRing`. What the signed
+claims mean is not known here.
+"""
+
+from sso.keys.ring import JWKS_MAX_AGE_SECONDS, InvalidToken, KeyRing
+from sso.keys.service import KeyTooYoung, ensure_keys, list_keys, reseal, rotate
+
+__all__ = [
+    "JWKS_MAX_AGE_SECONDS",
+    "InvalidToken",
+    "KeyRing",
+    "KeyTooYoung",
+    "ensure_keys",
+    "list_keys",
+    "reseal",
+    "rotate",
+]

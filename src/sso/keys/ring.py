@@ -1,0 +1,151 @@
+"""The keys in memory: signing, verifying and the published set."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import jwt
+import orjson
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+from jwt.algorithms import get_default_algorithms
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.keys.models import SigningKey
+from sso.security.box import SecretBox
+from sso.security.tokens import base64url
+
+JWKS_MAX_AGE_SECONDS = 300
+MAX_TOKEN_CHARS = 16_384
+LEEWAY_SECONDS = 10
+
+
+class InvalidToken(Exception):
+    """A token is not one that we signed, is not valid now, or is of another type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One opened key."""
+
+    kid: str
+    alg: str
+    status: str
+    private: Any
+    public: Any
+    public_jwk: dict[str, Any]
+    retired_at: datetime | None
+
+
+class KeyRing:
+    """Every signing key, opened. Replaced as a whole by :meth:`load`, so readers never see half a change.
+
+    Args:
+        box: opens the private keys.
+        published_seconds: how long a retired key stays published: longer than anything signed with it is valid.
+    """
+
+    def __init__(self, box: SecretBox, published_seconds: int) -> None:
+        self._box = box
+        self._published = timedelta(seconds=published_seconds)
+        self._by_kid: dict[str, Key] = {}
+        self._active: dict[str, Key] = {}
+
+    async def load(self, session: AsyncSession) -> None:
+        """Read the keys from the database.
+
+        Raises:
+            CannotOpen: when SSO_SECRET_KEY no longer holds the secret that sealed a key.
+        """
+        rows = (await session.execute(select(SigningKey).order_by(SigningKey.created_at))).scalars().all()
+        keys = {row.kid: self._by_kid.get(row.kid) or self._open(row) for row in rows}
+        keys = {row.kid: _with_status(keys[row.kid], row) for row in rows}
+        self._by_kid = keys
+        self._active = {key.alg: key for key in keys.values() if key.status == "active"}
+
+    @property
+    def algs(self) -> list[str]:
+        """The algorithms that can be signed with now."""
+        return list(self._active)
+
+    def sign(self, claims: dict[str, Any], alg: str, typ: str = "JWT") -> str:
+        """Return ``claims`` as a JWS in compact form (RFC 7515 section 3.1), signed with the active key for ``alg``."""
+        key = self._active[alg]
+        header = orjson.dumps({"typ": typ, "alg": alg, "kid": key.kid})
+        signed = base64url(header) + "." + base64url(orjson.dumps(claims))
+        return signed + "." + base64url(_ALGORITHMS[alg].sign(signed.encode("ascii"), key.private))
+
+    def verify(
+        self, token: str, *, typ: str, issuer: str, audience: str | None = None, expired: bool = False
+    ) -> dict[str, Any]:
+        """Return the claims of a token that we signed.
+
+        Args:
+            token: a JWS in compact form.
+            typ: the ``typ`` its header must have, so that no kind of token passes for another (RFC 8725 section 3.11).
+            issuer: the ``iss`` it must have.
+            audience: the ``aud`` it must hold, where one is given.
+            expired: accept it although its time is over.
+
+        Raises:
+            InvalidToken: with a reason.
+        """
+        if len(token) > MAX_TOKEN_CHARS:
+            raise InvalidToken("the token is too long")
+        try:
+            header = jwt.get_unverified_header(token)
+            key = self._by_kid.get(header.get("kid") or "")
+            if key is None or header.get("typ") != typ or header.get("alg") != key.alg:
+                raise InvalidToken("the token was not signed here, or is of another type")
+            options: Any = {
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+                "verify_aud": audience is not None,
+                "require": ["iss", "exp", "iat"],
+            }
+            claims = jwt.decode(
+                token, key.public, algorithms=[key.alg], issuer=issuer, audience=audience, options=options
+            )
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+            raise InvalidToken(str(error)) from error
+        now = clock.timestamp()
+        if not expired and claims["exp"] <= now:
+            raise InvalidToken("the token has expired")
+        if claims["iat"] > now + LEEWAY_SECONDS:
+            raise InvalidToken("the token was issued in the future")
+        return claims
+
+    def jwks(self) -> tuple[bytes, str]:
+        """Return the published key set (RFC 7517 section 5) and its entity tag."""
+        now = clock.now()
+        published = [
+            key.public_jwk
+            for key in self._by_kid.values()
+            if key.retired_at is None or key.retired_at + self._published > now
+        ]
+        body = orjson.dumps({"keys": published})
+        return body, f'"{hashlib.sha256(body).hexdigest()[:24]}"'
+
+    def _open(self, row: SigningKey) -> Key:
+        private = load_der_private_key(self._box.open(row.private_sealed, f"signing-key:{row.kid}"), None)
+        return Key(
+            row.kid,
+            row.alg,
+            row.status,
+            private,
+            private.public_key(),
+            dict(row.public_jwk),
+            row.retired_at,
+        )
+
+
+_ALGORITHMS = get_default_algorithms()
+
+
+def _with_status(key: Key, row: SigningKey) -> Key:
+    return Key(key.kid, key.alg, row.status, key.private, key.public, key.public_jwk, row.retired_at)

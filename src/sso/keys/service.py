@@ -1,0 +1,127 @@
+"""Making, rotating and resealing keys."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+import jwt.algorithms
+import orjson
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.audit import record
+from sso.db import bump_version
+from sso.keys.models import SigningKey
+from sso.keys.ring import JWKS_MAX_AGE_SECONDS
+from sso.security.box import SecretBox
+from sso.security.tokens import base64url
+from sso.settings import SIGNING_ALGS
+
+RSA_BITS = 2048
+
+
+class KeyTooYoung(Exception):
+    """The next key was published so recently that applications may not know it yet."""
+
+
+async def ensure_keys(session: AsyncSession, box: SecretBox) -> int:
+    """Make the keys that are missing: for each algorithm one active and one next. Return how many were made."""
+    if not await _missing(session):
+        return 0
+    await bump_version(session, "keys")  # also the lock that lets only one process make them
+    missing = await _missing(session)
+    for alg, status in missing:
+        session.add(_new_key(alg, status, box))
+    record(session, "keys.made", actor="system", data={"count": len(missing)})
+    return len(missing)
+
+
+async def rotate(session: AsyncSession, box: SecretBox, *, force: bool = False, actor: str = "cli") -> None:
+    """Let the next key of each algorithm sign from now on, retire the active one, and publish a new next one.
+
+    Raises:
+        KeyTooYoung: when applications may still hold a key set without the next key, unless ``force``.
+    """
+    await bump_version(session, "keys")
+    now = clock.now()
+    rows = (await session.execute(select(SigningKey).where(SigningKey.status != "retired"))).scalars().all()
+    known_since = now - timedelta(seconds=JWKS_MAX_AGE_SECONDS)
+    if not force and any(row.status == "next" and row.created_at > known_since for row in rows):
+        raise KeyTooYoung(
+            f"the next keys were published less than {JWKS_MAX_AGE_SECONDS} seconds ago; applications may not know "
+            "them yet. Wait, or use --force when a key has leaked."
+        )
+    for row in rows:
+        if row.status == "active":
+            row.status, row.retired_at = "retired", now
+        else:
+            row.status, row.activated_at = "active", now
+            session.add(_new_key(row.alg, "next", box))
+    record(
+        session,
+        "keys.rotated",
+        actor=actor,
+        data={"kids": [row.kid for row in rows if row.status == "active"]},
+    )
+
+
+async def reseal(session: AsyncSession, box: SecretBox) -> int:
+    """Seal every private key with the newest secret and return how many had an older one."""
+    rows = (await session.execute(select(SigningKey))).scalars().all()
+    old = [row for row in rows if not box.is_current(row.private_sealed)]
+    for row in old:
+        purpose = f"signing-key:{row.kid}"
+        row.private_sealed = box.seal(box.open(row.private_sealed, purpose), purpose)
+    return len(old)
+
+
+async def list_keys(session: AsyncSession) -> list[SigningKey]:
+    """Return every key, oldest first."""
+    return list((await session.execute(select(SigningKey).order_by(SigningKey.created_at))).scalars())
+
+
+async def _missing(session: AsyncSession) -> list[tuple[str, str]]:
+    rows = (await session.execute(select(SigningKey.alg, SigningKey.status))).all()
+    present = {(alg, status) for alg, status in rows}
+    wanted = [(alg, status) for alg in SIGNING_ALGS for status in ("active", "next")]
+    return [pair for pair in wanted if pair not in present]
+
+
+def _new_key(alg: str, status: str, box: SecretBox) -> SigningKey:
+    private, public_jwk = _generate(alg)
+    kid = _thumbprint(public_jwk)
+    now = clock.now()
+    der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return SigningKey(
+        kid=kid,
+        alg=alg,
+        status=status,
+        private_sealed=box.seal(der, f"signing-key:{kid}"),
+        public_jwk={**public_jwk, "kid": kid, "use": "sig", "alg": alg},
+        created_at=now,
+        activated_at=now if status == "active" else None,
+    )
+
+
+def _generate(alg: str) -> tuple[Any, dict[str, Any]]:
+    if alg in ("RS256", "PS256"):
+        private: Any = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+        jwk = jwt.algorithms.RSAAlgorithm.to_jwk(private.public_key(), as_dict=True)
+    elif alg == "ES256":
+        private = ec.generate_private_key(ec.SECP256R1())
+        jwk = jwt.algorithms.ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
+    else:
+        private = ed25519.Ed25519PrivateKey.generate()
+        jwk = jwt.algorithms.OKPAlgorithm.to_jwk(private.public_key(), as_dict=True)
+    members = ("kty", "crv", "x", "y", "n", "e")
+    return private, {name: jwk[name] for name in members if name in jwk}
+
+
+def _thumbprint(jwk: dict[str, Any]) -> str:
+    """Return the thumbprint of ``jwk`` (RFC 7638 section 3)."""
+    return base64url(hashlib.sha256(orjson.dumps(jwk, option=orjson.OPT_SORT_KEYS)).digest())

@@ -1,0 +1,35 @@
+"""Secrets of the installation itself, made once and kept sealed in the database."""
+
+from __future__ import annotations
+
+import os
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso.security.box import SecretBox
+from sso.security.models import InstanceSecret
+
+SECRET_BYTES = 32
+
+
+async def instance_secret(session: AsyncSession, box: SecretBox, name: str) -> bytes:
+    """Return the 32-byte secret ``name``, making it at first use. Two processes get the same one.
+
+    Raises:
+        CannotOpen: when SSO_SECRET_KEY no longer holds the secret that sealed it.
+    """
+    found = await _find(session, name)
+    if found is None:
+        insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+        sealed = box.seal(os.urandom(SECRET_BYTES), f"instance:{name}")
+        await session.execute(insert(InstanceSecret).values(name=name, sealed=sealed).on_conflict_do_nothing())
+        found = await _find(session, name)
+        assert found is not None
+    return box.open(found, f"instance:{name}")
+
+
+async def _find(session: AsyncSession, name: str) -> bytes | None:
+    statement = select(InstanceSecret.sealed).where(InstanceSecret.name == name)
+    return (await session.execute(statement)).scalar_one_or_none()

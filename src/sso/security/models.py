@@ -1,0 +1,29 @@
+"""Tables of the security room."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from sso.db import Base
+
+
+class Replay(Base):
+    """A JWT identifier that was seen once and must not be accepted again, or a token revoked before its time."""
+
+    __tablename__ = "replay"
+
+    issuer: Mapped[str] = mapped_column(String(255), primary_key=True)
+    jti_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class InstanceSecret(Base):
+    """A secret of this installation that must survive a change of SSO_SECRET_KEY, sealed."""
+
+    __tablename__ = "instance_secrets"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)

@@ -1,0 +1,134 @@
+"""Requests to addresses that others chose: applications' logout addresses and the like.
+
+Against server-side request forgery: https only, every address that the name resolves to is checked, the connection
+goes to the address that was checked (no second look-up), no redirects, no proxies from the environment, and small
+limits on size and time. On a loopback issuer, where everything is on one machine, loopback and http are allowed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+
+from sso.settings import Settings
+
+MAX_ANSWER_BYTES = 64 * 1024
+
+
+class OutboundRefused(Exception):
+    """The request was not sent, because its address is not one that we send to."""
+
+
+class _GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Connects only to public addresses, and to the very address that was checked."""
+
+    def __init__(self, allow_loopback: bool) -> None:
+        self._inner = httpcore.AnyIOBackend()
+        self._allow_loopback = allow_loopback
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        address = await self._checked_address(host, port)
+        return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+
+    async def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        raise OutboundRefused("unix sockets are not reached")
+
+    async def sleep(self, seconds: float) -> None:
+        await self._inner.sleep(seconds)
+
+    async def _checked_address(self, host: str, port: int) -> str:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise httpcore.ConnectError(f"{host} is not known") from error
+        addresses = [str(entry[4][0]) for entry in found]
+        for address in addresses:
+            if not is_allowed_address(address, self._allow_loopback):
+                raise OutboundRefused(f"{host} is at {address}, which is not a public address")
+        if not addresses:
+            raise httpcore.ConnectError(f"{host} has no address")
+        return addresses[0]
+
+
+def is_allowed_address(address: str, allow_loopback: bool) -> bool:
+    """Tell whether we may connect to the literal ``address``: public ones, and loopback where allowed."""
+    parsed = ipaddress.ip_address(address.split("%", 1)[0])
+    if isinstance(parsed, ipaddress.IPv6Address):
+        inner = parsed.ipv4_mapped or parsed.sixtofour or (parsed.teredo[1] if parsed.teredo else None)
+        if inner is not None:
+            parsed = inner
+        elif parsed in ipaddress.ip_network("64:ff9b::/96"):
+            parsed = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
+    if parsed.is_loopback:
+        return allow_loopback
+    return parsed.is_global and not parsed.is_multicast
+
+
+class Outbound:
+    """Sends small requests to applications. Create it once, :meth:`close` it at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._allow_loopback = settings.loopback
+        self._seconds = settings.outbound_timeout_seconds
+        transport = httpx.AsyncHTTPTransport(retries=0, trust_env=False)
+        transport._pool = httpcore.AsyncConnectionPool(
+            ssl_context=httpx.create_ssl_context(trust_env=False),
+            max_connections=256,
+            max_keepalive_connections=0,
+            network_backend=_GuardedBackend(self._allow_loopback),
+        )
+        self._client = httpx.AsyncClient(
+            transport=transport,
+            follow_redirects=False,
+            trust_env=False,
+            timeout=self._seconds,
+            headers={"User-Agent": "sso"},
+        )
+
+    async def post_form(self, url: str, form: dict[str, str]) -> int:
+        """POST ``form`` to ``url`` and return the status of the answer.
+
+        Raises:
+            OutboundRefused: when the address is not one that we send to.
+            httpx.HTTPError: when no answer came.
+        """
+        self._check_scheme(url)
+        try:
+            async with (
+                asyncio.timeout(self._seconds * 2),
+                self._client.stream("POST", url, data=form) as answer,
+            ):
+                read = 0
+                async for chunk in answer.aiter_raw():
+                    read += len(chunk)
+                    if read > MAX_ANSWER_BYTES:
+                        break
+                return answer.status_code
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("the answer took too long") from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+    def _check_scheme(self, url: str) -> None:
+        scheme = urlsplit(url).scheme
+        if scheme != "https" and not (scheme == "http" and self._allow_loopback):
+            raise OutboundRefused("only https addresses are reached")
