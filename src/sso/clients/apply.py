@@ -1,0 +1,126 @@
+"""Bringing the database to what a catalogue says: plan, show, apply all or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.audit import record
+from sso.clients import store
+from sso.clients.catalogue import Catalogue
+from sso.db import bump_version
+
+Action = Literal["create", "update", "resume", "suspend", "delete"]
+
+
+class CatalogueConflict(Exception):
+    """Applications in the file belong to another catalogue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One application that will change. ``fields`` maps each differing field to its old and new value."""
+
+    action: Action
+    client_id: str
+    fields: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every change, and how many applications stay as they are."""
+
+    catalogue: Catalogue
+    changes: list[Change]
+    unchanged: int
+
+    def counted(self) -> dict[str, int]:
+        """Return how many changes there are of each kind."""
+        counts = {"create": 0, "update": 0, "resume": 0, "suspend": 0, "delete": 0}
+        for change in self.changes:
+            counts[change.action] += 1
+        return {**counts, "unchanged": self.unchanged}
+
+
+async def make_plan(session: AsyncSession, catalogue: Catalogue, *, delete: bool = False) -> Plan:
+    """Compare a catalogue with the database.
+
+    Args:
+        session: a reading session, or the transaction that will apply the plan.
+        catalogue: what the file says.
+        delete: delete applications that vanished from the file instead of suspending them.
+
+    Raises:
+        CatalogueConflict: when the file names an application of another catalogue.
+    """
+    present = await store.all_clients(session)
+    foreign = [
+        f"{client_id} belongs to the catalogue {present[client_id][0]!r}"
+        for client_id in catalogue.applications
+        if client_id in present and present[client_id][0] != catalogue.name
+    ]
+    if foreign:
+        raise CatalogueConflict("; ".join(foreign))
+    changes: list[Change] = []
+    for client_id, metadata in catalogue.applications.items():
+        wanted = metadata.stored()
+        if client_id not in present:
+            changes.append(Change("create", client_id, {name: (None, value) for name, value in wanted.items()}))
+            continue
+        _, status, stored = present[client_id]
+        differing = _difference(stored, wanted)
+        if status != "active":
+            changes.append(Change("resume", client_id, differing))
+        elif differing:
+            changes.append(Change("update", client_id, differing))
+    for client_id, (owner, status, _) in present.items():
+        if owner == catalogue.name and client_id not in catalogue.applications and (delete or status == "active"):
+            changes.append(Change("delete" if delete else "suspend", client_id))
+    kept = sum(1 for change in changes if change.action in ("create", "update", "resume"))
+    return Plan(catalogue, changes, len(catalogue.applications) - kept)
+
+
+async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -> None:
+    """Carry out a plan within the transaction of ``session``: all of it, or nothing. Secrets are never touched."""
+    if not plan.changes:
+        return
+    version = await bump_version(session, "clients")
+    now = clock.now()
+    created = []
+    for change in plan.changes:
+        if change.action in ("update", "resume"):
+            metadata = plan.catalogue.applications[change.client_id].stored()
+            await store.update_client(session, change.client_id, version, now, status="active", metadata_=metadata)
+        elif change.action == "suspend":
+            await store.update_client(session, change.client_id, version, now, status="suspended")
+        elif change.action == "create":
+            created.append(
+                {
+                    "client_id": change.client_id,
+                    "catalogue": plan.catalogue.name,
+                    "status": "active",
+                    "metadata": plan.catalogue.applications[change.client_id].stored(),
+                    "version": version,
+                    "created_at": now,
+                    "updated_at": now,
+                }
+            )
+    await store.insert_clients(session, created)
+    deleted = [change.client_id for change in plan.changes if change.action == "delete"]
+    if deleted:
+        await store.delete_clients(session, deleted)
+    record(
+        session,
+        "clients.applied",
+        actor=actor,
+        subject=plan.catalogue.name,
+        data={"counts": plan.counted(), "changed": [f"{c.action} {c.client_id}" for c in plan.changes[:1000]]},
+    )
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    names = [*new, *(name for name in old if name not in new)]
+    return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}

@@ -1,0 +1,156 @@
+"""Every registered application in the memory of each process.
+
+The registry keeps the stored form of all applications and builds a :class:`Client` when one is first used. It follows
+the database by the counter ``clients``: only rows with a greater version are read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from authlib.oauth2.rfc6749 import ClientMixin
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.clients import store
+from sso.clients.metadata import ClientMetadata
+from sso.clients.uris import is_registered
+from sso.security.tokens import equal, token_hash
+
+MAX_BUILT = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret's hash, and when it ends (None: it does not)."""
+
+    hash: bytes
+    sealed: bytes | None
+    expires_at: datetime | None
+
+
+class Client(ClientMixin):
+    """A registered application, as the protocol sees it."""
+
+    __slots__ = ("client_id", "enabled", "meta", "scopes", "secrets")
+
+    def __init__(self, client_id: str, status: str, meta: ClientMetadata, secrets: tuple[Secret, ...]) -> None:
+        self.client_id = client_id
+        self.enabled = status == "active"
+        self.meta = meta
+        self.secrets = secrets
+        self.scopes = frozenset(meta.scope.split())
+
+    def name(self, locale: str) -> str:
+        """Return its name in the language of ``locale``."""
+        return (self.meta.client_name_en if locale == "en" else None) or self.meta.client_name
+
+    def description(self, locale: str) -> str:
+        """Return what it is for, in the language of ``locale``."""
+        return (self.meta.description_en if locale == "en" else None) or self.meta.description or ""
+
+    def current_secrets(self) -> list[Secret]:
+        """Return the secrets that are valid now."""
+        now = clock.now()
+        return [secret for secret in self.secrets if secret.expires_at is None or secret.expires_at > now]
+
+    def get_client_id(self) -> str:
+        return self.client_id
+
+    def get_default_redirect_uri(self) -> str | None:
+        """Return nothing: OpenID Connect Core section 3.1.2.1 requires redirect_uri."""
+        return None
+
+    def get_allowed_scope(self, scope: str) -> str:
+        return " ".join(name for name in (scope or "").split() if name in self.scopes)
+
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        return is_registered(redirect_uri, self.meta.redirect_uris, self.meta.application_type)
+
+    def check_post_logout_redirect_uri(self, uri: str) -> bool:
+        """Tell whether ``uri`` is registered for the way back after signing out."""
+        return is_registered(uri, self.meta.post_logout_redirect_uris, self.meta.application_type)
+
+    def check_client_secret(self, client_secret: str) -> bool:
+        presented = token_hash(client_secret)
+        return any([equal(secret.hash, presented) for secret in self.current_secrets()])
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        return bool(self.meta.token_endpoint_auth_method == method)
+
+    def check_response_type(self, response_type: str) -> bool:
+        return response_type in self.meta.response_types
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        return grant_type in self.meta.grant_types
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    status: str
+    metadata: bytes
+    secrets: tuple[Secret, ...]
+
+
+class Registry:
+    """The applications of one process."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, _Row] = {}
+        self._built: dict[str, Client] = {}
+        self._seen = 0
+        self._removals = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def get(self, client_id: str) -> Client | None:
+        """Return the application ``client_id``, enabled or not, or None."""
+        client = self._built.get(client_id)
+        if client is not None:
+            return client
+        row = self._rows.get(client_id)
+        if row is None:
+            return None
+        client = Client(client_id, row.status, stored_metadata(orjson.loads(row.metadata)), row.secrets)
+        if len(self._built) >= MAX_BUILT:
+            self._built.clear()
+        self._built[client_id] = client
+        return client
+
+    def enabled(self, client_id: str) -> Client | None:
+        """Return the application ``client_id`` where it is known and enabled."""
+        client = self.get(client_id)
+        return client if client is not None and client.enabled else None
+
+    def __iter__(self) -> Iterator[Client]:
+        for client_id in list(self._rows):
+            client = self.get(client_id)
+            if client is not None:
+                yield client
+
+    async def load(self, session: AsyncSession, removals: int) -> int:
+        """Read what changed; everything where the counter ``removals`` moved. Return how many rows that were."""
+        if removals != self._removals:
+            self._seen = 0
+        changed = await store.changed_clients(session, self._seen)
+        secrets = await store.secrets_of_changed(session, self._seen)
+        if self._seen == 0:
+            self._rows = {}
+            self._built = {}
+        for client_id, status, metadata, row_version in changed:
+            mine = tuple(Secret(*values) for values in secrets.get(client_id, []))
+            self._rows[client_id] = _Row(status, orjson.dumps(metadata), mine)
+            self._built.pop(client_id, None)
+            self._seen = max(self._seen, row_version)
+        self._removals = removals
+        return len(changed)
+
+
+def stored_metadata(data: dict[str, Any]) -> ClientMetadata:
+    """Return the metadata that was validated when it was stored."""
+    return ClientMetadata.model_validate(data, context={"allow_http_loopback": True})

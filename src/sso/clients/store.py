@@ -1,0 +1,69 @@
+"""Every SQL statement about applications."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso.clients.models import ClientRow, ClientSecret
+from sso.db import bump_version
+
+BATCH = 500
+
+
+async def changed_clients(session: AsyncSession, seen: int) -> Sequence[Any]:
+    """Return (client_id, status, metadata, version) of every application with a version above ``seen``."""
+    columns = select(ClientRow.client_id, ClientRow.status, ClientRow.metadata_, ClientRow.version)
+    return (await session.execute(columns.where(ClientRow.version > seen))).all()
+
+
+async def secrets_of_changed(session: AsyncSession, seen: int) -> dict[str, list[Any]]:
+    """Return (hash, sealed, expires_at) of the secrets of every application with a version above ``seen``."""
+    columns = select(
+        ClientSecret.client_id, ClientSecret.secret_hash, ClientSecret.sealed, ClientSecret.expires_at
+    ).join(ClientRow, ClientRow.client_id == ClientSecret.client_id)
+    found: dict[str, list[Any]] = {}
+    for client_id, *values in (await session.execute(columns.where(ClientRow.version > seen))).all():
+        found.setdefault(client_id, []).append(values)
+    return found
+
+
+async def get_client(session: AsyncSession, client_id: str) -> ClientRow | None:
+    """Return one application's row."""
+    return await session.get(ClientRow, client_id)
+
+
+async def all_clients(session: AsyncSession) -> dict[str, tuple[str, str, dict[str, Any]]]:
+    """Return (catalogue, status, metadata) of every application by client_id."""
+    columns = select(ClientRow.client_id, ClientRow.catalogue, ClientRow.status, ClientRow.metadata_)
+    rows = (await session.execute(columns)).all()
+    return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+
+async def insert_clients(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
+    """Insert applications."""
+    for start in range(0, len(rows), BATCH):
+        await session.execute(ClientRow.__table__.insert(), rows[start : start + BATCH])  # type: ignore[attr-defined]
+
+
+async def update_client(session: AsyncSession, client_id: str, version: int, now: datetime, **values: Any) -> None:
+    """Change one application's columns."""
+    statement = update(ClientRow).where(ClientRow.client_id == client_id)
+    await session.execute(statement.values(version=version, updated_at=now, **values))
+
+
+async def delete_clients(session: AsyncSession, client_ids: list[str]) -> None:
+    """Delete applications and everything that was granted to them."""
+    for start in range(0, len(client_ids), BATCH):
+        await session.execute(delete(ClientRow).where(ClientRow.client_id.in_(client_ids[start : start + BATCH])))
+    await bump_version(session, "client_removals")
+
+
+async def secrets_of(session: AsyncSession, client_id: str) -> list[ClientSecret]:
+    """Return every secret of one application, oldest first."""
+    statement = select(ClientSecret).where(ClientSecret.client_id == client_id).order_by(ClientSecret.created_at)
+    return list((await session.execute(statement)).scalars())

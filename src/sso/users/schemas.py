@@ -1,0 +1,79 @@
+"""The form in which people are imported."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from sso.users.identifiers import normalise
+
+Role = Literal["citizen", "developer", "helpdesk", "auditor", "admin"]
+ROLES: tuple[str, ...] = ("citizen", "developer", "helpdesk", "auditor", "admin")
+Short = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class Address(BaseModel):
+    """The address claim (OpenID Connect Core section 5.1.1)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    formatted: Annotated[str, Field(max_length=500)] | None = None
+    street_address: Annotated[str, Field(max_length=300)] | None = None
+    locality: Short | None = None
+    region: Short | None = None
+    postal_code: Short | None = None
+    country: Short | None = None
+
+
+class Profile(BaseModel):
+    """Standard claims that are kept as they are (OpenID Connect Core section 5.1)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    given_name: Short | None = None
+    family_name: Short | None = None
+    middle_name: Short | None = None
+    nickname: Short | None = None
+    profile: Annotated[str, Field(max_length=500, pattern=r"^https://")] | None = None
+    picture: Annotated[str, Field(max_length=500, pattern=r"^https://")] | None = None
+    website: Annotated[str, Field(max_length=500, pattern=r"^https://")] | None = None
+    gender: Short | None = None
+    birthdate: Annotated[str, Field(pattern=r"^\d{4}(-\d{2}-\d{2})?$")] | None = None
+    zoneinfo: Annotated[str, Field(max_length=60)] | None = None
+    address: Address | None = None
+
+
+class NewUser(BaseModel):
+    """A person to be made."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    username: str
+    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f<>]+$")]
+    email: str | None = None
+    email_verified: bool = False
+    phone_number: str | None = None
+    phone_number_verified: bool = False
+    locale: Literal["id", "en"] | None = None
+    roles: list[Role] = ["citizen"]
+    profile: Profile = Field(default_factory=Profile)
+    password_hash: str | None = Field(None, description="An argon2id hash in PHC form, moved from another system.")
+
+    @field_validator("username", "email", "phone_number")
+    @classmethod
+    def _is_of_its_kind(cls, value: str | None, info: Any) -> str | None:
+        if value is None:
+            return None
+        wanted = {"username": "username", "email": "email", "phone_number": "phone"}[info.field_name]
+        found = normalise(value)
+        if found.kind != wanted:
+            raise ValueError(f"looks like a {found.kind}, not a {wanted}")
+        return found.value
+
+    @field_validator("password_hash")
+    @classmethod
+    def _is_argon2id(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("$argon2id$"):
+            raise ValueError("must be an argon2id hash ($argon2id$...)")
+        return value

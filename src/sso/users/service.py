@@ -1,0 +1,140 @@
+"""Rules about people: making, importing, finding."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.audit import record
+from sso.users import store
+from sso.users.identifiers import normalise
+from sso.users.models import Credential, Identifier, User, UserRole
+from sso.users.schemas import NewUser
+
+
+class UserError(Exception):
+    """What was asked for cannot be done; each of ``mistakes`` says why."""
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = list(mistakes)
+
+
+async def create_users(session: AsyncSession, people: list[NewUser], *, actor: str = "cli") -> list[User]:
+    """Make people, all or none.
+
+    Raises:
+        UserError: naming every identifier that somebody has already.
+    """
+    lookups = [lookup for person in people for _, lookup, _ in _identifiers(person)]
+    used = await store.taken(session, lookups) | {lookup for lookup, times in Counter(lookups).items() if times > 1}
+    if used:
+        raise UserError(*(f"{lookup} is already used" for lookup in sorted(used)))
+    now = clock.now()
+    made = []
+    for person in people:
+        user = User(name=person.name, locale=person.locale, created_at=now, updated_at=now)
+        user.profile = person.profile.model_dump(exclude_none=True)
+        session.add(user)
+        made.append(user)
+    await session.flush()
+    for user, person in zip(made, people, strict=True):
+        for kind, lookup, verified in _identifiers(person):
+            session.add(
+                Identifier(
+                    user_id=user.id,
+                    kind=kind,
+                    value=lookup,
+                    lookup=lookup,
+                    is_primary=True,
+                    created_at=now,
+                    verified_at=now if verified else None,
+                )
+            )
+        for role in dict.fromkeys(person.roles):
+            session.add(UserRole(user_id=user.id, role=role))
+        if person.password_hash:
+            session.add(_password(user.id, person.password_hash))
+        record(session, "user.created", actor=actor, subject=str(user.id), data={"roles": list(person.roles)})
+    return made
+
+
+def read_people(lines: list[bytes]) -> list[NewUser]:
+    """Read people from lines of JSON.
+
+    Raises:
+        UserError: with one line for each mistake.
+    """
+    people, mistakes = [], []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            people.append(NewUser.model_validate(orjson.loads(line)))
+        except orjson.JSONDecodeError as error:
+            mistakes.append(f"line {number}: is not JSON: {error}")
+        except ValidationError as error:
+            for problem in error.errors():
+                field = ".".join(str(part) for part in problem["loc"])
+                mistakes.append(f"line {number}: {field}: {str(problem['msg']).removeprefix('Value error, ')}")
+    if mistakes:
+        raise UserError(*mistakes)
+    return people
+
+
+async def find(session: AsyncSession, text: str) -> User:
+    """Return the person with an identifier, or with the user id, ``text``.
+
+    Raises:
+        UserError: when there is none.
+    """
+    try:
+        user = await session.get(User, uuid.UUID(text))
+    except ValueError:
+        user = await _by_identifier(session, text)
+    if user is None:
+        raise UserError(f"nobody has the identifier {text!r}")
+    return user
+
+
+async def describe(session: AsyncSession, user: User) -> dict[str, Any]:
+    """Return what administrators see of a person."""
+    identifiers = await store.identifiers_of(session, user.id)
+    return {
+        "id": str(user.id),
+        "name": user.name,
+        "identifiers": [
+            {"kind": one.kind, "value": one.value, "verified": one.verified_at is not None} for one in identifiers
+        ],
+        "roles": await store.roles_of(session, user.id),
+        "locale": user.locale,
+        "created_at": user.created_at.isoformat(),
+        "disabled_at": user.disabled_at.isoformat() if user.disabled_at else None,
+    }
+
+
+async def _by_identifier(session: AsyncSession, text: str) -> User | None:
+    try:
+        return await store.find_user(session, normalise(text).lookup)
+    except ValueError:
+        return None
+
+
+def _identifiers(person: NewUser) -> list[tuple[str, str, bool]]:
+    found = [("username", person.username, True)]
+    if person.email:
+        found.append(("email", person.email, person.email_verified))
+    if person.phone_number:
+        found.append(("phone", person.phone_number, person.phone_number_verified))
+    return found
+
+
+def _password(user_id: uuid.UUID, hashed: str) -> Credential:
+    now = clock.now()
+    return Credential(user_id=user_id, kind="password", secret=hashed, created_at=now, updated_at=now)

@@ -1,0 +1,87 @@
+"""Every SQL statement about people."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from sso.users.models import Credential, Identifier, User, UserRole
+
+BATCH = 500
+
+
+async def find_for_password(session: AsyncSession, lookup: str) -> tuple[User, Credential | None] | None:
+    """Return the person with the identifier ``lookup`` and the password, in one statement."""
+    statement = (
+        select(User, Credential)
+        .join(Identifier, Identifier.user_id == User.id)
+        .outerjoin(Credential, (Credential.user_id == User.id) & (Credential.kind == "password"))
+        .where(Identifier.lookup == lookup)
+    )
+    row = (await session.execute(statement)).first()
+    return (row[0], row[1]) if row else None
+
+
+async def find_user(session: AsyncSession, lookup: str) -> User | None:
+    """Return the person with the identifier ``lookup``."""
+    statement = select(User).join(Identifier, Identifier.user_id == User.id).where(Identifier.lookup == lookup)
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def taken(session: AsyncSession, lookups: Iterable[str]) -> set[str]:
+    """Return those of ``lookups`` that somebody has."""
+    wanted = list(lookups)
+    found: set[str] = set()
+    for start in range(0, len(wanted), BATCH):
+        statement = select(Identifier.lookup).where(Identifier.lookup.in_(wanted[start : start + BATCH]))
+        found.update((await session.execute(statement)).scalars())
+    return found
+
+
+async def identifiers_of(session: AsyncSession, user_id: uuid.UUID) -> list[Identifier]:
+    """Return what a person signs in with, oldest first."""
+    statement = select(Identifier).where(Identifier.user_id == user_id).order_by(Identifier.created_at, Identifier.id)
+    return list((await session.execute(statement)).scalars())
+
+
+def identifiers_for_claims(session: Session, user_id: uuid.UUID) -> Sequence[Identifier]:
+    """Return what a person signs in with, for use within the bridge."""
+    statement = select(Identifier).where(Identifier.user_id == user_id).order_by(Identifier.created_at, Identifier.id)
+    return session.execute(statement).scalars().all()
+
+
+async def roles_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:
+    """Return a person's roles in the order of the alphabet."""
+    statement = select(UserRole.role).where(UserRole.user_id == user_id).order_by(UserRole.role)
+    return list((await session.execute(statement)).scalars())
+
+
+async def page_of_users(session: AsyncSession, after: uuid.UUID | None, limit: int) -> list[User]:
+    """Return at most ``limit`` people in the order in which they came, after ``after``."""
+    statement = select(User).order_by(User.id).limit(limit)
+    if after is not None:
+        statement = statement.where(User.id > after)
+    return list((await session.execute(statement)).scalars())
+
+
+async def set_disabled(session: AsyncSession, user_id: uuid.UUID, at: datetime | None, now: datetime) -> None:
+    """Disable a person, or enable again."""
+    await session.execute(update(User).where(User.id == user_id).values(disabled_at=at, updated_at=now))
+
+
+async def set_password_hash(session: AsyncSession, user_id: uuid.UUID, hashed: str, now: datetime) -> None:
+    """Give a person the password of which ``hashed`` is the hash, in place of any other."""
+    await session.execute(delete(Credential).where(Credential.user_id == user_id, Credential.kind == "password"))
+    session.add(Credential(user_id=user_id, kind="password", secret=hashed, created_at=now, updated_at=now))
+
+
+async def upgrade_password_hash(session: AsyncSession, credential_id: uuid.UUID, hashed: str, now: datetime) -> None:
+    """Replace a hash by a stronger one of the same password."""
+    await session.execute(
+        update(Credential).where(Credential.id == credential_id).values(secret=hashed, updated_at=now)
+    )
