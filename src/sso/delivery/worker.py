@@ -1,0 +1,131 @@
+"""The worker: takes what is due, sends it, tries again with growing pauses, gives up in the end and says so.
+
+Any number of processes may work on one database. A slow receiver holds one of many places and delays nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from sso import clock
+from sso.db import Database, DatabaseUnavailable
+from sso.delivery import store
+from sso.delivery.models import Delivery
+from sso.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+POLL_SECONDS = 1.0
+FIRST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 1800.0
+MAX_ERROR_CHARS = 300
+
+
+class Abandon(Exception):
+    """A handler raises this when trying again cannot help."""
+
+
+class Worker:
+    """Sends what is in the outbox.
+
+    Args:
+        db: the database.
+        settings: how many at once, how long to try.
+        handlers: what to do for each kind of delivery; any exception means that it did not arrive.
+    """
+
+    def __init__(self, db: Database, settings: Settings, handlers: Mapping[str, Handler]) -> None:
+        self._db = db
+        self._handlers = handlers
+        self._places = asyncio.Semaphore(settings.delivery_concurrency)
+        self._most = settings.delivery_concurrency
+        self._lease = settings.outbound_timeout_seconds * 2 + 30
+        self._give_up = timedelta(seconds=settings.delivery_give_up_seconds)
+        self._nudge = asyncio.Event()
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def nudge(self) -> None:
+        """Look at once, because something was just written."""
+        self._nudge.set()
+
+    async def run(self) -> None:
+        """Work until cancelled; then finish what is being sent."""
+        try:
+            while True:
+                try:
+                    await self._round()
+                except DatabaseUnavailable as error:
+                    log.warning("the outbox cannot be read: %s", error)
+                except Exception:
+                    log.exception("the outbox failed")
+                await self._pause()
+        finally:
+            if self._sending:
+                await asyncio.wait(self._sending, timeout=self._lease)
+
+    async def drain(self) -> None:
+        """Send everything that is due now and wait for it."""
+        await self._round()
+        while self._sending:
+            await asyncio.wait(self._sending)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._nudge.wait()
+        except TimeoutError:
+            pass
+        self._nudge.clear()
+
+    async def _round(self) -> None:
+        while (free := self._most - len(self._sending)) > 0:
+            async with self._db.read() as session:
+                if not await store.is_any_due(session):
+                    return
+            async with self._db.write() as session:
+                taken = await store.claim(session, free, self._lease)
+            if not taken:
+                return
+            for delivery in taken:
+                task = asyncio.create_task(self._send(delivery))
+                self._sending.add(task)
+                task.add_done_callback(self._sending.discard)
+
+    async def _send(self, delivery: Delivery) -> None:
+        try:
+            handler = self._handlers.get(delivery.kind)
+            if handler is None:
+                raise Abandon(f"nothing here sends {delivery.kind}")
+            await handler(delivery.payload)
+        except Abandon as error:
+            await self._record(delivery, str(error), abandon=True)
+        except Exception as error:
+            await self._record(delivery, f"{type(error).__name__}: {error}", abandon=False)
+        else:
+            await self._record(delivery, None, abandon=False)
+
+    async def _record(self, delivery: Delivery, error: str | None, *, abandon: bool) -> None:
+        """Keep the result. When that fails the lease runs out, and it is sent again: at least once, never lost."""
+        try:
+            async with self._db.write() as session:
+                if error is None:
+                    await store.finish(session, delivery.id, "done", None)
+                elif abandon or clock.now() - delivery.created_at >= self._give_up:
+                    log.error("gave up %s to %s: %s", delivery.kind, delivery.client_id, error)
+                    await store.finish(session, delivery.id, "given_up", error[:MAX_ERROR_CHARS])
+                else:
+                    at = clock.now() + timedelta(seconds=pause_after(delivery.attempts))
+                    await store.retry_at(session, delivery.id, at, error[:MAX_ERROR_CHARS])
+        except Exception:
+            log.exception("the result of a delivery could not be recorded")
+
+
+def pause_after(attempts: int) -> float:
+    """Return the seconds to wait after ``attempts`` failures: twice as long each time, to half an hour."""
+    return min(FIRST_PAUSE_SECONDS * 2.0 ** (min(attempts, 20) - 1), LONGEST_PAUSE_SECONDS)
