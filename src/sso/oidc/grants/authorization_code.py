@@ -1,0 +1,163 @@
+"""The authorization code grant (RFC 6749 section 4.1, OpenID Connect Core section 3.1) with PKCE (RFC 7636)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError
+from authlib.oauth2.rfc6749 import grants as authlib_grants
+from authlib.oauth2.rfc7636 import CodeChallenge
+
+from sso import clock
+from sso.audit import record
+from sso.clients.registry import Client
+from sso.db import new_id
+from sso.oidc.client_auth import CLIENT_AUTH_METHODS
+from sso.oidc.issue import REFRESH_PREFIX, store_refresh_token, token_response
+from sso.oidc.requests import ProtocolRequest
+from sso.security.tokens import random_token, token_hash
+from sso.sessions.store import lock_alive, take_part
+from sso.tokens import store
+from sso.tokens.models import Grant
+from sso.users.models import User
+
+CODE_RETENTION_SECONDS = 3600
+
+
+class _Code:
+    """A grant as Authlib looks at an authorization code."""
+
+    code_challenge_method = "S256"
+
+    def __init__(self, grant: Grant) -> None:
+        self.grant = grant
+        self.code_challenge = grant.code_challenge
+
+    def get_redirect_uri(self) -> str | None:
+        return self.grant.redirect_uri
+
+    def get_scope(self) -> str:
+        return self.grant.scope
+
+
+class AuthorizationCodeGrant(authlib_grants.AuthorizationCodeGrant):
+    """Authlib's grant on our tables: the code is consumed by one UPDATE before anything else is looked at."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTH_METHODS
+    request: ProtocolRequest
+
+    def generate_authorization_code(self) -> str:
+        return random_token()
+
+    def save_authorization_code(self, code: str, request: ProtocolRequest) -> None:
+        provider, session, now = request.provider, request.sso_session, clock.now()
+        assert session is not None
+        data = request.payload.data
+        scopes = request.scope.split()
+        request.session.add(
+            Grant(
+                id=new_id(),
+                client_id=request.client.client_id,
+                user_id=session.user_id,
+                session_id=session.id,
+                scope=request.scope,
+                nonce=data.get("nonce"),
+                auth_time=session.auth_time,
+                acr=session.acr,
+                amr=session.amr,
+                offline="offline_access" in scopes,
+                details={},
+                created_at=now,
+                expires_at=now + timedelta(seconds=provider.settings.code_seconds + CODE_RETENTION_SECONDS),
+                code_hash=token_hash(code),
+                code_expires_at=now + timedelta(seconds=provider.settings.code_seconds),
+                redirect_uri=data["redirect_uri"],
+                code_challenge=data.get("code_challenge"),
+            )
+        )
+
+    def query_authorization_code(self, code: str, client: Client) -> _Code | None:
+        request, now = self.request, clock.now()
+        settings = request.provider.settings
+        keep = max(settings.refresh_token_seconds, settings.access_token_seconds)
+        grant = store.use_code(request.session, token_hash(code), client.client_id, now, now + timedelta(seconds=keep))
+        if grant is not None:
+            return _Code(grant)
+        self._revoke_what_grew_from(code, client)
+        return None
+
+    def authenticate_user(self, authorization_code: _Code) -> User | None:
+        """Return the person, where the session in which the code was given is still alive."""
+        grant, now, provider = authorization_code.grant, clock.now(), self.request.provider
+        if grant.session_id is None:
+            raise InvalidGrantError("The session of this code is over.")
+        row = lock_alive(self.request.session, grant.session_id, now, now - provider.idle)
+        if row is None:
+            raise InvalidGrantError("The session of this code is over.")
+        self.request.grant = grant
+        self.request.sid = take_part(self.request.session, grant.session_id, grant.client_id, now)
+        user: User = row[1]
+        return user
+
+    def generate_token(
+        self,
+        user: Any = None,
+        scope: str | None = None,
+        grant_type: str | None = None,
+        expires_in: int | None = None,
+        include_refresh_token: bool = True,
+    ) -> dict[str, Any]:
+        grant = self.request.grant
+        assert grant is not None
+        refresh_token = REFRESH_PREFIX + random_token() if include_refresh_token else None
+        if refresh_token:
+            store_refresh_token(self.request, grant, refresh_token)
+        return token_response(self.request, scope or "", refresh_token=refresh_token)
+
+    def delete_authorization_code(self, authorization_code: _Code) -> None:
+        """Nothing: it was consumed when it was looked up, and is kept so that a second use is recognised."""
+
+    def _revoke_what_grew_from(self, code: str, client: Client) -> None:
+        """A code seen again is stolen or leaked: end what it gave (RFC 6749 section 4.1.2, RFC 9700 section 4.5)."""
+        request = self.request
+        grant_id = store.find_used_code(request.session, token_hash(code), client.client_id)
+        if grant_id is not None and store.revoke_grant(request.session, grant_id, clock.now()):
+            record(
+                request.session,
+                "grant.revoked",
+                subject=str(grant_id),
+                client_id=client.client_id,
+                address=request.address,
+                request_id=request.request_id,
+                data={"reason": "code used twice"},
+            )
+
+
+class S256Challenge(CodeChallenge):
+    """PKCE with S256 only, required unless the application registered ``require_pkce: false`` (RFC 9700 2.1.1)."""
+
+    DEFAULT_CODE_CHALLENGE_METHOD = "S256"
+    SUPPORTED_CODE_CHALLENGE_METHOD = ("S256",)
+
+    def validate_code_challenge(self, grant: AuthorizationCodeGrant, redirect_uri: str) -> None:
+        data = grant.request.payload.data
+        challenge, method = data.get("code_challenge"), data.get("code_challenge_method")
+        if challenge is None and method is None:
+            if grant.request.client.meta.require_pkce:
+                raise InvalidRequestError("code_challenge is required, with code_challenge_method=S256 (RFC 7636).")
+            return
+        if method != "S256":
+            raise InvalidRequestError("code_challenge_method must be S256 (RFC 7636).")
+        if challenge is None or len(challenge) != 43:
+            raise InvalidRequestError("code_challenge must be 43 characters: base64url(SHA256(code_verifier)).")
+        super().validate_code_challenge(grant, redirect_uri)
+
+    def validate_code_verifier(self, grant: AuthorizationCodeGrant, result: Any) -> None:
+        request = grant.request
+        challenge = request.authorization_code.code_challenge
+        verifier = request.form.get("code_verifier")
+        if (challenge is None) != (verifier is None):
+            # RFC 9700 section 4.8: neither a downgrade nor a verifier that nothing asked for.
+            raise InvalidGrantError("code_verifier must be sent exactly when code_challenge was.")
+        super().validate_code_verifier(grant, result)

@@ -1,0 +1,40 @@
+"""The client credentials grant (RFC 6749 section 4.4): a program without a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authlib.oauth2.rfc6749 import InvalidScopeError, UnauthorizedClientError
+from authlib.oauth2.rfc6749 import grants as authlib_grants
+
+from sso.clients.metadata import OIDC_SCOPES
+from sso.oidc.client_auth import CLIENT_AUTH_METHODS
+from sso.oidc.issue import token_response
+from sso.oidc.requests import ProtocolRequest
+
+
+class ClientCredentialsGrant(authlib_grants.ClientCredentialsGrant):
+    """Authlib's grant with the client's own scopes; no refresh token (section 4.4.3), no ID token."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTH_METHODS
+    request: ProtocolRequest
+
+    def validate_requested_scope(self) -> None:
+        if self.request.auth_method == "none":
+            raise UnauthorizedClientError("client_credentials needs client authentication (RFC 6749 section 4.4).")
+        allowed = {scope for scope in self.request.client.scopes if scope not in OIDC_SCOPES}
+        asked = (self.request.payload.data.get("scope") or "").split()
+        if not allowed.issuperset(asked):
+            raise InvalidScopeError("The client has not registered one of these scopes.")
+
+    def generate_token(
+        self,
+        user: Any = None,
+        scope: str | None = None,
+        grant_type: str | None = None,
+        expires_in: int | None = None,
+        include_refresh_token: bool = False,
+    ) -> dict[str, Any]:
+        own = [name for name in self.request.client.meta.scope.split() if name not in OIDC_SCOPES]
+        granted = list(dict.fromkeys(scope.split())) if scope else own
+        return token_response(self.request, " ".join(granted), refresh_token=None)

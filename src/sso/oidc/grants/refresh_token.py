@@ -1,0 +1,114 @@
+"""The refresh token grant (RFC 6749 section 6): rotation, a short grace, and the end of a family on reuse."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from authlib.oauth2.rfc6749 import InvalidGrantError
+from authlib.oauth2.rfc6749 import grants as authlib_grants
+
+from sso import clock
+from sso.audit import record
+from sso.clients.registry import Client
+from sso.oidc.client_auth import CLIENT_AUTH_METHODS
+from sso.oidc.issue import REFRESH_PREFIX, store_refresh_token, token_response
+from sso.oidc.requests import ProtocolRequest
+from sso.security.tokens import equal, keyed_token, token_hash
+from sso.tokens import store
+from sso.tokens.models import Grant, RefreshToken
+from sso.users.models import User
+
+
+class _Refresh:
+    """A grant as Authlib looks at a refresh token."""
+
+    def __init__(self, grant: Grant) -> None:
+        self.grant = grant
+
+    def check_client(self, client: Client) -> bool:
+        return self.grant.client_id == client.client_id
+
+    def get_scope(self) -> str:
+        return self.grant.scope
+
+
+class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
+    """Each refresh token is used once. Its successor is derived from it, so that a retry within the grace, by a
+    mobile phone that did not hear the answer, gets the very same successor and not a second branch."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTH_METHODS
+    INCLUDE_NEW_REFRESH_TOKEN = True
+    request: ProtocolRequest
+
+    def authenticate_refresh_token(self, refresh_token: str) -> _Refresh | None:
+        request, now = self.request, clock.now()
+        hashed, client_id = token_hash(refresh_token), request.client.client_id
+        successor = _successor(request.provider.refresh_keys[0], refresh_token)
+        grant_id = store.use_refresh_token(request.session, hashed, client_id, token_hash(successor), now)
+        fresh = grant_id is not None
+        if grant_id is None:
+            seen = store.find_refresh_token(request.session, hashed)
+            if seen is None or seen.client_id != client_id or seen.used_at is None:
+                return None
+            retried = self._same_successor(seen, refresh_token)
+            if retried is None:
+                self._end_family(seen)
+                return None
+            grant_id, successor = seen.grant_id, retried
+        behind = store.find_grant(request.session, grant_id, lock=True)
+        if behind is None or not behind.alive(now, now - request.provider.idle):
+            raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
+        request.grant, request.sid, request.user = behind.grant, behind.sid, behind.user
+        request.refresh_token_string = successor
+        if fresh:
+            store_refresh_token(request, behind.grant, successor)
+        return _Refresh(behind.grant)
+
+    def authenticate_user(self, refresh_token: _Refresh) -> User:
+        user: User = self.request.user
+        return user
+
+    def generate_token(
+        self,
+        user: Any = None,
+        scope: str | None = None,
+        grant_type: str | None = None,
+        expires_in: int | None = None,
+        include_refresh_token: bool = True,
+    ) -> dict[str, Any]:
+        return token_response(self.request, scope or "", refresh_token=self.request.refresh_token_string)
+
+    def revoke_old_credential(self, refresh_token: _Refresh) -> None:
+        """Nothing: it was consumed when it was looked up."""
+
+    def _same_successor(self, seen: RefreshToken, refresh_token: str) -> str | None:
+        """Return the successor that was given for a token used a moment ago and not used itself, or None."""
+        assert seen.used_at is not None
+        grace = timedelta(seconds=self.request.provider.settings.refresh_grace_seconds)
+        if clock.now() - seen.used_at > grace or seen.successor_hash is None:
+            return None
+        for key in self.request.provider.refresh_keys:
+            candidate = _successor(key, refresh_token)
+            if equal(token_hash(candidate), seen.successor_hash):
+                following = store.find_refresh_token(self.request.session, seen.successor_hash)
+                return candidate if following is not None and following.used_at is None else None
+        return None
+
+    def _end_family(self, seen: RefreshToken) -> None:
+        """RFC 9700 section 4.14.2: of two who hold a token, one stole it, and nobody knows which."""
+        request = self.request
+        if store.revoke_grant(request.session, seen.grant_id, clock.now()):
+            record(
+                request.session,
+                "grant.revoked",
+                subject=str(seen.grant_id),
+                client_id=seen.client_id,
+                address=request.address,
+                request_id=request.request_id,
+                data={"reason": "refresh token used twice"},
+            )
+
+
+def _successor(key: bytes, refresh_token: str) -> str:
+    return REFRESH_PREFIX + keyed_token(key, refresh_token)

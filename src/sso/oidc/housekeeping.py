@@ -1,0 +1,68 @@
+"""What is done now and then, by any process: ending sessions whose time is over, sealing the audit log, clearing up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from sso import audit, clock
+from sso.db import DatabaseUnavailable
+from sso.delivery import store as deliveries
+from sso.oidc.authorize import forget_expired_requests
+from sso.oidc.ending import end_sessions
+from sso.oidc.provider import Provider
+from sso.security.replay import forget_expired as forget_replays
+from sso.sessions import store as sessions
+from sso.tokens import store as tokens
+
+log = logging.getLogger(__name__)
+
+SEAL_SECONDS = 5.0
+CLEAR_SECONDS = 300.0
+BATCH = 500
+KEEP_DELIVERIES_DAYS = 30
+
+
+async def keep_house(provider: Provider) -> None:
+    """Do it for as long as the process lives. A database that is away is waited for."""
+    since_clearing = CLEAR_SECONDS
+    while True:
+        try:
+            await seal_audit(provider)
+            if since_clearing >= CLEAR_SECONDS:
+                await clear_up(provider)
+                since_clearing = 0.0
+        except DatabaseUnavailable as error:
+            log.warning("housekeeping waits for the database: %s", error)
+        except Exception:
+            log.exception("housekeeping failed")
+        await asyncio.sleep(SEAL_SECONDS)
+        since_clearing += SEAL_SECONDS
+
+
+async def seal_audit(provider: Provider) -> None:
+    """Chain every audit event that is not chained yet."""
+    while True:
+        async with provider.db.write() as session:
+            if await audit.seal(session, provider.box) == 0:
+                return
+
+
+async def clear_up(provider: Provider) -> None:
+    """End sessions whose time is over, and delete what nothing can use any more."""
+    now = clock.now()
+    while True:
+        async with provider.db.write() as session:
+            over = await sessions.expired(session, now, now - provider.idle, BATCH)
+            await end_sessions(session, provider, over, "expired", actor="system")
+        if len(over) < BATCH:
+            break
+    async with provider.db.write() as session:
+        await forget_expired_requests(session, now)
+        await session.run_sync(lambda sync: forget_replays(sync, now))
+        await deliveries.forget_finished(session, now - timedelta(days=KEEP_DELIVERIES_DAYS))
+    while True:
+        async with provider.db.write() as session:
+            if await tokens.forget_expired(session, now, BATCH) == 0:
+                return

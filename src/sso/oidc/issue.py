@@ -1,0 +1,137 @@
+"""Making tokens: access tokens (RFC 9068, or opaque), ID tokens (OpenID Connect Core section 2), refresh tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from sso import clock
+from sso.clients.registry import Client
+from sso.oidc.provider import Provider
+from sso.oidc.requests import ProtocolRequest
+from sso.security.tokens import base64url, random_token, token_hash
+from sso.tokens.models import AccessToken, Grant, RefreshToken
+
+ACCESS_TOKEN_TYP = "at+jwt"
+ID_TOKEN_TYP = "JWT"
+REFRESH_PREFIX = "rt-"
+ACCESS_PREFIX = "at-"
+
+
+def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str | None) -> dict[str, Any]:
+    """Return the body of a successful token response (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3).
+
+    Args:
+        request: with the client, and the grant where a person is behind it.
+        scope: what is granted now.
+        refresh_token: to be handed out, if any.
+    """
+    client: Client = request.client
+    provider, grant = request.provider, request.grant
+    access_token = issue_access_token(request, scope)
+    body: dict[str, Any] = {
+        "access_token": access_token,
+        "token_type": "Bearer",
+        "expires_in": provider.settings.access_token_seconds,
+        "scope": scope,
+    }
+    if refresh_token is not None:
+        body["refresh_token"] = refresh_token
+    if grant is not None and "openid" in scope.split():
+        body["id_token"] = id_token(provider, client, grant, request.sid, access_token)
+    return body
+
+
+def issue_access_token(request: ProtocolRequest, scope: str) -> str:
+    """Return a new access token for the client of ``request``, of the form that it registered."""
+    provider, client, grant = request.provider, request.client, request.grant
+    now = clock.now()
+    claims = _access_claims(provider, client, grant, scope, now)
+    if client.meta.access_token_format == "jwt":
+        if grant is not None:
+            claims["grant_id"] = grant.id.hex
+        return provider.keys.sign(claims, provider.settings.signing_alg, ACCESS_TOKEN_TYP)
+    token = ACCESS_PREFIX + random_token()
+    request.session.add(
+        AccessToken(
+            token_hash=token_hash(token),
+            grant_id=grant.id if grant else None,
+            client_id=client.client_id,
+            claims=claims,
+            created_at=now,
+            expires_at=now + timedelta(seconds=provider.settings.access_token_seconds),
+        )
+    )
+    return token
+
+
+def id_token(provider: Provider, client: Client, grant: Grant, sid: str | None, access_token: str | None) -> str:
+    """Return an ID token (OpenID Connect Core section 2)."""
+    now = clock.timestamp()
+    alg = provider.id_token_alg(client)
+    claims: dict[str, Any] = {
+        "iss": provider.settings.issuer,
+        "sub": provider.subject(client, grant.user_id),
+        "aud": client.client_id,
+        "exp": now + provider.settings.id_token_seconds,
+        "iat": now,
+        "auth_time": int(grant.auth_time.timestamp()),
+        "acr": grant.acr,
+        "amr": grant.amr,
+    }
+    if grant.nonce is not None:
+        claims["nonce"] = grant.nonce
+    if sid is not None:
+        claims["sid"] = sid
+    if access_token is not None:
+        claims["at_hash"] = half_hash(access_token, alg)
+    return provider.keys.sign(claims, alg, ID_TOKEN_TYP)
+
+
+def half_hash(value: str, alg: str) -> str:
+    """Return at_hash or c_hash: the left half of the hash that belongs to ``alg`` (OpenID Connect Core 3.1.3.6).
+
+    EdDSA with Ed25519 uses SHA-512.
+    """
+    digest = (hashlib.sha512 if alg == "EdDSA" else hashlib.sha256)(value.encode("ascii")).digest()
+    return base64url(digest[: len(digest) // 2])
+
+
+def store_refresh_token(request: ProtocolRequest, grant: Grant, token: str) -> None:
+    """Add ``token`` to the family of ``grant``."""
+    now = clock.now()
+    request.session.add(
+        RefreshToken(
+            token_hash=token_hash(token),
+            grant_id=grant.id,
+            client_id=grant.client_id,
+            created_at=now,
+            expires_at=now + timedelta(seconds=request.provider.settings.refresh_token_seconds),
+        )
+    )
+
+
+def _access_claims(
+    provider: Provider, client: Client, grant: Grant | None, scope: str, now: datetime
+) -> dict[str, Any]:
+    """RFC 9068 section 2.2. A token that opens userinfo names the issuer in ``aud``, besides the client's own API."""
+    issued = int(now.timestamp())
+    issuer = provider.settings.issuer
+    audience: str | list[str] = client.meta.audience or issuer
+    if client.meta.audience and "openid" in scope.split():
+        audience = [client.meta.audience, issuer]
+    claims: dict[str, Any] = {
+        "iss": issuer,
+        "sub": provider.subject(client, grant.user_id) if grant else client.client_id,
+        "aud": audience,
+        "client_id": client.client_id,
+        "iat": issued,
+        "exp": issued + provider.settings.access_token_seconds,
+        "jti": uuid.uuid4().hex,
+        "scope": scope,
+    }
+    if grant is not None:
+        claims |= {"auth_time": int(grant.auth_time.timestamp()), "acr": grant.acr, "amr": grant.amr}
+    return claims

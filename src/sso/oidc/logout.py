@@ -1,0 +1,64 @@
+"""What a request at the end_session_endpoint asks for (RP-Initiated Logout 1.0): a pure decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sso.clients.registry import Client
+from sso.keys import InvalidToken
+from sso.oidc.authorize import PageError, with_parameters
+from sso.oidc.issue import ID_TOKEN_TYP
+from sso.oidc.provider import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class LogoutRequest:
+    """A checked request. ``redirect`` is where to go afterwards; ``hint_sub`` whom a valid id_token_hint names."""
+
+    client: Client | None
+    hint_sub: str | None
+    redirect: str | None
+
+    def may_end_without_asking(self, provider: Provider, user_id: UUID) -> bool:
+        """Tell whether the hint proves that the application speaks of this person (section 2)."""
+        if self.client is None or self.hint_sub is None:
+            return False
+        return provider.subject(self.client, user_id) == self.hint_sub
+
+
+def check_logout(provider: Provider, data: dict[str, str]) -> LogoutRequest:
+    """Check a logout request (RP-Initiated Logout sections 2 and 3).
+
+    A redirect is made only with a valid id_token_hint and an address that is registered, exactly.
+
+    Raises:
+        PageError: when the client, the hint or the address is not right.
+    """
+    hint, named = data.get("id_token_hint"), data.get("client_id")
+    client, hint_sub = _from_hint(provider, hint) if hint else (None, None)
+    if named is not None and client is None:
+        client = provider.registry.get(named)
+        if client is None:
+            raise PageError("unknown_client", named[:100])
+    if client is not None and named is not None and client.client_id != named:
+        raise PageError("bad_logout_hint", "client_id")
+    uri = data.get("post_logout_redirect_uri")
+    if uri is None or hint_sub is None:
+        return LogoutRequest(client, hint_sub, None)
+    assert client is not None
+    if not client.check_post_logout_redirect_uri(uri):
+        raise PageError("unregistered_logout_uri", uri[:300])
+    state = [("state", data["state"])] if "state" in data else []
+    return LogoutRequest(client, hint_sub, with_parameters(uri, state) if state else uri)
+
+
+def _from_hint(provider: Provider, hint: str) -> tuple[Client, str]:
+    try:
+        claims = provider.keys.verify(hint, typ=ID_TOKEN_TYP, issuer=provider.settings.issuer, expired=True)
+    except InvalidToken:
+        raise PageError("bad_logout_hint", "id_token_hint") from None
+    client = provider.registry.get(str(claims.get("aud")))
+    if client is None:
+        raise PageError("bad_logout_hint", "id_token_hint")
+    return client, str(claims["sub"])

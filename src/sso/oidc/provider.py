@@ -1,0 +1,97 @@
+"""What every part of the protocol needs: settings, database, keys, applications. One for each process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from sso.clients.registry import Client, Registry
+from sso.db import Database, DatabaseUnavailable, read_versions
+from sso.keys import KeyRing, ensure_keys
+from sso.security.box import SecretBox
+from sso.security.instance import instance_secret
+from sso.security.tokens import keyed_token
+from sso.settings import Settings
+
+log = logging.getLogger(__name__)
+_PUBLISHED_SLACK_SECONDS = 3600
+
+
+class Provider:
+    """The provider of one process.
+
+    Args:
+        settings: every setting.
+        db: the database.
+    """
+
+    def __init__(self, settings: Settings, db: Database) -> None:
+        self.settings = settings
+        self.db = db
+        self.box = SecretBox(settings.secrets())
+        longest = max(settings.access_token_seconds, settings.id_token_seconds)
+        self.keys = KeyRing(self.box, longest + _PUBLISHED_SLACK_SECONDS)
+        self.registry = Registry()
+        self.refresh_keys = self.box.derived_keys("refresh-successor")
+        self.form_keys = self.box.derived_keys("form-token")
+        self.idle = timedelta(seconds=settings.session_idle_seconds)
+        self._pairwise_salt = b""
+        self._versions: dict[str, int] = {}
+        self.loaded = False
+
+    async def load(self) -> None:
+        """Read keys and applications, making keys that are missing.
+
+        Raises:
+            DatabaseUnavailable: when the database cannot be reached.
+            CannotOpen: when SSO_SECRET_KEY does not fit the database.
+        """
+        async with self.db.write() as session:
+            await ensure_keys(session, self.box)
+            self._pairwise_salt = (await instance_secret(session, self.box, "pairwise")).hex().encode()
+        await self.refresh()
+        self.loaded = True
+
+    async def refresh(self) -> bool:
+        """Read what changed in keys and applications since the last time; tell whether anything had."""
+        async with self.db.read() as session:
+            versions = await read_versions(session)
+            if versions == self._versions and self.loaded:
+                return False
+            if versions.get("keys") != self._versions.get("keys"):
+                await self.keys.load(session)
+            removals = versions.get("client_removals", 0)
+            if (versions.get("clients"), removals) != (
+                self._versions.get("clients"),
+                self._versions.get("client_removals", 0),
+            ):
+                await self.registry.load(session, removals)
+            self._versions = versions
+        return True
+
+    async def follow(self) -> None:
+        """Follow the database for as long as the process lives. A database that is away is waited for."""
+        while True:
+            await asyncio.sleep(self.settings.registry_poll_seconds)
+            try:
+                await self.refresh()
+            except DatabaseUnavailable as error:
+                log.warning("cannot read changes of applications and keys: %s", error)
+            except Exception:
+                log.exception("cannot read changes of applications and keys")
+
+    def subject(self, client: Client, user_id: UUID) -> str:
+        """Return the ``sub`` by which ``client`` knows a person (OpenID Connect Core section 8)."""
+        if client.meta.subject_type == "public":
+            return str(user_id)
+        return keyed_token(self._pairwise_salt, client.meta.sector_identifier, str(user_id))
+
+    def id_token_alg(self, client: Client) -> str:
+        """Return the algorithm with which ID tokens for ``client`` are signed."""
+        return client.meta.id_token_signed_response_alg or self.settings.signing_alg
+
+    def url(self, path: str) -> str:
+        """Return the public address of ``path``: always from the issuer, never from a request's Host."""
+        return self.settings.issuer + path

@@ -1,0 +1,110 @@
+"""Requests and answers as Authlib and the routes exchange them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from authlib.oauth2.rfc6749 import OAuth2Payload, OAuth2Request
+from sqlalchemy.orm import Session
+
+if TYPE_CHECKING:
+    from sso.oidc.provider import Provider
+    from sso.sessions.models import SsoSession
+    from sso.tokens.models import Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a protocol endpoint answers: a mapping is sent as JSON."""
+
+    status: int
+    body: Mapping[str, Any] | str = ""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+    def location(self) -> str:
+        """Return where it redirects to."""
+        return dict(self.headers).get("Location", "")
+
+
+class Payload(OAuth2Payload):
+    """Parameters of a request, in their order, with repetitions."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self._lists: defaultdict[str, list[str]] = defaultdict(list)
+        for name, value in pairs:
+            self._lists[name].append(value)
+        # RFC 6749 section 3.1: a parameter without a value is treated as if it were left out.
+        self._data = {name: values[0] for name, values in self._lists.items() if values[0] != ""}
+
+    @property
+    def data(self) -> dict[str, str]:
+        return self._data
+
+    @property
+    def datalist(self) -> defaultdict[str, list[str]]:
+        return self._lists
+
+    def repeated(self) -> str | None:
+        """Return a parameter that stands more than once (RFC 6749 section 3.1), or None."""
+        return next((name for name, values in self._lists.items() if len(values) > 1), None)
+
+
+class ProtocolRequest(OAuth2Request):
+    """One request at a protocol endpoint.
+
+    Args:
+        provider: the provider.
+        method: the HTTP method.
+        path: the path of the endpoint.
+        parameters: of the form (POST) or of the query (GET).
+        headers: with names in small letters.
+        query: of the address of a POST, which must hold no credentials.
+        session: the transaction, within the bridge.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        method: str,
+        path: str,
+        parameters: list[tuple[str, str]],
+        headers: Mapping[str, str] | None = None,
+        query: list[tuple[str, str]] | None = None,
+        session: Session | None = None,
+    ) -> None:
+        # Authlib refuses http here. Whether http is right was decided once, by the settings: loopback only.
+        super().__init__(method, f"https://{urlsplit(provider.settings.issuer).netloc}{path}", headers=headers or {})
+        self.provider = provider
+        self.payload: Payload = Payload(parameters)
+        self.query = Payload(query or [])
+        self._session = session
+        self.sso_session: SsoSession | None = None
+        self.grant: Grant | None = None
+        self.sid: str | None = None
+        self.refresh_token_string: str | None = None
+        self.address = ""
+        self.request_id = ""
+
+    @property
+    def session(self) -> Session:
+        """The transaction of this request."""
+        assert self._session is not None
+        return self._session
+
+    @property
+    def args(self) -> dict[str, str]:
+        return self.query.data if self.method == "POST" else self.payload.data
+
+    @property
+    def form(self) -> dict[str, str]:
+        return self.payload.data if self.method == "POST" else {}
+
+
+def description(text: str) -> str:
+    """Return ``text`` with only the characters that error_description may have (RFC 6749 section 5.2)."""
+    plain = text.replace('"', "'").replace("\\", "/")
+    return "".join(char if " " <= char <= "~" else "?" for char in plain)[:400]

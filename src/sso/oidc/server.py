@@ -1,0 +1,108 @@
+"""Authlib's authorization server on our requests, answers and tables; the one place where grants are registered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from authlib.oauth2 import AuthorizationServer
+from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
+
+from sso.clients.registry import Client
+from sso.oidc.client_auth import authenticate_client
+from sso.oidc.grants.authorization_code import AuthorizationCodeGrant, S256Challenge
+from sso.oidc.grants.client_credentials import ClientCredentialsGrant
+from sso.oidc.grants.refresh_token import RefreshTokenGrant
+from sso.oidc.introspection import IntrospectionEndpoint
+from sso.oidc.provider import Provider
+from sso.oidc.requests import Answer, ProtocolRequest, description
+from sso.oidc.revocation import RevocationEndpoint
+
+# Authlib logs issued tokens at DEBUG. They never belong in a log, whatever its level.
+logging.getLogger("authlib").setLevel(logging.WARNING)
+
+NO_STORE = [("Cache-Control", "no-store"), ("Pragma", "no-cache")]
+
+
+class ProviderServer(AuthorizationServer):
+    """The authorization server of one process."""
+
+    def __init__(self, provider: Provider) -> None:
+        super().__init__()
+        self.provider = provider
+        self.register_grant(AuthorizationCodeGrant, [S256Challenge(required=True)])
+        self.register_grant(RefreshTokenGrant)
+        self.register_grant(ClientCredentialsGrant)
+        self.register_endpoint(IntrospectionEndpoint)
+        self.register_endpoint(RevocationEndpoint)
+
+    def grant_types(self) -> list[str]:
+        """Return the grant types that are registered."""
+        return [grant.GRANT_TYPE for grant, _ in self._token_grants]
+
+    def response_types(self) -> list[str]:
+        """Return the response types that are registered."""
+        return sorted({kind for grant, _ in self._authorization_grants for kind in grant.RESPONSE_TYPES})
+
+    async def respond(self, request: ProtocolRequest, call: Callable[[ProtocolRequest], Any]) -> Answer:
+        """Run Authlib's synchronous ``call`` in one transaction over the bridge.
+
+        The transaction is committed although the answer is an error: a consumed code or a revoked family stays so.
+
+        Raises:
+            DatabaseUnavailable: when there is no database now.
+        """
+        async with self.provider.db.write() as session:
+
+            def run(sync_session: Any) -> Answer:
+                request._session = sync_session
+                answer: Answer = call(request)
+                return answer
+
+            return await session.run_sync(run)
+
+    async def token(self, request: ProtocolRequest) -> Answer:
+        """Answer a token request (RFC 6749 section 3.2)."""
+        return await self._checked(request, self.create_token_response)
+
+    async def introspect(self, request: ProtocolRequest) -> Answer:
+        """Answer an introspection request (RFC 7662)."""
+        return await self._checked(request, lambda one: self.create_endpoint_response("introspection", one))
+
+    async def revoke(self, request: ProtocolRequest) -> Answer:
+        """Answer a revocation request (RFC 7009)."""
+        return await self._checked(request, lambda one: self.create_endpoint_response("revocation", one))
+
+    async def _checked(self, request: ProtocolRequest, call: Callable[[ProtocolRequest], Any]) -> Answer:
+        repeated = request.payload.repeated()
+        if repeated:
+            error = InvalidRequestError(description(f"{repeated} must not be repeated."))
+            return self.handle_response(*error())
+        if call == self.create_token_response and "grant_type" not in request.form:
+            return self.handle_response(*InvalidRequestError("grant_type is required.")())
+        return await self.respond(request, call)
+
+    def query_client(self, client_id: str) -> Client | None:
+        return self.provider.registry.enabled(client_id)
+
+    def authenticate_client(self, request: ProtocolRequest, methods: Any, endpoint: str = "token") -> Client:
+        return authenticate_client(request)
+
+    def create_oauth2_request(self, request: ProtocolRequest) -> ProtocolRequest:
+        return request
+
+    def handle_response(self, status: int, body: Any, headers: Any) -> Answer:
+        if isinstance(body, list):
+            body = dict(body)
+        kept = [(name, value) for name, value in headers if name.lower() not in ("cache-control", "pragma")]
+        return Answer(status, body, [*kept, *NO_STORE])
+
+    def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Nothing: what others must know is written with its cause."""
+
+    def save_token(self, token: Any, request: Any) -> None:
+        """Nothing: tokens are stored where they are made."""
+
+    def handle_error_response(self, request: Any, error: OAuth2Error) -> Answer:
+        return self.handle_response(*error(None))
