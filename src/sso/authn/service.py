@@ -5,8 +5,6 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from sso import clock
 from sso.authn.passwords import Passwords
 from sso.db import Database
@@ -73,12 +71,3 @@ async def sign_in_with_password(
         async with db.write() as session:
             await store.upgrade_password_hash(session, credential.id, stronger, clock.now())
     return Authenticated(user, ACR_PASSWORD, list(AMR_PASSWORD))
-
-
-async def set_password(session: AsyncSession, passwords: Passwords, user: User, password: str) -> None:
-    """Give ``user`` a password. The caller has checked its strength and ends the sessions.
-
-    Raises:
-        Busy: when too many passwords are waiting.
-    """
-    await store.set_password_hash(session, user.id, await passwords.hash(password), clock.now())

@@ -57,6 +57,19 @@ async def new_secret(
     return secret
 
 
+async def reseal_secrets(session: AsyncSession, box: SecretBox) -> int:
+    """Seal every secret that is kept sealed (client_secret_jwt) with the newest key; return how many had an older."""
+    old = [secret for secret in await store.sealed_secrets(session) if not box.is_current(secret.sealed or b"")]
+    for secret in old:
+        purpose = f"client-secret:{secret.client_id}"
+        secret.sealed = box.seal(box.open(secret.sealed or b"", purpose), purpose)
+    for client_id in {secret.client_id for secret in old}:
+        row = await store.get_client(session, client_id)
+        assert row is not None
+        row.version = await bump_version(session, "clients")
+    return len(old)
+
+
 def _secret_row(box: SecretBox, client_id: str, metadata: ClientMetadata, secret: str) -> ClientSecret:
     sealed = None
     if metadata.token_endpoint_auth_method == "client_secret_jwt":

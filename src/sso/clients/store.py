@@ -67,3 +67,8 @@ async def secrets_of(session: AsyncSession, client_id: str) -> list[ClientSecret
     """Return every secret of one application, oldest first."""
     statement = select(ClientSecret).where(ClientSecret.client_id == client_id).order_by(ClientSecret.created_at)
     return list((await session.execute(statement)).scalars())
+
+
+async def sealed_secrets(session: AsyncSession) -> list[ClientSecret]:
+    """Return every secret that is kept sealed."""
+    return list((await session.execute(select(ClientSecret).where(ClientSecret.sealed.is_not(None)))).scalars())

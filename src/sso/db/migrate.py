@@ -11,6 +11,30 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from sso.db.database import Database
+from sso.settings import Settings
+
+
+class WrongSchema(Exception):
+    """The database's schema is not the one that this release needs."""
+
+
+async def check_schema(database: Database, settings: Settings) -> None:
+    """Bring the embedded database's schema up to date; elsewhere only look whether it is.
+
+    A newer schema than this release knows is accepted: an upgrade is under way, and migrations keep the previous
+    release working.
+
+    Raises:
+        WrongSchema: when it is older than this release needs.
+    """
+    if database.is_sqlite and not settings.database_url:
+        await upgrade(database)
+        return
+    current, wanted = await current_revision(database), head_revision()
+    if current is None or (wanted is not None and current < wanted):
+        raise WrongSchema(
+            f"the database has schema {current or 'none'}, this release needs {wanted}; run: sso db upgrade"
+        )
 
 
 def migrations_dir() -> Path:

@@ -7,13 +7,13 @@ a redirect with ``error``, ``state`` and ``iss``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from authlib.oauth2.rfc6749 import InvalidRequestError, InvalidScopeError, OAuth2Error
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -232,6 +232,13 @@ async def signed_in(provider: Provider, session: AsyncSession, cookie: str, clie
     return SignedIn(row[0], row[1], frozenset(row[2])) if row else None
 
 
+async def with_consent(session: AsyncSession, client: Client, who: SignedIn) -> SignedIn:
+    """Return ``who`` with what the person allowed ``client``. No statement for the city's own applications."""
+    if client.meta.first_party:
+        return who
+    return replace(who, consented=frozenset(await store.consented_scopes(session, who.user.id, client.client_id)))
+
+
 def next_step(provider: Provider, request: AuthorizationRequest, who: SignedIn | None, progress: Progress) -> Decision:
     """Return what ``request`` needs next."""
     hinted = None
@@ -322,6 +329,12 @@ def progress_of(interaction: Interaction | None) -> Progress:
     if interaction is None:
         return Progress()
     return Progress(interaction.created_at, frozenset(interaction.progress))
+
+
+async def remember_progress(session: AsyncSession, interaction: Interaction, done: frozenset[str]) -> None:
+    """Remember which pages of a waiting request are done. One statement."""
+    mine = Interaction.token_hash == interaction.token_hash
+    await session.execute(update(Interaction).where(mine).values(progress=sorted(done)))
 
 
 async def forget_request(session: AsyncSession, interaction: Interaction) -> None:

@@ -104,6 +104,19 @@ async def disable_user(session: AsyncSession, provider: Provider, user: User, *,
     return await end_matching(session, provider, SessionFilter(user_id=user.id), "user_disabled", actor=actor)
 
 
+async def change_password(session: AsyncSession, provider: Provider, user: User, hashed: str, *, actor: str) -> int:
+    """Give a person another password, of which ``hashed`` is the hash, and end whatever the old one opened.
+
+    Returns:
+        How many sessions were ended.
+    """
+    now = clock.now()
+    await users.set_password_hash(session, user.id, hashed, now)
+    await tokens.revoke_grants_of_user(session, user.id, now)
+    record(session, "user.password_changed", actor=actor, subject=str(user.id))
+    return await end_matching(session, provider, SessionFilter(user_id=user.id), "password_changed", actor=actor)
+
+
 def backchannel_logout(provider: Provider, outbound: Outbound) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
     """Return the handler that tells an application of an ended session (Back-Channel Logout section 2.5)."""
 

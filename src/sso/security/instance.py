@@ -30,6 +30,15 @@ async def instance_secret(session: AsyncSession, box: SecretBox, name: str) -> b
     return box.open(found, f"instance:{name}")
 
 
+async def reseal_instance_secrets(session: AsyncSession, box: SecretBox) -> int:
+    """Seal every secret of the installation with the newest key and return how many had an older one."""
+    rows = (await session.execute(select(InstanceSecret))).scalars().all()
+    old = [row for row in rows if not box.is_current(row.sealed)]
+    for row in old:
+        row.sealed = box.seal(box.open(row.sealed, f"instance:{row.name}"), f"instance:{row.name}")
+    return len(old)
+
+
 async def _find(session: AsyncSession, name: str) -> bytes | None:
     statement = select(InstanceSecret.sealed).where(InstanceSecret.name == name)
     return (await session.execute(statement)).scalar_one_or_none()

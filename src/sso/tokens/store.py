@@ -34,6 +34,12 @@ async def find_session(
     return (row[0], row[1], row[2] or []) if row else None
 
 
+async def consented_scopes(session: AsyncSession, user_id: uuid.UUID, client_id: str) -> list[str]:
+    """Return the scopes that a person allowed an application."""
+    statement = select(Consent.scopes).where(Consent.user_id == user_id, Consent.client_id == client_id)
+    return (await session.execute(statement)).scalar_one_or_none() or []
+
+
 async def remember_consent(
     session: AsyncSession, user_id: uuid.UUID, client_id: str, scopes: list[str], now: datetime
 ) -> None:

@@ -1,0 +1,143 @@
+"""Wiring: the only place where the rooms come together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import orjson
+from fastapi import FastAPI
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso.authn.passwords import Passwords
+from sso.db import Database, DatabaseUnavailable
+from sso.db.migrate import WrongSchema, check_schema
+from sso.delivery import Worker
+from sso.logs import configure_logging
+from sso.oidc.discovery import metadata
+from sso.oidc.ending import BACKCHANNEL_LOGOUT, backchannel_logout
+from sso.oidc.housekeeping import keep_house
+from sso.oidc.provider import Provider
+from sso.oidc.server import ProviderServer
+from sso.security.box import CannotOpen
+from sso.security.limits import FailureLimits
+from sso.security.outbound import Outbound
+from sso.settings import Settings, load_settings
+from sso.web import health, home, pages, protocol, sign_in, sign_out
+from sso.web.assets import static
+from sso.web.shell import Shell
+from sso.web.site import Site
+
+log = logging.getLogger("sso")
+
+RETRY_SECONDS = 1.0
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application. It opens the database when it starts, and closes it when it ends.
+
+    Args:
+        settings: every setting.
+
+    Raises:
+        WrongSchema: at start, where the schema is not current and the database is not the embedded one.
+    """
+    db = Database(settings)
+    provider = Provider(settings, db)
+    server = ProviderServer(provider)
+    outbound = Outbound(settings)
+    worker = Worker(db, settings, {BACKCHANNEL_LOGOUT: backchannel_logout(provider, outbound)})
+    passwords = Passwords(settings)
+    document = orjson.dumps(metadata(server))
+    site = Site(
+        settings=settings,
+        provider=provider,
+        server=server,
+        passwords=passwords,
+        limits=FailureLimits(settings.sign_in_failures_per_account, settings.sign_in_failures_per_address),
+        worker=worker,
+        discovery=(document, f'"{hashlib.sha256(document).hexdigest()[:24]}"'),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        pages.prepare()
+        await passwords.prepare()
+        tried = asyncio.Event()
+        living = asyncio.create_task(_live(site, tried))
+        try:
+            # A database that is away does not keep the process from starting: it says "not ready" until it is back.
+            await asyncio.wait([living, asyncio.create_task(tried.wait())], return_when=asyncio.FIRST_COMPLETED)
+            if living.done():
+                living.result()
+            yield
+        finally:
+            living.cancel()
+            with contextlib.suppress(asyncio.CancelledError, WrongSchema, CannotOpen):
+                await living
+            await outbound.close()
+            await db.close()
+
+    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.site = site
+    for room in (protocol, sign_in, sign_out, home, health):
+        app.include_router(room.router)
+    app.add_route("/static/{name}", static, methods=["GET"])
+    app.add_exception_handler(HTTPException, _http_failure)
+    app.add_middleware(Shell, settings=settings)
+    return app
+
+
+def app_from_environment() -> FastAPI:
+    """Return the application with settings from the environment: what uvicorn calls in each worker."""
+    settings = load_settings()
+    configure_logging(settings)
+    return create_app(settings)
+
+
+async def _live(site: Site, tried: asyncio.Event) -> None:
+    """Load what is kept in memory, and then follow the database, send and clear up for as long as the process lives.
+
+    ``tried`` is set once the database has answered, or has not.
+    """
+    await _load(site, tried)
+    work = [site.provider.follow()]
+    if site.settings.run_worker:
+        work += [site.worker.run(), keep_house(site.provider)]
+    tasks = [asyncio.create_task(one) for one in work]
+    tried.set()
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _load(site: Site, tried: asyncio.Event) -> None:
+    while True:
+        try:
+            await check_schema(site.provider.db, site.settings)
+            await site.provider.load()
+            log.info("ready: %d applications", len(site.provider.registry))
+            return
+        except (DatabaseUnavailable, DBAPIError, OSError) as error:
+            log.warning("waiting for the database: %s", error)
+            tried.set()
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _http_failure(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        made = pages.failure(request, "wrong_method", 405)
+        made.headers.update(error.headers or {})
+        return made
+    return pages.failure(request, "not_found", error.status_code)

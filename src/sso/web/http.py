@@ -1,0 +1,153 @@
+"""Reading parameters, writing answers, cookies and form tokens."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso.oidc.requests import Answer, ProtocolRequest
+from sso.security.tokens import equal, keyed_token, random_token
+from sso.settings import Settings
+from sso.web.site import address_of, request_id_of, site_of
+
+FORM = "application/x-www-form-urlencoded"
+MAX_PARAMETERS = 200
+TOKEN_CHARS = 43
+
+Pairs = list[tuple[str, str]]
+
+
+class BadRequest(Exception):
+    """A request that cannot be read. The message says why."""
+
+
+def query_pairs(request: Request) -> Pairs:
+    """Return the parameters of the address, in order, with repetitions.
+
+    Raises:
+        BadRequest: when they cannot be read.
+    """
+    return _pairs(request.scope["query_string"])
+
+
+async def form_pairs(request: Request) -> Pairs:
+    """Return the parameters of a form in the body, in order, with repetitions.
+
+    Raises:
+        BadRequest: for another content type, or when they cannot be read.
+    """
+    body = await request.body()
+    content_type = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
+    if content_type != FORM and (body or content_type):
+        raise BadRequest(f"Content-Type must be {FORM}.")
+    return _pairs(body)
+
+
+async def form_fields(request: Request) -> dict[str, str]:
+    """Return the fields of one of our own forms; of a field that is repeated, the last."""
+    return dict(await form_pairs(request))
+
+
+def _pairs(data: bytes) -> Pairs:
+    try:
+        return parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except (UnicodeDecodeError, ValueError):
+        raise BadRequest("The parameters cannot be read: they must be UTF-8 in percent-encoding.") from None
+
+
+async def protocol_request(request: Request) -> ProtocolRequest:
+    """Return ``request`` as the protocol sees it.
+
+    Raises:
+        BadRequest: when its parameters cannot be read.
+    """
+    query = query_pairs(request)
+    parameters = await form_pairs(request) if request.method == "POST" else query
+    made = ProtocolRequest(
+        site_of(request).provider, request.method, request.url.path, parameters, request.headers, query
+    )
+    made.address, made.request_id = address_of(request), request_id_of(request)
+    return made
+
+
+def response(answer: Answer) -> Response:
+    """Return what the protocol answers as a response."""
+    if isinstance(answer.body, str):
+        content, media_type = answer.body.encode(), None
+    else:
+        content, media_type = orjson.dumps(answer.body), "application/json"
+    made = Response(content, answer.status, media_type=media_type)
+    for name, value in answer.headers:
+        if name.lower() != "content-type":
+            made.headers.append(name, value)
+    return made
+
+
+def json_error(status: int, error: str, text: str, **headers: str) -> Response:
+    """Return an error in the form of RFC 6749 section 5.2."""
+    body = {"error": error, "error_description": text}
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(orjson.dumps(body), status, {"Cache-Control": "no-store", **names}, "application/json")
+
+
+CookieName = Literal["session", "browser", "lang"]
+
+
+def cookie_name(settings: Settings, name: CookieName) -> str:
+    """Return a cookie's name: ``__Host-`` binds it to this host over https (RFC 6265bis section 4.1.3)."""
+    return f"__Host-sso-{name}" if settings.secure_cookies else f"sso-{name}"
+
+
+def read_cookie(request: Request, name: CookieName) -> str:
+    """Return the value of one of our cookies, or nothing."""
+    value = request.cookies.get(cookie_name(site_of(request).settings, name), "")
+    return value if name == "lang" or (len(value) == TOKEN_CHARS and value.isascii()) else ""
+
+
+def set_cookie(made: Response, settings: Settings, name: CookieName, value: str, max_age: int | None = None) -> None:
+    """Add one of our cookies to a response. ``max_age`` is in seconds; None: until the browser is closed."""
+    made.set_cookie(
+        cookie_name(settings, name),
+        value,
+        max_age=max_age,
+        path="/",
+        secure=settings.secure_cookies,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def browser_of(request: Request) -> str:
+    """Return the random value that names this browser, made anew where it has none.
+
+    :func:`with_browser` sets the cookie.
+    """
+    known: str = request.scope.get("sso.browser") or read_cookie(request, "browser") or random_token()
+    request.scope["sso.browser"] = known
+    return known
+
+
+def with_browser(request: Request, made: Response) -> Response:
+    """Set the cookie that names this browser where the request did not bring it."""
+    browser = request.scope.get("sso.browser")
+    if browser and browser != read_cookie(request, "browser"):
+        set_cookie(made, site_of(request).settings, "browser", browser)
+    return made
+
+
+def form_token(request: Request, purpose: str, session_cookie: str = "") -> str:
+    """Return the token of a form: bound to the browser, to what the form does, and to the session if there is one."""
+    return keyed_token(site_of(request).provider.form_keys[0], purpose, browser_of(request), session_cookie)
+
+
+def is_our_form(request: Request, fields: dict[str, Any], purpose: str, session_cookie: str = "") -> bool:
+    """Tell whether a form was made by us, for this browser, this session and this purpose (cross-site forgery)."""
+    browser, given = read_cookie(request, "browser"), fields.get("form_token", "")
+    if not browser or not given:
+        return False
+    keys = site_of(request).provider.form_keys
+    return any([equal(given, keyed_token(key, purpose, browser, session_cookie)) for key in keys])

@@ -1,0 +1,237 @@
+"""Making pages: language, headers, and what every page shows; and the page, or the JSON, that says what went wrong."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso.oidc.authorize import PageError
+from sso.settings import Settings, is_loopback_host
+from sso.web.assets import ASSETS
+from sso.web.http import json_error, read_cookie, set_cookie, with_browser
+from sso.web.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
+from sso.web.site import request_id_of, site_of
+
+log = logging.getLogger("sso.pages")
+
+LANG_COOKIE_SECONDS = 365 * 86400
+_JSON_PATHS = ("/token", "/userinfo", "/introspect", "/revoke", "/jwks", "/.well-known/", "/healthz", "/readyz")
+"""Where programs ask: they are answered in JSON, whatever fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failure in words: what happened, and what to do."""
+
+    title: str
+    text: str
+    error: str = "invalid_request"
+    retry_after: int = 0
+
+
+_RESTART = N_("Go back to the application and sign in again from there.")
+_TELL = N_("This is a mistake in the application, not yours. Please tell the people who run the application.")
+
+FAILURES = {
+    "no_client": Failure(N_("The application did not say who it is"), _TELL),
+    "unknown_client": Failure(N_("We do not know this application"), _TELL),
+    "disabled_client": Failure(
+        N_("This application is switched off for now"),
+        N_("The city has suspended this application. Please try again later, or ask for help."),
+    ),
+    "repeated": Failure(N_("The application asked in a wrong way"), _TELL),
+    "no_redirect_uri": Failure(N_("The application did not say where to return to"), _TELL),
+    "unregistered_redirect_uri": Failure(
+        N_("The application asks us to send you to an address that we do not know"),
+        N_("To protect you, we do not go there. Please tell the people who run the application."),
+    ),
+    "bad_logout_hint": Failure(
+        N_("The application asked for signing out in a wrong way"),
+        N_("You are still signed in. You can sign out on our start page."),
+    ),
+    "unregistered_logout_uri": Failure(
+        N_("The application asks us to send you to an address that we do not know"),
+        N_("You are still signed in. You can sign out on our start page."),
+    ),
+    "expired_interaction": Failure(N_("This page is no longer valid"), _RESTART),
+    "no_cookies": Failure(
+        N_("Your browser does not keep our cookies"),
+        N_("Allow cookies for this address, then go back to the application and sign in again."),
+    ),
+    "stale_form": Failure(N_("This page was open for too long"), N_("Go back, reload the page and try again.")),
+    "not_found": Failure(N_("There is nothing at this address"), N_("Check the address, or begin on our start page.")),
+    "wrong_method": Failure(N_("This address cannot be used like this"), N_("Begin on our start page.")),
+    "too_large": Failure(N_("What was sent is too large"), N_("Go back and send less.")),
+    "unreadable": Failure(N_("What was sent cannot be read"), _RESTART),
+    "unavailable": Failure(
+        N_("We cannot help you just now"),
+        N_("Something that we depend on is away. Nothing is lost: please try again in a moment."),
+        "temporarily_unavailable",
+        5,
+    ),
+    "broken": Failure(
+        N_("Something went wrong on our side"),
+        N_("Please try again. If it happens again, tell us the reference below."),
+        "server_error",
+    ),
+}
+
+
+@cache
+def _environment(locale: str) -> Environment:
+    made = Environment(
+        loader=PackageLoader("sso.web", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        extensions=["jinja2.ext.i18n"],
+    )
+    made.install_gettext_translations(translations(locale), newstyle=True)  # type: ignore[attr-defined]
+    return made
+
+
+def prepare() -> None:
+    """Read catalogues and templates, so that the first person does not wait for it."""
+    for locale in LOCALES:
+        for name in _environment(locale).list_templates():
+            _environment(locale).get_template(name)
+
+
+def chosen_language(request: Request) -> str:
+    """Return the language that was chosen on this very page, or nothing."""
+    chosen = request.query_params.get("lang", "") or request.scope.get("sso.lang", "")
+    return chosen if chosen in LOCALES else ""
+
+
+def locale_of(request: Request, ui_locales: str = "") -> str:
+    """Return the language in which ``request`` is answered."""
+    return choose_locale(
+        chosen_language(request),
+        ui_locales,
+        read_cookie(request, "lang"),
+        request.headers.get("accept-language", ""),
+        site_of(request).settings.default_locale,
+    )
+
+
+def page(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    ui_locales: str = "",
+    here: str = "",
+    form_target: str = "",
+    **context: Any,
+) -> Response:
+    """Return a page.
+
+    Args:
+        request: what is answered.
+        template: the name of the template.
+        status: the HTTP status.
+        ui_locales: the languages that the application asks for.
+        here: the address under which this page can be had again, in another language too.
+        form_target: an address to which a form of the page may lead in the end.
+        context: what the template shows.
+    """
+    settings, locale = site_of(request).settings, locale_of(request, ui_locales)
+    html = (
+        _environment(locale)
+        .get_template(template)
+        .render(
+            locale=locale,
+            languages=[(code, LANGUAGE_NAMES[code], _in_language(request, here, code)) for code in LOCALES],
+            chosen=chosen_language(request),
+            city=settings.city_name,
+            service=settings.service_name,
+            support=settings.support_contact,
+            asset={name.replace(".", "_"): asset.path for name, asset in ASSETS.items()},
+            **context,
+        )
+    )
+    made = Response(html, status, page_headers(settings, form_target), "text/html")
+    if chosen_language(request):
+        set_cookie(made, settings, "lang", locale, LANG_COOKIE_SECONDS)
+    return with_browser(request, made)
+
+
+def page_headers(settings: Settings, form_target: str = "") -> dict[str, str]:
+    """Return the headers of a page: nobody may frame it, store it or learn where it was.
+
+    Pages are small and never compressed: they hold form tokens beside what a stranger may have written into the
+    request, and compression would tell by its size when the two agree (BREACH).
+    """
+    return {
+        "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+        f"form-action {_form_action(settings, form_target)}; base-uri 'none'; frame-ancestors 'none'",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        "Cache-Control": "no-store",
+        "Vary": "Cookie, Accept-Language",
+    }
+
+
+def failure(request: Request, code: str, status: int, detail: str = "", here: str = "", **context: Any) -> Response:
+    """Return the page, or where programs ask the JSON, that says what went wrong."""
+    found = FAILURES[code]
+    headers = {"Retry_After": str(found.retry_after)} if found.retry_after else {}
+    if request.url.path.startswith(_JSON_PATHS):
+        return json_error(status, found.error, detail or found.title + ".", **headers)
+    log.info("%s: page %s: %s", request_id_of(request), code, "".join(c if c.isprintable() else "?" for c in detail))
+    made = page(
+        request,
+        "error.html",
+        status=status,
+        here=here,
+        title=found.title,
+        text=found.text,
+        detail=detail,
+        reference=request_id_of(request),
+        **context,
+    )
+    if found.retry_after:
+        made.headers["Retry-After"] = str(found.retry_after)
+    return made
+
+
+def page_error(request: Request, error: PageError) -> Response:
+    """Return the page for a request that cannot be answered to an application."""
+    return failure(request, error.code, 400, error.detail)
+
+
+def _in_language(request: Request, here: str, locale: str) -> str:
+    if not here:
+        query = request.url.query if request.method == "GET" else ""
+        # One slash only: a path such as //elsewhere would be another host's address in a link.
+        here = "/" + request.url.path.lstrip("/\\") + (f"?{query}" if query else "")
+    parts = urlsplit(here)
+    kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != "lang"]
+    return f"{parts.path}?{urlencode([*kept, ('lang', locale)])}"
+
+
+def _form_action(settings: Settings, target: str) -> str:
+    """Return where forms of a page may lead.
+
+    Browsers hold the redirects after a form to this list too, those that the application makes itself included, and
+    nobody knows them all: so any https address may follow where the registered one is https.
+    """
+    parts = urlsplit(target)
+    if not parts.scheme:
+        return "'self'"
+    if parts.scheme != "http":
+        return f"'self' {parts.scheme}:"
+    host = parts.hostname or ""
+    if settings.loopback and is_loopback_host(host):
+        return "'self' http://localhost:* http://127.0.0.1:* https:"
+    return f"'self' http://{f'[{host}]' if ':' in host else host}:*"

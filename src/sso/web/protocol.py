@@ -1,0 +1,92 @@
+"""Protocol endpoints that answer programs: discovery, keys, token, userinfo, introspection, revocation."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso.keys import JWKS_MAX_AGE_SECONDS
+from sso.oidc.requests import Answer
+from sso.oidc.userinfo import userinfo as userinfo_answer
+from sso.web.http import protocol_request, response
+from sso.web.site import site_of
+
+router = APIRouter()
+
+_OPEN = {"Access-Control-Allow-Origin": "*"}
+_PREFLIGHT = {
+    **_OPEN,
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Max-Age": "86400",
+}
+OPEN_PATHS = (
+    "/.well-known/openid-configuration",
+    "/.well-known/oauth-authorization-server",
+    "/jwks",
+    "/token",
+    "/userinfo",
+)
+
+
+@router.get("/.well-known/openid-configuration")
+@router.get("/.well-known/oauth-authorization-server")
+async def discovery(request: Request) -> Response:
+    """Provider metadata (OpenID Connect Discovery section 4, RFC 8414 section 3)."""
+    return _cached(request, *site_of(request).discovery)
+
+
+@router.get("/jwks")
+async def jwks(request: Request) -> Response:
+    """The keys with which tokens are signed (RFC 7517 section 5)."""
+    return _cached(request, *site_of(request).provider.keys.jwks())
+
+
+@router.post("/token")
+async def token(request: Request) -> Response:
+    """The token endpoint (RFC 6749 section 3.2)."""
+    return _open(await site_of(request).server.token(await protocol_request(request)))
+
+
+@router.api_route("/userinfo", methods=["GET", "POST"])
+async def userinfo(request: Request) -> Response:
+    """The userinfo endpoint (OpenID Connect Core section 5.3)."""
+    made = _open(await userinfo_answer(site_of(request).provider, await protocol_request(request)))
+    made.headers["Access-Control-Expose-Headers"] = "WWW-Authenticate"
+    return made
+
+
+@router.post("/introspect")
+async def introspect(request: Request) -> Response:
+    """Token introspection (RFC 7662)."""
+    return response(await site_of(request).server.introspect(await protocol_request(request)))
+
+
+@router.post("/revoke")
+async def revoke(request: Request) -> Response:
+    """Token revocation (RFC 7009)."""
+    return response(await site_of(request).server.revoke(await protocol_request(request)))
+
+
+async def preflight() -> Response:
+    """Answer a browser that asks whether an application's page may call us (Fetch, CORS protocol)."""
+    return Response(status_code=204, headers=_PREFLIGHT)
+
+
+for _path in OPEN_PATHS:
+    router.add_api_route(_path, preflight, methods=["OPTIONS"], include_in_schema=False)
+
+
+def _open(answer: Answer) -> Response:
+    made = response(answer)
+    made.headers.update(_OPEN)
+    return made
+
+
+def _cached(request: Request, body: bytes, etag: str) -> Response:
+    headers = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_SECONDS}", "ETag": etag, **_OPEN}
+    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if etag in known:
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")

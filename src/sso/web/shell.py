@@ -1,0 +1,132 @@
+"""The outermost layer, plain ASGI: a reference for each request, limits on its body, headers that every answer carries,
+one log line, and an answer in the right form when something fails.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import secrets
+import time
+from typing import Any
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sso.db import DatabaseUnavailable
+from sso.settings import Settings
+from sso.web.http import BadRequest
+from sso.web.pages import failure
+from sso.web.site import client_address
+
+log = logging.getLogger("sso.access")
+errors = logging.getLogger("sso.errors")
+
+
+_ALWAYS = ("/healthz", "/readyz", "/static/")
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class Shell:
+    """Wraps the application.
+
+    Args:
+        app: what is wrapped.
+        settings: limits and trusted proxies.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._max_body = settings.max_body_bytes
+        self._trusted = [ipaddress.ip_network(one, strict=False) for one in settings.trusted_proxies]
+        self._headers = [(b"x-content-type-options", b"nosniff")]
+        if settings.secure_cookies:
+            self._headers.append((b"strict-transport-security", b"max-age=31536000; includeSubDomains"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        reference = secrets.token_hex(8)
+        scope["request_id"] = reference
+        scope["client_address"] = client_address(scope, self._trusted)
+        answered = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal answered
+            if message["type"] == "http.response.start":
+                answered = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    *self._headers,
+                    (b"x-request-id", reference.encode()),
+                ]
+            await send(message)
+
+        try:
+            if not scope["app"].state.site.provider.loaded and not scope["path"].startswith(_ALWAYS):
+                raise DatabaseUnavailable("nothing is loaded yet")
+            await self._app(scope, self._limited(scope, receive), sending)
+        except Exception as error:
+            if answered:
+                raise
+            await _answer(scope, error)(scope, receive, sending)
+        finally:
+            if log.isEnabledFor(logging.INFO):
+                _log_line(scope, answered, time.perf_counter() - started)
+
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > self._max_body:
+                return _refuse
+        if scope["method"] in ("GET", "HEAD"):
+            return receive
+        received = 0
+
+        async def limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_body:
+                raise _TooLarge
+            return message
+
+        return limited
+
+
+async def _refuse() -> Message:
+    raise _TooLarge
+
+
+def _answer(scope: Scope, error: Exception) -> Any:
+    request = Request(scope)
+    if isinstance(error, _TooLarge):
+        return failure(request, "too_large", 413)
+    if isinstance(error, BadRequest):
+        return failure(request, "unreadable", 400, str(error))
+    if isinstance(error, DatabaseUnavailable):
+        errors.error("%s: the database is not available: %s", scope["request_id"], error)
+        return failure(request, "unavailable", 503)
+    errors.error("%s: %s %s failed", scope["request_id"], scope["method"], _printable(scope["path"]), exc_info=error)
+    return failure(request, "broken", 500)
+
+
+def _log_line(scope: Scope, status: int, seconds: float) -> None:
+    log.info(
+        "%s %s %s %d %.1fms %s",
+        scope["request_id"],
+        scope["method"],
+        _printable(scope["path"]),
+        status,
+        seconds * 1000,
+        scope["client_address"],
+    )
+
+
+def _printable(text: str) -> str:
+    """Return ``text`` so that it stays on its line. Addresses' queries, which hold secrets, are never logged."""
+    return "".join(char if char.isprintable() else "?" for char in text[:200])

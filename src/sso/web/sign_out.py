@@ -1,0 +1,124 @@
+"""Signing out: what applications ask for at the end_session_endpoint (RP-Initiated Logout 1.0), and the pages."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.oidc import authorize as flow
+from sso.oidc.authorize import PageError, SignedIn
+from sso.oidc.ending import end_sessions
+from sso.oidc.logout import LogoutRequest, check_logout
+from sso.web.http import (
+    Pairs,
+    cookie_name,
+    form_pairs,
+    form_token,
+    is_our_form,
+    query_pairs,
+    read_cookie,
+)
+from sso.web.pages import failure, page, page_error
+from sso.web.site import address_of, request_id_of, site_of
+
+router = APIRouter()
+
+_PARAMETERS = ("id_token_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales", "logout_hint")
+
+
+@router.api_route("/logout", methods=["GET", "POST"])
+async def logout(request: Request) -> Response:
+    """The end_session_endpoint (RP-Initiated Logout section 2), and the form of its own page."""
+    pairs = await form_pairs(request) if request.method == "POST" else query_pairs(request)
+    data = {name: value for name, value in pairs if value}
+    request.scope["sso.lang"] = data.get("lang", "")
+    cookie = read_cookie(request, "session")
+    repeated = _repeated(pairs)
+    if repeated:
+        return failure(request, "repeated", 400, repeated)
+    if request.method == "POST" and not cookie and "form_token" not in data:
+        return _once_more_by_get(data)
+    try:
+        asked = check_logout(site_of(request).provider, data)
+    except PageError as error:
+        return page_error(request, error)
+    async with site_of(request).provider.db.read() as session:
+        who = await flow.signed_in(site_of(request).provider, session, cookie, None)
+    if who is None:
+        return _after(request, data, asked, None)
+    ours = request.method == "POST" and is_our_form(request, data, "logout", cookie)
+    if not ours and not asked.may_end_without_asking(site_of(request).provider, who.user.id):
+        return _confirm(request, data, who, asked)
+    return _after(request, data, asked, await _end(request, who))
+
+
+async def _end(request: Request, who: SignedIn) -> list[str]:
+    site = site_of(request)
+    async with site.provider.db.write() as session:
+        told = await end_sessions(
+            session,
+            site.provider,
+            [who.session.id],
+            "signed_out",
+            actor=str(who.user.id),
+            address=address_of(request),
+            request_id=request_id_of(request),
+        )
+    site.worker.nudge()
+    return told
+
+
+def _confirm(request: Request, data: dict[str, str], who: SignedIn, asked: LogoutRequest) -> Response:
+    return page(
+        request,
+        "sign_out.html",
+        ui_locales=data.get("ui_locales", ""),
+        form_target=asked.redirect or "",
+        person=who.user.name,
+        client=asked.client,
+        kept=[(name, data[name]) for name in _PARAMETERS if name in data],
+        form_token=form_token(request, "logout", read_cookie(request, "session")),
+    )
+
+
+def _after(request: Request, data: dict[str, str], asked: LogoutRequest, told: list[str] | None) -> Response:
+    """Go back to the application, or say from what the person was signed out and what could not be reached."""
+    site = site_of(request)
+    if asked.redirect is not None:
+        made: Response = RedirectResponse(asked.redirect, 303, {"Cache-Control": "no-store"})
+        made.headers["Location"] = asked.redirect
+    else:
+        clients = [client for client in map(site.provider.registry.get, told or []) if client is not None]
+        made = page(
+            request,
+            "signed_out.html",
+            ui_locales=data.get("ui_locales", ""),
+            here="/logout",
+            ended=told is not None,
+            reached=[client for client in clients if client.meta.backchannel_logout_uri],
+            unreached=[client for client in clients if not client.meta.backchannel_logout_uri],
+            client=asked.client,
+        )
+    if told is not None:
+        made.delete_cookie(
+            cookie_name(site.settings, "session"),
+            path="/",
+            secure=site.settings.secure_cookies,
+            httponly=True,
+            samesite="lax",
+        )
+    return made
+
+
+def _once_more_by_get(data: dict[str, str]) -> Response:
+    """A form that another site posts brings no cookie (SameSite=Lax): look again by GET."""
+    kept = {name: data[name] for name in _PARAMETERS if name in data}
+    return RedirectResponse(f"/logout?{urlencode(kept)}", 303, {"Cache-Control": "no-store"})
+
+
+def _repeated(pairs: Pairs) -> str:
+    names = [name for name, _ in pairs]
+    return next((name for name in _PARAMETERS if names.count(name) > 1), "")

@@ -1,0 +1,76 @@
+"""What every route needs, and where it finds it."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from sso.authn.passwords import Passwords
+from sso.delivery import Worker
+from sso.oidc.provider import Provider
+from sso.oidc.server import ProviderServer
+from sso.security.limits import FailureLimits
+from sso.settings import Settings
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The parts of one process, wired together by ``create_app``."""
+
+    settings: Settings
+    provider: Provider
+    server: ProviderServer
+    passwords: Passwords
+    limits: FailureLimits
+    worker: Worker
+    discovery: tuple[bytes, str]
+
+
+def site_of(request: Request) -> Site:
+    """Return the site that ``request`` came to."""
+    site: Site = request.app.state.site
+    return site
+
+
+def address_of(request: Request) -> str:
+    """Return the network address that ``request`` came from; see ``SSO_TRUSTED_PROXIES``."""
+    return str(request.scope["client_address"])
+
+
+def request_id_of(request: Request) -> str:
+    """Return the reference under which ``request`` is found in the log."""
+    return str(request.scope["request_id"])
+
+
+def client_address(scope: Any, trusted: list[Network]) -> str:
+    """Return who sent a request: the peer, or what a trusted proxy says of whom it asked for.
+
+    X-Forwarded-For is read from its end: the first address that is not a trusted proxy of ours counts, and what stands
+    before it may have been written by anyone.
+    """
+    peer = scope.get("client")
+    address = str(peer[0]) if peer else ""
+    if not trusted or not _within(address, trusted):
+        return address
+    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    for hop in reversed([part.strip() for part in ",".join(forwarded).split(",") if part.strip()]):
+        try:
+            address = str(ipaddress.ip_address(hop))
+        except ValueError:
+            return address
+        if not _within(address, trusted):
+            return address
+    return address
+
+
+def _within(address: str, networks: list[Network]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
