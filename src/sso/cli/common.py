@@ -1,0 +1,128 @@
+"""What the commands share: settings, the database, output, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import orjson
+import typer
+from sqlalchemy.exc import DBAPIError
+
+from sso.clients.apply import CatalogueConflict
+from sso.clients.catalogue import CatalogueError
+from sso.clients.service import ClientError
+from sso.db import Database, DatabaseUnavailable
+from sso.db.migrate import WrongSchema, check_schema
+from sso.keys import KeyTooYoung
+from sso.oidc.provider import Provider
+from sso.security.box import CannotOpen
+from sso.settings import Settings, SettingsError, load_settings
+from sso.users.service import UserError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+T = TypeVar("T")
+
+CANNOT, WRONG = 1, 2
+_REASONS = (
+    CatalogueConflict,
+    CatalogueError,
+    CannotOpen,
+    ClientError,
+    DatabaseUnavailable,
+    KeyTooYoung,
+    UserError,
+    WrongSchema,
+)
+
+
+class Refused(Exception):
+    """The command cannot do what was asked; the message says why."""
+
+
+def group(help_text: str) -> typer.Typer:
+    """Return an empty group of commands."""
+    return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None)
+
+
+def guarded(command: Callable[[], Any]) -> None:
+    """Run ``command`` and turn the failures that we know into one line each and an exit code."""
+    try:
+        command()
+    except SettingsError as error:
+        complain("The settings cannot be used:", *error.mistakes)
+        raise SystemExit(WRONG) from None
+    except (*_REASONS, Refused) as error:
+        complain(*getattr(error, "mistakes", [str(error)]))
+        raise SystemExit(CANNOT) from None
+    except (DBAPIError, OSError) as error:
+        complain(f"The database or a file cannot be used: {getattr(error, 'orig', None) or error}")
+        raise SystemExit(CANNOT) from None
+    except BrokenPipeError:
+        raise SystemExit(CANNOT) from None
+
+
+def run(work: Callable[[Provider], Coroutine[Any, Any, T]], *, load: bool = False) -> T:
+    """Run ``work`` with the provider of the settings in effect.
+
+    Args:
+        work: what to do.
+        load: read keys and applications first.
+    """
+    settings = load_settings()
+
+    async def inside() -> T:
+        async with opened(settings, load=load) as provider:
+            return await work(provider)
+
+    return asyncio.run(inside())
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, load: bool = False) -> AsyncIterator[Provider]:
+    """Yield the provider of ``settings`` on a database whose schema is current."""
+    db = Database(settings)
+    try:
+        await check_schema(db, settings)
+        provider = Provider(settings, db)
+        if load:
+            await provider.load()
+        yield provider
+    finally:
+        await db.close()
+
+
+def print_json(value: Any) -> None:
+    """Print ``value`` as JSON."""
+    print(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
+
+
+def print_table(titles: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Print rows in columns."""
+    lines = [titles, *[tuple("" if cell is None else str(cell) for cell in row) for row in rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def complain(*lines: str) -> None:
+    """Print lines to standard error."""
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def refuse(message: str) -> NoReturn:
+    """End the command with ``message`` and exit code 1."""
+    raise Refused(message)
+
+
+def read_password(from_stdin: bool, what: str = "Password") -> str:
+    """Return a password: the first line of standard input, or typed twice without being shown."""
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        refuse("there is no terminal to type the password at; give it with --password-stdin")
+    return str(typer.prompt(what, hide_input=True, confirmation_prompt=True))

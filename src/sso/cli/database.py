@@ -1,0 +1,49 @@
+"""``sso db``: the schema."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sso.cli.common import Json, group, print_json
+from sso.db import Database
+from sso.db.migrate import current_revision, head_revision, upgrade
+from sso.settings import Settings, load_settings
+
+app = group("The database's schema.")
+
+
+@app.command("upgrade")
+def upgrade_command() -> None:
+    """Bring the schema to what this release needs. Safe while the previous release still runs."""
+    before, after = asyncio.run(_upgrade(load_settings()))
+    print(f"schema {after}: nothing to do" if before == after else f"schema {before or 'none'} -> {after}")
+
+
+@app.command("current")
+def current(json: Json = False) -> None:
+    """Show the schema that the database has and the one that this release needs. Exit code 1 when they differ."""
+    found, wanted = asyncio.run(_current(load_settings())), head_revision()
+    if json:
+        print_json({"current": found, "head": wanted})
+    else:
+        print(f"the database has {found or 'none'}, this release needs {wanted}")
+    if found != wanted:
+        raise SystemExit(1)
+
+
+async def _upgrade(settings: Settings) -> tuple[str | None, str | None]:
+    db = Database(settings)
+    try:
+        before = await current_revision(db)
+        await upgrade(db)
+        return before, await current_revision(db)
+    finally:
+        await db.close()
+
+
+async def _current(settings: Settings) -> str | None:
+    db = Database(settings)
+    try:
+        return await current_revision(db)
+    finally:
+        await db.close()

@@ -1,0 +1,223 @@
+"""``sso demo``: everything on one machine, to try."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sso import clock
+from sso.authn.passwords import Passwords
+from sso.cli.common import opened, refuse
+from sso.clients.apply import apply_plan, make_plan
+from sso.clients.catalogue import read_catalogue
+from sso.clients.service import new_secret
+from sso.db import Database
+from sso.db.migrate import upgrade
+from sso.logs import configure_logging
+from sso.oidc.provider import Provider
+from sso.settings import Settings, load_settings
+from sso.users import store
+from sso.users.schemas import NewUser, Profile
+from sso.users.service import create_users
+
+APPS = {"contoh-layanan-warga": "Layanan Warga", "contoh-puskesmas": "Antrean Puskesmas"}
+DEMO_FILES = ("sso.db", "sso.db-wal", "sso.db-shm", "secret.key", "demo.yaml")
+WRITTEN_PORTS = (8001, 8002)
+WORDS = (
+    "angin",
+    "bambu",
+    "cahaya",
+    "damar",
+    "embun",
+    "fajar",
+    "garuda",
+    "hujan",
+    "intan",
+    "jambu",
+    "kelapa",
+    "lontar",
+    "melati",
+    "nanas",
+    "ombak",
+    "pandan",
+    "ranting",
+    "sagu",
+    "teratai",
+    "ulin",
+    "wayang",
+    "zamrud",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody to try as."""
+
+    username: str
+    name: str
+    email: str
+    role: str
+    password: str
+
+
+def demo(
+    port: Annotated[int, typer.Option(help="Port of the provider; the two sample apps take the next two.")] = 8000,
+) -> None:
+    """Try it: a fresh embedded database, the 122 example applications, three people and two sample apps.
+
+    Loopback only. Everything is made anew each time, in var/demo below the working directory.
+    """
+    ports = [port, port + 1, port + 2]
+    _check_free(ports)
+    data = Path("var/demo").absolute()
+    data.mkdir(parents=True, exist_ok=True)
+    for name in DEMO_FILES:
+        (data / name).unlink(missing_ok=True)
+    os.environ |= {
+        "SSO_ISSUER": f"http://localhost:{port}",
+        "SSO_DATA_DIR": str(data),
+        "SSO_DATABASE_URL": f"sqlite:///{data / 'sso.db'}",
+        "SSO_LOG_LEVEL": "WARNING",
+    }
+    settings = load_settings()
+    people = _people()
+    app_secrets = asyncio.run(_fill(settings, data, ports, people))
+    _serve(settings, ports, people, app_secrets)
+
+
+def examples_dir() -> Path:
+    """Return the directory of the examples: in a checkout, or inside an installed package."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "_examples"
+    return installed if installed.is_dir() else package.parent.parent / "examples"
+
+
+def example_catalogue() -> Path:
+    """Return the file with the 122 example applications."""
+    inside = examples_dir() / "clients.example.yaml"
+    return inside if inside.is_file() else examples_dir().parent / "clients.example.yaml"
+
+
+def _check_free(ports: list[int]) -> None:
+    for port in ports:
+        with contextlib.closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                refuse(f"port {port} is in use; choose another with --port (three in a row are needed)")
+
+
+def _people() -> list[Person]:
+    return [
+        Person("siti", "Siti Rahmawati", "siti@warga.tangerang.example", "citizen", _password()),
+        Person("dimas", "Dimas Prasetyo", "dimas@pengembang.tangerang.example", "developer", _password()),
+        Person("ratna", "Ratna Wulandari", "ratna@admin.tangerang.example", "admin", _password()),
+    ]
+
+
+def _password() -> str:
+    return "-".join([*(secrets.choice(WORDS) for _ in range(3)), str(secrets.randbelow(900) + 100)])
+
+
+async def _fill(settings: Settings, data: Path, ports: list[int], people: list[Person]) -> dict[str, str]:
+    """Fill the fresh database and return the secrets of the sample apps."""
+    db = Database(settings)
+    await upgrade(db)
+    await db.close()
+    own = data / "demo.yaml"
+    text = (examples_dir() / "demo.yaml").read_text()
+    for written, port in zip(WRITTEN_PORTS, ports[1:], strict=True):
+        text = text.replace(f"localhost:{written}", f"localhost:{port}")
+    own.write_text(text)
+    catalogues = [read_catalogue(path, allow_http_loopback=True) for path in (example_catalogue(), own)]
+    async with opened(settings, load=True) as provider:
+        hashes = [await Passwords(settings).hash(person.password) for person in people]
+        async with provider.db.write() as session:
+            for catalogue in catalogues:
+                await apply_plan(session, await make_plan(session, catalogue))
+            await session.flush()
+            made = {app: await new_secret(session, provider.box, app) for app in APPS}
+            users = await create_users(session, [_new_user(person) for person in people])
+            for user, hashed in zip(users, hashes, strict=True):
+                await store.set_password_hash(session, user.id, hashed, clock.now())
+        _say_what_was_made(provider, sum(len(one.applications) for one in catalogues))
+        return made
+
+
+def _say_what_was_made(provider: Provider, applications: int) -> None:
+    print(f"made {provider.settings.data_dir / 'sso.db'} with {applications} applications", flush=True)
+
+
+def _new_user(person: Person) -> NewUser:
+    given, _, family = person.name.partition(" ")
+    return NewUser(
+        username=person.username,
+        name=person.name,
+        email=person.email,
+        email_verified=True,
+        locale="id",
+        roles=[person.role],
+        profile=Profile(given_name=given, family_name=family, zoneinfo="Asia/Jakarta"),
+        phone_number=None,
+        password_hash=None,
+    )
+
+
+def _serve(settings: Settings, ports: list[int], people: list[Person], app_secrets: dict[str, str]) -> None:
+    import uvicorn
+
+    configure_logging(settings)
+    apps = [
+        subprocess.Popen(  # noqa: S603
+            [sys.executable, str(examples_dir() / "app.py")],
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("SSO_")},
+                "APP_ISSUER": settings.issuer,
+                "APP_CLIENT_ID": client_id,
+                "APP_CLIENT_SECRET": app_secrets[client_id],
+                "APP_NAME": name,
+                "APP_PORT": str(port),
+                "APP_OTHER": f"http://localhost:{other}",
+            },
+        )
+        for (client_id, name), port, other in zip(APPS.items(), ports[1:], reversed(ports[1:]), strict=True)
+    ]
+    print(_banner(settings, ports, people), flush=True)
+    try:
+        uvicorn.run(
+            "sso.app:app_from_environment",
+            factory=True,
+            host="127.0.0.1",
+            port=ports[0],
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=3,
+        )
+    finally:
+        for app in apps:
+            app.terminate()
+        for app in apps:
+            app.wait()
+
+
+def _banner(settings: Settings, ports: list[int], people: list[Person]) -> str:
+    lines = ["", f"{settings.service_name} is at {settings.issuer}", "", "Open the two sample apps:"]
+    lines += [f"  http://localhost:{port}  {name}" for name, port in zip(APPS.values(), ports[1:], strict=True)]
+    lines += ["", "Sign in once, for both, as:"]
+    width = max(len(person.username) for person in people)
+    lines += [f"  {person.username:<{width}}  {person.password:<24} {person.role}" for person in people]
+    lines += ["", "Everything listens on this machine only. Ctrl-C ends it; the next start begins anew.", ""]
+    return "\n".join(lines)

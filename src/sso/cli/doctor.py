@@ -1,0 +1,149 @@
+"""``sso doctor``: what is wrong with this installation, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from sqlalchemy import text
+
+from sso.audit import verify
+from sso.cli.common import Json, print_json
+from sso.db import Database
+from sso.db.migrate import current_revision, head_revision
+from sso.delivery import store as deliveries
+from sso.oidc.provider import Provider
+from sso.settings import Settings, load_settings
+
+State = Literal["good", "warning", "bad"]
+SIGNS: dict[State, str] = {"good": "ok     ", "warning": "warning", "bad": "BAD    "}
+LEAST_FREE_BYTES = 500 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    about: str
+    state: State
+    text: str
+
+
+def doctor(json: Json = False) -> None:
+    """Look at settings, database, keys, applications, deliveries and the audit log. Exit code 1 when something is bad.
+
+    Changes nothing. Run it after a set-up, an upgrade, or on a restored backup.
+    """
+    found = asyncio.run(examine(load_settings()))
+    if json:
+        print_json([asdict(one) for one in found])
+    else:
+        for one in found:
+            print(f"{SIGNS[one.state]} {one.about}: {one.text}")
+    if any(one.state == "bad" for one in found):
+        raise SystemExit(1)
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Return what was found. What cannot be looked at is a finding too."""
+    found = [_settings(settings), _disk(settings)]
+    db = Database(settings)
+    provider = Provider(settings, db)
+    try:
+        for about, look in _LOOKS:
+            try:
+                found.append(await look(provider))
+            except Exception as error:
+                found.append(Finding(about, "bad", f"{type(error).__name__}: {str(error).splitlines()[0]}"))
+                if about in ("database", "schema"):
+                    break
+    finally:
+        await db.close()
+    return found
+
+
+def _settings(settings: Settings) -> Finding:
+    if settings.loopback:
+        return Finding("settings", "warning", f"{settings.issuer} is reached from this machine only: a trial")
+    if not settings.trusted_proxies:
+        return Finding("settings", "warning", "SSO_TRUSTED_PROXIES is empty: behind a proxy everybody has its address")
+    return Finding("settings", "good", f"issuer {settings.issuer}")
+
+
+def _disk(settings: Settings) -> Finding:
+    place = settings.data_dir if settings.data_dir.exists() else settings.data_dir.absolute().parent
+    free = shutil.disk_usage(place).free if place.exists() else 0
+    state: State = "good" if free > LEAST_FREE_BYTES else "bad"
+    return Finding("disk", state, f"{free // 1024 // 1024} MB free at {place}")
+
+
+async def _database(provider: Provider) -> Finding:
+    async with provider.db.write() as session:
+        if provider.db.is_sqlite:
+            whole = (await session.execute(text("PRAGMA quick_check"))).scalar_one()
+            broken = (await session.execute(text("PRAGMA foreign_key_check"))).all()
+            state: State = "good" if whole == "ok" and not broken else "bad"
+            return Finding("database", state, f"SQLite {provider.db.url.database}: {whole}")
+        version = (await session.execute(text("SHOW server_version"))).scalar_one()
+        standby = (await session.execute(text("SELECT pg_is_in_recovery()"))).scalar_one()
+        return Finding("database", "bad" if standby else "good", f"PostgreSQL {version}{' (read-only)' * standby}")
+
+
+async def _schema(provider: Provider) -> Finding:
+    current, wanted = await current_revision(provider.db), head_revision()
+    if current == wanted:
+        return Finding("schema", "good", str(current))
+    if current is None:
+        raise RuntimeError("the database is empty; run: sso db upgrade")
+    return Finding("schema", "bad", f"{current}, this release needs {wanted}; run: sso db upgrade")
+
+
+async def _keys(provider: Provider) -> Finding:
+    async with provider.db.read() as session:
+        await provider.keys.load(session)
+    if not provider.keys.algs:
+        return Finding("keys", "warning", "none yet; they are made at the first start")
+    return Finding("keys", "good", f"can sign {', '.join(sorted(provider.keys.algs))}")
+
+
+async def _applications(provider: Provider) -> Finding:
+    async with provider.db.read() as session:
+        await provider.registry.load(session, 0)
+    clients = list(provider.registry)
+    missing = [one.client_id for one in clients if one.enabled and one.meta.needs_secret and not one.current_secrets()]
+    relaxed = [one.client_id for one in clients if not one.meta.require_pkce]
+    said = [f"{len(clients)} registered"]
+    if missing:
+        said.append(f"{len(missing)} have no secret yet (sso clients secret ID): {', '.join(missing[:3])}...")
+    if relaxed:
+        said.append(f"{len(relaxed)} without PKCE: {', '.join(relaxed[:3])}")
+    return Finding("applications", "warning" if missing or relaxed or not clients else "good", "; ".join(said))
+
+
+async def _deliveries(provider: Provider) -> Finding:
+    async with provider.db.read() as session:
+        counts = await deliveries.counts(session)
+    given_up = counts.get("given_up", 0)
+    said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none"
+    return Finding("deliveries", "warning" if given_up else "good", said)
+
+
+async def _audit(provider: Provider) -> Finding:
+    async with provider.db.read() as session:
+        report = await verify(session, provider.box)
+    if report.broken_at is not None:
+        return Finding("audit", "bad", f"the chain is broken: {report.reason}")
+    return Finding("audit", "good", f"{report.sealed} entries, whole; {report.unsealed} waiting to be chained")
+
+
+_LOOKS: list[tuple[str, Callable[[Provider], Awaitable[Finding]]]] = [
+    ("database", _database),
+    ("schema", _schema),
+    ("keys", _keys),
+    ("applications", _applications),
+    ("deliveries", _deliveries),
+    ("audit", _audit),
+]

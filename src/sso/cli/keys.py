@@ -1,0 +1,64 @@
+"""``sso keys``: signing keys."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sso.cli.common import Json, group, print_json, print_table, run
+from sso.clients.service import reseal_secrets
+from sso.keys import list_keys, reseal, rotate
+from sso.keys.models import SigningKey
+from sso.oidc.provider import Provider
+from sso.security.instance import reseal_instance_secrets
+
+app = group("Signing keys.")
+
+
+@app.command("list")
+def list_command(json: Json = False) -> None:
+    """List every key. Private keys are never shown."""
+
+    async def work(provider: Provider) -> list[SigningKey]:
+        async with provider.db.read() as session:
+            return await list_keys(session)
+
+    found = run(work, load=True)
+    if json:
+        names = ("kid", "alg", "status", "created_at", "activated_at", "retired_at")
+        print_json([{name: getattr(one, name) for name in names} for one in found])
+        return
+    rows = [(one.kid, one.alg, one.status, one.created_at.isoformat(timespec="seconds")) for one in found]
+    print_table(("kid", "alg", "status", "created"), rows)
+
+
+@app.command("rotate")
+def rotate_command(
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if the next keys are very new: a key has leaked.")
+    ] = False,
+) -> None:
+    """Sign with the next keys from now on. The old ones stay published while anything they signed can be valid."""
+
+    async def work(provider: Provider) -> None:
+        async with provider.db.write() as session:
+            await rotate(session, provider.box, force=force)
+
+    run(work, load=True)
+    print("rotated; every process follows within two seconds")
+
+
+@app.command("reseal")
+def reseal_command() -> None:
+    """Seal everything that is sealed with the first secret of SSO_SECRET_KEY, so that an older one can go."""
+
+    async def work(provider: Provider) -> int:
+        async with provider.db.write() as session:
+            return (
+                await reseal(session, provider.box)
+                + await reseal_instance_secrets(session, provider.box)
+                + await reseal_secrets(session, provider.box)
+            )
+
+    print(f"{run(work, load=True)} secrets were sealed anew")
