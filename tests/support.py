@@ -274,7 +274,7 @@ class Browser:
     async def _follow(self, answer: httpx.Response) -> httpx.Response:
         for _ in range(5):
             location = answer.headers.get("location", "")
-            if not answer.is_redirect or not (location.startswith("/") or location.startswith(ISSUER + "/")):
+            if not answer.is_redirect or not location.startswith(("/", ISSUER + "/")):
                 return answer
             answer = await self.http.get(location)
         raise AssertionError("too many redirects")

@@ -1,4 +1,4 @@
-"""The authorization code flow, from the browser to the tokens (RFC 6749 section 4.1, OpenID Connect Core section 3.1)."""
+"""The authorization code flow, from the browser to the tokens (RFC 6749 section 4.1, Core section 3.1)."""
 
 from __future__ import annotations
 

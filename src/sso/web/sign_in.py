@@ -18,6 +18,7 @@ from sso import clock
 from sso.audit import record
 from sso.authn.passwords import Busy
 from sso.authn.service import Authenticated, WrongCredentials, sign_in_with_password
+from sso.clients.metadata import OIDC_SCOPES
 from sso.clients.registry import Client
 from sso.oidc import authorize as flow
 from sso.oidc.authorize import AuthorizationRequest, PageError, RedirectError, SignedIn
@@ -392,6 +393,11 @@ def _sign_in_page(
     )
 
 
+def _scope_place(scope: str) -> tuple[int, str]:
+    """Put the standard scopes first, in the order of the specification."""
+    return (OIDC_SCOPES.index(scope) if scope in OIDC_SCOPES else len(OIDC_SCOPES), scope)
+
+
 def _request_page(
     request: Request,
     template: str,
@@ -409,7 +415,7 @@ def _request_page(
         form_target=waiting.asked.redirect_uri,
         client=waiting.asked.client,
         person=who.user.name,
-        scopes=sorted(waiting.asked.scopes),
+        scopes=sorted(waiting.asked.scopes, key=_scope_place),
         new=new,
         i=waiting.token,
         form_token=form_token(request, purpose, session_cookie),

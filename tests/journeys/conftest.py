@@ -1,0 +1,118 @@
+"""A real browser, and the demo as `make run` starts it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, async_playwright
+
+ARTEFACTS = Path(__file__).parents[2] / "artefacts"
+START_SECONDS = 60
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo printed."""
+
+    issuer: str
+    apps: list[str]
+    passwords: dict[str, str]
+
+
+def free_ports(count: int) -> int:
+    """Return the first of ``count`` ports in a row that nobody uses, below those the system hands out itself."""
+    start = 20000 + (os.getpid() * 7) % 9000
+    for first in range(start, 32000, count):
+        probes = []
+        try:
+            for port in range(first, first + count):
+                probe = socket.socket()
+                probes.append(probe)
+                probe.bind(("127.0.0.1", port))
+            return first
+        except OSError:
+            continue
+        finally:
+            for probe in probes:
+                probe.close()
+    raise RuntimeError("no free ports")
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    directory = tmp_path_factory.mktemp("demo")
+    port = free_ports(3)
+    log = (directory / "log").open("w+")
+    command = [str(Path(sys.executable).with_name("sso")), "demo", "--port", str(port)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
+    process = subprocess.Popen(
+        command, cwd=directory, stdout=log, stderr=log, env=environment, start_new_session=True
+    )
+    try:
+        _wait(process, directory / "log", [port, port + 1, port + 2])
+        text = (directory / "log").read_text()
+        passwords = dict(re.findall(r"^  (siti|dimas|ratna) +(\S+)", text, re.M))
+        yield Demo(f"http://localhost:{port}", [f"http://localhost:{port + n}" for n in (1, 2)], passwords)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+        log.close()
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path, ports: list[int]) -> None:
+    until = time.monotonic() + START_SECONDS
+    for port in ports:
+        while True:
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"the demo does not start:\n{log.read_text()}")
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.fail("no chromium on this machine: run `make test`, which installs it, or set CHROMIUM to its path")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def person(chromium: Browser) -> AsyncIterator[BrowserContext]:
+    """A citizen's phone: small, in Indonesian."""
+    context = await chromium.new_context(viewport={"width": 360, "height": 740}, locale="id-ID")
+    context.set_default_timeout(15_000)
+    yield context
+    await context.close()
+
+
+@pytest.fixture
+def artefacts() -> Path:
+    """Where screenshots are kept."""
+    ARTEFACTS.mkdir(exist_ok=True)
+    return ARTEFACTS

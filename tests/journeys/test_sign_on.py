@@ -1,0 +1,178 @@
+"""What a citizen does, in a real browser, at the demo."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, BrowserContext, Page, expect
+
+from tests.journeys.conftest import Demo
+
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("demo")]
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+async def check_access(page: Page) -> None:
+    """Run axe-core on what is shown."""
+    found = await Axe().run(page, options={"runOnly": {"type": "tag", "values": TAGS}})
+    assert found.violations_count == 0, found.generate_report()
+    wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0, "the page is wider than the screen"
+
+
+async def sign_in(page: Page, name: str, password: str) -> None:
+    await page.locator("#username").fill(name)
+    await page.locator("#password").fill(password)
+    await page.get_by_role("button", name=re.compile("^(Masuk|Sign in)$")).click()
+
+
+async def test_one_sign_in_opens_both_apps_and_signing_out_at_one_ends_both(
+    demo: Demo, person: BrowserContext, artefacts: Path
+) -> None:
+    page = await person.new_page()
+    await page.goto(demo.apps[0])
+    await page.get_by_role("link", name="Masuk").click()
+    await expect(page.get_by_role("heading", name="Masuk")).to_be_visible()
+    await expect(page.get_by_text("untuk melanjutkan ke Layanan Warga (contoh)")).to_be_visible()
+    await check_access(page)
+    await sign_in(page, "siti", demo.passwords["siti"])
+    await expect(page.locator("#who")).to_have_text("Halo, Siti Rahmawati!")
+    assert page.url == f"{demo.apps[0]}/"
+
+    await page.goto(demo.apps[1])
+    await page.get_by_role("link", name="Masuk").click()
+    await expect(page.locator("#who")).to_have_text("Halo, Siti Rahmawati!")
+    assert page.url == f"{demo.apps[1]}/"
+    await page.screenshot(path=artefacts / "app-two.png")
+
+    await page.get_by_role("button", name="Keluar").click()
+    await expect(page).to_have_url(f"{demo.apps[1]}/")
+    await expect(page.get_by_text("Anda belum masuk")).to_be_visible()
+    await page.goto(demo.apps[0])
+    await expect(page.get_by_text("Anda belum masuk")).to_be_visible()
+    for app in demo.apps:
+        await page.goto(app)
+        await page.get_by_role("link", name="Masuk").click()
+        await expect(page.locator("#password")).to_be_visible()
+
+
+async def test_a_wrong_password_is_explained_and_nothing_else_is_lost(
+    demo: Demo, person: BrowserContext, artefacts: Path
+) -> None:
+    page = await person.new_page()
+    await page.goto(f"{demo.apps[0]}/login")
+    await sign_in(page, "siti", "bukan kata sandinya")
+    problem = page.get_by_role("alert")
+    await expect(problem).to_contain_text("Nama atau kata sandi tidak tepat")
+    await expect(page.locator("#username")).to_have_value("siti")
+    await expect(page.locator("#password")).to_have_value("")
+    await check_access(page)
+    await page.screenshot(path=artefacts / "wrong-password.png", full_page=True)
+    await problem.get_by_role("link").click()
+    await expect(page.locator("#username")).to_be_focused()
+    await sign_in(page, "siti@warga.tangerang.example", demo.passwords["siti"])
+    await expect(page.locator("#who")).to_be_visible()
+
+
+async def test_the_language_is_switched_and_stays(demo: Demo, person: BrowserContext) -> None:
+    page = await person.new_page()
+    await page.goto(f"{demo.apps[0]}/login")
+    await page.get_by_role("link", name="English").click()
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    await expect(page.get_by_text("to go on to Citizen Services (sample)")).to_be_visible()
+    assert await page.locator("html").get_attribute("lang") == "en"
+    await sign_in(page, "siti", "wrong")
+    await expect(page.get_by_role("alert")).to_contain_text("The name or the password is not right")
+    await page.goto(f"{demo.issuer}/login")
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+async def test_everything_works_without_scripts(demo: Demo, chromium: Browser) -> None:
+    context = await chromium.new_context(java_script_enabled=False, locale="id-ID")
+    page = await context.new_page()
+    await page.goto(f"{demo.apps[0]}/login")
+    await sign_in(page, "dimas", demo.passwords["dimas"])
+    await expect(page.locator("#who")).to_have_text("Halo, Dimas Prasetyo!")
+    await page.goto(demo.issuer)
+    await page.get_by_role("button", name="Keluar").click()
+    await expect(page.get_by_role("heading", name="Anda sudah keluar")).to_be_visible()
+    await expect(page.get_by_text("Layanan Warga (contoh)")).to_be_visible()
+    await context.close()
+
+
+async def test_the_keyboard_is_enough(demo: Demo, person: BrowserContext) -> None:
+    page = await person.new_page()
+    await page.goto(f"{demo.issuer}/login")
+    await page.keyboard.type("ratna")
+    await page.keyboard.press("Tab")
+    await page.keyboard.type(demo.passwords["ratna"])
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("button", name="Tampilkan kata sandi")).to_be_focused()
+    await page.keyboard.press("Space")
+    await expect(page.locator("#password")).to_have_attribute("type", "text")
+    await page.locator("#password").press("Enter")
+    await expect(page.get_by_role("heading", name="Halo, Ratna Wulandari")).to_be_visible()
+
+
+async def test_the_sign_in_page_is_light_on_the_wire(demo: Demo, person: BrowserContext) -> None:
+    page = await person.new_page()
+    session = await person.new_cdp_session(page)
+    await session.send("Network.enable")
+    sizes: dict[str, float] = {}
+    hosts: set[str] = set()
+    session.on("Network.loadingFinished", lambda one: sizes.update({one["requestId"]: one["encodedDataLength"]}))
+    session.on("Network.requestWillBeSent", lambda one: hosts.add(one["request"]["url"].split("/")[2]))
+    await page.goto(f"{demo.issuer}/login", wait_until="networkidle")
+    assert len(sizes) <= 5
+    assert sum(sizes.values()) <= 60_000
+    assert hosts == {demo.issuer.removeprefix("http://")}
+
+
+PAGES = {
+    "sign-in": "/login",
+    "error": "/authorize?client_id=tidak-ada",
+    "signed-out": "/logout",
+    "not-found": "/tidak-ada",
+    "home": "/",
+    "sign-out": "/logout?client_id=contoh-puskesmas",
+    "consent": "/authorize?client_id=apotek-mitra&redirect_uri=https%3A%2F%2Fapotek-mitra.tangerang.example%2Fcallback"
+    "&response_type=code&scope=openid+profile+phone&code_challenge=" + "A" * 43 + "&code_challenge_method=S256",
+}
+PAGES["select"] = PAGES["consent"] + "&prompt=select_account"
+PAGES["again"] = PAGES["consent"] + "&prompt=login"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("locale", ["id-ID", "en-GB"])
+@pytest.mark.parametrize("size", [(320, 640), (1280, 800)])
+async def test_every_page_is_accessible_and_fits(
+    demo: Demo, chromium: Browser, artefacts: Path, size: tuple[int, int], locale: str, scheme: Any
+) -> None:
+    context = await chromium.new_context(
+        viewport={"width": size[0], "height": size[1]}, locale=locale, color_scheme=scheme
+    )
+    page = await context.new_page()
+
+    async def look(name: str) -> None:
+        await check_access(page)
+        await page.screenshot(path=artefacts / f"{name}-{size[0]}-{locale[:2]}-{scheme}.png", full_page=True)
+
+    for name in ("sign-in", "error", "signed-out", "not-found"):
+        await page.goto(demo.issuer + PAGES[name])
+        await look(name)
+    await page.goto(f"{demo.issuer}/login")
+    await sign_in(page, "siti", demo.passwords["siti"])
+    for name in ("home", "sign-out", "consent", "select", "again"):
+        await page.goto(demo.issuer + PAGES[name])
+        await look(name)
+    await page.goto(f"{demo.apps[0]}/login")
+    await expect(page.locator("#who")).to_be_visible()
+    await page.goto(demo.issuer)
+    await page.get_by_role("button", name=re.compile("Keluar|Sign out")).click()
+    await expect(page.get_by_text(re.compile("contoh|sample"))).to_be_visible()
+    await look("signed-out-apps")
+    await context.close()
