@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, Page, expect
-
 from tests.journeys.conftest import Demo
 
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("demo")]

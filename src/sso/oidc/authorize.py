@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode
 
 from authlib.oauth2.rfc6749 import InvalidRequestError, InvalidScopeError, OAuth2Error
 from sqlalchemy import delete, update
@@ -24,7 +24,7 @@ from sso.oidc.interaction import Asked, Decision, Fail, Present, Progress, decid
 from sso.oidc.issue import ID_TOKEN_TYP
 from sso.oidc.models import Interaction
 from sso.oidc.provider import Provider
-from sso.oidc.requests import Answer, ProtocolRequest, description
+from sso.oidc.requests import Answer, ProtocolRequest, description, with_parameters
 from sso.oidc.server import ProviderServer
 from sso.security.tokens import random_token, token_hash
 from sso.sessions.models import SsoSession
@@ -261,9 +261,7 @@ async def respond(
         answer: Answer = server.create_authorization_response(protocol, grant_user=sso_session, grant=request.grant)
         return answer
 
-    answer = await session.run_sync(run)
-    location = with_parameters(answer.location(), [("iss", server.provider.settings.issuer)])
-    return Answer(303, "", [("Location", location)])
+    return await session.run_sync(run)
 
 
 def error_answer(provider: Provider, failed: RedirectError | tuple[AuthorizationRequest, Fail]) -> Answer:
@@ -281,15 +279,6 @@ def error_answer(provider: Provider, failed: RedirectError | tuple[Authorization
         parameters.append(("state", states[0]))
     parameters.append(("iss", provider.settings.issuer))
     return Answer(303, "", [("Location", with_parameters(data["redirect_uri"], parameters))])
-
-
-def with_parameters(uri: str, parameters: list[tuple[str, str]]) -> str:
-    """Return ``uri`` with parameters added to its query, which is kept as it is (RFC 6749 section 3.1.2)."""
-    parts = urlsplit(uri)
-    query = "&".join(part for part in (parts.query, urlencode(parameters)) if part)
-    made = urlunsplit(parts._replace(query=query))
-    # A private-use address such as app:/path must keep its single slash.
-    return made if parts.netloc or not made.startswith(f"{parts.scheme}:///") else made.replace(":///", ":/", 1)
 
 
 async def remember_request(

@@ -92,7 +92,8 @@ def decide(asked: Asked, present: Present | None, first_party: bool, progress: P
     assert present is not None
     if asked.hinted is False:
         return _other_person(present, progress, silent)
-    if "select_account" in asked.prompt and "select_account" not in progress.done:
+    chosen = "select_account" in progress.done or _just_signed_in(present, progress)
+    if "select_account" in asked.prompt and not chosen:
         return SelectAccount()
     missing = frozenset() if first_party else asked.scopes - present.consented
     if missing or ("consent" in asked.prompt and "consent" not in progress.done):
@@ -105,16 +106,19 @@ def decide(asked: Asked, present: Present | None, first_party: bool, progress: P
 def _must_sign_in(asked: Asked, present: Present | None, progress: Progress, now: datetime) -> bool:
     if present is None:
         return True
-    if progress.since is not None and present.auth_time >= progress.since:
+    if _just_signed_in(present, progress):
         return False
     if "login" in asked.prompt:
         return True
     return asked.max_age is not None and (now - present.auth_time).total_seconds() > asked.max_age
 
 
+def _just_signed_in(present: Present, progress: Progress) -> bool:
+    return progress.since is not None and present.auth_time >= progress.since
+
+
 def _other_person(present: Present, progress: Progress, silent: bool) -> Decision:
     """id_token_hint names somebody else than who is signed in (OpenID Connect Core section 3.1.2.1)."""
-    just_signed_in = progress.since is not None and present.auth_time >= progress.since
-    if silent or just_signed_in:
+    if silent or _just_signed_in(present, progress):
         return Fail("login_required", "The person who is signed in is not the one of id_token_hint.")
     return SignIn(again=True)

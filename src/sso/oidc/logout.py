@@ -7,9 +7,10 @@ from uuid import UUID
 
 from sso.clients.registry import Client
 from sso.keys import InvalidToken
-from sso.oidc.authorize import PageError, with_parameters
+from sso.oidc.authorize import PageError
 from sso.oidc.issue import ID_TOKEN_TYP
 from sso.oidc.provider import Provider
+from sso.oidc.requests import with_parameters
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from authlib.oauth2.rfc6749 import OAuth2Payload, OAuth2Request
 from sqlalchemy.orm import Session
@@ -108,3 +108,12 @@ def description(text: str) -> str:
     """Return ``text`` with only the characters that error_description may have (RFC 6749 section 5.2)."""
     plain = text.replace('"', "'").replace("\\", "/")
     return "".join(char if " " <= char <= "~" else "?" for char in plain)[:400]
+
+
+def with_parameters(uri: str, parameters: list[tuple[str, str]]) -> str:
+    """Return ``uri`` with parameters added to its query, which is kept as it is (RFC 6749 section 3.1.2)."""
+    parts = urlsplit(uri)
+    query = "&".join(part for part in (parts.query, urlencode(parameters)) if part)
+    made = urlunsplit(parts._replace(query=query))
+    # A private-use address such as app:/path must keep its single slash.
+    return made if parts.netloc or not made.startswith(f"{parts.scheme}:///") else made.replace(":///", ":/", 1)

@@ -105,4 +105,16 @@ class ProviderServer(AuthorizationServer):
         """Nothing: tokens are stored where they are made."""
 
     def handle_error_response(self, request: Any, error: OAuth2Error) -> Answer:
-        return self.handle_response(*error(None))
+        status, body, headers = error(None)
+        return self.handle_response(status, {**dict(body), **self._in_words(error)}, headers)
+
+    def _in_words(self, error: OAuth2Error) -> dict[str, str]:
+        """Return a description for the errors to which Authlib gives none."""
+        if error.description:
+            return {}
+        words = {
+            "unsupported_grant_type": f"grant_type must be one of {', '.join(self.grant_types())}.",
+            "invalid_grant": "The code or token is not valid, not valid any more, or not this client's.",
+            "unauthorized_client": "The client has not registered this grant type.",
+        }
+        return {"error_description": words.get(error.error, "The request is not right.")}

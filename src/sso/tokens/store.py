@@ -104,6 +104,12 @@ def use_refresh_token(
     return session.execute(statement).scalar_one_or_none()
 
 
+def give_back_refresh_token(session: Session, token_hash: bytes) -> None:
+    """Undo :func:`use_refresh_token` within the same transaction."""
+    mine = RefreshToken.token_hash == token_hash
+    session.execute(update(RefreshToken).where(mine).values(used_at=None, successor_hash=None))
+
+
 def find_refresh_token(session: Session, token_hash: bytes) -> RefreshToken | None:
     """Return a refresh token, used or not."""
     return session.get(RefreshToken, token_hash)

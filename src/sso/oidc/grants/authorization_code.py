@@ -15,7 +15,7 @@ from sso.clients.registry import Client
 from sso.db import new_id
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.issue import REFRESH_PREFIX, store_refresh_token, token_response
-from sso.oidc.requests import ProtocolRequest
+from sso.oidc.requests import ProtocolRequest, with_parameters
 from sso.security.tokens import random_token, token_hash
 from sso.sessions.store import lock_alive, take_part
 from sso.tokens import store
@@ -49,6 +49,19 @@ class AuthorizationCodeGrant(authlib_grants.AuthorizationCodeGrant):
 
     def generate_authorization_code(self) -> str:
         return random_token()
+
+    def create_authorization_response(self, redirect_uri: str, grant_user: Any) -> tuple[int, str, Any]:
+        """Return the redirect with ``code``, ``state`` as it came, and ``iss`` (RFC 6749 section 4.1.2, RFC 9207).
+
+        Authlib's own would write the query of ``redirect_uri`` anew; it must stay as it was registered.
+        """
+        code = self.generate_authorization_code()
+        self.save_authorization_code(code, self.request)
+        parameters = [("code", code)]
+        if "state" in self.request.payload.data:
+            parameters.append(("state", self.request.payload.data["state"]))
+        parameters.append(("iss", self.request.provider.settings.issuer))
+        return 303, "", [("Location", with_parameters(redirect_uri, parameters))]
 
     def save_authorization_code(self, code: str, request: ProtocolRequest) -> None:
         provider, session, now = request.provider, request.sso_session, clock.now()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from authlib.oauth2.rfc6749 import InvalidGrantError
+from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidScopeError
 from authlib.oauth2.rfc6749 import grants as authlib_grants
 
 from sso import clock
@@ -59,6 +59,11 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         behind = store.find_grant(request.session, grant_id, lock=True)
         if behind is None or not behind.alive(now, now - request.provider.idle):
             raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
+        if not set((request.payload.scope or "").split()) <= set(behind.grant.scope.split()):
+            # A mistake of the application, not a theft: it keeps its token.
+            if fresh:
+                store.give_back_refresh_token(request.session, hashed)
+            raise InvalidScopeError("scope must be what was granted, or less (RFC 6749 section 6).")
         request.grant, request.sid, request.user = behind.grant, behind.sid, behind.user
         request.refresh_token_string = successor
         if fresh:

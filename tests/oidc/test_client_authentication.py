@@ -1,0 +1,236 @@
+"""How applications prove who they are (RFC 6749 section 2.3, RFC 7523 section 3, Core section 9), and cannot."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from tests.support import ISSUER, City, Statements, tampered
+
+from sso import clock
+from sso.clients.service import new_secret
+
+GRANT = {"grant_type": "client_credentials"}
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+@pytest.mark.parametrize("client_id", ["mesin", "mesin-buram", "kunci", "rahasia-jwt", "surat"])
+async def test_each_method_works(city: City, client_id: str) -> None:
+    tokens = await city.relying_party(client_id).token(**GRANT)
+    assert tokens.status == 200, tokens.body
+    assert "refresh_token" not in tokens.body
+    assert "id_token" not in tokens.body
+
+
+async def test_client_credentials_cost_no_statement(city: City) -> None:
+    party = city.relying_party("mesin")
+    statements = Statements(city)
+    tokens = await party.token(**GRANT, scope="kirim")
+    assert (tokens.status, tokens["scope"]) == (200, "kirim")
+    assert statements.take() == []
+    assert tokens.claims("access_token")["sub"] == "mesin"
+
+
+async def test_client_credentials_grant_only_registered_scopes(city: City) -> None:
+    party = city.relying_party("mesin")
+    assert (await party.token(**GRANT))["scope"] == "kirim terima"
+    assert (await party.token(**GRANT, scope="kirim openid")).body["error"] == "invalid_scope"
+
+
+@pytest.mark.parametrize("client_id", ["peta", "warga"])
+async def test_client_credentials_are_refused_to_those_who_did_not_register_them(city: City, client_id: str) -> None:
+    assert (await city.relying_party(client_id).token(**GRANT)).body["error"] == "unauthorized_client"
+
+
+def basic(name: str, secret: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()}
+
+
+BAD_HEADERS = {
+    "wrong secret": basic("mesin", "wrong"),
+    "unknown client": basic("nobody", "wrong"),
+    "empty": {"Authorization": "Basic "},
+    "not base64": {"Authorization": "Basic %%%"},
+    "no colon": {"Authorization": "Basic " + base64.b64encode(b"mesin").decode()},
+    "not utf-8": {"Authorization": "Basic " + base64.b64encode(b"\xff\xfe:x").decode()},
+}
+
+
+@pytest.mark.parametrize("headers", BAD_HEADERS.values(), ids=BAD_HEADERS.keys())
+async def test_wrong_basic_credentials_are_401_with_a_challenge(city: City, headers: dict[str, str]) -> None:
+    async with city.client() as http:
+        answer = await http.post("/token", data=GRANT, headers=headers)
+    assert answer.status_code == 401
+    assert answer.json()["error"] == "invalid_client"
+    assert answer.headers["www-authenticate"].startswith("Basic ")
+
+
+async def test_an_unknown_client_and_a_wrong_secret_look_the_same(city: City) -> None:
+    async with city.client() as http:
+        answers = [await http.post("/token", data=GRANT, headers=basic(name, "x")) for name in ("mesin", "nobody")]
+    assert answers[0].content == answers[1].content
+
+
+async def test_basic_credentials_are_form_decoded(city: City) -> None:
+    """RFC 6749 section 2.3.1."""
+    quoted = "".join(f"%{ord(char):02X}" for char in city.secrets["mesin"])
+    async with city.client() as http:
+        answer = await http.post("/token", data=GRANT, headers=basic("%6Desin", quoted))
+    assert answer.status_code == 200
+
+
+async def test_the_method_must_be_the_registered_one(city: City) -> None:
+    async with city.client() as http:
+        secret = city.secrets["mesin"]
+        posted = await http.post("/token", data={**GRANT, "client_id": "mesin", "client_secret": secret})
+        named = await http.post("/token", data={**GRANT, "client_id": "mesin"})
+        basic_for_post = await http.post("/token", data=GRANT, auth=("sehat", city.secrets["sehat"]))
+        shared_as_secret = await http.post("/token", data=GRANT, auth=("rahasia-jwt", city.secrets["rahasia-jwt"]))
+    for answer in (posted, named, basic_for_post, shared_as_secret):
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
+async def test_two_methods_at_once_are_refused(city: City) -> None:
+    secret = city.secrets["mesin"]
+    async with city.client() as http:
+        answer = await http.post("/token", data={**GRANT, "client_secret": secret}, auth=("mesin", secret))
+        other = await http.post("/token", data={**GRANT, "client_id": "sehat"}, auth=("mesin", secret))
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert (other.status_code, other.json()["error"]) == (400, "invalid_request")
+
+
+async def test_a_secret_in_the_address_is_refused(city: City) -> None:
+    secret = city.secrets["sehat"]
+    async with city.client() as http:
+        answer = await http.post(f"/token?client_id=sehat&client_secret={secret}", data=GRANT)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+async def test_a_secret_is_replaced_with_an_overlap(city: City) -> None:
+    party, old = city.relying_party("mesin"), city.secrets["mesin"]
+    async with city.provider.db.write() as session:
+        new = await new_secret(session, city.provider.box, "mesin", overlap_seconds=60)
+    await city.provider.refresh()
+    assert (await party.token(**GRANT)).status == 200
+    city.secrets["mesin"] = new
+    assert (await party.token(**GRANT)).status == 200
+    clock.advance(61)
+    assert (await party.token(**GRANT)).status == 200
+    city.secrets["mesin"] = old
+    try:
+        assert (await party.token(**GRANT)).status == 401
+    finally:
+        city.secrets["mesin"] = old
+
+
+WRONG_CLAIMS: dict[str, dict[str, Any]] = {
+    "another issuer": {"iss": "mesin"},
+    "another subject": {"sub": "mesin"},
+    "no subject": {"sub": None},
+    "another audience": {"aud": "https://evil.example"},
+    "audience in a list": {"aud": [ISSUER]},
+    "audience in a list with another": {"aud": [ISSUER, "https://evil.example"]},
+    "audience with a slash": {"aud": ISSUER + "/"},
+    "no audience": {"aud": None},
+    "expired": {"exp": 1},
+    "no expiry": {"exp": None},
+    "expiry far away": {"exp": 4_000_000_000},
+    "expiry in words": {"exp": "soon"},
+    "expiry is true": {"exp": True},
+    "issued in the future": {"iat": 4_000_000_000},
+    "not yet valid": {"nbf": 4_000_000_000},
+    "no jti": {"jti": None},
+    "jti is a number": {"jti": 7},
+}
+
+
+@pytest.mark.parametrize("claims", WRONG_CLAIMS.values(), ids=WRONG_CLAIMS.keys())
+@pytest.mark.parametrize("client_id", ["kunci", "rahasia-jwt"])
+async def test_a_wrong_assertion_is_refused(city: City, client_id: str, claims: dict[str, Any]) -> None:
+    party = city.relying_party(client_id)
+    answer = await _with_assertion(city, party.assertion(**claims))
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
+async def test_the_token_endpoint_is_accepted_as_audience(city: City) -> None:
+    assertion = city.relying_party("kunci").assertion(aud=f"{ISSUER}/token")
+    assert (await _with_assertion(city, assertion)).status_code == 200
+
+
+async def test_an_assertion_is_accepted_once(city: City) -> None:
+    assertion = city.relying_party("kunci").assertion()
+    assert (await _with_assertion(city, assertion)).status_code == 200
+    assert (await _with_assertion(city, assertion)).status_code == 401
+
+
+def _attacks(city: City) -> dict[str, str]:
+    party = city.relying_party("kunci")
+    own = ec.generate_private_key(ec.SECP256R1())
+    own_pem = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    own_jwk = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(own.public_key()))
+    client = city.provider.registry.get("kunci")
+    assert client is not None
+    assert client.meta.jwks is not None
+    registered = jwt.PyJWK(client.meta.jwks["keys"][0]).key
+    public_pem = registered.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    rsa_pem = rsa_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    confused = _hmac_over(party.assertion(), public_pem)
+    return {
+        "foreign key": party.assertion(key=own_pem),
+        "embedded jwk": party.assertion(key=own_pem, headers={"kid": "1", "jwk": own_jwk}),
+        "jku": party.assertion(key=own_pem, headers={"kid": "x", "jku": "https://evil.example/jwks"}),
+        "x5u": party.assertion(key=own_pem, headers={"x5u": "https://evil.example/cert"}),
+        "kid with a path": party.assertion(key=own_pem, headers={"kid": "../../../dev/null"}),
+        "critical header": party.assertion(headers={"kid": "1", "crit": ["exp"], "exp": 1}),
+        "no algorithm": _unsigned(party.assertion()),
+        "public key as shared secret": confused,
+        "another algorithm": party.assertion(key=rsa_pem, alg="RS256"),
+        "tampered": tampered(party.assertion()),
+        "no signature": party.assertion().rpartition(".")[0] + ".",
+        "two parts": party.assertion().rpartition(".")[0],
+        "nonsense": "a.b.c",
+        "empty": "",
+        "deep": base64.urlsafe_b64encode(b"[" * 9000).decode() + ".x.y",
+        "long": "a" * 9000,
+    }
+
+
+def _unsigned(token: str) -> str:
+    header = base64.urlsafe_b64encode(b'{"alg":"none"}').rstrip(b"=").decode()
+    return f"{header}.{token.split('.')[1]}."
+
+
+def _hmac_over(token: str, key: bytes) -> str:
+    import hashlib
+    import hmac
+
+    header = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"1"}').rstrip(b"=").decode()
+    signed = f"{header}.{token.split('.')[1]}"
+    mac = hmac.new(key, signed.encode(), hashlib.sha256).digest()
+    return f"{signed}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+
+
+async def test_forged_assertions_are_refused(city: City) -> None:
+    for name, assertion in _attacks(city).items():
+        answer = await _with_assertion(city, assertion)
+        assert answer.status_code in (400, 401), name
+        assert answer.json()["error"] in ("invalid_client", "invalid_request"), name
+
+
+async def test_an_assertion_of_another_type_is_refused(city: City) -> None:
+    form = {**GRANT, "client_assertion_type": "urn:x", "client_assertion": city.relying_party("kunci").assertion()}
+    async with city.client() as http:
+        answer = await http.post("/token", data=form)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+async def _with_assertion(city: City, assertion: str) -> Any:
+    form = {**GRANT, "client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
+    async with city.client() as http:
+        return await http.post("/token", data=form)

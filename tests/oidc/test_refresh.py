@@ -1,0 +1,195 @@
+"""Refresh tokens: rotation, grace, reuse, and all that ends a family (RFC 6749 section 6, RFC 9700 section 4.14)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from tests.support import PASSWORD, Browser, City, RelyingParty, Statements, query_of
+
+from sso import clock
+from sso.authn.passwords import Passwords
+from sso.clients import store as clients
+from sso.db import bump_version
+from sso.oidc.ending import change_password, disable_user, end_matching
+from sso.sessions.store import SessionFilter
+from sso.users.models import User
+
+
+async def test_each_refresh_token_is_used_once_and_followed_by_another(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party)
+    seen = {tokens["refresh_token"]}
+    first = tokens.claims()
+    for _ in range(3):
+        clock.advance(60)
+        tokens = await party.refresh(tokens["refresh_token"])
+        assert tokens.status == 200
+        assert tokens["refresh_token"] not in seen
+        seen.add(tokens["refresh_token"])
+        claims = tokens.claims()
+        for name in ("iss", "sub", "aud", "auth_time", "sid", "nonce"):
+            assert claims[name] == first[name]
+        assert claims["iat"] > first["iat"]
+
+
+async def test_a_retry_within_the_grace_gets_the_same_successor(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        old = (await browser.tokens(party))["refresh_token"]
+    first = await party.refresh(old)
+    clock.advance(9)
+    again = await party.refresh(old)
+    assert again.status == 200
+    assert again["refresh_token"] == first["refresh_token"]
+    assert (await party.refresh(again["refresh_token"])).status == 200
+
+
+@pytest.mark.parametrize("pause", [11, 5000])
+async def test_reuse_after_the_grace_ends_the_family(city: City, pause: int) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        old = (await browser.tokens(party))["refresh_token"]
+    newer = await party.refresh(old)
+    clock.advance(pause)
+    assert (await party.refresh(old)).body["error"] == "invalid_grant"
+    assert (await party.refresh(newer["refresh_token"])).body["error"] == "invalid_grant"
+    assert (await party.userinfo(newer["access_token"])).status_code == 401
+
+
+async def test_reuse_within_the_grace_of_a_token_whose_successor_was_used_ends_the_family(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        old = (await browser.tokens(party))["refresh_token"]
+    second = await party.refresh(old)
+    third = await party.refresh(second["refresh_token"])
+    assert (await party.refresh(old)).body["error"] == "invalid_grant"
+    assert (await party.refresh(third["refresh_token"])).body["error"] == "invalid_grant"
+
+
+async def test_twenty_uses_at_once_make_one_successor(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        old = (await browser.tokens(party))["refresh_token"]
+    answers = await asyncio.gather(*(party.refresh(old) for _ in range(20)))
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer["refresh_token"] for answer in answers}) == 1
+
+
+async def test_another_client_gets_nothing_and_breaks_nothing(city: City) -> None:
+    party, thief = city.relying_party("warga"), city.relying_party("sehat")
+    async with city.browser() as browser:
+        token = (await browser.tokens(party))["refresh_token"]
+    assert (await thief.refresh(token)).body["error"] == "invalid_grant"
+    assert (await party.refresh(token)).status == 200
+
+
+async def test_a_narrower_scope_is_granted_and_a_wider_one_refused(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        token = (await browser.tokens(party, scope="openid email"))["refresh_token"]
+    narrower = await party.refresh(token, scope="openid")
+    assert (narrower.status, narrower["scope"]) == (200, "openid")
+    wider = await party.refresh(narrower["refresh_token"], scope="openid profile")
+    assert (wider.status, wider.body["error"]) == (400, "invalid_scope")
+    clock.advance(60)
+    whole = await party.refresh(narrower["refresh_token"])
+    assert whole["scope"] == "openid email", "what was refused did not cost the token"
+
+
+@pytest.mark.parametrize("token", ["", "rt-unknown", "x" * 5000, "rt-\u00e9"])
+async def test_what_is_no_refresh_token_is_refused(city: City, token: str) -> None:
+    assert (await city.relying_party("warga").refresh(token)).body["error"] in ("invalid_grant", "invalid_request")
+
+
+async def test_an_unused_token_is_over_after_its_time(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        token = (await browser.tokens(party, scope="openid offline_access"))["refresh_token"]
+    clock.advance(city.settings.refresh_token_seconds - 60)
+    token = (await party.refresh(token))["refresh_token"]
+    clock.advance(city.settings.refresh_token_seconds + 60)
+    assert (await party.refresh(token)).body["error"] == "invalid_grant"
+
+
+Act = Callable[[City, Browser], Awaitable[object]]
+
+
+async def sign_out(city: City, browser: Browser) -> object:
+    return await browser.submit(await browser.open("/logout"))
+
+
+async def disable(city: City, browser: Browser) -> object:
+    async with city.provider.db.write() as session:
+        return await disable_user(session, city.provider, await _siti(city, session), actor="test")
+
+
+async def new_password(city: City, browser: Browser) -> object:
+    hashed = await Passwords(city.settings).hash("another-password-entirely")
+    async with city.provider.db.write() as session:
+        user = await _siti(city, session)
+        return await change_password(session, city.provider, user, hashed, actor="test")
+
+
+async def revoke_session(city: City, browser: Browser) -> object:
+    async with city.provider.db.write() as session:
+        wanted = SessionFilter(user_id=city.users["siti"])
+        return await end_matching(session, city.provider, wanted, "administrator", actor="test")
+
+
+async def suspend_client(city: City, browser: Browser) -> object:
+    async with city.provider.db.write() as session:
+        version = await bump_version(session, "clients")
+        await clients.update_client(session, "warga", version, clock.now(), status="suspended")
+    return await city.provider.refresh()
+
+
+async def _siti(city: City, session: object) -> User:
+    user = await session.get(User, city.users["siti"])  # type: ignore[attr-defined]
+    assert user is not None
+    return user
+
+
+ENDS: dict[str, tuple[Act, bool]] = {
+    "sign-out": (sign_out, True),
+    "disabled person": (disable, False),
+    "changed password": (new_password, False),
+    "revoked session": (revoke_session, True),
+    "suspended application": (suspend_client, False),
+}
+
+
+@pytest.mark.parametrize(("act", "offline_lives"), ENDS.values(), ids=ENDS.keys())
+@pytest.mark.parametrize("offline", [False, True])
+async def test_what_ends_a_family(city: City, act: Act, offline_lives: bool, offline: bool) -> None:
+    party = city.relying_party("warga")
+    scope = "openid offline_access" if offline else "openid"
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, scope=scope)
+        await act(city, browser)
+    lives = offline and offline_lives
+    refused = 401 if act is suspend_client else 400
+    assert (await party.refresh(tokens["refresh_token"])).status == (200 if lives else refused)
+    assert (await party.userinfo(tokens["access_token"])).status_code == (200 if lives else 401)
+
+
+async def test_a_refresh_costs_at_most_four_statements(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        token = (await browser.tokens(party))["refresh_token"]
+    statements = Statements(city)
+    assert (await party.refresh(token)).status == 200
+    assert len(statements.take()) == 3
+
+
+async def test_a_third_party_is_asked_about_for_offline_access(city: City) -> None:
+    party: RelyingParty = city.relying_party("mitra")
+    async with city.browser() as browser:
+        page = await browser.sign_in(party, scope="openid offline_access")
+        assert "saat Anda tidak memakai aplikasi" in page.text
+        answer = await browser.submit(page, choice="allow")
+    tokens = await party.exchange(query_of(answer.headers["location"])["code"])
+    assert (await party.refresh(tokens["refresh_token"])).status == 200
+    assert PASSWORD not in page.text

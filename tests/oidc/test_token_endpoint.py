@@ -1,0 +1,247 @@
+"""Codes at the token endpoint (RFC 6749 sections 4.1.3, 5; RFC 7636 section 4.6; RFC 9700)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.support import PASSWORD, City, Statements, challenge_of, query_of
+
+from sso import clock
+
+WRONG = {
+    "no code": ({"code": None}, "invalid_request"),
+    "empty code": ({"code": ""}, "invalid_request"),
+    "unknown code": ({"code": "x" * 43}, "invalid_grant"),
+    "long code": ({"code": "x" * 20000}, "invalid_grant"),
+    "another redirect uri": ({"redirect_uri": "https://warga.example/cb2?tetap=1&x=%20"}, "invalid_grant"),
+    "no redirect uri": ({"redirect_uri": None}, "invalid_grant"),
+    "no verifier": ({"code_verifier": None}, "invalid_grant"),
+    "empty verifier": ({"code_verifier": ""}, "invalid_grant"),
+    "wrong verifier": ({"code_verifier": "v" * 43}, "invalid_grant"),
+    "short verifier": ({"code_verifier": "v" * 10}, "invalid_request"),
+    "long verifier": ({"code_verifier": "v" * 129}, "invalid_request"),
+    "no grant type": ({"grant_type": None}, "invalid_request"),
+    "unknown grant type": ({"grant_type": "wish"}, "unsupported_grant_type"),
+    "password grant": ({"grant_type": "password", "username": "siti", "password": PASSWORD}, "unsupported_grant_type"),
+}
+
+
+@pytest.mark.parametrize(("changes", "error"), WRONG.values(), ids=WRONG.keys())
+async def test_what_is_wrong_is_answered_in_standard_form(
+    city: City, changes: dict[str, str | None], error: str
+) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        code = await browser.code(party)
+    form = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": party.redirect_uri,
+        "code_verifier": party.verifier,
+        **changes,
+    }
+    answer = await party.post("/token", {name: value for name, value in form.items() if value is not None})
+    assert answer.status_code == 400
+    assert answer.json()["error"] == error
+    assert answer.json()["error_description"]
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_a_repeated_parameter_is_refused(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.client() as http:
+        answer = await http.post(
+            "/token",
+            content="grant_type=authorization_code&code=a&code=b",
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+            auth=(party.client_id, city.secrets["warga"]),
+        )
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("kind", ["get", "json", "options"])
+async def test_only_a_form_by_post_is_accepted(city: City, kind: str) -> None:
+    async with city.client() as http:
+        if kind == "get":
+            answer = await http.get("/token")
+            assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+        elif kind == "json":
+            answer = await http.post("/token", json={"grant_type": "client_credentials"})
+            assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+        else:
+            answer = await http.options("/token", headers={"Origin": "https://peta.example"})
+            assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_a_code_lives_for_a_minute(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        code = await browser.code(party)
+        clock.advance(61)
+        assert (await party.exchange(code)).body["error"] == "invalid_grant"
+        code = await browser.code(party)
+        clock.advance(59)
+        assert (await party.exchange(code)).status == 200
+
+
+@pytest.mark.parametrize("pause", [0, 30, 3000])
+async def test_a_code_used_twice_revokes_the_tokens_of_the_first_use(city: City, pause: int) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        code = await browser.code(party)
+    first = await party.exchange(code)
+    clock.advance(pause)
+    second = await party.exchange(code)
+    assert second.body["error"] == "invalid_grant"
+    assert (await party.userinfo(first["access_token"])).status_code == 401
+    assert (await party.refresh(first["refresh_token"])).body["error"] == "invalid_grant"
+
+
+async def test_of_fifty_uses_of_one_code_at_once_one_wins_and_then_nothing_works(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        code = await browser.code(party)
+    answers = await asyncio.gather(*(party.exchange(code) for _ in range(50)))
+    won = [answer for answer in answers if answer.status == 200]
+    assert len(won) == 1
+    assert {answer.body["error"] for answer in answers if answer.status != 200} == {"invalid_grant"}
+    assert (await party.userinfo(won[0]["access_token"])).status_code == 401
+    assert (await party.refresh(won[0]["refresh_token"])).status == 400
+
+
+async def test_a_code_of_another_client_is_worth_nothing_and_stays_usable(city: City) -> None:
+    party, thief = city.relying_party("warga"), city.relying_party("sehat")
+    async with city.browser() as browser:
+        code = await browser.code(party)
+    thief.verifier, thief.redirect_uri = party.verifier, party.redirect_uri
+    assert (await thief.exchange(code)).body["error"] == "invalid_grant"
+    assert (await party.exchange(code)).status == 200
+
+
+async def test_a_code_injected_beside_another_challenge_is_refused(city: City) -> None:
+    victim, attacker = city.relying_party("warga"), city.relying_party("warga")
+    async with city.browser() as browser:
+        stolen = await browser.code(victim)
+    assert (await attacker.exchange(stolen)).body["error"] == "invalid_grant"
+
+
+async def test_a_verifier_that_nothing_asked_for_is_refused(city: City) -> None:
+    """RFC 9700 section 4.8.2: a downgrade would otherwise pass unseen."""
+    party = city.relying_party("lama")
+    async with city.browser() as browser:
+        code = await browser.code(party, code_challenge=None, code_challenge_method=None)
+    assert (await party.exchange(code)).body["error"] == "invalid_grant"
+
+
+async def test_a_code_dies_with_its_session(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        code = await browser.code(party)
+        await browser.submit(await browser.open("/logout"))
+    assert (await party.exchange(code)).body["error"] == "invalid_grant"
+
+
+async def test_a_code_dies_with_its_person(city: City) -> None:
+    from sso.oidc.ending import disable_user
+    from sso.users.models import User
+
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        code = await browser.code(party)
+    async with city.provider.db.write() as session:
+        user = await session.get(User, city.users["siti"])
+        assert user is not None
+        await disable_user(session, city.provider, user, actor="test")
+    assert (await party.exchange(code)).body["error"] == "invalid_grant"
+
+
+async def test_a_code_exchange_costs_at_most_four_statements(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        code = await browser.code(party)
+        statements = Statements(city)
+        assert (await party.exchange(code)).status == 200
+        assert len(statements.take()) == 4
+
+
+async def test_a_password_sign_in_costs_at_most_six_statements(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        page = await browser.open(party.url())
+        statements = Statements(city)
+        answer = await browser.submit(page, username="siti", password=PASSWORD)
+        assert "code" in query_of(answer.headers["location"])
+        assert len(statements.take()) == 6
+
+
+async def test_a_scope_that_was_not_asked_for_is_not_granted(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, scope="openid")
+    assert tokens["scope"] == "openid"
+    assert tokens.claims("access_token")["scope"] == "openid"
+
+
+async def test_scope_claims_come_from_userinfo_not_from_the_id_token(city: City) -> None:
+    async with city.browser() as browser:
+        claims = (await browser.tokens(city.relying_party("warga"))).claims()
+    assert {"name", "email", "profile"}.isdisjoint(claims)
+
+
+async def test_an_access_token_has_the_form_of_rfc_9068(city: City) -> None:
+    import jwt
+
+    party = city.relying_party("api")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, scope="openid surat:baca")
+    assert jwt.get_unverified_header(tokens["access_token"])["typ"] == "at+jwt"
+    claims = tokens.claims("access_token")
+    assert claims["aud"] == ["https://api.example/surat", city.settings.issuer]
+    assert claims["client_id"] == "api"
+    assert claims["scope"] == "openid surat:baca"
+    assert {"iss", "exp", "iat", "jti", "sub", "auth_time"} <= claims.keys()
+
+
+async def test_a_public_client_authenticates_with_its_name_and_its_verifier(city: City) -> None:
+    party = city.relying_party("peta")
+    async with city.browser() as browser:
+        code = await browser.code(party)
+    verifier, party.verifier = party.verifier, "v" * 43
+    assert (await party.exchange(code)).body["error"] == "invalid_grant"
+    party.verifier = verifier
+    async with city.browser() as browser:
+        answer = await browser.sign_in(party, code_challenge=challenge_of(verifier))
+    tokens = await party.exchange(query_of(answer.headers["location"])["code"])
+    assert tokens.status == 200
+
+
+async def test_the_sub_is_pairwise_for_a_third_party_and_public_for_the_city(city: City) -> None:
+    async with city.browser() as browser:
+        own = (await browser.tokens(city.relying_party("warga"))).claims()["sub"]
+        subs = []
+        for client_id in ("mitra", "mitra-lain"):
+            party = city.relying_party(client_id)
+            page = await browser.open(party.url())
+            answer = await browser.submit(page, choice="allow")
+            subs.append((await party.exchange(query_of(answer.headers["location"])["code"])).claims()["sub"])
+    assert own == str(city.users["siti"])
+    assert len({own, *subs}) == 3
+
+
+async def test_a_session_that_is_idle_or_too_old_is_over(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party)
+        clock.advance(city.settings.session_idle_seconds + 1)
+        assert (await browser.open(party.url())).status_code == 200
+    assert (await party.refresh(tokens["refresh_token"])).body["error"] == "invalid_grant"
+    async with city.browser() as browser:
+        for _ in range(3):
+            assert await browser.code(party)
+            clock.advance(city.settings.session_idle_seconds - 60)
+        assert await browser.code(party)
+        clock.advance(200)
+        page = await browser.open(party.url())
+    assert page.status_code == 200, "the absolute lifetime counts from the sign-in"
