@@ -24,7 +24,7 @@ from sso.settings import Settings
 from sso.web.site import Site
 
 ISSUER = "https://masuk.tangerang.example"
-SECRET_KEY = "a secret key for tests, of more than 32 characters"
+SECRET_KEY = "a secret key for tests of more than 32 characters"
 PASSWORD = "kuda-laut-terbang-91"
 PEOPLE = [
     {

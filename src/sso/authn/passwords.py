@@ -121,6 +121,10 @@ def check_strength(password: str, about: list[str]) -> None:
         raise WeakPassword("short", f"The password must have at least {MIN_PASSWORD_CHARS} characters.")
     if len(password) > MAX_PASSWORD_CHARS or "\x00" in password:
         raise WeakPassword("long", f"The password must have at most {MAX_PASSWORD_CHARS} characters.")
-    words = [word for text in about for word in (text, *text.replace("@", " ").split())]
-    if zxcvbn(prepared(password)[:72], user_inputs=words)["score"] < MIN_PASSWORD_SCORE:
+    words = {word.casefold() for text in about for word in (text, *text.replace("@", " ").split()) if len(word) > 2}
+    rest = prepared(password).casefold()
+    for word in sorted(words, key=len, reverse=True):
+        rest = rest.replace(word, "")
+    own = len(rest) < MIN_PASSWORD_CHARS // 2
+    if own or zxcvbn(prepared(password)[:72], user_inputs=list(words))["score"] < MIN_PASSWORD_SCORE:
         raise WeakPassword("common", "This password is easily guessed. Use several words that do not belong together.")

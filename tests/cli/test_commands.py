@@ -1,0 +1,273 @@
+"""The `sso` command: what it prints, what it refuses, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import CATALOGUE, _numbers, admin, run_apart
+from tests.support import ISSUER, PASSWORD, SECRET_KEY
+from typer.testing import CliRunner
+
+from sso.cli import app, main
+from sso.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+STRONG = "perahu-kertas-di-sungai-88"
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Cli:
+    """Runs commands as a shell would, in this process."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], made: dict[str, Any]
+    ) -> None:
+        self.monkeypatch = monkeypatch
+        self.capfd = capfd
+        self.made = made
+
+    def __call__(self, *words: str, stdin: str = "") -> Answer:
+        self.monkeypatch.setattr(sys, "argv", ["sso", *words])
+        import io
+
+        self.monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        self.capfd.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = self.capfd.readouterr()
+        return Answer(code, out, err)
+
+
+@pytest.fixture
+def cli(
+    request: pytest.FixtureRequest,
+    database_kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[Cli]:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"SSO_{name.upper()}", raising=False)
+    monkeypatch.setenv("SSO_ISSUER", ISSUER)
+    monkeypatch.setenv("SSO_SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("SSO_ARGON2_MEMORY_KIB", "8192")
+    if database_kind == "sqlite":
+        template, made = request.getfixturevalue("sqlite_template")
+        shutil.copy(template, tmp_path / "sso.db")
+        monkeypatch.setenv("SSO_DATABASE_URL", f"sqlite:///{tmp_path / 'sso.db'}")
+        yield Cli(monkeypatch, capfd, made)
+        return
+    postgres = request.getfixturevalue("postgres")
+    template, made = request.getfixturevalue("postgres_template")
+    name = f"{template}_cli_{next(_numbers)}"
+    run_apart(admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    monkeypatch.setenv("SSO_DATABASE_URL", postgres.replace("DATABASE", name))
+    yield Cli(monkeypatch, capfd, made)
+    run_apart(admin(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def test_every_command_explains_itself() -> None:
+    runner = CliRunner()
+    commands = [["serve"], ["demo"], ["doctor"]]
+    for group in app.registered_groups:
+        commands.append([str(group.name)])
+        assert group.typer_instance is not None
+        for command in group.typer_instance.registered_commands:
+            commands.append([str(group.name), str(command.name)])
+    assert len(commands) > 20
+    for command in commands:
+        answer = runner.invoke(app, [*command, "--help"])
+        assert answer.exit_code == 0
+        assert len(answer.output.splitlines()) > 4
+        for option in re.findall(r"--[a-z-]*(?:secret|password)[a-z-]*", answer.output):
+            assert option == "--password-stdin", "secrets are never arguments"
+
+
+def test_applications_are_applied_listed_and_shown(cli: Cli) -> None:
+    first = cli("clients", "apply", str(ROOT / "clients.example.yaml"))
+    assert first.code == 0
+    assert first.out.count("\n  + ") + 1 == 122
+    assert "tangerang: 122 applications; 122 new, 0 unchanged; applied" in first.out
+    again = cli("clients", "apply", str(ROOT / "clients.example.yaml"))
+    assert "122 unchanged; nothing to do" in again.out
+    listed = cli("clients", "list", "--group", "E-Logistik")
+    assert listed.out.rstrip().endswith("17 applications")
+    as_json = cli("clients", "list", "--json").json
+    assert len([one for one in as_json if one["type"] == "android" and one["client_id"] != "ponsel"]) == 6
+    shown = cli("clients", "show", "layanan-warga").json
+    assert shown["metadata"]["client_name"] == "Layanan Warga"
+    assert cli("clients", "show", "tidak-ada").code == 1
+
+
+def test_a_plan_is_shown_and_not_applied(cli: Cli, tmp_path: Path) -> None:
+    text = CATALOGUE.read_text()
+    (tmp_path / "c.yaml").write_text(text.replace("client_name: Mesin\n", "client_name: Mesin Baru\n"))
+    planned = cli("clients", "apply", "c.yaml", "--dry-run")
+    assert "~ mesin  Mesin Baru" in planned.out
+    assert "client_name: 'Mesin' -> 'Mesin Baru'" in planned.out
+    assert planned.out.rstrip().endswith("would be applied")
+    assert cli("clients", "show", "mesin").json["name"] == "Mesin"
+    (tmp_path / "c.yaml").write_text(text[: text.index("  - client_id: padam")])
+    assert "! padam" in cli("clients", "apply", "c.yaml").out
+    assert cli("clients", "show", "padam").json["status"] == "suspended"
+    machine = cli("clients", "apply", "c.yaml", "--delete", "--json").json
+    assert (machine["delete"], machine["changes"][0]["client_id"]) == (1, "padam")
+
+
+def test_a_bad_file_is_refused_line_by_line(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("catalogue: kota\napplications:\n  - client_id: a\n    type: web\n")
+    answer = cli("clients", "apply", "c.yaml")
+    assert answer.code == 1
+    assert "c.yaml:3: a: client_name: is required" in answer.err
+    assert answer.out == ""
+    assert cli("clients", "apply", "none.yaml").code == 1
+
+
+def test_a_secret_is_printed_once_and_alone(cli: Cli) -> None:
+    answer = cli("clients", "secret", "warga")
+    assert answer.code == 0
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}\n", answer.out)
+    assert "shown once" in answer.err
+    assert answer.out.strip() not in cli("clients", "show", "warga").out
+    assert cli("clients", "secret", "peta").code == 1
+    assert "uses no secret" in cli("clients", "secret", "peta").err
+    assert cli("clients", "secret", "tidak-ada").code == 1
+
+
+def test_people_are_made_shown_disabled_and_enabled(cli: Cli) -> None:
+    made = cli(
+        "users", "create", "wati", "--name", "Wati Lestari", "--email", "wati@warga.example", "--role", "developer",
+        "--password-stdin", stdin=STRONG + "\n",
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    shown = cli("users", "show", "wati@warga.example").json
+    assert shown["roles"] == ["developer"]
+    assert STRONG not in made.out + made.err
+    assert "already used" in cli("users", "create", "wati", "--password-stdin", stdin=STRONG).err
+    assert cli("users", "disable", "wati").out.startswith("disabled; 0 sessions")
+    assert cli("users", "show", "wati").json["disabled_at"]
+    assert cli("users", "enable", "wati").code == 0
+    assert cli("users", "show", "wati").json["disabled_at"] is None
+    assert cli("users", "password", "wati", "--password-stdin", stdin="another-" + STRONG).code == 0
+    assert len(cli("users", "list", "--json").json) == 4
+    assert cli("users", "show", "nobody").code == 1
+
+
+@pytest.mark.parametrize(
+    ("password", "reason"),
+    [
+        ("short", "at least"),
+        ("password123", "guessed"),
+        ("wati-lestari", "guessed"),
+        ("x" * 300, "at most"),
+        ("", "at least"),
+    ],
+)
+def test_weak_passwords_are_refused(cli: Cli, password: str, reason: str) -> None:
+    answer = cli("users", "create", "wati", "--name", "Wati Lestari", "--password-stdin", stdin=password)
+    assert answer.code == 1
+    assert reason in answer.err
+
+
+def test_wrong_people_are_refused(cli: Cli) -> None:
+    answer = cli("users", "create", "a b", "--email", "x", "--role", "king", "--password-stdin", stdin=STRONG)
+    assert answer.code == 1
+    for field in ("username:", "email:", "roles.0:"):
+        assert field in answer.err
+
+
+def test_a_password_is_not_asked_for_where_nobody_can_type(cli: Cli) -> None:
+    assert "--password-stdin" in cli("users", "create", "wati").err
+
+
+def test_people_are_imported_all_or_nobody(cli: Cli, tmp_path: Path) -> None:
+    good = [{"username": f"orang{n}", "name": f"Orang {n}"} for n in range(20)]
+    (tmp_path / "p.jsonl").write_text("\n".join(json.dumps(one) for one in good))
+    assert "20 people would be made" in cli("users", "import", "p.jsonl", "--dry-run").out
+    assert cli("users", "show", "orang1").code == 1
+    assert "20 people were made" in cli("users", "import", "p.jsonl").out
+    (tmp_path / "p.jsonl").write_text(json.dumps({"username": "lain", "name": "Lain"}) + "\nnot json")
+    assert "line 2: is not JSON" in cli("users", "import", "p.jsonl").err
+    assert cli("users", "show", "lain").code == 1
+
+
+def test_keys_are_listed_and_rotated(cli: Cli) -> None:
+    before = cli("keys", "list", "--json").json
+    assert len(before) == 8
+    assert cli("keys", "rotate").code == 1
+    assert cli("keys", "rotate", "--force").code == 0
+    after = cli("keys", "list", "--json").json
+    assert len(after) == 12
+    assert sum(one["status"] == "retired" for one in after) == 4
+    assert "private" not in cli("keys", "list").out
+    assert cli("keys", "reseal").out.startswith("0 secrets")
+
+
+def test_sessions_are_listed_and_revoked(cli: Cli) -> None:
+    assert cli("sessions", "list", "--json").json == []
+    assert cli("sessions", "revoke").code == 1
+    assert cli("sessions", "revoke", "--all", "--user", "siti").code == 1
+    assert cli("sessions", "revoke", "--session", "x").code == 1
+    assert cli("sessions", "revoke", "--user", "siti").out.startswith("0 sessions")
+
+
+def test_the_database_is_looked_at_and_the_doctor_is_content(cli: Cli) -> None:
+    assert cli("db", "current", "--json").json["current"] == cli("db", "current", "--json").json["head"]
+    assert "nothing to do" in cli("db", "upgrade").out
+    answer = cli("doctor", "--json")
+    assert answer.code == 0, answer.out
+    found = {one["about"]: one["state"] for one in answer.json}
+    assert found["keys"] == found["audit"] == found["database"] == found["schema"] == "good"
+    assert "BAD" not in cli("doctor").out
+
+
+def test_the_audit_log_is_verified_and_exported(cli: Cli) -> None:
+    lines = cli("audit", "export").out.splitlines()
+    assert all(json.loads(line)["seq"] for line in lines)
+    assert cli("audit", "verify").out.startswith(f"whole: {len(lines)} entries")
+
+
+def test_the_doctor_says_what_is_wrong(cli: Cli) -> None:
+    cli.monkeypatch.setenv("SSO_SECRET_KEY", "quite another secret key of 32 characters")
+    answer = cli("doctor")
+    assert answer.code == 1
+    assert "still in SSO_SECRET_KEY" in answer.out
+    assert cli("keys", "list").code == 1
+
+
+def test_wrong_settings_are_exit_code_2(cli: Cli) -> None:
+    cli.monkeypatch.setenv("SSO_ISSUER", "http://masuk.kota.example")
+    cli.monkeypatch.setenv("SSO_CODE_SECONDS", "soon")
+    answer = cli("serve")
+    assert answer.code == 2
+    assert answer.err.count("\n") == 3
+    assert cli("clients", "fly").code == 2
+
+
+def test_the_command_is_installed() -> None:
+    done = subprocess.run([Path(sys.executable).with_name("sso"), "--help"], capture_output=True, text=True, check=True)
+    assert "Commands" in done.stdout
+    assert PASSWORD not in done.stdout

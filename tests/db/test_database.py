@@ -1,0 +1,128 @@
+"""Transactions, and what happens when the database is away."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from tests.conftest import settings_for
+from tests.support import City
+
+from sso.app import create_app
+from sso.db import Database, DatabaseUnavailable, bump_version, read_versions
+from sso.db.migrate import upgrade
+
+
+async def test_a_write_is_all_or_nothing(city: City) -> None:
+    before = None
+    async with city.provider.db.read() as session:
+        before = await read_versions(session)
+    with pytest.raises(RuntimeError):
+        async with city.provider.db.write() as session:
+            await bump_version(session, "clients")
+            raise RuntimeError
+    async with city.provider.db.read() as session:
+        assert await read_versions(session) == before
+
+
+async def test_counters_rise_one_by_one_for_fifty_writers(city: City) -> None:
+    async def rise() -> int:
+        async with city.provider.db.write() as session:
+            return await bump_version(session, "test")
+
+    assert sorted(await asyncio.gather(*(rise() for _ in range(50)))) == list(range(1, 51))
+
+
+async def test_sqlite_is_set_up_for_many_readers_and_one_writer(tmp_path: Path) -> None:
+    db = Database(settings_for(f"sqlite:///{tmp_path / 'x.db'}", tmp_path))
+    async with db.write() as session:
+        for pragma, value in (("journal_mode", "wal"), ("foreign_keys", 1), ("busy_timeout", 15000)):
+            assert (await session.execute(text(f"PRAGMA {pragma}"))).scalar_one() == value
+    await db.close()
+
+
+async def test_fifty_sign_ins_at_once(city: City) -> None:
+    async def one() -> int:
+        async with city.browser() as browser:
+            return (await browser.tokens(city.relying_party("warga"))).status
+
+    assert set(await asyncio.gather(*(one() for _ in range(50)))) == {200}
+
+
+async def test_two_processes_write_without_locked_errors(tmp_path: Path) -> None:
+    """Another process holds the write lock for a while: ours waits for it."""
+    path = tmp_path / "x.db"
+    db = Database(settings_for(f"sqlite:///{path}", tmp_path))
+    await upgrade(db)
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def ours() -> int:
+        async with db.write() as session:
+            return await bump_version(session, "test")
+
+    task = asyncio.create_task(ours())
+    done, _ = await asyncio.wait([task], timeout=0.3)
+    assert not done
+    other.execute("COMMIT")
+    assert await task == 1
+    other.close()
+    await db.close()
+
+
+async def test_a_database_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    """The process starts, says 503 everywhere and not ready, and serves as soon as the database is there."""
+    import httpx
+
+    settings = settings_for("postgresql://nobody@127.0.0.1:9/none", tmp_path)
+    app = create_app(settings)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=settings.issuer) as http,
+    ):
+        assert (await http.get("/healthz")).status_code == 200
+        assert (await http.get("/readyz")).status_code == 503
+        token = await http.post("/token", data={"grant_type": "client_credentials"})
+        assert (token.status_code, token.json()["error"]) == (503, "temporarily_unavailable")
+        assert token.headers["retry-after"]
+        page = await http.get("/login")
+        assert page.status_code == 503
+        assert "Tidak ada yang hilang" in page.text
+        assert "Traceback" not in page.text
+
+
+async def test_a_read_only_database_is_said_so(tmp_path: Path, city: City, database_kind: str) -> None:
+    async with city.client() as http:
+        assert (await http.get("/readyz")).status_code == 200
+        party = city.relying_party("warga")
+        async with city.browser() as browser:
+            await browser.tokens(party)
+            if database_kind == "sqlite":
+                from sqlalchemy import event
+
+                def read_only(connection: object) -> None:
+                    connection.exec_driver_sql("PRAGMA query_only = ON")  # type: ignore[attr-defined]
+
+                event.listen(city.provider.db.engine.sync_engine, "begin", read_only)
+            else:
+                name = city.provider.db.url.database
+                async with city.provider.db.engine.connect() as connection:
+                    await connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+                    await connection.commit()
+                await city.provider.db.engine.dispose()
+            answer = await browser.open(party.url())
+            assert answer.status_code == 503
+            if database_kind == "postgresql":
+                assert (await http.get("/readyz")).status_code == 503
+
+
+async def test_unavailable_is_one_kind_of_error(tmp_path: Path) -> None:
+    db = Database(settings_for(f"sqlite:///{tmp_path / 'x.db'}", tmp_path))
+    (tmp_path / "x.db").mkdir()
+    with pytest.raises(DatabaseUnavailable):
+        async with db.write() as session:
+            await session.execute(text("SELECT 1"))
+    await db.close()

@@ -1,0 +1,137 @@
+"""Models and migrations agree; every migration goes down and up again with data in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, func, inspect, select, text
+from tests.conftest import settings_for
+from tests.support import City
+
+from sso import clock
+from sso.db import Database
+from sso.db.migrate import (
+    WrongSchema,
+    alembic_config,
+    check_schema,
+    current_revision,
+    downgrade,
+    head_revision,
+    upgrade,
+)
+from sso.schema import metadata
+
+
+async def test_models_and_migrations_agree(empty_database: str, tmp_path: Path) -> None:
+    db = Database(settings_for(empty_database, tmp_path))
+    await upgrade(db)
+
+    def compared(connection: Connection) -> Any:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        return compare_metadata(context, metadata)
+
+    async with db.engine.connect() as connection:
+        assert await connection.run_sync(compared) == []
+    await db.close()
+
+
+async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City) -> None:
+    async with city.browser() as browser:
+        tokens = await browser.tokens(city.relying_party("warga"))
+        await browser.sign_in(city.relying_party("mitra"))
+        await browser.tokens(city.relying_party("buram"))
+    await city.relying_party("kunci").token(grant_type="client_credentials")
+    await city.relying_party("warga").refresh(tokens["refresh_token"])
+    db = city.provider.db
+    async with city.browser() as browser:
+        await browser.open(city.relying_party("warga").url())
+        await browser.sign_in(city.relying_party("mitra"))
+    async with db.write() as session:
+        from sso.delivery import enqueue
+        from sso.tokens.store import remember_consent
+
+        enqueue(session, "test", {"a": 1})
+        await remember_consent(session, city.users["siti"], "mitra", ["openid"], clock.now())
+    await _every_table_has_rows(db)
+    revisions = [one.revision for one in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+    for revision in [*revisions[1:], "base"]:
+        await downgrade(db, revision)
+    assert await current_revision(db) is None
+    async with db.engine.connect() as connection:
+        left = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+    assert left == ["alembic_version"]
+    for revision in reversed(revisions):
+        await upgrade(db, revision)
+    assert await current_revision(db) == head_revision()
+
+
+async def _every_table_has_rows(db: Database) -> None:
+    async with db.read() as session:
+        for table in metadata.sorted_tables:
+            count = (await session.execute(select(func.count()).select_from(table))).scalar_one()
+            assert count > 0, f"{table.name} is empty: this test would prove nothing about it"
+
+
+async def test_an_old_schema_stops_the_start_and_a_newer_one_does_not(empty_database: str, tmp_path: Path) -> None:
+    settings = settings_for(empty_database, tmp_path)
+    db = Database(settings)
+    with pytest.raises(WrongSchema, match="run: sso db upgrade"):
+        await check_schema(db, settings)
+    await upgrade(db)
+    await check_schema(db, settings)
+    async with db.write() as session:
+        await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await check_schema(db, settings)
+    await db.close()
+
+
+async def test_a_copy_of_the_database_yields_no_secret(city: City, tmp_path: Path) -> None:
+    """SECURITY 14: every value of every table is searched for every secret that was handed out."""
+    from tests.support import PASSWORD, SECRET_KEY
+
+    known: dict[str, str] = {"password": PASSWORD, "secret key": SECRET_KEY}
+    known |= {f"secret of {name}": value for name, value in city.secrets.items()}
+    async with city.browser() as browser:
+        for client_id in ("warga", "buram"):
+            party = city.relying_party(client_id)
+            code = await browser.code(party)
+            tokens = await party.exchange(code)
+            known |= {f"code of {client_id}": code, f"access token of {client_id}": tokens["access_token"]}
+            known |= {f"refresh token of {client_id}": tokens["refresh_token"], "verifier": party.verifier}
+            known["next refresh token"] = (await party.refresh(tokens["refresh_token"]))["refresh_token"]
+        known["session"] = browser.session or "?"
+        known["browser"] = browser.http.cookies["__Host-sso-browser"]
+        page = await browser.open(city.relying_party("warga").url(prompt="login"))
+        from tests.support import form_of
+
+        known["waiting request"] = form_of(page).fields["i"]
+    for alg in city.provider.keys.algs:
+        private = city.provider.keys._active[alg].private
+        if hasattr(private, "private_numbers"):
+            numbers = private.private_numbers()
+            known[f"private key {alg}"] = str(getattr(numbers, "d", None) or numbers.private_value)
+    dump = await _dump(city.provider.db)
+    for name, secret in known.items():
+        for form in (secret, secret.encode().hex(), secret.removeprefix("rt-").removeprefix("at-")):
+            assert form not in dump, f"{name} is readable in the database"
+
+
+async def _dump(db: Database) -> str:
+    lines = []
+    async with db.read() as session:
+        for table in metadata.sorted_tables:
+            for row in (await session.execute(select(table))).mappings():
+                lines.append(json.dumps({name: _readable(value) for name, value in row.items()}))
+    return "\n".join(lines)
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return [value.hex(), value.decode("latin-1")]
+    return value if isinstance(value, (str, int, list, dict, type(None))) else str(value)

@@ -1,0 +1,161 @@
+"""The outbox: sent once it is due, retried with growing pauses, given up in the end, never lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+import pytest
+from sqlalchemy import select
+from tests.support import ISSUER, City
+
+from sso import clock
+from sso.delivery import Abandon, Worker, enqueue
+from sso.delivery import store as deliveries
+from sso.delivery.models import Delivery
+from sso.delivery.worker import pause_after
+from sso.oidc.ending import LOGOUT_EVENT, logout_token
+from sso.oidc.housekeeping import clear_up
+from sso.sessions.models import SsoSession
+
+
+async def put(city: City, *kinds: str) -> None:
+    async with city.provider.db.write() as session:
+        for number, kind in enumerate(kinds):
+            enqueue(session, kind, {"n": number}, client_id="warga")
+
+
+async def statuses(city: City) -> list[tuple[str, int]]:
+    async with city.provider.db.read() as session:
+        found = (await session.execute(select(Delivery).order_by(Delivery.id))).scalars()
+        return [(one.status, one.attempts) for one in found]
+
+
+async def test_what_is_due_is_sent_once(city: City) -> None:
+    sent: list[Any] = []
+
+    async def handle(payload: Mapping[str, Any]) -> None:
+        sent.append(payload["n"])
+
+    await put(city, "x", "x", "x")
+    workers = [Worker(city.provider.db, city.settings, {"x": handle}) for _ in range(4)]
+    await asyncio.gather(*(worker.drain() for worker in workers))
+    assert sorted(sent) == [0, 1, 2]
+    assert await statuses(city) == [("done", 1)] * 3
+
+
+async def test_a_failure_is_tried_again_later_and_given_up_in_the_end(city: City) -> None:
+    tries: list[float] = []
+
+    async def handle(_: Mapping[str, Any]) -> None:
+        tries.append(clock.now().timestamp())
+        raise RuntimeError("no answer")
+
+    await put(city, "x")
+    worker = Worker(city.provider.db, city.settings, {"x": handle})
+    await worker.drain()
+    await worker.drain()
+    assert await statuses(city) == [("pending", 1)]
+    for expected in (2, 3, 4):
+        clock.advance(pause_after(expected - 1) + 1)
+        await worker.drain()
+        assert await statuses(city) == [("pending", expected)]
+    clock.advance(city.settings.delivery_give_up_seconds)
+    await worker.drain()
+    assert await statuses(city) == [("given_up", 5)]
+    async with city.provider.db.read() as session:
+        assert await deliveries.counts(session) == {"given_up": 1}
+
+
+async def test_what_cannot_help_is_not_tried_again(city: City) -> None:
+    async def handle(_: Mapping[str, Any]) -> None:
+        raise Abandon("gone")
+
+    await put(city, "x", "unknown kind")
+    await Worker(city.provider.db, city.settings, {"x": handle}).drain()
+    assert await statuses(city) == [("given_up", 1)] * 2
+
+
+async def test_a_process_that_dies_loses_nothing(city: City) -> None:
+    await put(city, "x")
+    async with city.provider.db.write() as session:
+        assert len(await deliveries.claim(session, 10, lease_seconds=40)) == 1
+    sent: list[int] = []
+
+    async def handle(payload: Mapping[str, Any]) -> None:
+        sent.append(1)
+
+    worker = Worker(city.provider.db, city.settings, {"x": handle})
+    await worker.drain()
+    assert sent == [], "another process may be at it"
+    clock.advance(41)
+    await worker.drain()
+    assert sent == [1]
+
+
+async def test_a_slow_receiver_delays_nobody(city: City) -> None:
+    release = asyncio.Event()
+    sent: list[int] = []
+
+    async def slow(_: Mapping[str, Any]) -> None:
+        await release.wait()
+
+    async def fast(payload: Mapping[str, Any]) -> None:
+        sent.append(payload["n"])
+        if len(sent) == 3:
+            release.set()
+
+    await put(city, "slow", "fast", "fast", "fast")
+    worker = Worker(city.provider.db, city.settings, {"slow": slow, "fast": fast})
+    async with asyncio.timeout(10):
+        await worker.drain()
+    assert await statuses(city) == [("done", 1)] * 4
+
+
+@pytest.mark.parametrize("client_id", ["warga", "mitra"])
+async def test_a_logout_token_has_the_form_of_the_specification(city: City, client_id: str) -> None:
+    token = logout_token(city.provider, client_id, "the-sid", city.users["siti"])
+    assert jwt.get_unverified_header(token)["typ"] == "logout+jwt"
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["iss"] == ISSUER
+    assert claims["aud"] == client_id
+    assert claims["sid"] == "the-sid"
+    assert claims["events"] == {LOGOUT_EVENT: {}}
+    assert claims["exp"] - claims["iat"] <= 120
+    assert claims["jti"]
+    assert "nonce" not in claims
+    client = city.provider.registry.get(client_id)
+    assert client is not None
+    assert claims["sub"] == city.provider.subject(client, city.users["siti"])
+
+
+async def test_a_session_whose_time_is_over_is_ended_and_its_applications_are_told(city: City) -> None:
+    async with city.browser() as browser:
+        await browser.tokens(city.relying_party("warga"))
+    clock.advance(city.settings.session_absolute_seconds + 1)
+    await clear_up(city.provider)
+    async with city.provider.db.read() as session:
+        ended = (await session.execute(select(SsoSession))).scalar_one()
+        assert ended.end_reason == "expired"
+        assert (await session.execute(select(Delivery.client_id))).scalars().all() == ["warga"]
+
+
+async def test_clearing_up_keeps_what_is_alive(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, scope="openid offline_access")
+        clock.advance(3 * 86400)
+        await clear_up(city.provider)
+        tokens = await party.refresh(tokens["refresh_token"])
+        assert tokens.status == 200
+        clock.advance(city.settings.refresh_token_seconds + 86400)
+        await clear_up(city.provider)
+    async with city.provider.db.read() as session:
+        from sqlalchemy import func
+
+        from sso.tokens.models import Grant, RefreshToken
+
+        assert (await session.execute(select(func.count()).select_from(Grant))).scalar_one() == 0
+        assert (await session.execute(select(func.count()).select_from(RefreshToken))).scalar_one() == 0

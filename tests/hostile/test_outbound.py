@@ -1,0 +1,150 @@
+"""Server-side request forgery (SECURITY 11): addresses that others chose never lead inside."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.conftest import settings_for
+
+from sso.security.outbound import Outbound, OutboundRefused, is_allowed_address
+
+INSIDE = [
+    "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+    "224.0.0.1", "255.255.255.255", "198.18.0.1", "192.0.2.1", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1",
+    "fd00:ec2::254", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "2002:7f00:1::", "ff02::1",
+    "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2001:db8::1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_addresses_inside_are_refused(address: str) -> None:
+    assert not is_allowed_address(address, allow_loopback=False)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808"])
+def test_public_addresses_are_allowed(address: str) -> None:
+    assert is_allowed_address(address, allow_loopback=False)
+
+
+def test_loopback_is_allowed_only_where_everything_is_on_one_machine() -> None:
+    assert is_allowed_address("127.0.0.1", allow_loopback=True)
+    assert not is_allowed_address("10.0.0.1", allow_loopback=True)
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Outbound:
+    return Outbound(settings_for("sqlite:///x", tmp_path, outbound_timeout_seconds=0.5))
+
+
+@pytest.fixture
+def loopback(tmp_path: Path) -> Outbound:
+    settings = settings_for("sqlite:///x", tmp_path, issuer="http://localhost:8000", outbound_timeout_seconds=0.5)
+    return Outbound(settings)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1/",
+        "https://localhost/",
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "https://0177.0.0.1/",
+        "https://127.1/",
+        "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://169.254.169.254/latest/meta-data/",
+        "http://8.8.8.8/",
+        "ftp://8.8.8.8/",
+        "file:///etc/passwd",
+    ],
+)
+async def test_no_request_leaves_for_such_an_address(strict: Outbound, url: str) -> None:
+    with pytest.raises((OutboundRefused, httpx.HTTPError, httpx.InvalidURL)):
+        await strict.post_form(url, {})
+    await strict.close()
+
+
+async def test_a_name_is_looked_up_once_and_the_checked_address_is_used(
+    strict: Outbound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DNS rebinding: a second look-up would give another address."""
+    looked_up: list[str] = []
+    connected: list[str] = []
+    loop = asyncio.get_running_loop()
+
+    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+        looked_up.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8" if len(looked_up) == 1 else "127.0.0.1", port))]
+
+    pool = strict._client._transport._pool  # type: ignore[attr-defined]
+
+    async def connect(host: str, *_: Any, **__: Any) -> Any:
+        connected.append(host)
+        raise httpx.ConnectError("stop here")
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(pool._network_backend._inner, "connect_tcp", connect)
+    with pytest.raises(httpx.HTTPError):
+        await strict.post_form("https://rebind.example/x", {})
+    assert (looked_up, connected) == (["rebind.example"], ["8.8.8.8"])
+    await strict.close()
+
+
+async def test_one_bad_address_among_good_ones_is_enough(strict: Outbound, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in ("8.8.8.8", "10.0.0.1")]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    with pytest.raises(OutboundRefused, match="not a public address"):
+        await strict.post_form("https://mixed.example/x", {})
+    await strict.close()
+
+
+async def _server(answer: bytes, pause: float = 0) -> tuple[asyncio.Server, int, list[bytes]]:
+    seen: list[bytes] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        try:
+            for part in (answer[i : i + 65536] for i in range(0, len(answer), 65536)):
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(pause)
+            writer.close()
+        except ConnectionError:
+            pass
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    return server, server.sockets[0].getsockname()[1], seen
+
+
+async def test_redirects_are_not_followed(loopback: Outbound) -> None:
+    server, port, seen = await _server(
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+    )
+    assert await loopback.post_form(f"http://127.0.0.1:{port}/", {"a": "b"}) == 302
+    assert len(seen) == 1
+    server.close()
+    await loopback.close()
+
+
+async def test_a_huge_answer_is_not_read_to_its_end(loopback: Outbound) -> None:
+    server, port, _ = await _server(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n" + b"x" * 10_000_000)
+    assert await loopback.post_form(f"http://127.0.0.1:{port}/", {}) == 200
+    server.close()
+    await loopback.close()
+
+
+async def test_a_slow_answer_is_given_up(loopback: Outbound) -> None:
+    drip = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 5_000_000
+    server, port, _ = await _server(drip[:200], pause=5)
+    with pytest.raises(httpx.HTTPError):
+        await loopback.post_form(f"http://127.0.0.1:{port}/", {})
+    server.close()
+    await loopback.close()

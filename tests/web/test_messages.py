@@ -1,0 +1,54 @@
+"""Two languages, complete."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.pofile import read_po
+
+from sso.web.i18n import LOCALE_DIR, choose_locale
+
+WEB = LOCALE_DIR.parent
+
+
+def messages() -> set[str]:
+    with (LOCALE_DIR / "babel.cfg").open() as file:
+        methods, options = parse_mapping_cfg(file)
+    keywords = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
+    found = extract_from_dir(str(WEB), methods, options, keywords)
+    return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
+
+
+@pytest.mark.parametrize("path", sorted(LOCALE_DIR.glob("*/LC_MESSAGES/sso.po")), ids=lambda path: path.parts[-3])
+def test_a_catalogue_has_every_message_and_no_other(path: Path) -> None:
+    catalogue = read_po(BytesIO(path.read_bytes()))
+    translated = {message.id for message in catalogue if message.id and message.string and not message.fuzzy}
+    assert translated == messages()
+    for message in catalogue:
+        assert not list(message.check(catalogue)), message.id
+
+
+def test_messages_are_found_at_all() -> None:
+    assert {"Sign in", "Hello, %(person)s", "We do not know this application"} <= messages()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "ui_locales", "cookie", "accept", "expected"),
+    [
+        ("en", "id", "id", "id", "en"),
+        ("", "en id", "id", "id", "en"),
+        ("", "fr-CA en-GB", "id", "", "en"),
+        ("", "", "en", "id", "en"),
+        ("", "", "", "en-US,en;q=0.9,id;q=0.8", "en"),
+        ("", "", "", "en;q=0.1, id;q=0.9", "id"),
+        ("", "", "", "en;q=0", "id"),
+        ("", "", "", "fr, de;q=x", "id"),
+        ("xx", "yy", "zz", "", "id"),
+    ],
+)
+def test_the_language_of_a_page(chosen: str, ui_locales: str, cookie: str, accept: str, expected: str) -> None:
+    assert choose_locale(chosen, ui_locales, cookie, accept, "id") == expected
