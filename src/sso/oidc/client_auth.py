@@ -22,7 +22,8 @@ from sso.security.replay import first_use
 from sso.security.tokens import equal, token_hash
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-ASSERTION_MAX_SECONDS = 600
+ASSERTION_MAX_SECONDS = 3600
+"""What widespread libraries put into ``exp`` at most; the ``jti`` is remembered as long."""
 ASSERTION_MAX_CHARS = 8192
 LEEWAY_SECONDS = 10
 CLIENT_AUTH_METHODS = (
@@ -191,7 +192,7 @@ def _check_assertion_claims(request: ProtocolRequest, client: Client, claims: di
     if any(isinstance(time, bool) or not isinstance(time, (int, float, type(None))) for time in times):
         raise ClientRefused("exp, iat and nbf of the client assertion must be numbers.")
     exp, iat, nbf = times
-    if exp is None or exp <= now - LEEWAY_SECONDS or exp > now + ASSERTION_MAX_SECONDS:
+    if exp is None or exp <= now - LEEWAY_SECONDS or exp > now + ASSERTION_MAX_SECONDS + LEEWAY_SECONDS:
         raise ClientRefused(f"exp of the client assertion must be within {ASSERTION_MAX_SECONDS} seconds from now.")
     if any(time is not None and time > now + LEEWAY_SECONDS for time in (iat, nbf)):
         raise ClientRefused("iat and nbf of the client assertion must not be in the future.")

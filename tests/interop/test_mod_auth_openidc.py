@@ -1,0 +1,118 @@
+"""Apache with Debian's mod_auth_openidc protects a page; signing out by the back channel closes it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.interop.conftest import PASSWORD, Server, wait_for
+from tests.support import form_of
+
+pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
+MODULES = Path("/usr/lib/apache2/modules")
+
+CONFIGURATION = """
+ServerName localhost
+ServerRoot {root}
+PidFile {root}/pid
+Listen 127.0.0.1:{port}
+ErrorLog {root}/error.log
+LogLevel warn
+{user}
+LoadModule mpm_event_module {modules}/mod_mpm_event.so
+LoadModule authn_core_module {modules}/mod_authn_core.so
+LoadModule authz_core_module {modules}/mod_authz_core.so
+LoadModule authz_user_module {modules}/mod_authz_user.so
+LoadModule dir_module {modules}/mod_dir.so
+LoadModule headers_module {modules}/mod_headers.so
+LoadModule mime_module {modules}/mod_mime.so
+LoadModule auth_openidc_module {modules}/mod_auth_openidc.so
+TypesConfig /etc/mime.types
+DocumentRoot {root}/htdocs
+OIDCProviderMetadataURL {issuer}/.well-known/openid-configuration
+OIDCClientID apache
+OIDCClientSecret {secret}
+OIDCRedirectURI http://localhost:{port}/app/callback
+OIDCCryptoPassphrase a-passphrase-for-this-test-only
+OIDCScope "openid profile email"
+OIDCPKCEMethod S256
+OIDCRemoteUserClaim name
+OIDCDefaultLoggedOutURL http://localhost:{port}/bye
+OIDCHTMLErrorTemplate {root}/error.html
+<Directory {root}/htdocs>
+  DirectoryIndex index.html
+  Require all granted
+</Directory>
+<Location /app/>
+  AuthType openid-connect
+  Require valid-user
+  Header always set X-Person "expr=%{{REMOTE_USER}}"
+</Location>
+"""
+
+
+@pytest.fixture
+def apache(server: Server, tmp_path: Path) -> Iterator[str]:
+    program = shutil.which("apache2") or "/usr/sbin/apache2"
+    if not Path(program).exists() or not (MODULES / "mod_auth_openidc.so").exists():
+        pytest.fail("no Apache with mod_auth_openidc on this machine: run `make test`, which installs it")
+    root = Path("/tmp") / f"sso-apache-{os.getpid()}"
+    shutil.rmtree(root, ignore_errors=True)
+    (root / "htdocs/app").mkdir(parents=True)
+    (root / "htdocs/app/index.html").write_text("the protected page")
+    (root / "error.html").write_text("%s %s")
+    root.chmod(0o755)
+    configuration = root / "httpd.conf"
+    configuration.write_text(
+        CONFIGURATION.format(
+            root=root,
+            port=server.apache_port,
+            modules=MODULES,
+            issuer=server.issuer,
+            secret=server.secrets["apache"],
+            user="User www-data\nGroup www-data" if os.geteuid() == 0 else "",
+        )
+    )
+    process = subprocess.Popen([program, "-f", str(configuration), "-DFOREGROUND"], start_new_session=True)
+    try:
+        wait_for(server.apache_port, process, configuration)
+        yield f"http://localhost:{server.apache_port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+async def test_a_page_behind_apache_opens_with_one_sign_in_and_closes_by_the_back_channel(
+    server: Server, apache: str
+) -> None:
+    async with httpx.AsyncClient() as browser:
+        answer = await follow(browser, f"{apache}/app/")
+        form = form_of(answer)
+        fields = {**form.fields, "username": "siti", "password": PASSWORD}
+        answer = await follow(browser, server.issuer + form.action, fields)
+        assert answer.status_code == 200, answer.text
+        assert answer.text == "the protected page"
+        assert answer.headers["x-person"] == "Siti Rahmawati"
+        assert (await browser.get(f"{apache}/app/")).status_code == 200
+        server.sso("sessions", "revoke", "--all")
+        async with asyncio.timeout(15):
+            while (closed := await browser.get(f"{apache}/app/")).status_code == 200:
+                await asyncio.sleep(0.1)  # the notice is on its way
+        assert closed.status_code == 302, (server.directory / "log").read_text()
+        assert closed.headers["location"].startswith(f"{server.issuer}/authorize?")
+
+
+async def follow(browser: httpx.AsyncClient, url: str, form: dict[str, str] | None = None) -> httpx.Response:
+    answer = await (browser.post(url, data=form) if form else browser.get(url))
+    for _ in range(10):
+        if not answer.is_redirect:
+            return answer
+        answer = await browser.get(answer.headers["location"])
+    raise AssertionError("too many redirects")
