@@ -163,7 +163,7 @@ async def test_a_code_exchange_costs_at_most_four_statements(city: City) -> None
         code = await browser.code(party)
         statements = Statements(city)
         assert (await party.exchange(code)).status == 200
-        assert len(statements.take()) == 4
+        assert len(statements.take()) == 3
 
 
 async def test_a_password_sign_in_costs_at_most_six_statements(city: City) -> None:

@@ -3,7 +3,7 @@
 Knows no domain: no table but the version counters lives here, and no rule.
 """
 
-from sso.db.base import Base, UtcDateTime, new_id
+from sso.db.base import Base, UtcDateTime, new_id, table_of
 from sso.db.database import Database, DatabaseUnavailable
 from sso.db.versions import bump_version, read_versions
 
@@ -15,4 +15,5 @@ __all__ = [
     "bump_version",
     "new_id",
     "read_versions",
+    "table_of",
 ]

@@ -27,9 +27,9 @@ from sso.oidc.provider import Provider
 from sso.oidc.requests import Answer, ProtocolRequest, description, with_parameters
 from sso.oidc.server import ProviderServer
 from sso.security.tokens import random_token, token_hash
-from sso.sessions.models import SsoSession
+from sso.sessions.store import LiveSession
 from sso.tokens import store
-from sso.users.models import User
+from sso.users.store import Person
 
 PROMPTS = ("none", "login", "consent", "select_account")
 MAX_NONCE_CHARS = 2048
@@ -88,8 +88,8 @@ class AuthorizationRequest:
 class SignedIn:
     """The browser's living session, its person, and what the person allowed the application."""
 
-    session: SsoSession
-    user: User
+    session: LiveSession
+    user: Person
     consented: frozenset[str]
 
 
@@ -250,7 +250,7 @@ def next_step(provider: Provider, request: AuthorizationRequest, who: SignedIn |
 
 
 async def respond(
-    server: ProviderServer, session: AsyncSession, request: AuthorizationRequest, sso_session: SsoSession
+    server: ProviderServer, session: AsyncSession, request: AuthorizationRequest, sso_session: LiveSession
 ) -> Answer:
     """Answer with a code, within the transaction of ``session``: one INSERT (RFC 6749 section 4.1.2)."""
     protocol = request.protocol

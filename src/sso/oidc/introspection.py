@@ -20,19 +20,19 @@ from sso.oidc.requests import ProtocolRequest
 from sso.security.replay import was_seen
 from sso.security.tokens import token_hash
 from sso.tokens import store
-from sso.tokens.store import Behind
+from sso.tokens.store import LiveGrant
 
 REVOKED_JTI = "revoked"
 
 
 @dataclass(frozen=True, slots=True)
 class FoundToken:
-    """A token of ours that is valid now. ``behind`` is nothing where no person is behind it."""
+    """A token of ours that is valid now. ``grant`` is nothing where no person is behind it."""
 
     kind: str
     claims: dict[str, Any]
     client_id: str
-    behind: Behind | None
+    grant: LiveGrant | None
 
     def is_expired(self) -> bool:
         return False
@@ -53,8 +53,6 @@ def find_token(provider: Provider, session: Any, token: str) -> FoundToken | Non
     found = _find(provider, session, token, now)
     if found is None or provider.registry.enabled(found.client_id) is None:
         return None
-    if found.behind is not None and not found.behind.alive(now, now - provider.idle):
-        return None
     return found
 
 
@@ -62,7 +60,7 @@ def _find(provider: Provider, session: Any, token: str, now: datetime) -> FoundT
     if token.startswith(REFRESH_PREFIX):
         return _find_refresh_token(provider, session, token, now)
     if token.startswith(ACCESS_PREFIX):
-        return _find_opaque(session, token, now)
+        return _find_opaque(provider, session, token, now)
     try:
         claims = provider.keys.verify(token, typ=ACCESS_TOKEN_TYP, issuer=provider.settings.issuer)
     except InvalidToken:
@@ -71,37 +69,35 @@ def _find(provider: Provider, session: Any, token: str, now: datetime) -> FoundT
         if was_seen(session, REVOKED_JTI, claims["jti"]):
             return None
         return FoundToken("access_token", claims, claims["client_id"], None)
-    behind = store.find_grant(session, UUID(claims["grant_id"]))
-    return FoundToken("access_token", claims, claims["client_id"], behind) if behind else None
+    grant = store.find_grant(session, UUID(claims["grant_id"]), now, now - provider.idle)
+    return FoundToken("access_token", claims, claims["client_id"], grant) if grant else None
 
 
-def _find_opaque(session: Any, token: str, now: datetime) -> FoundToken | None:
-    row = store.find_access_token(session, token_hash(token))
-    if row is None or row[0].revoked_at is not None or row[0].expires_at <= now:
+def _find_opaque(provider: Provider, session: Any, token: str, now: datetime) -> FoundToken | None:
+    found = store.find_access_token(session, token_hash(token), now, now - provider.idle)
+    if found is None:
         return None
-    access, behind = row
-    if access.grant_id is not None and behind is None:
-        return None
-    return FoundToken("access_token", access.claims, access.client_id, behind)
+    client_id, claims, grant = found
+    return FoundToken("access_token", claims, client_id, grant)
 
 
 def _find_refresh_token(provider: Provider, session: Any, token: str, now: datetime) -> FoundToken | None:
-    row = store.find_refresh_with_grant(session, token_hash(token))
-    if row is None or row[0].used_at is not None or row[0].expires_at <= now:
+    found = store.find_unused_refresh_token(session, token_hash(token), now, now - provider.idle)
+    if found is None:
         return None
-    refresh, behind = row
-    client = provider.registry.get(refresh.client_id)
+    grant, created_at, expires_at = found
+    client = provider.registry.get(grant.client_id)
     if client is None:
         return None
     claims = {
         "iss": provider.settings.issuer,
-        "sub": provider.subject(client, behind.grant.user_id),
-        "client_id": refresh.client_id,
-        "scope": behind.grant.scope,
-        "iat": int(refresh.created_at.timestamp()),
-        "exp": int(refresh.expires_at.timestamp()),
+        "sub": provider.subject(client, grant.user_id),
+        "client_id": grant.client_id,
+        "scope": grant.scope,
+        "iat": int(created_at.timestamp()),
+        "exp": int(expires_at.timestamp()),
     }
-    return FoundToken("refresh_token", claims, refresh.client_id, behind)
+    return FoundToken("refresh_token", claims, grant.client_id, grant)
 
 
 class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):

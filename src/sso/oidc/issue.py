@@ -12,7 +12,8 @@ from sso.clients.registry import Client
 from sso.oidc.provider import Provider
 from sso.oidc.requests import ProtocolRequest
 from sso.security.tokens import base64url, random_token, token_hash
-from sso.tokens.models import AccessToken, Grant, RefreshToken
+from sso.tokens import store
+from sso.tokens.store import LiveGrant
 
 ACCESS_TOKEN_TYP = "at+jwt"
 ID_TOKEN_TYP = "JWT"
@@ -40,7 +41,7 @@ def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str |
     if refresh_token is not None:
         body["refresh_token"] = refresh_token
     if grant is not None and "openid" in scope.split():
-        body["id_token"] = id_token(provider, client, grant, request.sid, access_token)
+        body["id_token"] = id_token(provider, client, grant, access_token)
     return body
 
 
@@ -54,20 +55,21 @@ def issue_access_token(request: ProtocolRequest, scope: str) -> str:
             claims["grant_id"] = grant.id.hex
         return provider.keys.sign(claims, provider.settings.signing_alg, ACCESS_TOKEN_TYP)
     token = ACCESS_PREFIX + random_token()
-    request.session.add(
-        AccessToken(
-            token_hash=token_hash(token),
-            grant_id=grant.id if grant else None,
-            client_id=client.client_id,
-            claims=claims,
-            created_at=now,
-            expires_at=now + timedelta(seconds=provider.settings.access_token_seconds),
-        )
+    store.insert_access_token(
+        request.session,
+        {
+            "token_hash": token_hash(token),
+            "grant_id": grant.id if grant else None,
+            "client_id": client.client_id,
+            "claims": claims,
+            "created_at": now,
+            "expires_at": now + timedelta(seconds=provider.settings.access_token_seconds),
+        },
     )
     return token
 
 
-def id_token(provider: Provider, client: Client, grant: Grant, sid: str | None, access_token: str | None) -> str:
+def id_token(provider: Provider, client: Client, grant: LiveGrant, access_token: str | None) -> str:
     """Return an ID token (OpenID Connect Core section 2)."""
     now = clock.timestamp()
     alg = provider.id_token_alg(client)
@@ -83,8 +85,8 @@ def id_token(provider: Provider, client: Client, grant: Grant, sid: str | None, 
     }
     if grant.nonce is not None:
         claims["nonce"] = grant.nonce
-    if sid is not None:
-        claims["sid"] = sid
+    if grant.sid is not None:
+        claims["sid"] = grant.sid
     if access_token is not None:
         claims["at_hash"] = half_hash(access_token, alg)
     return provider.keys.sign(claims, alg, ID_TOKEN_TYP)
@@ -99,22 +101,23 @@ def half_hash(value: str, alg: str) -> str:
     return base64url(digest[: len(digest) // 2])
 
 
-def store_refresh_token(request: ProtocolRequest, grant: Grant, token: str) -> None:
+def store_refresh_token(request: ProtocolRequest, grant: LiveGrant, token: str) -> None:
     """Add ``token`` to the family of ``grant``."""
     now = clock.now()
-    request.session.add(
-        RefreshToken(
-            token_hash=token_hash(token),
-            grant_id=grant.id,
-            client_id=grant.client_id,
-            created_at=now,
-            expires_at=now + timedelta(seconds=request.provider.settings.refresh_token_seconds),
-        )
+    store.insert_refresh_token(
+        request.session,
+        {
+            "token_hash": token_hash(token),
+            "grant_id": grant.id,
+            "client_id": grant.client_id,
+            "created_at": now,
+            "expires_at": now + timedelta(seconds=request.provider.settings.refresh_token_seconds),
+        },
     )
 
 
 def _access_claims(
-    provider: Provider, client: Client, grant: Grant | None, scope: str, now: datetime
+    provider: Provider, client: Client, grant: LiveGrant | None, scope: str, now: datetime
 ) -> dict[str, Any]:
     """RFC 9068 section 2.2. A token that opens userinfo names the issuer in ``aud``, besides the client's own API."""
     issued = int(now.timestamp())

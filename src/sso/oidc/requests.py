@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 if TYPE_CHECKING:
     from sso.oidc.provider import Provider
-    from sso.sessions.models import SsoSession
-    from sso.tokens.models import Grant
+    from sso.sessions.store import LiveSession
+    from sso.tokens.store import LiveGrant
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,8 @@ class ProtocolRequest(OAuth2Request):
         self.payload: Payload = Payload(parameters)
         self.query = Payload(query or [])
         self._session = session
-        self.sso_session: SsoSession | None = None
-        self.grant: Grant | None = None
-        self.sid: str | None = None
+        self.sso_session: LiveSession | None = None
+        self.grant: LiveGrant | None = None
         self.refresh_token_string: str | None = None
         self.address = ""
         self.request_id = ""

@@ -39,15 +39,15 @@ class RevocationEndpoint(AuthlibRevocationEndpoint):
         value = request.form["token"]
         if value.startswith(ACCESS_PREFIX):
             store.revoke_access_token(session, token_hash(value), token.client_id, now)
-        elif token.behind is not None:
-            store.revoke_grant(session, token.behind.grant.id, now)
+        elif token.grant is not None:
+            store.revoke_grant(session, token.grant.id, now)
         else:
             first_use(session, REVOKED_JTI, token.claims["jti"], datetime.fromtimestamp(token.claims["exp"], UTC))
         record(
             session,
             "token.revoked",
             client_id=token.client_id,
-            subject=str(token.behind.user.id) if token.behind else None,
+            subject=str(token.grant.user_id) if token.grant else None,
             address=request.address,
             request_id=request.request_id,
             data={"kind": token.kind},

@@ -8,7 +8,7 @@ from sso.oidc.claims import user_claims
 from sso.oidc.introspection import find_token
 from sso.oidc.provider import Provider
 from sso.oidc.requests import Answer, ProtocolRequest
-from sso.users.store import identifiers_for_claims
+from sso.users.store import with_identifiers
 
 NO_STORE = [("Cache-Control", "no-store"), ("Pragma", "no-cache")]
 _REALM = 'Bearer realm="sso"'
@@ -56,11 +56,12 @@ def _answer(provider: Provider, session: Session, token: str) -> Answer:
     found = find_token(provider, session, token)
     audience = found.claims.get("aud") if found else None
     ours = provider.settings.issuer in (audience if isinstance(audience, list) else [audience])
-    if found is None or found.kind != "access_token" or found.behind is None or not ours:
+    if found is None or found.kind != "access_token" or found.grant is None or not ours:
         return challenge(401, "invalid_token", "The access token is not valid, not valid any more, or not for us.")
     scopes = found.claims["scope"].split()
     if "openid" not in scopes:
         return challenge(403, "insufficient_scope", "The access token needs the scope openid.", "openid")
-    user = found.behind.user
-    identifiers = identifiers_for_claims(session, user.id)
+    person = with_identifiers(session, found.grant.user_id)
+    assert person is not None
+    user, identifiers = person
     return Answer(200, {"sub": found.claims["sub"], **user_claims(user, identifiers, scopes)}, NO_STORE)

@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.audit import record
 from sso.authn.service import Authenticated
+from sso.db import new_id
 from sso.security.tokens import random_token, token_hash
 from sso.sessions import store
-from sso.sessions.models import SsoSession
+from sso.sessions.store import LiveSession
 from sso.settings import Settings
 
 MAX_USER_AGENT_CHARS = 400
@@ -27,11 +28,11 @@ async def start(
     settings: Settings,
     proof: Authenticated,
     *,
-    current: SsoSession | None,
+    current: LiveSession | None,
     address: str,
     user_agent: str,
     request_id: str,
-) -> tuple[SsoSession, str]:
+) -> tuple[LiveSession, str]:
     """Start a session, or renew the browser's own when the same person proves it again.
 
     The cookie's value is new each time, so that one known before signing in is worth nothing (session fixation).
@@ -59,15 +60,14 @@ async def start(
         "address": address[:45],
         "user_agent": user_agent[:MAX_USER_AGENT_CHARS],
     }
-    made = None
-    if current is not None and current.user_id == proof.user.id:
-        alive = store.is_alive(now, idle_since(settings, now))
-        made = await store.renew(session, current.id, alive, **values)
-    event = "session.renewed"
-    if made is None:
-        event = "session.started"
-        made = SsoSession(user_id=proof.user.id, created_at=now, **values)
-        session.add(made)
+    session_id = new_id()
+    event = "session.started"
+    own = current is not None and current.user_id == proof.user.id
+    if current is not None and own and await store.renew(session, current.id, now, idle_since(settings, now), values):
+        session_id, event = current.id, "session.renewed"
+    else:
+        await store.insert(session, {"id": session_id, "user_id": proof.user.id, "created_at": now, **values})
+    made = LiveSession(session_id, proof.user.id, now, now, proof.acr, proof.amr)
     who = str(proof.user.id)
     record(session, event, actor=who, subject=who, address=address, request_id=request_id, data={"amr": proof.amr})
     return made, token

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from sso.db import table_of
 from sso.security.tokens import random_token
 from sso.sessions.models import SessionClient, SsoSession
 from sso.users.models import User
@@ -28,45 +29,80 @@ class Participation:
     user_id: uuid.UUID
 
 
-def is_alive(now: datetime, idle_since: datetime) -> Any:
-    """Return the condition that a session is not over: not ended, not expired, used after ``idle_since``."""
-    return (SsoSession.ended_at.is_(None)) & (SsoSession.expires_at > now) & (SsoSession.last_seen_at > idle_since)
+@dataclass(frozen=True, slots=True)
+class LiveSession:
+    """A session that is not over, as far as the protocol needs to know."""
+
+    id: uuid.UUID
+    user_id: uuid.UUID
+    auth_time: datetime
+    last_seen_at: datetime
+    acr: str
+    amr: list[str]
+
+
+# The statements of the frequent flows are built once: building one costs more than running it.
+_sessions, _clients, _users = table_of(SsoSession), table_of(SessionClient), table_of(User)
+_s, _c, _u = _sessions.c, _clients.c, _users.c
+
+LIVE_SESSION = (_s.id, _s.user_id, _s.auth_time, _s.last_seen_at, _s.acr, _s.amr)
+ALIVE = (_s.ended_at.is_(None)) & (_s.expires_at > bindparam("now")) & (_s.last_seen_at > bindparam("idle_since"))
+"""The condition that a session is not over: not ended, not expired, used after ``idle_since``."""
+
+
+def _take_part(insert: Any) -> Any:
+    alive = (
+        select(
+            _s.id, bindparam("client_id", type_=_c.client_id.type), bindparam("sid", type_=_c.sid.type),
+            bindparam("now", type_=_c.first_used_at.type), bindparam("now", type_=_c.last_used_at.type),
+        )
+        .join(_users, _u.id == _s.user_id)
+        .where(_s.id == bindparam("session_id"), ALIVE, _u.disabled_at.is_(None))
+        .with_for_update(read=True, of=_sessions)
+    )  # fmt: skip
+    names = ["session_id", "client_id", "sid", "first_used_at", "last_used_at"]
+    made = insert(_clients).from_select(names, alive)
+    return made.on_conflict_do_update(
+        index_elements=["session_id", "client_id"], set_={"last_used_at": made.excluded.last_used_at}
+    ).returning(_c.sid)
+
+
+_TAKE_PART = {"postgresql": _take_part(postgresql.insert), "sqlite": _take_part(sqlite.insert)}
+_TOUCH = (
+    update(_sessions)
+    .where(_s.id == bindparam("session_id"), _s.ended_at.is_(None))
+    .values(last_seen_at=bindparam("now"))
+)
 
 
 async def touch(session: AsyncSession, session_id: uuid.UUID, now: datetime) -> None:
     """Record that a session was used."""
-    await session.execute(
-        update(SsoSession).where(SsoSession.id == session_id, SsoSession.ended_at.is_(None)).values(last_seen_at=now)
-    )
+    await session.execute(_TOUCH, {"session_id": session_id, "now": now})
 
 
-async def renew(session: AsyncSession, session_id: uuid.UUID, alive: Any, **values: Any) -> SsoSession | None:
-    """Give a living session of the same person a new cookie and a new proof; None when it is over."""
-    statement = update(SsoSession).where(SsoSession.id == session_id, alive).values(**values).returning(SsoSession)
-    return (await session.execute(statement)).scalar_one_or_none()
+async def insert(session: AsyncSession, values: dict[str, Any]) -> None:
+    """Store a session that starts."""
+    await session.execute(_sessions.insert(), values)
 
 
-def lock_alive(session: Session, session_id: uuid.UUID, now: datetime, idle_since: datetime) -> Any:
-    """Return (session, user) where both are well, held until the transaction ends so that they stay so."""
-    statement = (
-        select(SsoSession, User)
-        .join(User, User.id == SsoSession.user_id)
-        .where(SsoSession.id == session_id, is_alive(now, idle_since), User.disabled_at.is_(None))
-        .with_for_update(read=True, of=SsoSession)
-    )
-    return session.execute(statement).first()
+async def renew(
+    session: AsyncSession, session_id: uuid.UUID, now: datetime, idle_since: datetime, values: dict[str, Any]
+) -> bool:
+    """Give a living session of the same person a new cookie and a new proof; tell whether it was alive."""
+    statement = update(_sessions).where(_s.id == session_id, ALIVE).values(values).returning(_s.id)
+    return (await session.execute(statement, {"now": now, "idle_since": idle_since})).first() is not None
 
 
-def take_part(session: Session, session_id: uuid.UUID, client_id: str, now: datetime) -> str:
-    """Record that an application takes part in a session and return its ``sid``."""
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    statement = (
-        insert(SessionClient)
-        .values(session_id=session_id, client_id=client_id, sid=random_token(), first_used_at=now, last_used_at=now)
-        .on_conflict_do_update(index_elements=["session_id", "client_id"], set_={"last_used_at": now})
-        .returning(SessionClient.sid)
-    )
-    return str(session.execute(statement).scalar_one())
+def take_part(
+    session: Session, session_id: uuid.UUID, client_id: str, now: datetime, idle_since: datetime
+) -> str | None:
+    """Record that an application takes part in a session and return its ``sid``; None where the session is over.
+
+    The session is held until the transaction ends, so that it cannot end meanwhile without this application.
+    """
+    values = {"session_id": session_id, "client_id": client_id, "sid": random_token(), "now": now}
+    statement = _TAKE_PART[session.get_bind().dialect.name]
+    return session.execute(statement, {**values, "idle_since": idle_since}).scalar_one_or_none()
 
 
 async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) -> list[Participation]:
@@ -106,11 +142,12 @@ async def living(
     """Return living sessions with their people, newest first."""
     statement = (
         _filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), wanted)
-        .where(is_alive(now, idle_since))
+        .where(ALIVE)
         .order_by(SsoSession.id.desc())
         .limit(limit)
     )
-    return [(row[0], row[1]) for row in (await session.execute(statement)).all()]
+    rows = await session.execute(statement, {"now": now, "idle_since": idle_since})
+    return [(row[0], row[1]) for row in rows.all()]
 
 
 async def not_ended(session: AsyncSession, wanted: SessionFilter, limit: int) -> list[uuid.UUID]:

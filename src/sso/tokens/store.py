@@ -8,30 +8,135 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy import CursorResult, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from sso.db import table_of
 from sso.sessions.models import SessionClient, SsoSession
-from sso.sessions.store import is_alive
+from sso.sessions.store import ALIVE, LIVE_SESSION, LiveSession
 from sso.tokens.models import AccessToken, Consent, Grant, RefreshToken
 from sso.users.models import User
+from sso.users.store import Person
+
+
+@dataclass(frozen=True, slots=True)
+class LiveGrant:
+    """A grant that holds: not revoked, its person enabled, its session not over unless it was made to outlive it.
+
+    ``sid`` is the name by which the application knows the session.
+    """
+
+    id: uuid.UUID
+    client_id: str
+    user_id: uuid.UUID
+    session_id: uuid.UUID | None
+    scope: str
+    nonce: str | None
+    auth_time: datetime
+    acr: str
+    amr: list[str]
+    redirect_uri: str | None
+    code_challenge: str | None
+    sid: str | None = None
+
+
+# The statements of the frequent flows are built once: building one costs more than running it.
+_grants, _refresh, _access, _consents = map(table_of, (Grant, RefreshToken, AccessToken, Consent))
+_users, _sessions, _parts = map(table_of, (User, SsoSession, SessionClient))
+_g, _r, _a, _c, _u, _s, _p = _grants.c, _refresh.c, _access.c, _consents.c, _users.c, _sessions.c, _parts.c
+
+_GRANT = (
+    _g.id, _g.client_id, _g.user_id, _g.session_id, _g.scope, _g.nonce, _g.auth_time, _g.acr, _g.amr, _g.redirect_uri,
+    _g.code_challenge,
+)  # fmt: skip
+_BEHIND = (
+    _grants.join(_users, _u.id == _g.user_id)
+    .outerjoin(_sessions, _s.id == _g.session_id)
+    .outerjoin(_parts, (_p.session_id == _g.session_id) & (_p.client_id == _g.client_id))
+)
+_HOLDS = (_g.revoked_at.is_(None)) & (_u.disabled_at.is_(None)) & (_g.offline | ALIVE)
+
+_FIND_SESSION = (
+    select(*LIVE_SESSION, _u.name, _c.scopes)
+    .join(_users, _u.id == _s.user_id)
+    .outerjoin(_consents, (_c.user_id == _s.user_id) & (_c.client_id == bindparam("client_id")))
+    .where(_s.token_hash == bindparam("token_hash"), ALIVE, _u.disabled_at.is_(None))
+)
+_USE_CODE = (
+    update(_grants)
+    .where(
+        _g.code_hash == bindparam("code"),
+        _g.client_id == bindparam("client"),
+        _g.code_used_at.is_(None),
+        _g.code_expires_at > bindparam("now"),
+        _g.revoked_at.is_(None),
+    )
+    .values(code_used_at=bindparam("now"), expires_at=bindparam("until"))
+    .returning(*_GRANT)
+)
+_USE_REFRESH_TOKEN = (
+    update(_refresh)
+    .where(
+        _r.token_hash == bindparam("token"),
+        _r.client_id == bindparam("client"),
+        _r.used_at.is_(None),
+        _r.expires_at > bindparam("now"),
+    )
+    .values(used_at=bindparam("now"), successor_hash=bindparam("successor"))
+    .returning(_r.grant_id)
+)
+_FIND_GRANT = select(*_GRANT, _p.sid).select_from(_BEHIND).where(_g.id == bindparam("grant_id"), _HOLDS)
+_HOLD_GRANT = _FIND_GRANT.with_for_update(read=True, of=_grants)
+_FIND_REFRESH = (
+    select(*_GRANT, _p.sid, _r.created_at, _r.expires_at)
+    .select_from(_BEHIND.join(_refresh, _r.grant_id == _g.id))
+    .where(_r.token_hash == bindparam("token"), _r.used_at.is_(None), _r.expires_at > bindparam("now"), _HOLDS)
+)
+_FIND_ACCESS = (
+    select(_a.client_id, _a.claims, _a.grant_id, *_GRANT, _p.sid)
+    .select_from(_access.outerjoin(_BEHIND, _g.id == _a.grant_id))
+    .where(
+        _a.token_hash == bindparam("token"),
+        _a.revoked_at.is_(None),
+        _a.expires_at > bindparam("now"),
+        _a.grant_id.is_(None) | _HOLDS,
+    )
+)
+_INSERT_GRANT, _INSERT_REFRESH, _INSERT_ACCESS = _grants.insert(), _refresh.insert(), _access.insert()
+
+
+def _live_grant(values: Any) -> LiveGrant:
+    return LiveGrant(*values)
 
 
 async def find_session(
     session: AsyncSession, token_hash: bytes, client_id: str | None, now: datetime, idle_since: datetime
-) -> tuple[SsoSession, User, list[str]] | None:
+) -> tuple[LiveSession, Person, list[str]] | None:
     """Return the living session with the cookie ``token_hash``, its person, and the scopes that the person allowed
     ``client_id``: all that an authorization request needs, in one statement."""
-    statement = (
-        select(SsoSession, User, Consent.scopes)
-        .join(User, User.id == SsoSession.user_id)
-        .outerjoin(Consent, (Consent.user_id == User.id) & (Consent.client_id == client_id))
-        .where(SsoSession.token_hash == token_hash, is_alive(now, idle_since), User.disabled_at.is_(None))
-    )
-    row = (await session.execute(statement)).first()
-    return (row[0], row[1], row[2] or []) if row else None
+    values = {"token_hash": token_hash, "client_id": client_id, "now": now, "idle_since": idle_since}
+    row = (await session.execute(_FIND_SESSION, values)).first()
+    if row is None:
+        return None
+    found = LiveSession(*row[:6])
+    return found, Person(found.user_id, row[6]), row[7] or []
+
+
+def insert_grant(session: Session, values: dict[str, Any]) -> None:
+    """Store a grant that begins as a code."""
+    session.execute(_INSERT_GRANT, values)
+
+
+def insert_refresh_token(session: Session, values: dict[str, Any]) -> None:
+    """Store a refresh token."""
+    session.execute(_INSERT_REFRESH, values)
+
+
+def insert_access_token(session: Session, values: dict[str, Any]) -> None:
+    """Store an opaque access token."""
+    session.execute(_INSERT_ACCESS, values)
 
 
 async def consented_scopes(session: AsyncSession, user_id: uuid.UUID, client_id: str) -> list[str]:
@@ -55,21 +160,13 @@ async def remember_consent(
     )
 
 
-def use_code(session: Session, code_hash: bytes, client_id: str, now: datetime, expires_at: datetime) -> Grant | None:
+def use_code(
+    session: Session, code_hash: bytes, client_id: str, now: datetime, expires_at: datetime
+) -> LiveGrant | None:
     """Consume a code of ``client_id`` and return its grant. Of many callers at once exactly one gets it."""
-    statement = (
-        update(Grant)
-        .where(
-            Grant.code_hash == code_hash,
-            Grant.client_id == client_id,
-            Grant.code_used_at.is_(None),
-            Grant.code_expires_at > now,
-            Grant.revoked_at.is_(None),
-        )
-        .values(code_used_at=now, expires_at=expires_at)
-        .returning(Grant)
-    )
-    return session.execute(statement).scalar_one_or_none()
+    values = {"code": code_hash, "client": client_id, "now": now, "until": expires_at}
+    row = session.execute(_USE_CODE, values).first()
+    return _live_grant(row) if row else None
 
 
 def find_used_code(session: Session, code_hash: bytes, client_id: str) -> uuid.UUID | None:
@@ -90,18 +187,8 @@ def use_refresh_token(
     session: Session, token_hash: bytes, client_id: str, successor_hash: bytes, now: datetime
 ) -> uuid.UUID | None:
     """Consume a refresh token of ``client_id`` and return its grant. Of many callers exactly one gets it."""
-    statement = (
-        update(RefreshToken)
-        .where(
-            RefreshToken.token_hash == token_hash,
-            RefreshToken.client_id == client_id,
-            RefreshToken.used_at.is_(None),
-            RefreshToken.expires_at > now,
-        )
-        .values(used_at=now, successor_hash=successor_hash)
-        .returning(RefreshToken.grant_id)
-    )
-    return session.execute(statement).scalar_one_or_none()
+    values = {"token": token_hash, "client": client_id, "successor": successor_hash, "now": now}
+    return session.execute(_USE_REFRESH_TOKEN, values).scalar_one_or_none()
 
 
 def give_back_refresh_token(session: Session, token_hash: bytes) -> None:
@@ -115,62 +202,35 @@ def find_refresh_token(session: Session, token_hash: bytes) -> RefreshToken | No
     return session.get(RefreshToken, token_hash)
 
 
-@dataclass(frozen=True, slots=True)
-class Behind:
-    """What stands behind a token: its grant, the person, the session and the ``sid`` of the application in it."""
-
-    grant: Grant
-    user: User
-    session: SsoSession | None
-    sid: str | None
-
-    def alive(self, now: datetime, idle_since: datetime) -> bool:
-        """Tell whether what was granted still holds: not revoked, person enabled, session not over (unless the
-        grant was made to outlive it)."""
-        if self.grant.revoked_at is not None or self.user.disabled_at is not None:
-            return False
-        if self.grant.offline:
-            return True
-        session = self.session
-        if session is None or session.ended_at is not None:
-            return False
-        return session.expires_at > now and session.last_seen_at > idle_since
+def find_grant(
+    session: Session, grant_id: uuid.UUID, now: datetime, idle_since: datetime, *, lock: bool = False
+) -> LiveGrant | None:
+    """Return a grant where it still holds. ``lock`` holds it until the transaction ends, so that nothing is issued
+    from one that is being revoked."""
+    values = {"grant_id": grant_id, "now": now, "idle_since": idle_since}
+    row = session.execute(_HOLD_GRANT if lock else _FIND_GRANT, values).first()
+    return _live_grant(row) if row else None
 
 
-def find_grant(session: Session, grant_id: uuid.UUID, *, lock: bool = False) -> Behind | None:
-    """Return what stands behind a grant. ``lock`` holds the grant until the transaction ends, so that nothing is
-    issued from one that is being revoked."""
-    statement = _behind(select(Grant, User, SsoSession, SessionClient.sid), Grant.id == grant_id)
-    if lock:
-        statement = statement.with_for_update(read=True, of=Grant)
-    row = session.execute(statement).first()
-    return Behind(*row) if row else None
-
-
-def find_refresh_with_grant(session: Session, token_hash: bytes) -> tuple[RefreshToken, Behind] | None:
-    """Return a refresh token and what stands behind it, in one statement."""
-    columns = select(Grant, User, SsoSession, SessionClient.sid, RefreshToken)
-    statement = _behind(columns, RefreshToken.token_hash == token_hash).join(
-        RefreshToken, RefreshToken.grant_id == Grant.id
-    )
-    row = session.execute(statement).first()
-    return (row[4], Behind(*row[:4])) if row else None
-
-
-def find_access_token(session: Session, token_hash: bytes) -> tuple[AccessToken, Behind | None] | None:
-    """Return an opaque access token and what stands behind it (nothing for client_credentials), in one statement."""
-    statement = (
-        select(AccessToken, Grant, User, SsoSession, SessionClient.sid)
-        .outerjoin(Grant, Grant.id == AccessToken.grant_id)
-        .outerjoin(User, User.id == Grant.user_id)
-        .outerjoin(SsoSession, SsoSession.id == Grant.session_id)
-        .outerjoin(SessionClient, _participation())
-        .where(AccessToken.token_hash == token_hash)
-    )
-    row = session.execute(statement).first()
+def find_unused_refresh_token(
+    session: Session, token_hash: bytes, now: datetime, idle_since: datetime
+) -> tuple[LiveGrant, datetime, datetime] | None:
+    """Return the grant of a refresh token that can be used, and when the token was made and ends. One statement."""
+    row = session.execute(_FIND_REFRESH, {"token": token_hash, "now": now, "idle_since": idle_since}).first()
     if row is None:
         return None
-    return row[0], Behind(row[1], row[2], row[3], row[4]) if row[1] is not None else None
+    return _live_grant(row[:-2]), row[-2], row[-1]
+
+
+def find_access_token(
+    session: Session, token_hash: bytes, now: datetime, idle_since: datetime
+) -> tuple[str, dict[str, Any], LiveGrant | None] | None:
+    """Return client, claims and grant (none for client_credentials) of an opaque access token that is valid now, in
+    one statement."""
+    row = session.execute(_FIND_ACCESS, {"token": token_hash, "now": now, "idle_since": idle_since}).first()
+    if row is None:
+        return None
+    return row[0], row[1], _live_grant(row[3:]) if row[2] is not None else None
 
 
 def revoke_access_token(session: Session, token_hash: bytes, client_id: str, now: datetime) -> bool:
@@ -218,17 +278,3 @@ async def forget_expired(session: AsyncSession, now: datetime, limit: int) -> in
         result = await session.execute(statement.execution_options(synchronize_session=False))
         removed += cast(CursorResult[Any], result).rowcount
     return removed
-
-
-def _behind(columns: Any, condition: Any) -> Any:
-    return (
-        columns.select_from(Grant)
-        .join(User, User.id == Grant.user_id)
-        .outerjoin(SsoSession, SsoSession.id == Grant.session_id)
-        .outerjoin(SessionClient, _participation())
-        .where(condition)
-    )
-
-
-def _participation() -> Any:
-    return (SessionClient.session_id == Grant.session_id) & (SessionClient.client_id == Grant.client_id)

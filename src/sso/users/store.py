@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from sso.users.models import Credential, Identifier, User, UserRole
 
 BATCH = 500
+
+_WITH_IDENTIFIERS = (
+    select(User, Identifier)
+    .outerjoin(Identifier, Identifier.user_id == User.id)
+    .where(User.id == bindparam("user_id"))
+    .order_by(Identifier.created_at, Identifier.id)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person, as far as pages and grants need to know."""
+
+    id: uuid.UUID
+    name: str
 
 
 async def find_for_password(session: AsyncSession, lookup: str) -> tuple[User, Credential | None] | None:
@@ -49,10 +65,10 @@ async def identifiers_of(session: AsyncSession, user_id: uuid.UUID) -> list[Iden
     return list((await session.execute(statement)).scalars())
 
 
-def identifiers_for_claims(session: Session, user_id: uuid.UUID) -> Sequence[Identifier]:
-    """Return what a person signs in with, for use within the bridge."""
-    statement = select(Identifier).where(Identifier.user_id == user_id).order_by(Identifier.created_at, Identifier.id)
-    return session.execute(statement).scalars().all()
+def with_identifiers(session: Session, user_id: uuid.UUID) -> tuple[User, list[Identifier]] | None:
+    """Return a person and what the person signs in with, oldest first, in one statement. For use in the bridge."""
+    rows = session.execute(_WITH_IDENTIFIERS, {"user_id": user_id}).all()
+    return (rows[0][0], [row[1] for row in rows if row[1] is not None]) if rows else None
 
 
 async def roles_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:

@@ -28,6 +28,7 @@ from sso.oidc.models import Interaction
 from sso.security.limits import TooManyFailures
 from sso.sessions import service as sessions
 from sso.sessions import store as session_store
+from sso.users.store import Person
 from sso.web.http import (
     browser_of,
     form_fields,
@@ -221,11 +222,10 @@ async def _signed_in(
             user_agent=request.headers.get("user-agent", ""),
             request_id=request_id_of(request),
         )
-        who = SignedIn(started, proof.user, frozenset())
+        who = SignedIn(started, Person(proof.user.id, proof.user.name), frozenset())
         if waiting is not None:
             who = await flow.with_consent(session, waiting.asked.client, who)
             if isinstance(flow.next_step(site.provider, waiting.asked, who, waiting.progress), Respond):
-                await session.flush()
                 made = await _respond(request, session, waiting, who)
                 set_cookie(made, site.settings, "session", cookie)
                 return made

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError
 from authlib.oauth2.rfc6749 import grants as authlib_grants
@@ -17,10 +19,9 @@ from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.issue import REFRESH_PREFIX, store_refresh_token, token_response
 from sso.oidc.requests import ProtocolRequest, with_parameters
 from sso.security.tokens import random_token, token_hash
-from sso.sessions.store import lock_alive, take_part
+from sso.sessions.store import take_part
 from sso.tokens import store
-from sso.tokens.models import Grant
-from sso.users.models import User
+from sso.tokens.store import LiveGrant
 
 CODE_RETENTION_SECONDS = 3600
 
@@ -30,7 +31,7 @@ class _Code:
 
     code_challenge_method = "S256"
 
-    def __init__(self, grant: Grant) -> None:
+    def __init__(self, grant: LiveGrant) -> None:
         self.grant = grant
         self.code_challenge = grant.code_challenge
 
@@ -68,26 +69,27 @@ class AuthorizationCodeGrant(authlib_grants.AuthorizationCodeGrant):
         assert session is not None
         data = request.payload.data
         scopes = request.scope.split()
-        request.session.add(
-            Grant(
-                id=new_id(),
-                client_id=request.client.client_id,
-                user_id=session.user_id,
-                session_id=session.id,
-                scope=request.scope,
-                nonce=data.get("nonce"),
-                auth_time=session.auth_time,
-                acr=session.acr,
-                amr=session.amr,
-                offline="offline_access" in scopes,
-                details={},
-                created_at=now,
-                expires_at=now + timedelta(seconds=provider.settings.code_seconds + CODE_RETENTION_SECONDS),
-                code_hash=token_hash(code),
-                code_expires_at=now + timedelta(seconds=provider.settings.code_seconds),
-                redirect_uri=data["redirect_uri"],
-                code_challenge=data.get("code_challenge"),
-            )
+        store.insert_grant(
+            request.session,
+            {
+                "id": new_id(),
+                "client_id": request.client.client_id,
+                "user_id": session.user_id,
+                "session_id": session.id,
+                "scope": request.scope,
+                "nonce": data.get("nonce"),
+                "auth_time": session.auth_time,
+                "acr": session.acr,
+                "amr": session.amr,
+                "offline": "offline_access" in scopes,
+                "details": {},
+                "created_at": now,
+                "expires_at": now + timedelta(seconds=provider.settings.code_seconds + CODE_RETENTION_SECONDS),
+                "code_hash": token_hash(code),
+                "code_expires_at": now + timedelta(seconds=provider.settings.code_seconds),
+                "redirect_uri": data["redirect_uri"],
+                "code_challenge": data.get("code_challenge"),
+            },
         )
 
     def query_authorization_code(self, code: str, client: Client) -> _Code | None:
@@ -100,18 +102,16 @@ class AuthorizationCodeGrant(authlib_grants.AuthorizationCodeGrant):
         self._revoke_what_grew_from(code, client)
         return None
 
-    def authenticate_user(self, authorization_code: _Code) -> User | None:
+    def authenticate_user(self, authorization_code: _Code) -> UUID:
         """Return the person, where the session in which the code was given is still alive."""
         grant, now, provider = authorization_code.grant, clock.now(), self.request.provider
-        if grant.session_id is None:
+        sid = None
+        if grant.session_id is not None:
+            sid = take_part(self.request.session, grant.session_id, grant.client_id, now, now - provider.idle)
+        if sid is None:
             raise InvalidGrantError("The session of this code is over.")
-        row = lock_alive(self.request.session, grant.session_id, now, now - provider.idle)
-        if row is None:
-            raise InvalidGrantError("The session of this code is over.")
-        self.request.grant = grant
-        self.request.sid = take_part(self.request.session, grant.session_id, grant.client_id, now)
-        user: User = row[1]
-        return user
+        self.request.grant = replace(grant, sid=sid)
+        return grant.user_id
 
     def generate_token(
         self,

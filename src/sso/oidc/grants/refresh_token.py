@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidScopeError
 from authlib.oauth2.rfc6749 import grants as authlib_grants
@@ -16,14 +17,14 @@ from sso.oidc.issue import REFRESH_PREFIX, store_refresh_token, token_response
 from sso.oidc.requests import ProtocolRequest
 from sso.security.tokens import equal, keyed_token, token_hash
 from sso.tokens import store
-from sso.tokens.models import Grant, RefreshToken
-from sso.users.models import User
+from sso.tokens.models import RefreshToken
+from sso.tokens.store import LiveGrant
 
 
 class _Refresh:
     """A grant as Authlib looks at a refresh token."""
 
-    def __init__(self, grant: Grant) -> None:
+    def __init__(self, grant: LiveGrant) -> None:
         self.grant = grant
 
     def check_client(self, client: Client) -> bool:
@@ -56,23 +57,22 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
                 self._end_family(seen)
                 return None
             grant_id, successor = seen.grant_id, retried
-        behind = store.find_grant(request.session, grant_id, lock=True)
-        if behind is None or not behind.alive(now, now - request.provider.idle):
+        grant = store.find_grant(request.session, grant_id, now, now - request.provider.idle, lock=True)
+        if grant is None:
             raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
-        if not set((request.payload.scope or "").split()) <= set(behind.grant.scope.split()):
+        if not set((request.payload.scope or "").split()) <= set(grant.scope.split()):
             # A mistake of the application, not a theft: it keeps its token.
             if fresh:
                 store.give_back_refresh_token(request.session, hashed)
             raise InvalidScopeError("scope must be what was granted, or less (RFC 6749 section 6).")
-        request.grant, request.sid, request.user = behind.grant, behind.sid, behind.user
+        request.grant = grant
         request.refresh_token_string = successor
         if fresh:
-            store_refresh_token(request, behind.grant, successor)
-        return _Refresh(behind.grant)
+            store_refresh_token(request, grant, successor)
+        return _Refresh(grant)
 
-    def authenticate_user(self, refresh_token: _Refresh) -> User:
-        user: User = self.request.user
-        return user
+    def authenticate_user(self, refresh_token: _Refresh) -> UUID:
+        return refresh_token.grant.user_id
 
     def generate_token(
         self,
