@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+import signal
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from sso.db import Database, DatabaseUnavailable
+from sso.db.migrate import check_schema
+from sso.keys import KeyRing
 from sso.logs import configure_logging
-from sso.settings import load_settings
+from sso.security.box import SecretBox
+from sso.settings import Settings, load_settings
 
 GRACE_SECONDS = 20
 BACKLOG = 2048
@@ -24,6 +30,9 @@ def serve(
     settings = load_settings()
     configure_logging(settings)
     settings.secrets()  # made once, before several processes would
+    asyncio.run(_check(settings))
+    # uvicorn raises the signal that ended it once more, for whoever started it: a stop that was asked for is a success.
+    signal.signal(signal.SIGTERM, _stop)
     uvicorn.run(
         "sso.app:app_from_environment",
         factory=True,
@@ -41,3 +50,20 @@ def serve(
         timeout_graceful_shutdown=GRACE_SECONDS,
         h11_max_incomplete_event_size=32768,
     )
+
+
+async def _check(settings: Settings) -> None:
+    """Say in one line what would keep every process from starting. A database that is away is no such thing."""
+    db = Database(settings)
+    try:
+        await check_schema(db, settings)
+        async with db.read() as session:
+            await KeyRing(SecretBox(settings.secrets()), 0).load(session)
+    except (DatabaseUnavailable, OSError):
+        pass
+    finally:
+        await db.close()
+
+
+def _stop(*_: Any) -> NoReturn:
+    raise SystemExit(0)

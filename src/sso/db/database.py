@@ -106,7 +106,10 @@ class _translated:
 
 
 def _is_out_of_service(error: DBAPIError) -> bool:
-    """Tell whether PostgreSQL says that it is stopping, starting, full or read-only (SQLSTATE classes)."""
+    """Tell whether the database could not be connected to (there is no statement yet), or PostgreSQL says that it is
+    stopping, starting, full or read-only (SQLSTATE classes)."""
+    if error.statement is None:
+        return True
     state = str(getattr(error.orig, "sqlstate", "") or "")
     return state[:2] in ("08", "53", "57") or state == "25006"
 

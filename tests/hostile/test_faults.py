@@ -1,0 +1,313 @@
+"""Faults lose nothing: kill -9, a stop in the middle, two hosts on one database, a database that goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.conftest import settings_for
+from tests.interop.conftest import SSO, wait_for
+from tests.journeys.conftest import free_ports
+from tests.support import ISSUER, PASSWORD, SECRET_KEY, City, form_of, query_of
+
+from sso import clock
+from sso.app import create_app
+from sso.db import bump_version
+from sso.keys import rotate
+
+
+@asynccontextmanager
+async def another_host(city: City, tmp_path: Path) -> AsyncIterator[City]:
+    """A second process's application on the same database."""
+    (tmp_path / "other").mkdir()
+    url = str(city.settings.database_url)
+    settings = settings_for(url, tmp_path / "other", registry_poll_seconds=0.1)
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield City(app, settings, city.secrets, city.users)
+
+
+async def test_what_one_host_gives_the_other_accepts_and_ends(city: City, tmp_path: Path) -> None:
+    async with another_host(city, tmp_path) as other, city.browser() as browser:
+        here, there = city.relying_party("warga"), other.relying_party("warga")
+        there.verifier, there.state, there.nonce = here.verifier, here.state, here.nonce
+        tokens = await there.exchange(await browser.code(here))
+        assert tokens.status == 200
+        newer = await here.refresh(tokens["refresh_token"])
+        retried = await there.refresh(tokens["refresh_token"])
+        assert retried["refresh_token"] == newer["refresh_token"]
+        assert (await there.userinfo(newer["access_token"])).status_code == 200
+        await browser.submit(await browser.open("/logout"))
+        assert (await there.userinfo(newer["access_token"])).status_code == 401
+        assert (await there.refresh(newer["refresh_token"])).status == 400
+
+
+async def test_one_code_on_two_hosts_at_once_is_used_once(city: City, tmp_path: Path) -> None:
+    async with another_host(city, tmp_path) as other, city.browser() as browser:
+        here, there = city.relying_party("warga"), other.relying_party("warga")
+        there.verifier = here.verifier
+        for _ in range(3):
+            code = await browser.code(here)
+            answers = await asyncio.gather(*(party.exchange(code) for party in (here, there) * 5))
+            assert sorted(answer.status for answer in answers) == [200] + [400] * 9
+            won = next(answer for answer in answers if answer.status == 200)
+            assert (await here.userinfo(won["access_token"])).status_code == 401
+
+
+async def test_changes_of_clients_and_keys_reach_every_host(city: City, tmp_path: Path) -> None:
+    from sso.clients import store
+
+    async with another_host(city, tmp_path) as other:
+        async with city.provider.db.write() as session:
+            version = await bump_version(session, "clients")
+            await store.update_client(session, "padam", version, clock.now(), status="suspended")
+            await rotate(session, city.provider.box, force=True)
+        async with asyncio.timeout(5):
+            while other.provider.registry.enabled("padam") is not None:
+                await asyncio.sleep(0.05)
+        async with asyncio.timeout(5):
+            while "next" not in {key.status for key in other.provider.keys._by_kid.values()} or (
+                "retired" not in {key.status for key in other.provider.keys._by_kid.values()}
+            ):
+                await asyncio.sleep(0.05)
+        async with other.browser() as browser:
+            assert (await browser.tokens(other.relying_party("warga"))).status == 200
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])  # an embedded database does not go away by itself
+async def test_a_database_that_goes_away_and_comes_back(city: City) -> None:
+    party = city.relying_party("warga")
+    name = city.provider.db.url.database
+    admin = city.provider.db.url.set(database="postgres")
+    import asyncpg
+
+    async def run(statement: str) -> None:
+        connection = await asyncpg.connect(user=admin.username, database="postgres", host=str(admin.query["host"]))
+        await connection.execute(statement)
+        await connection.close()
+
+    async with city.browser() as browser, city.client() as http:
+        tokens = await browser.tokens(party)
+        await run(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        await run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        assert (await http.get("/readyz")).status_code == 503
+        answer = await party.refresh(tokens["refresh_token"])
+        assert (answer.status, answer.body["error"]) == (503, "temporarily_unavailable")
+        page = await browser.open(party.url())
+        assert page.status_code == 503
+        assert (await http.get("/jwks")).status_code == 200
+        await run(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        assert (await http.get("/readyz")).status_code == 200
+        assert (await party.refresh(tokens["refresh_token"])).status == 200
+        assert (await browser.open(party.url())).is_redirect, "nobody is signed out by it"
+
+
+class Process:
+    """`sso serve` in a process of its own, on this test's database."""
+
+    def __init__(self, url: str, directory: Path, port: int) -> None:
+        self.port, self.log = port, directory / "serve.log"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("SSO_")},
+            "SSO_ISSUER": ISSUER,
+            "SSO_DATABASE_URL": url,
+            "SSO_DATA_DIR": str(directory),
+            "SSO_SECRET_KEY": SECRET_KEY,
+            "SSO_ARGON2_MEMORY_KIB": "8192",
+            "SSO_ARGON2_ITERATIONS": "1",
+            "SSO_SIGNING_ALG": "ES256",
+        }
+        self.directory = directory
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [SSO, "serve", "--port", str(self.port)],
+                env=self.environment,
+                cwd=self.directory,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_for(self.port, self.process, self.log)
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(20)
+
+
+@pytest.fixture
+def serve(database: tuple[str, dict[str, Any]], tmp_path: Path) -> Iterator[tuple[Process, dict[str, Any]]]:
+    url, made = database
+    process = Process(url, tmp_path, free_ports(1))
+    yield process, made
+    process.kill()
+
+
+class Phone:
+    """A person's browser and application at once, over real connections, with cookies kept by hand."""
+
+    def __init__(self, port: int, secret: str) -> None:
+        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20)
+        self.secret = secret
+        self.cookies: dict[str, str] = {}
+
+    async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        self.http.cookies.clear()
+        answer = await self.http.request(method, path, headers=headers, **options)
+        for cookie in answer.headers.get_list("set-cookie"):
+            name, _, value = cookie.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        return answer
+
+    async def code(self) -> str:
+        asked = {
+            "response_type": "code",
+            "client_id": "lama",
+            "redirect_uri": "https://lama.example/cb",
+            "scope": "openid",
+        }
+        answer = await self.send("GET", "/authorize", params=asked)
+        if answer.status_code == 200:
+            form = form_of(answer)
+            data = {**form.fields, "username": "siti", "password": PASSWORD}
+            answer = await self.send("POST", form.action, data=data)
+        return query_of(answer.headers["location"])["code"]
+
+    async def token(self, **form: str) -> dict[str, Any]:
+        answer = await self.http.post("/token", data=form, auth=("lama", self.secret))
+        body: dict[str, Any] = answer.json()
+        return body
+
+    async def exchange(self, code: str) -> dict[str, Any]:
+        return await self.token(grant_type="authorization_code", code=code, redirect_uri="https://lama.example/cb")
+
+    async def refresh(self, token: str) -> dict[str, Any]:
+        return await self.token(grant_type="refresh_token", refresh_token=token)
+
+
+async def test_kill_9_in_the_middle_of_refreshing_leaves_each_refresh_whole_or_undone(
+    serve: tuple[Process, dict[str, Any]],
+) -> None:
+    process, made = serve
+    phones = [Phone(process.port, made["secrets"]["lama"]) for _ in range(6)]
+    held = [(await phone.exchange(await phone.code()))["refresh_token"] for phone in phones]
+    killed = asyncio.Event()
+
+    async def keep_refreshing(number: int) -> None:
+        while not killed.is_set():
+            try:
+                held[number] = (await phones[number].refresh(held[number]))["refresh_token"]
+            except (httpx.HTTPError, json.JSONDecodeError):
+                return
+
+    busy = [asyncio.create_task(keep_refreshing(number)) for number in range(len(phones))]
+    await asyncio.sleep(0.4)  # let them be in the middle of it
+    process.kill()
+    killed.set()
+    await asyncio.gather(*busy)
+    process.start()
+    phones = [Phone(process.port, made["secrets"]["lama"]) for _ in phones]
+    for phone, token in zip(phones, held, strict=True):
+        answer = await phone.refresh(token)
+        assert "refresh_token" in answer, "the answer was lost, not the family: the grace gives the same successor"
+        assert "refresh_token" in await phone.refresh(answer["refresh_token"])
+
+
+async def test_nobody_is_signed_out_by_a_restart_and_a_stop_is_a_success(
+    serve: tuple[Process, dict[str, Any]],
+) -> None:
+    process, made = serve
+    phone = Phone(process.port, made["secrets"]["lama"])
+    tokens = await phone.exchange(await phone.code())
+    process.process.send_signal(signal.SIGTERM)
+    assert process.process.wait(20) == 0, process.log.read_text()
+    process.start()
+    again = Phone(process.port, made["secrets"]["lama"])
+    again.cookies = {name: value for name, value in phone.cookies.items() if "browser" not in name}
+    assert await again.code(), "signed in still"
+    assert "refresh_token" in await again.refresh(tokens["refresh_token"])
+
+
+async def test_a_stop_lets_what_is_under_way_finish(serve: tuple[Process, dict[str, Any]]) -> None:
+    process, made = serve
+    phone = Phone(process.port, made["secrets"]["lama"])
+    code = await phone.code()
+    reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
+    body = f"grant_type=authorization_code&code={code}&redirect_uri=https%3A%2F%2Flama.example%2Fcb"
+    import base64
+
+    credentials = base64.b64encode(f"lama:{made['secrets']['lama']}".encode()).decode()
+    writer.write(
+        f"POST /token HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credentials}\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n{body[:20]}".encode()
+    )
+    await writer.drain()
+    await asyncio.sleep(0.2)  # it is being read when the stop comes
+    process.process.send_signal(signal.SIGTERM)
+    await asyncio.sleep(0.2)
+    writer.write(body[20:].encode())
+    await writer.drain()
+    assert (await reader.readline()).split()[1] == b"200"
+    writer.close()
+    assert process.process.wait(30) == 0
+
+
+SMUGGLED = {
+    "length and chunks": "Content-Length: 5\r\nTransfer-Encoding: chunked",
+    "two lengths": "Content-Length: 5\r\nContent-Length: 6",
+    "odd length": "Content-Length: +5",
+    "odd encoding": "Transfer-Encoding: xchunked",
+    "space before colon": "Content-Length : 5",
+}
+
+
+async def test_shapes_of_request_smuggling_are_refused(serve: tuple[Process, dict[str, Any]]) -> None:
+    process, _ = serve
+    for name, headers in SMUGGLED.items():
+        reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
+        writer.write(
+            f"POST /token HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n0\r\n\r\nGET /login HTTP/1.1\r\n\r\n".encode()
+        )
+        await writer.drain()
+        async with asyncio.timeout(10):
+            status = (await reader.readline()).split()[1]
+        assert status == b"400", name
+        writer.close()
+
+
+def test_a_schema_or_a_secret_that_does_not_fit_stops_the_start_with_one_line(
+    database: tuple[str, dict[str, Any]], empty_database: str, tmp_path: Path
+) -> None:
+    base = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SSO_")},
+        "SSO_ISSUER": ISSUER,
+        "SSO_DATA_DIR": str(tmp_path),
+        "SSO_SECRET_KEY": SECRET_KEY,
+    }
+    for changes, expected in (
+        ({"SSO_DATABASE_URL": empty_database}, "run: sso db upgrade"),
+        (
+            {"SSO_DATABASE_URL": database[0], "SSO_SECRET_KEY": "another secret of more than 32 characters"},
+            "SSO_SECRET_KEY",
+        ),
+    ):
+        done = subprocess.run(
+            [SSO, "serve", "--port", "1"], env={**base, **changes}, cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 1
+        assert expected in done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.stderr.count("\n") == 1

@@ -1,0 +1,109 @@
+"""Redirect tricks (SECURITY 1): nothing but a registered address is ever gone to."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support import City
+
+from sso.clients.uris import is_registered
+
+GOOD = "https://warga.example/cb"
+TRICKS = [
+    GOOD + "/",
+    GOOD + "/../evil",
+    GOOD + "/%2e%2e/evil",
+    GOOD + "?x=1",
+    GOOD + "?",
+    GOOD + "#",
+    GOOD + "#x",
+    GOOD + "%00",
+    GOOD + "\x00",
+    GOOD + "\r\nLocation: https://evil.example",
+    GOOD + "%0d%0aX: y",
+    GOOD + " ",
+    " " + GOOD,
+    "https://warga.example/CB",
+    "https://WARGA.example/cb",
+    "HTTPS://warga.example/cb",
+    "http://warga.example/cb",
+    "https://warga.example:443/cb",
+    "https://warga.example:8443/cb",
+    "https://warga.example./cb",
+    "https://warga.example@evil.example/cb",
+    "https://evil.example@warga.example/cb",
+    "https://warga.example.evil.example/cb",
+    "https://evilwarga.example/cb",
+    "https://w\u0430rga.example/cb",
+    "https://xn--wrga-7cd.example/cb",
+    "https://warga.example\\@evil.example/cb",
+    "https:\\\\warga.example\\cb",
+    "https:/warga.example/cb",
+    "https:///warga.example/cb",
+    "//warga.example/cb",
+    "/cb",
+    "javascript:alert(1)//https://warga.example/cb",
+    "data:text/html,https://warga.example/cb",
+    "https%3A%2F%2Fwarga.example%2Fcb",
+    "https://warga.example/%63b",
+    "https://warga.example//cb",
+    "https://warga.example/cb;x",
+    "https://evil.example/?https://warga.example/cb",
+]
+
+
+@pytest.mark.parametrize("uri", TRICKS, ids=range(len(TRICKS)))
+async def test_a_redirect_uri_that_is_not_registered_is_a_page(city: City, uri: str) -> None:
+    async with city.browser() as browser:
+        for changes in ({}, {"prompt": "none"}, {"response_type": "nonsense"}):
+            answer = await browser.open(city.relying_party("warga").url(redirect_uri=uri, **changes))
+            assert answer.status_code == 400
+            assert "location" not in answer.headers
+
+
+NATIVE = [
+    "http://127.0.0.1:1/other",
+    "http://127.0.0.1:1@evil.example/oauth2redirect",
+    "http://127.0.0.1:99999/oauth2redirect",
+    "http://127.0.0.1:x/oauth2redirect",
+    "http://127.0.0.1.evil.example/oauth2redirect",
+    "http://localhost:1/oauth2redirect",
+    "http://127.0.0.2:1/oauth2redirect",
+    "http://2130706433:1/oauth2redirect",
+    "http://[::ffff:127.0.0.1]:1/oauth2redirect",
+    "http://[::1]:1/oauth2redirect?x",
+    "http://127.0.0.1:1/oauth2redirect#x",
+    "http://user@127.0.0.1:1/oauth2redirect",
+    "http://127.0.0.1:01/oauth2redirect",
+    "http://127.0.0.1:+1/oauth2redirect",
+    "https://127.0.0.1:1/oauth2redirect",
+    "example.ponsel://oauth2redirect",
+    "example.ponsel:/oauth2redirect/",
+    "EXAMPLE.ponsel:/oauth2redirect",
+    "example.ponsel.evil:/oauth2redirect",
+]
+
+
+@pytest.mark.parametrize("uri", NATIVE)
+async def test_tricks_with_loopback_ports_and_schemes(city: City, uri: str) -> None:
+    async with city.browser() as browser:
+        answer = await browser.open(city.relying_party("ponsel").url(redirect_uri=uri))
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+
+
+def test_a_loopback_port_is_free_only_for_native_applications() -> None:
+    registered = ["http://127.0.0.1/cb"]
+    assert is_registered("http://127.0.0.1:5000/cb", registered, "native")
+    assert not is_registered("http://127.0.0.1:5000/cb", registered, "web")
+
+
+@pytest.mark.parametrize("value", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
+async def test_no_parameter_of_a_page_leads_away(city: City, value: str) -> None:
+    async with city.browser() as browser:
+        for name in ("next", "return_to", "redirect", "url", "i", "lang"):
+            for path in ("/login", "/", "/logout"):
+                answer = await browser.http.get(path, params={name: value})
+                location = answer.headers.get("location", "/")
+                assert location.startswith("/")
+                assert not location.startswith("//")
+                assert f'href="{value}' not in answer.text
