@@ -14,7 +14,7 @@ from sso.clients.apply import CatalogueConflict, Plan, apply_plan, make_plan
 from sso.clients.catalogue import Catalogue, read_catalogue
 from sso.clients.models import ClientRow, ClientSecret
 from sso.clients.registry import Registry
-from sso.db import Database
+from sso.db import Database, read_versions
 from sso.db.migrate import upgrade
 
 
@@ -87,11 +87,11 @@ async def test_a_change_reaches_a_registry_with_only_what_changed(city: City, tm
     await applied(city, catalogue(tmp_path, "a", "b", "c"))
     registry = Registry()
     async with city.provider.db.read() as session:
-        everything = await registry.load(session, 0)
+        everything = await registry.load(session, await read_versions(session))
     assert everything == len(city.provider.registry)
     await applied(city, catalogue(tmp_path, "a", "b", "c", "d"))
     async with city.provider.db.read() as session:
-        assert await registry.load(session, 0) == 1
+        assert await registry.load(session, await read_versions(session)) == 1
     assert registry.get("d") is not None
 
 

@@ -12,6 +12,7 @@ from sso.clients.apply import Change, Plan, apply_plan, make_plan
 from sso.clients.catalogue import read_catalogue
 from sso.clients.registry import Client
 from sso.clients.service import new_secret
+from sso.db import read_versions
 from sso.oidc.provider import Provider
 from sso.settings import load_settings
 
@@ -98,7 +99,7 @@ def secret(
 def _load() -> list[Client]:
     async def work(provider: Provider) -> list[Client]:
         async with provider.db.read() as session:
-            await provider.registry.load(session, 0)
+            await provider.registry.load(session, await read_versions(session))
         return sorted(provider.registry, key=lambda one: one.client_id)
 
     return run(work)

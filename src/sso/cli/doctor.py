@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from sso.audit import verify
 from sso.cli.common import Json, print_json
-from sso.db import Database
+from sso.db import Database, read_versions
 from sso.db.migrate import current_revision, head_revision
 from sso.delivery import store as deliveries
 from sso.oidc.provider import Provider
@@ -111,7 +111,7 @@ async def _keys(provider: Provider) -> Finding:
 
 async def _applications(provider: Provider) -> Finding:
     async with provider.db.read() as session:
-        await provider.registry.load(session, 0)
+        await provider.registry.load(session, await read_versions(session))
     clients = list(provider.registry)
     missing = [one.client_id for one in clients if one.enabled and one.meta.needs_secret and not one.current_secrets()]
     relaxed = [one.client_id for one in clients if not one.meta.require_pkce]

@@ -6,7 +6,7 @@ the database by the counter ``clients``: only rows with a greater version are re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -133,22 +133,29 @@ class Registry:
             if client is not None:
                 yield client
 
-    async def load(self, session: AsyncSession, removals: int) -> int:
-        """Read what changed; everything where the counter ``removals`` moved. Return how many rows that were."""
-        if removals != self._removals:
-            self._seen = 0
-        changed = await store.changed_clients(session, self._seen)
-        secrets = await store.secrets_of_changed(session, self._seen)
-        if self._seen == 0:
-            self._rows = {}
-            self._built = {}
-        for client_id, status, metadata, row_version in changed:
+    async def load(self, session: AsyncSession, versions: Mapping[str, int]) -> int:
+        """Read what changed; everything where applications were deleted. Return how many rows that were.
+
+        Args:
+            session: for reading.
+            versions: the counters, read before: what changes while this runs is read again the next time.
+        """
+        removals = versions.get("client_removals", 0)
+        whole = removals != self._removals
+        seen = 0 if whole else self._seen
+        secrets = await store.secrets_of_changed(session, seen)
+        rows: dict[str, _Row] = {}
+        async for client_id, status, metadata in store.changed_clients(session, seen):
             mine = tuple(Secret(*values) for values in secrets.get(client_id, []))
-            self._rows[client_id] = _Row(status, orjson.dumps(metadata), mine)
-            self._built.pop(client_id, None)
-            self._seen = max(self._seen, row_version)
-        self._removals = removals
-        return len(changed)
+            rows[client_id] = _Row(status, metadata.encode(), mine)
+        if whole:
+            self._rows, self._built = rows, {}
+        else:
+            self._rows.update(rows)
+            for client_id in rows:
+                self._built.pop(client_id, None)
+        self._seen, self._removals = versions.get("clients", 0), removals
+        return len(rows)
 
 
 def stored_metadata(data: dict[str, Any]) -> ClientMetadata:

@@ -62,12 +62,8 @@ class Provider:
                 return False
             if versions.get("keys") != self._versions.get("keys"):
                 await self.keys.load(session)
-            removals = versions.get("client_removals", 0)
-            if (versions.get("clients"), removals) != (
-                self._versions.get("clients"),
-                self._versions.get("client_removals", 0),
-            ):
-                await self.registry.load(session, removals)
+            if any(versions.get(name) != self._versions.get(name) for name in ("clients", "client_removals")):
+                await self.registry.load(session, versions)
             self._versions = versions
         return True
 
