@@ -53,9 +53,11 @@ class ClientMetadata(BaseModel):
     description: Text | None = Field(None, description="What it is for; `description#en` in English.")
     description_en: Text | None = Field(None, alias="description#en")
     client_uri: HttpsUri | None = Field(None, description="Its home page.")
-    policy_uri: HttpsUri | None = Field(None, description="Its privacy policy, shown on the consent page.")
-    tos_uri: HttpsUri | None = Field(None, description="Its terms, shown on the consent page.")
-    initiate_login_uri: HttpsUri | None = Field(None, description="Where a visit signed in begins.")
+    policy_uri: HttpsUri | None = Field(None, description="Its privacy policy, shown on the sign-in and consent pages.")
+    tos_uri: HttpsUri | None = Field(None, description="Its terms, shown on the sign-in and consent pages.")
+    initiate_login_uri: HttpsUri | None = Field(
+        None, description="Where the application begins a sign-in. Kept, not used yet."
+    )
     contacts: list[Annotated[str, Field(max_length=254)]] = Field(default_factory=list, max_length=10)
 
     redirect_uris: list[str] = Field(default_factory=list, max_length=MAX_REDIRECT_URIS)

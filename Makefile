@@ -1,0 +1,62 @@
+# Two commands do everything on a fresh machine with Python 3.11 or newer, git and make: make run, make test.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run test check lint types imports unit bench lock docs dist clean tools
+
+run: $(VENV)/run.stamp   ## fresh embedded database, the 122 applications, three people, two sample apps
+	$(BIN)/sso demo $(ARGS)
+
+test: tools check unit   ## everything: lint, types, import rules, both databases, browser journeys, real clients
+
+check: lint types imports
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+
+imports: $(VENV)/dev.stamp
+	$(BIN)/lint-imports
+
+unit: $(VENV)/dev.stamp   ## the test suite alone; ARGS="-k word" narrows it
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q $(ARGS)
+
+tools: $(VENV)/dev.stamp   ## what the tests need besides Python: Chromium, Node with openid-client, Apache
+	sh scripts/tools.sh
+
+bench: $(VENV)/dev.stamp   ## CPU time of each flow; ARGS="--seconds 3 --only refresh"
+	$(BIN)/python -m bench $(ARGS)
+
+lock: $(VENV)/dev.stamp   ## newest allowed versions into requirements/, with hashes; needs uv
+	sh scripts/lock.sh
+
+docs: $(VENV)/dev.stamp   ## the generated pages of docs/
+	$(BIN)/python scripts/reference.py
+
+dist: $(VENV)/dev.stamp   ## a wheel that holds migrations and examples too
+	$(BIN)/python -m hatchling build -t wheel
+
+clean:
+	rm -rf $(VENV) var dist artefacts .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or say make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python cannot make virtual environments: on Debian, apt-get install python3-venv"; exit 1; }
+
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/run.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/dev.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/run.stamp

@@ -1,0 +1,102 @@
+"""docs/clients.md: every field of an application, from the schema itself."""
+
+from __future__ import annotations
+
+import types
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from sso.clients.metadata import GROUPS, ClientMetadata
+
+HEAD = f"""# Registering applications
+
+Applications stand in a catalogue: a YAML file that `sso clients apply FILE` brings the provider to, all of it or
+nothing, showing every change first. `clients.example.yaml` is one with 122 applications. Generated with `make docs`;
+a test keeps it current.
+
+    catalogue: tangerang          # the file's own name; applications belong to one catalogue
+    defaults:                     # fields for every application that does not say otherwise
+      contacts: [aplikasi@kota.example]
+    applications:
+      - client_id: layanan-warga
+        type: web
+        group: E-Pemerintahan
+        client_name: Layanan Warga
+        client_name#en: Citizen Services
+        first_party: true
+        redirect_uris: [https://layanan-warga.kota.example/callback]
+        post_logout_redirect_uris: [https://layanan-warga.kota.example/]
+        backchannel_logout_uri: https://layanan-warga.kota.example/backchannel-logout
+
+Secrets never stand in the file: `sso clients secret ID` makes one and prints it once. The example's groups are
+{", ".join(GROUPS)}; any other name may be used. An application that vanishes from the file is suspended; with
+`--delete` it is deleted, with everything that was granted to it.
+
+What follows from `type`, where a field is left out:
+
+| type | application | grant_types | token_endpoint_auth_method |
+| --- | --- | --- | --- |
+| web | a server that keeps a secret | authorization_code, refresh_token | client_secret_basic |
+| single_page | a browser application | authorization_code, refresh_token | none |
+| android | a native application: private-use schemes, loopback ports | authorization_code, refresh_token | none |
+| service | a program without people | client_credentials | client_secret_basic |
+
+`subject_type` is `public` for the city's own applications (`first_party: true`) and services, `pairwise` otherwise.
+Strict by default: PKCE with S256, the code flow only, exact redirect URIs over https. What relaxes a rule is a field
+of its own (`require_pkce: false`), and `sso doctor` names every application that uses it.
+
+| field | values | default | meaning |
+| --- | --- | --- | --- |
+| `client_id` | 1 to 100 letters, digits, `.`, `-`, `_` | required | The name by which the application is known. |
+"""
+
+_OF_SPECIFICATION = {
+    "contacts": "E-mail addresses of the people who run it.",
+    "redirect_uris": "Where answers may be sent: exactly these.",
+    "post_logout_redirect_uris": "Where people may be sent after signing out: exactly these.",
+    "grant_types": "What it may do at the token endpoint.",
+    "response_types": "What it may ask for at the authorization endpoint.",
+    "token_endpoint_auth_method": "How it proves who it is. Exactly this way.",
+    "token_endpoint_auth_signing_alg": "The algorithm of its assertions.",
+    "id_token_signed_response_alg": "The algorithm of its ID tokens; `SSO_SIGNING_ALG` where none is named.",
+    "subject_type": "Whether all applications know a person by the same `sub`.",
+    "require_auth_time": "Changes nothing: `auth_time` is in every ID token.",
+    "backchannel_logout_uri": "Where it is told of ended sessions (OpenID Connect Back-Channel Logout).",
+    "backchannel_logout_session_required": "Changes nothing: `sid` is in every logout token.",
+    "access_token_format": "`jwt` (RFC 9068), or `opaque` for those who must ask about every token.",
+    "client_name_en": "Its name, in English.",
+    "description_en": "What it is for, in English.",
+}
+
+
+def reference() -> str:
+    """Return the page."""
+    return HEAD + "".join(_row(name, field) for name, field in ClientMetadata.model_fields.items())
+
+
+def _row(name: str, field: Any) -> str:
+    meaning = field.description or _OF_SPECIFICATION[name]
+    default = "" if field.default is None else f"`{_plain(field.get_default(call_default_factory=True))}`"
+    if field.is_required():
+        follows = name in ("grant_types", "response_types", "token_endpoint_auth_method", "subject_type")
+        default = "follows from `type`" if follows else "required"
+    return f"| `{field.alias or name}` | {_values(field.annotation)} | {default} | {meaning} |\n"
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _values(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _values(get_args(annotation)[0])
+    if origin is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(annotation))
+    if origin in (Union, types.UnionType):
+        return _values(next(one for one in get_args(annotation) if one is not type(None)))
+    if origin is list:
+        return f"list of {_values(get_args(annotation)[0])}"
+    if origin is dict:
+        return "mapping"
+    name = str(annotation.__name__)
+    return {"str": "text", "int": "integer", "bool": "`true`, `false`"}.get(name, name)

@@ -1,0 +1,49 @@
+"""The generated pages are current, and what documents name exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sso.cli import app
+from sso.cli.reference import reference as commands
+from sso.clients.reference import reference as fields
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def test_the_generated_pages_are_current() -> None:
+    assert (ROOT / "docs/commands.md").read_text() == commands(), "run: make docs"
+    assert (ROOT / "docs/clients.md").read_text() == fields(), "run: make docs"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_commands_of_a_page_exist(page: Path) -> None:
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        if not target.startswith(("http", "mailto:")):
+            assert (page.parent / target).exists(), target
+    known = {str(group.name) for group in app.registered_groups}
+    known |= {str(command.name) for command in app.registered_commands}
+    for command in re.findall(r"\bsso ([a-z]+)(?= |`)", text):
+        if re.search(rf"`sso {command}\b|^\s+(?:\$ )?sso {command}\b", text, re.M):
+            assert command in known, command
+
+
+def test_every_make_target_that_documents_name_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    for page in PAGES:
+        for target in re.findall(r"`make ([a-z]+)`", page.read_text()):
+            assert target in targets, f"{page.name}: make {target}"
+
+
+def test_locks_hold_versions_and_hashes_only() -> None:
+    for lock in (ROOT / "requirements").glob("*.txt"):
+        assert not re.search(r"https?://|--index|--find-links|@ file", lock.read_text()), lock.name
+        pinned = [line for line in lock.read_text().splitlines() if re.match(r"^[a-z]", line)]
+        assert all("==" in line for line in pinned)
+    packages = (ROOT / "tests/interop/openid_client/package-lock.json").read_text()
+    assert '"resolved"' not in packages
