@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
@@ -141,6 +142,42 @@ async def test_cors_is_closed_where_it_need_not_be_open(city: City) -> None:
         for path in ("/login", "/authorize", "/logout", "/introspect", "/revoke"):
             answer = await http.post(path, headers=headers)
             assert "access-control-allow-origin" not in answer.headers, path
+
+
+async def test_errors_can_be_read_by_pages_of_applications(city: City) -> None:
+    async with city.client() as http:
+        for answer in (
+            await http.post("/token", data={"x": "y" * 70_000}),
+            await http.post("/token", json={}),
+            await http.post("/token", data={"grant_type": "client_credentials"}),
+            await http.get("/userinfo"),
+        ):
+            assert answer.status_code >= 400
+            assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_a_body_that_takes_too_long_is_refused(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sso.web.shell.BODY_SECONDS", 0.05)
+
+    async def drips():
+        yield b"grant_type="
+        await asyncio.sleep(5)
+        yield b"client_credentials"
+
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with city.client() as http:
+        token = await http.post("/token", content=drips(), headers=form)
+        page = await http.post("/login", content=drips(), headers=form)
+    assert (token.status_code, token.json()["error"]) == (408, "invalid_request")
+    assert (page.status_code, "text/html" in page.headers["content-type"]) == (408, True)
+
+
+@pytest.mark.parametrize("path", ["/jwks", "/login", "/healthz", "/.well-known/openid-configuration"])
+async def test_head_is_answered_as_get(city: City, path: str) -> None:
+    async with city.client() as http:
+        get, head = await http.get(path), await http.head(path)
+    assert head.status_code == get.status_code == 200
+    assert head.headers["content-type"] == get.headers["content-type"]
 
 
 async def test_static_files_are_kept_for_good_and_nothing_else_is_served(city: City) -> None:

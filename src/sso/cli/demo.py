@@ -59,6 +59,13 @@ WORDS = (
 )
 
 
+# Authlib says at every start that it would rather have another HTTP library; that is for us to know, not for a trial.
+RUN_APP = (
+    "import runpy, sys, warnings, authlib.deprecate; warnings.simplefilter('ignore'); "
+    "runpy.run_path(sys.argv[1], run_name='__main__')"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody to try as."""
@@ -180,7 +187,7 @@ def _serve(settings: Settings, ports: list[int], people: list[Person], app_secre
     configure_logging(settings)
     apps = [
         subprocess.Popen(  # noqa: S603
-            [sys.executable, str(examples_dir() / "app.py")],
+            [sys.executable, "-c", RUN_APP, str(examples_dir() / "app.py")],
             env={
                 **{name: value for name, value in os.environ.items() if not name.startswith("SSO_")},
                 "APP_ISSUER": settings.issuer,

@@ -18,6 +18,16 @@ FORM = "application/x-www-form-urlencoded"
 MAX_PARAMETERS = 200
 TOKEN_CHARS = 43
 
+OPEN = {"Access-Control-Allow-Origin": "*"}
+OPEN_PATHS = (
+    "/.well-known/openid-configuration",
+    "/.well-known/oauth-authorization-server",
+    "/jwks",
+    "/token",
+    "/userinfo",
+)
+"""Where pages of applications may ask from a browser (Fetch, CORS protocol)."""
+
 Pairs = list[tuple[str, str]]
 
 
@@ -87,11 +97,10 @@ def response(answer: Answer) -> Response:
     return made
 
 
-def json_error(status: int, error: str, text: str, **headers: str) -> Response:
+def json_error(status: int, error: str, text: str, headers: dict[str, str]) -> Response:
     """Return an error in the form of RFC 6749 section 5.2."""
     body = {"error": error, "error_description": text}
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(orjson.dumps(body), status, {"Cache-Control": "no-store", **names}, "application/json")
+    return Response(orjson.dumps(body), status, {"Cache-Control": "no-store", **headers}, "application/json")
 
 
 CookieName = Literal["session", "browser", "lang"]

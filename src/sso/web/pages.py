@@ -15,7 +15,7 @@ from starlette.responses import Response
 from sso.oidc.authorize import PageError
 from sso.settings import Settings, is_loopback_host
 from sso.web.assets import ASSETS
-from sso.web.http import json_error, read_cookie, set_cookie, with_browser
+from sso.web.http import OPEN, OPEN_PATHS, json_error, read_cookie, set_cookie, with_browser
 from sso.web.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
 from sso.web.site import request_id_of, site_of
 
@@ -69,6 +69,9 @@ FAILURES = {
     "not_found": Failure(N_("There is nothing at this address"), N_("Check the address, or begin on our start page.")),
     "wrong_method": Failure(N_("This address cannot be used like this"), N_("Begin on our start page.")),
     "too_large": Failure(N_("What was sent is too large"), N_("Go back and send less.")),
+    "too_slow": Failure(
+        N_("What you sent took too long to arrive"), N_("Check your connection, then go back and try again.")
+    ),
     "unreadable": Failure(N_("What was sent cannot be read"), _RESTART),
     "unavailable": Failure(
         N_("We cannot help you just now"),
@@ -185,9 +188,11 @@ def page_headers(settings: Settings, form_target: str = "") -> dict[str, str]:
 def failure(request: Request, code: str, status: int, detail: str = "", here: str = "", **context: Any) -> Response:
     """Return the page, or where programs ask the JSON, that says what went wrong."""
     found = FAILURES[code]
-    headers = {"Retry_After": str(found.retry_after)} if found.retry_after else {}
+    headers = {"Retry-After": str(found.retry_after)} if found.retry_after else {}
     if request.url.path.startswith(_JSON_PATHS):
-        return json_error(status, found.error, detail or found.title + ".", **headers)
+        if request.url.path in OPEN_PATHS:
+            headers |= OPEN
+        return json_error(status, found.error, detail or found.title + ".", headers)
     log.info("%s: page %s: %s", request_id_of(request), code, "".join(c if c.isprintable() else "?" for c in detail))
     made = page(
         request,

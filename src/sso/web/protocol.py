@@ -9,25 +9,17 @@ from starlette.responses import Response
 from sso.keys import JWKS_MAX_AGE_SECONDS
 from sso.oidc.requests import Answer
 from sso.oidc.userinfo import userinfo as userinfo_answer
-from sso.web.http import protocol_request, response
+from sso.web.http import OPEN, OPEN_PATHS, protocol_request, response
 from sso.web.site import site_of
 
 router = APIRouter()
 
-_OPEN = {"Access-Control-Allow-Origin": "*"}
 _PREFLIGHT = {
-    **_OPEN,
+    **OPEN,
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Authorization, Content-Type",
     "Access-Control-Max-Age": "86400",
 }
-OPEN_PATHS = (
-    "/.well-known/openid-configuration",
-    "/.well-known/oauth-authorization-server",
-    "/jwks",
-    "/token",
-    "/userinfo",
-)
 
 
 @router.get("/.well-known/openid-configuration")
@@ -80,12 +72,12 @@ for _path in OPEN_PATHS:
 
 def _open(answer: Answer) -> Response:
     made = response(answer)
-    made.headers.update(_OPEN)
+    made.headers.update(OPEN)
     return made
 
 
 def _cached(request: Request, body: bytes, etag: str) -> Response:
-    headers = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_SECONDS}", "ETag": etag, **_OPEN}
+    headers = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_SECONDS}", "ETag": etag, **OPEN}
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if etag in known:
         return Response(status_code=304, headers=headers)

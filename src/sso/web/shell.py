@@ -4,6 +4,7 @@ one log line, and an answer in the right form when something fails.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import secrets
@@ -23,10 +24,17 @@ log = logging.getLogger("sso.access")
 errors = logging.getLogger("sso.errors")
 
 
+BODY_SECONDS = 20.0
+"""How long a request may take to arrive."""
+
 _ALWAYS = ("/healthz", "/readyz", "/static/")
 
 
 class _TooLarge(Exception):
+    pass
+
+
+class _TooSlow(Exception):
     pass
 
 
@@ -52,6 +60,8 @@ class Shell:
             return
         started = time.perf_counter()
         reference = secrets.token_hex(8)
+        if scope["method"] == "HEAD":  # as GET; the server leaves the body out (RFC 9110 section 9.3.2)
+            scope = {**scope, "method": "GET"}
         scope["request_id"] = reference
         scope["client_address"] = client_address(scope, self._trusted)
         answered = 0
@@ -83,13 +93,17 @@ class Shell:
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > self._max_body:
                 return _refuse
-        if scope["method"] in ("GET", "HEAD"):
+        if scope["method"] == "GET":
             return receive
-        received = 0
+        received, until = 0, time.monotonic() + BODY_SECONDS
 
         async def limited() -> Message:
             nonlocal received
-            message = await receive()
+            try:
+                async with asyncio.timeout(until - time.monotonic()):
+                    message = await receive()
+            except TimeoutError:
+                raise _TooSlow from None
             received += len(message.get("body", b""))
             if received > self._max_body:
                 raise _TooLarge
@@ -106,6 +120,8 @@ def _answer(scope: Scope, error: Exception) -> Any:
     request = Request(scope)
     if isinstance(error, _TooLarge):
         return failure(request, "too_large", 413)
+    if isinstance(error, _TooSlow):
+        return failure(request, "too_slow", 408)
     if isinstance(error, BadRequest):
         return failure(request, "unreadable", 400, str(error))
     if isinstance(error, DatabaseUnavailable):
