@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from sqlalchemy import select
 from tests.support import PASSWORD, Browser, City, RelyingParty, Statements, query_of
 
 from sso import clock
@@ -14,7 +15,10 @@ from sso.clients import store as clients
 from sso.db import bump_version
 from sso.oidc.ending import change_password, disable_user, end_matching
 from sso.sessions.store import SessionFilter
+from sso.tokens.models import Grant
+from sso.tokens.store import revoke_grants_of_user
 from sso.users.models import User
+from sso.users.store import set_disabled
 
 
 async def test_each_refresh_token_is_used_once_and_followed_by_another(city: City) -> None:
@@ -193,3 +197,50 @@ async def test_a_third_party_is_asked_about_for_offline_access(city: City) -> No
     tokens = await party.exchange(query_of(answer.headers["location"])["code"])
     assert (await party.refresh(tokens["refresh_token"])).status == 200
     assert PASSWORD not in page.text
+
+
+async def test_the_end_of_a_session_ends_its_grants_but_those_made_to_outlive_it(city: City) -> None:
+    async with city.browser() as browser:
+        await browser.tokens(city.relying_party("warga"), scope="openid")
+        await browser.tokens(city.relying_party("warga"), scope="openid offline_access")
+        await sign_out(city, browser)
+    async with city.provider.db.read() as session:
+        grants = (await session.execute(select(Grant).order_by(Grant.id))).scalars().all()
+    assert [(grant.offline, grant.revoked_at is not None) for grant in grants] == [(False, True), (True, False)]
+
+
+async def test_a_refresh_that_meets_a_revocation_waits_for_it_and_fails(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        token = (await browser.tokens(party, scope="openid offline_access"))["refresh_token"]
+    async with city.provider.db.write() as session:
+        await revoke_grants_of_user(session, city.users["siti"], clock.now())
+        refreshing = asyncio.create_task(party.refresh(token))
+        done, _ = await asyncio.wait([refreshing], timeout=0.3)
+        assert not done
+    assert (await refreshing).body["error"] == "invalid_grant"
+
+
+async def test_an_exchange_that_meets_the_end_of_its_session_waits_for_it_and_fails(city: City) -> None:
+    """Otherwise an application could take part in a session after everyone was told of its end."""
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        code = await browser.code(party, scope="openid offline_access")
+    async with city.provider.db.write() as session:
+        wanted = SessionFilter(user_id=city.users["siti"])
+        assert await end_matching(session, city.provider, wanted, "administrator", actor="test") == 1
+        exchanging = asyncio.create_task(party.exchange(code))
+        done, _ = await asyncio.wait([exchanging], timeout=0.3)
+        assert not done
+    assert (await exchanging).body["error"] == "invalid_grant"
+
+
+async def test_somebody_who_is_enabled_again_starts_anew(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        token = (await browser.tokens(party, scope="openid offline_access"))["refresh_token"]
+        await disable(city, browser)
+        async with city.provider.db.write() as session:
+            await set_disabled(session, city.users["siti"], None, clock.now())
+        assert (await party.refresh(token)).body["error"] == "invalid_grant"
+        assert "refresh_token" in (await browser.tokens(party)).body

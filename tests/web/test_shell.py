@@ -80,7 +80,6 @@ async def test_no_link_of_a_page_leads_away(city: City, path: str) -> None:
 async def test_logs_hold_no_secrets(city: City, caplog: pytest.LogCaptureFixture) -> None:
     """SECURITY 15, at the most talkative level."""
     caplog.set_level(logging.DEBUG)
-    logging.getLogger("authlib").setLevel(logging.WARNING)
     party = city.relying_party("warga")
     async with city.browser() as browser:
         page = await browser.open(party.url())
