@@ -17,7 +17,7 @@ from tests.conftest import CATALOGUE, _numbers, admin, run_apart
 from tests.support import ISSUER, PASSWORD, SECRET_KEY
 from typer.testing import CliRunner
 
-from sso.cli import app, main
+from sso.cli import command_line, main
 from sso.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +90,7 @@ def cli(
 
 
 def test_every_command_explains_itself() -> None:
-    runner = CliRunner()
+    runner, app = CliRunner(), command_line()
     commands = [["serve"], ["demo"], ["doctor"]]
     for group in app.registered_groups:
         commands.append([str(group.name)])

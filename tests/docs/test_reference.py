@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sso.cli import app
+from sso.cli import COMMANDS, GROUPS
 from sso.cli.reference import reference as commands
 from sso.clients.reference import reference as fields
 
@@ -26,8 +26,7 @@ def test_links_and_commands_of_a_page_exist(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         if not target.startswith(("http", "mailto:")):
             assert (page.parent / target).exists(), target
-    known = {str(group.name) for group in app.registered_groups}
-    known |= {str(command.name) for command in app.registered_commands}
+    known = {*COMMANDS, *GROUPS}
     for command in re.findall(r"\bsso ([a-z]+)(?= |`)", text):
         if re.search(rf"`sso {command}\b|^\s+(?:\$ )?sso {command}\b", text, re.M):
             assert command in known, command

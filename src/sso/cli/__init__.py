@@ -1,30 +1,45 @@
-"""The ``sso`` command. Thin: read arguments, call a service, print. Secrets are never arguments."""
+"""The ``sso`` command. Thin: read arguments, call a service, print. Secrets are never arguments.
+
+Each command is a module, imported only when it is called (or helped with), so that none waits for the others.
+"""
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+
 import typer
 
-from sso.cli import audit, clients, database, demo, doctor, keys, serve, sessions, users
 from sso.cli.common import guarded
 
-app = typer.Typer(
-    name="sso",
-    help="A city's single sign-on. Settings come from the environment (SSO_...) or a file .env; see docs/settings.md.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.command("serve")(serve.serve)
-app.command("demo")(demo.demo)
-app.add_typer(database.app, name="db")
-app.add_typer(clients.app, name="clients")
-app.add_typer(users.app, name="users")
-app.add_typer(keys.app, name="keys")
-app.add_typer(sessions.app, name="sessions")
-app.add_typer(audit.app, name="audit")
-app.command("doctor")(doctor.doctor)
+COMMANDS = ("serve", "demo", "doctor")
+GROUPS = {
+    "db": "database",
+    "clients": "clients",
+    "users": "users",
+    "keys": "keys",
+    "sessions": "sessions",
+    "audit": "audit",
+}
+HELP = "A city's single sign-on. Settings come from the environment (SSO_...) or a file .env; see docs/settings.md."
+
+
+def command_line(only: str = "") -> typer.Typer:
+    """Return the command line; where ``only`` names a command or group, with that one alone."""
+    app = typer.Typer(
+        name="sso", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+    app.callback()(lambda: None)
+    for name in COMMANDS:
+        if only in ("", name):
+            app.command(name)(getattr(import_module(f"sso.cli.{name}"), name))
+    for name, module in GROUPS.items():
+        if only in ("", name):
+            app.add_typer(import_module(f"sso.cli.{module}").app, name=name)
+    return app
 
 
 def main() -> None:
     """Run the command. Exit code 0: done; 1: it cannot be done, and why is said; 2: arguments or settings are wrong."""
-    guarded(app)
+    asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    guarded(command_line(asked if asked in (*COMMANDS, *GROUPS) else ""))

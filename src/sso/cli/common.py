@@ -6,41 +6,21 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import orjson
 import typer
-from sqlalchemy.exc import DBAPIError
 
-from sso.clients.apply import CatalogueConflict
-from sso.clients.catalogue import CatalogueError
-from sso.clients.service import ClientError
-from sso.db import Database, DatabaseUnavailable
-from sso.db.migrate import WrongSchema, check_schema
-from sso.keys import KeyTooYoung
-from sso.oidc.provider import Provider
-from sso.security.box import CannotOpen
+from sso.errors import Refusal
 from sso.settings import Settings, SettingsError, load_settings
-from sso.users.service import UserError
+
+if TYPE_CHECKING:
+    from sso.oidc.provider import Provider
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 T = TypeVar("T")
 
 CANNOT, WRONG = 1, 2
-_REASONS = (
-    CatalogueConflict,
-    CatalogueError,
-    CannotOpen,
-    ClientError,
-    DatabaseUnavailable,
-    KeyTooYoung,
-    UserError,
-    WrongSchema,
-)
-
-
-class Refused(Exception):
-    """The command cannot do what was asked; the message says why."""
 
 
 def group(help_text: str) -> typer.Typer:
@@ -55,13 +35,18 @@ def guarded(command: Callable[[], Any]) -> None:
     except SettingsError as error:
         complain("The settings cannot be used:", *error.mistakes)
         raise SystemExit(WRONG) from None
-    except (*_REASONS, Refused) as error:
-        complain(*getattr(error, "mistakes", [str(error)]))
-        raise SystemExit(CANNOT) from None
-    except (DBAPIError, OSError) as error:
-        complain(f"The database or a file cannot be used: {getattr(error, 'orig', None) or error}")
+    except Refusal as error:
+        complain(*error.mistakes)
         raise SystemExit(CANNOT) from None
     except BrokenPipeError:
+        raise SystemExit(CANNOT) from None
+    except OSError as error:
+        complain(f"A file or a connection cannot be used: {error}")
+        raise SystemExit(CANNOT) from None
+    except Exception as error:
+        if not type(error).__module__.startswith("sqlalchemy."):
+            raise
+        complain(f"The database cannot be used: {getattr(error, 'orig', None) or error}")
         raise SystemExit(CANNOT) from None
 
 
@@ -84,6 +69,11 @@ def run(work: Callable[[Provider], Coroutine[Any, Any, T]], *, load: bool = Fals
 @asynccontextmanager
 async def opened(settings: Settings, *, load: bool = False) -> AsyncIterator[Provider]:
     """Yield the provider of ``settings`` on a database whose schema is current."""
+    # Imported here: half of a second that commands which need no provider, and help, do not wait for.
+    from sso.db import Database
+    from sso.db.migrate import check_schema
+    from sso.oidc.provider import Provider
+
     db = Database(settings)
     try:
         await check_schema(db, settings)
@@ -116,7 +106,7 @@ def complain(*lines: str) -> None:
 
 def refuse(message: str) -> NoReturn:
     """End the command with ``message`` and exit code 1."""
-    raise Refused(message)
+    raise Refusal(message)
 
 
 def read_password(from_stdin: bool, what: str = "Password") -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer.main
 
-from sso.cli import app
+from sso.cli import command_line
 
 HEAD = """# Commands
 
@@ -19,7 +19,7 @@ arguments: passwords are asked for, or read from standard input.
 
 def reference() -> str:
     """Return the page."""
-    root: Any = typer.main.get_command(app)
+    root: Any = typer.main.get_command(command_line())
     return HEAD + "".join(_sections(root, "sso"))
 
 

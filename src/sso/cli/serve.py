@@ -8,11 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from sso.db import Database, DatabaseUnavailable
-from sso.db.migrate import check_schema
-from sso.keys import KeyRing
 from sso.logs import configure_logging
-from sso.security.box import SecretBox
 from sso.settings import Settings, load_settings
 
 GRACE_SECONDS = 20
@@ -54,6 +50,11 @@ def serve(
 
 async def _check(settings: Settings) -> None:
     """Say in one line what would keep every process from starting. A database that is away is no such thing."""
+    from sso.db import Database, DatabaseUnavailable
+    from sso.db.migrate import check_schema
+    from sso.keys.ring import KeyRing
+    from sso.security.box import SecretBox
+
     db = Database(settings)
     try:
         await check_schema(db, settings)

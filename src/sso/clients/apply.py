@@ -12,11 +12,12 @@ from sso.audit import record
 from sso.clients import store
 from sso.clients.catalogue import Catalogue
 from sso.db import bump_version
+from sso.errors import Refusal
 
 Action = Literal["create", "update", "resume", "suspend", "delete"]
 
 
-class CatalogueConflict(Exception):
+class CatalogueConflict(Refusal):
     """Applications in the file belong to another catalogue."""
 
 

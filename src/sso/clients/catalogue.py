@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from sso.clients.metadata import ClientMetadata
+from sso.errors import Refusal
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}")
 CATALOGUE_NAME = re.compile(r"[a-z0-9][a-z0-9\-]{0,59}")
@@ -20,12 +21,17 @@ _TOP = ("catalogue", "defaults", "applications")
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class CatalogueError(Exception):
+class CatalogueError(Refusal):
     """The file cannot be used. ``mistakes`` holds one line for each: where, which field, what is allowed."""
 
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("\n".join(mistakes))
-        self.mistakes = mistakes
+        self._mistakes = mistakes
+
+    @property
+    def mistakes(self) -> list[str]:
+        """One line for each mistake."""
+        return self._mistakes
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from sso.clients.metadata import ClientMetadata
 from sso.clients.models import ClientSecret
 from sso.clients.registry import stored_metadata
 from sso.db import bump_version
+from sso.errors import Refusal
 from sso.security.box import SecretBox
 from sso.security.tokens import random_token, token_hash
 
 
-class ClientError(Exception):
+class ClientError(Refusal):
     """What was asked for cannot be done with this application; the message says why."""
 
 

@@ -17,13 +17,14 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from sso.errors import Refusal
 from sso.settings import Settings
 
 SQLITE_BUSY_TIMEOUT_MS = 15_000
 SQLITE_READERS = 4
 
 
-class DatabaseUnavailable(Exception):
+class DatabaseUnavailable(Refusal):
     """The database cannot be reached or cannot be written now; trying again later may help."""
 
 

@@ -11,10 +11,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from sso.db.database import Database
+from sso.errors import Refusal
 from sso.settings import Settings
 
 
-class WrongSchema(Exception):
+class WrongSchema(Refusal):
     """The database's schema is not the one that this release needs."""
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.audit import record
 from sso.db import bump_version
+from sso.errors import Refusal
 from sso.keys.models import SigningKey
 from sso.keys.ring import JWKS_MAX_AGE_SECONDS
 from sso.security.box import SecretBox
@@ -25,7 +26,7 @@ from sso.settings import SIGNING_ALGS
 RSA_BITS = 2048
 
 
-class KeyTooYoung(Exception):
+class KeyTooYoung(Refusal):
     """The next key was published so recently that applications may not know it yet."""
 
 

@@ -14,11 +14,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from sso.errors import Refusal
+
 NONCE_BYTES = 12
 KEY_ID_BYTES = 4
 
 
-class CannotOpen(Exception):
+class CannotOpen(Refusal):
     """Sealed data could not be opened: the key that sealed it is not among SSO_SECRET_KEY, or it was altered."""
 
 

@@ -12,18 +12,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.audit import record
+from sso.errors import Refusal
 from sso.users import store
 from sso.users.identifiers import normalise
 from sso.users.models import Credential, Identifier, User, UserRole
 from sso.users.schemas import NewUser
 
 
-class UserError(Exception):
+class UserError(Refusal):
     """What was asked for cannot be done; each of ``mistakes`` says why."""
 
     def __init__(self, *mistakes: str) -> None:
         super().__init__("; ".join(mistakes))
-        self.mistakes = list(mistakes)
+        self._mistakes = list(mistakes)
+
+    @property
+    def mistakes(self) -> list[str]:
+        """One line for each mistake."""
+        return self._mistakes
 
 
 async def create_users(session: AsyncSession, people: list[NewUser], *, actor: str = "cli") -> list[User]:
