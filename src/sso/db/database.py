@@ -7,6 +7,7 @@ On SQLite it takes the write lock at once (``BEGIN IMMEDIATE``), so it never fai
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -79,10 +80,17 @@ class Database:
         Raises:
             DatabaseUnavailable: when the database cannot be reached or written.
         """
+        session = AsyncSession(self.engine, expire_on_commit=False)
         with _translated():
-            async with AsyncSession(self.engine, expire_on_commit=False) as session:
+            try:
                 yield session
-                await session.commit()
+                if session.in_transaction():
+                    await session.commit()
+            finally:
+                if session.in_transaction():  # it failed, or was cancelled: give the connection back all the same
+                    await asyncio.shield(session.close())
+                else:  # no connection is held, so there is nothing to wait for
+                    session.sync_session.close()
 
     async def close(self) -> None:
         """Close every connection."""
