@@ -63,6 +63,8 @@ async def form_fields(request: Request) -> dict[str, str]:
 
 
 def _pairs(data: bytes) -> Pairs:
+    if not data:
+        return []
     try:
         return parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
     except (UnicodeDecodeError, ValueError):
@@ -78,7 +80,7 @@ async def protocol_request(request: Request) -> ProtocolRequest:
     query = query_pairs(request)
     parameters = await form_pairs(request) if request.method == "POST" else query
     made = ProtocolRequest(
-        site_of(request).provider, request.method, request.url.path, parameters, request.headers, query
+        site_of(request).provider, request.method, request.scope["path"], parameters, request.headers, query
     )
     made.address, made.request_id = address_of(request), request_id_of(request)
     return made

@@ -12,6 +12,7 @@ from sso.oidc.userinfo import userinfo as userinfo_answer
 from sso.web.http import OPEN, OPEN_PATHS, protocol_request, response
 from sso.web.site import site_of
 
+# Routes are tried in their order: those that are asked most stand first.
 router = APIRouter()
 
 _PREFLIGHT = {
@@ -20,19 +21,6 @@ _PREFLIGHT = {
     "Access-Control-Allow-Headers": "Authorization, Content-Type",
     "Access-Control-Max-Age": "86400",
 }
-
-
-@router.get("/.well-known/openid-configuration")
-@router.get("/.well-known/oauth-authorization-server")
-async def discovery(request: Request) -> Response:
-    """Provider metadata (OpenID Connect Discovery section 4, RFC 8414 section 3)."""
-    return _cached(request, *site_of(request).discovery)
-
-
-@router.get("/jwks")
-async def jwks(request: Request) -> Response:
-    """The keys with which tokens are signed (RFC 7517 section 5)."""
-    return _cached(request, *site_of(request).provider.keys.jwks())
 
 
 @router.post("/token")
@@ -59,6 +47,19 @@ async def introspect(request: Request) -> Response:
 async def revoke(request: Request) -> Response:
     """Token revocation (RFC 7009)."""
     return response(await site_of(request).server.revoke(await protocol_request(request)))
+
+
+@router.get("/.well-known/openid-configuration")
+@router.get("/.well-known/oauth-authorization-server")
+async def discovery(request: Request) -> Response:
+    """Provider metadata (OpenID Connect Discovery section 4, RFC 8414 section 3)."""
+    return _cached(request, *site_of(request).discovery)
+
+
+@router.get("/jwks")
+async def jwks(request: Request) -> Response:
+    """The keys with which tokens are signed (RFC 7517 section 5)."""
+    return _cached(request, *site_of(request).provider.keys.jwks())
 
 
 async def preflight() -> Response:
