@@ -21,6 +21,7 @@ from sso.db import Database, DatabaseUnavailable
 from sso.db.migrate import WrongSchema, check_schema
 from sso.delivery import Worker
 from sso.logs import configure_logging
+from sso.oidc.authorize import PageError, RedirectError
 from sso.oidc.discovery import metadata
 from sso.oidc.ending import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.oidc.housekeeping import keep_house
@@ -91,6 +92,9 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(room.router)
     app.add_route("/static/{name}", static, methods=["GET"])
     app.add_exception_handler(HTTPException, _http_failure)
+    app.add_exception_handler(PageError, pages.on_page_error)
+    app.add_exception_handler(RedirectError, sign_in.on_redirect_error)
+    app.add_exception_handler(sign_in.Gone, sign_in.on_gone)
     app.add_middleware(Shell, settings=settings)
     return app
 

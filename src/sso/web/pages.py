@@ -210,8 +210,9 @@ def failure(request: Request, code: str, status: int, detail: str = "", here: st
     return made
 
 
-def page_error(request: Request, error: PageError) -> Response:
-    """Return the page for a request that cannot be answered to an application."""
+def on_page_error(request: Request, error: Exception) -> Response:
+    """Answer a request that cannot be answered to an application."""
+    assert isinstance(error, PageError)
     return failure(request, error.code, 400, error.detail)
 
 

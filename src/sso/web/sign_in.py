@@ -21,7 +21,7 @@ from sso.authn.service import Authenticated, WrongCredentials, sign_in_with_pass
 from sso.clients.metadata import OIDC_SCOPES
 from sso.clients.registry import Client
 from sso.oidc import authorize as flow
-from sso.oidc.authorize import AuthorizationRequest, PageError, RedirectError, SignedIn
+from sso.oidc.authorize import AuthorizationRequest, RedirectError, SignedIn
 from sso.oidc.ending import end_sessions
 from sso.oidc.interaction import Consent, Fail, Progress, Respond, SelectAccount, SignIn
 from sso.oidc.models import Interaction
@@ -41,7 +41,7 @@ from sso.web.http import (
     set_cookie,
 )
 from sso.web.i18n import N_
-from sso.web.pages import failure, page, page_error
+from sso.web.pages import failure, page
 from sso.web.site import Site, address_of, request_id_of, site_of
 
 router = APIRouter()
@@ -71,8 +71,19 @@ class Waiting:
         return f"/login?{urlencode({'i': self.token})}"
 
 
-class _Gone(Exception):
+class Gone(Exception):
     """The waiting request is unknown, over, or another browser's."""
+
+
+def on_gone(request: Request, _: Exception) -> Response:
+    """Answer :class:`Gone`."""
+    return failure(request, "expired_interaction", 400)
+
+
+def on_redirect_error(request: Request, error: Exception) -> Response:
+    """Answer an error that the application is told of."""
+    assert isinstance(error, RedirectError)
+    return response(flow.error_answer(site_of(request).provider, error))
 
 
 @router.api_route("/authorize", methods=["GET", "POST"])
@@ -80,12 +91,7 @@ async def authorize(request: Request) -> Response:
     """The authorization endpoint (RFC 6749 section 3.1, OpenID Connect Core section 3.1.2.1)."""
     site = site_of(request)
     parameters = await form_pairs(request) if request.method == "POST" else query_pairs(request)
-    try:
-        asked = flow.check_request(site.server, parameters)
-    except PageError as error:
-        return page_error(request, error)
-    except RedirectError as error:
-        return response(flow.error_answer(site.provider, error))
+    asked = flow.check_request(site.server, parameters)
     cookie = read_cookie(request, "session")
     if request.method == "POST" and not cookie:
         return await _once_more_by_get(request, asked)
@@ -102,14 +108,7 @@ async def sign_in_page(request: Request) -> Response:
         if await _who(site, cookie, None) is not None:
             return RedirectResponse("/", 303)
         return _sign_in_page(request, None)
-    try:
-        waiting, who = await _recall(request, token, cookie)
-    except _Gone:
-        return failure(request, "expired_interaction", 400)
-    except PageError as error:
-        return page_error(request, error)
-    except RedirectError as error:
-        return response(flow.error_answer(site.provider, error))
+    waiting, who = await _recall(request, token, cookie)
     return await _proceed(request, waiting, who)
 
 
@@ -121,22 +120,13 @@ async def sign_in(request: Request) -> Response:
     if not read_cookie(request, "browser"):
         return failure(request, "no_cookies", 400)
     waiting: Waiting | None = None
-    try:
-        if token:
-            waiting, who = await _recall(request, token, cookie)
-        else:
-            who = await _who(site, cookie, None)
-        if not is_our_form(request, fields, "login"):
-            return _sign_in_page(request, waiting, who, fields, STALE, 400)
-        if fields.get("other"):
-            return _sign_in_page(request, waiting)
-        return await _check_password(request, fields, waiting, who)
-    except _Gone:
-        return failure(request, "expired_interaction", 400)
-    except PageError as error:
-        return page_error(request, error)
-    except RedirectError as error:
-        return response(flow.error_answer(site.provider, error))
+    if token:
+        waiting, who = await _recall(request, token, cookie)
+    else:
+        who = await _who(site, cookie, None)
+    if not is_our_form(request, fields, "login"):
+        return _sign_in_page(request, waiting, who, fields, STALE, 400)
+    return await _check_password(request, fields, waiting, who)
 
 
 @router.post("/select")
@@ -299,32 +289,25 @@ async def _recall(request: Request, token: str, cookie: str) -> tuple[Waiting, S
     """Return a waiting request of this browser and who is signed in.
 
     Raises:
-        _Gone: when there is no such request.
+        Gone: when there is no such request.
         PageError, RedirectError: when it is not valid any more: the application was changed meanwhile.
     """
     site = site_of(request)
     async with site.provider.db.read() as session:
         stored = await flow.recall_request(session, token, read_cookie(request, "browser"))
         if stored is None:
-            raise _Gone
+            raise Gone
         who = await flow.signed_in(site.provider, session, cookie, stored.client_id)
     asked = flow.check_request(site.server, flow.stored_parameters(stored))
     return Waiting(asked, token, stored, flow.progress_of(stored)), who
 
 
 async def _of_signed_in(request: Request, fields: dict[str, str], purpose: str) -> tuple[Waiting, SignedIn] | Response:
-    """Return the waiting request and the person of a form, or what to answer where the form is not valid."""
-    site, cookie = site_of(request), read_cookie(request, "session")
-    try:
-        waiting, who = await _recall(request, fields.get("i", ""), cookie)
-    except _Gone:
-        return failure(request, "expired_interaction", 400)
-    except PageError as error:
-        return page_error(request, error)
-    except RedirectError as error:
-        return response(flow.error_answer(site.provider, error))
+    """Return the waiting request and the person of a form; where the form is not of this session, the page that is
+    right now, and nothing done: somebody else signed in, or nobody is."""
+    cookie = read_cookie(request, "session")
+    waiting, who = await _recall(request, fields.get("i", ""), cookie)
     if who is None or not is_our_form(request, fields, purpose, cookie):
-        # Somebody else signed in, or nobody is: the page that is right now, and nothing done.
         return await _proceed(request, waiting, who)
     return waiting, who
 

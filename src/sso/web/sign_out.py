@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.oidc import authorize as flow
-from sso.oidc.authorize import PageError, SignedIn
+from sso.oidc.authorize import SignedIn
 from sso.oidc.ending import end_sessions
 from sso.oidc.logout import LogoutRequest, check_logout
 from sso.web.http import (
@@ -21,7 +21,7 @@ from sso.web.http import (
     query_pairs,
     read_cookie,
 )
-from sso.web.pages import failure, page, page_error
+from sso.web.pages import failure, page
 from sso.web.site import address_of, request_id_of, site_of
 
 router = APIRouter()
@@ -41,10 +41,7 @@ async def logout(request: Request) -> Response:
         return failure(request, "repeated", 400, repeated)
     if request.method == "POST" and not cookie and "form_token" not in data:
         return _once_more_by_get(data)
-    try:
-        asked = check_logout(site_of(request).provider, data)
-    except PageError as error:
-        return page_error(request, error)
+    asked = check_logout(site_of(request).provider, data)
     async with site_of(request).provider.db.read() as session:
         who = await flow.signed_in(site_of(request).provider, session, cookie, None)
     if who is None:
