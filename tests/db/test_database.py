@@ -39,6 +39,7 @@ async def test_counters_rise_one_by_one_for_fifty_writers(city: City) -> None:
 async def test_sqlite_is_set_up_for_many_readers_and_one_writer(tmp_path: Path) -> None:
     db = Database(settings_for(f"sqlite:///{tmp_path / 'x.db'}", tmp_path))
     async with db.write() as session:
+        assert (tmp_path / "x.db").stat().st_mode & 0o077 == 0, "nobody else on this machine reads it"
         for pragma, value in (("journal_mode", "wal"), ("foreign_keys", 1), ("busy_timeout", 15000)):
             assert (await session.execute(text(f"PRAGMA {pragma}"))).scalar_one() == value
     await db.close()
@@ -120,8 +121,8 @@ async def test_a_read_only_database_is_said_so(tmp_path: Path, city: City, datab
 
 
 async def test_unavailable_is_one_kind_of_error(tmp_path: Path) -> None:
-    db = Database(settings_for(f"sqlite:///{tmp_path / 'x.db'}", tmp_path))
     (tmp_path / "x.db").mkdir()
+    db = Database(settings_for(f"sqlite:///{tmp_path / 'x.db'}", tmp_path))
     with pytest.raises(DatabaseUnavailable):
         async with db.write() as session:
             await session.execute(text("SELECT 1"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -286,6 +287,61 @@ async def test_shapes_of_request_smuggling_are_refused(serve: tuple[Process, dic
             status = (await reader.readline()).split()[1]
         assert status == b"400", name
         writer.close()
+
+
+async def test_a_head_that_never_ends_is_cut_off(serve: tuple[Process, dict[str, Any]]) -> None:
+    process, _ = serve
+    reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
+    writer.write(b"GET /login HTTP/1.1\r\nHost: x\r\n")
+    sent = 0
+    try:
+        while sent < 50_000_000 and not reader.at_eof():
+            writer.write(b"X-Filler: " + b"a" * 8000 + b"\r\n")
+            await writer.drain()
+            sent += 8000
+            await asyncio.sleep(0)
+    except ConnectionError:
+        pass
+    assert sent < 20_000_000
+    writer.close()
+    reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
+    writer.write(b"GET /" + b"a" * 5_000_000)
+    with contextlib.suppress(ConnectionError):
+        await writer.drain()
+        async with asyncio.timeout(10):
+            assert (await reader.readline()).split()[1:2] in ([b"400"], [])
+    writer.close()
+    phone = Phone(process.port, "x")
+    assert (await phone.send("GET", "/jwks")).status_code == 200
+
+
+async def test_a_head_that_takes_too_long_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    import uvicorn
+
+    from sso.web import wire
+
+    monkeypatch.setattr(wire, "HEAD_SECONDS", 0.2)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    port = free_ports(1)
+    config = uvicorn.Config(app, port=port, http=wire.BoundedProtocol, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server._serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    for beginning in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHo"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(beginning)
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        assert b"took too long" in answer
+        assert answer.count(b"204") == beginning.count(b"\r\n\r\n")
+        writer.close()
+    server.should_exit = True
+    await serving
 
 
 def test_a_schema_or_a_secret_that_does_not_fit_stops_the_start_with_one_line(

@@ -36,7 +36,7 @@ def serve(
         port=port,
         workers=workers if workers > 1 else None,
         loop="uvloop",
-        http="httptools",
+        http="sso.web.wire:BoundedProtocol",
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -44,7 +44,6 @@ def serve(
         proxy_headers=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        h11_max_incomplete_event_size=32768,
     )
 
 

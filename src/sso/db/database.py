@@ -8,6 +8,7 @@ On SQLite it takes the write lock at once (``BEGIN IMMEDIATE``), so it never fai
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -39,6 +40,8 @@ class Database:
         if self.is_sqlite:
             if url.database:
                 Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(OSError):  # said when it is opened
+                    Path(url.database).touch(mode=0o600)
             # One writer at a time is SQLite's rule: waiting in this pool is fair, waiting in SQLite is polling.
             self.engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=30)
             self._reader = create_async_engine(
