@@ -69,8 +69,6 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        pages.prepare()
-        await passwords.prepare()
         tried = asyncio.Event()
         living = asyncio.create_task(_live(site, tried))
         try:
@@ -112,7 +110,8 @@ async def _live(site: Site, tried: asyncio.Event) -> None:
     ``tried`` is set once the database has answered, or has not.
     """
     await _load(site, tried)
-    work = [site.provider.follow()]
+    # What the first person would otherwise wait for, and readiness need not.
+    work = [site.provider.follow(), site.passwords.prepare(), asyncio.to_thread(pages.prepare)]
     if site.settings.run_worker:
         work += [site.worker.run(), keep_house(site.provider)]
     tasks = [asyncio.create_task(one) for one in work]

@@ -132,7 +132,9 @@ class KeyRing:
         return body, f'"{hashlib.sha256(body).hexdigest()[:24]}"'
 
     def _open(self, row: SigningKey) -> Key:
-        private = load_der_private_key(self._box.open(row.private_sealed, f"signing-key:{row.kid}"), None)
+        der = self._box.open(row.private_sealed, f"signing-key:{row.kid}")
+        # What we sealed ourselves and nobody altered need not be proven prime again at every start.
+        private = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
         return Key(
             row.kid,
             row.alg,

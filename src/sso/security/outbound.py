@@ -87,9 +87,10 @@ class Outbound:
     def __init__(self, settings: Settings) -> None:
         self._allow_loopback = settings.loopback
         self._seconds = settings.outbound_timeout_seconds
-        transport = httpx.AsyncHTTPTransport(retries=0, trust_env=False)
+        context = httpx.create_ssl_context(trust_env=False)
+        transport = httpx.AsyncHTTPTransport(verify=context, retries=0, trust_env=False)
         transport._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
+            ssl_context=context,
             max_connections=256,
             max_keepalive_connections=0,
             network_backend=_GuardedBackend(self._allow_loopback),
