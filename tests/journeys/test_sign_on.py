@@ -117,6 +117,23 @@ async def test_the_keyboard_is_enough(demo: Demo, person: BrowserContext) -> Non
     await expect(page.get_by_role("heading", name="Halo, Ratna Wulandari")).to_be_visible()
 
 
+@pytest.mark.parametrize(
+    ("name", "button", "expected"), [("ratna", "Setujui", "code="), ("dimas", "Tolak", "error=access_denied")]
+)
+async def test_a_third_party_asks_first_and_the_browser_lets_the_answer_through(
+    demo: Demo, person: BrowserContext, name: str, button: str, expected: str
+) -> None:
+    """Browsers hold the redirects after a form to `form-action`: the application's address must not be shut out."""
+    page = await person.new_page()
+    await page.route("https://apotek-mitra.tangerang.example/**", lambda route: route.fulfill(body="selesai"))
+    await page.goto(demo.issuer + PAGES["consent"])
+    await sign_in(page, name, demo.passwords[name])
+    await expect(page.get_by_role("heading", name="Apotek Mitra meminta izin Anda")).to_be_visible()
+    await page.get_by_role("button", name=button).click()
+    await page.wait_for_url(re.compile("^https://apotek-mitra.tangerang.example/callback"))
+    assert expected in page.url
+
+
 async def test_the_sign_in_page_is_light_on_the_wire(demo: Demo, person: BrowserContext) -> None:
     page = await person.new_page()
     session = await person.new_cdp_session(page)
