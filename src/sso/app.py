@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 from collections.abc import AsyncIterator
@@ -16,9 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso import clock
 from sso.authn.passwords import Passwords
 from sso.db import Database, DatabaseUnavailable
-from sso.db.migrate import WrongSchema, check_schema
+from sso.db.migrate import check_schema
 from sso.delivery import Worker
 from sso.logs import configure_logging
 from sso.oidc.authorize import PageError, RedirectError
@@ -27,7 +27,6 @@ from sso.oidc.ending import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.oidc.housekeeping import keep_house
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
-from sso.security.box import CannotOpen
 from sso.security.limits import FailureLimits
 from sso.security.outbound import Outbound
 from sso.settings import Settings, load_settings
@@ -39,6 +38,7 @@ from sso.web.site import Site
 log = logging.getLogger("sso")
 
 RETRY_SECONDS = 1.0
+STOP_SECONDS = 20.0
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -69,18 +69,22 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tried = asyncio.Event()
-        living = asyncio.create_task(_live(site, tried))
+        tried, stop = asyncio.Event(), asyncio.Event()
+        living = asyncio.create_task(_live(site, tried, stop))
         try:
             # A database that is away does not keep the process from starting: it says "not ready" until it is back.
-            await asyncio.wait([living, asyncio.create_task(tried.wait())], return_when=asyncio.FIRST_COMPLETED)
+            waiting = asyncio.create_task(tried.wait())
+            await asyncio.wait([living, waiting], return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
             if living.done():
                 living.result()
             yield
         finally:
+            stop.set()
+            worker.stop()
+            await asyncio.wait([living], timeout=STOP_SECONDS)
             living.cancel()
-            with contextlib.suppress(asyncio.CancelledError, WrongSchema, CannotOpen):
-                await living
+            await asyncio.gather(living, return_exceptions=True)
             await outbound.close()
             await db.close()
 
@@ -104,37 +108,34 @@ def app_from_environment() -> FastAPI:
     return create_app(settings)
 
 
-async def _live(site: Site, tried: asyncio.Event) -> None:
-    """Load what is kept in memory, and then follow the database, send and clear up for as long as the process lives.
+async def _live(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> None:
+    """Load what is kept in memory, and then follow the database, send and clear up until ``stop``.
 
     ``tried`` is set once the database has answered, or has not.
     """
-    await _load(site, tried)
+    if not await _load(site, tried, stop):
+        return
     # What the first person would otherwise wait for, and readiness need not.
-    work = [site.provider.follow(), site.passwords.prepare(), asyncio.to_thread(pages.prepare)]
+    work = [site.provider.follow(stop), site.passwords.prepare(), asyncio.to_thread(pages.prepare)]
     if site.settings.run_worker:
-        work += [site.worker.run(), keep_house(site.provider)]
+        work += [site.worker.run(), keep_house(site.provider, stop)]
     tasks = [asyncio.create_task(one) for one in work]
     tried.set()
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*tasks)
 
 
-async def _load(site: Site, tried: asyncio.Event) -> None:
+async def _load(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> bool:
     while True:
         try:
             await check_schema(site.provider.db, site.settings)
             await site.provider.load()
             log.info("ready: %d applications", len(site.provider.registry))
-            return
+            return True
         except (DatabaseUnavailable, DBAPIError, OSError) as error:
             log.warning("waiting for the database: %s", error)
             tried.set()
-            await asyncio.sleep(RETRY_SECONDS)
+            if await clock.pause(stop, RETRY_SECONDS):
+                return False
 
 
 async def _http_failure(request: Request, error: Exception) -> Response:

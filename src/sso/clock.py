@@ -5,6 +5,7 @@ Every rule that depends on time asks :func:`now`; tests move it with :func:`adva
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 _offset = timedelta(0)
@@ -18,6 +19,20 @@ def now() -> datetime:
 def timestamp() -> int:
     """Return the current time in whole seconds since 1970, as JWT claims use it (RFC 7519 section 2)."""
     return int(now().timestamp())
+
+
+async def pause(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait for ``seconds`` of real time, or until ``stop`` is set; tell whether it is set.
+
+    Work that goes on for as long as a process lives pauses with this, so that a stop finds it between two pieces of
+    work and never in the middle of a statement.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def advance(seconds: float) -> None:

@@ -24,6 +24,7 @@ Handler = Callable[[Mapping[str, Any]], Awaitable[None]]
 POLL_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 1800.0
+LAST_SECONDS = 10.0
 MAX_ERROR_CHARS = 300
 
 
@@ -48,26 +49,32 @@ class Worker:
         self._lease = settings.outbound_timeout_seconds * 2 + 30
         self._give_up = timedelta(seconds=settings.delivery_give_up_seconds)
         self._nudge = asyncio.Event()
+        self._stopping = False
         self._sending: set[asyncio.Task[None]] = set()
 
     def nudge(self) -> None:
         """Look at once, because something was just written."""
         self._nudge.set()
 
+    def stop(self) -> None:
+        """Let :meth:`run` end."""
+        self._stopping = True
+        self._nudge.set()
+
     async def run(self) -> None:
-        """Work until cancelled; then finish what is being sent."""
-        try:
-            while True:
-                try:
-                    await self._round()
-                except DatabaseUnavailable as error:
-                    log.warning("the outbox cannot be read: %s", error)
-                except Exception:
-                    log.exception("the outbox failed")
-                await self._pause()
-        finally:
-            if self._sending:
-                await asyncio.wait(self._sending, timeout=self._lease)
+        """Work until :meth:`stop`; then finish what is being sent. What takes too long is sent again by another."""
+        while not self._stopping:
+            try:
+                await self._round()
+            except DatabaseUnavailable as error:
+                log.warning("the outbox cannot be read: %s", error)
+            except Exception:
+                log.exception("the outbox failed")
+            await self._pause()
+        if self._sending:
+            _, late = await asyncio.wait(self._sending, timeout=LAST_SECONDS)
+            for task in late:
+                task.cancel()
 
     async def drain(self) -> None:
         """Send everything that is due now and wait for it."""
@@ -81,7 +88,8 @@ class Worker:
                 await self._nudge.wait()
         except TimeoutError:
             pass
-        self._nudge.clear()
+        if not self._stopping:
+            self._nudge.clear()
 
     async def _round(self) -> None:
         while (free := self._most - len(self._sending)) > 0:

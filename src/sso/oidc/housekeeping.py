@@ -24,8 +24,8 @@ BATCH = 500
 KEEP_DELIVERIES_DAYS = 30
 
 
-async def keep_house(provider: Provider) -> None:
-    """Do it for as long as the process lives. A database that is away is waited for."""
+async def keep_house(provider: Provider, stop: asyncio.Event) -> None:
+    """Do it until ``stop``. A database that is away is waited for."""
     since_clearing = CLEAR_SECONDS
     while True:
         try:
@@ -37,7 +37,8 @@ async def keep_house(provider: Provider) -> None:
             log.warning("housekeeping waits for the database: %s", error)
         except Exception:
             log.exception("housekeeping failed")
-        await asyncio.sleep(SEAL_SECONDS)
+        if await clock.pause(stop, SEAL_SECONDS):
+            return
         since_clearing += SEAL_SECONDS
 
 

@@ -7,6 +7,7 @@ import logging
 from datetime import timedelta
 from uuid import UUID
 
+from sso import clock
 from sso.clients.registry import Client, Registry
 from sso.db import Database, DatabaseUnavailable, read_versions
 from sso.keys import KeyRing, ensure_keys
@@ -67,10 +68,9 @@ class Provider:
             self._versions = versions
         return True
 
-    async def follow(self) -> None:
-        """Follow the database for as long as the process lives. A database that is away is waited for."""
-        while True:
-            await asyncio.sleep(self.settings.registry_poll_seconds)
+    async def follow(self, stop: asyncio.Event) -> None:
+        """Follow the database until ``stop``. A database that is away is waited for."""
+        while not await clock.pause(stop, self.settings.registry_poll_seconds):
             try:
                 await self.refresh()
             except DatabaseUnavailable as error:
