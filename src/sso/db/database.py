@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -48,6 +49,7 @@ class Database:
                 url, isolation_level="AUTOCOMMIT", pool_size=SQLITE_READERS, max_overflow=0, pool_timeout=30
             )
             for engine in (self.engine, self._reader):
+                event.listen(engine.sync_engine, "do_connect", _probe_sqlite)
                 event.listen(engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_immediate)
         else:
@@ -124,6 +126,12 @@ def _is_out_of_service(error: DBAPIError) -> bool:
         return True
     state = str(getattr(error.orig, "sqlstate", "") or "")
     return state[:2] in ("08", "53", "57") or state == "25006"
+
+
+def _probe_sqlite(_dialect: Any, _record: Any, arguments: Any, _named: Any) -> None:
+    """Find out here whether the file can be opened. aiosqlite would find it out in a thread, which then complains on
+    standard error when the event loop is closed before it."""
+    sqlite3.connect(arguments[0]).close()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
