@@ -74,12 +74,6 @@ async def retry_at(session: AsyncSession, delivery_id: uuid.UUID, at: datetime, 
     )
 
 
-async def of_session(session: AsyncSession, session_id: uuid.UUID) -> list[Delivery]:
-    """Return what was sent, or is to be sent, because of one session."""
-    statement = select(Delivery).where(Delivery.session_id == session_id).order_by(Delivery.id)
-    return list((await session.execute(statement)).scalars())
-
-
 async def counts(session: AsyncSession) -> dict[str, int]:
     """Return how many deliveries there are in each status."""
     statement = select(Delivery.status, func.count()).group_by(Delivery.status)

@@ -44,7 +44,6 @@ class Worker:
     def __init__(self, db: Database, settings: Settings, handlers: Mapping[str, Handler]) -> None:
         self._db = db
         self._handlers = handlers
-        self._places = asyncio.Semaphore(settings.delivery_concurrency)
         self._most = settings.delivery_concurrency
         self._lease = settings.outbound_timeout_seconds * 2 + 30
         self._give_up = timedelta(seconds=settings.delivery_give_up_seconds)

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sso.users.identifiers import normalise
 
 Role = Literal["citizen", "developer", "helpdesk", "auditor", "admin"]
-ROLES: tuple[str, ...] = ("citizen", "developer", "helpdesk", "auditor", "admin")
 Short = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
