@@ -20,6 +20,7 @@ from sso.authn.passwords import Passwords
 from sso.db import Database, DatabaseUnavailable
 from sso.db.migrate import check_schema
 from sso.delivery import Worker
+from sso.errors import Refusal
 from sso.logs import configure_logging
 from sso.oidc.authorize import PageError, RedirectError
 from sso.oidc.discovery import metadata
@@ -133,9 +134,13 @@ async def _load(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> bool:
             return True
         except (DatabaseUnavailable, DBAPIError, OSError) as error:
             log.warning("waiting for the database: %s", error)
-            tried.set()
-            if await clock.pause(stop, RETRY_SECONDS):
-                return False
+        except Refusal as error:  # an old schema, another secret key: it stops the start, but not what has started
+            if not tried.is_set():
+                raise
+            log.error("waiting for the database to be put right: %s", error)
+        tried.set()
+        if await clock.pause(stop, RETRY_SECONDS):
+            return False
 
 
 async def _http_failure(request: Request, error: Exception) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -127,3 +128,37 @@ async def test_unavailable_is_one_kind_of_error(tmp_path: Path) -> None:
         async with db.write() as session:
             await session.execute(text("SELECT 1"))
     await db.close()
+
+
+async def test_a_database_that_comes_back_with_an_old_schema_is_waited_for_too(
+    empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was away at the start, so the start was not stopped; whoever runs the upgrade need not restart anything."""
+    import httpx
+
+    from sso import app as wiring
+
+    monkeypatch.setattr(wiring, "RETRY_SECONDS", 0.02)
+    check, away = wiring.check_schema, [True]
+
+    async def checked(*arguments: Any) -> None:
+        if away:
+            raise DatabaseUnavailable("away")
+        await check(*arguments)
+
+    monkeypatch.setattr(wiring, "check_schema", checked)
+    settings = settings_for(empty_database, tmp_path)
+    app = create_app(settings)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=settings.issuer) as http,
+        asyncio.timeout(20),
+    ):
+        away.clear()
+        while "run: sso db upgrade" not in caplog.text:
+            await asyncio.sleep(0.02)
+        assert (await http.get("/login")).status_code == 503
+        await upgrade(app.state.site.provider.db)
+        while (await http.get("/readyz")).status_code != 200:
+            await asyncio.sleep(0.02)
+        assert (await http.get("/login")).status_code == 200
