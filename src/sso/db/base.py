@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, MetaData, Table
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
@@ -64,3 +66,11 @@ def new_id() -> uuid.UUID:
 def table_of(model: type[Base]) -> Table:
     """Return the table of ``model``, for statements that need no objects: they cost half as much."""
     return cast(Table, model.__table__)
+
+
+def insert_for(session: AsyncSession | Session) -> Any:
+    """Return the ``insert`` of the database of ``session``: the one that knows ON CONFLICT."""
+    return INSERTS[session.get_bind().dialect.name]
+
+
+INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}

@@ -7,11 +7,10 @@ commit, so numbers appear in the order in which changes become visible. Readers 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, String, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sso.db.base import Base
+from sso.db.base import Base, insert_for
 
 
 class Version(Base):
@@ -25,10 +24,8 @@ class Version(Base):
 
 async def bump_version(session: AsyncSession, name: str) -> int:
     """Raise the counter ``name`` within the transaction of ``session`` and return its new value."""
-    dialect = session.get_bind().dialect.name
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
     statement = (
-        insert(Version)
+        insert_for(session)(Version)
         .values(name=name, value=1)
         .on_conflict_do_update(index_elements=[Version.name], set_={"value": Version.value + 1})
         .returning(Version.value)

@@ -99,9 +99,7 @@ async def disable_user(session: AsyncSession, provider: Provider, user: User, *,
     """
     now = clock.now()
     await users.set_disabled(session, user.id, now, now)
-    await tokens.revoke_grants_of_user(session, user.id, now)
-    record(session, "user.disabled", actor=actor, subject=str(user.id))
-    return await end_matching(session, provider, SessionFilter(user_id=user.id), "user_disabled", actor=actor)
+    return await _end_everything(session, provider, user, "user.disabled", "user_disabled", actor)
 
 
 async def change_password(session: AsyncSession, provider: Provider, user: User, hashed: str, *, actor: str) -> int:
@@ -110,11 +108,17 @@ async def change_password(session: AsyncSession, provider: Provider, user: User,
     Returns:
         How many sessions were ended.
     """
-    now = clock.now()
-    await users.set_password_hash(session, user.id, hashed, now)
-    await tokens.revoke_grants_of_user(session, user.id, now)
-    record(session, "user.password_changed", actor=actor, subject=str(user.id))
-    return await end_matching(session, provider, SessionFilter(user_id=user.id), "password_changed", actor=actor)
+    await users.set_password_hash(session, user.id, hashed, clock.now())
+    return await _end_everything(session, provider, user, "user.password_changed", "password_changed", actor)
+
+
+async def _end_everything(
+    session: AsyncSession, provider: Provider, user: User, event: str, reason: str, actor: str
+) -> int:
+    """End every grant of a person, ``offline_access`` too, and every session; return how many sessions."""
+    await tokens.revoke_grants_of_user(session, user.id, clock.now())
+    record(session, event, actor=actor, subject=str(user.id))
+    return await end_matching(session, provider, SessionFilter(user_id=user.id), reason, actor=actor)
 
 
 def backchannel_logout(provider: Provider, outbound: Outbound) -> Callable[[Mapping[str, Any]], Awaitable[None]]:

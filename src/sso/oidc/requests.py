@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from sso.tokens.store import LiveGrant
 
 
+NO_STORE = [("Cache-Control", "no-store"), ("Pragma", "no-cache")]
+"""Headers of every answer with a token or a person's data in it (RFC 6749 section 5.1)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a protocol endpoint answers: a mapping is sent as JSON."""

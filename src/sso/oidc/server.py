@@ -16,13 +16,11 @@ from sso.oidc.grants.client_credentials import ClientCredentialsGrant
 from sso.oidc.grants.refresh_token import RefreshTokenGrant
 from sso.oidc.introspection import IntrospectionEndpoint
 from sso.oidc.provider import Provider
-from sso.oidc.requests import Answer, ProtocolRequest, description
+from sso.oidc.requests import NO_STORE, Answer, ProtocolRequest, description
 from sso.oidc.revocation import RevocationEndpoint
 
 # Authlib logs issued tokens at DEBUG. They never belong in a log, whatever its level.
 logging.getLogger("authlib").setLevel(logging.WARNING)
-
-NO_STORE = [("Cache-Control", "no-store"), ("Pragma", "no-cache")]
 
 
 class ProviderServer(AuthorizationServer):

@@ -7,10 +7,9 @@ from sqlalchemy.orm import Session
 from sso.oidc.claims import user_claims
 from sso.oidc.introspection import find_token
 from sso.oidc.provider import Provider
-from sso.oidc.requests import Answer, ProtocolRequest
+from sso.oidc.requests import NO_STORE, Answer, ProtocolRequest
 from sso.users.store import with_identifiers
 
-NO_STORE = [("Cache-Control", "no-store"), ("Pragma", "no-cache")]
 _REALM = 'Bearer realm="sso"'
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from sso.db import insert_for
 from sso.security.box import SecretBox
 from sso.security.models import InstanceSecret
 
@@ -22,9 +22,10 @@ async def instance_secret(session: AsyncSession, box: SecretBox, name: str) -> b
     """
     found = await _find(session, name)
     if found is None:
-        insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
         sealed = box.seal(os.urandom(SECRET_BYTES), f"instance:{name}")
-        await session.execute(insert(InstanceSecret).values(name=name, sealed=sealed).on_conflict_do_nothing())
+        await session.execute(
+            insert_for(session)(InstanceSecret).values(name=name, sealed=sealed).on_conflict_do_nothing()
+        )
         found = await _find(session, name)
         assert found is not None
     return box.open(found, f"instance:{name}")

@@ -6,18 +6,19 @@ from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from sso.db import insert_for
 from sso.security.models import Replay
 from sso.security.tokens import token_hash
 
 
 def first_use(session: Session, issuer: str, jti: str, expires_at: datetime) -> bool:
     """Record ``jti`` of ``issuer`` and tell whether it had not been seen. Exactly one of many callers wins."""
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     statement = (
-        insert(Replay).values(issuer=issuer, jti_hash=token_hash(jti), expires_at=expires_at).on_conflict_do_nothing()
+        insert_for(session)(Replay)
+        .values(issuer=issuer, jti_hash=token_hash(jti), expires_at=expires_at)
+        .on_conflict_do_nothing()
     )
     return cast(CursorResult[Any], session.execute(statement)).rowcount == 1
 

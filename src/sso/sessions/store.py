@@ -9,11 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from sso.db import table_of
+from sso.db import INSERTS, table_of
 from sso.security.tokens import random_token
 from sso.sessions.models import SessionClient, SsoSession
 from sso.users.models import User
@@ -67,7 +66,7 @@ def _take_part(insert: Any) -> Any:
     ).returning(_c.sid)
 
 
-_TAKE_PART = {"postgresql": _take_part(postgresql.insert), "sqlite": _take_part(sqlite.insert)}
+_TAKE_PART = {name: _take_part(insert) for name, insert in INSERTS.items()}
 _TOUCH = (
     update(_sessions)
     .where(_s.id == bindparam("session_id"), _s.ended_at.is_(None))

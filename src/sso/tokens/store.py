@@ -9,11 +9,10 @@ from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, bindparam, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from sso.db import table_of
+from sso.db import insert_for, table_of
 from sso.sessions.models import SessionClient, SsoSession
 from sso.sessions.store import ALIVE, LIVE_SESSION, LiveSession
 from sso.tokens.models import AccessToken, Consent, Grant, RefreshToken
@@ -149,8 +148,7 @@ async def remember_consent(
     session: AsyncSession, user_id: uuid.UUID, client_id: str, scopes: list[str], now: datetime
 ) -> None:
     """Remember what a person allows an application."""
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    statement = insert(Consent).values(
+    statement = insert_for(session)(Consent).values(
         user_id=user_id, client_id=client_id, scopes=scopes, created_at=now, updated_at=now
     )
     await session.execute(

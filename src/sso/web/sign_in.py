@@ -39,6 +39,7 @@ from sso.web.http import (
     read_cookie,
     response,
     set_cookie,
+    with_browser,
 )
 from sso.web.i18n import N_
 from sso.web.pages import failure, page
@@ -272,10 +273,7 @@ async def _fail(request: Request, waiting: Waiting, decision: Fail) -> Response:
 async def _once_more_by_get(request: Request, asked: AuthorizationRequest) -> Response:
     """A form that another site posts brings no cookie (SameSite=Lax): store the request and look again by GET."""
     waiting = await _remember(request, Waiting(asked))
-    made = RedirectResponse(waiting.here, 303, {"Cache-Control": "no-store"})
-    if browser_of(request) != read_cookie(request, "browser"):
-        set_cookie(made, site_of(request).settings, "browser", browser_of(request))
-    return made
+    return with_browser(request, RedirectResponse(waiting.here, 303, {"Cache-Control": "no-store"}))
 
 
 async def _remember(request: Request, waiting: Waiting) -> Waiting:
