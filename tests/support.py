@@ -55,8 +55,9 @@ def challenge_of(verifier: str) -> str:
 
 
 def query_of(url: str) -> dict[str, str]:
-    """Return the parameters of an address."""
-    return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    """Return the parameters of an address: of its query, or of its fragment."""
+    parts = urlsplit(url)
+    return dict(parse_qsl(parts.fragment or parts.query, keep_blank_values=True))
 
 
 @dataclass

@@ -28,10 +28,20 @@ from sso.oidc.ending import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.oidc.housekeeping import keep_house
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
-from sso.security.limits import FailureLimits
-from sso.security.outbound import Outbound
+from sso.security.limits import CountLimit, FailureLimits
 from sso.settings import Settings, load_settings
-from sso.web import health, home, pages, protocol, sign_in, sign_out
+from sso.web import (
+    check_session,
+    device,
+    health,
+    home,
+    logos,
+    pages,
+    protocol,
+    registration,
+    sign_in,
+    sign_out,
+)
 from sso.web.assets import static
 from sso.web.shell import Shell
 from sso.web.site import Site
@@ -54,8 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     db = Database(settings)
     provider = Provider(settings, db)
     server = ProviderServer(provider)
-    outbound = Outbound(settings)
-    worker = Worker(db, settings, {BACKCHANNEL_LOGOUT: backchannel_logout(provider, outbound)})
+    worker = Worker(db, settings, {BACKCHANNEL_LOGOUT: backchannel_logout(provider, provider.outbound)})
     passwords = Passwords(settings)
     document = orjson.dumps(metadata(server))
     site = Site(
@@ -64,6 +73,9 @@ def create_app(settings: Settings) -> FastAPI:
         server=server,
         passwords=passwords,
         limits=FailureLimits(settings.sign_in_failures_per_account, settings.sign_in_failures_per_address),
+        registrations=CountLimit(settings.registrations_per_address, 60),
+        device_codes=CountLimit(settings.device_code_failures_per_address, 15),
+        logos=logos.Logos(provider),
         worker=worker,
         discovery=(document, f'"{hashlib.sha256(document).hexdigest()[:24]}"'),
     )
@@ -86,12 +98,12 @@ def create_app(settings: Settings) -> FastAPI:
             await asyncio.wait([living], timeout=STOP_SECONDS)
             living.cancel()
             await asyncio.gather(living, return_exceptions=True)
-            await outbound.close()
+            await provider.close()
             await db.close()
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.site = site
-    for room in (protocol, sign_in, sign_out, home, health):
+    for room in (protocol, sign_in, sign_out, check_session, device, registration, logos, home, health):
         app.include_router(room.router)
     app.add_route("/static/{name}", static, methods=["GET"])
     app.add_exception_handler(HTTPException, _http_failure)

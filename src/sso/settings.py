@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -111,6 +112,44 @@ class Settings(BaseSettings):
         description="Signature algorithm of access tokens, and of ID tokens where the client names none.",
     )
 
+    key_rotation_days: int = Field(
+        90,
+        ge=0,
+        description="Signing and encryption keys are replaced by themselves when they have been in use for this many "
+        "days; 0: only by `sso keys rotate`. Old keys stay published while anything they signed can be valid.",
+    )
+    pushed_request_seconds: int = Field(
+        60, ge=5, le=600, description="Lifetime of a pushed authorization request, in seconds (RFC 9126 section 2.2)."
+    )
+    device_code_seconds: int = Field(
+        900, ge=60, le=3600, description="Lifetime of device and user codes, in seconds (RFC 8628 section 3.2)."
+    )
+    device_poll_seconds: int = Field(
+        5, ge=1, le=60, description="How long a device must wait between two token requests, in seconds."
+    )
+    device_code_failures_per_address: int = Field(
+        20, ge=1, description="Wrong device codes typed from one address within 15 minutes before a pause."
+    )
+    registration: Literal["closed", "token", "open"] = Field(
+        "token",
+        description="Dynamic registration (RFC 7591): `closed`; `token`, only with an initial access token made by "
+        "`sso clients invite`; or `open` to everyone, for test installations.",
+    )
+    registration_profile: Literal["standard", "legacy", "certification"] = Field(
+        "standard",
+        description="The profile of applications that register themselves with `open`; an initial access token "
+        "carries its own.",
+    )
+    registrations_per_address: int = Field(
+        1000, ge=1, description="Registrations accepted from one address within an hour."
+    )
+    client_keys_seconds: int = Field(
+        600,
+        ge=0,
+        description="How long the keys at an application's `jwks_uri` are kept, in seconds. An unknown key id makes "
+        "them be fetched anew at once.",
+    )
+
     argon2_memory_kib: int = Field(
         65536, ge=8192, description="Memory of one password hash, in KiB (RFC 9106 section 4)."
     )
@@ -148,6 +187,16 @@ class Settings(BaseSettings):
     outbound_timeout_seconds: float = Field(
         5.0, gt=0, description="Longest time for one request to an application, in seconds."
     )
+    outbound_networks: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Networks (CIDR), separated by commas, that are not public and yet may be reached: the city's own, "
+        "where its applications are. Everything else private is refused.",
+    )
+    outbound_ca_file: Path | None = Field(
+        None,
+        description="A file (PEM) with certificate authorities that are trusted for applications' addresses besides "
+        "the usual ones.",
+    )
     delivery_give_up_seconds: int = Field(
         86400,
         ge=60,
@@ -159,7 +208,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severity logged.")
     log_format: Literal["text", "json"] = Field("text", description="Form of log lines.")
 
-    @field_validator("secret_key", "trusted_proxies", mode="before")
+    @field_validator("secret_key", "trusted_proxies", "outbound_networks", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -188,9 +237,9 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "outbound_networks")
     @classmethod
-    def _proxies_are_networks(cls, value: list[str]) -> list[str]:
+    def _are_networks(cls, value: list[str]) -> list[str]:
         for network in value:
             try:
                 ipaddress.ip_network(network, strict=False)
@@ -313,7 +362,7 @@ def reference() -> str:
     ]
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        shown = "" if default in ("", []) else f"`{default}`"
+        shown = "" if default in ("", [], None) else f"`{default}`"
         limits = [str(limit) for limit in field.metadata if hasattr(limit, "ge") or hasattr(limit, "le")]
         lines.append(
             f"| `SSO_{name.upper()}` | {_type_name(field.annotation)} | {shown} | {field.description}"
@@ -327,6 +376,8 @@ def _type_name(annotation: Any) -> str:
         return " or ".join(f"`{choice}`" for choice in annotation.__args__)
     if getattr(annotation, "__origin__", None) is list:
         return "list"
+    if isinstance(annotation, types.UnionType):
+        return _type_name(annotation.__args__[0])
     return {"str": "text", "int": "integer", "float": "number", "bool": "true or false", "Path": "path"}.get(
         annotation.__name__, str(annotation.__name__)
     )

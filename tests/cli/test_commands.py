@@ -216,12 +216,12 @@ def test_people_are_imported_all_or_nobody(cli: Cli, tmp_path: Path) -> None:
 
 def test_keys_are_listed_and_rotated(cli: Cli) -> None:
     before = cli("keys", "list", "--json").json
-    assert len(before) == 8
+    assert len(before) == 10
     assert cli("keys", "rotate").code == 1
     assert cli("keys", "rotate", "--force").code == 0
     after = cli("keys", "list", "--json").json
-    assert len(after) == 12
-    assert sum(one["status"] == "retired" for one in after) == 4
+    assert len(after) == 16
+    assert sum(one["status"] == "retired" for one in after) == 6
     assert "private" not in cli("keys", "list").out
     assert cli("keys", "reseal").out.startswith("0 secrets")
 

@@ -85,11 +85,17 @@ def test_redirect_uris_that_are_refused(tmp_path: Path, uris: str, text: str) ->
 
 
 FIELDS = {
-    "unknown field": ("colour: blue", "c.yaml:7: satu: colour: is not known; allowed are client_id, type, group"),
+    "unknown field": (
+        "colour: blue",
+        "c.yaml:7: satu: colour: is not known; allowed are client_id, type, profile, group",
+    ),
     "wrong type": ("first_party: maybe", "c.yaml:7: satu: first_party: Input should be a valid boolean"),
     "wrong alg": ("id_token_signed_response_alg: HS256", "c.yaml:7: satu: id_token_signed_response_alg:"),
     "wrong method": ("token_endpoint_auth_method: wish", "c.yaml:7: satu: token_endpoint_auth_method:"),
-    "no keys": ("token_endpoint_auth_method: private_key_jwt", "satu: jwks: goes together with"),
+    "no keys": (
+        "token_endpoint_auth_method: private_key_jwt",
+        "satu: jwks: token_endpoint_auth_method: private_key_jwt needs",
+    ),
     "http page": ("client_uri: http://satu.example/", "c.yaml:7: satu: client_uri: must use https"),
     "twice": ("type: web", "c.yaml:7: type stands twice"),
     "scope": ("scope: email", "c.yaml:7: satu: scope: must hold openid"),

@@ -46,8 +46,8 @@ async def test_a_suspended_application_is_a_page(city: City) -> None:
 REDIRECTED = {
     "no response_type": ({"response_type": None}, "invalid_request"),
     "unknown response_type": ({"response_type": "kode"}, "unsupported_response_type"),
-    "implicit": ({"response_type": "id_token"}, "unsupported_response_type"),
-    "hybrid": ({"response_type": "code id_token"}, "unsupported_response_type"),
+    "implicit": ({"response_type": "id_token"}, "unauthorized_client"),
+    "hybrid": ({"response_type": "code id_token"}, "unauthorized_client"),
     "unknown response_mode": ({"response_mode": "pigeon"}, "invalid_request"),
     "no challenge": ({"code_challenge": None, "code_challenge_method": None}, "invalid_request"),
     "plain challenge": ({"code_challenge_method": "plain"}, "invalid_request"),
@@ -66,7 +66,7 @@ REDIRECTED = {
     "wordy max_age": ({"max_age": "soon"}, "invalid_request"),
     "huge max_age": ({"max_age": "9" * 40}, "invalid_request"),
     "foreign hint": ({"id_token_hint": "a.b.c"}, "invalid_request"),
-    "request object": ({"request": "a.b.c"}, "request_not_supported"),
+    "request object": ({"request": "a.b.c"}, "invalid_request_object"),
     "request uri": ({"request_uri": "https://warga.example/r"}, "request_uri_not_supported"),
     "long nonce": ({"nonce": "n" * 3000}, "invalid_request"),
     "long state": ({"state": "s" * 9000}, "invalid_request"),
@@ -80,7 +80,8 @@ async def test_afterwards_an_error_is_a_redirect(city: City, changes: dict[str, 
         answer = await browser.open(party.url(**changes))
     assert answer.status_code == 303, answer.text
     location = answer.headers["location"]
-    assert location.startswith("https://warga.example/cb?")
+    tokens = "id_token" in (changes.get("response_type") or "")
+    assert location.startswith("https://warga.example/cb" + ("#" if tokens else "?"))
     assert error_of(location) == error
     assert query_of(location)["iss"] == ISSUER
     assert query_of(location)["state"] == changes.get("state", party.state)

@@ -37,7 +37,7 @@ async def test_every_endpoint_that_is_announced_answers(city: City) -> None:
         document = (await http.get("/.well-known/openid-configuration")).json()
         assert document["issuer"] == ISSUER
         endpoints = {name: value for name, value in document.items() if name.endswith(("_endpoint", "_uri"))}
-        assert len(endpoints) == 7
+        assert len(endpoints) == 10
         for name, address in endpoints.items():
             assert address.startswith(ISSUER + "/"), name
             get, post = await http.get(address), await http.post(address)
@@ -48,25 +48,28 @@ async def test_every_endpoint_that_is_announced_answers(city: City) -> None:
 async def test_what_is_announced_is_what_works(city: City) -> None:
     async with city.client() as http:
         document = (await http.get("/.well-known/openid-configuration")).json()
-    assert document["response_types_supported"] == ["code"]
-    assert document["response_modes_supported"] == ["query"]
-    assert set(document["grant_types_supported"]) == {"authorization_code", "refresh_token", "client_credentials"}
     assert document["code_challenge_methods_supported"] == ["S256"]
-    assert set(document["id_token_signing_alg_values_supported"]) == {"RS256", "ES256", "EdDSA", "PS256"}
     assert document["authorization_response_iss_parameter_supported"] is True
     for name in ("request_parameter_supported", "request_uri_parameter_supported", "claims_parameter_supported"):
-        assert document[name] is False
-    for later in ("registration_endpoint", "device_authorization_endpoint", "check_session_iframe"):
-        assert later not in document
+        assert document[name] is True
+
+
+@pytest.mark.parametrize("overrides", [{"registration": "closed"}])
+async def test_registration_that_is_closed_is_not_announced(city: City) -> None:
+    async with city.client() as http:
+        document = (await http.get("/.well-known/openid-configuration")).json()
+        assert "registration_endpoint" not in document
+        assert (await http.post("/register", json={})).status_code == 404
 
 
 async def test_keys_are_public_and_distinct(city: City) -> None:
     async with city.client() as http:
         keys = (await http.get("/jwks")).json()["keys"]
-    assert len({key["kid"] for key in keys}) == len(keys) == 8
-    assert {key["alg"] for key in keys} == {"RS256", "ES256", "EdDSA", "PS256"}
+    assert len({key["kid"] for key in keys}) == len(keys) == 10
+    signing = {key["alg"] for key in keys if key["use"] == "sig"}
+    assert signing == {"RS256", "ES256", "EdDSA", "PS256"}
+    assert {key["alg"] for key in keys if key["use"] == "enc"} == {"RSA-OAEP-256", "ECDH-ES"}
     for key in keys:
-        assert key["use"] == "sig"
         assert set(key) <= {"kty", "kid", "use", "alg", "n", "e", "crv", "x", "y"}
 
 

@@ -42,7 +42,7 @@ async def test_a_failure_of_ours_shows_a_reference_and_no_trace(city: City, monk
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr("sso.oidc.authorize.check_request", broken)
+    monkeypatch.setattr("sso.oidc.authorize.read_request", broken)
     monkeypatch.setattr(city.provider.keys, "jwks", broken)
     async with city.client() as http:
         page, json = await http.get("/authorize"), await http.get("/jwks")

@@ -14,6 +14,8 @@ from sso.users.identifiers import normalise
 from sso.users.models import User
 
 ACR_PASSWORD = "urn:sso:acr:password"
+ACR_VALUES = (ACR_PASSWORD,)
+"""Every level at which somebody can sign in here."""
 AMR_PASSWORD = ["pwd"]
 
 

@@ -10,6 +10,8 @@ import typer
 from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run
 from sso.clients.apply import Change, Plan, apply_plan, make_plan
 from sso.clients.catalogue import read_catalogue
+from sso.clients.profiles import PROFILES, relaxations
+from sso.clients.registration import invite
 from sso.clients.registry import Client
 from sso.clients.service import new_secret
 from sso.db import read_versions
@@ -75,7 +77,9 @@ def show(client_id: ClientId) -> None:
     found = next((one for one in _load() if one.client_id == client_id), None)
     if found is None:
         refuse(f"there is no application {client_id!r}; see: sso clients list")
-    print_json({"client_id": client_id, **_brief(found), "metadata": found.meta.stored()})
+    metadata = found.meta.model_dump(mode="json", by_alias=True, exclude_none=True)
+    relaxed = {"profile": found.meta.profile, "relaxed": relaxations(found.meta)}
+    print_json({"client_id": client_id, **_brief(found), **relaxed, "metadata": metadata})
 
 
 @app.command("secret")
@@ -93,6 +97,28 @@ def secret(
 
     made = run(work)
     complain("This secret is shown once. Earlier secrets " + (f"end in {overlap} seconds." if overlap else "are over."))
+    print(made)
+
+
+@app.command("invite")
+def invite_command(
+    note: Annotated[str, typer.Argument(help="For whom it is: kept with it and in the audit log.")],
+    profile: Annotated[str, typer.Option(help=f"Which rules may be relaxed: {', '.join(PROFILES)}.")] = "standard",
+    days: Annotated[int, typer.Option(help="How long it can be used, in days.", min=1, max=365)] = 7,
+    uses: Annotated[
+        int, typer.Option(help="How many applications may be registered with it; 0: any number.", min=0)
+    ] = 1,
+) -> None:
+    """Make an initial access token, with which applications register themselves, and print it, this once."""
+    if profile not in PROFILES:
+        refuse(f"--profile must be one of {', '.join(PROFILES)}")
+
+    async def work(provider: Provider) -> str:
+        async with provider.db.write() as session:
+            return await invite(session, profile, note[:200], days=days, uses=uses or None)
+
+    made = run(work)
+    complain(f"This initial access token is shown once. It can be used for {days} days.")
     print(made)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from sso.audit import verify
 from sso.cli.common import Json, print_json
+from sso.clients.profiles import relaxations
 from sso.db import Database, read_versions
 from sso.db.migrate import current_revision, head_revision
 from sso.delivery import store as deliveries
@@ -114,12 +115,12 @@ async def _applications(provider: Provider) -> Finding:
         await provider.registry.load(session, await read_versions(session))
     clients = list(provider.registry)
     missing = [one.client_id for one in clients if one.enabled and one.meta.needs_secret and not one.current_secrets()]
-    relaxed = [one.client_id for one in clients if not one.meta.require_pkce]
+    relaxed = [f"{one.client_id} ({', '.join(names)})" for one in clients if (names := relaxations(one.meta))]
     said = [f"{len(clients)} registered"]
     if missing:
         said.append(f"{len(missing)} have no secret yet (sso clients secret ID): {', '.join(missing[:3])}...")
     if relaxed:
-        said.append(f"{len(relaxed)} without PKCE: {', '.join(relaxed[:3])}")
+        said.append(f"{len(relaxed)} with relaxed rules: {'; '.join(relaxed[:5])}")
     return Finding("applications", "warning" if missing or relaxed or not clients else "good", "; ".join(said))
 
 

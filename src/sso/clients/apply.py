@@ -11,6 +11,7 @@ from sso import clock
 from sso.audit import record
 from sso.clients import store
 from sso.clients.catalogue import Catalogue
+from sso.clients.registry import stored_metadata
 from sso.db import bump_version
 from sso.errors import Refusal
 
@@ -123,5 +124,8 @@ async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    if old == new:
+        return {}
+    old = stored_metadata(old).stored()  # an older release may have written defaults too
     names = [*new, *(name for name in old if name not in new)]
     return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}

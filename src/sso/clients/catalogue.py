@@ -16,6 +16,8 @@ from sso.errors import Refusal
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}")
 CATALOGUE_NAME = re.compile(r"[a-z0-9][a-z0-9\-]{0,59}")
+SELF_REGISTERED = "registered"
+"""The catalogue of the applications that registered themselves (RFC 7591): no file's."""
 MAX_FILE_BYTES = 64 * 1024 * 1024
 _TOP = ("catalogue", "defaults", "applications")
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -116,6 +118,8 @@ def _checked(path: Path, text: str, data: Any, allow_http_loopback: bool) -> Cat
     name = data.get("catalogue")
     if not isinstance(name, str) or not CATALOGUE_NAME.fullmatch(name):
         mistakes.append(_Mistake(("catalogue",), "", "catalogue", "must be a name in small letters, such as tangerang"))
+    if name == SELF_REGISTERED:
+        mistakes.append(_Mistake(("catalogue",), "", "catalogue", "is the name of those that registered themselves"))
     defaults = data.get("defaults") or {}
     if not isinstance(defaults, dict):
         mistakes.append(_Mistake(("defaults",), "", "defaults", "must be fields with values"))

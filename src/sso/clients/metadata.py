@@ -11,16 +11,34 @@ from urllib.parse import urlsplit
 import jwt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from sso.clients.profiles import Profile, forbidden_relaxations
 from sso.clients.uris import ApplicationType, check_https_uri, check_redirect_uri
 from sso.settings import SigningAlg
 
 ClientType = Literal["web", "single_page", "service", "android"]
 AuthMethod = Literal["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"]
-GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
+GrantType = Literal[
+    "authorization_code",
+    "refresh_token",
+    "client_credentials",
+    "implicit",
+    "urn:ietf:params:oauth:grant-type:device_code",
+    "urn:ietf:params:oauth:grant-type:jwt-bearer",
+]
+ResponseType = Literal["code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"]
+UnsignedAlg = Literal["RS256", "ES256", "EdDSA", "PS256", "none"]
+KeyManagementAlg = Literal["RSA-OAEP-256", "ECDH-ES"]
+ContentEncryption = Literal["A128CBC-HS256", "A128GCM", "A256GCM"]
+
+DEVICE_CODE: GrantType = "urn:ietf:params:oauth:grant-type:device_code"
+JWT_BEARER: GrantType = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+DEFAULT_ENC: ContentEncryption = "A128CBC-HS256"
+"""The content encryption where only the key management is registered (Dynamic Client Registration section 2)."""
 
 OIDC_SCOPES = ("openid", "profile", "email", "address", "phone", "offline_access")
 GROUPS = ("E-Pemerintahan", "E-Kesehatan", "E-Pendidikan", "E-Logistik", "E-Pengadaan")
 MAX_REDIRECT_URIS = 20
+MAX_KEYS = 20
 
 _ASYMMETRIC = ("RS256", "PS256", "ES256", "EdDSA")
 
@@ -35,6 +53,53 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f
 Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f<>]+$")]
 
 
+def checked_keys(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a key set with public keys that can be used (RFC 7517 section 5).
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    if value is None:
+        return None
+    keys = value.get("keys")
+    if not isinstance(keys, list) or not 1 <= len(keys) <= MAX_KEYS:
+        raise ValueError(f"must have 1 to {MAX_KEYS} keys")
+    for key in keys:
+        if not isinstance(key, dict) or key.get("kty") not in ("RSA", "EC", "OKP"):
+            raise ValueError("must hold RSA, EC or OKP keys")
+        if any(member in key for member in ("d", "p", "q", "dp", "dq", "qi", "k")):
+            raise ValueError("must hold public keys only: take the private members (d, p, q...) out")
+        if key.get("use") == "enc":
+            continue
+        try:
+            jwt.PyJWK(key)
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"holds a key that cannot be used: {error}") from None
+    return value
+
+
+class AssertionIssuer(BaseModel):
+    """Somebody else whose JWTs this application may exchange for access tokens (RFC 7523 section 2.1)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuer: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^\S+$")]
+    jwks: dict[str, Any] | None = None
+    jwks_uri: HttpsUri | None = None
+    subject: Literal["user_id", "identifier"] = "identifier"
+
+    @field_validator("jwks")
+    @classmethod
+    def _public_keys(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        return checked_keys(value)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.jwks is None) == (self.jwks_uri is None):
+            raise ValueError("needs either jwks or jwks_uri")
+        return self
+
+
 class ClientMetadata(BaseModel):
     """The configuration of one application.
 
@@ -47,6 +112,11 @@ class ClientMetadata(BaseModel):
         description="web: a server that keeps a secret; single_page: a browser application; "
         "service: a program without people; android: a native application."
     )
+    profile: Profile = Field(
+        "standard",
+        description="Which strict rules may be relaxed; see below. Only what is written relaxes anything, but for "
+        "`require_pkce`, which `legacy` and `certification` turn off.",
+    )
     group: str | None = Field(None, min_length=1, max_length=60, description="The group it is listed in.")
     client_name: Name = Field(description="Its name, in Indonesian; `client_name#en` in English.")
     client_name_en: Name | None = Field(None, alias="client_name#en")
@@ -55,25 +125,56 @@ class ClientMetadata(BaseModel):
     client_uri: HttpsUri | None = Field(None, description="Its home page.")
     policy_uri: HttpsUri | None = Field(None, description="Its privacy policy, shown on the sign-in and consent pages.")
     tos_uri: HttpsUri | None = Field(None, description="Its terms, shown on the sign-in and consent pages.")
+    logo_uri: HttpsUri | None = Field(
+        None, description="Its logo (PNG, JPEG, GIF or WebP), shown small on its pages; fetched and passed on by us."
+    )
     initiate_login_uri: HttpsUri | None = Field(
-        None, description="Where the application begins a sign-in. Kept, not used yet."
+        None, description="Where the application begins a sign-in (OpenID Connect Core section 4)."
     )
     contacts: list[Annotated[str, Field(max_length=254)]] = Field(default_factory=list, max_length=10)
 
     redirect_uris: list[str] = Field(default_factory=list, max_length=MAX_REDIRECT_URIS)
     post_logout_redirect_uris: list[str] = Field(default_factory=list, max_length=MAX_REDIRECT_URIS)
     grant_types: list[GrantType]
-    response_types: list[Literal["code"]]
+    response_types: list[ResponseType]
     scope: str = Field("openid profile email", description="Scopes it may ask for, separated by spaces.")
     token_endpoint_auth_method: AuthMethod
     token_endpoint_auth_signing_alg: Literal["RS256", "PS256", "ES256", "EdDSA", "HS256"] | None = None
-    jwks: dict[str, Any] | None = Field(None, description="Its public keys, for private_key_jwt.")
-    id_token_signed_response_alg: SigningAlg | None = None
+    jwks: dict[str, Any] | None = Field(
+        None, description="Its public keys: for private_key_jwt, signed request objects, and encryption for it."
+    )
+    jwks_uri: HttpsUri | None = Field(None, description="Where its public keys are; instead of `jwks`.")
+    id_token_signed_response_alg: UnsignedAlg | None = None
+    id_token_encrypted_response_alg: KeyManagementAlg | None = None
+    id_token_encrypted_response_enc: ContentEncryption | None = None
+    userinfo_signed_response_alg: SigningAlg | None = None
+    userinfo_encrypted_response_alg: KeyManagementAlg | None = None
+    userinfo_encrypted_response_enc: ContentEncryption | None = None
+    request_object_signing_alg: UnsignedAlg | None = None
+    request_object_encryption_alg: KeyManagementAlg | None = None
+    request_object_encryption_enc: ContentEncryption | None = None
+    request_uris: list[HttpsUri] = Field(
+        default_factory=list, max_length=MAX_REDIRECT_URIS, description="Where its request objects are: exactly these."
+    )
+    require_signed_request_object: bool = Field(
+        False, description="Only signed request objects, and nothing that stands outside of them (RFC 9101 10.5)."
+    )
+    require_pushed_authorization_requests: bool = Field(
+        False, description="Only requests that were pushed before (RFC 9126 section 6)."
+    )
     subject_type: Literal["public", "pairwise"]
+    sector_identifier_uri: HttpsUri | None = Field(
+        None, description="A JSON list with every redirect URI, which lets several hosts share pairwise subjects."
+    )
     default_max_age: int | None = Field(None, ge=0, description="Seconds after which people sign in anew.")
+    default_acr_values: list[Annotated[str, Field(max_length=200)]] = Field(
+        default_factory=list, max_length=10, description="Which `acr` it asks for where a request names none."
+    )
     require_auth_time: bool = False
     backchannel_logout_uri: HttpsUri | None = None
     backchannel_logout_session_required: bool = True
+    frontchannel_logout_uri: HttpsUri | None = None
+    frontchannel_logout_session_required: bool = True
 
     first_party: bool = Field(False, description="The city's own: people are not asked for consent.")
     access_token_format: Literal["jwt", "opaque"] = "jwt"
@@ -84,6 +185,15 @@ class ClientMetadata(BaseModel):
         None, description="A resource server: it may introspect tokens of others whose `aud` is this."
     )
     require_pkce: bool = Field(True, description="false lets an old application send no code_challenge.")
+    scope_claims_in_id_token: bool = Field(
+        False, description="true puts what the scopes allow into the ID token too, for those that never ask userinfo."
+    )
+    assertion_issuers: list[AssertionIssuer] = Field(
+        default_factory=list,
+        max_length=10,
+        description="Whose JWTs it may exchange for access tokens (RFC 7523): `issuer`, `jwks` or `jwks_uri`, and "
+        "`subject`: whether `sub` is an `identifier` (user name, e-mail, telephone) or a `user_id`.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -103,6 +213,14 @@ class ClientMetadata(BaseModel):
             raise ValueError("must not name an address twice")
         return value
 
+    @field_validator("response_types", mode="before")
+    @classmethod
+    def _in_order(cls, value: Any) -> Any:
+        """The order of the words does not matter (OAuth 2.0 Multiple Response Types section 3)."""
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            return value
+        return [" ".join(sorted(one.split())) for one in value]
+
     @field_validator("scope")
     @classmethod
     def _scope_tokens(cls, value: str) -> str:
@@ -115,21 +233,7 @@ class ClientMetadata(BaseModel):
     @field_validator("jwks")
     @classmethod
     def _public_keys(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        if value is None:
-            return None
-        keys = value.get("keys")
-        if not isinstance(keys, list) or not 1 <= len(keys) <= 10:
-            raise ValueError("must have 1 to 10 keys")
-        for key in keys:
-            if not isinstance(key, dict) or key.get("kty") not in ("RSA", "EC", "OKP"):
-                raise ValueError("must hold RSA, EC or OKP keys")
-            if any(member in key for member in ("d", "p", "q", "dp", "dq", "qi", "k")):
-                raise ValueError("must hold public keys only: take the private members (d, p, q...) out")
-            try:
-                jwt.PyJWK(key)
-            except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
-                raise ValueError(f"holds a key that cannot be used: {error}") from None
-        return value
+        return checked_keys(value)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -155,12 +259,19 @@ class ClientMetadata(BaseModel):
     @property
     def sector_identifier(self) -> str:
         """The host that pairwise subjects are made for (OpenID Connect Core section 8.1)."""
-        uri = self.redirect_uris[0] if self.redirect_uris else ""
-        return urlsplit(uri).hostname or urlsplit(uri).scheme
+        return _host(self.sector_identifier_uri or (self.redirect_uris[0] if self.redirect_uris else ""))
+
+    @property
+    def needs_encryption_key(self) -> bool:
+        """Whether something is encrypted for it."""
+        return bool(self.id_token_encrypted_response_alg or self.userinfo_encrypted_response_alg)
 
     def stored(self) -> dict[str, Any]:
-        """Return the form that is stored: only what is not empty, names as in the specifications."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        """Return the form that is stored: only what differs from the default, names as in the specifications.
+
+        So the previous release can read what does not use the newest fields.
+        """
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
 
 
 def application_type(client_type: str) -> ApplicationType:
@@ -172,16 +283,30 @@ def with_defaults(data: dict[str, Any]) -> dict[str, Any]:
     """Fill in what follows from ``type`` and ``first_party`` where the application says nothing."""
     kind = data.get("type")
     service = kind == "service"
-    public = kind in ("single_page", "android")
+    public = kind in ("single_page", "android") or data.get("token_endpoint_auth_method") == "none"
+    response_types = data.get("response_types")
     defaults: dict[str, Any] = {
-        "grant_types": ["client_credentials"] if service else ["authorization_code", "refresh_token"],
+        "grant_types": _grant_types_for(response_types) if not service else ["client_credentials"],
         "response_types": [] if service else ["code"],
         "token_endpoint_auth_method": "none" if public else "client_secret_basic",
         "subject_type": "public" if data.get("first_party") is True or service else "pairwise",
+        "require_pkce": public or data.get("profile", "standard") == "standard",
     }
     if service:
         defaults["scope"] = ""
+    for what in ("id_token", "userinfo"):
+        if data.get(f"{what}_encrypted_response_alg"):
+            defaults[f"{what}_encrypted_response_enc"] = DEFAULT_ENC
+    if data.get("request_object_encryption_alg"):
+        defaults["request_object_encryption_enc"] = DEFAULT_ENC
     return {**defaults, **{name: value for name, value in data.items() if value is not None}}
+
+
+def _grant_types_for(response_types: Any) -> list[str]:
+    """Return the grant types that go with response types (Dynamic Client Registration section 2)."""
+    words = {word for one in response_types or ["code"] for word in str(one).split()}
+    grant_types = ["authorization_code", "refresh_token"] if "code" in words else []
+    return [*grant_types, *(["implicit"] if words & {"id_token", "token"} else [])]
 
 
 def _loopback_allowed(info: ValidationInfo) -> bool:
@@ -189,22 +314,31 @@ def _loopback_allowed(info: ValidationInfo) -> bool:
 
 
 def _contradictions(client: ClientMetadata) -> list[str]:
-    return [problem for check in (_flow_problems, _secret_problems, _key_problems) for problem in check(client)]
+    checks = (_flow_problems, _secret_problems, _key_problems, _crypto_problems, forbidden_relaxations)
+    return [problem for check in checks for problem in check(client)]
 
 
 def _flow_problems(client: ClientMetadata) -> list[str]:
     problems = []
-    has_code = "authorization_code" in client.grant_types
-    if has_code and not client.redirect_uris:
-        problems.append("redirect_uris: needs at least one for authorization_code")
-    if has_code != ("code" in client.response_types):
+    words = {word for one in client.response_types for word in one.split()}
+    redirected = [kind for kind in ("authorization_code", "implicit") if kind in client.grant_types]
+    if redirected and not client.redirect_uris:
+        problems.append(f"redirect_uris: needs at least one for {redirected[0]}")
+    if ("authorization_code" in client.grant_types) != ("code" in words):
         problems.append("response_types: code goes together with the grant type authorization_code")
-    if "refresh_token" in client.grant_types and not has_code:
+    if ("implicit" in client.grant_types) != bool(words & {"id_token", "token"}):
+        problems.append("response_types: id_token and token go together with the grant type implicit")
+    if "refresh_token" in client.grant_types and not {"authorization_code", DEVICE_CODE} & set(client.grant_types):
         problems.append("grant_types: refresh_token needs authorization_code")
-    if client.subject_type == "pairwise" and len({_host(uri) for uri in client.redirect_uris}) > 1:
-        problems.append("subject_type: pairwise needs redirect_uris on one host; otherwise use public")
-    if has_code and "openid" not in client.scope.split():
+    hosts = {_host(uri) for uri in client.redirect_uris}
+    if client.subject_type == "pairwise" and len(hosts) > 1 and client.sector_identifier_uri is None:
+        problems.append(
+            "subject_type: pairwise needs redirect_uris on one host, or a sector_identifier_uri; otherwise use public"
+        )
+    if redirected and "openid" not in client.scope.split():
         problems.append("scope: must hold openid")
+    if (JWT_BEARER in client.grant_types) != bool(client.assertion_issuers):
+        problems.append(f"assertion_issuers: goes together with the grant type {JWT_BEARER}")
     return problems
 
 
@@ -212,24 +346,52 @@ def _secret_problems(client: ClientMetadata) -> list[str]:
     problems = []
     if client.type in ("single_page", "android") and not client.is_public:
         problems.append("token_endpoint_auth_method: must be none, because what is installed cannot keep a secret")
-    if client.is_public and "client_credentials" in client.grant_types:
-        problems.append("grant_types: client_credentials needs a client that can authenticate")
-    if client.is_public and not client.require_pkce:
-        problems.append("require_pkce: a public client always needs it (RFC 9700 section 2.1.1)")
+    if client.is_public:
+        for grant_type in ("client_credentials", JWT_BEARER):
+            if grant_type in client.grant_types:
+                problems.append(f"grant_types: {grant_type} needs a client that can authenticate")
+        if not client.require_pkce:
+            problems.append("require_pkce: a public client always needs it (RFC 9700 section 2.1.1)")
     return problems
 
 
 def _key_problems(client: ClientMetadata) -> list[str]:
     method, alg = client.token_endpoint_auth_method, client.token_endpoint_auth_signing_alg
     problems = []
-    if (method == "private_key_jwt") != (client.jwks is not None):
-        problems.append("jwks: goes together with token_endpoint_auth_method: private_key_jwt")
+    has_keys = client.jwks is not None or client.jwks_uri is not None
+    if client.jwks is not None and client.jwks_uri is not None:
+        problems.append("jwks: either jwks or jwks_uri, not both (Dynamic Client Registration section 2)")
+    if method == "private_key_jwt" and not has_keys:
+        problems.append("jwks: token_endpoint_auth_method: private_key_jwt needs jwks or jwks_uri")
+    if client.needs_encryption_key and not has_keys:
+        problems.append("jwks: encryption for the application needs jwks or jwks_uri")
+    if (client.request_object_signing_alg or "none") != "none" and not has_keys:
+        problems.append("jwks: signed request objects need jwks or jwks_uri")
+    if client.require_signed_request_object and (client.request_object_signing_alg == "none" or not has_keys):
+        problems.append("require_signed_request_object: needs a signing algorithm and jwks or jwks_uri")
     if method == "private_key_jwt" and alg == "HS256":
         problems.append(f"token_endpoint_auth_signing_alg: must be one of {', '.join(_ASYMMETRIC)} for private_key_jwt")
     if method == "client_secret_jwt" and alg not in (None, "HS256"):
         problems.append("token_endpoint_auth_signing_alg: must be HS256 for client_secret_jwt")
     if alg and method not in ("private_key_jwt", "client_secret_jwt"):
         problems.append("token_endpoint_auth_signing_alg: only for private_key_jwt and client_secret_jwt")
+    return problems
+
+
+def _crypto_problems(client: ClientMetadata) -> list[str]:
+    problems = []
+    for alg, enc in (
+        ("id_token_encrypted_response_alg", "id_token_encrypted_response_enc"),
+        ("userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc"),
+        ("request_object_encryption_alg", "request_object_encryption_enc"),
+    ):
+        if getattr(client, enc) is not None and getattr(client, alg) is None:
+            problems.append(f"{enc}: needs {alg}")
+    if client.id_token_signed_response_alg == "none" and any("id_token" in one for one in client.response_types):
+        problems.append(
+            "id_token_signed_response_alg: none only where no ID token comes from the authorization endpoint "
+            "(Dynamic Client Registration section 2)"
+        )
     return problems
 
 

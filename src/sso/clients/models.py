@@ -44,3 +44,26 @@ class ClientSecret(Base):
     sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
+
+
+class ClientRegistration(Base):
+    """That an application registered itself, and the hash of the token with which it manages itself (RFC 7592)."""
+
+    __tablename__ = "client_registrations"
+
+    client_id: Mapped[str] = mapped_column(ForeignKey("clients.client_id", ondelete="CASCADE"), primary_key=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
+    created_at: Mapped[datetime]
+
+
+class Invitation(Base):
+    """An initial access token (RFC 7591 section 3): who has it may register applications with ``profile``."""
+
+    __tablename__ = "invitations"
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    profile: Mapped[str] = mapped_column(String(16))
+    note: Mapped[str] = mapped_column(String(200))
+    uses_left: Mapped[int | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import types
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic import BaseModel
+
 from sso.clients.metadata import GROUPS, ClientMetadata
+from sso.clients.profiles import RELAXATIONS
 
 HEAD = f"""# Registering applications
 
@@ -42,7 +45,11 @@ What follows from `type`, where a field is left out:
 
 `subject_type` is `public` for the city's own applications (`first_party: true`) and services, `pairwise` otherwise.
 Strict by default: PKCE with S256, the code flow only, exact redirect URIs over https. What relaxes a rule is a field
-of its own (`require_pkce: false`), and `sso doctor` names every application that uses it.
+of its own, allowed only by the application's `profile`, and `sso doctor` and `sso clients show` name each one:
+
+| relaxed | profiles that allow it | what it means |
+| --- | --- | --- |
+{{relaxations}}
 
 | field | values | default | meaning |
 | --- | --- | --- | --- |
@@ -62,6 +69,16 @@ _OF_SPECIFICATION = {
     "require_auth_time": "Changes nothing: `auth_time` is in every ID token.",
     "backchannel_logout_uri": "Where it is told of ended sessions (OpenID Connect Back-Channel Logout).",
     "backchannel_logout_session_required": "Changes nothing: `sid` is in every logout token.",
+    "id_token_encrypted_response_alg": "How the key of its encrypted ID tokens is managed; signed first (JWE).",
+    "id_token_encrypted_response_enc": "How their content is encrypted; `A128CBC-HS256` where none is named.",
+    "userinfo_signed_response_alg": "Userinfo answers with a signed JWT.",
+    "userinfo_encrypted_response_alg": "Userinfo answers with an encrypted JWT.",
+    "userinfo_encrypted_response_enc": "How its content is encrypted; `A128CBC-HS256` where none is named.",
+    "request_object_signing_alg": "The algorithm of its request objects; any of ours but `none` where none is named.",
+    "request_object_encryption_alg": "How the key of its encrypted request objects is managed.",
+    "request_object_encryption_enc": "How their content is encrypted.",
+    "frontchannel_logout_uri": "What its part of the signed-out page loads (OpenID Connect Front-Channel Logout).",
+    "frontchannel_logout_session_required": "Changes nothing: `iss` and `sid` are always sent.",
     "access_token_format": "`jwt` (RFC 9068), or `opaque` for those who must ask about every token.",
     "client_name_en": "Its name, in English.",
     "description_en": "What it is for, in English.",
@@ -70,7 +87,10 @@ _OF_SPECIFICATION = {
 
 def reference() -> str:
     """Return the page."""
-    return HEAD + "".join(_row(name, field) for name, field in ClientMetadata.model_fields.items())
+    relaxed = "\n".join(f"| `{one.name}` | {', '.join(one.profiles)} | {one.meaning} |" for one in RELAXATIONS)
+    return HEAD.replace("{relaxations}", relaxed) + "".join(
+        _row(name, field) for name, field in ClientMetadata.model_fields.items()
+    )
 
 
 def _row(name: str, field: Any) -> str:
@@ -94,6 +114,8 @@ def _values(annotation: Any) -> str:
         return ", ".join(f"`{choice}`" for choice in get_args(annotation))
     if origin in (Union, types.UnionType):
         return _values(next(one for one in get_args(annotation) if one is not type(None)))
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "mapping"
     if origin is list:
         return f"list of {_values(get_args(annotation)[0])}"
     if origin is dict:

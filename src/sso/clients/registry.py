@@ -53,6 +53,16 @@ class Client(ClientMixin):
         """Return what it is for, in the language of ``locale``."""
         return (self.meta.description_en if locale == "en" else None) or self.meta.description or ""
 
+    @property
+    def is_told(self) -> bool:
+        """Whether it can be told that a session ended."""
+        return bool(self.meta.backchannel_logout_uri or self.meta.frontchannel_logout_uri)
+
+    @property
+    def logo_version(self) -> str:
+        """What changes when its logo is somewhere else."""
+        return token_hash(self.meta.logo_uri or "").hex()[:8]
+
     def current_secrets(self) -> list[Secret]:
         """Return the secrets that are valid now."""
         now = clock.now()
@@ -159,5 +169,14 @@ class Registry:
 
 
 def stored_metadata(data: dict[str, Any]) -> ClientMetadata:
-    """Return the metadata that was validated when it was stored."""
-    return ClientMetadata.model_validate(data, context={"allow_http_loopback": True})
+    """Return the metadata that was validated when it was stored.
+
+    Fields of a newer release are left out, so that both can run on one database while one replaces the other.
+    """
+    known = {name: value for name, value in data.items() if name in _FIELDS}
+    if known.get("require_pkce") is False:  # stored before there were profiles
+        known.setdefault("profile", "legacy")
+    return ClientMetadata.model_validate(known, context={"allow_http_loopback": True})
+
+
+_FIELDS = frozenset(field.alias or name for name, field in ClientMetadata.model_fields.items())

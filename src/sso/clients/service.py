@@ -52,7 +52,7 @@ async def new_secret(
         elif old.expires_at is None or old.expires_at > end:
             old.expires_at = end
     secret = random_token()
-    session.add(_secret_row(box, client_id, metadata, secret))
+    session.add(secret_row(box, client_id, metadata, secret))
     row.version = await bump_version(session, "clients")
     record(session, "client.secret_made", actor=actor, client_id=client_id, data={"overlap_seconds": overlap_seconds})
     return secret
@@ -71,7 +71,8 @@ async def reseal_secrets(session: AsyncSession, box: SecretBox) -> int:
     return len(old)
 
 
-def _secret_row(box: SecretBox, client_id: str, metadata: ClientMetadata, secret: str) -> ClientSecret:
+def secret_row(box: SecretBox, client_id: str, metadata: ClientMetadata, secret: str) -> ClientSecret:
+    """Return the row for a new secret: its hash, and the secret itself sealed where signatures are checked with it."""
     sealed = None
     if metadata.token_endpoint_auth_method == "client_secret_jwt":
         sealed = box.seal(secret.encode(), f"client-secret:{client_id}")

@@ -1,11 +1,11 @@
-"""Signing keys: make, rotate, publish (JWKS), sign, verify.
+"""Keys for signing and encryption: make, rotate, publish (JWKS), sign, verify, decrypt.
 
 Private keys are sealed in the database and live opened only in the memory of :class:`KeyRing`. What the signed
 claims mean is not known here.
 """
 
 from sso.keys.ring import JWKS_MAX_AGE_SECONDS, InvalidToken, KeyRing
-from sso.keys.service import KeyTooYoung, ensure_keys, list_keys, reseal, rotate
+from sso.keys.service import KeyTooYoung, ensure_keys, list_keys, reseal, rotate, rotate_when_due
 
 __all__ = [
     "JWKS_MAX_AGE_SECONDS",
@@ -16,4 +16,5 @@ __all__ = [
     "list_keys",
     "reseal",
     "rotate",
+    "rotate_when_due",
 ]

@@ -1,4 +1,4 @@
-"""The keys in memory: signing, verifying and the published set."""
+"""The keys in memory: signing, verifying, decrypting and the published set."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.keys.models import SigningKey
 from sso.security.box import SecretBox
+from sso.security.jose import KEY_MANAGEMENT_ALGS, decrypt, private_key
 from sso.security.tokens import base64url
 
 JWKS_MAX_AGE_SECONDS = 300
@@ -42,7 +43,7 @@ class Key:
 
 
 class KeyRing:
-    """Every signing key, opened. Replaced as a whole by :meth:`load`, so readers never see half a change.
+    """Every key, opened. Replaced as a whole by :meth:`load`, so readers never see half a change.
 
     Args:
         box: opens the private keys.
@@ -70,10 +71,15 @@ class KeyRing:
     @property
     def algs(self) -> list[str]:
         """The algorithms that can be signed with now."""
-        return list(self._active)
+        return [alg for alg in self._active if alg not in KEY_MANAGEMENT_ALGS]
 
     def sign(self, claims: dict[str, Any], alg: str, typ: str = "JWT") -> str:
-        """Return ``claims`` as a JWS in compact form (RFC 7515 section 3.1), signed with the active key for ``alg``."""
+        """Return ``claims`` as a JWS in compact form (RFC 7515 section 3.1), signed with the active key for ``alg``.
+
+        With ``none`` nothing is signed (RFC 7515 appendix A.5): for applications that registered it, and no other.
+        """
+        if alg == "none":
+            return f"{base64url(orjson.dumps({'typ': typ, 'alg': 'none'}))}.{base64url(orjson.dumps(claims))}."
         key = self._active[alg]
         header = orjson.dumps({"typ": typ, "alg": alg, "kid": key.kid})
         signed = base64url(header) + "." + base64url(orjson.dumps(claims))
@@ -99,7 +105,12 @@ class KeyRing:
         try:
             header = jwt.get_unverified_header(token)
             key = self._by_kid.get(header.get("kid") or "")
-            if key is None or header.get("typ") != typ or header.get("alg") != key.alg:
+            if (
+                key is None
+                or key.alg in KEY_MANAGEMENT_ALGS
+                or header.get("typ") != typ
+                or header.get("alg") != key.alg
+            ):
                 raise InvalidToken("the token was not signed here, or is of another type")
             options: Any = {
                 "verify_exp": False,
@@ -120,19 +131,34 @@ class KeyRing:
             raise InvalidToken("the token was issued in the future")
         return claims
 
+    def decrypt(self, token: str) -> str:
+        """Return the JWT within one that was encrypted for us: also with a key that was published until lately.
+
+        Raises:
+            CannotDecrypt: with a reason.
+        """
+        return decrypt(token, {key.kid: (key.alg, key.private) for key in self._published_keys() if _decrypts(key)})
+
     def jwks(self) -> tuple[bytes, str]:
         """Return the published key set (RFC 7517 section 5) and its entity tag."""
-        now = clock.now()
+        # Nobody should encrypt for a retired key any more; what it signed must still be verified.
         published = [
-            key.public_jwk
-            for key in self._by_kid.values()
-            if key.retired_at is None or key.retired_at + self._published > now
+            key.public_jwk for key in self._published_keys() if not (_decrypts(key) and key.status == "retired")
         ]
         body = orjson.dumps({"keys": published})
         return body, f'"{hashlib.sha256(body).hexdigest()[:24]}"'
 
+    def _published_keys(self) -> list[Key]:
+        now = clock.now()
+        return [
+            key for key in self._by_kid.values() if key.retired_at is None or key.retired_at + self._published > now
+        ]
+
     def _open(self, row: SigningKey) -> Key:
         der = self._box.open(row.private_sealed, f"signing-key:{row.kid}")
+        if row.alg in KEY_MANAGEMENT_ALGS:
+            opened = private_key(der, row.alg)
+            return Key(row.kid, row.alg, row.status, opened, None, dict(row.public_jwk), row.retired_at)
         # What we sealed ourselves and nobody altered need not be proven prime again at every start.
         private = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
         return Key(
@@ -147,6 +173,10 @@ class KeyRing:
 
 
 _ALGORITHMS = get_default_algorithms()
+
+
+def _decrypts(key: Key) -> bool:
+    return key.alg in KEY_MANAGEMENT_ALGS
 
 
 def _with_status(key: Key, row: SigningKey) -> Key:

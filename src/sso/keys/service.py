@@ -1,4 +1,4 @@
-"""Making, rotating and resealing keys."""
+"""Making, rotating and resealing keys: for signatures, and for what is encrypted for us."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jwt.algorithms
 import orjson
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -20,6 +20,7 @@ from sso.errors import Refusal
 from sso.keys.models import SigningKey
 from sso.keys.ring import JWKS_MAX_AGE_SECONDS
 from sso.security.box import SecretBox
+from sso.security.jose import KEY_MANAGEMENT_ALGS
 from sso.security.tokens import base64url
 from sso.settings import SIGNING_ALGS
 
@@ -31,7 +32,8 @@ class KeyTooYoung(Refusal):
 
 
 async def ensure_keys(session: AsyncSession, box: SecretBox) -> int:
-    """Make the keys that are missing: for each algorithm one active and one next. Return how many were made."""
+    """Make the keys that are missing: for each signing algorithm one active and one next, for each kind of encryption
+    one active. Return how many were made."""
     if not await _missing(session):
         return 0
     await bump_version(session, "keys")  # also the lock that lets only one process make them
@@ -44,6 +46,8 @@ async def ensure_keys(session: AsyncSession, box: SecretBox) -> int:
 
 async def rotate(session: AsyncSession, box: SecretBox, *, force: bool = False, actor: str = "cli") -> None:
     """Let the next key of each algorithm sign from now on, retire the active one, and publish a new next one.
+
+    Encryption keys are replaced at once: the old ones still decrypt for a while.
 
     Raises:
         KeyTooYoung: when applications may still hold a key set without the next key, unless ``force``.
@@ -60,6 +64,8 @@ async def rotate(session: AsyncSession, box: SecretBox, *, force: bool = False, 
     for row in rows:
         if row.status == "active":
             row.status, row.retired_at = "retired", now
+            if row.alg in KEY_MANAGEMENT_ALGS:
+                session.add(_new_key(row.alg, "active", box))
         else:
             row.status, row.activated_at = "active", now
             session.add(_new_key(row.alg, "next", box))
@@ -69,6 +75,23 @@ async def rotate(session: AsyncSession, box: SecretBox, *, force: bool = False, 
         actor=actor,
         data={"kids": [row.kid for row in rows if row.status == "active"]},
     )
+
+
+async def rotate_when_due(session: AsyncSession, box: SecretBox, days: int) -> bool:
+    """Rotate where the active keys have been in use for ``days``; tell whether that was so. 0 days: never."""
+    if days == 0 or not await _is_due(session, days):
+        return False
+    await bump_version(session, "keys")  # also the lock that lets only one process rotate
+    if not await _is_due(session, days):
+        return False
+    await rotate(session, box, actor="system")
+    return True
+
+
+async def _is_due(session: AsyncSession, days: int) -> bool:
+    since = select(func.min(SigningKey.activated_at)).where(SigningKey.status == "active")
+    oldest = (await session.execute(since)).scalar_one_or_none()
+    return oldest is not None and oldest <= clock.now() - timedelta(days=days)
 
 
 async def reseal(session: AsyncSession, box: SecretBox) -> int:
@@ -90,6 +113,7 @@ async def _missing(session: AsyncSession) -> list[tuple[str, str]]:
     rows = (await session.execute(select(SigningKey.alg, SigningKey.status))).all()
     present = {(alg, status) for alg, status in rows}
     wanted = [(alg, status) for alg in SIGNING_ALGS for status in ("active", "next")]
+    wanted += [(alg, "active") for alg in KEY_MANAGEMENT_ALGS]
     return [pair for pair in wanted if pair not in present]
 
 
@@ -103,17 +127,17 @@ def _new_key(alg: str, status: str, box: SecretBox) -> SigningKey:
         alg=alg,
         status=status,
         private_sealed=box.seal(der, f"signing-key:{kid}"),
-        public_jwk={**public_jwk, "kid": kid, "use": "sig", "alg": alg},
+        public_jwk={**public_jwk, "kid": kid, "use": "enc" if alg in KEY_MANAGEMENT_ALGS else "sig", "alg": alg},
         created_at=now,
         activated_at=now if status == "active" else None,
     )
 
 
 def _generate(alg: str) -> tuple[Any, dict[str, Any]]:
-    if alg in ("RS256", "PS256"):
+    if alg in ("RS256", "PS256", "RSA-OAEP-256"):
         private: Any = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
         jwk = jwt.algorithms.RSAAlgorithm.to_jwk(private.public_key(), as_dict=True)
-    elif alg == "ES256":
+    elif alg in ("ES256", "ECDH-ES"):
         private = ec.generate_private_key(ec.SECP256R1())
         jwk = jwt.algorithms.ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
     else:

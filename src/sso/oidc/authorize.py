@@ -8,30 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 from authlib.oauth2.rfc6749 import InvalidRequestError, InvalidScopeError, OAuth2Error
-from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.audit import record
+from sso.authn.service import ACR_VALUES
 from sso.clients.registry import Client
 from sso.keys import InvalidToken
+from sso.oidc.answers import RESPONSE_MODES, AuthorizationResponse, carries_tokens, response_mode
+from sso.oidc.claims_request import NOTHING, ClaimsRequest, read_claims_request
+from sso.oidc.client_keys import KeysUnavailable
+from sso.oidc.hints import read_hint
 from sso.oidc.interaction import Asked, Decision, Fail, Present, Progress, decide
-from sso.oidc.issue import ID_TOKEN_TYP
-from sso.oidc.models import Interaction
 from sso.oidc.provider import Provider
-from sso.oidc.requests import Answer, ProtocolRequest, description, with_parameters
+from sso.oidc.request_object import RequestObjectRefused, Source, expand
+from sso.oidc.requests import ProtocolRequest, description
 from sso.oidc.server import ProviderServer
-from sso.security.tokens import random_token, token_hash
+from sso.security.tokens import token_hash
 from sso.sessions.store import LiveSession
 from sso.tokens import store
 from sso.users.store import Person
 
 PROMPTS = ("none", "login", "consent", "select_account")
+DISPLAYS = ("page", "popup", "touch")
 MAX_NONCE_CHARS = 2048
 MAX_STATE_CHARS = 8192
 MAX_AGE_LIMIT = 10**9
@@ -71,7 +73,20 @@ class AuthorizationRequest:
     max_age: int | None
     hint_sub: str | None
     grant: Any
+    claims: ClaimsRequest = NOTHING
+    source: Source = "plain"
     parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def consent_scopes(self) -> frozenset[str]:
+        """What a person is asked to allow: the scopes, and those that hold the claims asked for by name."""
+        return self.scopes | self.claims.scopes
+
+    @property
+    def display(self) -> str:
+        """How the pages are shown: ``page``, ``popup`` or ``touch`` (OpenID Connect Core section 3.1.2.1)."""
+        asked = self.parameters.get("display", "page")
+        return asked if asked in DISPLAYS else "page"
 
     @property
     def ui_locales(self) -> str:
@@ -93,26 +108,63 @@ class SignedIn:
     consented: frozenset[str]
 
 
-def check_request(server: ProviderServer, parameters: list[tuple[str, str]]) -> AuthorizationRequest:
-    """Check an authorization request.
+async def read_request(server: ProviderServer, parameters: list[tuple[str, str]]) -> AuthorizationRequest:
+    """Read and check an authorization request, wherever its parameters are: in the request itself, in a request object,
+    or pushed before.
+
+    Raises:
+        PageError: before the redirect URI is proven.
+        RedirectError: afterwards.
+        DatabaseUnavailable: when there is no database now.
+    """
+    provider = server.provider
+    request = ProtocolRequest(provider, "GET", "/authorize", parameters)
+    _check_named_once(request, ("client_id", "redirect_uri"))
+    client_id = request.payload.data.get("client_id", "")
+    await provider.client(client_id)
+    client = _check_client(server, request)
+    try:
+        expanded = await expand(provider, client, parameters)
+    except RequestObjectRefused as error:
+        redirect_uri = request.payload.data.get("redirect_uri", "")
+        if client.check_redirect_uri(redirect_uri):
+            raise RedirectError(request, error.error, str(error)) from None
+        raise PageError("bad_request_object", f"{error.error}: {error}") from None
+    checked = check_request(server, expanded.parameters, expanded.source)
+    if client.meta.id_token_encrypted_response_alg and carries_tokens(checked.parameters):
+        try:
+            await provider.client_keys.ready(client.meta.jwks_uri)
+        except KeysUnavailable as error:
+            raise RedirectError(checked.protocol, "invalid_request", str(error)) from None
+    return checked
+
+
+def check_request(
+    server: ProviderServer, parameters: list[tuple[str, str]], source: Source = "plain"
+) -> AuthorizationRequest:
+    """Check the parameters of an authorization request.
 
     Raises:
         PageError: before the redirect URI is proven.
         RedirectError: afterwards.
     """
     request = ProtocolRequest(server.provider, "GET", "/authorize", parameters)
+    _check_named_once(request, ("client_id", "redirect_uri"))
     client = _check_client(server, request)
     redirect_uri = _check_redirect_uri(request, client)
     try:
-        return _check_the_rest(server, request, client, redirect_uri)
+        return _check_the_rest(server, request, client, redirect_uri, source)
     except OAuth2Error as error:
         raise RedirectError(request, error.error, error.description or "") from None
 
 
-def _check_client(server: ProviderServer, request: ProtocolRequest) -> Client:
-    for name in ("client_id", "redirect_uri"):
+def _check_named_once(request: ProtocolRequest, names: tuple[str, ...]) -> None:
+    for name in names:
         if len(request.payload.datalist.get(name, [])) > 1:
             raise PageError("repeated", name)
+
+
+def _check_client(server: ProviderServer, request: ProtocolRequest) -> Client:
     client_id = request.payload.data.get("client_id")
     if client_id is None:
         raise PageError("no_client", "client_id")
@@ -134,15 +186,18 @@ def _check_redirect_uri(request: ProtocolRequest, client: Client) -> str:
 
 
 def _check_the_rest(
-    server: ProviderServer, request: ProtocolRequest, client: Client, redirect_uri: str
+    server: ProviderServer, request: ProtocolRequest, client: Client, redirect_uri: str, source: Source
 ) -> AuthorizationRequest:
     data = request.payload.data
+    _check_source(client, source)
     for check in _CHECKS:
         check(request)
     grant = server.get_authorization_grant(request)
-    grant.validate_consent_request()
+    grant.validate_authorization_request()
     if not request.scope:
         raise InvalidScopeError("The client has not registered any of these scopes.")
+    claims = read_claims_request(data.get("claims"), client.scopes)
+    request.asked_claims = claims.stored()
     return AuthorizationRequest(
         protocol=request,
         client=client,
@@ -152,8 +207,18 @@ def _check_the_rest(
         max_age=_max_age(data, client),
         hint_sub=_hint(server.provider, client, data),
         grant=grant,
+        claims=claims,
+        source=source,
         parameters=dict(data),
     )
+
+
+def _check_source(client: Client, source: Source) -> None:
+    meta = client.meta
+    if meta.require_pushed_authorization_requests and source not in ("pushed", "pushed_signed"):
+        raise InvalidRequestError("This application must push its requests (RFC 9126 section 6).")
+    if meta.require_signed_request_object and source not in ("signed", "pushed_signed"):
+        raise InvalidRequestError("This application must sign its requests (RFC 9101 section 10.5).")
 
 
 def _check_repeated(request: ProtocolRequest) -> None:
@@ -162,18 +227,19 @@ def _check_repeated(request: ProtocolRequest) -> None:
         raise InvalidRequestError(description(f"{repeated} must not be repeated (RFC 6749 section 3.1)."))
 
 
-def _check_request_objects(request: ProtocolRequest) -> None:
-    for name in ("request", "request_uri"):
-        if name in request.payload.data:
-            raise OAuth2Error(f"{name} is not supported.", error=f"{name}_not_supported")
-
-
 def _check_response(request: ProtocolRequest) -> None:
     data = request.payload.data
     if "response_type" not in data:
         raise InvalidRequestError("response_type is required.")
-    if data.get("response_mode", "query") != "query":
-        raise InvalidRequestError("response_mode must be query.")
+    mode = data.get("response_mode")
+    if mode is None:
+        return
+    if mode not in RESPONSE_MODES:
+        raise InvalidRequestError(f"response_mode must be one of {', '.join(RESPONSE_MODES)}.")
+    if mode == "query" and carries_tokens(data):
+        raise InvalidRequestError(
+            "Tokens must not be in a query (OAuth 2.0 Multiple Response Type Encoding Practices section 3)."
+        )
 
 
 def _check_sizes(request: ProtocolRequest) -> None:
@@ -183,12 +249,7 @@ def _check_sizes(request: ProtocolRequest) -> None:
             raise InvalidRequestError(f"{name} must have at most {most} characters, and no NUL.")
 
 
-_CHECKS: tuple[Callable[[ProtocolRequest], None], ...] = (
-    _check_repeated,
-    _check_sizes,
-    _check_request_objects,
-    _check_response,
-)
+_CHECKS: tuple[Callable[[ProtocolRequest], None], ...] = (_check_repeated, _check_sizes, _check_response)
 
 
 def _prompt(data: dict[str, str]) -> frozenset[str]:
@@ -215,9 +276,7 @@ def _hint(provider: Provider, client: Client, data: dict[str, str]) -> str | Non
     if hint is None:
         return None
     try:
-        claims = provider.keys.verify(
-            hint, typ=ID_TOKEN_TYP, issuer=provider.settings.issuer, audience=client.client_id, expired=True
-        )
+        claims = read_hint(provider, hint, client.client_id)
     except InvalidToken:
         raise InvalidRequestError("id_token_hint is not an ID token that we gave this client.") from None
     return str(claims.get("sub", ""))
@@ -242,30 +301,41 @@ async def with_consent(session: AsyncSession, client: Client, who: SignedIn) -> 
 def next_step(provider: Provider, request: AuthorizationRequest, who: SignedIn | None, progress: Progress) -> Decision:
     """Return what ``request`` needs next."""
     hinted = None
-    if request.hint_sub is not None and who is not None:
-        hinted = provider.subject(request.client, who.user.id) == request.hint_sub
-    asked = Asked(request.scopes, request.prompt, request.max_age, hinted)
-    present = Present(who.session.auth_time, who.consented) if who else None
-    return decide(asked, present, request.client.meta.first_party, progress, clock.now())
+    wanted = {sub for sub in (request.hint_sub, request.claims.sub) if sub is not None}
+    if wanted and who is not None:
+        hinted = wanted == {provider.subject(request.client, who.user.id)}
+    asked = Asked(request.consent_scopes, request.prompt, request.max_age, hinted, request.claims.acr)
+    present = Present(who.session.auth_time, who.consented, who.session.acr) if who else None
+    return decide(asked, present, request.client.meta.first_party, progress, clock.now(), ACR_VALUES)
 
 
 async def respond(
-    server: ProviderServer, session: AsyncSession, request: AuthorizationRequest, sso_session: LiveSession
-) -> Answer:
-    """Answer with a code, within the transaction of ``session``: one INSERT (RFC 6749 section 4.1.2)."""
+    session: AsyncSession, request: AuthorizationRequest, sso_session: LiveSession
+) -> AuthorizationResponse:
+    """Answer with what the response type names, within the transaction of ``session``: for a code one INSERT.
+
+    Raises:
+        RedirectError: when it cannot be made: the session is over this very moment, or there is no key to encrypt with.
+    """
     protocol = request.protocol
     protocol.sso_session = sso_session
 
-    def run(sync_session: Any) -> Answer:
+    def run(sync_session: Any) -> AuthorizationResponse:
         protocol._session = sync_session
-        answer: Answer = server.create_authorization_response(protocol, grant_user=sso_session, grant=request.grant)
-        return answer
+        made: AuthorizationResponse = request.grant.create_authorization_response(request.redirect_uri, sso_session)[1]
+        return made
 
-    return await session.run_sync(run)
+    try:
+        return await session.run_sync(run)
+    except OAuth2Error as error:
+        raise RedirectError(protocol, error.error, error.description or "") from None
 
 
-def error_answer(provider: Provider, failed: RedirectError | tuple[AuthorizationRequest, Fail]) -> Answer:
-    """Return the redirect that tells the application of an error (RFC 6749 section 4.1.2.1, RFC 9207)."""
+def error_answer(
+    provider: Provider, failed: RedirectError | tuple[AuthorizationRequest, Fail]
+) -> AuthorizationResponse:
+    """Return what tells the application of an error (RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6,
+    RFC 9207), in the mode of the request."""
     if isinstance(failed, RedirectError):
         request, error, text = failed.request, failed.error, failed.text
     else:
@@ -278,69 +348,14 @@ def error_answer(provider: Provider, failed: RedirectError | tuple[Authorization
     if len(states) == 1:
         parameters.append(("state", states[0]))
     parameters.append(("iss", provider.settings.issuer))
-    return Answer(303, "", [("Location", with_parameters(data["redirect_uri"], parameters))])
-
-
-async def remember_request(
-    provider: Provider, session: AsyncSession, request: AuthorizationRequest, browser: str
-) -> str:
-    """Store a request that waits for a person, bound to the browser, and return its token. One statement."""
-    now, token = clock.now(), random_token()
-    session.add(
-        Interaction(
-            token_hash=token_hash(token),
-            browser_hash=token_hash(browser),
-            client_id=request.client.client_id,
-            parameters={"query": urlencode(list(request.parameters.items()))},
-            progress=[],
-            created_at=now,
-            expires_at=now + timedelta(seconds=provider.settings.interaction_seconds),
-        )
-    )
-    return token
-
-
-async def recall_request(session: AsyncSession, token: str, browser: str) -> Interaction | None:
-    """Return a waiting request of this browser, or None when it is unknown, over, or another browser's."""
-    found = await session.get(Interaction, token_hash(token)) if token and browser else None
-    if found is None or found.browser_hash != token_hash(browser) or found.expires_at <= clock.now():
-        return None
-    return found
-
-
-def stored_parameters(interaction: Interaction) -> list[tuple[str, str]]:
-    """Return the parameters of a waiting request."""
-    return parse_qsl(interaction.parameters["query"], keep_blank_values=True)
-
-
-def progress_of(interaction: Interaction | None) -> Progress:
-    """Return what has been done for a request."""
-    if interaction is None:
-        return Progress()
-    return Progress(interaction.created_at, frozenset(interaction.progress))
-
-
-async def remember_progress(session: AsyncSession, interaction: Interaction, done: frozenset[str]) -> None:
-    """Remember which pages of a waiting request are done. One statement."""
-    mine = Interaction.token_hash == interaction.token_hash
-    await session.execute(update(Interaction).where(mine).values(progress=sorted(done)))
-
-
-async def forget_request(session: AsyncSession, interaction: Interaction) -> None:
-    """Delete a request that was answered. One statement."""
-    await session.execute(delete(Interaction).where(Interaction.token_hash == interaction.token_hash))
-
-
-async def forget_expired_requests(session: AsyncSession, now: datetime) -> None:
-    """Delete requests that waited too long."""
-    await session.execute(delete(Interaction).where(Interaction.expires_at < now))
+    return AuthorizationResponse(data["redirect_uri"], response_mode(data), parameters)
 
 
 async def allow(
     session: AsyncSession, request: AuthorizationRequest, who: SignedIn, address: str, request_id: str
 ) -> None:
     """Remember that the person allows what the application asks for, besides what was allowed before."""
-    scopes = sorted(request.scopes | who.consented)
+    scopes = sorted(request.consent_scopes | who.consented)
     await store.remember_consent(session, who.user.id, request.client.client_id, scopes, clock.now())
     record(
         session,
@@ -350,5 +365,5 @@ async def allow(
         client_id=request.client.client_id,
         address=address,
         request_id=request_id,
-        data={"scopes": sorted(request.scopes)},
+        data={"scopes": sorted(request.consent_scopes)},
     )

@@ -28,11 +28,13 @@ SCOPE_CLAIMS: dict[str, tuple[str, ...]] = {
     "address": ("address",),
     "phone": ("phone_number", "phone_number_verified"),
 }
-ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash")
+ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash")
 
 
-def user_claims(user: User, identifiers: Sequence[Identifier], scopes: Iterable[str]) -> dict[str, Any]:
-    """Return the claims that ``scopes`` allow; what is not known is left out (section 5.3.2)."""
+def user_claims(
+    user: User, identifiers: Sequence[Identifier], scopes: Iterable[str], names: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Return the claims that ``scopes`` allow, and those of ``names``; what is not known is left out (5.3.2)."""
     known: dict[str, Any] = {
         **user.profile,
         "name": user.name,
@@ -43,6 +45,7 @@ def user_claims(user: User, identifiers: Sequence[Identifier], scopes: Iterable[
         if identifier.is_primary:
             known.update(_identifier_claims(identifier))
     wanted = [name for scope in scopes for name in SCOPE_CLAIMS.get(scope, ())]
+    wanted += names
     return {name: known[name] for name in wanted if known.get(name) is not None}
 
 

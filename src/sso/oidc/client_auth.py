@@ -7,15 +7,26 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
-import jwt
 from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError
 
 from sso import clock
 from sso.clients.registry import Client
+from sso.oidc.assertions import (
+    ASYMMETRIC_ALGS,
+    LEEWAY_SECONDS,
+    AssertionRefused,
+    Unverified,
+    check_signature,
+    check_times,
+    check_with,
+    read_unverified,
+)
+from sso.oidc.client_keys import KeysUnavailable
 from sso.oidc.requests import ProtocolRequest
 from sso.security.box import CannotOpen
 from sso.security.replay import first_use
@@ -25,7 +36,6 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_MAX_SECONDS = 3600
 """What widespread libraries put into ``exp`` at most; the ``jti`` is remembered as long."""
 ASSERTION_MAX_CHARS = 8192
-LEEWAY_SECONDS = 10
 CLIENT_AUTH_METHODS = (
     "client_secret_basic",
     "client_secret_post",
@@ -33,8 +43,7 @@ CLIENT_AUTH_METHODS = (
     "private_key_jwt",
     "none",
 )
-ASSERTION_ALGS = ("RS256", "PS256", "ES256", "EdDSA", "HS256")
-_ASYMMETRIC = ["RS256", "PS256", "ES256", "EdDSA"]
+ASSERTION_ALGS = (*ASYMMETRIC_ALGS, "HS256")
 _NOBODY = token_hash("nobody")
 
 
@@ -114,52 +123,73 @@ def _by_assertion(request: ProtocolRequest) -> Client:
     assertion = request.form.get("client_assertion", "")
     if request.form.get("client_assertion_type") != ASSERTION_TYPE:
         raise InvalidRequestError(f"client_assertion_type must be {ASSERTION_TYPE}.")
-    if not assertion or len(assertion) > ASSERTION_MAX_CHARS:
-        raise ClientRefused("The client assertion is missing or too long.")
+    if not assertion:
+        raise ClientRefused("The client assertion is missing.")
     try:
-        header = jwt.get_unverified_header(assertion)
-        named = jwt.decode(assertion, options={"verify_signature": False}).get("sub")
-    except (jwt.PyJWTError, ValueError, RecursionError):
-        raise ClientRefused("The client assertion is not a JWT.") from None
+        found = read_unverified(assertion, ASSERTION_MAX_CHARS)
+    except AssertionRefused as error:
+        raise ClientRefused(f"The client assertion {error}.") from None
+    named = found.claims.get("sub")
     client = request.provider.registry.enabled(named) if isinstance(named, str) else None
     method = client.meta.token_endpoint_auth_method if client else ""
     if client is None or method not in ("private_key_jwt", "client_secret_jwt"):
         raise ClientRefused()
     if request.form.get("client_id", client.client_id) != client.client_id:
         raise InvalidRequestError("client_id differs from the sub of the client assertion.")
-    claims = _verified(request, client, assertion, header)
-    _check_assertion_claims(request, client, claims)
+    _check_assertion_signature(request, client, found)
+    _check_assertion_claims(request, client, found.claims)
     request.auth_method = method
     return client
 
 
-def _verified(request: ProtocolRequest, client: Client, assertion: str, header: dict[str, Any]) -> dict[str, Any]:
-    """Check the signature with the registered keys only: nothing that the header names is fetched or trusted."""
-    if "crit" in header:
-        raise ClientRefused("The client assertion has a critical header that is not understood.")
-    alg = header.get("alg")
-    registered = client.meta.token_endpoint_auth_signing_alg
-    shared = client.meta.token_endpoint_auth_method == "client_secret_jwt"
-    allowed = [registered] if registered else ["HS256"] if shared else _ASYMMETRIC
-    if alg not in allowed:
-        raise ClientRefused(f"The client assertion must be signed with {' or '.join(allowed)}.")
-    for key in _shared_keys(request, client) if shared else _public_keys(client, str(alg), header.get("kid")):
+async def prepare(request: ProtocolRequest) -> Client | None:
+    """Make ready what :func:`authenticate_client` and the answer need and cannot wait for within a transaction: the
+    application itself, where another process registered it just now, and its keys, where they must be fetched.
+
+    Returns:
+        The application that the request claims to come from. Nothing is proven yet.
+    """
+    provider, kid, signed = request.provider, None, False
+    client_id = request.form.get("client_id", "")
+    authorization = request.headers.get("authorization", "")
+    if authorization[:6].lower() == "basic ":
+        client_id = _named_in_basic(authorization[6:].strip())
+    elif "client_assertion" in request.form:
         try:
-            return jwt.decode(assertion, key, algorithms=[str(alg)], options=_SIGNATURE_ONLY)
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-            continue
-    raise ClientRefused()
+            found = read_unverified(request.form["client_assertion"], ASSERTION_MAX_CHARS)
+        except AssertionRefused:
+            return None
+        client_id, kid, signed = str(found.claims.get("sub")), found.kid, True
+    client = await provider.client(client_id) if client_id else None
+    if client is not None and (signed or client.meta.needs_encryption_key):
+        # What cannot be fetched is said where the keys are missed.
+        with contextlib.suppress(KeysUnavailable):
+            await provider.client_keys.ready(client.meta.jwks_uri, kid, signature=signed)
+    return client
 
 
-_SIGNATURE_ONLY: Any = {
-    "verify_signature": True,
-    "verify_exp": False,
-    "verify_nbf": False,
-    "verify_iat": False,
-    "verify_aud": False,
-    "verify_sub": False,
-    "verify_jti": False,
-}
+def _named_in_basic(encoded: str) -> str:
+    try:
+        return unquote_plus(base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")[0])
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return ""
+
+
+def _check_assertion_signature(request: ProtocolRequest, client: Client, found: Unverified) -> None:
+    """Check the signature with the registered keys only: nothing that the header names is fetched or trusted."""
+    meta = client.meta
+    registered = meta.token_endpoint_auth_signing_alg
+    shared = meta.token_endpoint_auth_method == "client_secret_jwt"
+    allowed = (registered,) if registered else ("HS256",) if shared else ASYMMETRIC_ALGS
+    if found.alg not in allowed:
+        raise ClientRefused(f"The client assertion must be signed with {' or '.join(allowed)}.")
+    try:
+        if shared:
+            check_with(found, _shared_keys(request, client))
+        else:
+            check_signature(found, request.provider.client_keys.known(meta.jwks, meta.jwks_uri))
+    except AssertionRefused:
+        raise ClientRefused() from None
 
 
 def _shared_keys(request: ProtocolRequest, client: Client) -> list[Any]:
@@ -173,14 +203,6 @@ def _shared_keys(request: ProtocolRequest, client: Client) -> list[Any]:
     return keys
 
 
-def _public_keys(client: Client, alg: str, kid: Any) -> list[Any]:
-    kty = {"ES256": "EC", "EdDSA": "OKP"}.get(alg, "RSA")
-    keys = [key for key in (client.meta.jwks or {}).get("keys", []) if key.get("kty") == kty]
-    if kid is not None:
-        keys = [key for key in keys if key.get("kid") == kid]
-    return [jwt.PyJWK(key, algorithm=alg).key for key in keys if key.get("use", "sig") == "sig"]
-
-
 def _check_assertion_claims(request: ProtocolRequest, client: Client, claims: dict[str, Any]) -> None:
     """RFC 7523 section 3. ``aud`` is one string, ours: an array could name another server too (2025 advisories)."""
     provider, now = request.provider, clock.timestamp()
@@ -188,17 +210,13 @@ def _check_assertion_claims(request: ProtocolRequest, client: Client, claims: di
         raise ClientRefused("iss and sub of the client assertion must be the client_id.")
     if claims.get("aud") not in (provider.settings.issuer, provider.url("/token")):
         raise ClientRefused(f"aud of the client assertion must be the text {provider.settings.issuer}.")
-    times = [claims.get(name) for name in ("exp", "iat", "nbf")]
-    if any(isinstance(time, bool) or not isinstance(time, (int, float, type(None))) for time in times):
-        raise ClientRefused("exp, iat and nbf of the client assertion must be numbers.")
-    exp, iat, nbf = times
-    if exp is None or exp <= now - LEEWAY_SECONDS or exp > now + ASSERTION_MAX_SECONDS + LEEWAY_SECONDS:
-        raise ClientRefused(f"exp of the client assertion must be within {ASSERTION_MAX_SECONDS} seconds from now.")
-    if any(time is not None and time > now + LEEWAY_SECONDS for time in (iat, nbf)):
-        raise ClientRefused("iat and nbf of the client assertion must not be in the future.")
+    try:
+        check_times(claims, now, ASSERTION_MAX_SECONDS)
+    except AssertionRefused as error:
+        raise ClientRefused(f"The client assertion {error}.") from None
     jti = claims.get("jti")
     if not isinstance(jti, str) or not jti:
         raise ClientRefused("The client assertion needs a jti.")
-    until = datetime.fromtimestamp(float(exp) + LEEWAY_SECONDS + 1, UTC)
+    until = datetime.fromtimestamp(float(claims["exp"]) + LEEWAY_SECONDS + 1, UTC)
     if not first_use(request.session, f"client:{client.client_id}", jti, until):
         raise ClientRefused("This client assertion was used before.")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sso.authn.service import ACR_PASSWORD
+from sso.authn.service import ACR_VALUES
 from sso.clients.metadata import OIDC_SCOPES
-from sso.oidc.authorize import PROMPTS
+from sso.oidc.answers import RESPONSE_MODES
+from sso.oidc.assertions import ASYMMETRIC_ALGS
+from sso.oidc.authorize import DISPLAYS, PROMPTS
 from sso.oidc.claims import claims_supported
 from sso.oidc.client_auth import ASSERTION_ALGS, CLIENT_AUTH_METHODS
 from sso.oidc.server import ProviderServer
+from sso.security.jose import CONTENT_ENCRYPTIONS, KEY_MANAGEMENT_ALGS
 from sso.settings import SIGNING_ALGS
 
 UI_LOCALES = ["id", "en"]
@@ -18,8 +21,10 @@ UI_LOCALES = ["id", "en"]
 def metadata(server: ProviderServer) -> dict[str, Any]:
     """Return the document of both well-known addresses."""
     provider = server.provider
-    confidential = [method for method in CLIENT_AUTH_METHODS if method != "none"]
-    return {
+    algs, methods = list(ASSERTION_ALGS), list(CLIENT_AUTH_METHODS)
+    confidential = [method for method in methods if method != "none"]
+    encryption = (list(KEY_MANAGEMENT_ALGS), list(CONTENT_ENCRYPTIONS))
+    document: dict[str, Any] = {
         "issuer": provider.settings.issuer,
         "authorization_endpoint": provider.url("/authorize"),
         "token_endpoint": provider.url("/token"),
@@ -28,29 +33,46 @@ def metadata(server: ProviderServer) -> dict[str, Any]:
         "introspection_endpoint": provider.url("/introspect"),
         "revocation_endpoint": provider.url("/revoke"),
         "end_session_endpoint": provider.url("/logout"),
+        "check_session_iframe": provider.url("/check_session"),
+        "pushed_authorization_request_endpoint": provider.url("/par"),
+        "device_authorization_endpoint": provider.url("/device_authorization"),
         "scopes_supported": list(OIDC_SCOPES),
         "response_types_supported": server.response_types(),
-        "response_modes_supported": ["query"],
+        "response_modes_supported": list(RESPONSE_MODES),
         "grant_types_supported": server.grant_types(),
         "subject_types_supported": ["public", "pairwise"],
-        "acr_values_supported": [ACR_PASSWORD],
-        "id_token_signing_alg_values_supported": list(SIGNING_ALGS),
-        "token_endpoint_auth_methods_supported": list(CLIENT_AUTH_METHODS),
-        "token_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGS),
+        "acr_values_supported": list(ACR_VALUES),
+        "id_token_signing_alg_values_supported": [*SIGNING_ALGS, "none"],
+        "id_token_encryption_alg_values_supported": encryption[0],
+        "id_token_encryption_enc_values_supported": encryption[1],
+        "userinfo_signing_alg_values_supported": list(SIGNING_ALGS),
+        "userinfo_encryption_alg_values_supported": encryption[0],
+        "userinfo_encryption_enc_values_supported": encryption[1],
+        "request_object_signing_alg_values_supported": [*ASYMMETRIC_ALGS, "none"],
+        "request_object_encryption_alg_values_supported": encryption[0],
+        "request_object_encryption_enc_values_supported": encryption[1],
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": algs,
         "introspection_endpoint_auth_methods_supported": confidential,
-        "introspection_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGS),
-        "revocation_endpoint_auth_methods_supported": list(CLIENT_AUTH_METHODS),
-        "revocation_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGS),
+        "introspection_endpoint_auth_signing_alg_values_supported": algs,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": algs,
         "prompt_values_supported": list(PROMPTS),
-        "display_values_supported": ["page", "popup", "touch"],
+        "display_values_supported": list(DISPLAYS),
         "claim_types_supported": ["normal"],
         "claims_supported": claims_supported(),
-        "claims_parameter_supported": False,
-        "request_parameter_supported": False,
-        "request_uri_parameter_supported": False,
+        "claims_parameter_supported": True,
+        "request_parameter_supported": True,
+        "request_uri_parameter_supported": True,
+        "require_request_uri_registration": True,
         "ui_locales_supported": UI_LOCALES,
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "backchannel_logout_supported": True,
         "backchannel_logout_session_supported": True,
+        "frontchannel_logout_supported": True,
+        "frontchannel_logout_session_supported": True,
     }
+    if provider.settings.registration != "closed":
+        document["registration_endpoint"] = provider.url("/register")
+    return document

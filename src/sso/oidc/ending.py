@@ -18,7 +18,7 @@ from sso.delivery import Abandon, enqueue
 from sso.oidc.provider import Provider
 from sso.security.outbound import Outbound, OutboundRefused
 from sso.sessions import store as sessions
-from sso.sessions.store import SessionFilter
+from sso.sessions.store import Participation, SessionFilter
 from sso.tokens import store as tokens
 from sso.users import store as users
 from sso.users.models import User
@@ -39,7 +39,7 @@ async def end_sessions(
     actor: str | None = None,
     address: str | None = None,
     request_id: str | None = None,
-) -> list[str]:
+) -> list[Participation]:
     """End sessions within the transaction of ``session``.
 
     Args:
@@ -52,7 +52,7 @@ async def end_sessions(
         request_id: the reference for log and audit.
 
     Returns:
-        The ``client_id`` of every application that took part.
+        Every application that took part, with the ``sid`` by which it knows the session.
     """
     now = clock.now()
     ended = await sessions.end(session, session_ids, reason, now)
@@ -75,7 +75,7 @@ async def end_sessions(
             request_id=request_id,
             data={"reason": reason, "clients": [one.client_id for one in told if one.session_id == session_id]},
         )
-    return list(dict.fromkeys(one.client_id for one in told))
+    return told
 
 
 async def end_matching(

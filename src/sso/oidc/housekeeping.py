@@ -9,9 +9,12 @@ from datetime import timedelta
 from sso import audit, clock
 from sso.db import DatabaseUnavailable
 from sso.delivery import store as deliveries
-from sso.oidc.authorize import forget_expired_requests
+from sso.keys import rotate_when_due
+from sso.oidc.device import forget_expired_devices
 from sso.oidc.ending import end_sessions
 from sso.oidc.provider import Provider
+from sso.oidc.pushed import forget_expired_pushes
+from sso.oidc.waiting import forget_expired_requests
 from sso.security.replay import forget_expired as forget_replays
 from sso.sessions import store as sessions
 from sso.tokens import store as tokens
@@ -22,6 +25,8 @@ SEAL_SECONDS = 5.0
 CLEAR_SECONDS = 300.0
 BATCH = 500
 KEEP_DELIVERIES_DAYS = 30
+KEEP_DEVICES_DAYS = 1
+"""A device that asks with a code that is over is told so, not that the code is unknown."""
 
 
 async def keep_house(provider: Provider, stop: asyncio.Event) -> None:
@@ -60,7 +65,11 @@ async def clear_up(provider: Provider) -> None:
         if len(over) < BATCH:
             break
     async with provider.db.write() as session:
+        await rotate_when_due(session, provider.box, provider.settings.key_rotation_days)
+    async with provider.db.write() as session:
         await forget_expired_requests(session, now)
+        await forget_expired_pushes(session, now)
+        await forget_expired_devices(session, now - timedelta(days=KEEP_DEVICES_DAYS))
         await session.run_sync(lambda sync: forget_replays(sync, now))
         await deliveries.forget_finished(session, now - timedelta(days=KEEP_DELIVERIES_DAYS))
     while True:

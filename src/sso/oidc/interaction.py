@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -13,22 +14,26 @@ Page = Literal["sign_in", "select_account", "consent"]
 class Asked:
     """What the application asks for.
 
-    ``max_age`` is in seconds. ``hinted`` tells whether id_token_hint names the person of the session (None: there is
-    no hint).
+    ``scopes`` are what needs consent. ``max_age`` is in seconds. ``hinted`` tells whether id_token_hint, or the claims
+    parameter, names the person of the session (None: neither names anybody). ``acr`` holds the levels of which one is
+    essential.
     """
 
     scopes: frozenset[str]
     prompt: frozenset[str] = frozenset()
     max_age: int | None = None
     hinted: bool | None = None
+    acr: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """The browser's living session: when the person last proved who they are, what they allowed the application."""
+    """The browser's living session: when and at which level the person last proved who they are, and what they allowed
+    the application."""
 
     auth_time: datetime
     consented: frozenset[str] = frozenset()
+    acr: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,14 @@ class Fail:
 Decision = Respond | SignIn | SelectAccount | Consent | Fail
 
 
-def decide(asked: Asked, present: Present | None, first_party: bool, progress: Progress, now: datetime) -> Decision:
+def decide(
+    asked: Asked,
+    present: Present | None,
+    first_party: bool,
+    progress: Progress,
+    now: datetime,
+    levels: Collection[str] = (),
+) -> Decision:
     """Return what the request needs next (OpenID Connect Core sections 3.1.2.1 to 3.1.2.4).
 
     Args:
@@ -83,8 +95,12 @@ def decide(asked: Asked, present: Present | None, first_party: bool, progress: P
         first_party: whether the application is the city's own, which needs no consent.
         progress: what has been done for this request.
         now: the time.
+        levels: every ``acr`` that a person can reach here.
     """
     silent = "none" in asked.prompt
+    if asked.acr is not None and asked.acr.isdisjoint(levels):
+        # OpenID Connect Core section 5.5.1.1: an essential level that is not met is a failed authentication.
+        return Fail("unmet_authentication_requirements", "Nobody can sign in here at the level that is essential.")
     if _must_sign_in(asked, present, progress, now):
         if silent:
             return Fail("login_required", "The person must sign in.")
@@ -104,7 +120,7 @@ def decide(asked: Asked, present: Present | None, first_party: bool, progress: P
 
 
 def _must_sign_in(asked: Asked, present: Present | None, progress: Progress, now: datetime) -> bool:
-    if present is None:
+    if present is None or (asked.acr is not None and present.acr not in asked.acr):
         return True
     if _just_signed_in(present, progress):
         return False
@@ -118,7 +134,7 @@ def _just_signed_in(present: Present, progress: Progress) -> bool:
 
 
 def _other_person(present: Present, progress: Progress, silent: bool) -> Decision:
-    """id_token_hint names somebody else than who is signed in (OpenID Connect Core section 3.1.2.1)."""
+    """id_token_hint, or sub in the claims parameter, names somebody else (OpenID Connect Core 3.1.2.1, 5.5.1)."""
     if silent or _just_signed_in(present, progress):
-        return Fail("login_required", "The person who is signed in is not the one of id_token_hint.")
+        return Fail("login_required", "The person who is signed in is not the one that is asked for.")
     return SignIn(again=True)

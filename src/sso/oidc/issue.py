@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from authlib.oauth2.rfc6749 import InvalidRequestError
+from sqlalchemy.orm import Session
+
 from sso import clock
 from sso.clients.registry import Client
+from sso.oidc.claims import user_claims
 from sso.oidc.provider import Provider
 from sso.oidc.requests import ProtocolRequest
+from sso.security.jose import CannotEncrypt, encrypt
 from sso.security.tokens import base64url, random_token, token_hash
 from sso.tokens import store
 from sso.tokens.store import LiveGrant
+from sso.users.store import with_identifiers
 
 ACCESS_TOKEN_TYP = "at+jwt"
 ID_TOKEN_TYP = "JWT"
@@ -40,9 +47,21 @@ def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str |
     }
     if refresh_token is not None:
         body["refresh_token"] = refresh_token
-    if grant is not None and "openid" in scope.split():
-        body["id_token"] = id_token(provider, client, grant, access_token)
+    scopes = scope.split()
+    if grant is not None and "openid" in scopes:
+        about = person_claims(request.session, grant, scopes if client.meta.scope_claims_in_id_token else [])
+        body["id_token"] = id_token(provider, client, grant, access_token, about=about)
     return body
+
+
+def person_claims(session: Session, grant: LiveGrant, scopes: Iterable[str]) -> dict[str, Any]:
+    """Return what an ID token says of the person: the claims of ``scopes``, and those that were asked for by name
+    (OpenID Connect Core sections 5.4, 5.5). One statement, none where it is nothing."""
+    names, wanted = grant.details.get("id_token", []), list(scopes)
+    if not names and not set(wanted) - {"openid", "offline_access"}:
+        return {}
+    person = with_identifiers(session, grant.user_id)
+    return user_claims(*person, wanted, names) if person is not None else {}
 
 
 def issue_access_token(request: ProtocolRequest, scope: str) -> str:
@@ -69,11 +88,31 @@ def issue_access_token(request: ProtocolRequest, scope: str) -> str:
     return token
 
 
-def id_token(provider: Provider, client: Client, grant: LiveGrant, access_token: str | None) -> str:
-    """Return an ID token (OpenID Connect Core section 2)."""
+def id_token(
+    provider: Provider,
+    client: Client,
+    grant: LiveGrant,
+    access_token: str | None,
+    code: str | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> str:
+    """Return an ID token, encrypted where the application registered it (OpenID Connect Core sections 2 and 3.3.2.11).
+
+    Args:
+        provider: the provider.
+        client: the application.
+        grant: what was granted.
+        access_token: given together with it, if any.
+        code: given together with it, if any.
+        about: what it says of the person.
+
+    Raises:
+        InvalidRequestError: when there is no key with which to encrypt.
+    """
     now = clock.timestamp()
     alg = provider.id_token_alg(client)
     claims: dict[str, Any] = {
+        **(about or {}),
         "iss": provider.settings.issuer,
         "sub": provider.subject(client, grant.user_id),
         "aud": client.client_id,
@@ -87,9 +126,30 @@ def id_token(provider: Provider, client: Client, grant: LiveGrant, access_token:
         claims["nonce"] = grant.nonce
     if grant.sid is not None:
         claims["sid"] = grant.sid
-    if access_token is not None:
+    if access_token is not None and alg != "none":
         claims["at_hash"] = half_hash(access_token, alg)
-    return provider.keys.sign(claims, alg, ID_TOKEN_TYP)
+    if code is not None:
+        claims["c_hash"] = half_hash(code, alg)
+    meta = client.meta
+    signed = provider.keys.sign(claims, alg, ID_TOKEN_TYP)
+    return encrypted(
+        provider, client, signed, meta.id_token_encrypted_response_alg, meta.id_token_encrypted_response_enc
+    )
+
+
+def encrypted(provider: Provider, client: Client, token: str, alg: str | None, enc: str | None) -> str:
+    """Return ``token``, encrypted for an application where it registered ``alg``.
+
+    Raises:
+        InvalidRequestError: when there is no key with which to encrypt.
+    """
+    if alg is None or enc is None:
+        return token
+    keys = provider.client_keys.known(client.meta.jwks, client.meta.jwks_uri)
+    try:
+        return encrypt(token, keys, alg, enc)
+    except CannotEncrypt as error:
+        raise InvalidRequestError(f"Cannot encrypt: {error}.") from None
 
 
 def half_hash(value: str, alg: str) -> str:
@@ -135,6 +195,6 @@ def _access_claims(
         "jti": uuid.uuid4().hex,
         "scope": scope,
     }
-    if grant is not None:
+    if grant is not None and "assertion" not in grant.details:
         claims |= {"auth_time": int(grant.auth_time.timestamp()), "acr": grant.acr, "amr": grant.amr}
     return claims

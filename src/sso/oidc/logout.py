@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from sso.clients.registry import Client
 from sso.keys import InvalidToken
 from sso.oidc.authorize import PageError
-from sso.oidc.issue import ID_TOKEN_TYP
+from sso.oidc.hints import read_hint
 from sso.oidc.provider import Provider
 from sso.oidc.requests import with_parameters
+from sso.sessions.store import Participation
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,21 @@ def check_logout(provider: Provider, data: dict[str, str]) -> LogoutRequest:
     return LogoutRequest(client, hint_sub, with_parameters(uri, state) if state else uri)
 
 
+def frontchannel_addresses(provider: Provider, told: Sequence[Participation]) -> list[str]:
+    """Return what the signed-out page frames: of each application that is told through the browser its address, with
+    ``iss`` and ``sid`` (Front-Channel Logout section 2)."""
+    addresses = []
+    for one in told:
+        client = provider.registry.get(one.client_id)
+        if client is not None and client.meta.frontchannel_logout_uri:
+            about = [("iss", provider.settings.issuer), ("sid", one.sid)]
+            addresses.append(with_parameters(client.meta.frontchannel_logout_uri, about))
+    return addresses
+
+
 def _from_hint(provider: Provider, hint: str) -> tuple[Client, str]:
     try:
-        claims = provider.keys.verify(hint, typ=ID_TOKEN_TYP, issuer=provider.settings.issuer, expired=True)
+        claims = read_hint(provider, hint)
     except InvalidToken:
         raise PageError("bad_logout_hint", "id_token_hint") from None
     client = provider.registry.get(str(claims.get("aud")))

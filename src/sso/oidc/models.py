@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import LargeBinary, String
+from sqlalchemy import ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sso.db import Base
@@ -24,5 +25,34 @@ class Interaction(Base):
     client_id: Mapped[str] = mapped_column(String(100))
     parameters: Mapped[dict[str, Any]]
     progress: Mapped[list[str]] = mapped_column(default=list)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class PushedRequest(Base):
+    """An authorization request that its application pushed (RFC 9126): ``query`` holds its checked parameters."""
+
+    __tablename__ = "pushed_requests"
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    client_id: Mapped[str] = mapped_column(ForeignKey("clients.client_id", ondelete="CASCADE"), index=True)
+    query: Mapped[str] = mapped_column(Text)
+    signed: Mapped[bool] = mapped_column(default=False)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class DeviceCode(Base):
+    """A device that waits for a person (RFC 8628). ``grant_id`` is what the person allowed; none yet, or refused."""
+
+    __tablename__ = "device_codes"
+
+    device_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    user_code: Mapped[str] = mapped_column(String(16), unique=True)
+    client_id: Mapped[str] = mapped_column(ForeignKey("clients.client_id", ondelete="CASCADE"), index=True)
+    scope: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(16))
+    interval: Mapped[int]
+    last_polled_at: Mapped[datetime | None]
+    grant_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("grants.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import timedelta
+from functools import cached_property
 from uuid import UUID
 
 from sso import clock
 from sso.clients.registry import Client, Registry
 from sso.db import Database, DatabaseUnavailable, read_versions
 from sso.keys import KeyRing, ensure_keys
+from sso.oidc.client_keys import ClientKeys
 from sso.security.box import SecretBox
 from sso.security.instance import instance_secret
+from sso.security.outbound import Outbound
 from sso.security.tokens import keyed_token
 from sso.settings import Settings
 
@@ -39,8 +42,25 @@ class Provider:
         self.form_keys = self.box.derived_keys("form-token")
         self.idle = timedelta(seconds=settings.session_idle_seconds)
         self._pairwise_salt = b""
+        self._browser_state_key = b""
+        self._refreshing = asyncio.Lock()
         self._versions: dict[str, int] = {}
         self.loaded = False
+
+    @cached_property
+    def outbound(self) -> Outbound:
+        """Sends requests to applications. Made when it is first needed: commands do without."""
+        return Outbound(self.settings)
+
+    @cached_property
+    def client_keys(self) -> ClientKeys:
+        """The public keys of applications."""
+        return ClientKeys(self.outbound, self.settings.client_keys_seconds)
+
+    async def close(self) -> None:
+        """Close the connections to applications, where there are any."""
+        if "outbound" in self.__dict__:
+            await self.outbound.close()
 
     async def load(self) -> None:
         """Read keys and applications, making keys that are missing.
@@ -52,6 +72,7 @@ class Provider:
         async with self.db.write() as session:
             await ensure_keys(session, self.box)
             self._pairwise_salt = (await instance_secret(session, self.box, "pairwise")).hex().encode()
+            self._browser_state_key = await instance_secret(session, self.box, "browser-state")
         await self.refresh()
         self.loaded = True
 
@@ -68,6 +89,16 @@ class Provider:
             self._versions = versions
         return True
 
+    async def client(self, client_id: str) -> Client | None:
+        """Return the application ``client_id``, enabled or not, also when another process registered it just now."""
+        found = self.registry.get(client_id)
+        if found is None and self.settings.registration != "closed":
+            async with self._refreshing:
+                found = self.registry.get(client_id)
+                if found is None and await self.refresh():
+                    found = self.registry.get(client_id)
+        return found
+
     async def follow(self, stop: asyncio.Event) -> None:
         """Follow the database until ``stop``. A database that is away is waited for."""
         while not await clock.pause(stop, self.settings.registry_poll_seconds):
@@ -83,6 +114,11 @@ class Provider:
         if client.meta.subject_type == "public":
             return str(user_id)
         return keyed_token(self._pairwise_salt, client.meta.sector_identifier, str(user_id))
+
+    def browser_state(self, session_id: UUID) -> str:
+        """Return what the browser's cookie says of a session: the same as long as the session is the same, and of no
+        use for anything else (Session Management section 3.2)."""
+        return keyed_token(self._browser_state_key, str(session_id))
 
     def id_token_alg(self, client: Client) -> str:
         """Return the algorithm with which ID tokens for ``client`` are signed."""

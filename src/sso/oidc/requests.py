@@ -88,6 +88,7 @@ class ProtocolRequest(OAuth2Request):
         self._session = session
         self.sso_session: LiveSession | None = None
         self.grant: LiveGrant | None = None
+        self.asked_claims: dict[str, Any] = {}
         self.refresh_token_string: str | None = None
         self.address = ""
         self.request_id = ""

@@ -10,9 +10,13 @@ from authlib.oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
 
 from sso.clients.registry import Client
-from sso.oidc.client_auth import authenticate_client
+from sso.oidc.client_auth import authenticate_client, prepare
+from sso.oidc.device import DeviceAuthorizationEndpoint
 from sso.oidc.grants.authorization_code import AuthorizationCodeGrant, S256Challenge
 from sso.oidc.grants.client_credentials import ClientCredentialsGrant
+from sso.oidc.grants.device_code import DeviceCodeGrant
+from sso.oidc.grants.implicit import HybridGrant, ImplicitGrant
+from sso.oidc.grants.jwt_bearer import JwtBearerGrant, prepare_assertion
 from sso.oidc.grants.refresh_token import RefreshTokenGrant
 from sso.oidc.introspection import IntrospectionEndpoint
 from sso.oidc.provider import Provider
@@ -30,14 +34,20 @@ class ProviderServer(AuthorizationServer):
         super().__init__()
         self.provider = provider
         self.register_grant(AuthorizationCodeGrant, [S256Challenge(required=True)])
+        self.register_grant(HybridGrant, [S256Challenge(required=True)])
+        self.register_grant(ImplicitGrant)
         self.register_grant(RefreshTokenGrant)
         self.register_grant(ClientCredentialsGrant)
+        self.register_grant(DeviceCodeGrant)
+        self.register_grant(JwtBearerGrant)
+        self.register_endpoint(DeviceAuthorizationEndpoint)
         self.register_endpoint(IntrospectionEndpoint)
         self.register_endpoint(RevocationEndpoint)
 
     def grant_types(self) -> list[str]:
         """Return the grant types that are registered."""
-        return [grant.GRANT_TYPE for grant, _ in self._token_grants]
+        front = ["implicit"] if len(self.response_types()) > 1 else []
+        return [grant.GRANT_TYPE for grant, _ in self._token_grants] + front
 
     def response_types(self) -> list[str]:
         """Return the response types that are registered."""
@@ -68,6 +78,25 @@ class ProviderServer(AuthorizationServer):
         """Answer an introspection request (RFC 7662)."""
         return await self._checked(request, lambda one: self.create_endpoint_response("introspection", one))
 
+    async def authorize_device(self, request: ProtocolRequest) -> Answer:
+        """Answer a device authorization request (RFC 8628 section 3.1)."""
+        return await self._checked(request, lambda one: self.create_endpoint_response("device_authorization", one))
+
+    async def authenticated(self, request: ProtocolRequest) -> Client:
+        """Return the application that sent a request to an endpoint that is not Authlib's.
+
+        Raises:
+            OAuth2Error: when it does not prove who it is.
+        """
+        await prepare(request)
+        async with self.provider.db.write() as session:
+
+            def run(sync_session: Any) -> Client:
+                request._session = sync_session
+                return self.authenticate_client(request, None)
+
+            return await session.run_sync(run)
+
     async def revoke(self, request: ProtocolRequest) -> Answer:
         """Answer a revocation request (RFC 7009)."""
         return await self._checked(request, lambda one: self.create_endpoint_response("revocation", one))
@@ -79,6 +108,9 @@ class ProviderServer(AuthorizationServer):
             return self.handle_response(*error())
         if call == self.create_token_response and "grant_type" not in request.form:
             return self.handle_response(*InvalidRequestError("grant_type is required.")())
+        client = await prepare(request)
+        if client is not None and request.form.get("grant_type") == JwtBearerGrant.GRANT_TYPE:
+            await prepare_assertion(request, client)
         return await self.respond(request, call)
 
     def query_client(self, client_id: str) -> Client | None:

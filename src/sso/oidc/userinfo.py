@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import orjson
+from authlib.oauth2.rfc6749 import InvalidRequestError
 from sqlalchemy.orm import Session
 
+from sso import clock
+from sso.clients.registry import Client
 from sso.oidc.claims import user_claims
+from sso.oidc.client_keys import KeysUnavailable
 from sso.oidc.introspection import find_token
+from sso.oidc.issue import encrypted
 from sso.oidc.provider import Provider
 from sso.oidc.requests import NO_STORE, Answer, ProtocolRequest
 from sso.users.store import with_identifiers
@@ -22,8 +30,34 @@ async def userinfo(provider: Provider, request: ProtocolRequest) -> Answer:
     token, refused = presented_token(request)
     if refused is not None:
         return refused
+    found = await _find(provider, token)
+    if isinstance(found, Answer) and await provider.refresh():  # another process registered the application just now
+        found = await _find(provider, token)
+    return found if isinstance(found, Answer) else await _in_its_form(provider, *found)
+
+
+async def _find(provider: Provider, token: str) -> Answer | tuple[Client, dict[str, Any]]:
     async with provider.db.read() as session:
-        return await session.run_sync(lambda sync: _answer(provider, sync, token))
+        return await session.run_sync(lambda sync: _claims(provider, sync, token))
+
+
+async def _in_its_form(provider: Provider, client: Client, claims: dict[str, Any]) -> Answer:
+    """Return the claims as JSON, or as the JWT that the application registered (section 5.3.2)."""
+    meta = client.meta
+    signing, encryption = meta.userinfo_signed_response_alg, meta.userinfo_encrypted_response_alg
+    if signing is None and encryption is None:
+        return Answer(200, claims, NO_STORE)
+    token = orjson.dumps(claims).decode("utf-8")
+    if signing is not None:
+        about = {"iss": provider.settings.issuer, "aud": client.client_id, "iat": clock.timestamp()}
+        token = provider.keys.sign({**claims, **about}, signing)
+    if encryption is not None:
+        try:
+            await provider.client_keys.ready(meta.jwks_uri)
+            token = encrypted(provider, client, token, encryption, meta.userinfo_encrypted_response_enc)
+        except (KeysUnavailable, InvalidRequestError) as error:
+            return Answer(400, {"error": "invalid_request", "error_description": str(error)}, NO_STORE)
+    return Answer(200, token, [("Content-Type", "application/jwt"), *NO_STORE])
 
 
 def presented_token(request: ProtocolRequest) -> tuple[str, Answer | None]:
@@ -51,7 +85,7 @@ def challenge(status: int, error: str = "", text: str = "", scope: str = "") -> 
     return Answer(status, body, [("WWW-Authenticate", value), *NO_STORE])
 
 
-def _answer(provider: Provider, session: Session, token: str) -> Answer:
+def _claims(provider: Provider, session: Session, token: str) -> Answer | tuple[Client, dict[str, Any]]:
     found = find_token(provider, session, token)
     audience = found.claims.get("aud") if found else None
     ours = provider.settings.issuer in (audience if isinstance(audience, list) else [audience])
@@ -62,5 +96,7 @@ def _answer(provider: Provider, session: Session, token: str) -> Answer:
         return challenge(403, "insufficient_scope", "The access token needs the scope openid.", "openid")
     person = with_identifiers(session, found.grant.user_id)
     assert person is not None
-    user, identifiers = person
-    return Answer(200, {"sub": found.claims["sub"], **user_claims(user, identifiers, scopes)}, NO_STORE)
+    client = provider.registry.get(found.client_id)
+    assert client is not None
+    names = found.grant.details.get("userinfo", [])
+    return client, {"sub": found.claims["sub"], **user_claims(*person, scopes, names)}

@@ -60,6 +60,29 @@ class FailureLimits:
         ]
 
 
+class CountLimit:
+    """Counts something per key and says when there was too much of it.
+
+    Args:
+        most: how many within the window.
+        minutes: the length of the window.
+    """
+
+    def __init__(self, most: int, minutes: int) -> None:
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._item = RateLimitItemPerMinute(most, minutes)
+
+    def check(self, key: str) -> None:
+        """Raise :class:`TooManyFailures` where ``key`` must wait."""
+        if not self._limiter.test(self._item, key):
+            reset = self._limiter.get_window_stats(self._item, key).reset_time
+            raise TooManyFailures(max(1, int(reset - time.time()) + 1))
+
+    def count(self, key: str) -> None:
+        """Count one."""
+        self._limiter.hit(self._item, key)
+
+
 def network_of(address: str) -> str:
     """Return the network of ``address``: /24 for IPv4, /64 for IPv6."""
     try:

@@ -2,7 +2,8 @@
 
 Against server-side request forgery: https only, every address that the name resolves to is checked, the connection
 goes to the address that was checked (no second look-up), no redirects, no proxies from the environment, and small
-limits on size and time. On a loopback issuer, where everything is on one machine, loopback and http are allowed.
+limits on size and time. On a loopback issuer, where everything is on one machine, loopback and http are allowed;
+``SSO_OUTBOUND_NETWORKS`` names private networks that may be reached.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,17 +22,24 @@ from sso.settings import Settings
 
 MAX_ANSWER_BYTES = 64 * 1024
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 
 class OutboundRefused(Exception):
     """The request was not sent, because its address is not one that we send to."""
 
 
+class OutboundFailed(Exception):
+    """No usable answer came: no connection, another status than 200, too large, too slow. The message says which."""
+
+
 class _GuardedBackend(httpcore.AsyncNetworkBackend):
     """Connects only to public addresses, and to the very address that was checked."""
 
-    def __init__(self, allow_loopback: bool) -> None:
+    def __init__(self, allow_loopback: bool, networks: list[Network]) -> None:
         self._inner = httpcore.AnyIOBackend()
         self._allow_loopback = allow_loopback
+        self._networks = networks
 
     async def connect_tcp(
         self,
@@ -60,15 +68,16 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectError(f"{host} is not known") from error
         addresses = [str(entry[4][0]) for entry in found]
         for address in addresses:
-            if not is_allowed_address(address, self._allow_loopback):
+            if not is_allowed_address(address, self._allow_loopback, self._networks):
                 raise OutboundRefused(f"{host} is at {address}, which is not a public address")
         if not addresses:
             raise httpcore.ConnectError(f"{host} has no address")
         return addresses[0]
 
 
-def is_allowed_address(address: str, allow_loopback: bool) -> bool:
-    """Tell whether we may connect to the literal ``address``: public ones, and loopback where allowed."""
+def is_allowed_address(address: str, allow_loopback: bool, networks: Sequence[Network] = ()) -> bool:
+    """Tell whether we may connect to the literal ``address``: public ones, those of ``networks``, and loopback where
+    allowed."""
     parsed = ipaddress.ip_address(address.split("%", 1)[0])
     if isinstance(parsed, ipaddress.IPv6Address):
         inner = parsed.ipv4_mapped or parsed.sixtofour or (parsed.teredo[1] if parsed.teredo else None)
@@ -76,6 +85,8 @@ def is_allowed_address(address: str, allow_loopback: bool) -> bool:
             parsed = inner
         elif parsed in ipaddress.ip_network("64:ff9b::/96"):
             parsed = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
+    if any(parsed in network for network in networks):
+        return True
     if parsed.is_loopback:
         return allow_loopback
     return parsed.is_global and not parsed.is_multicast
@@ -88,12 +99,15 @@ class Outbound:
         self._allow_loopback = settings.loopback
         self._seconds = settings.outbound_timeout_seconds
         context = httpx.create_ssl_context(trust_env=False)
+        if settings.outbound_ca_file is not None:
+            context.load_verify_locations(settings.outbound_ca_file)
+        networks = [ipaddress.ip_network(one, strict=False) for one in settings.outbound_networks]
         transport = httpx.AsyncHTTPTransport(verify=context, retries=0, trust_env=False)
         transport._pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
             max_connections=256,
             max_keepalive_connections=0,
-            network_backend=_GuardedBackend(self._allow_loopback),
+            network_backend=_GuardedBackend(self._allow_loopback, networks),
         )
         self._client = httpx.AsyncClient(
             transport=transport,
@@ -124,6 +138,37 @@ class Outbound:
                 return answer.status_code
         except TimeoutError as error:
             raise httpx.ReadTimeout("the answer took too long") from error
+
+    async def get(self, url: str, *, accept: str = "application/json", limit: int = MAX_ANSWER_BYTES) -> bytes:
+        """Return what is at ``url``.
+
+        Args:
+            url: the address.
+            accept: the media types that are asked for.
+            limit: the most bytes that are read.
+
+        Raises:
+            OutboundRefused: when the address is not one that we send to.
+            OutboundFailed: when no usable answer came.
+        """
+        self._check_scheme(url)
+        try:
+            async with (
+                asyncio.timeout(self._seconds * 2),
+                self._client.stream("GET", url, headers={"Accept": accept}) as answer,
+            ):
+                if answer.status_code != 200:
+                    raise OutboundFailed(f"it answered {answer.status_code}")
+                read = bytearray()
+                async for chunk in answer.aiter_bytes():
+                    read += chunk
+                    if len(read) > limit:
+                        raise OutboundFailed(f"its answer has more than {limit} bytes")
+                return bytes(read)
+        except TimeoutError:
+            raise OutboundFailed("its answer took too long") from None
+        except httpx.HTTPError as error:
+            raise OutboundFailed(f"it cannot be reached ({type(error).__name__})") from error
 
     async def close(self) -> None:
         """Close every connection."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -24,7 +24,7 @@ from sso.users.store import Person
 class LiveGrant:
     """A grant that holds: not revoked, its person enabled, its session not over unless it was made to outlive it.
 
-    ``sid`` is the name by which the application knows the session.
+    ``sid`` is the name by which the application knows the session; ``details`` what was asked for besides scopes.
     """
 
     id: uuid.UUID
@@ -38,7 +38,12 @@ class LiveGrant:
     amr: list[str]
     redirect_uri: str | None
     code_challenge: str | None
+    details: dict[str, Any]
     sid: str | None = None
+
+    def with_sid(self, sid: str) -> LiveGrant:
+        """Return it with the name by which the application knows the session."""
+        return replace(self, sid=sid)
 
 
 # The statements of the frequent flows are built once: building one costs more than running it.
@@ -48,7 +53,7 @@ _g, _r, _a, _c, _u, _s, _p = _grants.c, _refresh.c, _access.c, _consents.c, _use
 
 _GRANT = (
     _g.id, _g.client_id, _g.user_id, _g.session_id, _g.scope, _g.nonce, _g.auth_time, _g.acr, _g.amr, _g.redirect_uri,
-    _g.code_challenge,
+    _g.code_challenge, _g.details,
 )  # fmt: skip
 _BEHIND = (
     _grants.join(_users, _u.id == _g.user_id)

@@ -49,6 +49,22 @@ async def find_user(session: AsyncSession, lookup: str) -> User | None:
     return (await session.execute(statement)).scalar_one_or_none()
 
 
+def find_verified(session: Session, lookup: str) -> uuid.UUID | None:
+    """Return the enabled person of whom the identifier ``lookup`` is verified. For use in the bridge."""
+    statement = (
+        select(User.id)
+        .join(Identifier, Identifier.user_id == User.id)
+        .where(Identifier.lookup == lookup, Identifier.verified_at.is_not(None), User.disabled_at.is_(None))
+    )
+    return session.execute(statement).scalar_one_or_none()
+
+
+def find_enabled(session: Session, user_id: uuid.UUID) -> uuid.UUID | None:
+    """Return ``user_id`` where it is an enabled person's. For use in the bridge."""
+    statement = select(User.id).where(User.id == user_id, User.disabled_at.is_(None))
+    return session.execute(statement).scalar_one_or_none()
+
+
 async def taken(session: AsyncSession, lookups: Iterable[str]) -> set[str]:
     """Return those of ``lookups`` that somebody has."""
     wanted = list(lookups)

@@ -14,6 +14,8 @@ STATIC_DIR = Path(__file__).parent / "static"
 _SOURCES = {
     "style.css": ("vendor/pico.classless.min.css", "city.css"),
     "enhance.js": ("enhance.js",),
+    "onward.js": ("onward.js",),
+    "check_session.js": ("vendor/sha256.min.js", "check_session.js"),
     "icon.svg": ("icon.svg",),
 }
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}

@@ -89,7 +89,7 @@ async def protocol_request(request: Request) -> ProtocolRequest:
 def response(answer: Answer) -> Response:
     """Return what the protocol answers as a response."""
     if isinstance(answer.body, str):
-        content, media_type = answer.body.encode(), None
+        content, media_type = answer.body.encode(), dict(answer.headers).get("Content-Type")
     else:
         content, media_type = orjson.dumps(answer.body), "application/json"
     made = Response(content, answer.status, media_type=media_type)
@@ -105,7 +105,7 @@ def json_error(status: int, error: str, text: str, headers: dict[str, str]) -> R
     return Response(orjson.dumps(body), status, {"Cache-Control": "no-store", **headers}, "application/json")
 
 
-CookieName = Literal["session", "browser", "lang"]
+CookieName = Literal["session", "browser", "lang", "state"]
 
 
 def cookie_name(settings: Settings, name: CookieName) -> str:
@@ -121,15 +121,34 @@ def read_cookie(request: Request, name: CookieName) -> str:
 
 def set_cookie(made: Response, settings: Settings, name: CookieName, value: str, max_age: int | None = None) -> None:
     """Add one of our cookies to a response. ``max_age`` is in seconds; None: until the browser is closed."""
-    made.set_cookie(
-        cookie_name(settings, name),
-        value,
-        max_age=max_age,
-        path="/",
-        secure=settings.secure_cookies,
-        httponly=True,
-        samesite="lax",
-    )
+    made.set_cookie(cookie_name(settings, name), value, max_age=max_age, **_cookie_attributes(settings, name))
+
+
+def delete_cookie(made: Response, settings: Settings, name: CookieName) -> None:
+    """Take one of our cookies back."""
+    made.delete_cookie(cookie_name(settings, name), **_cookie_attributes(settings, name))
+
+
+def _cookie_attributes(settings: Settings, name: CookieName) -> Any:
+    """Return how a cookie is kept. ``state`` alone is read by a script of ours that other sites frame: it holds nothing
+    but a value to compare (Session Management section 3.2)."""
+    framed = name == "state"
+    return {
+        "path": "/",
+        "secure": settings.secure_cookies,
+        "httponly": not framed,
+        "samesite": "none" if framed and settings.secure_cookies else "lax",
+    }
+
+
+def with_browser_state(request: Request, made: Response, state: str) -> Response:
+    """Let the cookie ``state`` say what the session now is; nothing: there is none."""
+    settings = site_of(request).settings
+    if state and read_cookie(request, "state") != state:
+        set_cookie(made, settings, "state", state)
+    elif not state and read_cookie(request, "state"):
+        delete_cookie(made, settings, "state")
+    return made
 
 
 def browser_of(request: Request) -> str:

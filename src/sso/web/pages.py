@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,7 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso.oidc.answers import AuthorizationResponse
 from sso.oidc.authorize import PageError
+from sso.oidc.session_state import origin_of
 from sso.settings import Settings, is_loopback_host
 from sso.web.assets import ASSETS
 from sso.web.http import OPEN, OPEN_PATHS, json_error, read_cookie, set_cookie, with_browser
@@ -22,7 +25,10 @@ from sso.web.site import request_id_of, site_of
 log = logging.getLogger("sso.pages")
 
 LANG_COOKIE_SECONDS = 365 * 86400
-_JSON_PATHS = ("/token", "/userinfo", "/introspect", "/revoke", "/jwks", "/.well-known/", "/healthz", "/readyz")
+_JSON_PATHS = (
+    "/token", "/userinfo", "/introspect", "/revoke", "/jwks", "/.well-known/", "/healthz", "/readyz", "/par",
+    "/device_authorization", "/register",
+)  # fmt: skip
 """Where programs ask: they are answered in JSON, whatever fails."""
 
 
@@ -52,6 +58,7 @@ FAILURES = {
         N_("The application asks us to send you to an address that we do not know"),
         N_("To protect you, we do not go there. Please tell the people who run the application."),
     ),
+    "bad_request_object": Failure(N_("The application asked in a wrong way"), _TELL),
     "bad_logout_hint": Failure(
         N_("The application asked for signing out in a wrong way"),
         N_("You are still signed in. You can sign out on our start page."),
@@ -134,6 +141,8 @@ def page(
     ui_locales: str = "",
     here: str = "",
     form_target: str = "",
+    frames: Sequence[str] = (),
+    display: str = "page",
     **context: Any,
 ) -> Response:
     """Return a page.
@@ -145,6 +154,8 @@ def page(
         ui_locales: the languages that the application asks for.
         here: the address under which this page can be had again, in another language too.
         form_target: an address to which a form of the page may lead in the end.
+        frames: addresses that the page frames: applications that are signed out through the browser.
+        display: ``page``, ``popup`` or ``touch`` (OpenID Connect Core section 3.1.2.1).
         context: what the template shows.
     """
     settings, locale = site_of(request).settings, locale_of(request, ui_locales)
@@ -158,25 +169,29 @@ def page(
             city=settings.city_name,
             service=settings.service_name,
             support=settings.support_contact,
+            frames=frames,
+            display=display,
             asset={name.replace(".", "_"): asset.path for name, asset in ASSETS.items()},
             **context,
         )
     )
-    made = Response(html, status, page_headers(settings, form_target), "text/html")
+    made = Response(html, status, page_headers(settings, form_target, frames), "text/html")
     if chosen_language(request):
         set_cookie(made, settings, "lang", locale, LANG_COOKIE_SECONDS)
     return with_browser(request, made)
 
 
-def page_headers(settings: Settings, form_target: str = "") -> dict[str, str]:
+def page_headers(settings: Settings, form_target: str = "", frames: Sequence[str] = ()) -> dict[str, str]:
     """Return the headers of a page: nobody may frame it, store it or learn where it was.
 
     Pages are small and never compressed: they hold form tokens beside what a stranger may have written into the
     request, and compression would tell by its size when the two agree (BREACH).
     """
+    framed = " ".join(sorted({origin_of(address) for address in frames}))
     return {
         "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
-        f"form-action {_form_action(settings, form_target)}; base-uri 'none'; frame-ancestors 'none'",
+        f"form-action {_form_action(settings, form_target)}; base-uri 'none'; frame-ancestors 'none'"
+        + (f"; frame-src {framed}" if framed else ""),
         "X-Frame-Options": "DENY",
         "Referrer-Policy": "no-referrer",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -208,6 +223,15 @@ def failure(request: Request, code: str, status: int, detail: str = "", here: st
     if found.retry_after:
         made.headers["Retry-After"] = str(found.retry_after)
     return made
+
+
+def to_application(request: Request, answer: AuthorizationResponse) -> Response:
+    """Return what carries the browser, with an answer, back to the application (RFC 6749 section 4.1.2): 303, so that a
+    form that was posted is not posted there too (RFC 9700 section 4.12)."""
+    if answer.mode == "form_post":
+        target = answer.redirect_uri
+        return page(request, "onward_form.html", form_target=target, action=target, parameters=answer.parameters)
+    return Response(status_code=303, headers={"Location": answer.location, "Cache-Control": "no-store"})
 
 
 def on_page_error(request: Request, error: Exception) -> Response:

@@ -1,4 +1,5 @@
-"""Protocol endpoints that answer programs: discovery, keys, token, userinfo, introspection, revocation."""
+"""Protocol endpoints that answer programs: discovery, keys, token, userinfo, introspection, revocation, pushed
+requests, devices."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.keys import JWKS_MAX_AGE_SECONDS
+from sso.oidc.pushed import push
 from sso.oidc.requests import Answer
 from sso.oidc.userinfo import userinfo as userinfo_answer
 from sso.web.http import OPEN, OPEN_PATHS, protocol_request, response
@@ -47,6 +49,18 @@ async def introspect(request: Request) -> Response:
 async def revoke(request: Request) -> Response:
     """Token revocation (RFC 7009)."""
     return response(await site_of(request).server.revoke(await protocol_request(request)))
+
+
+@router.post("/par")
+async def par(request: Request) -> Response:
+    """Pushed authorization requests (RFC 9126)."""
+    return response(await push(site_of(request).server, await protocol_request(request)))
+
+
+@router.post("/device_authorization")
+async def device_authorization(request: Request) -> Response:
+    """Where a device begins (RFC 8628 section 3.1)."""
+    return response(await site_of(request).server.authorize_device(await protocol_request(request)))
 
 
 @router.get("/.well-known/openid-configuration")

@@ -21,7 +21,9 @@ from sso.authn.service import Authenticated, WrongCredentials, sign_in_with_pass
 from sso.clients.metadata import OIDC_SCOPES
 from sso.clients.registry import Client
 from sso.oidc import authorize as flow
+from sso.oidc import waiting as requests
 from sso.oidc.authorize import AuthorizationRequest, RedirectError, SignedIn
+from sso.oidc.device import normal_user_code
 from sso.oidc.ending import end_sessions
 from sso.oidc.interaction import Consent, Fail, Progress, Respond, SelectAccount, SignIn
 from sso.oidc.models import Interaction
@@ -37,12 +39,12 @@ from sso.web.http import (
     is_our_form,
     query_pairs,
     read_cookie,
-    response,
     set_cookie,
     with_browser,
+    with_browser_state,
 )
 from sso.web.i18n import N_
-from sso.web.pages import failure, page
+from sso.web.pages import failure, page, to_application
 from sso.web.site import Site, address_of, request_id_of, site_of
 
 router = APIRouter()
@@ -84,7 +86,7 @@ def on_gone(request: Request, _: Exception) -> Response:
 def on_redirect_error(request: Request, error: Exception) -> Response:
     """Answer an error that the application is told of."""
     assert isinstance(error, RedirectError)
-    return response(flow.error_answer(site_of(request).provider, error))
+    return to_application(request, flow.error_answer(site_of(request).provider, error))
 
 
 @router.api_route("/authorize", methods=["GET", "POST"])
@@ -92,7 +94,7 @@ async def authorize(request: Request) -> Response:
     """The authorization endpoint (RFC 6749 section 3.1, OpenID Connect Core section 3.1.2.1)."""
     site = site_of(request)
     parameters = await form_pairs(request) if request.method == "POST" else query_pairs(request)
-    asked = flow.check_request(site.server, parameters)
+    asked = await flow.read_request(site.server, parameters)
     cookie = read_cookie(request, "session")
     if request.method == "POST" and not cookie:
         return await _once_more_by_get(request, asked)
@@ -106,8 +108,9 @@ async def sign_in_page(request: Request) -> Response:
     site, token = site_of(request), request.query_params.get("i", "")
     cookie = read_cookie(request, "session")
     if not token:
+        _remember_device(request, request.query_params.get("user_code", ""))
         if await _who(site, cookie, None) is not None:
-            return RedirectResponse("/", 303)
+            return RedirectResponse(_after_alone(request), 303)
         return _sign_in_page(request, None)
     waiting, who = await _recall(request, token, cookie)
     return await _proceed(request, waiting, who)
@@ -124,6 +127,7 @@ async def sign_in(request: Request) -> Response:
     if token:
         waiting, who = await _recall(request, token, cookie)
     else:
+        _remember_device(request, fields.get("user_code", ""))
         who = await _who(site, cookie, None)
     if not is_our_form(request, fields, "login"):
         return _sign_in_page(request, waiting, who, fields, STALE, 400)
@@ -156,7 +160,7 @@ async def consent(request: Request) -> Response:
     async with site.provider.db.write() as session:
         await flow.allow(session, waiting.asked, who, address_of(request), request_id_of(request))
         done = replace(waiting.progress, done=waiting.progress.done | {"consent"})
-        who = replace(who, consented=who.consented | waiting.asked.scopes)
+        who = replace(who, consented=who.consented | waiting.asked.consent_scopes)
         decision = flow.next_step(site.provider, waiting.asked, who, done)
         if isinstance(decision, Respond):
             return await _respond(request, session, waiting, who)
@@ -221,7 +225,8 @@ async def _signed_in(
                 set_cookie(made, site.settings, "session", cookie)
                 return made
     if waiting is None:
-        made = RedirectResponse("/", 303)
+        made = RedirectResponse(_after_alone(request), 303)
+        with_browser_state(request, made, site.provider.browser_state(who.session.id))
     else:
         request.scope["sso.session"] = cookie
         made = await _proceed(request, waiting, who)
@@ -230,7 +235,12 @@ async def _signed_in(
 
 
 async def _proceed(request: Request, waiting: Waiting, who: SignedIn | None) -> Response:
-    """Do what the request needs next."""
+    """Do what the request needs next. Where nobody is signed in (any more), the browser's state says so."""
+    made = await _next(request, waiting, who)
+    return made if who is not None else with_browser_state(request, made, "")
+
+
+async def _next(request: Request, waiting: Waiting, who: SignedIn | None) -> Response:
     site = site_of(request)
     decision = flow.next_step(site.provider, waiting.asked, who, waiting.progress)
     if isinstance(decision, Fail):
@@ -255,10 +265,11 @@ async def _respond(request: Request, session: AsyncSession, waiting: Waiting, wh
     site, now = site_of(request), clock.now()
     if (now - who.session.last_seen_at).total_seconds() >= site.settings.session_touch_seconds:
         await session_store.touch(session, who.session.id, now)
-    answer = await flow.respond(site.server, session, waiting.asked, who.session)
+    answer = await flow.respond(session, waiting.asked, who.session)
     if waiting.stored is not None:
-        await flow.forget_request(session, waiting.stored)
-    return response(answer)
+        await requests.forget_request(session, waiting.stored)
+    made = to_application(request, answer)
+    return with_browser_state(request, made, site.provider.browser_state(who.session.id))
 
 
 async def _fail(request: Request, waiting: Waiting, decision: Fail) -> Response:
@@ -266,8 +277,8 @@ async def _fail(request: Request, waiting: Waiting, decision: Fail) -> Response:
     site = site_of(request)
     if waiting.stored is not None:
         async with site.provider.db.write() as session:
-            await flow.forget_request(session, waiting.stored)
-    return response(flow.error_answer(site.provider, (waiting.asked, decision)))
+            await requests.forget_request(session, waiting.stored)
+    return to_application(request, flow.error_answer(site.provider, (waiting.asked, decision)))
 
 
 async def _once_more_by_get(request: Request, asked: AuthorizationRequest) -> Response:
@@ -279,7 +290,7 @@ async def _once_more_by_get(request: Request, asked: AuthorizationRequest) -> Re
 async def _remember(request: Request, waiting: Waiting) -> Waiting:
     site = site_of(request)
     async with site.provider.db.write() as session:
-        token = await flow.remember_request(site.provider, session, waiting.asked, browser_of(request))
+        token = await requests.remember_request(site.provider, session, waiting.asked, browser_of(request))
     return replace(waiting, token=token)
 
 
@@ -292,12 +303,12 @@ async def _recall(request: Request, token: str, cookie: str) -> tuple[Waiting, S
     """
     site = site_of(request)
     async with site.provider.db.read() as session:
-        stored = await flow.recall_request(session, token, read_cookie(request, "browser"))
+        stored = await requests.recall_request(session, token, read_cookie(request, "browser"))
         if stored is None:
             raise Gone
         who = await flow.signed_in(site.provider, session, cookie, stored.client_id)
-    asked = flow.check_request(site.server, flow.stored_parameters(stored))
-    return Waiting(asked, token, stored, flow.progress_of(stored)), who
+    asked = requests.stored_request(site.server, stored)
+    return Waiting(asked, token, stored, requests.progress_of(stored)), who
 
 
 async def _of_signed_in(request: Request, fields: dict[str, str], purpose: str) -> tuple[Waiting, SignedIn] | Response:
@@ -315,7 +326,7 @@ async def _done(request: Request, waiting: Waiting, step: str) -> Waiting:
     assert waiting.stored is not None
     done = waiting.progress.done | {step}
     async with site_of(request).provider.db.write() as session:
-        await flow.remember_progress(session, waiting.stored, done)
+        await requests.remember_progress(session, waiting.stored, done)
     return replace(waiting, progress=replace(waiting.progress, done=done))
 
 
@@ -337,6 +348,23 @@ async def _record_failure(request: Request, waiting: Waiting | None, error: Wron
             address=address_of(request),
             request_id=request_id_of(request),
         )
+
+
+def _remember_device(request: Request, typed: str) -> None:
+    """Keep the code of the device for which somebody signs in, where no application asked for it."""
+    request.scope["sso.user_code"] = normal_user_code(typed)
+
+
+def _alone(request: Request) -> str:
+    """Return the address of the sign-in page without an application."""
+    user_code = request.scope.get("sso.user_code", "")
+    return f"/login?{urlencode({'user_code': user_code})}" if user_code else "/login"
+
+
+def _after_alone(request: Request) -> str:
+    """Return where signing in without an application leads."""
+    user_code = request.scope.get("sso.user_code", "")
+    return f"/device?{urlencode({'user_code': user_code})}" if user_code else "/"
 
 
 async def _fields(request: Request) -> dict[str, str]:
@@ -362,8 +390,10 @@ def _sign_in_page(
         "sign_in.html",
         status=status,
         ui_locales=asked.ui_locales if asked else "",
-        here=waiting.here if waiting else "/login",
+        here=waiting.here if waiting else _alone(request),
         form_target=asked.redirect_uri if asked else "",
+        display=asked.display if asked else "page",
+        user_code=request.scope.get("sso.user_code", ""),
         client=asked.client if asked else None,
         i=waiting.token if waiting else "",
         form_token=form_token(request, "login"),
@@ -374,7 +404,7 @@ def _sign_in_page(
     )
 
 
-def _scope_place(scope: str) -> tuple[int, str]:
+def scope_place(scope: str) -> tuple[int, str]:
     """Put the standard scopes first, in the order of the specification."""
     return (OIDC_SCOPES.index(scope) if scope in OIDC_SCOPES else len(OIDC_SCOPES), scope)
 
@@ -396,7 +426,8 @@ def _request_page(
         form_target=waiting.asked.redirect_uri,
         client=waiting.asked.client,
         person=who.user.name,
-        scopes=sorted(waiting.asked.scopes, key=_scope_place),
+        display=waiting.asked.display,
+        scopes=sorted(waiting.asked.consent_scopes, key=scope_place),
         new=new,
         i=waiting.token,
         form_token=form_token(request, purpose, session_cookie),

@@ -11,15 +11,17 @@ from starlette.responses import RedirectResponse, Response
 from sso.oidc import authorize as flow
 from sso.oidc.authorize import SignedIn
 from sso.oidc.ending import end_sessions
-from sso.oidc.logout import LogoutRequest, check_logout
+from sso.oidc.logout import LogoutRequest, check_logout, frontchannel_addresses
+from sso.sessions.store import Participation
 from sso.web.http import (
     Pairs,
-    cookie_name,
+    delete_cookie,
     form_pairs,
     form_token,
     is_our_form,
     query_pairs,
     read_cookie,
+    with_browser_state,
 )
 from sso.web.pages import failure, page
 from sso.web.site import address_of, request_id_of, site_of
@@ -52,7 +54,7 @@ async def logout(request: Request) -> Response:
     return _after(request, data, asked, await _end(request, who))
 
 
-async def _end(request: Request, who: SignedIn) -> list[str]:
+async def _end(request: Request, who: SignedIn) -> list[Participation]:
     site = site_of(request)
     async with site.provider.db.write() as session:
         told = await end_sessions(
@@ -81,33 +83,33 @@ def _confirm(request: Request, data: dict[str, str], who: SignedIn, asked: Logou
     )
 
 
-def _after(request: Request, data: dict[str, str], asked: LogoutRequest, told: list[str] | None) -> Response:
-    """Go back to the application, or say from what the person was signed out and what could not be reached."""
+def _after(request: Request, data: dict[str, str], asked: LogoutRequest, told: list[Participation] | None) -> Response:
+    """Go back to the application, or say from what the person was signed out and what could not be reached.
+
+    Applications that are told through the browser are framed, and then it goes on (Front-Channel Logout section 3).
+    """
     site = site_of(request)
-    if asked.redirect is not None:
-        made: Response = RedirectResponse(asked.redirect, 303, {"Cache-Control": "no-store"})
-        made.headers["Location"] = asked.redirect
+    frames = frontchannel_addresses(site.provider, told or [])
+    if asked.redirect is not None and not frames:
+        made = Response(status_code=303, headers={"Location": asked.redirect, "Cache-Control": "no-store"})
     else:
-        clients = [client for client in map(site.provider.registry.get, told or []) if client is not None]
+        found = (site.provider.registry.get(one.client_id) for one in told or [])
+        clients = list(dict.fromkeys(client for client in found if client is not None))
         made = page(
             request,
             "signed_out.html",
             ui_locales=data.get("ui_locales", ""),
             here="/logout",
             ended=told is not None,
-            reached=[client for client in clients if client.meta.backchannel_logout_uri],
-            unreached=[client for client in clients if not client.meta.backchannel_logout_uri],
+            reached=[client for client in clients if client.is_told],
+            unreached=[client for client in clients if not client.is_told],
             client=asked.client,
+            frames=frames,
+            onward=asked.redirect or "",
         )
     if told is not None:
-        made.delete_cookie(
-            cookie_name(site.settings, "session"),
-            path="/",
-            secure=site.settings.secure_cookies,
-            httponly=True,
-            samesite="lax",
-        )
-    return made
+        delete_cookie(made, site.settings, "session")
+    return with_browser_state(request, made, "")
 
 
 def _once_more_by_get(data: dict[str, str]) -> Response:

@@ -12,8 +12,9 @@ from sso.authn.passwords import Passwords
 from sso.delivery import Worker
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
-from sso.security.limits import FailureLimits
+from sso.security.limits import CountLimit, FailureLimits
 from sso.settings import Settings
+from sso.web.logos import Logos
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -27,6 +28,9 @@ class Site:
     server: ProviderServer
     passwords: Passwords
     limits: FailureLimits
+    registrations: CountLimit
+    device_codes: CountLimit
+    logos: Logos
     worker: Worker
     discovery: tuple[bytes, str]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -14,16 +13,14 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from sso import clock
 from sso.audit import record
 from sso.clients.registry import Client
-from sso.db import new_id
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
+from sso.oidc.grants.front_channel import FrontChannel
 from sso.oidc.issue import REFRESH_PREFIX, store_refresh_token, token_response
-from sso.oidc.requests import ProtocolRequest, with_parameters
+from sso.oidc.requests import ProtocolRequest
 from sso.security.tokens import random_token, token_hash
 from sso.sessions.store import take_part
 from sso.tokens import store
 from sso.tokens.store import LiveGrant
-
-CODE_RETENTION_SECONDS = 3600
 
 
 class _Code:
@@ -42,55 +39,11 @@ class _Code:
         return self.grant.scope
 
 
-class AuthorizationCodeGrant(authlib_grants.AuthorizationCodeGrant):
+class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant):
     """Authlib's grant on our tables: the code is consumed by one UPDATE before anything else is looked at."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTH_METHODS
     request: ProtocolRequest
-
-    def generate_authorization_code(self) -> str:
-        return random_token()
-
-    def create_authorization_response(self, redirect_uri: str, grant_user: Any) -> tuple[int, str, Any]:
-        """Return the redirect with ``code``, ``state`` as it came, and ``iss`` (RFC 6749 section 4.1.2, RFC 9207).
-
-        Authlib's own would write the query of ``redirect_uri`` anew; it must stay as it was registered.
-        """
-        code = self.generate_authorization_code()
-        self.save_authorization_code(code, self.request)
-        parameters = [("code", code)]
-        if "state" in self.request.payload.data:
-            parameters.append(("state", self.request.payload.data["state"]))
-        parameters.append(("iss", self.request.provider.settings.issuer))
-        return 303, "", [("Location", with_parameters(redirect_uri, parameters))]
-
-    def save_authorization_code(self, code: str, request: ProtocolRequest) -> None:
-        provider, session, now = request.provider, request.sso_session, clock.now()
-        assert session is not None
-        data = request.payload.data
-        scopes = request.scope.split()
-        store.insert_grant(
-            request.session,
-            {
-                "id": new_id(),
-                "client_id": request.client.client_id,
-                "user_id": session.user_id,
-                "session_id": session.id,
-                "scope": request.scope,
-                "nonce": data.get("nonce"),
-                "auth_time": session.auth_time,
-                "acr": session.acr,
-                "amr": session.amr,
-                "offline": "offline_access" in scopes,
-                "details": {},
-                "created_at": now,
-                "expires_at": now + timedelta(seconds=provider.settings.code_seconds + CODE_RETENTION_SECONDS),
-                "code_hash": token_hash(code),
-                "code_expires_at": now + timedelta(seconds=provider.settings.code_seconds),
-                "redirect_uri": data["redirect_uri"],
-                "code_challenge": data.get("code_challenge"),
-            },
-        )
 
     def query_authorization_code(self, code: str, client: Client) -> _Code | None:
         request, now = self.request, clock.now()
@@ -110,7 +63,7 @@ class AuthorizationCodeGrant(authlib_grants.AuthorizationCodeGrant):
             sid = take_part(self.request.session, grant.session_id, grant.client_id, now, now - provider.idle)
         if sid is None:
             raise InvalidGrantError("The session of this code is over.")
-        self.request.grant = replace(grant, sid=sid)
+        self.request.grant = grant.with_sid(sid)
         return grant.user_id
 
     def generate_token(
@@ -153,7 +106,7 @@ class S256Challenge(CodeChallenge):
     DEFAULT_CODE_CHALLENGE_METHOD = "S256"
     SUPPORTED_CODE_CHALLENGE_METHOD = ("S256",)
 
-    def validate_code_challenge(self, grant: AuthorizationCodeGrant, redirect_uri: str) -> None:
+    def validate_code_challenge(self, grant: FrontChannel, redirect_uri: str) -> None:
         data = grant.request.payload.data
         challenge, method = data.get("code_challenge"), data.get("code_challenge_method")
         if challenge is None and method is None:

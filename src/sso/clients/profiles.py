@@ -1,0 +1,82 @@
+"""What an application may relax, as one list: each relaxation has a name, the profiles that allow it, and a reason.
+
+``standard`` allows none. An application that needs one says so with ``profile``, and is named by ``sso doctor``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from sso.clients.metadata import ClientMetadata
+
+Profile = Literal["standard", "legacy", "certification"]
+PROFILES: tuple[Profile, ...] = ("standard", "legacy", "certification")
+_RELAXED = ("legacy", "certification")
+
+
+@dataclass(frozen=True, slots=True)
+class Relaxation:
+    """A strict rule that an application may be freed from.
+
+    Args:
+        name: the field and value that relax it.
+        profiles: in which it is allowed.
+        meaning: what is lost.
+        used: tells whether an application uses it.
+    """
+
+    name: str
+    profiles: tuple[str, ...]
+    meaning: str
+    used: Callable[[ClientMetadata], bool]
+
+
+RELAXATIONS = (
+    Relaxation(
+        "require_pkce: false",
+        _RELAXED,
+        "It may send no code_challenge; a stolen code is worth more (RFC 9700 section 2.1.1).",
+        lambda client: not client.require_pkce,
+    ),
+    Relaxation(
+        "response_types: id_token, token",
+        _RELAXED,
+        "Tokens travel through the browser's address (RFC 9700 section 2.1.2).",
+        lambda client: any(kind != "code" for kind in client.response_types),
+    ),
+    Relaxation(
+        "scope_claims_in_id_token: true",
+        _RELAXED,
+        "What the scopes allow stands in the ID token, which is kept and passed on more than userinfo's answer.",
+        lambda client: client.scope_claims_in_id_token,
+    ),
+    Relaxation(
+        "id_token_signed_response_alg: none",
+        ("certification",),
+        "Only TLS proves where its ID tokens come from (OpenID Connect Core section 2).",
+        lambda client: client.id_token_signed_response_alg == "none",
+    ),
+    Relaxation(
+        "request_object_signing_alg: none",
+        ("certification",),
+        "Anybody can make its request objects (OpenID Connect Core section 6.1).",
+        lambda client: client.request_object_signing_alg == "none",
+    ),
+)
+
+
+def relaxations(client: ClientMetadata) -> list[str]:
+    """Return the names of every rule that ``client`` is freed from."""
+    return [one.name for one in RELAXATIONS if one.used(client)]
+
+
+def forbidden_relaxations(client: ClientMetadata) -> list[str]:
+    """Return one line for each relaxation that the profile of ``client`` does not allow."""
+    return [
+        f"{one.name.partition(':')[0]}: {one.name} needs profile: {' or '.join(one.profiles)}"
+        for one in RELAXATIONS
+        if one.used(client) and client.profile not in one.profiles
+    ]

@@ -1,0 +1,119 @@
+"""The device code grant (RFC 8628 section 3.4): a device asks again and again until a person has decided."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from authlib.oauth2.rfc6749 import InvalidGrantError
+from authlib.oauth2.rfc8628 import DeviceCodeGrant as AuthlibDeviceCodeGrant
+
+from sso import clock
+from sso.audit import record
+from sso.clients.registry import Client
+from sso.oidc import device
+from sso.oidc.client_auth import CLIENT_AUTH_METHODS
+from sso.oidc.issue import REFRESH_PREFIX, store_refresh_token, token_response
+from sso.oidc.models import DeviceCode
+from sso.oidc.requests import ProtocolRequest
+from sso.security.tokens import random_token, token_hash
+from sso.sessions.store import take_part
+from sso.tokens import store
+
+
+class _Credential:
+    """A device code as Authlib looks at it."""
+
+    def __init__(self, row: DeviceCode, client: Client) -> None:
+        self.row = row
+        self.client_id = client.client_id
+
+    def get_client_id(self) -> str:
+        return self.client_id
+
+    def get_scope(self) -> str:
+        return self.row.scope
+
+    def get_user_code(self) -> str:
+        return self.row.user_code
+
+    def is_expired(self) -> bool:
+        return self.row.expires_at <= clock.now()
+
+
+class DeviceCodeGrant(AuthlibDeviceCodeGrant):
+    """Authlib's grant on our tables. The row is held while it is looked at, so that a code is redeemed once."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTH_METHODS
+    request: ProtocolRequest
+
+    def query_device_credential(self, device_code: str) -> _Credential:
+        request, client = self.request, self.request.client
+        row = device.held(request.session, token_hash(device_code))
+        if row is None or row.client_id != client.client_id:
+            raise InvalidGrantError("The device code is not known, or is not this client's.")
+        if row.status == "used":
+            self._revoke_what_grew_from(row)
+            raise InvalidGrantError("The device code was used before.")
+        self._row = row
+        return _Credential(row, client)
+
+    def authenticate_token_endpoint_client(self) -> Client:
+        client: Client = super().authenticate_token_endpoint_client()
+        self.request.client = client
+        return client
+
+    def query_user_grant(self, user_code: str) -> tuple[UUID, bool] | None:
+        if self._row.status == "denied":
+            return UUID(int=0), False
+        if self._row.status != "approved" or self._row.grant_id is None:
+            return None
+        request, now = self.request, clock.now()
+        idle_since = now - request.provider.idle
+        grant = store.find_grant(request.session, self._row.grant_id, now, idle_since, lock=True)
+        self._row.status = "used"
+        if grant is None:
+            raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
+        sid = None
+        if grant.session_id is not None:
+            sid = take_part(request.session, grant.session_id, grant.client_id, now, idle_since)
+        request.grant = grant.with_sid(sid) if sid is not None else grant
+        return grant.user_id, True
+
+    def should_slow_down(self, credential: _Credential) -> bool:
+        """RFC 8628 section 3.5: who asks too soon must wait five seconds longer, from then on."""
+        row, now = credential.row, clock.now()
+        soon = row.last_polled_at is not None and now - row.last_polled_at < timedelta(seconds=row.interval)
+        row.last_polled_at = now
+        if soon:
+            row.interval += device.SLOW_DOWN_SECONDS
+        return soon
+
+    def generate_token(
+        self,
+        user: Any = None,
+        scope: str | None = None,
+        grant_type: str | None = None,
+        expires_in: int | None = None,
+        include_refresh_token: bool = True,
+    ) -> dict[str, Any]:
+        grant = self.request.grant
+        assert grant is not None
+        refresh_token = REFRESH_PREFIX + random_token() if include_refresh_token else None
+        if refresh_token:
+            store_refresh_token(self.request, grant, refresh_token)
+        return token_response(self.request, grant.scope, refresh_token=refresh_token)
+
+    def _revoke_what_grew_from(self, row: DeviceCode) -> None:
+        request = self.request
+        if row.grant_id is not None and store.revoke_grant(request.session, row.grant_id, clock.now()):
+            record(
+                request.session,
+                "grant.revoked",
+                subject=str(row.grant_id),
+                client_id=row.client_id,
+                address=request.address,
+                request_id=request.request_id,
+                data={"reason": "device code used twice"},
+            )

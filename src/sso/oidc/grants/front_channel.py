@@ -1,0 +1,122 @@
+"""What the grants with an answer at the authorization endpoint share: code, tokens, ``state``, ``iss``, session_state.
+
+OpenID Connect Core sections 3.1.2.5, 3.2.2.5 and 3.3.2.5; RFC 9207; Session Management section 2.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from authlib.oauth2.rfc6749 import OAuth2Error
+
+from sso import clock
+from sso.db import new_id
+from sso.oidc.answers import AuthorizationResponse, response_mode, words_of
+from sso.oidc.issue import id_token, issue_access_token, person_claims
+from sso.oidc.requests import ProtocolRequest
+from sso.oidc.session_state import session_state
+from sso.security.tokens import random_token, token_hash
+from sso.sessions.store import take_part
+from sso.tokens import store
+from sso.tokens.store import LiveGrant
+
+CODE_RETENTION_SECONDS = 3600
+"""How long a code is remembered after its time, so that a late second use is recognised."""
+
+
+class FrontChannel:
+    """Answers an authorization request that passed every check."""
+
+    request: ProtocolRequest
+
+    def create_authorization_response(self, redirect_uri: str, grant_user: Any) -> tuple[int, Any, Any]:
+        """Return the answer as the body. Authlib's own would write the query of ``redirect_uri`` anew.
+
+        Raises:
+            OAuth2Error: when the session is over this very moment.
+        """
+        request, words = self.request, words_of(self.request.payload.response_type)
+        session, provider = request.sso_session, request.provider
+        assert session is not None
+        code = random_token() if "code" in words else None
+        grant = self._insert_grant(code, words)
+        parameters = [("code", code)] if code else []
+        if words != {"code"}:
+            parameters += self._tokens(grant, words, code)
+        data = request.payload.data
+        if "state" in data:
+            parameters.append(("state", data["state"]))
+        parameters.append(("iss", provider.settings.issuer))
+        if "openid" in request.scope.split():
+            state = provider.browser_state(session.id)
+            parameters.append(("session_state", session_state(request.client.client_id, redirect_uri, state)))
+        return 200, AuthorizationResponse(redirect_uri, response_mode(data), parameters), []
+
+    def _tokens(self, grant: LiveGrant, words: frozenset[str], code: str | None) -> list[tuple[str, str]]:
+        request, provider, client = self.request, self.request.provider, self.request.client
+        sid = take_part(request.session, _session_id(grant), client.client_id, clock.now(), clock.now() - provider.idle)
+        if sid is None:
+            raise OAuth2Error("The session is over.", error="login_required")
+        grant = request.grant = grant.with_sid(sid)
+        made: list[tuple[str, str]] = []
+        access_token = None
+        if "token" in words:
+            access_token = issue_access_token(request, request.scope)
+            made += [
+                ("access_token", access_token),
+                ("token_type", "Bearer"),
+                ("expires_in", str(provider.settings.access_token_seconds)),
+                ("scope", request.scope),
+            ]
+        if "id_token" in words:
+            # Section 5.4: with no access token there is no userinfo, so the claims of the scopes stand here.
+            scopes = request.scope.split() if words == {"id_token"} else []
+            about = person_claims(request.session, grant, scopes)
+            made.append(("id_token", id_token(provider, client, grant, access_token, code, about)))
+        return made
+
+    def _insert_grant(self, code: str | None, words: frozenset[str]) -> LiveGrant:
+        request, settings, now = self.request, self.request.provider.settings, clock.now()
+        session, data = request.sso_session, request.payload.data
+        assert session is not None
+        scopes = request.scope.split()
+        if code is None and "offline_access" in scopes:  # Section 11: ignored where there is no code
+            request.scope = " ".join(scope for scope in scopes if scope != "offline_access")
+        values: dict[str, Any] = {
+            "id": new_id(),
+            "client_id": request.client.client_id,
+            "user_id": session.user_id,
+            "session_id": session.id,
+            "scope": request.scope,
+            "nonce": data.get("nonce"),
+            "auth_time": session.auth_time,
+            "acr": session.acr,
+            "amr": session.amr,
+            "redirect_uri": data["redirect_uri"],
+            "code_challenge": data.get("code_challenge"),
+            "details": request.asked_claims,
+        }
+        store.insert_grant(
+            request.session,
+            {
+                **values,
+                "offline": code is not None and "offline_access" in scopes,
+                "created_at": now,
+                "expires_at": _remembered_until(settings.code_seconds, settings.access_token_seconds, now, words),
+                "code_hash": token_hash(code) if code else None,
+                "code_expires_at": now + timedelta(seconds=settings.code_seconds) if code else None,
+            },
+        )
+        return LiveGrant(**values)
+
+
+def _remembered_until(code_seconds: int, access_token_seconds: int, now: datetime, words: frozenset[str]) -> datetime:
+    seconds = code_seconds + CODE_RETENTION_SECONDS
+    return now + timedelta(seconds=max(seconds, access_token_seconds) if "token" in words else seconds)
+
+
+def _session_id(grant: LiveGrant) -> UUID:
+    assert grant.session_id is not None
+    return grant.session_id

@@ -1,0 +1,160 @@
+"""The JWT bearer grant (RFC 7523 section 2.1): a JWT of a trusted issuer for an access token.
+
+Whom an application may trust is registered with it (``assertion_issuers``); the application proves who it is besides.
+No refresh token and no ID token come of it: nobody signed in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError, InvalidScopeError, UnauthorizedClientError
+from authlib.oauth2.rfc7523 import JWTBearerGrant
+
+from sso import clock
+from sso.audit import record
+from sso.clients.metadata import OIDC_SCOPES, AssertionIssuer
+from sso.clients.registry import Client
+from sso.db import new_id
+from sso.oidc.assertions import (
+    ASYMMETRIC_ALGS,
+    LEEWAY_SECONDS,
+    AssertionRefused,
+    Unverified,
+    check_signature,
+    check_times,
+    read_unverified,
+)
+from sso.oidc.client_auth import CLIENT_AUTH_METHODS
+from sso.oidc.client_keys import KeysUnavailable
+from sso.oidc.issue import token_response
+from sso.oidc.requests import ProtocolRequest
+from sso.security.replay import first_use
+from sso.tokens import store
+from sso.tokens.store import LiveGrant
+from sso.users import store as users
+from sso.users.identifiers import normalise
+
+ACR_ASSERTION = "urn:sso:acr:assertion"
+ASSERTION_SECONDS = 600
+"""How long an assertion may be valid at most."""
+
+
+async def prepare_assertion(request: ProtocolRequest, client: Client) -> None:
+    """Fetch the issuer's keys where they must be fetched, before the transaction begins."""
+    try:
+        found = read_unverified(request.form.get("assertion", ""))
+    except AssertionRefused:
+        return
+    issuer = _issuer(client, found)
+    if issuer is not None:
+        with contextlib.suppress(KeysUnavailable):
+            await request.provider.client_keys.ready(issuer.jwks_uri, found.kid, signature=True)
+
+
+class JwtBearerGrant(JWTBearerGrant):
+    """Authlib's grant, where the application and the issuer of the assertion need not be the same."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTH_METHODS
+    request: ProtocolRequest
+
+    def validate_token_request(self) -> None:
+        client = self.request.client = self.authenticate_token_endpoint_client()
+        if not client.check_grant_type(self.GRANT_TYPE):
+            raise UnauthorizedClientError("The client has not registered this grant type.")
+        assertion = self.request.form.get("assertion")
+        if assertion is None:
+            raise InvalidRequestError("assertion is required (RFC 7523 section 2.1).")
+        claims = self.process_assertion_claims(assertion)
+        self.validate_requested_scope()
+        self.request.user = self.authenticate_user(claims)
+
+    def process_assertion_claims(self, assertion: str) -> dict[str, Any]:
+        """Return the claims of an assertion that passed every check of RFC 7523 section 3."""
+        request = self.request
+        try:
+            found = read_unverified(assertion)
+            issuer = _issuer(request.client, found)
+            if issuer is None:
+                raise AssertionRefused("is of an issuer that this application has not registered")
+            if found.alg not in ASYMMETRIC_ALGS:
+                raise AssertionRefused(f"must be signed with {', '.join(ASYMMETRIC_ALGS)}")
+            check_signature(found, request.provider.client_keys.known(issuer.jwks, issuer.jwks_uri))
+            check_times(found.claims, clock.timestamp(), ASSERTION_SECONDS)
+            if found.claims.get("aud") not in (request.provider.settings.issuer, request.provider.url("/token")):
+                raise AssertionRefused(f"must have the text {request.provider.settings.issuer} as aud")
+        except AssertionRefused as error:
+            raise InvalidGrantError(f"The assertion {error}.") from None
+        jti, until = (
+            found.claims.get("jti"),
+            datetime.fromtimestamp(float(found.claims["exp"]) + LEEWAY_SECONDS + 1, UTC),
+        )
+        if jti is not None and not first_use(request.session, f"assertion:{issuer.issuer}"[:255], str(jti), until):
+            raise InvalidGrantError("The assertion was used before.")
+        return {**found.claims, "subject_is": issuer.subject}
+
+    def validate_requested_scope(self) -> None:
+        asked = (self.request.payload.data.get("scope") or "").split()
+        allowed = self.request.client.scopes - set(OIDC_SCOPES)
+        if not asked or not allowed.issuperset(asked):
+            raise InvalidScopeError("scope must name scopes that the client has registered, none of OpenID Connect's.")
+
+    def authenticate_user(self, claims: dict[str, Any]) -> uuid.UUID:
+        """Return the person that the issuer speaks of: found by a verified identifier, or by user id."""
+        sub = claims.get("sub")
+        user_id = None
+        if isinstance(sub, str):
+            with contextlib.suppress(ValueError):
+                user_id = (
+                    users.find_enabled(self.request.session, uuid.UUID(sub))
+                    if claims["subject_is"] == "user_id"
+                    else users.find_verified(self.request.session, normalise(sub).lookup)
+                )
+        if user_id is None:
+            raise InvalidGrantError("sub of the assertion is nobody that we know.")
+        return user_id
+
+    def generate_token(
+        self,
+        user: Any = None,
+        scope: str | None = None,
+        grant_type: str | None = None,
+        expires_in: int | None = None,
+        include_refresh_token: bool = False,
+    ) -> dict[str, Any]:
+        request, now = self.request, clock.now()
+        values: dict[str, Any] = {
+            "id": new_id(),
+            "client_id": request.client.client_id,
+            "user_id": user,
+            "session_id": None,
+            "scope": " ".join(dict.fromkeys((scope or "").split())),
+            "nonce": None,
+            "auth_time": now,
+            "acr": ACR_ASSERTION,
+            "amr": [],
+            "redirect_uri": None,
+            "code_challenge": None,
+            "details": {"assertion": True},
+        }
+        end = now + timedelta(seconds=request.provider.settings.access_token_seconds)
+        # It has no session that it could end with.
+        store.insert_grant(request.session, {**values, "offline": True, "created_at": now, "expires_at": end})
+        request.grant = LiveGrant(**values)
+        record(
+            request.session,
+            "grant.asserted",
+            subject=str(user),
+            client_id=request.client.client_id,
+            address=request.address,
+            request_id=request.request_id,
+            data={"scope": values["scope"]},
+        )
+        return token_response(request, values["scope"], refresh_token=None)
+
+
+def _issuer(client: Client, found: Unverified) -> AssertionIssuer | None:
+    return next((one for one in client.meta.assertion_issuers if one.issuer == found.claims.get("iss")), None)

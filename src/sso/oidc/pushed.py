@@ -1,0 +1,70 @@
+"""Pushed authorization requests (RFC 9126): an application sends its request itself, and the browser carries a name."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+
+from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.oidc.authorize import PageError, RedirectError, check_request
+from sso.oidc.models import PushedRequest
+from sso.oidc.request_object import PUSHED_PREFIX, RequestObjectRefused, expand
+from sso.oidc.requests import NO_STORE, Answer, ProtocolRequest, description
+from sso.oidc.server import ProviderServer
+from sso.security.tokens import random_token, token_hash
+
+_CREDENTIALS = ("client_secret", "client_assertion", "client_assertion_type")
+
+
+async def push(server: ProviderServer, request: ProtocolRequest) -> Answer:
+    """Answer a pushed request (RFC 9126 section 2): checked as at the authorization endpoint, with errors as JSON.
+
+    Raises:
+        DatabaseUnavailable: when there is no database now.
+    """
+    try:
+        repeated = request.payload.repeated()
+        if repeated:
+            raise InvalidRequestError(description(f"{repeated} must not be repeated."))
+        client = await server.authenticated(request)
+        if request.form.get("client_id", client.client_id) != client.client_id:
+            raise InvalidRequestError("client_id is another's.")
+        if "request_uri" in request.form:
+            raise InvalidRequestError("request_uri must not be pushed (RFC 9126 section 2.1).")
+        pairs = [(name, value) for name, value in request.form.items() if name not in (*_CREDENTIALS, "client_id")]
+        expanded = await expand(server.provider, client, [*pairs, ("client_id", client.client_id)])
+        signed = expanded.source == "signed"
+        checked = check_request(server, expanded.parameters, "pushed_signed" if signed else "pushed")
+    except OAuth2Error as error:
+        return server.handle_error_response(request, error)
+    except RequestObjectRefused as error:
+        return _refused(error.error, str(error))
+    except RedirectError as error:
+        return _refused(error.error, error.text)
+    except PageError as error:
+        return _refused("invalid_request", f"{error.code.replace('_', ' ')}: {error.detail}")
+    seconds, name = server.provider.settings.pushed_request_seconds, random_token()
+    async with server.provider.db.write() as session:
+        session.add(
+            PushedRequest(
+                token_hash=token_hash(name),
+                client_id=client.client_id,
+                query=urlencode(list(checked.parameters.items())),
+                signed=signed,
+                expires_at=clock.now() + timedelta(seconds=seconds),
+            )
+        )
+    return Answer(201, {"request_uri": PUSHED_PREFIX + name, "expires_in": seconds}, NO_STORE)
+
+
+def _refused(error: str, text: str) -> Answer:
+    return Answer(400, {"error": error, "error_description": description(text)}, NO_STORE)
+
+
+async def forget_expired_pushes(session: AsyncSession, now: datetime) -> None:
+    """Delete requests that were not opened in time."""
+    await session.execute(delete(PushedRequest).where(PushedRequest.expires_at < now))

@@ -1,0 +1,124 @@
+"""The registration endpoint (RFC 7591, OpenID Connect Dynamic Client Registration) and the client configuration
+endpoint (RFC 7592): who may register, and answers. What may be registered is in ``clients/registration.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from sso.clients import registration as rules
+from sso.clients.metadata import ClientMetadata
+from sso.clients.profiles import Profile
+from sso.clients.registration import Registered, RegistrationRefused
+from sso.oidc.provider import Provider
+from sso.oidc.requests import NO_STORE, Answer, description
+from sso.oidc.userinfo import challenge
+
+
+async def register(provider: Provider, authorization: str, body: bytes, address: str) -> Answer:
+    """Answer a registration (RFC 7591 section 3).
+
+    Args:
+        provider: the provider.
+        authorization: the Authorization header.
+        body: the JSON that was sent.
+        address: the network address it came from.
+
+    Raises:
+        DatabaseUnavailable: when there is no database now.
+    """
+    token = _bearer(authorization)
+    try:
+        profile = await _allowed_profile(provider, token)
+        metadata = await _read(provider, _json(body), profile)
+        async with provider.db.write() as session:
+            if token:
+                await rules.use_invitation(session, token)
+            made = await rules.register(session, provider.box, metadata, address=address)
+    except RegistrationRefused as error:
+        return _error(error)
+    await provider.refresh()
+    return _answer(provider, 201, made, made.token or "")
+
+
+async def read(provider: Provider, client_id: str, authorization: str) -> Answer:
+    """Answer with what is registered (RFC 7592 section 2.1). Secrets are kept as hashes only, and are not repeated."""
+    token = _bearer(authorization)
+    try:
+        return _answer(provider, 200, await _present(provider, client_id, token), token)
+    except RegistrationRefused as error:
+        return _error(error)
+
+
+async def update(provider: Provider, client_id: str, authorization: str, body: bytes, address: str) -> Answer:
+    """Answer an update (RFC 7592 section 2.2): what is left out is taken back to its default."""
+    token = _bearer(authorization)
+    try:
+        present, document = await _present(provider, client_id, token), _json(body)
+        client = await provider.client(client_id)
+        rules.check_update(present, document, client.check_client_secret if client else lambda _: False)
+        metadata = await _read(provider, document, present.metadata.profile)
+        async with provider.db.write() as session:
+            made = await rules.replace_registration(session, provider.box, present, metadata, address=address)
+    except RegistrationRefused as error:
+        return _error(error)
+    await provider.refresh()
+    return _answer(provider, 200, made, token)
+
+
+async def delete(provider: Provider, client_id: str, authorization: str, address: str) -> Answer:
+    """Answer a deletion (RFC 7592 section 2.3)."""
+    try:
+        present = await _present(provider, client_id, _bearer(authorization))
+    except RegistrationRefused as error:
+        return _error(error)
+    async with provider.db.write() as session:
+        await rules.remove_registration(session, present, address=address)
+    await provider.refresh()
+    return Answer(204, "", NO_STORE)
+
+
+async def _allowed_profile(provider: Provider, token: str) -> Profile:
+    settings = provider.settings
+    if not token:
+        if settings.registration == "open":
+            return settings.registration_profile
+        raise RegistrationRefused("invalid_token", "Registration needs an initial access token (RFC 7591 section 3).")
+    async with provider.db.read() as session:
+        return await rules.find_invitation(session, token)
+
+
+async def _present(provider: Provider, client_id: str, token: str) -> Registered:
+    async with provider.db.read() as session:
+        return await rules.find_registered(session, client_id, token)
+
+
+async def _read(provider: Provider, document: Any, profile: Profile) -> ClientMetadata:
+    metadata = rules.read_registration(document, profile, provider.settings.loopback)
+    await rules.check_sector(provider.outbound, metadata)
+    return metadata
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise RegistrationRefused("invalid_client_metadata", "Send a JSON object (RFC 7591 section 3.1).") from None
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, value = authorization.partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else ""
+
+
+def _answer(provider: Provider, status: int, registered: Registered, token: str) -> Answer:
+    uri = provider.url(f"/register/{registered.client_id}")
+    return Answer(status, rules.information(registered, uri, token), NO_STORE)
+
+
+def _error(refused: RegistrationRefused) -> Answer:
+    text = description(str(refused))
+    if refused.error == "invalid_token":
+        return challenge(401, "invalid_token", text)
+    return Answer(400, {"error": refused.error, "error_description": text}, NO_STORE)

@@ -1,0 +1,119 @@
+"""Where a person connects a device (RFC 8628 section 3.3): type its code, sign in, see what it asks for, decide."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.clients.registry import Client
+from sso.oidc import authorize as flow
+from sso.oidc import device
+from sso.oidc.authorize import SignedIn
+from sso.oidc.models import DeviceCode
+from sso.security.limits import TooManyFailures
+from sso.web.http import form_fields, form_token, is_our_form, read_cookie
+from sso.web.i18n import N_
+from sso.web.pages import page
+from sso.web.sign_in import STALE, scope_place
+from sso.web.site import address_of, request_id_of, site_of
+
+router = APIRouter()
+
+UNKNOWN = N_("We do not know this code, or its time is over. Look at your device for a new one.")
+WAIT = N_("There were too many wrong codes. Please try again in %(minutes)d minutes.")
+
+
+@router.get("/device")
+async def device_page(request: Request) -> Response:
+    """The page where the code is typed; with a code, the one where it is decided (section 3.3.1)."""
+    typed = request.query_params.get("user_code", "")
+    return await _look_up(request, typed) if typed else _type_page(request)
+
+
+@router.post("/device")
+async def device_form(request: Request) -> Response:
+    """Look a code up, or decide."""
+    fields = await form_fields(request)
+    request.scope["sso.lang"] = fields.get("lang", "")
+    cookie, typed = read_cookie(request, "session"), fields.get("user_code", "")
+    if "choice" not in fields:
+        if not is_our_form(request, fields, "device"):
+            return _type_page(request, typed, STALE, 400)
+        return await _look_up(request, typed)
+    if not is_our_form(request, fields, f"device {device.normal_user_code(typed)}", cookie):
+        return await _look_up(request, typed)
+    return await _decide(request, typed, fields["choice"] == "allow")
+
+
+async def _look_up(request: Request, typed: str) -> Response:
+    """Show what the device of a code asks for, to a person who is signed in."""
+    site, address = site_of(request), address_of(request)
+    try:
+        site.device_codes.check(address)
+    except TooManyFailures as error:
+        made = _type_page(request, typed, WAIT, 429, minutes=-(-error.retry_after // 60))
+        made.headers["Retry-After"] = str(error.retry_after)
+        return made
+    waiting, client, who = await _find(request, typed)
+    if waiting is None or client is None:
+        site.device_codes.count(address)
+        return _type_page(request, typed, UNKNOWN, 400)
+    if who is None:
+        return RedirectResponse(f"/login?{urlencode({'user_code': waiting.user_code})}", 303)
+    return page(
+        request,
+        "device_decide.html",
+        here=f"/device?{urlencode({'user_code': waiting.user_code})}",
+        client=client,
+        user_code=waiting.user_code,
+        scopes=sorted(waiting.scope.split(), key=scope_place),
+        person=who.user.name,
+        form_token=form_token(request, f"device {waiting.user_code}", read_cookie(request, "session")),
+    )
+
+
+async def _find(request: Request, typed: str) -> tuple[DeviceCode | None, Client | None, SignedIn | None]:
+    provider, user_code = site_of(request).provider, device.normal_user_code(typed)
+    async with provider.db.read() as session:
+        waiting = await device.find_waiting(session, user_code) if user_code else None
+        who = await flow.signed_in(provider, session, read_cookie(request, "session"), None)
+    client = await provider.client(waiting.client_id) if waiting is not None else None
+    return waiting, client if client is not None and client.enabled else None, who
+
+
+async def _decide(request: Request, typed: str, allowed: bool) -> Response:
+    site = site_of(request)
+    waiting, client, who = await _find(request, typed)
+    if waiting is None or client is None:
+        return _type_page(request, typed, UNKNOWN, 400)
+    if who is None:
+        return await _look_up(request, typed)
+    async with site.provider.db.write() as session:
+        done = await device.decide(
+            session,
+            site.provider,
+            waiting,
+            who,
+            allowed=allowed,
+            address=address_of(request),
+            request_id=request_id_of(request),
+        )
+    if not done:
+        return _type_page(request, typed, UNKNOWN, 400)
+    return page(request, "device_done.html", here="/device", client=client, allowed=allowed)
+
+
+def _type_page(request: Request, typed: str = "", problem: str = "", status: int = 200, **values: int) -> Response:
+    return page(
+        request,
+        "device.html",
+        status=status,
+        here="/device",
+        user_code=typed[:20],
+        problem=problem,
+        values=values,
+        form_token=form_token(request, "device"),
+    )

@@ -1,0 +1,73 @@
+"""Where applications register and manage themselves (RFC 7591, RFC 7592)."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso.oidc import registration
+from sso.security.limits import TooManyFailures
+from sso.web.http import json_error, response
+from sso.web.pages import failure
+from sso.web.site import address_of, site_of
+
+router = APIRouter()
+
+_MANAGED = "/register/{client_id}"
+
+
+@router.post("/register")
+async def register(request: Request) -> Response:
+    """The registration endpoint (RFC 7591 section 3)."""
+    site, address = site_of(request), address_of(request)
+    if site.settings.registration == "closed":
+        return failure(request, "not_found", 404)
+    refused = _not_json(request)
+    if refused is not None:
+        return refused
+    try:
+        site.registrations.check(address)
+    except TooManyFailures as error:
+        text = "Too many registrations came from this address. Try again later."
+        return json_error(429, "invalid_request", text, {"Retry-After": str(error.retry_after)})
+    body = await request.body()
+    answer = await registration.register(site.provider, _authorization(request), body, address)
+    if answer.status == 201:
+        site.registrations.count(address)
+    return response(answer)
+
+
+@router.get(_MANAGED)
+async def read(request: Request, client_id: str) -> Response:
+    """What is registered (RFC 7592 section 2.1)."""
+    return response(await registration.read(site_of(request).provider, client_id, _authorization(request)))
+
+
+@router.put(_MANAGED)
+async def update(request: Request, client_id: str) -> Response:
+    """Register something else (RFC 7592 section 2.2)."""
+    refused = _not_json(request)
+    if refused is not None:
+        return refused
+    provider, body = site_of(request).provider, await request.body()
+    answer = await registration.update(provider, client_id, _authorization(request), body, address_of(request))
+    return response(answer)
+
+
+@router.delete(_MANAGED)
+async def delete(request: Request, client_id: str) -> Response:
+    """Delete the registration (RFC 7592 section 2.3)."""
+    provider = site_of(request).provider
+    return response(await registration.delete(provider, client_id, _authorization(request), address_of(request)))
+
+
+def _authorization(request: Request) -> str:
+    return request.headers.get("authorization", "")
+
+
+def _not_json(request: Request) -> Response | None:
+    content_type = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
+    if content_type == "application/json":
+        return None
+    return json_error(400, "invalid_client_metadata", "Content-Type must be application/json.", {})
