@@ -45,6 +45,34 @@ PEOPLE = [
     },
     {"username": "budi", "name": "Budi Santoso", "email": "budi@warga.example"},
     {"username": "ratna", "name": "Ratna Wulandari", "roles": ["admin"]},
+    {
+        "username": "lengkap",
+        "name": "Lengkap Sri Sentosa",
+        "email": "lengkap@warga.example",
+        "email_verified": True,
+        "phone_number": "+62 811 222 333",
+        "locale": "id",
+        "profile": {
+            "given_name": "Lengkap",
+            "family_name": "Sentosa",
+            "middle_name": "Sri",
+            "nickname": "Sri",
+            "profile": "https://warga.example/lengkap",
+            "picture": "https://warga.example/lengkap.png",
+            "website": "https://lengkap.example/",
+            "gender": "female",
+            "birthdate": "1985-01-31",
+            "zoneinfo": "Asia/Jakarta",
+            "address": {
+                "formatted": "Jalan Satria 1\nTangerang 15111",
+                "street_address": "Jalan Satria 1",
+                "locality": "Tangerang",
+                "region": "Banten",
+                "postal_code": "15111",
+                "country": "ID",
+            },
+        },
+    },
 ]
 KEY_OF_KUNCI = (Path(__file__).parent / "kunci.pem").read_text()
 
@@ -159,11 +187,10 @@ class RelyingParty:
         self.verifier = secrets.token_urlsafe(32)
         self.state = secrets.token_urlsafe(8)
         self.nonce = secrets.token_urlsafe(8)
+        self.registration: dict[str, Any] = {}
 
     def parameters(self, **changes: str | None) -> dict[str, str]:
         """Return the parameters of an authorization request; None leaves one out."""
-        client = self.city.provider.registry.get(self.client_id)
-        assert client is not None
         values: dict[str, str | None] = {
             "response_type": "code",
             "client_id": self.client_id,

@@ -48,6 +48,13 @@ def _https(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _https_with_fragment(value: str, info: ValidationInfo) -> str:
+    check_https_uri(value, _loopback_allowed(info), fragment=True)
+    return value
+
+
+RequestUri = Annotated[str, AfterValidator(_https_with_fragment)]
+"""An address of a request object. Its fragment changes when the object does (OpenID Connect Core section 6.2)."""
 HttpsUri = Annotated[str, AfterValidator(_https)]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f<>]+$")]
 Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f<>]+$")]
@@ -153,7 +160,7 @@ class ClientMetadata(BaseModel):
     request_object_signing_alg: UnsignedAlg | None = None
     request_object_encryption_alg: KeyManagementAlg | None = None
     request_object_encryption_enc: ContentEncryption | None = None
-    request_uris: list[HttpsUri] = Field(
+    request_uris: list[RequestUri] = Field(
         default_factory=list, max_length=MAX_REDIRECT_URIS, description="Where its request objects are: exactly these."
     )
     require_signed_request_object: bool = Field(

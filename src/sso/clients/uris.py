@@ -51,8 +51,8 @@ def check_redirect_uri(uri: str, application_type: ApplicationType, allow_http_l
         raise ValueError(f"write a private-use address with one slash: {scheme}:/masuk")
 
 
-def check_https_uri(uri: str, allow_http_loopback: bool) -> None:
-    """Check an address that we call or show.
+def check_https_uri(uri: str, allow_http_loopback: bool, *, fragment: bool = False) -> None:
+    """Check an address that we call or show. ``fragment``: it may have one.
 
     Raises:
         ValueError: saying what is wrong.
@@ -60,7 +60,7 @@ def check_https_uri(uri: str, allow_http_loopback: bool) -> None:
     _check_characters(uri)
     parts = urlsplit(uri)
     _check_host(parts.netloc, parts.hostname or "")
-    if "#" in uri:
+    if "#" in uri and not fragment:
         raise ValueError("must not have a fragment (#...)")
     host = parts.hostname or ""
     loopback = allow_http_loopback and (is_loopback_literal(host) or host == "localhost")

@@ -76,7 +76,7 @@ def read_claims_request(text: str | None, allowed_scopes: Collection[str]) -> Cl
 
 
 def _member(document: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any] | None]:
-    member = document.get(name) or {}
+    member = {} if document.get(name) is None else document[name]
     if not isinstance(member, dict) or not all(one is None or isinstance(one, dict) for one in member.values()):
         raise InvalidRequestError(f"claims: {name} must hold claims, each with null or an object.")
     return member

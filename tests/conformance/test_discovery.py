@@ -1,0 +1,278 @@
+"""Discovery 1.0 and RFC 8414: what is announced is walked, and every announced value is used for real."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.conformance.conftest import World
+from tests.conformance.parties import (
+    EVERYTHING,
+    KeyPair,
+    authorize,
+    claims_of,
+    header_of,
+    key_set,
+    post_registration,
+    registered,
+    request_object,
+    tokens,
+    userinfo,
+)
+from tests.demands import demand
+from tests.support import ISSUER, City
+
+ENDPOINTS = {
+    "authorization_endpoint": ("GET", 400),
+    "token_endpoint": ("POST", 400),
+    "userinfo_endpoint": ("GET", 401),
+    "jwks_uri": ("GET", 200),
+    "registration_endpoint": ("POST", 400),
+    "introspection_endpoint": ("POST", 401),
+    "revocation_endpoint": ("POST", 401),
+    "end_session_endpoint": ("GET", 200),
+    "check_session_iframe": ("GET", 200),
+    "pushed_authorization_request_endpoint": ("POST", 401),
+    "device_authorization_endpoint": ("POST", 401),
+}
+WALKED_ELSEWHERE = {
+    "token_endpoint_auth_methods_supported": "test_core_9_client_authentication.py",
+    "token_endpoint_auth_signing_alg_values_supported": "test_core_9_client_authentication.py",
+    "introspection_endpoint_auth_methods_supported": "below",
+    "introspection_endpoint_auth_signing_alg_values_supported": "below",
+    "revocation_endpoint_auth_methods_supported": "below",
+    "revocation_endpoint_auth_signing_alg_values_supported": "below",
+    "claim_types_supported": "below",
+}
+
+
+async def document_of(city: City) -> dict[str, Any]:
+    async with city.client() as http:
+        made: dict[str, Any] = (await http.get("/.well-known/openid-configuration")).json()
+    return made
+
+
+@demand("Discovery 3", "every announced endpoint is there, under the issuer, over https")
+@demand("RFC 8414 2", "issuer is an https address without query and fragment, and all endpoints are absolute")
+async def test_every_endpoint(city: City) -> None:
+    document = await document_of(city)
+    announced = {name for name, value in document.items() if isinstance(value, str)} - {"issuer"}
+    assert announced == set(ENDPOINTS)
+    async with city.client() as http:
+        for name, (method, status) in ENDPOINTS.items():
+            assert document[name].startswith(ISSUER + "/")
+            answer = await http.request(method, document[name])
+            assert answer.status_code == status, (name, answer.status_code, answer.text[:200])
+
+
+@demand("Discovery 4", "the document is JSON, its issuer is exactly the address it was asked at")
+@demand("RFC 8414 3", "the same document at both well-known addresses")
+async def test_the_document(city: City) -> None:
+    async with city.client() as http:
+        openid = await http.get("/.well-known/openid-configuration")
+        oauth = await http.get("/.well-known/oauth-authorization-server")
+    assert openid.headers["content-type"] == "application/json"
+    assert openid.json()["issuer"] == ISSUER
+    assert openid.content == oauth.content
+
+
+@demand("Discovery 3", "what is required is there, and no list is empty")
+async def test_required_metadata(city: City) -> None:
+    document = await document_of(city)
+    for name in (
+        "issuer",
+        "authorization_endpoint",
+        "jwks_uri",
+        "response_types_supported",
+        "subject_types_supported",
+        "id_token_signing_alg_values_supported",
+        "scopes_supported",
+        "claims_supported",
+        "acr_values_supported",
+        "ui_locales_supported",
+    ):
+        assert document[name], name
+    assert all(document[name] for name, value in document.items() if isinstance(value, list))
+    assert "openid" in document["scopes_supported"]
+    assert "RS256" in document["id_token_signing_alg_values_supported"]
+    assert "none" not in document["token_endpoint_auth_signing_alg_values_supported"]
+
+
+@demand("Discovery 3", "every announced response type and mode is answered")
+async def test_response_types_and_modes(city: City) -> None:
+    document = await document_of(city)
+    party = await registered(city, **EVERYTHING)
+    async with city.browser() as browser:
+        for response_type in document["response_types_supported"]:
+            for mode in document["response_modes_supported"]:
+                answer = await authorize(browser, party, response_type=response_type, response_mode=mode)
+                if mode == "query" and response_type != "code":
+                    assert answer["error"] == "invalid_request"
+                else:
+                    assert ("error" in answer, answer.mode) == (False, mode)
+
+
+@demand("Discovery 3", "every announced scope is granted, and every announced claim can be had")
+async def test_scopes_and_claims(city: City) -> None:
+    document = await document_of(city)
+    party = await registered(city, **EVERYTHING)
+    async with city.browser() as browser:
+        scope = " ".join(document["scopes_supported"])
+        answer = await authorize(
+            browser, party, username="lengkap", scope=scope, response_type="code id_token token", prompt="consent"
+        )
+        made = await party.exchange(answer["code"], code_verifier=None)
+    assert set(made["scope"].split()) == set(document["scopes_supported"])
+    seen = set(await userinfo(party, made["access_token"])) | set(answer.claims()) | set(made.claims())
+    assert seen == set(document["claims_supported"])
+    assert document["claim_types_supported"] == ["normal"]
+
+
+@demand("Discovery 3", "every announced grant type is known at the token endpoint, and no other")
+async def test_grant_types(city: City) -> None:
+    document = await document_of(city)
+    party = await registered(city)
+    for grant_type in document["grant_types_supported"]:
+        if grant_type == "implicit":  # is answered at the authorization endpoint
+            continue
+        error = (await party.token(grant_type=grant_type)).body["error"]
+        assert error in ("invalid_request", "invalid_grant", "unauthorized_client"), (grant_type, error)
+    for other in ("password", "urn:ietf:params:oauth:grant-type:token-exchange", "urn:openid:params:grant-type:ciba"):
+        assert (await party.token(grant_type=other)).body["error"] == "unsupported_grant_type"
+
+
+@demand("Discovery 3", "every announced signing and encryption algorithm is used as registered")
+async def test_algorithms(city: City) -> None:
+    document = await document_of(city)
+    enc, sig = KeyPair("RSA-OAEP-256", use="enc"), KeyPair("ES256")
+    elliptic = KeyPair("ECDH-ES", use="enc")
+    keys = {"jwks": key_set(enc, elliptic, sig)}
+    async with city.browser() as browser:
+        for alg in document["id_token_signing_alg_values_supported"]:
+            party = await registered(city, id_token_signed_response_alg=alg)
+            assert header_of((await tokens(browser, party))["id_token"])["alg"] == alg
+        for alg in document["userinfo_signing_alg_values_supported"]:
+            party = await registered(city, userinfo_signed_response_alg=alg)
+            answer = await party.userinfo((await tokens(browser, party))["access_token"])
+            assert header_of(answer.text)["alg"] == alg
+        for what in ("id_token", "userinfo"):
+            for alg in document[f"{what}_encryption_alg_values_supported"]:
+                for content in document[f"{what}_encryption_enc_values_supported"]:
+                    registration = {f"{what}_encrypted_response_alg": alg, f"{what}_encrypted_response_enc": content}
+                    party = await registered(city, **keys, **registration)
+                    made = await tokens(browser, party)
+                    token = (
+                        made["id_token"] if what == "id_token" else (await party.userinfo(made["access_token"])).text
+                    )
+                    assert (header_of(token)["alg"], header_of(token)["enc"]) == (alg, content)
+
+
+@demand("Discovery 3", "every announced algorithm of request objects is accepted")
+async def test_request_object_algorithms(city: City) -> None:
+    document = await document_of(city)
+    async with city.browser() as browser:
+        for alg in document["request_object_signing_alg_values_supported"]:
+            pair = None if alg == "none" else KeyPair(alg)
+            keys = {"jwks": key_set(pair)} if pair else {}
+            party = await registered(city, request_object_signing_alg=alg, **keys)
+            assert "code" in await authorize(browser, party, request=request_object(party, pair))
+    for name in ("request_parameter_supported", "request_uri_parameter_supported", "require_request_uri_registration"):
+        assert document[name] is True
+    # Encryption of request objects: each combination in test_core_6_request_objects.py.
+    assert document["request_object_encryption_alg_values_supported"] == ["RSA-OAEP-256", "ECDH-ES"]
+    assert document["request_object_encryption_enc_values_supported"] == ["A128CBC-HS256", "A128GCM", "A256GCM"]
+
+
+@demand("Discovery 3", "every announced subject type, prompt, display, acr value and language is honoured")
+async def test_the_rest_of_the_lists(city: City) -> None:
+    document = await document_of(city)
+    async with city.browser() as browser:
+        for subject_type in document["subject_types_supported"]:
+            party = await registered(city, subject_type=subject_type)
+            public = claims_of((await tokens(browser, party))["id_token"])["sub"] == str(city.users["siti"])
+            assert public == (subject_type == "public")
+        for prompt in document["prompt_values_supported"]:
+            assert "code" in await authorize(browser, party, prompt=prompt)
+        for display in document["display_values_supported"]:
+            assert "code" in await authorize(browser, party, display=display)
+        for acr in document["acr_values_supported"]:
+            claims = f'{{"id_token": {{"acr": {{"essential": true, "value": "{acr}"}}}}}}'
+            assert claims_of((await tokens(browser, party, claims=claims))["id_token"])["acr"] == acr
+    async with city.browser() as browser:
+        for locale in document["ui_locales_supported"]:
+            assert f'<html lang="{locale}">' in (await browser.open(party.url(ui_locales=locale))).text
+    assert document["code_challenge_methods_supported"] == ["S256"]
+    assert document["claims_parameter_supported"] is True
+
+
+@demand("RFC 8414 2", "every announced authentication method works at introspection and revocation")
+@pytest.mark.parametrize(
+    "method", ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"]
+)
+@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA"])
+async def test_authentication_at_other_endpoints(city: City, method: str, alg: str) -> None:
+    document = await document_of(city)
+    if method != "private_key_jwt" and alg != "RS256":
+        pytest.skip("the algorithm matters for private_key_jwt only")
+    for endpoint in ("introspection", "revocation"):
+        assert method in document[f"{endpoint}_endpoint_auth_methods_supported"]
+        assert alg in document[f"{endpoint}_endpoint_auth_signing_alg_values_supported"]
+    pair = KeyPair(alg)
+    keys = {"jwks": key_set(pair)} if method == "private_key_jwt" else {}
+    party = await registered(city, token_endpoint_auth_method=method, **keys)
+    async with city.client() as http:
+        for path in ("/introspect", "/revoke"):
+            form: dict[str, Any] = {"token": "x"}
+            sent = party.authentication(form)
+            if method == "private_key_jwt":
+                assertion = party.assertion(key=pair.private, alg=alg, headers={"kid": pair.kid})
+                sent["data"]["client_assertion"] = assertion
+            assert (await http.post(path, **sent)).status_code == 200
+
+
+@demand("Discovery 3", "nothing is announced that is not walked here")
+async def test_nothing_is_forgotten(city: City) -> None:
+    document = await document_of(city)
+    lists = {name for name, value in document.items() if isinstance(value, list)} - set(WALKED_ELSEWHERE)
+    switches = {name for name, value in document.items() if isinstance(value, bool)}
+    assert lists == {
+        "scopes_supported",
+        "response_types_supported",
+        "response_modes_supported",
+        "grant_types_supported",
+        "subject_types_supported",
+        "acr_values_supported",
+        "id_token_signing_alg_values_supported",
+        "id_token_encryption_alg_values_supported",
+        "id_token_encryption_enc_values_supported",
+        "userinfo_signing_alg_values_supported",
+        "userinfo_encryption_alg_values_supported",
+        "userinfo_encryption_enc_values_supported",
+        "request_object_signing_alg_values_supported",
+        "request_object_encryption_alg_values_supported",
+        "request_object_encryption_enc_values_supported",
+        "prompt_values_supported",
+        "display_values_supported",
+        "claims_supported",
+        "ui_locales_supported",
+        "code_challenge_methods_supported",
+    }
+    assert switches == {
+        "claims_parameter_supported",
+        "request_parameter_supported",
+        "request_uri_parameter_supported",
+        "require_request_uri_registration",
+        "authorization_response_iss_parameter_supported",
+        "backchannel_logout_supported",
+        "backchannel_logout_session_supported",
+        "frontchannel_logout_supported",
+        "frontchannel_logout_session_supported",
+    }
+    assert all(document[name] for name in switches)
+
+
+async def test_pictures_of_the_world_stay_outside(city: City, world: World) -> None:
+    """Registering fetches only what must be checked: no logo, no keys, no request objects."""
+    await registered(city, logo_uri=world.url("/l.png"), jwks_uri=world.url("/j"), request_uris=[world.url("/r")])
+    assert world.asked == []
+    assert (await post_registration(city, {"redirect_uris": ["https://a.example/"], "jwks_uri": 1})).status_code == 400
