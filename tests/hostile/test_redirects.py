@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.demands import demand
 from tests.support import City
 
 from sso.clients.uris import is_registered
@@ -51,6 +52,7 @@ TRICKS = [
 ]
 
 
+@demand("RFC 9700 2.1", "redirect URIs match exactly: paths, queries, userinfo, case, ports, look-alikes")
 @pytest.mark.parametrize("uri", TRICKS, ids=range(len(TRICKS)))
 async def test_a_redirect_uri_that_is_not_registered_is_a_page(city: City, uri: str) -> None:
     async with city.browser() as browser:
@@ -83,6 +85,7 @@ NATIVE = [
 ]
 
 
+@demand("RFC 8252 8.4", "tricks with loopback ports and schemes")
 @pytest.mark.parametrize("uri", NATIVE)
 async def test_tricks_with_loopback_ports_and_schemes(city: City, uri: str) -> None:
     async with city.browser() as browser:
@@ -97,6 +100,7 @@ def test_a_loopback_port_is_free_only_for_native_applications() -> None:
     assert not is_registered("http://127.0.0.1:5000/cb", registered, "web")
 
 
+@demand("RFC 9700 4.11", "no open redirector")
 @pytest.mark.parametrize("value", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
 async def test_no_parameter_of_a_page_leads_away(city: City, value: str) -> None:
     async with city.browser() as browser:

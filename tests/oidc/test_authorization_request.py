@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.demands import demand
 from tests.support import ISSUER, City, Statements, challenge_of, query_of
 
 from sso import clock
@@ -22,6 +23,7 @@ PAGE_ERRORS = {
 }
 
 
+@demand("RFC 6749 4.1.2.1", "with an unknown client or redirect URI nobody is redirected")
 @pytest.mark.parametrize("changes", PAGE_ERRORS.values(), ids=PAGE_ERRORS.keys())
 async def test_until_the_redirect_uri_is_proven_an_error_is_a_page(city: City, changes: dict[str, str | None]) -> None:
     async with city.browser() as browser:
@@ -73,6 +75,8 @@ REDIRECTED = {
 }
 
 
+@demand("RFC 6749 4.1.2.1", "afterwards errors are told to the client, with state")
+@demand("RFC 7636 4.4.1", "a missing or plain challenge is invalid_request")
 @pytest.mark.parametrize(("changes", "error"), REDIRECTED.values(), ids=REDIRECTED.keys())
 async def test_afterwards_an_error_is_a_redirect(city: City, changes: dict[str, str | None], error: str) -> None:
     party = city.relying_party("warga")
@@ -96,6 +100,7 @@ async def test_a_repeated_parameter_is_refused(city: City, name: str) -> None:
     assert error_of(answer.headers["location"]) == "invalid_request"
 
 
+@demand("RFC 6749 3.1", "a repeated client_id or redirect_uri is told to the person")
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri"])
 async def test_a_repeated_client_or_redirect_uri_is_a_page(city: City, name: str) -> None:
     async with city.browser() as browser:
@@ -296,6 +301,7 @@ async def test_ui_locales_chooses_the_language_and_never_fails(city: City) -> No
         assert "<h1>Masuk</h1>" in (await browser.open(party.url(ui_locales="xx \x7f"))).text
 
 
+@demand("RFC 9700 2.1.1", "plain challenges are never accepted")
 async def test_an_old_application_may_send_no_challenge_but_never_a_plain_one(city: City) -> None:
     party = city.relying_party("lama")
     async with city.browser() as browser:
@@ -305,6 +311,7 @@ async def test_an_old_application_may_send_no_challenge_but_never_a_plain_one(ci
         assert error_of(answer.headers["location"]) == "invalid_request"
 
 
+@demand("RFC 8252 7.3", "any port of a loopback address")
 @pytest.mark.parametrize("port", ["", ":1", ":50123", ":65535"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 async def test_a_native_application_may_use_any_loopback_port(city: City, host: str, port: str) -> None:
@@ -315,6 +322,7 @@ async def test_a_native_application_may_use_any_loopback_port(city: City, host: 
         assert (await party.exchange(query_of(answer.headers["location"])["code"])).status == 200
 
 
+@demand("RFC 8252 7.1", "a private-use scheme")
 async def test_a_native_application_may_use_its_own_scheme(city: City) -> None:
     party = city.relying_party("ponsel", "example.ponsel:/oauth2redirect")
     async with city.browser() as browser:

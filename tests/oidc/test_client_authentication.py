@@ -10,6 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from tests.demands import demand
 from tests.support import ISSUER, City, Statements, tampered
 
 from sso import clock
@@ -36,6 +37,7 @@ async def test_client_credentials_cost_no_statement(city: City) -> None:
     assert tokens.claims("access_token")["sub"] == "mesin"
 
 
+@demand("RFC 6749 4.4", "client credentials: the client's own scopes")
 async def test_client_credentials_grant_only_registered_scopes(city: City) -> None:
     party = city.relying_party("mesin")
     assert (await party.token(**GRANT))["scope"] == "kirim terima"
@@ -61,6 +63,7 @@ BAD_HEADERS = {
 }
 
 
+@demand("RFC 6749 5.2", "401 with WWW-Authenticate where Basic was used")
 @pytest.mark.parametrize("headers", BAD_HEADERS.values(), ids=BAD_HEADERS.keys())
 async def test_wrong_basic_credentials_are_401_with_a_challenge(city: City, headers: dict[str, str]) -> None:
     async with city.client() as http:
@@ -76,6 +79,7 @@ async def test_an_unknown_client_and_a_wrong_secret_look_the_same(city: City) ->
     assert answers[0].content == answers[1].content
 
 
+@demand("RFC 6749 2.3.1", "Basic credentials are form-decoded")
 async def test_basic_credentials_are_form_decoded(city: City) -> None:
     """RFC 6749 section 2.3.1."""
     quoted = "".join(f"%{ord(char):02X}" for char in city.secrets["mesin"])
@@ -95,6 +99,7 @@ async def test_the_method_must_be_the_registered_one(city: City) -> None:
         assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 
 
+@demand("RFC 6749 2.3", "one authentication method only")
 async def test_two_methods_at_once_are_refused(city: City) -> None:
     secret = city.secrets["mesin"]
     async with city.client() as http:
@@ -104,6 +109,7 @@ async def test_two_methods_at_once_are_refused(city: City) -> None:
     assert (other.status_code, other.json()["error"]) == (400, "invalid_request")
 
 
+@demand("RFC 6749 2.3.1", "no credentials in the address")
 async def test_a_secret_in_the_address_is_refused(city: City) -> None:
     secret = city.secrets["sehat"]
     async with city.client() as http:
@@ -162,6 +168,7 @@ async def test_the_token_endpoint_is_accepted_as_audience(city: City) -> None:
     assert (await _with_assertion(city, assertion)).status_code == 200
 
 
+@demand("RFC 7523 3", "a jti is accepted once")
 async def test_an_assertion_is_accepted_once(city: City) -> None:
     assertion = city.relying_party("kunci").assertion()
     assert (await _with_assertion(city, assertion)).status_code == 200
@@ -216,6 +223,7 @@ def _hmac_over(token: str, key: bytes) -> str:
     return f"{signed}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
 
+@demand("RFC 8725 3.1", "forged assertions: none, HS/RS confusion, embedded keys, crit")
 async def test_forged_assertions_are_refused(city: City) -> None:
     for name, assertion in _attacks(city).items():
         answer = await _with_assertion(city, assertion)

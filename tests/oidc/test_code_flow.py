@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import jwt
 import pytest
+from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, query_of
 
 from sso import clock
 
 
+@demand("RFC 6749 4.1", "the code flow, whole")
+@demand("Core 3.1.3.3", "the token response")
 async def test_a_person_signs_in_and_the_application_gets_tokens(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
@@ -48,6 +51,7 @@ async def test_the_second_application_opens_without_asking(city: City) -> None:
     assert first.claims()["sid"] != second.claims()["sid"]
 
 
+@demand("Core 3.1.3.7", "ID tokens verify with the published keys")
 @pytest.mark.parametrize(
     ("client_id", "alg"), [("warga", "ES256"), ("sehat", "ES256"), ("peta", "EdDSA"), ("lama", "PS256")]
 )

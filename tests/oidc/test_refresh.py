@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from sqlalchemy import select
+from tests.demands import demand
 from tests.support import PASSWORD, Browser, City, RelyingParty, Statements, query_of
 
 from sso import clock
@@ -21,6 +22,8 @@ from sso.users.models import User
 from sso.users.store import set_disabled
 
 
+@demand("RFC 6749 6", "a refresh token is exchanged for new tokens")
+@demand("RFC 9700 4.14.2", "refresh tokens rotate")
 async def test_each_refresh_token_is_used_once_and_followed_by_another(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
@@ -51,6 +54,7 @@ async def test_a_retry_within_the_grace_gets_the_same_successor(city: City) -> N
     assert (await party.refresh(again["refresh_token"])).status == 200
 
 
+@demand("RFC 9700 4.14.2", "reuse of a refresh token ends its family")
 @pytest.mark.parametrize("pause", [11, 5000])
 async def test_reuse_after_the_grace_ends_the_family(city: City, pause: int) -> None:
     party = city.relying_party("warga")
@@ -90,6 +94,7 @@ async def test_another_client_gets_nothing_and_breaks_nothing(city: City) -> Non
     assert (await party.refresh(token)).status == 200
 
 
+@demand("RFC 6749 6", "less scope is granted, more is refused")
 async def test_a_narrower_scope_is_granted_and_a_wider_one_refused(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
@@ -188,6 +193,7 @@ async def test_a_refresh_costs_at_most_four_statements(city: City) -> None:
     assert len(statements.take()) == 3
 
 
+@demand("Core 11", "offline_access needs consent")
 async def test_a_third_party_is_asked_about_for_offline_access(city: City) -> None:
     party: RelyingParty = city.relying_party("mitra")
     async with city.browser() as browser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.demands import demand
 from tests.support import PASSWORD, City, Statements, challenge_of, query_of
 
 from sso import clock
@@ -27,6 +28,7 @@ WRONG = {
 }
 
 
+@demand("RFC 6749 5.2", "errors of the token endpoint: status, JSON, no-store")
 @pytest.mark.parametrize(("changes", "error"), WRONG.values(), ids=WRONG.keys())
 async def test_what_is_wrong_is_answered_in_standard_form(
     city: City, changes: dict[str, str | None], error: str
@@ -49,6 +51,7 @@ async def test_what_is_wrong_is_answered_in_standard_form(
     assert answer.headers["content-type"] == "application/json"
 
 
+@demand("RFC 6749 3.2", "parameters must not be repeated")
 async def test_a_repeated_parameter_is_refused(city: City) -> None:
     party = city.relying_party("warga")
     async with city.client() as http:
@@ -61,6 +64,7 @@ async def test_a_repeated_parameter_is_refused(city: City) -> None:
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
+@demand("RFC 6749 3.2", "the token endpoint takes POST only")
 @pytest.mark.parametrize("kind", ["get", "json", "options"])
 async def test_only_a_form_by_post_is_accepted(city: City, kind: str) -> None:
     async with city.client() as http:
@@ -75,6 +79,7 @@ async def test_only_a_form_by_post_is_accepted(city: City, kind: str) -> None:
             assert answer.headers["access-control-allow-origin"] == "*"
 
 
+@demand("RFC 6749 4.1.2", "a code is short-lived")
 async def test_a_code_lives_for_a_minute(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
@@ -99,6 +104,7 @@ async def test_a_code_used_twice_revokes_the_tokens_of_the_first_use(city: City,
     assert (await party.refresh(first["refresh_token"])).body["error"] == "invalid_grant"
 
 
+@demand("RFC 9700 4.5", "of many uses of a code at once one wins, and then nothing works")
 async def test_of_fifty_uses_of_one_code_at_once_one_wins_and_then_nothing_works(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
@@ -111,6 +117,7 @@ async def test_of_fifty_uses_of_one_code_at_once_one_wins_and_then_nothing_works
     assert (await party.refresh(won[0]["refresh_token"])).status == 400
 
 
+@demand("RFC 6749 4.1.3", "a code is bound to its client")
 async def test_a_code_of_another_client_is_worth_nothing_and_stays_usable(city: City) -> None:
     party, thief = city.relying_party("warga"), city.relying_party("sehat")
     async with city.browser() as browser:
@@ -120,6 +127,8 @@ async def test_a_code_of_another_client_is_worth_nothing_and_stays_usable(city: 
     assert (await party.exchange(code)).status == 200
 
 
+@demand("RFC 7636 4.6", "a code is bound to its challenge")
+@demand("RFC 9700 4.5.3.1", "an injected code is refused")
 async def test_a_code_injected_beside_another_challenge_is_refused(city: City) -> None:
     victim, attacker = city.relying_party("warga"), city.relying_party("warga")
     async with city.browser() as browser:
@@ -127,6 +136,7 @@ async def test_a_code_injected_beside_another_challenge_is_refused(city: City) -
     assert (await attacker.exchange(stolen)).body["error"] == "invalid_grant"
 
 
+@demand("RFC 9700 4.8.2", "neither a missing nor a surplus verifier is accepted")
 async def test_a_verifier_that_nothing_asked_for_is_refused(city: City) -> None:
     """RFC 9700 section 4.8.2: a downgrade would otherwise pass unseen."""
     party = city.relying_party("lama")
@@ -184,12 +194,14 @@ async def test_a_scope_that_was_not_asked_for_is_not_granted(city: City) -> None
     assert tokens.claims("access_token")["scope"] == "openid"
 
 
+@demand("Core 5.4", "with an access token the claims of scopes are at userinfo")
 async def test_scope_claims_come_from_userinfo_not_from_the_id_token(city: City) -> None:
     async with city.browser() as browser:
         claims = (await browser.tokens(city.relying_party("warga"))).claims()
     assert {"name", "email", "profile"}.isdisjoint(claims)
 
 
+@demand("RFC 9068 2", "typ at+jwt and the claims of an access token")
 async def test_an_access_token_has_the_form_of_rfc_9068(city: City) -> None:
     import jwt
 
@@ -204,6 +216,7 @@ async def test_an_access_token_has_the_form_of_rfc_9068(city: City) -> None:
     assert {"iss", "exp", "iat", "jti", "sub", "auth_time"} <= claims.keys()
 
 
+@demand("RFC 6749 2.1", "a public client has no secret")
 async def test_a_public_client_authenticates_with_its_name_and_its_verifier(city: City) -> None:
     party = city.relying_party("peta")
     async with city.browser() as browser:
@@ -217,6 +230,7 @@ async def test_a_public_client_authenticates_with_its_name_and_its_verifier(city
     assert tokens.status == 200
 
 
+@demand("Core 8", "pairwise and public subjects")
 async def test_the_sub_is_pairwise_for_a_third_party_and_public_for_the_city(city: City) -> None:
     async with city.browser() as browser:
         own = (await browser.tokens(city.relying_party("warga"))).claims()["sub"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from tests.demands import demand
 from tests.support import ISSUER, City, Statements, query_of, tampered
 
 from sso import clock
@@ -12,6 +13,7 @@ from sso import clock
 SCOPE = "openid profile email address phone"
 
 
+@demand("Core 5.3", "userinfo gives the claims of the granted scopes")
 async def test_userinfo_gives_the_claims_of_the_scopes(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
@@ -38,6 +40,7 @@ async def test_userinfo_gives_the_claims_of_the_scopes(city: City) -> None:
     ).json() == {"sub": claims["sub"]}
 
 
+@demand("Core 5.3.2", "a claim that is not known is left out, never empty")
 async def test_what_is_not_known_is_left_out(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
@@ -48,6 +51,8 @@ async def test_what_is_not_known_is_left_out(city: City) -> None:
     assert "phone_number" not in claims
 
 
+@demand("RFC 6750 2.1", "the token in the Authorization header")
+@demand("RFC 6750 2.2", "the token in a form body")
 async def test_userinfo_accepts_the_token_in_the_header_and_in_a_form(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser, city.client() as http:
@@ -67,6 +72,8 @@ async def test_userinfo_accepts_the_token_in_the_header_and_in_a_form(city: City
         assert (await http.get(f"/userinfo?access_token={token}")).status_code == 401
 
 
+@demand("RFC 6750 3.1", "what is no valid access token is invalid_token, with a challenge")
+@demand("RFC 9068 4", "an ID token is no access token")
 async def test_userinfo_refuses_what_is_no_access_token_of_ours(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser, city.client() as http:
@@ -89,6 +96,7 @@ async def test_userinfo_refuses_what_is_no_access_token_of_ours(city: City) -> N
         assert "error" not in missing.headers["www-authenticate"], "RFC 6750 section 3.1"
 
 
+@demand("RFC 6750 3.1", "an expired token is invalid_token")
 async def test_userinfo_refuses_an_expired_token(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
@@ -99,6 +107,7 @@ async def test_userinfo_refuses_an_expired_token(city: City) -> None:
     assert (await party.userinfo(token)).status_code == 401
 
 
+@demand("RFC 6750 3.1", "a token without the scope is insufficient_scope, 403")
 async def test_userinfo_needs_the_scope_openid(city: City) -> None:
     party = city.relying_party("api")
     async with city.browser() as browser:
@@ -133,6 +142,7 @@ async def test_userinfo_and_introspection_cost_at_most_two_statements(city: City
     assert len(statements.take()) == 1
 
 
+@demand("RFC 7662 2.2", "an active token is described")
 async def test_introspection_tells_what_a_token_is(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
@@ -150,6 +160,7 @@ async def test_introspection_tells_what_a_token_is(city: City) -> None:
         assert await party.introspect(other) == {"active": False}
 
 
+@demand("RFC 7662 4", "tokens of others only for the resource server they are for")
 async def test_introspection_is_for_the_client_itself_and_the_resource_server_the_token_is_for(city: City) -> None:
     party = city.relying_party("api")
     async with city.browser() as browser:
@@ -159,6 +170,7 @@ async def test_introspection_is_for_the_client_itself_and_the_resource_server_th
     assert await city.relying_party("warga").introspect(tokens["access_token"]) == {"active": False}
 
 
+@demand("RFC 7662 2.1", "introspection needs client authentication")
 async def test_introspection_needs_authentication(city: City) -> None:
     async with city.client() as http:
         nobody = await http.post("/introspect", data={"token": "x"})
@@ -169,6 +181,7 @@ async def test_introspection_needs_authentication(city: City) -> None:
     assert (nothing.status_code, nothing.json()["error"]) == (400, "invalid_request")
 
 
+@demand("RFC 7009 2.1", "a revoked refresh token ends everything that grew from its grant")
 @pytest.mark.parametrize("client_id", ["warga", "buram"])
 async def test_a_revoked_refresh_token_ends_its_family(city: City, client_id: str) -> None:
     party = city.relying_party(client_id)
@@ -181,6 +194,7 @@ async def test_a_revoked_refresh_token_ends_its_family(city: City, client_id: st
     assert await party.introspect(tokens["access_token"]) == {"active": False}
 
 
+@demand("RFC 7009 2.1", "a revoked access token is over at once")
 @pytest.mark.parametrize("client_id", ["warga", "buram", "mesin", "mesin-buram"])
 async def test_a_revoked_access_token_is_over(city: City, client_id: str) -> None:
     party = city.relying_party(client_id)
@@ -194,6 +208,8 @@ async def test_a_revoked_access_token_is_over(city: City, client_id: str) -> Non
     assert await party.introspect(token) == {"active": False}
 
 
+@demand("RFC 7009 2.2", "an invalid token is answered with 200")
+@demand("RFC 7009 2.1", "a token of another client is not revoked")
 async def test_unknown_tokens_and_those_of_others_answer_200_and_change_nothing(city: City) -> None:
     party, other = city.relying_party("warga"), city.relying_party("sehat")
     async with city.browser() as browser:
@@ -205,6 +221,7 @@ async def test_unknown_tokens_and_those_of_others_answer_200_and_change_nothing(
     assert (await party.refresh(tokens["refresh_token"])).status == 200
 
 
+@demand("RFC 7009 2.1", "the client authenticates; token is required")
 async def test_revocation_needs_authentication_and_a_token(city: City) -> None:
     async with city.client() as http:
         assert (await http.post("/revoke", data={"token": "x"})).status_code == 401
@@ -220,6 +237,7 @@ async def test_a_public_client_may_revoke_its_own_tokens(city: City) -> None:
     assert (await party.refresh(tokens["refresh_token"])).body["error"] == "invalid_grant"
 
 
+@demand("RFC 9068 4", "a token of another issuer is refused")
 async def test_a_token_of_another_issuer_is_refused(city: City) -> None:
     provider = city.provider
     claims = {
@@ -236,6 +254,7 @@ async def test_a_token_of_another_issuer_is_refused(city: City) -> None:
     assert (await city.relying_party("warga").userinfo(token)).status_code == 401
 
 
+@demand("Core 3.1.2.4", "consent is obtained, remembered, and asked for again when more is wanted")
 async def test_consent_once_given_is_remembered_and_more_is_asked_for(city: City) -> None:
     party = city.relying_party("mitra")
     async with city.browser() as browser:
@@ -257,6 +276,7 @@ async def test_consent_once_given_is_remembered_and_more_is_asked_for(city: City
         assert "code" in query_of(answer.headers["location"])
 
 
+@demand("RFC 6749 4.1.2.1", "access_denied when the person refuses")
 async def test_consent_refused_is_access_denied(city: City) -> None:
     party = city.relying_party("mitra")
     async with city.browser() as browser:

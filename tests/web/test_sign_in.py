@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from tests.demands import demand
 from tests.support import PASSWORD, City, form_of, query_of
 
 from sso import clock
@@ -154,6 +155,7 @@ async def test_signing_in_again_makes_the_old_cookie_worthless(city: City) -> No
         assert (await thief.open(party.url())).status_code == 200
 
 
+@demand("RFC 9700 4.16", "pages cannot be framed; cookies are bound to the host")
 async def test_cookies_are_bound_to_the_host_and_kept_from_scripts(city: City) -> None:
     async with city.browser() as browser:
         page = await browser.open(city.relying_party("warga").url())

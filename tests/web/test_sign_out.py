@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 from sqlalchemy import select
+from tests.demands import demand
 from tests.support import City, query_of, tampered
 
 from sso import clock
@@ -132,6 +133,7 @@ async def test_a_tampered_or_foreign_hint_is_a_page_and_nothing_happens(city: Ci
         assert (await browser.open(party.url())).is_redirect
 
 
+@demand("RP-Initiated Logout 2", "a hint of another person is asked about")
 async def test_a_hint_of_another_person_is_asked_about(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as other:
@@ -161,6 +163,7 @@ async def test_signing_out_when_nobody_is_signed_in(city: City) -> None:
         assert repeated.status_code == 400
 
 
+@demand("Back-Channel Logout 2.5", "every application that took part is told")
 async def test_everyone_who_took_part_is_told_in_the_same_transaction(city: City) -> None:
     async with city.browser() as browser:
         tokens = await browser.tokens(city.relying_party("warga"))

@@ -1,0 +1,300 @@
+"""The pages that the protocol itself needs, in a real browser, with an application on another origin."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import httpx
+import pytest
+from PIL import Image, ImageDraw
+from playwright.async_api import Browser, BrowserContext, Page, expect
+from tests.journeys.conftest import _wait, free_ports
+from tests.journeys.test_sign_on import check_access, sign_in
+
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("protocol")]
+SSO = str(Path(sys.executable).with_name("sso"))
+PASSWORD = "perahu-kertas-di-sungai-88"
+
+
+class Application:
+    """An application on its own origin: it keeps what browsers bring, and shows what it is told to."""
+
+    def __init__(self, port: int) -> None:
+        self.origin = f"http://localhost:{port}"
+        self.pages: dict[str, tuple[str, bytes]] = {}
+        self.got: list[tuple[str, str, dict[str, str]]] = []
+        application = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path, _, query = self.path.partition("?")
+                application.got.append(("GET", path, dict(parse_qsl(query))))
+                self._answer(path)
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+                application.got.append(("POST", self.path, dict(parse_qsl(body))))
+                self._answer(self.path)
+
+            def _answer(self, path: str) -> None:
+                kind, body = application.pages.get(path, ("text/html", b"<title>App</title><p id=here>ok</p>"))
+                self.send_response(200)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def received(self, method: str, path: str) -> dict[str, str]:
+        """Return the parameters of the newest such request."""
+        return next(data for how, where, data in reversed(self.got) if (how, where) == (method, path))
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@dataclass
+class Running:
+    """A provider where applications register themselves, and one of them."""
+
+    issuer: str
+    app: Application
+
+    def register(self, **metadata: Any) -> dict[str, Any]:
+        document = {"redirect_uris": [f"{self.app.origin}/cb"], "client_name": "Toko Buku", **metadata}
+        answer = httpx.post(f"{self.issuer}/register", json=document)
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    def url(self, client: dict[str, Any], **changes: str) -> str:
+        """Return the address that begins an authorization request."""
+        values = {
+            "client_id": client["client_id"],
+            "redirect_uri": client["redirect_uris"][0],
+            "response_type": "code",
+            "scope": "openid profile",
+            "nonce": secrets.token_hex(4),
+            "state": "s",
+            **changes,
+        }
+        return f"{self.issuer}/authorize?{urlencode(values)}"
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    directory = tmp_path_factory.mktemp("protocol")
+    port = free_ports(2)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
+    environment |= {
+        "SSO_ISSUER": f"http://localhost:{port}",
+        "SSO_DATA_DIR": str(directory),
+        "SSO_REGISTRATION": "open",
+        "SSO_REGISTRATION_PROFILE": "certification",
+    }
+    for words in (["db", "upgrade"], ["users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin"]):
+        subprocess.run([SSO, *words], env=environment, cwd=directory, input=PASSWORD, text=True, check=True)
+    app = Application(port + 1)
+    with (directory / "log").open("w") as log:
+        process = subprocess.Popen(
+            [SSO, "serve", "--port", str(port)], env=environment, cwd=directory, stdout=log, stderr=log
+        )
+        try:
+            _wait(process, directory / "log", [port])
+            yield Running(f"http://localhost:{port}", app)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+            app.close()
+
+
+async def sign_in_and_allow(page: Page) -> None:
+    await sign_in(page, "siti", PASSWORD)
+    await page.get_by_role("button", name=re.compile("Setujui|Allow")).click()
+
+
+async def test_an_answer_as_a_form_arrives_by_itself(running: Running, person: BrowserContext) -> None:
+    client = running.register(response_types=["code id_token"], grant_types=["authorization_code", "implicit"])
+    page = await person.new_page()
+    await page.goto(running.url(client, response_mode="form_post", response_type="code id_token", state="a b&\"'<é"))
+    await sign_in_and_allow(page)
+    await expect(page.locator("#here")).to_be_visible()
+    got = running.app.received("POST", "/cb")
+    assert got["state"] == "a b&\"'<é"
+    assert {"code", "id_token", "iss", "session_state"} <= set(got)
+
+
+async def test_an_answer_as_a_form_has_a_button_without_scripts(
+    running: Running, chromium: Browser, artefacts: Path
+) -> None:
+    client = running.register()
+    context = await chromium.new_context(
+        java_script_enabled=False, locale="id-ID", viewport={"width": 360, "height": 740}
+    )
+    page = await context.new_page()
+    await page.goto(running.url(client, response_mode="form_post", state="quiet"))
+    await sign_in_and_allow(page)
+    await page.screenshot(path=artefacts / "form-post.png")
+    await page.get_by_role("button", name="Lanjutkan").click()
+    await expect(page.locator("#here")).to_be_visible()
+    assert running.app.received("POST", "/cb")["state"] == "quiet"
+    await context.close()
+
+
+async def test_tokens_in_the_fragment_reach_the_page_and_no_server(running: Running, person: BrowserContext) -> None:
+    client = running.register(response_types=["id_token token"], grant_types=["implicit"])
+    page = await person.new_page()
+    await page.goto(running.url(client, response_type="id_token token"))
+    await sign_in_and_allow(page)
+    await expect(page.locator("#here")).to_be_visible()
+    assert "access_token=" in page.url.partition("#")[2]
+    assert running.app.received("GET", "/cb") == {}
+
+
+WATCH = b"""<title>App</title><iframe id=op></iframe><script>
+const query = new URLSearchParams(location.search);
+const frame = document.getElementById("op");
+const op = new URL(query.get("op")).origin;
+window.answers = [];
+addEventListener("message", (event) => { if (event.origin === op) window.answers.push(event.data); });
+window.ask = (text) => frame.contentWindow.postMessage(text, op);
+frame.onload = () => { window.ready = true; };
+frame.src = query.get("op");
+</script>"""
+
+
+async def ask(page: Page, text: str) -> str:
+    before = await page.evaluate("answers.length")
+    await page.evaluate("(text) => ask(text)", text)
+    await page.wait_for_function("(n) => answers.length > n", arg=before)
+    answer: str = await page.evaluate("answers[answers.length - 1]")
+    return answer
+
+
+async def test_a_page_of_an_application_sees_when_the_session_changes(running: Running, person: BrowserContext) -> None:
+    client = running.register(post_logout_redirect_uris=[f"{running.app.origin}/out"])
+    running.app.pages["/watch"] = ("text/html", WATCH)
+    document = httpx.get(f"{running.issuer}/.well-known/openid-configuration").json()
+    page = await person.new_page()
+    await page.goto(running.url(client))
+    await sign_in_and_allow(page)
+    await expect(page.locator("#here")).to_be_visible()
+    state = running.app.received("GET", "/cb")["session_state"]
+    watch = await person.new_page()
+    await watch.goto(f"{running.app.origin}/watch?{urlencode({'op': document['check_session_iframe']})}")
+    await watch.wait_for_function("window.ready")
+    told = f"{client['client_id']} {state}"
+    assert await ask(watch, told) == "unchanged"
+    assert await ask(watch, told.replace(".", "0.", 1)) == "changed"
+    assert await ask(watch, f"somebody {state}") == "changed"
+    assert await ask(watch, "nonsense") == "error"
+    await page.goto(running.url(client))
+    await expect(page.locator("#here")).to_be_visible()
+    assert await ask(watch, told) == "unchanged", "another visit is no change"
+    await page.goto(f"{running.issuer}/")
+    await page.get_by_role("button", name="Keluar").click()
+    await expect(page.get_by_role("heading", name="Anda sudah keluar")).to_be_visible()
+    assert await ask(watch, told) == "changed"
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_signing_out_through_the_browser_and_back(running: Running, chromium: Browser, scripts: bool) -> None:
+    client = running.register(
+        post_logout_redirect_uris=[f"{running.app.origin}/out"], frontchannel_logout_uri=f"{running.app.origin}/fcl?a=1"
+    )
+    context = await chromium.new_context(java_script_enabled=scripts, locale="id-ID")
+    page = await context.new_page()
+    await page.goto(running.url(client))
+    await sign_in_and_allow(page)
+    await expect(page.locator("#here")).to_be_visible()
+    form = {"grant_type": "authorization_code", "redirect_uri": client["redirect_uris"][0]}
+    form["code"] = running.app.received("GET", "/cb")["code"]
+    tokens = httpx.post(
+        f"{running.issuer}/token", data=form, auth=(client["client_id"], client["client_secret"])
+    ).json()
+    asked = {"id_token_hint": tokens["id_token"], "post_logout_redirect_uri": f"{running.app.origin}/out", "state": "z"}
+    await page.goto(f"{running.issuer}/logout?{urlencode(asked)}")
+    await page.wait_for_url(f"{running.app.origin}/out?state=z", timeout=15_000)
+    framed = running.app.received("GET", "/fcl")
+    assert (framed["a"], framed["iss"]) == ("1", running.issuer)
+    assert framed["sid"]
+    await context.close()
+
+
+async def test_a_device_is_connected(running: Running, person: BrowserContext, artefacts: Path) -> None:
+    grant = "urn:ietf:params:oauth:grant-type:device_code"
+    client = running.register(
+        client_name="Papan Pengumuman", grant_types=["authorization_code", grant], token_endpoint_auth_method="none"
+    )
+    about = {"client_id": client["client_id"], "scope": "openid profile"}
+    begun = httpx.post(f"{running.issuer}/device_authorization", data=about).json()
+    page = await person.new_page()
+    await page.goto(begun["verification_uri"])
+    await check_access(page)
+    await page.screenshot(path=artefacts / "device.png", full_page=True)
+    await page.get_by_label("Kode").fill("BCDF GHJK")
+    await page.get_by_role("button", name="Lanjutkan").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Kami tidak mengenal kode ini")
+    await check_access(page)
+    await page.screenshot(path=artefacts / "device-wrong.png", full_page=True)
+    await page.get_by_label("Kode").fill(begun["user_code"].lower())
+    await page.get_by_role("button", name="Lanjutkan").click()
+    await expect(page.get_by_text("untuk menghubungkan perangkat Anda")).to_be_visible()
+    await sign_in(page, "siti", PASSWORD)
+    await expect(page.get_by_role("heading", name="Hubungkan perangkat ke Papan Pengumuman?")).to_be_visible()
+    await expect(page.get_by_text(begun["user_code"])).to_be_visible()
+    await check_access(page)
+    await page.screenshot(path=artefacts / "device-decide.png", full_page=True)
+    await page.get_by_role("button", name="Setujui").click()
+    await expect(page.get_by_role("heading", name="Perangkat Anda terhubung")).to_be_visible()
+    await check_access(page)
+    form = {"grant_type": grant, "client_id": client["client_id"], "device_code": begun["device_code"]}
+    assert "access_token" in httpx.post(f"{running.issuer}/token", data=form).json()
+
+
+@pytest.mark.parametrize("locale", ["id", "en"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_pages_with_a_logo_and_in_every_display(
+    running: Running, chromium: Browser, artefacts: Path, locale: str, scheme: Any
+) -> None:
+    picture = Image.new("RGB", (256, 256), "#f2b134")
+    ImageDraw.Draw(picture).ellipse((48, 48, 208, 208), fill="#0b5f5a")
+    made = BytesIO()
+    picture.save(made, "PNG")
+    running.app.pages["/logo.png"] = ("image/png", made.getvalue())
+    origin = running.app.origin
+    client = running.register(
+        client_name="Toko Buku", logo_uri=f"{origin}/logo.png", policy_uri=f"{origin}/p", tos_uri=f"{origin}/t"
+    )
+    for width in (320, 1280):
+        context = await chromium.new_context(viewport={"width": width, "height": 760}, color_scheme=scheme)
+        page = await context.new_page()
+        for display in ("page", "popup", "touch"):
+            await page.goto(running.url(client, display=display, ui_locales=locale))
+            await check_access(page)
+            logo = page.locator("img.logo")
+            assert await logo.evaluate("(one) => one.naturalWidth") == 128
+            await page.screenshot(path=artefacts / f"display-{display}-{locale}-{scheme}-{width}.png", full_page=True)
+        await sign_in(page, "siti", PASSWORD)
+        await check_access(page)
+        await page.screenshot(path=artefacts / f"consent-logo-{locale}-{scheme}-{width}.png", full_page=True)
+        await context.close()
