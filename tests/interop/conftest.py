@@ -20,7 +20,7 @@ from tests.journeys.conftest import free_ports
 
 HERE = Path(__file__).parent
 SSO = str(Path(sys.executable).with_name("sso"))
-CLIENTS = ("openid-client", "authlib", "authlib-jwt", "apache")
+CLIENTS = ("openid-client", "authlib", "authlib-jwt", "apache", "php")
 PASSWORD = "perahu-kertas-di-sungai-88"
 START_SECONDS = 30
 
@@ -33,6 +33,7 @@ class Server:
     environment: dict[str, str]
     directory: Path
     apache_port: int
+    php_port: int
     secrets: dict[str, str] = field(default_factory=dict)
 
     def sso(self, *words: str, stdin: str = "") -> str:
@@ -66,7 +67,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         name = re.sub(r"\W", "_", f"interop_{directory.parent.name}_{directory.name}").lower()
         run_apart(admin(postgres, f"CREATE DATABASE {name}"))
         url = postgres.replace("DATABASE", name)
-    port = free_ports(2)
+    port = free_ports(3)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
     environment |= {
         "SSO_ISSUER": f"http://localhost:{port}",
@@ -74,10 +75,12 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "SSO_DATA_DIR": str(directory),
         "SSO_LOG_LEVEL": "INFO",
     }
-    made = Server(f"http://localhost:{port}", environment, directory, port + 1)
+    made = Server(f"http://localhost:{port}", environment, directory, port + 1, port + 2)
     made.sso("db", "upgrade")
     catalogue = directory / "interop.yaml"
-    catalogue.write_text((HERE / "interop.yaml").read_text().replace("APACHE_PORT", str(port + 1)))
+    catalogue.write_text(
+        (HERE / "interop.yaml").read_text().replace("APACHE_PORT", str(port + 1)).replace("PHP_PORT", str(port + 2))
+    )
     made.sso("clients", "apply", str(catalogue))
     made.secrets = {client: made.sso("clients", "secret", client).strip() for client in CLIENTS}
     made.sso("users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin", stdin=PASSWORD)

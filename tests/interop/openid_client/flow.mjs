@@ -1,41 +1,11 @@
-// The whole code flow with openid-client, which is used as it comes. The browser in it is a few lines of fetch.
+// The whole code flow with openid-client, which is used as it comes.
 // Arguments come as JSON on standard input; what was seen leaves as JSON on standard output.
 import * as oidc from "openid-client";
 
-const chunks = [];
-for await (const chunk of process.stdin) chunks.push(chunk);
-const { issuer, clientId, clientSecret, redirectUri, postLogoutRedirectUri, username, password } = JSON.parse(
-  Buffer.concat(chunks).toString(),
-);
+import { Browser, readInput } from "./browser.mjs";
 
-const cookies = new Map();
-async function visit(url, form) {
-  for (;;) {
-    const response = await fetch(url, {
-      method: form ? "POST" : "GET",
-      body: form ? new URLSearchParams(form) : undefined,
-      headers: { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join("; ") },
-      redirect: "manual",
-    });
-    for (const cookie of response.headers.getSetCookie()) {
-      const [, name, value] = /^([^=]+)=([^;]*)/.exec(cookie);
-      if (/max-age=0/i.test(cookie)) cookies.delete(name);
-      else cookies.set(name, value);
-    }
-    const location = response.headers.get("location");
-    if (!location) return { page: await response.text(), status: response.status };
-    const next = new URL(location, url);
-    if (next.origin !== new URL(issuer).origin) return { url: next };
-    [url, form] = [next, undefined];
-  }
-}
-async function signIn(url) {
-  const first = await visit(url);
-  if (first.url) return { url: first.url, asked: false };
-  const form = { username, password };
-  for (const [, name, value] of first.page.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g)) form[name] = value;
-  return { ...(await visit(new URL("/login", issuer), form)), asked: true };
-}
+const { issuer, clientId, clientSecret, redirectUri, postLogoutRedirectUri, username, password } = await readInput();
+const browser = new Browser(issuer, username, password);
 
 const config = await oidc.discovery(new URL(issuer), clientId, clientSecret, oidc.ClientSecretBasic(clientSecret), {
   execute: [oidc.allowInsecureRequests],
@@ -53,7 +23,7 @@ async function authorize(extra = {}) {
     nonce: expectedNonce,
     ...extra,
   });
-  const { url: callback, asked } = await signIn(url);
+  const { url: callback, asked } = await browser.authorize(url);
   const tokens = await oidc.authorizationCodeGrant(config, callback, { pkceCodeVerifier, expectedState, expectedNonce, idTokenExpected: true });
   return { tokens, asked };
 }
@@ -64,7 +34,7 @@ const userinfo = await oidc.fetchUserInfo(config, first.tokens.access_token, cla
 const refreshed = await oidc.refreshTokenGrant(config, first.tokens.refresh_token);
 const introspection = await oidc.tokenIntrospection(config, refreshed.access_token);
 const second = await authorize({ prompt: "none", max_age: "1000" });
-const logout = await visit(
+const logout = await browser.visit(
   oidc.buildEndSessionUrl(config, { id_token_hint: second.tokens.id_token, post_logout_redirect_uri: postLogoutRedirectUri, state: "bye" }),
 );
 const after = await oidc.tokenIntrospection(config, refreshed.access_token);
