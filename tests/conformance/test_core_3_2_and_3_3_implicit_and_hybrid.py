@@ -87,6 +87,20 @@ async def test_the_page_of_form_post(city: City) -> None:
     assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
 
 
+@demand("Form Post 2", "a form is posted to web addresses only")
+async def test_no_form_for_a_private_scheme(city: City) -> None:
+    party = await registered(city, application_type="native", redirect_uris=["example.rp:/cb"])
+    async with city.browser() as browser:
+        answer = await authorize(
+            browser,
+            party,
+            response_mode="form_post",
+            code_challenge=challenge_of(party.verifier),
+            code_challenge_method="S256",
+        )
+    assert (answer["error"], answer.mode) == ("invalid_request", "form_post")
+
+
 @demand("Multiple Response Types 3", "response_mode=query is refused where tokens would be in it")
 @pytest.mark.parametrize("response_type", ALL_TYPES[1:])
 async def test_tokens_are_never_in_a_query(city: City, response_type: str) -> None:

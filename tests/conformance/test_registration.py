@@ -155,6 +155,11 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
         "invalid_client_metadata",
         "post_logout_redirect_uris",
     ),
+    "front channel elsewhere": (
+        {**USUAL, "frontchannel_logout_uri": "https://other.example/f"},
+        "invalid_client_metadata",
+        "frontchannel_logout_uri",
+    ),
     "name with markup": ({**USUAL, "client_name": "<b>x"}, "invalid_client_metadata", "client_name"),
     "trusted issuers": (
         {**USUAL, "grant_types": ["authorization_code", "urn:ietf:params:oauth:grant-type:jwt-bearer"]},
@@ -217,6 +222,23 @@ async def test_native_applications(city: City) -> None:
     assert "client_secret" not in party.registration
     refused = await post_registration(city, {"application_type": "native", "redirect_uris": ["http://localhost/cb"]})
     assert refused.json()["error"] == "invalid_redirect_uri"
+
+
+@demand("Registration 2", "grant types follow from response types")
+@pytest.mark.parametrize(
+    ("said", "response_types", "grant_types"),
+    [
+        ({}, ["code"], ["authorization_code"]),
+        ({"grant_types": ["refresh_token", "authorization_code"]}, ["code"], ["authorization_code", "refresh_token"]),
+        ({"response_types": ["id_token"]}, ["id_token"], ["implicit"]),
+        ({"response_types": ["id_token code"]}, ["code id_token"], ["authorization_code", "implicit"]),
+        ({"grant_types": ["authorization_code", "implicit"]}, ["code"], ["authorization_code"]),
+        ({"grant_types": ["client_credentials"]}, None, ["client_credentials"]),
+    ],
+)
+async def test_grant_types(city: City, said: Any, response_types: Any, grant_types: Any) -> None:
+    made = (await post_registration(city, {**USUAL, **said})).json()
+    assert (made.get("response_types"), made["grant_types"]) == (response_types, grant_types)
 
 
 @demand("Registration 2", "logo_uri, policy_uri and tos_uri are shown on the sign-in and consent pages")

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.demands import SPECIFICATIONS, proofs, specification_of, table
 
 from sso.cli import COMMANDS, GROUPS
 from sso.cli.reference import reference as commands
@@ -18,6 +19,14 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 def test_the_generated_pages_are_current() -> None:
     assert (ROOT / "docs/commands.md").read_text() == commands(), "run: make docs"
     assert (ROOT / "docs/clients.md").read_text() == fields(), "run: make docs"
+    head = (ROOT / "docs/conformance.head.md").read_text()
+    assert (ROOT / "docs/conformance.md").read_text() == head + table(), "run: make docs"
+
+
+def test_every_specification_of_the_table_has_proofs() -> None:
+    proven = {specification_of(proof.section) for proof in proofs()}
+    assert proven == set(SPECIFICATIONS)
+    assert len(proofs()) > 200
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -344,6 +344,12 @@ def _flow_problems(client: ClientMetadata) -> list[str]:
         )
     if redirected and "openid" not in client.scope.split():
         problems.append("scope: must hold openid")
+    if client.frontchannel_logout_uri and _origin(client.frontchannel_logout_uri) not in map(
+        _origin, client.redirect_uris
+    ):
+        problems.append(
+            "frontchannel_logout_uri: must be at the origin of a redirect URI (Front-Channel Logout section 2)"
+        )
     if (JWT_BEARER in client.grant_types) != bool(client.assertion_issuers):
         problems.append(f"assertion_issuers: goes together with the grant type {JWT_BEARER}")
     return problems
@@ -400,6 +406,11 @@ def _crypto_problems(client: ClientMetadata) -> list[str]:
             "(Dynamic Client Registration section 2)"
         )
     return problems
+
+
+def _origin(uri: str) -> tuple[str, str]:
+    parts = urlsplit(uri)
+    return parts.scheme, parts.netloc
 
 
 def _host(uri: str) -> str:

@@ -43,6 +43,8 @@ _NEVER_SENT = (
     "registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at",
 )  # fmt: skip
 DEFAULT_ID_TOKEN_ALG = "RS256"
+_WITH_RESPONSE_TYPES = ("authorization_code", "implicit")
+"""The grant types that follow from the response types, whatever was said of them (RFC 7591 section 2.1)."""
 
 
 class RegistrationRefused(Exception):
@@ -91,15 +93,14 @@ def _derived(said: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
     kind = said.get("application_type", "web")
     if kind not in ("web", "native"):
         raise RegistrationRefused("invalid_client_metadata", "application_type: must be web or native.")
-    response_types = _texts("response_types", said.get("response_types", ["code"]))
-    grant_types = _texts("grant_types", said.get("grant_types", []))
+    asked = _texts("grant_types", said.get("grant_types", ["authorization_code"]))
+    default = ["code"] if set(asked) & set(_WITH_RESPONSE_TYPES) else []
+    response_types = _texts("response_types", said.get("response_types", default))
     words = {word for one in response_types for word in one.split()}
     needed = [
         name for name, of in (("authorization_code", {"code"}), ("implicit", {"id_token", "token"})) if words & of
     ]
-    service = grant_types == ["client_credentials"]
-    if service:
-        response_types, needed = [], []
+    service = asked == ["client_credentials"]
     method = said.get("token_endpoint_auth_method", "none" if kind == "native" else "client_secret_basic")
     name = said.get("client_name", said.get("client_name#id"))
     redirect_uris = _texts("redirect_uris", said.get("redirect_uris", []))
@@ -108,7 +109,7 @@ def _derived(said: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
         "type": "service" if service else "android" if kind == "native" else web,
         "client_name": name or (urlsplit(redirect_uris[0]).hostname if redirect_uris else None) or "Aplikasi",
         "response_types": response_types,
-        "grant_types": list(dict.fromkeys([*grant_types, *needed])),
+        "grant_types": list(dict.fromkeys([*needed, *(one for one in asked if one not in _WITH_RESPONSE_TYPES)])),
         "token_endpoint_auth_method": method,
         "subject_type": said.get("subject_type") or _subject_type(known, redirect_uris),
         "id_token_signed_response_alg": said.get("id_token_signed_response_alg", DEFAULT_ID_TOKEN_ALG),
@@ -156,7 +157,10 @@ async def check_sector(outbound: Outbound, metadata: ClientMetadata) -> None:
         return
     try:
         listed = orjson.loads(await outbound.get(uri))
-    except (OutboundRefused, OutboundFailed, orjson.JSONDecodeError) as error:
+    except OutboundRefused:  # why is not for strangers: it would tell them which names lead inside
+        text = "sector_identifier_uri: is not at a public address."
+        raise RegistrationRefused("invalid_client_metadata", text) from None
+    except (OutboundFailed, orjson.JSONDecodeError) as error:
         text = f"sector_identifier_uri: cannot be read: {error}."
         raise RegistrationRefused("invalid_client_metadata", text) from None
     missing = [one for one in metadata.redirect_uris if not isinstance(listed, list) or one not in listed]

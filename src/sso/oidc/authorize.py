@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from authlib.oauth2.rfc6749 import InvalidRequestError, InvalidScopeError, OAuth2Error
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -117,26 +118,32 @@ async def read_request(server: ProviderServer, parameters: list[tuple[str, str]]
         RedirectError: afterwards.
         DatabaseUnavailable: when there is no database now.
     """
-    provider = server.provider
-    request = ProtocolRequest(provider, "GET", "/authorize", parameters)
-    _check_named_once(request, ("client_id", "redirect_uri"))
-    client_id = request.payload.data.get("client_id", "")
-    await provider.client(client_id)
-    client = _check_client(server, request)
-    try:
-        expanded = await expand(provider, client, parameters)
-    except RequestObjectRefused as error:
-        redirect_uri = request.payload.data.get("redirect_uri", "")
-        if client.check_redirect_uri(redirect_uri):
-            raise RedirectError(request, error.error, str(error)) from None
-        raise PageError("bad_request_object", f"{error.error}: {error}") from None
-    checked = check_request(server, expanded.parameters, expanded.source)
+    provider, data = server.provider, dict(parameters)
+    await provider.client(data.get("client_id", ""))
+    if "request" in data or "request_uri" in data:
+        checked = await _read_object(server, parameters)
+    else:
+        checked = check_request(server, parameters)
+    client = checked.client
     if client.meta.id_token_encrypted_response_alg and carries_tokens(checked.parameters):
         try:
             await provider.client_keys.ready(client.meta.jwks_uri)
         except KeysUnavailable as error:
             raise RedirectError(checked.protocol, "invalid_request", str(error)) from None
     return checked
+
+
+async def _read_object(server: ProviderServer, parameters: list[tuple[str, str]]) -> AuthorizationRequest:
+    request = ProtocolRequest(server.provider, "GET", "/authorize", parameters)
+    _check_named_once(request, ("client_id", "redirect_uri"))
+    client = _check_client(server, request)
+    try:
+        expanded = await expand(server.provider, client, parameters)
+    except RequestObjectRefused as error:
+        if client.check_redirect_uri(request.payload.data.get("redirect_uri", "")):
+            raise RedirectError(request, error.error, str(error)) from None
+        raise PageError("bad_request_object", f"{error.error}: {error}") from None
+    return check_request(server, expanded.parameters, expanded.source)
 
 
 def check_request(
@@ -236,6 +243,8 @@ def _check_response(request: ProtocolRequest) -> None:
         return
     if mode not in RESPONSE_MODES:
         raise InvalidRequestError(f"response_mode must be one of {', '.join(RESPONSE_MODES)}.")
+    if mode == "form_post" and urlsplit(data["redirect_uri"]).scheme not in ("https", "http"):
+        raise InvalidRequestError("response_mode=form_post needs an https redirect URI: a form is posted to it.")
     if mode == "query" and carries_tokens(data):
         raise InvalidRequestError(
             "Tokens must not be in a query (OAuth 2.0 Multiple Response Type Encoding Practices section 3)."

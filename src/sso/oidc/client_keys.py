@@ -89,7 +89,8 @@ class ClientKeys:
         except (OutboundRefused, OutboundFailed, ValueError) as error:
             log.warning("keys at %s cannot be had: %s", jwks_uri, error)
             if known is None:
-                raise KeysUnavailable(f"the keys at {jwks_uri} cannot be had: {error}") from None
+                why = "it is not at a public address" if isinstance(error, OutboundRefused) else str(error)
+                raise KeysUnavailable(f"needs the keys at {jwks_uri}, which cannot be had: {why}") from None
             return
         if len(self._fetched) >= MAX_CACHED:
             self._fetched.clear()

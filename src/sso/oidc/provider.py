@@ -89,14 +89,19 @@ class Provider:
             self._versions = versions
         return True
 
+    async def has_news(self) -> bool:
+        """Look once more, before an application or its token is called unknown: another process may have registered it
+        a moment ago. Tell whether anything had changed. Where nobody registers by themselves nothing is looked at."""
+        return self.settings.registration != "closed" and await self.refresh()
+
     async def client(self, client_id: str) -> Client | None:
         """Return the application ``client_id``, enabled or not, also when another process registered it just now."""
         found = self.registry.get(client_id)
-        if found is None and self.settings.registration != "closed":
+        if found is None and client_id:
             async with self._refreshing:
+                if self.registry.get(client_id) is None:
+                    await self.has_news()
                 found = self.registry.get(client_id)
-                if found is None and await self.refresh():
-                    found = self.registry.get(client_id)
         return found
 
     async def follow(self, stop: asyncio.Event) -> None:

@@ -101,7 +101,9 @@ async def _fetched(provider: Provider, client: Client, uri: str) -> str:
     try:
         body = await provider.outbound.get(uri.partition("#")[0], accept="application/oauth-authz-req+jwt, */*")
         return body.decode("ascii").strip()
-    except (OutboundRefused, OutboundFailed) as error:
+    except OutboundRefused:  # why is not for strangers: it would tell them which names lead inside
+        raise RequestObjectRefused("invalid_request_uri", "The request_uri is not at a public address.") from None
+    except OutboundFailed as error:
         raise RequestObjectRefused("invalid_request_uri", f"The request_uri cannot be had: {error}.") from None
     except UnicodeDecodeError:
         raise RequestObjectRefused("invalid_request_uri", "There is no JWT at the request_uri.") from None

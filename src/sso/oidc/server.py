@@ -76,7 +76,15 @@ class ProviderServer(AuthorizationServer):
 
     async def introspect(self, request: ProtocolRequest) -> Answer:
         """Answer an introspection request (RFC 7662)."""
-        return await self._checked(request, lambda one: self.create_endpoint_response("introspection", one))
+
+        def call(one: ProtocolRequest) -> Answer:
+            answer: Answer = self.create_endpoint_response("introspection", one)
+            return answer
+
+        answer = await self._checked(request, call)
+        # An assertion is used once, so such a request is not answered a second time.
+        again = answer.body == {"active": False} and "client_assertion" not in request.form
+        return await self._checked(request, call) if again and await self.provider.has_news() else answer
 
     async def authorize_device(self, request: ProtocolRequest) -> Answer:
         """Answer a device authorization request (RFC 8628 section 3.1)."""

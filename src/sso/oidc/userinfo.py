@@ -31,7 +31,7 @@ async def userinfo(provider: Provider, request: ProtocolRequest) -> Answer:
     if refused is not None:
         return refused
     found = await _find(provider, token)
-    if isinstance(found, Answer) and await provider.refresh():  # another process registered the application just now
+    if isinstance(found, Answer) and await provider.has_news():
         found = await _find(provider, token)
     return found if isinstance(found, Answer) else await _in_its_form(provider, *found)
 

@@ -1,0 +1,112 @@
+"""SECURITY 11: every address that an application can register or send is fetched only where it is public, and what is
+fetched cannot hurt."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from joserfc import jwe
+from joserfc.jwk import RSAKey
+from tests.conformance.parties import (
+    KeyPair,
+    authorize,
+    post_registration,
+    registered,
+    request_object,
+)
+from tests.support import City, Statements
+
+from sso.delivery import store as deliveries
+
+INSIDE = [
+    "https://127.0.0.1:9/x",
+    "https://localhost:9/x",
+    "https://10.0.0.5/x",
+    "https://169.254.169.254/latest/meta-data",
+    "https://[::1]:9/x",
+    "https://[::ffff:127.0.0.1]:9/x",
+    "https://2130706433/x",
+    "https://0x7f.1/x",
+]
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    return {"registration": "open", "registration_profile": "certification"}
+
+
+@pytest.mark.parametrize("uri", INSIDE)
+async def test_a_sector_document_inside_is_not_fetched(city: City, uri: str) -> None:
+    document = {"redirect_uris": ["https://rp.example/cb"], "subject_type": "pairwise", "sector_identifier_uri": uri}
+    answer = await post_registration(city, document)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client_metadata")
+    assert "is at 1" not in answer.text, "what a name leads to is not told"
+
+
+@pytest.mark.parametrize("uri", INSIDE[:5])
+async def test_request_objects_keys_and_logos_inside_are_not_fetched(city: City, uri: str) -> None:
+    pair = KeyPair("ES256")
+    party = await registered(city, jwks_uri=uri, request_uris=[uri], logo_uri=uri, request_object_signing_alg="ES256")
+    async with city.browser() as browser, city.client() as http:
+        by_reference = await authorize(browser, party, request_uri=uri)
+        assert by_reference["error"] == "invalid_request_uri"
+        by_value = await authorize(browser, party, request=request_object(party, pair))
+        assert by_value["error"] == "invalid_request_object"
+        assert "is at 1" not in by_value["error_description"] + by_reference["error_description"]
+        assert (await http.get(f"/logo/{party.client_id}")).status_code == 404
+
+
+@pytest.mark.parametrize("uri", INSIDE[:5])
+async def test_logout_notices_are_not_sent_inside(city: City, uri: str) -> None:
+    party = await registered(city, backchannel_logout_uri=uri)
+    async with city.browser() as browser:
+        answer = await authorize(browser, party)
+        await party.exchange(answer["code"], code_verifier=None)
+        await browser.submit(await browser.open("/"))
+    await city.site.worker.drain()
+    async with city.provider.db.read() as session:
+        assert await deliveries.counts(session) == {"given_up": 1}
+
+
+async def test_a_compressed_request_object_is_not_opened(city: City) -> None:
+    """A JWE of a few hundred bytes can hold gigabytes."""
+    party = await registered(city, request_object_signing_alg="none")
+    async with city.client() as http, city.browser() as browser:
+        keys = (await http.get("/jwks")).json()["keys"]
+        public = next(key for key in keys if key["alg"] == "RSA-OAEP-256")
+        key = RSAKey.import_key({"kty": "RSA", "n": public["n"], "e": public["e"]})
+        header = {"alg": "RSA-OAEP-256", "enc": "A128GCM", "zip": "DEF", "kid": public["kid"]}
+        plain = request_object(party, None, filler="x" * 200_000)
+        registry = jwe.JWERegistry(algorithms=["RSA-OAEP-256", "A128GCM", "DEF"])
+        bomb = jwe.encrypt_compact(header, plain.encode(), key, registry=registry)
+        assert len(bomb) < 2000
+        assert (await authorize(browser, party, request=bomb))["error"] == "invalid_request_object"
+
+
+@pytest.mark.parametrize("alg", ["RSA1_5", "dir", "A128KW", "PBES2-HS256+A128KW", "none", "RSA-OAEP"])
+async def test_other_ways_of_encryption_are_not_opened(city: City, alg: str) -> None:
+    import base64
+
+    party = await registered(city, request_object_signing_alg="none")
+    header = base64.urlsafe_b64encode(json.dumps({"alg": alg, "enc": "A128GCM", "p2c": 10**9}).encode()).decode()
+    async with city.browser() as browser:
+        answer = await authorize(browser, party, request=f"{header.rstrip('=')}.AAAA.AAAA.AAAA.AAAA")
+    assert answer["error"] == "invalid_request_object"
+
+
+async def test_costs_of_the_new_ways_in_statements(city: City) -> None:
+    """Costs that do not vary: a code by form_post is as cheap as one by query; tokens in front cost one more."""
+    grants = ["authorization_code", "implicit", "refresh_token"]
+    party = await registered(city, response_types=["code", "code id_token"], grant_types=grants)
+    async with city.browser() as browser:
+        await authorize(browser, party)
+        pushed = (await party.post("/par", party.parameters(code_challenge=None, code_challenge_method=None))).json()
+        statements = Statements(city)
+        await authorize(browser, party, response_mode="form_post")
+        assert len(statements.take()) == 2
+        await authorize(browser, party, response_type="code id_token")
+        assert len(statements.take()) == 3
+        await authorize(browser, party, request_uri=pushed["request_uri"])
+        assert len(statements.take()) == 3
