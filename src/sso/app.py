@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     db = Database(settings)
     provider = Provider(settings, db)
     server = ProviderServer(provider)
-    worker = Worker(db, settings, {BACKCHANNEL_LOGOUT: backchannel_logout(provider, provider.outbound)})
+    worker = Worker(db, settings, {BACKCHANNEL_LOGOUT: backchannel_logout(provider)})
     passwords = Passwords(settings)
     document = orjson.dumps(metadata(server))
     site = Site(

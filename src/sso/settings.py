@@ -194,8 +194,8 @@ class Settings(BaseSettings):
     )
     outbound_ca_file: Path | None = Field(
         None,
-        description="A file (PEM) with certificate authorities that are trusted for applications' addresses besides "
-        "the usual ones.",
+        description="A file (PEM) with certificate authorities that are trusted for applications' addresses, besides "
+        "the usual ones and those of the machine.",
     )
     delivery_give_up_seconds: int = Field(
         86400,

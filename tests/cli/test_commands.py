@@ -172,7 +172,7 @@ def test_people_are_made_shown_disabled_and_enabled(cli: Cli) -> None:
     assert cli("users", "enable", "wati").code == 0
     assert cli("users", "show", "wati").json["disabled_at"] is None
     assert cli("users", "password", "wati", "--password-stdin", stdin="another-" + STRONG).code == 0
-    assert len(cli("users", "list", "--json").json) == 4
+    assert len(cli("users", "list", "--json").json) == 5
     assert cli("users", "show", "nobody").code == 1
 
 
@@ -271,3 +271,27 @@ def test_the_command_is_installed() -> None:
     done = subprocess.run([Path(sys.executable).with_name("sso"), "--help"], capture_output=True, text=True, check=True)
     assert "Commands" in done.stdout
     assert PASSWORD not in done.stdout
+
+
+def test_an_invitation_is_made_and_shown_once(cli: Cli) -> None:
+    made = cli("clients", "invite", "Dinas Kesehatan", "--profile", "legacy", "--uses", "0")
+    assert len(made.out.strip()) == 43
+    assert "shown once" in made.err
+    assert cli("clients", "invite", "x", "--profile", "wild").code == 1
+    assert "Dinas Kesehatan" in cli("audit", "export").out
+
+
+def test_what_an_application_is_freed_from_is_shown(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "catalogue: kota\napplications:\n"
+        "  - {client_id: kuno, type: web, profile: legacy, client_name: Kuno, redirect_uris: [https://kuno.example/cb],\n"
+        "     response_types: [code, id_token]}\n"
+    )
+    assert cli("clients", "apply", "c.yaml").code == 0
+    shown = cli("clients", "show", "kuno").json
+    assert shown["profile"] == "legacy"
+    assert shown["relaxed"] == ["require_pkce: false", "response_types: id_token, token"]
+    assert shown["metadata"]["require_pkce"] is False
+    assert "kuno (require_pkce: false, response_types: id_token, token)" in cli("doctor").out
+    again = cli("clients", "apply", "c.yaml").out
+    assert "1 unchanged" in again

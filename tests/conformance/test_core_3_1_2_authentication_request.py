@@ -302,3 +302,17 @@ async def test_answers_are_not_cached(city: City) -> None:
         )
     assert [one.status_code for one in answers] == [303, 303, 200]
     assert all("no-store" in one.headers["cache-control"] for one in answers)
+
+
+@demand("Core 4", "a sign-in is begun at initiate_login_uri, with iss")
+async def test_a_sign_in_that_a_third_party_begins(city: City) -> None:
+    party = await registered(city, initiate_login_uri="https://rp.example/login?a=1", client_name="Toko")
+    plain = await registered(city)
+    async with city.browser() as browser:
+        page = await browser.open(f"/open/{party.client_id}")
+        link = page.text.partition('<p><a href="')[2].partition('"')[0].replace("&amp;", "&")
+        assert link == "https://rp.example/login?a=1&iss=https%3A%2F%2Fmasuk.tangerang.example"
+        assert "rp.example" in page.text
+        assert "code" in await authorize(browser, party)
+        for nobody in (plain.client_id, "nobody", "sehat"):
+            assert (await browser.open(f"/open/{nobody}")).status_code == 404

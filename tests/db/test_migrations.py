@@ -15,6 +15,8 @@ from tests.conftest import settings_for
 from tests.support import City
 
 from sso import clock
+from sso.clients.metadata import ClientMetadata
+from sso.clients.registration import invite, register
 from sso.db import Database
 from sso.db.migrate import (
     WrongSchema,
@@ -25,6 +27,7 @@ from sso.db.migrate import (
     head_revision,
     upgrade,
 )
+from sso.oidc.models import DeviceCode, PushedRequest
 from sso.schema import metadata
 
 
@@ -57,6 +60,15 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         from sso.tokens.store import remember_consent
 
         enqueue(session, "test", {"a": 1})
+        metadata_of = ClientMetadata.model_validate(
+            {"type": "web", "client_name": "A", "redirect_uris": ["https://a.example/cb"]}
+        )
+        made = await register(session, city.provider.box, metadata_of, address="")
+        await invite(session, "standard", "test", days=1, uses=1)
+        codes = {"user_code": "BCDF-GHJK", "scope": "openid", "status": "pending", "interval": 5}
+        later = {"created_at": clock.now(), "expires_at": clock.now()}
+        session.add(DeviceCode(device_hash=b"d" * 32, client_id=made.client_id, **codes, **later))
+        session.add(PushedRequest(token_hash=b"p" * 32, client_id=made.client_id, query="", expires_at=clock.now()))
         await remember_consent(session, city.users["siti"], "mitra", ["openid"], clock.now())
     await _every_table_has_rows(db)
     revisions = [one.revision for one in ScriptDirectory.from_config(alembic_config()).walk_revisions()]

@@ -300,3 +300,14 @@ async def test_a_password_is_the_same_from_every_keyboard(city: City) -> None:
     async with city.browser() as browser:
         answer = await browser.sign_in(city.relying_party("warga"), password="cafe\u0301-film-panjang-sekali")
     assert "code" in query_of(answer.headers["location"])
+
+
+async def test_the_start_page_lists_the_citys_applications_by_group_and_opens_them(city: City) -> None:
+    async with city.browser() as browser:
+        page = await browser.submit(await browser.open("/login"), username="siti", password=PASSWORD)
+        assert "E-Pemerintahan" in page.text
+        assert 'href="/open/warga"' in page.text
+        assert "sehat" not in page.text
+        answer = await browser.open("/open/warga")
+        assert answer.status_code == 303
+        assert answer.headers["location"] == "https://warga.example/masuk?iss=https%3A%2F%2Fmasuk.tangerang.example"

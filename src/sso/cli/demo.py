@@ -27,7 +27,7 @@ from sso.logs import configure_logging
 from sso.oidc.provider import Provider
 from sso.settings import Settings, load_settings
 from sso.users import store
-from sso.users.schemas import NewUser, Profile
+from sso.users.schemas import Address, NewUser, Profile
 from sso.users.service import create_users
 
 APPS = {"contoh-layanan-warga": "Layanan Warga", "contoh-puskesmas": "Antrean Puskesmas"}
@@ -175,9 +175,37 @@ def _new_user(person: Person) -> NewUser:
         email_verified=True,
         locale="id",
         roles=[person.role],
-        profile=Profile(given_name=given, family_name=family, zoneinfo="Asia/Jakarta"),
-        phone_number=None,
+        profile=_profile(person, given, family),
+        phone_number="+62 21 5555 0100" if person.role == "citizen" else None,
+        phone_number_verified=True,
         password_hash=None,
+    )
+
+
+def _profile(person: Person, given: str, family: str) -> Profile:
+    """Return a profile; the citizen's has every standard claim (OpenID Connect Core section 5.1)."""
+    if person.role != "citizen":
+        return Profile(given_name=given, family_name=family, zoneinfo="Asia/Jakarta")
+    home = f"https://{person.username}.tangerang.example"
+    return Profile(
+        given_name=given,
+        family_name=family,
+        middle_name="Ayu",
+        nickname=given,
+        profile=f"{home}/profil",
+        picture=f"{home}/foto.png",
+        website=f"{home}/",
+        gender="female",
+        birthdate="1990-04-21",
+        zoneinfo="Asia/Jakarta",
+        address=Address(
+            formatted="Jalan Satria Sudirman 1\nTangerang 15111\nIndonesia",
+            street_address="Jalan Satria Sudirman 1",
+            locality="Tangerang",
+            region="Banten",
+            postal_code="15111",
+            country="ID",
+        ),
     )
 
 

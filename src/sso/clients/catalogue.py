@@ -12,12 +12,11 @@ import yaml
 from pydantic import ValidationError
 
 from sso.clients.metadata import ClientMetadata
+from sso.clients.models import SELF_REGISTERED
 from sso.errors import Refusal
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}")
 CATALOGUE_NAME = re.compile(r"[a-z0-9][a-z0-9\-]{0,59}")
-SELF_REGISTERED = "registered"
-"""The catalogue of the applications that registered themselves (RFC 7591): no file's."""
 MAX_FILE_BYTES = 64 * 1024 * 1024
 _TOP = ("catalogue", "defaults", "applications")
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

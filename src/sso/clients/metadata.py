@@ -136,7 +136,7 @@ class ClientMetadata(BaseModel):
         None, description="Its logo (PNG, JPEG, GIF or WebP), shown small on its pages; fetched and passed on by us."
     )
     initiate_login_uri: HttpsUri | None = Field(
-        None, description="Where the application begins a sign-in (OpenID Connect Core section 4)."
+        None, description="Where it begins a sign-in (OpenID Connect Core section 4): people open it from here."
     )
     contacts: list[Annotated[str, Field(max_length=254)]] = Field(default_factory=list, max_length=10)
 

@@ -11,6 +11,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from sso.db import Base, new_id
 
+SELF_REGISTERED = "registered"
+"""The catalogue of the applications that registered themselves (RFC 7591): no file's."""
+
 
 class ClientRow(Base):
     """A registered application.

@@ -19,9 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.audit import record
 from sso.clients import store
-from sso.clients.catalogue import SELF_REGISTERED
 from sso.clients.metadata import OIDC_SCOPES, ClientMetadata
-from sso.clients.models import ClientRegistration, ClientRow, Invitation
+from sso.clients.models import SELF_REGISTERED, ClientRegistration, ClientRow, Invitation
 from sso.clients.profiles import Profile
 from sso.clients.registry import stored_metadata
 from sso.clients.service import secret_row

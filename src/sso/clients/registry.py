@@ -22,6 +22,7 @@ from sso.clients.uris import is_registered
 from sso.security.tokens import equal, token_hash
 
 MAX_BUILT = 5000
+MAX_LISTED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ class Registry:
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
         self._built: dict[str, Client] = {}
+        self._listed: list[Client] | None = None
         self._seen = 0
         self._removals = 0
 
@@ -143,6 +145,16 @@ class Registry:
             if client is not None:
                 yield client
 
+    def listed(self) -> list[Client]:
+        """Return the applications of the city's catalogues that people can open from here: those with a group and an
+        ``initiate_login_uri``, by name; 500 at the most."""
+        if self._listed is None:
+            marked = [name for name, row in self._rows.items() if b'"initiate_login_uri"' in row.metadata]
+            found = (self.enabled(name) for name in marked[:MAX_LISTED])
+            chosen = [one for one in found if one is not None and one.meta.group and one.meta.initiate_login_uri]
+            self._listed = sorted(chosen, key=lambda one: one.meta.client_name.casefold())
+        return self._listed
+
     async def load(self, session: AsyncSession, versions: Mapping[str, int]) -> int:
         """Read what changed; everything where applications were deleted. Return how many rows that were.
 
@@ -164,6 +176,7 @@ class Registry:
             self._rows.update(rows)
             for client_id in rows:
                 self._built.pop(client_id, None)
+        self._listed = None
         self._seen, self._removals = versions.get("clients", 0), removals
         return len(rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from datetime import timedelta
 from typing import Any
@@ -38,8 +39,9 @@ async def ensure_keys(session: AsyncSession, box: SecretBox) -> int:
         return 0
     await bump_version(session, "keys")  # also the lock that lets only one process make them
     missing = await _missing(session)
-    for alg, status in missing:
-        session.add(_new_key(alg, status, box))
+    # Finding primes takes long and leaves the interpreter free: all at once, on every core.
+    made = await asyncio.gather(*(asyncio.to_thread(_new_key, alg, status, box) for alg, status in missing))
+    session.add_all(made)
     record(session, "keys.made", actor="system", data={"count": len(missing)})
     return len(missing)
 

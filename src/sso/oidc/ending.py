@@ -16,7 +16,7 @@ from sso import clock
 from sso.audit import record
 from sso.delivery import Abandon, enqueue
 from sso.oidc.provider import Provider
-from sso.security.outbound import Outbound, OutboundRefused
+from sso.security.outbound import OutboundRefused
 from sso.sessions import store as sessions
 from sso.sessions.store import Participation, SessionFilter
 from sso.tokens import store as tokens
@@ -121,7 +121,7 @@ async def _end_everything(
     return await end_matching(session, provider, SessionFilter(user_id=user.id), reason, actor=actor)
 
 
-def backchannel_logout(provider: Provider, outbound: Outbound) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+def backchannel_logout(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
     """Return the handler that tells an application of an ended session (Back-Channel Logout section 2.5)."""
 
     async def send(payload: Mapping[str, Any]) -> None:
@@ -130,7 +130,7 @@ def backchannel_logout(provider: Provider, outbound: Outbound) -> Callable[[Mapp
             raise Abandon("the application is gone, or no longer asks to be told")
         token = logout_token(provider, str(payload["client_id"]), str(payload["sid"]), uuid.UUID(payload["user_id"]))
         try:
-            status = await outbound.post_form(client.meta.backchannel_logout_uri, {"logout_token": token})
+            status = await provider.outbound.post_form(client.meta.backchannel_logout_uri, {"logout_token": token})
         except OutboundRefused as error:
             raise Abandon(str(error)) from None
         if not 200 <= status < 300:

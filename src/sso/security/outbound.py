@@ -99,6 +99,7 @@ class Outbound:
         self._allow_loopback = settings.loopback
         self._seconds = settings.outbound_timeout_seconds
         context = httpx.create_ssl_context(trust_env=False)
+        context.load_default_certs()  # those of the machine too: a city may have an authority of its own there
         if settings.outbound_ca_file is not None:
             context.load_verify_locations(settings.outbound_ca_file)
         networks = [ipaddress.ip_network(one, strict=False) for one in settings.outbound_networks]

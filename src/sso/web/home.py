@@ -1,14 +1,18 @@
-"""The start page: who is signed in here, and the way out."""
+"""The start page: who is signed in here, the applications that open from here, and the way out."""
 
 from __future__ import annotations
+
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.clients.registry import Client
 from sso.oidc import authorize as flow
-from sso.web.http import form_token, read_cookie
-from sso.web.pages import page
+from sso.oidc.requests import with_parameters
+from sso.web.http import form_token, read_cookie, with_browser_state
+from sso.web.pages import failure, page
 from sso.web.site import site_of
 
 router = APIRouter()
@@ -16,10 +20,39 @@ router = APIRouter()
 
 @router.get("/")
 async def home(request: Request) -> Response:
-    """Who is signed in, with a button to sign out; the sign-in page otherwise."""
+    """Who is signed in, the applications by group, and a button to sign out; the sign-in page otherwise."""
     provider, cookie = site_of(request).provider, read_cookie(request, "session")
     async with provider.db.read() as session:
         who = await flow.signed_in(provider, session, cookie, None)
     if who is None:
-        return RedirectResponse("/login", 303, {"Cache-Control": "no-store"})
-    return page(request, "home.html", person=who.user.name, form_token=form_token(request, "logout", cookie))
+        made = RedirectResponse("/login", 303, {"Cache-Control": "no-store"})
+        return with_browser_state(request, made, "")
+    return page(
+        request,
+        "home.html",
+        person=who.user.name,
+        groups=_by_group(provider.registry.listed()),
+        form_token=form_token(request, "logout", cookie),
+    )
+
+
+@router.get("/open/{client_id}")
+async def open_application(request: Request, client_id: str) -> Response:
+    """Let an application begin a sign-in (OpenID Connect Core section 4): one of the city's own at once; of another the
+    person is told first where it leads, so that nobody is sent anywhere by a link alone."""
+    provider = site_of(request).provider
+    client = await provider.client(client_id)
+    if client is None or not client.enabled or client.meta.initiate_login_uri is None:
+        return failure(request, "not_found", 404)
+    target = with_parameters(client.meta.initiate_login_uri, [("iss", provider.settings.issuer)])
+    if client.meta.first_party:
+        return Response(status_code=303, headers={"Location": target, "Cache-Control": "no-store"})
+    host = urlsplit(target).netloc
+    return page(request, "open.html", client=client, target=target, host=host)
+
+
+def _by_group(clients: list[Client]) -> dict[str, list[Client]]:
+    groups: dict[str, list[Client]] = {}
+    for client in clients:
+        groups.setdefault(client.meta.group or "", []).append(client)
+    return dict(sorted(groups.items()))

@@ -15,7 +15,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from fastapi import APIRouter
-from PIL import Image
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -87,6 +86,8 @@ def made_small(body: bytes) -> bytes:
     Raises:
         ValueError: when it is not a picture of a kind that we read, or too large.
     """
+    from PIL import Image  # here, because an installation without logos need not keep it in memory
+
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(body), formats=_FORMATS) as picture:
             warnings.simplefilter("error")
