@@ -213,3 +213,18 @@ async def test_signing_in_at_the_page_by_itself_still_leads_home(city: City) -> 
         assert "Siti Rahmawati" in page.text
         with pytest.raises(AssertionError):
             await go_on(browser, page)
+
+
+async def test_of_two_decisions_at_once_one_counts(city: City) -> None:
+    """Somebody presses twice, or in two windows: what the device gets is one of them, and stays so."""
+    party = await device(city)
+    begun = await begin(party)
+    async with city.browser() as browser:
+        await authorize(browser, await registered(city))
+        page = await browser.open(begun["verification_uri_complete"])
+        choices = ["allow", "deny", "allow", "deny"]
+        done = await asyncio.gather(*(browser.submit(page, choice=choice) for choice in choices))
+    assert sorted(one.status_code for one in done) == [200, 400, 400, 400]
+    allowed = choices[[one.status_code for one in done].index(200)] == "allow"
+    made = await poll(party, begun)
+    assert made.status == 200 if allowed else made.body["error"] == "access_denied"
