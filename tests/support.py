@@ -131,7 +131,7 @@ class City:
     ) -> None:
         self.app = app
         self.settings = settings
-        self.secrets = client_secrets
+        self.secrets = dict(client_secrets)
         self.users = users
 
     @property

@@ -129,7 +129,8 @@ async def _live(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> None:
     if not await _load(site, tried, stop):
         return
     # What the first person would otherwise wait for, and readiness need not.
-    work = [site.provider.follow(stop), site.passwords.prepare(), asyncio.to_thread(pages.prepare)]
+    quick = (asyncio.to_thread(prepare) for prepare in (pages.prepare, site.provider.prepare))
+    work = [site.provider.follow(stop), site.passwords.prepare(), *quick]
     if site.settings.run_worker:
         work += [site.worker.run(), keep_house(site.provider, stop)]
     tasks = [asyncio.create_task(one) for one in work]

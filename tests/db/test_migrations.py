@@ -123,6 +123,19 @@ async def test_a_copy_of_the_database_yields_no_secret(city: City, tmp_path: Pat
         from tests.support import form_of
 
         known["waiting request"] = form_of(page).fields["i"]
+    async with city.provider.db.write() as session:
+        known["initial access token"] = await invite(session, "legacy", "test", days=1, uses=None)
+    async with city.client() as http:
+        bearer = {"Authorization": f"Bearer {known['initial access token']}"}
+        grants = ["authorization_code", "urn:ietf:params:oauth:grant-type:device_code"]
+        document = {"redirect_uris": ["https://rp.example/cb"], "grant_types": grants}
+        made = (await http.post("/register", json=document, headers=bearer)).json()
+        auth = (made["client_id"], made["client_secret"])
+        begun = (await http.post("/device_authorization", data={"scope": "openid"}, auth=auth)).json()
+        form = {"response_type": "code", "redirect_uri": "https://rp.example/cb", "scope": "openid"}
+        pushed = (await http.post("/par", data=form, auth=auth)).json()
+    known |= {"registration access token": made["registration_access_token"], "client secret": made["client_secret"]}
+    known |= {"device code": begun["device_code"], "pushed request": pushed["request_uri"].rpartition(":")[2]}
     for alg in city.provider.keys.algs:
         private = city.provider.keys._active[alg].private
         if hasattr(private, "private_numbers"):

@@ -52,6 +52,11 @@ async def test_one_sign_in_opens_both_apps_and_signing_out_at_one_ends_both(
     await expect(page).to_have_url(f"{demo.apps[1]}/")
     await expect(page.get_by_text("Anda belum masuk")).to_be_visible()
     await page.goto(demo.apps[0])
+    for _ in range(50):  # the notice is on its way to the other application
+        if await page.get_by_text("Anda belum masuk").is_visible():
+            break
+        await page.wait_for_timeout(100)
+        await page.reload()
     await expect(page.get_by_text("Anda belum masuk")).to_be_visible()
     for app in demo.apps:
         await page.goto(app)

@@ -50,7 +50,7 @@ async def test_the_secret_key_is_replaced_without_losing_anything(city: City) ->
         count = await reseal(session, provider.box)
         count += await reseal_instance_secrets(session, provider.box)
         count += await reseal_secrets(session, provider.box)
-    assert count >= 8 + 1 + 1
+    assert count >= 10 + 2 + 1
     object.__setattr__(both, "secrets", lambda: [NEW])
     only_new = Provider(both, city.provider.db)
     await only_new.load()
@@ -64,4 +64,4 @@ async def test_the_secret_key_is_replaced_without_losing_anything(city: City) ->
     with pytest.raises(CannotOpen):
         await Provider(both, city.provider.db).load()
     async with city.provider.db.read() as session:
-        assert (await session.execute(text("SELECT count(*) FROM signing_keys"))).scalar_one() == 8
+        assert (await session.execute(text("SELECT count(*) FROM signing_keys"))).scalar_one() == 10

@@ -12,6 +12,7 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 from sqlalchemy.orm import Session
 
 from sso import clock
+from sso.audit import record
 from sso.clients.registry import Client
 from sso.oidc.claims import user_claims
 from sso.oidc.provider import Provider
@@ -52,6 +53,31 @@ def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str |
         about = person_claims(request.session, grant, scopes if client.meta.scope_claims_in_id_token else [])
         body["id_token"] = id_token(provider, client, grant, access_token, about=about)
     return body
+
+
+def first_tokens(request: ProtocolRequest, scope: str, with_refresh_token: bool) -> dict[str, Any]:
+    """Return the first token response of the grant of ``request``, and begin the family of its refresh tokens."""
+    refresh_token = None
+    if with_refresh_token:
+        assert request.grant is not None
+        refresh_token = REFRESH_PREFIX + random_token()
+        store_refresh_token(request, request.grant, refresh_token)
+    return token_response(request, scope, refresh_token=refresh_token)
+
+
+def end_family(request: ProtocolRequest, grant_id: uuid.UUID, client_id: str, reason: str) -> None:
+    """End a grant with everything that grew from it: what may be used once was used twice, so of two who hold it one
+    stole it (RFC 9700 sections 4.5 and 4.14.2)."""
+    if store.revoke_grant(request.session, grant_id, clock.now()):
+        record(
+            request.session,
+            "grant.revoked",
+            subject=str(grant_id),
+            client_id=client_id,
+            address=request.address,
+            request_id=request.request_id,
+            data={"reason": reason},
+        )
 
 
 def person_claims(session: Session, grant: LiveGrant, scopes: Iterable[str]) -> dict[str, Any]:

@@ -57,6 +57,10 @@ class Provider:
         """The public keys of applications."""
         return ClientKeys(self.outbound, self.settings.client_keys_seconds)
 
+    def prepare(self) -> None:
+        """Make ready what the first notice or fetch would otherwise wait for: reading certificate authorities."""
+        _ = self.client_keys
+
     async def close(self) -> None:
         """Close the connections to applications, where there are any."""
         if "outbound" in self.__dict__:

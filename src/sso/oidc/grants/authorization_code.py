@@ -11,13 +11,12 @@ from authlib.oauth2.rfc6749 import grants as authlib_grants
 from authlib.oauth2.rfc7636 import CodeChallenge
 
 from sso import clock
-from sso.audit import record
 from sso.clients.registry import Client
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.grants.front_channel import FrontChannel
-from sso.oidc.issue import REFRESH_PREFIX, store_refresh_token, token_response
+from sso.oidc.issue import end_family, first_tokens
 from sso.oidc.requests import ProtocolRequest
-from sso.security.tokens import random_token, token_hash
+from sso.security.tokens import token_hash
 from sso.sessions.store import take_part
 from sso.tokens import store
 from sso.tokens.store import LiveGrant
@@ -66,20 +65,8 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
         self.request.grant = grant.with_sid(sid)
         return grant.user_id
 
-    def generate_token(
-        self,
-        user: Any = None,
-        scope: str | None = None,
-        grant_type: str | None = None,
-        expires_in: int | None = None,
-        include_refresh_token: bool = True,
-    ) -> dict[str, Any]:
-        grant = self.request.grant
-        assert grant is not None
-        refresh_token = REFRESH_PREFIX + random_token() if include_refresh_token else None
-        if refresh_token:
-            store_refresh_token(self.request, grant, refresh_token)
-        return token_response(self.request, scope or "", refresh_token=refresh_token)
+    def generate_token(self, scope: str | None = None, include_refresh_token: bool = True, **_: Any) -> dict[str, Any]:
+        return first_tokens(self.request, scope or "", include_refresh_token)
 
     def delete_authorization_code(self, authorization_code: _Code) -> None:
         """Nothing: it was consumed when it was looked up, and is kept so that a second use is recognised."""
@@ -88,16 +75,8 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
         """A code seen again is stolen or leaked: end what it gave (RFC 6749 section 4.1.2, RFC 9700 section 4.5)."""
         request = self.request
         grant_id = store.find_used_code(request.session, token_hash(code), client.client_id)
-        if grant_id is not None and store.revoke_grant(request.session, grant_id, clock.now()):
-            record(
-                request.session,
-                "grant.revoked",
-                subject=str(grant_id),
-                client_id=client.client_id,
-                address=request.address,
-                request_id=request.request_id,
-                data={"reason": "code used twice"},
-            )
+        if grant_id is not None:
+            end_family(request, grant_id, client.client_id, "code used twice")
 
 
 class S256Challenge(CodeChallenge):

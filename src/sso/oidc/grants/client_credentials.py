@@ -27,14 +27,7 @@ class ClientCredentialsGrant(authlib_grants.ClientCredentialsGrant):
         if not allowed.issuperset(asked):
             raise InvalidScopeError("The client has not registered one of these scopes.")
 
-    def generate_token(
-        self,
-        user: Any = None,
-        scope: str | None = None,
-        grant_type: str | None = None,
-        expires_in: int | None = None,
-        include_refresh_token: bool = False,
-    ) -> dict[str, Any]:
+    def generate_token(self, scope: str | None = None, **_: Any) -> dict[str, Any]:
         own = [name for name in self.request.client.meta.scope.split() if name not in OIDC_SCOPES]
         granted = list(dict.fromkeys(scope.split())) if scope else own
         return token_response(self.request, " ".join(granted), refresh_token=None)

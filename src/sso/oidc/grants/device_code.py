@@ -10,14 +10,13 @@ from authlib.oauth2.rfc6749 import InvalidGrantError
 from authlib.oauth2.rfc8628 import DeviceCodeGrant as AuthlibDeviceCodeGrant
 
 from sso import clock
-from sso.audit import record
 from sso.clients.registry import Client
 from sso.oidc import device
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
-from sso.oidc.issue import REFRESH_PREFIX, store_refresh_token, token_response
+from sso.oidc.issue import end_family, first_tokens
 from sso.oidc.models import DeviceCode
 from sso.oidc.requests import ProtocolRequest
-from sso.security.tokens import random_token, token_hash
+from sso.security.tokens import token_hash
 from sso.sessions.store import take_part
 from sso.tokens import store
 
@@ -54,7 +53,8 @@ class DeviceCodeGrant(AuthlibDeviceCodeGrant):
         if row is None or row.client_id != client.client_id:
             raise InvalidGrantError("The device code is not known, or is not this client's.")
         if row.status == "used":
-            self._revoke_what_grew_from(row)
+            if row.grant_id is not None:
+                end_family(request, row.grant_id, row.client_id, "device code used twice")
             raise InvalidGrantError("The device code was used before.")
         self._row = row
         return _Credential(row, client)
@@ -90,30 +90,5 @@ class DeviceCodeGrant(AuthlibDeviceCodeGrant):
             row.interval += device.SLOW_DOWN_SECONDS
         return soon
 
-    def generate_token(
-        self,
-        user: Any = None,
-        scope: str | None = None,
-        grant_type: str | None = None,
-        expires_in: int | None = None,
-        include_refresh_token: bool = True,
-    ) -> dict[str, Any]:
-        grant = self.request.grant
-        assert grant is not None
-        refresh_token = REFRESH_PREFIX + random_token() if include_refresh_token else None
-        if refresh_token:
-            store_refresh_token(self.request, grant, refresh_token)
-        return token_response(self.request, grant.scope, refresh_token=refresh_token)
-
-    def _revoke_what_grew_from(self, row: DeviceCode) -> None:
-        request = self.request
-        if row.grant_id is not None and store.revoke_grant(request.session, row.grant_id, clock.now()):
-            record(
-                request.session,
-                "grant.revoked",
-                subject=str(row.grant_id),
-                client_id=row.client_id,
-                address=request.address,
-                request_id=request.request_id,
-                data={"reason": "device code used twice"},
-            )
+    def generate_token(self, include_refresh_token: bool = True, **_: Any) -> dict[str, Any]:
+        return first_tokens(self.request, self.request.credential.get_scope(), include_refresh_token)

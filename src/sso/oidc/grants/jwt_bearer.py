@@ -117,14 +117,7 @@ class JwtBearerGrant(JWTBearerGrant):
             raise InvalidGrantError("sub of the assertion is nobody that we know.")
         return user_id
 
-    def generate_token(
-        self,
-        user: Any = None,
-        scope: str | None = None,
-        grant_type: str | None = None,
-        expires_in: int | None = None,
-        include_refresh_token: bool = False,
-    ) -> dict[str, Any]:
+    def generate_token(self, user: Any = None, scope: str | None = None, **_: Any) -> dict[str, Any]:
         request, now = self.request, clock.now()
         values: dict[str, Any] = {
             "id": new_id(),

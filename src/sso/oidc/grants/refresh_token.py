@@ -10,10 +10,9 @@ from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidScopeError
 from authlib.oauth2.rfc6749 import grants as authlib_grants
 
 from sso import clock
-from sso.audit import record
 from sso.clients.registry import Client
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
-from sso.oidc.issue import REFRESH_PREFIX, store_refresh_token, token_response
+from sso.oidc.issue import REFRESH_PREFIX, end_family, store_refresh_token, token_response
 from sso.oidc.requests import ProtocolRequest
 from sso.security.tokens import equal, keyed_token, token_hash
 from sso.tokens import store
@@ -74,14 +73,7 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
     def authenticate_user(self, refresh_token: _Refresh) -> UUID:
         return refresh_token.grant.user_id
 
-    def generate_token(
-        self,
-        user: Any = None,
-        scope: str | None = None,
-        grant_type: str | None = None,
-        expires_in: int | None = None,
-        include_refresh_token: bool = True,
-    ) -> dict[str, Any]:
+    def generate_token(self, scope: str | None = None, **_: Any) -> dict[str, Any]:
         return token_response(self.request, scope or "", refresh_token=self.request.refresh_token_string)
 
     def revoke_old_credential(self, refresh_token: _Refresh) -> None:
@@ -102,17 +94,7 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
 
     def _end_family(self, seen: RefreshToken) -> None:
         """RFC 9700 section 4.14.2: of two who hold a token, one stole it, and nobody knows which."""
-        request = self.request
-        if store.revoke_grant(request.session, seen.grant_id, clock.now()):
-            record(
-                request.session,
-                "grant.revoked",
-                subject=str(seen.grant_id),
-                client_id=seen.client_id,
-                address=request.address,
-                request_id=request.request_id,
-                data={"reason": "refresh token used twice"},
-            )
+        end_family(self.request, seen.grant_id, seen.client_id, "refresh token used twice")
 
 
 def _successor(key: bytes, refresh_token: str) -> str:
