@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -295,3 +296,13 @@ def test_what_an_application_is_freed_from_is_shown(cli: Cli, tmp_path: Path) ->
     assert "kuno (require_pkce: false, response_types: id_token, token)" in cli("doctor").out
     again = cli("clients", "apply", "c.yaml").out
     assert "1 unchanged" in again
+
+
+def test_a_person_is_made_with_a_profile(cli: Cli) -> None:
+    """The command of docs/conformance.md, as it stands there."""
+    page = (Path(__file__).parents[2] / "docs/conformance.md").read_text()
+    written = page.partition("sso users create ")[2].partition("}}'")[0] + "}}'"
+    words = shlex.split("users create " + written.replace("\\\n", " "))
+    assert cli(*words, "--password-stdin", stdin="perahu-kertas-di-sungai-88").code == 0
+    assert "profile.birthdate" in cli("users", "create", "x1y", "--profile", '{"birthdate": "soon"}').err
+    assert "not JSON" in cli("users", "create", "x1y", "--profile", "x").err

@@ -414,6 +414,7 @@ async def test_a_client_of_another_process_is_known_at_once(city: City) -> None:
         party = await registered(city)
         there = await registered(city)
         party.city = there.city = elsewhere
+        elsewhere.secrets = city.secrets
         async with elsewhere.browser() as browser:
             assert (await tokens(browser, party))["id_token"]
         answer = await there.token(grant_type="authorization_code", code="x", redirect_uri=there.redirect_uri)

@@ -31,6 +31,13 @@ from sso.oidc.models import DeviceCode, PushedRequest
 from sso.schema import metadata
 
 
+def test_the_newest_migration_is_the_head() -> None:
+    scripts = ScriptDirectory.from_config(alembic_config())
+    assert head_revision() == scripts.get_current_head()
+    for one in scripts.walk_revisions():
+        assert Path(one.path).name.startswith(f"{one.revision}_")
+
+
 async def test_models_and_migrations_agree(empty_database: str, tmp_path: Path) -> None:
     db = Database(settings_for(empty_database, tmp_path))
     await upgrade(db)

@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 import typer
 from pydantic import ValidationError
 
@@ -36,6 +37,9 @@ def create(
     ] = None,
     locale: Annotated[str | None, typer.Option(help="id or en.")] = None,
     verified: Annotated[bool, typer.Option(help="E-mail and telephone number were checked.")] = False,
+    profile: Annotated[
+        str, typer.Option(help="""Standard claims as JSON: '{"given_name": "Siti", "birthdate": "1990-04-21"}'.""")
+    ] = "{}",
     password_stdin: FromStdin = False,
     json: Json = False,
 ) -> None:
@@ -51,8 +55,11 @@ def create(
                 "phone_number_verified": verified and phone is not None,
                 "locale": locale,
                 "roles": role or ["citizen"],
+                "profile": orjson.loads(profile),
             }
         )
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"--profile is not JSON: {error}") from None
     except ValidationError as error:
         raise UserError(*[_mistake(problem) for problem in error.errors()]) from None
     password = read_password(password_stdin)
