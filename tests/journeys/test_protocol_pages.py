@@ -240,6 +240,20 @@ async def test_signing_out_through_the_browser_and_back(running: Running, chromi
     await context.close()
 
 
+async def test_another_application_is_opened_knowingly(
+    running: Running, person: BrowserContext, artefacts: Path
+) -> None:
+    client = running.register(client_name="Toko Buku", initiate_login_uri=f"{running.app.origin}/begin")
+    page = await person.new_page()
+    await page.goto(f"{running.issuer}/open/{client['client_id']}")
+    await expect(page.get_by_role("heading", name="Buka Toko Buku?")).to_be_visible()
+    await check_access(page)
+    await page.screenshot(path=artefacts / "open.png", full_page=True)
+    await page.get_by_role("button", name="Lanjutkan").click()
+    await expect(page.locator("#here")).to_be_visible()
+    assert running.app.received("GET", "/begin") == {"iss": running.issuer}
+
+
 async def test_a_device_is_connected(running: Running, person: BrowserContext, artefacts: Path) -> None:
     grant = "urn:ietf:params:oauth:grant-type:device_code"
     client = running.register(
