@@ -203,7 +203,15 @@ class Settings(BaseSettings):
         description="A notice that an application has not accepted in this many seconds is given up.",
     )
     delivery_concurrency: int = Field(32, ge=1, description="Notices sent at the same time by one process.")
-    run_worker: bool = Field(True, description="Send notices and clean up from within the server process.")
+    delivery_per_receiver: int = Field(
+        8,
+        ge=1,
+        description="Notices sent at the same time by one process to one host, so that a slow one delays nobody else.",
+    )
+    run_worker: bool = Field(
+        True,
+        description="Send notices and clean up from within the server process; otherwise run `sso worker`.",
+    )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severity logged.")
     log_format: Literal["text", "json"] = Field("text", description="Form of log lines.")

@@ -8,8 +8,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from tests.conftest import CATALOGUE, _numbers, admin, run_apart
 from tests.support import ISSUER, PASSWORD, SECRET_KEY
 from typer.testing import CliRunner
 
+from sso import clock
 from sso.cli import command_line, main
 from sso.settings import Settings
 
@@ -92,7 +95,7 @@ def cli(
 
 def test_every_command_explains_itself() -> None:
     runner, app = CliRunner(), command_line()
-    commands = [["serve"], ["demo"], ["doctor"]]
+    commands = [["serve"], ["worker"], ["demo"], ["doctor"]]
     for group in app.registered_groups:
         commands.append([str(group.name)])
         assert group.typer_instance is not None
@@ -306,3 +309,64 @@ def test_a_person_is_made_with_a_profile(cli: Cli) -> None:
     assert cli(*words, "--password-stdin", stdin="perahu-kertas-di-sungai-88").code == 0
     assert "profile.birthdate" in cli("users", "create", "x1y", "--profile", '{"birthdate": "soon"}').err
     assert "not JSON" in cli("users", "create", "x1y", "--profile", "x").err
+
+
+def in_a_session(cli: Cli) -> str:
+    """Let siti be signed in with two applications, and return the session."""
+    from sso.db import Database, new_id
+    from sso.sessions import store
+    from sso.sessions.store import take_part
+    from sso.settings import load_settings
+
+    async def work() -> str:
+        db, now, session_id = Database(load_settings()), clock.now(), new_id()
+        async with db.write() as session:
+            values = {"token_hash": b"x" * 32, "created_at": now, "last_seen_at": now, "auth_time": now}
+            values |= {"expires_at": now + timedelta(days=1), "acr": "x", "amr": []}
+            await store.insert(session, {"id": session_id, "user_id": cli.made["users"]["siti"], **values})
+            for name in ("warga", "sehat"):
+                await session.run_sync(
+                    lambda sync, name=name: take_part(sync, session_id, name, now, now - timedelta(hours=1))
+                )
+        await db.close()
+        return str(session_id)
+
+    return str(run_apart(work()))
+
+
+def test_the_end_of_a_session_is_proven(cli: Cli) -> None:
+    session_id = in_a_session(cli)
+    assert cli("sessions", "proof", session_id).code == 1, "it has not ended"
+    assert cli("sessions", "proof", "x").code == 1
+    assert cli("sessions", "revoke", "--session", session_id).out.startswith("1 sessions")
+    assert cli("sessions", "list", "--json").json == []
+    ended = cli("sessions", "list", "--ended", "--json").json
+    assert (ended[0]["id"], ended[0]["reason"]) == (session_id, "administrator")
+    shown = cli("sessions", "proof", session_id)
+    assert "Siti Rahmawati: ended" in shown.out
+    assert "1 are still to be told" in shown.out
+    found = cli("sessions", "proof", session_id, "--json").json
+    told = {one["client_id"]: (one["how"], one["state"]) for one in found["applications"]}
+    assert told == {"warga": ("back_channel", "waiting"), "sehat": ("token_lifetime", "unconfirmed")}
+
+
+def test_a_worker_apart_from_the_server_sends_and_stops_when_it_is_asked(cli: Cli, tmp_path: Path) -> None:
+    session_id = in_a_session(cli)
+    cli("sessions", "revoke", "--session", session_id)
+    with (tmp_path / "log").open("w") as log:
+        command = [str(Path(sys.executable).with_name("sso")), "worker"]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            for _ in range(200):
+                # Where it goes (warga.example) there is nobody, so it is tried, fails, and waits to be tried again.
+                told = cli("sessions", "proof", session_id, "--json").json["applications"]
+                if any(one["attempts"] and one["failure"] for one in told):
+                    break
+                assert process.poll() is None, (tmp_path / "log").read_text()
+                time.sleep(0.1)
+            else:
+                raise AssertionError((tmp_path / "log").read_text())
+        finally:
+            process.terminate()
+        assert process.wait(20) == 0
+    assert "working" in (tmp_path / "log").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import jwt
@@ -159,3 +160,44 @@ async def test_clearing_up_keeps_what_is_alive(city: City) -> None:
 
         assert (await session.execute(select(func.count()).select_from(Grant))).scalar_one() == 0
         assert (await session.execute(select(func.count()).select_from(RefreshToken))).scalar_one() == 0
+
+
+async def test_one_receiver_gets_so_many_at_once_and_no_more(city: City) -> None:
+    """However much waits for a host that hangs, the others are told at once."""
+    hanging, release = 0, asyncio.Event()
+    most, told = 0, []
+
+    async def handle(payload: Mapping[str, Any]) -> None:
+        nonlocal hanging, most
+        if payload["to"] != "slow.example":
+            told.append(payload["to"])
+            if len(told) == 60:
+                release.set()
+            return
+        hanging += 1
+        most = max(most, hanging)
+        await release.wait()
+        hanging -= 1
+
+    async with city.provider.db.write() as session:
+        for number in range(100):
+            enqueue(session, "x", {"to": "slow.example", "n": number}, receiver="slow.example")
+        for number in range(60):
+            enqueue(session, "x", {"to": f"app{number}.example"}, receiver=f"app{number}.example")
+    worker = Worker(city.provider.db, city.settings, {"x": handle})
+    async with asyncio.timeout(30):
+        await worker.drain()
+    assert (len(told), most) == (60, city.settings.delivery_per_receiver)
+    assert {status for status, _ in await statuses(city)} == {"done"}
+
+
+async def test_what_failed_together_does_not_come_back_together(city: City) -> None:
+    async def handle(_: Mapping[str, Any]) -> None:
+        raise RuntimeError("no answer")
+
+    await put(city, *["x"] * 20)
+    await Worker(city.provider.db, city.settings, {"x": handle}).drain()
+    async with city.provider.db.read() as session:
+        times = (await session.execute(select(Delivery.next_attempt_at))).scalars().all()
+    assert len({time.replace(microsecond=time.microsecond // 1000 * 1000) for time in times}) > 10
+    assert max(times) <= clock.now() + timedelta(seconds=pause_after(1))

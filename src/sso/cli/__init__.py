@@ -12,7 +12,7 @@ import typer
 
 from sso.cli.common import guarded
 
-COMMANDS = ("serve", "demo", "doctor")
+COMMANDS = ("serve", "worker", "demo", "doctor")
 GROUPS = {
     "db": "database",
     "clients": "clients",

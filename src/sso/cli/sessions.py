@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from sso import clock
 from sso.cli.common import Json, group, print_json, print_table, refuse, run
 from sso.oidc.ending import end_matching
+from sso.oidc.proof import Proof, proof_of
 from sso.oidc.provider import Provider
 from sso.sessions import store
 from sso.sessions.store import SessionFilter
@@ -25,6 +27,7 @@ Client = Annotated[str | None, typer.Option("--client", help="Sessions in which 
 def list_command(
     user: User = None,
     client: Client = None,
+    ended: Annotated[bool, typer.Option("--ended", help="Those that are over, the last first.")] = False,
     limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 100,
     json: Json = False,
 ) -> None:
@@ -33,7 +36,11 @@ def list_command(
     async def work(provider: Provider) -> list[dict[str, Any]]:
         async with provider.db.read() as session:
             wanted = await _wanted(session, None, user, client)
-            found = await store.living(session, wanted, clock.now(), clock.now() - provider.idle, limit)
+            now = clock.now()
+            if ended:
+                found = await store.over(session, wanted, limit)
+            else:
+                found = await store.living(session, wanted, now, now - provider.idle, limit)
             return [
                 {
                     "id": str(one.id),
@@ -42,6 +49,8 @@ def list_command(
                     "started": one.auth_time,
                     "last_used": one.last_seen_at,
                     "address": one.address,
+                    "ended": one.ended_at,
+                    "reason": one.end_reason,
                     "clients": await store.used_clients(session, one.id),
                 }
                 for one, person in found
@@ -56,6 +65,43 @@ def list_command(
         for one in found
     ]
     print_table(("id", "person", "last used", "address", "applications"), rows)
+
+
+@app.command("proof")
+def proof_command(
+    session_id: Annotated[str, typer.Argument(metavar="ID", help="A session that is over; see: sessions list --ended")],
+    json: Json = False,
+) -> None:
+    """Show what became of the end of a session: each application, how it learns of it, and whether it has confirmed."""
+    try:
+        chosen = uuid.UUID(session_id)
+    except ValueError:
+        refuse(f"{session_id!r} is not a session id; see: sso sessions list --ended")
+
+    async def work(provider: Provider) -> Proof | None:
+        async with provider.db.read() as session:
+            return await proof_of(session, provider, chosen)
+
+    found = run(work, load=True)
+    if found is None:
+        refuse(f"there is no session {session_id!r} that is over; see: sso sessions list --ended")
+    if json:
+        seconds = {"open": found.open, "seconds_to_last_confirmation": found.seconds_to_last_confirmation}
+        print_json({**asdict(found), **seconds})
+        return
+    print(f"{found.person}: ended {found.ended_at.isoformat(timespec='seconds')} ({found.reason})")
+    rows = [(one.client_id, one.name, one.how, one.state, one.attempts, one.failure) for one in found.applications]
+    print_table(("application", "name", "how", "state", "attempts", "failure"), rows)
+    print(_summary(found))
+
+
+def _summary(found: Proof) -> str:
+    if found.open:
+        return f"{found.open} are still to be told"
+    seconds = found.seconds_to_last_confirmation
+    if seconds is not None:
+        return f"everybody who can confirm has, the last after {seconds:.1f} seconds"
+    return "nobody is waited for"
 
 
 @app.command("revoke")
@@ -75,7 +121,9 @@ def revoke(
             return await end_matching(session, provider, wanted, "administrator", actor="cli")
 
     count = run(work, load=True)
-    print(f"{count} sessions were ended; applications are being told")
+    print(
+        f"{count} sessions were ended; applications are being told: see sso sessions list --ended, sso sessions proof"
+    )
 
 
 async def _wanted(session: Any, session_id: str | None, user: str | None, client: str | None) -> SessionFilter:

@@ -55,11 +55,6 @@ class Client(ClientMixin):
         return (self.meta.description_en if locale == "en" else None) or self.meta.description or ""
 
     @property
-    def is_told(self) -> bool:
-        """Whether it can be told that a session ended."""
-        return bool(self.meta.backchannel_logout_uri or self.meta.frontchannel_logout_uri)
-
-    @property
     def logo_version(self) -> str:
         """What changes when its logo is somewhere else."""
         return token_hash(self.meta.logo_uri or "").hex()[:8]

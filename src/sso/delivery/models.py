@@ -13,7 +13,10 @@ from sso.db import Base, new_id
 
 
 class Delivery(Base):
-    """Something to be sent: written in the transaction of its cause, sent by the worker until done or given up."""
+    """Something to be sent: written in the transaction of its cause, sent by the worker until done or given up.
+
+    ``receiver`` is the host that it goes to: only so many are sent to one host at the same time.
+    """
 
     __tablename__ = "deliveries"
     __table_args__ = (Index("ix_deliveries_due", "status", "next_attempt_at"),)
@@ -21,11 +24,13 @@ class Delivery(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     kind: Mapped[str] = mapped_column(String(32))
     client_id: Mapped[str | None] = mapped_column(String(100))
+    receiver: Mapped[str | None] = mapped_column(String(255))
     session_id: Mapped[uuid.UUID | None] = mapped_column(index=True)
     payload: Mapped[dict[str, Any]]
     status: Mapped[str] = mapped_column(String(16), default="pending")
     attempts: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[datetime]
     next_attempt_at: Mapped[datetime]
+    first_attempt_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     last_error: Mapped[str | None] = mapped_column(Text)

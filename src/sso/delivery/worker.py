@@ -1,14 +1,18 @@
 """The worker: takes what is due, sends it, tries again with growing pauses, gives up in the end and says so.
 
-Any number of processes may work on one database. A slow receiver holds one of many places and delays nobody else.
+Any number of processes may work on one database. A receiver that is slow or dead holds a few of many places, however
+much is waiting for it, and delays nobody else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sso import clock
@@ -26,6 +30,7 @@ FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 1800.0
 LAST_SECONDS = 10.0
 MAX_ERROR_CHARS = 300
+JITTER = (0.75, 1.0)
 
 
 class Abandon(Exception):
@@ -45,11 +50,13 @@ class Worker:
         self._db = db
         self._handlers = handlers
         self._most = settings.delivery_concurrency
+        self._per_receiver = settings.delivery_per_receiver
         self._lease = settings.outbound_timeout_seconds * 2 + 30
         self._give_up = timedelta(seconds=settings.delivery_give_up_seconds)
         self._nudge = asyncio.Event()
         self._stopping = False
         self._sending: set[asyncio.Task[None]] = set()
+        self._to: Counter[str] = Counter()
 
     def nudge(self) -> None:
         """Look at once, because something was just written."""
@@ -77,9 +84,11 @@ class Worker:
 
     async def drain(self) -> None:
         """Send everything that is due now and wait for it."""
-        await self._round()
-        while self._sending:
-            await asyncio.wait(self._sending)
+        while True:
+            await self._round()
+            if not self._sending:
+                return
+            await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
 
     async def _pause(self) -> None:
         try:
@@ -92,17 +101,36 @@ class Worker:
 
     async def _round(self) -> None:
         while (free := self._most - len(self._sending)) > 0:
+            full = self._full()
             async with self._db.read() as session:
-                if not await store.is_any_due(session):
-                    return
+                due = await store.is_any_due(session, full)
+            if not due and full != self._full():
+                continue  # a place was freed meanwhile
+            if not due:
+                return
             async with self._db.write() as session:
-                taken = await store.claim(session, free, self._lease)
+                taken = await store.claim(session, free, self._lease, self._per_receiver, self._to)
             if not taken:
                 return
             for delivery in taken:
+                if delivery.receiver is not None:
+                    self._to[delivery.receiver] += 1
                 task = asyncio.create_task(self._send(delivery))
                 self._sending.add(task)
-                task.add_done_callback(self._sending.discard)
+                task.add_done_callback(partial(self._sent, delivery.receiver))
+
+    def _full(self) -> list[str]:
+        """Return the receivers that get as much as they may."""
+        return [receiver for receiver, count in self._to.items() if count >= self._per_receiver]
+
+    def _sent(self, receiver: str | None, task: asyncio.Task[None]) -> None:
+        """A place is free: look whether something waited for it."""
+        self._sending.discard(task)
+        if receiver is not None:
+            self._to[receiver] -= 1
+            if self._to[receiver] <= 0:
+                del self._to[receiver]
+        self._nudge.set()
 
     async def _send(self, delivery: Delivery) -> None:
         try:
@@ -127,12 +155,14 @@ class Worker:
                     log.error("gave up %s to %s: %s", delivery.kind, delivery.client_id, error)
                     await store.finish(session, delivery.id, "given_up", error[:MAX_ERROR_CHARS])
                 else:
-                    at = clock.now() + timedelta(seconds=pause_after(delivery.attempts))
+                    seconds = pause_after(delivery.attempts) * random.uniform(*JITTER)  # noqa: S311 - nothing to guess
+                    at = clock.now() + timedelta(seconds=seconds)
                     await store.retry_at(session, delivery.id, at, error[:MAX_ERROR_CHARS])
         except Exception:
             log.exception("the result of a delivery could not be recorded")
 
 
 def pause_after(attempts: int) -> float:
-    """Return the seconds to wait after ``attempts`` failures: twice as long each time, to half an hour."""
+    """Return the seconds to wait after ``attempts`` failures: twice as long each time, to half an hour. In truth a
+    little less, by chance (:data:`JITTER`), so that what failed together does not come back together."""
     return min(FIRST_PAUSE_SECONDS * 2.0 ** (min(attempts, 20) - 1), LONGEST_PAUSE_SECONDS)

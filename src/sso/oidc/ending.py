@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,7 +20,7 @@ from sso.delivery import Abandon, enqueue
 from sso.oidc.provider import Provider
 from sso.security.outbound import OutboundRefused
 from sso.sessions import store as sessions
-from sso.sessions.store import Participation, SessionFilter
+from sso.sessions.store import HowTold, Participation, SessionFilter
 from sso.tokens import store as tokens
 from sso.users import store as users
 from sso.users.models import User
@@ -39,6 +41,7 @@ async def end_sessions(
     actor: str | None = None,
     address: str | None = None,
     request_id: str | None = None,
+    in_browser: bool = False,
 ) -> list[Participation]:
     """End sessions within the transaction of ``session``.
 
@@ -50,6 +53,7 @@ async def end_sessions(
         actor: who asked for it.
         address: the network address it came from.
         request_id: the reference for log and audit.
+        in_browser: the person's own browser is here, and tells those that are told through it.
 
     Returns:
         Every application that took part, with the ``sid`` by which it knows the session.
@@ -59,12 +63,18 @@ async def end_sessions(
     if not ended:
         return []
     await tokens.revoke_grants_of_sessions(session, ended, now)
-    told = await sessions.participants(session, ended)
+    taken_part = await sessions.participants(session, ended)
+    how = {one.client_id: how_told(provider, one.client_id, in_browser) for one in taken_part}
+    for way in dict.fromkeys(how.values()):
+        await sessions.remember_how_told(session, ended, way, [name for name, its in how.items() if its == way])
+    told = [replace(one, told_by=how[one.client_id]) for one in taken_part]
     for one in told:
         client = provider.registry.get(one.client_id)
-        if client is not None and client.meta.backchannel_logout_uri:
+        if client is not None and one.told_by == "back_channel":
             payload = {"client_id": one.client_id, "sid": one.sid, "user_id": str(one.user_id)}
-            enqueue(session, BACKCHANNEL_LOGOUT, payload, client_id=one.client_id, session_id=one.session_id)
+            receiver = urlsplit(client.meta.backchannel_logout_uri or "").netloc
+            about: dict[str, Any] = {"client_id": one.client_id, "session_id": one.session_id}
+            enqueue(session, BACKCHANNEL_LOGOUT, payload, receiver=receiver, **about)
     for session_id in ended:
         record(
             session,
@@ -76,6 +86,19 @@ async def end_sessions(
             data={"reason": reason, "clients": [one.client_id for one in told if one.session_id == session_id]},
         )
     return told
+
+
+def how_told(provider: Provider, client_id: str, in_browser: bool) -> HowTold:
+    """Return how an application learns that a session is over: by a notice, through the browser, or by itself when it
+    wants new tokens, or not at all until the person comes by again."""
+    client = provider.registry.get(client_id)
+    if client is None:
+        return "not_at_all"
+    if client.meta.backchannel_logout_uri:
+        return "back_channel"
+    if in_browser and client.meta.frontchannel_logout_uri:
+        return "front_channel"
+    return "token_lifetime" if client.check_grant_type("refresh_token") else "not_at_all"
 
 
 async def end_matching(

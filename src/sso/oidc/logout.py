@@ -62,7 +62,7 @@ def frontchannel_addresses(provider: Provider, told: Sequence[Participation]) ->
     addresses = []
     for one in told:
         client = provider.registry.get(one.client_id)
-        if client is not None and client.meta.frontchannel_logout_uri:
+        if one.told_by == "front_channel" and client is not None and client.meta.frontchannel_logout_uri:
             about = [("iss", provider.settings.issuer), ("sid", one.sid)]
             addresses.append(with_parameters(client.meta.frontchannel_logout_uri, about))
     return addresses

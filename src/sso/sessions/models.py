@@ -32,7 +32,10 @@ class SsoSession(Base):
 
 
 class SessionClient(Base):
-    """An application that took part in a session, with the ``sid`` by which it knows the session."""
+    """An application that took part in a session, with the ``sid`` by which it knows the session.
+
+    ``told_by`` says how it learns that the session is over, decided when it ended.
+    """
 
     __tablename__ = "session_clients"
     __table_args__ = (Index("ix_session_clients_client_id", "client_id"),)
@@ -42,3 +45,4 @@ class SessionClient(Base):
     sid: Mapped[str] = mapped_column(String(64), unique=True)
     first_used_at: Mapped[datetime]
     last_used_at: Mapped[datetime]
+    told_by: Mapped[str | None] = mapped_column(String(16))

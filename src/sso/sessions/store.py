@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,15 +17,19 @@ from sso.security.tokens import random_token
 from sso.sessions.models import SessionClient, SsoSession
 from sso.users.models import User
 
+HowTold = Literal["back_channel", "front_channel", "token_lifetime", "not_at_all"]
+
 
 @dataclass(frozen=True, slots=True)
 class Participation:
-    """That an application took part in a session, and the ``sid`` by which it knows the session."""
+    """That an application took part in a session, the ``sid`` by which it knows the session, and how it learns of its
+    end: None as long as it has not ended."""
 
     client_id: str
     sid: str
     session_id: uuid.UUID
     user_id: uuid.UUID
+    told_by: HowTold | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +111,45 @@ def take_part(
 async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) -> list[Participation]:
     """Return every application that took part in one of the sessions."""
     statement = (
-        select(SessionClient.client_id, SessionClient.sid, SessionClient.session_id, SsoSession.user_id)
+        select(
+            SessionClient.client_id,
+            SessionClient.sid,
+            SessionClient.session_id,
+            SsoSession.user_id,
+            SessionClient.told_by,
+        )
         .join(SsoSession, SsoSession.id == SessionClient.session_id)
         .where(SessionClient.session_id.in_(session_ids))
         .order_by(SessionClient.first_used_at)
     )
-    return [Participation(*row) for row in (await session.execute(statement)).all()]
+    rows: Any = (await session.execute(statement)).all()
+    return [Participation(*row) for row in rows]
+
+
+async def remember_how_told(
+    session: AsyncSession, session_ids: Sequence[uuid.UUID], how: HowTold, client_ids: Sequence[str]
+) -> None:
+    """Write down how applications learn that the sessions are over."""
+    mine = (SessionClient.session_id.in_(session_ids)) & (SessionClient.client_id.in_(client_ids))
+    await session.execute(update(SessionClient).where(mine).values(told_by=how))
+
+
+async def get(session: AsyncSession, session_id: uuid.UUID) -> tuple[SsoSession, User] | None:
+    """Return a session, living or over, and its person."""
+    statement = select(SsoSession, User).join(User, User.id == SsoSession.user_id).where(SsoSession.id == session_id)
+    row = (await session.execute(statement)).first()
+    return (row[0], row[1]) if row else None
+
+
+async def over(session: AsyncSession, wanted: SessionFilter, limit: int) -> list[tuple[SsoSession, User]]:
+    """Return sessions that were ended with their people, those that ended last first."""
+    statement = (
+        _filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), wanted)
+        .where(SsoSession.ended_at.is_not(None))
+        .order_by(SsoSession.ended_at.desc(), SsoSession.id)
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in (await session.execute(statement)).all()]
 
 
 async def end(session: AsyncSession, session_ids: Sequence[uuid.UUID], reason: str, now: datetime) -> list[uuid.UUID]:

@@ -8,10 +8,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.clients.registry import Client
 from sso.oidc import authorize as flow
 from sso.oidc.authorize import SignedIn
 from sso.oidc.ending import end_sessions
 from sso.oidc.logout import LogoutRequest, check_logout, frontchannel_addresses
+from sso.oidc.provider import Provider
 from sso.sessions.store import Participation
 from sso.web.http import (
     Pairs,
@@ -65,6 +67,7 @@ async def _end(request: Request, who: SignedIn) -> list[Participation]:
             actor=str(who.user.id),
             address=address_of(request),
             request_id=request_id_of(request),
+            in_browser=True,
         )
     site.worker.nudge()
     return told
@@ -93,16 +96,15 @@ def _after(request: Request, data: dict[str, str], asked: LogoutRequest, told: l
     if asked.redirect is not None and not frames:
         made = Response(status_code=303, headers={"Location": asked.redirect, "Cache-Control": "no-store"})
     else:
-        found = (site.provider.registry.get(one.client_id) for one in told or [])
-        clients = list(dict.fromkeys(client for client in found if client is not None))
+        reached, unreached = _reached(site.provider, told or [])
         made = page(
             request,
             "signed_out.html",
             ui_locales=data.get("ui_locales", ""),
             here="/logout",
             ended=told is not None,
-            reached=[client for client in clients if client.is_told],
-            unreached=[client for client in clients if not client.is_told],
+            reached=reached,
+            unreached=unreached,
             client=asked.client,
             frames=frames,
             onward=asked.redirect or "",
@@ -110,6 +112,13 @@ def _after(request: Request, data: dict[str, str], asked: LogoutRequest, told: l
     if told is not None:
         delete_cookie(made, site.settings, "session")
     return with_browser_state(request, made, "")
+
+
+def _reached(provider: Provider, told: list[Participation]) -> tuple[list[Client], list[Client]]:
+    """Return the applications that are told, and those that are not."""
+    known = [(one, client) for one in told if (client := provider.registry.get(one.client_id)) is not None]
+    reached = [client for one, client in known if one.told_by in ("back_channel", "front_channel")]
+    return reached, [client for _, client in known if client not in reached]
 
 
 def _once_more_by_get(data: dict[str, str]) -> Response:

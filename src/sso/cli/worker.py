@@ -1,0 +1,36 @@
+"""``sso worker``: send notices and clear up, apart from the server."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from sso.cli.common import opened
+from sso.delivery import Worker
+from sso.logs import configure_logging
+from sso.oidc.ending import BACKCHANNEL_LOGOUT, backchannel_logout
+from sso.oidc.housekeeping import keep_house
+from sso.settings import Settings, load_settings
+
+
+def worker() -> None:
+    """Send notices and clear up, until it is stopped: for servers with SSO_RUN_WORKER=false. Any number may run."""
+    settings = load_settings()
+    configure_logging(settings)
+    asyncio.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    stop = asyncio.Event()
+    async with opened(settings, load=True) as provider:
+        sender = Worker(provider.db, settings, {BACKCHANNEL_LOGOUT: backchannel_logout(provider)})
+
+        def ask_to_stop() -> None:
+            stop.set()
+            sender.stop()
+
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, ask_to_stop)
+        print("working; stop with SIGTERM or Ctrl-C", flush=True)
+        await asyncio.gather(sender.run(), keep_house(provider, stop), provider.follow(stop))
+        await provider.close()

@@ -1,0 +1,100 @@
+"""The proof of an end: which applications took part in a session, how each learns that it is over, who was told when,
+who has confirmed, and what failed."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso.delivery import store as deliveries
+from sso.delivery.models import Delivery
+from sso.oidc.ending import BACKCHANNEL_LOGOUT
+from sso.oidc.provider import Provider
+from sso.sessions import store as sessions
+from sso.sessions.store import HowTold, Participation
+
+State = Literal["confirmed", "waiting", "given_up", "unconfirmed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One application of a session that is over.
+
+    ``state``: ``confirmed`` by an answer of 2xx; ``waiting`` to be told, or to be told once more; ``given_up``; or
+    ``unconfirmed``, where nobody can confirm.
+    """
+
+    client_id: str
+    name: str
+    how: HowTold
+    state: State
+    told_at: datetime | None = None
+    confirmed_at: datetime | None = None
+    attempts: int = 0
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What became of the end of a session."""
+
+    session_id: uuid.UUID
+    user_id: uuid.UUID
+    person: str
+    ended_at: datetime
+    reason: str
+    applications: list[Told]
+
+    @property
+    def open(self) -> int:
+        """How many applications are still to be told."""
+        return sum(one.state == "waiting" for one in self.applications)
+
+    @property
+    def seconds_to_last_confirmation(self) -> float | None:
+        """The time from the end to the last confirmation, in seconds, where everybody who can confirm has."""
+        confirmed = [one.confirmed_at for one in self.applications if one.confirmed_at is not None]
+        if not confirmed or any(one.state in ("waiting", "given_up") for one in self.applications):
+            return None
+        return max(timedelta(0), max(confirmed) - self.ended_at).total_seconds()
+
+
+async def proof_of(session: AsyncSession, provider: Provider, session_id: uuid.UUID) -> Proof | None:
+    """Return the proof of the end of a session, or None where it has not ended, or is unknown."""
+    found = await sessions.get(session, session_id)
+    if found is None or found[0].ended_at is None:
+        return None
+    ended, person = found
+    sent = await deliveries.of_session(session, session_id, BACKCHANNEL_LOGOUT)
+    taken_part = await sessions.participants(session, [session_id])
+    return Proof(
+        session_id=session_id,
+        user_id=ended.user_id,
+        person=person.name,
+        ended_at=found[0].ended_at,
+        reason=ended.end_reason or "",
+        applications=[_told(provider, one, sent.get(one.client_id)) for one in taken_part],
+    )
+
+
+def _told(provider: Provider, one: Participation, sent: Delivery | None) -> Told:
+    client = provider.registry.get(one.client_id)
+    name, how = client.meta.client_name if client else one.client_id, one.told_by or "not_at_all"
+    if sent is None:
+        return Told(one.client_id, name, how, "unconfirmed")
+    states: dict[str, State] = {"done": "confirmed", "given_up": "given_up"}
+    state = states.get(sent.status, "waiting")
+    return Told(
+        one.client_id,
+        name,
+        how,
+        state,
+        told_at=sent.first_attempt_at,
+        confirmed_at=sent.finished_at if state == "confirmed" else None,
+        attempts=sent.attempts,
+        failure=sent.last_error if state != "confirmed" else None,
+    )

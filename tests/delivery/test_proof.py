@@ -1,0 +1,207 @@
+"""The proof of an end: each application of a session, how it is told, and whether it has confirmed, truthfully."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+from tests.support import City
+
+from sso import clock
+from sso.clients import store as clients
+from sso.clients.metadata import ClientMetadata
+from sso.db import bump_version
+from sso.delivery.worker import pause_after
+from sso.oidc.ending import end_sessions
+from sso.oidc.proof import Proof, Told, proof_of
+from sso.sessions.models import SsoSession
+
+
+class Receiver:
+    """An application's server: answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.got: list[str] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                receiver.got.append(self.path)
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.send_response(receiver.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.origin = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    return {"issuer": "http://localhost:8000", "outbound_networks": ["127.0.0.0/8"]}
+
+
+async def add(city: City, client_id: str, **fields: Any) -> None:
+    """Register an application of the city."""
+    document = {"type": "web", "client_name": client_id.title(), "first_party": True, **fields}
+    document.setdefault("redirect_uris", [f"https://{client_id}.example/cb"])
+    metadata = ClientMetadata.model_validate(document, context={"allow_http_loopback": True})
+    now = clock.now()
+    async with city.provider.db.write() as session:
+        version = await bump_version(session, "clients")
+        row = {"client_id": client_id, "catalogue": "tests", "status": "active", "metadata": metadata.stored()}
+        await clients.insert_clients(session, [{**row, "version": version, "created_at": now, "updated_at": now}])
+    await city.provider.refresh()
+
+
+async def session_with(city: City, *client_ids: str) -> UUID:
+    """Let somebody be signed in with these applications taking part, and return the session."""
+    from sso.db import new_id
+    from sso.sessions import store
+    from sso.sessions.store import take_part
+
+    now, session_id = clock.now(), new_id()
+    async with city.provider.db.write() as session:
+        values = {"token_hash": session_id.bytes * 2, "created_at": now, "last_seen_at": now, "auth_time": now}
+        values |= {"expires_at": now.replace(year=now.year + 1), "acr": "x", "amr": []}
+        await store.insert(session, {"id": session_id, "user_id": city.users["siti"], **values})
+        for client_id in client_ids:
+            await session.run_sync(
+                lambda sync, name=client_id: take_part(sync, session_id, name, now, now - city.provider.idle)
+            )
+    return session_id
+
+
+async def end(city: City, session_id: UUID, **options: Any) -> None:
+    async with city.provider.db.write() as session:
+        await end_sessions(session, city.provider, [session_id], "administrator", actor="ratna", **options)
+
+
+async def proof(city: City, session_id: UUID) -> Proof:
+    async with city.provider.db.read() as session:
+        found = await proof_of(session, city.provider, session_id)
+    assert found is not None
+    return found
+
+
+def by_name(found: Proof) -> dict[str, Told]:
+    return {one.client_id: one for one in found.applications}
+
+
+async def test_each_application_is_named_truthfully(city: City, receiver: Receiver) -> None:
+    await add(city, "belakang", backchannel_logout_uri=f"{receiver.origin}/belakang")
+    await add(city, "depan", frontchannel_logout_uri="https://depan.example/fcl")
+    await add(city, "segar")
+    await add(city, "buta", grant_types=["authorization_code"])
+    session_id = await session_with(city, "belakang", "depan", "segar", "buta")
+    async with city.provider.db.read() as session:
+        assert await proof_of(session, city.provider, session_id) is None, "it has not ended"
+    await end(city, session_id)
+    found = await proof(city, session_id)
+    assert (found.person, found.reason, found.open) == ("Siti Rahmawati", "administrator", 1)
+    assert {name: (one.how, one.state) for name, one in by_name(found).items()} == {
+        "belakang": ("back_channel", "waiting"),
+        "depan": ("token_lifetime", "unconfirmed"),
+        "segar": ("token_lifetime", "unconfirmed"),
+        "buta": ("not_at_all", "unconfirmed"),
+    }
+    await city.site.worker.drain()
+    found = await proof(city, session_id)
+    told = by_name(found)["belakang"]
+    assert (told.state, told.attempts, told.failure, found.open) == ("confirmed", 1, None, 0)
+    assert told.told_at is not None
+    assert told.confirmed_at is not None
+    assert found.seconds_to_last_confirmation is not None
+    assert receiver.got == ["/belakang"]
+
+
+async def test_with_the_persons_browser_there_the_front_channel_is_used(city: City) -> None:
+    await add(city, "depan", frontchannel_logout_uri="https://depan.example/fcl")
+    session_id = await session_with(city, "depan")
+    await end(city, session_id, in_browser=True)
+    assert by_name(await proof(city, session_id))["depan"].how == "front_channel"
+
+
+@pytest.mark.parametrize("status", [400, 500, 302])
+async def test_a_receiver_that_refuses_is_said_to_until_it_confirms(
+    city: City, receiver: Receiver, status: int
+) -> None:
+    await add(city, "belakang", backchannel_logout_uri=f"{receiver.origin}/x")
+    session_id = await session_with(city, "belakang")
+    receiver.status = status
+    await end(city, session_id)
+    await city.site.worker.drain()
+    told = by_name(await proof(city, session_id))["belakang"]
+    assert (told.state, told.attempts) == ("waiting", 1)
+    assert str(status) in (told.failure or "")
+    first = told.told_at
+    receiver.status = 204
+    clock.advance(pause_after(1) + 1)
+    await city.site.worker.drain()
+    found = await proof(city, session_id)
+    told = by_name(found)["belakang"]
+    assert (told.state, told.attempts, told.failure) == ("confirmed", 2, None)
+    assert told.told_at == first
+    assert (found.seconds_to_last_confirmation or 0) > pause_after(1)
+
+
+async def test_a_receiver_that_stays_away_is_given_up_and_shown(city: City, receiver: Receiver) -> None:
+    await add(city, "belakang", backchannel_logout_uri=f"{receiver.origin}/x")
+    session_id = await session_with(city, "belakang")
+    receiver.server.shutdown()
+    receiver.server.server_close()
+    await end(city, session_id)
+    await city.site.worker.drain()
+    clock.advance(city.settings.delivery_give_up_seconds + 1)
+    await city.site.worker.drain()
+    found = await proof(city, session_id)
+    assert (by_name(found)["belakang"].state, found.open) == ("given_up", 0)
+    assert found.seconds_to_last_confirmation is None
+    receiver.server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    threading.Thread(target=receiver.server.serve_forever, daemon=True).start()
+
+
+async def test_122_applications_confirm(city: City, receiver: Receiver) -> None:
+    names = [f"app{number}" for number in range(122)]
+    for name in names:
+        await add(city, name, backchannel_logout_uri=f"{receiver.origin}/{name}")
+    session_id = await session_with(city, *names)
+    await end(city, session_id)
+    await city.site.worker.drain()
+    found = await proof(city, session_id)
+    assert {one.state for one in found.applications} == {"confirmed"}
+    assert sorted(receiver.got) == sorted(f"/{name}" for name in names)
+    print(f"122 applications confirmed after {found.seconds_to_last_confirmation} seconds")
+
+
+async def test_a_session_that_is_ended_twice_has_one_end(city: City, receiver: Receiver) -> None:
+    await add(city, "belakang", backchannel_logout_uri=f"{receiver.origin}/x")
+    session_id = await session_with(city, "belakang")
+    await end(city, session_id)
+    first = (await proof(city, session_id)).ended_at
+    clock.advance(5)
+    await end(city, session_id)
+    await city.site.worker.drain()
+    found = await proof(city, session_id)
+    assert (found.ended_at, len(receiver.got)) == (first, 1)
+    async with city.provider.db.read() as session:
+        assert len((await session.execute(select(SsoSession))).scalars().all()) == 1
