@@ -132,7 +132,7 @@ async def _live(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> None:
     quick = (asyncio.to_thread(prepare) for prepare in (pages.prepare, site.provider.prepare))
     work = [site.provider.follow(stop), site.passwords.prepare(), *quick]
     if site.settings.run_worker:
-        work += [site.worker.run(), keep_house(site.provider, stop)]
+        work += [site.worker.run(), keep_house(site.provider, stop, site.worker.nudge)]
     tasks = [asyncio.create_task(one) for one in work]
     tried.set()
     await asyncio.gather(*tasks)

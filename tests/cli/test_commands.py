@@ -370,3 +370,17 @@ def test_a_worker_apart_from_the_server_sends_and_stops_when_it_is_asked(cli: Cl
             process.terminate()
         assert process.wait(20) == 0
     assert "working" in (tmp_path / "log").read_text()
+
+
+def test_the_ending_of_many_sessions_is_watched_and_stopped(cli: Cli) -> None:
+    in_a_session(cli)
+    assert "begun" in cli("sessions", "revoke", "--all", "--background").out
+    begun = cli("sessions", "endings", "--json").json[0]
+    assert (begun["status"], begun["ended"], begun["total"]) == ("running", 0, 1)
+    assert "running" in cli("sessions", "endings").out
+    assert cli("sessions", "stop", begun["id"]).out == "stopped\n"
+    assert cli("sessions", "stop", begun["id"]).code == 1
+    assert cli("sessions", "stop", "x").code == 1
+    assert len(cli("sessions", "list", "--json").json) == 1
+    assert cli("sessions", "revoke", "--all").out.startswith("1 sessions were ended")
+    assert cli("sessions", "endings", "--json").json[0]["status"] == "done"

@@ -27,8 +27,10 @@ from sso.db.migrate import (
     head_revision,
     upgrade,
 )
+from sso.oidc.mass_ending import begin
 from sso.oidc.models import DeviceCode, PushedRequest
 from sso.schema import metadata
+from sso.sessions.store import SessionFilter
 
 
 def test_the_newest_migration_is_the_head() -> None:
@@ -72,6 +74,7 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         )
         made = await register(session, city.provider.box, metadata_of, address="")
         await invite(session, "standard", "test", days=1, uses=1)
+        await begin(session, SessionFilter(client_id="warga"), "test", actor="test")
         codes = {"user_code": "BCDF-GHJK", "scope": "openid", "status": "pending", "interval": 5}
         later = {"created_at": clock.now(), "expires_at": clock.now()}
         session.add(DeviceCode(device_hash=b"d" * 32, client_id=made.client_id, **codes, **later))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -9,8 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from sso import clock
-from sso.cli.common import Json, group, print_json, print_table, refuse, run
+from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run
 from sso.oidc.ending import end_matching
+from sso.oidc.mass_ending import begin, endings, get_ending, stop_ending, work_once
+from sso.oidc.models import MassEnding
 from sso.oidc.proof import Proof, proof_of
 from sso.oidc.provider import Provider
 from sso.sessions import store
@@ -18,6 +21,7 @@ from sso.sessions.store import SessionFilter
 from sso.users.service import find
 
 app = group("Who is signed in.")
+REST_SECONDS = 0.05
 
 User = Annotated[str | None, typer.Option("--user", help="Sessions of this person.")]
 Client = Annotated[str | None, typer.Option("--client", help="Sessions in which this application takes part.")]
@@ -110,20 +114,80 @@ def revoke(
     user: User = None,
     client: Client = None,
     everything: Annotated[bool, typer.Option("--all", help="Every session.")] = False,
+    background: Annotated[
+        bool, typer.Option("--background", help="Only begin; a server or a worker does it. See: sessions endings")
+    ] = False,
 ) -> None:
-    """End sessions: tokens are over, and every application that took part is told."""
+    """End sessions: tokens are over, and every application that took part is told.
+
+    Some at a time, so that signing in stays fast. When this command is broken off, a server or a worker goes on.
+    """
     if sum(1 for one in (session_id, user, client, everything) if one) != 1:
         refuse("say which sessions: one of --session, --user, --client or --all")
 
-    async def work(provider: Provider) -> int:
+    async def work(provider: Provider) -> int | None:
         async with provider.db.write() as session:
             wanted = await _wanted(session, session_id, user, client)
-            return await end_matching(session, provider, wanted, "administrator", actor="cli")
+            if wanted.session_id is not None:
+                return await end_matching(session, provider, wanted, "administrator", actor="cli")
+            begun = await begin(session, wanted, "administrator", actor="cli")
+        return None if background else await _to_the_end(provider, begun.id)
 
     count = run(work, load=True)
+    if count is None:
+        print("begun: see sso sessions endings")
+        return
     print(
-        f"{count} sessions were ended; applications are being told: see sso sessions list --ended, sso sessions proof"
+        f"{count} sessions were ended; applications are being told (sso sessions list --ended, sso sessions proof ID)"
     )
+
+
+async def _to_the_end(provider: Provider, ending_id: uuid.UUID) -> int:
+    """Do part after part, also beside a server that does the same, and show how far it is."""
+    while True:
+        now = await work_once(provider, ending_id)
+        if now is None:  # another process is at it, or it is over
+            async with provider.db.read() as session:
+                now = await get_ending(session, ending_id)
+        if now is None or now.status != "running":
+            return now.ended if now else 0
+        complain(f"{now.ended} of {now.total}")
+        await asyncio.sleep(REST_SECONDS)
+
+
+@app.command("endings")
+def endings_command(
+    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 20, json: Json = False
+) -> None:
+    """Show how far the ending of many sessions is, the newest first."""
+
+    async def work(provider: Provider) -> list[MassEnding]:
+        async with provider.db.read() as session:
+            return await endings(session, limit)
+
+    found = run(work)
+    names = ("id", "status", "ended", "total", "client_id", "user_id", "reason", "actor", "created_at", "finished_at")
+    if json:
+        print_json([{name: getattr(one, name) for name in names} for one in found])
+        return
+    print_table(names[:6], [tuple(getattr(one, name) for name in names[:6]) for one in found])
+
+
+@app.command("stop")
+def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="See: sessions endings")]) -> None:
+    """Stop the ending of many sessions. Those that are over stay over."""
+    try:
+        chosen = uuid.UUID(ending_id)
+    except ValueError:
+        refuse(f"{ending_id!r} is not an id; see: sso sessions endings")
+
+    async def work(provider: Provider) -> bool:
+        async with provider.db.write() as session:
+            return await stop_ending(session, chosen, actor="cli")
+
+    if not run(work):
+        refuse(f"{ending_id} is not running; see: sso sessions endings")
+    print("stopped")
 
 
 async def _wanted(session: Any, session_id: str | None, user: str | None, client: str | None) -> SessionFilter:

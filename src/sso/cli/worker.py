@@ -32,5 +32,5 @@ async def _work(settings: Settings) -> None:
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, ask_to_stop)
         print("working; stop with SIGTERM or Ctrl-C", flush=True)
-        await asyncio.gather(sender.run(), keep_house(provider, stop), provider.follow(stop))
+        await asyncio.gather(sender.run(), keep_house(provider, stop, sender.nudge), provider.follow(stop))
         await provider.close()

@@ -1,15 +1,18 @@
-"""What is done now and then, by any process: ending sessions whose time is over, sealing the audit log, clearing up."""
+"""What is done now and then, by any process: ending sessions whose time is over, or very many of them, sealing the
+audit log, rotating keys, clearing up."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 from sso import audit, clock
 from sso.db import DatabaseUnavailable
 from sso.delivery import store as deliveries
 from sso.keys import rotate_when_due
+from sso.oidc import mass_ending
 from sso.oidc.device import forget_expired_devices
 from sso.oidc.ending import end_sessions
 from sso.oidc.provider import Provider
@@ -29,12 +32,13 @@ KEEP_DEVICES_DAYS = 1
 """A device that asks with a code that is over is told so, not that the code is unknown."""
 
 
-async def keep_house(provider: Provider, stop: asyncio.Event) -> None:
-    """Do it until ``stop``. A database that is away is waited for."""
+async def keep_house(provider: Provider, stop: asyncio.Event, nudge: Callable[[], None] = lambda: None) -> None:
+    """Do it until ``stop``. A database that is away is waited for. ``nudge`` is called when notices were written."""
     since_clearing = CLEAR_SECONDS
     while True:
         try:
             await seal_audit(provider)
+            await mass_ending.work(provider, stop, nudge)
             if since_clearing >= CLEAR_SECONDS:
                 await clear_up(provider)
                 since_clearing = 0.0

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sso.db import Base
+from sso.db import Base, new_id
 
 
 class Interaction(Base):
@@ -56,3 +56,23 @@ class DeviceCode(Base):
     grant_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("grants.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class MassEnding(Base):
+    """Many sessions that are being ended, some at a time: of a person, of an application, or all that had begun.
+
+    ``status`` is running, stopped, or done.
+    """
+
+    __tablename__ = "mass_endings"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[uuid.UUID | None]
+    client_id: Mapped[str | None] = mapped_column(String(100))
+    reason: Mapped[str] = mapped_column(String(32))
+    actor: Mapped[str] = mapped_column(String(200))
+    status: Mapped[str] = mapped_column(String(16), index=True)
+    total: Mapped[int]
+    ended: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]

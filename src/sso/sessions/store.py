@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -165,11 +165,12 @@ async def end(session: AsyncSession, session_ids: Sequence[uuid.UUID], reason: s
 
 @dataclass(frozen=True, slots=True)
 class SessionFilter:
-    """Which sessions: each given field narrows."""
+    """Which sessions: each given field narrows. ``begun_by``: those that had begun by then."""
 
     session_id: uuid.UUID | None = None
     user_id: uuid.UUID | None = None
     client_id: str | None = None
+    begun_by: datetime | None = None
 
 
 async def living(
@@ -190,6 +191,12 @@ async def not_ended(session: AsyncSession, wanted: SessionFilter, limit: int) ->
     """Return sessions that nobody has ended yet, expired ones too: their applications have not been told."""
     statement = _filtered(select(SsoSession.id), wanted).where(SsoSession.ended_at.is_(None)).limit(limit)
     return list((await session.execute(statement)).scalars())
+
+
+async def count_not_ended(session: AsyncSession, wanted: SessionFilter) -> int:
+    """Return how many sessions nobody has ended yet."""
+    statement = _filtered(select(func.count(SsoSession.id)), wanted).where(SsoSession.ended_at.is_(None))
+    return int((await session.execute(statement)).scalar_one())
 
 
 async def expired(session: AsyncSession, now: datetime, idle_since: datetime, limit: int) -> list[uuid.UUID]:
@@ -217,4 +224,6 @@ def _filtered(statement: Any, wanted: SessionFilter) -> Any:
     if wanted.client_id is not None:
         taking_part = select(SessionClient.session_id).where(SessionClient.client_id == wanted.client_id)
         statement = statement.where(SsoSession.id.in_(taking_part))
+    if wanted.begun_by is not None:
+        statement = statement.where(SsoSession.created_at <= wanted.begun_by)
     return statement

@@ -1,0 +1,100 @@
+"""Ending very many sessions: in the background, some at a time, so that signing in stays fast meanwhile.
+
+Any process goes on with what another began: each part is one transaction that holds the row of the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.audit import record
+from sso.oidc.ending import end_sessions
+from sso.oidc.models import MassEnding
+from sso.oidc.provider import Provider
+from sso.sessions import store as sessions
+from sso.sessions.store import SessionFilter
+
+PART = 100
+LONGEST_PAUSE_SECONDS = 2.0
+
+
+async def begin(session: AsyncSession, wanted: SessionFilter, reason: str, *, actor: str) -> MassEnding:
+    """Begin to end every session that matches and has begun by now, within the transaction of ``session``."""
+    now = clock.now()
+    made = MassEnding(
+        user_id=wanted.user_id,
+        client_id=wanted.client_id,
+        reason=reason,
+        actor=actor,
+        status="running",
+        total=await sessions.count_not_ended(session, replace(wanted, begun_by=now)),
+        ended=0,
+        created_at=now,
+    )
+    session.add(made)
+    await session.flush()
+    about = {"total": made.total, "user_id": str(wanted.user_id or ""), "client_id": wanted.client_id or ""}
+    record(session, "sessions.ending", actor=actor, subject=str(made.id), data={"reason": reason, **about})
+    return made
+
+
+async def work_once(provider: Provider, ending_id: uuid.UUID | None = None) -> MassEnding | None:
+    """Do one part of what was begun: of ``ending_id``, or of the oldest that nobody else is at.
+
+    Returns:
+        How far it is now; None where there is nothing to do.
+    """
+    async with provider.db.write() as session:
+        chosen = select(MassEnding).where(MassEnding.status == "running").order_by(MassEnding.created_at)
+        if ending_id is not None:
+            chosen = chosen.where(MassEnding.id == ending_id)
+        found = (await session.execute(chosen.limit(1).with_for_update(skip_locked=True))).scalar_one_or_none()
+        if found is None:
+            return None
+        wanted = SessionFilter(user_id=found.user_id, client_id=found.client_id, begun_by=found.created_at)
+        part = await sessions.not_ended(session, wanted, PART)
+        if part:
+            await end_sessions(session, provider, part, found.reason, actor=found.actor)
+            found.ended += len(part)
+        if len(part) < PART:
+            found.status, found.finished_at = "done", clock.now()
+        return found
+
+
+async def work(provider: Provider, stop: asyncio.Event, after_part: Callable[[], None] = lambda: None) -> None:
+    """Go on with everything that was begun, until it is done or ``stop``. As long as it works it rests, so that others
+    get at the database."""
+    while not stop.is_set():
+        started = time.monotonic()
+        if await work_once(provider) is None:
+            return
+        after_part()
+        await clock.pause(stop, min(time.monotonic() - started, LONGEST_PAUSE_SECONDS))
+
+
+async def stop_ending(session: AsyncSession, ending_id: uuid.UUID, *, actor: str) -> bool:
+    """Stop what was begun; sessions that are over stay over. Tell whether it was running."""
+    mine = (MassEnding.id == ending_id) & (MassEnding.status == "running")
+    stopped = update(MassEnding).where(mine).values(status="stopped", finished_at=clock.now()).returning(MassEnding.id)
+    if (await session.execute(stopped)).first() is None:
+        return False
+    record(session, "sessions.ending_stopped", actor=actor, subject=str(ending_id))
+    return True
+
+
+async def endings(session: AsyncSession, limit: int) -> list[MassEnding]:
+    """Return what was begun, the newest first."""
+    return list((await session.execute(select(MassEnding).order_by(MassEnding.id.desc()).limit(limit))).scalars())
+
+
+async def get_ending(session: AsyncSession, ending_id: uuid.UUID) -> MassEnding | None:
+    """Return one of them."""
+    return await session.get(MassEnding, ending_id, populate_existing=True)
