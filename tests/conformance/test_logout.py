@@ -210,8 +210,9 @@ async def test_the_check_session_page(city: City) -> None:
 @demand("Front-Channel Logout 2", "the signed-out page frames the application's address with iss and sid")
 @demand("Front-Channel Logout 3", "and goes on to the return address afterwards")
 @pytest.mark.parametrize("onward", [True, False])
-async def test_the_front_channel(city: City, onward: bool) -> None:
-    party = await with_logout(city, frontchannel_logout_uri="https://rp.example/fcl?x=1")
+@pytest.mark.parametrize("also", [{}, {"backchannel_logout_uri": "https://rp.example/bcl"}], ids=["alone", "beside"])
+async def test_the_front_channel(city: City, onward: bool, also: dict[str, str]) -> None:
+    party = await with_logout(city, frontchannel_logout_uri="https://rp.example/fcl?x=1", **also)
     async with city.browser() as browser:
         made = await tokens(browser, party)
         parameters = {"post_logout_redirect_uri": BACK, "state": "s"} if onward else {}

@@ -57,12 +57,12 @@ def check_logout(provider: Provider, data: dict[str, str]) -> LogoutRequest:
 
 
 def frontchannel_addresses(provider: Provider, told: Sequence[Participation]) -> list[str]:
-    """Return what the signed-out page frames: of each application that is told through the browser its address, with
-    ``iss`` and ``sid`` (Front-Channel Logout section 2)."""
+    """Return what the signed-out page frames: of each application that can be told through the browser its address,
+    with ``iss`` and ``sid`` (Front-Channel Logout section 2). Those that get a notice too asked for both."""
     addresses = []
     for one in told:
         client = provider.registry.get(one.client_id)
-        if one.told_by == "front_channel" and client is not None and client.meta.frontchannel_logout_uri:
+        if client is not None and client.meta.frontchannel_logout_uri:
             about = [("iss", provider.settings.issuer), ("sid", one.sid)]
             addresses.append(with_parameters(client.meta.frontchannel_logout_uri, about))
     return addresses
