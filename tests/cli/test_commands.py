@@ -262,6 +262,11 @@ def test_the_doctor_says_what_is_wrong(cli: Cli) -> None:
     assert cli("keys", "list").code == 1
 
 
+def test_the_doctor_warns_of_open_registration(cli: Cli) -> None:
+    cli.monkeypatch.setenv("SSO_REGISTRATION", "open")
+    assert "SSO_REGISTRATION=open: everybody can register applications" in cli("doctor").out
+
+
 def test_wrong_settings_are_exit_code_2(cli: Cli) -> None:
     cli.monkeypatch.setenv("SSO_ISSUER", "http://masuk.kota.example")
     cli.monkeypatch.setenv("SSO_CODE_SECONDS", "soon")

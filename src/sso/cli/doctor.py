@@ -69,6 +69,10 @@ async def examine(settings: Settings) -> list[Finding]:
 def _settings(settings: Settings) -> Finding:
     if settings.loopback:
         return Finding("settings", "warning", f"{settings.issuer} is reached from this machine only: a trial")
+    if settings.registration == "open":
+        return Finding(
+            "settings", "warning", "SSO_REGISTRATION=open: everybody can register applications; a test system?"
+        )
     if not settings.trusted_proxies:
         return Finding("settings", "warning", "SSO_TRUSTED_PROXIES is empty: behind a proxy everybody has its address")
     return Finding("settings", "good", f"issuer {settings.issuer}")
