@@ -25,6 +25,7 @@ SPECIFICATIONS = {
     "RFC 6749": "The OAuth 2.0 Authorization Framework",
     "RFC 6750": "Bearer Token Usage",
     "RFC 7009": "Token Revocation",
+    "RFC 7517": "JSON Web Key",
     "RFC 7521": "Assertion Framework",
     "RFC 7523": "JWT Profile for Client Authentication and Authorization Grants",
     "RFC 7591": "Dynamic Client Registration",

@@ -224,6 +224,18 @@ async def test_native_applications(city: City) -> None:
     assert refused.json()["error"] == "invalid_redirect_uri"
 
 
+@demand("RFC 7517 5", "keys for encryption stand beside keys for signatures, also without a use")
+@demand("RFC 7591 2", "what has no meaning with the rest is left out, and the answer says so")
+async def test_what_libraries_send_whatever_they_need(city: City) -> None:
+    signing, opening = KeyPair("ES256"), KeyPair("RSA-OAEP-256", use="enc")
+    del opening.jwk["use"]
+    document = {**USUAL, "token_endpoint_auth_signing_alg": "RS256", "jwks": key_set(signing, opening)}
+    answer = await post_registration(city, document)
+    assert answer.status_code == 201, answer.text
+    assert "token_endpoint_auth_signing_alg" not in answer.json()
+    assert answer.json()["jwks"] == document["jwks"]
+
+
 @demand("Registration 2", "grant types follow from response types")
 @pytest.mark.parametrize(
     ("said", "response_types", "grant_types"),

@@ -76,7 +76,7 @@ def checked_keys(value: dict[str, Any] | None) -> dict[str, Any] | None:
             raise ValueError("must hold RSA, EC or OKP keys")
         if any(member in key for member in ("d", "p", "q", "dp", "dq", "qi", "k")):
             raise ValueError("must hold public keys only: take the private members (d, p, q...) out")
-        if key.get("use") == "enc":
+        if key.get("use") == "enc" or str(key.get("alg", "")).startswith(("RSA-OAEP", "ECDH-ES")):
             continue
         try:
             jwt.PyJWK(key)

@@ -81,6 +81,8 @@ def read_registration(document: Any, profile: Profile, allow_http_loopback: bool
     said = {name: value for name, value in document.items() if value is not None}
     known = {name: said[name] for name in THEIRS if name in said}
     fields = {**known, **_derived(said, known), "profile": profile}
+    if fields["token_endpoint_auth_method"] not in ("private_key_jwt", "client_secret_jwt"):
+        fields.pop("token_endpoint_auth_signing_alg", None)  # libraries send it whatever the method is
     try:
         return ClientMetadata.model_validate(fields, context={"allow_http_loopback": allow_http_loopback})
     except ValidationError as error:
