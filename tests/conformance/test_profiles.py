@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.conformance.parties import authorize, registered
 from tests.demands import demand
 from tests.support import City
 
+from sso.clients.catalogue import read_catalogue
 from sso.clients.metadata import ClientMetadata
 from sso.clients.profiles import PROFILES, RELAXATIONS, relaxations
 from sso.clients.registry import stored_metadata
@@ -61,6 +63,17 @@ async def test_self_registered_applications_are_strict(city: City) -> None:
     party = await registered(city)
     async with city.browser() as browser:
         assert (await authorize(browser, party))["error"] == "invalid_request"
+
+
+def test_the_static_client_of_the_page_can_be_registered(tmp_path: Path) -> None:
+    """The entry that docs/conformance.md has for the suite."""
+    page = (Path(__file__).parents[2] / "docs/conformance.md").read_text()
+    entry = page.partition("    - client_id: suite\n")[1:]
+    block = "".join(entry).partition("\n\n")[0]
+    (tmp_path / "c.yaml").write_text(f"catalogue: suite\napplications:\n{block}\n")
+    suite = read_catalogue(tmp_path / "c.yaml").applications["suite"]
+    assert set(suite.grant_types) == {"authorization_code", "refresh_token", "implicit"}
+    assert len(relaxations(suite)) == 3
 
 
 async def test_scope_claims_in_the_id_token(city: City) -> None:
