@@ -105,12 +105,7 @@ class KeyRing:
         try:
             header = jwt.get_unverified_header(token)
             key = self._by_kid.get(header.get("kid") or "")
-            if (
-                key is None
-                or key.alg in KEY_MANAGEMENT_ALGS
-                or header.get("typ") != typ
-                or header.get("alg") != key.alg
-            ):
+            if key is None or _decrypts(key) or header.get("typ") != typ or header.get("alg") != key.alg:
                 raise InvalidToken("the token was not signed here, or is of another type")
             options: Any = {
                 "verify_exp": False,

@@ -204,11 +204,11 @@ def _shared_keys(request: ProtocolRequest, client: Client) -> list[Any]:
 
 
 def _check_assertion_claims(request: ProtocolRequest, client: Client, claims: dict[str, Any]) -> None:
-    """RFC 7523 section 3. ``aud`` is one string, ours: an array could name another server too (2025 advisories)."""
+    """RFC 7523 section 3."""
     provider, now = request.provider, clock.timestamp()
     if claims.get("iss") != client.client_id or claims.get("sub") != client.client_id:
         raise ClientRefused("iss and sub of the client assertion must be the client_id.")
-    if claims.get("aud") not in (provider.settings.issuer, provider.url("/token")):
+    if not provider.is_audience(claims.get("aud")):
         raise ClientRefused(f"aud of the client assertion must be the text {provider.settings.issuer}.")
     try:
         check_times(claims, now, ASSERTION_MAX_SECONDS)

@@ -72,6 +72,11 @@ async def work_once(provider: Provider, ending_id: uuid.UUID | None = None) -> M
 async def work(provider: Provider, stop: asyncio.Event, after_part: Callable[[], None] = lambda: None) -> None:
     """Go on with everything that was begun, until it is done or ``stop``. As long as it works it rests, so that others
     get at the database."""
+    async with provider.db.read() as session:  # most of the time there is nothing: no transaction is written for that
+        if (
+            await session.execute(select(MassEnding.id).where(MassEnding.status == "running").limit(1))
+        ).first() is None:
+            return
     while not stop.is_set():
         started = time.monotonic()
         if await work_once(provider) is None:

@@ -66,16 +66,18 @@ class Proof:
 async def proof_of(session: AsyncSession, provider: Provider, session_id: uuid.UUID) -> Proof | None:
     """Return the proof of the end of a session, or None where it has not ended, or is unknown."""
     found = await sessions.get(session, session_id)
-    if found is None or found[0].ended_at is None:
+    if found is None:
         return None
     ended, person = found
+    if ended.ended_at is None:
+        return None
     sent = await deliveries.of_session(session, session_id, BACKCHANNEL_LOGOUT)
     taken_part = await sessions.participants(session, [session_id])
     return Proof(
         session_id=session_id,
         user_id=ended.user_id,
         person=person.name,
-        ended_at=found[0].ended_at,
+        ended_at=ended.ended_at,
         reason=ended.end_reason or "",
         applications=[_told(provider, one, sent.get(one.client_id)) for one in taken_part],
     )

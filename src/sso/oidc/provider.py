@@ -133,6 +133,11 @@ class Provider:
         """Return the algorithm with which ID tokens for ``client`` are signed."""
         return client.meta.id_token_signed_response_alg or self.settings.signing_alg
 
+    def is_audience(self, aud: object) -> bool:
+        """Tell whether ``aud`` of an assertion names us: as one text, because an array could name another server too
+        (the advisories of 2025). The issuer, or the token endpoint (RFC 7523 section 3)."""
+        return aud in (self.settings.issuer, self.url("/token"))
+
     def url(self, path: str) -> str:
         """Return the public address of ``path``: always from the issuer, never from a request's Host."""
         return self.settings.issuer + path

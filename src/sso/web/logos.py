@@ -22,6 +22,7 @@ from sso import clock
 from sso.clients.registry import Client
 from sso.oidc.provider import Provider
 from sso.security.outbound import OutboundFailed, OutboundRefused
+from sso.web.site import site_of
 
 log = logging.getLogger(__name__)
 router = APIRouter()
@@ -107,7 +108,7 @@ def made_small(body: bytes) -> bytes:
 @router.get("/logo/{client_id}")
 async def logo(request: Request, client_id: str) -> Response:
     """The logo of an application."""
-    site = request.app.state.site
+    site = site_of(request)
     client = site.provider.registry.enabled(client_id)
     found = await site.logos.get(client) if client is not None else None
     if found is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
@@ -14,7 +14,9 @@ from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
 from sso.security.limits import CountLimit, FailureLimits
 from sso.settings import Settings
-from sso.web.logos import Logos
+
+if TYPE_CHECKING:
+    from sso.web.logos import Logos
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

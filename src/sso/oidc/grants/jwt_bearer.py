@@ -84,7 +84,7 @@ class JwtBearerGrant(JWTBearerGrant):
                 raise AssertionRefused(f"must be signed with {', '.join(ASYMMETRIC_ALGS)}")
             check_signature(found, request.provider.client_keys.known(issuer.jwks, issuer.jwks_uri))
             check_times(found.claims, clock.timestamp(), ASSERTION_SECONDS)
-            if found.claims.get("aud") not in (request.provider.settings.issuer, request.provider.url("/token")):
+            if not request.provider.is_audience(found.claims.get("aud")):
                 raise AssertionRefused(f"must have the text {request.provider.settings.issuer} as aud")
         except AssertionRefused as error:
             raise InvalidGrantError(f"The assertion {error}.") from None
