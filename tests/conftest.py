@@ -32,7 +32,10 @@ from sso.users.service import create_users
 
 TESTS = Path(__file__).parent
 CATALOGUE = TESTS / "clients.yaml"
-SECRETS_FOR = ("warga", "sehat", "mitra", "mitra-lain", "lama", "buram", "api", "surat", "mesin", "mesin-buram")
+SECRETS_FOR = (
+    "warga", "sehat", "mitra", "mitra-lain", "lama", "buram", "api", "surat", "mesin", "mesin-buram", "konsol",
+    "petugas", "sinyal",
+)  # fmt: skip
 _numbers = itertools.count()
 
 

@@ -10,24 +10,35 @@ from contextlib import asynccontextmanager
 
 import orjson
 from fastapi import FastAPI
-from sqlalchemy.exc import DBAPIError
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from sso import clock
+from sso.api import about
+from sso.api.parts import Problem, on_conflict, on_invalid, on_problem
+from sso.api.routes import routers as api_routers
 from sso.authn.passwords import Passwords
 from sso.db import Database, DatabaseUnavailable
 from sso.db.migrate import check_schema
 from sso.delivery import Worker
+from sso.delivery.webhooks import WEBHOOK, send_webhook
+from sso.delivery.worker import Handler
 from sso.errors import Refusal
 from sso.logs import configure_logging
+from sso.oidc.access import TokenRefused
 from sso.oidc.authorize import PageError, RedirectError
 from sso.oidc.discovery import metadata
 from sso.oidc.ending import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.oidc.housekeeping import keep_house
+from sso.oidc.people import NOTICE
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
+from sso.oidc.signals import PUSH, push_event
+from sso.oidc.streams import StreamRefused
 from sso.security.limits import CountLimit, FailureLimits
 from sso.settings import Settings, load_settings
 from sso.web import (
@@ -39,15 +50,21 @@ from sso.web import (
     pages,
     protocol,
     registration,
+    sessions,
+    shared_signals,
     sign_in,
     sign_out,
 )
 from sso.web.assets import static
-from sso.web.shell import Shell
+from sso.web.mails import send_notice
+from sso.web.shell import Shell, TooLarge, TooSlow
 from sso.web.site import Site
 
 log = logging.getLogger("sso")
 
+ROOMS = (
+    protocol, sign_in, sign_out, check_session, device, registration, logos, home, sessions, shared_signals, health,
+)  # fmt: skip
 RETRY_SECONDS = 1.0
 STOP_SECONDS = 20.0
 
@@ -64,7 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     db = Database(settings)
     provider = Provider(settings, db)
     server = ProviderServer(provider)
-    worker = Worker(db, settings, {BACKCHANNEL_LOGOUT: backchannel_logout(provider)})
+    worker = Worker(db, settings, handlers(provider))
     passwords = Passwords(settings)
     document = orjson.dumps(metadata(server))
     site = Site(
@@ -103,15 +120,32 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.site = site
-    for room in (protocol, sign_in, sign_out, check_session, device, registration, logos, home, health):
+    for room in ROOMS:
         app.include_router(room.router)
+    for router in (*api_routers, about.public):
+        app.include_router(router)
     app.add_route("/static/{name}", static, methods=["GET"])
     app.add_exception_handler(HTTPException, _http_failure)
     app.add_exception_handler(PageError, pages.on_page_error)
     app.add_exception_handler(RedirectError, sign_in.on_redirect_error)
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(IntegrityError, on_conflict)
     app.add_exception_handler(sign_in.Gone, sign_in.on_gone)
+    app.add_exception_handler(StreamRefused, shared_signals.on_stream_refused)
+    app.add_exception_handler(TokenRefused, shared_signals.on_token_refused)
     app.add_middleware(Shell, settings=settings)
     return app
+
+
+def handlers(provider: Provider) -> dict[str, Handler]:
+    """Return what sends each kind of delivery: the outbox knows none itself."""
+    return {
+        BACKCHANNEL_LOGOUT: backchannel_logout(provider),
+        PUSH: push_event(provider),
+        WEBHOOK: send_webhook(provider.db, provider.box, lambda: provider.outbound),
+        NOTICE: send_notice(provider),
+    }
 
 
 def app_from_environment() -> FastAPI:
@@ -156,10 +190,22 @@ async def _load(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> bool:
             return False
 
 
+def _methods_at(request: Request) -> list[str]:
+    """Return what can be done at an address (RFC 9110 section 15.5.6): each way is a route of its own."""
+    path = request.url.path
+    routers = [*(room.router for room in ROOMS), *api_routers, about.public]
+    routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
+    return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
+
+
 async def _http_failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400 and error.__cause__ is not None:  # reading the body failed: the shell says why
+        if isinstance(error.__cause__, (TooLarge, TooSlow)):
+            raise error.__cause__
+        return pages.failure(request, "unreadable", 400)
     if error.status_code == 405:
         made = pages.failure(request, "wrong_method", 405)
-        made.headers.update(error.headers or {})
+        made.headers["Allow"] = ", ".join(_methods_at(request)) or (error.headers or {}).get("Allow", "")
         return made
     return pages.failure(request, "not_found", error.status_code)

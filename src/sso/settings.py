@@ -11,6 +11,7 @@ import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -75,6 +76,8 @@ class Settings(BaseSettings):
         "id", description="Language of pages when neither the request nor the browser names one we have."
     )
 
+    time_zone: str = Field("Asia/Jakarta", description="The city's time zone, in which pages and mails give times.")
+
     session_idle_seconds: int = Field(
         8 * 3600, ge=60, description="A session ends when it has not been used for this many seconds."
     )
@@ -83,6 +86,31 @@ class Settings(BaseSettings):
     )
     session_touch_seconds: int = Field(
         60, ge=1, description="The last use of a session is recorded at most this often, in seconds."
+    )
+    remembered_idle_seconds: int = Field(
+        14 * 86400,
+        ge=60,
+        description="The same where the person asked that the device be remembered: not used for this many seconds.",
+    )
+    remembered_absolute_seconds: int = Field(
+        30 * 86400,
+        ge=0,
+        description="The session of a remembered device ends this many seconds after sign-in, used or not; 0: devices "
+        "cannot be remembered.",
+    )
+    sessions_per_user: int = Field(
+        20,
+        ge=0,
+        description="Sessions that a person may have at the same time; another one ends the one that was used "
+        "longest ago. 0: any number.",
+    )
+    step_up_seconds: int = Field(
+        600, ge=30, le=3600, description="How recently somebody must have signed in for dangerous acts, in seconds."
+    )
+    address_privacy: Literal["full", "network", "none"] = Field(
+        "network",
+        description="In which form network addresses are kept with sessions and in the audit log: `full`; `network`, "
+        "the first 24 bits of IPv4 and 48 of IPv6; or `none`.",
     )
     interaction_seconds: int = Field(
         1800,
@@ -208,6 +236,26 @@ class Settings(BaseSettings):
         ge=1,
         description="Notices sent at the same time by one process to one host, so that a slow one delays nobody else.",
     )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="The server that sends mail: `smtps://user:password@host:465`, or `smtp://host:587`, which must "
+        "offer STARTTLS unless it is a loopback address. Empty: no mail is sent, and none is promised.",
+    )
+    mail_from: str = Field(
+        "Tangerang Satu <no-reply@tangerang.example>", description="The sender of mails, with or without a name."
+    )
+    keep_ended_sessions_days: int = Field(
+        90, ge=1, description="How long a session that is over is kept, with the proof of its end, in days."
+    )
+    keep_deliveries_days: int = Field(
+        90, ge=1, description="How long a delivery that arrived or was given up is kept, in days."
+    )
+    audit_retention_days: int = Field(
+        0,
+        ge=0,
+        description="Audit events older than this many days are let go, behind a checkpoint from which the chain is "
+        "still verified; 0: none are. Export them before: `sso audit export`.",
+    )
     run_worker: bool = Field(
         True,
         description="Send notices and clean up from within the server process; otherwise run `sso worker`.",
@@ -233,6 +281,24 @@ class Settings(BaseSettings):
             raise ValueError(f"must be an origin only, such as {parts.scheme}://{parts.netloc}")
         if parts.scheme == "http" and not is_loopback_host(parts.hostname):
             raise ValueError("must be https, because it is not a loopback address")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_is_known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("must be a time zone such as Asia/Jakarta") from None
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server_is_known(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+                raise ValueError("must be smtps://user:password@host:465 or smtp://host:587")
         return value
 
     @field_validator("secret_key")
@@ -278,6 +344,8 @@ class Settings(BaseSettings):
             mistakes.append("SSO_DATABASE_URL is required when the issuer is not a loopback address")
         if self.session_idle_seconds > self.session_absolute_seconds:
             mistakes.append("SSO_SESSION_IDLE_SECONDS must not be more than SSO_SESSION_ABSOLUTE_SECONDS")
+        if 0 < self.remembered_absolute_seconds < self.remembered_idle_seconds:
+            mistakes.append("SSO_REMEMBERED_IDLE_SECONDS must not be more than SSO_REMEMBERED_ABSOLUTE_SECONDS")
         if mistakes:
             raise SettingsError(mistakes)
         return self

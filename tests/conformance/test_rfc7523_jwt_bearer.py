@@ -16,7 +16,7 @@ from sso.clients import store
 from sso.clients.metadata import ClientMetadata
 from sso.clients.service import new_secret
 from sso.db import bump_version
-from sso.oidc.ending import disable_user
+from sso.oidc.people import disable_user
 from sso.users.service import find
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"

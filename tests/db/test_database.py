@@ -46,6 +46,7 @@ async def test_sqlite_is_set_up_for_many_readers_and_one_writer(tmp_path: Path) 
     await db.close()
 
 
+@pytest.mark.parametrize("overrides", [{"sessions_per_user": 0}])
 async def test_fifty_sign_ins_at_once(city: City) -> None:
     async def one() -> int:
         async with city.browser() as browser:

@@ -15,6 +15,7 @@ from tests.conftest import settings_for
 from tests.support import City
 
 from sso import clock
+from sso.audit import prune
 from sso.clients.metadata import ClientMetadata
 from sso.clients.registration import invite, register
 from sso.db import Database
@@ -27,9 +28,13 @@ from sso.db.migrate import (
     head_revision,
     upgrade,
 )
+from sso.delivery.webhooks import add_webhook
+from sso.oidc import streams
+from sso.oidc.housekeeping import seal_audit
 from sso.oidc.mass_ending import begin
-from sso.oidc.models import DeviceCode, PushedRequest
+from sso.oidc.models import DeviceCode, ExcludedSubject, PushedRequest
 from sso.schema import metadata
+from sso.security.idempotency import begin_once
 from sso.sessions.store import SessionFilter
 
 
@@ -78,8 +83,17 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         codes = {"user_code": "BCDF-GHJK", "scope": "openid", "status": "pending", "interval": 5}
         later = {"created_at": clock.now(), "expires_at": clock.now()}
         session.add(DeviceCode(device_hash=b"d" * 32, client_id=made.client_id, **codes, **later))
+        await begin_once(session, city.provider.box, "key", "request")
+        await add_webhook(session, city.provider.box, url="https://h.example", events=["*"], description="", actor="t")
+        sinyal = city.provider.registry.get("sinyal")
+        assert sinyal is not None
+        stream = await streams.create(session, city.provider, sinyal, streams.StreamSettings())
+        session.add(ExcludedSubject(stream_id=stream.id, user_id=city.users["siti"]))
         session.add(PushedRequest(token_hash=b"p" * 32, client_id=made.client_id, query="", expires_at=clock.now()))
         await remember_consent(session, city.users["siti"], "mitra", ["openid"], clock.now())
+    await seal_audit(city.provider)
+    async with db.write() as session:
+        assert await prune(session, city.provider.box, clock.now(), actor="test") > 0
     await _every_table_has_rows(db)
     revisions = [one.revision for one in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
     for revision in [*revisions[1:], "base"]:

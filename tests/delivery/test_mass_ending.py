@@ -130,6 +130,7 @@ async def test_it_is_stopped_and_what_is_over_stays_over(city: City) -> None:
         assert [(one.status, one.ended) for one in await endings(session, 10)] == [("stopped", PART)]
 
 
+@pytest.mark.parametrize("overrides", [{"sessions_per_user": 0}])
 async def test_people_sign_in_meanwhile_and_a_server_goes_on_with_what_was_begun(city: City) -> None:
     await fill(city, 1000)
     await started(city)

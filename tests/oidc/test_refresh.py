@@ -14,7 +14,8 @@ from sso import clock
 from sso.authn.passwords import Passwords
 from sso.clients import store as clients
 from sso.db import bump_version
-from sso.oidc.ending import change_password, disable_user, end_matching
+from sso.oidc.ending import end_matching
+from sso.oidc.people import change_password, disable_user
 from sso.sessions.store import SessionFilter
 from sso.tokens.models import Grant
 from sso.tokens.store import revoke_grants_of_user

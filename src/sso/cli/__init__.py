@@ -19,6 +19,10 @@ GROUPS = {
     "users": "users",
     "keys": "keys",
     "sessions": "sessions",
+    "grants": "grants",
+    "deliveries": "deliveries",
+    "webhooks": "webhooks",
+    "mail": "mail",
     "audit": "audit",
 }
 HELP = "A city's single sign-on. Settings come from the environment (SSO_...) or a file .env; see docs/settings.md."

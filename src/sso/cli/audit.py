@@ -4,30 +4,42 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from sso.audit import AuditReport, export, seal, verify
-from sso.cli.common import Json, group, print_json, run
+from sso.audit import AuditReport, export, prune, verify, verify_archive
+from sso.audit.service import AuditFilter, content, page_of_events
+from sso.cli.common import Json, group, print_json, print_table, run
+from sso.oidc.housekeeping import seal_audit
 from sso.oidc.provider import Provider
 
 app = group("What happened.")
 
 
 @app.command("verify")
-def verify_command(json: Json = False) -> None:
+def verify_command(
+    archive: Annotated[
+        Path | None, typer.Option(help="Check this file, which was exported before its events were let go.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Check the chain of events. Exit code 1, and the first broken entry, when one was altered or is missing."""
 
     async def work(provider: Provider) -> AuditReport:
         async with provider.db.write() as session:
-            return await verify(session, provider.box)
+            if archive is None:
+                return await verify(session, provider.box)
+            with archive.open("rb") as lines:
+                return await verify_archive(session, provider.box, lines)
 
     report = run(work)
     if json:
         print_json(report)
     elif report.broken_at is None:
-        print(f"whole: {report.sealed} entries, {report.unsealed} waiting to be chained")
+        after = f" after checkpoint {report.checkpoint}" if report.checkpoint else ""
+        print(f"whole: {report.sealed} entries{after}, {report.unsealed} waiting to be chained")
     else:
         print(f"BROKEN: {report.reason}; {report.sealed} entries before it are whole")
     if report.broken_at is not None:
@@ -37,17 +49,63 @@ def verify_command(json: Json = False) -> None:
 @app.command("export")
 def export_command(
     since: Annotated[datetime | None, typer.Option(help="Only events from this time on (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only events before this time (UTC).")] = None,
 ) -> None:
     """Print every event as one line of JSON, in order."""
     begin = since.replace(tzinfo=UTC) if since else None
+    end = until.replace(tzinfo=UTC) if until else None
 
     async def work(provider: Provider) -> None:
-        async with provider.db.write() as session:
-            while await seal(session, provider.box):
-                pass
+        await seal_audit(provider)
         async with provider.db.read() as session:
-            async for line in export(session, begin):
+            async for line in export(session, begin, end):
                 sys.stdout.buffer.write(line)
 
     run(work)
     sys.stdout.buffer.flush()
+
+
+@app.command("list")
+def list_command(
+    type_: Annotated[str | None, typer.Option("--type", help="Only this type, such as session.ended.")] = None,
+    actor: Annotated[str | None, typer.Option(help="Done by: a user id, a client_id, cli or system.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Done to: a user id or the id of a session.")] = None,
+    client: Annotated[str | None, typer.Option("--client", help="Concerning this application.")] = None,
+    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 100,
+    json: Json = False,
+) -> None:
+    """List events, the newest first."""
+
+    async def work(provider: Provider) -> list[dict[str, Any]]:
+        async with provider.db.read() as session:
+            wanted = AuditFilter(type=type_, actor=actor, subject=subject, client_id=client)
+            return [{**content(one), "seq": one.seq} for one in await page_of_events(session, wanted, None, limit)]
+
+    found = run(work)
+    if json:
+        print_json(found)
+        return
+    titles = ("at", "type", "outcome", "actor", "subject", "client_id")
+    print_table(titles, [tuple(one[title] for title in titles) for one in found])
+
+
+@app.command("prune")
+def prune_command(
+    before: Annotated[datetime, typer.Option(help="Let events go that happened before this time (UTC).")],
+) -> None:
+    """Let old events go, behind a checkpoint from which the chain is still verified. Export them before:
+
+    sso audit export --until 2026-01-01 > archive.jsonl, and check that with sso audit verify --archive archive.jsonl.
+    """
+    end = before.replace(tzinfo=UTC)
+
+    async def work(provider: Provider) -> int:
+        count, gone = 0, -1
+        await seal_audit(provider)
+        while gone:
+            async with provider.db.write() as session:
+                gone = await prune(session, provider.box, end, actor="cli")
+            count += gone
+        return count
+
+    print(f"{run(work)} events were let go")

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run
-from sso.clients.apply import Change, Plan, apply_plan, make_plan
+from sso.clients.apply import Change, Plan, make_plan
 from sso.clients.catalogue import read_catalogue
 from sso.clients.profiles import PROFILES, relaxations
 from sso.clients.registration import invite
 from sso.clients.registry import Client
 from sso.clients.service import new_secret
 from sso.db import read_versions
+from sso.oidc.applications import apply_catalogue, remove_client, resume_client, suspend_client
 from sso.oidc.provider import Provider
 from sso.settings import load_settings
 
@@ -45,10 +46,10 @@ def apply(
         async with provider.db.write() as session:
             plan = await make_plan(session, catalogue, delete=delete)
             if not dry_run:
-                await apply_plan(session, plan)
+                await apply_catalogue(session, provider, plan)
             return plan
 
-    plan = run(work)
+    plan = run(work, load=True)
     if json:
         changes = [{"action": one.action, "client_id": one.client_id, "fields": one.fields} for one in plan.changes]
         print_json({"catalogue": catalogue.name, "applied": not dry_run, **plan.counted(), "changes": changes})
@@ -98,6 +99,54 @@ def secret(
     made = run(work)
     complain("This secret is shown once. Earlier secrets " + (f"end in {overlap} seconds." if overlap else "are over."))
     print(made)
+
+
+@app.command("suspend")
+def suspend_command(
+    client_id: ClientId,
+    end_sessions: Annotated[
+        bool, typer.Option("--end-sessions", help="End the sessions in which it takes part, for every application.")
+    ] = False,
+) -> None:
+    """Suspend an application: it can do nothing, what was granted to it is over, its part in every session ends.
+
+    No catalogue brings it back, only "sso clients resume".
+    """
+
+    async def work(provider: Provider) -> None:
+        async with provider.db.write() as session:
+            await suspend_client(session, provider, client_id, actor="cli", end_sessions=end_sessions)
+
+    run(work, load=True)
+    print("suspended; see sso sessions endings")
+
+
+@app.command("resume")
+def resume_command(client_id: ClientId) -> None:
+    """Let a suspended application work again. What was granted to it before stays over."""
+
+    async def work(provider: Provider) -> None:
+        async with provider.db.write() as session:
+            await resume_client(session, client_id, actor="cli")
+
+    run(work)
+    print("it works again")
+
+
+@app.command("remove")
+def remove_command(
+    client_id: ClientId, sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+) -> None:
+    """Remove an application: as if suspended, and what people allowed it is forgotten."""
+    if not sure:
+        typer.confirm(f"Remove {client_id}?", abort=True)
+
+    async def work(provider: Provider) -> None:
+        async with provider.db.write() as session:
+            await remove_client(session, provider, client_id, actor="cli")
+
+    run(work, load=True)
+    print("removed; see sso sessions endings")
 
 
 @app.command("invite")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
@@ -107,6 +108,14 @@ def complain(*lines: str) -> None:
 def refuse(message: str) -> NoReturn:
     """End the command with ``message`` and exit code 1."""
     raise Refusal(message)
+
+
+def an_id(text: str, what: str) -> uuid.UUID:
+    """Return an id that somebody typed; end the command where it is none."""
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        refuse(f"{text!r} is not the id of a {what}")
 
 
 def read_password(from_stdin: bool, what: str = "Password") -> str:

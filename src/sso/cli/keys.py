@@ -8,9 +8,11 @@ import typer
 
 from sso.cli.common import Json, group, print_json, print_table, run
 from sso.clients.service import reseal_secrets
+from sso.delivery.webhooks import reseal_webhooks
 from sso.keys import list_keys, reseal, rotate
 from sso.keys.models import SigningKey
 from sso.oidc.provider import Provider
+from sso.oidc.streams import reseal_streams
 from sso.security.instance import reseal_instance_secrets
 
 app = group("Signing keys.")
@@ -59,6 +61,8 @@ def reseal_command() -> None:
                 await reseal(session, provider.box)
                 + await reseal_instance_secrets(session, provider.box)
                 + await reseal_secrets(session, provider.box)
+                + await reseal_webhooks(session, provider.box)
+                + await reseal_streams(session, provider.box)
             )
 
     print(f"{run(work, load=True)} secrets were sealed anew")

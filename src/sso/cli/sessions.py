@@ -17,6 +17,7 @@ from sso.oidc.models import MassEnding
 from sso.oidc.proof import Proof, proof_of
 from sso.oidc.provider import Provider
 from sso.sessions import store
+from sso.sessions.devices import device_of
 from sso.sessions.store import SessionFilter
 from sso.users.service import find
 
@@ -53,6 +54,8 @@ def list_command(
                     "started": one.auth_time,
                     "last_used": one.last_seen_at,
                     "address": one.address,
+                    "device": device_of(one.user_agent or "").text,
+                    "remembered": one.remembered_until is not None,
                     "ended": one.ended_at,
                     "reason": one.end_reason,
                     "clients": await store.used_clients(session, one.id),
@@ -65,10 +68,17 @@ def list_command(
         print_json(found)
         return
     rows = [
-        (one["id"], one["name"], one["last_used"].isoformat(timespec="seconds"), one["address"], len(one["clients"]))
+        (
+            one["id"],
+            one["name"],
+            one["last_used"].isoformat(timespec="seconds"),
+            one["device"],
+            one["address"],
+            len(one["clients"]),
+        )
         for one in found
     ]
-    print_table(("id", "person", "last used", "address", "applications"), rows)
+    print_table(("id", "person", "last used", "device", "address", "applications"), rows)
 
 
 @app.command("proof")
@@ -117,6 +127,7 @@ def revoke(
     background: Annotated[
         bool, typer.Option("--background", help="Only begin; a server or a worker does it. See: sessions endings")
     ] = False,
+    note: Annotated[str, typer.Option(help="Why, for the audit log.")] = "",
 ) -> None:
     """End sessions: tokens are over, and every application that took part is told.
 
@@ -129,8 +140,8 @@ def revoke(
         async with provider.db.write() as session:
             wanted = await _wanted(session, session_id, user, client)
             if wanted.session_id is not None:
-                return await end_matching(session, provider, wanted, "administrator", actor="cli")
-            begun = await begin(session, wanted, "administrator", actor="cli")
+                return await end_matching(session, provider, wanted, "administrator", actor="cli", note=note[:200])
+            begun = await begin(session, wanted, "administrator", actor="cli", note=note[:200])
         return None if background else await _to_the_end(provider, begun.id)
 
     count = run(work, load=True)

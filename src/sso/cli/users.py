@@ -11,14 +11,13 @@ import typer
 from pydantic import ValidationError
 
 from sso import clock
-from sso.audit import record
 from sso.authn.passwords import Passwords, WeakPassword, check_strength
 from sso.cli.common import Json, group, print_json, print_table, read_password, refuse, run
-from sso.oidc.ending import change_password, disable_user
+from sso.oidc.people import change_password, delete_user, disable_user, enable_user
 from sso.oidc.provider import Provider
 from sso.users import store
 from sso.users.schemas import NewUser
-from sso.users.service import UserError, create_users, describe, find, read_people
+from sso.users.service import UserError, create_users, describe, find, read_people, set_roles
 
 app = group("People.")
 
@@ -161,6 +160,39 @@ def disable(user: Who) -> None:
     print(f"disabled; {run(work, load=True)} sessions were ended")
 
 
+@app.command("roles")
+def roles_command(
+    user: Who,
+    role: Annotated[
+        list[str] | None, typer.Option(help="citizen, developer, helpdesk, auditor or admin; may be given again.")
+    ] = None,
+) -> None:
+    """Give a person these roles, in place of any others. The last administrator stays one."""
+
+    async def work(provider: Provider) -> list[str]:
+        async with provider.db.write() as session:
+            found = await find(session, user)
+            await set_roles(session, found, role or [], actor="cli")
+            return await store.roles_of(session, found.id)
+
+    print(f"roles: {', '.join(run(work)) or 'none'}")
+
+
+@app.command("delete")
+def delete_command(
+    user: Who, sure: Annotated[bool, typer.Option("--yes", help="Do not ask: there is no way back.")] = False
+) -> None:
+    """Delete a person: everything ends as when disabled, and all that is known of them but the id is erased."""
+    if not sure:
+        typer.confirm(f"Delete {user}? There is no way back.", abort=True)
+
+    async def work(provider: Provider) -> int:
+        async with provider.db.write() as session:
+            return await delete_user(session, provider, await find(session, user), actor="cli")
+
+    print(f"deleted; {run(work, load=True)} sessions were ended")
+
+
 @app.command("enable")
 def enable(user: Who) -> None:
     """Let a disabled person sign in again."""
@@ -168,10 +200,9 @@ def enable(user: Who) -> None:
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
             found = await find(session, user)
-            await store.set_disabled(session, found.id, None, clock.now())
-            record(session, "user.enabled", actor="cli", subject=str(found.id))
+            await enable_user(session, provider, found, actor="cli")
 
-    run(work)
+    run(work, load=True)
     print("enabled")
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from importlib import import_module
 
 from sso.cli.common import opened
 from sso.delivery import Worker
 from sso.logs import configure_logging
-from sso.oidc.ending import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.oidc.housekeeping import keep_house
 from sso.settings import Settings, load_settings
 
@@ -23,7 +23,8 @@ def worker() -> None:
 async def _work(settings: Settings) -> None:
     stop = asyncio.Event()
     async with opened(settings, load=True) as provider:
-        sender = Worker(provider.db, settings, {BACKCHANNEL_LOGOUT: backchannel_logout(provider)})
+        handlers = import_module("sso.app").handlers  # wired there, where rooms come together; uvicorn finds it so too
+        sender = Worker(provider.db, settings, handlers(provider))
 
         def ask_to_stop() -> None:
             stop.set()

@@ -11,6 +11,7 @@ from sso import clock
 from sso.audit import record
 from sso.clients import store
 from sso.clients.catalogue import Catalogue
+from sso.clients.models import BLOCKED, REMOVED
 from sso.clients.registry import stored_metadata
 from sso.db import bump_version
 from sso.errors import Refusal
@@ -33,11 +34,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every change, and how many applications stay as they are."""
+    """Every change, and how many applications stay as they are. ``again``: those that had been removed."""
 
     catalogue: Catalogue
     changes: list[Change]
     unchanged: int
+    again: frozenset[str] = frozenset()
 
     def counted(self) -> dict[str, int]:
         """Return how many changes there are of each kind."""
@@ -58,7 +60,8 @@ async def make_plan(session: AsyncSession, catalogue: Catalogue, *, delete: bool
     Raises:
         CatalogueConflict: when the file names an application of another catalogue.
     """
-    present = await store.all_clients(session)
+    known = await store.all_clients(session)
+    present = {name: one for name, one in known.items() if one[1] != REMOVED}
     foreign = [
         f"{client_id} belongs to the catalogue {present[client_id][0]!r}"
         for client_id in catalogue.applications
@@ -74,7 +77,7 @@ async def make_plan(session: AsyncSession, catalogue: Catalogue, *, delete: bool
             continue
         _, status, stored = present[client_id]
         differing = _difference(stored, wanted)
-        if status != "active":
+        if status not in ("active", BLOCKED):
             changes.append(Change("resume", client_id, differing))
         elif differing:
             changes.append(Change("update", client_id, differing))
@@ -82,7 +85,8 @@ async def make_plan(session: AsyncSession, catalogue: Catalogue, *, delete: bool
         if owner == catalogue.name and client_id not in catalogue.applications and (delete or status == "active"):
             changes.append(Change("delete" if delete else "suspend", client_id))
     kept = sum(1 for change in changes if change.action in ("create", "update", "resume"))
-    return Plan(catalogue, changes, len(catalogue.applications) - kept)
+    again = frozenset(name for name in catalogue.applications if name in known and name not in present)
+    return Plan(catalogue, changes, len(catalogue.applications) - kept, again)
 
 
 async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -> None:
@@ -95,9 +99,14 @@ async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -
     for change in plan.changes:
         if change.action in ("update", "resume"):
             metadata = plan.catalogue.applications[change.client_id].stored()
-            await store.update_client(session, change.client_id, version, now, status="active", metadata_=metadata)
+            status = {"status": "active"} if change.action == "resume" else {}
+            await store.update_client(session, change.client_id, version, now, metadata_=metadata, **status)
         elif change.action == "suspend":
             await store.update_client(session, change.client_id, version, now, status="suspended")
+        elif change.client_id in plan.again:
+            metadata = plan.catalogue.applications[change.client_id].stored()
+            values = {"status": "active", "metadata_": metadata, "catalogue": plan.catalogue.name}
+            await store.update_client(session, change.client_id, version, now, **values)
         elif change.action == "create":
             created.append(
                 {
@@ -113,7 +122,7 @@ async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -
     await store.insert_clients(session, created)
     deleted = [change.client_id for change in plan.changes if change.action == "delete"]
     if deleted:
-        await store.delete_clients(session, deleted)
+        await store.remove_clients(session, deleted, version, now)
     record(
         session,
         "clients.applied",

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from sso.clients.profiles import Profile, forbidden_relaxations
 from sso.clients.uris import ApplicationType, check_https_uri, check_redirect_uri
+from sso.security.permissions import PERMISSIONS, SCOPE_PREFIX
 from sso.settings import SigningAlg
 
 ClientType = Literal["web", "single_page", "service", "android"]
@@ -321,8 +322,20 @@ def _loopback_allowed(info: ValidationInfo) -> bool:
 
 
 def _contradictions(client: ClientMetadata) -> list[str]:
-    checks = (_flow_problems, _secret_problems, _key_problems, _crypto_problems, forbidden_relaxations)
+    checks = (_scope_problems, _flow_problems, _secret_problems, _key_problems, _crypto_problems, forbidden_relaxations)
     return [problem for check in checks for problem in check(client)]
+
+
+def _scope_problems(client: ClientMetadata) -> list[str]:
+    """What administrators may do, applications may only do that are the city's own."""
+    ours = [name for name in client.scope.split() if name.startswith(SCOPE_PREFIX)]
+    known = {one.scope for one in PERMISSIONS.values()}
+    problems = [f"scope: {name} is not a permission; see docs/api.md" for name in ours if name not in known]
+    if ours and not client.first_party:
+        problems.append(f"scope: {ours[0]} is only for the city's own: first_party: true")
+    if ours and client.is_public:
+        problems.append(f"scope: {ours[0]} needs an application that can authenticate")
+    return problems
 
 
 def _flow_problems(client: ClientMetadata) -> list[str]:

@@ -15,6 +15,12 @@ SELF_REGISTERED = "registered"
 """The catalogue of the applications that registered themselves (RFC 7591): no file's."""
 
 
+BLOCKED = "blocked"
+"""The status of an application that an administrator suspended: no catalogue brings it back."""
+REMOVED = "removed"
+"""The status of an application that was removed: kept for a while, because it is told that its sessions are over."""
+
+
 class ClientRow(Base):
     """A registered application.
 

@@ -230,7 +230,9 @@ async def invite(
     return token
 
 
-async def register(session: AsyncSession, box: SecretBox, metadata: ClientMetadata, *, address: str) -> Registered:
+async def register(
+    session: AsyncSession, box: SecretBox, metadata: ClientMetadata, *, address: str | None
+) -> Registered:
     """Register an application within the transaction of ``session``."""
     client_id, token, now = random_token()[:22].replace("-", "x").replace("_", "y"), random_token(), clock.now()
     row = {
@@ -288,7 +290,7 @@ def check_update(present: Registered, document: Any, secret_is: Any) -> None:
 
 
 async def replace_registration(
-    session: AsyncSession, box: SecretBox, present: Registered, metadata: ClientMetadata, *, address: str
+    session: AsyncSession, box: SecretBox, present: Registered, metadata: ClientMetadata, *, address: str | None
 ) -> Registered:
     """Put ``metadata`` in place of what is registered; make a secret where one is needed and there was none."""
     before, version = present.metadata, await bump_version(session, "clients")
@@ -303,9 +305,9 @@ async def replace_registration(
     return Registered(present.client_id, metadata, present.issued_at, secret)
 
 
-async def remove_registration(session: AsyncSession, present: Registered, *, address: str) -> None:
-    """Delete an application with everything that was granted to it (RFC 7592 section 2.3)."""
-    await store.delete_clients(session, [present.client_id])
+async def remove_registration(session: AsyncSession, present: Registered, *, address: str | None) -> None:
+    """Remove an application (RFC 7592 section 2.3)."""
+    await store.remove_clients(session, [present.client_id], await bump_version(session, "clients"), clock.now())
     record(session, "client.deleted", client_id=present.client_id, actor="registration", address=address)
 
 

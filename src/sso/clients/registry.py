@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.clients import store
 from sso.clients.metadata import ClientMetadata
+from sso.clients.models import REMOVED
 from sso.clients.uris import is_registered
 from sso.security.tokens import equal, token_hash
 
@@ -37,11 +38,12 @@ class Secret:
 class Client(ClientMixin):
     """A registered application, as the protocol sees it."""
 
-    __slots__ = ("client_id", "enabled", "meta", "scopes", "secrets")
+    __slots__ = ("client_id", "enabled", "meta", "removed", "scopes", "secrets")
 
     def __init__(self, client_id: str, status: str, meta: ClientMetadata, secrets: tuple[Secret, ...]) -> None:
         self.client_id = client_id
         self.enabled = status == "active"
+        self.removed = status == REMOVED
         self.meta = meta
         self.secrets = secrets
         self.scopes = frozenset(meta.scope.split())
@@ -113,10 +115,15 @@ class Registry:
         self._removals = 0
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return sum(1 for row in self._rows.values() if row.status != REMOVED)
 
     def get(self, client_id: str) -> Client | None:
         """Return the application ``client_id``, enabled or not, or None."""
+        client = self.known(client_id)
+        return client if client is not None and not client.removed else None
+
+    def known(self, client_id: str) -> Client | None:
+        """Return the application ``client_id``, also one that was removed: it is still told what ended."""
         client = self._built.get(client_id)
         if client is not None:
             return client
@@ -136,7 +143,7 @@ class Registry:
 
     def __iter__(self) -> Iterator[Client]:
         for client_id in list(self._rows):
-            client = self.get(client_id)
+            client = self.get(client_id)  # nothing for those that were removed
             if client is not None:
                 yield client
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,7 +11,7 @@ from sso import clock
 from sso.audit import record
 from sso.clients import store
 from sso.clients.metadata import ClientMetadata
-from sso.clients.models import ClientSecret
+from sso.clients.models import REMOVED, ClientRow, ClientSecret
 from sso.clients.registry import stored_metadata
 from sso.db import bump_version
 from sso.errors import Refusal
@@ -38,7 +39,7 @@ async def new_secret(
         ClientError: when there is no such application, or it uses no secret.
     """
     row = await store.get_client(session, client_id)
-    if row is None:
+    if row is None or row.status == REMOVED:
         raise ClientError(f"there is no application {client_id!r}; see: sso clients list")
     metadata = stored_metadata(row.metadata_)
     if not metadata.needs_secret:
@@ -56,6 +57,68 @@ async def new_secret(
     row.version = await bump_version(session, "clients")
     record(session, "client.secret_made", actor=actor, client_id=client_id, data={"overlap_seconds": overlap_seconds})
     return secret
+
+
+async def create_client(
+    session: AsyncSession,
+    box: SecretBox,
+    client_id: str,
+    metadata: ClientMetadata,
+    *,
+    catalogue: str,
+    actor: str,
+    request_id: str | None = None,
+) -> str | None:
+    """Register an application and return its secret, which is not shown again; None where it needs none.
+
+    Raises:
+        ClientError: when there is one of that name.
+    """
+    present = await store.get_client(session, client_id)
+    if present is not None:
+        raise ClientError(f"{client_id!r} is taken" + (" by one that was removed" if present.status == REMOVED else ""))
+    now = clock.now()
+    row: dict[str, Any] = {
+        "client_id": client_id,
+        "catalogue": catalogue,
+        "status": "active",
+        "metadata": metadata.stored(),
+    }
+    row |= {"version": await bump_version(session, "clients"), "created_at": now, "updated_at": now}
+    await store.insert_clients(session, [row])
+    secret = random_token() if metadata.needs_secret else None
+    if secret is not None:
+        session.add(secret_row(box, client_id, metadata, secret))
+    record(session, "client.created", actor=actor, client_id=client_id, request_id=request_id)
+    return secret
+
+
+async def replace_client(
+    session: AsyncSession,
+    row: ClientRow,
+    metadata: ClientMetadata,
+    *,
+    catalogue: str,
+    actor: str,
+    request_id: str | None = None,
+) -> None:
+    """Put other metadata in place of an application's.
+
+    Raises:
+        ClientError: when another catalogue, or the application itself, looks after it.
+    """
+    if row.catalogue != catalogue:
+        raise ClientError(f"{row.client_id!r} is looked after by the catalogue {row.catalogue!r}: change it there")
+    before = stored_metadata(row.metadata_).stored()
+    row.metadata_ = metadata.stored()
+    row.version, row.updated_at = await bump_version(session, "clients"), clock.now()
+    if not metadata.needs_secret:
+        for old in await store.secrets_of(session, row.client_id):
+            await session.delete(old)
+    after = row.metadata_
+    changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    about = {"changed": changed}
+    record(session, "client.updated", actor=actor, client_id=row.client_id, request_id=request_id, data=about)
 
 
 async def reseal_secrets(session: AsyncSession, box: SecretBox) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Text, cast, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.clients.models import ClientRow, ClientSecret
+from sso.clients.models import REMOVED, ClientRegistration, ClientRow, ClientSecret
 from sso.db import bump_version
 
 BATCH = 500
@@ -49,11 +49,30 @@ async def get_client(session: AsyncSession, client_id: str) -> ClientRow | None:
     return await session.get(ClientRow, client_id)
 
 
+async def lock_client(session: AsyncSession, client_id: str) -> ClientRow | None:
+    """Return one application's row as it is now, which nobody else changes until the transaction ends."""
+    statement = select(ClientRow).where(ClientRow.client_id == client_id).with_for_update()
+    found = await session.execute(statement.execution_options(populate_existing=True))
+    return found.scalar_one_or_none()
+
+
 async def all_clients(session: AsyncSession) -> dict[str, tuple[str, str, dict[str, Any]]]:
     """Return (catalogue, status, metadata) of every application by client_id."""
     columns = select(ClientRow.client_id, ClientRow.catalogue, ClientRow.status, ClientRow.metadata_)
     rows = (await session.execute(columns)).all()
     return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+
+async def page_of_clients(
+    session: AsyncSession, *, catalogue: str | None, status: str | None, after: str, limit: int
+) -> list[ClientRow]:
+    """Return applications that were not removed, by client_id, from after ``after`` on."""
+    statement = select(ClientRow).where(ClientRow.status != REMOVED, ClientRow.client_id > after)
+    if catalogue is not None:
+        statement = statement.where(ClientRow.catalogue == catalogue)
+    if status is not None:
+        statement = statement.where((ClientRow.status == "active") == (status == "active"))
+    return list((await session.execute(statement.order_by(ClientRow.client_id).limit(limit))).scalars())
 
 
 async def insert_clients(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
@@ -68,8 +87,24 @@ async def update_client(session: AsyncSession, client_id: str, version: int, now
     await session.execute(statement.values(version=version, updated_at=now, **values))
 
 
+async def remove_clients(session: AsyncSession, client_ids: list[str], version: int, now: datetime) -> None:
+    """Remove applications: they can do nothing any more. Their rows are kept for a while; see ``REMOVED``."""
+    for start in range(0, len(client_ids), BATCH):
+        some = client_ids[start : start + BATCH]
+        mine = update(ClientRow).where(ClientRow.client_id.in_(some))
+        await session.execute(mine.values(status=REMOVED, version=version, updated_at=now))
+        for table in (ClientSecret, ClientRegistration):
+            await session.execute(delete(table).where(table.client_id.in_(some)))
+
+
+async def removed_before(session: AsyncSession, before: datetime, limit: int) -> list[str]:
+    """Return applications that were removed before a moment."""
+    old = (ClientRow.status == REMOVED) & (ClientRow.updated_at < before)
+    return list((await session.execute(select(ClientRow.client_id).where(old).limit(limit))).scalars())
+
+
 async def delete_clients(session: AsyncSession, client_ids: list[str]) -> None:
-    """Delete applications and everything that was granted to them."""
+    """Delete applications and everything that is known of them."""
     for start in range(0, len(client_ids), BATCH):
         await session.execute(delete(ClientRow).where(ClientRow.client_id.in_(client_ids[start : start + BATCH])))
     await bump_version(session, "client_removals")

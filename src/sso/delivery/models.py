@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, String, Text
+from sqlalchemy import BigInteger, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sso.db import Base, new_id
@@ -15,7 +15,8 @@ from sso.db import Base, new_id
 class Delivery(Base):
     """Something to be sent: written in the transaction of its cause, sent by the worker until done or given up.
 
-    ``receiver`` is the host that it goes to: only so many are sent to one host at the same time.
+    ``receiver`` is the host that it goes to: only so many are sent to one host at the same time. ``status`` is pending,
+    done, given_up, or held: kept for a receiver that fetches it, or that has asked for a pause.
     """
 
     __tablename__ = "deliveries"
@@ -23,7 +24,7 @@ class Delivery(Base):
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     kind: Mapped[str] = mapped_column(String(32))
-    client_id: Mapped[str | None] = mapped_column(String(100))
+    client_id: Mapped[str | None] = mapped_column(String(100), index=True)
     receiver: Mapped[str | None] = mapped_column(String(255))
     session_id: Mapped[uuid.UUID | None] = mapped_column(index=True)
     payload: Mapped[dict[str, Any]]
@@ -34,3 +35,18 @@ class Delivery(Base):
     first_attempt_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     last_error: Mapped[str | None] = mapped_column(Text)
+
+
+class Webhook(Base):
+    """Somebody's server that is told of what happens. ``events`` are the types that it wants, or ``*``."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    url: Mapped[str] = mapped_column(Text)
+    secret: Mapped[bytes] = mapped_column(LargeBinary)
+    events: Mapped[list[str]]
+    description: Mapped[str] = mapped_column(String(200))
+    enabled: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from sso import clock
+from sso.audit import record
 from sso.db import Database, DatabaseUnavailable
 from sso.delivery import store
 from sso.delivery.models import Delivery
@@ -30,6 +31,8 @@ FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 1800.0
 LAST_SECONDS = 10.0
 MAX_ERROR_CHARS = 300
+NEVER_TOLD = "webhook"
+"""What is given up of these is not an event: it would be told to webhooks, and given up, and told."""
 JITTER = (0.75, 1.0)
 
 
@@ -153,6 +156,18 @@ class Worker:
                     await store.finish(session, delivery.id, "done", None)
                 elif abandon or clock.now() - delivery.created_at >= self._give_up:
                     log.error("gave up %s to %s: %s", delivery.kind, delivery.client_id, error)
+                    if delivery.kind != NEVER_TOLD:
+                        about = {"kind": delivery.kind, "error": error[:MAX_ERROR_CHARS]}
+                        subject, client_id = str(delivery.id), delivery.client_id
+                        record(
+                            session,
+                            "delivery.given_up",
+                            outcome="failure",
+                            actor="system",
+                            subject=subject,
+                            client_id=client_id,
+                            data=about,
+                        )
                     await store.finish(session, delivery.id, "given_up", error[:MAX_ERROR_CHARS])
                 else:
                     seconds = pause_after(delivery.attempts) * random.uniform(*JITTER)  # noqa: S311 - nothing to guess

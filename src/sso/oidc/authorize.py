@@ -84,6 +84,11 @@ class AuthorizationRequest:
         return self.scopes | self.claims.scopes
 
     @property
+    def named_sub(self) -> str | None:
+        """The ``sub`` of the person that the application asks for (sections 3.1.2.1 and 5.5.1)."""
+        return self.hint_sub or self.claims.sub
+
+    @property
     def display(self) -> str:
         """How the pages are shown: ``page``, ``popup`` or ``touch`` (OpenID Connect Core section 3.1.2.1)."""
         asked = self.parameters.get("display", "page")
@@ -361,7 +366,7 @@ def error_answer(
 
 
 async def allow(
-    session: AsyncSession, request: AuthorizationRequest, who: SignedIn, address: str, request_id: str
+    session: AsyncSession, request: AuthorizationRequest, who: SignedIn, address: str | None, request_id: str
 ) -> None:
     """Remember that the person allows what the application asks for, besides what was allowed before."""
     scopes = sorted(request.consent_scopes | who.consented)

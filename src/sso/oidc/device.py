@@ -111,7 +111,7 @@ async def decide(
     who: SignedIn,
     *,
     allowed: bool,
-    address: str,
+    address: str | None,
     request_id: str,
 ) -> bool:
     """Carry out what a person decided; tell whether the device was still waiting.

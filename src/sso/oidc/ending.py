@@ -17,13 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.audit import record
 from sso.delivery import Abandon, enqueue
+from sso.oidc import signals
+from sso.oidc.models import EventStream
 from sso.oidc.provider import Provider
 from sso.security.outbound import OutboundRefused
 from sso.sessions import store as sessions
 from sso.sessions.store import HowTold, Participation, SessionFilter
 from sso.tokens import store as tokens
-from sso.users import store as users
-from sso.users.models import User
 
 BACKCHANNEL_LOGOUT = "backchannel_logout"
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
@@ -42,6 +42,7 @@ async def end_sessions(
     address: str | None = None,
     request_id: str | None = None,
     in_browser: bool = False,
+    note: str | None = None,
 ) -> list[Participation]:
     """End sessions within the transaction of ``session``.
 
@@ -49,11 +50,13 @@ async def end_sessions(
         session: the transaction.
         provider: the provider.
         session_ids: those that are over already are left alone.
-        reason: ``signed_out``, ``other_person``, ``expired``, ``administrator``, ``user_disabled``...
+        reason: ``signed_out``, ``by_person`` (elsewhere), ``other_person``, ``expired``, ``too_many``,
+            ``administrator``, ``user_disabled``, ``user_deleted``, ``password_changed``.
         actor: who asked for it.
         address: the network address it came from.
         request_id: the reference for log and audit.
         in_browser: the person's own browser is here, and tells those that are told through it.
+        note: why, in the words of who asked for it.
 
     Returns:
         Every application that took part, with the ``sid`` by which it knows the session.
@@ -63,18 +66,8 @@ async def end_sessions(
     if not ended:
         return []
     await tokens.revoke_grants_of_sessions(session, ended, now)
-    taken_part = await sessions.participants(session, ended)
-    how = {one.client_id: how_told(provider, one.client_id, in_browser) for one in taken_part}
-    for way in dict.fromkeys(how.values()):
-        await sessions.remember_how_told(session, ended, way, [name for name, its in how.items() if its == way])
-    told = [replace(one, told_by=how[one.client_id]) for one in taken_part]
-    for one in told:
-        client = provider.registry.get(one.client_id)
-        if client is not None and one.told_by == "back_channel":
-            payload = {"client_id": one.client_id, "sid": one.sid, "user_id": str(one.user_id)}
-            receiver = urlsplit(client.meta.backchannel_logout_uri or "").netloc
-            about: dict[str, Any] = {"client_id": one.client_id, "session_id": one.session_id}
-            enqueue(session, BACKCHANNEL_LOGOUT, payload, receiver=receiver, **about)
+    parts = [one for one in await sessions.participants(session, ended) if one.ended_at is None]
+    told = await _tell(session, provider, parts, reason, in_browser)
     for session_id in ended:
         record(
             session,
@@ -83,26 +76,82 @@ async def end_sessions(
             subject=str(session_id),
             address=address,
             request_id=request_id,
-            data={"reason": reason, "clients": [one.client_id for one in told if one.session_id == session_id]},
+            data={
+                "reason": reason,
+                "clients": [one.client_id for one in told if one.session_id == session_id],
+                **({"note": note} if note else {}),
+            },
         )
     return told
 
 
-def how_told(provider: Provider, client_id: str, in_browser: bool) -> HowTold:
-    """Return how an application learns that a session is over: by a notice, through the browser, or by itself when it
-    wants new tokens, or not at all until the person comes by again."""
-    client = provider.registry.get(client_id)
+async def end_parts(
+    session: AsyncSession,
+    provider: Provider,
+    client_id: str,
+    session_ids: Sequence[uuid.UUID],
+    reason: str,
+    *,
+    actor: str | None = None,
+) -> list[Participation]:
+    """End the part that one application takes in sessions: it was suspended or removed. It is told as if the sessions
+    were over; for everybody else they go on (docs/decisions/0014)."""
+    ended = await sessions.end_parts(session, session_ids, client_id, clock.now())
+    if not ended:
+        return []
+    parts = [one for one in await sessions.participants(session, ended) if one.client_id == client_id]
+    told = await _tell(session, provider, parts, reason, in_browser=False)
+    record(
+        session,
+        "session.part_ended",
+        actor=actor,
+        client_id=client_id,
+        data={"reason": reason, "sessions": [str(session_id) for session_id in ended]},
+    )
+    return told
+
+
+async def _tell(
+    session: AsyncSession, provider: Provider, parts: Sequence[Participation], reason: str, in_browser: bool
+) -> list[Participation]:
+    """Write down how each application learns of an end, and put what is sent to it into the outbox."""
+    if not parts:
+        return []
+    client_ids = {one.client_id for one in parts}
+    streams = await signals.streams_of(session, provider, client_ids)
+    how = {name: how_told(provider, name, in_browser, streams.get(name)) for name in client_ids}
+    ended = list({one.session_id for one in parts})
+    for way in dict.fromkeys(how.values()):
+        await sessions.remember_how_told(session, ended, way, [name for name, its in how.items() if its == way])
+    told = [replace(one, told_by=how[one.client_id]) for one in parts]
+    for one in told:
+        client = provider.registry.known(one.client_id)
+        if client is not None and one.told_by == "back_channel":
+            payload = {"client_id": one.client_id, "sid": one.sid, "user_id": str(one.user_id)}
+            receiver = urlsplit(client.meta.backchannel_logout_uri or "").netloc
+            about: dict[str, Any] = {"client_id": one.client_id, "session_id": one.session_id}
+            enqueue(session, BACKCHANNEL_LOGOUT, payload, receiver=receiver, **about)
+    await signals.session_revoked(session, streams, told, reason)
+    return told
+
+
+def how_told(provider: Provider, client_id: str, in_browser: bool, stream: EventStream | None = None) -> HowTold:
+    """Return how an application learns that a session is over: by a notice, by an event, through the browser, or by
+    itself when it wants new tokens, or not at all until the person comes by again."""
+    client = provider.registry.known(client_id)
     if client is None:
         return "not_at_all"
     if client.meta.backchannel_logout_uri:
         return "back_channel"
+    if signals.is_told(stream, signals.SESSION_REVOKED):
+        return "shared_signals"
     if in_browser and client.meta.frontchannel_logout_uri:
         return "front_channel"
     return "token_lifetime" if client.check_grant_type("refresh_token") else "not_at_all"
 
 
 async def end_matching(
-    session: AsyncSession, provider: Provider, wanted: SessionFilter, reason: str, *, actor: str
+    session: AsyncSession, provider: Provider, wanted: SessionFilter, reason: str, *, actor: str, note: str = ""
 ) -> int:
     """End every session that matches and return how many; a batch at a time."""
     count = 0
@@ -110,45 +159,15 @@ async def end_matching(
         found = await sessions.not_ended(session, wanted, BATCH)
         if not found:
             return count
-        await end_sessions(session, provider, found, reason, actor=actor)
+        await end_sessions(session, provider, found, reason, actor=actor, note=note)
         count += len(found)
-
-
-async def disable_user(session: AsyncSession, provider: Provider, user: User, *, actor: str) -> int:
-    """Disable a person: every session is ended, everything granted is over, ``offline_access`` too.
-
-    Returns:
-        How many sessions were ended.
-    """
-    now = clock.now()
-    await users.set_disabled(session, user.id, now, now)
-    return await _end_everything(session, provider, user, "user.disabled", "user_disabled", actor)
-
-
-async def change_password(session: AsyncSession, provider: Provider, user: User, hashed: str, *, actor: str) -> int:
-    """Give a person another password, of which ``hashed`` is the hash, and end whatever the old one opened.
-
-    Returns:
-        How many sessions were ended.
-    """
-    await users.set_password_hash(session, user.id, hashed, clock.now())
-    return await _end_everything(session, provider, user, "user.password_changed", "password_changed", actor)
-
-
-async def _end_everything(
-    session: AsyncSession, provider: Provider, user: User, event: str, reason: str, actor: str
-) -> int:
-    """End every grant of a person, ``offline_access`` too, and every session; return how many sessions."""
-    await tokens.revoke_grants_of_user(session, user.id, clock.now())
-    record(session, event, actor=actor, subject=str(user.id))
-    return await end_matching(session, provider, SessionFilter(user_id=user.id), reason, actor=actor)
 
 
 def backchannel_logout(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
     """Return the handler that tells an application of an ended session (Back-Channel Logout section 2.5)."""
 
     async def send(payload: Mapping[str, Any]) -> None:
-        client = provider.registry.get(str(payload["client_id"]))
+        client = provider.registry.known(str(payload["client_id"]))
         if client is None or not client.meta.backchannel_logout_uri:
             raise Abandon("the application is gone, or no longer asks to be told")
         token = logout_token(provider, str(payload["client_id"]), str(payload["sid"]), uuid.UUID(payload["user_id"]))
@@ -164,7 +183,7 @@ def backchannel_logout(provider: Provider) -> Callable[[Mapping[str, Any]], Awai
 
 def logout_token(provider: Provider, client_id: str, sid: str, user_id: uuid.UUID) -> str:
     """Return a logout token (Back-Channel Logout section 2.4): made when it is sent, because it is short-lived."""
-    client = provider.registry.get(client_id)
+    client = provider.registry.known(client_id)
     assert client is not None
     now = clock.timestamp()
     claims = {

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from sso import audit, clock
+from sso.clients import store as clients
 from sso.db import DatabaseUnavailable
 from sso.delivery import store as deliveries
+from sso.delivery.webhooks import tell_webhooks
 from sso.keys import rotate_when_due
 from sso.oidc import mass_ending
 from sso.oidc.device import forget_expired_devices
@@ -18,6 +20,7 @@ from sso.oidc.ending import end_sessions
 from sso.oidc.provider import Provider
 from sso.oidc.pushed import forget_expired_pushes
 from sso.oidc.waiting import forget_expired_requests
+from sso.security.idempotency import forget_expired as forget_idempotency_keys
 from sso.security.replay import forget_expired as forget_replays
 from sso.sessions import store as sessions
 from sso.tokens import store as tokens
@@ -27,7 +30,6 @@ log = logging.getLogger(__name__)
 SEAL_SECONDS = 5.0
 CLEAR_SECONDS = 300.0
 BATCH = 500
-KEEP_DELIVERIES_DAYS = 30
 KEEP_DEVICES_DAYS = 1
 """A device that asks with a code that is over is told so, not that the code is unknown."""
 
@@ -52,10 +54,12 @@ async def keep_house(provider: Provider, stop: asyncio.Event, nudge: Callable[[]
 
 
 async def seal_audit(provider: Provider) -> None:
-    """Chain every audit event that is not chained yet."""
+    """Chain every audit event that is not chained yet, and let webhooks be told of them."""
     while True:
         async with provider.db.write() as session:
-            if await audit.seal(session, provider.box) == 0:
+            events = await audit.seal(session, provider.box)
+            await tell_webhooks(session, events)
+            if not events:
                 return
 
 
@@ -75,8 +79,30 @@ async def clear_up(provider: Provider) -> None:
         await forget_expired_pushes(session, now)
         await forget_expired_devices(session, now - timedelta(days=KEEP_DEVICES_DAYS))
         await session.run_sync(lambda sync: forget_replays(sync, now))
-        await deliveries.forget_finished(session, now - timedelta(days=KEEP_DELIVERIES_DAYS))
+        await session.run_sync(lambda sync: forget_idempotency_keys(sync, now))
+        old = now - timedelta(days=provider.settings.keep_deliveries_days)
+        await deliveries.give_up_held(session, old)
+        await deliveries.forget_finished(session, old)
+        gone = await clients.removed_before(session, old, BATCH)
+        if gone:
+            await clients.delete_clients(session, gone)
+    await _forget_old(provider)
     while True:
         async with provider.db.write() as session:
             if await tokens.forget_expired(session, now, BATCH) == 0:
                 return
+
+
+async def _forget_old(provider: Provider) -> None:
+    """Delete sessions that ended long ago, and let audit events go that are older than they are to be kept."""
+    now, settings = clock.now(), provider.settings
+    while True:
+        async with provider.db.write() as session:
+            ended = now - timedelta(days=settings.keep_ended_sessions_days)
+            if await sessions.forget_ended(session, ended, BATCH) < BATCH:
+                break
+    while settings.audit_retention_days:
+        async with provider.db.write() as session:
+            kept = now - timedelta(days=settings.audit_retention_days)
+            if await audit.prune(session, provider.box, kept, actor="system") == 0:
+                break

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.audit import record
-from sso.oidc.ending import end_sessions
+from sso.oidc.ending import end_parts, end_sessions
 from sso.oidc.models import MassEnding
 from sso.oidc.provider import Provider
 from sso.sessions import store as sessions
@@ -26,8 +26,11 @@ PART = 100
 LONGEST_PAUSE_SECONDS = 2.0
 
 
-async def begin(session: AsyncSession, wanted: SessionFilter, reason: str, *, actor: str) -> MassEnding:
-    """Begin to end every session that matches and has begun by now, within the transaction of ``session``."""
+async def begin(
+    session: AsyncSession, wanted: SessionFilter, reason: str, *, actor: str, note: str | None = None
+) -> MassEnding:
+    """Begin to end every session that matches and has begun by now, within the transaction of ``session``. ``note``:
+    why, in the words of who asked for it."""
     now = clock.now()
     made = MassEnding(
         user_id=wanted.user_id,
@@ -42,8 +45,48 @@ async def begin(session: AsyncSession, wanted: SessionFilter, reason: str, *, ac
     session.add(made)
     await session.flush()
     about = {"total": made.total, "user_id": str(wanted.user_id or ""), "client_id": wanted.client_id or ""}
-    record(session, "sessions.ending", actor=actor, subject=str(made.id), data={"reason": reason, **about})
+    record(
+        session,
+        "sessions.ending",
+        actor=actor,
+        subject=str(made.id),
+        data={"reason": reason, "note": note or "", **about},
+    )
     return made
+
+
+async def begin_parts(
+    session: AsyncSession, provider: Provider, client_id: str, reason: str, *, actor: str
+) -> MassEnding | None:
+    """Begin to end the part that an application takes in sessions, and end the first hundred at once.
+
+    Returns:
+        What goes on in the background, where there are more.
+    """
+    now = clock.now()
+    total = await sessions.count_parts_not_ended(session, client_id)
+    if total == 0:
+        return None
+    made = MassEnding(client_id=client_id, what="parts", reason=reason, actor=actor, status="running")
+    made.total, made.ended, made.created_at = total, 0, now
+    session.add(made)
+    await session.flush()
+    await _do_part(session, provider, made)
+    return made if made.status == "running" else None
+
+
+async def _do_part(session: AsyncSession, provider: Provider, found: MassEnding) -> None:
+    if found.what == "parts":
+        assert found.client_id is not None
+        part = await sessions.parts_not_ended(session, found.client_id, found.created_at, PART)
+        await end_parts(session, provider, found.client_id, part, found.reason, actor=found.actor)
+    else:
+        wanted = SessionFilter(user_id=found.user_id, client_id=found.client_id, begun_by=found.created_at)
+        part = await sessions.not_ended(session, wanted, PART)
+        await end_sessions(session, provider, part, found.reason, actor=found.actor)
+    found.ended += len(part)
+    if len(part) < PART:
+        found.status, found.finished_at = "done", clock.now()
 
 
 async def work_once(provider: Provider, ending_id: uuid.UUID | None = None) -> MassEnding | None:
@@ -59,13 +102,7 @@ async def work_once(provider: Provider, ending_id: uuid.UUID | None = None) -> M
         found = (await session.execute(chosen.limit(1).with_for_update(skip_locked=True))).scalar_one_or_none()
         if found is None:
             return None
-        wanted = SessionFilter(user_id=found.user_id, client_id=found.client_id, begun_by=found.created_at)
-        part = await sessions.not_ended(session, wanted, PART)
-        if part:
-            await end_sessions(session, provider, part, found.reason, actor=found.actor)
-            found.ended += len(part)
-        if len(part) < PART:
-            found.status, found.finished_at = "done", clock.now()
+        await _do_part(session, provider, found)
         return found
 
 
@@ -95,9 +132,12 @@ async def stop_ending(session: AsyncSession, ending_id: uuid.UUID, *, actor: str
     return True
 
 
-async def endings(session: AsyncSession, limit: int) -> list[MassEnding]:
-    """Return what was begun, the newest first."""
-    return list((await session.execute(select(MassEnding).order_by(MassEnding.id.desc()).limit(limit))).scalars())
+async def endings(session: AsyncSession, limit: int, before: uuid.UUID | None = None) -> list[MassEnding]:
+    """Return what was begun, the newest first, from before ``before`` on."""
+    statement = select(MassEnding).order_by(MassEnding.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(MassEnding.id < before)
+    return list((await session.execute(statement)).scalars())
 
 
 async def get_ending(session: AsyncSession, ending_id: uuid.UUID) -> MassEnding | None:

@@ -61,6 +61,8 @@ class DeviceCode(Base):
 class MassEnding(Base):
     """Many sessions that are being ended, some at a time: of a person, of an application, or all that had begun.
 
+    ``what`` is sessions, or parts: then only the part that the application takes in each ends.
+
     ``status`` is running, stopped, or done.
     """
 
@@ -69,6 +71,7 @@ class MassEnding(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[uuid.UUID | None]
     client_id: Mapped[str | None] = mapped_column(String(100))
+    what: Mapped[str] = mapped_column(String(16), default="sessions", server_default="sessions")
     reason: Mapped[str] = mapped_column(String(32))
     actor: Mapped[str] = mapped_column(String(200))
     status: Mapped[str] = mapped_column(String(16), index=True)
@@ -76,3 +79,35 @@ class MassEnding(Base):
     ended: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+
+
+class EventStream(Base):
+    """What an application wants to be told by Shared Signals (OpenID Shared Signals Framework 1.0 section 8.1).
+
+    ``method`` is push (RFC 8935) or poll (RFC 8936); ``authorization_header`` is sealed; ``status`` is enabled, paused
+    or disabled.
+    """
+
+    __tablename__ = "event_streams"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    client_id: Mapped[str] = mapped_column(ForeignKey("clients.client_id", ondelete="CASCADE"), unique=True)
+    method: Mapped[str] = mapped_column(String(8))
+    endpoint_url: Mapped[str | None] = mapped_column(Text)
+    authorization_header: Mapped[bytes | None] = mapped_column(LargeBinary)
+    events_requested: Mapped[list[str]]
+    description: Mapped[str | None] = mapped_column(String(200))
+    status: Mapped[str] = mapped_column(String(16))
+    status_reason: Mapped[str | None] = mapped_column(String(200))
+    verified_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class ExcludedSubject(Base):
+    """A person of whom an application does not want to be told (Shared Signals Framework section 8.1.3.3)."""
+
+    __tablename__ = "event_stream_excluded"
+
+    stream_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("event_streams.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True)

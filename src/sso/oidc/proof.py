@@ -14,6 +14,7 @@ from sso.delivery import store as deliveries
 from sso.delivery.models import Delivery
 from sso.oidc.ending import BACKCHANNEL_LOGOUT
 from sso.oidc.provider import Provider
+from sso.oidc.signals import POLL, PUSH
 from sso.sessions import store as sessions
 from sso.sessions.store import HowTold, Participation
 
@@ -71,7 +72,8 @@ async def proof_of(session: AsyncSession, provider: Provider, session_id: uuid.U
     ended, person = found
     if ended.ended_at is None:
         return None
-    sent = await deliveries.of_session(session, session_id, BACKCHANNEL_LOGOUT)
+    sent = await deliveries.of_session(session, session_id, (PUSH, POLL))
+    sent |= await deliveries.of_session(session, session_id, (BACKCHANNEL_LOGOUT,))
     taken_part = await sessions.participants(session, [session_id])
     return Proof(
         session_id=session_id,
@@ -84,9 +86,9 @@ async def proof_of(session: AsyncSession, provider: Provider, session_id: uuid.U
 
 
 def _told(provider: Provider, one: Participation, sent: Delivery | None) -> Told:
-    client = provider.registry.get(one.client_id)
+    client = provider.registry.known(one.client_id)
     name, how = client.meta.client_name if client else one.client_id, one.told_by or "not_at_all"
-    if sent is None:
+    if sent is None or how not in ("back_channel", "shared_signals"):
         return Told(one.client_id, name, how, "unconfirmed")
     states: dict[str, State] = {"done": "confirmed", "given_up": "given_up"}
     state = states.get(sent.status, "waiting")

@@ -45,6 +45,7 @@ class Provider:
         self._browser_state_key = b""
         self._refreshing = asyncio.Lock()
         self._versions: dict[str, int] = {}
+        self.has_streams = False
         self.loaded = False
 
     @cached_property
@@ -90,6 +91,7 @@ class Provider:
                 await self.keys.load(session)
             if any(versions.get(name) != self._versions.get(name) for name in ("clients", "client_removals")):
                 await self.registry.load(session, versions)
+            self.has_streams = "streams" in versions
             self._versions = versions
         return True
 

@@ -11,12 +11,13 @@ from sso.clients import registration as rules
 from sso.clients.metadata import ClientMetadata
 from sso.clients.profiles import Profile
 from sso.clients.registration import Registered, RegistrationRefused
+from sso.oidc.applications import end_part_everywhere
 from sso.oidc.provider import Provider
 from sso.oidc.requests import NO_STORE, Answer, description
 from sso.oidc.userinfo import challenge
 
 
-async def register(provider: Provider, authorization: str, body: bytes, address: str) -> Answer:
+async def register(provider: Provider, authorization: str, body: bytes, address: str | None) -> Answer:
     """Answer a registration (RFC 7591 section 3).
 
     Args:
@@ -51,7 +52,7 @@ async def read(provider: Provider, client_id: str, authorization: str) -> Answer
         return _error(error)
 
 
-async def update(provider: Provider, client_id: str, authorization: str, body: bytes, address: str) -> Answer:
+async def update(provider: Provider, client_id: str, authorization: str, body: bytes, address: str | None) -> Answer:
     """Answer an update (RFC 7592 section 2.2): what is left out is taken back to its default."""
     token = _bearer(authorization)
     try:
@@ -67,7 +68,7 @@ async def update(provider: Provider, client_id: str, authorization: str, body: b
     return _answer(provider, 200, made, token)
 
 
-async def delete(provider: Provider, client_id: str, authorization: str, address: str) -> Answer:
+async def delete(provider: Provider, client_id: str, authorization: str, address: str | None) -> Answer:
     """Answer a deletion (RFC 7592 section 2.3)."""
     try:
         present = await _present(provider, client_id, _bearer(authorization))
@@ -75,6 +76,7 @@ async def delete(provider: Provider, client_id: str, authorization: str, address
         return _error(error)
     async with provider.db.write() as session:
         await rules.remove_registration(session, present, address=address)
+        await end_part_everywhere(session, provider, [client_id], "client_removed", actor="registration")
     await provider.refresh()
     return Answer(204, "", NO_STORE)
 

@@ -90,7 +90,7 @@ class ProtocolRequest(OAuth2Request):
         self.grant: LiveGrant | None = None
         self.asked_claims: dict[str, Any] = {}
         self.refresh_token_string: str | None = None
-        self.address = ""
+        self.address: str | None = None
         self.request_id = ""
 
     @property

@@ -27,3 +27,14 @@ class InstanceSecret(Base):
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     sealed: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class IdempotencyKey(Base):
+    """A request that was answered, and the answer (sealed, it may hold a secret): sent again it is not done again."""
+
+    __tablename__ = "idempotency_keys"
+
+    key_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    request_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
+    answer: Mapped[bytes] = mapped_column(LargeBinary)
+    expires_at: Mapped[datetime] = mapped_column(index=True)

@@ -125,20 +125,32 @@ class Outbound:
             OutboundRefused: when the address is not one that we send to.
             httpx.HTTPError: when no answer came.
         """
+        return (await self._post(url, data=form))[0]
+
+    async def _post(self, url: str, **sent: Any) -> tuple[int, bytes]:
         self._check_scheme(url)
         try:
             async with (
                 asyncio.timeout(self._seconds * 2),
-                self._client.stream("POST", url, data=form) as answer,
+                self._client.stream("POST", url, **sent) as answer,
             ):
-                read = 0
+                read = bytearray()
                 async for chunk in answer.aiter_raw():
-                    read += len(chunk)
-                    if read > MAX_ANSWER_BYTES:
+                    read += chunk
+                    if len(read) > MAX_ANSWER_BYTES:
                         break
-                return answer.status_code
+                return answer.status_code, bytes(read[:MAX_ANSWER_BYTES])
         except TimeoutError as error:
             raise httpx.ReadTimeout("the answer took too long") from error
+
+    async def post(self, url: str, content: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        """POST ``content`` to ``url`` and return status and body of the answer, of which at most 64 KiB are read.
+
+        Raises:
+            OutboundRefused: when the address is not one that we send to.
+            httpx.HTTPError: when no answer came.
+        """
+        return await self._post(url, content=content, headers=headers)
 
     async def get(self, url: str, *, accept: str = "application/json", limit: int = MAX_ANSWER_BYTES) -> bytes:
         """Return what is at ``url``.

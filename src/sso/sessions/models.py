@@ -12,7 +12,11 @@ from sso.db import Base, new_id
 
 
 class SsoSession(Base):
-    """One person signed in at one browser. The cookie's value is stored only as its hash."""
+    """One person signed in at one browser. The cookie's value is stored only as its hash.
+
+    ``remembered_until`` is there where the person asked that this device be remembered: until then at the latest, and
+    ``expires_at`` moves on with each use.
+    """
 
     __tablename__ = "sessions"
 
@@ -27,14 +31,16 @@ class SsoSession(Base):
     amr: Mapped[list[str]]
     address: Mapped[str | None] = mapped_column(String(45))
     user_agent: Mapped[str | None] = mapped_column(String(400))
-    ended_at: Mapped[datetime | None]
+    remembered_until: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None] = mapped_column(index=True)
     end_reason: Mapped[str | None] = mapped_column(String(32))
 
 
 class SessionClient(Base):
     """An application that took part in a session, with the ``sid`` by which it knows the session.
 
-    ``told_by`` says how it learns that the session is over, decided when it ended.
+    ``told_by`` says how it learns that the session is over, decided when it ended. ``ended_at`` is there where its part
+    ended before the session: it was suspended or removed.
     """
 
     __tablename__ = "session_clients"
@@ -46,3 +52,4 @@ class SessionClient(Base):
     first_used_at: Mapped[datetime]
     last_used_at: Mapped[datetime]
     told_by: Mapped[str | None] = mapped_column(String(16))
+    ended_at: Mapped[datetime | None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -23,16 +25,41 @@ def idle_since(settings: Settings, now: datetime) -> datetime:
     return now - timedelta(seconds=settings.session_idle_seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A session that began, and the value of its cookie. ``surplus``: the person's sessions that are too many now."""
+
+    session: LiveSession
+    token: str
+    surplus: list[uuid.UUID]
+
+
+def lifetime(settings: Settings, now: datetime, *, remember: bool) -> dict[str, datetime | None]:
+    """Return until when a session lives that starts now: not used, and where the device is remembered, in all."""
+    if not remember or not settings.remembered_absolute_seconds:
+        return {"expires_at": now + timedelta(seconds=settings.session_absolute_seconds), "remembered_until": None}
+    return {
+        "expires_at": now + timedelta(seconds=settings.remembered_idle_seconds),
+        "remembered_until": now + timedelta(seconds=settings.remembered_absolute_seconds),
+    }
+
+
+async def touch(session: AsyncSession, settings: Settings, session_id: uuid.UUID, now: datetime) -> None:
+    """Record that a session was used. One statement."""
+    await store.touch(session, session_id, now, now + timedelta(seconds=settings.remembered_idle_seconds))
+
+
 async def start(
     session: AsyncSession,
     settings: Settings,
     proof: Authenticated,
     *,
     current: LiveSession | None,
-    address: str,
+    address: str | None,
     user_agent: str,
     request_id: str,
-) -> tuple[LiveSession, str]:
+    remember: bool = False,
+) -> Started:
     """Start a session, or renew the browser's own when the same person proves it again.
 
     The cookie's value is new each time, so that one known before signing in is worth nothing (session fixation).
@@ -42,32 +69,32 @@ async def start(
         settings: how long sessions live.
         proof: who it is and how that was proven.
         current: the browser's living session, whoever it belongs to.
-        address: the network address it came from.
+        address: the network address it came from, in the form in which it is kept.
         user_agent: what the browser says it is.
         request_id: the reference for log and audit.
-
-    Returns:
-        The session and the value of its cookie.
+        remember: the person asks that this device be remembered.
     """
     now, token = clock.now(), random_token()
     values = {
         "token_hash": token_hash(token),
         "last_seen_at": now,
-        "expires_at": now + timedelta(seconds=settings.session_absolute_seconds),
+        **lifetime(settings, now, remember=remember),
         "auth_time": now,
         "acr": proof.acr,
         "amr": proof.amr,
-        "address": address[:45],
+        "address": address,
         "user_agent": user_agent[:MAX_USER_AGENT_CHARS],
     }
-    session_id = new_id()
+    session_id, limit = new_id(), settings.sessions_per_user
     event = "session.started"
     own = current is not None and current.user_id == proof.user.id
     if current is not None and own and await store.renew(session, current.id, now, idle_since(settings, now), values):
         session_id, event = current.id, "session.renewed"
+        others = 0
     else:
-        await store.insert(session, {"id": session_id, "user_id": proof.user.id, "created_at": now, **values})
+        others = await store.insert(session, {"id": session_id, "user_id": proof.user.id, "created_at": now, **values})
     made = LiveSession(session_id, proof.user.id, now, now, proof.acr, proof.amr)
     who = str(proof.user.id)
     record(session, event, actor=who, subject=who, address=address, request_id=request_id, data={"amr": proof.amr})
-    return made, token
+    surplus = await store.surplus(session, made.user_id, limit) if limit and others > limit else []
+    return Started(made, token, surplus)

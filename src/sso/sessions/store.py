@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -16,8 +16,9 @@ from sso.db import INSERTS, table_of
 from sso.security.tokens import random_token
 from sso.sessions.models import SessionClient, SsoSession
 from sso.users.models import User
+from sso.users.store import Person
 
-HowTold = Literal["back_channel", "front_channel", "token_lifetime", "not_at_all"]
+HowTold = Literal["back_channel", "front_channel", "shared_signals", "token_lifetime", "not_at_all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,9 @@ class Participation:
     session_id: uuid.UUID
     user_id: uuid.UUID
     told_by: HowTold | None
+    first_used_at: datetime
+    last_used_at: datetime
+    ended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,14 @@ _sessions, _clients, _users = table_of(SsoSession), table_of(SessionClient), tab
 _s, _c, _u = _sessions.c, _clients.c, _users.c
 
 LIVE_SESSION = (_s.id, _s.user_id, _s.auth_time, _s.last_seen_at, _s.acr, _s.amr)
-ALIVE = (_s.ended_at.is_(None)) & (_s.expires_at > bindparam("now")) & (_s.last_seen_at > bindparam("idle_since"))
-"""The condition that a session is not over: not ended, not expired, used after ``idle_since``."""
+_REMEMBERED = _s.remembered_until.is_not(None)
+ALIVE = (
+    (_s.ended_at.is_(None))
+    & (_s.expires_at > bindparam("now"))
+    & ((_s.last_seen_at > bindparam("idle_since")) | _REMEMBERED)
+)
+"""The condition that a session is not over: not ended, not expired, and used after ``idle_since`` unless the device is
+remembered: then ``expires_at`` moves on with each use."""
 
 
 def _take_part(insert: Any) -> Any:
@@ -66,7 +76,8 @@ def _take_part(insert: Any) -> Any:
     names = ["session_id", "client_id", "sid", "first_used_at", "last_used_at"]
     made = insert(_clients).from_select(names, alive)
     return made.on_conflict_do_update(
-        index_elements=["session_id", "client_id"], set_={"last_used_at": made.excluded.last_used_at}
+        index_elements=["session_id", "client_id"],
+        set_={"last_used_at": made.excluded.last_used_at, "ended_at": None, "told_by": None},
     ).returning(_c.sid)
 
 
@@ -74,18 +85,54 @@ _TAKE_PART = {name: _take_part(insert) for name, insert in INSERTS.items()}
 _TOUCH = (
     update(_sessions)
     .where(_s.id == bindparam("session_id"), _s.ended_at.is_(None))
-    .values(last_seen_at=bindparam("now"))
+    .values(
+        last_seen_at=bindparam("now"),
+        expires_at=case(
+            (_s.remembered_until.is_(None), _s.expires_at),
+            (_s.remembered_until < bindparam("later", type_=_s.expires_at.type), _s.remembered_until),
+            else_=bindparam("later", type_=_s.expires_at.type),
+        ),
+    )
+)
+_mine = _sessions.alias("mine")
+_INSERT = _sessions.insert().returning(
+    select(func.count())
+    .select_from(_mine)
+    .where(_mine.c.user_id == bindparam("whose", type_=_s.user_id.type), _mine.c.ended_at.is_(None))
+    .scalar_subquery()
 )
 
 
-async def touch(session: AsyncSession, session_id: uuid.UUID, now: datetime) -> None:
-    """Record that a session was used."""
-    await session.execute(_TOUCH, {"session_id": session_id, "now": now})
+async def touch(session: AsyncSession, session_id: uuid.UUID, now: datetime, later: datetime) -> None:
+    """Record that a session was used; of a remembered device it lives until ``later`` then."""
+    await session.execute(_TOUCH, {"session_id": session_id, "now": now, "later": later})
 
 
-async def insert(session: AsyncSession, values: dict[str, Any]) -> None:
-    """Store a session that starts."""
-    await session.execute(_sessions.insert(), values)
+async def insert(session: AsyncSession, values: dict[str, Any]) -> int:
+    """Store a session that starts and return about how many the person has that have not ended. One statement."""
+    made = await session.execute(_INSERT, {**values, "whose": values["user_id"]})
+    return int(made.scalar_one()) + 1
+
+
+async def surplus(session: AsyncSession, user_id: uuid.UUID, limit: int) -> list[uuid.UUID]:
+    """Return the sessions of a person that are too many: those that were used longest ago, a hundred at the most."""
+    mine = select(_s.id).where(_s.user_id == user_id, _s.ended_at.is_(None))
+    return list(
+        (await session.execute(mine.order_by(_s.last_seen_at.desc(), _s.id.desc()).offset(limit).limit(100))).scalars()
+    )
+
+
+async def of_browser(
+    session: AsyncSession, token_hashes: Sequence[bytes], now: datetime, idle_since: datetime
+) -> dict[bytes, tuple[LiveSession, Person]]:
+    """Return the living sessions with these cookies and their people, by the cookie's hash. One statement."""
+    statement = (
+        select(_s.token_hash, *LIVE_SESSION, _u.name)
+        .join(_users, _u.id == _s.user_id)
+        .where(_s.token_hash.in_(token_hashes), ALIVE, _u.disabled_at.is_(None))
+    )
+    rows: Any = (await session.execute(statement, {"now": now, "idle_since": idle_since})).all()
+    return {row[0]: (LiveSession(*row[1:-1]), Person(row[2], row[-1])) for row in rows}
 
 
 async def renew(
@@ -117,6 +164,9 @@ async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) 
             SessionClient.session_id,
             SsoSession.user_id,
             SessionClient.told_by,
+            SessionClient.first_used_at,
+            SessionClient.last_used_at,
+            SessionClient.ended_at,
         )
         .join(SsoSession, SsoSession.id == SessionClient.session_id)
         .where(SessionClient.session_id.in_(session_ids))
@@ -187,6 +237,30 @@ async def living(
     return [(row[0], row[1]) for row in rows.all()]
 
 
+Status = Literal["living", "ended", "all"]
+
+
+async def page_of(
+    session: AsyncSession,
+    wanted: SessionFilter,
+    status: Status,
+    now: datetime,
+    idle_since: datetime,
+    before: uuid.UUID | None,
+    limit: int,
+) -> list[tuple[SsoSession, User]]:
+    """Return sessions with their people, those that began last first, from before ``before`` on."""
+    statement = _filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), wanted)
+    if status == "living":
+        statement = statement.where(ALIVE).params(now=now, idle_since=idle_since)
+    elif status == "ended":
+        statement = statement.where(SsoSession.ended_at.is_not(None))
+    if before is not None:
+        statement = statement.where(SsoSession.id < before)
+    rows = await session.execute(statement.order_by(SsoSession.id.desc()).limit(limit))
+    return [(row[0], row[1]) for row in rows.all()]
+
+
 async def not_ended(session: AsyncSession, wanted: SessionFilter, limit: int) -> list[uuid.UUID]:
     """Return sessions that nobody has ended yet, expired ones too: their applications have not been told."""
     statement = _filtered(select(SsoSession.id), wanted).where(SsoSession.ended_at.is_(None)).limit(limit)
@@ -201,9 +275,68 @@ async def count_not_ended(session: AsyncSession, wanted: SessionFilter) -> int:
 
 async def expired(session: AsyncSession, now: datetime, idle_since: datetime, limit: int) -> list[uuid.UUID]:
     """Return sessions whose time is over and that are not ended yet."""
-    over = (SsoSession.expires_at <= now) | (SsoSession.last_seen_at <= idle_since)
+    unused = (SsoSession.last_seen_at <= idle_since) & SsoSession.remembered_until.is_(None)
+    over = (SsoSession.expires_at <= now) | unused
     statement = select(SsoSession.id).where(SsoSession.ended_at.is_(None), over).limit(limit)
     return list((await session.execute(statement)).scalars())
+
+
+async def parts_not_ended(session: AsyncSession, client_id: str, begun_by: datetime, limit: int) -> list[uuid.UUID]:
+    """Return sessions that are not over, in which the part of an application that began by then has not ended."""
+    statement = (
+        select(SessionClient.session_id)
+        .join(SsoSession, SsoSession.id == SessionClient.session_id)
+        .where(SessionClient.client_id == client_id, SessionClient.ended_at.is_(None), SsoSession.ended_at.is_(None))
+        .where(SessionClient.first_used_at <= begun_by)
+        .limit(limit)
+    )
+    return list((await session.execute(statement)).scalars())
+
+
+async def count_parts_not_ended(session: AsyncSession, client_id: str) -> int:
+    """Return how many sessions that are not over an application takes part in."""
+    statement = (
+        select(func.count())
+        .select_from(SessionClient)
+        .join(SsoSession, SsoSession.id == SessionClient.session_id)
+        .where(SessionClient.client_id == client_id, SessionClient.ended_at.is_(None), SsoSession.ended_at.is_(None))
+    )
+    return int((await session.execute(statement)).scalar_one())
+
+
+async def end_parts(
+    session: AsyncSession, session_ids: Sequence[uuid.UUID], client_id: str, now: datetime
+) -> list[uuid.UUID]:
+    """End the part of an application in those of the sessions where it has not ended and return them."""
+    statement = (
+        update(SessionClient)
+        .where(
+            SessionClient.session_id.in_(session_ids),
+            SessionClient.client_id == client_id,
+            SessionClient.ended_at.is_(None),
+        )
+        .values(ended_at=now)
+        .returning(SessionClient.session_id)
+    )
+    return list((await session.execute(statement)).scalars())
+
+
+async def forget_ended(session: AsyncSession, before: datetime, limit: int) -> int:
+    """Delete sessions that ended before a moment; return how many."""
+    old = select(SsoSession.id).where(SsoSession.ended_at < before).limit(limit)
+    gone = await session.execute(delete(SsoSession).where(SsoSession.id.in_(old)).returning(SsoSession.id))
+    return len(gone.all())
+
+
+async def clients_of_user(session: AsyncSession, user_id: uuid.UUID) -> set[str]:
+    """Return every application that took part in a session of a person that is still known."""
+    statement = (
+        select(SessionClient.client_id)
+        .join(SsoSession, SsoSession.id == SessionClient.session_id)
+        .where(SsoSession.user_id == user_id)
+        .distinct()
+    )
+    return set((await session.execute(statement)).scalars())
 
 
 async def used_clients(session: AsyncSession, session_id: uuid.UUID) -> list[str]:

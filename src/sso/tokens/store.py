@@ -254,6 +254,81 @@ async def revoke_grants_of_sessions(session: AsyncSession, session_ids: Sequence
     await session.execute(statement.values(revoked_at=now))
 
 
+async def revoke_grants_of_client(session: AsyncSession, client_id: str, now: datetime) -> None:
+    """End every grant of an application, those that outlive sessions too."""
+    statement = update(Grant).where(Grant.client_id == client_id, Grant.revoked_at.is_(None))
+    await session.execute(statement.values(revoked_at=now))
+
+
+async def forget_consents(
+    session: AsyncSession, *, user_id: uuid.UUID | None = None, client_id: str | None = None
+) -> None:
+    """Delete what a person allowed, or what an application was allowed."""
+    mine = Consent.user_id == user_id if user_id is not None else Consent.client_id == client_id
+    await session.execute(delete(Consent).where(mine))
+
+
+async def clients_of_user(session: AsyncSession, user_id: uuid.UUID) -> set[str]:
+    """Return every application that a person has granted something that is still known."""
+    granted = select(Grant.client_id).where(Grant.user_id == user_id)
+    allowed = select(Consent.client_id).where(Consent.user_id == user_id)
+    return set((await session.execute(granted.union(allowed))).scalars())
+
+
+async def users_of_client(session: AsyncSession, client_id: str) -> set[uuid.UUID]:
+    """Return everybody who granted an application something that is still known, or took part in a session with it."""
+    granted = select(Grant.user_id).where(Grant.client_id == client_id)
+    allowed = select(Consent.user_id).where(Consent.client_id == client_id)
+    used = select(SsoSession.user_id).join(SessionClient, SessionClient.session_id == SsoSession.id)
+    used = used.where(SessionClient.client_id == client_id)
+    return set((await session.execute(granted.union(allowed, used))).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class GrantFilter:
+    """Which grants: each given field narrows."""
+
+    user_id: uuid.UUID | None = None
+    client_id: str | None = None
+    session_id: uuid.UUID | None = None
+
+
+def _that_hold(wanted: GrantFilter, now: datetime, idle_since: datetime) -> Any:
+    statement = (
+        select(Grant)
+        .join(User, User.id == Grant.user_id)
+        .outerjoin(SsoSession, SsoSession.id == Grant.session_id)
+        .where(_HOLDS, Grant.expires_at > now, Grant.code_hash.is_(None) | Grant.code_used_at.is_not(None))
+        .params(now=now, idle_since=idle_since)
+    )
+    for name in ("user_id", "client_id", "session_id"):
+        if (value := getattr(wanted, name)) is not None:
+            statement = statement.where(getattr(Grant, name) == value)
+    return statement
+
+
+async def page_of_grants(
+    session: AsyncSession,
+    wanted: GrantFilter,
+    before: uuid.UUID | None,
+    now: datetime,
+    idle_since: datetime,
+    limit: int,
+) -> list[Grant]:
+    """Return grants that hold, the newest first, from before ``before`` on."""
+    statement = _that_hold(wanted, now, idle_since).order_by(Grant.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(Grant.id < before)
+    return list((await session.execute(statement)).scalars())
+
+
+async def get_grant(session: AsyncSession, grant_id: uuid.UUID, now: datetime, idle_since: datetime) -> Grant | None:
+    """Return one grant where it holds."""
+    statement = _that_hold(GrantFilter(), now, idle_since).where(Grant.id == grant_id)
+    found: Grant | None = (await session.execute(statement)).scalar_one_or_none()
+    return found
+
+
 async def revoke_grants_of_user(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> None:
     """End every grant of a person, those that outlive sessions too."""
     statement = update(Grant).where(Grant.user_id == user_id, Grant.revoked_at.is_(None))

@@ -13,7 +13,10 @@ from sso.db import Base, new_id
 
 
 class User(Base):
-    """A person. ``profile`` holds the standard claims of OpenID Connect Core section 5.1 that are kept as they are."""
+    """A person. ``profile`` holds the standard claims of OpenID Connect Core section 5.1 that are kept as they are.
+
+    Of somebody who was deleted only the id is kept, for the record of what happened; ``disabled_at`` is set too.
+    """
 
     __tablename__ = "users"
 
@@ -24,6 +27,7 @@ class User(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     disabled_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
 
 
 class Identifier(Base):

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from sso.security.permissions import RoleName
 from sso.users.identifiers import normalise
 
-Role = Literal["citizen", "developer", "helpdesk", "auditor", "admin"]
+Role = RoleName
 Short = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -62,13 +63,7 @@ class NewUser(BaseModel):
     @field_validator("username", "email", "phone_number")
     @classmethod
     def _is_of_its_kind(cls, value: str | None, info: Any) -> str | None:
-        if value is None:
-            return None
-        wanted = {"username": "username", "email": "email", "phone_number": "phone"}[info.field_name]
-        found = normalise(value)
-        if found.kind != wanted:
-            raise ValueError(f"looks like a {found.kind}, not a {wanted}")
-        return found.value
+        return _of_kind(value, info.field_name)
 
     @field_validator("password_hash")
     @classmethod
@@ -76,3 +71,33 @@ class NewUser(BaseModel):
         if value is not None and not value.startswith("$argon2id$"):
             raise ValueError("must be an argon2id hash ($argon2id$...)")
         return value
+
+
+class UserChange(BaseModel):
+    """What is to change about a person: only what is named. None takes an address or a number away."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f<>]+$")] = ""
+    username: str = ""
+    email: str | None = None
+    email_verified: bool = False
+    phone_number: str | None = None
+    phone_number_verified: bool = False
+    locale: Literal["id", "en"] | None = None
+    profile: Profile = Field(default_factory=Profile)
+
+    @field_validator("username", "email", "phone_number")
+    @classmethod
+    def _is_of_its_kind(cls, value: str | None, info: Any) -> str | None:
+        return _of_kind(value, info.field_name)
+
+
+def _of_kind(value: str | None, field: str) -> str | None:
+    if value is None:
+        return None
+    wanted = {"username": "username", "email": "email", "phone_number": "phone"}[field]
+    found = normalise(value)
+    if found.kind != wanted:
+        raise ValueError(f"looks like a {found.kind}, not a {wanted}")
+    return found.value

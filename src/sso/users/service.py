@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 import orjson
@@ -13,10 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.audit import record
 from sso.errors import Refusal
+from sso.security.permissions import ROLES
 from sso.users import store
 from sso.users.identifiers import normalise
 from sso.users.models import Credential, Identifier, User, UserRole
-from sso.users.schemas import NewUser
+from sso.users.schemas import NewUser, UserChange
+
+ADMIN = "admin"
 
 
 class UserError(Refusal):
@@ -92,6 +96,88 @@ def read_people(lines: list[bytes]) -> list[NewUser]:
     if mistakes:
         raise UserError(*mistakes)
     return people
+
+
+async def change_user(
+    session: AsyncSession, user: User, change: UserChange, *, actor: str, request_id: str | None = None
+) -> None:
+    """Change what ``change`` names of a person.
+
+    Raises:
+        UserError: when somebody else has the identifier.
+    """
+    said, now = change.model_fields_set, clock.now()
+    if "name" in said:
+        user.name = change.name
+    if "locale" in said:
+        user.locale = change.locale
+    if "profile" in said:
+        user.profile = change.profile.model_dump(exclude_none=True)
+    known = {one.kind: one for one in await store.identifiers_of(session, user.id) if one.is_primary}
+    for field, kind in (("username", "username"), ("email", "email"), ("phone_number", "phone")):
+        verified = kind == "username" or bool(getattr(change, f"{field}_verified"))
+        if field in said:
+            await _set_identifier(session, user, known.get(kind), kind, getattr(change, field), verified)
+        elif f"{field}_verified" in said and kind in known:
+            known[kind].verified_at = now if verified else None
+    user.updated_at = now
+    record(
+        session,
+        "user.changed",
+        actor=actor,
+        subject=str(user.id),
+        request_id=request_id,
+        data={"changed": sorted(said)},
+    )
+
+
+async def _set_identifier(
+    session: AsyncSession, user: User, present: Identifier | None, kind: str, value: str | None, verified: bool
+) -> None:
+    now = clock.now()
+    if present is not None and present.lookup == value:
+        present.verified_at = (present.verified_at or now) if verified else None
+        return
+    if value is not None and await store.taken(session, [value]):
+        raise UserError(f"{value} is already used")
+    if present is not None:
+        await session.delete(present)
+        await session.flush()
+    if value is not None:
+        made = Identifier(user_id=user.id, kind=kind, value=value, lookup=value, is_primary=True, created_at=now)
+        made.verified_at = now if verified else None
+        session.add(made)
+        await session.flush()
+
+
+async def set_roles(
+    session: AsyncSession, user: User, roles: Collection[str], *, actor: str = "cli", request_id: str | None = None
+) -> None:
+    """Give a person these roles in place of any others.
+
+    Raises:
+        UserError: when there is no such role, or nobody would be an administrator any more.
+    """
+    unknown = sorted(set(roles) - set(ROLES))
+    if unknown:
+        raise UserError(f"{unknown[0]!r} is not a role: {', '.join(ROLES)}")
+    before = set(await store.roles_of(session, user.id))
+    if ADMIN in before and ADMIN not in roles:
+        await keep_an_administrator(session, user)
+    await store.replace_roles(session, user.id, sorted(set(roles)))
+    data = {"added": sorted(set(roles) - before), "removed": sorted(before - set(roles))}
+    await store.mark_changed(session, user.id, clock.now())
+    record(session, "user.roles_changed", actor=actor, subject=str(user.id), request_id=request_id, data=data)
+
+
+async def keep_an_administrator(session: AsyncSession, user: User) -> None:
+    """Make sure that somebody else is an administrator; nobody can change that until the transaction ends.
+
+    Raises:
+        UserError: when this person is the only one.
+    """
+    if await store.lock_administrators(session, ADMIN) == {user.id}:
+        raise UserError("this is the last administrator: make somebody else an administrator first")
 
 
 async def find(session: AsyncSession, text: str) -> User:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -93,9 +94,88 @@ async def roles_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:
     return list((await session.execute(statement)).scalars())
 
 
-async def page_of_users(session: AsyncSession, after: uuid.UUID | None, limit: int) -> list[User]:
-    """Return at most ``limit`` people in the order in which they came, after ``after``."""
+async def roles_of_many(session: AsyncSession, user_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[str]]:
+    """Return the roles of people."""
+    statement = select(UserRole.user_id, UserRole.role).where(UserRole.user_id.in_(user_ids)).order_by(UserRole.role)
+    found: dict[uuid.UUID, list[str]] = {user_id: [] for user_id in user_ids}
+    for user_id, role in (await session.execute(statement)).all():
+        found[user_id].append(role)
+    return found
+
+
+async def identifiers_of_many(
+    session: AsyncSession, user_ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, list[Identifier]]:
+    """Return what people sign in with, oldest first."""
+    statement = (
+        select(Identifier).where(Identifier.user_id.in_(user_ids)).order_by(Identifier.created_at, Identifier.id)
+    )
+    found: dict[uuid.UUID, list[Identifier]] = {user_id: [] for user_id in user_ids}
+    for one in (await session.execute(statement)).scalars():
+        found[one.user_id].append(one)
+    return found
+
+
+async def replace_roles(session: AsyncSession, user_id: uuid.UUID, roles: Iterable[str]) -> None:
+    """Give a person these roles and no others."""
+    await session.execute(delete(UserRole).where(UserRole.user_id == user_id))
+    session.add_all([UserRole(user_id=user_id, role=role) for role in roles])
+    await session.flush()
+
+
+async def lock_administrators(session: AsyncSession, role: str) -> set[uuid.UUID]:
+    """Return every enabled person with a role, after whoever changes that at the same time.
+
+    Locking comes first, looking second: what another transaction did meanwhile is seen only by a new statement.
+    """
+    held = select(UserRole.user_id).where(UserRole.role == role).order_by(UserRole.user_id).with_for_update()
+    await session.execute(held)
+    enabled = select(User.id).join(UserRole, UserRole.user_id == User.id)
+    statement = enabled.where(UserRole.role == role, User.disabled_at.is_(None))
+    return set((await session.execute(statement)).scalars())
+
+
+async def mark_changed(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> None:
+    """Record that something about a person changed."""
+    await session.execute(update(User).where(User.id == user_id).values(updated_at=now))
+
+
+async def erase(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> None:
+    """Delete everything that is known of a person but the id."""
+    for table in (Identifier, Credential, UserRole):
+        await session.execute(delete(table).where(table.user_id == user_id))
+    nothing: dict[str, Any] = {"name": "", "profile": {}, "locale": None}
+    gone = update(User).where(User.id == user_id).values(disabled_at=now, deleted_at=now, updated_at=now, **nothing)
+    await session.execute(gone)
+
+
+async def lock_user(session: AsyncSession, user_id: uuid.UUID) -> User | None:
+    """Return a person as they are now, whom nobody else changes until the transaction ends."""
+    statement = select(User).where(User.id == user_id).with_for_update()
+    return (await session.execute(statement.execution_options(populate_existing=True))).scalar_one_or_none()
+
+
+async def page_of_users(
+    session: AsyncSession,
+    after: uuid.UUID | None,
+    limit: int,
+    *,
+    role: str | None = None,
+    status: str | None = None,
+) -> list[User]:
+    """Return at most ``limit`` people in the order in which they came, after ``after``; those with a role, or who are
+    ``active``, ``disabled`` or ``deleted``."""
     statement = select(User).order_by(User.id).limit(limit)
+    if role is not None:
+        statement = statement.where(User.id.in_(select(UserRole.user_id).where(UserRole.role == role)))
+    if status == "active":
+        statement = statement.where(User.disabled_at.is_(None))
+    elif status == "disabled":
+        statement = statement.where(User.disabled_at.is_not(None), User.deleted_at.is_(None))
+    elif status == "deleted":
+        statement = statement.where(User.deleted_at.is_not(None))
+    else:
+        statement = statement.where(User.deleted_at.is_(None))
     if after is not None:
         statement = statement.where(User.id > after)
     return list((await session.execute(statement)).scalars())

@@ -18,7 +18,7 @@ from sso.web.http import form_fields, form_token, is_our_form, read_cookie
 from sso.web.i18n import N_
 from sso.web.pages import page
 from sso.web.sign_in import STALE, scope_place
-from sso.web.site import address_of, request_id_of, site_of
+from sso.web.site import address_of, kept_address_of, request_id_of, site_of
 
 router = APIRouter()
 
@@ -98,7 +98,7 @@ async def _decide(request: Request, typed: str, allowed: bool) -> Response:
             waiting,
             who,
             allowed=allowed,
-            address=address_of(request),
+            address=kept_address_of(request),
             request_id=request_id_of(request),
         )
     if not done:

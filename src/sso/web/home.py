@@ -11,6 +11,9 @@ from starlette.responses import RedirectResponse, Response
 from sso.clients.registry import Client
 from sso.oidc import authorize as flow
 from sso.oidc.requests import with_parameters
+from sso.security.permissions import permissions_of
+from sso.users.store import roles_of
+from sso.web.accounts import accounts_of, tokens_of
 from sso.web.http import form_token, read_cookie, with_browser_state
 from sso.web.pages import failure, page
 from sso.web.site import site_of
@@ -24,6 +27,8 @@ async def home(request: Request) -> Response:
     provider, cookie = site_of(request).provider, read_cookie(request, "session")
     async with provider.db.read() as session:
         who = await flow.signed_in(provider, session, cookie, None)
+        accounts = await accounts_of(request, session) if len(tokens_of(request)) > 1 else []
+        roles = await roles_of(session, who.user.id) if who is not None else []
     if who is None:
         made = RedirectResponse("/login", 303, {"Cache-Control": "no-store"})
         return with_browser_state(request, made, "")
@@ -33,6 +38,9 @@ async def home(request: Request) -> Response:
         person=who.user.name,
         groups=_by_group(provider.registry.listed()),
         form_token=form_token(request, "logout", cookie),
+        others=[one for one in accounts if one.session.id != who.session.id],
+        may_administer="sessions:read" in permissions_of(roles),
+        accounts_token=form_token(request, "accounts", cookie),
     )
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from sso.oidc.requests import Answer, ProtocolRequest
 from sso.security.tokens import equal, keyed_token, random_token
 from sso.settings import Settings
-from sso.web.site import address_of, request_id_of, site_of
+from sso.web.site import kept_address_of, request_id_of, site_of
 
 FORM = "application/x-www-form-urlencoded"
 MAX_PARAMETERS = 200
@@ -82,7 +82,7 @@ async def protocol_request(request: Request) -> ProtocolRequest:
     made = ProtocolRequest(
         site_of(request).provider, request.method, request.scope["path"], parameters, request.headers, query
     )
-    made.address, made.request_id = address_of(request), request_id_of(request)
+    made.address, made.request_id = kept_address_of(request), request_id_of(request)
     return made
 
 
@@ -105,7 +105,7 @@ def json_error(status: int, error: str, text: str, headers: dict[str, str]) -> R
     return Response(orjson.dumps(body), status, {"Cache-Control": "no-store", **headers}, "application/json")
 
 
-CookieName = Literal["session", "browser", "lang", "state"]
+CookieName = Literal["session", "remembered", "browser", "lang", "state"]
 
 
 def cookie_name(settings: Settings, name: CookieName) -> str:
@@ -114,9 +114,19 @@ def cookie_name(settings: Settings, name: CookieName) -> str:
 
 
 def read_cookie(request: Request, name: CookieName) -> str:
-    """Return the value of one of our cookies, or nothing."""
+    """Return the value of one of our cookies, or nothing. For ``session``, which may hold several: that of the present
+    account."""
+    if name == "session":
+        found = cookie_values(request, "session") or cookie_values(request, "remembered")
+        return found[0] if found else ""
     value = request.cookies.get(cookie_name(site_of(request).settings, name), "")
     return value if name == "lang" or (len(value) == TOKEN_CHARS and value.isascii()) else ""
+
+
+def cookie_values(request: Request, name: CookieName) -> list[str]:
+    """Return the values in a cookie that may hold several."""
+    text = request.cookies.get(cookie_name(site_of(request).settings, name), "")
+    return [one for one in text.split(".") if len(one) == TOKEN_CHARS and one.isascii()]
 
 
 def set_cookie(made: Response, settings: Settings, name: CookieName, value: str, max_age: int | None = None) -> None:

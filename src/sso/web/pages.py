@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,13 +22,14 @@ from sso.web.assets import ASSETS
 from sso.web.http import OPEN, OPEN_PATHS, json_error, read_cookie, set_cookie, with_browser
 from sso.web.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
 from sso.web.site import request_id_of, site_of
+from sso.web.times import moment_text
 
 log = logging.getLogger("sso.pages")
 
 LANG_COOKIE_SECONDS = 365 * 86400
 _JSON_PATHS = (
     "/token", "/userinfo", "/introspect", "/revoke", "/jwks", "/.well-known/", "/healthz", "/readyz", "/par",
-    "/device_authorization", "/register",
+    "/device_authorization", "/register", "/ssf/",
 )  # fmt: skip
 """Where programs ask: they are answered in JSON, whatever fails."""
 
@@ -73,6 +75,11 @@ FAILURES = {
         N_("Allow cookies for this address, then go back to the application and sign in again."),
     ),
     "stale_form": Failure(N_("This page was open for too long"), N_("Go back, reload the page and try again.")),
+    "no_permission": Failure(
+        N_("This is not for you to see"),
+        N_("Your account has no permission for it. If you need it, ask an administrator."),
+        "access_denied",
+    ),
     "not_found": Failure(N_("There is nothing at this address"), N_("Check the address, or begin on our start page.")),
     "wrong_method": Failure(N_("This address cannot be used like this"), N_("Begin on our start page.")),
     "too_large": Failure(N_("What was sent is too large"), N_("Go back and send less.")),
@@ -95,7 +102,8 @@ FAILURES = {
 
 
 @cache
-def _environment(locale: str) -> Environment:
+def environment(locale: str) -> Environment:
+    """Return what renders templates in a language."""
     made = Environment(
         loader=PackageLoader("sso.web", "templates"),
         autoescape=True,
@@ -112,8 +120,8 @@ def _environment(locale: str) -> Environment:
 def prepare() -> None:
     """Read catalogues and templates, so that the first person does not wait for it."""
     for locale in LOCALES:
-        for name in _environment(locale).list_templates():
-            _environment(locale).get_template(name)
+        for name in environment(locale).list_templates():
+            environment(locale).get_template(name)
 
 
 def chosen_language(request: Request) -> str:
@@ -160,7 +168,7 @@ def page(
     """
     settings, locale = site_of(request).settings, locale_of(request, ui_locales)
     html = (
-        _environment(locale)
+        environment(locale)
         .get_template(template)
         .render(
             locale=locale,
@@ -171,6 +179,7 @@ def page(
             support=settings.support_contact,
             frames=frames,
             display=display,
+            moment=partial(moment_text, locale=locale, zone=settings.time_zone),
             asset={name.replace(".", "_"): asset.path for name, asset in ASSETS.items()},
             **context,
         )
@@ -204,6 +213,13 @@ def failure(request: Request, code: str, status: int, detail: str = "", here: st
     """Return the page, or where programs ask the JSON, that says what went wrong."""
     found = FAILURES[code]
     headers = {"Retry-After": str(found.retry_after)} if found.retry_after else {}
+    if request.url.path.startswith("/api/"):
+        said = detail or request.url.path
+        body = {"type": f"urn:sso:problem:{code}", "title": found.title, "status": status, "detail": said}
+        body["instance"] = f"urn:sso:request:{request_id_of(request)}"
+        return Response(
+            orjson.dumps(body), status, {"Cache-Control": "no-store", **headers}, "application/problem+json"
+        )
     if request.url.path.startswith(_JSON_PATHS):
         if request.url.path in OPEN_PATHS:
             headers |= OPEN

@@ -10,7 +10,7 @@ from sso.oidc import registration
 from sso.security.limits import TooManyFailures
 from sso.web.http import json_error, response
 from sso.web.pages import failure
-from sso.web.site import address_of, site_of
+from sso.web.site import address_of, kept_address_of, site_of
 
 router = APIRouter()
 
@@ -32,7 +32,7 @@ async def register(request: Request) -> Response:
         text = "Too many registrations came from this address. Try again later."
         return json_error(429, "invalid_request", text, {"Retry-After": str(error.retry_after)})
     body = await request.body()
-    answer = await registration.register(site.provider, _authorization(request), body, address)
+    answer = await registration.register(site.provider, _authorization(request), body, kept_address_of(request))
     if answer.status == 201:
         site.registrations.count(address)
     return response(answer)
@@ -51,7 +51,7 @@ async def update(request: Request, client_id: str) -> Response:
     if refused is not None:
         return refused
     provider, body = site_of(request).provider, await request.body()
-    answer = await registration.update(provider, client_id, _authorization(request), body, address_of(request))
+    answer = await registration.update(provider, client_id, _authorization(request), body, kept_address_of(request))
     return response(answer)
 
 
@@ -59,7 +59,7 @@ async def update(request: Request, client_id: str) -> Response:
 async def delete(request: Request, client_id: str) -> Response:
     """Delete the registration (RFC 7592 section 2.3)."""
     provider = site_of(request).provider
-    return response(await registration.delete(provider, client_id, _authorization(request), address_of(request)))
+    return response(await registration.delete(provider, client_id, _authorization(request), kept_address_of(request)))
 
 
 def _authorization(request: Request) -> str:

@@ -30,12 +30,12 @@ BODY_SECONDS = 20.0
 _ALWAYS = ("/healthz", "/readyz", "/static/")
 
 
-class _TooLarge(Exception):
-    pass
+class TooLarge(Exception):
+    """A request has more than SSO_MAX_BODY_BYTES."""
 
 
-class _TooSlow(Exception):
-    pass
+class TooSlow(Exception):
+    """A request took too long to arrive."""
 
 
 class Shell:
@@ -103,24 +103,24 @@ class Shell:
                 async with asyncio.timeout(until - time.monotonic()):
                     message = await receive()
             except TimeoutError:
-                raise _TooSlow from None
+                raise TooSlow from None
             received += len(message.get("body", b""))
             if received > self._max_body:
-                raise _TooLarge
+                raise TooLarge
             return message
 
         return limited
 
 
 async def _refuse() -> Message:
-    raise _TooLarge
+    raise TooLarge
 
 
 def _answer(scope: Scope, error: Exception) -> Any:
     request = Request(scope)
-    if isinstance(error, _TooLarge):
+    if isinstance(error, TooLarge):
         return failure(request, "too_large", 413)
-    if isinstance(error, _TooSlow):
+    if isinstance(error, TooSlow):
         return failure(request, "too_slow", 408)
     if isinstance(error, BadRequest):
         return failure(request, "unreadable", 400, str(error))

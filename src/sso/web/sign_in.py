@@ -6,6 +6,8 @@ address with the token of the waiting request, and :func:`_proceed` is where all
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
@@ -19,7 +21,6 @@ from sso.audit import record
 from sso.authn.passwords import Busy
 from sso.authn.service import Authenticated, WrongCredentials, sign_in_with_password
 from sso.clients.metadata import OIDC_SCOPES
-from sso.clients.registry import Client
 from sso.oidc import authorize as flow
 from sso.oidc import waiting as requests
 from sso.oidc.authorize import AuthorizationRequest, RedirectError, SignedIn
@@ -29,8 +30,15 @@ from sso.oidc.interaction import Consent, Fail, Progress, Respond, SelectAccount
 from sso.oidc.models import Interaction
 from sso.security.limits import TooManyFailures
 from sso.sessions import service as sessions
-from sso.sessions import store as session_store
 from sso.users.store import Person
+from sso.web.accounts import (
+    MAX_ACCOUNTS,
+    Account,
+    account_with,
+    accounts_of,
+    tokens_of,
+    with_accounts,
+)
 from sso.web.http import (
     browser_of,
     form_fields,
@@ -39,13 +47,12 @@ from sso.web.http import (
     is_our_form,
     query_pairs,
     read_cookie,
-    set_cookie,
     with_browser,
     with_browser_state,
 )
 from sso.web.i18n import N_
 from sso.web.pages import failure, page, to_application
-from sso.web.site import Site, address_of, request_id_of, site_of
+from sso.web.site import address_of, kept_address_of, request_id_of, site_of
 
 router = APIRouter()
 
@@ -57,6 +64,8 @@ WAIT = N_("There were too many wrong attempts. Please try again in %(minutes)d m
 MISSING = N_("Type your e-mail, telephone number or user name, and your password.")
 STALE = N_("This page was open for too long. Please try again.")
 NOTHING_DONE = Progress()
+THEN = {"sessions": "/account/sessions", "admin-sessions": "/admin/sessions"}
+"""Our own pages to which signing in may lead: no address from outside ever does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,37 +107,37 @@ async def authorize(request: Request) -> Response:
     cookie = read_cookie(request, "session")
     if request.method == "POST" and not cookie:
         return await _once_more_by_get(request, asked)
-    who = await _who(site, cookie, asked.client)
+    who = await _who(request, asked)
     return await _proceed(request, Waiting(asked), who)
 
 
 @router.get("/login")
 async def sign_in_page(request: Request) -> Response:
     """The page of a waiting request (``i``), or the sign-in page by itself."""
-    site, token = site_of(request), request.query_params.get("i", "")
-    cookie = read_cookie(request, "session")
+    token = request.query_params.get("i", "")
     if not token:
-        _remember_device(request, request.query_params.get("user_code", ""))
-        if await _who(site, cookie, None) is not None:
+        _remember_alone(request, request.query_params)
+        adding = request.query_params.get("add") == "1"
+        if await _who(request, None) is not None and not adding:
             return RedirectResponse(_after_alone(request), 303)
-        return _sign_in_page(request, None)
-    waiting, who = await _recall(request, token, cookie)
+        return _sign_in_page(request, None, adding=adding)
+    waiting, who = await _recall(request, token)
     return await _proceed(request, waiting, who)
 
 
 @router.post("/login")
 async def sign_in(request: Request) -> Response:
     """Check a name and a password, start the session, and go on with the waiting request."""
-    site, fields = site_of(request), await _fields(request)
-    cookie, token = read_cookie(request, "session"), fields.get("i", "")
+    fields = await _fields(request)
+    token = fields.get("i", "")
     if not read_cookie(request, "browser"):
         return failure(request, "no_cookies", 400)
     waiting: Waiting | None = None
     if token:
-        waiting, who = await _recall(request, token, cookie)
+        waiting, who = await _recall(request, token)
     else:
-        _remember_device(request, fields.get("user_code", ""))
-        who = await _who(site, cookie, None)
+        _remember_alone(request, fields)
+        who = await _who(request, None)
     if not is_our_form(request, fields, "login"):
         return _sign_in_page(request, waiting, who, fields, STALE, 400)
     return await _check_password(request, fields, waiting, who)
@@ -136,15 +145,41 @@ async def sign_in(request: Request) -> Response:
 
 @router.post("/select")
 async def select_account(request: Request) -> Response:
-    """Go on as who one is, or as somebody else."""
+    """Go on as one of those who are signed in at this browser, or as somebody else."""
     fields = await _fields(request)
     found = await _of_signed_in(request, fields, "select")
     if isinstance(found, Response):
         return found
     waiting, who = found
-    if fields.get("choice") != "continue":
-        return _sign_in_page(request, waiting)
-    return await _proceed(request, await _done(request, waiting, "select_account"), who)
+    if fields.get("choice") == "continue":
+        return await _proceed(request, await _done(request, waiting, "select_account"), who)
+    async with site_of(request).provider.db.read() as session:
+        accounts = await accounts_of(request, session)
+        chosen = account_with(accounts, fields.get("choice", ""))
+        if chosen is None:
+            return _sign_in_page(request, waiting, adding=True)
+        who = SignedIn(chosen.session, chosen.person, frozenset())
+        who = await flow.with_consent(session, waiting.asked.client, who)
+    request.scope["sso.session"] = chosen.token
+    made = await _proceed(request, await _done(request, waiting, "select_account"), who)
+    with_accounts(request, made, [chosen.token, *(one.token for one in accounts if one is not chosen)])
+    return made
+
+
+@router.post("/accounts")
+async def switch_account(request: Request) -> Response:
+    """Make another account of this browser the present one, without an application."""
+    fields = await _fields(request)
+    if not is_our_form(request, fields, "accounts", read_cookie(request, "session")):
+        return RedirectResponse("/", 303)
+    async with site_of(request).provider.db.read() as session:
+        accounts = await accounts_of(request, session)
+    chosen = account_with(accounts, fields.get("choice", ""))
+    made = RedirectResponse("/", 303)
+    if chosen is not None:
+        with_accounts(request, made, [chosen.token, *(one.token for one in accounts if one is not chosen)])
+        with_browser_state(request, made, site_of(request).provider.browser_state(chosen.session.id))
+    return made
 
 
 @router.post("/consent")
@@ -158,7 +193,7 @@ async def consent(request: Request) -> Response:
     if fields.get("choice") != "allow":
         return await _fail(request, waiting, Fail("access_denied", "The person refused."))
     async with site.provider.db.write() as session:
-        await flow.allow(session, waiting.asked, who, address_of(request), request_id_of(request))
+        await flow.allow(session, waiting.asked, who, kept_address_of(request), request_id_of(request))
         done = replace(waiting.progress, done=waiting.progress.done | {"consent"})
         who = replace(who, consented=who.consented | waiting.asked.consent_scopes)
         decision = flow.next_step(site.provider, waiting.asked, who, done)
@@ -189,49 +224,85 @@ async def _check_password(
         made = _sign_in_page(request, waiting, who, fields, BUSY, 503)
         made.headers["Retry-After"] = str(error.retry_after)
         return made
-    return await _signed_in(request, waiting, who, proof)
+    return await _signed_in(request, waiting, who, proof, fields)
 
 
 async def _signed_in(
-    request: Request, waiting: Waiting | None, before: SignedIn | None, proof: Authenticated
+    request: Request,
+    waiting: Waiting | None,
+    before: SignedIn | None,
+    proof: Authenticated,
+    fields: dict[str, str],
 ) -> Response:
     """Start the session and, where nothing else is needed, answer the application in the same transaction."""
     site = site_of(request)
+    remember = fields.get("remember") == "1" and site.settings.remembered_absolute_seconds > 0
     async with site.provider.db.write() as session:
-        if before is not None and before.user.id != proof.user.id:
-            await end_sessions(
-                session,
-                site.provider,
-                [before.session.id],
-                "other_person",
-                actor=str(proof.user.id),
-                address=address_of(request),
-                request_id=request_id_of(request),
-            )
-        started, cookie = await sessions.start(
+        accounts = await _accounts_before(request, session, before)
+        own = next((one for one in accounts if one.person.id == proof.user.id), None)
+        adding = fields.get("add") == "1"
+        over = [one for one in accounts if before and one.session.id == before.session.id and one != own and not adding]
+        kept = [one for one in accounts if one != own and one not in over]
+        started = await sessions.start(
             session,
             site.settings,
             proof,
-            current=before.session if before else None,
-            address=address_of(request),
+            current=own.session if own else None,
+            address=kept_address_of(request),
             user_agent=request.headers.get("user-agent", ""),
             request_id=request_id_of(request),
+            remember=remember,
         )
-        who = SignedIn(started, Person(proof.user.id, proof.user.name), frozenset())
+        await _end_what_is_over(request, session, proof, over, kept[MAX_ACCOUNTS - 1 :], started.surplus)
+        tokens = [started.token, *(one.token for one in kept[: MAX_ACCOUNTS - 1])]
+        remembered = [started.token] if remember else []
+        who = SignedIn(started.session, Person(proof.user.id, proof.user.name), frozenset())
         if waiting is not None:
             who = await flow.with_consent(session, waiting.asked.client, who)
             if isinstance(flow.next_step(site.provider, waiting.asked, who, waiting.progress), Respond):
                 made = await _respond(request, session, waiting, who)
-                set_cookie(made, site.settings, "session", cookie)
+                with_accounts(request, made, tokens, remember=remembered)
                 return made
     if waiting is None:
         made = RedirectResponse(_after_alone(request), 303)
         with_browser_state(request, made, site.provider.browser_state(who.session.id))
     else:
-        request.scope["sso.session"] = cookie
+        request.scope["sso.session"] = started.token
         made = await _proceed(request, waiting, who)
-    set_cookie(made, site.settings, "session", cookie)
+    with_accounts(request, made, tokens, remember=remembered)
     return made
+
+
+async def _accounts_before(request: Request, session: AsyncSession, before: SignedIn | None) -> list[Account]:
+    """Return who was signed in at this browser. No statement where that is known already."""
+    tokens = tokens_of(request)
+    if len(tokens) > 1:
+        return await accounts_of(request, session)
+    return [Account(tokens[0], before.session, before.user)] if before is not None else []
+
+
+async def _end_what_is_over(
+    request: Request,
+    session: AsyncSession,
+    proof: Authenticated,
+    over: Sequence[Account],
+    too_many_here: Sequence[Account],
+    too_many: Sequence[uuid.UUID],
+) -> None:
+    """End the session of whoever was here before, and those that are too many: in this browser, or of this person."""
+    other_person = [one.session.id for one in over]
+    surplus = [*(one.session.id for one in too_many_here), *too_many]
+    for session_ids, reason in ((other_person, "other_person"), (surplus, "too_many")):
+        if session_ids:
+            await end_sessions(
+                session,
+                site_of(request).provider,
+                session_ids,
+                reason,
+                actor=str(proof.user.id),
+                address=kept_address_of(request),
+                request_id=request_id_of(request),
+            )
 
 
 async def _proceed(request: Request, waiting: Waiting, who: SignedIn | None) -> Response:
@@ -255,7 +326,10 @@ async def _next(request: Request, waiting: Waiting, who: SignedIn | None) -> Res
         return _sign_in_page(request, waiting, who if decision.again else None)
     assert who is not None
     if isinstance(decision, SelectAccount):
-        return _request_page(request, "select.html", waiting, who, "select")
+        async with site.provider.db.read() as session:
+            accounts = await accounts_of(request, session)
+        others = [one for one in accounts if one.session.id != who.session.id]
+        return _request_page(request, "select.html", waiting, who, "select", others=others)
     assert isinstance(decision, Consent)
     return _request_page(request, "consent.html", waiting, who, "consent", new=decision.scopes - who.consented)
 
@@ -264,7 +338,7 @@ async def _respond(request: Request, session: AsyncSession, waiting: Waiting, wh
     """Answer the application with a code, within the transaction of ``session``."""
     site, now = site_of(request), clock.now()
     if (now - who.session.last_seen_at).total_seconds() >= site.settings.session_touch_seconds:
-        await session_store.touch(session, who.session.id, now)
+        await sessions.touch(session, site.settings, who.session.id, now)
     answer = await flow.respond(session, waiting.asked, who.session)
     if waiting.stored is not None:
         await requests.forget_request(session, waiting.stored)
@@ -294,7 +368,7 @@ async def _remember(request: Request, waiting: Waiting) -> Waiting:
     return replace(waiting, token=token)
 
 
-async def _recall(request: Request, token: str, cookie: str) -> tuple[Waiting, SignedIn | None]:
+async def _recall(request: Request, token: str) -> tuple[Waiting, SignedIn | None]:
     """Return a waiting request of this browser and who is signed in.
 
     Raises:
@@ -306,16 +380,17 @@ async def _recall(request: Request, token: str, cookie: str) -> tuple[Waiting, S
         stored = await requests.recall_request(session, token, read_cookie(request, "browser"))
         if stored is None:
             raise Gone
-        who = await flow.signed_in(site.provider, session, cookie, stored.client_id)
+        who = await flow.signed_in(site.provider, session, read_cookie(request, "session"), stored.client_id)
     asked = requests.stored_request(site.server, stored)
+    who = await _as_hinted(request, asked, who)
     return Waiting(asked, token, stored, requests.progress_of(stored)), who
 
 
 async def _of_signed_in(request: Request, fields: dict[str, str], purpose: str) -> tuple[Waiting, SignedIn] | Response:
     """Return the waiting request and the person of a form; where the form is not of this session, the page that is
     right now, and nothing done: somebody else signed in, or nobody is."""
-    cookie = read_cookie(request, "session")
-    waiting, who = await _recall(request, fields.get("i", ""), cookie)
+    waiting, who = await _recall(request, fields.get("i", ""))
+    cookie = str(request.scope.get("sso.session") or read_cookie(request, "session"))
     if who is None or not is_our_form(request, fields, purpose, cookie):
         return await _proceed(request, waiting, who)
     return waiting, who
@@ -330,11 +405,30 @@ async def _done(request: Request, waiting: Waiting, step: str) -> Waiting:
     return replace(waiting, progress=replace(waiting.progress, done=done))
 
 
-async def _who(site: Site, cookie: str, client: Client | None) -> SignedIn | None:
+async def _who(request: Request, asked: AuthorizationRequest | None) -> SignedIn | None:
+    """Return who is signed in at this browser: the present account, or the one that the request names."""
+    cookie, provider = read_cookie(request, "session"), site_of(request).provider
     if not cookie:
         return None
-    async with site.provider.db.read() as session:
-        return await flow.signed_in(site.provider, session, cookie, client.client_id if client else None)
+    async with provider.db.read() as session:
+        who = await flow.signed_in(provider, session, cookie, asked.client.client_id if asked else None)
+    return await _as_hinted(request, asked, who) if asked is not None else who
+
+
+async def _as_hinted(request: Request, asked: AuthorizationRequest, who: SignedIn | None) -> SignedIn | None:
+    """Return the account of this browser that id_token_hint, or the claims parameter, names; otherwise ``who``."""
+    wanted = asked.named_sub
+    if wanted is None or len(tokens_of(request)) < 2:
+        return who
+    provider = site_of(request).provider
+    if who is not None and provider.subject(asked.client, who.user.id) == wanted:
+        return who
+    async with provider.db.read() as session:
+        for one in await accounts_of(request, session):
+            if provider.subject(asked.client, one.person.id) == wanted:
+                request.scope["sso.session"] = one.token
+                return await flow.with_consent(session, asked.client, SignedIn(one.session, one.person, frozenset()))
+    return who
 
 
 async def _record_failure(request: Request, waiting: Waiting | None, error: WrongCredentials) -> None:
@@ -345,26 +439,32 @@ async def _record_failure(request: Request, waiting: Waiting | None, error: Wron
             outcome="failure",
             subject=str(error.user_id) if error.user_id else None,
             client_id=waiting.asked.client.client_id if waiting else None,
-            address=address_of(request),
+            address=kept_address_of(request),
             request_id=request_id_of(request),
         )
 
 
-def _remember_device(request: Request, typed: str) -> None:
-    """Keep the code of the device for which somebody signs in, where no application asked for it."""
-    request.scope["sso.user_code"] = normal_user_code(typed)
+def _remember_alone(request: Request, said: Mapping[str, str]) -> None:
+    """Keep for what somebody signs in where no application asked for it: a device's code, or one of our pages."""
+    request.scope["sso.user_code"] = normal_user_code(said.get("user_code", ""))
+    request.scope["sso.then"] = said.get("then", "") if said.get("then", "") in THEN else ""
 
 
 def _alone(request: Request) -> str:
     """Return the address of the sign-in page without an application."""
-    user_code = request.scope.get("sso.user_code", "")
-    return f"/login?{urlencode({'user_code': user_code})}" if user_code else "/login"
+    kept = {"user_code": request.scope.get("sso.user_code", ""), "then": request.scope.get("sso.then", "")}
+    said = {name: value for name, value in kept.items() if value}
+    return f"/login?{urlencode(said)}" if said else "/login"
 
 
 def _after_alone(request: Request) -> str:
     """Return where signing in without an application leads."""
     user_code = request.scope.get("sso.user_code", "")
-    return f"/device?{urlencode({'user_code': user_code})}" if user_code else "/"
+    return f"/device?{urlencode({'user_code': user_code})}" if user_code else THEN.get(_then(request), "/")
+
+
+def _then(request: Request) -> str:
+    return str(request.scope.get("sso.then", ""))
 
 
 async def _fields(request: Request) -> dict[str, str]:
@@ -380,9 +480,11 @@ def _sign_in_page(
     fields: dict[str, str] | None = None,
     problem: str = "",
     status: int = 200,
+    *,
+    adding: bool = False,
     **values: int,
 ) -> Response:
-    """Return the sign-in page; what was typed is kept, but for the password."""
+    """Return the sign-in page; what was typed is kept, but for the password. ``adding``: besides who is signed in."""
     asked = waiting.asked if waiting else None
     hint = asked.login_hint if asked else ""
     return page(
@@ -394,11 +496,15 @@ def _sign_in_page(
         form_target=asked.redirect_uri if asked else "",
         display=asked.display if asked else "page",
         user_code=request.scope.get("sso.user_code", ""),
+        then=_then(request),
         client=asked.client if asked else None,
         i=waiting.token if waiting else "",
         form_token=form_token(request, "login"),
         username=((fields or {}).get("username") or hint)[:MAX_TYPED_CHARS],
-        again=again.user.name if again else "",
+        again=again.user.name if again and not adding else "",
+        adding=adding or (fields or {}).get("add") == "1",
+        remember=(fields or {}).get("remember") == "1",
+        can_remember=site_of(request).settings.remembered_absolute_seconds > 0,
         problem=problem,
         values=values,
     )
@@ -416,6 +522,7 @@ def _request_page(
     who: SignedIn,
     purpose: str,
     new: frozenset[str] = frozenset(),
+    others: Sequence[Account] = (),
 ) -> Response:
     session_cookie = str(request.scope.get("sso.session") or read_cookie(request, "session"))
     return page(
@@ -429,6 +536,7 @@ def _request_page(
         display=waiting.asked.display,
         scopes=sorted(waiting.asked.consent_scopes, key=scope_place),
         new=new,
+        others=others,
         i=waiting.token,
         form_token=form_token(request, purpose, session_cookie),
     )

@@ -9,15 +9,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.clients.registry import Client
-from sso.oidc import authorize as flow
-from sso.oidc.authorize import SignedIn
 from sso.oidc.ending import end_sessions
 from sso.oidc.logout import LogoutRequest, check_logout, frontchannel_addresses
 from sso.oidc.provider import Provider
 from sso.sessions.store import Participation
+from sso.web.accounts import Account, accounts_of, tokens_of, with_accounts
 from sso.web.http import (
     Pairs,
-    delete_cookie,
     form_pairs,
     form_token,
     is_our_form,
@@ -26,7 +24,7 @@ from sso.web.http import (
     with_browser_state,
 )
 from sso.web.pages import failure, page
-from sso.web.site import address_of, request_id_of, site_of
+from sso.web.site import kept_address_of, request_id_of, site_of
 
 router = APIRouter()
 
@@ -46,47 +44,69 @@ async def logout(request: Request) -> Response:
     if request.method == "POST" and not cookie and "form_token" not in data:
         return _once_more_by_get(data)
     asked = check_logout(site_of(request).provider, data)
-    async with site_of(request).provider.db.read() as session:
-        who = await flow.signed_in(site_of(request).provider, session, cookie, None)
-    if who is None:
-        return _after(request, data, asked, None)
+    accounts = await _accounts(request, asked)
+    if not accounts:
+        return _after(request, data, asked, None, [])
+    who = accounts[0]
     ours = request.method == "POST" and is_our_form(request, data, "logout", cookie)
-    if not ours and not asked.may_end_without_asking(site_of(request).provider, who.user.id):
-        return _confirm(request, data, who, asked)
-    return _after(request, data, asked, await _end(request, who))
+    if not ours and not asked.may_end_without_asking(site_of(request).provider, who.person.id):
+        return _confirm(request, data, accounts, asked)
+    leaving = accounts if ours and data.get("all") == "1" else accounts[:1]
+    told = await _end(request, leaving)
+    return _after(request, data, asked, told, [one for one in accounts if one not in leaving])
 
 
-async def _end(request: Request, who: SignedIn) -> list[Participation]:
-    site = site_of(request)
+async def _accounts(request: Request, asked: LogoutRequest) -> list[Account]:
+    """Return who is signed in at this browser; first the one whom the hint names, or the present one."""
+    if not tokens_of(request):
+        return []
+    async with site_of(request).provider.db.read() as session:
+        found = await accounts_of(request, session)
+    if asked.client is None or asked.hint_sub is None:
+        return found
+    provider, client = site_of(request).provider, asked.client
+    return sorted(found, key=lambda one: provider.subject(client, one.person.id) != asked.hint_sub)
+
+
+async def _end(request: Request, leaving: list[Account]) -> list[Participation]:
+    site, told = site_of(request), []
     async with site.provider.db.write() as session:
-        told = await end_sessions(
-            session,
-            site.provider,
-            [who.session.id],
-            "signed_out",
-            actor=str(who.user.id),
-            address=address_of(request),
-            request_id=request_id_of(request),
-            in_browser=True,
-        )
+        for one in leaving:
+            told += await end_sessions(
+                session,
+                site.provider,
+                [one.session.id],
+                "signed_out",
+                actor=str(one.person.id),
+                address=kept_address_of(request),
+                request_id=request_id_of(request),
+                in_browser=True,
+            )
     site.worker.nudge()
     return told
 
 
-def _confirm(request: Request, data: dict[str, str], who: SignedIn, asked: LogoutRequest) -> Response:
+def _confirm(request: Request, data: dict[str, str], accounts: list[Account], asked: LogoutRequest) -> Response:
     return page(
         request,
         "sign_out.html",
         ui_locales=data.get("ui_locales", ""),
         form_target=asked.redirect or "",
-        person=who.user.name,
+        person=accounts[0].person.name,
+        others=[one.person.name for one in accounts[1:]],
         client=asked.client,
         kept=[(name, data[name]) for name in _PARAMETERS if name in data],
         form_token=form_token(request, "logout", read_cookie(request, "session")),
     )
 
 
-def _after(request: Request, data: dict[str, str], asked: LogoutRequest, told: list[Participation] | None) -> Response:
+def _after(
+    request: Request,
+    data: dict[str, str],
+    asked: LogoutRequest,
+    told: list[Participation] | None,
+    remaining: list[Account],
+) -> Response:
     """Go back to the application, or say from what the person was signed out and what could not be reached.
 
     Applications that are told through the browser are framed, and then it goes on (Front-Channel Logout section 3).
@@ -108,10 +128,12 @@ def _after(request: Request, data: dict[str, str], asked: LogoutRequest, told: l
             client=asked.client,
             frames=frames,
             onward=asked.redirect or "",
+            remaining=[one.person.name for one in remaining],
         )
     if told is not None:
-        delete_cookie(made, site.settings, "session")
-    return with_browser_state(request, made, "")
+        with_accounts(request, made, [one.token for one in remaining])
+    state = site.provider.browser_state(remaining[0].session.id) if remaining else ""
+    return with_browser_state(request, made, state)
 
 
 def _reached(provider: Provider, told: list[Participation]) -> tuple[list[Client], list[Client]]:

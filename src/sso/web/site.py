@@ -12,6 +12,7 @@ from sso.authn.passwords import Passwords
 from sso.delivery import Worker
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
+from sso.security.addresses import kept_address
 from sso.security.limits import CountLimit, FailureLimits
 from sso.settings import Settings
 
@@ -46,6 +47,11 @@ def site_of(request: Request) -> Site:
 def address_of(request: Request) -> str:
     """Return the network address that ``request`` came from; see ``SSO_TRUSTED_PROXIES``."""
     return str(request.scope["client_address"])
+
+
+def kept_address_of(request: Request) -> str | None:
+    """Return the same in the form in which it is kept; see ``SSO_ADDRESS_PRIVACY``."""
+    return kept_address(address_of(request), site_of(request).settings.address_privacy)
 
 
 def request_id_of(request: Request) -> str:

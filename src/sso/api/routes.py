@@ -1,0 +1,16 @@
+"""Every resource of the API, in the order in which the documentation lists them."""
+
+from __future__ import annotations
+
+from sso.api import about, audit, clients, deliveries, grants, sessions, users, webhooks
+
+routers = (
+    sessions.router,
+    users.router,
+    clients.router,
+    grants.router,
+    deliveries.router,
+    webhooks.router,
+    audit.router,
+    about.router,
+)

@@ -1,0 +1,67 @@
+"""``sso deliveries``: what is sent to applications and people."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sso.audit import record
+from sso.cli.common import Json, an_id, group, print_json, print_table, refuse, run
+from sso.delivery import store
+from sso.delivery.models import Delivery
+from sso.delivery.store import DeliveryFilter
+from sso.oidc.provider import Provider
+
+app = group("What is sent: notices, events, mails, webhooks.")
+
+STATUSES = ("pending", "held", "done", "given_up")
+NAMES = (
+    "id", "kind", "status", "client_id", "session_id", "receiver", "attempts", "created_at", "first_attempt_at",
+    "next_attempt_at", "finished_at", "last_error",
+)  # fmt: skip
+
+
+@app.command("list")
+def list_command(
+    status: Annotated[str | None, typer.Option(help=f"Only those: {', '.join(STATUSES)}.")] = None,
+    kind: Annotated[str | None, typer.Option(help="backchannel_logout, ssf_push, ssf_poll, webhook, notice.")] = None,
+    client: Annotated[str | None, typer.Option("--client", help="To this application.")] = None,
+    before: Annotated[str | None, typer.Option(help="Begin before this delivery.")] = None,
+    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 100,
+    json: Json = False,
+) -> None:
+    """List deliveries, the newest first."""
+    if status is not None and status not in STATUSES:
+        refuse(f"--status must be one of {', '.join(STATUSES)}")
+    start = an_id(before, "delivery") if before else None
+
+    async def work(provider: Provider) -> list[Delivery]:
+        async with provider.db.read() as session:
+            return await store.page_of(session, DeliveryFilter(status, kind, client), start, limit)
+
+    found = run(work)
+    if json:
+        print_json([{name: getattr(one, name) for name in NAMES} for one in found])
+        return
+    rows = [
+        (one.id, one.kind, one.status, one.client_id or one.receiver, one.attempts, one.last_error) for one in found
+    ]
+    print_table(("id", "kind", "status", "application", "receiver", "attempts", "failure"), rows)
+
+
+@app.command("retry")
+def retry_command(delivery_id: Annotated[str, typer.Argument(metavar="ID", help="See: deliveries list")]) -> None:
+    """Send once more what was given up, or waits for its next time. A server or a worker does it."""
+    chosen = an_id(delivery_id, "delivery")
+
+    async def work(provider: Provider) -> bool:
+        async with provider.db.write() as session:
+            found = await store.retry(session, chosen)
+            if found is not None:
+                record(session, "delivery.retried", actor="cli", subject=str(chosen), client_id=found.client_id)
+            return found is not None
+
+    if not run(work):
+        refuse(f"there is no delivery {delivery_id} that can be sent again; see: sso deliveries list")
+    print("it is sent once more")

@@ -1,0 +1,64 @@
+"""``sso grants``: what people allowed applications."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from sso import clock
+from sso.audit import record
+from sso.cli.common import Json, an_id, group, print_json, print_table, refuse, run
+from sso.oidc.provider import Provider
+from sso.tokens import store
+from sso.tokens.store import GrantFilter
+from sso.users.service import find
+
+app = group("What was granted, and holds.")
+
+
+@app.command("list")
+def list_command(
+    user: Annotated[str | None, typer.Option("--user", help="Granted by this person.")] = None,
+    client: Annotated[str | None, typer.Option("--client", help="Granted to this application.")] = None,
+    before: Annotated[str | None, typer.Option(help="Begin before this grant.")] = None,
+    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 100,
+    json: Json = False,
+) -> None:
+    """List authorizations that hold, the newest first."""
+    start = an_id(before, "grant") if before else None
+
+    async def work(provider: Provider) -> list[dict[str, Any]]:
+        async with provider.db.read() as session:
+            person, now = (await find(session, user)).id if user else None, clock.now()
+            wanted = GrantFilter(user_id=person, client_id=client)
+            found = await store.page_of_grants(session, wanted, start, now, now - provider.idle, limit)
+        names = ("id", "client_id", "user_id", "session_id", "scope", "offline", "created_at", "expires_at")
+        return [{name: getattr(one, name) for name in names} for one in found]
+
+    found = run(work)
+    if json:
+        print_json(found)
+        return
+    titles = ("id", "client_id", "user_id", "scope", "offline")
+    print_table(titles, [tuple(one[title] for title in titles) for one in found])
+
+
+@app.command("revoke")
+def revoke_command(grant_id: Annotated[str, typer.Argument(metavar="ID", help="See: grants list")]) -> None:
+    """End a grant: everything that grew from it is over at once. The session goes on."""
+    chosen = an_id(grant_id, "grant")
+
+    async def work(provider: Provider) -> bool:
+        now = clock.now()
+        async with provider.db.write() as session:
+            found = await store.get_grant(session, chosen, now, now - provider.idle)
+            if found is None or not await session.run_sync(lambda sync: store.revoke_grant(sync, chosen, now)):
+                return False
+            subject, data = str(found.user_id), {"grant": str(chosen)}
+            record(session, "grant.revoked", actor="cli", subject=subject, client_id=found.client_id, data=data)
+            return True
+
+    if not run(work):
+        refuse(f"there is no grant {grant_id} that holds; see: sso grants list")
+    print("revoked")

@@ -1,0 +1,31 @@
+"""``sso mail``: whether mail can be sent."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from sso.cli.common import group, refuse
+from sso.delivery import Abandon
+from sso.delivery.mail import Mailer
+from sso.settings import load_settings
+
+app = group("Mail.")
+
+
+@app.command("test")
+def test_command(address: Annotated[str, typer.Argument(help="Where to send it.")]) -> None:
+    """Send a mail at once through SSO_SMTP_URL, to see whether that works."""
+    settings = load_settings()
+    text = f"{settings.service_name}: mail works."
+    if settings.smtp_url is None:
+        refuse("there is no mail server: set SSO_SMTP_URL")
+    try:
+        asyncio.run(Mailer(settings).send(address, text, text, f"<p>{text}</p>", settings.default_locale))
+    except Abandon as error:
+        refuse(str(error))
+    except Exception as error:
+        refuse(f"the mail server does not take it: {type(error).__name__}: {error}")
+    print("sent")

@@ -1,0 +1,88 @@
+"""``sso webhooks``: servers that are told of what happens."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sso import clock
+from sso.cli.common import Json, an_id, complain, group, print_json, print_table, refuse, run
+from sso.delivery import webhooks as rules
+from sso.delivery.models import Webhook
+from sso.oidc.provider import Provider
+
+app = group("Servers that are told of what is in the audit log (Standard Webhooks).")
+
+WebhookId = Annotated[str, typer.Argument(metavar="ID", help="See: webhooks list")]
+NAMES = ("id", "url", "events", "description", "enabled", "created_at", "updated_at")
+
+
+@app.command("add")
+def add_command(
+    url: Annotated[str, typer.Argument(help="Where events are posted to.")],
+    event: Annotated[
+        list[str] | None,
+        typer.Option(help="A type of event: session.ended; may be given again; * is every one."),
+    ] = None,
+    description: Annotated[str, typer.Option(help="What it is for.")] = "",
+) -> None:
+    """Add a webhook and print its secret, this once."""
+
+    async def work(provider: Provider) -> str:
+        rules.check_webhook(url, event or [], allow_http_loopback=provider.settings.loopback)
+        async with provider.db.write() as session:
+            made, secret = await rules.add_webhook(
+                session, provider.box, url=url, events=event or [], description=description[:200], actor="cli"
+            )
+        complain(f"added {made.id}. This secret is shown once.")
+        return secret
+
+    print(run(work))
+
+
+@app.command("list")
+def list_command(json: Json = False) -> None:
+    """List webhooks. Secrets are never shown."""
+
+    async def work(provider: Provider) -> list[Webhook]:
+        async with provider.db.read() as session:
+            return await rules.all_webhooks(session)
+
+    found = run(work)
+    if json:
+        print_json([{name: getattr(one, name) for name in NAMES} for one in found])
+        return
+    rows = [(one.id, one.url, " ".join(one.events), "on" if one.enabled else "off", one.description) for one in found]
+    print_table(("id", "url", "events", "state", "description"), rows)
+
+
+@app.command("test")
+def test_command(webhook_id: WebhookId) -> None:
+    """Send a test event. A server or a worker does it; see: deliveries list --kind webhook."""
+    chosen = an_id(webhook_id, "webhook")
+
+    async def work(provider: Provider) -> bool:
+        async with provider.db.write() as session:
+            found = await session.get(Webhook, chosen)
+            if found is not None:
+                rules.say(session, found, "webhook.test", {"actor": "cli"}, clock.now().isoformat())
+            return found is not None
+
+    if not run(work):
+        refuse(f"there is no webhook {webhook_id}; see: sso webhooks list")
+    print("it is sent")
+
+
+@app.command("remove")
+def remove_command(webhook_id: WebhookId) -> None:
+    """Remove a webhook."""
+    chosen = an_id(webhook_id, "webhook")
+
+    async def work(provider: Provider) -> bool:
+        async with provider.db.write() as session:
+            return await rules.remove_webhook(session, chosen, actor="cli")
+
+    if not run(work):
+        refuse(f"there is no webhook {webhook_id}; see: sso webhooks list")
+    print("removed")

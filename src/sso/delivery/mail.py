@@ -1,0 +1,67 @@
+"""Sending mail over SMTP (RFC 5321). What a mail says is not known here."""
+
+from __future__ import annotations
+
+import ssl
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid, parseaddr
+from urllib.parse import unquote, urlsplit
+
+import aiosmtplib
+
+from sso import clock
+from sso.delivery.worker import Abandon
+from sso.settings import Settings, is_loopback_host
+
+TIMEOUT_SECONDS = 20.0
+
+
+class Mailer:
+    """Sends mails through the server of ``SSO_SMTP_URL``.
+
+    Args:
+        settings: the server and the sender.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.smtp_url.get_secret_value() if settings.smtp_url else ""
+        self._from = settings.mail_from
+
+    async def send(self, to: str, subject: str, text: str, html: str, locale: str) -> None:
+        """Send one mail, as plain text and as HTML.
+
+        Raises:
+            Abandon: when the server will never take it, or there is none.
+            aiosmtplib.SMTPException, OSError: when it may work later.
+        """
+        if not self._url:
+            raise Abandon("there is no mail server (SSO_SMTP_URL)")
+        message = EmailMessage()
+        message["From"], message["To"], message["Subject"] = self._from, to, subject
+        message["Date"] = formatdate(clock.timestamp(), usegmt=True)
+        message["Message-ID"] = make_msgid(domain=parseaddr(self._from)[1].rpartition("@")[2] or None)
+        message["Auto-Submitted"], message["Content-Language"] = "auto-generated", locale
+        message.set_content(text)
+        message.add_alternative(html, subtype="html")
+        parts = urlsplit(self._url)
+        host, tls = parts.hostname or "", parts.scheme == "smtps"
+        try:
+            await aiosmtplib.send(
+                message,
+                hostname=host,
+                port=parts.port or (465 if tls else 587),
+                username=unquote(parts.username) if parts.username else None,
+                password=unquote(parts.password) if parts.password else None,
+                use_tls=tls,
+                start_tls=None if is_loopback_host(host) else not tls,
+                tls_context=ssl.create_default_context(),
+                timeout=TIMEOUT_SECONDS,
+            )
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            if all(one.code >= 500 for one in error.recipients):
+                raise Abandon(f"the mail server refuses the address: {error.recipients[0].code}") from None
+            raise
+        except aiosmtplib.SMTPResponseException as error:
+            if error.code >= 500:
+                raise Abandon(f"the mail server refuses: {error.code} {error.message}") from None
+            raise

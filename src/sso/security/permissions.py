@@ -1,0 +1,111 @@
+"""Who may do what: every permission and every role, in one table, and the one place where they are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Literal
+
+SCOPE_PREFIX = "sso:"
+"""What the scope of a permission begins with: ``sso:sessions:read``. Only the city's own applications have them."""
+
+RoleName = Literal["citizen", "developer", "helpdesk", "auditor", "admin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Something that not everybody may do. ``dangerous``: only soon after signing in."""
+
+    name: str
+    meaning: str
+    dangerous: bool = False
+
+    @property
+    def scope(self) -> str:
+        """The scope that an application needs for it."""
+        return SCOPE_PREFIX + self.name
+
+
+PERMISSIONS: Mapping[str, Permission] = MappingProxyType(
+    {
+        one.name: one
+        for one in (
+            Permission("sessions:read", "See sessions, and the proof of their end."),
+            Permission("sessions:end", "End one session."),
+            Permission("sessions:end_many", "End every session of a person, of an application, or all.", True),
+            Permission("users:read", "Look people up, with their identifiers and roles."),
+            Permission("users:write", "Make, change, disable and enable people.", True),
+            Permission("users:delete", "Delete people.", True),
+            Permission("users:roles", "Give and take roles.", True),
+            Permission("clients:read", "See registered applications."),
+            Permission("clients:write", "Register, change, suspend and resume applications; make secrets.", True),
+            Permission("clients:delete", "Remove applications.", True),
+            Permission("grants:read", "See what people allowed applications."),
+            Permission("grants:revoke", "End what was granted."),
+            Permission("deliveries:read", "See what is sent to applications, and what failed."),
+            Permission("deliveries:retry", "Send once more what failed."),
+            Permission("webhooks:read", "See which servers are told of events."),
+            Permission("webhooks:write", "Decide which servers are told of events.", True),
+            Permission("audit:read", "Read the audit log."),
+        )
+    }
+)
+
+_READS = frozenset(name for name in PERMISSIONS if name.endswith(":read"))
+ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "admin": frozenset(PERMISSIONS),
+        "auditor": _READS,
+        "helpdesk": frozenset({"users:read", "sessions:read", "sessions:end", "grants:read", "deliveries:read"}),
+        "developer": frozenset(),
+        "citizen": frozenset(),
+    }
+)
+"""What each role may. Everybody may look after their own sessions without any."""
+
+
+class AccessRefused(Exception):
+    """It is not allowed. ``code``: ``insufficient_scope``, ``no_permission`` or ``sign_in_again``."""
+
+    def __init__(self, code: Literal["insufficient_scope", "no_permission", "sign_in_again"], wanted: str) -> None:
+        super().__init__(f"{code}: {wanted}")
+        self.code = code
+        self.wanted = PERMISSIONS[wanted]
+
+
+def permissions_of(roles: Collection[str]) -> frozenset[str]:
+    """Return everything that somebody with these roles may do."""
+    return frozenset().union(*(ROLES.get(role, frozenset()) for role in roles))
+
+
+def check_access(
+    wanted: str,
+    *,
+    roles: Collection[str] | None,
+    scopes: Collection[str] | None,
+    signed_in: datetime | None,
+    since: datetime,
+) -> None:
+    """Check that something is allowed: to the application (its scopes), and to the person (the roles).
+
+    Args:
+        wanted: the name of a permission.
+        roles: of the person; None where no person is behind it: a program of the city.
+        scopes: of the application's token; None where the person's own browser is here.
+        signed_in: when the person last proved who they are; None where no person is behind it.
+        since: the moment after which that must have been for dangerous acts (RFC 9470 section 3).
+
+    Raises:
+        AccessRefused: when it is not.
+    """
+    permission = PERMISSIONS[wanted]
+    if scopes is not None and permission.scope not in scopes:
+        raise AccessRefused("insufficient_scope", wanted)
+    if roles is None and scopes is None:
+        raise AccessRefused("no_permission", wanted)
+    if roles is not None and wanted not in permissions_of(roles):
+        raise AccessRefused("no_permission", wanted)
+    if permission.dangerous and roles is not None and (signed_in is None or signed_in < since):
+        raise AccessRefused("sign_in_again", wanted)

@@ -1,0 +1,84 @@
+"""The accounts of one browser: each is a session of its own, with a cookie value of its own.
+
+The cookie ``session`` lives as long as the browser is open and holds them in order, the present one first; the cookie
+``remembered`` holds those that the person asked to be remembered on this device. What a value opens is known only to
+the database, so holding one is the only proof there is, for one account as for several.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso import clock
+from sso.security.tokens import token_hash
+from sso.sessions import store as sessions
+from sso.sessions.store import LiveSession
+from sso.users.store import Person
+from sso.web.http import cookie_values, delete_cookie, set_cookie
+from sso.web.site import site_of
+
+MAX_ACCOUNTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody who is signed in at this browser."""
+
+    token: str
+    session: LiveSession
+    person: Person
+
+
+def tokens_of(request: Request) -> list[str]:
+    """Return the values of every account of this browser, the present one first."""
+    found = [*cookie_values(request, "session"), *cookie_values(request, "remembered")]
+    return list(dict.fromkeys(found))[:MAX_ACCOUNTS]
+
+
+async def accounts_of(request: Request, session: AsyncSession) -> list[Account]:
+    """Return everybody who is signed in at this browser, the present one first. One statement."""
+    tokens = tokens_of(request)
+    if not tokens:
+        return []
+    now, provider = clock.now(), site_of(request).provider
+    found = await sessions.of_browser(session, [token_hash(token) for token in tokens], now, now - provider.idle)
+    return [Account(token, *found[digest]) for token in tokens if (digest := token_hash(token)) in found]
+
+
+def account_with(accounts: Sequence[Account], session_id: str) -> Account | None:
+    """Return the account whose session has the id ``session_id``."""
+    try:
+        wanted = uuid.UUID(session_id)
+    except ValueError:
+        return None
+    return next((one for one in accounts if one.session.id == wanted), None)
+
+
+def with_accounts(
+    request: Request, made: Response, tokens: Sequence[str], *, remember: Collection[str] = (), forget: str = ""
+) -> None:
+    """Let the browser hold these accounts, in this order.
+
+    Args:
+        request: what is answered.
+        made: the answer.
+        tokens: the values of the accounts.
+        remember: those that are remembered from now on.
+        forget: one that is not remembered any more.
+    """
+    settings = site_of(request).settings
+    kept = [one for one in tokens if one in remember or (one in cookie_values(request, "remembered") and one != forget)]
+    if tokens:
+        set_cookie(made, settings, "session", ".".join(tokens))
+    else:
+        delete_cookie(made, settings, "session")
+    if kept:
+        set_cookie(made, settings, "remembered", ".".join(kept), settings.remembered_absolute_seconds)
+    elif cookie_values(request, "remembered"):
+        delete_cookie(made, settings, "remembered")

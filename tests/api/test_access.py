@@ -1,0 +1,223 @@
+"""Who may call what: every route of the API against every role, generated from the routes themselves."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+from tests.api.conftest import ALL_SCOPES, Api, person_with, program
+from tests.support import City, form_of, query_of
+
+from sso import clock
+from sso.api.about import description
+from sso.api.routes import routers
+from sso.security.permissions import PERMISSIONS, ROLES, permissions_of
+from sso.users.schemas import Role
+
+ROUTES: list[APIRoute] = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+BODIES: dict[str, Any] = {
+    "end_session": {},
+    "begin_ending": {"client_id": "warga"},
+    "create_user": {"username": "orang-baru", "name": "Orang Baru"},
+    "patch_user": {"name": "Nama Lain"},
+    "put_roles": {"roles": ["citizen"]},
+    "create": {"client_id": "baru", "metadata": {"type": "service", "client_name": "Baru"}},
+    "put_client": {"metadata": {"type": "service", "client_name": "Baru"}},
+    "make_secret": {},
+    "suspend": {},
+    "add_webhook": {"url": "https://hook.example/", "events": ["session.ended"]},
+}
+
+
+def permission_of(route: APIRoute) -> str:
+    """Return the permission that a route says it needs; "" for none."""
+    return str((route.openapi_extra or {})["x-permission"])
+
+
+def path_of(route: APIRoute) -> str:
+    """Return an address of a route: of something that does not exist."""
+    return re.sub(r"{[^}]*}", str(uuid.UUID(int=7)), route.path).removeprefix("/api/v1")
+
+
+async def call(api: Api, route: APIRoute) -> httpx.Response:
+    """Call a route as its documentation has it, on something that does not exist."""
+    method = next(iter(route.methods))
+    body = {"json": BODIES[route.name]} if route.body_field is not None else {}
+    return await api(method, path_of(route), **body)
+
+
+def test_every_route_says_what_it_needs() -> None:
+    assert len(ROUTES) >= 30
+    for route in ROUTES:
+        assert permission_of(route) in ("", *PERMISSIONS), f"{route.path} has no rule: make it with needs(...)"
+        assert len(route.dependencies) == 1, f"{route.path} has no check"
+    unused = set(PERMISSIONS) - {permission_of(route) for route in ROUTES}
+    assert not unused, f"nothing needs {unused}"
+
+
+def test_the_roles_are_those_that_people_can_have() -> None:
+    from typing import get_args
+
+    assert set(ROLES) == set(get_args(Role))
+    for names in ROLES.values():
+        assert names <= set(PERMISSIONS)
+    assert all(name.endswith(":read") for name in ROLES["auditor"])
+
+
+@pytest.mark.parametrize("role", list(ROLES))
+async def test_a_role_may_do_what_the_table_says_and_nothing_else(city: City, role: str) -> None:
+    api = await person_with(city, role)
+    for route in ROUTES:
+        answer = await call(api, route)
+        wanted = permission_of(route)
+        allowed = not wanted or wanted in permissions_of([role])
+        assert (answer.status_code != 403) == allowed, f"{role} {route.methods} {route.path}: {answer.text}"
+        if not allowed:
+            assert answer.json()["type"] == "urn:sso:problem:no_permission"
+
+
+async def test_a_scope_that_the_token_lacks_is_refused_everywhere(city: City) -> None:
+    api = await program(city, "sso:audit:read")
+    for route in ROUTES:
+        answer, wanted = await call(api, route), permission_of(route)
+        if wanted in ("", "audit:read"):
+            assert answer.status_code in (200, 404), answer.text
+            continue
+        assert answer.status_code == 403, f"{route.methods} {route.path}"
+        assert f'scope="sso:{wanted}"' in answer.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize("token", ["", "x", "id_token", "refresh_token", "foreign", "revoked"])
+async def test_what_is_no_access_token_of_ours_is_refused(city: City, token: str) -> None:
+    party = city.relying_party("konsol")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, username="ratna", scope=f"openid {ALL_SCOPES}")
+    if token == "revoked":
+        await party.post("/revoke", {"token": tokens["refresh_token"]})
+        token = tokens["access_token"]
+    elif token == "foreign":
+        token = tokens["access_token"][:-6] + "AAAAAA"
+    else:
+        token = tokens.body.get(token, token)
+    api = Api(city, token)
+    for route in ROUTES[:6]:
+        answer = await call(api, route)
+        assert answer.status_code == 401
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_disabled_administrator_or_application_can_do_nothing_at_once(city: City, api: Api) -> None:
+    admin = await person_with(city, "admin")
+    assert (await admin("GET", "/me")).status_code == 200
+    budi = city.users["budi"]
+    assert (await api("POST", f"/users/{budi}/disable")).status_code == 200
+    assert (await admin("GET", "/me")).status_code == 401
+    other = await program(city)
+    assert (await api("POST", "/clients/petugas/suspend", json={})).status_code == 200
+    assert (await other("GET", "/me")).status_code == 401
+
+
+async def test_dangerous_acts_need_somebody_who_signed_in_within_ten_minutes(city: City) -> None:
+    """RFC 9470: the challenge says what to ask for; asking for it makes the act possible."""
+    party = city.relying_party("konsol")
+    async with city.browser() as browser:
+        admin = Api(city, (await browser.tokens(party, username="ratna", scope=f"openid {ALL_SCOPES}"))["access_token"])
+        dangerous = [route for route in ROUTES if (name := permission_of(route)) and PERMISSIONS[name].dangerous]
+        assert len(dangerous) > 10
+        clock.advance(580)
+        assert (await admin("POST", f"/users/{city.users['siti']}/disable")).status_code == 200
+        refreshed = await browser.tokens(party, username="ratna", scope=f"openid {ALL_SCOPES}")
+        late = Api(city, refreshed["access_token"])
+        clock.advance(21)
+        for route in dangerous:
+            answer = await call(late, route)
+            assert answer.status_code == 401, f"{route.methods} {route.path}: {answer.text}"
+            assert 'error="insufficient_user_authentication"' in answer.headers["www-authenticate"]
+            assert 'max_age="600"' in answer.headers["www-authenticate"]
+        assert (await late("GET", "/users")).status_code == 200, "to look is not dangerous"
+        page = await browser.open(party.url(max_age="600", scope=f"openid {ALL_SCOPES}"))
+        assert form_of(page).action == "/login"
+        answer = await browser.submit(page, username="ratna", password="kuda-laut-terbang-91")
+        tokens = await party.exchange(query_of(answer.headers["location"])["code"])
+    again = Api(city, tokens["access_token"])
+    assert (await again("POST", f"/users/{city.users['siti']}/enable")).status_code == 200
+
+
+async def test_roles_are_not_given_with_the_right_to_make_people(city: City) -> None:
+    api = await program(city, "sso:users:write")
+    answer = await api("POST", "/users", json={"username": "penyusup", "name": "Penyusup", "roles": ["admin"]})
+    assert answer.status_code == 403
+    assert "sso:users:roles" in answer.headers["www-authenticate"]
+
+
+async def test_more_than_the_fields_that_there_are_is_refused(city: City, api: Api) -> None:
+    """Mass assignment (SECURITY 12)."""
+    siti = f"/users/{city.users['siti']}"
+    for change in ({"roles": ["admin"]}, {"disabled_at": None}, {"id": "x"}, {"name": "A", "status": "active"}):
+        answer = await api("PATCH", siti, json=change, headers={"If-Match": await api.etag(siti)})
+        assert answer.status_code == 422, change
+        assert answer.json()["errors"][0]["pointer"].startswith("/")
+    metadata = {"type": "web", "client_name": "X", "redirect_uris": ["https://x.example/cb"]}
+    for field in ("catalogue", "status", "client_secret"):
+        answer = await api("POST", "/clients", json={"client_id": "xyz", "metadata": metadata, field: "x"})
+        assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"scope": "openid sso:users:write", "first_party": False}, "first_party"),
+        ({"scope": "openid sso:users:everything", "first_party": True}, "is not a permission"),
+        ({"scope": "openid sso:users:read", "first_party": True, "token_endpoint_auth_method": "none"}, "authenticate"),
+    ],
+)
+async def test_permissions_are_only_for_the_citys_own_applications(
+    city: City, api: Api, fields: dict[str, Any], said: str
+) -> None:
+    metadata = {"type": "web", "client_name": "X", "redirect_uris": ["https://x.example/cb"], **fields}
+    answer = await api("POST", "/clients", json={"client_id": "penyusup", "metadata": metadata})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/metadata/scope"
+    assert said in answer.json()["errors"][0]["detail"]
+
+
+async def test_who_registers_by_themselves_gets_no_permission(city: City) -> None:
+    from sso.clients.registration import read_registration
+
+    made = read_registration(
+        {"redirect_uris": ["https://x.example/cb"], "scope": "openid sso:users:write ssf.manage"}, "standard", False
+    )
+    assert made.scope == "openid"
+
+
+async def test_me_says_what_can_be_done(city: City) -> None:
+    api = await person_with(city, "helpdesk", scope="sso:users:read sso:users:write")
+    me = (await api("GET", "/me")).json()
+    assert me["roles"] == ["helpdesk"]
+    assert me["permissions"] == ["users:read"], "what both the scopes and the roles allow"
+    listed = {one["name"]: one["roles"] for one in (await api("GET", "/permissions")).json()}
+    assert listed["users:roles"] == ["admin"]
+
+
+def test_the_description_says_what_each_operation_needs() -> None:
+    document = description("https://sso.example")
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    assert len(operations) == len(ROUTES)
+    for one in operations:
+        assert one["security"][0].keys() == {"sso"}
+        assert one["summary"]
+        for status, said in one["responses"].items():
+            if int(status) >= 400:
+                assert list(said["content"]) == ["application/problem+json"]
+    with_examples = [name for name, schema in document["components"]["schemas"].items() if "examples" in schema]
+    assert {"UserWanted", "ClientWanted", "EndingWanted", "WebhookWanted", "RolesWanted"} <= set(with_examples)
+
+
+async def test_the_description_is_served_to_everybody(city: City, http: httpx.AsyncClient) -> None:
+    answer = await http.get("/api/v1/openapi.json")
+    assert answer.json()["servers"] == [{"url": city.settings.issuer}]

@@ -1,0 +1,463 @@
+"""Each resource of the API: lists in pages, filters, changes that lose nobody's work, creations that are done once."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select
+from tests.api.conftest import Api, person_with, program
+from tests.support import ISSUER, PASSWORD, City, form_of
+
+from sso import clock
+from sso.audit.models import AuditEvent
+from sso.delivery.models import Delivery
+from sso.oidc.housekeeping import clear_up, keep_house, seal_audit
+
+CONTROL = {"client_id": "e-antrean", "metadata": {"type": "web", "client_name": "e-Antrean", "first_party": True}}
+CONTROL["metadata"]["redirect_uris"] = ["https://antrean.example/cb"]  # type: ignore[index]
+
+
+async def signed_in(city: City, *clients: str, name: str = "siti") -> dict[str, Any]:
+    """Sign somebody in at applications, and return the tokens of each."""
+    async with city.browser(headers={"user-agent": ANDROID}) as browser:
+        return {one: await browser.tokens(city.relying_party(one), username=name) for one in clients}
+
+
+ANDROID = "Mozilla/5.0 (Linux; Android 13; SM-A057F) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Mobile"
+
+
+async def events(city: City, type_: str) -> list[AuditEvent]:
+    async with city.provider.db.read() as session:
+        found = select(AuditEvent).where(AuditEvent.type == type_).order_by(AuditEvent.id)
+        return list((await session.execute(found)).scalars())
+
+
+def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
+    """Check that an answer is a problem (RFC 9457) and return it."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["type"] == f"urn:sso:problem:{kind}"
+    assert body["status"] == status
+    assert body["instance"] == f"urn:sso:request:{answer.headers['x-request-id']}"
+    assert body["title"]
+    assert body["detail"]
+    return body
+
+
+async def test_a_session_says_who_where_how_and_which_applications(city: City, api: Api) -> None:
+    await signed_in(city, "warga", "sehat")
+    (found,) = await api.pages("/sessions", user_id=str(city.users["siti"]))
+    assert found["person"] == {"id": str(city.users["siti"]), "name": "Siti Rahmawati"}
+    assert found["status"] == "living"
+    assert found["device"] == {"browser": "Chrome Mobile 120", "system": "Android 13", "model": "Samsung SM-A057F"}
+    assert found["address"] == "203.0.113.0/24", "no more of it is kept than the network"
+    assert found["amr"] == ["pwd"]
+    assert [one["client_id"] for one in found["applications"]] == ["warga", "sehat"]
+    assert len({one["sid"] for one in found["applications"]}) == 2, "each knows it by another name"
+    assert (await api.get(f"/sessions/{found['id']}")) == found
+
+
+async def test_a_session_is_ended_and_the_proof_is_the_answer(city: City, api: Api) -> None:
+    tokens = await signed_in(city, "warga", "sehat")
+    (found,) = await api.pages("/sessions", client_id="warga")
+    problem(await api("GET", f"/sessions/{found['id']}/proof"), 409, "not_ended")
+    answer = await api("POST", f"/sessions/{found['id']}/end", json={"note": "Telepon dicuri"})
+    assert answer.status_code == 200
+    how = {one["client_id"]: (one["how"], one["state"]) for one in answer.json()["applications"]}
+    assert how == {"warga": ("back_channel", "waiting"), "sehat": ("token_lifetime", "unconfirmed")}
+    for client_id, one in tokens.items():
+        party = city.relying_party(client_id)
+        assert (await party.introspect(one["access_token"])) == {"active": False}
+        assert (await party.userinfo(one["access_token"])).status_code == 401
+        assert (await party.refresh(one["refresh_token"])).status == 400
+    assert await api.pages("/sessions", client_id="warga") == []
+    (over,) = await api.pages("/sessions", status="ended")
+    assert (over["status"], over["end_reason"]) == ("over", "administrator")
+    (event,) = await events(city, "session.ended")
+    assert (event.actor, event.data["note"]) == ("petugas", "Telepon dicuri")
+    again = await api("POST", f"/sessions/{found['id']}/end", json={})
+    assert again.json()["ended_at"] == answer.json()["ended_at"], "it ends once"
+    assert len(await events(city, "session.ended")) == 1
+
+
+async def test_lists_come_in_pages_that_lose_and_repeat_nothing(city: City, api: Api) -> None:
+    for _ in range(7):
+        await signed_in(city, "warga")
+    whole = await api.pages("/sessions", limit=200)
+    assert len(whole) == 7
+    assert await api.pages("/sessions", limit=2) == whole
+    first = await api.get("/sessions", limit=2)
+    await signed_in(city, "warga")
+    second = await api.get("/sessions", limit=2, cursor=first["next_cursor"])
+    assert second["items"] == whole[2:4], "what came meanwhile moves nothing"
+    people = await api.pages("/users", limit=1)
+    assert {one["name"] for one in people} >= {"Siti Rahmawati", "Budi Santoso", "Ratna Wulandari"}
+    clients = await api.pages("/clients", limit=3)
+    assert [one["client_id"] for one in clients] == sorted(one["client_id"] for one in clients)
+    assert len(await api.pages("/audit-events", limit=5)) == len(await api.pages("/audit-events", limit=200))
+
+
+@pytest.mark.parametrize("cursor", ["x", "....", "bm8=", "%00", "é", "a" * 401])
+@pytest.mark.parametrize("path", ["/sessions", "/users", "/audit-events", "/deliveries", "/grants", "/session-endings"])
+async def test_a_cursor_that_is_not_ours_is_refused(city: City, api: Api, path: str, cursor: str) -> None:
+    said = problem(await api("GET", path, params={"cursor": cursor}), 422, "invalid_request")
+    assert "cursor" in said["errors"][0]["pointer"]
+
+
+async def test_a_limit_out_of_bounds_and_unknown_filters_are_refused_in_words(city: City, api: Api) -> None:
+    said = problem(await api("GET", "/sessions", params={"limit": 0, "status": "x"}), 422, "invalid_request")
+    assert {one["pointer"] for one in said["errors"]} == {"limit", "status"}
+    problem(await api("GET", "/sessions/not-a-uuid"), 422, "invalid_request")
+    problem(await api("GET", f"/sessions/{uuid.uuid4()}"), 404, "not_found")
+    problem(await api("GET", "/nothing/here"), 404, "not_found")
+    problem(await api("PUT", "/sessions"), 405, "wrong_method")
+
+
+async def test_a_body_that_is_no_json_is_a_problem(city: City, api: Api) -> None:
+    headers = {"Content-Type": "application/json"}
+    problem(await api("POST", "/users", content=b"{", headers=headers), 422, "invalid_request")
+    problem(await api("POST", "/users", content=b"x" * 70000, headers=headers), 413, "too_large")
+
+
+async def test_many_sessions_are_ended_in_the_background_watched_and_stopped(city: City, api: Api) -> None:
+    for name in ("siti", "budi"):
+        await signed_in(city, "warga", name=name)
+    answer = await api("POST", "/session-endings", json={"client_id": "warga", "note": "Kunci bocor"})
+    assert answer.status_code == 202
+    begun = answer.json()
+    assert (begun["status"], begun["total"], begun["ended"]) == ("running", 2, 0)
+    assert answer.headers["location"] == f"/api/v1/session-endings/{begun['id']}"
+    stop = asyncio.Event()
+    working = asyncio.create_task(keep_house(city.provider, stop))
+    for _ in range(200):
+        now = await api.get(f"/session-endings/{begun['id']}")
+        if now["status"] == "done":
+            break
+        await asyncio.sleep(0.05)
+    stop.set()
+    await working
+    assert (now["status"], now["ended"]) == ("done", 2)
+    assert await api.pages("/sessions", client_id="warga") == []
+    problem(await api("POST", f"/session-endings/{begun['id']}/stop"), 409, "not_running")
+    second = (await api("POST", "/session-endings", json={"everything": True})).json()
+    stopped = await api("POST", f"/session-endings/{second['id']}/stop")
+    assert stopped.json()["status"] == "stopped"
+    assert [one["id"] for one in await api.pages("/session-endings", limit=1)] == [second["id"], begun["id"]]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"everything": False}, {"client_id": "warga", "everything": True}, {"user_id": 1}, []]
+)
+async def test_which_sessions_are_ended_must_be_clear(city: City, api: Api, body: dict[str, Any]) -> None:
+    problem(await api("POST", "/session-endings", json=body), 422, "invalid_request")
+
+
+async def test_a_person_is_made_changed_disabled_enabled_and_deleted(city: City, api: Api) -> None:
+    body = {"username": "joko", "name": "Joko Susilo", "email": "Joko@Warga.example", "locale": "id"}
+    made = await api("POST", "/users", json=body)
+    assert made.status_code == 201
+    joko = made.json()
+    path = made.headers["location"].removeprefix("/api/v1")
+    assert joko["identifiers"][1] == {
+        "kind": "email",
+        "value": "joko@warga.example",
+        "verified": False,
+        "primary": True,
+    }
+    problem(await api("POST", "/users", json=body), 409, "refused")
+    (found,) = await api.pages("/users", identifier="JOKO@warga.example")
+    assert found == joko
+    assert await api.pages("/users", identifier="nobody") == []
+
+    tag = await api.etag(path)
+    change = {"name": "Joko S.", "email": None, "phone_number": "0812 1111 2222", "phone_number_verified": True}
+    answer = await api("PATCH", path, json=change, headers={"If-Match": tag})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["name"] == "Joko S."
+    assert [one["value"] for one in answer.json()["identifiers"]] == ["joko", "+6281211112222"]
+    assert answer.headers["etag"] != tag
+    assert answer.headers["etag"] == await api.etag(path)
+    problem(await api("PATCH", path, json=change, headers={"If-Match": tag}), 412, "precondition_failed")
+    problem(await api("PATCH", path, json=change), 428, "precondition_required")
+    taken = {"email": "siti@warga.example"}
+    problem(await api("PATCH", path, json=taken, headers={"If-Match": await api.etag(path)}), 409, "refused")
+
+    assert (await api("POST", f"{path}/disable")).json()["user"]["status"] == "disabled"
+    assert (await api.get(path))["status"] == "disabled"
+    assert [one["id"] for one in await api.pages("/users", status="disabled")] == [joko["id"]]
+    assert (await api("POST", f"{path}/enable")).json()["status"] == "active"
+    gone = await api("DELETE", path)
+    assert gone.json()["user"]["status"] == "deleted"
+    assert gone.json()["user"]["identifiers"] == []
+    assert gone.json()["user"]["name"] == ""
+    problem(await api("POST", f"{path}/enable"), 409, "deleted")
+    assert (await api("POST", "/users", json=body)).status_code == 201, "the name is free again"
+
+
+async def test_who_is_deleted_is_signed_out_everywhere_and_nothing_of_them_is_left(city: City, api: Api) -> None:
+    tokens = await signed_in(city, "warga", "sehat")
+    siti = city.users["siti"]
+    (living,) = await api.pages("/sessions", user_id=str(siti))
+    answer = await api("DELETE", f"/users/{siti}")
+    assert answer.json()["sessions_ended"] == 1
+    assert (await city.relying_party("warga").introspect(tokens["warga"]["access_token"])) == {"active": False}
+    proof = await api.get(f"/sessions/{living['id']}/proof")
+    assert (proof["reason"], proof["person"]["name"], len(proof["applications"])) == ("user_deleted", "", 2)
+    async with city.browser() as browser:
+        page = await browser.open("/login")
+        page = await browser.submit(page, username="siti", password=PASSWORD)
+        assert page.status_code == 400
+    from sqlalchemy import text
+
+    async with city.provider.db.read() as session:
+        for table in ("users", "identifiers", "credentials"):
+            rows = (await session.execute(text(f"SELECT * FROM {table}"))).all()
+            assert "Rahmawati" not in str(rows)
+            assert "siti@warga.example" not in str(rows)
+
+
+async def test_the_last_administrator_stays_one_whatever_is_tried(city: City, api: Api) -> None:
+    ratna = f"/users/{city.users['ratna']}"
+    tag = {"If-Match": await api.etag(ratna)}
+    tries = [
+        await api("PUT", f"{ratna}/roles", json={"roles": ["citizen"]}, headers=tag),
+        await api("POST", f"{ratna}/disable"),
+        await api("DELETE", ratna),
+    ]
+    for answer in tries:
+        assert "last administrator" in problem(answer, 409, "refused")["detail"]
+    assert (await api.get(ratna))["roles"] == ["admin"]
+    await person_with(city, "admin", name="budi")
+    assert (await api("POST", f"{ratna}/disable")).status_code == 200, "there is another one"
+    budi = f"/users/{city.users['budi']}"
+    problem(await api("POST", f"{budi}/disable"), 409, "refused")
+
+
+async def test_two_administrators_who_remove_each_other_at_once_leave_one(city: City, api: Api) -> None:
+    await person_with(city, "admin", name="budi")
+    paths = [f"/users/{city.users[name]}" for name in ("ratna", "budi")]
+    tags = [await api.etag(path) for path in paths]
+    answers = await asyncio.gather(
+        *(
+            api("PUT", f"{path}/roles", json={"roles": []}, headers={"If-Match": tag})
+            for path, tag in zip(paths, tags, strict=True)
+        )
+    )
+    assert sorted(one.status_code for one in answers) == [200, 409]
+
+
+async def test_roles_are_given_and_recorded(city: City, api: Api) -> None:
+    budi = f"/users/{city.users['budi']}"
+    body = {"roles": ["helpdesk", "citizen"]}
+    answer = await api("PUT", f"{budi}/roles", json=body, headers={"If-Match": await api.etag(budi)})
+    assert answer.json()["roles"] == ["citizen", "helpdesk"]
+    (event,) = await events(city, "user.roles_changed")
+    assert event.data == {"added": ["helpdesk"], "removed": []}
+    assert event.request_id == answer.headers["x-request-id"]
+    assert [one["name"] for one in await api.pages("/users", role="helpdesk")] == ["Budi Santoso"]
+    problem(
+        await api("PUT", f"{budi}/roles", json={"roles": ["king"]}, headers={"If-Match": "*"}), 422, "invalid_request"
+    )
+
+
+async def test_an_application_is_registered_changed_suspended_resumed_and_removed(city: City, api: Api) -> None:
+    made = await api("POST", "/clients", json=CONTROL)
+    assert made.status_code == 201, made.text
+    assert made.json()["client"]["catalogue"] == "api"
+    city.secrets["e-antrean"] = made.json()["client_secret"]
+    async with city.browser() as browser:
+        tokens = await browser.tokens(city.relying_party("e-antrean"))
+        path = "/clients/e-antrean"
+        assert "secret" not in str(await api.get(path)).replace("client_secret_basic", "")
+        change = {"metadata": {**CONTROL["metadata"], "client_name": "Antrean Kota"}}  # type: ignore[dict-item]
+        tag = await api.etag(path)
+        answer = await api("PUT", path, json=change, headers={"If-Match": tag})
+        assert answer.json()["name"] == "Antrean Kota"
+        problem(await api("PUT", path, json=change, headers={"If-Match": tag}), 412, "precondition_failed")
+        (event,) = await events(city, "client.updated")
+        assert event.data == {"changed": ["client_name"]}
+
+        secret = await api("POST", f"{path}/secrets", json={"overlap_seconds": 60})
+        party = city.relying_party("e-antrean")
+        assert (await party.introspect(tokens["access_token"]))["active"], "the old one is still good"
+        city.secrets["e-antrean"] = secret.json()["client_secret"]
+        assert (await party.introspect(tokens["access_token"]))["active"]
+
+        assert (await api("POST", f"{path}/suspend", json={})).json()["status"] == "suspended"
+        problem(await api("POST", f"{path}/suspend", json={}), 409, "refused")
+        assert "dinonaktifkan" in (page := await browser.open(party.url())).text or page.status_code == 400
+        assert (await browser.open("/")).status_code == 200, "the person stays signed in"
+        assert (await api("POST", f"{path}/resume")).json()["status"] == "active"
+        assert (await party.refresh(tokens["refresh_token"])).status == 400, "what was granted stays over"
+        assert (await browser.open(party.url())).is_redirect
+    assert (await api("DELETE", path)).status_code == 204
+    problem(await api("GET", path), 404, "not_found")
+    assert "e-antrean" not in {one["client_id"] for one in await api.pages("/clients")}
+
+
+async def test_what_a_catalogue_looks_after_is_changed_there(city: City, api: Api) -> None:
+    tag = await api.etag("/clients/warga")
+    change = {"metadata": CONTROL["metadata"]}
+    said = problem(await api("PUT", "/clients/warga", json=change, headers={"If-Match": tag}), 409, "refused")
+    assert "catalogue 'tests'" in said["detail"]
+
+
+async def test_each_mistake_in_an_application_is_named_where_it_is(city: City, api: Api) -> None:
+    metadata = {"type": "web", "client_name": "X<", "redirect_uris": ["http://x.example/cb"], "colour": "red"}
+    answer = await api("POST", "/clients", json={"client_id": "baru", "metadata": metadata})
+    said = problem(answer, 422, "invalid_client_metadata")
+    pointers = {one["pointer"] for one in said["errors"]}
+    assert pointers == {"/metadata/client_name", "/metadata/redirect_uris", "/metadata/colour"}
+
+
+async def test_suspended_by_an_administrator_stays_so_whatever_the_catalogue_says(city: City, api: Api) -> None:
+    from tests.conftest import CATALOGUE
+
+    from sso.clients.apply import make_plan
+    from sso.clients.catalogue import read_catalogue
+    from sso.oidc.applications import apply_catalogue
+
+    await api("POST", "/clients/sehat/suspend", json={})
+    async with city.provider.db.write() as session:
+        plan = await make_plan(session, read_catalogue(CATALOGUE))
+        assert plan.changes == []
+        await apply_catalogue(session, city.provider, plan)
+    assert (await api.get("/clients/sehat"))["status"] == "suspended"
+    assert {one["client_id"] for one in await api.pages("/clients", status="suspended")} == {"sehat"}
+
+
+async def test_an_application_is_told_that_its_part_is_over_and_others_go_on(city: City, api: Api) -> None:
+    async with city.browser() as browser:
+        warga = await browser.tokens(city.relying_party("warga"))
+        sehat = await browser.tokens(city.relying_party("sehat"))
+        await api("POST", "/clients/warga/suspend", json={})
+        (found,) = await api.pages("/sessions")
+        ended = {one["client_id"]: one["ended_at"] is not None for one in found["applications"]}
+        assert ended == {"warga": True, "sehat": False}
+        assert (await city.relying_party("sehat").userinfo(sehat["access_token"])).status_code == 200
+        (notice,) = await api.pages("/deliveries", client_id="warga")
+        assert (notice["kind"], notice["session_id"]) == ("backchannel_logout", found["id"])
+        await api("POST", f"/sessions/{found['id']}/end", json={})
+        assert len(await api.pages("/deliveries", client_id="warga")) == 1, "it was told already"
+        proof = await api.get(f"/sessions/{found['id']}/proof")
+        assert {one["client_id"] for one in proof["applications"]} == {"warga", "sehat"}
+    async with city.browser() as browser:
+        await browser.tokens(city.relying_party("sehat"))
+        await api("POST", "/clients/sehat/suspend", json={"end_sessions": True})
+        assert (await api.pages("/session-endings"))[0]["what"] == "sessions"
+    assert warga["access_token"]
+
+
+async def test_a_removed_application_is_told_and_forgotten_in_the_end(city: City, api: Api) -> None:
+    await signed_in(city, "warga")
+    assert (await api("DELETE", "/clients/warga")).status_code == 204
+    (notice,) = await api.pages("/deliveries", client_id="warga")
+    assert notice["status"] == "pending"
+    async with city.browser() as browser:
+        page = await browser.open(f"/authorize?client_id=warga&redirect_uri={ISSUER}")
+        assert "tidak mengenal aplikasi ini" in page.text
+    assert city.provider.registry.get("warga") is None
+    assert city.provider.registry.known("warga") is not None, "so that the notice can be signed for it"
+    clock.advance(91 * 86400)
+    await clear_up(city.provider)
+    await city.provider.refresh()
+    assert city.provider.registry.known("warga") is None
+
+
+async def test_what_was_granted_is_seen_and_revoked(city: City, api: Api) -> None:
+    tokens = await signed_in(city, "warga", "sehat")
+    found = await api.pages("/grants", user_id=str(city.users["siti"]), limit=1)
+    assert {one["client_id"] for one in found} == {"warga", "sehat"}
+    (grant,) = [one for one in found if one["client_id"] == "warga"]
+    assert (await api.get(f"/grants/{grant['id']}")) == grant
+    assert (await api("DELETE", f"/grants/{grant['id']}")).status_code == 204
+    problem(await api("DELETE", f"/grants/{grant['id']}"), 404, "not_found")
+    assert (await city.relying_party("warga").introspect(tokens["warga"]["access_token"])) == {"active": False}
+    assert (await city.relying_party("sehat").introspect(tokens["sehat"]["access_token"]))["active"]
+    assert len(await api.pages("/sessions")) == 1, "the session goes on"
+
+
+async def test_a_delivery_that_was_given_up_is_sent_once_more(city: City, api: Api) -> None:
+    await signed_in(city, "warga")
+    (living,) = await api.pages("/sessions")
+    await api("POST", f"/sessions/{living['id']}/end", json={})
+    await city.site.worker.drain()  # warga.example cannot be reached
+    clock.advance(86401)
+    await city.site.worker.drain()
+    api = await program(city)
+    (failed,) = await api.pages("/deliveries", status="given_up")
+    assert failed["last_error"]
+    assert "payload" not in failed, "what is sent may be personal"
+    again = await api("POST", f"/deliveries/{failed['id']}/retry")
+    assert (again.json()["status"], again.json()["finished_at"]) == ("pending", None)
+    (event,) = await events(city, "delivery.given_up")
+    assert event.client_id == "warga"
+    async with city.provider.db.write() as session:
+        found = await session.get(Delivery, uuid.UUID(failed["id"]))
+        assert found is not None
+        found.status = "done"
+    problem(await api("POST", f"/deliveries/{failed['id']}/retry"), 409, "not_retried")
+
+
+async def test_the_audit_log_is_searched(city: City, api: Api) -> None:
+    await signed_in(city, "warga")
+    await seal_audit(city.provider)
+    siti = str(city.users["siti"])
+    (started,) = await api.pages("/audit-events", type="session.started", actor=siti)
+    assert (started["address"], started["outcome"]) == ("203.0.113.0/24", "success")
+    assert started["seq"] is not None
+    assert (await api.get(f"/audit-events/{started['id']}")) == started
+    later = (clock.now()).isoformat()
+    assert await api.pages("/audit-events", type="session.started", since=later) == []
+    assert await api.pages("/audit-events", type="session.started", until=later) == [started]
+    problem(await api("GET", "/audit-events", params={"since": "2026-01-01T00:00:00"}), 422, "invalid_request")
+
+
+@pytest.mark.parametrize("path", ["/users", "/clients", "/webhooks"])
+async def test_a_creation_that_is_sent_twice_is_done_once(city: City, api: Api, path: str) -> None:
+    bodies: dict[str, Any] = {
+        "/users": {"username": "dua-kali", "name": "Dua Kali"},
+        "/clients": CONTROL,
+        "/webhooks": {"url": "https://hook.example/", "events": ["*"]},
+    }
+    headers = {"Idempotency-Key": "kunci-sekali-pakai"}
+    first = await api("POST", path, json=bodies[path], headers=headers)
+    second = await api("POST", path, json=bodies[path], headers=headers)
+    assert first.status_code == 201, first.text
+    assert (second.status_code, second.json()) == (201, first.json()), "the secret too, although it is kept only sealed"
+    assert second.headers["location"] == first.headers["location"]
+    changed = {**bodies[path], "description": "x"} if path == "/webhooks" else bodies["/users"] | {"username": "tiga"}
+    if path != "/clients":
+        problem(await api("POST", path, json=changed, headers=headers), 422, "idempotency_key_reused")
+    clock.advance(86401)
+    api = await program(city)
+    again = await api("POST", path, json=bodies[path], headers=headers)
+    assert again.status_code == (201 if path == "/webhooks" else 409), "after a day it is a new request"
+
+
+async def test_the_same_creation_at_the_same_moment_is_done_once(city: City, api: Api) -> None:
+    body, headers = {"username": "serentak", "name": "Serentak"}, {"Idempotency-Key": "serentak-1"}
+    answers = await asyncio.gather(*(api("POST", "/users", json=body, headers=headers) for _ in range(6)))
+    assert {one.status_code for one in answers} == {201}, [one.text for one in answers]
+    assert len({one.json()["id"] for one in answers}) == 1
+
+
+async def test_a_key_of_one_caller_is_nothing_to_another(city: City, api: Api) -> None:
+    body, headers = {"url": "https://hook.example/", "events": ["*"]}, {"Idempotency-Key": "sama-sama-1"}
+    one = await api("POST", "/webhooks", json=body, headers=headers)
+    other = await (await person_with(city, "admin"))("POST", "/webhooks", json=body, headers=headers)
+    assert one.json()["secret"] != other.json()["secret"]
+
+
+async def test_a_page_in_the_browser_is_no_way_in(city: City) -> None:
+    """The cookie of a session opens nothing here: only an access token does (no cross-site forgery)."""
+    async with city.browser() as browser:
+        page = await browser.open("/login")
+        await browser.submit(page, username="ratna", password=PASSWORD)
+        assert (await browser.http.get("/api/v1/users")).status_code == 401
+        assert form_of(await browser.open("/")).action
