@@ -26,6 +26,7 @@ class World:
         self.pages: dict[str, tuple[int, str, bytes]] = {}
         self.asked: list[str] = []
         self.forms: list[tuple[str, bytes]] = []
+        self.posts: list[tuple[str, dict[str, str], bytes]] = []
         self.ca_file = directory / "ca.pem"
         pem = directory / "server.pem"
         _make_certificate(self.ca_file, pem)
@@ -39,6 +40,7 @@ class World:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 world.forms.append((self.path, body))
+                world.posts.append((self.path, dict(self.headers.items()), body))
                 self._answer(*world.pages.get(self.path, (404, "text/plain", b"")))
 
             def _answer(self, status: int, kind: str, body: bytes) -> None:
@@ -108,6 +110,7 @@ def world(_world: World) -> World:
     _world.pages.clear()
     _world.asked.clear()
     _world.forms.clear()
+    _world.posts.clear()
     return _world
 
 

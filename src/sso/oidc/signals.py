@@ -35,7 +35,7 @@ ACCOUNT_ENABLED = f"{_RISC}account-enabled"
 ACCOUNT_PURGED = f"{_RISC}account-purged"
 EVENTS = (SESSION_REVOKED, CREDENTIAL_CHANGE, ACCOUNT_DISABLED, ACCOUNT_ENABLED, ACCOUNT_PURGED)
 """Every kind of event that a stream can ask for."""
-VERIFICATION, STREAM_UPDATED = f"{_SSF}verification", f"{_SSF}stream-updated"
+VERIFICATION = f"{_SSF}verification"
 
 PUSH, POLL = "ssf_push", "ssf_poll"
 SET_TYP = "secevent+jwt"

@@ -48,6 +48,8 @@ class LiveSession:
     amr: list[str]
 
 
+MOST_AT_ONCE = 100
+
 # The statements of the frequent flows are built once: building one costs more than running it.
 _sessions, _clients, _users = table_of(SsoSession), table_of(SessionClient), table_of(User)
 _s, _c, _u = _sessions.c, _clients.c, _users.c
@@ -117,9 +119,8 @@ async def insert(session: AsyncSession, values: dict[str, Any]) -> int:
 async def surplus(session: AsyncSession, user_id: uuid.UUID, limit: int) -> list[uuid.UUID]:
     """Return the sessions of a person that are too many: those that were used longest ago, a hundred at the most."""
     mine = select(_s.id).where(_s.user_id == user_id, _s.ended_at.is_(None))
-    return list(
-        (await session.execute(mine.order_by(_s.last_seen_at.desc(), _s.id.desc()).offset(limit).limit(100))).scalars()
-    )
+    mine = mine.order_by(_s.last_seen_at.desc(), _s.id.desc()).offset(limit).limit(MOST_AT_ONCE)
+    return list((await session.execute(mine)).scalars())
 
 
 async def of_browser(
