@@ -1,7 +1,8 @@
 """A small relying party, as an application of the city would be: FastAPI and Authlib's client, nothing of ours.
 
 It signs people in with the authorization code flow and PKCE, keeps its own session in memory, and listens for
-back-channel logout, so that signing out anywhere ends the session here too. Read it from the top: it is meant to be
+back-channel logout, so that signing out anywhere ends the session here too. One that cannot be told (APP_LOGOUT) asks
+at each visit whether its access token is still good. Read it from the top: it is meant to be
 copied. Configuration comes from the environment (APP_...).
 """
 
@@ -26,6 +27,7 @@ NAME = os.environ["APP_NAME"]
 ISSUER = os.environ["APP_ISSUER"]
 PORT = int(os.environ["APP_PORT"])
 OTHER = os.environ.get("APP_OTHER", "")
+LOGOUT = os.environ.get("APP_LOGOUT", "back_channel")  # or front_channel, or none: how it learns that a session is over
 HERE = f"http://localhost:{PORT}"
 COOKIE = f"app{PORT}"  # cookies know no ports, and several apps run on this machine
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
@@ -61,6 +63,8 @@ async def own_session(request: Request, call_next: Any) -> Response:
 
 @app.get("/")
 async def home(request: Request) -> Response:
+    if LOGOUT != "back_channel" and not await still_signed_in(request):
+        request.session.clear()
     user = request.session.get("user")
     if user is None:
         return page("<p>Anda belum masuk.</p><p><a class=b href=/login>Masuk</a></p>")
@@ -69,6 +73,15 @@ async def home(request: Request) -> Response:
         f"<p id=who>Halo, <b>{html.escape(str(user.get('name')))}</b>!</p><dl>{rows}</dl>"
         "<form method=post action=/logout><button class=b>Keluar</button></form>"
     )
+
+
+async def still_signed_in(request: Request) -> bool:
+    """Ask the provider: the userinfo endpoint takes no token of a session that is over."""
+    token = request.session.get("token")
+    if token is None:
+        return False
+    answer = await oauth.city.get((await oauth.city.load_server_metadata())["userinfo_endpoint"], token=token)
+    return bool(answer.status_code == 200)
 
 
 @app.get("/login")
@@ -90,7 +103,10 @@ async def callback(request: Request) -> Response:
     user = await oauth.city.userinfo(token=token)
     names = ("sub", "name", "preferred_username", "email")
     request.session.update(
-        user={name: user[name] for name in names if name in user}, sid=claims["sid"], id_token=token["id_token"]
+        user={name: user[name] for name in names if name in user},
+        sid=claims["sid"],
+        id_token=token["id_token"],
+        token=token,
     )
     return RedirectResponse("/", 303)
 
@@ -102,6 +118,21 @@ async def logout(request: Request) -> Response:
     metadata = await oauth.city.load_server_metadata()
     asked = {"id_token_hint": id_token, "post_logout_redirect_uri": f"{HERE}/"}
     return RedirectResponse(f"{metadata['end_session_endpoint']}?{urlencode(asked)}", 303)
+
+
+@app.get("/frontchannel-logout")
+async def frontchannel_logout(iss: str = "", sid: str = "") -> Response:
+    """End the session that the provider names in a frame (OpenID Connect Front-Channel Logout 1.0 section 3)."""
+    if iss == ISSUER and LOGOUT == "front_channel":
+        end_sessions(sid)
+    return Response(status_code=200, headers={"Cache-Control": "no-store"})
+
+
+def end_sessions(sid: str) -> None:
+    """End the session that the provider knows as ``sid``."""
+    for session in sessions.values():
+        if sid and session.get("sid") == sid:
+            session.clear()
 
 
 @app.post("/backchannel-logout")
@@ -129,9 +160,7 @@ async def backchannel_logout(request: Request) -> Response:
     if not right:
         return Response("not a logout token for us", 400)
     seen_logout_tokens.add(claims["jti"])
-    for session in sessions.values():
-        if session.get("sid") == claims.get("sid"):
-            session.clear()
+    end_sessions(claims.get("sid", ""))
     return Response(status_code=200, headers={"Cache-Control": "no-store"})
 
 

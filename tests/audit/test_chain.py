@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from tests.support import City
 
-from sso.audit import export, seal, verify
+from sso import clock
+from sso.audit import export, prune, record, seal, verify, verify_archive
+from sso.audit.models import AuditCheckpoint
 from sso.audit.service import AuditReport
 
 
@@ -60,3 +64,121 @@ async def test_every_event_is_exported_in_order(city: City) -> None:
     assert kinds.index("session.started") < kinds.index("session.ended")
     started = lines[kinds.index("session.started")]
     assert {"at", "actor", "subject", "address", "request_id", "outcome", "hash"} <= started.keys()
+
+
+async def exported(city: City) -> list[bytes]:
+    async with city.provider.db.read() as session:
+        return [line async for line in export(session)]
+
+
+async def pruned(city: City) -> int:
+    count, gone = 0, -1
+    while gone:
+        async with city.provider.db.write() as session:
+            gone = await prune(session, city.provider.box, clock.now(), actor="test")
+        count += gone
+    return count
+
+
+async def test_what_was_let_go_leaves_a_chain_that_is_verified_from_a_checkpoint(city: City) -> None:
+    await chained(city)
+    archive = await exported(city)
+    clock.advance(60)
+    assert await pruned(city) == len(archive)
+    await chained(city)
+    found = await report(city)
+    assert (found.broken_at, found.checkpoint, found.unsealed) == (None, len(archive), 0)
+    assert found.sealed > 0
+    second = await exported(city)
+    assert json.loads(second[0])["seq"] == len(archive) + 1, "the numbers go on"
+    clock.advance(60)
+    await pruned(city)
+    async with city.provider.db.read() as session:
+        for lines, start in ((archive, 0), (second, len(archive))):
+            said = await verify_archive(session, city.provider.box, lines)
+            assert (said.broken_at, said.sealed, said.checkpoint) == (None, len(lines), start)
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        (lambda lines: lines[:1] + lines[2:], "missing"),
+        (lambda lines: [lines[0], lines[1].replace(b'"success"', b'"failure"'), *lines[2:]], "altered"),
+        (lambda lines: lines[1:], "no checkpoint before"),
+        (lambda lines: [lines[0], b"not json\n"], "is not an event"),
+    ],
+)
+async def test_an_archive_that_was_changed_is_found_out(city: City, change: Any, broken: str) -> None:
+    await chained(city)
+    archive = await exported(city)
+    clock.advance(60)
+    await pruned(city)
+    async with city.provider.db.read() as session:
+        said = await verify_archive(session, city.provider.box, change(archive))
+    assert said.broken_at is not None
+    assert broken in said.reason
+
+
+async def test_a_checkpoint_that_somebody_made_up_is_found_out(city: City) -> None:
+    """Who can write to the database could delete the beginning and say that it was let go: not without the key."""
+    await chained(city)
+    async with city.provider.db.write() as session:
+        events = (await session.execute(text("SELECT seq, hash FROM audit_events ORDER BY seq LIMIT 3"))).all()
+        values = {"seq": events[2][0], "hash": events[2][1], "at": clock.now(), "proof": b"x" * 32, "previous_seq": 0}
+        await session.execute(AuditCheckpoint.__table__.insert(), values)  # type: ignore[attr-defined]
+        await session.execute(text("DELETE FROM audit_events WHERE seq <= 3"))
+    found = await report(city)
+    assert found.broken_at == 3
+    assert "checkpoint" in found.reason
+
+
+@pytest.mark.parametrize("overrides", [{"audit_retention_days": 30}])
+async def test_old_events_go_by_themselves_where_a_city_says_so(city: City) -> None:
+    from sso.oidc.housekeeping import clear_up
+
+    await chained(city)
+    clock.advance(20 * 86400)
+    await chained(city)
+    clock.advance(11 * 86400)
+    await clear_up(city.provider)
+    await chained(city)
+    lines = [json.loads(line) for line in await exported(city)]
+    assert lines[0]["seq"] > 1
+    assert (await report(city)).broken_at is None
+    assert "audit.pruned" in [line["type"] for line in lines]
+    assert sum(line["type"] == "session.started" for line in lines) == 2, "those of twenty and of no days ago"
+
+
+async def test_two_hosts_that_write_and_chain_at_once_never_break_it(city: City, tmp_path: Path) -> None:
+    from sso.db import Database
+
+    other = Database(city.settings)
+    box = city.provider.box
+
+    async def write(db: Database, name: str) -> None:
+        for number in range(25):
+            async with db.write() as session:
+                record(session, "test.event", actor=name, data={"n": number})
+
+    async def chain(db: Database) -> int:
+        count = 0
+        for _ in range(12):
+            async with db.write() as session:
+                count += len(await seal(session, box))
+            await asyncio.sleep(0)
+        return count
+
+    here = city.provider.db
+    work = [write(here, "a"), write(other, "b"), write(here, "c"), write(other, "d")]
+    await asyncio.gather(*work, chain(here), chain(other))
+    async with here.write() as session:
+        while await seal(session, box):
+            pass
+    found = await report(city)
+    assert (found.broken_at, found.unsealed) == (None, 0)
+    told = [json.loads(line) for line in await exported(city)]
+    mine = [(one["actor"], one["data"]["n"]) for one in told if one["type"] == "test.event"]
+    assert len(mine) == len(set(mine)) == 100, "nothing that was committed is lost, and nothing is there twice"
+    for name in "abcd":
+        assert [n for who, n in mine if who == name] == list(range(25)), "in the order in which it was written"
+    await other.close()

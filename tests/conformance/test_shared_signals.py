@@ -290,9 +290,7 @@ async def test_a_push_that_is_refused_and_one_that_fails(city: City, receiver: R
     assert first["jti"] == second["jti"]
 
 
-@demand(
-    "Shared Signals 8.1.2", "a stream is paused, enabled and disabled: events wait, come, or there are none"
-)
+@demand("Shared Signals 8.1.2", "a stream is paused, enabled and disabled: events wait, come, or there are none")
 @pytest.mark.parametrize("method", [POLL, PUSH])
 async def test_the_status_of_a_stream(city: City, receiver: Receiver, world: World, method: str) -> None:
     push = {"endpoint_url": world.publish("/events", b"", status=202)} if method == PUSH else {}

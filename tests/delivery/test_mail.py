@@ -1,0 +1,182 @@
+"""Mail: through a real SMTP receiver, in both languages, to verified addresses only, never lost."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import socket
+from collections.abc import Iterator
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
+from pydantic import SecretStr
+from sqlalchemy import select
+from tests.support import City
+
+from sso import clock
+from sso.delivery.models import Delivery
+from sso.oidc.people import change_password, disable_user
+from sso.settings import SettingsError, load_settings
+from sso.users.service import find
+
+
+class Post:
+    """An SMTP server that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.mails: list[EmailMessage] = []
+        self.refusal = ""
+        self.users: list[bytes] = []
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.start()
+
+    def start(self) -> None:
+        """Listen (once more)."""
+        self.controller = Controller(
+            self, hostname="127.0.0.1", port=self.port, authenticator=self.authenticate, auth_require_tls=False
+        )
+        self.controller.start()
+
+    def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        assert isinstance(data, LoginPassword)
+        self.users.append(data.login)
+        return AuthResult(success=data.password == b"kata:sandi")
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        if self.refusal:
+            return self.refusal
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        made = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        assert isinstance(made, EmailMessage)
+        self.mails.append(made)
+        return "250 OK"
+
+
+@pytest.fixture
+def post() -> Iterator[Post]:
+    made = Post()
+    yield made
+    made.controller.stop()
+
+
+@pytest.fixture
+def overrides(post: Post) -> dict[str, Any]:
+    return {"smtp_url": SecretStr(f"smtp://sso:kata%3Asandi@127.0.0.1:{post.port}")}
+
+
+async def change(city: City, name: str) -> None:
+    async with city.provider.db.write() as session:
+        await change_password(session, city.provider, await find(session, name), "hash", actor="cli")
+
+
+def bodies(mail: EmailMessage) -> tuple[str, str]:
+    text, html = mail.get_body(("plain",)), mail.get_body(("html",))
+    assert text is not None
+    assert html is not None
+    return text.get_content(), html.get_content()
+
+
+async def test_a_changed_password_is_told_to_the_person(city: City, post: Post) -> None:
+    await change(city, "siti")
+    await city.site.worker.drain()
+    (mail,) = post.mails
+    assert post.users == [b"sso"]
+    assert mail["To"] == "siti@warga.example"
+    assert mail["From"] == "Tangerang Satu <no-reply@tangerang.example>"
+    assert mail["Subject"] == "Kata sandi Anda diganti"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["Message-ID"].endswith("@tangerang.example>")
+    text, html = bodies(mail)
+    assert "Halo Siti Rahmawati," in text
+    assert "WIB" in text
+    assert "helpdesk@tangerang.example" in text
+    assert '<html lang="id">' in html
+    assert "Kata sandi akun Anda diganti pada" in html
+
+
+async def test_in_english_and_without_what_a_name_could_do(city: City, post: Post) -> None:
+    async with city.provider.db.write() as session:
+        user = await find(session, "siti")
+        user.locale, user.name = "en", "Siti & <b>%(x)s</b>\r\nBcc: x@y"
+    async with city.provider.db.write() as session:
+        await disable_user(session, city.provider, await find(session, "siti"), actor="cli")
+    await city.site.worker.drain()
+    (mail,) = post.mails
+    assert mail["Subject"] == "Your account was switched off"
+    assert mail["Bcc"] is None
+    text, html = bodies(mail)
+    assert "Siti & <b>%(x)s</b>" in text
+    assert "Siti &amp; &lt;b&gt;%(x)s&lt;/b&gt;" in html
+
+
+async def test_nothing_goes_to_an_address_that_nobody_verified(city: City, post: Post) -> None:
+    await change(city, "budi")
+    await city.site.worker.drain()
+    assert post.mails == []
+    async with city.provider.db.read() as session:
+        (sent,) = (await session.execute(select(Delivery))).scalars()
+    assert (sent.status, sent.last_error) == ("given_up", "the person has no address that was verified")
+
+
+async def test_the_outbox_holds_no_address(city: City, post: Post) -> None:
+    await change(city, "siti")
+    async with city.provider.db.read() as session:
+        (sent,) = (await session.execute(select(Delivery))).scalars()
+    assert "warga.example" not in str(sent.payload), "it is looked up when it is sent"
+
+
+@pytest.mark.parametrize(("refusal", "status"), [("550 no such user", "given_up"), ("451 try later", "pending")])
+async def test_a_refusal_for_good_and_one_for_now(city: City, post: Post, refusal: str, status: str) -> None:
+    post.refusal = refusal
+    await change(city, "siti")
+    await city.site.worker.drain()
+    async with city.provider.db.read() as session:
+        (sent,) = (await session.execute(select(Delivery))).scalars()
+    assert sent.status == status
+    post.refusal = ""
+    clock.advance(10)
+    await city.site.worker.drain()
+    assert len(post.mails) == (1 if status == "pending" else 0)
+
+
+async def test_a_mail_server_that_is_away_is_waited_for(city: City, post: Post) -> None:
+    post.controller.stop()
+    await change(city, "siti")
+    await city.site.worker.drain()
+    post.start()
+    clock.advance(10)
+    await city.site.worker.drain()
+    assert len(post.mails) == 1
+
+
+@pytest.mark.parametrize("overrides", [{}])
+async def test_without_a_mail_server_nothing_is_put_by(city: City, overrides: dict[str, Any]) -> None:
+    await change(city, "siti")
+    async with city.provider.db.read() as session:
+        assert (await session.execute(select(Delivery))).first() is None
+
+
+@pytest.mark.parametrize("url", ["host", "http://x", "smtp://", "//host:25"])
+def test_an_address_that_is_no_mail_server_stops_the_start(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSO_SMTP_URL", url)
+    with pytest.raises(SettingsError, match="SSO_SMTP_URL"):
+        load_settings()
+
+
+async def test_a_server_outside_must_offer_starttls(city: City, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the network nothing goes in the clear: a server without STARTTLS gets nothing."""
+    from sso.delivery import mail
+
+    monkeypatch.setattr(mail, "is_loopback_host", lambda _: False)
+    await change(city, "siti")
+    await city.site.worker.drain()
+    assert post.mails == []
+    assert post.users == [], "not even the password"

@@ -1,0 +1,232 @@
+"""An administrator ends a citizen's session through the API, and it is over at four applications that learn of it in
+three ways; the proof names each truthfully."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from playwright.async_api import Browser, BrowserContext, expect
+from tests.journeys.conftest import _wait, free_ports
+from tests.journeys.test_sign_on import check_access, sign_in
+
+from sso.security.permissions import PERMISSIONS
+
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("end-everywhere")]
+SSO = str(Path(sys.executable).with_name("sso"))
+APP = Path(__file__).parents[2] / "examples" / "app.py"
+PASSWORD = "perahu-kertas-di-sungai-88"
+KINDS = {"satu": "back_channel", "dua": "back_channel", "tiga": "front_channel", "empat": "none"}
+HOW = {"satu": "back_channel", "dua": "back_channel", "tiga": "token_lifetime", "empat": "token_lifetime"}
+
+
+@dataclass
+class Town:
+    """A provider and its four applications."""
+
+    issuer: str
+    apps: dict[str, str]
+    secrets: dict[str, str]
+    environment: dict[str, str]
+
+    def sso(self, *words: str, stdin: str = "") -> str:
+        """Run a command."""
+        made = subprocess.run([SSO, *words], env=self.environment, input=stdin, text=True, capture_output=True)
+        assert made.returncode == 0, made.stderr
+        return made.stdout
+
+    def api(self, method: str, path: str, **options: Any) -> Any:
+        """Call the administration API as a program of the city."""
+        scope = " ".join(one.scope for one in PERMISSIONS.values())
+        form = {"grant_type": "client_credentials", "scope": scope}
+        token = httpx.post(f"{self.issuer}/token", data=form, auth=("petugas", self.secrets["petugas"])).json()
+        headers = {"Authorization": f"Bearer {token['access_token']}"}
+        answer = httpx.request(method, f"{self.issuer}/api/v1{path}", headers=headers, **options)
+        assert answer.status_code < 300, answer.text
+        return answer.json()
+
+
+def catalogue(apps: dict[str, str]) -> dict[str, Any]:
+    """Return the four applications and the program."""
+    made: list[dict[str, Any]] = []
+    for name, kind in KINDS.items():
+        entry = {"client_id": name, "type": "web", "client_name": f"Aplikasi {name}", "first_party": True}
+        entry |= {"redirect_uris": [f"{apps[name]}/callback"], "post_logout_redirect_uris": [f"{apps[name]}/"]}
+        if kind != "none":
+            entry[f"{kind.replace('_', '')}_logout_uri"] = f"{apps[name]}/{kind.replace('_', '')}-logout"
+        made.append(entry)
+    scope = " ".join(one.scope for one in PERMISSIONS.values())
+    made.append(
+        {"client_id": "petugas", "type": "service", "client_name": "Petugas", "first_party": True, "scope": scope}
+    )
+    return {"catalogue": "town", "applications": made}
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    directory = tmp_path_factory.mktemp("town")
+    port = free_ports(5)
+    apps = {name: f"http://localhost:{port + number}" for number, name in enumerate(KINDS, start=1)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SSO_", "APP_"))}
+    environment |= {"SSO_ISSUER": f"http://localhost:{port}", "SSO_DATA_DIR": str(directory)}
+    made = Town(f"http://localhost:{port}", apps, {}, environment)
+    made.sso("db", "upgrade")
+    (directory / "town.yaml").write_text(yaml.safe_dump(catalogue(apps)))
+    made.sso("clients", "apply", str(directory / "town.yaml"))
+    for name in (*KINDS, "petugas"):
+        made.secrets[name] = made.sso("clients", "secret", name).strip()
+    made.sso("users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin", stdin=PASSWORD)
+    made.sso("users", "create", "ratna", "--name", "Ratna", "--role", "admin", "--password-stdin", stdin=PASSWORD)
+    processes = []
+    with (directory / "log").open("w") as log:
+        commands: list[tuple[list[str], dict[str, str]]] = [([SSO, "serve", "--port", str(port)], {})]
+        for number, name in enumerate(KINDS, start=1):
+            about = {"APP_ISSUER": made.issuer, "APP_CLIENT_ID": name, "APP_CLIENT_SECRET": made.secrets[name]}
+            about |= {"APP_NAME": f"Aplikasi {name}", "APP_PORT": str(port + number), "APP_LOGOUT": KINDS[name]}
+            commands.append(([sys.executable, "-W", "ignore", str(APP)], about))
+        try:
+            for command, about in commands:
+                processes.append(
+                    subprocess.Popen(command, env={**environment, **about}, cwd=directory, stdout=log, stderr=log)
+                )
+                _wait(processes[-1], directory / "log", [port + len(processes) - 1])
+            yield made
+        finally:
+            for process in processes:
+                process.send_signal(signal.SIGTERM)
+            for process in processes:
+                process.wait(20)
+
+
+async def test_an_end_through_the_api_is_over_at_all_four_and_the_proof_is_true(
+    town: Town, person: BrowserContext
+) -> None:
+    page = await person.new_page()
+    for number, app in enumerate(town.apps.values()):
+        await page.goto(f"{app}/login")
+        if number == 0:
+            await sign_in(page, "siti", PASSWORD)
+        await expect(page.locator("#who")).to_have_text("Halo, Siti Rahmawati!")
+    (session,) = town.api("GET", "/sessions")["items"]
+    assert {one["client_id"] for one in session["applications"]} == set(KINDS)
+    assert session["device"]["browser"].startswith("Chrom")
+
+    proof = town.api("POST", f"/sessions/{session['id']}/end", json={"note": "Telepon dicuri"})
+    for _ in range(100):
+        if proof["open"] == 0:
+            break
+        await page.wait_for_timeout(50)
+        proof = town.api("GET", f"/sessions/{session['id']}/proof")
+    assert {one["client_id"]: one["how"] for one in proof["applications"]} == HOW
+    for one in proof["applications"]:
+        told = one["how"] == "back_channel"
+        assert one["state"] == ("confirmed" if told else "unconfirmed")
+        assert (one["confirmed_at"] is not None) == told
+    assert proof["seconds_to_last_confirmation"] < 3
+
+    for app in town.apps.values():
+        await page.goto(app)
+        await expect(page.get_by_text("Anda belum masuk")).to_be_visible()
+        await page.get_by_role("link", name="Masuk").click()
+        await expect(page.locator("#password")).to_be_visible()
+    told = json.loads(town.sso("sessions", "proof", session["id"], "--json"))
+    assert {one["client_id"]: one["state"] for one in told["applications"]} == {
+        one["client_id"]: one["state"] for one in proof["applications"]
+    }, "the command says the same as the API"
+
+
+async def test_signing_out_in_the_browser_reaches_the_one_that_is_told_through_it(
+    town: Town, person: BrowserContext
+) -> None:
+    page = await person.new_page()
+    for number, name in enumerate(("satu", "tiga")):
+        await page.goto(f"{town.apps[name]}/login")
+        if number == 0:
+            await sign_in(page, "siti", PASSWORD)
+        await expect(page.locator("#who")).to_be_visible()
+    (session,) = town.api("GET", "/sessions")["items"]
+    await page.goto(town.issuer)
+    await page.get_by_role("button", name="Keluar").click()
+    await expect(page.get_by_role("heading", name="Anda sudah keluar")).to_be_visible()
+    await expect(page.get_by_text("Aplikasi tiga")).to_be_visible()
+    proof = town.api("GET", f"/sessions/{session['id']}/proof")
+    assert {one["client_id"]: one["how"] for one in proof["applications"]} == {
+        "satu": "back_channel",
+        "tiga": "front_channel",
+    }
+    await page.goto(town.apps["tiga"])
+    await expect(page.get_by_text("Anda belum masuk")).to_be_visible()
+
+
+@pytest.mark.parametrize("locale", ["id-ID", "en-GB"])
+@pytest.mark.parametrize(("size", "scheme"), [((320, 640), "light"), ((1280, 800), "dark"), ((1280, 800), "light")])
+async def test_the_pages_about_sessions_are_accessible_and_fit(
+    town: Town, chromium: Browser, artefacts: Path, size: tuple[int, int], scheme: Any, locale: str
+) -> None:
+    context = await chromium.new_context(
+        viewport={"width": size[0], "height": size[1]}, locale=locale, color_scheme=scheme
+    )
+    page = await context.new_page()
+
+    async def look(name: str) -> None:
+        await check_access(page)
+        await page.screenshot(path=artefacts / f"{name}-{size[0]}-{locale[:2]}-{scheme}.png", full_page=True)
+
+    other = await chromium.new_context(locale=locale)
+    citizen = await other.new_page()
+    await citizen.goto(f"{town.apps['satu']}/login")
+    await sign_in(citizen, "siti", PASSWORD)
+    await citizen.goto(f"{town.apps['empat']}/login")
+    await expect(citizen.locator("#who")).to_be_visible()
+
+    await page.goto(f"{town.issuer}/account/sessions")
+    await sign_in(page, "siti", PASSWORD)
+    await look("account-sessions")
+    await page.goto(f"{town.issuer}/login?add=1")
+    await look("add-account")
+    await sign_in(page, "ratna", PASSWORD)
+    await look("home-accounts")
+    await page.goto(f"{town.issuer}/admin/sessions?person=siti")
+    await look("admin-sessions")
+    await page.get_by_role("link", name="Siti Rahmawati").first.click()
+    await look("admin-session")
+    await page.goto(f"{town.issuer}/admin/sessions?person=siti&client=satu")
+    await page.get_by_role("link", name="Siti Rahmawati").first.click()
+    await page.locator("#note").fill("Uji coba")
+    await page.get_by_role("button", name=re.compile("Akhiri sesi ini|End this session")).click()
+    await expect(page.get_by_role("cell", name=re.compile("sudah|confirmed"))).to_be_visible()
+    await look("admin-proof")
+    await page.goto(f"{town.issuer}/admin/sessions?status=ended")
+    await look("admin-ended")
+    await page.goto(f"{town.issuer}/logout")
+    await look("sign-out-accounts")
+    await other.close()
+    await context.close()
+
+
+async def test_the_pages_work_without_scripts(town: Town, chromium: Browser) -> None:
+    context = await chromium.new_context(java_script_enabled=False, locale="id-ID")
+    page = await context.new_page()
+    await page.goto(f"{town.issuer}/account/sessions")
+    await page.locator("#username").fill("siti")
+    await page.locator("#password").fill(PASSWORD)
+    await page.get_by_label("Ingat perangkat ini").check()
+    await page.get_by_role("button", name="Masuk", exact=True).click()
+    await expect(page.get_by_role("heading", name="Sesi aktif")).to_be_visible()
+    cookies = {one["name"]: one for one in await context.cookies()}
+    assert cookies["sso-remembered"]["expires"] > 0
+    assert cookies["sso-session"]["expires"] == -1
+    await page.get_by_role("button", name=re.compile("^Akhiri sesi ini")).first.click()
+    await expect(page.locator("#password")).to_be_visible()
+    await context.close()
