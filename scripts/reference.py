@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import orjson
+
+from sso.api.about import description
 from sso.cli.reference import reference as commands
 from sso.clients.reference import reference as fields
 from sso.settings import reference as settings
@@ -21,7 +24,18 @@ def conformance() -> str:
     return (DOCS / "conformance.head.md").read_text() + table()
 
 
-PAGES = {"settings.md": settings, "clients.md": fields, "commands.md": commands, "conformance.md": conformance}
+def openapi() -> str:
+    """Return docs/openapi.json: the description of the administration API."""
+    return orjson.dumps(description("https://masuk.kota.example"), option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+PAGES = {
+    "settings.md": settings,
+    "clients.md": fields,
+    "commands.md": commands,
+    "conformance.md": conformance,
+    "openapi.json": openapi,
+}
 
 
 def main() -> None:

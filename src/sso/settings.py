@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     )
     address_privacy: Literal["full", "network", "none"] = Field(
         "network",
-        description="In which form network addresses are kept with sessions and in the audit log: `full`; `network`, "
+        description="In which form network addresses are kept with sessions and in the logs: `full`; `network`, "
         "the first 24 bits of IPv4 and 48 of IPv6; or `none`.",
     )
     interaction_seconds: int = Field(

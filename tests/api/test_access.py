@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 from tests.api.conftest import ALL_SCOPES, Api, person_with, program
+from tests.demands import demand
 from tests.support import City, form_of, query_of
 
 from sso import clock
@@ -122,6 +123,7 @@ async def test_a_disabled_administrator_or_application_can_do_nothing_at_once(ci
     assert (await other("GET", "/me")).status_code == 401
 
 
+@demand("RFC 9470 3", "the challenge names max_age; a token from such a sign-in is accepted")
 async def test_dangerous_acts_need_somebody_who_signed_in_within_ten_minutes(city: City) -> None:
     """RFC 9470: the challenge says what to ask for; asking for it makes the act possible."""
     party = city.relying_party("konsol")

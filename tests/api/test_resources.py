@@ -10,6 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 from tests.api.conftest import Api, person_with, program
+from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, form_of
 
 from sso import clock
@@ -109,6 +110,7 @@ async def test_a_cursor_that_is_not_ours_is_refused(city: City, api: Api, path: 
     assert "cursor" in said["errors"][0]["pointer"]
 
 
+@demand("RFC 9457 3", "errors are problems with type, title, status, detail and instance")
 async def test_a_limit_out_of_bounds_and_unknown_filters_are_refused_in_words(city: City, api: Api) -> None:
     said = problem(await api("GET", "/sessions", params={"limit": 0, "status": "x"}), 422, "invalid_request")
     assert {one["pointer"] for one in said["errors"]} == {"limit", "status"}

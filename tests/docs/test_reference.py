@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from tests.demands import SPECIFICATIONS, proofs, specification_of, table
 
+from sso.api.about import description
 from sso.cli import COMMANDS, GROUPS
 from sso.cli.reference import reference as commands
 from sso.clients.reference import reference as fields
@@ -19,6 +21,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 def test_the_generated_pages_are_current() -> None:
     assert (ROOT / "docs/commands.md").read_text() == commands(), "run: make docs"
     assert (ROOT / "docs/clients.md").read_text() == fields(), "run: make docs"
+    described = json.loads((ROOT / "docs/openapi.json").read_text())
+    assert described == description("https://masuk.kota.example"), "run: make docs"
     head = (ROOT / "docs/conformance.head.md").read_text()
     assert (ROOT / "docs/conformance.md").read_text() == head + table(), "run: make docs"
 

@@ -120,7 +120,7 @@ async def test_an_end_through_the_api_is_over_at_all_four_and_the_proof_is_true(
         await expect(page.locator("#who")).to_have_text("Halo, Siti Rahmawati!")
     (session,) = town.api("GET", "/sessions")["items"]
     assert {one["client_id"] for one in session["applications"]} == set(KINDS)
-    assert session["device"]["browser"].startswith("Chrom")
+    assert "Chrome" in session["device"]["browser"]
 
     proof = town.api("POST", f"/sessions/{session['id']}/end", json={"note": "Telepon dicuri"})
     for _ in range(100):
@@ -155,7 +155,7 @@ async def test_signing_out_in_the_browser_reaches_the_one_that_is_told_through_i
         if number == 0:
             await sign_in(page, "siti", PASSWORD)
         await expect(page.locator("#who")).to_be_visible()
-    (session,) = town.api("GET", "/sessions")["items"]
+    session = town.api("GET", "/sessions")["items"][0]
     await page.goto(town.issuer)
     await page.get_by_role("button", name="Keluar").click()
     await expect(page.get_by_role("heading", name="Anda sudah keluar")).to_be_visible()

@@ -254,5 +254,6 @@ def _banner(settings: Settings, ports: list[int], people: list[Person]) -> str:
     lines += ["", "Sign in once, for both, as:"]
     width = max(len(person.username) for person in people)
     lines += [f"  {person.username:<{width}}  {person.password:<24} {person.role}" for person in people]
+    lines += ["", f"As admin, see and end sessions at {settings.issuer}/admin/sessions"]
     lines += ["", "Everything listens on this machine only. Ctrl-C ends it; the next start begins anew.", ""]
     return "\n".join(lines)

@@ -73,7 +73,7 @@ def compose(settings: Settings, notice: str, user: User, to: str, at: datetime) 
     """
     locale = user.locale if user.locale in ("id", "en") else settings.default_locale
     said, jinja = NOTICES[notice], environment(locale)
-    moment = moment_text(at, locale, settings.time_zone, "d MMMM yyyy HH:mm z")
+    moment = moment_text(at, "d MMMM yyyy HH:mm z", locale=locale, zone=settings.time_zone)
     values = {"at": moment, "support": settings.support_contact}
     context: dict[str, Any] = {
         "locale": locale,

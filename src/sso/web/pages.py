@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import orjson
+from babel.numbers import format_decimal
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
@@ -179,6 +180,7 @@ def page(
             support=settings.support_contact,
             frames=frames,
             display=display,
+            number=partial(format_decimal, locale=locale),
             moment=partial(moment_text, locale=locale, zone=settings.time_zone),
             asset={name.replace(".", "_"): asset.path for name, asset in ASSETS.items()},
             **context,

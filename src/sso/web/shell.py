@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sso.db import DatabaseUnavailable
+from sso.security.addresses import AddressPrivacy, kept_address
 from sso.settings import Settings
 from sso.web.http import BadRequest
 from sso.web.pages import failure
@@ -49,6 +50,7 @@ class Shell:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._max_body = settings.max_body_bytes
+        self._privacy = settings.address_privacy
         self._trusted = [ipaddress.ip_network(one, strict=False) for one in settings.trusted_proxies]
         self._headers = [(b"x-content-type-options", b"nosniff")]
         if settings.secure_cookies:
@@ -87,7 +89,7 @@ class Shell:
             await _answer(scope, error)(scope, receive, sending)
         finally:
             if log.isEnabledFor(logging.INFO):
-                _log_line(scope, answered, time.perf_counter() - started)
+                _log_line(scope, answered, time.perf_counter() - started, self._privacy)
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         for name, value in scope["headers"]:
@@ -131,7 +133,7 @@ def _answer(scope: Scope, error: Exception) -> Any:
     return failure(request, "broken", 500)
 
 
-def _log_line(scope: Scope, status: int, seconds: float) -> None:
+def _log_line(scope: Scope, status: int, seconds: float, privacy: AddressPrivacy) -> None:
     log.info(
         "%s %s %s %d %.1fms %s",
         scope["request_id"],
@@ -139,7 +141,7 @@ def _log_line(scope: Scope, status: int, seconds: float) -> None:
         _printable(scope["path"]),
         status,
         seconds * 1000,
-        scope["client_address"],
+        kept_address(scope["client_address"], privacy) or "-",
     )
 
 

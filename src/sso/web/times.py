@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_datetime
 
 
-def moment_text(at: datetime, locale: str, zone: str, form: str = "d MMM yyyy HH:mm") -> str:
+def moment_text(at: datetime, form: str = "d MMM yyyy HH:mm", *, locale: str, zone: str) -> str:
     """Return a moment in words.
 
     Args:
         at: the moment.
+        form: a pattern of CLDR.
         locale: the language.
         zone: the city's time zone, such as ``Asia/Jakarta``.
-        form: a pattern of CLDR.
     """
     return format_datetime(at, form, tzinfo=ZoneInfo(zone), locale=locale)
