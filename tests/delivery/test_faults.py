@@ -37,7 +37,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {"issuer": "http://localhost:8000", "outbound_networks": ["127.0.0.0/8"], "outbound_timeout_seconds": 0.5}
+    return {"issuer": "http://localhost:8000", "outbound_networks": ["127.0.0.0/8"]}
 
 
 async def test_a_receiver_that_is_down_is_told_once_it_is_up(city: City, receiver: Receiver) -> None:
@@ -61,6 +61,10 @@ async def test_a_receiver_that_is_down_is_told_once_it_is_up(city: City, receive
     back.server.server_close()
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [{"issuer": "http://localhost:8000", "outbound_networks": ["127.0.0.0/8"], "outbound_timeout_seconds": 0.5}],
+)
 async def test_a_receiver_that_hangs_is_given_up_on_for_now_and_delays_nobody(city: City, receiver: Receiver) -> None:
     release = threading.Event()
     receiver.before_answer = lambda path: release.wait(20) if path == "/gantung" else None

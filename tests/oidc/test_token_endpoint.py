@@ -70,7 +70,7 @@ async def test_only_a_form_by_post_is_accepted(city: City, kind: str) -> None:
     async with city.client() as http:
         if kind == "get":
             answer = await http.get("/token")
-            assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+            assert (answer.status_code, answer.headers["allow"]) == (405, "OPTIONS, POST")
         elif kind == "json":
             answer = await http.post("/token", json={"grant_type": "client_credentials"})
             assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")

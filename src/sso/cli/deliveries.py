@@ -47,7 +47,7 @@ def list_command(
     rows = [
         (one.id, one.kind, one.status, one.client_id or one.receiver, one.attempts, one.last_error) for one in found
     ]
-    print_table(("id", "kind", "status", "application", "receiver", "attempts", "failure"), rows)
+    print_table(("id", "kind", "status", "to", "attempts", "failure"), rows)
 
 
 @app.command("retry")
