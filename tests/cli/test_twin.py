@@ -133,8 +133,9 @@ def test_the_audit_log_is_listed_let_go_and_verified(cli: Cli, tmp_path: Path) -
     archive.write_text(cli("audit", "export", "--until", "2999-01-01").out)
     lines = archive.read_text().splitlines()
     assert cli("audit", "export", "--until", "2000-01-01").out == ""
-    assert cli("audit", "prune", "--before", "2999-01-01").out == f"{len(lines)} events were let go\n"
-    assert f"after checkpoint {len(lines)}" in cli("audit", "verify").out
+    assert json.loads(lines[-1])["type"] == "audit.exported", "who takes it away is in it"
+    assert cli("audit", "prune", "--before", "2999-01-01").out == f"{len(lines) + 1} events were let go\n"
+    assert f"after checkpoint {len(lines) + 1}" in cli("audit", "verify").out
     assert f"whole: {len(lines)} entries" in cli("audit", "verify", "--archive", str(archive)).out
     changed = [json.loads(line) for line in lines]
     changed[0]["actor"] = "mallory"
@@ -180,3 +181,21 @@ def test_everything_sealed_is_sealed_anew(cli: Cli, monkeypatch: pytest.MonkeyPa
             return secret
 
     assert len(served(work)) == 32
+
+
+def test_the_doctor_sees_who_administers_and_which_webhooks_are_off(cli: Cli) -> None:
+    assert "one administrator" in cli("doctor").out
+    cli("users", "roles", "budi", "--role", "admin")
+    assert "several administrators" in cli("doctor").out
+    cli("webhooks", "add", "https://hook.example/", "--event", "*")
+
+    async def switch_off(city: Any) -> None:
+        from sqlalchemy import update
+
+        from sso.delivery.models import Webhook
+
+        async with city.provider.db.write() as session:
+            await session.execute(update(Webhook).values(enabled=False))
+
+    served(switch_off)
+    assert "switched off, because they answered 410: https://hook.example/" in cli("doctor").out

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sso.audit import AuditReport, export, prune, verify, verify_archive
+from sso.audit import AuditReport, export, prune, record, verify, verify_archive
 from sso.audit.service import AuditFilter, content, page_of_events
 from sso.cli.common import Json, group, print_json, print_table, run
 from sso.oidc.housekeeping import seal_audit
@@ -56,6 +56,9 @@ def export_command(
     end = until.replace(tzinfo=UTC) if until else None
 
     async def work(provider: Provider) -> None:
+        async with provider.db.write() as session:
+            about = {"since": begin.isoformat() if begin else None, "until": end.isoformat() if end else None}
+            record(session, "audit.exported", actor="cli", data=about)
         await seal_audit(provider)
         async with provider.db.read() as session:
             async for line in export(session, begin, end):

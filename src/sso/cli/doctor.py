@@ -16,8 +16,11 @@ from sso.clients.profiles import relaxations
 from sso.db import Database, read_versions
 from sso.db.migrate import current_revision, head_revision
 from sso.delivery import store as deliveries
+from sso.delivery.webhooks import all_webhooks
 from sso.oidc.provider import Provider
 from sso.settings import Settings, load_settings
+from sso.users import store as users
+from sso.users.service import ADMIN
 
 State = Literal["good", "warning", "bad"]
 SIGNS: dict[State, str] = {"good": "ok     ", "warning": "warning", "bad": "BAD    "}
@@ -34,7 +37,7 @@ class Finding:
 
 
 def doctor(json: Json = False) -> None:
-    """Look at settings, database, keys, applications, deliveries and the audit log. Exit code 1 when something is bad.
+    """Look at settings, database, keys, applications, people, deliveries, audit log. Exit code 1 when something is bad.
 
     Changes nothing. Run it after a set-up, an upgrade, or on a restored backup.
     """
@@ -128,6 +131,29 @@ async def _applications(provider: Provider) -> Finding:
     return Finding("applications", "warning" if missing or relaxed or not clients else "good", "; ".join(said))
 
 
+async def _people(provider: Provider) -> Finding:
+    async with provider.db.read() as session:
+        administrators = await users.page_of_users(session, None, 2, role=ADMIN, status="active")
+    if not administrators:
+        return Finding("people", "warning", "nobody is an administrator: sso users create NAME --role admin")
+    one = "one administrator: if they leave there is nobody" if len(administrators) == 1 else "several administrators"
+    return Finding("people", "good", one)
+
+
+async def _mail(provider: Provider) -> Finding:
+    if provider.settings.smtp_url is None:
+        return Finding("mail", "good", "no server (SSO_SMTP_URL): people get no mail")
+    return Finding("mail", "good", "a server is set; try it: sso mail test ADDRESS")
+
+
+async def _webhooks(provider: Provider) -> Finding:
+    async with provider.db.read() as session:
+        found = await all_webhooks(session)
+    off = [one.url for one in found if not one.enabled]
+    said = f"{len(found)}" + (f"; switched off, because they answered 410: {', '.join(off[:3])}" if off else "")
+    return Finding("webhooks", "warning" if off else "good", said)
+
+
 async def _deliveries(provider: Provider) -> Finding:
     async with provider.db.read() as session:
         counts = await deliveries.counts(session)
@@ -149,6 +175,9 @@ _LOOKS: list[tuple[str, Callable[[Provider], Awaitable[Finding]]]] = [
     ("schema", _schema),
     ("keys", _keys),
     ("applications", _applications),
+    ("people", _people),
     ("deliveries", _deliveries),
+    ("mail", _mail),
+    ("webhooks", _webhooks),
     ("audit", _audit),
 ]

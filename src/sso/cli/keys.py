@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sso.audit import record
 from sso.cli.common import Json, group, print_json, print_table, run
 from sso.clients.service import reseal_secrets
 from sso.delivery.webhooks import reseal_webhooks
@@ -57,6 +58,7 @@ def reseal_command() -> None:
 
     async def work(provider: Provider) -> int:
         async with provider.db.write() as session:
+            record(session, "keys.resealed", actor="cli")
             return (
                 await reseal(session, provider.box)
                 + await reseal_instance_secrets(session, provider.box)

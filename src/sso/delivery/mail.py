@@ -7,8 +7,6 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid, parseaddr
 from urllib.parse import unquote, urlsplit
 
-import aiosmtplib
-
 from sso import clock
 from sso.delivery.worker import Abandon
 from sso.settings import Settings, is_loopback_host
@@ -34,6 +32,8 @@ class Mailer:
             Abandon: when the server will never take it, or there is none.
             aiosmtplib.SMTPException, OSError: when it may work later.
         """
+        import aiosmtplib  # read only where mail is sent: a start does not wait for it
+
         if not self._url:
             raise Abandon("there is no mail server (SSO_SMTP_URL)")
         message = EmailMessage()
