@@ -17,6 +17,8 @@ from sso import clock
 from sso.audit.models import AuditEvent
 from sso.delivery.models import Delivery
 from sso.oidc.housekeeping import clear_up, keep_house, seal_audit
+from sso.oidc.people import disable_user
+from sso.users.service import UserError, find, set_roles
 
 CONTROL = {"client_id": "e-antrean", "metadata": {"type": "web", "client_name": "e-Antrean", "first_party": True}}
 CONTROL["metadata"]["redirect_uris"] = ["https://antrean.example/cb"]  # type: ignore[index]
@@ -251,6 +253,30 @@ async def test_two_administrators_who_remove_each_other_at_once_leave_one(city: 
         )
     )
     assert sorted(one.status_code for one in answers) == [200, 409]
+
+
+@pytest.mark.parametrize("first", ["disable", "roles"])
+async def test_who_comes_second_waits_and_sees_that_they_are_the_last(city: City, api: Api, first: str) -> None:
+    """The same, with the first transaction held open in the middle."""
+    await person_with(city, "admin", name="budi")
+    provider = city.provider
+
+    async def second() -> None:
+        async with provider.db.write() as session:
+            await disable_user(session, provider, await find(session, "budi"), actor="test")
+
+    async with provider.db.write() as session:
+        ratna = await find(session, "ratna")
+        if first == "disable":
+            await disable_user(session, provider, ratna, actor="test")
+        else:
+            await set_roles(session, ratna, [], actor="test")
+        await session.flush()
+        waiting = asyncio.create_task(second())
+        done, _ = await asyncio.wait([waiting], timeout=0.3)
+        assert not done
+    with pytest.raises(UserError, match="last administrator"):
+        await waiting
 
 
 async def test_roles_are_given_and_recorded(city: City, api: Api) -> None:

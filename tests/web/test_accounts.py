@@ -294,3 +294,38 @@ async def test_no_address_is_kept_anywhere_where_a_city_wants_none(city: City) -
     async with city.provider.db.read() as session:
         for table in ("sessions", "audit_events"):
             assert "203.0.113" not in str((await session.execute(text(f"SELECT * FROM {table}"))).all())
+
+
+async def test_when_the_present_account_is_over_the_other_is_offered_and_never_taken_silently(city: City) -> None:
+    from sso.oidc.ending import end_sessions
+
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        await browser.tokens(party)
+        await add_account(browser, "budi")
+        async with city.provider.db.write() as session:
+            await end_sessions(session, city.provider, [(await sessions(city))[1].id], "administrator", actor="test")
+        answer = await browser.open(party.url(prompt="none"))
+        assert query_of(answer.headers["location"])["error"] == "account_selection_required"
+        page = await browser.open(party.url())
+        assert set(choices(page)) == {"Lanjutkan sebagai Siti Rahmawati", "Pakai akun lain"}
+        answer = await browser.submit(page, choice="continue")
+        tokens = await party.exchange(query_of(answer.headers["location"])["code"])
+        assert tokens.claims()["sub"] == str(city.users["siti"])
+        assert "Halo, Siti Rahmawati" in (await browser.open("/")).text
+        assert "Sesi aktif" in (await browser.open("/account/sessions")).text
+        page = await browser.open(party.url(prompt="select_account"))
+        page = await browser.submit(page, choice="other")
+        answer = await browser.submit(page, username="budi", password=PASSWORD)
+        assert "code" in query_of(answer.headers["location"]), "who signs in has chosen"
+
+
+async def test_the_language_can_be_changed_while_an_account_is_added(city: City) -> None:
+    async with city.browser() as browser:
+        await browser.tokens(city.relying_party("warga"))
+        page = await browser.open("/login?add=1")
+        link = re.search(r'href="(/login[^"]*lang=en)"', page.text)
+        assert link is not None
+        page = await browser.open(link[1].replace("&amp;", "&"))
+        assert "<h1>Sign in</h1>" in page.text
+        assert form_of(page).fields["add"] == "1"

@@ -16,11 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
+from sso.oidc import authorize as flow
+from sso.oidc.authorize import SignedIn
 from sso.security.tokens import token_hash
 from sso.sessions import store as sessions
 from sso.sessions.store import LiveSession
 from sso.users.store import Person
-from sso.web.http import cookie_values, delete_cookie, set_cookie
+from sso.web.http import cookie_values, delete_cookie, read_cookie, set_cookie
 from sso.web.site import site_of
 
 MAX_ACCOUNTS = 5
@@ -49,6 +51,22 @@ async def accounts_of(request: Request, session: AsyncSession) -> list[Account]:
     now, provider = clock.now(), site_of(request).provider
     found = await sessions.of_browser(session, [token_hash(token) for token in tokens], now, now - provider.idle)
     return [Account(token, *found[digest]) for token in tokens if (digest := token_hash(token)) in found]
+
+
+async def present_account(request: Request, session: AsyncSession, client_id: str | None = None) -> SignedIn | None:
+    """Return who is signed in at this browser. Where the session of the present account is over it is the next account,
+    and ``sso.choose`` in the scope says that nobody has chosen that. One statement where the present one lives."""
+    provider = site_of(request).provider
+    who = await flow.signed_in(provider, session, read_cookie(request, "session"), client_id)
+    if who is not None or len(tokens_of(request)) < 2:
+        return who
+    accounts = await accounts_of(request, session)
+    if not accounts:
+        return None
+    request.scope["sso.choose"] = True
+    who = SignedIn(accounts[0].session, accounts[0].person, frozenset())
+    client = provider.registry.get(client_id) if client_id else None
+    return await flow.with_consent(session, client, who) if client is not None else who
 
 
 def account_with(accounts: Sequence[Account], session_id: str) -> Account | None:

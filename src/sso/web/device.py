@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.clients.registry import Client
-from sso.oidc import authorize as flow
 from sso.oidc import device
 from sso.oidc.authorize import SignedIn
 from sso.oidc.models import DeviceCode
 from sso.security.limits import TooManyFailures
+from sso.web.accounts import present_account
 from sso.web.http import form_fields, form_token, is_our_form, read_cookie
 from sso.web.i18n import N_
 from sso.web.pages import page
@@ -79,7 +79,7 @@ async def _find(request: Request, typed: str) -> tuple[DeviceCode | None, Client
     provider, user_code = site_of(request).provider, device.normal_user_code(typed)
     async with provider.db.read() as session:
         waiting = await device.find_waiting(session, user_code) if user_code else None
-        who = await flow.signed_in(provider, session, read_cookie(request, "session"), None)
+        who = await present_account(request, session)
     client = await provider.client(waiting.client_id) if waiting is not None else None
     return waiting, client if client is not None and client.enabled else None, who
 

@@ -9,11 +9,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.clients.registry import Client
-from sso.oidc import authorize as flow
 from sso.oidc.requests import with_parameters
 from sso.security.permissions import permissions_of
 from sso.users.store import roles_of
-from sso.web.accounts import accounts_of, tokens_of
+from sso.web.accounts import accounts_of, present_account, tokens_of
 from sso.web.http import form_token, read_cookie, with_browser_state
 from sso.web.pages import failure, page
 from sso.web.site import site_of
@@ -26,7 +25,7 @@ async def home(request: Request) -> Response:
     """Who is signed in, the applications by group, and a button to sign out; the sign-in page otherwise."""
     provider, cookie = site_of(request).provider, read_cookie(request, "session")
     async with provider.db.read() as session:
-        who = await flow.signed_in(provider, session, cookie, None)
+        who = await present_account(request, session)
         accounts = await accounts_of(request, session) if len(tokens_of(request)) > 1 else []
         roles = await roles_of(session, who.user.id) if who is not None else []
     if who is None:

@@ -13,7 +13,6 @@ from starlette.responses import RedirectResponse, Response
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.oidc import authorize as flow
 from sso.oidc.authorize import SignedIn
 from sso.oidc.ending import end_sessions
 from sso.oidc.proof import Proof, proof_of
@@ -24,7 +23,7 @@ from sso.sessions.models import SsoSession
 from sso.sessions.store import Participation, SessionFilter
 from sso.users.service import UserError, find
 from sso.users.store import roles_of
-from sso.web.accounts import tokens_of, with_accounts
+from sso.web.accounts import present_account, tokens_of, with_accounts
 from sso.web.http import form_fields, form_token, is_our_form, read_cookie
 from sso.web.i18n import N_
 from sso.web.pages import failure, page
@@ -240,9 +239,8 @@ async def _allowed(request: Request, permission: str) -> tuple[SignedIn, frozens
 
 
 async def _who(request: Request) -> SignedIn | None:
-    provider = site_of(request).provider
-    async with provider.db.read() as session:
-        return await flow.signed_in(provider, session, read_cookie(request, "session"), None)
+    async with site_of(request).provider.db.read() as session:
+        return await present_account(request, session)
 
 
 def _sign_in(then: str) -> Response:

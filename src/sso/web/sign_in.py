@@ -36,6 +36,7 @@ from sso.web.accounts import (
     Account,
     account_with,
     accounts_of,
+    present_account,
     tokens_of,
     with_accounts,
 )
@@ -236,6 +237,7 @@ async def _signed_in(
 ) -> Response:
     """Start the session and, where nothing else is needed, answer the application in the same transaction."""
     site = site_of(request)
+    request.scope["sso.choose"] = False
     remember = fields.get("remember") == "1" and site.settings.remembered_absolute_seconds > 0
     async with site.provider.db.write() as session:
         accounts = await _accounts_before(request, session, before)
@@ -314,6 +316,10 @@ async def _proceed(request: Request, waiting: Waiting, who: SignedIn | None) -> 
 async def _next(request: Request, waiting: Waiting, who: SignedIn | None) -> Response:
     site = site_of(request)
     decision = flow.next_step(site.provider, waiting.asked, who, waiting.progress)
+    if isinstance(decision, (Respond, Consent)) and _must_choose(request, waiting):
+        silent = "none" in waiting.asked.prompt
+        text = "The person must choose an account."
+        decision = Fail("account_selection_required", text) if silent else SelectAccount()
     if isinstance(decision, Fail):
         return await _fail(request, waiting, decision)
     if isinstance(decision, Respond):
@@ -332,6 +338,11 @@ async def _next(request: Request, waiting: Waiting, who: SignedIn | None) -> Res
         return _request_page(request, "select.html", waiting, who, "select", others=others)
     assert isinstance(decision, Consent)
     return _request_page(request, "consent.html", waiting, who, "consent", new=decision.scopes - who.consented)
+
+
+def _must_choose(request: Request, waiting: Waiting) -> bool:
+    """Tell whether the present account's session is over, and nobody has said that another one is meant instead."""
+    return bool(request.scope.get("sso.choose")) and "select_account" not in waiting.progress.done
 
 
 async def _respond(request: Request, session: AsyncSession, waiting: Waiting, who: SignedIn) -> Response:
@@ -380,7 +391,7 @@ async def _recall(request: Request, token: str) -> tuple[Waiting, SignedIn | Non
         stored = await requests.recall_request(session, token, read_cookie(request, "browser"))
         if stored is None:
             raise Gone
-        who = await flow.signed_in(site.provider, session, read_cookie(request, "session"), stored.client_id)
+        who = await present_account(request, session, stored.client_id)
     asked = requests.stored_request(site.server, stored)
     who = await _as_hinted(request, asked, who)
     return Waiting(asked, token, stored, requests.progress_of(stored)), who
@@ -407,11 +418,10 @@ async def _done(request: Request, waiting: Waiting, step: str) -> Waiting:
 
 async def _who(request: Request, asked: AuthorizationRequest | None) -> SignedIn | None:
     """Return who is signed in at this browser: the present account, or the one that the request names."""
-    cookie, provider = read_cookie(request, "session"), site_of(request).provider
-    if not cookie:
+    if not read_cookie(request, "session"):
         return None
-    async with provider.db.read() as session:
-        who = await flow.signed_in(provider, session, cookie, asked.client.client_id if asked else None)
+    async with site_of(request).provider.db.read() as session:
+        who = await present_account(request, session, asked.client.client_id if asked else None)
     return await _as_hinted(request, asked, who) if asked is not None else who
 
 
@@ -426,7 +436,7 @@ async def _as_hinted(request: Request, asked: AuthorizationRequest, who: SignedI
     async with provider.db.read() as session:
         for one in await accounts_of(request, session):
             if provider.subject(asked.client, one.person.id) == wanted:
-                request.scope["sso.session"] = one.token
+                request.scope["sso.session"], request.scope["sso.choose"] = one.token, False
                 return await flow.with_consent(session, asked.client, SignedIn(one.session, one.person, frozenset()))
     return who
 
@@ -450,9 +460,13 @@ def _remember_alone(request: Request, said: Mapping[str, str]) -> None:
     request.scope["sso.then"] = said.get("then", "") if said.get("then", "") in THEN else ""
 
 
-def _alone(request: Request) -> str:
+def _alone(request: Request, adding: bool) -> str:
     """Return the address of the sign-in page without an application."""
-    kept = {"user_code": request.scope.get("sso.user_code", ""), "then": request.scope.get("sso.then", "")}
+    kept = {
+        "add": "1" if adding else "",
+        "user_code": request.scope.get("sso.user_code", ""),
+        "then": request.scope.get("sso.then", ""),
+    }
     said = {name: value for name, value in kept.items() if value}
     return f"/login?{urlencode(said)}" if said else "/login"
 
@@ -485,14 +499,14 @@ def _sign_in_page(
     **values: int,
 ) -> Response:
     """Return the sign-in page; what was typed is kept, but for the password. ``adding``: besides who is signed in."""
-    asked = waiting.asked if waiting else None
+    asked, adding = waiting.asked if waiting else None, adding or (fields or {}).get("add") == "1"
     hint = asked.login_hint if asked else ""
     return page(
         request,
         "sign_in.html",
         status=status,
         ui_locales=asked.ui_locales if asked else "",
-        here=waiting.here if waiting else _alone(request),
+        here=waiting.here if waiting else _alone(request, adding),
         form_target=asked.redirect_uri if asked else "",
         display=asked.display if asked else "page",
         user_code=request.scope.get("sso.user_code", ""),
@@ -502,7 +516,7 @@ def _sign_in_page(
         form_token=form_token(request, "login"),
         username=((fields or {}).get("username") or hint)[:MAX_TYPED_CHARS],
         again=again.user.name if again and not adding else "",
-        adding=adding or (fields or {}).get("add") == "1",
+        adding=adding,
         remember=(fields or {}).get("remember") == "1",
         can_remember=site_of(request).settings.remembered_absolute_seconds > 0,
         problem=problem,
