@@ -180,3 +180,20 @@ async def test_a_server_outside_must_offer_starttls(city: City, post: Post, monk
     await city.site.worker.drain()
     assert post.mails == []
     assert post.users == [], "not even the password"
+
+
+async def test_who_is_signed_out_by_an_administrator_is_told_once(city: City, post: Post) -> None:
+    from tests.api.conftest import program
+
+    async with city.browser() as browser:
+        await browser.tokens(city.relying_party("sehat"))
+    api = await program(city)
+    (living,) = await api.pages("/sessions")
+    for _ in range(2):
+        await api("POST", f"/sessions/{living['id']}/end", json={"note": "Telepon dicuri"})
+    await city.site.worker.drain()
+    (mail,) = post.mails
+    assert mail["Subject"] == "Anda dikeluarkan"
+    text, _ = bodies(mail)
+    assert "Seorang administrator mengakhiri sesi Anda pada" in text
+    assert "Telepon dicuri" not in text, "why is for the audit log"

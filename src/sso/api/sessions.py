@@ -34,8 +34,8 @@ from sso.api.parts import (
     site_of,
 )
 from sso.oidc import mass_ending
-from sso.oidc.ending import end_sessions
 from sso.oidc.models import MassEnding
+from sso.oidc.people import end_session_of_person
 from sso.oidc.proof import Proof, Told, proof_of
 from sso.oidc.provider import Provider
 from sso.sessions import store
@@ -202,14 +202,12 @@ async def end_session(request: Request, session_id: uuid.UUID, wanted: EndWanted
     """End it: tokens are over, every application that took part is told. The answer is the proof, as far as it is."""
     provider, caller = site_of(request).provider, caller_in(request)
     async with provider.db.write() as session:
-        found = await store.get(session, session_id)
-        if found is None:
+        if await store.get(session, session_id) is None:
             raise not_found("session")
-        await end_sessions(
+        await end_session_of_person(
             session,
             provider,
-            [session_id],
-            "administrator",
+            session_id,
             actor=caller.actor,
             address=kept_address_of(request),
             request_id=request_id_of(request),

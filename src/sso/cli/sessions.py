@@ -11,9 +11,9 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run
-from sso.oidc.ending import end_matching
 from sso.oidc.mass_ending import begin, endings, get_ending, stop_ending, work_once
 from sso.oidc.models import MassEnding
+from sso.oidc.people import end_session_of_person
 from sso.oidc.proof import Proof, proof_of
 from sso.oidc.provider import Provider
 from sso.sessions import store
@@ -140,7 +140,8 @@ def revoke(
         async with provider.db.write() as session:
             wanted = await _wanted(session, session_id, user, client)
             if wanted.session_id is not None:
-                return await end_matching(session, provider, wanted, "administrator", actor="cli", note=note[:200])
+                about = {"actor": "cli", "note": note[:200]}
+                return int(await end_session_of_person(session, provider, wanted.session_id, **about))
             begun = await begin(session, wanted, "administrator", actor="cli", note=note[:200])
         return None if background else await _to_the_end(provider, begun.id)
 

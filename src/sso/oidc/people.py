@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,8 +11,9 @@ from sso import clock
 from sso.audit import record
 from sso.delivery import enqueue
 from sso.oidc import signals
-from sso.oidc.ending import end_matching
+from sso.oidc.ending import end_matching, end_sessions
 from sso.oidc.provider import Provider
+from sso.sessions import store as sessions
 from sso.sessions.store import SessionFilter
 from sso.tokens import store as tokens
 from sso.users import store as users
@@ -89,6 +91,36 @@ async def change_password(session: AsyncSession, provider: Provider, user: User,
     await signals.about_person(session, provider, user.id, signals.CREDENTIAL_CHANGE, about)
     notify(session, provider, user, "password_changed")
     return await _end_everything(session, provider, user, "user.password_changed", "password_changed", actor)
+
+
+async def end_session_of_person(
+    session: AsyncSession,
+    provider: Provider,
+    session_id: uuid.UUID,
+    *,
+    actor: str,
+    address: str | None = None,
+    request_id: str | None = None,
+    note: str | None = None,
+) -> bool:
+    """End one session for an administrator, and tell its person; tell whether it was not over already.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        session_id: the session.
+        actor: who asks.
+        address: the network address it came from, in the form in which it is kept.
+        request_id: the reference for log and audit.
+        note: why, in the words of who asks.
+    """
+    found = await sessions.get(session, session_id)
+    if found is None or found[0].ended_at is not None:
+        return False
+    about: dict[str, Any] = {"actor": actor, "address": address, "request_id": request_id, "note": note}
+    await end_sessions(session, provider, [session_id], "administrator", **about)
+    notify(session, provider, found[1], "sessions_ended")
+    return True
 
 
 def notify(session: AsyncSession, provider: Provider, user: User, about: str) -> None:

@@ -15,6 +15,7 @@ from sso import clock
 from sso.clients.registry import Client
 from sso.oidc.authorize import SignedIn
 from sso.oidc.ending import end_sessions
+from sso.oidc.people import end_session_of_person
 from sso.oidc.proof import Proof, proof_of
 from sso.security.permissions import AccessRefused, check_access, permissions_of
 from sso.sessions import store
@@ -182,11 +183,10 @@ async def end_one(request: Request, session_id: str) -> Response:
         return await _show(request, session_id, allowed, N_("Say why: it is kept in the audit log."), 400)
     site = site_of(request)
     async with site.provider.db.write() as session:
-        await end_sessions(
+        await end_session_of_person(
             session,
             site.provider,
-            [chosen],
-            "administrator",
+            chosen,
             actor=str(allowed[0].user.id),
             address=kept_address_of(request),
             request_id=request_id_of(request),
