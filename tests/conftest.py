@@ -34,7 +34,7 @@ TESTS = Path(__file__).parent
 CATALOGUE = TESTS / "clients.yaml"
 SECRETS_FOR = (
     "warga", "sehat", "mitra", "mitra-lain", "lama", "buram", "api", "surat", "mesin", "mesin-buram", "konsol",
-    "petugas", "sinyal",
+    "petugas", "sinyal", "aman", "dinas",
 )  # fmt: skip
 _numbers = itertools.count()
 
@@ -84,6 +84,7 @@ def settings_for(database_url: str, data_dir: Path, **overrides: Any) -> Setting
         "database_pool_size": 4,
         "run_worker": False,
         "signing_alg": "ES256",
+        "second_factor_roles": [],
         **overrides,
     }
     return Settings(_env_file=None, **values)  # type: ignore[call-arg]

@@ -15,6 +15,7 @@ T = TypeVar("T", bound=Callable[..., Any])
 SPECIFICATIONS = {
     "Core": "OpenID Connect Core 1.0",
     "Discovery": "OpenID Connect Discovery 1.0",
+    "Prompt Create": "Initiating User Registration via OpenID Connect 1.0",
     "Registration": "OpenID Connect Dynamic Client Registration 1.0",
     "RP-Initiated Logout": "OpenID Connect RP-Initiated Logout 1.0",
     "Session Management": "OpenID Connect Session Management 1.0",
@@ -26,6 +27,9 @@ SPECIFICATIONS = {
     "Standard Webhooks": "Standard Webhooks 1.0",
     "Multiple Response Types": "OAuth 2.0 Multiple Response Type Encoding Practices",
     "Form Post": "OAuth 2.0 Form Post Response Mode",
+    "WebAuthn": "Web Authentication: An API for accessing Public Key Credentials Level 3",
+    "SP 800-63B": "NIST SP 800-63B-4 Digital Identity Guidelines: Authentication",
+    "RFC 6238": "TOTP: Time-Based One-Time Password Algorithm",
     "RFC 6749": "The OAuth 2.0 Authorization Framework",
     "RFC 6750": "Bearer Token Usage",
     "RFC 7009": "Token Revocation",

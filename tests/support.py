@@ -339,7 +339,7 @@ class Browser:
 
 
 class Statements:
-    """Counts SQL statements, BEGIN and COMMIT left out."""
+    """Counts SQL statements; BEGIN and COMMIT are left out, and what looks every second for changed applications."""
 
     def __init__(self, city: City) -> None:
         self.seen: list[str] = []
@@ -347,7 +347,7 @@ class Statements:
             event.listen(engine.sync_engine, "before_cursor_execute", self._count)
 
     def _count(self, _c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if statement.split()[0] not in ("BEGIN", "COMMIT", "PRAGMA"):
+        if statement.split()[0] not in ("BEGIN", "COMMIT", "PRAGMA") and "FROM versions" not in statement:
             self.seen.append(statement)
 
     def take(self) -> list[str]:

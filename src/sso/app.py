@@ -34,38 +34,48 @@ from sso.oidc.authorize import PageError, RedirectError
 from sso.oidc.discovery import metadata
 from sso.oidc.ending import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.oidc.housekeeping import keep_house
-from sso.oidc.people import NOTICE
+from sso.oidc.messages import MESSAGE, NOTICE
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
 from sso.oidc.signals import PUSH, push_event
 from sso.oidc.streams import StreamRefused
-from sso.security.limits import CountLimit, FailureLimits
+from sso.security.limits import CountLimit, FailureLimits, storage_for
 from sso.settings import Settings, load_settings
 from sso.web import (
+    account,
+    apps,
     check_session,
     device,
     health,
     home,
+    letters,
     logos,
     pages,
     protocol,
+    recover,
     registration,
+    second_step,
+    security,
     sessions,
     shared_signals,
     sign_in,
     sign_out,
+    sign_up,
 )
 from sso.web.assets import static
-from sso.web.mails import send_notice
+from sso.web.mails import send_message, send_notice
 from sso.web.shell import Shell, TooLarge, TooSlow
 from sso.web.site import Site
 
 log = logging.getLogger("sso")
 
 ROOMS = (
-    protocol, sign_in, sign_out, check_session, device, registration, logos, home, sessions, shared_signals, health,
+    protocol, sign_in, second_step, sign_up, recover, sign_out, check_session, device, registration, logos, home, apps,
+    account, security, sessions, letters, shared_signals, health,
 )  # fmt: skip
 RETRY_SECONDS = 1.0
+STRENGTHS_PER_MINUTE = 60
+"""How often the strength of a password is computed for one address."""
 STOP_SECONDS = 20.0
 
 
@@ -83,15 +93,19 @@ def create_app(settings: Settings) -> FastAPI:
     server = ProviderServer(provider)
     worker = Worker(db, settings, handlers(provider))
     passwords = Passwords(settings)
+    counts = storage_for(settings, db)
     document = orjson.dumps(metadata(server))
     site = Site(
         settings=settings,
         provider=provider,
         server=server,
         passwords=passwords,
-        limits=FailureLimits(settings.sign_in_failures_per_account, settings.sign_in_failures_per_address),
-        registrations=CountLimit(settings.registrations_per_address, 60),
-        device_codes=CountLimit(settings.device_code_failures_per_address, 15),
+        limits=FailureLimits(settings.sign_in_failures_per_account, settings.sign_in_failures_per_address, counts),
+        registrations=CountLimit(settings.registrations_per_address, 60, counts, "registrations"),
+        device_codes=CountLimit(settings.device_code_failures_per_address, 15, counts, "device-codes"),
+        sign_ups=CountLimit(settings.sign_ups_per_address, 60, counts, "sign-ups"),
+        codes=CountLimit(settings.codes_per_contact, 60, counts, "codes"),
+        strengths=CountLimit(STRENGTHS_PER_MINUTE, 1, None, "strengths"),
         logos=logos.Logos(provider),
         worker=worker,
         discovery=(document, f'"{hashlib.sha256(document).hexdigest()[:24]}"'),
@@ -145,6 +159,7 @@ def handlers(provider: Provider) -> dict[str, Handler]:
         PUSH: push_event(provider),
         WEBHOOK: send_webhook(provider.db, provider.box, lambda: provider.outbound),
         NOTICE: send_notice(provider),
+        MESSAGE: send_message(provider),
     }
 
 

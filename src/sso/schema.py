@@ -1,6 +1,7 @@
 """Every table, gathered in one place for migrations and tests."""
 
 from sso.audit import models as audit
+from sso.authn import models as authn
 from sso.clients import models as clients
 from sso.db import Base
 from sso.delivery import models as delivery
@@ -15,6 +16,7 @@ metadata = Base.metadata
 
 __all__ = [
     "audit",
+    "authn",
     "clients",
     "delivery",
     "keys",

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SIGNING_ALGS = ("RS256", "ES256", "EdDSA", "PS256")
 SigningAlg = Literal["RS256", "ES256", "EdDSA", "PS256"]
 MINIMUM_SECRET_BYTES = 32
+LIMIT_SCHEMES = ("redis", "rediss", "valkey", "valkeys")
+DARK_GROUND = "#16211f"
+MINIMUM_CONTRAST = 4.5
+"""Of text to its ground (WCAG 2.2 section 1.4.3)."""
 
 
 class SettingsError(Exception):
@@ -201,6 +206,96 @@ class Settings(BaseSettings):
         100, ge=1, description="Wrong passwords from one address within 15 minutes before a pause."
     )
 
+    limits_url: SecretStr | None = Field(
+        None,
+        description="Where failures and floods are counted: `memory`, in each process; `database`; or "
+        "`redis://host:6379/0`, `rediss://`, `valkey://`, `valkeys://`: together, over every process and host.",
+    )
+    country_database: Path | None = Field(
+        None,
+        description="A file of the MaxMind format (`.mmdb`) with the countries of network addresses, such as DB-IP's "
+        "or "
+        "GeoLite2's. With it sessions show their country, and a sign-in from a new one is suspicious.",
+    )
+    second_factor_roles: Annotated[list[str], NoDecode] = Field(
+        default=["admin", "auditor", "helpdesk", "officer"],
+        description="Roles, separated by commas, that need a second step to sign in; who has none sets one up. `none`: "
+        "no role does.",
+    )
+    risk_second_step: Literal["none", "new_country", "new_device"] = Field(
+        "new_device",
+        description="When a sign-in by password is suspicious and asks for a second step (a code by mail or SMS where "
+        "nothing else was set up): never; from a country that is new; or also at a browser that is new. The first "
+        "sign-in never is.",
+    )
+    trusted_device_days: int = Field(
+        30,
+        ge=0,
+        description="How long a browser that the person trusts needs no second step, in days; 0: it always does.",
+    )
+    password_min_chars: int = Field(
+        15,
+        ge=8,
+        le=64,
+        description="Shortest password where it is the only proof, in characters (SP 800-63B-4 3.1.1.2).",
+    )
+    password_min_chars_with_second_factor: int = Field(
+        8, ge=8, le=64, description="Shortest password where a second step is set up, in characters."
+    )
+    breached_passwords: Path | None = Field(
+        None,
+        description="Passwords that were stolen elsewhere, as SHA-1 hashes: a file with `HASH:COUNT` lines in order, "
+        "or a "
+        "directory with a file for each first five digits (the range files of Have I Been Pwned).",
+    )
+    sign_up: Literal["open", "closed"] = Field(
+        "open", description="Whether people can register themselves. They need mail or SMS for it to be offered."
+    )
+    sign_ups_per_address: int = Field(
+        20, ge=1, description="Registrations and recoveries begun from one address within an hour."
+    )
+    codes_per_contact: int = Field(5, ge=1, description="Codes sent to one address or telephone number within an hour.")
+    code_minutes: int = Field(10, ge=1, le=60, description="How long a code that was sent is valid, in minutes.")
+    terms_version: str = Field(
+        "1",
+        min_length=1,
+        max_length=32,
+        description="The version of the terms and of the privacy notice; what a person agreed to is kept with it.",
+    )
+    terms_url: str = Field("", description="Where the terms are; empty: our own short page.")
+    privacy_url: str = Field("", description="Where the privacy notice is; empty: our own short page.")
+    recovery_delay_hours: int = Field(
+        24,
+        ge=1,
+        description="How long a recovery with one proof only, although more were set up, waits, in hours: its owner is "
+        "told and can stop it.",
+    )
+    helpdesk_code_minutes: int = Field(
+        60, ge=5, description="How long a code that the helpdesk made for a recovery is valid, in minutes."
+    )
+    lock_hours: int = Field(
+        72,
+        ge=1,
+        description='How long nothing that opens an account can be changed after "this was not me", in hours; a '
+        "recovery ends it.",
+    )
+    deletion_grace_days: int = Field(
+        14, ge=0, description="How long somebody who asked to be deleted can still come back, in days."
+    )
+    picture_max_bytes: int = Field(
+        5 * 1024 * 1024, ge=65536, description="Largest picture that a person may upload, in bytes."
+    )
+    brand_logo: Path | None = Field(
+        None, description="The city's logo (SVG or PNG, at most 32 KB), shown on every page; ours where none is given."
+    )
+    brand_colour: str = Field(
+        "",
+        description="The colour of buttons and links on light ground, as `#rrggbb`, with a contrast of 4.5 to white.",
+    )
+    brand_colour_dark: str = Field(
+        "", description="The same on dark ground, with a contrast of 4.5 to `#16211f`; needed with the other."
+    )
+
     max_body_bytes: int = Field(
         65536, ge=4096, description="Largest request body accepted, in bytes; larger is refused with 413."
     )
@@ -244,6 +339,18 @@ class Settings(BaseSettings):
     mail_from: str = Field(
         "Tangerang Satu <no-reply@tangerang.example>", description="The sender of mails, with or without a name."
     )
+    sms_url: str = Field(
+        "",
+        description='The gateway that sends SMS: `https`; it is sent `{"to", "text", "sender"}` as JSON and answers '
+        "2xx. Empty: no SMS is sent, and none is promised.",
+    )
+    sms_token: SecretStr | None = Field(None, description="Sent to the gateway as `Authorization: Bearer`.")
+    sms_sender: str = Field("TANGERANG", max_length=20, description="The sender of SMS.")
+    development_outbox: bool = Field(
+        False,
+        description="Instead of sending mails and SMS, keep them and show them at `/outbox`. On loopback addresses "
+        "only.",
+    )
     keep_ended_sessions_days: int = Field(
         90, ge=1, description="How long a session that is over is kept, with the proof of its end, in days."
     )
@@ -264,11 +371,46 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severity logged.")
     log_format: Literal["text", "json"] = Field("text", description="Form of log lines.")
 
-    @field_validator("secret_key", "trusted_proxies", "outbound_networks", mode="before")
+    @field_validator("secret_key", "trusted_proxies", "outbound_networks", "second_factor_roles", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("second_factor_roles")
+    @classmethod
+    def _none_is_no_role(cls, value: list[str]) -> list[str]:
+        return [] if value == ["none"] else value
+
+    @field_validator("limits_url")
+    @classmethod
+    def _counter_is_known(cls, value: SecretStr | None) -> SecretStr | None:
+        text = value.get_secret_value() if value else "memory"
+        if text not in ("memory", "database") and urlsplit(text).scheme not in LIMIT_SCHEMES:
+            raise ValueError("must be memory, database, or begin with redis://, rediss://, valkey:// or valkeys://")
+        return value
+
+    @field_validator("terms_url", "privacy_url", "sms_url")
+    @classmethod
+    def _are_addresses(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (not parts.hostname or (parts.scheme != "https" and not is_loopback_host(parts.hostname))):
+            raise ValueError("must be an https address")
+        return value
+
+    @field_validator("brand_colour", "brand_colour_dark")
+    @classmethod
+    def _is_read_on_its_ground(cls, value: str, info: ValidationInfo) -> str:
+        if not value:
+            return value
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
+            raise ValueError("must be a colour such as #0f766e")
+        ground = "#ffffff" if info.field_name == "brand_colour" else DARK_GROUND
+        if contrast(value, ground) < MINIMUM_CONTRAST:
+            raise ValueError(
+                f"must have a contrast of {MINIMUM_CONTRAST} to {ground}; it has {contrast(value, ground):.1f}"
+            )
         return value
 
     @field_validator("issuer")
@@ -346,9 +488,33 @@ class Settings(BaseSettings):
             mistakes.append("SSO_SESSION_IDLE_SECONDS must not be more than SSO_SESSION_ABSOLUTE_SECONDS")
         if 0 < self.remembered_absolute_seconds < self.remembered_idle_seconds:
             mistakes.append("SSO_REMEMBERED_IDLE_SECONDS must not be more than SSO_REMEMBERED_ABSOLUTE_SECONDS")
+        if self.development_outbox and not self.loopback:
+            mistakes.append("SSO_DEVELOPMENT_OUTBOX is for loopback addresses only: it shows every code to everyone")
+        if bool(self.brand_colour) != bool(self.brand_colour_dark):
+            mistakes.append("SSO_BRAND_COLOUR and SSO_BRAND_COLOUR_DARK are needed together")
+        if self.password_min_chars < self.password_min_chars_with_second_factor:
+            mistakes.append("SSO_PASSWORD_MIN_CHARS must not be less than SSO_PASSWORD_MIN_CHARS_WITH_SECOND_FACTOR")
+        mistakes += self._missing_files()
         if mistakes:
             raise SettingsError(mistakes)
         return self
+
+    def _missing_files(self) -> list[str]:
+        named = {name: getattr(self, name) for name in ("breached_passwords", "brand_logo", "country_database")}
+        return [
+            f"SSO_{name.upper()}: there is nothing at {path}"
+            for name, path in named.items()
+            if path is not None and not path.exists()
+        ]
+
+    def can_send(self, kind: str) -> bool:
+        """Tell whether something can be sent to an ``email`` address or to a ``phone``."""
+        return self.development_outbox or bool(self.smtp_url if kind == "email" else self.sms_url)
+
+    @property
+    def sign_up_kinds(self) -> list[str]:
+        """With which contacts people can register themselves: none where they cannot."""
+        return [kind for kind in ("email", "phone") if self.can_send(kind)] if self.sign_up == "open" else []
 
     @property
     def loopback(self) -> bool:
@@ -377,6 +543,18 @@ class Settings(BaseSettings):
         if self.secret_key:
             return [secret.get_secret_value().encode() for secret in self.secret_key]
         return [_made_secret(self.data_dir)]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours, ``#rrggbb`` (WCAG 2.2, relative luminance)."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
 
 
 def is_loopback_host(host: str) -> bool:

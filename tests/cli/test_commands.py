@@ -115,8 +115,8 @@ def test_people_are_made_shown_disabled_and_enabled(cli: Cli) -> None:
     ("password", "reason"),
     [
         ("short", "at least"),
-        ("password123", "guessed"),
-        ("wati-lestari", "guessed"),
+        ("passwordpassword", "guessed"),
+        ("wati-lestari-2026", "guessed"),
         ("x" * 300, "at most"),
         ("", "at least"),
     ],
@@ -138,15 +138,38 @@ def test_a_password_is_not_asked_for_where_nobody_can_type(cli: Cli) -> None:
     assert "--password-stdin" in cli("users", "create", "wati").err
 
 
-def test_people_are_imported_all_or_nobody(cli: Cli, tmp_path: Path) -> None:
+def test_people_are_imported_and_what_is_rejected_is_reported(cli: Cli, tmp_path: Path) -> None:
     good = [{"username": f"orang{n}", "name": f"Orang {n}"} for n in range(20)]
     (tmp_path / "p.jsonl").write_text("\n".join(json.dumps(one) for one in good))
     assert "20 people would be made" in cli("users", "import", "p.jsonl", "--dry-run").out
     assert cli("users", "show", "orang1").code == 1
     assert "20 people were made" in cli("users", "import", "p.jsonl").out
     (tmp_path / "p.jsonl").write_text(json.dumps({"username": "lain", "name": "Lain"}) + "\nnot json")
-    assert "line 2: is not JSON" in cli("users", "import", "p.jsonl").err
-    assert cli("users", "show", "lain").code == 1
+    answer = cli("users", "import", "p.jsonl")
+    assert "1 people were made" in answer.out
+    assert "1 were rejected" in answer.out
+    assert "2,,cannot be read" in (tmp_path / "p.jsonl.rejected.csv").read_text()
+    assert "no application" in cli("users", "import", "p.jsonl", "--from", "nobody").err
+    assert "not email" in cli("users", "import", "p.jsonl", "--verified", "x").err
+
+
+def test_proposals_checks_and_recovery_from_the_command_line(cli: Cli, tmp_path: Path) -> None:
+    cli("users", "create", "wati", "--email", "wati@warga.example", "--password-stdin", stdin=STRONG)
+    (tmp_path / "p.csv").write_text("email,name\nwati@warga.example,Wati\nWATI@warga.example,Wati\n")
+    assert "2 seem to be here already" in cli("users", "import", "p.csv").out
+    found = json.loads(cli("users", "proposals", "list", "--json").out)
+    assert [one["reasons"] for one in found] == [["email"], ["email"]]
+    assert "w•••i@warga.example" in json.dumps(found, ensure_ascii=False)
+    assert cli("users", "proposals", "merge", found[0]["id"]).out.strip() == "merged"
+    assert cli("users", "proposals", "separate", found[1]["id"]).code == 1
+    assert cli("users", "proposals", "drop", found[1]["id"]).out.strip() == "dropped"
+    assert "wati" in cli("users", "proposals", "list", "--status", "merged").out.casefold()
+    words = ("--document", "ktp", "--number", "3671014104900001", "--place", "MPP")
+    assert cli("users", "check", "wati", *words).out.strip() == "recorded"
+    assert "3671••••••••0001" in cli("users", "show", "3671 0141 0490 0001").out
+    assert "document must be" in cli("users", "check", "wati", "--document", "x", *words[2:]).err
+    assert cli("users", "uncheck", "wati").out.strip() == "taken back"
+    assert len(cli("users", "recovery", "wati").out.strip()) == 14
 
 
 def test_keys_are_listed_and_rotated(cli: Cli) -> None:

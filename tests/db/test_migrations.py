@@ -16,6 +16,7 @@ from tests.support import City
 
 from sso import clock
 from sso.audit import prune
+from sso.authn.models import Ceremony, Recovery
 from sso.clients.metadata import ClientMetadata
 from sso.clients.registration import invite, register
 from sso.db import Database
@@ -35,7 +36,19 @@ from sso.oidc.mass_ending import begin
 from sso.oidc.models import DeviceCode, ExcludedSubject, PushedRequest
 from sso.schema import metadata
 from sso.security.idempotency import begin_once
+from sso.security.models import RateCounter
 from sso.sessions.store import SessionFilter
+from sso.users.models import (
+    Agreement,
+    Credential,
+    Favourite,
+    Identifier,
+    IdentityCheck,
+    ImportRun,
+    LocalAccount,
+    MergeProposal,
+    Picture,
+)
 
 
 def test_the_newest_migration_is_the_head() -> None:
@@ -89,6 +102,7 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         assert sinyal is not None
         stream = await streams.create(session, city.provider, sinyal, streams.StreamSettings())
         session.add(ExcludedSubject(stream_id=stream.id, user_id=city.users["siti"]))
+        session.add_all(_of_citizens(city))
         session.add(PushedRequest(token_hash=b"p" * 32, client_id=made.client_id, query="", expires_at=clock.now()))
         await remember_consent(session, city.users["siti"], "mitra", ["openid"], clock.now())
     await seal_audit(city.provider)
@@ -105,6 +119,30 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
     for revision in reversed(revisions):
         await upgrade(db, revision)
     assert await current_revision(db) == head_revision()
+
+
+def _of_citizens(city: City) -> list[Any]:
+    """Return a row of each table that citizens' accounts are made of."""
+    siti, now = city.users["siti"], clock.now()
+    ceremony = {"browser_hash": b"b" * 32, "purpose": "sign_in", "sealed": b"s", "codes_sent": 0, "attempts": 0}
+    run = {"rows_done": 1, "made": 1, "proposed": 0, "rejected": 0}
+    check = {"officer": "cli", "document": "ktp", "document_end": "0001", "place": "MPP"}
+    return [
+        ImportRun(digest=b"i" * 32, client_id="warga", started_at=now, **run),
+        RateCounter(key="k", count=1, expires_at=now),
+        Agreement(user_id=siti, document="terms", version="1", agreed_at=now),
+        Ceremony(token_hash=b"c" * 32, user_id=siti, created_at=now, expires_at=now, **ceremony),
+        Favourite(user_id=siti, client_id="warga"),
+        IdentityCheck(user_id=siti, checked_at=now, **check),
+        LocalAccount(client_id="warga", local_user_id="77", user_id=siti, created_at=now),
+        MergeProposal(user_id=siti, client_id="warga", reasons=["nik"], sealed=b"s", status="open", created_at=now),
+        Picture(user_id=siti, id="p", image=b"p", updated_at=now),
+        Recovery(token_hash=b"r" * 32, user_id=siti, kind="delayed", created_at=now, ready_at=now, expires_at=now),
+        Identifier(user_id=siti, kind="nik", value="3671", lookup="nik:1", sealed=b"s", created_at=now),
+        Identifier(user_id=city.users["budi"], kind="email", value="a@b.example", lookup="a@b.example", created_at=now),
+        Identifier(user_id=siti, kind="email", value="a@b.example", lookup="a@b.example", created_at=now),
+        Credential(user_id=siti, kind="totp", secret="s", created_at=now, updated_at=now),
+    ]
 
 
 async def _every_table_has_rows(db: Database) -> None:

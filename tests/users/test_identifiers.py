@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from tests.support import City
+from sqlalchemy import update
+from sqlalchemy.exc import IntegrityError
+from tests.db.test_migrations import _dump
+from tests.support import PASSWORD, City, query_of
 
-from sso.users.identifiers import normalise
-from sso.users.service import UserError, create_users, read_people
+from sso import clock
+from sso.authn.passwords import Passwords
+from sso.users.identifiers import masked, nik_birth_day, normal_nik, normalise
+from sso.users.models import Identifier
+from sso.users.schemas import NewUser
+from sso.users.service import UserError, create_users, find, open_nik
+from sso.users.store import identifiers_of
+
+NIK = "3671014104900001"
 
 
 @pytest.mark.parametrize(
@@ -36,34 +46,90 @@ def test_what_can_be_no_identifier(typed: str) -> None:
 
 
 async def test_an_identifier_belongs_to_one_person(city: City) -> None:
-    people = read_people([b'{"username": "SITI", "name": "Lain"}', b'{"username": "baru", "name": "Baru"}'])
-    with pytest.raises(UserError, match="siti is already used"):
-        async with city.provider.db.write() as session:
-            await create_users(session, people)
-    twice = read_people([b'{"username": "dua", "name": "Dua"}', b'{"username": "DUA", "name": "Dua"}'])
-    with pytest.raises(UserError, match="dua is already used"):
-        async with city.provider.db.write() as session:
-            await create_users(session, twice)
+    for names, wrong in ((("SITI", "baru"), "siti"), (("dua", "DUA"), "dua")):
+        people = [NewUser(username=name, name=name) for name in names]
+        with pytest.raises(UserError, match=f"{wrong} is already used"):
+            async with city.provider.db.write() as session:
+                await create_users(session, people)
 
 
-def test_every_mistake_of_an_import_is_named_with_its_line() -> None:
-    lines = [
-        b'{"username": "a"}',
-        b"not json",
-        b"",
-        b'{"username": "budi", "name": "Budi", "email": "budi", "colour": "red"}',
-        b'{"username": "ani", "name": "Ani", "password_hash": "md5"}',
-    ]
-    with pytest.raises(UserError) as caught:
-        read_people(lines)
-    text = "\n".join(caught.value.mistakes)
-    expected = [
-        "line 1: username:",
-        "line 1: name:",
-        "line 2: is not JSON",
-        "line 4: email: looks like a username",
-        "line 4: colour:",
-        "line 5: password_hash: must be an argon2id hash",
-    ]
-    for mistake in expected:
-        assert mistake in text
+@pytest.mark.parametrize(
+    "typed", [NIK, "3671 0141 0490 0001", "367101.410490.0001", "３６７１０１４１０４９００００１"]
+)
+def test_a_nik_is_recognised(typed: str) -> None:
+    found = normalise(typed)
+    assert (found.kind, found.value) == ("nik", NIK)
+    assert NIK not in found.lookup(b"k" * 32)
+    assert found.lookup(b"k" * 32) == normalise(NIK).lookup(b"k" * 32)
+    assert found.lookup(b"k" * 32) != found.lookup(b"x" * 32)
+
+
+@pytest.mark.parametrize(
+    ("digits", "why"),
+    [
+        ("367101410490000", "16 digits"),
+        ("3671014104900000", "end"),
+        ("9971014104900001", "place"),
+        ("3671013002900001", "date"),
+        ("3671017213900001", "date"),
+        ("367101410490000a", "16 digits"),
+    ],
+)
+def test_what_can_be_no_nik(digits: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        normal_nik(digits)
+
+
+def test_a_nik_of_a_leap_day_and_the_day_of_a_woman() -> None:
+    assert normal_nik("3671016902000001") == "3671016902000001"
+    assert nik_birth_day("3671014104900001") == (1, 4)
+    assert masked("nik", NIK) == "3671••••••••0001"
+
+
+async def test_a_nik_is_sealed_found_and_shown_masked(city: City) -> None:
+    async with city.provider.db.write() as session:
+        person = NewUser(username="nina", name="Nina", nik=NIK, nik_verified=True)
+        made = (await create_users(session, [person], box=city.provider.box))[0]
+    async with city.provider.db.read() as session:
+        assert (await find(session, "3671 0141 0490 0001", city.provider.box)).id == made.id
+        one = next(one for one in await identifiers_of(session, made.id) if one.kind == "nik")
+        assert (one.value, open_nik(one, city.provider.box)) == ("3671••••••••0001", NIK)
+        with pytest.raises(UserError):
+            await find(session, "3671014104900002", city.provider.box)
+    assert NIK not in await _dump(city.provider.db)
+    with pytest.raises(UserError, match="the NIK is already used"):
+        async with city.provider.db.write() as session:
+            again = NewUser(username="lain", name="Lain", nik=NIK)
+            await create_users(session, [again], box=city.provider.box)
+
+
+async def test_one_signs_in_with_a_nik_that_was_checked_and_with_no_other(city: City) -> None:
+    hashed = await Passwords(city.settings).hash(PASSWORD)
+    async with city.provider.db.write() as session:
+        for name, nik, verified in (("nina", NIK, True), ("nani", "3671014104900003", False)):
+            person = NewUser(username=name, name=name, nik=nik, nik_verified=verified, password_hash=hashed)
+            await create_users(session, [person], box=city.provider.box)
+    async with city.browser() as browser:
+        assert "code" in query_of((await browser.sign_in(city.relying_party("warga"), NIK)).headers["location"])
+    async with city.browser() as browser:
+        assert (await browser.sign_in(city.relying_party("warga"), "3671014104900003")).status_code == 400
+
+
+async def test_several_may_say_what_nobody_has_proven_and_who_proves_it_has_it(city: City) -> None:
+    now = clock.now()
+    async with city.provider.db.write() as session:
+        for name in ("siti", "budi"):
+            said = {"kind": "email", "value": "dua@warga.example", "lookup": "dua@warga.example"}
+            session.add(Identifier(user_id=city.users[name], created_at=now, **said))
+    async with city.provider.db.read() as session:
+        with pytest.raises(UserError, match="several people"):
+            await find(session, "dua@warga.example")
+    async with city.provider.db.write() as session:
+        mine = Identifier.lookup == "dua@warga.example", Identifier.user_id == city.users["budi"]
+        await session.execute(update(Identifier).where(*mine).values(verified_at=now))
+    async with city.provider.db.read() as session:
+        assert (await find(session, "dua@warga.example")).id == city.users["budi"]
+    with pytest.raises(IntegrityError):
+        async with city.provider.db.write() as session:
+            mine = Identifier.lookup == "dua@warga.example", Identifier.user_id == city.users["siti"]
+            await session.execute(update(Identifier).where(*mine).values(verified_at=now))

@@ -149,13 +149,11 @@ async def test_signing_out_here_signs_out_everybody_or_one(city: City) -> None:
 async def test_five_accounts_at_the_most(city: City) -> None:
     from sso.users.schemas import NewUser
     from sso.users.service import create_users
-    from sso.users.store import find_for_password
+    from sso.users.store import credentials_of
 
     async with city.provider.db.write() as session:
-        found = await find_for_password(session, "siti")
-        assert found is not None
-        assert found[1] is not None
-        people = [NewUser(username=f"orang{n}", name=f"Orang {n}", password_hash=found[1].secret) for n in range(6)]
+        found = await credentials_of(session, city.users["siti"])
+        people = [NewUser(username=f"orang{n}", name=f"Orang {n}", password_hash=found[0].secret) for n in range(6)]
         await create_users(session, people)
     async with city.browser() as browser:
         for n in range(6):

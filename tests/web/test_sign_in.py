@@ -302,9 +302,10 @@ async def test_a_password_is_the_same_from_every_keyboard(city: City) -> None:
     assert "code" in query_of(answer.headers["location"])
 
 
-async def test_the_start_page_lists_the_citys_applications_by_group_and_opens_them(city: City) -> None:
+async def test_the_portal_lists_the_citys_applications_by_group_and_opens_them(city: City) -> None:
     async with city.browser() as browser:
-        page = await browser.submit(await browser.open("/login"), username="siti", password=PASSWORD)
+        await browser.submit(await browser.open("/login"), username="siti", password=PASSWORD)
+        page = await browser.open("/apps")
         assert "E-Pemerintahan" in page.text
         assert 'href="/open/warga"' in page.text
         assert "sehat" not in page.text

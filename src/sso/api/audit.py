@@ -56,7 +56,7 @@ async def list_events(
     cursor: CursorText = None,
 ) -> Page[EventShown]:
     """The newest first. The whole log, in order: `sso audit export`; whether it is whole: `sso audit verify`."""
-    wanted = AuditFilter(type, outcome, actor, subject, client_id, since, until)
+    wanted = AuditFilter(None, type, outcome, actor, subject, client_id, since, until)
     async with site_of(request).provider.db.read() as session:
         found = await page_of_events(session, wanted, read_id_cursor(cursor), limit + 1)
     rows, following = cut(found, limit, lambda one: one.id)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sso.api import about, audit, clients, deliveries, grants, sessions, users, webhooks
+from sso.api import about, audit, citizens, clients, deliveries, grants, sessions, users, webhooks
 
 routers = (
     sessions.router,
     users.router,
+    citizens.router,
     clients.router,
     grants.router,
     deliveries.router,

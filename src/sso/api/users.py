@@ -49,7 +49,7 @@ router = APIRouter(prefix=PREFIX, tags=["users"])
 class IdentifierShown(BaseModel):
     """What a person signs in with."""
 
-    kind: Literal["username", "email", "phone"]
+    kind: Literal["username", "email", "phone", "nik"] = Field(description="Of a NIK the value is masked.")
     value: str
     verified: bool
     primary: bool
@@ -111,7 +111,7 @@ async def list_users(
     async with site_of(request).provider.db.read() as session:
         if identifier is not None:
             try:
-                found = [await find(session, identifier)]
+                found = [await find(session, identifier, site_of(request).provider.box)]
             except UserError:
                 found = []
             return Page(items=await _shown(session, found))
@@ -136,7 +136,9 @@ async def create_user(request: Request, wanted: UserWanted, key: IdempotencyKeyH
 
     async def make(session: AsyncSession) -> Made:
         try:
-            made = (await create_users(session, [wanted], actor=caller_in(request).actor))[0]
+            made = (
+                await create_users(session, [wanted], actor=caller_in(request).actor, box=site_of(request).provider.box)
+            )[0]
         except UserError as error:
             raise refused(error) from None
         await session.flush()
@@ -170,7 +172,7 @@ async def get_user(request: Request, user_id: uuid.UUID) -> Response:
 async def patch_user(request: Request, user_id: uuid.UUID, change: UserChange, if_match: IfMatch = None) -> Response:
     """Change what is named, and nothing else (RFC 7396)."""
     async with site_of(request).provider.db.write() as session:
-        found = await _present(session, user_id)
+        found = await present_person(session, user_id)
         check_etag(if_match, (await _shown(session, [found]))[0])
         try:
             await change_user(session, found, change, actor=caller_in(request).actor, request_id=request_id_of(request))
@@ -190,7 +192,7 @@ async def patch_user(request: Request, user_id: uuid.UUID, change: UserChange, i
 async def put_roles(request: Request, user_id: uuid.UUID, wanted: RolesWanted, if_match: IfMatch = None) -> Response:
     """Put these roles in place of any others. The last administrator stays one."""
     async with site_of(request).provider.db.write() as session:
-        found = await _present(session, user_id)
+        found = await present_person(session, user_id)
         check_etag(if_match, (await _shown(session, [found]))[0])
         try:
             await set_roles(
@@ -209,7 +211,7 @@ async def disable(request: Request, user_id: uuid.UUID) -> Disabled:
     """Refuse sign-in; every session and everything granted ends; applications are told."""
     site = site_of(request)
     async with site.provider.db.write() as session:
-        found = await _present(session, user_id)
+        found = await present_person(session, user_id)
         try:
             count = await disable_user(
                 session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
@@ -233,7 +235,7 @@ async def enable(request: Request, user_id: uuid.UUID) -> Response:
     """Let a disabled person sign in again."""
     site = site_of(request)
     async with site.provider.db.write() as session:
-        found = await _present(session, user_id)
+        found = await present_person(session, user_id)
         await enable_user(
             session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
         )
@@ -250,7 +252,7 @@ async def delete(request: Request, user_id: uuid.UUID, if_match: IfMatch = None)
     """As if disabled; and all that is known of the person but the id is erased. There is no way back."""
     site = site_of(request)
     async with site.provider.db.write() as session:
-        found = await _present(session, user_id)
+        found = await present_person(session, user_id)
         check_etag(if_match, (await _shown(session, [found]))[0], required=False)
         try:
             count = await delete_user(
@@ -264,7 +266,8 @@ async def delete(request: Request, user_id: uuid.UUID, if_match: IfMatch = None)
     return Disabled(user=shown, sessions_ended=count)
 
 
-async def _present(session: AsyncSession, user_id: uuid.UUID) -> User:
+async def present_person(session: AsyncSession, user_id: uuid.UUID) -> User:
+    """Return a person who is there and not deleted, held until the transaction ends."""
     found = await store.lock_user(session, user_id)
     if found is None:
         raise not_found("person")

@@ -3,6 +3,6 @@
 Other rooms call :func:`record` within the transaction of what they do. What an event means is not known here.
 """
 
-from sso.audit.service import AuditReport, export, prune, record, seal, verify, verify_archive
+from sso.audit.service import AuditReport, export, prune, record, redact, seal, verify, verify_archive
 
-__all__ = ["AuditReport", "export", "prune", "record", "seal", "verify", "verify_archive"]
+__all__ = ["AuditReport", "export", "prune", "record", "redact", "seal", "verify", "verify_archive"]

@@ -13,7 +13,10 @@ from sso.db import Base, new_id
 
 
 class AuditEvent(Base):
-    """Something that happened. Written in the transaction of its cause; chained shortly after by the sealer."""
+    """Something that happened. Written in the transaction of its cause; chained shortly after by the sealer.
+
+    ``redaction`` is there where what told of a deleted person was taken out: a keyed hash over what is left.
+    """
 
     __tablename__ = "audit_events"
 
@@ -29,6 +32,7 @@ class AuditEvent(Base):
     request_id: Mapped[str | None] = mapped_column(String(32))
     data: Mapped[dict[str, Any]] = mapped_column(default=dict)
     hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    redaction: Mapped[bytes | None] = mapped_column(LargeBinary(32))
 
 
 class AuditCheckpoint(Base):

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -124,8 +124,7 @@ async def verify(session: AsyncSession, box: SecretBox) -> AuditReport:
         whole, broken = expected - 1 - start, expected
         if event.seq != expected:
             return AuditReport(whole, waiting, broken, f"entry {expected} is missing", start)
-        link = _link(key, previous, content(event), expected)
-        if event.hash is None or not hmac.compare_digest(link, event.hash):
+        if event.hash is None or not _holds(key, previous, content(event), expected, event.hash, event.redaction):
             return AuditReport(whole, waiting, broken, f"entry {expected} was altered", start)
         previous = event.hash
     return AuditReport(expected - start, waiting, None, "", start)
@@ -145,6 +144,7 @@ async def verify_archive(session: AsyncSession, box: SecretBox, lines: Iterable[
         try:
             held = orjson.loads(line)
             seq, said = int(held.pop("seq")), bytes.fromhex(held.pop("hash"))
+            redaction = bytes.fromhex(held.pop("redaction")) if "redaction" in held else None
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
             return AuditReport(number, 0, expected + 1, f"line {number + 1} is not an event")
         if number == 0 and seq > 1:
@@ -155,7 +155,7 @@ async def verify_archive(session: AsyncSession, box: SecretBox, lines: Iterable[
         expected += 1
         if seq != expected:
             return AuditReport(number, 0, expected, f"entry {expected} is missing", start)
-        if not hmac.compare_digest(_link(key, previous, held, seq), said):
+        if not _holds(key, previous, held, seq, said, redaction):
             return AuditReport(number, 0, expected, f"entry {expected} was altered", start)
         previous = said
     return AuditReport(expected - start, 0, None, "", start)
@@ -188,10 +188,41 @@ async def prune(session: AsyncSession, box: SecretBox, before: datetime, *, acto
     return count
 
 
+async def redact(session: AsyncSession, box: SecretBox, person: str) -> int:
+    """Take out of the log what tells of a person who was deleted: addresses and details. What happened, when, and the
+    id, which names nobody any more, stay; and the chain is still verified.
+
+    Args:
+        session: the transaction.
+        box: opens the key of the chain.
+        person: the user id.
+
+    Returns:
+        How many entries were changed.
+    """
+    key, last, count = await instance_secret(session, box, "audit"), uuid.UUID(int=0), 0
+    while True:
+        theirs = select(AuditEvent).where(
+            or_(AuditEvent.subject == person, AuditEvent.actor == person), AuditEvent.id > last
+        )
+        events = list((await session.execute(theirs.order_by(AuditEvent.id).limit(SEAL_BATCH))).scalars())
+        for event in events:
+            event.address, event.request_id, event.data = None, None, {}
+            if event.seq is not None and event.hash is not None:
+                event.redaction = _redaction(key, content(event), event.seq, event.hash)
+        count += len(events)
+        if len(events) < SEAL_BATCH:
+            return count
+        last = events[-1].id
+        await session.flush()
+        session.expunge_all()
+
+
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which events: each given field narrows."""
+    """Which events: each given field narrows. ``person``: what somebody did, and what happened to them."""
 
+    person: str | None = None
     type: str | None = None
     outcome: str | None = None
     actor: str | None = None
@@ -209,6 +240,8 @@ async def page_of_events(
     for name in ("type", "outcome", "actor", "subject", "client_id"):
         if (value := getattr(wanted, name)) is not None:
             statement = statement.where(getattr(AuditEvent, name) == value)
+    if wanted.person is not None:
+        statement = statement.where(or_(AuditEvent.subject == wanted.person, AuditEvent.actor == wanted.person))
     if wanted.since is not None:
         statement = statement.where(AuditEvent.at >= wanted.since)
     if wanted.until is not None:
@@ -227,6 +260,8 @@ async def export(
             return
         if since is None or event.at >= since:
             line = {**content(event), "seq": event.seq, "hash": (event.hash or b"").hex()}
+            if event.redaction is not None:
+                line["redaction"] = event.redaction.hex()
             yield orjson.dumps(line, option=orjson.OPT_SORT_KEYS) + b"\n"
 
 
@@ -261,6 +296,19 @@ def content(event: AuditEvent) -> dict[str, Any]:
 def _link(key: bytes, previous: bytes, said: dict[str, Any], seq: int) -> bytes:
     text = orjson.dumps({**said, "seq": seq}, option=orjson.OPT_SORT_KEYS)
     return hmac.new(key, previous + text, hashlib.sha256).digest()
+
+
+def _holds(key: bytes, previous: bytes, said: dict[str, Any], seq: int, known: bytes, redaction: bytes | None) -> bool:
+    """Tell whether an entry is what was chained; of one that was redacted, whether that was done here, and what is left
+    is what was left then: its own hash stays in the chain, but can be computed no more."""
+    if redaction is not None:
+        return hmac.compare_digest(_redaction(key, said, seq, known), redaction)
+    return hmac.compare_digest(_link(key, previous, said, seq), known)
+
+
+def _redaction(key: bytes, said: dict[str, Any], seq: int, known: bytes) -> bytes:
+    text = orjson.dumps({**said, "seq": seq, "redacted": True}, option=orjson.OPT_SORT_KEYS)
+    return hmac.new(key, known + text, hashlib.sha256).digest()
 
 
 def _checkpoint_proof(key: bytes, checkpoint: AuditCheckpoint) -> bytes:

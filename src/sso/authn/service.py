@@ -1,75 +1,66 @@
-"""Signing in with an identifier and a password."""
+"""What a proof yields, and checking a password."""
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
+from datetime import datetime
 
-from sso import clock
+from sso.authn.levels import ACR_CODE, ACR_MFA, ACR_PASSKEY, ACR_PASSWORD
 from sso.authn.passwords import Passwords
-from sso.db import Database
-from sso.security.limits import FailureLimits
-from sso.users import store
-from sso.users.identifiers import normalise
-from sso.users.models import User
+from sso.authn.policy import Method
+from sso.users.models import Credential, User
 
-ACR_PASSWORD = "urn:sso:acr:password"
-ACR_VALUES = (ACR_PASSWORD,)
-"""Every level at which somebody can sign in here."""
 AMR_PASSWORD = ["pwd"]
-
-
-class WrongCredentials(Exception):
-    """The identifier, the password or both are wrong, or the account is disabled: one answer for all of them."""
-
-    def __init__(self, user_id: uuid.UUID | None = None) -> None:
-        super().__init__("wrong identifier or password")
-        self.user_id = user_id
+AMR_PASSKEY = ["pop", "user", "mfa"]
+AMR_OF: dict[Method, list[str]] = {
+    "totp": ["otp", "mfa"],
+    "recovery_code": ["otp", "mfa"],
+    "email": ["otp"],
+    "phone": ["sms"],
+    "passkey": AMR_PASSKEY,
+}
+"""How each second step is named (RFC 8176)."""
+ACR_OF: dict[Method, str] = {
+    "totp": ACR_MFA,
+    "recovery_code": ACR_MFA,
+    "email": ACR_CODE,
+    "phone": ACR_CODE,
+    "passkey": ACR_PASSKEY,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Authenticated:
-    """Somebody who has proven who they are, and how (``acr``, ``amr``: OpenID Connect Core section 2)."""
+    """Somebody who has proven who they are, and how (``acr``, ``amr``: OpenID Connect Core section 2).
+
+    ``auth_time`` is there where they did that before, and now added a second step.
+    """
 
     user: User
     acr: str
     amr: list[str]
+    auth_time: datetime | None = None
 
 
-async def sign_in_with_password(
-    db: Database, passwords: Passwords, limits: FailureLimits, identifier: str, password: str, address: str
-) -> Authenticated:
-    """Check an identifier and a password. One statement; nothing is held open while the hash is computed.
+def by_password(user: User) -> Authenticated:
+    """Return what a right password proves."""
+    return Authenticated(user, ACR_PASSWORD, list(AMR_PASSWORD))
 
-    Args:
-        db: the database.
-        passwords: computes the hash.
-        limits: counts failures.
-        identifier: what was typed.
-        password: what was typed.
-        address: the network address it came from.
+
+def with_step(proof: Authenticated, method: Method) -> Authenticated:
+    """Return what a second step adds to a proof."""
+    amr = list(dict.fromkeys([*proof.amr, *AMR_OF[method]]))
+    return Authenticated(proof.user, ACR_OF[method], amr, proof.auth_time)
+
+
+async def is_password(
+    passwords: Passwords, user: User | None, credential: Credential | None, password: str
+) -> tuple[bool, str | None]:
+    """Tell whether a password is right, and return a stronger hash where the stored one is outdated. Whatever is wrong
+    takes as long.
 
     Raises:
-        WrongCredentials: whatever is wrong.
-        TooManyFailures: after too many of them.
         Busy: when too many passwords are waiting.
     """
-    try:
-        lookup = normalise(identifier).lookup
-    except ValueError:
-        lookup = ""
-    limits.check(lookup, address)
-    found = None
-    if lookup:
-        async with db.read() as session:
-            found = await store.find_for_password(session, lookup)
-    user, credential = found or (None, None)
     right, stronger = await passwords.verify(password, credential.secret if credential else None)
-    if not right or user is None or user.disabled_at is not None:
-        limits.failed(lookup, address)
-        raise WrongCredentials(user.id if user else None)
-    limits.succeeded(lookup, address)
-    if stronger and credential:
-        async with db.write() as session:
-            await store.upgrade_password_hash(session, credential.id, stronger, clock.now())
-    return Authenticated(user, ACR_PASSWORD, list(AMR_PASSWORD))
+    return right and user is not None and user.disabled_at is None, stronger

@@ -30,7 +30,7 @@ def list_command(
 
     async def work(provider: Provider) -> list[dict[str, Any]]:
         async with provider.db.read() as session:
-            person, now = (await find(session, user)).id if user else None, clock.now()
+            person, now = (await find(session, user, provider.box)).id if user else None, clock.now()
             wanted = GrantFilter(user_id=person, client_id=client)
             found = await store.page_of_grants(session, wanted, start, now, now - provider.idle, limit)
         names = ("id", "client_id", "user_id", "session_id", "scope", "offline", "created_at", "expires_at")

@@ -40,7 +40,7 @@ def list_command(
 
     async def work(provider: Provider) -> list[dict[str, Any]]:
         async with provider.db.read() as session:
-            wanted = await _wanted(session, None, user, client)
+            wanted = await _wanted(provider, session, None, user, client)
             now = clock.now()
             if ended:
                 found = await store.over(session, wanted, limit)
@@ -138,7 +138,7 @@ def revoke(
 
     async def work(provider: Provider) -> int | None:
         async with provider.db.write() as session:
-            wanted = await _wanted(session, session_id, user, client)
+            wanted = await _wanted(provider, session, session_id, user, client)
             if wanted.session_id is not None:
                 about = {"actor": "cli", "note": note[:200]}
                 return int(await end_session_of_person(session, provider, wanted.session_id, **about))
@@ -202,10 +202,12 @@ def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="Se
     print("stopped")
 
 
-async def _wanted(session: Any, session_id: str | None, user: str | None, client: str | None) -> SessionFilter:
+async def _wanted(
+    provider: Provider, session: Any, session_id: str | None, user: str | None, client: str | None
+) -> SessionFilter:
     try:
         chosen = uuid.UUID(session_id) if session_id else None
     except ValueError:
         refuse(f"{session_id!r} is not a session id; see: sso sessions list")
-    person = (await find(session, user)).id if user else None
+    person = (await find(session, user, provider.box)).id if user else None
     return SessionFilter(session_id=chosen, user_id=person, client_id=client)

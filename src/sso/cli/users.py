@@ -12,12 +12,22 @@ from pydantic import ValidationError
 
 from sso import clock
 from sso.authn.passwords import Passwords, WeakPassword, check_strength
-from sso.cli.common import Json, group, print_json, print_table, read_password, refuse, run
-from sso.oidc.people import change_password, delete_user, disable_user, enable_user
+from sso.cli.common import Json, an_id, group, print_json, print_table, progress_bar, read_password, refuse, run
+from sso.oidc.people import (
+    change_password,
+    check_identity,
+    delete_user,
+    disable_user,
+    enable_user,
+    read_check,
+    revoke_identity_check,
+    start_recovery,
+)
 from sso.oidc.provider import Provider
-from sso.users import store
+from sso.settings import Settings, load_settings
+from sso.users import merging, store
 from sso.users.schemas import NewUser
-from sso.users.service import UserError, create_users, describe, find, read_people, set_roles
+from sso.users.service import UserError, create_users, describe, find, set_roles
 
 app = group("People.")
 
@@ -35,7 +45,8 @@ def create(
         list[str] | None, typer.Option(help="citizen, developer, helpdesk, auditor or admin; may be given again.")
     ] = None,
     locale: Annotated[str | None, typer.Option(help="id or en.")] = None,
-    verified: Annotated[bool, typer.Option(help="E-mail and telephone number were checked.")] = False,
+    verified: Annotated[bool, typer.Option(help="E-mail, telephone number and NIK were checked.")] = False,
+    nik: Annotated[str | None, typer.Option(help="The NIK: 16 digits.")] = None,
     profile: Annotated[
         str, typer.Option(help="""Standard claims as JSON: '{"given_name": "Siti", "birthdate": "1990-04-21"}'.""")
     ] = "{}",
@@ -52,6 +63,8 @@ def create(
                 "email_verified": verified and email is not None,
                 "phone_number": phone,
                 "phone_number_verified": verified and phone is not None,
+                "nik": nik,
+                "nik_verified": verified and nik is not None,
                 "locale": locale,
                 "roles": role or ["citizen"],
                 "profile": orjson.loads(profile),
@@ -62,12 +75,12 @@ def create(
     except ValidationError as error:
         raise UserError(*[_mistake(problem) for problem in error.errors()]) from None
     password = read_password(password_stdin)
-    _check(password, [username, name, email or "", phone or ""])
+    _check(load_settings(), password, [username, name, email or "", phone or ""])
 
     async def work(provider: Provider) -> dict[str, Any]:
         hashed = await Passwords(provider.settings).hash(password)
         async with provider.db.write() as session:
-            user = (await create_users(session, [person]))[0]
+            user = (await create_users(session, [person], box=provider.box))[0]
             await store.set_password_hash(session, user.id, hashed, clock.now())
             await session.flush()
             return await describe(session, user)
@@ -81,21 +94,169 @@ def create(
 
 @app.command("import")
 def import_people(
-    file: Annotated[Path, typer.Argument(help="JSON lines, one person each; see docs/operations.md.")],
+    file: Annotated[Path, typer.Argument(help="CSV with a first line of names, or JSON lines; see docs/import.md.")],
+    client: Annotated[
+        str | None, typer.Option("--from", help="client_id of the application whose people they are.")
+    ] = None,
+    verified: Annotated[
+        list[str] | None,
+        typer.Option(help="email, phone or nik: the application has verified it itself; may be given again."),
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="OURS=THEIRS: what a column is called there; may be given again.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Where rejected rows are listed, with the reason; FILE.rejected.csv.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file, and change nothing.")] = False,
+    json: Json = False,
 ) -> None:
-    """Make everybody in FILE, or nobody: every mistake is named with its line."""
-    people = read_people(file.read_bytes().splitlines())
+    """Take people over from another application, with their passwords as they are. Goes on where it was stopped."""
+    import csv
 
-    async def work(provider: Provider) -> int:
+    from sso.authn.legacy import taken_over
+    from sso.users.importing import Options, Progress, import_file
+
+    unknown = sorted(set(verified or ()) - {"email", "phone", "nik"})
+    if unknown:
+        refuse(f"--verified {unknown[0]} is not email, phone or nik")
+    columns = dict(one.partition("=")[::2] for one in column or ())
+    options = Options(client, frozenset(verified or ()), columns)
+    listed = report or file.with_name(f"{file.name}.rejected.csv")
+    size = file.stat().st_size
+
+    async def work(provider: Provider) -> Progress:
+        if client is not None and provider.registry.get(client) is None:
+            refuse(f"there is no application {client}: register it first")
+        with listed.open("a", newline="") as out, progress_bar(size) as moved:
+            writer = csv.writer(out)
+            if out.tell() == 0:
+                writer.writerow(("line", "local_user_id", "reason"))
+            return await import_file(
+                provider.db,
+                provider.box,
+                file,
+                options,
+                taken_over,
+                reject=lambda line, local, reason: writer.writerow((line, local, reason)) and None,
+                told=lambda progress: moved(progress.bytes),
+                dry_run=dry_run,
+            )
+
+    done = run(work, load=True)
+    if json:
+        print_json({"rows": done.rows, "made": done.made, "proposed": done.proposed, "rejected": done.rejected})
+        return
+    print(f"{done.rows} rows: {done.made} people {'would be' if dry_run else 'were'} made")
+    if done.proposed:
+        print(f"{done.proposed} seem to be here already; see: sso users proposals list")
+    if done.rejected:
+        print(f"{done.rejected} were rejected; why is in {listed}")
+
+
+@app.command("recovery")
+def recovery_command(user: Who) -> None:
+    """Make a code with which a person who lost everything gets back in. Give it to them only with their document seen.
+
+    It opens nothing by itself: with the code they also prove a contact, or wait, and are told.
+    """
+
+    async def work(provider: Provider) -> str:
         async with provider.db.write() as session:
-            made = await create_users(session, people)
-            if dry_run:
-                await session.rollback()
-            return len(made)
+            return await start_recovery(session, provider, await find(session, user, provider.box), actor="cli")
 
-    count = run(work)
-    print(f"{count} people {'would be' if dry_run else 'were'} made")
+    print(run(work, load=True))
+
+
+@app.command("check")
+def check_command(
+    user: Who,
+    document: Annotated[str, typer.Option(help="Which document: ktp, passport, kk, other.")],
+    number: Annotated[str, typer.Option(help="Its number, of which the end is kept; of a KTP the NIK.")],
+    place: Annotated[str, typer.Option(help="Where it was checked.")],
+) -> None:
+    """Record that an officer compared a person with a document."""
+    checked = read_check(document, number, place)
+
+    async def work(provider: Provider) -> None:
+        async with provider.db.write() as session:
+            await check_identity(session, provider, await find(session, user, provider.box), checked, actor="cli")
+
+    run(work, load=True)
+    print("recorded")
+
+
+@app.command("uncheck")
+def uncheck_command(user: Who) -> None:
+    """Take back that a person's document was checked."""
+
+    async def work(provider: Provider) -> bool:
+        async with provider.db.write() as session:
+            return await revoke_identity_check(session, await find(session, user, provider.box), actor="cli")
+
+    print("taken back" if run(work) else "it had not been checked")
+
+
+proposals = group("People who were imported and seem to be here already.")
+app.add_typer(proposals, name="proposals")
+
+
+@proposals.command("list")
+def list_proposals(
+    status: Annotated[str, typer.Option(help="open, merged, separate or dropped.")] = "open",
+    after: Annotated[str | None, typer.Option(help="Begin after this id.")] = None,
+    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 100,
+    json: Json = False,
+) -> None:
+    """List proposals to merge."""
+    start = an_id(after, "proposal") if after else None
+
+    async def work(provider: Provider) -> list[dict[str, Any]]:
+        async with provider.db.read() as session:
+            found = await merging.page_of_proposals(session, status, start, limit)
+        return [merging.shown(provider.box, one) for one in found]
+
+    found = run(work)
+    if json:
+        print_json(found)
+        return
+    rows = [
+        (one["id"], one["name"], one["client_id"], one["local_user_id"], ", ".join(one["reasons"]), one["user_id"])
+        for one in found
+    ]
+    print_table(("id", "name", "from", "local id", "same", "user"), rows)
+
+
+def _decide(proposal: str, decision: str) -> None:
+    chosen = an_id(proposal, "proposal")
+
+    async def work(provider: Provider) -> None:
+        async with provider.db.write() as session:
+            await merging.decide(session, provider.box, chosen, decision, actor="cli")
+
+    run(work)
+    print(decision)
+
+
+Which = Annotated[str, typer.Argument(metavar="PROPOSAL", help="The id of a proposal.")]
+
+
+@proposals.command("merge")
+def merge_command(proposal: Which) -> None:
+    """They are one: the person keeps the password they have here."""
+    _decide(proposal, "merged")
+
+
+@proposals.command("separate")
+def separate_command(proposal: Which) -> None:
+    """They are two: the other gets an account without what both have."""
+    _decide(proposal, "separate")
+
+
+@proposals.command("drop")
+def drop_command(proposal: Which) -> None:
+    """Forget the row."""
+    _decide(proposal, "dropped")
 
 
 @app.command("list")
@@ -128,7 +289,7 @@ def show(user: Who) -> None:
 
     async def work(provider: Provider) -> dict[str, Any]:
         async with provider.db.read() as session:
-            return await describe(session, await find(session, user))
+            return await describe(session, await find(session, user, provider.box))
 
     print_json(run(work))
 
@@ -140,11 +301,13 @@ def password(user: Who, password_stdin: FromStdin = False) -> None:
 
     async def work(provider: Provider) -> int:
         async with provider.db.read() as session:
-            about = await describe(session, await find(session, user))
-        _check(chosen, [about["name"], *[one["value"] for one in about["identifiers"]]])
+            about = await describe(session, await find(session, user, provider.box))
+        _check(provider.settings, chosen, [about["name"], *[one["value"] for one in about["identifiers"]]])
         hashed = await Passwords(provider.settings).hash(chosen)
         async with provider.db.write() as session:
-            return await change_password(session, provider, await find(session, user), hashed, actor="cli")
+            return await change_password(
+                session, provider, await find(session, user, provider.box), hashed, actor="cli"
+            )
 
     print(f"the password was changed; {run(work, load=True)} sessions were ended")
 
@@ -155,7 +318,7 @@ def disable(user: Who) -> None:
 
     async def work(provider: Provider) -> int:
         async with provider.db.write() as session:
-            return await disable_user(session, provider, await find(session, user), actor="cli")
+            return await disable_user(session, provider, await find(session, user, provider.box), actor="cli")
 
     print(f"disabled; {run(work, load=True)} sessions were ended")
 
@@ -171,7 +334,7 @@ def roles_command(
 
     async def work(provider: Provider) -> list[str]:
         async with provider.db.write() as session:
-            found = await find(session, user)
+            found = await find(session, user, provider.box)
             await set_roles(session, found, role or [], actor="cli")
             return await store.roles_of(session, found.id)
 
@@ -188,7 +351,7 @@ def delete_command(
 
     async def work(provider: Provider) -> int:
         async with provider.db.write() as session:
-            return await delete_user(session, provider, await find(session, user), actor="cli")
+            return await delete_user(session, provider, await find(session, user, provider.box), actor="cli")
 
     print(f"deleted; {run(work, load=True)} sessions were ended")
 
@@ -199,16 +362,16 @@ def enable(user: Who) -> None:
 
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
-            found = await find(session, user)
+            found = await find(session, user, provider.box)
             await enable_user(session, provider, found, actor="cli")
 
     run(work, load=True)
     print("enabled")
 
 
-def _check(password: str, about: list[str]) -> None:
+def _check(settings: Settings, password: str, about: list[str]) -> None:
     try:
-        check_strength(password, [word for word in about if word])
+        check_strength(settings, password, [word for word in about if word])
     except WeakPassword as error:
         refuse(str(error))
 

@@ -36,7 +36,9 @@ JWT_BEARER: GrantType = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 DEFAULT_ENC: ContentEncryption = "A128CBC-HS256"
 """The content encryption where only the key management is registered (Dynamic Client Registration section 2)."""
 
-OIDC_SCOPES = ("openid", "profile", "email", "address", "phone", "offline_access")
+STANDARD_SCOPES = ("openid", "profile", "email", "address", "phone", "offline_access")
+"""Those of OpenID Connect Core sections 5.4 and 11: what an application may ask for that says nothing."""
+OIDC_SCOPES = (*STANDARD_SCOPES[:-1], "identity", "nik", "offline_access")
 GROUPS = ("E-Pemerintahan", "E-Kesehatan", "E-Pendidikan", "E-Logistik", "E-Pengadaan")
 MAX_REDIRECT_URIS = 20
 MAX_KEYS = 20
@@ -177,6 +179,12 @@ class ClientMetadata(BaseModel):
     default_max_age: int | None = Field(None, ge=0, description="Seconds after which people sign in anew.")
     default_acr_values: list[Annotated[str, Field(max_length=200)]] = Field(
         default_factory=list, max_length=10, description="Which `acr` it asks for where a request names none."
+    )
+    minimum_acr: Literal["urn:sso:acr:code", "urn:sso:acr:mfa", "urn:sso:acr:passkey"] | None = Field(
+        None, description="The least level of a sign-in: with a second step by code, by app, or a passkey."
+    )
+    minimum_identity: Literal["urn:sso:identity:contact-verified", "urn:sso:identity:counter-verified"] | None = Field(
+        None, description="How surely it must be known who the person is: reached by mail or SMS, or seen at a counter."
     )
     require_auth_time: bool = False
     backchannel_logout_uri: HttpsUri | None = None
@@ -335,6 +343,8 @@ def _scope_problems(client: ClientMetadata) -> list[str]:
         problems.append(f"scope: {ours[0]} is only for the city's own: first_party: true")
     if ours and client.is_public:
         problems.append(f"scope: {ours[0]} needs an application that can authenticate")
+    if "nik" in client.scope.split() and not client.first_party:
+        problems.append("scope: nik is only for the city's own: first_party: true")
     return problems
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.audit import record
 from sso.clients import store
-from sso.clients.metadata import OIDC_SCOPES, ClientMetadata
+from sso.clients.metadata import OIDC_SCOPES, STANDARD_SCOPES, ClientMetadata
 from sso.clients.models import SELF_REGISTERED, ClientRegistration, ClientRow, Invitation
 from sso.clients.profiles import Profile
 from sso.clients.registry import stored_metadata
@@ -134,8 +134,10 @@ def _scope(asked: Any, service: bool) -> str:
     if service:
         return ""
     if not isinstance(asked, str):
-        return " ".join(OIDC_SCOPES)
-    return " ".join(dict.fromkeys(["openid", *(name for name in asked.split() if name in OIDC_SCOPES)]))
+        return " ".join(STANDARD_SCOPES)
+    return " ".join(
+        dict.fromkeys(["openid", *(name for name in asked.split() if name in OIDC_SCOPES and name != "nik")])
+    )
 
 
 def _refused(problem: Any) -> RegistrationRefused:

@@ -8,6 +8,7 @@ from email.utils import formatdate, make_msgid, parseaddr
 from urllib.parse import unquote, urlsplit
 
 from sso import clock
+from sso.delivery.outbox import keep
 from sso.delivery.worker import Abandon
 from sso.settings import Settings, is_loopback_host
 
@@ -22,6 +23,7 @@ class Mailer:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._url = settings.smtp_url.get_secret_value() if settings.smtp_url else ""
         self._from = settings.mail_from
 
@@ -34,6 +36,9 @@ class Mailer:
         """
         import aiosmtplib  # read only where mail is sent: a start does not wait for it
 
+        if self._settings.development_outbox:
+            keep(self._settings, {"kind": "email", "to": to, "subject": subject, "text": text, "html": html})
+            return
         if not self._url:
             raise Abandon("there is no mail server (SSO_SMTP_URL)")
         message = EmailMessage()

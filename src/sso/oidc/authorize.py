@@ -16,14 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.audit import record
-from sso.authn.service import ACR_VALUES
+from sso.authn.levels import ACR_VALUES, IDENTITY_LEVELS, IDENTITY_SELF, answered_acr, identity_level
 from sso.clients.registry import Client
 from sso.keys import InvalidToken
 from sso.oidc.answers import RESPONSE_MODES, AuthorizationResponse, carries_tokens, response_mode
 from sso.oidc.claims_request import NOTHING, ClaimsRequest, read_claims_request
 from sso.oidc.client_keys import KeysUnavailable
 from sso.oidc.hints import read_hint
-from sso.oidc.interaction import Asked, Decision, Fail, Present, Progress, decide
+from sso.oidc.interaction import Asked, Decision, Fail, Present, Progress, decide, least_level
 from sso.oidc.provider import Provider
 from sso.oidc.request_object import RequestObjectRefused, Source, expand
 from sso.oidc.requests import ProtocolRequest, description
@@ -31,9 +31,9 @@ from sso.oidc.server import ProviderServer
 from sso.security.tokens import token_hash
 from sso.sessions.store import LiveSession
 from sso.tokens import store
-from sso.users.store import Person
+from sso.users.store import Person, identity_of
 
-PROMPTS = ("none", "login", "consent", "select_account")
+PROMPTS = ("none", "login", "consent", "select_account", "create")
 DISPLAYS = ("page", "popup", "touch")
 MAX_NONCE_CHARS = 2048
 MAX_STATE_CHARS = 8192
@@ -95,6 +95,23 @@ class AuthorizationRequest:
         return asked if asked in DISPLAYS else "page"
 
     @property
+    def wished_acr(self) -> tuple[str, ...]:
+        """The levels that would be liked, the best first (``acr_values``, the claims parameter, or as registered)."""
+        asked = self.parameters.get("acr_values", "").split() or self.claims.acr_values
+        return tuple(asked or self.client.meta.default_acr_values)
+
+    @property
+    def minimum(self) -> frozenset[str]:
+        """The levels that the application has registered as its least."""
+        meta = self.client.meta
+        return frozenset(one for one in (meta.minimum_acr, meta.minimum_identity) if one)
+
+    @property
+    def wants_identity(self) -> bool:
+        """Whether anything depends on how surely it is known who the person is."""
+        return not (self.minimum | (self.claims.acr or frozenset()) | set(self.wished_acr)).isdisjoint(IDENTITY_LEVELS)
+
+    @property
     def ui_locales(self) -> str:
         """The languages asked for (OpenID Connect Core section 3.1.2.1)."""
         return self.parameters.get("ui_locales", "")
@@ -112,6 +129,7 @@ class SignedIn:
     session: LiveSession
     user: Person
     consented: frozenset[str]
+    identity: str = IDENTITY_SELF
 
 
 async def read_request(server: ProviderServer, parameters: list[tuple[str, str]]) -> AuthorizationRequest:
@@ -215,7 +233,7 @@ def _check_the_rest(
         client=client,
         redirect_uri=redirect_uri,
         scopes=frozenset(request.scope.split()),
-        prompt=_prompt(data),
+        prompt=_prompt(server.provider, data),
         max_age=_max_age(data, client),
         hint_sub=_hint(server.provider, client, data),
         grant=grant,
@@ -266,10 +284,15 @@ def _check_sizes(request: ProtocolRequest) -> None:
 _CHECKS: tuple[Callable[[ProtocolRequest], None], ...] = (_check_repeated, _check_sizes, _check_response)
 
 
-def _prompt(data: dict[str, str]) -> frozenset[str]:
+def prompts(provider: Provider) -> list[str]:
+    """Return what ``prompt`` may be made of: ``create`` where people can register themselves."""
+    return [one for one in PROMPTS if one != "create" or provider.settings.sign_up_kinds]
+
+
+def _prompt(provider: Provider, data: dict[str, str]) -> frozenset[str]:
     prompt = frozenset(data.get("prompt", "").split())
-    if not prompt.issubset(PROMPTS):
-        raise InvalidRequestError(f"prompt must be made of {', '.join(PROMPTS)}.")
+    if not prompt.issubset(prompts(provider)):
+        raise InvalidRequestError(f"prompt must be made of {', '.join(prompts(provider))}.")
     if "none" in prompt and len(prompt) > 1:
         raise InvalidRequestError("prompt=none must stand alone (OpenID Connect Core section 3.1.2.1).")
     return prompt
@@ -318,13 +341,39 @@ def next_step(provider: Provider, request: AuthorizationRequest, who: SignedIn |
     wanted = {sub for sub in (request.hint_sub, request.claims.sub) if sub is not None}
     if wanted and who is not None:
         hinted = wanted == {provider.subject(request.client, who.user.id)}
-    asked = Asked(request.consent_scopes, request.prompt, request.max_age, hinted, request.claims.acr)
-    present = Present(who.session.auth_time, who.consented, who.session.acr) if who else None
+    asked = asked_for(request, hinted)
+    present = Present(who.session.auth_time, who.consented, who.session.acr, who.identity) if who else None
     return decide(asked, present, request.client.meta.first_party, progress, clock.now(), ACR_VALUES)
 
 
+def asked_for(request: AuthorizationRequest, hinted: bool | None = None) -> Asked:
+    """Return what the application asks for, as far as it is decided on."""
+    return Asked(
+        request.consent_scopes,
+        request.prompt,
+        request.max_age,
+        hinted,
+        request.claims.acr,
+        request.minimum,
+        frozenset(request.wished_acr),
+    )
+
+
+def needed_level(request: AuthorizationRequest) -> str:
+    """Return the level that a sign-in must reach for this request."""
+    return least_level(asked_for(request))
+
+
+async def with_identity(session: AsyncSession, request: AuthorizationRequest, who: SignedIn) -> SignedIn:
+    """Return ``who`` with the level of their identity. No statement where nothing depends on it."""
+    if not request.wants_identity:
+        return who
+    verified, checked = await identity_of(session, who.user.id)
+    return replace(who, identity=identity_level(contact_verified=verified, checked=checked))
+
+
 async def respond(
-    session: AsyncSession, request: AuthorizationRequest, sso_session: LiveSession
+    session: AsyncSession, request: AuthorizationRequest, sso_session: LiveSession, identity: str = IDENTITY_SELF
 ) -> AuthorizationResponse:
     """Answer with what the response type names, within the transaction of ``session``: for a code one INSERT.
 
@@ -332,6 +381,8 @@ async def respond(
         RedirectError: when it cannot be made: the session is over this very moment, or there is no key to encrypt with.
     """
     protocol = request.protocol
+    if wanted := [*sorted(request.claims.acr or ()), *request.wished_acr, *request.minimum]:
+        sso_session = replace(sso_session, acr=answered_acr(wanted, sso_session.acr, identity))
     protocol.sso_session = sso_session
 
     def run(sync_session: Any) -> AuthorizationResponse:

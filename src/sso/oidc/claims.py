@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from sso.users.models import Identifier, User
+from sso.authn.levels import identity_level
+from sso.security.box import SecretBox
+from sso.users.models import Identifier
+from sso.users.service import open_nik
+from sso.users.store import Known
 
 SCOPE_CLAIMS: dict[str, tuple[str, ...]] = {
     "profile": (
@@ -27,31 +31,58 @@ SCOPE_CLAIMS: dict[str, tuple[str, ...]] = {
     "email": ("email", "email_verified"),
     "address": ("address",),
     "phone": ("phone_number", "phone_number_verified"),
+    "identity": ("identity_level", "identity_checked_at"),
+    "nik": ("nik",),
 }
+ALWAYS = ("local_user_id",)
+"""What only the application itself ever knew is told to it without being asked for."""
 ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash")
 
 
 def user_claims(
-    user: User, identifiers: Sequence[Identifier], scopes: Iterable[str], names: Iterable[str] = ()
+    person: Known, scopes: Iterable[str], names: Iterable[str] = (), *, issuer: str, box: SecretBox
 ) -> dict[str, Any]:
-    """Return the claims that ``scopes`` allow, and those of ``names``; what is not known is left out (5.3.2)."""
+    """Return the claims that ``scopes`` allow, and those of ``names``; what is not known is left out (5.3.2).
+
+    Args:
+        person: everything that is known.
+        scopes: what was granted.
+        names: claims that were asked for by name.
+        issuer: the origin under which pictures are.
+        box: opens the NIK, where it is wanted.
+    """
+    user = person.user
     known: dict[str, Any] = {
         **user.profile,
         "name": user.name,
         "locale": user.locale,
         "updated_at": int(user.updated_at.timestamp()),
+        "local_user_id": person.local_user_id,
+        "identity_level": _identity(person),
     }
-    for identifier in identifiers:
-        if identifier.is_primary:
+    if user.identity_checked_at is not None:
+        known["identity_checked_at"] = int(user.identity_checked_at.timestamp())
+    if person.picture_id is not None:
+        known["picture"] = f"{issuer}/picture/{person.picture_id}"
+    wanted = [*ALWAYS, *(name for scope in scopes for name in SCOPE_CLAIMS.get(scope, ())), *names]
+    for identifier in person.identifiers:
+        if identifier.kind == "nik":
+            if "nik" in wanted and identifier.verified_at is not None:
+                known["nik"] = open_nik(identifier, box)
+        elif identifier.is_primary:
             known.update(_identifier_claims(identifier))
-    wanted = [name for scope in scopes for name in SCOPE_CLAIMS.get(scope, ())]
-    wanted += names
     return {name: known[name] for name in wanted if known.get(name) is not None}
+
+
+def _identity(person: Known) -> str:
+    contacts = [one for one in person.identifiers if one.kind in ("email", "phone") and one.verified_at is not None]
+    checked = person.user.identity_checked_at is not None
+    return identity_level(contact_verified=bool(contacts), checked=checked)
 
 
 def claims_supported() -> list[str]:
     """Return every claim that can be in an ID token or at userinfo."""
-    return [*ID_TOKEN_CLAIMS, *(name for names in SCOPE_CLAIMS.values() for name in names)]
+    return [*ID_TOKEN_CLAIMS, *ALWAYS, *(name for names in SCOPE_CLAIMS.values() for name in names)]
 
 
 def _identifier_claims(identifier: Identifier) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sso.authn.service import ACR_VALUES
+from sso.authn.levels import ACR_VALUES
 from sso.clients.metadata import OIDC_SCOPES
 from sso.oidc.answers import RESPONSE_MODES
 from sso.oidc.assertions import ASYMMETRIC_ALGS
-from sso.oidc.authorize import DISPLAYS, PROMPTS
+from sso.oidc.authorize import DISPLAYS, prompts
 from sso.oidc.claims import claims_supported
 from sso.oidc.client_auth import ASSERTION_ALGS, CLIENT_AUTH_METHODS
 from sso.oidc.server import ProviderServer
@@ -57,7 +57,7 @@ def metadata(server: ProviderServer) -> dict[str, Any]:
         "introspection_endpoint_auth_signing_alg_values_supported": algs,
         "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": algs,
-        "prompt_values_supported": list(PROMPTS),
+        "prompt_values_supported": prompts(provider),
         "display_values_supported": list(DISPLAYS),
         "claim_types_supported": ["normal"],
         "claims_supported": claims_supported(),

@@ -51,7 +51,8 @@ async def end_sessions(
         provider: the provider.
         session_ids: those that are over already are left alone.
         reason: ``signed_out``, ``by_person`` (elsewhere), ``other_person``, ``expired``, ``too_many``,
-            ``administrator``, ``user_disabled``, ``user_deleted``, ``password_changed``.
+            ``administrator``, ``user_disabled``, ``user_deleted``, ``password_changed``, ``not_me``,
+            ``deletion_planned``.
         actor: who asked for it.
         address: the network address it came from.
         request_id: the reference for log and audit.

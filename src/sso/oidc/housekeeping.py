@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from sso import audit, clock
+from sso.authn import ceremonies, recovery
 from sso.clients import store as clients
 from sso.db import DatabaseUnavailable
 from sso.delivery import store as deliveries
@@ -17,13 +18,17 @@ from sso.keys import rotate_when_due
 from sso.oidc import mass_ending
 from sso.oidc.device import forget_expired_devices
 from sso.oidc.ending import end_sessions
+from sso.oidc.messages import link_token, notify
+from sso.oidc.people import delete_due
 from sso.oidc.provider import Provider
 from sso.oidc.pushed import forget_expired_pushes
 from sso.oidc.waiting import forget_expired_requests
+from sso.security import limits
 from sso.security.idempotency import forget_expired as forget_idempotency_keys
 from sso.security.replay import forget_expired as forget_replays
 from sso.sessions import store as sessions
 from sso.tokens import store as tokens
+from sso.users import store as users
 
 log = logging.getLogger(__name__)
 
@@ -86,10 +91,29 @@ async def clear_up(provider: Provider) -> None:
         gone = await clients.removed_before(session, old, BATCH)
         if gone:
             await clients.delete_clients(session, gone)
+        await ceremonies.forget_expired(session, now)
+        await recovery.forget_expired(session)
+        await limits.forget_expired(session, now)
+    await people_in_time(provider)
     await _forget_old(provider)
     while True:
         async with provider.db.write() as session:
             if await tokens.forget_expired(session, now, BATCH) == 0:
+                return
+
+
+async def people_in_time(provider: Provider) -> None:
+    """Do what people asked for and had to wait for: recoveries whose delay is over, deletions whose grace is."""
+    async with provider.db.write() as session:
+        for waiting in await recovery.due(session, BATCH):
+            user = await users.lock_user(session, waiting.user_id)
+            if user is not None and await recovery.take(session, waiting):
+                token, valid = link_token(), timedelta(hours=recovery.READY_HOURS)
+                await recovery.add(session, user.id, "ready", token, wait=timedelta(0), valid=valid)
+                notify(session, provider, user, "recovery_ready", token=token)
+    while True:
+        async with provider.db.write() as session:
+            if await delete_due(session, provider, BATCH) < BATCH:
                 return
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
 
-Page = Literal["sign_in", "select_account", "consent"]
+from sso.authn.levels import IDENTITY_SELF, SIGN_IN_LEVELS, easiest, highest, is_met
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +15,7 @@ class Asked:
 
     ``scopes`` are what needs consent. ``max_age`` is in seconds. ``hinted`` tells whether id_token_hint, or the claims
     parameter, names the person of the session (None: neither names anybody). ``acr`` holds the levels of which one is
-    essential.
+    essential, ``minimum`` those that the application has registered as its least, ``wished`` those that would be liked.
     """
 
     scopes: frozenset[str]
@@ -24,16 +23,19 @@ class Asked:
     max_age: int | None = None
     hinted: bool | None = None
     acr: frozenset[str] | None = None
+    minimum: frozenset[str] = frozenset()
+    wished: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """The browser's living session: when and at which level the person last proved who they are, and what they allowed
-    the application."""
+    """The browser's living session: when and at which level the person last proved who they are, what they allowed the
+    application, and at which level it is known who they are."""
 
     auth_time: datetime
     consented: frozenset[str] = frozenset()
     acr: str = ""
+    identity: str = IDENTITY_SELF
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,26 @@ class SignIn:
 
 
 @dataclass(frozen=True, slots=True)
+class StepUp:
+    """The person must add a second step that reaches ``level``; ``wished``: it may stay undone."""
+
+    level: str
+    wished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CheckIdentity:
+    """It must be known better who the person is: ``level``."""
+
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateAccount:
+    """The person wants an account (Initiating User Registration via OpenID Connect 1.0)."""
+
+
+@dataclass(frozen=True, slots=True)
 class SelectAccount:
     """The person must choose to go on as who they are, or as somebody else."""
 
@@ -76,7 +98,7 @@ class Fail:
     description: str
 
 
-Decision = Respond | SignIn | SelectAccount | Consent | Fail
+Decision = Respond | SignIn | StepUp | CheckIdentity | CreateAccount | SelectAccount | Consent | Fail
 
 
 def decide(
@@ -95,12 +117,14 @@ def decide(
         first_party: whether the application is the city's own, which needs no consent.
         progress: what has been done for this request.
         now: the time.
-        levels: every ``acr`` that a person can reach here.
+        levels: every ``acr`` that can be reached here.
     """
     silent = "none" in asked.prompt
     if asked.acr is not None and asked.acr.isdisjoint(levels):
         # OpenID Connect Core section 5.5.1.1: an essential level that is not met is a failed authentication.
         return Fail("unmet_authentication_requirements", "Nobody can sign in here at the level that is essential.")
+    if "create" in asked.prompt and not _just_signed_in(present, progress):
+        return CreateAccount()
     if _must_sign_in(asked, present, progress, now):
         if silent:
             return Fail("login_required", "The person must sign in.")
@@ -108,6 +132,9 @@ def decide(
     assert present is not None
     if asked.hinted is False:
         return _other_person(present, progress, silent)
+    lacking = _lacking(asked, present, progress, silent)
+    if lacking is not None:
+        return lacking
     chosen = "select_account" in progress.done or _just_signed_in(present, progress)
     if "select_account" in asked.prompt and not chosen:
         return SelectAccount()
@@ -120,7 +147,7 @@ def decide(
 
 
 def _must_sign_in(asked: Asked, present: Present | None, progress: Progress, now: datetime) -> bool:
-    if present is None or (asked.acr is not None and present.acr not in asked.acr):
+    if present is None:
         return True
     if _just_signed_in(present, progress):
         return False
@@ -129,8 +156,37 @@ def _must_sign_in(asked: Asked, present: Present | None, progress: Progress, now
     return asked.max_age is not None and (now - present.auth_time).total_seconds() > asked.max_age
 
 
-def _just_signed_in(present: Present, progress: Progress) -> bool:
-    return progress.since is not None and present.auth_time >= progress.since
+def _lacking(asked: Asked, present: Present, progress: Progress, silent: bool) -> Decision | None:
+    """Return what is needed for the levels that were asked for. One of the essential ones, and each of the minimum."""
+    needed = [*([asked.acr] if asked.acr else []), *(frozenset({one}) for one in asked.minimum)]
+    unmet = [levels for levels in needed if not _meets(levels, present)]
+    steps = [easiest(levels) for levels in unmet]
+    if unmet and None in steps:
+        if silent:
+            return Fail("unmet_authentication_requirements", "It is not known surely enough who the person is.")
+        return CheckIdentity(next(iter(sorted(unmet[steps.index(None)]))))
+    if unmet:
+        if silent:
+            return Fail("login_required", "The person must sign in with a second step.")
+        return StepUp(highest(step for step in steps if step))
+    wish = easiest(asked.wished)
+    if silent or wish is None or "step_up" in progress.done or _meets(asked.wished, present):
+        return None
+    return StepUp(wish, wished=True)
+
+
+def _meets(levels: frozenset[str], present: Present) -> bool:
+    return any(is_met(one, present.acr, present.identity) for one in levels)
+
+
+def least_level(asked: Asked) -> str:
+    """Return the lowest level of a sign-in that is enough for what is asked, so that it is asked for at once."""
+    needed = [*([asked.acr] if asked.acr else []), *(frozenset({one}) for one in asked.minimum)]
+    return highest([easiest(levels) or SIGN_IN_LEVELS[0] for levels in needed])
+
+
+def _just_signed_in(present: Present | None, progress: Progress) -> bool:
+    return present is not None and progress.since is not None and present.auth_time >= progress.since
 
 
 def _other_person(present: Present, progress: Progress, silent: bool) -> Decision:

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
-from sqlalchemy.orm import Session
 
 from sso import clock
 from sso.audit import record
@@ -50,7 +49,7 @@ def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str |
         body["refresh_token"] = refresh_token
     scopes = scope.split()
     if grant is not None and "openid" in scopes:
-        about = person_claims(request.session, grant, scopes if client.meta.scope_claims_in_id_token else [])
+        about = person_claims(request, grant, scopes if client.meta.scope_claims_in_id_token else [])
         body["id_token"] = id_token(provider, client, grant, access_token, about=about)
     return body
 
@@ -80,14 +79,16 @@ def end_family(request: ProtocolRequest, grant_id: uuid.UUID, client_id: str, re
         )
 
 
-def person_claims(session: Session, grant: LiveGrant, scopes: Iterable[str]) -> dict[str, Any]:
+def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[str]) -> dict[str, Any]:
     """Return what an ID token says of the person: the claims of ``scopes``, and those that were asked for by name
     (OpenID Connect Core sections 5.4, 5.5). One statement, none where it is nothing."""
     names, wanted = grant.details.get("id_token", []), list(scopes)
     if not names and not set(wanted) - {"openid", "offline_access"}:
         return {}
-    person = with_identifiers(session, grant.user_id)
-    return user_claims(*person, wanted, names) if person is not None else {}
+    person, provider = with_identifiers(request.session, grant.user_id, grant.client_id), request.provider
+    if person is None:
+        return {}
+    return user_claims(person, wanted, names, issuer=provider.settings.issuer, box=provider.box)
 
 
 def issue_access_token(request: ProtocolRequest, scope: str) -> str:

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.audit import record
-from sso.delivery import enqueue
+from sso.audit import record, redact
+from sso.authn import ceremonies, recovery
 from sso.oidc import signals
 from sso.oidc.ending import end_matching, end_sessions
+from sso.oidc.messages import notify
 from sso.oidc.provider import Provider
 from sso.sessions import store as sessions
 from sso.sessions.store import SessionFilter
 from sso.tokens import store as tokens
 from sso.users import store as users
-from sso.users.models import User
-from sso.users.service import UserError, keep_an_administrator
+from sso.users.identifiers import masked, nik_lookup, normal_nik
+from sso.users.models import Identifier, IdentityCheck, User
+from sso.users.service import UserError, keep_an_administrator, nik_key, seal_nik
 
-NOTICE = "notice"
-"""The kind of delivery that is a mail to a person."""
+MOST = 1000
+NOT_ME_DAYS = 30
+"""How long the link "this was not me" works."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedDocument:
+    """What an officer saw: which document, its number (of which the end is kept), where; and the NIK on it."""
+
+    document: str
+    document_number: str
+    place: str
+    nik: str | None = None
 
 
 async def disable_user(
@@ -76,21 +91,316 @@ async def delete_user(
     count = await _end_everything(session, provider, user, "user.deleted", "user_deleted", actor, request_id)
     await tokens.forget_consents(session, user_id=user.id)
     await users.erase(session, user.id, clock.now())
+    await sessions.forget_places(session, user.id)
+    await ceremonies.end_those_of(session, user.id)
+    await recovery.forget(session, user.id)
+    await session.flush()
+    await redact(session, provider.box, str(user.id))
     return count
 
 
-async def change_password(session: AsyncSession, provider: Provider, user: User, hashed: str, *, actor: str) -> int:
-    """Give a person another password, of which ``hashed`` is the hash, and end whatever the old one opened.
+async def plan_deletion(
+    session: AsyncSession, provider: Provider, user: User, *, actor: str, request_id: str | None = None
+) -> int:
+    """Let a person be deleted when the time to come back is over; until then they are signed out everywhere.
+
+    Returns:
+        How many sessions were ended.
+
+    Raises:
+        UserError: when nobody would be an administrator any more.
+    """
+    await keep_an_administrator(session, user)
+    user.delete_at = clock.now() + timedelta(days=provider.settings.deletion_grace_days)
+    notify(session, provider, user, "deletion_planned", until=user.delete_at.isoformat())
+    await session.flush()
+    return await _end_everything(
+        session, provider, user, "user.deletion_planned", "deletion_planned", actor, request_id
+    )
+
+
+async def cancel_deletion(
+    session: AsyncSession, provider: Provider, user: User, *, actor: str, request_id: str | None = None
+) -> None:
+    """Keep the account of somebody who had asked to be deleted."""
+    user.delete_at = None
+    notify(session, provider, user, "deletion_cancelled")
+    record(session, "user.deletion_cancelled", actor=actor, subject=str(user.id), request_id=request_id)
+
+
+async def delete_due(session: AsyncSession, provider: Provider, limit: int) -> int:
+    """Delete people whose time to come back is over; return how many."""
+    due = await users.due_for_deletion(session, clock.now(), limit)
+    for user_id in due:
+        user = await users.lock_user(session, user_id)
+        if user is not None and user.delete_at is not None:
+            try:
+                await delete_user(session, provider, user, actor="system")
+            except UserError:  # the last administrator stays
+                user.delete_at = None
+    return len(due)
+
+
+async def verify_contact(session: AsyncSession, user: User, lookup: str) -> None:
+    """Record that a contact of a person was proven. Where somebody else has proven it meanwhile, it stays theirs."""
+    owner = await users.verified_owner(session, lookup)
+    for one in await users.identifiers_of(session, user.id):
+        if one.lookup == lookup and owner is None:
+            one.verified_at = clock.now()
+            record(session, "contact.verified", actor=str(user.id), subject=str(user.id), data={"kind": one.kind})
+
+
+async def add_contact(
+    session: AsyncSession, provider: Provider, user: User, kind: str, value: str, *, request_id: str | None = None
+) -> bool:
+    """Add a contact that a person has just proven; tell whether it was: not where somebody else has it."""
+    owner = await users.verified_owner(session, value)
+    if owner is not None:
+        return owner == user.id
+    now, known = clock.now(), await users.identifiers_of(session, user.id)
+    mine = next((one for one in known if one.lookup == value), None)
+    if mine is None:
+        first = not any(one.kind == kind for one in known)
+        mine = Identifier(user_id=user.id, kind=kind, value=value, lookup=value, is_primary=first, created_at=now)
+        session.add(mine)
+    mine.verified_at = now
+    _contact_changed(session, user, "contact.added", kind, request_id)
+    notify(session, provider, user, "contact_added", what=masked(kind, value))
+    return True
+
+
+async def remove_contact(
+    session: AsyncSession, provider: Provider, user: User, contact: Identifier, *, request_id: str | None = None
+) -> None:
+    """Take a contact away; the next one of its kind comes first then.
+
+    Raises:
+        UserError: when it is the last way to reach the person.
+    """
+    known = await users.identifiers_of(session, user.id)
+    left = [one for one in known if one.id != contact.id and one.kind in ("email", "phone") and one.verified_at]
+    if contact.verified_at is not None and not left:
+        raise UserError("last_contact")
+    notify(session, provider, user, "contact_removed", what=masked(contact.kind, contact.value))
+    await session.delete(contact)
+    following = next((one for one in known if one.kind == contact.kind and one.id != contact.id), None)
+    if contact.is_primary and following is not None:
+        following.is_primary = True
+    await session.flush()
+    _contact_changed(session, user, "contact.removed", contact.kind, request_id)
+
+
+def _contact_changed(session: AsyncSession, user: User, event: str, kind: str, request_id: str | None) -> None:
+    user.updated_at = clock.now()
+    who = str(user.id)
+    record(session, event, actor=who, subject=who, request_id=request_id, data={"kind": kind})
+
+
+async def recover(
+    session: AsyncSession,
+    provider: Provider,
+    user: User,
+    hashed: str,
+    *,
+    long: bool,
+    drop_factors: bool,
+    request_id: str | None = None,
+) -> int:
+    """Give a person who proved enough a new password, and end whatever was open.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        user: the person.
+        hashed: the hash of the new password.
+        long: whether it is long enough to be the only proof.
+        drop_factors: the second steps are lost, and go.
+        request_id: the reference for log and audit.
 
     Returns:
         How many sessions were ended.
     """
-    await users.set_password_hash(session, user.id, hashed, clock.now())
+    user.locked_until = None
+    if drop_factors:
+        await users.remove_credentials(session, user.id, ["totp", "recovery_code", "passkey"])
+    await users.set_password_hash(session, user.id, hashed, clock.now(), long=long)
+    await recovery.forget(session, user.id)
+    await ceremonies.end_those_of(session, user.id)
+    await sessions.distrust(session, user.id)
+    about = {"credential_type": "password", "change_type": "update", "initiating_entity": "user"}
+    await signals.about_person(session, provider, user.id, signals.CREDENTIAL_CHANGE, about)
+    notify(session, provider, user, "recovered")
+    return await _end_everything(
+        session, provider, user, "user.recovered", "password_changed", str(user.id), request_id
+    )
+
+
+async def not_me(
+    session: AsyncSession, provider: Provider, session_id: uuid.UUID, *, address: str | None, request_id: str | None
+) -> User | None:
+    """Somebody says that a sign-in was not theirs: end it, and let nothing that opens the account be changed for a
+    while. Return who; None where the session is unknown, or too long ago."""
+    found = await sessions.get(session, session_id)
+    if found is None or found[0].created_at < clock.now() - timedelta(days=NOT_ME_DAYS) or found[1].deleted_at:
+        return None
+    user, until = found[1], clock.now() + timedelta(hours=provider.settings.lock_hours)
+    about: dict[str, Any] = {"actor": str(user.id), "address": address, "request_id": request_id}
+    await end_sessions(session, provider, [session_id], "not_me", **about)
+    await ceremonies.end_those_of(session, user.id)
+    user.locked_until = until
+    await sessions.forget_device(session, session_id)
+    record(session, "user.locked", subject=str(user.id), **about)
+    notify(session, provider, user, "locked", until=until.isoformat())
+    return user
+
+
+async def check_identity(
+    session: AsyncSession,
+    provider: Provider,
+    user: User,
+    check: CheckedDocument,
+    *,
+    actor: str,
+    request_id: str | None = None,
+) -> IdentityCheck:
+    """Record that an officer compared a person with a document; its NIK becomes the person's, proven.
+
+    Raises:
+        UserError: when somebody else has proven that this NIK is theirs, or the person's own is another.
+    """
+    now, key = clock.now(), provider.nik_key or await nik_key(session, provider.box)
+    if check.nik:
+        await _prove_nik(session, provider, user, check.nik, key)
+    made = IdentityCheck(
+        user_id=user.id,
+        officer=actor,
+        document=check.document,
+        document_end=check.document_number[-4:],
+        place=check.place,
+        checked_at=now,
+    )
+    session.add(made)
+    user.identity_checked_at = now
+    user.updated_at = now
+    data = {"document": check.document, "place": check.place}
+    record(session, "user.identity_checked", actor=actor, subject=str(user.id), request_id=request_id, data=data)
+    notify(session, provider, user, "identity_checked", place=check.place)
+    await session.flush()
+    return made
+
+
+DOCUMENTS = ("ktp", "passport", "kk", "other")
+
+
+def read_check(document: str, number: str, place: str) -> CheckedDocument:
+    """Return what an officer saw, checked; the number of a KTP is the NIK.
+
+    Raises:
+        UserError: naming every mistake.
+    """
+    mistakes, nik = [], None
+    if document not in DOCUMENTS:
+        mistakes.append(f"document must be one of {', '.join(DOCUMENTS)}")
+    if not 4 <= len(number.strip()) <= 40:
+        mistakes.append("document_number must have 4 to 40 characters")
+    if not 1 <= len(place.strip()) <= 200:
+        mistakes.append("place must have 1 to 200 characters")
+    if document == "ktp":
+        try:
+            nik = normal_nik(number)
+        except ValueError as error:
+            mistakes.append(f"document_number: {error}")
+    if mistakes:
+        raise UserError(*mistakes)
+    return CheckedDocument(document, nik or number.strip(), place.strip(), nik)
+
+
+async def start_recovery(
+    session: AsyncSession, provider: Provider, user: User, *, actor: str, request_id: str | None = None
+) -> str:
+    """Make a code for a person who lost their proofs, and tell them; return it: it is not to be had again.
+
+    It stands for one proof. With a contact that is proven it opens the account; alone it waits, so that the
+    helpdesk can
+    take no account over.
+
+    Raises:
+        UserError: when the person is disabled or deleted.
+    """
+    if user.disabled_at is not None:
+        raise UserError("the person is disabled")
+    code = recovery.new_helpdesk_code()
+    valid = timedelta(minutes=provider.settings.helpdesk_code_minutes)
+    await recovery.add(session, user.id, "helpdesk", code, wait=timedelta(0), valid=valid, created_by=actor)
+    notify(session, provider, user, "helpdesk_recovery")
+    record(session, "recovery.helpdesk_code_made", actor=actor, subject=str(user.id), request_id=request_id)
+    return code
+
+
+async def _prove_nik(session: AsyncSession, provider: Provider, user: User, digits: str, key: bytes) -> None:
+    owner = await users.verified_owner(session, nik_lookup(digits, key))
+    if owner is not None and owner != user.id:
+        raise UserError("somebody else has proven that this NIK is theirs")
+    known = [one for one in await users.identifiers_of(session, user.id) if one.kind == "nik"]
+    for one in known:
+        if one.lookup != nik_lookup(digits, key):
+            if one.verified_at is not None:
+                raise UserError("the person has another NIK, which was checked before")
+            await session.delete(one)
+    mine = next((one for one in known if one.lookup == nik_lookup(digits, key)), None)
+    if mine is None:
+        mine = Identifier(user_id=user.id, kind="nik", is_primary=True, created_at=clock.now(), value="", lookup="")
+        seal_nik(mine, digits, key, provider.box)
+        session.add(mine)
+    mine.verified_at = mine.verified_at or clock.now()
+
+
+async def revoke_identity_check(
+    session: AsyncSession, user: User, *, actor: str, request_id: str | None = None
+) -> bool:
+    """Take back that a person's document was checked; tell whether it had been."""
+    now, held = clock.now(), [one for one in await users.checks_of(session, user.id) if one.revoked_at is None]
+    for one in held:
+        one.revoked_at = now
+    user.identity_checked_at, user.updated_at = None, now
+    if held:
+        record(session, "user.identity_check_revoked", actor=actor, subject=str(user.id), request_id=request_id)
+    return bool(held)
+
+
+async def change_password(
+    session: AsyncSession,
+    provider: Provider,
+    user: User,
+    hashed: str,
+    *,
+    actor: str,
+    long: bool = True,
+    keep: uuid.UUID | None = None,
+) -> int:
+    """Give a person another password, of which ``hashed`` is the hash, and end whatever the old one opened.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        user: the person.
+        hashed: the hash.
+        actor: who asks.
+        long: whether the password is long enough to be the only proof.
+        keep: the session in which the person does it, which stays.
+
+    Returns:
+        How many sessions were ended.
+    """
+    await users.set_password_hash(session, user.id, hashed, clock.now(), long=long)
+    await ceremonies.end_those_of(session, user.id)
+    await recovery.forget(session, user.id)
+    await sessions.distrust(session, user.id)
     about: dict[str, Any] = {"credential_type": "password", "change_type": "update"}
     about["initiating_entity"] = "user" if actor == str(user.id) else "admin"
     await signals.about_person(session, provider, user.id, signals.CREDENTIAL_CHANGE, about)
     notify(session, provider, user, "password_changed")
-    return await _end_everything(session, provider, user, "user.password_changed", "password_changed", actor)
+    return await _end_everything(session, provider, user, "user.password_changed", "password_changed", actor, keep=keep)
 
 
 async def end_session_of_person(
@@ -123,12 +433,6 @@ async def end_session_of_person(
     return True
 
 
-def notify(session: AsyncSession, provider: Provider, user: User, about: str) -> None:
-    """Put a mail to a person into the outbox, where mail is sent at all."""
-    if provider.settings.smtp_url is not None:
-        enqueue(session, NOTICE, {"notice": about, "user_id": str(user.id), "at": clock.now().isoformat()})
-
-
 async def _end_everything(
     session: AsyncSession,
     provider: Provider,
@@ -137,8 +441,14 @@ async def _end_everything(
     reason: str,
     actor: str,
     request_id: str | None = None,
+    keep: uuid.UUID | None = None,
 ) -> int:
-    """End every grant of a person, ``offline_access`` too, and every session; return how many sessions."""
-    await tokens.revoke_grants_of_user(session, user.id, clock.now())
+    """End every grant of a person, ``offline_access`` too, and every session but ``keep``; return how many sessions."""
     record(session, event, actor=actor, subject=str(user.id), request_id=request_id)
-    return await end_matching(session, provider, SessionFilter(user_id=user.id), reason, actor=actor)
+    if keep is None:
+        await tokens.revoke_grants_of_user(session, user.id, clock.now())
+        return await end_matching(session, provider, SessionFilter(user_id=user.id), reason, actor=actor)
+    await tokens.revoke_grants_of_user(session, user.id, clock.now(), but=keep)
+    others = [one for one in await sessions.not_ended(session, SessionFilter(user_id=user.id), MOST) if one != keep]
+    await end_sessions(session, provider, others, reason, actor=actor, request_id=request_id)
+    return len(others)

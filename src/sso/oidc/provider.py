@@ -9,15 +9,18 @@ from functools import cached_property
 from uuid import UUID
 
 from sso import clock
+from sso.authn.factors import Passkeys
 from sso.clients.registry import Client, Registry
 from sso.db import Database, DatabaseUnavailable, read_versions
 from sso.keys import KeyRing, ensure_keys
 from sso.oidc.client_keys import ClientKeys
 from sso.security.box import SecretBox
+from sso.security.countries import Countries
 from sso.security.instance import instance_secret
 from sso.security.outbound import Outbound
 from sso.security.tokens import keyed_token
 from sso.settings import Settings
+from sso.users.service import nik_key
 
 log = logging.getLogger(__name__)
 _PUBLISHED_SLACK_SECONDS = 3600
@@ -40,7 +43,10 @@ class Provider:
         self.registry = Registry()
         self.refresh_keys = self.box.derived_keys("refresh-successor")
         self.form_keys = self.box.derived_keys("form-token")
+        self.passkeys = Passkeys(settings, self.box.derived_keys("passkey-challenge"))
+        self.countries = Countries(settings)
         self.idle = timedelta(seconds=settings.session_idle_seconds)
+        self.nik_key = b""
         self._pairwise_salt = b""
         self._browser_state_key = b""
         self._refreshing = asyncio.Lock()
@@ -77,6 +83,7 @@ class Provider:
         async with self.db.write() as session:
             await ensure_keys(session, self.box)
             self._pairwise_salt = (await instance_secret(session, self.box, "pairwise")).hex().encode()
+            self.nik_key = await nik_key(session, self.box)
             self._browser_state_key = await instance_secret(session, self.box, "browser-state")
         await self.refresh()
         self.loaded = True

@@ -94,9 +94,10 @@ def _claims(provider: Provider, session: Session, token: str) -> Answer | tuple[
     scopes = found.claims["scope"].split()
     if "openid" not in scopes:
         return challenge(403, "insufficient_scope", "The access token needs the scope openid.", "openid")
-    person = with_identifiers(session, found.grant.user_id)
+    person = with_identifiers(session, found.grant.user_id, found.client_id)
     assert person is not None
     client = provider.registry.get(found.client_id)
     assert client is not None
     names = found.grant.details.get("userinfo", [])
-    return client, {"sub": found.claims["sub"], **user_claims(*person, scopes, names)}
+    about = user_claims(person, scopes, names, issuer=provider.settings.issuer, box=provider.box)
+    return client, {"sub": found.claims["sub"], **about}

@@ -11,7 +11,7 @@ from typing import Literal
 SCOPE_PREFIX = "sso:"
 """What the scope of a permission begins with: ``sso:sessions:read``. Only the city's own applications have them."""
 
-RoleName = Literal["citizen", "developer", "helpdesk", "auditor", "admin"]
+RoleName = Literal["citizen", "developer", "helpdesk", "officer", "auditor", "admin"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,10 @@ PERMISSIONS: Mapping[str, Permission] = MappingProxyType(
             Permission("users:write", "Make, change, disable and enable people.", True),
             Permission("users:delete", "Delete people.", True),
             Permission("users:roles", "Give and take roles.", True),
+            Permission("users:recover", "Make a code with which a person who lost everything gets back in.", True),
+            Permission("users:check_identity", "Record that a person's document was checked at a counter.", True),
+            Permission("users:merge", "Decide about people who were imported and seem to be here already.", True),
+            Permission("mails:read", "See what mails and SMS say."),
             Permission("clients:read", "See registered applications."),
             Permission("clients:write", "Register, change, suspend and resume applications; make secrets.", True),
             Permission("clients:delete", "Remove applications.", True),
@@ -58,7 +62,10 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "admin": frozenset(PERMISSIONS),
         "auditor": _READS,
-        "helpdesk": frozenset({"users:read", "sessions:read", "sessions:end", "grants:read", "deliveries:read"}),
+        "helpdesk": frozenset(
+            {"users:read", "users:recover", "sessions:read", "sessions:end", "grants:read", "deliveries:read"}
+        ),
+        "officer": frozenset({"users:read", "users:check_identity"}),
         "developer": frozenset(),
         "citizen": frozenset(),
     }

@@ -15,7 +15,8 @@ class SsoSession(Base):
     """One person signed in at one browser. The cookie's value is stored only as its hash.
 
     ``remembered_until`` is there where the person asked that this device be remembered: until then at the latest, and
-    ``expires_at`` moves on with each use.
+    ``expires_at`` moves on with each use. ``device_hash`` names the browser among all sessions of the person;
+    ``trusted_until`` is there where the person asked that it need no second step until then.
     """
 
     __tablename__ = "sessions"
@@ -32,6 +33,9 @@ class SsoSession(Base):
     address: Mapped[str | None] = mapped_column(String(45))
     user_agent: Mapped[str | None] = mapped_column(String(400))
     remembered_until: Mapped[datetime | None]
+    device_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    trusted_until: Mapped[datetime | None]
+    country: Mapped[str | None] = mapped_column(String(2))
     ended_at: Mapped[datetime | None] = mapped_column(index=True)
     end_reason: Mapped[str | None] = mapped_column(String(32))
 

@@ -34,6 +34,15 @@ class Started:
     surplus: list[uuid.UUID]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where somebody signs in. ``trusted_until``: the person asks that this browser need no second step until then."""
+
+    device_hash: bytes | None = None
+    country: str | None = None
+    trusted_until: datetime | None = None
+
+
 def lifetime(settings: Settings, now: datetime, *, remember: bool) -> dict[str, datetime | None]:
     """Return until when a session lives that starts now: not used, and where the device is remembered, in all."""
     if not remember or not settings.remembered_absolute_seconds:
@@ -59,6 +68,7 @@ async def start(
     user_agent: str,
     request_id: str,
     remember: bool = False,
+    place: Place | None = None,
 ) -> Started:
     """Start a session, or renew the browser's own when the same person proves it again.
 
@@ -73,13 +83,18 @@ async def start(
         user_agent: what the browser says it is.
         request_id: the reference for log and audit.
         remember: the person asks that this device be remembered.
+        place: the browser and the country, where they are known.
     """
+    place = place or Place()
     now, token = clock.now(), random_token()
     values = {
         "token_hash": token_hash(token),
         "last_seen_at": now,
         **lifetime(settings, now, remember=remember),
-        "auth_time": now,
+        "auth_time": proof.auth_time or now,
+        "device_hash": place.device_hash,
+        "country": place.country,
+        **({"trusted_until": place.trusted_until} if place.trusted_until else {}),
         "acr": proof.acr,
         "amr": proof.amr,
         "address": address,
@@ -93,7 +108,7 @@ async def start(
         others = 0
     else:
         others = await store.insert(session, {"id": session_id, "user_id": proof.user.id, "created_at": now, **values})
-    made = LiveSession(session_id, proof.user.id, now, now, proof.acr, proof.amr)
+    made = LiveSession(session_id, proof.user.id, proof.auth_time or now, now, proof.acr, proof.amr)
     who = str(proof.user.id)
     record(session, event, actor=who, subject=who, address=address, request_id=request_id, data={"amr": proof.amr})
     surplus = await store.surplus(session, made.user_id, limit) if limit and others > limit else []

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, case, delete, func, select, update
+from sqlalchemy import bindparam, case, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from sso.db import INSERTS, table_of
 from sso.security.tokens import random_token
 from sso.sessions.models import SessionClient, SsoSession
-from sso.users.models import User
+from sso.users.models import Credential, Identifier, User, UserRole
 from sso.users.store import Person
 
 HowTold = Literal["back_channel", "front_channel", "shared_signals", "token_lifetime", "not_at_all"]
@@ -103,6 +103,146 @@ _INSERT = _sessions.insert().returning(
     .where(_mine.c.user_id == bindparam("whose", type_=_s.user_id.type), _mine.c.ended_at.is_(None))
     .scalar_subquery()
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SigningIn:
+    """Somebody who is about to prove who they are, and what decides what that takes.
+
+    ``identifier_kind`` and ``verified`` are of what was typed. ``known``: this browser is one of the person's;
+    ``trusted``: they asked that it need no second step; ``seen_before``: they have signed in before, at any browser.
+    """
+
+    user: User
+    identifier_kind: str
+    verified: bool
+    credentials: list[Credential]
+    roles: frozenset[str]
+    known: bool
+    trusted: bool
+    seen_before: bool
+    country_known: bool
+
+    @property
+    def password(self) -> Credential | None:
+        """The password, if there is one."""
+        return next((one for one in self.credentials if one.kind == "password"), None)
+
+    @property
+    def factors(self) -> frozenset[str]:
+        """The kinds of credential that are set up."""
+        return frozenset(one.kind for one in self.credentials)
+
+
+def _seen(*conditions: Any) -> Any:
+    return exists().where(SsoSession.user_id == User.id, *conditions)
+
+
+_SIGNING_IN = (
+    select(
+        User,
+        Identifier.kind,
+        Identifier.verified_at,
+        Credential,
+        select(func.aggregate_strings(UserRole.role, " ")).where(UserRole.user_id == User.id).scalar_subquery(),
+        _seen(SsoSession.device_hash == bindparam("device_hash", type_=SsoSession.device_hash.type)),
+        _seen(
+            SsoSession.device_hash == bindparam("device_hash", type_=SsoSession.device_hash.type),
+            SsoSession.trusted_until > bindparam("now", type_=SsoSession.created_at.type),
+        ),
+        _seen(),
+        _seen(SsoSession.country == bindparam("country", type_=SsoSession.country.type)),
+    )
+    .join(Identifier, Identifier.user_id == User.id)
+    .outerjoin(Credential, Credential.user_id == User.id)
+    .where(Identifier.lookup == bindparam("lookup"))
+)
+
+
+async def signing_in(
+    session: AsyncSession, lookup: str, device_hash: bytes | None, country: str | None, now: datetime
+) -> SigningIn | None:
+    """Return who has the identifier ``lookup``: who has proven it, or who alone says so. One statement."""
+    values = {"lookup": lookup, "device_hash": device_hash, "country": country, "now": now}
+    rows: Any = (await session.execute(_SIGNING_IN, values)).all()
+    verified = [row for row in rows if row[2] is not None]
+    rows = verified or rows
+    if not rows or len({row[0].id for row in rows}) > 1:
+        return None
+    first = rows[0]
+    credentials = [row[3] for row in rows if row[3] is not None]
+    roles = frozenset((first[4] or "").split())
+    return SigningIn(first[0], first[1], first[2] is not None, credentials, roles, *map(bool, first[5:9]))
+
+
+async def is_known(session: AsyncSession, user_id: uuid.UUID, device_hash: bytes) -> tuple[bool, bool]:
+    """Tell whether a browser is one of a person's, and whether they have signed in before at all."""
+    here = _seen(SsoSession.device_hash == device_hash)
+    row = (await session.execute(select(here, _seen()).select_from(User).where(User.id == user_id))).first()
+    return (bool(row[0]), bool(row[1])) if row else (False, False)
+
+
+async def trusted_devices(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> list[SsoSession]:
+    """Return the newest session of each browser that a person trusts."""
+    mine = select(SsoSession).where(SsoSession.user_id == user_id, SsoSession.trusted_until > now)
+    found: dict[bytes | None, SsoSession] = {}
+    for one in (await session.execute(mine.order_by(SsoSession.last_seen_at).limit(MOST_AT_ONCE))).scalars():
+        found[one.device_hash] = one
+    return list(found.values())
+
+
+async def distrust(session: AsyncSession, user_id: uuid.UUID) -> None:
+    """Let no browser of a person be trusted any more."""
+    mine = update(SsoSession).where(SsoSession.user_id == user_id, SsoSession.trusted_until.is_not(None))
+    await session.execute(mine.values(trusted_until=None))
+
+
+async def forget_places(session: AsyncSession, user_id: uuid.UUID) -> None:
+    """Forget where a person was signed in, and with what."""
+    nothing = {"address": None, "user_agent": None, "device_hash": None, "country": None, "trusted_until": None}
+    await session.execute(update(SsoSession).where(SsoSession.user_id == user_id).values(nothing))
+
+
+async def forget_device(session: AsyncSession, session_id: uuid.UUID) -> None:
+    """Let the browser of a session not be one of the person's any more: whoever used it was somebody else."""
+    found = await session.get(SsoSession, session_id)
+    if found is not None and found.device_hash is not None:
+        same = update(SsoSession).where(
+            SsoSession.user_id == found.user_id, SsoSession.device_hash == found.device_hash
+        )
+        await session.execute(same.values(device_hash=None, trusted_until=None))
+
+
+async def parts_of_user(session: AsyncSession, user_id: uuid.UUID, client_id: str) -> list[uuid.UUID]:
+    """Return the sessions of a person in which an application takes part."""
+    statement = (
+        select(SessionClient.session_id)
+        .join(SsoSession, SsoSession.id == SessionClient.session_id)
+        .where(
+            SsoSession.user_id == user_id,
+            SsoSession.ended_at.is_(None),
+            SessionClient.client_id == client_id,
+            SessionClient.ended_at.is_(None),
+        )
+    )
+    return list((await session.execute(statement)).scalars())
+
+
+async def all_of_user(session: AsyncSession, user_id: uuid.UUID) -> list[SsoSession]:
+    """Return every session of a person that is still known, the newest first."""
+    mine = select(SsoSession).where(SsoSession.user_id == user_id).order_by(SsoSession.id.desc()).limit(1000)
+    return list((await session.execute(mine)).scalars())
+
+
+async def last_used_clients(session: AsyncSession, user_id: uuid.UUID) -> dict[str, datetime]:
+    """Return the applications that a person used in sessions that are kept, and when last."""
+    statement = (
+        select(SessionClient.client_id, func.max(SessionClient.last_used_at))
+        .join(SsoSession, SsoSession.id == SessionClient.session_id)
+        .where(SsoSession.user_id == user_id)
+        .group_by(SessionClient.client_id)
+    )
+    return {row[0]: row[1] for row in (await session.execute(statement)).all()}
 
 
 async def touch(session: AsyncSession, session_id: uuid.UUID, now: datetime, later: datetime) -> None:

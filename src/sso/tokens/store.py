@@ -263,9 +263,34 @@ async def revoke_grants_of_client(session: AsyncSession, client_id: str, now: da
 async def forget_consents(
     session: AsyncSession, *, user_id: uuid.UUID | None = None, client_id: str | None = None
 ) -> None:
-    """Delete what a person allowed, or what an application was allowed."""
-    mine = Consent.user_id == user_id if user_id is not None else Consent.client_id == client_id
-    await session.execute(delete(Consent).where(mine))
+    """Delete what a person allowed, what an application was allowed, or where both are given what one allowed the
+    other."""
+    statement = delete(Consent)
+    if user_id is not None:
+        statement = statement.where(Consent.user_id == user_id)
+    if client_id is not None:
+        statement = statement.where(Consent.client_id == client_id)
+    await session.execute(statement)
+
+
+async def consents_of(session: AsyncSession, user_id: uuid.UUID) -> list[Consent]:
+    """Return what a person allowed applications."""
+    return list((await session.execute(select(Consent).where(Consent.user_id == user_id))).scalars())
+
+
+async def grants_of(session: AsyncSession, user_id: uuid.UUID) -> list[Grant]:
+    """Return every authorization of a person that is still known, the newest first."""
+    mine = select(Grant).where(Grant.user_id == user_id).order_by(Grant.id.desc()).limit(1000)
+    return list((await session.execute(mine)).scalars())
+
+
+async def granted_scopes(session: AsyncSession, user_id: uuid.UUID) -> dict[str, set[str]]:
+    """Return which scopes of a person applications were granted and still hold, by application."""
+    mine = select(Grant.client_id, Grant.scope).where(Grant.user_id == user_id, Grant.revoked_at.is_(None)).distinct()
+    found: dict[str, set[str]] = {}
+    for client_id, scope in (await session.execute(mine)).all():
+        found.setdefault(client_id, set()).update(scope.split())
+    return found
 
 
 async def clients_of_user(session: AsyncSession, user_id: uuid.UUID) -> set[str]:
@@ -329,9 +354,16 @@ async def get_grant(session: AsyncSession, grant_id: uuid.UUID, now: datetime, i
     return found
 
 
-async def revoke_grants_of_user(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> None:
-    """End every grant of a person, those that outlive sessions too."""
+async def revoke_grants_of_user(
+    session: AsyncSession, user_id: uuid.UUID, now: datetime, *, but: uuid.UUID | None = None, client_id: str = ""
+) -> None:
+    """End every grant of a person, those that outlive sessions too: all but those of the session ``but``; or only those
+    to an application."""
     statement = update(Grant).where(Grant.user_id == user_id, Grant.revoked_at.is_(None))
+    if but is not None:
+        statement = statement.where(Grant.session_id.is_distinct_from(but))
+    if client_id:
+        statement = statement.where(Grant.client_id == client_id)
     await session.execute(statement.values(revoked_at=now))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -10,6 +11,7 @@ from sso.security.permissions import RoleName
 from sso.users.identifiers import normalise
 
 Role = RoleName
+NAME = re.compile(r"[^\x00-\x1f\x7f<>]{1,200}")
 Short = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -55,12 +57,14 @@ class NewUser(BaseModel):
     email_verified: bool = False
     phone_number: str | None = None
     phone_number_verified: bool = False
+    nik: str | None = Field(None, description="The 16 digits of the identity number; sealed, and shown masked.")
+    nik_verified: bool = False
     locale: Literal["id", "en"] | None = None
     roles: list[Role] = ["citizen"]
     profile: Profile = Field(default_factory=Profile)
     password_hash: str | None = Field(None, description="An argon2id hash in PHC form, moved from another system.")
 
-    @field_validator("username", "email", "phone_number")
+    @field_validator("username", "email", "phone_number", "nik")
     @classmethod
     def _is_of_its_kind(cls, value: str | None, info: Any) -> str | None:
         return _of_kind(value, info.field_name)
@@ -96,7 +100,7 @@ class UserChange(BaseModel):
 def _of_kind(value: str | None, field: str) -> str | None:
     if value is None:
         return None
-    wanted = {"username": "username", "email": "email", "phone_number": "phone"}[field]
+    wanted = {"username": "username", "email": "email", "phone_number": "phone", "nik": "nik"}[field]
     found = normalise(value)
     if found.kind != wanted:
         raise ValueError(f"looks like a {found.kind}, not a {wanted}")

@@ -7,20 +7,21 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
-import orjson
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.audit import record
 from sso.errors import Refusal
+from sso.security.box import SecretBox
+from sso.security.instance import instance_secret
 from sso.security.permissions import ROLES
 from sso.users import store
-from sso.users.identifiers import normalise
+from sso.users.identifiers import masked, nik_lookup, normalise
 from sso.users.models import Credential, Identifier, User, UserRole
 from sso.users.schemas import NewUser, UserChange
 
 ADMIN = "admin"
+NIK = "nik"
 
 
 class UserError(Refusal):
@@ -36,16 +37,26 @@ class UserError(Refusal):
         return self._mistakes
 
 
-async def create_users(session: AsyncSession, people: list[NewUser], *, actor: str = "cli") -> list[User]:
+async def create_users(
+    session: AsyncSession, people: list[NewUser], *, actor: str = "cli", box: SecretBox | None = None
+) -> list[User]:
     """Make people, all or none.
+
+    Args:
+        session: the transaction.
+        people: who.
+        actor: who makes them.
+        box: seals the NIK of those who have one.
 
     Raises:
         UserError: naming every identifier that somebody has already.
     """
-    lookups = [lookup for person in people for _, lookup, _ in _identifiers(person)]
+    key = await nik_key(session, box) if any(person.nik for person in people) else b""
+    wanted = [_identifiers(person, key) for person in people]
+    lookups = [lookup for one in wanted for _, lookup, _ in one]
     used = await store.taken(session, lookups) | {lookup for lookup, times in Counter(lookups).items() if times > 1}
     if used:
-        raise UserError(*(f"{lookup} is already used" for lookup in sorted(used)))
+        raise UserError(*(f"{_shown(lookup)} is already used" for lookup in sorted(used)))
     now = clock.now()
     made = []
     for person in people:
@@ -54,48 +65,19 @@ async def create_users(session: AsyncSession, people: list[NewUser], *, actor: s
         session.add(user)
         made.append(user)
     await session.flush()
-    for user, person in zip(made, people, strict=True):
-        for kind, lookup, verified in _identifiers(person):
-            session.add(
-                Identifier(
-                    user_id=user.id,
-                    kind=kind,
-                    value=lookup,
-                    lookup=lookup,
-                    is_primary=True,
-                    created_at=now,
-                    verified_at=now if verified else None,
-                )
-            )
+    for user, person, identifiers in zip(made, people, wanted, strict=True):
+        for kind, lookup, verified in identifiers:
+            one = Identifier(user_id=user.id, kind=kind, value=lookup, lookup=lookup, is_primary=True, created_at=now)
+            one.verified_at = now if verified else None
+            if kind == "nik" and person.nik:
+                seal_nik(one, person.nik, key, _needed(box))
+            session.add(one)
         for role in dict.fromkeys(person.roles):
             session.add(UserRole(user_id=user.id, role=role))
         if person.password_hash:
             session.add(_password(user.id, person.password_hash))
         record(session, "user.created", actor=actor, subject=str(user.id), data={"roles": list(person.roles)})
     return made
-
-
-def read_people(lines: list[bytes]) -> list[NewUser]:
-    """Read people from lines of JSON.
-
-    Raises:
-        UserError: with one line for each mistake.
-    """
-    people, mistakes = [], []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            people.append(NewUser.model_validate(orjson.loads(line)))
-        except orjson.JSONDecodeError as error:
-            mistakes.append(f"line {number}: is not JSON: {error}")
-        except ValidationError as error:
-            for problem in error.errors():
-                field = ".".join(str(part) for part in problem["loc"])
-                mistakes.append(f"line {number}: {field}: {str(problem['msg']).removeprefix('Value error, ')}")
-    if mistakes:
-        raise UserError(*mistakes)
-    return people
 
 
 async def change_user(
@@ -180,16 +162,33 @@ async def keep_an_administrator(session: AsyncSession, user: User) -> None:
         raise UserError("this is the last administrator: make somebody else an administrator first")
 
 
-async def find(session: AsyncSession, text: str) -> User:
-    """Return the person with an identifier, or with the user id, ``text``.
+async def nik_key(session: AsyncSession, box: SecretBox | None) -> bytes:
+    """Return the key under which NIKs are found."""
+    return await instance_secret(session, _needed(box), NIK)
+
+
+def seal_nik(identifier: Identifier, digits: str, key: bytes, box: SecretBox) -> None:
+    """Let an identifier hold a NIK: masked to be seen, a keyed hash to be found, the number itself sealed."""
+    identifier.value = masked("nik", digits)
+    identifier.lookup = nik_lookup(digits, key)
+    identifier.sealed = box.seal(digits.encode(), NIK)
+
+
+def open_nik(identifier: Identifier, box: SecretBox) -> str | None:
+    """Return the NIK that an identifier holds."""
+    return box.open(identifier.sealed, NIK).decode() if identifier.sealed is not None else None
+
+
+async def find(session: AsyncSession, text: str, box: SecretBox | None = None) -> User:
+    """Return the person with an identifier, or with the user id, ``text``. By NIK only with the ``box``.
 
     Raises:
-        UserError: when there is none.
+        UserError: when there is none, or it is not sure who is meant.
     """
     try:
         user = await session.get(User, uuid.UUID(text))
     except ValueError:
-        user = await _by_identifier(session, text)
+        user = await _by_identifier(session, text, box)
     if user is None:
         raise UserError(f"nobody has the identifier {text!r}")
     return user
@@ -211,20 +210,38 @@ async def describe(session: AsyncSession, user: User) -> dict[str, Any]:
     }
 
 
-async def _by_identifier(session: AsyncSession, text: str) -> User | None:
+async def _by_identifier(session: AsyncSession, text: str, box: SecretBox | None) -> User | None:
     try:
-        return await store.find_user(session, normalise(text).lookup)
+        wanted = normalise(text)
     except ValueError:
         return None
+    if wanted.kind == "nik" and box is None:
+        return None
+    key = await nik_key(session, box) if wanted.kind == "nik" else b""
+    try:
+        return await store.find_user(session, wanted.lookup(key))
+    except LookupError:
+        raise UserError("several people say that this is theirs; name one by the user id") from None
 
 
-def _identifiers(person: NewUser) -> list[tuple[str, str, bool]]:
-    found = [("username", person.username, True)]
+def _identifiers(person: NewUser, key: bytes = b"") -> list[tuple[str, str, bool]]:
+    found = [("username", person.username, True)] if person.username else []
     if person.email:
         found.append(("email", person.email, person.email_verified))
     if person.phone_number:
         found.append(("phone", person.phone_number, person.phone_number_verified))
+    if person.nik:
+        found.append((NIK, nik_lookup(person.nik, key), person.nik_verified))
     return found
+
+
+def _shown(lookup: str) -> str:
+    return "the NIK" if lookup.startswith("nik:") else lookup
+
+
+def _needed(box: SecretBox | None) -> SecretBox:
+    assert box is not None, "a NIK needs the secret box"
+    return box
 
 
 def _password(user_id: uuid.UUID, hashed: str) -> Credential:

@@ -8,16 +8,35 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from sso.users.models import Credential, Identifier, User, UserRole
+from sso.users.models import (
+    Agreement,
+    Credential,
+    Favourite,
+    Identifier,
+    IdentityCheck,
+    LocalAccount,
+    MergeProposal,
+    Picture,
+    User,
+    UserRole,
+)
 
 BATCH = 500
 
+_LOCAL_ID = (
+    select(LocalAccount.local_user_id)
+    .where(LocalAccount.user_id == User.id, LocalAccount.client_id == bindparam("client_id"))
+    .order_by(LocalAccount.created_at.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_PICTURE = select(Picture.id).where(Picture.user_id == User.id).scalar_subquery()
 _WITH_IDENTIFIERS = (
-    select(User, Identifier)
+    select(User, Identifier, _LOCAL_ID, _PICTURE)
     .outerjoin(Identifier, Identifier.user_id == User.id)
     .where(User.id == bindparam("user_id"))
     .order_by(Identifier.created_at, Identifier.id)
@@ -32,22 +51,33 @@ class Person:
     name: str
 
 
-async def find_for_password(session: AsyncSession, lookup: str) -> tuple[User, Credential | None] | None:
-    """Return the person with the identifier ``lookup`` and the password, in one statement."""
-    statement = (
-        select(User, Credential)
-        .join(Identifier, Identifier.user_id == User.id)
-        .outerjoin(Credential, (Credential.user_id == User.id) & (Credential.kind == "password"))
-        .where(Identifier.lookup == lookup)
-    )
-    row = (await session.execute(statement)).first()
-    return (row[0], row[1]) if row else None
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A person with everything that claims are made of. ``local_user_id``: as the application knew them before."""
+
+    user: User
+    identifiers: list[Identifier]
+    local_user_id: str | None
+    picture_id: str | None
 
 
 async def find_user(session: AsyncSession, lookup: str) -> User | None:
-    """Return the person with the identifier ``lookup``."""
-    statement = select(User).join(Identifier, Identifier.user_id == User.id).where(Identifier.lookup == lookup)
-    return (await session.execute(statement)).scalar_one_or_none()
+    """Return the person with the identifier ``lookup``: who has proven it, or who alone says so.
+
+    Raises:
+        LookupError: when several say so, and none has proven it.
+    """
+    statement = (
+        select(User, Identifier.verified_at)
+        .join(Identifier, Identifier.user_id == User.id)
+        .where(Identifier.lookup == lookup)
+        .order_by(Identifier.verified_at.is_(None))
+        .limit(2)
+    )
+    rows = (await session.execute(statement)).all()
+    if len(rows) > 1 and rows[0][1] is None:
+        raise LookupError(lookup)
+    return rows[0][0] if rows else None
 
 
 def find_verified(session: Session, lookup: str) -> uuid.UUID | None:
@@ -82,10 +112,13 @@ async def identifiers_of(session: AsyncSession, user_id: uuid.UUID) -> list[Iden
     return list((await session.execute(statement)).scalars())
 
 
-def with_identifiers(session: Session, user_id: uuid.UUID) -> tuple[User, list[Identifier]] | None:
-    """Return a person and what the person signs in with, oldest first, in one statement. For use in the bridge."""
-    rows = session.execute(_WITH_IDENTIFIERS, {"user_id": user_id}).all()
-    return (rows[0][0], [row[1] for row in rows if row[1] is not None]) if rows else None
+def with_identifiers(session: Session, user_id: uuid.UUID, client_id: str) -> Known | None:
+    """Return a person as an application may know them, in one statement; identifiers oldest first. For use in the
+    bridge."""
+    rows = session.execute(_WITH_IDENTIFIERS, {"user_id": user_id, "client_id": client_id}).all()
+    if not rows:
+        return None
+    return Known(rows[0][0], [row[1] for row in rows if row[1] is not None], rows[0][2], rows[0][3])
 
 
 async def roles_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:
@@ -142,9 +175,13 @@ async def mark_changed(session: AsyncSession, user_id: uuid.UUID, now: datetime)
 
 async def erase(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> None:
     """Delete everything that is known of a person but the id."""
-    for table in (Identifier, Credential, UserRole):
+    everything = (
+        Identifier, Credential, UserRole, IdentityCheck, LocalAccount, MergeProposal, Picture, Favourite, Agreement,
+    )  # fmt: skip
+    for table in everything:
         await session.execute(delete(table).where(table.user_id == user_id))
-    nothing: dict[str, Any] = {"name": "", "profile": {}, "locale": None}
+    nothing: dict[str, Any] = {"name": "", "profile": {}, "locale": None, "preferences": {}}
+    nothing |= {"delete_at": None, "locked_until": None, "identity_checked_at": None}
     gone = update(User).where(User.id == user_id).values(disabled_at=now, deleted_at=now, updated_at=now, **nothing)
     await session.execute(gone)
 
@@ -186,10 +223,15 @@ async def set_disabled(session: AsyncSession, user_id: uuid.UUID, at: datetime |
     await session.execute(update(User).where(User.id == user_id).values(disabled_at=at, updated_at=now))
 
 
-async def set_password_hash(session: AsyncSession, user_id: uuid.UUID, hashed: str, now: datetime) -> None:
-    """Give a person the password of which ``hashed`` is the hash, in place of any other."""
+async def set_password_hash(
+    session: AsyncSession, user_id: uuid.UUID, hashed: str, now: datetime, *, long: bool = True
+) -> None:
+    """Give a person the password of which ``hashed`` is the hash, in place of any other. ``long``: it is long enough to
+    be the only proof."""
     await session.execute(delete(Credential).where(Credential.user_id == user_id, Credential.kind == "password"))
-    session.add(Credential(user_id=user_id, kind="password", secret=hashed, created_at=now, updated_at=now))
+    session.add(
+        Credential(user_id=user_id, kind="password", secret=hashed, created_at=now, updated_at=now, data={"long": long})
+    )
 
 
 async def upgrade_password_hash(session: AsyncSession, credential_id: uuid.UUID, hashed: str, now: datetime) -> None:
@@ -197,3 +239,110 @@ async def upgrade_password_hash(session: AsyncSession, credential_id: uuid.UUID,
     await session.execute(
         update(Credential).where(Credential.id == credential_id).values(secret=hashed, updated_at=now)
     )
+
+
+async def credentials_of(session: AsyncSession, user_id: uuid.UUID) -> list[Credential]:
+    """Return what proves who a person is, oldest first."""
+    statement = select(Credential).where(Credential.user_id == user_id).order_by(Credential.created_at, Credential.id)
+    return list((await session.execute(statement)).scalars())
+
+
+async def find_passkey(session: AsyncSession, external_id: bytes) -> tuple[User, Credential, list[str]] | None:
+    """Return whose passkey has a credential id, with the roles. One statement."""
+    roles = select(func.aggregate_strings(UserRole.role, " ")).where(UserRole.user_id == User.id).scalar_subquery()
+    statement = (
+        select(User, Credential, roles)
+        .join(Credential, Credential.user_id == User.id)
+        .where(Credential.external_id == external_id)
+    )
+    row = (await session.execute(statement)).first()
+    return (row[0], row[1], (row[2] or "").split()) if row else None
+
+
+async def used(
+    session: AsyncSession, credential_id: uuid.UUID, data: dict[str, Any], now: datetime, *, since: str = ""
+) -> bool:
+    """Record that a credential was used. ``since``: only where its data are still what they were; tell whether so."""
+    statement = update(Credential).where(Credential.id == credential_id)
+    if since:
+        statement = statement.where(Credential.data["state"].as_string() == since)
+    made = await session.execute(statement.values(data=data, last_used_at=now).returning(Credential.id))
+    return made.first() is not None
+
+
+async def take_credential(session: AsyncSession, user_id: uuid.UUID, kind: str, secret: str) -> bool:
+    """Use up a credential that works once; tell whether it was there. Exactly one of many callers wins."""
+    mine = delete(Credential).where(Credential.user_id == user_id, Credential.kind == kind, Credential.secret == secret)
+    return (await session.execute(mine.returning(Credential.id))).first() is not None
+
+
+async def remove_credentials(
+    session: AsyncSession, user_id: uuid.UUID, kinds: Iterable[str], only: uuid.UUID | None = None
+) -> int:
+    """Delete a person's credentials of some kinds, or one of them; return how many."""
+    mine = delete(Credential).where(Credential.user_id == user_id, Credential.kind.in_(list(kinds)))
+    if only is not None:
+        mine = mine.where(Credential.id == only)
+    return len((await session.execute(mine.returning(Credential.id))).all())
+
+
+async def identity_of(session: AsyncSession, user_id: uuid.UUID) -> tuple[bool, bool]:
+    """Tell whether a contact of a person is verified, and whether a document was checked. One statement."""
+    reached = exists().where(
+        Identifier.user_id == User.id, Identifier.kind.in_(("email", "phone")), Identifier.verified_at.is_not(None)
+    )
+    statement = select(reached, User.identity_checked_at.is_not(None)).where(User.id == user_id)
+    row = (await session.execute(statement)).first()
+    return (bool(row[0]), bool(row[1])) if row else (False, False)
+
+
+async def verified_owner(session: AsyncSession, lookup: str) -> uuid.UUID | None:
+    """Return who has proven that an identifier is theirs."""
+    statement = select(Identifier.user_id).where(Identifier.lookup == lookup, Identifier.verified_at.is_not(None))
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def local_accounts_of(session: AsyncSession, user_id: uuid.UUID) -> list[LocalAccount]:
+    """Return the ids by which applications knew a person before."""
+    mine = select(LocalAccount).where(LocalAccount.user_id == user_id).order_by(LocalAccount.client_id)
+    return list((await session.execute(mine)).scalars())
+
+
+async def checks_of(session: AsyncSession, user_id: uuid.UUID) -> list[IdentityCheck]:
+    """Return the checks of a person's documents, the newest first."""
+    mine = select(IdentityCheck).where(IdentityCheck.user_id == user_id).order_by(IdentityCheck.id.desc())
+    return list((await session.execute(mine)).scalars())
+
+
+async def favourites_of(session: AsyncSession, user_id: uuid.UUID) -> set[str]:
+    """Return the applications that a person put in front."""
+    return set((await session.execute(select(Favourite.client_id).where(Favourite.user_id == user_id))).scalars())
+
+
+async def set_favourite(session: AsyncSession, user_id: uuid.UUID, client_id: str, wanted: bool) -> None:
+    """Put an application in front, or no longer."""
+    await session.execute(delete(Favourite).where(Favourite.user_id == user_id, Favourite.client_id == client_id))
+    if wanted:
+        session.add(Favourite(user_id=user_id, client_id=client_id))
+
+
+async def agreements_of(session: AsyncSession, user_id: uuid.UUID) -> list[Agreement]:
+    """Return what a person agreed to."""
+    mine = select(Agreement).where(Agreement.user_id == user_id).order_by(Agreement.agreed_at)
+    return list((await session.execute(mine)).scalars())
+
+
+async def picture_of(session: AsyncSession, user_id: uuid.UUID) -> Picture | None:
+    """Return a person's picture."""
+    return await session.get(Picture, user_id)
+
+
+async def picture_with_id(session: AsyncSession, picture_id: str) -> bytes | None:
+    """Return the picture at an address."""
+    return (await session.execute(select(Picture.image).where(Picture.id == picture_id))).scalar_one_or_none()
+
+
+async def due_for_deletion(session: AsyncSession, now: datetime, limit: int) -> list[uuid.UUID]:
+    """Return people who asked to be deleted, and whose time to come back is over."""
+    statement = select(User.id).where(User.delete_at <= now, User.deleted_at.is_(None)).limit(limit)
+    return list((await session.execute(statement)).scalars())

@@ -52,14 +52,14 @@ async def _look_up(request: Request, typed: str) -> Response:
     """Show what the device of a code asks for, to a person who is signed in."""
     site, address = site_of(request), address_of(request)
     try:
-        site.device_codes.check(address)
+        await site.device_codes.check(address)
     except TooManyFailures as error:
         made = _type_page(request, typed, WAIT, 429, minutes=-(-error.retry_after // 60))
         made.headers["Retry-After"] = str(error.retry_after)
         return made
     waiting, client, who = await _find(request, typed)
     if waiting is None or client is None:
-        site.device_codes.count(address)
+        await site.device_codes.count(address)
         return _type_page(request, typed, UNKNOWN, 400)
     if who is None:
         return RedirectResponse(f"/login?{urlencode({'user_code': waiting.user_code})}", 303)

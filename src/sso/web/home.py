@@ -1,4 +1,4 @@
-"""The start page: who is signed in here, the applications that open from here, and the way out."""
+"""The start page: who is signed in here, the applications that they use, and the way out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sso.clients.registry import Client
 from sso.oidc.requests import with_parameters
 from sso.security.permissions import permissions_of
-from sso.users.store import roles_of
+from sso.sessions import store as sessions
+from sso.users.store import favourites_of, roles_of
 from sso.web.accounts import accounts_of, present_account, tokens_of
 from sso.web.http import form_token, read_cookie, with_browser_state
 from sso.web.pages import failure, page
@@ -19,23 +19,30 @@ from sso.web.site import site_of
 
 router = APIRouter()
 
+RECENT = 5
+
 
 @router.get("/")
 async def home(request: Request) -> Response:
-    """Who is signed in, the applications by group, and a button to sign out; the sign-in page otherwise."""
+    """Who is signed in, what they use most, and a button to sign out; the sign-in page otherwise."""
     provider, cookie = site_of(request).provider, read_cookie(request, "session")
     async with provider.db.read() as session:
         who = await present_account(request, session)
         accounts = await accounts_of(request, session) if len(tokens_of(request)) > 1 else []
         roles = await roles_of(session, who.user.id) if who is not None else []
+        starred = await favourites_of(session, who.user.id) if who is not None else set()
+        used = await sessions.last_used_clients(session, who.user.id) if who is not None else {}
     if who is None:
         made = RedirectResponse("/login", 303, {"Cache-Control": "no-store"})
         return with_browser_state(request, made, "")
+    listed = provider.registry.listed()
+    recent = [one for one in listed if one.client_id in used and one.client_id not in starred]
     return page(
         request,
         "home.html",
         person=who.user.name,
-        groups=_by_group(provider.registry.listed()),
+        favourites=[one for one in listed if one.client_id in starred],
+        recent=sorted(recent, key=lambda one: used[one.client_id], reverse=True)[:RECENT],
         form_token=form_token(request, "logout", cookie),
         others=[one for one in accounts if one.session.id != who.session.id],
         may_administer="sessions:read" in permissions_of(roles),
@@ -56,10 +63,3 @@ async def open_application(request: Request, client_id: str) -> Response:
         return Response(status_code=303, headers={"Location": target, "Cache-Control": "no-store"})
     host = urlsplit(target).netloc
     return page(request, "open.html", client=client, target=target, host=host)
-
-
-def _by_group(clients: list[Client]) -> dict[str, list[Client]]:
-    groups: dict[str, list[Client]] = {}
-    for client in clients:
-        groups.setdefault(client.meta.group or "", []).append(client)
-    return dict(sorted(groups.items()))

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 import orjson
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -62,6 +63,25 @@ async def form_fields(request: Request) -> dict[str, str]:
     return dict(await form_pairs(request))
 
 
+async def upload(request: Request, name: str) -> tuple[dict[str, str], bytes]:
+    """Return the fields of a form with a file, and the file.
+
+    Raises:
+        BadRequest: when they cannot be read.
+    """
+    from starlette.datastructures import UploadFile
+    from starlette.formparsers import MultiPartException
+
+    try:
+        form = await request.form(max_files=1, max_fields=20, max_part_size=65536)
+    except (HTTPException, MultiPartException):
+        raise BadRequest("The form cannot be read: it must be multipart/form-data with one file.") from None
+    file, fields = form.get(name), {key: value for key, value in form.items() if isinstance(value, str)}
+    body = await file.read() if isinstance(file, UploadFile) else b""
+    await form.close()
+    return fields, body
+
+
 def _pairs(data: bytes) -> Pairs:
     if not data:
         return []
@@ -105,7 +125,7 @@ def json_error(status: int, error: str, text: str, headers: dict[str, str]) -> R
     return Response(orjson.dumps(body), status, {"Cache-Control": "no-store", **headers}, "application/json")
 
 
-CookieName = Literal["session", "remembered", "browser", "lang", "state"]
+CookieName = Literal["session", "remembered", "browser", "device", "lang", "state"]
 
 
 def cookie_name(settings: Settings, name: CookieName) -> str:

@@ -81,20 +81,25 @@ class Logos:
         return Logo(png, f'"{hashlib.sha256(png).hexdigest()[:24]}"', clock.timestamp() + KEEP_SECONDS)
 
 
-def made_small(body: bytes) -> bytes:
+def made_small(body: bytes, side: int = SIDE_PIXELS) -> bytes:
     """Return a picture as a small PNG, made anew from its pixels: nothing else of the file is left.
+
+    Args:
+        body: the file.
+        side: the longest side, in pixels.
 
     Raises:
         ValueError: when it is not a picture of a kind that we read, or too large.
     """
-    from PIL import Image  # here, because an installation without logos need not keep it in memory
+    from PIL import Image, ImageOps  # here, because an installation without logos need not keep it in memory
 
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(body), formats=_FORMATS) as picture:
             warnings.simplefilter("error")
             if picture.width * picture.height > MAX_PIXELS:
                 raise ValueError("it has too many pixels")
-            picture.thumbnail((SIDE_PIXELS, SIDE_PIXELS))
+            ImageOps.exif_transpose(picture, in_place=True)
+            picture.thumbnail((side, side))
             small = picture.convert("RGBA").quantize(256, method=Image.Quantize.FASTOCTREE)
         made = io.BytesIO()
         small.save(made, "PNG", optimize=True)

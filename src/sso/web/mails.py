@@ -1,4 +1,4 @@
-"""Mails to people: what they say, in the person's language, as plain text and as HTML."""
+"""Mails and SMS to people: what they say, in the person's language, as plain text and as HTML."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sso import clock
 from sso.delivery import Abandon
 from sso.delivery.mail import Mailer
+from sso.delivery.sms import HttpGateway
+from sso.oidc.messages import opened
 from sso.oidc.provider import Provider
 from sso.settings import Settings
 from sso.users import store as users
@@ -19,34 +22,165 @@ from sso.web.pages import environment
 from sso.web.times import moment_text
 
 GREETING = N_("Hello %(name)s,")
+GREETING_NOBODY = N_("Hello,")
+SMS_CODE = N_("%(code)s is your code for %(service)s. Give it to nobody, whoever asks.")
+SMS_NOTICE = N_("%(service)s: %(text)s")
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What one kind of mail says: what happened, and what to do if it was not you."""
+    """What one kind of message says: what happened, and what to do. ``button`` is what its link is called; ``code``: it
+    holds a code, which an SMS says in short."""
 
     subject: str
     text: str
     advice: str
+    button: str = ""
+    code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail, ready to be sent."""
+    """A message, ready to be sent; ``sms`` is what it says where it goes to a telephone."""
 
     to: str
     subject: str
     text: str
     html: str
     locale: str
+    sms: str
 
 
 _NOT_YOU = N_("If this was not you, or not at your wish, write to %(support)s at once.")
+_NOBODY = N_("Give the code to nobody, whoever asks: not to us either.")
 NOTICES = {
+    "code_sign_up": Notice(
+        N_("Your code: %(code)s"),
+        N_("With this code you go on with your registration. It is valid for %(minutes)s minutes."),
+        N_("If you did not want to register, you need not do anything."),
+        code=True,
+    ),
+    "code_sign_in": Notice(
+        N_("Your code: %(code)s"),
+        N_("With this code you go on signing in. It is valid for %(minutes)s minutes."),
+        N_("If you are not signing in, somebody knows your password: change it. Give the code to nobody."),
+        code=True,
+    ),
+    "code_contact": Notice(
+        N_("Your code: %(code)s"),
+        N_("With this code you show that this address or number is yours. It is valid for %(minutes)s minutes."),
+        _NOBODY,
+        code=True,
+    ),
+    "code_recover": Notice(
+        N_("Your code: %(code)s"),
+        N_("With this code you get back into your account. It is valid for %(minutes)s minutes."),
+        N_("If you did not ask for it, you need not do anything: your password still holds. Give the code to nobody."),
+        code=True,
+    ),
+    "already_here": Notice(
+        N_("You have an account already"),
+        N_("On %(at)s somebody wanted to register with this address. It belongs to your account: sign in with it."),
+        N_("If you forgot your password, recover your account. If this was not you, you need not do anything."),
+        N_("Sign in"),
+    ),
+    "welcome": Notice(
+        N_("Your account is ready"),
+        N_("Since %(at)s you have an account for every application of the city."),
+        _NOT_YOU,
+        N_("To my account"),
+    ),
+    "new_device": Notice(
+        N_("You signed in at a new device"),
+        N_("On %(at)s you signed in with a device that is new to us: %(device)s. %(place)s"),
+        N_("If this was not you, say so: the session ends, and nothing in your account can be changed until you are "
+        "back."),
+        N_("This was not me"),
+    ),
     "password_changed": Notice(
         N_("Your password was changed"),
         N_("The password of your account was changed on %(at)s. You were signed out everywhere."),
         _NOT_YOU,
+    ),
+    "factor_added": Notice(
+        N_("A way to sign in was added"),
+        N_("On %(at)s this was added to your account: %(what)s."),
+        _NOT_YOU,
+    ),
+    "factor_removed": Notice(
+        N_("A way to sign in was removed"),
+        N_("On %(at)s this was removed from your account: %(what)s."),
+        _NOT_YOU,
+    ),
+    "contact_added": Notice(
+        N_("Your account has another address or number"),
+        N_("On %(at)s this was added to your account: %(what)s."),
+        _NOT_YOU,
+    ),
+    "contact_removed": Notice(
+        N_("An address or number was removed from your account"),
+        N_("On %(at)s this was removed from your account: %(what)s."),
+        _NOT_YOU,
+    ),
+    "recovery_waits": Notice(
+        N_("Somebody is recovering your account"),
+        N_("On %(at)s somebody began to recover your account without your second step. It is done on %(ready)s."),
+        N_("If this was not you, stop it now. If it was, come back then by the link that we send you."),
+        N_("Stop it"),
+    ),
+    "recovery_ready": Notice(
+        N_("Go on recovering your account"),
+        N_("You can choose a new password now. The link works once, for 24 hours."),
+        _NOT_YOU,
+        N_("Choose a new password"),
+    ),
+    "recovery_stopped": Notice(
+        N_("The recovery of your account was stopped"),
+        N_("It was stopped on %(at)s. Nothing of your account has changed."),
+        _NOT_YOU,
+    ),
+    "helpdesk_recovery": Notice(
+        N_("The helpdesk is helping you to recover your account"),
+        N_("On %(at)s the helpdesk made a code with which your account can be recovered."),
+        _NOT_YOU,
+    ),
+    "recovered": Notice(
+        N_("Your account was recovered"),
+        N_("On %(at)s a new password was chosen for your account. You were signed out everywhere."),
+        _NOT_YOU,
+    ),
+    "locked": Notice(
+        N_("Your account is protected"),
+        N_("You said that a sign-in was not yours. It was ended, and until %(until)s nothing that opens your account "
+        "can "
+           "be changed."),
+        N_("Recover your account now, with a new password."),
+        N_("Recover account"),
+    ),
+    "identity_checked": Notice(
+        N_("Your identity was checked"),
+        N_("On %(at)s an officer recorded that your document was checked at %(place)s."),
+        _NOT_YOU,
+    ),
+    "exported": Notice(
+        N_("Your data were exported"),
+        N_("On %(at)s everything that we know of you was downloaded from your account."),
+        _NOT_YOU,
+    ),
+    "deletion_planned": Notice(
+        N_("Your account will be deleted"),
+        N_("On %(at)s you asked for your account to be deleted. That happens on %(until)s."),
+        N_("If you change your mind, or this was not you, sign in before then: you are asked whether to keep it."),
+    ),
+    "deletion_cancelled": Notice(
+        N_("Your account stays"),
+        N_("On %(at)s you decided to keep your account."),
+        _NOT_YOU,
+    ),
+    "application_connected": Notice(
+        N_("An application was connected"),
+        N_("On %(at)s you allowed %(what)s to receive data of yours."),
+        N_("You can withdraw that in your account. If this was not you, write to %(support)s at once."),
     ),
     "account_disabled": Notice(
         N_("Your account was switched off"),
@@ -58,57 +192,129 @@ NOTICES = {
         N_("An administrator ended your session on %(at)s. Sign in again to go on."),
         N_("If you do not know why, write to %(support)s."),
     ),
+}  # fmt: skip
+LINKS = {
+    "already_here": "/login",
+    "welcome": "/account",
+    "new_device": "/not-me",
+    "recovery_waits": "/recover/stop",
+    "recovery_ready": "/recover/continue",
+    "locked": "/recover",
 }
+"""Where the button of a message leads; ``token`` among its values is added."""
+OPTIONAL = {"new_device": "new_device", "application_connected": "application_connected"}
+"""Notices that a person may switch off, and what the preference is called."""
+_MOMENTS = ("ready", "until")
 
 
-def compose(settings: Settings, notice: str, user: User, to: str, at: datetime) -> Mail:
-    """Return a mail to a person.
+def compose(
+    settings: Settings,
+    notice: str,
+    to: str,
+    at: datetime,
+    *,
+    name: str = "",
+    locale: str | None = None,
+    values: Mapping[str, str] | None = None,
+) -> Mail:
+    """Return a message.
 
     Args:
         settings: names and the default language.
         notice: what about; one of ``NOTICES``.
-        user: the person.
-        to: their address.
+        to: the address or number.
         at: when it happened.
+        name: the person's; nobody knows it where a contact is not proven yet.
+        locale: the language; the default one where it is none of ours.
+        values: what it says besides; moments among them as ISO 8601.
     """
-    locale = user.locale if user.locale in ("id", "en") else settings.default_locale
-    said, jinja = NOTICES[notice], environment(locale)
-    moment = moment_text(at, "d MMMM yyyy HH:mm z", locale=locale, zone=settings.time_zone)
-    values = {"at": moment, "support": settings.support_contact}
+    language = locale if locale in ("id", "en") else settings.default_locale
+    said, jinja = NOTICES[notice], environment(language)
+
+    def moment(when: datetime) -> str:
+        return moment_text(when, "d MMMM yyyy HH:mm z", locale=language, zone=settings.time_zone)
+
+    filled = {"at": moment(at), "support": settings.support_contact, "service": settings.service_name}
+    filled |= {"minutes": str(settings.code_minutes), "name": name, **(values or {})}
+    filled |= {key: moment(datetime.fromisoformat(filled[key])) for key in _MOMENTS if key in filled}
+    link = settings.issuer + LINKS[notice] if said.button else ""
+    if link and "token" in filled:
+        link += f"?t={filled['token']}"
     context: dict[str, Any] = {
-        "locale": locale,
+        "locale": language,
         "service": settings.service_name,
         "city": settings.city_name,
-        "name": user.name,
-        "values": values,
+        "values": filled,
         "subject": said.subject,
         "text": said.text,
         "advice": said.advice,
-        "greeting": GREETING,
+        "greeting": GREETING if name else GREETING_NOBODY,
+        "code": filled.get("code", "") if said.code else "",
+        "link": link,
+        "button": said.button,
+        "sms": SMS_CODE if said.code else SMS_NOTICE,
+        "host": settings.issuer.partition("://")[2],
     }
-    subject = jinja.from_string("{{ _(subject, **values) }}").render(context)
-    text = jinja.overlay(autoescape=False).get_template("mail/notice.txt").render(context)
-    return Mail(to, subject, text, jinja.get_template("mail/notice.html").render(context), locale)
+    plain = jinja.overlay(autoescape=False)
+    subject = plain.from_string("{{ _(subject, **values) }}").render(context)
+    text = plain.get_template("mail/notice.txt").render(context)
+    sms = plain.get_template("mail/sms.txt").render(context).strip()
+    return Mail(to, subject, text, jinja.get_template("mail/notice.html").render(context), language, sms)
 
 
 def send_notice(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
-    """Return the handler that sends mails to people, at their address of that moment."""
-    mailer = Mailer(provider.settings)
+    """Return the handler that sends notices to people, at their address of that moment: by mail, or where they have no
+    mail by SMS."""
+    deliver = _deliver(provider)
 
     async def send(payload: Mapping[str, Any]) -> None:
         async with provider.db.read() as session:
             user = await session.get(User, uuid.UUID(payload["user_id"]))
             known = await users.identifiers_of(session, user.id) if user else []
-        to = _address(known)
-        if user is None or to is None or payload["notice"] not in NOTICES:
+        notice = payload["notice"]
+        to = _address(provider.settings, known)
+        if user is None or to is None or notice not in NOTICES:
             raise Abandon("the person has no address that was verified")
-        at = datetime.fromisoformat(payload["at"])
-        made = compose(provider.settings, payload["notice"], user, to, at)
-        await mailer.send(made.to, made.subject, made.text, made.html, made.locale)
+        if notice in OPTIONAL and user.preferences.get(OPTIONAL[notice]) is False:
+            raise Abandon("the person does not want to be told")
+        at, values = datetime.fromisoformat(payload["at"]), opened(provider, payload)
+        made = compose(provider.settings, notice, to[1], at, name=user.name, locale=user.locale, values=values)
+        await deliver(to[0], made)
 
     return send
 
 
-def _address(identifiers: list[Identifier]) -> str | None:
-    verified = [one for one in identifiers if one.kind == "email" and one.verified_at is not None]
-    return max(verified, key=lambda one: one.is_primary).value if verified else None
+def send_message(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+    """Return the handler that sends codes, and whatever else goes to one address or number."""
+    deliver = _deliver(provider)
+
+    async def send(payload: Mapping[str, Any]) -> None:
+        if clock.now() > datetime.fromisoformat(payload["until"]):
+            raise Abandon("it is of no use any more")
+        said = opened(provider, payload)
+        at = datetime.fromisoformat(said["at"])
+        made = compose(provider.settings, said["about"], said["to"], at, locale=said["locale"], values=said["values"])
+        await deliver(said["kind"], made)
+
+    return send
+
+
+def _deliver(provider: Provider) -> Callable[[str, Mail], Awaitable[None]]:
+    mailer = Mailer(provider.settings)
+
+    async def deliver(kind: str, mail: Mail) -> None:
+        if kind == "phone":
+            await HttpGateway(provider.settings, provider.outbound).send(mail.to, mail.sms)
+        else:
+            await mailer.send(mail.to, mail.subject, mail.text, mail.html, mail.locale)
+
+    return deliver
+
+
+def _address(settings: Settings, identifiers: list[Identifier]) -> tuple[str, str] | None:
+    """Return kind and value of where a person is reached: their first mail address, or telephone."""
+    for kind in ("email", "phone"):
+        verified = [one for one in identifiers if one.kind == kind and one.verified_at is not None]
+        if verified and settings.can_send(kind):
+            return kind, max(verified, key=lambda one: one.is_primary).value
+    return None

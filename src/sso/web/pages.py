@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import orjson
+from babel import Locale
 from babel.numbers import format_decimal
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -20,7 +21,7 @@ from sso.oidc.authorize import PageError
 from sso.oidc.session_state import origin_of
 from sso.settings import Settings, is_loopback_host
 from sso.web.assets import ASSETS
-from sso.web.http import OPEN, OPEN_PATHS, json_error, read_cookie, set_cookie, with_browser
+from sso.web.http import OPEN, OPEN_PATHS, form_token, json_error, read_cookie, set_cookie, with_browser
 from sso.web.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
 from sso.web.site import request_id_of, site_of
 from sso.web.times import moment_text
@@ -181,6 +182,8 @@ def page(
             frames=frames,
             display=display,
             number=partial(format_decimal, locale=locale),
+            territory=partial(territory_name, locale),
+            strength_token=partial(strength_token, request),
             moment=partial(moment_text, locale=locale, zone=settings.time_zone),
             asset={name.replace(".", "_"): asset.path for name, asset in ASSETS.items()},
             **context,
@@ -192,6 +195,16 @@ def page(
     return with_browser(request, made)
 
 
+def strength_token(request: Request) -> str:
+    """Return the token with which a page asks how strong a password is."""
+    return form_token(request, "strength")
+
+
+def territory_name(locale: str, code: str) -> str:
+    """Return the name of a country in a language."""
+    return str(Locale.parse(locale).territories.get(code, code))
+
+
 def page_headers(settings: Settings, form_target: str = "", frames: Sequence[str] = ()) -> dict[str, str]:
     """Return the headers of a page: nobody may frame it, store it or learn where it was.
 
@@ -200,7 +213,8 @@ def page_headers(settings: Settings, form_target: str = "", frames: Sequence[str
     """
     framed = " ".join(sorted({origin_of(address) for address in frames}))
     return {
-        "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+        "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "img-src 'self' data:; "
         f"form-action {_form_action(settings, form_target)}; base-uri 'none'; frame-ancestors 'none'"
         + (f"; frame-src {framed}" if framed else ""),
         "X-Frame-Options": "DENY",

@@ -27,14 +27,14 @@ async def register(request: Request) -> Response:
     if refused is not None:
         return refused
     try:
-        site.registrations.check(address)
+        await site.registrations.check(address)
     except TooManyFailures as error:
         text = "Too many registrations came from this address. Try again later."
         return json_error(429, "invalid_request", text, {"Retry-After": str(error.retry_after)})
     body = await request.body()
     answer = await registration.register(site.provider, _authorization(request), body, kept_address_of(request))
     if answer.status == 201:
-        site.registrations.count(address)
+        await site.registrations.count(address)
     return response(answer)
 
 

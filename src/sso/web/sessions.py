@@ -24,6 +24,7 @@ from sso.sessions.models import SsoSession
 from sso.sessions.store import Participation, SessionFilter
 from sso.users.service import UserError, find
 from sso.users.store import roles_of
+from sso.web.account import is_own_form, own_page, visit
 from sso.web.accounts import present_account, tokens_of, with_accounts
 from sso.web.http import form_fields, form_token, is_our_form, read_cookie
 from sso.web.i18n import N_
@@ -60,6 +61,9 @@ REASONS = {
     "user_disabled": N_("the account was switched off"),
     "user_deleted": N_("the account was deleted"),
     "password_changed": N_("the password was changed"),
+    "not_me": N_("the person said that it was not them"),
+    "deletion_planned": N_("the person asked to be deleted"),
+    "consent_withdrawn": N_("the person withdrew their permission"),
     "client_suspended": N_("an application was suspended"),
 }
 
@@ -77,22 +81,24 @@ class Row:
 @router.get(MINE)
 async def my_sessions(request: Request) -> Response:
     """Where the person is signed in: device, place, last use, applications."""
-    who = await _who(request)
-    if who is None:
-        return _sign_in("sessions")
+    here = await visit(request, "sessions")
+    if isinstance(here, Response):
+        return here
+    who = here.who
     provider, now = site_of(request).provider, clock.now()
     async with provider.db.read() as session:
         wanted = SessionFilter(user_id=who.user.id)
         found = await store.page_of(session, wanted, "living", now, now - provider.idle, None, MAX_OWN)
         rows = await _rows(request, session, [(one, person.name) for one, person in found])
     rows.sort(key=lambda one: (one.session.id != who.session.id, -one.session.last_seen_at.timestamp()))
-    return page(
+    return own_page(
         request,
+        here,
+        "sessions",
         "account_sessions.html",
         rows=rows,
-        current=who.session.id,
+        this=who.session.id,
         done=request.query_params.get("done", ""),
-        form_token=form_token(request, "my-sessions", read_cookie(request, "session")),
     )
 
 
@@ -102,7 +108,7 @@ async def end_mine(request: Request) -> Response:
     who, fields = await _who(request), await form_fields(request)
     if who is None:
         return _sign_in("sessions")
-    if not is_our_form(request, fields, "my-sessions", read_cookie(request, "session")):
+    if not is_own_form(request, fields, "sessions"):
         return RedirectResponse(MINE, 303)
     site, now = site_of(request), clock.now()
     chosen = fields.get("choice", "")
@@ -138,7 +144,7 @@ async def all_sessions(request: Request) -> Response:
     before, problem = _uuid(query.get("before", "")), ""
     async with provider.db.read() as session:
         try:
-            user_id = (await find(session, person)).id if person else None
+            user_id = (await find(session, person, provider.box)).id if person else None
         except UserError:
             user_id, problem = None, N_("Nobody signs in with that.")
         wanted = SessionFilter(user_id=user_id, client_id=client_id or None)

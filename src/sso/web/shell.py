@@ -50,6 +50,7 @@ class Shell:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._max_body = settings.max_body_bytes
+        self._larger = {"/account/picture": settings.picture_max_bytes + settings.max_body_bytes}
         self._privacy = settings.address_privacy
         self._trusted = [ipaddress.ip_network(one, strict=False) for one in settings.trusted_proxies]
         self._headers = [(b"x-content-type-options", b"nosniff")]
@@ -92,8 +93,9 @@ class Shell:
                 _log_line(scope, answered, time.perf_counter() - started, self._privacy)
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        most = self._larger.get(scope["path"], self._max_body)
         for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and int(value) > self._max_body:
+            if name == b"content-length" and value.isdigit() and int(value) > most:
                 return _refuse
         if scope["method"] == "GET":
             return receive
@@ -107,7 +109,7 @@ class Shell:
             except TimeoutError:
                 raise TooSlow from None
             received += len(message.get("body", b""))
-            if received > self._max_body:
+            if received > most:
                 raise TooLarge
             return message
 

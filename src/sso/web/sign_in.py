@@ -1,7 +1,7 @@
 """The way of an authorization request through pages: sign in, choose an account, consent, and back to the application.
 
 What a request needs next is decided in ``oidc/interaction.py``; here it is carried out. Every page posts to its own
-address with the token of the waiting request, and :func:`_proceed` is where all of them meet.
+address with the token of the waiting request, and :func:`proceed` is where all of them meet.
 """
 
 from __future__ import annotations
@@ -18,18 +18,33 @@ from starlette.responses import RedirectResponse, Response
 
 from sso import clock
 from sso.audit import record
+from sso.authn.levels import ACR_PASSWORD
 from sso.authn.passwords import Busy
-from sso.authn.service import Authenticated, WrongCredentials, sign_in_with_password
+from sso.authn.service import Authenticated
 from sso.clients.metadata import OIDC_SCOPES
 from sso.oidc import authorize as flow
 from sso.oidc import waiting as requests
 from sso.oidc.authorize import AuthorizationRequest, RedirectError, SignedIn
 from sso.oidc.device import normal_user_code
 from sso.oidc.ending import end_sessions
-from sso.oidc.interaction import Consent, Fail, Progress, Respond, SelectAccount, SignIn
+from sso.oidc.interaction import (
+    CheckIdentity,
+    Consent,
+    CreateAccount,
+    Decision,
+    Fail,
+    Progress,
+    Respond,
+    SelectAccount,
+    SignIn,
+    StepUp,
+)
+from sso.oidc.messages import not_me_token, notify
 from sso.oidc.models import Interaction
 from sso.security.limits import TooManyFailures
 from sso.sessions import service as sessions
+from sso.sessions.devices import device_of
+from sso.users.models import User
 from sso.users.store import Person
 from sso.web.accounts import (
     MAX_ACCOUNTS,
@@ -53,7 +68,9 @@ from sso.web.http import (
 )
 from sso.web.i18n import N_
 from sso.web.pages import failure, page, to_application
+from sso.web.proving import WrongCredentials, place_of, prove, with_device
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
+from sso.web.steps import Options, begin_step
 
 router = APIRouter()
 
@@ -65,7 +82,20 @@ WAIT = N_("There were too many wrong attempts. Please try again in %(minutes)d m
 MISSING = N_("Type your e-mail, telephone number or user name, and your password.")
 STALE = N_("This page was open for too long. Please try again.")
 NOTHING_DONE = Progress()
-THEN = {"sessions": "/account/sessions", "admin-sessions": "/admin/sessions"}
+THEN = {
+    "sessions": "/account/sessions",
+    "admin-sessions": "/admin/sessions",
+    "admin-mails": "/admin/mails",
+    "account": "/account",
+    "profile": "/account/profile",
+    "contacts": "/account/contacts",
+    "security": "/account/security",
+    "applications": "/account/applications",
+    "activity": "/account/activity",
+    "notifications": "/account/notifications",
+    "data": "/account/data",
+    "apps": "/apps",
+}
 """Our own pages to which signing in may lead: no address from outside ever does."""
 
 
@@ -109,7 +139,7 @@ async def authorize(request: Request) -> Response:
     if request.method == "POST" and not cookie:
         return await _once_more_by_get(request, asked)
     who = await _who(request, asked)
-    return await _proceed(request, Waiting(asked), who)
+    return await proceed(request, Waiting(asked), who)
 
 
 @router.get("/login")
@@ -119,11 +149,13 @@ async def sign_in_page(request: Request) -> Response:
     if not token:
         _remember_alone(request, request.query_params)
         adding = request.query_params.get("add") == "1"
-        if await _who(request, None) is not None and not adding:
+        who = await _who(request, None)
+        again = who if request.query_params.get("again") == "1" and who and not is_recent(request, who) else None
+        if who is not None and not adding and again is None:
             return RedirectResponse(_after_alone(request), 303)
-        return _sign_in_page(request, None, adding=adding)
-    waiting, who = await _recall(request, token)
-    return await _proceed(request, waiting, who)
+        return sign_in_alone(request, None, again, adding=adding)
+    waiting, who = await recall_waiting(request, token)
+    return await proceed(request, waiting, who)
 
 
 @router.post("/login")
@@ -135,12 +167,12 @@ async def sign_in(request: Request) -> Response:
         return failure(request, "no_cookies", 400)
     waiting: Waiting | None = None
     if token:
-        waiting, who = await _recall(request, token)
+        waiting, who = await recall_waiting(request, token)
     else:
         _remember_alone(request, fields)
         who = await _who(request, None)
     if not is_our_form(request, fields, "login"):
-        return _sign_in_page(request, waiting, who, fields, STALE, 400)
+        return sign_in_alone(request, waiting, who, fields, STALE, 400)
     return await _check_password(request, fields, waiting, who)
 
 
@@ -153,16 +185,16 @@ async def select_account(request: Request) -> Response:
         return found
     waiting, who = found
     if fields.get("choice") == "continue":
-        return await _proceed(request, await _done(request, waiting, "select_account"), who)
+        return await proceed(request, await done_with(request, waiting, "select_account"), who)
     async with site_of(request).provider.db.read() as session:
         accounts = await accounts_of(request, session)
         chosen = account_with(accounts, fields.get("choice", ""))
         if chosen is None:
-            return _sign_in_page(request, waiting, adding=True)
+            return sign_in_alone(request, waiting, adding=True)
         who = SignedIn(chosen.session, chosen.person, frozenset())
         who = await flow.with_consent(session, waiting.asked.client, who)
     request.scope["sso.session"] = chosen.token
-    made = await _proceed(request, await _done(request, waiting, "select_account"), who)
+    made = await proceed(request, await done_with(request, waiting, "select_account"), who)
     with_accounts(request, made, [chosen.token, *(one.token for one in accounts if one is not chosen)])
     return made
 
@@ -195,12 +227,14 @@ async def consent(request: Request) -> Response:
         return await _fail(request, waiting, Fail("access_denied", "The person refused."))
     async with site.provider.db.write() as session:
         await flow.allow(session, waiting.asked, who, kept_address_of(request), request_id_of(request))
+        await _tell_of_consent(request, session, waiting, who)
         done = replace(waiting.progress, done=waiting.progress.done | {"consent"})
         who = replace(who, consented=who.consented | waiting.asked.consent_scopes)
+        who = await flow.with_identity(session, waiting.asked, who)
         decision = flow.next_step(site.provider, waiting.asked, who, done)
         if isinstance(decision, Respond):
             return await _respond(request, session, waiting, who)
-    return await _proceed(request, await _done(request, waiting, "consent"), who)
+    return await proceed(request, await done_with(request, waiting, "consent"), who)
 
 
 async def _check_password(
@@ -209,42 +243,77 @@ async def _check_password(
     site = site_of(request)
     name, password = fields.get("username", "").strip(), fields.get("password", "")
     if not name or not password:
-        return _sign_in_page(request, waiting, who, fields, MISSING, 400)
+        return sign_in_alone(request, waiting, who, fields, MISSING, 400)
+    wanted = flow.needed_level(waiting.asked) if waiting is not None else ACR_PASSWORD
     try:
-        proof = await sign_in_with_password(
-            site.provider.db, site.passwords, site.limits, name, password, address_of(request)
-        )
+        proven = await prove(request, name, password, wanted)
     except WrongCredentials as error:
         await _record_failure(request, waiting, error)
-        return _sign_in_page(request, waiting, who, fields, WRONG, 400)
+        return sign_in_alone(request, waiting, who, fields, WRONG, 400)
     except TooManyFailures as error:
-        made = _sign_in_page(request, waiting, who, fields, WAIT, 429, minutes=-(-error.retry_after // 60))
+        made = sign_in_alone(request, waiting, who, fields, WAIT, 429, minutes=-(-error.retry_after // 60))
         made.headers["Retry-After"] = str(error.retry_after)
         return made
     except Busy as error:
-        made = _sign_in_page(request, waiting, who, fields, BUSY, 503)
+        made = sign_in_alone(request, waiting, who, fields, BUSY, 503)
         made.headers["Retry-After"] = str(error.retry_after)
         return made
-    return await _signed_in(request, waiting, who, proof, fields)
+    options = _options(request, fields, waiting, proven.is_new)
+    if proven.step is not None:
+        reason, level = proven.step
+        async with site.provider.db.write() as session:
+            step = await begin_step(request, session, proven.proof, reason, level, options, contact=proven.contact)
+        if step is not None:
+            return step
+    return await signed_in(request, waiting, who, proven.proof, options)
 
 
-async def _signed_in(
+def _options(request: Request, fields: Mapping[str, str], waiting: Waiting | None, is_new: bool) -> Options:
+    return Options(
+        i=waiting.token if waiting is not None else "",
+        remember=fields.get("remember") == "1",
+        add=fields.get("add") == "1",
+        then=_then(request),
+        user_code=str(request.scope.get("sso.user_code", "")),
+        is_new=is_new,
+    )
+
+
+async def signed_in(
     request: Request,
     waiting: Waiting | None,
     before: SignedIn | None,
     proof: Authenticated,
-    fields: dict[str, str],
+    options: Options,
+    *,
+    trust: bool = False,
+    kept: bool = False,
 ) -> Response:
-    """Start the session and, where nothing else is needed, answer the application in the same transaction."""
+    """Start the session and, where nothing else is needed, answer the application in the same transaction.
+
+    Args:
+        request: where the last proof was given.
+        waiting: the authorization request, if any.
+        before: who was signed in at this browser.
+        proof: who it is, and how that was proven.
+        options: what was chosen on the sign-in page.
+        trust: the person asks that this browser need no second step from now on.
+        kept: somebody whose account was to be deleted has decided to keep it.
+    """
     site = site_of(request)
+    if proof.user.delete_at is not None and not kept:
+        async with site.provider.db.write() as session:
+            step = await begin_step(request, session, proof, "deletion", proof.acr, options)
+        if step is not None:
+            return step
     request.scope["sso.choose"] = False
-    remember = fields.get("remember") == "1" and site.settings.remembered_absolute_seconds > 0
+    remember = options.remember and site.settings.remembered_absolute_seconds > 0
     async with site.provider.db.write() as session:
         accounts = await _accounts_before(request, session, before)
         own = next((one for one in accounts if one.person.id == proof.user.id), None)
-        adding = fields.get("add") == "1"
+        adding = options.add
         over = [one for one in accounts if before and one.session.id == before.session.id and one != own and not adding]
-        kept = [one for one in accounts if one != own and one not in over]
+        others = [one for one in accounts if one != own and one not in over]
         started = await sessions.start(
             session,
             site.settings,
@@ -254,25 +323,49 @@ async def _signed_in(
             user_agent=request.headers.get("user-agent", ""),
             request_id=request_id_of(request),
             remember=remember,
+            place=place_of(request, trust=trust),
         )
-        await _end_what_is_over(request, session, proof, over, kept[MAX_ACCOUNTS - 1 :], started.surplus)
-        tokens = [started.token, *(one.token for one in kept[: MAX_ACCOUNTS - 1])]
+        await _end_what_is_over(request, session, proof, over, others[MAX_ACCOUNTS - 1 :], started.surplus)
+        if options.is_new:
+            _tell_of_device(request, session, proof.user, started.session.id)
+        tokens = [started.token, *(one.token for one in others[: MAX_ACCOUNTS - 1])]
         remembered = [started.token] if remember else []
         who = SignedIn(started.session, Person(proof.user.id, proof.user.name), frozenset())
         if waiting is not None:
             who = await flow.with_consent(session, waiting.asked.client, who)
+            who = await flow.with_identity(session, waiting.asked, who)
             if isinstance(flow.next_step(site.provider, waiting.asked, who, waiting.progress), Respond):
                 made = await _respond(request, session, waiting, who)
                 with_accounts(request, made, tokens, remember=remembered)
-                return made
+                return with_device(request, made)
     if waiting is None:
+        request.scope["sso.then"], request.scope["sso.user_code"] = options.then, options.user_code
         made = RedirectResponse(_after_alone(request), 303)
         with_browser_state(request, made, site.provider.browser_state(who.session.id))
     else:
         request.scope["sso.session"] = started.token
-        made = await _proceed(request, waiting, who)
+        made = await proceed(request, waiting, who)
     with_accounts(request, made, tokens, remember=remembered)
-    return made
+    return with_device(request, made)
+
+
+async def _tell_of_consent(request: Request, session: AsyncSession, waiting: Waiting, who: SignedIn) -> None:
+    """Tell the person that an application may have more of their data now."""
+    user = await session.get(User, who.user.id)
+    if user is not None and not waiting.asked.consent_scopes <= who.consented:
+        what = waiting.asked.client.name(user.locale or site_of(request).settings.default_locale)
+        notify(session, site_of(request).provider, user, "application_connected", what=what)
+        site_of(request).worker.nudge()
+
+
+def _tell_of_device(request: Request, session: AsyncSession, user: User, session_id: uuid.UUID) -> None:
+    """Tell the person of a sign-in at a browser that is new, with a link to say that it was not them."""
+    provider = site_of(request).provider
+    country = provider.countries.of(address_of(request)) or ""
+    device = device_of(request.headers.get("user-agent", "")).text or "?"
+    token = not_me_token(provider, session_id)
+    notify(session, provider, user, "new_device", device=device, place=country, token=token)
+    site_of(request).worker.nudge()
 
 
 async def _accounts_before(request: Request, session: AsyncSession, before: SignedIn | None) -> list[Account]:
@@ -307,7 +400,7 @@ async def _end_what_is_over(
             )
 
 
-async def _proceed(request: Request, waiting: Waiting, who: SignedIn | None) -> Response:
+async def proceed(request: Request, waiting: Waiting, who: SignedIn | None) -> Response:
     """Do what the request needs next. Where nobody is signed in (any more), the browser's state says so."""
     made = await _next(request, waiting, who)
     return made if who is not None else with_browser_state(request, made, "")
@@ -315,6 +408,9 @@ async def _proceed(request: Request, waiting: Waiting, who: SignedIn | None) -> 
 
 async def _next(request: Request, waiting: Waiting, who: SignedIn | None) -> Response:
     site = site_of(request)
+    if who is not None and waiting.asked.wants_identity:
+        async with site.provider.db.read() as session:
+            who = await flow.with_identity(session, waiting.asked, who)
     decision = flow.next_step(site.provider, waiting.asked, who, waiting.progress)
     if isinstance(decision, (Respond, Consent)) and _must_choose(request, waiting):
         silent = "none" in waiting.asked.prompt
@@ -328,9 +424,21 @@ async def _next(request: Request, waiting: Waiting, who: SignedIn | None) -> Res
             return await _respond(request, session, waiting, who)
     if not waiting.token:
         waiting = await _remember(request, waiting)
+    if isinstance(decision, CreateAccount):
+        return with_browser(request, RedirectResponse(f"/signup?{urlencode({'i': waiting.token})}", 303))
     if isinstance(decision, SignIn):
-        return _sign_in_page(request, waiting, who if decision.again else None)
+        return sign_in_alone(request, waiting, who if decision.again else None)
     assert who is not None
+    return await _for_signed_in(request, waiting, who, decision)
+
+
+async def _for_signed_in(request: Request, waiting: Waiting, who: SignedIn, decision: Decision) -> Response:
+    """Return the page that somebody needs who is signed in."""
+    site = site_of(request)
+    if isinstance(decision, StepUp):
+        return await _step_up(request, waiting, who, decision)
+    if isinstance(decision, CheckIdentity):
+        return _request_page(request, "identity_needed.html", waiting, who, "identity", level=decision.level)
     if isinstance(decision, SelectAccount):
         async with site.provider.db.read() as session:
             accounts = await accounts_of(request, session)
@@ -338,6 +446,33 @@ async def _next(request: Request, waiting: Waiting, who: SignedIn | None) -> Res
         return _request_page(request, "select.html", waiting, who, "select", others=others)
     assert isinstance(decision, Consent)
     return _request_page(request, "consent.html", waiting, who, "consent", new=decision.scopes - who.consented)
+
+
+async def _step_up(request: Request, waiting: Waiting, who: SignedIn, decision: StepUp) -> Response:
+    """Ask for the second step alone, of somebody who is signed in; go on without it where it was only wished for, and
+    the person has none."""
+    provider, live = site_of(request).provider, who.session
+    async with provider.db.write() as session:
+        user = await session.get(User, who.user.id)
+        assert user is not None
+        proof = Authenticated(user, live.acr, live.amr, live.auth_time)
+        reason = "wished" if decision.wished else "asked"
+        step = await begin_step(request, session, proof, reason, decision.level, Options(i=waiting.token))
+    if step is not None:
+        return step
+    done = waiting.progress.done | {"step_up"}
+    return await proceed(request, replace(waiting, progress=replace(waiting.progress, done=done)), who)
+
+
+@router.post("/identity")
+async def identity_needed(request: Request) -> Response:
+    """Tell the application that it is not known surely enough who the person is."""
+    fields = await _fields(request)
+    found = await _of_signed_in(request, fields, "identity")
+    if isinstance(found, Response):
+        return found
+    text = "It is not known surely enough who the person is."
+    return await _fail(request, found[0], Fail("unmet_authentication_requirements", text))
 
 
 def _must_choose(request: Request, waiting: Waiting) -> bool:
@@ -350,7 +485,7 @@ async def _respond(request: Request, session: AsyncSession, waiting: Waiting, wh
     site, now = site_of(request), clock.now()
     if (now - who.session.last_seen_at).total_seconds() >= site.settings.session_touch_seconds:
         await sessions.touch(session, site.settings, who.session.id, now)
-    answer = await flow.respond(session, waiting.asked, who.session)
+    answer = await flow.respond(session, waiting.asked, who.session, who.identity)
     if waiting.stored is not None:
         await requests.forget_request(session, waiting.stored)
     made = to_application(request, answer)
@@ -379,7 +514,7 @@ async def _remember(request: Request, waiting: Waiting) -> Waiting:
     return replace(waiting, token=token)
 
 
-async def _recall(request: Request, token: str) -> tuple[Waiting, SignedIn | None]:
+async def recall_waiting(request: Request, token: str) -> tuple[Waiting, SignedIn | None]:
     """Return a waiting request of this browser and who is signed in.
 
     Raises:
@@ -400,14 +535,14 @@ async def _recall(request: Request, token: str) -> tuple[Waiting, SignedIn | Non
 async def _of_signed_in(request: Request, fields: dict[str, str], purpose: str) -> tuple[Waiting, SignedIn] | Response:
     """Return the waiting request and the person of a form; where the form is not of this session, the page that is
     right now, and nothing done: somebody else signed in, or nobody is."""
-    waiting, who = await _recall(request, fields.get("i", ""))
+    waiting, who = await recall_waiting(request, fields.get("i", ""))
     cookie = str(request.scope.get("sso.session") or read_cookie(request, "session"))
     if who is None or not is_our_form(request, fields, purpose, cookie):
-        return await _proceed(request, waiting, who)
+        return await proceed(request, waiting, who)
     return waiting, who
 
 
-async def _done(request: Request, waiting: Waiting, step: str) -> Waiting:
+async def done_with(request: Request, waiting: Waiting, step: str) -> Waiting:
     """Remember that a page of the waiting request is done."""
     assert waiting.stored is not None
     done = waiting.progress.done | {step}
@@ -441,6 +576,18 @@ async def _as_hinted(request: Request, asked: AuthorizationRequest, who: SignedI
     return who
 
 
+def is_recent(request: Request, who: SignedIn) -> bool:
+    """Tell whether somebody signed in recently enough for what opens the account to be changed."""
+    seconds = (clock.now() - who.session.auth_time).total_seconds()
+    return seconds <= site_of(request).settings.step_up_seconds
+
+
+async def who_is_here(request: Request, said: Mapping[str, str]) -> SignedIn | None:
+    """Return who is signed in at this browser, where no application asked; ``said`` is kept for afterwards."""
+    _remember_alone(request, said)
+    return await _who(request, None)
+
+
 async def _record_failure(request: Request, waiting: Waiting | None, error: WrongCredentials) -> None:
     async with site_of(request).provider.db.write() as session:
         record(
@@ -466,6 +613,7 @@ def _alone(request: Request, adding: bool) -> str:
         "add": "1" if adding else "",
         "user_code": request.scope.get("sso.user_code", ""),
         "then": request.scope.get("sso.then", ""),
+        "again": "1" if request.query_params.get("again") == "1" else "",
     }
     said = {name: value for name, value in kept.items() if value}
     return f"/login?{urlencode(said)}" if said else "/login"
@@ -487,7 +635,7 @@ async def _fields(request: Request) -> dict[str, str]:
     return fields
 
 
-def _sign_in_page(
+def sign_in_alone(
     request: Request,
     waiting: Waiting | None,
     again: SignedIn | None = None,
@@ -519,6 +667,9 @@ def _sign_in_page(
         adding=adding,
         remember=(fields or {}).get("remember") == "1",
         can_remember=site_of(request).settings.remembered_absolute_seconds > 0,
+        passkey=site_of(request).provider.passkeys.request_options(browser_of(request)),
+        can_sign_up=bool(site_of(request).settings.sign_up_kinds),
+        can_recover=any(map(site_of(request).settings.can_send, ("email", "phone"))),
         problem=problem,
         values=values,
     )
@@ -537,6 +688,7 @@ def _request_page(
     purpose: str,
     new: frozenset[str] = frozenset(),
     others: Sequence[Account] = (),
+    level: str = "",
 ) -> Response:
     session_cookie = str(request.scope.get("sso.session") or read_cookie(request, "session"))
     return page(
@@ -551,6 +703,7 @@ def _request_page(
         scopes=sorted(waiting.asked.consent_scopes, key=scope_place),
         new=new,
         others=others,
+        level=level,
         i=waiting.token,
         form_token=form_token(request, purpose, session_cookie),
     )

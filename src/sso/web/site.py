@@ -33,6 +33,9 @@ class Site:
     limits: FailureLimits
     registrations: CountLimit
     device_codes: CountLimit
+    sign_ups: CountLimit
+    codes: CountLimit
+    strengths: CountLimit
     logos: Logos
     worker: Worker
     discovery: tuple[bytes, str]

@@ -73,7 +73,7 @@ class FrontChannel:
         if "id_token" in words:
             # Section 5.4: with no access token there is no userinfo, so the claims of the scopes stand here.
             scopes = request.scope.split() if words == {"id_token"} else []
-            about = person_claims(request.session, grant, scopes)
+            about = person_claims(request, grant, scopes)
             made.append(("id_token", id_token(provider, client, grant, access_token, code, about)))
         return made
 

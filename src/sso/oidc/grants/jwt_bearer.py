@@ -111,7 +111,7 @@ class JwtBearerGrant(JWTBearerGrant):
                 user_id = (
                     users.find_enabled(self.request.session, uuid.UUID(sub))
                     if claims["subject_is"] == "user_id"
-                    else users.find_verified(self.request.session, normalise(sub).lookup)
+                    else users.find_verified(self.request.session, normalise(sub).lookup(self.request.provider.nik_key))
                 )
         if user_id is None:
             raise InvalidGrantError("sub of the assertion is nobody that we know.")

@@ -10,8 +10,48 @@
       field.focus();
     });
   }
+  // How strong a new password is, asked for while it is typed.
+  for (const field of document.querySelectorAll("input[data-strength]")) {
+    const meter = field.parentElement.querySelector(".meter");
+    const words = field.dataset.words.split("|");
+    let wait;
+    const ask = async () => {
+      if (!field.value) {
+        meter.hidden = true;
+        return;
+      }
+      const named = field.form.elements.name;
+      const body = new URLSearchParams({
+        form_token: field.dataset.strength,
+        password: field.value,
+        second: field.dataset.second,
+        name: named ? named.value : field.dataset.person,
+      });
+      const answer = await fetch("/password-strength", { method: "POST", body });
+      if (!answer.ok) return;
+      const found = await answer.json();
+      meter.hidden = false;
+      meter.querySelector("progress").value = found.missing ? Math.min(found.score, 1) : found.score;
+      meter.querySelector("span").textContent = found.missing
+        ? field.dataset.missing.replace("{n}", found.missing)
+        : words[found.score];
+    };
+    field.addEventListener("input", () => {
+      clearTimeout(wait);
+      wait = setTimeout(ask, 300);
+    });
+  }
+  for (const button of document.querySelectorAll("button[data-copies]")) {
+    if (!navigator.clipboard) continue;
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const text = [...document.querySelector(button.dataset.copies).children].map((one) => one.textContent);
+      navigator.clipboard.writeText(text.join("\n"));
+    });
+  }
   // A second tap on a slow phone must not send the form twice.
   for (const form of document.forms) {
+    if ("again" in form.dataset) continue;
     form.addEventListener("submit", (event) => {
       if (form.dataset.sent) {
         event.preventDefault();

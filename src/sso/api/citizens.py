@@ -1,0 +1,221 @@
+"""What officers and the helpdesk do for a person: checking identity, a way back in, and deciding about imported
+people."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso.api.parts import (
+    PREFIX,
+    CursorText,
+    Limit,
+    Page,
+    caller_in,
+    cut,
+    needs,
+    not_found,
+    problems,
+    read_id_cursor,
+    refused,
+    request_id_of,
+    site_of,
+)
+from sso.api.users import present_person
+from sso.oidc.people import check_identity, read_check, revoke_identity_check, start_recovery
+from sso.users import merging, store
+from sso.users.models import IdentityCheck, MergeProposal
+from sso.users.service import UserError
+
+router = APIRouter(prefix=PREFIX, tags=["citizens"])
+
+Document = Literal["ktp", "passport", "kk", "other"]
+
+
+class CheckWanted(BaseModel):
+    """What an officer saw. Of the number the end is kept; of a KTP it is the NIK, which becomes the person's."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        str_strip_whitespace=True,
+        json_schema_extra={
+            "examples": [{"document": "ktp", "document_number": "3671014104900001", "place": "MPP Kota Tangerang"}]
+        },
+    )
+
+    document: Document
+    document_number: Annotated[str, Field(min_length=4, max_length=40)]
+    place: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class CheckShown(BaseModel):
+    """That an officer compared a person with a document."""
+
+    id: uuid.UUID
+    document: Document
+    document_end: str
+    place: str
+    officer: str
+    checked_at: datetime
+    revoked_at: datetime | None
+
+
+class RecoveryCode(BaseModel):
+    """A code with which a person gets back in. It is not to be had again."""
+
+    code: str
+    expires_in: int = Field(description="How long it is valid, in seconds.")
+
+
+class ProposalIdentifier(BaseModel):
+    """What somebody signs in with, masked."""
+
+    kind: str
+    value: str
+
+
+class ProposalShown(BaseModel):
+    """Somebody who was to be imported and seems to be here already."""
+
+    id: uuid.UUID
+    user_id: uuid.UUID
+    client_id: str | None
+    local_user_id: str | None
+    reasons: list[str] = Field(description="Which kinds of identifier are the same.")
+    status: Literal["open", "merged", "separate", "dropped"]
+    name: str
+    identifiers: list[ProposalIdentifier]
+    created_at: datetime
+    decided_at: datetime | None
+    decided_by: str | None
+
+
+class Decision(BaseModel):
+    """``merged``: they are one. ``separate``: they are two. ``dropped``: the row is forgotten."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"decision": "merged"}]})
+
+    decision: Literal["merged", "separate", "dropped"]
+
+
+@router.post(
+    "/users/{user_id}/recovery",
+    status_code=201,
+    summary="Make a recovery code for a person",
+    responses=problems(404, 409),
+    **needs("users:recover"),
+)
+async def recovery(request: Request, user_id: uuid.UUID) -> RecoveryCode:
+    """For somebody whose document was seen. With the code they also prove a contact, or wait; they are told."""
+    site = site_of(request)
+    async with site.provider.db.write() as session:
+        found = await present_person(session, user_id)
+        try:
+            code = await start_recovery(
+                session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
+            )
+        except UserError as error:
+            raise refused(error) from None
+    site.worker.nudge()
+    return RecoveryCode(code=code, expires_in=site.settings.helpdesk_code_minutes * 60)
+
+
+@router.get(
+    "/users/{user_id}/identity-checks",
+    summary="List the checks of a person's documents",
+    responses=problems(404),
+    **needs("users:read"),
+)
+async def list_checks(request: Request, user_id: uuid.UUID) -> list[CheckShown]:
+    """The newest first."""
+    async with site_of(request).provider.db.read() as session:
+        return [_check(one) for one in await store.checks_of(session, user_id)]
+
+
+@router.post(
+    "/users/{user_id}/identity-checks",
+    status_code=201,
+    summary="Record that a person's document was checked",
+    responses=problems(404, 409),
+    **needs("users:check_identity"),
+)
+async def check(request: Request, user_id: uuid.UUID, wanted: CheckWanted) -> CheckShown:
+    """The person's identity is counter-verified from then on; nobody checks their own."""
+    site, actor = site_of(request), caller_in(request).actor
+    async with site.provider.db.write() as session:
+        found = await present_person(session, user_id)
+        try:
+            if actor == str(user_id):
+                raise UserError("nobody checks their own identity")
+            seen = read_check(wanted.document, wanted.document_number, wanted.place)
+            made = await check_identity(
+                session, site.provider, found, seen, actor=actor, request_id=request_id_of(request)
+            )
+        except UserError as error:
+            raise refused(error) from None
+        shown = _check(made)
+    site.worker.nudge()
+    return shown
+
+
+@router.delete(
+    "/users/{user_id}/identity-checks",
+    status_code=204,
+    summary="Take back that a person's document was checked",
+    responses=problems(404),
+    **needs("users:check_identity"),
+)
+async def uncheck(request: Request, user_id: uuid.UUID) -> Response:
+    async with site_of(request).provider.db.write() as session:
+        found = await present_person(session, user_id)
+        actor, reference = caller_in(request).actor, request_id_of(request)
+        await revoke_identity_check(session, found, actor=actor, request_id=reference)
+    return Response(status_code=204)
+
+
+@router.get("/merge-proposals", summary="List merge proposals", responses=problems(), **needs("users:read"))
+async def list_proposals(
+    request: Request,
+    status: Annotated[Literal["open", "merged", "separate", "dropped"], Query()] = "open",
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> Page[ProposalShown]:
+    """In the order in which they came."""
+    provider = site_of(request).provider
+    async with provider.db.read() as session:
+        found = await merging.page_of_proposals(session, status, read_id_cursor(cursor), limit + 1)
+    rows, following = cut(found, limit, lambda one: one.id)
+    shown = [ProposalShown.model_validate(merging.shown(provider.box, one)) for one in rows]
+    return Page(items=shown, next_cursor=following)
+
+
+@router.post(
+    "/merge-proposals/{proposal_id}/decision",
+    summary="Decide about a merge proposal",
+    responses=problems(404, 409),
+    **needs("users:merge"),
+)
+async def decide(request: Request, proposal_id: uuid.UUID, wanted: Decision) -> ProposalShown:
+    """Once for each."""
+    provider, actor = site_of(request).provider, caller_in(request).actor
+    async with provider.db.write() as session:
+        if await session.get(MergeProposal, proposal_id) is None:
+            raise not_found("proposal")
+        try:
+            made = await merging.decide(
+                session, provider.box, proposal_id, wanted.decision, actor=actor, request_id=request_id_of(request)
+            )
+        except UserError as error:
+            raise refused(error) from None
+        return ProposalShown.model_validate(merging.shown(provider.box, made))
+
+
+def _check(one: IdentityCheck) -> CheckShown:
+    names = ("id", "document", "document_end", "place", "officer", "checked_at", "revoked_at")
+    return CheckShown.model_validate({name: getattr(one, name) for name in names})

@@ -1,0 +1,146 @@
+"""Deciding about people who were imported and seem to be here already: they are one, they are two, or neither."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.audit import record
+from sso.security.box import SecretBox
+from sso.users import store
+from sso.users.identifiers import masked
+from sso.users.importing import SEAL, Made, Row, add_person, identifier_row, lookup_of
+from sso.users.models import Identifier, LocalAccount, MergeProposal, User
+from sso.users.service import UserError, nik_key
+
+MAX_PAGE = 200
+
+
+async def page_of_proposals(
+    session: AsyncSession, status: str, after: uuid.UUID | None, limit: int
+) -> list[MergeProposal]:
+    """Return proposals in the order in which they came."""
+    statement = select(MergeProposal).where(MergeProposal.status == status).order_by(MergeProposal.id).limit(limit)
+    if after is not None:
+        statement = statement.where(MergeProposal.id > after)
+    return list((await session.execute(statement)).scalars())
+
+
+def shown(box: SecretBox, proposal: MergeProposal) -> dict[str, Any]:
+    """Return what a proposal says, as far as it is shown: contacts masked, no password."""
+    row = orjson.loads(box.open(proposal.sealed, SEAL))
+    return {
+        "id": str(proposal.id),
+        "user_id": str(proposal.user_id),
+        "client_id": proposal.client_id,
+        "local_user_id": proposal.local_user_id,
+        "reasons": proposal.reasons,
+        "status": proposal.status,
+        "name": row["name"],
+        "identifiers": [{"kind": kind, "value": masked(kind, value)} for kind, value, _ in row["identifiers"]],
+        "created_at": proposal.created_at,
+        "decided_at": proposal.decided_at,
+        "decided_by": proposal.decided_by,
+    }
+
+
+async def decide(
+    session: AsyncSession,
+    box: SecretBox,
+    proposal_id: uuid.UUID,
+    decision: str,
+    *,
+    actor: str,
+    request_id: str | None = None,
+) -> MergeProposal:
+    """Decide about a proposal.
+
+    Args:
+        session: the transaction.
+        box: opens the row.
+        proposal_id: which.
+        decision: ``merged``: they are one, and the person keeps the password they have here; ``separate``: they are
+        two,
+            and the other gets an account without what both have; ``dropped``: the row is forgotten.
+        actor: who decides.
+        request_id: the reference for log and audit.
+
+    Raises:
+        UserError: when there is no such proposal, it was decided before, or nothing would be left to sign in with.
+    """
+    wanted = select(MergeProposal).where(MergeProposal.id == proposal_id).with_for_update()
+    proposal = (await session.execute(wanted)).scalar_one_or_none()
+    if proposal is None or proposal.status != "open":
+        raise UserError("there is no such proposal, or it was decided before")
+    said = orjson.loads(box.open(proposal.sealed, SEAL))
+    identifiers = [(kind, value, verified) for kind, value, verified in said["identifiers"]]
+    row = Row(
+        0, said["name"], identifiers, proposal.local_user_id or "", said["password"], said["locale"], said["profile"]
+    )
+    if decision == "merged":
+        await _merge(session, box, proposal, row)
+    elif decision == "separate":
+        await _separate(session, box, proposal, row)
+    now = clock.now()
+    proposal.status, proposal.decided_at, proposal.decided_by = decision, now, actor
+    proposal.sealed = box.seal(orjson.dumps({**row.stored(), "password": ""}), SEAL)
+    record(
+        session,
+        f"user.import_{decision}",
+        actor=actor,
+        subject=str(proposal.user_id),
+        client_id=proposal.client_id,
+        request_id=request_id,
+        data={"proposal": str(proposal.id), "reasons": proposal.reasons},
+    )
+    return proposal
+
+
+async def _merge(session: AsyncSession, box: SecretBox, proposal: MergeProposal, row: Row) -> None:
+    """Add to the person what the other application knew besides. Contacts are not proven by it."""
+    user = await session.get(User, proposal.user_id)
+    if user is None or user.deleted_at is not None:
+        raise UserError("the person was deleted")
+    now, key = clock.now(), await nik_key(session, box)
+    known = await store.identifiers_of(session, user.id)
+    kinds, lookups = {one.kind for one in known}, {one.lookup for one in known}
+    for kind, value, _ in row.identifiers:
+        made = identifier_row(box, user.id, kind, value, False, key)
+        single = kind in ("username", "nik") and kind in kinds
+        if made["lookup"] in lookups or single or await store.verified_owner(session, made["lookup"]):
+            continue
+        await session.execute(insert(Identifier), [{**made, "is_primary": kind not in kinds}])
+    user.profile = {**row.profile, **user.profile}
+    user.updated_at = now
+    await _account(session, proposal, user.id)
+
+
+async def _separate(session: AsyncSession, box: SecretBox, proposal: MergeProposal, row: Row) -> None:
+    key = await nik_key(session, box)
+    taken = await store.taken(session, [lookup_of(kind, value, key) for kind, value, _ in row.identifiers])
+    free: Sequence[Any] = [one for one in row.identifiers if lookup_of(one[0], one[1], key) not in taken]
+    if not free:
+        raise UserError("nothing would be left to sign in with: both have the same. Merge them, or drop the row")
+    made = Made()
+    user_id = add_person(made, box, row, free, key, None)
+    await made.insert(session)
+    await _account(session, proposal, user_id)
+
+
+async def _account(session: AsyncSession, proposal: MergeProposal, user_id: uuid.UUID) -> None:
+    if proposal.client_id and proposal.local_user_id:
+        session.add(
+            LocalAccount(
+                client_id=proposal.client_id,
+                local_user_id=proposal.local_user_id,
+                user_id=user_id,
+                created_at=clock.now(),
+            )
+        )
+        await session.flush()

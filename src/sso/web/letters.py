@@ -1,0 +1,100 @@
+"""What is sent to people, to be looked at: every mail and SMS by administrators, in both languages; and for development
+what would have been sent. And the terms and the privacy notice."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso import clock
+from sso.delivery.outbox import kept
+from sso.oidc.messages import link_token
+from sso.security.permissions import permissions_of
+from sso.web.account import visit
+from sso.web.i18n import LOCALES
+from sso.web.mails import NOTICES, Mail, compose
+from sso.web.pages import failure, page
+from sso.web.site import site_of
+
+router = APIRouter()
+
+MAILS = "/admin/mails"
+SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
+"""A mail is written for mail programs, which read styles only within its elements. It is shown where nothing of it can
+do anything: no scripts, no forms, no origin."""
+
+
+@router.get(MAILS)
+async def mails_page(request: Request) -> Response:
+    """Every message, by what it is about."""
+    refused = await _refused(request)
+    if refused is not None:
+        return refused
+    rows = [(name, [_sample(request, name, locale) for locale in LOCALES]) for name in NOTICES]
+    return page(request, "admin_mails.html", display="wide", here=MAILS, rows=rows)
+
+
+@router.get(MAILS + "/{notice}/{locale}")
+async def mail_page(request: Request, notice: str, locale: str) -> Response:
+    """One message, as HTML, as a mail program shows it."""
+    refused = await _refused(request)
+    if refused is not None:
+        return refused
+    if notice not in NOTICES or locale not in LOCALES:
+        return failure(request, "not_found", 404)
+    headers = {"Content-Security-Policy": SANDBOX, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    return Response(_sample(request, notice, locale).html, headers=headers, media_type="text/html")
+
+
+async def _refused(request: Request) -> Response | None:
+    here = await visit(request, "admin-mails")
+    if isinstance(here, Response):
+        return here
+    return None if "mails:read" in permissions_of(here.roles) else failure(request, "no_permission", 403)
+
+
+def _sample(request: Request, notice: str, locale: str) -> Mail:
+    """Return a message as somebody would get it: with a code and a link that open nothing."""
+    settings, now = site_of(request).settings, clock.now()
+    later = (now + timedelta(hours=settings.recovery_delay_hours)).isoformat()
+    values = {"code": "123456", "device": "Chrome 131, Android 14", "what": "s•••i@warga.example", "place": "Tangerang"}
+    values |= {"ready": later, "until": later, "token": link_token()}
+    return compose(settings, notice, "siti@warga.example", now, name="Siti Rahmawati", locale=locale, values=values)
+
+
+@router.get("/outbox")
+async def outbox(request: Request) -> Response:
+    """What would have been sent, where ``SSO_DEVELOPMENT_OUTBOX`` keeps it instead; nothing elsewhere."""
+    settings = site_of(request).settings
+    if not settings.development_outbox:
+        return failure(request, "not_found", 404)
+    return page(request, "outbox.html", display="wide", here="/outbox", messages=kept(settings))
+
+
+@router.get("/terms")
+async def terms(request: Request) -> Response:
+    """The terms: the city's own page, or our short one."""
+    return _document(request, "terms", site_of(request).settings.terms_url)
+
+
+@router.get("/privacy")
+async def privacy(request: Request) -> Response:
+    """The privacy notice: the city's own page, or our short one."""
+    return _document(request, "privacy", site_of(request).settings.privacy_url)
+
+
+def _document(request: Request, name: str, address: str) -> Response:
+    if address:
+        return RedirectResponse(address, 303)
+    settings = site_of(request).settings
+    return page(
+        request,
+        f"{name}.html",
+        here=f"/{name}",
+        version=settings.terms_version,
+        days=settings.deletion_grace_days,
+        kept_days=settings.keep_ended_sessions_days,
+    )

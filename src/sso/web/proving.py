@@ -1,0 +1,140 @@
+"""Checking what somebody typed to sign in: who it may be, whether the password is right, and what is still needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso import clock
+from sso.authn.levels import ACR_PASSWORD
+from sso.authn.policy import Reason, Situation, second_step
+from sso.authn.service import Authenticated, by_password, is_password
+from sso.security.tokens import random_token, token_hash
+from sso.sessions import store as sessions
+from sso.sessions.service import Place
+from sso.sessions.store import SigningIn
+from sso.users import store as users
+from sso.users.identifiers import normalise
+from sso.users.models import User
+from sso.web.http import read_cookie, set_cookie
+from sso.web.site import address_of, site_of
+
+DEVICE_COOKIE_SECONDS = 365 * 86400
+
+
+class WrongCredentials(Exception):
+    """The identifier, the password or both are wrong, or the account is disabled: one answer for all of them."""
+
+    def __init__(self, user_id: object = None) -> None:
+        super().__init__("wrong identifier or password")
+        self.user_id = user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Somebody whose password was right. ``step`` says why a second step is needed and the level that it must reach;
+    ``is_new`` that this browser is new to them, and they are not."""
+
+    proof: Authenticated
+    step: tuple[Reason, str] | None
+    is_new: bool
+    contact: str = ""
+
+
+async def prove(request: Request, name: str, password: str, wanted: str = ACR_PASSWORD) -> Proven:
+    """Check an identifier and a password. One statement; nothing is held open while the hash is computed.
+
+    Args:
+        request: where it was typed.
+        name: the identifier.
+        password: the password.
+        wanted: the level that the application needs.
+
+    Raises:
+        WrongCredentials: whatever is wrong.
+        TooManyFailures: after too many of them.
+        Busy: when too many passwords are waiting.
+    """
+    site, address, now = site_of(request), address_of(request), clock.now()
+    provider = site.provider
+    lookup = _lookup(name, provider.nik_key)
+    device, country = read_cookie(request, "device"), provider.countries.of(address)
+    found: SigningIn | None = None
+    if lookup:
+        async with provider.db.read() as session:
+            found = await sessions.signing_in(session, lookup, token_hash(device) if device else None, country, now)
+    own = device if found is not None and found.known else ""
+    await site.limits.check(lookup, address, own)
+    user = found.user if found is not None and _may_be_used(found, provider.settings.can_send) else None
+    credential = found.password if found is not None else None
+    right, stronger = await is_password(site.passwords, user, credential, password)
+    if not right or found is None or user is None:
+        await site.limits.failed(lookup, address, own)
+        raise WrongCredentials(found.user.id if found else None)
+    await site.limits.succeeded(lookup, address, own)
+    if stronger and credential is not None:
+        async with provider.db.write() as session:
+            await users.upgrade_password_hash(session, credential.id, stronger, now)
+    step = second_step(
+        situation_of(found, country), wanted, site.settings.second_factor_roles, site.settings.risk_second_step
+    )
+    unproven = not found.verified and found.identifier_kind in ("email", "phone")
+    return Proven(by_password(user), step, found.seen_before and not found.known, lookup if unproven else "")
+
+
+def situation_of(found: SigningIn, country: str | None) -> Situation:
+    """Return what is known of a sign-in."""
+    return Situation(
+        factors=found.factors,
+        roles=found.roles,
+        trusted=found.trusted,
+        known=found.known,
+        seen_before=found.seen_before,
+        country_known=None if country is None else found.country_known,
+        unverified=not found.verified and found.identifier_kind in ("email", "phone"),
+    )
+
+
+def place_of(request: Request, *, trust: bool = False) -> Place:
+    """Return where somebody signs in. :func:`with_device` sets the cookie that names the browser."""
+    site = site_of(request)
+    device = read_cookie(request, "device") or random_token()
+    request.scope["sso.device"] = device
+    place = Place(token_hash(device), site.provider.countries.of(address_of(request)))
+    if trust and site.settings.trusted_device_days:
+        return replace(place, trusted_until=clock.now() + timedelta(days=site.settings.trusted_device_days))
+    return place
+
+
+def with_device(request: Request, made: Response) -> Response:
+    """Set the cookie by which a browser is known at the next sign-in. It opens nothing."""
+    device = request.scope.get("sso.device")
+    if device:
+        set_cookie(made, site_of(request).settings, "device", device, DEVICE_COOKIE_SECONDS)
+    return made
+
+
+async def is_new_device(request: Request, user: User) -> bool:
+    """Tell whether this browser is new to somebody who has signed in before. One statement."""
+    device = read_cookie(request, "device")
+    async with site_of(request).provider.db.read() as session:
+        known, seen_before = await sessions.is_known(session, user.id, token_hash(device))
+    return seen_before and not known
+
+
+def _lookup(name: str, nik_key: bytes) -> str:
+    try:
+        return normalise(name).lookup(nik_key)
+    except ValueError:
+        return ""
+
+
+def _may_be_used(found: SigningIn, can_send: object) -> bool:
+    """Tell whether what was typed opens an account: a user name, and whatever else was proven; or a contact that can be
+    proven on the way."""
+    if found.verified or found.identifier_kind == "username":
+        return True
+    return found.identifier_kind in ("email", "phone") and callable(can_send) and bool(can_send(found.identifier_kind))

@@ -1,0 +1,435 @@
+"""Getting back into an account: by a code to a contact of the person, and a second proof where one is set up; with one
+proof only after a delay in which the owner is told and can stop it. Nobody learns here who has an account.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.audit import record
+from sso.authn import ceremonies, factors, recovery
+from sso.authn.ceremonies import Running
+from sso.authn.factors import PasskeyRefused
+from sso.authn.passwords import Busy, WeakPassword, check_strength
+from sso.authn.policy import STRONG
+from sso.oidc.messages import link_token, not_me_session, notify, send_code
+from sso.oidc.people import not_me, recover
+from sso.security.limits import TooManyFailures
+from sso.users import store as users
+from sso.users.identifiers import masked, normalise
+from sso.users.models import Credential, Identifier, User
+from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, with_browser
+from sso.web.i18n import N_
+from sso.web.pages import failure, locale_of, page
+from sso.web.sign_in import BUSY, STALE
+from sso.web.sign_up import NOT_SENT, TOO_MANY, TOO_MANY_CODES, WEAK, WRONG_CODE
+from sso.web.site import address_of, kept_address_of, request_id_of, site_of
+
+router = APIRouter()
+
+HERE = "/recover"
+SECONDS = 3600
+MAX_ATTEMPTS = 5
+
+NOTHING_TYPED = N_("Type your e-mail, telephone number, user name or NIK.")
+WRONG_PROOF = N_("That is not right. Check it and try again.")
+
+
+@router.get(HERE)
+async def recover_page(request: Request) -> Response:
+    """Where a recovery begins, or wherever it is."""
+    token = request.query_params.get("c", "")
+    if not token:
+        return _begin_page(request, {"username": request.query_params.get("username", "")})
+    running = await _recall(request, token)
+    return await _page(request, running) if running else failure(request, "expired_interaction", 400)
+
+
+@router.post(HERE)
+async def recover_form(request: Request) -> Response:
+    """One page of a recovery."""
+    fields = await form_fields(request)
+    request.scope["sso.lang"] = fields.get("lang", "")
+    if not read_cookie(request, "browser"):
+        return failure(request, "no_cookies", 400)
+    if not fields.get("c"):
+        return await _begin(request, fields)
+    running = await _recall(request, fields["c"])
+    if running is None:
+        return failure(request, "expired_interaction", 400)
+    if not is_our_form(request, fields, f"recover {running.token}"):
+        return await _page(request, running, STALE, 400)
+    if running.data["stage"] == "code":
+        return await _check_code(request, running, fields)
+    if running.data["stage"] == "second":
+        return await _check_second(request, running, fields)
+    return await _set_password(request, running, fields)
+
+
+@router.get(HERE + "/stop")
+async def stop_page(request: Request) -> Response:
+    """Ask whether a recovery that waits is to be stopped. Opening a link changes nothing: mail scanners open them
+    too."""
+    token = request.query_params.get("t", "")[:100]
+    return page(request, "recover_stop.html", t=token, done=False, form_token=form_token(request, "recover-stop"))
+
+
+@router.post(HERE + "/stop")
+async def stop(request: Request) -> Response:
+    """Stop a recovery that waits."""
+    fields, provider = await form_fields(request), site_of(request).provider
+    if not is_our_form(request, fields, "recover-stop"):
+        return RedirectResponse(f"{HERE}/stop?{urlencode({'t': fields.get('t', '')[:100]})}", 303)
+    async with provider.db.write() as session:
+        found = await recovery.find(session, "delayed", fields.get("t", "")[:100])
+        if found is not None and await recovery.take(session, found):
+            user = await session.get(User, found.user_id)
+            assert user is not None
+            notify(session, provider, user, "recovery_stopped")
+            who, address = str(user.id), kept_address_of(request)
+            record(session, "recovery.stopped", subject=who, address=address, request_id=request_id_of(request))
+    site_of(request).worker.nudge()
+    return page(request, "recover_stop.html", t="", done=True, form_token="")
+
+
+@router.get(HERE + "/continue")
+async def continue_page(request: Request) -> Response:
+    """Go on with a recovery whose delay is over."""
+    token = request.query_params.get("t", "")[:100]
+    return page(request, "recover_continue.html", t=token, form_token=form_token(request, "recover-continue"))
+
+
+@router.post(HERE + "/continue")
+async def continue_form(request: Request) -> Response:
+    """Go on: the link is used up, and a new password is chosen."""
+    fields, provider = await form_fields(request), site_of(request).provider
+    if not is_our_form(request, fields, "recover-continue"):
+        return RedirectResponse(f"{HERE}/continue?{urlencode({'t': fields.get('t', '')[:100]})}", 303)
+    async with provider.db.write() as session:
+        found = await recovery.find(session, "ready", fields.get("t", "")[:100])
+        if found is None or not await recovery.take(session, found):
+            return failure(request, "expired_interaction", 400)
+        data = {"stage": "password", "drop": True, "name": "", "locale": locale_of(request)}
+        running = await ceremonies.begin(
+            session, provider.box, "recover", browser_of(request), data, user_id=found.user_id, seconds=SECONDS
+        )
+    return _to(request, running)
+
+
+@router.get("/not-me")
+async def not_me_page(request: Request) -> Response:
+    """Ask whether a sign-in was not the person's."""
+    token = request.query_params.get("t", "")[:120]
+    return page(request, "not_me.html", t=token, done=False, form_token=form_token(request, "not-me"))
+
+
+@router.post("/not-me")
+async def not_me_form(request: Request) -> Response:
+    """End the session, and let nothing be changed for a while."""
+    fields, provider = await form_fields(request), site_of(request).provider
+    if not is_our_form(request, fields, "not-me"):
+        return RedirectResponse(f"/not-me?{urlencode({'t': fields.get('t', '')[:120]})}", 303)
+    session_id, user = not_me_session(provider, fields.get("t", "")[:120]), None
+    if session_id is not None:
+        async with provider.db.write() as session:
+            about = {"address": kept_address_of(request), "request_id": request_id_of(request)}
+            user = await not_me(session, provider, session_id, **about)
+    if user is None:
+        return failure(request, "expired_interaction", 400)
+    site_of(request).worker.nudge()
+    return page(request, "not_me.html", t="", done=True, until=user.locked_until, form_token="")
+
+
+async def _begin(request: Request, fields: dict[str, str]) -> Response:
+    site = site_of(request)
+    provider = site.provider
+    if not is_our_form(request, fields, "recover"):
+        return _begin_page(request, fields, STALE, 400)
+    typed = fields.get("username", "").strip()
+    if not typed:
+        return _begin_page(request, fields, NOTHING_TYPED, 400)
+    try:
+        await site.sign_ups.take(address_of(request))
+    except TooManyFailures as error:
+        return _begin_page(request, fields, TOO_MANY, 429, minutes=-(-error.retry_after // 60))
+    async with provider.db.write() as session:
+        user, contact = await _find(request, session, typed)
+        data = {
+            "stage": "code",
+            "typed": typed[:254],
+            "drop": False,
+            "kind": contact.kind if contact else "",
+            "to": contact.value if contact else "",
+            "locale": locale_of(request),
+        }
+        running = await ceremonies.begin(
+            session,
+            provider.box,
+            "recover",
+            browser_of(request),
+            data,
+            user_id=user.id if user is not None and contact is not None else None,
+            seconds=SECONDS,
+        )
+        await _send(request, session, running)
+        record(
+            session,
+            "recovery.begun",
+            subject=str(user.id) if user else None,
+            outcome="success" if contact else "failure",
+            address=kept_address_of(request),
+            request_id=request_id_of(request),
+        )
+    site.worker.nudge()
+    return _to(request, running)
+
+
+async def _find(request: Request, session: AsyncSession, typed: str) -> tuple[User | None, Identifier | None]:
+    """Return who is meant, and the contact to which the code goes: the one that was typed, or else the first."""
+    provider = site_of(request).provider
+    try:
+        lookup = normalise(typed).lookup(provider.nik_key)
+        user = await users.find_user(session, lookup)
+    except (ValueError, LookupError):
+        return None, None
+    if user is None or user.disabled_at is not None:
+        return None, None
+    known = await users.identifiers_of(session, user.id)
+    able = [
+        one
+        for one in known
+        if one.kind in ("email", "phone") and one.verified_at is not None and provider.settings.can_send(one.kind)
+    ]
+    if not able:
+        return user, None
+    return user, max(able, key=lambda one: (one.lookup == lookup, one.kind == "email", one.is_primary))
+
+
+async def _send(request: Request, session: AsyncSession, running: Running) -> bool:
+    """Send the code; nothing to nobody. Both take as long."""
+    site, data = site_of(request), running.data
+    try:
+        await site.codes.take(data["to"] or f"nobody {data['typed']}")
+    except TooManyFailures:
+        return False
+    kind = data["kind"] or "email"
+    real = running.user_id is not None
+    return await send_code(
+        session, site.provider, running, kind, data["to"], "code_recover", data["locale"], really=real
+    )
+
+
+async def _check_code(request: Request, running: Running, fields: dict[str, str]) -> Response:
+    """Check the code that was sent, or that the helpdesk gave."""
+    site, provider = site_of(request), site_of(request).provider
+    if fields.get("choice") == "resend":
+        async with provider.db.write() as session:
+            sent = await _send(request, session, running)
+        site.worker.nudge()
+        return await _page(request, running, "" if sent else NOT_SENT, 200 if sent else 429, sent_again=sent)
+    async with provider.db.write() as session:
+        if not await ceremonies.count_attempt(session, running):
+            return await _page(request, running, TOO_MANY_CODES, 429)
+    typed = fields.get("code", "").strip()[:40]
+    if len(typed.replace("-", "").replace(" ", "")) == recovery.CODE_CHARS:
+        return await _helpdesk_code(request, running, typed)
+    valid = timedelta(minutes=site.settings.code_minutes)
+    if not ceremonies.is_code(provider.box, running, typed, valid) or running.user_id is None:
+        return await _page(request, running, WRONG_CODE, 400)
+    async with provider.db.write() as session:
+        await _after_contact(session, running, by_helpdesk=False)
+        await ceremonies.keep(session, provider.box, running, anew=True)
+    return _to(request, running)
+
+
+async def _after_contact(session: AsyncSession, running: Running, *, by_helpdesk: bool) -> None:
+    """Decide what is still needed: a second proof where one is set up and the helpdesk has not vouched."""
+    assert running.user_id is not None
+    known = {one.kind for one in await users.credentials_of(session, running.user_id)}
+    running.data["contact_proven"] = True
+    running.data["stage"] = "second" if known & STRONG and not by_helpdesk else "password"
+    running.data["drop"] = by_helpdesk
+
+
+async def _helpdesk_code(request: Request, running: Running, typed: str) -> Response:
+    """The helpdesk's code stands for the proof that was lost. With a contact it is enough; alone it waits, so that the
+    helpdesk by itself can take no account over."""
+    provider = site_of(request).provider
+    async with provider.db.write() as session:
+        user, _ = await _find(request, session, running.data["typed"])
+        found = await recovery.find(session, "helpdesk", typed.replace(" ", ""), user.id if user else UUID(int=0))
+        if user is None or found is None:
+            return await _page(request, running, WRONG_CODE, 400)
+        await recovery.take(session, found)
+        running.data["helpdesk"] = True
+        if running.data.get("contact_proven"):
+            await _after_contact(session, running, by_helpdesk=True)
+            await ceremonies.keep(session, provider.box, running)
+            return _to(request, running)
+        return await _wait(request, session, running, user)
+
+
+async def _check_second(request: Request, running: Running, fields: dict[str, str]) -> Response:
+    """Check the second proof; without it the recovery waits."""
+    provider = site_of(request).provider
+    async with provider.db.write() as session:
+        if not await ceremonies.count_attempt(session, running, MAX_ATTEMPTS):
+            return failure(request, "expired_interaction", 400)
+    async with provider.db.write() as session:
+        user = await session.get(User, running.user_id)
+        assert user is not None
+        if fields.get("choice") == "lost":
+            return await _wait(request, session, running, user)
+        if not await _is_second(request, session, running, user, fields):
+            return await _page(request, running, WRONG_PROOF, 400)
+        running.data["stage"] = "password"
+        await ceremonies.keep(session, provider.box, running)
+    return _to(request, running)
+
+
+async def _is_second(
+    request: Request, session: AsyncSession, running: Running, user: User, fields: dict[str, str]
+) -> bool:
+    provider, typed = site_of(request).provider, fields.get("code", "").strip()[:100]
+    if credential := fields.get("credential", "")[:20_000]:
+        try:
+            await provider.passkeys.check(session, browser_of(request), credential, user.id)
+        except PasskeyRefused:
+            return False
+        return True
+    known = await users.credentials_of(session, user.id)
+    app = next((one for one in known if one.kind == "totp"), None)
+    if app is not None and await factors.check_totp(session, provider.box, app, typed):
+        return True
+    helpdesk = await recovery.find(session, "helpdesk", typed.replace(" ", ""), user.id) if typed else None
+    if helpdesk is not None and await recovery.take(session, helpdesk):
+        running.data["drop"] = True
+        return True
+    return await factors.use_recovery_code(session, user.id, typed)
+
+
+async def _wait(request: Request, session: AsyncSession, running: Running, user: User) -> Response:
+    """Let the recovery wait, and tell the owner, who can stop it."""
+    provider = site_of(request).provider
+    await ceremonies.finish(session, running)
+    token, wait = link_token(), timedelta(hours=provider.settings.recovery_delay_hours)
+    valid = timedelta(hours=recovery.READY_HOURS)
+    made = await recovery.add(session, user.id, "delayed", token, wait=wait, valid=valid)
+    notify(session, provider, user, "recovery_waits", ready=made.ready_at.isoformat(), token=token)
+    who, address = str(user.id), kept_address_of(request)
+    record(session, "recovery.delayed", subject=who, address=address, request_id=request_id_of(request))
+    site_of(request).worker.nudge()
+    return page(request, "recover_waits.html", here=HERE, ready=made.ready_at)
+
+
+async def _set_password(request: Request, running: Running, fields: dict[str, str]) -> Response:
+    site, provider = site_of(request), site_of(request).provider
+    async with provider.db.read() as session:
+        user = await session.get(User, running.user_id)
+        known = await users.identifiers_of(session, user.id) if user else []
+        credentials = await users.credentials_of(session, user.id) if user else []
+    if user is None or user.disabled_at is not None:
+        return failure(request, "expired_interaction", 400)
+    drop = bool(running.data["drop"])
+    second = not drop and _has_second(credentials)
+    password = fields.get("password", "")
+    try:
+        check_strength(site.settings, password, [user.name, *(one.value for one in known)], second_factor=second)
+        hashed = await site.passwords.hash(password)
+    except WeakPassword as error:
+        return await _page(request, running, WEAK[error.code], 400, least=error.least)
+    except Busy:
+        return await _page(request, running, BUSY, 503)
+    long = len(password) >= site.settings.password_min_chars
+    async with provider.db.write() as session:
+        found = await users.lock_user(session, user.id)
+        if found is None or not await ceremonies.finish(session, running):
+            return failure(request, "expired_interaction", 400)
+        await recover(
+            session,
+            provider,
+            found,
+            hashed,
+            long=long,
+            drop_factors=drop,
+            request_id=request_id_of(request),
+        )
+    site.worker.nudge()
+    return page(request, "recover_done.html", here="/login")
+
+
+def _has_second(credentials: list[Credential]) -> bool:
+    return any(one.kind in STRONG for one in credentials)
+
+
+async def _recall(request: Request, token: str) -> Running | None:
+    provider = site_of(request).provider
+    async with provider.db.read() as session:
+        return await ceremonies.recall(session, provider.box, "recover", token, read_cookie(request, "browser"))
+
+
+def _to(request: Request, running: Running) -> Response:
+    made = RedirectResponse(f"{HERE}?{urlencode({'c': running.token})}", 303, {"Cache-Control": "no-store"})
+    return with_browser(request, made)
+
+
+def _begin_page(
+    request: Request, fields: dict[str, str], problem: str = "", status: int = 200, **values: int
+) -> Response:
+    settings = site_of(request).settings
+    return page(
+        request,
+        "recover.html",
+        status=status,
+        here=HERE,
+        username=fields.get("username", "")[:254],
+        available=settings.can_send("email") or settings.can_send("phone"),
+        problem=problem,
+        values=values,
+        form_token=form_token(request, "recover"),
+    )
+
+
+async def _page(
+    request: Request, running: Running, problem: str = "", status: int = 200, *, sent_again: bool = False, **values: int
+) -> Response:
+    site, data, stage = site_of(request), running.data, running.data["stage"]
+    has: set[str] = set()
+    if stage != "code" and running.user_id is not None:
+        async with site.provider.db.read() as session:
+            has = {one.kind for one in await users.credentials_of(session, running.user_id)}
+    second = stage == "password" and not data["drop"] and bool(has & STRONG)
+    settings = site.settings
+    return page(
+        request,
+        {"code": "recover_code.html", "second": "recover_second.html"}.get(stage, "recover_password.html"),
+        status=status,
+        here=f"{HERE}?{urlencode({'c': running.token})}",
+        c=running.token,
+        typed=data.get("typed", ""),
+        shown=masked(normalise_kind(data.get("typed", "")), data.get("typed", "")),
+        minutes=settings.code_minutes,
+        hours=settings.recovery_delay_hours,
+        least=settings.password_min_chars_with_second_factor if second else settings.password_min_chars,
+        has=has,
+        problem=problem,
+        sent_again=sent_again,
+        values=values,
+        passkey=site.provider.passkeys.request_options(browser_of(request)) if "passkey" in has else "",
+        form_token=form_token(request, f"recover {running.token}"),
+    )
+
+
+def normalise_kind(typed: str) -> str:
+    """Return the kind of what was typed, or nothing."""
+    try:
+        return normalise(typed).kind
+    except ValueError:
+        return ""

@@ -1,0 +1,578 @@
+"""A person's own pages about what opens the account: password, passkeys, app, recovery codes, trusted browsers, and the
+contacts and names to sign in with. Changing any of it needs a sign-in of a moment ago, and sends a notice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import APIRouter
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso import clock
+from sso.audit import record
+from sso.authn import ceremonies, factors
+from sso.authn.factors import PasskeyRefused
+from sso.authn.passwords import Busy, WeakPassword, check_strength, least_chars, strength
+from sso.authn.policy import STRONG
+from sso.oidc.messages import notify, send_code
+from sso.oidc.people import add_contact, change_password, remove_contact
+from sso.security.limits import TooManyFailures
+from sso.sessions import store as sessions
+from sso.sessions.devices import device_of
+from sso.users import store as users
+from sso.users.identifiers import normal_nik, normalise
+from sso.users.models import Credential, Identifier, User
+from sso.users.service import UserError, seal_nik
+from sso.web import qr
+from sso.web.account import LOCKED, Visit, contacts_of, is_own_form, own_page, visit
+from sso.web.http import browser_of, form_fields, is_our_form, read_cookie
+from sso.web.i18n import N_
+from sso.web.pages import failure, locale_of
+from sso.web.sign_in import BUSY, STALE
+from sso.web.sign_up import NOT_SENT, TOO_MANY_CODES, WEAK, WRONG_CODE
+from sso.web.site import address_of, request_id_of, site_of
+
+router = APIRouter()
+
+SECURITY, CONTACTS = "/account/security", "/account/contacts"
+CONTACT_SECONDS = 1800
+MAX_CONTACTS = 10
+
+DONE = {
+    "password": N_("The password is changed. You were signed out everywhere else."),
+    "passkey": N_("The passkey was added."),
+    "totp": N_("The authenticator app was added."),
+    "removed": N_("It was removed."),
+    "trusted": N_("No browser is trusted any more."),
+    "added": N_("It was added."),
+    "primary": N_("It comes first now."),
+    "username": N_("The user name is changed."),
+    "nik": N_("The NIK was noted. At a city counter it can be checked."),
+}
+WRONG_PASSWORD = N_("Your present password is not right.")
+WRONG_APP_CODE = N_("This code is not right. Check the clock of your telephone, and type the newest code.")
+PASSKEY_FAILED = N_("The passkey could not be added. Try again.")
+NEEDS_LONGER = N_("Choose a longer password first: without a second step it needs %(least)d characters.")
+LAST_WAY = N_("This is your only way to sign in. Add another one first.")
+LAST_CONTACT = N_("This is the only way to reach you. Add another one first.")
+TAKEN = N_("This cannot be used. Choose another.")
+NOT_A_CONTACT = N_("Type an e-mail address such as siti@example.id, or a telephone number such as 0812 3456 7890.")
+NOT_A_NAME = N_("A user name has 3 to 64 small letters, digits, dots or hyphens.")
+NOT_A_NIK = N_("This is not a NIK: it has 16 digits, and holds a place and a date of birth. Check it.")
+NIK_FIXED = N_("Your NIK was checked at a counter. Only a counter can change it.")
+MANY = N_("That is too many. Remove one first.")
+WAIT = N_("There were too many wrong attempts. Please try again in %(minutes)d minutes.")
+
+
+@router.get(SECURITY)
+async def security_page(request: Request) -> Response:
+    """What opens the account."""
+    here = await visit(request, "security")
+    return here if isinstance(here, Response) else await _security(request, here)
+
+
+@router.post(SECURITY)
+async def change_security(request: Request) -> Response:
+    """Change what opens the account."""
+    here, fields = await visit(request, "security", recent=True), await form_fields(request)
+    if isinstance(here, Response):
+        return here
+    if not is_own_form(request, fields, "security"):
+        return await _security(request, here, STALE, 400)
+    if here.locked:
+        return await _security(request, here, LOCKED, 403)
+    choice, _, which = fields.get("choice", "").partition(" ")
+    if choice == "password":
+        return await _change_password(request, here, fields)
+    if choice == "passkey":
+        return await _add_passkey(request, here, fields)
+    if choice == "remove":
+        return await _remove(request, here, which)
+    if choice == "codes":
+        return await _make_codes(request, here)
+    if choice == "distrust":
+        async with site_of(request).provider.db.write() as session:
+            await sessions.distrust(session, here.user.id)
+        return _done(SECURITY, "trusted")
+    return await _security(request, here)
+
+
+@router.get(SECURITY + "/app")
+async def app_page(request: Request) -> Response:
+    """Set up an authenticator app."""
+    here = await visit(request, "security", recent=True)
+    if isinstance(here, Response):
+        return here
+    if here.locked:
+        return await _security(request, here, LOCKED, 403)
+    provider = site_of(request).provider
+    async with provider.db.write() as session:
+        data = {"seed": factors.new_totp_seed()}
+        running = await ceremonies.begin(
+            session, provider.box, "contact", browser_of(request), data, user_id=here.user.id, seconds=CONTACT_SECONDS
+        )
+    return _app_page(request, here, running.token, data["seed"])
+
+
+@router.post(SECURITY + "/app")
+async def add_app(request: Request) -> Response:
+    """Check the first code of an authenticator app, and keep it."""
+    here, fields = await visit(request, "security", recent=True), await form_fields(request)
+    if isinstance(here, Response):
+        return here
+    if here.locked:
+        return await _security(request, here, LOCKED, 403)
+    provider, browser = site_of(request).provider, read_cookie(request, "browser")
+    async with provider.db.read() as session:
+        running = await ceremonies.recall(session, provider.box, "contact", fields.get("c", ""), browser)
+    if running is None or running.user_id != here.user.id or "seed" not in running.data:
+        return failure(request, "stale_form", 400)
+    if not is_own_form(request, fields, "security"):
+        return _app_page(request, here, running.token, running.data["seed"], STALE, 400)
+    async with provider.db.write() as session:
+        if not await ceremonies.count_attempt(session, running, 10):
+            return failure(request, "stale_form", 400)
+    step = factors.totp_step(running.data["seed"], fields.get("code", "")[:20])
+    if step is None:
+        return _app_page(request, here, running.token, running.data["seed"], WRONG_APP_CODE, 400)
+    async with provider.db.write() as session:
+        await ceremonies.finish(session, running)
+        await factors.add_totp(session, provider.box, here.user.id, running.data["seed"], step)
+        _changed(request, session, here.user, "factor.added", "factor_added", "totp")
+        known = {one.kind for one in await users.credentials_of(session, here.user.id)}
+        codes = await factors.new_recovery_codes(session, here.user.id) if "recovery_code" not in known else []
+    site_of(request).worker.nudge()
+    return await _codes_page(request, here, codes) if codes else _done(SECURITY, "totp")
+
+
+def _app_page(request: Request, here: Visit, token: str, seed: str, problem: str = "", status: int = 200) -> Response:
+    uri = factors.totp_uri(site_of(request).settings, seed, here.user.name)
+    return own_page(
+        request,
+        here,
+        "security",
+        "account_app.html",
+        status,
+        c=token,
+        seed=" ".join(seed[at : at + 4] for at in range(0, len(seed), 4)),
+        uri=uri,
+        qr=qr.as_image(uri),
+        problem=problem,
+    )
+
+
+async def _security(
+    request: Request, here: Visit, problem: str = "", status: int = 200, *, field: str = "", **values: int
+) -> Response:
+    site, now = site_of(request), clock.now()
+    async with site.provider.db.read() as session:
+        known = await users.credentials_of(session, here.user.id)
+        trusted = await sessions.trusted_devices(session, here.user.id, now)
+    passkeys, browser = [one for one in known if one.kind == "passkey"], browser_of(request)
+    kinds = {one.kind for one in known}
+    return own_page(
+        request,
+        here,
+        "security",
+        "account_security.html",
+        status,
+        kinds=kinds,
+        passkeys=passkeys,
+        app=next((one for one in known if one.kind == "totp"), None),
+        codes=sum(one.kind == "recovery_code" for one in known),
+        trusted=[(one, device_of(one.user_agent or "").text) for one in trusted],
+        least=least_chars(site.settings, second_factor=bool(kinds & STRONG)),
+        passkey=site.provider.passkeys.creation_options(here.user, here.user.name, passkeys, browser),
+        default_name=device_of(request.headers.get("user-agent", "")).text,
+        problem=problem,
+        field=field,
+        values=values,
+        done=DONE.get(request.query_params.get("done", ""), ""),
+    )
+
+
+async def _change_password(request: Request, here: Visit, fields: dict[str, str]) -> Response:
+    site, provider = site_of(request), site_of(request).provider
+    async with provider.db.read() as session:
+        known = await users.credentials_of(session, here.user.id)
+        names = [one.value for one in await users.identifiers_of(session, here.user.id)]
+    present = next((one for one in known if one.kind == "password"), None)
+    new, address = fields.get("new_password", ""), address_of(request)
+    if new and fields.get("repeated", new) != new:
+        return await _security(request, here, N_("The two passwords are not the same."), 400, field="new_password")
+    try:
+        if present is not None:
+            await site.limits.check(str(here.user.id), address)
+            right, _ = await site.passwords.verify(fields.get("password", ""), present.secret)
+            if not right:
+                await site.limits.failed(str(here.user.id), address)
+                return await _security(request, here, WRONG_PASSWORD, 400, field="password")
+        second = any(one.kind in STRONG for one in known)
+        check_strength(site.settings, new, [here.user.name, *names], second_factor=second)
+        hashed = await site.passwords.hash(new)
+    except WeakPassword as error:
+        return await _security(request, here, WEAK[error.code], 400, field="new_password", least=error.least)
+    except TooManyFailures as error:
+        return await _security(request, here, WAIT, 429, minutes=-(-error.retry_after // 60))
+    except Busy:
+        return await _security(request, here, BUSY, 503)
+    long = len(new) >= site.settings.password_min_chars
+    async with provider.db.write() as session:
+        user = await users.lock_user(session, here.user.id)
+        assert user is not None
+        await change_password(session, provider, user, hashed, actor=str(user.id), long=long, keep=here.who.session.id)
+    site.worker.nudge()
+    return _done(SECURITY, "password")
+
+
+async def _add_passkey(request: Request, here: Visit, fields: dict[str, str]) -> Response:
+    provider = site_of(request).provider
+    name = "".join(char for char in fields.get("name", "") if char.isprintable()).strip()
+    name = name[: factors.MAX_NAME_CHARS] or device_of(request.headers.get("user-agent", "")).text or "Passkey"
+    try:
+        async with provider.db.write() as session:
+            answer = fields.get("credential", "")[:20_000]
+            await provider.passkeys.add(session, here.user.id, browser_of(request), answer, name)
+            _changed(request, session, here.user, "factor.added", "factor_added", "passkey", name)
+            known = {one.kind for one in await users.credentials_of(session, here.user.id)}
+            codes = await factors.new_recovery_codes(session, here.user.id) if "recovery_code" not in known else []
+    except PasskeyRefused:
+        return await _security(request, here, PASSKEY_FAILED, 400)
+    site_of(request).worker.nudge()
+    return await _codes_page(request, here, codes) if codes else _done(SECURITY, "passkey")
+
+
+async def _remove(request: Request, here: Visit, which: str) -> Response:
+    """Remove a passkey, the app, or the password; not the last way to sign in, nor the second step of a short
+    password."""
+    provider = site_of(request).provider
+    async with provider.db.write() as session:
+        await users.lock_user(session, here.user.id)
+        known = await users.credentials_of(session, here.user.id)
+        chosen = next((one for one in known if str(one.id) == which and one.kind != "recovery_code"), None)
+        if chosen is None:
+            return _done(SECURITY, "removed")
+        left = [one for one in known if one.id != chosen.id]
+        problem = _may_not_go(left)
+        if not problem:
+            await users.remove_credentials(session, here.user.id, [chosen.kind], chosen.id)
+            if not {one.kind for one in left} & STRONG:
+                await users.remove_credentials(session, here.user.id, ["recovery_code"])
+            _changed(request, session, here.user, "factor.removed", "factor_removed", chosen.kind, chosen.name or "")
+    if problem:
+        least = site_of(request).settings.password_min_chars
+        return await _security(request, here, problem, 409, least=least)
+    site_of(request).worker.nudge()
+    return _done(SECURITY, "removed")
+
+
+def _may_not_go(left: Sequence[Credential]) -> str:
+    """Return why what is left would not be enough, or nothing."""
+    if not any(one.kind in ("password", "passkey") for one in left):
+        return LAST_WAY
+    short = any(one.kind == "password" and one.data.get("long") is False for one in left)
+    return NEEDS_LONGER if short and not any(one.kind in STRONG for one in left) else ""
+
+
+async def _make_codes(request: Request, here: Visit) -> Response:
+    async with site_of(request).provider.db.write() as session:
+        codes = await factors.new_recovery_codes(session, here.user.id)
+        _changed(request, session, here.user, "factor.recovery_codes_made", "factor_added", "recovery_code")
+    site_of(request).worker.nudge()
+    return await _codes_page(request, here, codes)
+
+
+async def _codes_page(request: Request, here: Visit, codes: list[str]) -> Response:
+    return own_page(request, here, "security", "account_codes.html", codes=codes)
+
+
+WHAT = {"totp": "TOTP", "passkey": "passkey", "recovery_code": "recovery codes", "password": "password"}
+
+
+def _changed(
+    request: Request, session: AsyncSession, user: User, event: str, notice: str, kind: str, name: str = ""
+) -> None:
+    """Record a change of what opens the account, and tell the person."""
+    who, data = str(user.id), {"kind": kind, **({"name": name} if name else {})}
+    record(session, event, actor=who, subject=who, request_id=request_id_of(request), data=data)
+    what = f"{WHAT[kind]} ({name})" if name else WHAT[kind]
+    notify(session, site_of(request).provider, user, notice, what=what)
+
+
+def _done(address: str, what: str) -> Response:
+    return RedirectResponse(f"{address}?{urlencode({'done': what})}", 303, {"Cache-Control": "no-store"})
+
+
+@router.post("/password-strength")
+async def password_strength(request: Request) -> Response:
+    """How strong a password is, while it is typed: asked for by a script of ours. Nothing of it is kept or logged."""
+    fields, site = await form_fields(request), site_of(request)
+    if not is_our_form(request, fields, "strength"):
+        return Response(status_code=403)
+    try:
+        await site.strengths.take(address_of(request))
+    except TooManyFailures:
+        return Response(status_code=429)
+    second = fields.get("second") == "1"
+    found = strength(site.settings, fields.get("password", "")[:256], [fields.get("name", "")], second_factor=second)
+    return Response(
+        orjson.dumps({"score": found.score, "missing": found.missing}),
+        headers={"Cache-Control": "no-store"},
+        media_type="application/json",
+    )
+
+
+# Contacts and names
+
+
+@router.get(CONTACTS)
+async def contacts_page(request: Request) -> Response:
+    """What the person signs in with."""
+    here = await visit(request, "contacts")
+    return here if isinstance(here, Response) else await _contacts(request, here)
+
+
+@router.post(CONTACTS)
+async def change_contacts(request: Request) -> Response:
+    """Add, prove, put first or remove what the person signs in with."""
+    here, fields = await visit(request, "contacts", recent=True), await form_fields(request)
+    if isinstance(here, Response):
+        return here
+    if not is_own_form(request, fields, "contacts"):
+        return await _contacts(request, here, STALE, 400)
+    if here.locked:
+        return await _contacts(request, here, LOCKED, 403)
+    choice, _, which = fields.get("choice", "").partition(" ")
+    if choice == "add":
+        return await _begin_contact(request, here, fields.get("contact", ""))
+    if choice == "prove":
+        return await _begin_contact(request, here, which)
+    if choice in ("primary", "remove"):
+        return await _change_contact(request, here, choice, which)
+    if choice == "username":
+        return await _set_username(request, here, fields.get("username", ""))
+    if choice == "nik":
+        return await _set_nik(request, here, fields.get("nik", ""))
+    return await _contacts(request, here)
+
+
+async def _begin_contact(request: Request, here: Visit, typed: str) -> Response:
+    """Send a code to a new contact. Whether somebody else has it is not told: then the code never comes."""
+    site, provider = site_of(request), site_of(request).provider
+    try:
+        wanted = normalise(typed)
+    except ValueError:
+        return await _contacts(request, here, NOT_A_CONTACT, 400, field="contact", typed=typed)
+    if wanted.kind not in ("email", "phone") or not site.settings.can_send(wanted.kind):
+        return await _contacts(request, here, NOT_A_CONTACT, 400, field="contact", typed=typed)
+    async with provider.db.write() as session:
+        known = await users.identifiers_of(session, here.user.id)
+        if len(known) >= MAX_CONTACTS:
+            return await _contacts(request, here, MANY, 409)
+        data = {"kind": wanted.kind, "value": wanted.value}
+        running = await ceremonies.begin(
+            session, provider.box, "contact", browser_of(request), data, user_id=here.user.id, seconds=CONTACT_SECONDS
+        )
+        await _send_contact_code(request, session, running)
+    site.worker.nudge()
+    return RedirectResponse(f"{CONTACTS}/code?{urlencode({'c': running.token})}", 303, {"Cache-Control": "no-store"})
+
+
+async def _send_contact_code(request: Request, session: AsyncSession, running: ceremonies.Running) -> bool:
+    site, data = site_of(request), running.data
+    owner = await users.verified_owner(session, data["value"])
+    try:
+        await site.codes.take(data["value"])
+    except TooManyFailures:
+        return False
+    real = owner is None or owner == running.user_id
+    locale = locale_of(request)
+    return await send_code(
+        session, site.provider, running, data["kind"], data["value"], "code_contact", locale, really=real
+    )
+
+
+@router.get(CONTACTS + "/code")
+async def contact_code_page(request: Request) -> Response:
+    """Where the code for a new contact is typed."""
+    found = await _contact_running(request, request.query_params.get("c", ""))
+    return found if isinstance(found, Response) else _code_page(request, *found)
+
+
+@router.post(CONTACTS + "/code")
+async def contact_code(request: Request) -> Response:
+    """Check the code, and keep the contact."""
+    fields = await form_fields(request)
+    found = await _contact_running(request, fields.get("c", ""))
+    if isinstance(found, Response):
+        return found
+    here, running = found
+    site, provider = site_of(request), site_of(request).provider
+    if not is_own_form(request, fields, "contacts"):
+        return _code_page(request, here, running, STALE, 400)
+    if fields.get("choice") == "resend":
+        async with provider.db.write() as session:
+            sent = await _send_contact_code(request, session, running)
+        site.worker.nudge()
+        return _code_page(request, here, running, "" if sent else NOT_SENT, 200 if sent else 429, sent_again=sent)
+    async with provider.db.write() as session:
+        if not await ceremonies.count_attempt(session, running):
+            return _code_page(request, here, running, TOO_MANY_CODES, 429)
+    valid = timedelta(minutes=site.settings.code_minutes)
+    if here.locked or not ceremonies.is_code(provider.box, running, fields.get("code", ""), valid):
+        return _code_page(request, here, running, LOCKED if here.locked else WRONG_CODE, 400)
+    try:
+        async with provider.db.write() as session:
+            user = await users.lock_user(session, here.user.id)
+            assert user is not None
+            await ceremonies.finish(session, running)
+            kind, value = running.data["kind"], running.data["value"]
+            added = await add_contact(session, provider, user, kind, value, request_id=request_id_of(request))
+    except IntegrityError:
+        added = False
+    site.worker.nudge()
+    return _done(CONTACTS, "added") if added else await _contacts(request, here, TAKEN, 409)
+
+
+async def _contact_running(request: Request, token: str) -> tuple[Visit, ceremonies.Running] | Response:
+    here = await visit(request, "contacts")
+    if isinstance(here, Response):
+        return here
+    provider, browser = site_of(request).provider, read_cookie(request, "browser")
+    async with provider.db.read() as session:
+        running = await ceremonies.recall(session, provider.box, "contact", token, browser)
+    if running is None or running.user_id != here.user.id or "value" not in running.data:
+        return failure(request, "stale_form", 400)
+    return here, running
+
+
+def _code_page(
+    request: Request,
+    here: Visit,
+    running: ceremonies.Running,
+    problem: str = "",
+    status: int = 200,
+    *,
+    sent_again: bool = False,
+) -> Response:
+    data, minutes = running.data, site_of(request).settings.code_minutes
+    return own_page(
+        request,
+        here,
+        "contacts",
+        "account_contact_code.html",
+        status,
+        c=running.token,
+        shown=data["value"],
+        minutes=minutes,
+        problem=problem,
+        sent_again=sent_again,
+    )
+
+
+async def _change_contact(request: Request, here: Visit, choice: str, which: str) -> Response:
+    provider = site_of(request).provider
+    try:
+        async with provider.db.write() as session:
+            user = await users.lock_user(session, here.user.id)
+            assert user is not None
+            known = await users.identifiers_of(session, user.id)
+            chosen = next((one for one in known if str(one.id) == which), None)
+            if chosen is None or chosen.kind == "username":
+                return _done(CONTACTS, "removed")
+            if chosen.kind == "nik" and chosen.verified_at is not None:
+                return await _contacts(request, here, NIK_FIXED, 409)
+            if choice == "remove":
+                await remove_contact(session, provider, user, chosen, request_id=request_id_of(request))
+            elif chosen.verified_at is not None:
+                for one in known:
+                    if one.kind == chosen.kind:
+                        one.is_primary = one.id == chosen.id
+                user.updated_at = clock.now()
+    except UserError:
+        return await _contacts(request, here, LAST_CONTACT, 409)
+    site_of(request).worker.nudge()
+    return _done(CONTACTS, "removed" if choice == "remove" else "primary")
+
+
+async def _set_username(request: Request, here: Visit, typed: str) -> Response:
+    provider = site_of(request).provider
+    try:
+        wanted = normalise(typed)
+    except ValueError:
+        wanted = None
+    if wanted is None or wanted.kind != "username":
+        return await _contacts(request, here, NOT_A_NAME, 400, field="username", typed=typed)
+    try:
+        async with provider.db.write() as session:
+            owner = await users.verified_owner(session, wanted.value)
+            if owner is not None and owner != here.user.id:
+                return await _contacts(request, here, TAKEN, 409, field="username", typed=typed)
+            known = await users.identifiers_of(session, here.user.id)
+            mine = next((one for one in known if one.kind == "username"), None)
+            now = clock.now()
+            if mine is None:
+                mine = Identifier(user_id=here.user.id, kind="username", is_primary=True, created_at=now)
+                session.add(mine)
+            mine.value = mine.lookup = wanted.value
+            mine.verified_at = mine.verified_at or now
+            await users.mark_changed(session, here.user.id, now)
+            who = str(here.user.id)
+            about = {"changed": ["username"]}
+            record(session, "user.changed", actor=who, subject=who, request_id=request_id_of(request), data=about)
+    except IntegrityError:
+        return await _contacts(request, here, TAKEN, 409, field="username", typed=typed)
+    return _done(CONTACTS, "username")
+
+
+async def _set_nik(request: Request, here: Visit, typed: str) -> Response:
+    """Note a NIK as the person says it; it opens nothing until it is checked at a counter."""
+    provider = site_of(request).provider
+    try:
+        digits = normal_nik(typed)
+    except ValueError:
+        return await _contacts(request, here, NOT_A_NIK, 400, field="nik")
+    async with provider.db.write() as session:
+        known = [one for one in await users.identifiers_of(session, here.user.id) if one.kind == "nik"]
+        if any(one.verified_at is not None for one in known):
+            return await _contacts(request, here, NIK_FIXED, 409)
+        for one in known:
+            await session.delete(one)
+        await session.flush()
+        made = Identifier(user_id=here.user.id, kind="nik", is_primary=True, created_at=clock.now())
+        seal_nik(made, digits, provider.nik_key, provider.box)
+        session.add(made)
+        who = str(here.user.id)
+        about = {"changed": ["nik"]}
+        record(session, "user.changed", actor=who, subject=who, request_id=request_id_of(request), data=about)
+    return _done(CONTACTS, "nik")
+
+
+async def _contacts(
+    request: Request, here: Visit, problem: str = "", status: int = 200, *, field: str = "", typed: str = ""
+) -> Response:
+    settings = site_of(request).settings
+    async with site_of(request).provider.db.read() as session:
+        known = await contacts_of(session, here.user.id)
+    kinds = [kind for kind in ("email", "phone") if settings.can_send(kind)]
+    return own_page(
+        request,
+        here,
+        "contacts",
+        "account_contacts.html",
+        status,
+        contacts=[one for one in known if one.kind in ("email", "phone")],
+        username=next((one.value for one in known if one.kind == "username"), ""),
+        nik=next((one for one in known if one.kind == "nik"), None),
+        kinds=kinds,
+        problem=problem,
+        field=field,
+        typed=typed[:254],
+        done=DONE.get(request.query_params.get("done", ""), ""),
+    )

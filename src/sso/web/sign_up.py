@@ -1,0 +1,334 @@
+"""Registering: a contact, the code that proves it, a name and a password or passkey; then on to the application.
+
+Nobody learns here who has an account: whatever is typed, the answer is that a code was sent. To somebody who has one
+goes a message that says so.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso import clock
+from sso.audit import record
+from sso.authn import ceremonies
+from sso.authn.ceremonies import Running
+from sso.authn.factors import PasskeyRefused
+from sso.authn.levels import ACR_PASSKEY
+from sso.authn.passwords import Busy, WeakPassword, check_strength
+from sso.authn.service import AMR_PASSKEY, Authenticated, by_password
+from sso.db import new_id
+from sso.oidc.messages import notify, send, send_code
+from sso.security.limits import TooManyFailures
+from sso.users import store as users
+from sso.users.identifiers import masked, normalise
+from sso.users.models import Agreement, Identifier, User, UserRole
+from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, with_browser
+from sso.web.i18n import N_
+from sso.web.pages import failure, locale_of, page
+from sso.web.sign_in import BUSY, STALE, Waiting, recall_waiting, signed_in, who_is_here
+from sso.web.site import address_of, kept_address_of, request_id_of, site_of
+from sso.web.steps import Options
+
+router = APIRouter()
+
+HERE = "/signup"
+SECONDS = 3600
+MAX_NAME_CHARS = 200
+
+NOT_A_CONTACT = N_("Type an e-mail address such as siti@example.id, or a telephone number such as 0812 3456 7890.")
+NOT_A_MAIL = N_("Type an e-mail address such as siti@example.id.")
+NOT_AGREED = N_("Tick the box if you agree. Without it we cannot make an account for you.")
+TOO_MANY = N_("There were very many registrations from your network. Please try again in %(minutes)d minutes.")
+WRONG_CODE = N_("This code is not right, or not right any more. Check it, and type the newest.")
+TOO_MANY_CODES = N_("There were too many wrong codes. Ask for a new one.")
+NOT_SENT = N_("We cannot send another code just now. Look for the last one, or try again in a minute.")
+NO_NAME = N_("Type your name, as it is on your identity card.")
+TAKEN = N_("Somebody has registered with this address or number meanwhile. Sign in, or recover your account.")
+WEAK = {
+    "short": N_("The password must have at least %(least)d characters. Several words are easy to remember."),
+    "long": N_("The password must have at most 256 characters."),
+    "common": N_("This password is easily guessed. Use several words that do not belong together."),
+    "breached": N_("This password was stolen elsewhere, and is known to thieves. Choose another."),
+}
+
+
+@router.get(HERE)
+async def sign_up_page(request: Request) -> Response:
+    """The page of a registration: where it begins, or wherever it is."""
+    if not site_of(request).settings.sign_up_kinds:
+        return failure(request, "not_found", 404)
+    token = request.query_params.get("c", "")
+    if not token:
+        i = request.query_params.get("i", "")
+        waiting = (await recall_waiting(request, i))[0] if i else None
+        hint = waiting.asked.login_hint if waiting else ""
+        return _begin_page(request, waiting, {"contact": hint})
+    found = await _recall(request, token)
+    if found is None:
+        return failure(request, "expired_interaction", 400)
+    return _page(request, *found)
+
+
+@router.post(HERE)
+async def sign_up(request: Request) -> Response:
+    """One page of a registration."""
+    if not site_of(request).settings.sign_up_kinds:
+        return failure(request, "not_found", 404)
+    fields = await form_fields(request)
+    request.scope["sso.lang"] = fields.get("lang", "")
+    if not read_cookie(request, "browser"):
+        return failure(request, "no_cookies", 400)
+    if not fields.get("c"):
+        waiting = (await recall_waiting(request, fields["i"]))[0] if fields.get("i") else None
+        return await _begin(request, waiting, fields)
+    found = await _recall(request, fields["c"])
+    if found is None:
+        return failure(request, "expired_interaction", 400)
+    running, waiting = found
+    if not is_our_form(request, fields, f"sign-up {running.token}"):
+        return _page(request, running, waiting, STALE, 400)
+    if not running.data.get("verified"):
+        return await _check_code(request, running, waiting, fields)
+    return await _make(request, running, waiting, fields)
+
+
+async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, str]) -> Response:
+    site, settings = site_of(request), site_of(request).settings
+    if not is_our_form(request, fields, "sign-up"):
+        return _begin_page(request, waiting, fields, STALE, 400)
+    try:
+        contact = normalise(fields.get("contact", ""))
+    except ValueError:
+        contact = None
+    if contact is None or contact.kind not in settings.sign_up_kinds:
+        problem = NOT_A_CONTACT if "phone" in settings.sign_up_kinds else NOT_A_MAIL
+        return _begin_page(request, waiting, fields, problem, 400)
+    if fields.get("agree") != "1":
+        return _begin_page(request, waiting, fields, NOT_AGREED, 400, field="agree")
+    try:
+        await site.sign_ups.take(address_of(request))
+    except TooManyFailures as error:
+        return _begin_page(request, waiting, fields, TOO_MANY, 429, minutes=-(-error.retry_after // 60))
+    locale = locale_of(request)
+    data = {
+        "kind": contact.kind,
+        "contact": contact.value,
+        "i": waiting.token if waiting else "",
+        "then": fields.get("then", ""),
+        "locale": locale,
+        "terms": settings.terms_version,
+        "agreed_at": clock.now().isoformat(),
+        "user_id": str(new_id()),
+    }
+    async with site.provider.db.write() as session:
+        running = await ceremonies.begin(
+            session, site.provider.box, "sign_up", browser_of(request), data, seconds=SECONDS
+        )
+        await _send(request, session, running)
+    site.worker.nudge()
+    made = RedirectResponse(f"{HERE}?{urlencode({'c': running.token})}", 303, {"Cache-Control": "no-store"})
+    return with_browser(request, made)
+
+
+async def _send(request: Request, session: AsyncSession, running: Running) -> bool:
+    """Send the code; to somebody who has an account, a message that says so. Both take as long."""
+    site, data = site_of(request), running.data
+    owner = await users.verified_owner(session, data["contact"])
+    try:
+        await site.codes.take(data["contact"])
+    except TooManyFailures:
+        return False
+    kind, to, locale = data["kind"], data["contact"], data["locale"]
+    sent = await send_code(session, site.provider, running, kind, to, "code_sign_up", locale, really=owner is None)
+    if sent and owner is not None:
+        send(session, site.provider, kind, to, "already_here", locale)
+    return sent
+
+
+async def _check_code(request: Request, running: Running, waiting: Waiting | None, fields: dict[str, str]) -> Response:
+    site, provider = site_of(request), site_of(request).provider
+    if fields.get("choice") == "resend":
+        async with provider.db.write() as session:
+            sent = await _send(request, session, running)
+        site.worker.nudge()
+        return _page(request, running, waiting, "" if sent else NOT_SENT, 200 if sent else 429, sent_again=sent)
+    async with provider.db.write() as session:
+        if not await ceremonies.count_attempt(session, running):
+            return _page(request, running, waiting, TOO_MANY_CODES, 429)
+    valid = timedelta(minutes=site.settings.code_minutes)
+    async with provider.db.read() as session:
+        owner = await users.verified_owner(session, running.data["contact"])
+    if not ceremonies.is_code(provider.box, running, fields.get("code", ""), valid) or owner is not None:
+        return _page(request, running, waiting, WRONG_CODE, 400)
+    running.data["verified"] = True
+    async with provider.db.write() as session:
+        await ceremonies.keep(session, provider.box, running)
+    return RedirectResponse(f"{HERE}?{urlencode({'c': running.token})}", 303, {"Cache-Control": "no-store"})
+
+
+async def _make(request: Request, running: Running, waiting: Waiting | None, fields: dict[str, str]) -> Response:
+    """Make the account, sign in, and go on."""
+    site = site_of(request)
+    provider, settings = site.provider, site.settings
+    name = " ".join(fields.get("name", "").split())[:MAX_NAME_CHARS]
+    if not name or any(char in "<>" or not char.isprintable() for char in name):
+        return _page(request, running, waiting, NO_NAME, 400, name=name, field="name")
+    credential = fields.get("credential", "")[:20_000]
+    hashed = None
+    if not credential:
+        try:
+            check_strength(settings, fields.get("password", ""), [name, running.data["contact"]])
+            hashed = await site.passwords.hash(fields["password"])
+        except WeakPassword as error:
+            return _page(
+                request, running, waiting, WEAK[error.code], 400, name=name, field="password", least=error.least
+            )
+        except (Busy, KeyError):
+            return _page(request, running, waiting, BUSY, 503, name=name)
+    try:
+        async with provider.db.write() as session:
+            if not await ceremonies.finish(session, running):
+                return failure(request, "expired_interaction", 400)
+            user = await _new_user(request, session, running, name)
+            if credential:
+                await provider.passkeys.add(session, user.id, browser_of(request), credential, "")
+                proof = Authenticated(user, ACR_PASSKEY, list(AMR_PASSKEY))
+            else:
+                assert hashed is not None
+                await users.set_password_hash(session, user.id, hashed, clock.now())
+                proof = by_password(user)
+            notify(session, provider, user, "welcome")
+    except PasskeyRefused:
+        return _page(request, running, waiting, N_("The passkey could not be made. Try again."), 400, name=name)
+    except IntegrityError:
+        return _page(request, running, waiting, TAKEN, 409, name=name)
+    before = (await recall_waiting(request, waiting.token))[1] if waiting else await who_is_here(request, running.data)
+    options = Options(i=waiting.token if waiting else "", add=True, then=running.data.get("then", ""))
+    made = await signed_in(request, waiting, before, proof, options)
+    site.worker.nudge()
+    return made
+
+
+async def _new_user(request: Request, session: AsyncSession, running: Running, name: str) -> User:
+    now, data = clock.now(), running.data
+    user = User(id=UUID(data["user_id"]), name=name, locale=data["locale"], profile={}, created_at=now, updated_at=now)
+    session.add(user)
+    await session.flush()
+    kind, value = data["kind"], data["contact"]
+    contact = Identifier(user_id=user.id, kind=kind, value=value, lookup=value, is_primary=True, created_at=now)
+    contact.verified_at = now
+    session.add(contact)
+    session.add(UserRole(user_id=user.id, role="citizen"))
+    for document in ("terms", "privacy"):
+        session.add(Agreement(user_id=user.id, document=document, version=data["terms"], agreed_at=now))
+    record(
+        session,
+        "user.registered",
+        actor=str(user.id),
+        subject=str(user.id),
+        address=kept_address_of(request),
+        request_id=request_id_of(request),
+        data={"with": kind, "terms": data["terms"]},
+    )
+    await session.flush()
+    return user
+
+
+async def _recall(request: Request, token: str) -> tuple[Running, Waiting | None] | None:
+    provider = site_of(request).provider
+    async with provider.db.read() as session:
+        running = await ceremonies.recall(session, provider.box, "sign_up", token, read_cookie(request, "browser"))
+    if running is None:
+        return None
+    waiting = (await recall_waiting(request, running.data["i"]))[0] if running.data["i"] else None
+    return running, waiting
+
+
+def _common(request: Request, waiting: Waiting | None) -> dict[str, Any]:
+    asked, settings = waiting.asked if waiting else None, site_of(request).settings
+    return {
+        "ui_locales": asked.ui_locales if asked else "",
+        "form_target": asked.redirect_uri if asked else "",
+        "display": asked.display if asked else "page",
+        "client": asked.client if asked else None,
+        "terms": settings.terms_url or "/terms",
+        "privacy": settings.privacy_url or "/privacy",
+    }
+
+
+def _begin_page(
+    request: Request,
+    waiting: Waiting | None,
+    fields: dict[str, str],
+    problem: str = "",
+    status: int = 200,
+    *,
+    field: str = "contact",
+    **values: int,
+) -> Response:
+    i = waiting.token if waiting else ""
+    return page(
+        request,
+        "sign_up.html",
+        status=status,
+        here=f"{HERE}?{urlencode({'i': i})}" if i else HERE,
+        i=i,
+        then=fields.get("then", "") or request.query_params.get("then", ""),
+        contact=fields.get("contact", "")[:254],
+        agreed=fields.get("agree") == "1",
+        kinds=site_of(request).settings.sign_up_kinds,
+        problem=problem,
+        field=field,
+        values=values,
+        form_token=form_token(request, "sign-up"),
+        **_common(request, waiting),
+    )
+
+
+def _page(
+    request: Request,
+    running: Running,
+    waiting: Waiting | None,
+    problem: str = "",
+    status: int = 200,
+    *,
+    name: str = "",
+    field: str = "",
+    sent_again: bool = False,
+    **values: int,
+) -> Response:
+    site, data, browser = site_of(request), running.data, browser_of(request)
+    verified = bool(data.get("verified"))
+    passkey = ""
+    if verified:
+        stub = User(id=UUID(data["user_id"]), name=name or data["contact"])
+        passkey = site.provider.passkeys.creation_options(stub, data["contact"], [], browser)
+    return page(
+        request,
+        "sign_up_account.html" if verified else "sign_up_code.html",
+        status=status,
+        here=f"{HERE}?{urlencode({'c': running.token})}",
+        c=running.token,
+        kind=data["kind"],
+        contact=data["contact"],
+        shown=masked(data["kind"], data["contact"]),
+        minutes=site.settings.code_minutes,
+        least=site.settings.password_min_chars,
+        name=name,
+        problem=problem,
+        field=field,
+        sent_again=sent_again,
+        values=values,
+        passkey=passkey,
+        form_token=form_token(request, f"sign-up {running.token}"),
+        **_common(request, waiting),
+    )

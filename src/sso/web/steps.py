@@ -1,0 +1,179 @@
+"""Beginning a second step: what a person has proven so far is kept, and a page asks for the rest."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.authn import ceremonies, factors
+from sso.authn.ceremonies import Running
+from sso.authn.levels import as_good_as
+from sso.authn.policy import LEVEL_OF, Method, methods
+from sso.authn.service import Authenticated
+from sso.oidc.messages import send_code
+from sso.oidc.provider import Provider
+from sso.security.limits import TooManyFailures
+from sso.users import store as users
+from sso.users.models import Credential, Identifier, User
+from sso.web.http import browser_of, with_browser
+from sso.web.site import site_of
+
+STEP_SECONDS = 1800
+HERE = "/login/second"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was chosen on the sign-in page, and where it leads: ``i`` names the waiting request."""
+
+    i: str = ""
+    remember: bool = False
+    add: bool = False
+    then: str = ""
+    user_code: str = ""
+    is_new: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How somebody can take the second step."""
+
+    user: User
+    credentials: Sequence[Credential]
+    contacts: Sequence[Identifier]
+    methods: Sequence[Method]
+
+    def contact(self, kind: str) -> Identifier | None:
+        """Return the contact to which a code is sent."""
+        mine = [one for one in self.contacts if one.kind == kind]
+        return max(mine, key=lambda one: one.is_primary) if mine else None
+
+    def credential(self, kind: str) -> Credential | None:
+        """Return a credential of a kind."""
+        return next((one for one in self.credentials if one.kind == kind), None)
+
+
+async def means_of(
+    session: AsyncSession, provider: Provider, user_id: uuid.UUID, level: str, contact: str = ""
+) -> Means | None:
+    """Return how somebody can reach a level.
+
+    Args:
+        session: for reading.
+        provider: the provider.
+        user_id: who.
+        level: what must be reached.
+        contact: a contact that is not proven yet, and must be: then a code there is the only way.
+    """
+    user = await session.get(User, user_id)
+    if user is None or user.disabled_at is not None:
+        return None
+    known = await users.identifiers_of(session, user_id)
+    able = [one for one in known if one.kind in ("email", "phone") and provider.settings.can_send(one.kind)]
+    if contact:
+        mine = [one for one in able if one.lookup == contact]
+        return Means(user, [], mine, [_kind(one) for one in mine])
+    credentials = await users.credentials_of(session, user_id)
+    contacts = [one for one in able if one.verified_at is not None]
+    factors = {one.kind for one in credentials}
+    return Means(user, credentials, contacts, methods(factors, {one.kind for one in contacts}, level))
+
+
+def _kind(identifier: Identifier) -> Method:
+    return "email" if identifier.kind == "email" else "phone"
+
+
+async def begin_step(
+    request: Request,
+    session: AsyncSession,
+    proof: Authenticated,
+    reason: str,
+    level: str,
+    options: Options,
+    *,
+    contact: str = "",
+) -> Response | None:
+    """Begin the second step, and send a code where that is the way.
+
+    Args:
+        request: where the first step was done.
+        session: the transaction.
+        proof: what was proven.
+        reason: why it is needed.
+        level: what must be reached.
+        options: what was chosen.
+        contact: a contact that must be proven.
+
+    Returns:
+        The way to its page; None where it was a precaution only, and there is no way to take it.
+    """
+    provider = site_of(request).provider
+    means = await means_of(session, provider, proof.user.id, level, contact)
+    if means is None or (reason in ("risk", "wished") and not means.methods):
+        return None
+    data: dict[str, Any] = {
+        "acr": proof.acr,
+        "amr": proof.amr,
+        "auth_time": proof.auth_time.isoformat() if proof.auth_time else None,
+        "reason": reason,
+        "level": level,
+        "contact": contact,
+        "seed": factors.new_totp_seed(),
+        "options": asdict(options),
+    }
+    running = await ceremonies.begin(
+        session,
+        provider.box,
+        "sign_in",
+        browser_of(request),
+        data,
+        user_id=proof.user.id,
+        seconds=STEP_SECONDS,
+    )
+    if reason != "deletion" and means.methods and means.methods[0] in ("email", "phone"):
+        await send_step_code(request, session, running, means, means.methods[0])
+    return to_step(request, running)
+
+
+def to_step(request: Request, running: Running) -> Response:
+    """Return the way to the page of a second step."""
+    made = RedirectResponse(f"{HERE}?{urlencode({'c': running.token})}", 303, {"Cache-Control": "no-store"})
+    return with_browser(request, made)
+
+
+async def send_step_code(request: Request, session: AsyncSession, running: Running, means: Means, kind: str) -> bool:
+    """Send a code to a contact of the person; tell whether it was sent."""
+    site, contact = site_of(request), means.contact(kind)
+    if contact is None:
+        return False
+    try:
+        await site.codes.take(contact.lookup)
+    except TooManyFailures:
+        return False
+    about = "code_contact" if running.data.get("contact") else "code_sign_in"
+    sent = await send_code(session, site.provider, running, kind, contact.value, about, means.user.locale)
+    if sent:
+        running.data["sent"] = kind
+        await ceremonies.keep(session, site.provider.box, running)
+        site.worker.nudge()
+    return sent
+
+
+def proof_so_far(running: Running, user: User) -> Authenticated:
+    """Return what was proven before the second step."""
+    said = running.data
+    auth_time = datetime.fromisoformat(said["auth_time"]) if said["auth_time"] else None
+    return Authenticated(user, said["acr"], list(said["amr"]), auth_time)
+
+
+def reaches(method: Method, level: str) -> bool:
+    """Tell whether a second step is enough for a level."""
+    return LEVEL_OF[method] in as_good_as(level)

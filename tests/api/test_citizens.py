@@ -1,0 +1,169 @@
+"""What officers and the helpdesk do for a person through the API, and what imported people become."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.api.conftest import Api, person_with
+from tests.citizens import NEW_PASSWORD, SENDING, last_code, notices, post
+from tests.support import City, query_of
+
+from sso.authn.legacy import taken_over
+from sso.users import store
+from sso.users.importing import Options, import_file
+
+NIK = "3671014104900001"
+CHECK = {"document": "ktp", "document_number": NIK, "place": "MPP Kota Tangerang"}
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    return dict(SENDING)
+
+
+async def test_an_officer_records_a_check_and_the_application_that_needs_it_opens(city: City) -> None:
+    siti, officer = city.users["siti"], await person_with(city, "officer")
+    answer = await officer("POST", f"/users/{siti}/identity-checks", json=CHECK)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["document_end"] == "0001"
+    assert NIK not in answer.text
+    party = city.relying_party("dinas")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, scope="openid identity nik")
+    assert tokens.claims()["acr"] == "urn:sso:identity:counter-verified"
+    about = (await party.userinfo(tokens["access_token"])).json()
+    assert about["nik"] == NIK
+    assert about["identity_level"] == "urn:sso:identity:counter-verified"
+    assert isinstance(about["identity_checked_at"], int)
+    assert "identity_checked" in await notices(city)
+    assert len(await officer.get(f"/users/{siti}/identity-checks")) == 1
+    assert (await officer("DELETE", f"/users/{siti}/identity-checks")).status_code == 204
+    about = (await party.userinfo(tokens["access_token"])).json()
+    assert about["identity_level"] == "urn:sso:identity:contact-verified"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"document_number": "3671"}, {"document_number": "9971014104900001"}, {"place": " "}, {"document": "x"}]
+)
+async def test_a_check_that_cannot_be_right(city: City, wrong: dict[str, str]) -> None:
+    officer = await person_with(city, "officer")
+    answer = await officer("POST", f"/users/{city.users['siti']}/identity-checks", json={**CHECK, **wrong})
+    assert answer.status_code in (409, 422)
+    assert "identity_checked" not in await notices(city)
+
+
+async def test_a_nik_is_one_persons(city: City) -> None:
+    officer = await person_with(city, "officer")
+    assert (await officer("POST", f"/users/{city.users['siti']}/identity-checks", json=CHECK)).status_code == 201
+    answer = await officer("POST", f"/users/{city.users['lengkap']}/identity-checks", json=CHECK)
+    assert answer.status_code == 409
+    assert "somebody else" in answer.text
+
+
+async def test_nobody_checks_their_own_identity(city: City) -> None:
+    officer = await person_with(city, "officer")
+    answer = await officer("POST", f"/users/{city.users['budi']}/identity-checks", json=CHECK)
+    assert answer.status_code == 409
+
+
+async def test_the_helpdesk_makes_a_code_and_sees_nothing_else(city: City) -> None:
+    helpdesk = await person_with(city, "helpdesk")
+    answer = await helpdesk("POST", f"/users/{city.users['siti']}/recovery")
+    assert answer.status_code == 201, answer.text
+    code = answer.json()["code"]
+    assert "helpdesk_recovery" in await notices(city)
+    async with city.browser() as browser:
+        page = await post(browser, "/recover", {"username": "siti"}, await browser.open("/recover"))
+        page = await post(browser, "/recover", {"code": await last_code(city)}, page)
+        assert "Kata sandi baru" in page.text
+    assert len(code) == 14
+    assert (await helpdesk("POST", f"/users/{city.users['siti']}/identity-checks", json=CHECK)).status_code == 403
+
+
+# Imported people
+
+
+async def imported(city: City, tmp_path: Path, *rows: dict[str, Any]) -> list[tuple[int, str, str]]:
+    path, rejected = tmp_path / "p.jsonl", list[tuple[int, str, str]]()
+    path.write_text("\n".join(json.dumps(one) for one in rows))
+    await import_file(
+        city.provider.db,
+        city.provider.box,
+        path,
+        Options("sehat", frozenset({"email"})),
+        taken_over,
+        reject=lambda *one: rejected.append(one),
+    )
+    return rejected
+
+
+async def proposals(api: Api) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await api.get("/merge-proposals"))["items"]
+    return found
+
+
+async def test_somebody_who_is_here_already_is_proposed_and_merged_by_a_person(city: City, tmp_path: Path) -> None:
+    admin = await person_with(city, "admin")
+    row = {"email": "siti@warga.example", "phone_number": "0857 2222 3333", "name": "Siti R", "local_user_id": "4711"}
+    assert await imported(city, tmp_path, {**row, "birthdate": "1999-01-01", "nickname": "Iti"}) == []
+    found = await proposals(admin)
+    assert (found[0]["reasons"], found[0]["user_id"]) == (["email"], str(city.users["siti"]))
+    assert "+6285722223333" not in json.dumps(found)
+    answer = await admin("POST", f"/merge-proposals/{found[0]['id']}/decision", json={"decision": "merged"})
+    assert answer.json()["status"] == "merged"
+    again = await admin("POST", f"/merge-proposals/{found[0]['id']}/decision", json={"decision": "dropped"})
+    assert again.status_code == 409
+    async with city.provider.db.read() as session:
+        known = {one.value: one.verified_at for one in await store.identifiers_of(session, city.users["siti"])}
+    assert known["+6285722223333"] is None
+    party = city.relying_party("sehat")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, scope="openid profile")
+    about = (await party.userinfo(tokens["access_token"])).json()
+    assert (about["local_user_id"], about["birthdate"], about["nickname"]) == ("4711", "1990-04-21", "Iti")
+    warga = city.relying_party("warga")
+    async with city.browser() as browser:
+        page = await browser.sign_in(warga)
+        answer = await post(browser, "/login/second", {"code": await last_code(city)}, page)
+        tokens = await warga.exchange(query_of(answer.headers["location"])["code"])
+    assert "local_user_id" not in (await warga.userinfo(tokens["access_token"])).json()
+
+
+async def test_two_who_are_two_are_kept_apart(city: City, tmp_path: Path) -> None:
+    admin = await person_with(city, "admin")
+    row = {"email": "siti@warga.example", "username": "siti.kedua", "name": "Siti Kedua", "local_user_id": "1"}
+    await imported(city, tmp_path, row)
+    found = await proposals(admin)
+    answer = await admin("POST", f"/merge-proposals/{found[0]['id']}/decision", json={"decision": "separate"})
+    assert answer.status_code == 200
+    async with city.provider.db.read() as session:
+        user = await store.find_user(session, "siti.kedua")
+        assert user is not None
+        assert [one.kind for one in await store.identifiers_of(session, user.id)] == ["username"]
+        assert [one.local_user_id for one in await store.local_accounts_of(session, user.id)] == ["1"]
+
+
+async def test_what_leaves_nothing_to_sign_in_with_cannot_be_separate(city: City, tmp_path: Path) -> None:
+    admin = await person_with(city, "admin")
+    await imported(city, tmp_path, {"email": "siti@warga.example", "name": "Siti"})
+    found = await proposals(admin)
+    answer = await admin("POST", f"/merge-proposals/{found[0]['id']}/decision", json={"decision": "separate"})
+    assert answer.status_code == 409
+    dropped = await admin("POST", f"/merge-proposals/{found[0]['id']}/decision", json={"decision": "dropped"})
+    assert dropped.status_code == 200
+
+
+async def test_the_password_of_the_other_application_never_opens_this_account(city: City, tmp_path: Path) -> None:
+    from passlib.hash import hex_md5
+
+    admin = await person_with(city, "admin")
+    await imported(
+        city, tmp_path, {"email": "siti@warga.example", "name": "S", "password_hash": hex_md5.hash(NEW_PASSWORD)}
+    )
+    found = await proposals(admin)
+    await admin("POST", f"/merge-proposals/{found[0]['id']}/decision", json={"decision": "merged"})
+    async with city.browser() as browser:
+        assert (await browser.sign_in(city.relying_party("warga"), password=NEW_PASSWORD)).status_code == 400

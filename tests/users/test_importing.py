@@ -1,0 +1,237 @@
+"""Taking people over: any form of file, bounded, able to go on, with every rejected row and why."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from passlib import hash as known
+from sqlalchemy import func, select
+from tests.support import City, query_of
+
+from sso.authn.legacy import taken_over
+from sso.users import importing, store
+from sso.users.importing import Options, Progress, import_file, read_rows
+from sso.users.models import ImportRun, MergeProposal, User
+
+OLD = "sandi lama 99"
+
+
+class Stopped(Exception):
+    """The machine was switched off."""
+
+
+async def run(
+    city: City, path: Path, *, rejected: list[tuple[int, str, str]] | None = None, told: Any = None, **options: Any
+) -> Progress:
+    kept = rejected if rejected is not None else []
+    return await import_file(
+        city.provider.db,
+        city.provider.box,
+        path,
+        Options(options.pop("client_id", "sehat"), frozenset(options.pop("verified", ())), options.pop("columns", {})),
+        taken_over,
+        reject=lambda *one: kept.append(one),
+        told=told or (lambda _: None),
+        **options,
+    )
+
+
+async def count(city: City, table: Any = User) -> int:
+    async with city.provider.db.read() as session:
+        return int((await session.execute(select(func.count()).select_from(table))).scalar_one())
+
+
+def as_csv(path: Path, rows: list[dict[str, Any]], delimiter: str = ",") -> Path:
+    with path.open("w", newline="") as file:
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        writer = csv.DictWriter(file, names, delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.mark.parametrize("form", ["csv", "semicolons", "json lines", "with a mark"])
+async def test_any_form_of_file(city: City, tmp_path: Path, form: str) -> None:
+    rows = [{"username": f"lama{n}", "email": f"lama{n}@warga.example", "name": f"Lama, {n}"} for n in range(30)]
+    path = tmp_path / "people"
+    if form == "json lines":
+        path.write_text("\n\n".join(json.dumps(row) for row in rows))
+    else:
+        as_csv(path, rows, ";" if form == "semicolons" else ",")
+    if form == "with a mark":
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    before = await count(city)
+    done = await run(city, path)
+    assert (done.rows, done.made, done.rejected) == (30, 30, 0)
+    assert await count(city) == before + 30
+    async with city.provider.db.read() as session:
+        user = await store.find_user(session, "lama7@warga.example")
+        assert user is not None
+        assert user.name == "Lama, 7"
+
+
+HASHES = {
+    "bcrypt": known.bcrypt.using(rounds=4).hash(OLD).replace("$2b$", "$2y$"),
+    "md5": hashlib.md5(OLD.encode()).hexdigest(),
+    "sha1": hashlib.sha1(OLD.encode()).hexdigest(),
+    "phpass": known.phpass.using(rounds=7).hash(OLD),
+    "crypt": known.sha512_crypt.using(rounds=1000).hash(OLD),
+    "django": known.django_pbkdf2_sha256.using(rounds=100).hash(OLD),
+    "ldap": known.ldap_salted_sha1.hash(OLD),
+    "argon2": known.argon2.using(rounds=1, memory_cost=1024).hash(OLD),
+    "salted": hashlib.md5(b"garam" + OLD.encode()).hexdigest(),
+}
+
+
+async def test_one_signs_in_with_the_old_password_and_it_is_argon2id_from_then_on(city: City, tmp_path: Path) -> None:
+    rows = [
+        {"username": f"lama-{kind}", "name": kind, "password_hash": text, "password_salt": "garam" * (kind == "salted")}
+        for kind, text in HASHES.items()
+    ]
+    await run(city, as_csv(tmp_path / "p.csv", rows))
+    for kind in HASHES:
+        for _ in range(2):
+            async with city.browser() as browser:
+                answer = await browser.sign_in(city.relying_party("warga"), f"lama-{kind}", OLD)
+                assert "code" in query_of(answer.headers["location"]), kind
+        async with city.browser() as browser:
+            assert (await browser.sign_in(city.relying_party("warga"), f"lama-{kind}", "x" + OLD)).status_code == 400
+        async with city.provider.db.read() as session:
+            user = await store.find_user(session, f"lama-{kind}")
+            assert user is not None
+            assert (await store.credentials_of(session, user.id))[0].secret.startswith("$argon2id$")
+
+
+async def test_every_rejected_row_is_named_with_the_reason(city: City, tmp_path: Path) -> None:
+    lines = [
+        '{"name": "Tanpa"}',
+        "not json",
+        '{"username": "a b", "name": "A", "local_user_id": "2"}',
+        '{"username": "aa1", "name": "<b>"}',
+        '{"username": "aa2", "name": "A", "password_hash": "plain"}',
+        '{"username": "aa3", "name": "A", "nik": "3671"}',
+        '{"username": "aa4", "name": "A", "email": "nobody"}',
+        '{"username": "aa5", "name": "A", "birthdate": "kemarin"}',
+        '{"username": "siti", "name": "A"}',
+        '{"username": "baik", "name": "Baik", "local_user_id": "7"}',
+        '{"username": "baik2", "name": "Baik", "local_user_id": "7"}',
+        '["a"]',
+    ]
+    path, rejected = tmp_path / "p", list[tuple[int, str, str]]()
+    path.write_text("\n".join(lines))
+    done = await run(city, path, rejected=rejected)
+    assert (done.rows, done.made, done.rejected) == (12, 1, 11)
+    why = {line: reason for line, _, reason in rejected}
+    assert sorted(why) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12]
+    assert "to sign in with" in why[1]
+    assert "cannot be read" in why[2]
+    assert why[3].startswith("username:")
+    assert why[5].startswith("password_hash:")
+    assert why[6].startswith("nik:")
+    assert "is taken" in why[9]
+    assert "before" in why[11]
+    assert (3, "2") in [(line, local) for line, local, _ in rejected]
+
+
+async def test_duplicates_within_and_across_files_are_proposed(city: City, tmp_path: Path) -> None:
+    first = [
+        {"nik": "3671014104900001", "name": "Ani", "local_user_id": "1"},
+        {"email": "ani@warga.example", "name": "Ani", "local_user_id": "2"},
+        {"email": "ANI@warga.example", "nik": "3671 0141 0490 0001", "name": "Ani", "local_user_id": "3"},
+    ]
+    done = await run(city, as_csv(tmp_path / "a.csv", first))
+    assert (done.made, done.proposed) == (2, 1)
+    second = [{"phone_number": "0812 3456 7890", "username": "siti", "name": "Siti", "local_user_id": "1"}]
+    done = await run(city, as_csv(tmp_path / "b.csv", second), client_id="warga")
+    assert (done.made, done.proposed) == (0, 1)
+    async with city.provider.db.read() as session:
+        found = (await session.execute(select(MergeProposal).order_by(MergeProposal.id))).scalars().all()
+    assert [one.reasons for one in found] == [["nik", "email"], ["phone"]]
+    assert found[1].user_id == city.users["siti"]
+
+
+async def test_a_user_name_that_is_taken_is_no_reason_where_there_is_something_else(city: City, tmp_path: Path) -> None:
+    row = {"username": "siti", "email": "siti.lain@warga.example", "name": "Siti Lain"}
+    assert (await run(city, as_csv(tmp_path / "p.csv", [row]))).made == 1
+    async with city.provider.db.read() as session:
+        user = await store.find_user(session, "siti.lain@warga.example")
+        assert user is not None
+        assert [one.kind for one in await store.identifiers_of(session, user.id)] == ["email"]
+
+
+async def test_it_goes_on_where_it_was_stopped(city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "BATCH", 10)
+    rows: list[dict[str, Any]] = [{"username": f"lama{n}", "name": "Lama", "local_user_id": n} for n in range(35)]
+    rows[3]["username"] = "x y"
+    path, before = as_csv(tmp_path / "p.csv", rows), await count(city)
+
+    def stop(progress: Progress) -> None:
+        if progress.rows == 20:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        await run(city, path, told=stop)
+    assert await count(city) == before + 19
+    rejected: list[tuple[int, str, str]] = []
+    done = await run(city, path, rejected=rejected)
+    assert (done.rows, done.made, done.rejected, rejected) == (35, 34, 1, [])
+    assert await count(city) == before + 34
+    again = await run(city, path, rejected=rejected)
+    assert (again.rows, again.made) == (35, 34)
+    assert await count(city) == before + 34
+    assert rejected == []
+
+
+async def test_a_dry_run_changes_nothing(city: City, tmp_path: Path) -> None:
+    before = await count(city)
+    done = await run(city, as_csv(tmp_path / "p.csv", [{"username": "lama", "name": "Lama"}]), dry_run=True)
+    assert done.made == 1
+    assert (await count(city), await count(city, ImportRun)) == (before, 0)
+
+
+async def test_what_the_application_has_verified_is_verified_and_nothing_else(city: City, tmp_path: Path) -> None:
+    rows = [
+        {"email": "satu@warga.example", "phone_number": "0857 1111 0001", "email_verified": "", "name": "Satu"},
+        {"email": "dua@warga.example", "phone_number": "0857 1111 0002", "email_verified": "ya", "name": "Dua"},
+    ]
+    path = as_csv(tmp_path / "p.csv", rows)
+    await run(city, path, verified=["phone"])
+    async with city.provider.db.read() as session:
+        verified = {}
+        for name in ("satu", "dua"):
+            user = await store.find_user(session, f"{name}@warga.example")
+            assert user is not None
+            known_ = await store.identifiers_of(session, user.id)
+            verified[name] = sorted(one.kind for one in known_ if one.verified_at)
+    assert verified == {"satu": ["phone"], "dua": ["email", "phone"]}
+
+
+async def test_columns_have_the_names_that_they_have_there(city: City, tmp_path: Path) -> None:
+    path = as_csv(tmp_path / "p.csv", [{"surel": "a1@warga.example", "nama": "Andi", "sandi": HASHES["md5"]}])
+    columns = {"email": "surel", "name": "nama", "password_hash": "sandi"}
+    assert (await run(city, path, columns=columns)).made == 1
+
+
+def test_rows_are_read_one_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    with path.open("w") as file:
+        file.write("username,name\n")
+        file.writelines(f"lama{n},Lama\n" for n in range(100_000))
+    rows = read_rows(path)
+    assert next(rows)[1] == {"username": "lama0", "name": "Lama"}
+    assert next(rows)[2] < path.stat().st_size / 2
+    rows.close()
+
+
+@pytest.mark.parametrize("text", ["", "hello", "\x00\x01\x02"])
+def test_what_is_no_such_file_is_refused(tmp_path: Path, text: str) -> None:
+    from sso.errors import Refusal
+
+    (tmp_path / "p").write_text(text)
+    with pytest.raises(Refusal):
+        list(read_rows(tmp_path / "p"))
