@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests need besides Python: a Chromium, Node.js with npm, Apache with mod_auth_openidc. Installs what is
+# What the tests need besides Python: a Chromium, Node.js with npm, Apache with mod_auth_openidc, Redis. Installs what is
 # missing where it can (Debian and its kin, as root); otherwise says plainly what to install, and fails.
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,6 +9,7 @@ command -v chromium >/dev/null || command -v google-chrome >/dev/null || [ -n "$
 command -v node >/dev/null || packages="$packages nodejs"
 command -v npm >/dev/null || packages="$packages npm"
 [ -x /usr/sbin/apache2 ] || command -v apache2 >/dev/null || packages="$packages apache2"
+command -v redis-server >/dev/null || command -v valkey-server >/dev/null || packages="$packages redis-server"
 [ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || packages="$packages libapache2-mod-auth-openidc"
 
 if [ -n "$packages" ]; then

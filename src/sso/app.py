@@ -62,7 +62,7 @@ from sso.web import (
     sign_out,
     sign_up,
 )
-from sso.web.assets import static
+from sso.web.assets import Assets, static
 from sso.web.mails import send_message, send_notice
 from sso.web.shell import Shell, TooLarge, TooSlow
 from sso.web.site import Site
@@ -108,6 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
         strengths=CountLimit(STRENGTHS_PER_MINUTE, 1, None, "strengths"),
         logos=logos.Logos(provider),
         worker=worker,
+        assets=Assets(settings),
         discovery=(document, f'"{hashlib.sha256(document).hexdigest()[:24]}"'),
     )
 

@@ -37,6 +37,7 @@ class Demo:
     issuer: str
     apps: list[str]
     passwords: dict[str, str]
+    data: Path
 
 
 def free_ports(count: int) -> int:
@@ -65,12 +66,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     log = (directory / "log").open("w+")
     command = [str(Path(sys.executable).with_name("sso")), "demo", "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
+    environment["SSO_SIGN_UPS_PER_ADDRESS"] = "1000"
     process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log, env=environment, start_new_session=True)
     try:
         _wait(process, directory / "log", [port, port + 1, port + 2])
         text = (directory / "log").read_text()
         passwords = dict(re.findall(r"^  (siti|dimas|ratna) +(\S+)", text, re.M))
-        yield Demo(f"http://localhost:{port}", [f"http://localhost:{port + n}" for n in (1, 2)], passwords)
+        data = directory / "var" / "demo"
+        yield Demo(f"http://localhost:{port}", [f"http://localhost:{port + n}" for n in (1, 2)], passwords, data)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(20)

@@ -84,13 +84,13 @@ async def check_totp(session: AsyncSession, box: SecretBox, credential: Credenti
 
 async def reseal_seeds(session: AsyncSession, box: SecretBox) -> int:
     """Seal every seed with the newest key and return how many had an older one."""
-    from sqlalchemy import select
-
-    found = (await session.execute(select(Credential).where(Credential.kind == "totp"))).scalars().all()
-    old = [one for one in found if not box.is_current(base64.b64decode(one.secret))]
-    for one in old:
-        one.secret = seal_seed(box, box.open(base64.b64decode(one.secret), _TOTP_SEAL).decode())
-    return len(old)
+    count = 0
+    async for one in store.each_credential(session, "totp"):
+        sealed = base64.b64decode(one.secret)
+        if not box.is_current(sealed):
+            one.secret = seal_seed(box, box.open(sealed, _TOTP_SEAL).decode())
+            count += 1
+    return count
 
 
 async def new_recovery_codes(session: AsyncSession, user_id: uuid.UUID) -> list[str]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -90,11 +91,15 @@ def demo(
     data.mkdir(parents=True, exist_ok=True)
     for name in DEMO_FILES:
         (data / name).unlink(missing_ok=True)
+    shutil.rmtree(data / "outbox", ignore_errors=True)
     os.environ |= {
         "SSO_ISSUER": f"http://localhost:{port}",
         "SSO_DATA_DIR": str(data),
         "SSO_DATABASE_URL": f"sqlite:///{data / 'sso.db'}",
         "SSO_LOG_LEVEL": "WARNING",
+        "SSO_DEVELOPMENT_OUTBOX": "true",
+        "SSO_RISK_SECOND_STEP": "new_country",
+        "SSO_SECOND_FACTOR_ROLES": "none",
     }
     settings = load_settings()
     people = _people()
@@ -254,6 +259,8 @@ def _banner(settings: Settings, ports: list[int], people: list[Person]) -> str:
     lines += ["", "Sign in once, for both, as:"]
     width = max(len(person.username) for person in people)
     lines += [f"  {person.username:<{width}}  {person.password:<24} {person.role}" for person in people]
-    lines += ["", f"As admin, see and end sessions at {settings.issuer}/admin/sessions"]
+    lines += ["", f"Mails and SMS are kept, not sent: {settings.issuer}/outbox"]
+    lines += [f"As admin, see and end sessions at {settings.issuer}/admin/sessions"]
+    lines += [f"and what is sent to people at {settings.issuer}/admin/mails"]
     lines += ["", "Everything listens on this machine only. Ctrl-C ends it; the next start begins anew.", ""]
     return "\n".join(lines)

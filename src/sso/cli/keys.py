@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sso.audit import record
+from sso.authn.factors import reseal_seeds
 from sso.cli.common import Json, group, print_json, print_table, run
 from sso.clients.service import reseal_secrets
 from sso.delivery.webhooks import reseal_webhooks
@@ -15,6 +16,7 @@ from sso.keys.models import SigningKey
 from sso.oidc.provider import Provider
 from sso.oidc.streams import reseal_streams
 from sso.security.instance import reseal_instance_secrets
+from sso.users.merging import reseal_people
 
 app = group("Signing keys.")
 
@@ -65,6 +67,8 @@ def reseal_command() -> None:
                 + await reseal_secrets(session, provider.box)
                 + await reseal_webhooks(session, provider.box)
                 + await reseal_streams(session, provider.box)
+                + await reseal_seeds(session, provider.box)
+                + await reseal_people(session, provider.box)
             )
 
     print(f"{run(work, load=True)} secrets were sealed anew")

@@ -148,12 +148,13 @@ class Registry:
                 yield client
 
     def listed(self) -> list[Client]:
-        """Return the applications of the city's catalogues that people can open from here: those with a group and an
-        ``initiate_login_uri``, by name; 500 at the most."""
+        """Return the applications of the city's catalogues, those with a group, by name; 500 at the most. Not all
+        can be
+        opened from here: that takes an ``initiate_login_uri``."""
         if self._listed is None:
-            marked = [name for name, row in self._rows.items() if b'"initiate_login_uri"' in row.metadata]
+            marked = [name for name, row in self._rows.items() if b'"group"' in row.metadata]
             found = (self.enabled(name) for name in marked[:MAX_LISTED])
-            chosen = [one for one in found if one is not None and one.meta.group and one.meta.initiate_login_uri]
+            chosen = [one for one in found if one is not None and one.meta.group]
             self._listed = sorted(chosen, key=lambda one: one.meta.client_name.casefold())
         return self._listed
 

@@ -17,7 +17,7 @@ from sso.users import store
 from sso.users.identifiers import masked
 from sso.users.importing import SEAL, Made, Row, add_person, identifier_row, lookup_of
 from sso.users.models import Identifier, LocalAccount, MergeProposal, User
-from sso.users.service import UserError, nik_key
+from sso.users.service import NIK, UserError, nik_key
 
 MAX_PAGE = 200
 
@@ -100,6 +100,27 @@ async def decide(
         data={"proposal": str(proposal.id), "reasons": proposal.reasons},
     )
     return proposal
+
+
+async def reseal_people(session: AsyncSession, box: SecretBox) -> int:
+    """Seal every NIK and every proposal with the newest key and return how many had an older one."""
+    count, last = 0, uuid.UUID(int=0)
+    async for one in store.each_nik(session):
+        if one.sealed is not None and not box.is_current(one.sealed):
+            one.sealed = box.seal(box.open(one.sealed, NIK), NIK)
+            count += 1
+    while True:
+        some = select(MergeProposal).where(MergeProposal.id > last).order_by(MergeProposal.id).limit(MAX_PAGE)
+        found = list((await session.execute(some)).scalars())
+        for proposal in found:
+            if not box.is_current(proposal.sealed):
+                proposal.sealed = box.seal(box.open(proposal.sealed, SEAL), SEAL)
+                count += 1
+        if len(found) < MAX_PAGE:
+            return count
+        last = found[-1].id
+        await session.flush()
+        session.expunge_all()
 
 
 async def _merge(session: AsyncSession, box: SecretBox, proposal: MergeProposal, row: Row) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -245,6 +245,36 @@ async def credentials_of(session: AsyncSession, user_id: uuid.UUID) -> list[Cred
     """Return what proves who a person is, oldest first."""
     statement = select(Credential).where(Credential.user_id == user_id).order_by(Credential.created_at, Credential.id)
     return list((await session.execute(statement)).scalars())
+
+
+async def each_credential(session: AsyncSession, kind: str) -> AsyncIterator[Credential]:
+    """Yield every credential of a kind, some at a time; what is changed of them is kept."""
+    last = uuid.UUID(int=0)
+    while True:
+        some = select(Credential).where(Credential.kind == kind, Credential.id > last).order_by(Credential.id)
+        found = list((await session.execute(some.limit(BATCH))).scalars())
+        for one in found:
+            yield one
+        if len(found) < BATCH:
+            return
+        last = found[-1].id
+        await session.flush()
+        session.expunge_all()
+
+
+async def each_nik(session: AsyncSession) -> AsyncIterator[Identifier]:
+    """Yield every NIK, some at a time; what is changed of them is kept."""
+    last = uuid.UUID(int=0)
+    while True:
+        some = select(Identifier).where(Identifier.sealed.is_not(None), Identifier.id > last).order_by(Identifier.id)
+        found = list((await session.execute(some.limit(BATCH))).scalars())
+        for one in found:
+            yield one
+        if len(found) < BATCH:
+            return
+        last = found[-1].id
+        await session.flush()
+        session.expunge_all()
 
 
 async def find_passkey(session: AsyncSession, external_id: bytes) -> tuple[User, Credential, list[str]] | None:

@@ -10,7 +10,6 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sso.web.assets import ASSETS
 from sso.web.http import cookie_name
 from sso.web.site import site_of
 
@@ -31,5 +30,5 @@ _HEADERS = {
 async def check_session(request: Request) -> Response:
     """The check_session_iframe."""
     cookie = cookie_name(site_of(request).settings, "state")
-    html = _PAGE.format(script=ASSETS["check_session.js"].path, cookie=cookie)
+    html = _PAGE.format(script=site_of(request).assets.paths["check_session_js"], cookie=cookie)
     return Response(html, headers=_HEADERS, media_type="text/html")

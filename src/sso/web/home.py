@@ -37,11 +37,12 @@ async def home(request: Request) -> Response:
         return with_browser_state(request, made, "")
     listed = provider.registry.listed()
     recent = [one for one in listed if one.client_id in used and one.client_id not in starred]
+    recent = [one for one in recent if one.meta.initiate_login_uri]
     return page(
         request,
         "home.html",
         person=who.user.name,
-        favourites=[one for one in listed if one.client_id in starred],
+        favourites=[one for one in listed if one.client_id in starred and one.meta.initiate_login_uri],
         recent=sorted(recent, key=lambda one: used[one.client_id], reverse=True)[:RECENT],
         form_token=form_token(request, "logout", cookie),
         others=[one for one in accounts if one.session.id != who.session.id],

@@ -20,7 +20,6 @@ from sso.oidc.answers import AuthorizationResponse
 from sso.oidc.authorize import PageError
 from sso.oidc.session_state import origin_of
 from sso.settings import Settings, is_loopback_host
-from sso.web.assets import ASSETS
 from sso.web.http import OPEN, OPEN_PATHS, form_token, json_error, read_cookie, set_cookie, with_browser
 from sso.web.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
 from sso.web.site import request_id_of, site_of
@@ -185,7 +184,8 @@ def page(
             territory=partial(territory_name, locale),
             strength_token=partial(strength_token, request),
             moment=partial(moment_text, locale=locale, zone=settings.time_zone),
-            asset={name.replace(".", "_"): asset.path for name, asset in ASSETS.items()},
+            asset=site_of(request).assets.paths,
+            icon_type=site_of(request).assets.icon_type,
             **context,
         )
     )

@@ -17,6 +17,7 @@ from sso.security.limits import CountLimit, FailureLimits
 from sso.settings import Settings
 
 if TYPE_CHECKING:
+    from sso.web.assets import Assets
     from sso.web.logos import Logos
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -38,6 +39,7 @@ class Site:
     strengths: CountLimit
     logos: Logos
     worker: Worker
+    assets: Assets
     discovery: tuple[bytes, str]
 
 

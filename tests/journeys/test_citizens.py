@@ -1,0 +1,443 @@
+"""What citizens do with their accounts, in a real browser with its virtual authenticator, at the demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import pyotp
+import pytest
+import yaml
+from playwright.async_api import Browser, BrowserContext, Page, Route, expect
+from tests.journeys.conftest import Demo
+from tests.journeys.test_sign_on import check_access, sign_in
+from tests.support import challenge_of
+
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("citizens")]
+SSO = str(Path(sys.executable).with_name("sso"))
+PASSWORD = "perahu-kertas-di-sungai-88"
+OTHER = "layang-layang-tembaga-17"
+MAX_COLD_BYTES = 60 * 1024
+MAX_COLD_REQUESTS = 5
+
+
+def new_address() -> str:
+    return f"warga-{secrets.token_hex(4)}@warga.example"
+
+
+async def code_for(demo: Demo, page: Page, address: str) -> str:
+    """Return the newest code that was sent to an address, as the outbox shows it."""
+    for _ in range(100):
+        text = httpx.get(f"{demo.issuer}/outbox").text
+        for part in text.split("<li>")[1:]:
+            found = re.search(r"\n\s+(\d{6})\n", part)
+            if address in part and found and found.group(1) not in USED:
+                USED.add(found.group(1))
+                return found.group(1)
+        await page.wait_for_timeout(50)
+    raise AssertionError(f"nothing was sent to {address}")
+
+
+USED: set[str] = set()
+
+
+async def register(demo: Demo, page: Page, address: str, password: str = PASSWORD) -> None:
+    """Register, and be signed in."""
+    await page.goto(f"{demo.issuer}/signup?lang=id")
+    await page.locator("#contact").fill(address)
+    await page.locator("#agree").check()
+    await page.get_by_role("button", name="Lanjutkan").click()
+    await page.locator("#code").fill(await code_for(demo, page, address))
+    await page.get_by_role("button", name="Lanjutkan").click()
+    await page.locator("#name").fill("Bayu Baru")
+    await page.locator("#password").fill(password)
+    await page.get_by_role("button", name="Buat akun").click()
+    await expect(page.get_by_role("heading", name="Halo, Bayu Baru")).to_be_visible()
+
+
+async def authenticator(page: Page) -> None:
+    """Give the browser a platform authenticator that recognises the person."""
+    session = await page.context.new_cdp_session(page)
+    await session.send("WebAuthn.enable")
+    options = {
+        "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True,
+        "isUserVerified": True, "automaticPresenceSimulation": True,
+    }  # fmt: skip
+    await session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+
+
+@pytest.fixture
+async def other(chromium: Browser) -> AsyncIterator[BrowserContext]:
+    """Another device of the same person."""
+    context = await chromium.new_context(viewport={"width": 1280, "height": 800}, locale="id-ID")
+    context.set_default_timeout(15_000)
+    yield context
+    await context.close()
+
+
+async def test_register_from_an_application_add_a_passkey_and_sign_in_with_it_at_another(
+    demo: Demo, person: BrowserContext
+) -> None:
+    page, address = await person.new_page(), new_address()
+    await authenticator(page)
+    await page.goto(f"{demo.apps[0]}/login")
+    await page.get_by_role("link", name="Daftar").click()
+    await page.locator("#contact").fill(address)
+    await page.locator("#agree").check()
+    await page.get_by_role("button", name="Lanjutkan").click()
+    await page.locator("#code").fill(await code_for(demo, page, address))
+    await page.get_by_role("button", name="Lanjutkan").click()
+    await page.locator("#name").fill("Bayu Baru")
+    await page.locator("#password").press_sequentially("perahu")
+    await expect(page.get_by_text("masih kurang: 9")).to_be_visible()
+    await page.locator("#password").fill(PASSWORD)
+    await page.locator("#password").press("End")
+    await page.get_by_role("button", name="Buat akun").click()
+    await expect(page.locator("#who")).to_have_text("Halo, Bayu Baru!")
+
+    await page.goto(f"{demo.issuer}/account/security")
+    await page.locator("#passkey-name").fill("Ponsel Bayu")
+    await page.get_by_role("button", name="Tambah kunci sandi").click()
+    await expect(page.get_by_role("heading", name="Kode pemulihan Anda")).to_be_visible()
+    await page.get_by_role("button", name="Sudah saya simpan").click()
+    await expect(page.get_by_role("heading", name="Ponsel Bayu")).to_be_visible()
+
+    await page.goto(demo.issuer)
+    await page.get_by_role("button", name="Keluar").click()
+    # A browser that offers nothing in the field for the name: there the button does it.
+    older = "if (sessionStorage.older) PublicKeyCredential.isConditionalMediationAvailable = async () => false"
+    await page.add_init_script(older)
+    await page.evaluate("sessionStorage.older = 'yes'")
+    await page.goto(f"{demo.apps[1]}/login")
+    await page.get_by_role("button", name="Masuk dengan kunci sandi").click()
+    await expect(page.locator("#who")).to_have_text("Halo, Bayu Baru!")
+    assert page.url == f"{demo.apps[1]}/"
+
+    # Where the browser can, it offers the passkey in the field for the name, without a button.
+    await page.goto(demo.issuer)
+    await page.evaluate("sessionStorage.clear()")
+    await page.get_by_role("button", name="Keluar").click()
+    await page.goto(f"{demo.apps[0]}/login")
+    await expect(page.locator("#who")).to_have_text("Halo, Bayu Baru!")
+
+
+async def test_register_with_a_passkey_and_no_password(demo: Demo, person: BrowserContext) -> None:
+    page, address = await person.new_page(), new_address()
+    await authenticator(page)
+    await page.goto(f"{demo.issuer}/signup")
+    await page.locator("#contact").fill(address)
+    await page.locator("#agree").check()
+    await page.get_by_role("button", name="Lanjutkan").click()
+    await page.locator("#code").fill(await code_for(demo, page, address))
+    await page.get_by_role("button", name="Lanjutkan").click()
+    await page.get_by_role("button", name="Lanjutkan dengan kunci sandi").click()
+    await expect(page.locator("#name")).to_be_focused()
+    await page.locator("#name").fill("Kunci Saja")
+    await page.get_by_role("button", name="Lanjutkan dengan kunci sandi").click()
+    await expect(page.get_by_role("heading", name="Halo, Kunci Saja")).to_be_visible()
+
+
+async def test_a_forgotten_password_is_recovered(demo: Demo, person: BrowserContext, other: BrowserContext) -> None:
+    page, address = await other.new_page(), new_address()
+    await register(demo, page, address)
+    phone = await person.new_page()
+    await phone.goto(f"{demo.issuer}/login")
+    await phone.get_by_role("link", name="Lupa kata sandi?").click()
+    await phone.locator("#username").fill(address)
+    await phone.get_by_role("button", name="Lanjutkan").click()
+    await phone.locator("#code").fill(await code_for(demo, phone, address))
+    await phone.get_by_role("button", name="Lanjutkan").click()
+    await phone.locator("#password").fill("pendek")
+    await phone.get_by_role("button", name="Simpan kata sandi baru").click()
+    await expect(phone.get_by_role("alert")).to_contain_text("paling sedikit 15 karakter")
+    await phone.locator("#password").fill(OTHER)
+    await phone.get_by_role("button", name="Simpan kata sandi baru").click()
+    await phone.get_by_role("button", name="Masuk", exact=True).click()
+    await sign_in(phone, address, OTHER)
+    await expect(phone.get_by_role("heading", name="Halo, Bayu Baru")).to_be_visible()
+    await page.goto(f"{demo.issuer}/account")
+    await expect(page.locator("#password")).to_be_visible()
+
+
+async def test_an_app_is_asked_for_and_a_recovery_code_works_once(
+    demo: Demo, person: BrowserContext, other: BrowserContext
+) -> None:
+    page, address = await person.new_page(), new_address()
+    await register(demo, page, address)
+    await page.goto(f"{demo.issuer}/account/security")
+    await page.get_by_role("button", name="Pasang aplikasi").click()
+    app = pyotp.TOTP((await page.locator(".key").inner_text()).replace(" ", ""))
+    await page.locator("#code").fill(app.now())
+    await page.get_by_role("button", name="Simpan aplikasi").click()
+    codes = await page.locator("ol.codes li").all_inner_texts()
+    assert len(codes) == 10
+
+    desk = await other.new_page()
+    for number, expected in enumerate(("Halo, Bayu Baru", "")):
+        await desk.goto(f"{demo.issuer}/login?add=1")
+        await sign_in(desk, address, PASSWORD)
+        await expect(desk.get_by_role("heading", name="Langkah kedua")).to_be_visible()
+        await desk.get_by_role("link", name="Kode pemulihan").click()
+        await desk.locator("#code").fill(codes[0])
+        await desk.get_by_role("button", name="Lanjutkan").click()
+        if number == 0:
+            await expect(desk.get_by_role("heading", name=expected)).to_be_visible()
+        else:
+            await expect(desk.get_by_role("alert")).to_contain_text("Kode ini tidak tepat")
+    await desk.get_by_role("link", name="Kode dari aplikasi autentikator").click()
+    await desk.locator("#code").fill(app.at(_soon()))
+    await desk.get_by_text("Percayai peramban ini").click()
+    await desk.get_by_role("button", name="Lanjutkan").click()
+    await expect(desk.get_by_role("heading", name="Halo, Bayu Baru")).to_be_visible()
+
+
+def _soon() -> int:
+    """Return a moment of the next half minute, whose code is accepted already: this one's was used."""
+    return int(time.time()) + 30
+
+
+@pytest.fixture(scope="module")
+def third_party(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An application that is not the city's own."""
+    directory = tmp_path_factory.mktemp("third")
+    port = demo.issuer.rpartition(":")[2]
+    entry = {
+        "client_id": f"toko-{port}", "type": "web", "client_name": "Toko Tetangga",
+        "token_endpoint_auth_method": "none", "redirect_uris": ["http://localhost:9/kembali"],
+    }  # fmt: skip
+    (directory / "t.yaml").write_text(yaml.safe_dump({"catalogue": "third", "applications": [entry]}))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
+    environment |= {"SSO_ISSUER": demo.issuer, "SSO_DATA_DIR": str(demo.data)}
+    made = subprocess.run(
+        [SSO, "clients", "apply", str(directory / "t.yaml")], env=environment, text=True, capture_output=True
+    )
+    assert made.returncode == 0, made.stderr
+    return str(entry["client_id"])
+
+
+async def test_a_permission_is_given_seen_and_withdrawn(demo: Demo, person: BrowserContext, third_party: str) -> None:
+    page = await person.new_page()
+    await register(demo, page, new_address())
+    asked = {
+        "client_id": third_party, "response_type": "code", "redirect_uri": "http://localhost:9/kembali",
+        "scope": "openid profile email", "code_challenge": challenge_of("x" * 43), "code_challenge_method": "S256",
+    }  # fmt: skip
+    back: list[str] = []
+
+    async def caught(route: Route) -> None:
+        back.append(route.request.url)
+        await route.fulfill(body="kembali", content_type="text/plain")
+
+    await person.route("http://localhost:9/**", caught)
+    await page.wait_for_timeout(1500)  # the provider looks for new applications every second
+    await page.goto(f"{demo.issuer}/authorize?{urlencode(asked)}")
+    await page.get_by_role("button", name="Setujui").click()
+    await page.wait_for_url("http://localhost:9/**")
+    assert "code=" in back[-1]
+    await page.goto(f"{demo.issuer}/account/applications")
+    await expect(page.get_by_role("heading", name="Toko Tetangga")).to_be_visible()
+    await page.get_by_role("button", name="Cabut: Toko Tetangga").click()
+    await expect(page.get_by_text("Izin dicabut")).to_be_visible()
+    await page.goto(f"{demo.issuer}/authorize?{urlencode(asked)}")
+    await expect(page.get_by_role("heading", name="Toko Tetangga meminta izin Anda")).to_be_visible()
+
+
+async def test_another_devices_session_is_ended(demo: Demo, person: BrowserContext, other: BrowserContext) -> None:
+    page, address = await person.new_page(), new_address()
+    await register(demo, page, address)
+    desk = await other.new_page()
+    await desk.goto(f"{demo.apps[0]}/login")
+    await sign_in(desk, address, PASSWORD)
+    await expect(desk.locator("#who")).to_have_text("Halo, Bayu Baru!")
+    await page.goto(f"{demo.issuer}/account/sessions")
+    await page.get_by_role("button", name=re.compile("^Akhiri sesi ini")).last.click()
+    await expect(page.get_by_role("status")).to_be_visible()
+    await desk.goto(f"{demo.issuer}/account")
+    await expect(desk.locator("#password")).to_be_visible()
+
+
+async def test_data_are_taken_along_and_the_account_is_deleted(demo: Demo, person: BrowserContext) -> None:
+    page, address = await person.new_page(), new_address()
+    await register(demo, page, address)
+    await page.goto(f"{demo.issuer}/account/data")
+    async with page.expect_download() as started:
+        await page.get_by_role("button", name="Unduh data saya").click()
+    path = await (await started.value).path()
+    made = json.loads(Path(path).read_text())
+    assert made["identifiers"][0]["value"] == address
+    await page.get_by_label("Saya yakin").check()
+    await page.get_by_role("button", name="Hapus akun saya").click()
+    await expect(page.get_by_role("heading", name="Akun Anda akan dihapus")).to_be_visible()
+    await page.get_by_role("link", name="Masuk", exact=True).click()
+    await sign_in(page, address, PASSWORD)
+    await page.get_by_role("button", name="Pertahankan akun saya dan lanjutkan").click()
+    await expect(page.get_by_role("heading", name="Halo, Bayu Baru")).to_be_visible()
+
+
+async def test_the_portal_finds_stars_and_opens(demo: Demo, person: BrowserContext) -> None:
+    page = await person.new_page()
+    await page.goto(f"{demo.issuer}/apps")
+    await sign_in(page, "siti", demo.passwords["siti"])
+    for group in ("E-Pemerintahan", "E-Kesehatan", "E-Pendidikan", "E-Logistik", "E-Pengadaan"):
+        await expect(page.get_by_text(group).first).to_be_visible()
+    assert await page.locator("ul.tiles li").count() >= 122
+    await page.locator("#q").fill("puskesmas")
+    await page.get_by_role("button", name="Cari").click()
+    star = page.get_by_role("button", name=re.compile("^Favorit: .*Puskesmas")).first
+    await star.click()
+    await page.goto(f"{demo.issuer}/apps")
+    await expect(page.get_by_role("heading", name="Favorit")).to_be_visible()
+
+
+# Every page
+
+
+async def _look(page: Page, artefacts: Path, name: str, kind: str) -> None:
+    await check_access(page)
+    await page.screenshot(path=artefacts / f"{name}-{kind}.png", full_page=True)
+
+
+OWN = ["", "/profile", "/contacts", "/security", "/sessions", "/applications", "/activity", "/notifications", "/data"]
+
+
+@pytest.mark.parametrize("locale", ["id", "en"])
+@pytest.mark.parametrize(("size", "scheme"), [((360, 740), "light"), ((1280, 800), "dark"), ((1280, 800), "light")])
+async def test_every_page_is_accessible_and_fits(
+    demo: Demo, chromium: Browser, artefacts: Path, size: tuple[int, int], scheme: Any, locale: str
+) -> None:
+    context = await chromium.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        locale={"id": "id-ID", "en": "en-GB"}[locale],
+        color_scheme=scheme,
+    )
+    context.set_default_timeout(15_000)
+    page, kind, address = await context.new_page(), f"{size[0]}-{locale}-{scheme}", new_address()
+
+    async def look(name: str) -> None:
+        await _look(page, artefacts, name, kind)
+
+    async def submit() -> None:
+        await page.locator("main form button[type=submit]:visible").first.click()
+
+    for name, path in (("sign-in", "/login"), ("terms", "/terms"), ("privacy", "/privacy"), ("sign-up", "/signup")):
+        await page.goto(demo.issuer + path)
+        await look(name)
+    await page.locator("#contact").fill("bukan alamat")
+    await page.locator("#agree").check()
+    await submit()
+    await look("sign-up-wrong")
+    await page.locator("#contact").fill(address)
+    await submit()
+    await look("sign-up-code")
+    await page.locator("#code").fill(await code_for(demo, page, address))
+    await submit()
+    await look("sign-up-account")
+    await page.locator("#name").fill("Bayu Baru")
+    await page.locator("#password").fill(PASSWORD)
+    await submit()
+    await look("home")
+    for path in OWN:
+        await page.goto(f"{demo.issuer}/account{path}")
+        await look(f"account{path.replace('/', '-')}")
+    await page.goto(f"{demo.issuer}/account/contacts")
+    await page.locator("#contact").fill(new_address())
+    await page.locator("button[value=add]").click()
+    await look("contact-code")
+    await page.goto(f"{demo.issuer}/account/security/app")
+    await look("app")
+    app = pyotp.TOTP((await page.locator(".key").inner_text()).replace(" ", ""))
+    await page.locator("#code").fill(app.now())
+    await submit()
+    await look("codes")
+    await page.goto(f"{demo.issuer}/account/security")
+    await look("security-app")
+    await page.goto(f"{demo.issuer}/apps")
+    await look("apps")
+    await page.goto(f"{demo.issuer}/apps?q=puskesmas")
+    await look("apps-found")
+    await page.goto(f"{demo.issuer}/login?add=1")
+    await sign_in(page, address, PASSWORD)
+    await look("second-step")
+    await page.goto(f"{demo.issuer}/recover")
+    await look("recover")
+    await page.locator("#username").fill(address)
+    await submit()
+    await look("recover-code")
+    await page.locator("#code").fill(await code_for(demo, page, address))
+    await submit()
+    await look("recover-second")
+    await page.locator("button[value=lost]").click()
+    await look("recover-waits")
+    for name in ("recover/stop", "recover/continue", "not-me"):
+        await page.goto(f"{demo.issuer}/{name}?t=x")
+        await look(name.replace("/", "-"))
+    await page.goto(f"{demo.issuer}/login?add=1")
+    await sign_in(page, "ratna", demo.passwords["ratna"])
+    await page.goto(f"{demo.issuer}/admin/mails")
+    await page.locator("summary").first.click()
+    await look("mails")
+    await page.goto(f"{demo.issuer}/admin/mails/code_sign_in/{locale}")
+    await page.screenshot(path=artefacts / f"mail-{kind}.png")
+    await page.goto(f"{demo.issuer}/outbox")
+    await look("outbox")
+    await context.close()
+
+
+async def test_without_scripts_everything_but_passkeys_works(demo: Demo, chromium: Browser) -> None:
+    context = await chromium.new_context(java_script_enabled=False, locale="id-ID")
+    page, address = await context.new_page(), new_address()
+    await register(demo, page, address)
+    await page.goto(f"{demo.issuer}/account/security/app")
+    app = pyotp.TOTP((await page.locator(".key").inner_text()).replace(" ", ""))
+    await page.locator("#code").fill(app.now())
+    await page.get_by_role("button", name="Simpan aplikasi").click()
+    codes = await page.locator("ol.codes li").all_inner_texts()
+    await page.goto(f"{demo.issuer}/login?add=1")
+    await page.locator("#username").fill(address)
+    await page.locator("#password").fill(PASSWORD)
+    await page.get_by_role("button", name="Masuk", exact=True).click()
+    await page.get_by_role("link", name="Kode pemulihan").click()
+    await page.locator("#code").fill(codes[1])
+    await page.get_by_role("button", name="Lanjutkan").click()
+    await expect(page.get_by_role("heading", name="Halo, Bayu Baru")).to_be_visible()
+    await page.goto(f"{demo.issuer}/account/security")
+    await expect(page.get_by_role("button", name="Tambah kunci sandi")).to_be_hidden()
+    await page.goto(f"{demo.issuer}/account/profile")
+    await page.locator("#nickname").fill("Bay")
+    await page.get_by_role("button", name="Simpan", exact=True).click()
+    await expect(page.get_by_text("Sudah disimpan")).to_be_visible()
+    await context.close()
+
+
+@pytest.mark.parametrize("path", ["/login", "/signup", "/recover", "/account/security", "/account/profile", "/apps"])
+async def test_a_page_is_small_when_it_is_cold(demo: Demo, chromium: Browser, path: str) -> None:
+    context = await chromium.new_context(viewport={"width": 360, "height": 740}, locale="id-ID")
+    page = await context.new_page()
+    if path.startswith("/a"):
+        await page.goto(f"{demo.issuer}{path}")
+        await sign_in(page, "siti", demo.passwords["siti"])
+        cookies = await context.cookies()
+        await context.close()
+        context = await chromium.new_context(viewport={"width": 360, "height": 740}, locale="id-ID")
+        await context.add_cookies(cookies)
+        page = await context.new_page()
+    session = await context.new_cdp_session(page)
+    await session.send("Network.enable")
+    sizes: list[float] = []
+    # What comes from memory or stands in the page itself has no length.
+    session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    await page.goto(demo.issuer + path)
+    await page.wait_for_load_state("networkidle")
+    assert sum(sizes) <= MAX_COLD_BYTES, f"{sum(sizes)} bytes"
+    assert len([size for size in sizes if size]) <= MAX_COLD_REQUESTS, sizes
+    await context.close()

@@ -1,0 +1,189 @@
+"""Limits on guessing: in memory, in the database, and in a real Redis, where they count together over every host."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from limits.aio.storage import Storage
+from sqlalchemy import func, select
+from tests.support import City
+
+from sso import clock
+from sso.oidc.housekeeping import clear_up
+from sso.security.limits import (
+    FROM_EVERYWHERE,
+    PER_DAY,
+    PER_SUBNET,
+    CountLimit,
+    FailureLimits,
+    TooManyFailures,
+    network_of,
+    storage_for,
+)
+from sso.security.models import RateCounter
+from sso.settings import Settings
+
+MOST, MANY = 3, 1000
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server, at a socket's port that is free."""
+    server = shutil.which("valkey-server") or shutil.which("redis-server")
+    if server is None:
+        pytest.fail("no redis-server on this machine: run `make test`, which installs it")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    directory: Path = tmp_path_factory.mktemp("redis")
+    process = subprocess.Popen([server, "--port", str(port), "--save", "", "--dir", str(directory)], stdout=-3)
+    try:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(params=["memory", "database", "redis", "valkey"])
+async def storage(request: pytest.FixtureRequest, city: City) -> AsyncIterator[Storage]:
+    url = request.param
+    if url in ("redis", "valkey"):
+        url = request.getfixturevalue("redis").replace("redis:", f"{url}:")
+    settings = Settings(_env_file=None, limits_url=url)  # type: ignore[call-arg]
+    made = storage_for(settings, city.provider.db)
+    await made.reset()
+    yield made
+    await made.reset()
+
+
+async def fails(limits: FailureLimits, times: int, account: str, address: str, device: str = "") -> None:
+    for _ in range(times):
+        await limits.check(account, address, device)
+        await limits.failed(account, address, device)
+
+
+async def refused(limits: FailureLimits, account: str, address: str, device: str = "") -> int:
+    with pytest.raises(TooManyFailures) as caught:
+        await limits.check(account, address, device)
+    return caught.value.retry_after
+
+
+async def test_guessing_one_account_from_one_network_is_stopped_there_only(storage: Storage) -> None:
+    limits = FailureLimits(MOST, MANY, storage)
+    await fails(limits, MOST, "siti", "203.0.113.7")
+    assert 1 <= await refused(limits, "siti", "203.0.113.99") <= 15 * 60 + 1
+    await limits.check("siti", "198.51.100.1")
+    await limits.check("budi", "203.0.113.7")
+
+
+async def test_a_browser_that_the_person_used_before_feels_nothing_of_it(storage: Storage) -> None:
+    limits = FailureLimits(MOST, MANY, storage)
+    for network in range(FROM_EVERYWHERE):
+        await fails(limits, MOST, "siti", f"198.51.{network}.1")
+    await refused(limits, "siti", "192.0.2.1")
+    await fails(limits, MOST, "siti", "192.0.2.1", "its cookie")
+    await refused(limits, "siti", "192.0.2.1", "its cookie")
+
+
+async def test_one_address_and_one_subnet_cannot_try_many_accounts(storage: Storage) -> None:
+    limits = FailureLimits(MANY, MOST, storage)
+    for number in range(MOST):
+        await fails(limits, 1, f"a{number}", "203.0.113.7")
+    await refused(limits, "another", "203.0.113.7")
+    for number in range(MOST * (PER_SUBNET - 1)):
+        await fails(limits, 1, f"b{number}", f"203.0.113.{100 + number}")
+    await refused(limits, "another", "203.0.113.250")
+    await limits.check("another", "203.0.114.1")
+
+
+async def test_a_right_password_forgets_the_failures(storage: Storage) -> None:
+    limits = FailureLimits(MOST, MANY, storage)
+    await fails(limits, MOST - 1, "siti", "203.0.113.7")
+    await limits.succeeded("siti", "203.0.113.7")
+    await fails(limits, MOST, "siti", "203.0.113.7")
+    await refused(limits, "siti", "203.0.113.7")
+
+
+async def test_counting_alone(storage: Storage) -> None:
+    limit = CountLimit(2, 60, storage, "things")
+    await limit.take("k")
+    await limit.take("k")
+    with pytest.raises(TooManyFailures):
+        await limit.take("k")
+    with pytest.raises(TooManyFailures):
+        await limit.check("k")
+    await CountLimit(2, 60, storage, "others").take("k")
+
+
+async def test_two_processes_count_together_in_the_database(city: City) -> None:
+    settings = Settings(_env_file=None, limits_url="database")  # type: ignore[call-arg]
+    one, other = (FailureLimits(MOST, MANY, storage_for(settings, city.provider.db)) for _ in range(2))
+    await fails(one, MOST, "siti", "203.0.113.7")
+    await refused(other, "siti", "203.0.113.7")
+
+
+async def test_two_hosts_count_together_in_redis(redis: str) -> None:
+    settings = Settings(_env_file=None, limits_url=redis)  # type: ignore[call-arg]
+    one, other = (FailureLimits(MOST, MANY, storage_for(settings)) for _ in range(2))
+    await fails(one, MOST, "tono", "203.0.113.7")
+    await refused(other, "tono", "203.0.113.7")
+
+
+async def test_the_longer_one_guesses_the_longer_one_waits(city: City) -> None:
+    settings = Settings(_env_file=None, limits_url="database")  # type: ignore[call-arg]
+    limits = FailureLimits(MOST, MANY, storage_for(settings, city.provider.db))
+    waits = []
+    for _ in range(PER_DAY):
+        await fails(limits, MOST, "siti", "203.0.113.7")
+        waits.append(await refused(limits, "siti", "203.0.113.7"))
+        clock.advance(15 * 60 + 1)
+    assert waits[0] <= 15 * 60 + 1
+    assert await refused(limits, "siti", "203.0.113.7") > 3600 * 20
+    clock.advance(86400)
+    await limits.check("siti", "203.0.113.7")
+    await clear_up(city.provider)
+    async with city.provider.db.read() as session:
+        assert (await session.execute(select(func.count()).select_from(RateCounter))).scalar_one() == 0
+
+
+@pytest.mark.parametrize("overrides", [{"limits_url": "database", "sign_in_failures_per_account": 3}], ids=[""])
+async def test_the_sign_in_page_counts_where_the_setting_says(city: City) -> None:
+    party: Any = city.relying_party("warga")
+    async with city.browser() as browser:
+        for _ in range(3):
+            assert (await browser.sign_in(party, password="wrong")).status_code == 400
+        assert (await browser.sign_in(party)).status_code == 429
+    async with city.browser(address="198.51.100.1") as browser:
+        assert await browser.code(party)
+
+
+async def test_a_citizens_own_browser_stays_able_while_somebody_guesses(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as own:
+        await own.code(party)
+        await own.submit(await own.open("/"))
+        async with city.browser() as thief:
+            for _ in range(10):
+                await thief.sign_in(party, password="wrong")
+            assert (await thief.sign_in(party)).status_code == 429
+        await own.code(party)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"), [("203.0.113.7", "203.0.113.0/24"), ("2001:db8::1", "2001:db8::/64"), ("x", "x")]
+)
+def test_networks(address: str, network: str) -> None:
+    assert network_of(address) == network
