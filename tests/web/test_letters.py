@@ -220,7 +220,7 @@ def test_colours_that_cannot_be_read_are_refused() -> None:
         {"brand_colour": "red", "brand_colour_dark": "#ffcc00"},
         {"brand_colour": "#8a1538"},
     ):
-        with pytest.raises(Exception, match="BRAND|contrast|colour"):
+        with pytest.raises(Exception, match=r"BRAND|contrast|colour"):
             Settings(_env_file=None, **colours)  # type: ignore[arg-type]
 
 
