@@ -187,3 +187,16 @@ async def test_a_citizens_own_browser_stays_able_while_somebody_guesses(city: Ci
 )
 def test_networks(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    "overrides", [{"limits_url": "redis://127.0.0.1:9/0", "sign_in_failures_per_account": 3}], ids=[""]
+)
+async def test_while_redis_is_away_each_process_counts_alone(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        for _ in range(3):
+            assert (await browser.sign_in(party, password="wrong")).status_code == 400
+        assert (await browser.sign_in(party)).status_code == 429
+    async with city.browser(address="198.51.100.1") as browser:
+        assert await browser.code(party)

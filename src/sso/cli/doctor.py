@@ -18,6 +18,7 @@ from sso.db.migrate import current_revision, head_revision
 from sso.delivery import store as deliveries
 from sso.delivery.webhooks import all_webhooks
 from sso.oidc.provider import Provider
+from sso.security.limits import storage_for
 from sso.settings import Settings, load_settings
 from sso.users import store as users
 from sso.users.service import ADMIN
@@ -141,9 +142,24 @@ async def _people(provider: Provider) -> Finding:
 
 
 async def _mail(provider: Provider) -> Finding:
-    if provider.settings.smtp_url is None:
-        return Finding("mail", "good", "no server (SSO_SMTP_URL): people get no mail")
+    settings = provider.settings
+    if settings.development_outbox:
+        return Finding("mail", "warning", "SSO_DEVELOPMENT_OUTBOX: mails and SMS are kept and shown to everyone")
+    if settings.smtp_url is None:
+        rest = "SMS goes out" if settings.sms_url else "nobody registers or recovers an account by themselves"
+        return Finding("mail", "good", f"no server (SSO_SMTP_URL): people get no mail; {rest}")
     return Finding("mail", "good", "a server is set; try it: sso mail test ADDRESS")
+
+
+async def _limits(provider: Provider) -> Finding:
+    url = provider.settings.limits_url
+    kind = url.get_secret_value().partition(":")[0] if url else "memory"
+    if kind == "memory":
+        return Finding("limits", "good", "counted in each process; for several set SSO_LIMITS_URL")
+    storage = storage_for(provider.settings, provider.db)
+    if not await storage.check():
+        return Finding("limits", "bad", f"{kind} does not answer (SSO_LIMITS_URL)")
+    return Finding("limits", "good", f"counted together: {kind}")
 
 
 async def _webhooks(provider: Provider) -> Finding:
@@ -178,6 +194,7 @@ _LOOKS: list[tuple[str, Callable[[Provider], Awaitable[Finding]]]] = [
     ("people", _people),
     ("deliveries", _deliveries),
     ("mail", _mail),
+    ("limits", _limits),
     ("webhooks", _webhooks),
     ("audit", _audit),
 ]

@@ -9,6 +9,7 @@ limit of each kind is over a day. Counts are kept in memory, in the database or 
 from __future__ import annotations
 
 import ipaddress
+import logging
 import time
 from datetime import timedelta
 from typing import Any
@@ -22,6 +23,8 @@ from sso import clock
 from sso.db import INSERTS, Database, table_of
 from sso.security.models import RateCounter
 from sso.settings import Settings
+
+log = logging.getLogger(__name__)
 
 WINDOW_MINUTES = 15
 PER_DAY = 3
@@ -125,6 +128,36 @@ def _limiter(storage: Storage) -> RateLimiter:
     return (MovingWindowRateLimiter if isinstance(storage, MovingWindowSupport) else FixedWindowRateLimiter)(storage)
 
 
+class _Counting:
+    """Counts in a storage; while that is away, in the memory of this process: nobody is shut out, and nobody guesses
+    without end."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._main = _limiter(storage)
+        self._spare = _limiter(MemoryStorage())
+
+    async def test(self, item: RateLimitItem, *keys: str) -> bool:
+        return bool(await self._do("test", item, *keys))
+
+    async def hit(self, item: RateLimitItem, *keys: str) -> bool:
+        return bool(await self._do("hit", item, *keys))
+
+    async def clear(self, item: RateLimitItem, *keys: str) -> None:
+        await self._do("clear", item, *keys)
+
+    async def seconds_left(self, item: RateLimitItem, *keys: str) -> int:
+        """Return how long until the window ends, in seconds, one at the least."""
+        reset = (await self._do("get_window_stats", item, *keys)).reset_time
+        return max(1, int(reset - time.time()) + 1)
+
+    async def _do(self, what: str, item: RateLimitItem, *keys: str) -> Any:
+        try:
+            return await getattr(self._main, what)(item, *keys)
+        except Exception as error:  # whatever the storage's library raises when it is away
+            log.warning("failures are counted in this process: %s: %s", type(error).__name__, error)
+            return await getattr(self._spare, what)(item, *keys)
+
+
 class FailureLimits:
     """Counts failures and says when there were too many.
 
@@ -135,7 +168,7 @@ class FailureLimits:
     """
 
     def __init__(self, per_account: int, per_address: int, storage: Storage | None = None) -> None:
-        self._limiter = _limiter(storage or MemoryStorage())
+        self._limiter = _Counting(storage or MemoryStorage())
         self._account = RateLimitItemPerMinute(per_account, WINDOW_MINUTES)
         self._account_day = RateLimitItemPerDay(per_account * PER_DAY)
         self._everywhere = RateLimitItemPerDay(per_account * FROM_EVERYWHERE)
@@ -156,8 +189,7 @@ class FailureLimits:
         """
         for item, keys in self._rules(account, address, device):
             if not await self._limiter.test(item, *keys):
-                reset = (await self._limiter.get_window_stats(item, *keys)).reset_time
-                raise TooManyFailures(max(1, int(reset - time.time()) + 1))
+                raise TooManyFailures(await self._limiter.seconds_left(item, *keys))
 
     async def failed(self, account: str, address: str, device: str = "") -> None:
         """Count one failure."""
@@ -195,15 +227,14 @@ class CountLimit:
     """
 
     def __init__(self, most: int, minutes: int, storage: Storage | None = None, name: str = "") -> None:
-        self._limiter = _limiter(storage or MemoryStorage())
+        self._limiter = _Counting(storage or MemoryStorage())
         self._item = RateLimitItemPerMinute(most, minutes)
         self._name = name
 
     async def check(self, key: str) -> None:
         """Raise :class:`TooManyFailures` where ``key`` must wait."""
         if not await self._limiter.test(self._item, self._name, key):
-            reset = (await self._limiter.get_window_stats(self._item, self._name, key)).reset_time
-            raise TooManyFailures(max(1, int(reset - time.time()) + 1))
+            raise TooManyFailures(await self._limiter.seconds_left(self._item, self._name, key))
 
     async def count(self, key: str) -> None:
         """Count one."""

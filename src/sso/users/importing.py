@@ -19,12 +19,12 @@ from typing import Any
 
 import orjson
 from pydantic import ValidationError
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.audit import record
-from sso.db import Database, new_id
+from sso.db import Database, new_id, table_of
 from sso.errors import Refusal
 from sso.security.box import SecretBox
 from sso.users.identifiers import Kind, masked, nik_lookup, normalise
@@ -344,7 +344,7 @@ class Made:
             (LocalAccount, self.accounts), (MergeProposal, self.proposals),
         ):  # fmt: skip
             if rows:
-                await session.execute(insert(table), rows)
+                await session.execute(table_of(table).insert(), rows)
 
 
 async def _decide(
