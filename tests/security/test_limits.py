@@ -200,3 +200,19 @@ async def test_while_redis_is_away_each_process_counts_alone(city: City) -> None
         assert (await browser.sign_in(party)).status_code == 429
     async with city.browser(address="198.51.100.1") as browser:
         assert await browser.code(party)
+
+
+async def test_wrong_passkeys_from_many_addresses_shut_nobody_out(storage: Storage) -> None:
+    limits = FailureLimits(1, MANY, storage)
+    for number in range(3 * FROM_EVERYWHERE):
+        await fails(limits, 1, "", f"198.51.{number}.1")
+    await limits.check("", "203.0.113.7")
+
+
+async def test_who_recovered_the_account_is_not_shut_out_by_who_guessed(storage: Storage) -> None:
+    limits = FailureLimits(MOST, MANY, storage)
+    for network in range(FROM_EVERYWHERE):
+        await fails(limits, MOST, "siti", f"198.51.{network}.1")
+    await refused(limits, "siti", "203.0.113.7")
+    await limits.forget("siti")
+    await limits.check("siti", "203.0.113.7")

@@ -23,6 +23,7 @@ from tests.citizens import (
     post,
     set_up_app,
 )
+from tests.db.test_migrations import _dump
 from tests.support import ISSUER, PASSWORD, City, query_of
 
 from sso import clock
@@ -225,6 +226,22 @@ async def test_an_app_and_its_recovery_codes(city: City) -> None:
         assert not any(code in answer.text for code in codes)
         assert answer.text.count("<li>") >= 10
     assert (await notices(city)).count("factor_added") == 2
+
+
+async def test_a_copy_of_the_database_yields_no_second_step(city: City) -> None:
+    device = Authenticator()
+    async with city.browser() as browser:
+        await here(city, browser)
+        app, codes = await set_up_app(city, browser)
+        await add_passkey(browser, device)
+        known = [
+            app.secret,
+            *codes,
+            *(code.replace("-", "") for code in codes),
+            browser.http.cookies["__Host-sso-device"],
+        ]
+    dump = await _dump(city.provider.db)
+    assert not [one for one in known if one in dump]
 
 
 async def test_a_wrong_first_code_sets_up_nothing(city: City) -> None:

@@ -254,6 +254,7 @@ async def test_the_citys_logo_and_colours(database: Any, tmp_path: Path, logo: P
             style = await browser.http.get(page.split('rel="stylesheet" href="')[1].split('"')[0])
             assert "--pico-primary:#8a1538" in style.text
             assert "--city-ink:#ff9db5" in style.text
+    assert "#8a1538" in compose(settings, "welcome", "a@b.example", clock.now()).html
 
 
 @pytest.mark.parametrize("body", [b"GIF89a", b"x" * 40_000, b""])

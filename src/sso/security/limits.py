@@ -180,7 +180,7 @@ class FailureLimits:
         """Check that nobody has to wait.
 
         Args:
-            account: what was typed.
+            account: what was typed; nothing where that is no account, or a passkey was shown.
             address: the network address.
             device: a browser that the person used before; it has a count of its own, and feels no others'.
 
@@ -190,6 +190,10 @@ class FailureLimits:
         for item, keys in self._rules(account, address, device):
             if not await self._limiter.test(item, *keys):
                 raise TooManyFailures(await self._limiter.seconds_left(item, *keys))
+
+    async def forget(self, account: str) -> None:
+        """Forget the failures of an account from every network: its owner has proven otherwise who they are."""
+        await self._limiter.clear(self._everywhere, "everywhere", account)
 
     async def failed(self, account: str, address: str, device: str = "") -> None:
         """Count one failure."""
@@ -206,10 +210,13 @@ class FailureLimits:
         if device:
             return [(one, ("device", account, device)) for one in (self._account, self._account_day)]
         network = network_of(address)
-        return [
+        of_account: list[tuple[RateLimitItem, tuple[str, ...]]] = [
             (self._account, ("account", account, network)),
             (self._account_day, ("account", account, network)),
             (self._everywhere, ("everywhere", account)),
+        ]
+        return [
+            *(of_account if account else []),
             (self._address, ("address", address)),
             (self._address_day, ("address", address)),
             (self._subnet, ("subnet", network)),

@@ -204,6 +204,7 @@ LINKS = {
 """Where the button of a message leads; ``token`` among its values is added."""
 OPTIONAL = {"new_device": "new_device", "application_connected": "application_connected"}
 """Notices that a person may switch off, and what the preference is called."""
+COLOUR = "#0b5f5a"
 _MOMENTS = ("ready", "until")
 
 
@@ -244,6 +245,7 @@ def compose(
         "locale": language,
         "service": settings.service_name,
         "city": settings.city_name,
+        "colour": settings.brand_colour or COLOUR,
         "values": filled,
         "subject": said.subject,
         "text": said.text,

@@ -361,6 +361,8 @@ async def _set_password(request: Request, running: Running, fields: dict[str, st
             drop_factors=drop,
             request_id=request_id_of(request),
         )
+    for one in known:
+        await site.limits.forget(one.lookup)
     site.worker.nudge()
     return page(request, "recover_done.html", here="/login")
 
