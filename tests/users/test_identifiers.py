@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import pyotp
 import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from tests.db.test_migrations import _dump
-from tests.support import PASSWORD, City, query_of
+from tests.support import PASSWORD, SECRET_KEY, City, query_of
 
 from sso import clock
+from sso.authn.factors import add_totp, check_totp, new_totp_seed, reseal_seeds
 from sso.authn.passwords import Passwords
+from sso.security.box import SecretBox
 from sso.users.identifiers import masked, nik_birth_day, normal_nik, normalise
-from sso.users.models import Identifier
+from sso.users.importing import SEAL
+from sso.users.merging import reseal_people
+from sso.users.models import Identifier, MergeProposal
 from sso.users.schemas import NewUser
 from sso.users.service import UserError, create_users, find, open_nik
-from sso.users.store import identifiers_of
+from sso.users.store import credentials_of, identifiers_of
 
 NIK = "3671014104900001"
 
@@ -133,3 +138,23 @@ async def test_several_may_say_what_nobody_has_proven_and_who_proves_it_has_it(c
         async with city.provider.db.write() as session:
             mine = Identifier.lookup == "dua@warga.example", Identifier.user_id == city.users["siti"]
             await session.execute(update(Identifier).where(*mine).values(verified_at=now))
+
+
+async def test_what_is_sealed_of_people_is_sealed_anew(city: City) -> None:
+    new = SecretBox([b"another secret of more than 32 characters"])
+    both = SecretBox([b"another secret of more than 32 characters", SECRET_KEY.encode()])
+    siti, seed = city.users["siti"], new_totp_seed()
+    async with city.provider.db.write() as session:
+        await create_users(session, [NewUser(username="nina", name="Nina", nik=NIK)], box=city.provider.box)
+        await add_totp(session, city.provider.box, siti, seed, 1)
+        row = {"user_id": siti, "reasons": ["nik"], "status": "open", "created_at": clock.now()}
+        session.add(MergeProposal(**row, sealed=city.provider.box.seal(b"{}", SEAL)))
+    async with city.provider.db.write() as session:
+        assert await reseal_people(session, both) + await reseal_seeds(session, both) == 3
+    async with city.provider.db.write() as session:
+        assert await reseal_people(session, both) + await reseal_seeds(session, both) == 0
+        nina = await find(session, "nina")
+        one = next(one for one in await identifiers_of(session, nina.id) if one.kind == "nik")
+        assert open_nik(one, new) == NIK
+        app = next(one for one in await credentials_of(session, siti) if one.kind == "totp")
+        assert await check_totp(session, new, app, pyotp.TOTP(seed).at(clock.timestamp()))

@@ -3,6 +3,7 @@ here."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -150,6 +151,16 @@ async def test_a_code_is_tried_five_times_and_then_never_again(city: City) -> No
         for _ in range(5):
             assert (await post(browser, "/signup", {"code": wrong}, page)).status_code == 400
         assert (await post(browser, "/signup", {"code": right}, page)).status_code == 429
+
+
+async def test_many_tries_at_once_are_no_more_than_five(city: City) -> None:
+    async with city.browser() as browser:
+        page = await begin(browser)
+        right = int(await last_code(city))
+        wrong = [f"{(right + n) % 1_000_000:06}" for n in range(1, 21)]
+        answers = await asyncio.gather(*(post(browser, "/signup", {"code": code}, page) for code in wrong))
+        assert [answer.status_code for answer in answers].count(400) == 5
+        assert [answer.status_code for answer in answers].count(429) == 15
 
 
 async def test_a_code_is_over_after_ten_minutes_and_a_new_one_replaces_it(city: City) -> None:

@@ -67,7 +67,7 @@ from sso.web.http import (
     with_browser_state,
 )
 from sso.web.i18n import N_
-from sso.web.pages import failure, page, to_application
+from sso.web.pages import failure, page, territory_name, to_application
 from sso.web.proving import WrongCredentials, place_of, prove, with_device
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
 from sso.web.steps import Options, begin_step
@@ -364,7 +364,8 @@ def _tell_of_device(request: Request, session: AsyncSession, user: User, session
     country = provider.countries.of(address_of(request)) or ""
     device = device_of(request.headers.get("user-agent", "")).text or "?"
     token = not_me_token(provider, session_id)
-    notify(session, provider, user, "new_device", device=device, place=country, token=token)
+    place = territory_name(user.locale or provider.settings.default_locale, country) if country else ""
+    notify(session, provider, user, "new_device", device=device, place=place, token=token)
     site_of(request).worker.nudge()
 
 
