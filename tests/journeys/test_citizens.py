@@ -18,7 +18,7 @@ import httpx
 import pyotp
 import pytest
 import yaml
-from playwright.async_api import Browser, BrowserContext, Page, Route, expect
+from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, expect
 from tests.journeys.conftest import Demo
 from tests.journeys.test_sign_on import check_access, sign_in
 from tests.support import challenge_of
@@ -326,8 +326,12 @@ async def test_every_page_is_accessible_and_fits(
     async def look(name: str) -> None:
         await _look(page, artefacts, name, kind)
 
+    async def press(button: Locator) -> None:
+        async with page.expect_navigation():
+            await button.click()
+
     async def submit() -> None:
-        await page.locator("main form button[type=submit]:visible").first.click()
+        await press(page.locator("main form button[type=submit]:visible").first)
 
     for name, path in (("sign-in", "/login"), ("terms", "/terms"), ("privacy", "/privacy"), ("sign-up", "/signup")):
         await page.goto(demo.issuer + path)
@@ -351,7 +355,7 @@ async def test_every_page_is_accessible_and_fits(
         await look(f"account{path.replace('/', '-')}")
     await page.goto(f"{demo.issuer}/account/contacts")
     await page.locator("#contact").fill(new_address())
-    await page.locator("button[value=add]").click()
+    await press(page.locator("button[value=add]"))
     await look("contact-code")
     await page.goto(f"{demo.issuer}/account/security/app")
     await look("app")
@@ -366,7 +370,9 @@ async def test_every_page_is_accessible_and_fits(
     await page.goto(f"{demo.issuer}/apps?q=puskesmas")
     await look("apps-found")
     await page.goto(f"{demo.issuer}/login?add=1")
-    await sign_in(page, address, PASSWORD)
+    await page.locator("#username").fill(address)
+    await page.locator("#password").fill(PASSWORD)
+    await submit()
     await look("second-step")
     await page.goto(f"{demo.issuer}/recover")
     await look("recover")
@@ -376,13 +382,15 @@ async def test_every_page_is_accessible_and_fits(
     await page.locator("#code").fill(await code_for(demo, page, address))
     await submit()
     await look("recover-second")
-    await page.locator("button[value=lost]").click()
+    await press(page.locator("button[value=lost]"))
     await look("recover-waits")
     for name in ("recover/stop", "recover/continue", "not-me"):
         await page.goto(f"{demo.issuer}/{name}?t=x")
         await look(name.replace("/", "-"))
     await page.goto(f"{demo.issuer}/login?add=1")
-    await sign_in(page, "ratna", demo.passwords["ratna"])
+    await page.locator("#username").fill("ratna")
+    await page.locator("#password").fill(demo.passwords["ratna"])
+    await submit()
     await page.goto(f"{demo.issuer}/admin/mails")
     await page.locator("summary").first.click()
     await look("mails")

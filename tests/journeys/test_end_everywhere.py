@@ -80,6 +80,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     apps = {name: f"http://localhost:{port + number}" for number, name in enumerate(KINDS, start=1)}
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SSO_", "APP_"))}
     environment |= {"SSO_ISSUER": f"http://localhost:{port}", "SSO_DATA_DIR": str(directory)}
+    environment["SSO_SECOND_FACTOR_ROLES"] = "none"
     made = Town(f"http://localhost:{port}", apps, {}, environment)
     made.sso("db", "upgrade")
     (directory / "town.yaml").write_text(yaml.safe_dump(catalogue(apps)))
