@@ -25,6 +25,8 @@ from sso.settings import Settings
 
 MAX_PASSWORD_CHARS = 256
 MIN_PASSWORD_SCORE = 2
+MAX_JUDGED_CHARS = 32
+"""How much of a password is judged: more makes none weaker, and may take very long."""
 MIN_LETTERS_LEFT = 4
 """How many letters must be left of a password without what is known of its owner."""
 BCRYPT_BYTES = 72
@@ -59,6 +61,7 @@ class Passwords:
             "argon2__time_cost": settings.argon2_iterations,
             "argon2__parallelism": settings.argon2_lanes,
         }
+        self._settings = settings
         self._context = CryptContext(schemes=["argon2"], **options)
         self._options = options
         self._all: CryptContext | None = None
@@ -123,6 +126,25 @@ class Passwords:
         if self._dummy is None:
             self._dummy = str(self._context.hash("nobody"))
         self._context.verify(prepared(password), self._dummy)
+
+    async def judge(self, password: str, about: Iterable[str], *, second_factor: bool = False) -> None:
+        """Check a new password, as :func:`check_strength` does, in a thread: what is odd takes long to judge.
+
+        Raises:
+            WeakPassword: saying what to do.
+            Busy: when too many are waiting.
+        """
+        words = list(about)
+        await self._run(lambda: check_strength(self._settings, password, words, second_factor=second_factor))
+
+    async def strength(self, password: str, about: Iterable[str], *, second_factor: bool = False) -> Strength:
+        """Return how strong a password is, in a thread.
+
+        Raises:
+            Busy: when too many are waiting.
+        """
+        words = list(about)
+        return await self._run(lambda: strength(self._settings, password, words, second_factor=second_factor))
 
     async def prepare(self) -> None:
         """Make the hash that is checked for unknown people, so that the first of them is not told by time."""
@@ -215,4 +237,4 @@ def _score(password: str, words: set[str]) -> int:
 
     if not password:
         return 0
-    return int(zxcvbn(prepared(password)[:72], user_inputs=[*words, *common_words()])["score"])
+    return int(zxcvbn(prepared(password)[:MAX_JUDGED_CHARS], user_inputs=[*words, *common_words()])["score"])

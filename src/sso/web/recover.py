@@ -17,7 +17,7 @@ from sso.audit import record
 from sso.authn import ceremonies, factors, recovery
 from sso.authn.ceremonies import Running
 from sso.authn.factors import PasskeyRefused
-from sso.authn.passwords import Busy, WeakPassword, check_strength
+from sso.authn.passwords import Busy, WeakPassword
 from sso.authn.policy import STRONG
 from sso.oidc.messages import link_token, not_me_session, notify, send_code
 from sso.oidc.people import not_me, recover
@@ -341,7 +341,8 @@ async def _set_password(request: Request, running: Running, fields: dict[str, st
     second = not drop and _has_second(credentials)
     password = fields.get("password", "")
     try:
-        check_strength(site.settings, password, [user.name, *(one.value for one in known)], second_factor=second)
+        about = [user.name, *(one.value for one in known)]
+        await site.passwords.judge(password, about, second_factor=second)
         hashed = await site.passwords.hash(password)
     except WeakPassword as error:
         return await _page(request, running, WEAK[error.code], 400, least=error.least)

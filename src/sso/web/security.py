@@ -18,7 +18,7 @@ from sso import clock
 from sso.audit import record
 from sso.authn import ceremonies, factors
 from sso.authn.factors import PasskeyRefused
-from sso.authn.passwords import Busy, WeakPassword, check_strength, least_chars, strength
+from sso.authn.passwords import Busy, WeakPassword, least_chars
 from sso.authn.policy import STRONG
 from sso.oidc.messages import notify, send_code
 from sso.oidc.people import add_contact, change_password, remove_contact
@@ -214,7 +214,7 @@ async def _change_password(request: Request, here: Visit, fields: dict[str, str]
                 await site.limits.failed(str(here.user.id), address)
                 return await _security(request, here, WRONG_PASSWORD, 400, field="password")
         second = any(one.kind in STRONG for one in known)
-        check_strength(site.settings, new, [here.user.name, *names], second_factor=second)
+        await site.passwords.judge(new, [here.user.name, *names], second_factor=second)
         hashed = await site.passwords.hash(new)
     except WeakPassword as error:
         return await _security(request, here, WEAK[error.code], 400, field="new_password", least=error.least)
@@ -320,7 +320,11 @@ async def password_strength(request: Request) -> Response:
     except TooManyFailures:
         return Response(status_code=429)
     second = fields.get("second") == "1"
-    found = strength(site.settings, fields.get("password", "")[:256], [fields.get("name", "")], second_factor=second)
+    typed, name = fields.get("password", "")[:256], fields.get("name", "")[:200]
+    try:
+        found = await site.passwords.strength(typed, [name], second_factor=second)
+    except Busy:
+        return Response(status_code=503, headers={"Retry-After": str(Busy.retry_after)})
     return Response(
         orjson.dumps({"score": found.score, "missing": found.missing}),
         headers={"Cache-Control": "no-store"},

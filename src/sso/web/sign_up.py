@@ -23,7 +23,7 @@ from sso.authn import ceremonies
 from sso.authn.ceremonies import Running
 from sso.authn.factors import PasskeyRefused
 from sso.authn.levels import ACR_PASSKEY
-from sso.authn.passwords import Busy, WeakPassword, check_strength
+from sso.authn.passwords import Busy, WeakPassword
 from sso.authn.service import AMR_PASSKEY, Authenticated, by_password
 from sso.db import new_id
 from sso.oidc.messages import notify, send, send_code
@@ -178,7 +178,7 @@ async def _check_code(request: Request, running: Running, waiting: Waiting | Non
 async def _make(request: Request, running: Running, waiting: Waiting | None, fields: dict[str, str]) -> Response:
     """Make the account, sign in, and go on."""
     site = site_of(request)
-    provider, settings = site.provider, site.settings
+    provider = site.provider
     name = " ".join(fields.get("name", "").split())[:MAX_NAME_CHARS]
     if not name or any(char in "<>" or not char.isprintable() for char in name):
         return _page(request, running, waiting, NO_NAME, 400, name=name, field="name")
@@ -186,7 +186,7 @@ async def _make(request: Request, running: Running, waiting: Waiting | None, fie
     hashed = None
     if not credential:
         try:
-            check_strength(settings, fields.get("password", ""), [name, running.data["contact"]])
+            await site.passwords.judge(fields.get("password", ""), [name, running.data["contact"]])
             hashed = await site.passwords.hash(fields["password"])
         except WeakPassword as error:
             return _page(
