@@ -310,7 +310,9 @@ async def _look(page: Page, artefacts: Path, name: str, kind: str) -> None:
 OWN = ["", "/profile", "/contacts", "/security", "/sessions", "/applications", "/activity", "/notifications", "/data"]
 
 
-@pytest.mark.parametrize("locale", ["id", "en"])
+@pytest.mark.parametrize(
+    "locale", [pytest.param(one, marks=pytest.mark.xdist_group(f"pages-{one}")) for one in ("id", "en")]
+)
 @pytest.mark.parametrize(("size", "scheme"), [((360, 740), "light"), ((1280, 800), "dark"), ((1280, 800), "light")])
 async def test_every_page_is_accessible_and_fits(
     demo: Demo, chromium: Browser, artefacts: Path, size: tuple[int, int], scheme: Any, locale: str
