@@ -167,3 +167,17 @@ async def test_the_password_of_the_other_application_never_opens_this_account(ci
     await admin("POST", f"/merge-proposals/{found[0]['id']}/decision", json={"decision": "merged"})
     async with city.browser() as browser:
         assert (await browser.sign_in(city.relying_party("warga"), password=NEW_PASSWORD)).status_code == 400
+
+
+async def test_a_nik_that_nobody_checked_is_told_to_no_application(city: City) -> None:
+    officer = await person_with(city, "officer")
+    seen = {"document": "passport", "document_number": "A1234567", "place": "MPP"}
+    assert (await officer("POST", f"/users/{city.users['siti']}/identity-checks", json=seen)).status_code == 201
+    party = city.relying_party("dinas")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, scope="openid identity nik")
+        page = await browser.open("/account/contacts")
+        await post(browser, "/account/contacts", {"choice": "nik", "nik": NIK}, page)
+    about = (await party.userinfo(tokens["access_token"])).json()
+    assert "nik" not in about
+    assert about["identity_level"] == "urn:sso:identity:counter-verified"
