@@ -8,12 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from tests.api.conftest import Api, person_with, program
 from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, form_of
 
 from sso import clock
+from sso.audit import verify
 from sso.audit.models import AuditEvent
 from sso.delivery.models import Delivery
 from sso.oidc.housekeeping import clear_up, keep_house, seal_audit
@@ -223,6 +224,25 @@ async def test_who_is_deleted_is_signed_out_everywhere_and_nothing_of_them_is_le
             rows = (await session.execute(text(f"SELECT * FROM {table}"))).all()
             assert "Rahmawati" not in str(rows)
             assert "siti@warga.example" not in str(rows)
+
+
+async def test_somebody_with_a_long_history_is_deleted_too(
+    city: City, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sso.audit.service.SEAL_BATCH", 2)
+    siti = str(city.users["siti"])
+    for _ in range(5):
+        await signed_in(city, "warga", "sehat")
+    answer = await api("DELETE", f"/users/{siti}")
+    assert (answer.status_code, answer.json()["user"]["status"]) == (200, "deleted"), answer.text
+    await seal_audit(city.provider)
+    async with city.provider.db.read() as session:
+        theirs = select(AuditEvent).where(or_(AuditEvent.actor == siti, AuditEvent.subject == siti))
+        theirs = theirs.where(AuditEvent.type.like("session.%") | AuditEvent.type.like("sign_in.%"))
+        events = (await session.execute(theirs)).scalars().all()
+        assert len(events) > 2
+        assert all((one.address, one.data) == (None, {}) for one in events)
+        assert (await verify(session, city.provider.box)).broken_at is None
 
 
 async def test_the_last_administrator_stays_one_whatever_is_tried(city: City, api: Api) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from tests.support import City
 
 from sso import clock
-from sso.audit import export, prune, record, seal, verify, verify_archive
+from sso.audit import export, prune, record, redact, seal, verify, verify_archive
 from sso.audit.models import AuditCheckpoint
 from sso.audit.service import AuditReport
 
@@ -182,3 +182,20 @@ async def test_two_hosts_that_write_and_chain_at_once_never_break_it(city: City,
     for name in "abcd":
         assert [n for who, n in mine if who == name] == list(range(25)), "in the order in which it was written"
     await other.close()
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])  # where several write at once
+async def test_what_is_being_redacted_is_chained_as_it_is_afterwards(city: City) -> None:
+    siti = str(city.users["siti"])
+    await chained(city)
+    async with city.browser() as browser:
+        await browser.tokens(city.relying_party("warga"))
+    db, box = city.provider.db, city.provider.box
+    async with db.write() as session:
+        assert await redact(session, box, siti) > 0
+        async with db.write() as sealer:
+            await seal(sealer, box)
+    async with db.write() as session:
+        while await seal(session, box):
+            pass
+    assert (await report(city)).broken_at is None

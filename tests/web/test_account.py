@@ -32,6 +32,7 @@ from sso.audit.models import AuditEvent
 from sso.oidc.housekeeping import people_in_time, seal_audit
 from sso.oidc.people import check_identity, read_check
 from sso.sessions.models import SsoSession
+from sso.sessions.store import SessionFilter, count_not_ended
 from sso.users.models import Identifier, User
 from sso.users.service import find
 
@@ -181,6 +182,23 @@ async def test_a_new_password_ends_every_other_session(city: City) -> None:
         assert str((await other.open("/account")).url).startswith(f"{ISSUER}/login")
         assert (await party.refresh(tokens["refresh_token"])).status == 400
     assert "password_changed" in await notices(city)
+
+
+@pytest.mark.parametrize("overrides", [{"risk_second_step": "none"}])
+async def test_a_new_password_ends_however_many_sessions_there_are(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sso.oidc.ending.BATCH", 2)
+    monkeypatch.setattr("sso.oidc.people.MOST", 2, raising=False)
+    for _ in range(5):
+        async with city.browser() as other:
+            await here(city, other)
+    async with city.browser() as browser:
+        await here(city, browser)
+        fields = {"choice": "password", "password": PASSWORD, "new_password": NEW_PASSWORD}
+        await post(browser, SECURITY, fields, await browser.open(SECURITY))
+        assert "Siti" in (await browser.open("/account")).text
+    async with city.provider.db.read() as session:
+        mine = SessionFilter(user_id=city.users["siti"])
+        assert await count_not_ended(session, mine) == 1
 
 
 @pytest.mark.parametrize(

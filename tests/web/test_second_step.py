@@ -205,6 +205,16 @@ async def test_what_is_no_passkey_at_all(city: City, answer: str) -> None:
         assert (await post(browser, "/login/passkey", {"credential": answer}, page)).status_code == 400
 
 
+async def test_after_many_passkeys_that_were_none_the_page_says_how_long_to_wait(city: City) -> None:
+    async with city.browser() as browser:
+        page = await browser.open("/login")
+        for _ in range(city.settings.sign_in_failures_per_address + 1):
+            answer = await post(browser, "/login/passkey", {"credential": "x"}, page)
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) > 0
+    assert "coba lagi dalam 15 menit" in answer.text
+
+
 async def test_a_passkey_is_a_second_step_after_a_password_too(city: City) -> None:
     device = Authenticator()
     async with city.browser() as browser:

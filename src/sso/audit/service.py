@@ -86,7 +86,7 @@ def record(
 
 async def seal(session: AsyncSession, box: SecretBox) -> list[AuditEvent]:
     """Chain the events that are not chained yet, at most ``SEAL_BATCH`` of them, and return them."""
-    if session.get_bind().dialect.name == "postgresql":
+    if _has_several_writers(session):
         locked = await session.execute(text(f"SELECT pg_try_advisory_xact_lock({_ADVISORY_LOCK})"))
         if not locked.scalar_one():
             return []
@@ -200,6 +200,9 @@ async def redact(session: AsyncSession, box: SecretBox, person: str) -> int:
     Returns:
         How many entries were changed.
     """
+    if _has_several_writers(session):
+        # Nobody chains an event meanwhile as it was before: that waits until this transaction is over.
+        await session.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
     key, last, count = await instance_secret(session, box, "audit"), uuid.UUID(int=0), 0
     while True:
         theirs = select(AuditEvent).where(
@@ -210,12 +213,13 @@ async def redact(session: AsyncSession, box: SecretBox, person: str) -> int:
             event.address, event.request_id, event.data = None, None, {}
             if event.seq is not None and event.hash is not None:
                 event.redaction = _redaction(key, content(event), event.seq, event.hash)
+        await session.flush()
+        for event in events:
+            session.expunge(event)
         count += len(events)
         if len(events) < SEAL_BATCH:
             return count
         last = events[-1].id
-        await session.flush()
-        session.expunge_all()
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +279,10 @@ async def _in_order(session: AsyncSession, last: int = 0) -> AsyncIterator[Audit
             return
         last = events[-1].seq or 0
         session.expunge_all()
+
+
+def _has_several_writers(session: AsyncSession) -> bool:
+    return session.get_bind().dialect.name == "postgresql"
 
 
 def content(event: AuditEvent) -> dict[str, Any]:

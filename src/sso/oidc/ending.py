@@ -152,7 +152,13 @@ def how_told(provider: Provider, client_id: str, in_browser: bool, stream: Event
 
 
 async def end_matching(
-    session: AsyncSession, provider: Provider, wanted: SessionFilter, reason: str, *, actor: str, note: str = ""
+    session: AsyncSession,
+    provider: Provider,
+    wanted: SessionFilter,
+    reason: str,
+    *,
+    actor: str,
+    request_id: str | None = None,
 ) -> int:
     """End every session that matches and return how many; a batch at a time."""
     count = 0
@@ -160,7 +166,7 @@ async def end_matching(
         found = await sessions.not_ended(session, wanted, BATCH)
         if not found:
             return count
-        await end_sessions(session, provider, found, reason, actor=actor, note=note)
+        await end_sessions(session, provider, found, reason, actor=actor, request_id=request_id)
         count += len(found)
 
 

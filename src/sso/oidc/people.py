@@ -24,7 +24,6 @@ from sso.users.identifiers import masked, nik_lookup, normal_nik
 from sso.users.models import Identifier, IdentityCheck, User
 from sso.users.service import UserError, keep_an_administrator, nik_key, seal_nik
 
-MOST = 1000
 NOT_ME_DAYS = 30
 """How long the link "this was not me" works."""
 
@@ -445,10 +444,6 @@ async def _end_everything(
 ) -> int:
     """End every grant of a person, ``offline_access`` too, and every session but ``keep``; return how many sessions."""
     record(session, event, actor=actor, subject=str(user.id), request_id=request_id)
-    if keep is None:
-        await tokens.revoke_grants_of_user(session, user.id, clock.now())
-        return await end_matching(session, provider, SessionFilter(user_id=user.id), reason, actor=actor)
     await tokens.revoke_grants_of_user(session, user.id, clock.now(), but=keep)
-    others = [one for one in await sessions.not_ended(session, SessionFilter(user_id=user.id), MOST) if one != keep]
-    await end_sessions(session, provider, others, reason, actor=actor, request_id=request_id)
-    return len(others)
+    wanted = SessionFilter(user_id=user.id, but=keep)
+    return await end_matching(session, provider, wanted, reason, actor=actor, request_id=request_id)

@@ -44,6 +44,11 @@ class TooManyFailures(Exception):
         super().__init__(f"try again in {retry_after} seconds")
         self.retry_after = retry_after
 
+    @property
+    def minutes(self) -> int:
+        """The same in whole minutes, for people: rather a little too late than too early."""
+        return -(-self.retry_after // 60)
+
 
 class DatabaseStorage(Storage):
     """Counts in the provider's own database: for several processes without Redis or Valkey.

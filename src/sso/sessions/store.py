@@ -356,12 +356,13 @@ async def end(session: AsyncSession, session_ids: Sequence[uuid.UUID], reason: s
 
 @dataclass(frozen=True, slots=True)
 class SessionFilter:
-    """Which sessions: each given field narrows. ``begun_by``: those that had begun by then."""
+    """Which sessions: each given field narrows. ``begun_by``: those that had begun by then; ``but``: not this one."""
 
     session_id: uuid.UUID | None = None
     user_id: uuid.UUID | None = None
     client_id: str | None = None
     begun_by: datetime | None = None
+    but: uuid.UUID | None = None
 
 
 async def living(
@@ -500,4 +501,6 @@ def _filtered(statement: Any, wanted: SessionFilter) -> Any:
         statement = statement.where(SsoSession.id.in_(taking_part))
     if wanted.begun_by is not None:
         statement = statement.where(SsoSession.created_at <= wanted.begun_by)
+    if wanted.but is not None:
+        statement = statement.where(SsoSession.id != wanted.but)
     return statement

@@ -14,7 +14,7 @@ from sso.oidc.authorize import SignedIn
 from sso.oidc.models import DeviceCode
 from sso.security.limits import TooManyFailures
 from sso.web.accounts import present_account
-from sso.web.http import form_fields, form_token, is_our_form, read_cookie
+from sso.web.http import form_fields, form_token, is_our_form, read_cookie, to_wait
 from sso.web.i18n import N_
 from sso.web.pages import page
 from sso.web.sign_in import STALE, scope_place
@@ -54,9 +54,7 @@ async def _look_up(request: Request, typed: str) -> Response:
     try:
         await site.device_codes.check(address)
     except TooManyFailures as error:
-        made = _type_page(request, typed, WAIT, 429, minutes=-(-error.retry_after // 60))
-        made.headers["Retry-After"] = str(error.retry_after)
-        return made
+        return to_wait(_type_page(request, typed, WAIT, 429, minutes=error.minutes), error.retry_after)
     waiting, client, who = await _find(request, typed)
     if waiting is None or client is None:
         await site.device_codes.count(address)

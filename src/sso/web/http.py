@@ -211,3 +211,9 @@ def is_our_form(request: Request, fields: dict[str, Any], purpose: str, session_
         return False
     keys = site_of(request).provider.form_keys
     return any([equal(given, keyed_token(key, purpose, browser, session_cookie)) for key in keys])
+
+
+def to_wait(made: Response, seconds: int) -> Response:
+    """Say in a response after how many seconds to try again (RFC 9110 section 10.2.3)."""
+    made.headers["Retry-After"] = str(seconds)
+    return made

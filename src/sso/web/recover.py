@@ -25,7 +25,7 @@ from sso.security.limits import TooManyFailures
 from sso.users import store as users
 from sso.users.identifiers import masked, normalise
 from sso.users.models import Credential, Identifier, User
-from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, with_browser
+from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, to_wait, with_browser
 from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of, page
 from sso.web.sign_in import BUSY, STALE
@@ -158,7 +158,7 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
     try:
         await site.sign_ups.take(address_of(request))
     except TooManyFailures as error:
-        return _begin_page(request, fields, TOO_MANY, 429, minutes=-(-error.retry_after // 60))
+        return to_wait(_begin_page(request, fields, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
     async with provider.db.write() as session:
         user, contact = await _find(request, session, typed)
         data = {
@@ -346,8 +346,8 @@ async def _set_password(request: Request, running: Running, fields: dict[str, st
         hashed = await site.passwords.hash(password)
     except WeakPassword as error:
         return await _page(request, running, WEAK[error.code], 400, least=error.least)
-    except Busy:
-        return await _page(request, running, BUSY, 503)
+    except Busy as error:
+        return to_wait(await _page(request, running, BUSY, 503), error.retry_after)
     long = len(password) >= site.settings.password_min_chars
     async with provider.db.write() as session:
         found = await users.lock_user(session, user.id)

@@ -29,7 +29,7 @@ from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_
 from sso.web.i18n import N_
 from sso.web.pages import failure, page
 from sso.web.proving import is_new_device
-from sso.web.sign_in import STALE, Waiting, recall_waiting, sign_in_alone, signed_in, who_is_here
+from sso.web.sign_in import STALE, Waiting, recall_waiting, sign_in_alone, sign_in_later, signed_in, who_is_here
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
 from sso.web.steps import HERE, Means, Options, means_of, proof_so_far, reaches, send_step_code
 
@@ -131,7 +131,7 @@ async def sign_in_by_passkey(request: Request) -> Response:
                 session, browser_of(request), fields.get("credential", "")[:20_000]
             )
     except TooManyFailures as error:
-        return sign_in_alone(request, waiting, before, fields, WRONG_PASSKEY, 429, minutes=-(-error.retry_after // 60))
+        return sign_in_later(request, waiting, before, fields, error)
     except PasskeyRefused as error:
         await site.limits.failed("", address)
         async with site.provider.db.write() as session:

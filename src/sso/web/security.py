@@ -31,7 +31,7 @@ from sso.users.models import Credential, Identifier, User
 from sso.users.service import UserError, seal_nik
 from sso.web import qr
 from sso.web.account import LOCKED, Visit, contacts_of, is_own_form, own_page, visit
-from sso.web.http import browser_of, form_fields, is_our_form, read_cookie
+from sso.web.http import browser_of, form_fields, is_our_form, read_cookie, to_wait
 from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of
 from sso.web.sign_in import BUSY, STALE
@@ -219,9 +219,9 @@ async def _change_password(request: Request, here: Visit, fields: dict[str, str]
     except WeakPassword as error:
         return await _security(request, here, WEAK[error.code], 400, field="new_password", least=error.least)
     except TooManyFailures as error:
-        return await _security(request, here, WAIT, 429, minutes=-(-error.retry_after // 60))
-    except Busy:
-        return await _security(request, here, BUSY, 503)
+        return to_wait(await _security(request, here, WAIT, 429, minutes=error.minutes), error.retry_after)
+    except Busy as error:
+        return to_wait(await _security(request, here, BUSY, 503), error.retry_after)
     long = len(new) >= site.settings.password_min_chars
     async with provider.db.write() as session:
         user = await users.lock_user(session, here.user.id)
@@ -317,14 +317,14 @@ async def password_strength(request: Request) -> Response:
         return Response(status_code=403)
     try:
         await site.strengths.take(address_of(request))
-    except TooManyFailures:
-        return Response(status_code=429)
+    except TooManyFailures as error:
+        return to_wait(Response(status_code=429), error.retry_after)
     second = fields.get("second") == "1"
     typed, name = fields.get("password", "")[:256], fields.get("name", "")[:200]
     try:
         found = await site.passwords.strength(typed, [name], second_factor=second)
-    except Busy:
-        return Response(status_code=503, headers={"Retry-After": str(Busy.retry_after)})
+    except Busy as error:
+        return to_wait(Response(status_code=503), error.retry_after)
     return Response(
         orjson.dumps({"score": found.score, "missing": found.missing}),
         headers={"Cache-Control": "no-store"},

@@ -63,6 +63,7 @@ from sso.web.http import (
     is_our_form,
     query_pairs,
     read_cookie,
+    to_wait,
     with_browser,
     with_browser_state,
 )
@@ -251,13 +252,9 @@ async def _check_password(
         await _record_failure(request, waiting, error)
         return sign_in_alone(request, waiting, who, fields, WRONG, 400)
     except TooManyFailures as error:
-        made = sign_in_alone(request, waiting, who, fields, WAIT, 429, minutes=-(-error.retry_after // 60))
-        made.headers["Retry-After"] = str(error.retry_after)
-        return made
+        return sign_in_later(request, waiting, who, fields, error)
     except Busy as error:
-        made = sign_in_alone(request, waiting, who, fields, BUSY, 503)
-        made.headers["Retry-After"] = str(error.retry_after)
-        return made
+        return to_wait(sign_in_alone(request, waiting, who, fields, BUSY, 503), error.retry_after)
     options = _options(request, fields, waiting, proven.is_new)
     if proven.step is not None:
         reason, level = proven.step
@@ -674,6 +671,14 @@ def sign_in_alone(
         problem=problem,
         values=values,
     )
+
+
+def sign_in_later(
+    request: Request, waiting: Waiting | None, again: SignedIn | None, fields: dict[str, str], error: TooManyFailures
+) -> Response:
+    """Return the sign-in page where there were too many wrong attempts: it says how long to wait."""
+    made = sign_in_alone(request, waiting, again, fields, WAIT, 429, minutes=error.minutes)
+    return to_wait(made, error.retry_after)
 
 
 def scope_place(scope: str) -> tuple[int, str]:

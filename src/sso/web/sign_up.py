@@ -31,7 +31,7 @@ from sso.security.limits import TooManyFailures
 from sso.users import store as users
 from sso.users.identifiers import masked, normalise
 from sso.users.models import Agreement, Identifier, User, UserRole
-from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, with_browser
+from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, to_wait, with_browser
 from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of, page
 from sso.web.sign_in import BUSY, STALE, Waiting, recall_waiting, signed_in, who_is_here
@@ -117,7 +117,7 @@ async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, st
     try:
         await site.sign_ups.take(address_of(request))
     except TooManyFailures as error:
-        return _begin_page(request, waiting, fields, TOO_MANY, 429, minutes=-(-error.retry_after // 60))
+        return to_wait(_begin_page(request, waiting, fields, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
     locale = locale_of(request)
     data = {
         "kind": contact.kind,
@@ -187,13 +187,13 @@ async def _make(request: Request, running: Running, waiting: Waiting | None, fie
     if not credential:
         try:
             await site.passwords.judge(fields.get("password", ""), [name, running.data["contact"]])
-            hashed = await site.passwords.hash(fields["password"])
+            hashed = await site.passwords.hash(fields.get("password", ""))
         except WeakPassword as error:
             return _page(
                 request, running, waiting, WEAK[error.code], 400, name=name, field="password", least=error.least
             )
-        except (Busy, KeyError):
-            return _page(request, running, waiting, BUSY, 503, name=name)
+        except Busy as error:
+            return to_wait(_page(request, running, waiting, BUSY, 503, name=name), error.retry_after)
     try:
         async with provider.db.write() as session:
             if not await ceremonies.finish(session, running):
