@@ -43,8 +43,16 @@ from sso.security.limits import CountLimit, FailureLimits, storage_for
 from sso.settings import Settings, load_settings
 from sso.web import (
     account,
+    admin_apps,
+    admin_people,
+    admin_sessions,
+    admin_system,
     apps,
     check_session,
+    console,
+    developer,
+    developer_diagnosis,
+    developer_team,
     device,
     health,
     home,
@@ -52,8 +60,10 @@ from sso.web import (
     logos,
     pages,
     protocol,
+    quick_start,
     recover,
     registration,
+    rp_check,
     second_step,
     security,
     sessions,
@@ -71,7 +81,10 @@ log = logging.getLogger("sso")
 
 ROOMS = (
     protocol, sign_in, second_step, sign_up, recover, sign_out, check_session, device, registration, logos, home, apps,
-    account, security, sessions, letters, shared_signals, health,
+    account, security, sessions, letters, shared_signals, developer, developer_team, developer_diagnosis,
+    quick_start, rp_check,
+    admin_apps, admin_people,
+    admin_sessions, admin_system, health,
 )  # fmt: skip
 RETRY_SECONDS = 1.0
 STRENGTHS_PER_MINUTE = 60
@@ -148,6 +161,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(IntegrityError, on_conflict)
     app.add_exception_handler(sign_in.Gone, sign_in.on_gone)
     app.add_exception_handler(StreamRefused, shared_signals.on_stream_refused)
+    app.add_exception_handler(console.Interrupted, console.on_interrupted)
     app.add_exception_handler(TokenRefused, shared_signals.on_token_refused)
     app.add_middleware(Shell, settings=settings)
     return app
@@ -180,7 +194,7 @@ async def _live(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> None:
         return
     # What the first person would otherwise wait for, and readiness need not.
     quick = (asyncio.to_thread(prepare) for prepare in (pages.prepare, site.provider.prepare))
-    work = [site.provider.follow(stop), site.passwords.prepare(), *quick]
+    work = [site.provider.follow(stop), site.provider.keep_usage(stop), site.passwords.prepare(), *quick]
     if site.settings.run_worker:
         work += [site.worker.run(), keep_house(site.provider, stop, site.worker.nudge)]
     tasks = [asyncio.create_task(one) for one in work]

@@ -10,6 +10,7 @@ from sso.oidc import models as oidc
 from sso.security import models as security
 from sso.sessions import models as sessions
 from sso.tokens import models as tokens
+from sso.usage import models as usage
 from sso.users import models as users
 
 metadata = Base.metadata
@@ -25,5 +26,6 @@ __all__ = [
     "security",
     "sessions",
     "tokens",
+    "usage",
     "users",
 ]

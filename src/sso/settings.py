@@ -168,6 +168,11 @@ class Settings(BaseSettings):
         description="Dynamic registration (RFC 7591): `closed`; `token`, only with an initial access token made by "
         "`sso clients invite`; or `open` to everyone, for test installations.",
     )
+    relying_party_check: Literal["required", "offered"] = Field(
+        "required",
+        description="Whether a web application of a team must pass the relying-party check before it can be submitted "
+        "for production: `required`, or only `offered`.",
+    )
     registration_profile: Literal["standard", "legacy", "certification"] = Field(
         "standard",
         description="The profile of applications that register themselves with `open`; an initial access token "

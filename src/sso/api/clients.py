@@ -35,19 +35,18 @@ from sso.api.parts import (
     site_of,
 )
 from sso.clients import store
+from sso.clients.applications import follow_client, lock_application
 from sso.clients.metadata import ClientMetadata
-from sso.clients.models import REMOVED, ClientRow
+from sso.clients.models import HERE, REMOVED, SANDBOX, ClientRow
 from sso.clients.profiles import relaxations
 from sso.clients.registration import RegistrationRefused, check_sector
 from sso.clients.registry import stored_metadata
 from sso.clients.service import ClientError, create_client, new_secret, replace_client
-from sso.oidc.applications import remove_client, resume_client, suspend_client
+from sso.oidc.applications import own_redirect_uri, remove_client, resume_client, suspend_client
 from sso.oidc.provider import Provider
 
 router = APIRouter(prefix=PREFIX, tags=["clients"])
 
-CATALOGUE = "api"
-"""The catalogue of the applications that are registered here."""
 ClientId = Annotated[str, Field(min_length=2, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]*$")]
 _EXAMPLE: dict[str, Any] = {
     "client_id": "e-antrean",
@@ -162,7 +161,7 @@ async def create(request: Request, wanted: ClientWanted, key: IdempotencyKeyHead
                 provider.box,
                 wanted.client_id,
                 metadata,
-                catalogue=CATALOGUE,
+                catalogue=HERE,
                 actor=caller_in(request).actor,
                 request_id=request_id_of(request),
             )
@@ -210,13 +209,19 @@ async def put_client(request: Request, client_id: str, wanted: ClientChange, if_
                 session,
                 row,
                 metadata,
-                catalogue=CATALOGUE,
+                catalogue=HERE,
                 actor=caller_in(request).actor,
                 request_id=request_id_of(request),
             )
         except ClientError as error:
             raise refused(error) from None
         await session.flush()
+        application = await lock_application(session, client_id)
+        if application is not None:
+            try:
+                await follow_client(session, application, metadata, own_uri=own_redirect_uri(provider))
+            except ClientError as error:
+                raise refused(error) from None
         shown = _shown(row)
     await provider.refresh()
     return shown_response(shown)
@@ -361,7 +366,7 @@ def _shown(row: ClientRow) -> ClientShown:
     metadata = stored_metadata(row.metadata_)
     return ClientShown(
         client_id=row.client_id,
-        status="active" if row.status == "active" else "suspended",
+        status="active" if row.status in ("active", SANDBOX) else "suspended",
         catalogue=row.catalogue,
         name=metadata.client_name,
         group=metadata.group,

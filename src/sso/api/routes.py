@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from sso.api import about, audit, citizens, clients, deliveries, grants, sessions, users, webhooks
+from sso.api import about, applications, audit, citizens, clients, deliveries, grants, sessions, users, webhooks
 
 routers = (
     sessions.router,
     users.router,
     citizens.router,
     clients.router,
+    applications.router,
     grants.router,
     deliveries.router,
     webhooks.router,

@@ -38,6 +38,7 @@ from sso.oidc.models import MassEnding
 from sso.oidc.people import end_session_of_person
 from sso.oidc.proof import Proof, Told, proof_of
 from sso.oidc.provider import Provider
+from sso.security.addresses import network_wanted
 from sso.sessions import store
 from sso.sessions.devices import device_of
 from sso.sessions.models import SsoSession
@@ -131,7 +132,7 @@ class EndWanted(BaseModel):
 
 
 class EndingWanted(BaseModel):
-    """Which sessions are ended: exactly one of the three."""
+    """Which sessions are ended: exactly one of the four."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"client_id": "e-puskesmas", "note": "A leak of its keys."}]}
@@ -139,13 +140,14 @@ class EndingWanted(BaseModel):
 
     user_id: uuid.UUID | None = None
     client_id: Annotated[str, Field(max_length=100)] | None = None
+    network: Annotated[str, Field(max_length=45, description="An address, or a network of whole parts.")] | None = None
     everything: Literal[True] | None = None
     note: Note = ""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if sum(one is not None for one in (self.user_id, self.client_id, self.everything)) != 1:
-            raise ValueError("name exactly one of user_id, client_id and everything")
+        if sum(one is not None for one in (self.user_id, self.client_id, self.network, self.everything)) != 1:
+            raise ValueError("name exactly one of user_id, client_id, network and everything")
         return self
 
 
@@ -157,6 +159,7 @@ class EndingShown(BaseModel):
     status: Literal["running", "stopped", "done"]
     user_id: uuid.UUID | None
     client_id: str | None
+    network: str | None
     reason: str
     actor: str
     total: int
@@ -171,11 +174,12 @@ async def list_sessions(
     status: Annotated[Literal["living", "ended", "all"], Query()] = "living",
     user_id: Annotated[uuid.UUID | None, Query()] = None,
     client_id: Annotated[str | None, Query(max_length=100)] = None,
+    network: Annotated[str | None, Query(max_length=45)] = None,
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[SessionShown]:
     provider, now = site_of(request).provider, clock.now()
-    wanted = SessionFilter(user_id=user_id, client_id=client_id)
+    wanted = SessionFilter(user_id=user_id, client_id=client_id, network=_network(request, network))
     async with provider.db.read() as session:
         before = read_id_cursor(cursor)
         found = await store.page_of(session, wanted, status, now, now - provider.idle, before, limit + 1)
@@ -241,8 +245,10 @@ async def begin_ending(request: Request, wanted: EndingWanted, key: IdempotencyK
     if wanted.client_id is not None and provider.registry.known(wanted.client_id) is None:
         raise not_found("application")
 
+    network = _network(request, wanted.network)
+
     async def make(session: Any) -> Made:
-        chosen = SessionFilter(user_id=wanted.user_id, client_id=wanted.client_id)
+        chosen = SessionFilter(user_id=wanted.user_id, client_id=wanted.client_id, network=network)
         made = await mass_ending.begin(session, chosen, "administrator", actor=caller.actor, note=wanted.note or None)
         return Made(shown_ending(made), f"{PREFIX}/session-endings/{made.id}", 202)
 
@@ -286,6 +292,15 @@ async def stop_ending(request: Request, ending_id: uuid.UUID) -> Response:
         found = await mass_ending.get_ending(session, ending_id)
         assert found is not None
     return shown_response(shown_ending(found))
+
+
+def _network(request: Request, typed: str | None) -> str | None:
+    if typed is None:
+        return None
+    try:
+        return network_wanted(typed, site_of(request).settings.address_privacy)
+    except ValueError as error:
+        raise Problem(422, "invalid", "The network cannot be searched for", f"network: {error}.") from None
 
 
 def shown_session(provider: Provider, found: SsoSession, person: User, parts: Sequence[Participation]) -> SessionShown:

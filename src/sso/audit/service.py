@@ -255,6 +255,14 @@ async def page_of_events(
     return list((await session.execute(statement)).scalars())
 
 
+async def chain_length(session: AsyncSession) -> tuple[int, int]:
+    """Return how many events are chained and kept, and how many wait to be chained."""
+    bounds = (await session.execute(select(func.min(AuditEvent.seq), func.max(AuditEvent.seq)))).one()
+    waiting = select(func.count()).select_from(AuditEvent).where(AuditEvent.seq.is_(None))
+    sealed = bounds[1] - bounds[0] + 1 if bounds[0] is not None and bounds[1] is not None else 0
+    return sealed, int((await session.execute(waiting)).scalar_one())
+
+
 async def export(
     session: AsyncSession, since: datetime | None = None, until: datetime | None = None
 ) -> AsyncIterator[bytes]:

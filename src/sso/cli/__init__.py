@@ -16,6 +16,7 @@ COMMANDS = ("serve", "worker", "demo", "doctor")
 GROUPS = {
     "db": "database",
     "clients": "clients",
+    "applications": "applications",
     "users": "users",
     "keys": "keys",
     "sessions": "sessions",

@@ -67,6 +67,9 @@ async def make_plan(session: AsyncSession, catalogue: Catalogue, *, delete: bool
         for client_id in catalogue.applications
         if client_id in present and present[client_id][0] != catalogue.name
     ]
+    new = [name for name in catalogue.applications if name not in present]
+    begun = await store.begun_ids(session, new)
+    foreign += [f"{name} is being registered in the portal" for name in new if name in begun]
     if foreign:
         raise CatalogueConflict("; ".join(foreign))
     changes: list[Change] = []

@@ -148,6 +148,9 @@ class ClientMetadata(BaseModel):
     grant_types: list[GrantType]
     response_types: list[ResponseType]
     scope: str = Field("openid profile email", description="Scopes it may ask for, separated by spaces.")
+    scope_reasons: dict[Annotated[str, Field(max_length=100)], Text] = Field(
+        default_factory=dict, max_length=50, description="What it needs each scope for, by the scope."
+    )
     token_endpoint_auth_method: AuthMethod
     token_endpoint_auth_signing_alg: Literal["RS256", "PS256", "ES256", "EdDSA", "HS256"] | None = None
     jwks: dict[str, Any] | None = Field(
@@ -339,6 +342,9 @@ def _scope_problems(client: ClientMetadata) -> list[str]:
     ours = [name for name in client.scope.split() if name.startswith(SCOPE_PREFIX)]
     known = {one.scope for one in PERMISSIONS.values()}
     problems = [f"scope: {name} is not a permission; see docs/api.md" for name in ours if name not in known]
+    for name in client.scope_reasons:
+        if name not in client.scope.split():
+            problems.append(f"scope_reasons: {name} is not among the scopes")
     if ours and not client.first_party:
         problems.append(f"scope: {ours[0]} is only for the city's own: first_party: true")
     if ours and client.is_public:

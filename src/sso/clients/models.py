@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String
+from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sso.db import Base, new_id
@@ -15,6 +15,11 @@ SELF_REGISTERED = "registered"
 """The catalogue of the applications that registered themselves (RFC 7591): no file's."""
 
 
+HERE = "api"
+"""The catalogue of the applications that are looked after in the portal and through the API: no file's."""
+SANDBOX = "sandbox"
+"""The status of an application's sandbox, in which only its team can sign in. No release before knows it, and lets
+nobody in there."""
 BLOCKED = "blocked"
 """The status of an application that an administrator suspended: no catalogue brings it back."""
 REMOVED = "removed"
@@ -53,6 +58,100 @@ class ClientSecret(Base):
     sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
+    hint: Mapped[str | None] = mapped_column(String(8))
+    created_by: Mapped[str | None] = mapped_column(String(200))
+    last_used_at: Mapped[datetime | None]
+    reminded_at: Mapped[datetime | None]
+
+
+class Application(Base):
+    """An application that a team looks after in the portal: what is wanted of it, and how far it is.
+
+    ``application_id`` is its client_id in production; ``sandbox_id`` tells that of its sandbox. ``document`` is the
+    metadata that the team wants, perhaps unfinished; ``sandbox`` is what differs there; ``granted`` is what only
+    administrators decide. ``revision`` grows with each change, so that nobody overwrites what somebody else wrote.
+    An application that a catalogue file looks after has one only where it has a team; its ``document`` is empty.
+    """
+
+    __tablename__ = "applications"
+
+    application_id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str] = mapped_column(String(100))
+    group: Mapped[str | None] = mapped_column("city_group", String(60), index=True)
+    document: Mapped[dict[str, Any]]
+    sandbox: Mapped[dict[str, Any]]
+    granted: Mapped[dict[str, Any]]
+    revision: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    submitted_at: Mapped[datetime | None]
+    approved_at: Mapped[datetime | None]
+
+
+class TeamMember(Base):
+    """Somebody who looks after an application: ``role`` is owner or member."""
+
+    __tablename__ = "team_members"
+
+    application_id: Mapped[str] = mapped_column(
+        ForeignKey("applications.application_id", ondelete="CASCADE"), primary_key=True
+    )
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True)
+    role: Mapped[str] = mapped_column(String(16))
+    since: Mapped[datetime]
+
+
+class TeamInvitation(Base):
+    """That whoever has the identifier ``lookup`` may join a team."""
+
+    __tablename__ = "team_invitations"
+
+    application_id: Mapped[str] = mapped_column(
+        ForeignKey("applications.application_id", ondelete="CASCADE"), primary_key=True
+    )
+    lookup: Mapped[str] = mapped_column(String(320), primary_key=True, index=True)
+    role: Mapped[str] = mapped_column(String(16))
+    invited_by: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class ApplicationNote(Base):
+    """What happened to an application, and what its team and the administrators say to each other about it."""
+
+    __tablename__ = "application_notes"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    application_id: Mapped[str] = mapped_column(
+        ForeignKey("applications.application_id", ondelete="CASCADE"), index=True
+    )
+    kind: Mapped[str] = mapped_column(String(16))
+    actor: Mapped[str] = mapped_column(String(200))
+    text: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+
+
+class RelyingPartyCheck(Base):
+    """That we played a dishonest provider against an application's sandbox: what it accepted and what it refused.
+
+    ``revision`` is the application's at that time; ``play`` is what is being played now, sealed.
+    """
+
+    __tablename__ = "relying_party_checks"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    application_id: Mapped[str] = mapped_column(
+        ForeignKey("applications.application_id", ondelete="CASCADE"), index=True
+    )
+    revision: Mapped[int] = mapped_column(BigInteger)
+    started_by: Mapped[str] = mapped_column(String(200))
+    status: Mapped[str] = mapped_column(String(16))
+    results: Mapped[dict[str, Any]]
+    play: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
 
 
 class ClientRegistration(Base):

@@ -31,7 +31,7 @@ from sso.security.tokens import equal, random_token, token_hash
 
 _NOT_THEIRS = (
     "type", "profile", "group", "description", "description#en", "first_party", "access_token_format", "audience",
-    "resource_identifier", "require_pkce", "scope_claims_in_id_token", "assertion_issuers",
+    "resource_identifier", "require_pkce", "scope_claims_in_id_token", "assertion_issuers", "scope_reasons",
 )  # fmt: skip
 THEIRS = tuple(
     name

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 from authlib.oauth2.rfc6749 import ClientMixin
@@ -18,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.clients import store
 from sso.clients.metadata import ClientMetadata
-from sso.clients.models import REMOVED
+from sso.clients.models import REMOVED, SANDBOX
 from sso.clients.uris import is_registered
 from sso.security.tokens import equal, token_hash
 
@@ -30,6 +31,7 @@ MAX_LISTED = 500
 class Secret:
     """A secret's hash, and when it ends (None: it does not)."""
 
+    id: UUID
     hash: bytes
     sealed: bytes | None
     expires_at: datetime | None
@@ -38,11 +40,12 @@ class Secret:
 class Client(ClientMixin):
     """A registered application, as the protocol sees it."""
 
-    __slots__ = ("client_id", "enabled", "meta", "removed", "scopes", "secrets")
+    __slots__ = ("client_id", "enabled", "meta", "removed", "sandbox", "scopes", "secrets")
 
     def __init__(self, client_id: str, status: str, meta: ClientMetadata, secrets: tuple[Secret, ...]) -> None:
         self.client_id = client_id
-        self.enabled = status == "active"
+        self.enabled = status in ("active", SANDBOX)
+        self.sandbox = status == SANDBOX
         self.removed = status == REMOVED
         self.meta = meta
         self.secrets = secrets
@@ -84,8 +87,13 @@ class Client(ClientMixin):
         return is_registered(uri, self.meta.post_logout_redirect_uris, self.meta.application_type)
 
     def check_client_secret(self, client_secret: str) -> bool:
+        return self.secret_like(client_secret) is not None
+
+    def secret_like(self, client_secret: str) -> Secret | None:
+        """Return which of the secrets that are valid now is ``client_secret``, in a time that does not tell."""
         presented = token_hash(client_secret)
-        return any([equal(secret.hash, presented) for secret in self.current_secrets()])
+        right = [secret for secret in self.current_secrets() if equal(secret.hash, presented)]
+        return right[0] if right else None
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         return bool(self.meta.token_endpoint_auth_method == method)
@@ -148,13 +156,12 @@ class Registry:
                 yield client
 
     def listed(self) -> list[Client]:
-        """Return the applications of the city's catalogues, those with a group, by name; 500 at the most. Not all
-        can be
-        opened from here: that takes an ``initiate_login_uri``."""
+        """Return the city's applications, those with a group, by name, without sandboxes; 500 at the most. Not all can
+        be opened from here: that takes an ``initiate_login_uri``."""
         if self._listed is None:
             marked = [name for name, row in self._rows.items() if b'"group"' in row.metadata]
             found = (self.enabled(name) for name in marked[:MAX_LISTED])
-            chosen = [one for one in found if one is not None and one.meta.group]
+            chosen = [one for one in found if one is not None and one.meta.group and not one.sandbox]
             self._listed = sorted(chosen, key=lambda one: one.meta.client_name.casefold())
         return self._listed
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,6 +18,10 @@ from sso.db import bump_version
 from sso.errors import Refusal
 from sso.security.box import SecretBox
 from sso.security.tokens import random_token, token_hash
+
+HINT_CHARS = 4
+"""How much of a secret is kept readable, so that its owner knows which it is: the rest has 232 random bits."""
+MOST_SECRETS = 2
 
 
 class ClientError(Refusal):
@@ -53,10 +58,73 @@ async def new_secret(
         elif old.expires_at is None or old.expires_at > end:
             old.expires_at = end
     secret = random_token()
-    session.add(secret_row(box, client_id, metadata, secret))
+    session.add(secret_row(box, client_id, metadata, secret, created_by=actor))
     row.version = await bump_version(session, "clients")
     record(session, "client.secret_made", actor=actor, client_id=client_id, data={"overlap_seconds": overlap_seconds})
     return secret
+
+
+async def valid_secrets(session: AsyncSession, client_id: str) -> list[ClientSecret]:
+    """Return the secrets of an application that are valid now, oldest first."""
+    now = clock.now()
+    return [one for one in await store.secrets_of(session, client_id) if not one.expires_at or one.expires_at > now]
+
+
+async def add_secret(
+    session: AsyncSession,
+    box: SecretBox,
+    client_id: str,
+    *,
+    valid_days: int | None,
+    actor: str,
+    request_id: str | None = None,
+) -> str:
+    """Make another secret for an application beside the one that it has, and return it: it is not shown again.
+
+    Args:
+        session: the transaction.
+        box: seals the secret where client_secret_jwt needs it again.
+        client_id: the application.
+        valid_days: for how many days; None: until it is revoked.
+        actor: who asks.
+        request_id: the reference for log and audit.
+
+    Raises:
+        ClientError: when there is no such application, it uses no secret, or two are valid already.
+    """
+    row = await store.lock_client(session, client_id)
+    if row is None or row.status == REMOVED:
+        raise ClientError(f"there is no application {client_id!r}")
+    metadata = stored_metadata(row.metadata_)
+    if not metadata.needs_secret:
+        raise ClientError(f"{client_id!r} uses no secret")
+    if len(await valid_secrets(session, client_id)) >= MOST_SECRETS:
+        raise ClientError("two secrets are valid already: revoke one first")
+    secret = random_token()
+    end = clock.now() + timedelta(days=valid_days) if valid_days else None
+    session.add(secret_row(box, client_id, metadata, secret, created_by=actor, expires_at=end))
+    row.version = await bump_version(session, "clients")
+    about = {"valid_days": valid_days}
+    record(session, "client.secret_made", actor=actor, client_id=client_id, request_id=request_id, data=about)
+    return secret
+
+
+async def revoke_secret(
+    session: AsyncSession, client_id: str, secret_id: UUID, *, actor: str, request_id: str | None = None
+) -> None:
+    """Let a secret be worth nothing any more, at once.
+
+    Raises:
+        ClientError: when the application has no such secret.
+    """
+    row = await store.lock_client(session, client_id)
+    found = next((one for one in await store.secrets_of(session, client_id) if one.id == secret_id), None)
+    if row is None or found is None:
+        raise ClientError("there is no such secret")
+    await session.delete(found)
+    row.version = await bump_version(session, "clients")
+    about = {"hint": found.hint}
+    record(session, "client.secret_revoked", actor=actor, client_id=client_id, request_id=request_id, data=about)
 
 
 async def create_client(
@@ -77,6 +145,8 @@ async def create_client(
     present = await store.get_client(session, client_id)
     if present is not None:
         raise ClientError(f"{client_id!r} is taken" + (" by one that was removed" if present.status == REMOVED else ""))
+    if client_id in await store.begun_ids(session, [client_id]):
+        raise ClientError(f"{client_id!r} is taken by an application that a team has begun in the portal")
     now = clock.now()
     row: dict[str, Any] = {
         "client_id": client_id,
@@ -134,9 +204,19 @@ async def reseal_secrets(session: AsyncSession, box: SecretBox) -> int:
     return len(old)
 
 
-def secret_row(box: SecretBox, client_id: str, metadata: ClientMetadata, secret: str) -> ClientSecret:
+def secret_row(
+    box: SecretBox,
+    client_id: str,
+    metadata: ClientMetadata,
+    secret: str,
+    *,
+    created_by: str | None = None,
+    expires_at: datetime | None = None,
+) -> ClientSecret:
     """Return the row for a new secret: its hash, and the secret itself sealed where signatures are checked with it."""
     sealed = None
     if metadata.token_endpoint_auth_method == "client_secret_jwt":
         sealed = box.seal(secret.encode(), f"client-secret:{client_id}")
-    return ClientSecret(client_id=client_id, secret_hash=token_hash(secret), sealed=sealed, created_at=clock.now())
+    made = ClientSecret(client_id=client_id, secret_hash=token_hash(secret), sealed=sealed, created_at=clock.now())
+    made.hint, made.created_by, made.expires_at = secret[-HINT_CHARS:], created_by, expires_at
+    return made

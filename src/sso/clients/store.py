@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Text, cast, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.clients.models import REMOVED, ClientRegistration, ClientRow, ClientSecret
+from sso.clients.models import REMOVED, SANDBOX, Application, ClientRegistration, ClientRow, ClientSecret
 from sso.db import bump_version
 
 BATCH = 500
@@ -34,9 +35,9 @@ async def changed_clients(session: AsyncSession, seen: int) -> AsyncIterator[tup
 
 
 async def secrets_of_changed(session: AsyncSession, seen: int) -> dict[str, list[Any]]:
-    """Return (hash, sealed, expires_at) of the secrets of every application with a version above ``seen``."""
+    """Return (id, hash, sealed, expires_at) of the secrets of every application with a version above ``seen``."""
     columns = select(
-        ClientSecret.client_id, ClientSecret.secret_hash, ClientSecret.sealed, ClientSecret.expires_at
+        ClientSecret.client_id, ClientSecret.id, ClientSecret.secret_hash, ClientSecret.sealed, ClientSecret.expires_at
     ).join(ClientRow, ClientRow.client_id == ClientSecret.client_id)
     found: dict[str, list[Any]] = {}
     for client_id, *values in (await session.execute(columns.where(ClientRow.version > seen))).all():
@@ -71,8 +72,17 @@ async def page_of_clients(
     if catalogue is not None:
         statement = statement.where(ClientRow.catalogue == catalogue)
     if status is not None:
-        statement = statement.where((ClientRow.status == "active") == (status == "active"))
+        statement = statement.where(ClientRow.status.in_(("active", SANDBOX)) == (status == "active"))
     return list((await session.execute(statement.order_by(ClientRow.client_id).limit(limit))).scalars())
+
+
+async def begun_ids(session: AsyncSession, client_ids: list[str]) -> set[str]:
+    """Return those of ``client_ids`` that a team has begun in the portal: they are not to be had."""
+    found: set[str] = set()
+    for start in range(0, len(client_ids), BATCH):
+        mine = Application.application_id.in_(client_ids[start : start + BATCH])
+        found.update((await session.execute(select(Application.application_id).where(mine))).scalars())
+    return found
 
 
 async def insert_clients(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
@@ -114,6 +124,21 @@ async def secrets_of(session: AsyncSession, client_id: str) -> list[ClientSecret
     """Return every secret of one application, oldest first."""
     statement = select(ClientSecret).where(ClientSecret.client_id == client_id).order_by(ClientSecret.created_at)
     return list((await session.execute(statement)).scalars())
+
+
+async def secrets_ending(session: AsyncSession, now: datetime, before: datetime) -> list[ClientSecret]:
+    """Return secrets that end before a moment, of which nobody was reminded yet."""
+    ending = select(ClientSecret).where(
+        ClientSecret.expires_at > now, ClientSecret.expires_at <= before, ClientSecret.reminded_at.is_(None)
+    )
+    return list((await session.execute(ending.limit(BATCH))).scalars())
+
+
+async def mark_secrets_used(session: AsyncSession, used: Mapping[UUID, datetime]) -> None:
+    """Write when secrets were used last."""
+    for secret_id, moment in sorted(used.items()):
+        mine = update(ClientSecret).where(ClientSecret.id == secret_id)
+        await session.execute(mine.values(last_used_at=moment))
 
 
 async def sealed_secrets(session: AsyncSession) -> list[ClientSecret]:

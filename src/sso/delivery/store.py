@@ -219,6 +219,13 @@ async def counts(session: AsyncSession) -> dict[str, int]:
     return {row[0]: row[1] for row in (await session.execute(statement)).all()}
 
 
+async def count_failing(session: AsyncSession, client_id: str) -> int:
+    """Return how many deliveries to an application were given up, or have failed and are tried again."""
+    failing = (Delivery.status == "given_up") | ((Delivery.status == "pending") & (Delivery.attempts > 1))
+    statement = select(func.count()).select_from(Delivery).where(Delivery.client_id == client_id, failing)
+    return int((await session.execute(statement)).scalar_one())
+
+
 async def forget_finished(session: AsyncSession, before: datetime) -> None:
     """Delete deliveries that were finished before a moment."""
     await session.execute(delete(Delivery).where(Delivery.finished_at < before))

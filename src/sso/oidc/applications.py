@@ -9,14 +9,39 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.audit import record
 from sso.clients import store as clients
+from sso.clients.applications import (
+    SANDBOX_END,
+    lock_application,
+    mark,
+    production_metadata,
+    sandbox_id,
+    submit,
+    wanted_of,
+)
 from sso.clients.apply import Plan, apply_plan
-from sso.clients.models import BLOCKED, REMOVED, ClientRow
+from sso.clients.models import BLOCKED, REMOVED, SANDBOX, Application, ClientRow
 from sso.clients.service import ClientError
 from sso.db import bump_version
 from sso.oidc import mass_ending
 from sso.oidc.provider import Provider
+from sso.oidc.rp_check import last_check, passed
 from sso.sessions.store import SessionFilter
 from sso.tokens import store as tokens
+
+CHECKED_KINDS = ("web", "proxy")
+"""Which applications can be checked: those where a server of theirs signs people in."""
+
+
+TRY_PATH = "/developer/try"
+
+
+def own_redirect_uri(provider: Provider) -> str:
+    """Return our own redirect URI of every sandbox: where the portal tries an application."""
+    return provider.url(TRY_PATH)
+
+
+class NotChecked(ClientError):
+    """The application has not passed the relying-party check."""
 
 
 async def apply_catalogue(session: AsyncSession, provider: Provider, plan: Plan, *, actor: str = "cli") -> None:
@@ -27,6 +52,31 @@ async def apply_catalogue(session: AsyncSession, provider: Provider, plan: Plan,
         await end_part_everywhere(session, provider, gone, reason, actor=actor)
 
 
+async def submit_application(
+    session: AsyncSession,
+    provider: Provider,
+    application: Application,
+    text: str,
+    *,
+    actor: str,
+    request_id: str | None = None,
+) -> None:
+    """Ask that what a team wants be used in production. A web application must have passed the relying-party check,
+    where the city requires it.
+
+    Raises:
+        NotChecked: when it has not.
+        Unfinished: naming each field that is wrong.
+        ClientError: when there is nothing to ask for.
+    """
+    required = provider.settings.relying_party_check == "required" and application.kind in CHECKED_KINDS
+    loopback = provider.settings.loopback
+    production_metadata(wanted_of(application), application.granted, allow_http_loopback=loopback)
+    if required and not passed(await last_check(session, application.application_id)):
+        raise NotChecked("it has not passed the relying-party check")
+    await submit(session, application, text, allow_http_loopback=loopback, actor=actor, request_id=request_id)
+
+
 async def suspend_client(
     session: AsyncSession,
     provider: Provider,
@@ -34,6 +84,7 @@ async def suspend_client(
     *,
     actor: str,
     end_sessions: bool = False,
+    note: str = "",
     request_id: str | None = None,
 ) -> None:
     """Suspend an application: it can do nothing, what was granted to it is over, its part in every session ends.
@@ -44,49 +95,74 @@ async def suspend_client(
         client_id: the application.
         actor: who asks.
         end_sessions: end the sessions themselves too, in which it takes part, for every application.
+        note: why, for its team and the audit log.
         request_id: the reference for log and audit.
 
     Raises:
         ClientError: when there is no such application, or it is suspended already.
     """
-    row = await present_client(session, client_id)
-    if row.status != "active":
+    application = await _application(session, client_id)
+    row = await _row_of(session, client_id, application)
+    if row.status not in ("active", SANDBOX):
         raise ClientError(f"{client_id!r} is suspended already")
     await _set_status(session, row, BLOCKED)
-    data = {"end_sessions": end_sessions}
+    if application is not None:
+        await _sandbox_status(session, application, BLOCKED)
+        mark(session, application, "suspended", actor, note)
+    data = {"end_sessions": end_sessions, "note": note}
     record(session, "client.suspended", actor=actor, client_id=client_id, request_id=request_id, data=data)
     if end_sessions:
         await mass_ending.begin(session, SessionFilter(client_id=client_id), "client_suspended", actor=actor)
         await tokens.revoke_grants_of_client(session, client_id, clock.now())
     else:
         await end_part_everywhere(session, provider, [client_id], "client_suspended", actor=actor)
+    if application is not None:
+        sandbox = [sandbox_id(client_id)]
+        await end_part_everywhere(session, provider, sandbox, "client_suspended", actor=actor)
 
 
-async def resume_client(session: AsyncSession, client_id: str, *, actor: str, request_id: str | None = None) -> None:
+async def resume_client(
+    session: AsyncSession, client_id: str, *, actor: str, note: str = "", request_id: str | None = None
+) -> None:
     """Let a suspended application work again. What was granted to it before stays over.
 
     Raises:
         ClientError: when there is no such application, or it is not suspended.
     """
-    row = await present_client(session, client_id)
-    if row.status == "active":
+    application = await _application(session, client_id)
+    row = await _row_of(session, client_id, application)
+    if row.status in ("active", SANDBOX):
         raise ClientError(f"{client_id!r} is not suspended")
-    await _set_status(session, row, "active")
+    await _set_status(session, row, "active" if row.client_id == client_id else SANDBOX)
+    if application is not None:
+        await _sandbox_status(session, application, SANDBOX)
+        mark(session, application, "approved" if application.approved_at else "sandbox", actor, note)
     record(session, "client.resumed", actor=actor, client_id=client_id, request_id=request_id)
 
 
 async def remove_client(
-    session: AsyncSession, provider: Provider, client_id: str, *, actor: str, request_id: str | None = None
+    session: AsyncSession,
+    provider: Provider,
+    client_id: str,
+    *,
+    actor: str,
+    note: str = "",
+    request_id: str | None = None,
 ) -> None:
     """Remove an application: as if suspended, and what people allowed it is forgotten.
 
     Raises:
         ClientError: when there is no such application.
     """
-    await present_client(session, client_id)
-    await clients.remove_clients(session, [client_id], await bump_version(session, "clients"), clock.now())
-    record(session, "client.removed", actor=actor, client_id=client_id, request_id=request_id)
-    await end_part_everywhere(session, provider, [client_id], "client_removed", actor=actor)
+    application = await _application(session, client_id)
+    if application is None:
+        await present_client(session, client_id)
+    names = [client_id, *([sandbox_id(client_id)] if application is not None else [])]
+    await clients.remove_clients(session, names, await bump_version(session, "clients"), clock.now())
+    if application is not None:
+        mark(session, application, "retired", actor, note)
+    record(session, "client.removed", actor=actor, client_id=client_id, request_id=request_id, data={"note": note})
+    await end_part_everywhere(session, provider, names, "client_removed", actor=actor)
 
 
 async def end_part_everywhere(
@@ -110,6 +186,32 @@ async def present_client(session: AsyncSession, client_id: str) -> ClientRow:
     if row is None or row.status == REMOVED:
         raise ClientError(f"there is no application {client_id!r}; see: sso clients list")
     return row
+
+
+async def _application(session: AsyncSession, client_id: str) -> Application | None:
+    """Return what a team looks after under this name, locked until the transaction ends.
+
+    Raises:
+        ClientError: when it is the sandbox of one: both go together.
+    """
+    stem = client_id.removesuffix(SANDBOX_END)
+    found = await lock_application(session, stem)
+    if found is not None and stem != client_id:
+        raise ClientError(f"{client_id!r} is the sandbox of {stem!r}: name that")
+    return found if found is not None and found.state != "retired" else None
+
+
+async def _row_of(session: AsyncSession, client_id: str, application: Application | None) -> ClientRow:
+    """Return the row of an application: of one that was never approved, that of its sandbox."""
+    if application is not None and await clients.lock_client(session, client_id) is None:
+        client_id = sandbox_id(client_id)
+    return await present_client(session, client_id)
+
+
+async def _sandbox_status(session: AsyncSession, application: Application, status: str) -> None:
+    row = await clients.lock_client(session, sandbox_id(application.application_id))
+    if row is not None and row.status != REMOVED:
+        await _set_status(session, row, status)
 
 
 async def _set_status(session: AsyncSession, row: ClientRow, status: str) -> None:

@@ -18,6 +18,7 @@ from sso import clock
 from sso.audit import record
 from sso.authn.levels import ACR_VALUES, IDENTITY_LEVELS, IDENTITY_SELF, answered_acr, identity_level
 from sso.clients.registry import Client
+from sso.clients.teams import may_try
 from sso.keys import InvalidToken
 from sso.oidc.answers import RESPONSE_MODES, AuthorizationResponse, carries_tokens, response_mode
 from sso.oidc.claims_request import NOTHING, ClaimsRequest, read_claims_request
@@ -43,13 +44,15 @@ MAX_AGE_LIMIT = 10**9
 class PageError(Exception):
     """The request cannot be answered to an application, because its redirect URI is not proven: a page says why.
 
-    ``code`` names a message; ``detail`` is what developers need: shown, never executed.
+    ``code`` names a message; ``detail`` is what developers need: shown, never executed. ``client_id`` is the
+    application, where it is a registered one.
     """
 
-    def __init__(self, code: str, detail: str = "") -> None:
+    def __init__(self, code: str, detail: str = "", client_id: str = "") -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+        self.client_id = client_id
 
 
 class RedirectError(Exception):
@@ -112,6 +115,11 @@ class AuthorizationRequest:
         return not (self.minimum | (self.claims.acr or frozenset()) | set(self.wished_acr)).isdisjoint(IDENTITY_LEVELS)
 
     @property
+    def wants_more(self) -> bool:
+        """Whether more must be known of the person than their session says."""
+        return self.wants_identity or self.client.sandbox
+
+    @property
     def ui_locales(self) -> str:
         """The languages asked for (OpenID Connect Core section 3.1.2.1)."""
         return self.parameters.get("ui_locales", "")
@@ -124,12 +132,14 @@ class AuthorizationRequest:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """The browser's living session, its person, and what the person allowed the application."""
+    """The browser's living session, its person, and what the person allowed the application. ``tries``: they may
+    try its sandbox."""
 
     session: LiveSession
     user: Person
     consented: frozenset[str]
     identity: str = IDENTITY_SELF
+    tries: bool = False
 
 
 async def read_request(server: ProviderServer, parameters: list[tuple[str, str]]) -> AuthorizationRequest:
@@ -165,7 +175,7 @@ async def _read_object(server: ProviderServer, parameters: list[tuple[str, str]]
     except RequestObjectRefused as error:
         if client.check_redirect_uri(request.payload.data.get("redirect_uri", "")):
             raise RedirectError(request, error.error, str(error)) from None
-        raise PageError("bad_request_object", f"{error.error}: {error}") from None
+        raise PageError("bad_request_object", f"{error.error}: {error}", client.client_id) from None
     return check_request(server, expanded.parameters, expanded.source)
 
 
@@ -202,16 +212,16 @@ def _check_client(server: ProviderServer, request: ProtocolRequest) -> Client:
     if client is None:
         raise PageError("unknown_client", client_id[:100])
     if not client.enabled:
-        raise PageError("disabled_client", client.client_id)
+        raise PageError("disabled_client", client.client_id, client.client_id)
     return client
 
 
 def _check_redirect_uri(request: ProtocolRequest, client: Client) -> str:
     redirect_uri = request.payload.data.get("redirect_uri")
     if redirect_uri is None:
-        raise PageError("no_redirect_uri", "redirect_uri")
+        raise PageError("no_redirect_uri", "redirect_uri", client.client_id)
     if not client.check_redirect_uri(redirect_uri):
-        raise PageError("unregistered_redirect_uri", redirect_uri[:300])
+        raise PageError("unregistered_redirect_uri", redirect_uri[:300], client.client_id)
     return redirect_uri
 
 
@@ -342,7 +352,10 @@ def next_step(provider: Provider, request: AuthorizationRequest, who: SignedIn |
     if wanted and who is not None:
         hinted = wanted == {provider.subject(request.client, who.user.id)}
     asked = asked_for(request, hinted)
-    present = Present(who.session.auth_time, who.consented, who.session.acr, who.identity) if who else None
+    present = None
+    if who is not None:
+        invited = who.tries or not request.client.sandbox
+        present = Present(who.session.auth_time, who.consented, who.session.acr, who.identity, invited)
     return decide(asked, present, request.client.meta.first_party, progress, clock.now(), ACR_VALUES)
 
 
@@ -365,7 +378,10 @@ def needed_level(request: AuthorizationRequest) -> str:
 
 
 async def with_identity(session: AsyncSession, request: AuthorizationRequest, who: SignedIn) -> SignedIn:
-    """Return ``who`` with the level of their identity. No statement where nothing depends on it."""
+    """Return ``who`` with the level of their identity, and whether they may try a sandbox. No statement where nothing
+    depends on it."""
+    if request.client.sandbox:
+        who = replace(who, tries=await may_try(session, request.client.client_id, who.user.id))
     if not request.wants_identity:
         return who
     verified, checked = await identity_of(session, who.user.id)

@@ -85,6 +85,24 @@ def authenticate_client(request: ProtocolRequest) -> Client:
     return _by_name(request, form.get("client_id", ""))
 
 
+def client_named_by(request: ProtocolRequest) -> str:
+    """Return the client_id that a request names, whether or not it proves it; nothing where it names none."""
+    authorization = request.headers.get("authorization", "")
+    if authorization[:6].lower() == "basic ":
+        try:
+            name = base64.b64decode(authorization[6:].strip(), validate=True).decode("utf-8").partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError, ValueError):
+            return ""
+        return unquote_plus(name)
+    if "client_assertion" in request.form and "client_id" not in request.form:
+        try:
+            found = read_unverified(request.form["client_assertion"], ASSERTION_MAX_CHARS)
+        except AssertionRefused:
+            return ""
+        return str(found.claims.get("sub", ""))
+    return request.form.get("client_id", "")
+
+
 def _by_basic(request: ProtocolRequest, encoded: str) -> Client:
     try:
         name, colon, secret = base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")
@@ -104,10 +122,11 @@ def _by_secret(request: ProtocolRequest, client_id: str, secret: str, method: st
     if client is None:
         equal(token_hash(secret), _NOBODY)
         raise ClientRefused(basic=basic)
-    right = client.check_client_secret(secret)
-    if not right or not client.check_endpoint_auth_method(method, "token"):
+    right = client.secret_like(secret)
+    if right is None or not client.check_endpoint_auth_method(method, "token"):
         raise ClientRefused(basic=basic)
     request.auth_method = method
+    request.provider.usage.secret_used(right.id)
     return client
 
 

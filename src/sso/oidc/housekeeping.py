@@ -11,6 +11,8 @@ from datetime import timedelta
 from sso import audit, clock
 from sso.authn import ceremonies, recovery
 from sso.clients import store as clients
+from sso.clients import teams
+from sso.clients.applications import SANDBOX_END
 from sso.db import DatabaseUnavailable
 from sso.delivery import store as deliveries
 from sso.delivery.webhooks import tell_webhooks
@@ -28,13 +30,20 @@ from sso.security.idempotency import forget_expired as forget_idempotency_keys
 from sso.security.replay import forget_expired as forget_replays
 from sso.sessions import store as sessions
 from sso.tokens import store as tokens
+from sso.usage import store as usage
 from sso.users import store as users
+from sso.users.models import User
 
 log = logging.getLogger(__name__)
 
 SEAL_SECONDS = 5.0
 CLEAR_SECONDS = 300.0
 BATCH = 500
+KEEP_COUNTS_DAYS = 400
+REMIND_DAYS = 21
+"""How long before a secret ends its owners are reminded."""
+GAUGES = ("sessions_living", "people", "factors")
+KEEP_MISTAKES_DAYS = 14
 KEEP_DEVICES_DAYS = 1
 """A device that asks with a code that is over is told so, not that the code is unknown."""
 
@@ -94,12 +103,48 @@ async def clear_up(provider: Provider) -> None:
         await ceremonies.forget_expired(session, now)
         await recovery.forget_expired(session)
         await limits.forget_expired(session, now)
+        await teams.forget_expired(session)
+        kept = now - timedelta(days=KEEP_COUNTS_DAYS)
+        await usage.forget_old(session, kept, now - timedelta(days=KEEP_MISTAKES_DAYS))
+    await remind_of_secrets(provider)
+    await look_around(provider)
     await people_in_time(provider)
     await _forget_old(provider)
     while True:
         async with provider.db.write() as session:
             if await tokens.forget_expired(session, now, BATCH) == 0:
                 return
+
+
+async def remind_of_secrets(provider: Provider) -> None:
+    """Tell the owners of applications of secrets that end soon: once for each."""
+    now = clock.now()
+    async with provider.db.write() as session:
+        for secret in await clients.secrets_ending(session, now, now + timedelta(days=REMIND_DAYS)):
+            secret.reminded_at = now
+            client = provider.registry.get(secret.client_id)
+            what, until = client.meta.client_name if client else secret.client_id, secret.expires_at
+            assert until is not None
+            for one in await teams.team_of(session, secret.client_id.removesuffix(SANDBOX_END)):
+                user = await session.get(User, one.user_id) if one.role == "owner" else None
+                if user is not None and user.disabled_at is None:
+                    notify(session, provider, user, "secret_expires", what=what, until=until.isoformat())
+
+
+async def look_around(provider: Provider) -> None:
+    """Write how many sessions, people and ways to sign in there are, for administrators to look at: once an hour,
+    because counting millions takes a moment."""
+    now = clock.now()
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    async with provider.db.read() as session:
+        known = await usage.counts_since(session, GAUGES, hour)
+        if known:
+            return
+        values = {("sessions_living", ""): await sessions.count_living(session, now, now - provider.idle)}
+        values[("people", "")] = await users.count_people(session)
+        values |= {("factors", kind): count for kind, count in (await users.count_factors(session)).items()}
+    async with provider.db.write() as session:
+        await usage.set_gauges(session, hour, values)
 
 
 async def people_in_time(provider: Provider) -> None:

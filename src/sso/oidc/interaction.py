@@ -30,12 +30,13 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Present:
     """The browser's living session: when and at which level the person last proved who they are, what they allowed the
-    application, and at which level it is known who they are."""
+    application, at which level it is known who they are, and whether they may use the application at all."""
 
     auth_time: datetime
     consented: frozenset[str] = frozenset()
     acr: str = ""
     identity: str = IDENTITY_SELF
+    invited: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,11 @@ class SelectAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class NotInvited:
+    """The application is a sandbox, and the person is not one of those who may try it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Consent:
     """The person must be asked whether the application may have ``scopes``."""
 
@@ -98,7 +104,9 @@ class Fail:
     description: str
 
 
-Decision = Respond | SignIn | StepUp | CheckIdentity | CreateAccount | SelectAccount | Consent | Fail
+NOT_INVITED = "This is a sandbox: only the application's team can sign in."
+
+Decision = Respond | SignIn | StepUp | CheckIdentity | CreateAccount | SelectAccount | NotInvited | Consent | Fail
 
 
 def decide(
@@ -157,7 +165,10 @@ def _must_sign_in(asked: Asked, present: Present | None, progress: Progress, now
 
 
 def _lacking(asked: Asked, present: Present, progress: Progress, silent: bool) -> Decision | None:
-    """Return what is needed for the levels that were asked for. One of the essential ones, and each of the minimum."""
+    """Return what is needed besides a sign-in: to be one of those who may try a sandbox; and the levels that were asked
+    for: one of the essential ones, and each of the minimum."""
+    if not present.invited:
+        return Fail("access_denied", NOT_INVITED) if silent else NotInvited()
     needed = [*([asked.acr] if asked.acr else []), *(frozenset({one}) for one in asked.minimum)]
     unmet = [levels for levels in needed if not _meets(levels, present)]
     steps = [easiest(levels) for levels in unmet]

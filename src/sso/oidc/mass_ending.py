@@ -35,6 +35,7 @@ async def begin(
     made = MassEnding(
         user_id=wanted.user_id,
         client_id=wanted.client_id,
+        network=wanted.network,
         reason=reason,
         actor=actor,
         status="running",
@@ -45,6 +46,7 @@ async def begin(
     session.add(made)
     await session.flush()
     about = {"total": made.total, "user_id": str(wanted.user_id or ""), "client_id": wanted.client_id or ""}
+    about |= {"network": wanted.network} if wanted.network else {}
     record(
         session,
         "sessions.ending",
@@ -81,7 +83,9 @@ async def _do_part(session: AsyncSession, provider: Provider, found: MassEnding)
         part = await sessions.parts_not_ended(session, found.client_id, found.created_at, PART)
         await end_parts(session, provider, found.client_id, part, found.reason, actor=found.actor)
     else:
-        wanted = SessionFilter(user_id=found.user_id, client_id=found.client_id, begun_by=found.created_at)
+        wanted = SessionFilter(
+            user_id=found.user_id, client_id=found.client_id, begun_by=found.created_at, network=found.network
+        )
         part = await sessions.not_ended(session, wanted, PART)
         await end_sessions(session, provider, part, found.reason, actor=found.actor)
     found.ended += len(part)

@@ -59,7 +59,8 @@ class DeviceCode(Base):
 
 
 class MassEnding(Base):
-    """Many sessions that are being ended, some at a time: of a person, of an application, or all that had begun.
+    """Many sessions that are being ended, some at a time: of a person, an application, a network, or all that had
+    begun.
 
     ``what`` is sessions, or parts: then only the part that the application takes in each ends.
 
@@ -71,6 +72,7 @@ class MassEnding(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[uuid.UUID | None]
     client_id: Mapped[str | None] = mapped_column(String(100))
+    network: Mapped[str | None] = mapped_column(String(45))
     what: Mapped[str] = mapped_column(String(16), default="sessions", server_default="sessions")
     reason: Mapped[str] = mapped_column(String(32))
     actor: Mapped[str] = mapped_column(String(200))

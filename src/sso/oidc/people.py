@@ -402,6 +402,53 @@ async def change_password(
     return await _end_everything(session, provider, user, "user.password_changed", "password_changed", actor, keep=keep)
 
 
+async def require_new_password(
+    session: AsyncSession, provider: Provider, user: User, *, actor: str, request_id: str | None = None
+) -> int:
+    """Let a person's password be worth nothing any more, and end whatever it opened: they choose another one by
+    recovering the account, with a code to a contact of theirs.
+
+    Returns:
+        How many sessions were ended.
+
+    Raises:
+        UserError: when nothing would be left with which they can get back in.
+    """
+    known = await users.identifiers_of(session, user.id)
+    if not any(one.kind in ("email", "phone") and one.verified_at is not None for one in known):
+        raise UserError("no e-mail address or telephone number of theirs is proven, so they could not get back in")
+    await users.remove_credentials(session, user.id, ["password"])
+    await ceremonies.end_those_of(session, user.id)
+    await sessions.distrust(session, user.id)
+    about = {"credential_type": "password", "change_type": "revoke", "initiating_entity": "admin"}
+    await signals.about_person(session, provider, user.id, signals.CREDENTIAL_CHANGE, about)
+    notify(session, provider, user, "new_password_needed")
+    return await _end_everything(
+        session, provider, user, "user.password_required", "password_changed", actor, request_id
+    )
+
+
+async def reset_factors(
+    session: AsyncSession, provider: Provider, user: User, *, actor: str, request_id: str | None = None
+) -> int:
+    """Take every second step of a person away, passkeys too, because they are lost; end whatever they opened, and tell
+    the person.
+
+    Returns:
+        How many sessions were ended.
+    """
+    known = {one.kind for one in await users.credentials_of(session, user.id)}
+    if "password" not in known and "passkey" in known:
+        raise UserError("a passkey is their only way to sign in: make a recovery code instead")
+    await users.remove_credentials(session, user.id, ["totp", "recovery_code", "passkey"])
+    await ceremonies.end_those_of(session, user.id)
+    await sessions.distrust(session, user.id)
+    about = {"credential_type": "fido2-roaming", "change_type": "revoke", "initiating_entity": "admin"}
+    await signals.about_person(session, provider, user.id, signals.CREDENTIAL_CHANGE, about)
+    notify(session, provider, user, "factors_reset")
+    return await _end_everything(session, provider, user, "user.factors_reset", "password_changed", actor, request_id)
+
+
 async def end_session_of_person(
     session: AsyncSession,
     provider: Provider,

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from sqlalchemy import case, false, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from sso import clock
 from sso.delivery import store as deliveries
 from sso.delivery.models import Delivery
 from sso.oidc.ending import BACKCHANNEL_LOGOUT
+from sso.oidc.models import MassEnding
 from sso.oidc.provider import Provider
 from sso.oidc.signals import POLL, PUSH
 from sso.sessions import store as sessions
+from sso.sessions.models import SessionClient, SsoSession
 from sso.sessions.store import HowTold, Participation
 
 State = Literal["confirmed", "waiting", "given_up", "unconfirmed"]
@@ -83,6 +87,49 @@ async def proof_of(session: AsyncSession, provider: Provider, session_id: uuid.U
         reason=ended.end_reason or "",
         applications=[_told(provider, one, sent.get(one.client_id)) for one in taken_part],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ToldOfMany:
+    """What became of telling one application that many sessions are over: how many of its sessions are at what."""
+
+    client_id: str
+    name: str
+    counts: dict[State, int]
+
+
+async def proof_of_many(session: AsyncSession, provider: Provider, found: MassEnding) -> list[ToldOfMany]:
+    """Return the proof of the end of many sessions, application by application."""
+    until = found.finished_at or clock.now()
+    told_by = case(
+        (SessionClient.told_by == "back_channel", Delivery.kind == BACKCHANNEL_LOGOUT),
+        (SessionClient.told_by == "shared_signals", Delivery.kind.in_((PUSH, POLL))),
+        else_=false(),
+    )
+    sent = (Delivery.session_id == SessionClient.session_id) & (Delivery.client_id == SessionClient.client_id) & told_by
+    statement = (
+        select(SessionClient.client_id, Delivery.status, func.count())
+        .join(SsoSession, SsoSession.id == SessionClient.session_id)
+        .outerjoin(Delivery, sent)
+        .where(
+            SsoSession.ended_at >= found.created_at,
+            SsoSession.ended_at <= until,
+            SsoSession.end_reason == found.reason,
+            *([SsoSession.user_id == found.user_id] if found.user_id else []),
+        )
+        .group_by(SessionClient.client_id, Delivery.status)
+    )
+    rows: dict[str, dict[State, int]] = {}
+    states: dict[str | None, State] = {None: "unconfirmed", "done": "confirmed", "given_up": "given_up"}
+    for client_id, status, count in (await session.execute(statement)).all():
+        counts, state = rows.setdefault(client_id, {}), states.get(status, "waiting")
+        counts[state] = counts.get(state, 0) + int(count)
+    return [ToldOfMany(one, _name(provider, one), rows[one]) for one in sorted(rows)]
+
+
+def _name(provider: Provider, client_id: str) -> str:
+    client = provider.registry.known(client_id)
+    return client.meta.client_name if client else client_id
 
 
 def _told(provider: Provider, one: Participation, sent: Delivery | None) -> Told:

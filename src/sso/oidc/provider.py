@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import resource
+import socket
+import sys
 from datetime import timedelta
 from functools import cached_property
 from uuid import UUID
 
-from sso import clock
+from sso import __version__, clock
 from sso.authn.factors import Passkeys
 from sso.clients.registry import Client, Registry
-from sso.db import Database, DatabaseUnavailable, read_versions
+from sso.clients.store import mark_secrets_used
+from sso.db import Database, DatabaseUnavailable, new_id, read_versions
 from sso.keys import KeyRing, ensure_keys
 from sso.oidc.client_keys import ClientKeys
 from sso.security.box import SecretBox
@@ -20,10 +25,15 @@ from sso.security.instance import instance_secret
 from sso.security.outbound import Outbound
 from sso.security.tokens import keyed_token
 from sso.settings import Settings
+from sso.usage import Usage
+from sso.usage import store as usage
 from sso.users.service import nik_key
 
 log = logging.getLogger(__name__)
 _PUBLISHED_SLACK_SECONDS = 3600
+USAGE_SECONDS = 5.0
+SEEN_EVERY = 4
+"""After how many of these a process says that it lives."""
 
 
 class Provider:
@@ -41,6 +51,9 @@ class Provider:
         longest = max(settings.access_token_seconds, settings.id_token_seconds)
         self.keys = KeyRing(self.box, longest + _PUBLISHED_SLACK_SECONDS)
         self.registry = Registry()
+        self.usage = Usage()
+        self.process_id = new_id()
+        self.started_at = clock.now()
         self.refresh_keys = self.box.derived_keys("refresh-successor")
         self.form_keys = self.box.derived_keys("form-token")
         self.passkeys = Passkeys(settings, self.box.derived_keys("passkey-challenge"))
@@ -128,6 +141,49 @@ class Provider:
             except Exception:
                 log.exception("cannot read changes of applications and keys")
 
+    async def write_usage(self) -> None:
+        """Write what this process counted; what cannot be written is kept for the next time.
+
+        Raises:
+            DatabaseUnavailable: when there is no database now.
+        """
+        batch = self.usage.take()
+        if not batch:
+            return
+        try:
+            async with self.db.write() as session:
+                await usage.add_counts(session, batch.counts)
+                await usage.add_mistakes(session, batch.mistakes)
+                await mark_secrets_used(session, batch.secrets)
+        except BaseException:
+            self.usage.put_back(batch)
+            raise
+
+    async def say_alive(self) -> None:
+        """Write that this process lives, so that administrators see every host."""
+        values = {"id": self.process_id, "host": socket.gethostname()[:200], "pid": os.getpid(), "version": __version__}
+        values |= {"works": self.settings.run_worker, "memory_mb": memory_mb(), "started_at": self.started_at}
+        async with self.db.write() as session:
+            await usage.see_process(session, {**values, "seen_at": clock.now()})
+
+    async def keep_usage(self, stop: asyncio.Event) -> None:
+        """Write what is counted every few seconds until ``stop``, and once more then. A database that is away is waited
+        for."""
+        rounds = 0
+        while True:
+            over = await clock.pause(stop, USAGE_SECONDS)
+            try:
+                await self.write_usage()
+                if rounds % SEEN_EVERY == 0:
+                    await self.say_alive()
+                rounds += 1
+            except DatabaseUnavailable as error:
+                log.warning("cannot write what was counted: %s", error)
+            except Exception:
+                log.exception("cannot write what was counted")
+            if over:
+                return
+
     def subject(self, client: Client, user_id: UUID) -> str:
         """Return the ``sub`` by which ``client`` knows a person (OpenID Connect Core section 8)."""
         if client.meta.subject_type == "public":
@@ -151,3 +207,9 @@ class Provider:
     def url(self, path: str) -> str:
         """Return the public address of ``path``: always from the issuer, never from a request's Host."""
         return self.settings.issuer + path
+
+
+def memory_mb() -> int:
+    """Return the most memory that this process has held, in megabytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak / 1024 if sys.platform != "darwin" else peak / 1024**2)

@@ -12,6 +12,8 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +33,16 @@ class OutboundRefused(Exception):
 
 class OutboundFailed(Exception):
     """No usable answer came: no connection, another status than 200, too large, too slow. The message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visited:
+    """What a page answered: status, where it leads, the cookies it sets, and its body."""
+
+    status: int
+    location: str
+    cookies: list[str]
+    body: bytes
 
 
 class _GuardedBackend(httpcore.AsyncNetworkBackend):
@@ -116,6 +128,7 @@ class Outbound:
             trust_env=False,
             timeout=self._seconds,
             headers={"User-Agent": "sso"},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # keeps none: nobody is recognised by us
         )
 
     async def post_form(self, url: str, form: dict[str, str]) -> int:
@@ -181,6 +194,37 @@ class Outbound:
         except TimeoutError:
             raise OutboundFailed("its answer took too long") from None
         except httpx.HTTPError as error:
+            raise OutboundFailed(f"it cannot be reached ({type(error).__name__})") from error
+
+    async def visit(self, url: str, cookie: str = "") -> Visited:
+        """Open ``url`` as a browser would, without following where it leads.
+
+        Args:
+            url: the address.
+            cookie: what the browser sends as Cookie.
+
+        Raises:
+            OutboundRefused: when the address is not one that we send to.
+            OutboundFailed: when no usable answer came.
+        """
+        self._check_scheme(url)
+        headers = {"Accept": "text/html,*/*", **({"Cookie": cookie} if cookie else {})}
+        try:
+            async with (
+                asyncio.timeout(self._seconds * 2),
+                self._client.stream("GET", url, headers=headers) as answer,
+            ):
+                read = bytearray()
+                async for chunk in answer.aiter_bytes():
+                    read += chunk
+                    if len(read) > MAX_ANSWER_BYTES:
+                        break
+                location = answer.headers.get("location", "")
+                cookies = answer.headers.get_list("set-cookie")
+                return Visited(answer.status_code, location, cookies, bytes(read[:MAX_ANSWER_BYTES]))
+        except TimeoutError:
+            raise OutboundFailed("its answer took too long") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise OutboundFailed(f"it cannot be reached ({type(error).__name__})") from error
 
     async def close(self) -> None:

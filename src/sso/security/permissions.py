@@ -11,7 +11,7 @@ from typing import Literal
 SCOPE_PREFIX = "sso:"
 """What the scope of a permission begins with: ``sso:sessions:read``. Only the city's own applications have them."""
 
-RoleName = Literal["citizen", "developer", "helpdesk", "officer", "auditor", "admin"]
+RoleName = Literal["citizen", "developer", "helpdesk", "officer", "group_admin", "auditor", "admin"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,12 @@ PERMISSIONS: Mapping[str, Permission] = MappingProxyType(
             Permission("clients:read", "See registered applications."),
             Permission("clients:write", "Register, change, suspend and resume applications; make secrets.", True),
             Permission("clients:delete", "Remove applications.", True),
+            Permission("applications:create", "Begin applications in the developers' portal."),
+            Permission("applications:review", "Approve applications of teams, or send them back.", True),
+            Permission("statistics:read", "See how often what happens."),
+            Permission("keys:read", "See the signing keys."),
+            Permission("keys:rotate", "Make new signing keys.", True),
+            Permission("settings:read", "See the settings in effect, and how each host is."),
             Permission("grants:read", "See what people allowed applications."),
             Permission("grants:revoke", "End what was granted."),
             Permission("deliveries:read", "See what is sent to applications, and what failed."),
@@ -65,12 +71,16 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "helpdesk": frozenset(
             {"users:read", "users:recover", "sessions:read", "sessions:end", "grants:read", "deliveries:read"}
         ),
+        "group_admin": frozenset(),
         "officer": frozenset({"users:read", "users:check_identity"}),
-        "developer": frozenset(),
+        "developer": frozenset({"applications:create"}),
         "citizen": frozenset(),
     }
 )
 """What each role may. Everybody may look after their own sessions without any."""
+GROUP_PERMISSIONS = frozenset({"clients:read", "clients:write", "applications:review"})
+"""What the role ``group_admin`` may, for the applications of its groups alone: on the administrators' pages, which
+check the group. The API does not know groups, and gives it nothing."""
 
 
 class AccessRefused(Exception):

@@ -20,6 +20,7 @@ class SsoSession(Base):
     """
 
     __tablename__ = "sessions"
+    __table_args__ = (Index("ix_sessions_address", "address", postgresql_ops={"address": "text_pattern_ops"}),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)

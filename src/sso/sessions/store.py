@@ -356,13 +356,18 @@ async def end(session: AsyncSession, session_ids: Sequence[uuid.UUID], reason: s
 
 @dataclass(frozen=True, slots=True)
 class SessionFilter:
-    """Which sessions: each given field narrows. ``begun_by``: those that had begun by then; ``but``: not this one."""
+    """Which sessions: each given field narrows. ``begun_by``: those that had begun by then; ``but``: not this one;
+    ``network``: those from an address, or where it ends with a dot from a network; ``system``: where the browser says
+    this of its system; ``unused_since``: those that were not used after that."""
 
     session_id: uuid.UUID | None = None
     user_id: uuid.UUID | None = None
     client_id: str | None = None
     begun_by: datetime | None = None
     but: uuid.UUID | None = None
+    network: str | None = None
+    system: str | None = None
+    unused_since: datetime | None = None
 
 
 async def living(
@@ -407,6 +412,12 @@ async def not_ended(session: AsyncSession, wanted: SessionFilter, limit: int) ->
     """Return sessions that nobody has ended yet, expired ones too: their applications have not been told."""
     statement = _filtered(select(SsoSession.id), wanted).where(SsoSession.ended_at.is_(None)).limit(limit)
     return list((await session.execute(statement)).scalars())
+
+
+async def count_living(session: AsyncSession, now: datetime, idle_since: datetime) -> int:
+    """Return how many sessions are not over."""
+    statement = select(func.count()).select_from(SsoSession).where(ALIVE)
+    return int((await session.execute(statement, {"now": now, "idle_since": idle_since})).scalar_one())
 
 
 async def count_not_ended(session: AsyncSession, wanted: SessionFilter) -> int:
@@ -503,4 +514,12 @@ def _filtered(statement: Any, wanted: SessionFilter) -> Any:
         statement = statement.where(SsoSession.created_at <= wanted.begun_by)
     if wanted.but is not None:
         statement = statement.where(SsoSession.id != wanted.but)
+    if wanted.network is not None:
+        whole = wanted.network.endswith((".", ":"))
+        here = SsoSession.address.startswith(wanted.network, autoescape=True) if whole else None
+        statement = statement.where(here if here is not None else SsoSession.address == wanted.network)
+    if wanted.system is not None:
+        statement = statement.where(SsoSession.user_agent.contains(wanted.system, autoescape=True))
+    if wanted.unused_since is not None:
+        statement = statement.where(SsoSession.last_seen_at <= wanted.unused_since)
     return statement

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -16,7 +16,7 @@ from sso.security.box import SecretBox
 from sso.users import store
 from sso.users.identifiers import masked
 from sso.users.importing import SEAL, Made, Row, add_person, identifier_row, lookup_of
-from sso.users.models import Identifier, LocalAccount, MergeProposal, User
+from sso.users.models import Identifier, ImportRun, LocalAccount, MergeProposal, User
 from sso.users.service import NIK, UserError, nik_key
 
 MAX_PAGE = 200
@@ -30,6 +30,18 @@ async def page_of_proposals(
     if after is not None:
         statement = statement.where(MergeProposal.id > after)
     return list((await session.execute(statement)).scalars())
+
+
+async def count_open(session: AsyncSession) -> int:
+    """Return how many proposals wait for a decision."""
+    statement = select(func.count()).select_from(MergeProposal).where(MergeProposal.status == "open")
+    return int((await session.execute(statement)).scalar_one())
+
+
+async def import_runs(session: AsyncSession, limit: int) -> list[ImportRun]:
+    """Return the files of people that were imported, the newest first."""
+    newest = select(ImportRun).order_by(ImportRun.started_at.desc()).limit(limit)
+    return list((await session.execute(newest)).scalars())
 
 
 def shown(box: SecretBox, proposal: MergeProposal) -> dict[str, Any]:

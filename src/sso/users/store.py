@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -16,6 +16,7 @@ from sso.users.models import (
     Agreement,
     Credential,
     Favourite,
+    GroupAdministrator,
     Identifier,
     IdentityCheck,
     LocalAccount,
@@ -127,6 +128,66 @@ async def roles_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:
     return list((await session.execute(statement)).scalars())
 
 
+async def names_of(session: AsyncSession, actors: Sequence[str]) -> dict[str, str]:
+    """Return the names of people by the ids with which the audit log names them; others are left out."""
+    ids = []
+    for one in set(actors):
+        try:
+            ids.append(uuid.UUID(one))
+        except ValueError:
+            continue
+    if not ids:
+        return {}
+    return {
+        str(row[0]): row[1] for row in (await session.execute(select(User.id, User.name).where(User.id.in_(ids)))).all()
+    }
+
+
+async def page_of_names(session: AsyncSession, words: str, before: uuid.UUID | None, limit: int) -> list[User]:
+    """Return people in whose names every one of ``words`` begins a part, those that came last first, from before
+    ``before`` on; without words everybody. On PostgreSQL an index finds them."""
+    statement = select(User).where(User.deleted_at.is_(None))
+    parts = ["".join(char for char in part if char.isalnum()) for part in words.split()][:5]
+    parts = [part for part in parts if part]
+    if parts and session.get_bind().dialect.name == "postgresql":
+        asked = " & ".join(f"{part}:*" for part in parts)
+        vector = func.to_tsvector(text("'simple'"), User.name)
+        statement = statement.where(vector.op("@@")(func.to_tsquery(text("'simple'"), asked)))
+    elif parts:
+        spaced = " " + func.lower(User.name)
+        statement = statement.where(*(spaced.contains(f" {part.lower()}", autoescape=True) for part in parts))
+    elif words:
+        return []
+    if before is not None:
+        statement = statement.where(User.id < before)
+    return list((await session.execute(statement.order_by(User.id.desc()).limit(limit))).scalars())
+
+
+async def count_people(session: AsyncSession) -> int:
+    """Return how many people there are, without those who were deleted."""
+    statement = select(func.count()).select_from(User).where(User.deleted_at.is_(None))
+    return int((await session.execute(statement)).scalar_one())
+
+
+async def count_factors(session: AsyncSession) -> dict[str, int]:
+    """Return how many people have each way to sign in."""
+    statement = select(Credential.kind, func.count(func.distinct(Credential.user_id))).group_by(Credential.kind)
+    return {row[0]: int(row[1]) for row in (await session.execute(statement)).all()}
+
+
+async def groups_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:
+    """Return the groups of applications that somebody looks after, in the order of the alphabet."""
+    mine = select(GroupAdministrator.group).where(GroupAdministrator.user_id == user_id)
+    return list((await session.execute(mine.order_by(GroupAdministrator.group))).scalars())
+
+
+async def replace_groups(session: AsyncSession, user_id: uuid.UUID, groups: Iterable[str]) -> None:
+    """Let somebody look after these groups of applications and no others."""
+    await session.execute(delete(GroupAdministrator).where(GroupAdministrator.user_id == user_id))
+    session.add_all([GroupAdministrator(user_id=user_id, group=group) for group in groups])
+    await session.flush()
+
+
 async def roles_of_many(session: AsyncSession, user_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[str]]:
     """Return the roles of people."""
     statement = select(UserRole.user_id, UserRole.role).where(UserRole.user_id.in_(user_ids)).order_by(UserRole.role)
@@ -177,6 +238,7 @@ async def erase(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> Non
     """Delete everything that is known of a person but the id."""
     everything = (
         Identifier, Credential, UserRole, IdentityCheck, LocalAccount, MergeProposal, Picture, Favourite, Agreement,
+        GroupAdministrator,
     )  # fmt: skip
     for table in everything:
         await session.execute(delete(table).where(table.user_id == user_id))

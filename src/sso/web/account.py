@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -22,7 +23,7 @@ from sso.oidc.authorize import SignedIn
 from sso.oidc.messages import notify
 from sso.oidc.people import plan_deletion
 from sso.oidc.personal import everything_about, withdraw
-from sso.security.permissions import permissions_of
+from sso.security.permissions import GROUP_PERMISSIONS, permissions_of
 from sso.security.tokens import random_token
 from sso.sessions import store as sessions
 from sso.tokens import store as tokens
@@ -34,7 +35,7 @@ from sso.web.accounts import present_account, with_accounts
 from sso.web.http import form_fields, form_token, is_our_form, read_cookie, upload
 from sso.web.i18n import N_
 from sso.web.logos import made_small
-from sso.web.pages import failure, page
+from sso.web.pages import page
 from sso.web.sign_in import STALE, is_recent
 from sso.web.site import kept_address_of, request_id_of, site_of
 
@@ -183,8 +184,8 @@ async def overview(request: Request) -> Response:
         reached=[one for one in identifiers if one.kind in ("email", "phone") and one.verified_at],
         checked=here.user.identity_checked_at,
         picture=picture.id if picture else "",
-        may_administer="sessions:read" in permissions_of(here.roles),
-        may_see_mails="mails:read" in permissions_of(here.roles),
+        may_administer=first_admin_page(here.roles),
+        may_develop="applications:create" in permissions_of(here.roles),
     )
 
 
@@ -496,6 +497,14 @@ async def contacts_of(session: AsyncSession, user_id: uuid.UUID) -> list[Identif
     return sorted(known, key=lambda one: (one.kind, not one.is_primary))
 
 
-def nothing_here(request: Request) -> Response:
-    """Answer an address under which there is nothing."""
-    return failure(request, "not_found", 404)
+def first_admin_page(roles: Collection[str]) -> str:
+    """Return where somebody with these roles begins to administer; nothing where they do not."""
+    may = permissions_of(roles) | (GROUP_PERMISSIONS if "group_admin" in roles else frozenset())
+    return next((address for address, permission in FIRST_PAGES if permission in may), "")
+
+
+FIRST_PAGES = (
+    ("/admin", "statistics:read"),
+    ("/admin/people", "users:read"),
+    ("/admin/applications", "clients:read"),
+)

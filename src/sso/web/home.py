@@ -12,6 +12,7 @@ from sso.oidc.requests import with_parameters
 from sso.security.permissions import permissions_of
 from sso.sessions import store as sessions
 from sso.users.store import favourites_of, roles_of
+from sso.web.account import first_admin_page
 from sso.web.accounts import accounts_of, present_account, tokens_of
 from sso.web.http import form_token, read_cookie, with_browser_state
 from sso.web.pages import failure, page
@@ -46,7 +47,8 @@ async def home(request: Request) -> Response:
         recent=sorted(recent, key=lambda one: used[one.client_id], reverse=True)[:RECENT],
         form_token=form_token(request, "logout", cookie),
         others=[one for one in accounts if one.session.id != who.session.id],
-        may_administer="sessions:read" in permissions_of(roles),
+        may_administer=first_admin_page(roles),
+        may_develop="applications:create" in permissions_of(roles),
         accounts_token=form_token(request, "accounts", cookie),
     )
 

@@ -4,22 +4,24 @@ what would have been sent. And the terms and the privacy notice."""
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso import clock
 from sso.delivery.outbox import kept
 from sso.oidc.messages import link_token
-from sso.security.permissions import permissions_of
-from sso.web.account import visit
+from sso.web.console import Here, Needs, admin_page
 from sso.web.i18n import LOCALES
 from sso.web.mails import NOTICES, Mail, compose
 from sso.web.pages import failure, page
 from sso.web.site import site_of
 
 router = APIRouter()
+
+Reader = Annotated[Here, Depends(Needs("mails:read"))]
 
 MAILS = "/admin/mails"
 SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
@@ -28,32 +30,19 @@ do anything: no scripts, no forms, no origin."""
 
 
 @router.get(MAILS)
-async def mails_page(request: Request) -> Response:
+async def mails_page(request: Request, here: Reader) -> Response:
     """Every message, by what it is about."""
-    refused = await _refused(request)
-    if refused is not None:
-        return refused
     rows = [(name, [_sample(request, name, locale) for locale in LOCALES]) for name in NOTICES]
-    return page(request, "admin_mails.html", display="wide", here=MAILS, rows=rows)
+    return admin_page(request, here, "mails", "admin_mails.html", rows=rows)
 
 
-@router.get(MAILS + "/{notice}/{locale}")
+@router.get(MAILS + "/{notice}/{locale}", dependencies=[Depends(Needs("mails:read"))])
 async def mail_page(request: Request, notice: str, locale: str) -> Response:
     """One message, as HTML, as a mail program shows it."""
-    refused = await _refused(request)
-    if refused is not None:
-        return refused
     if notice not in NOTICES or locale not in LOCALES:
         return failure(request, "not_found", 404)
     headers = {"Content-Security-Policy": SANDBOX, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     return Response(_sample(request, notice, locale).html, headers=headers, media_type="text/html")
-
-
-async def _refused(request: Request) -> Response | None:
-    here = await visit(request, "admin-mails")
-    if isinstance(here, Response):
-        return here
-    return None if "mails:read" in permissions_of(here.roles) else failure(request, "no_permission", 403)
 
 
 def _sample(request: Request, notice: str, locale: str) -> Mail:

@@ -182,6 +182,38 @@ NOTICES = {
         N_("On %(at)s you allowed %(what)s to receive data of yours."),
         N_("You can withdraw that in your account. If this was not you, write to %(support)s at once."),
     ),
+    "new_password_needed": Notice(
+        N_("Choose a new password"),
+        N_("On %(at)s an administrator decided that your account needs a new password. You were signed out "
+        "everywhere."),
+        N_("Choose one now: a code to this address or number lets you in. If you do not know why, write to "
+        "%(support)s."),
+        N_("Choose a new password"),
+    ),
+    "factors_reset": Notice(
+        N_("Your second steps were taken away"),
+        N_("On %(at)s an administrator took the second steps of your account away, passkeys too. You were signed out "
+        "everywhere."),
+        _NOT_YOU,
+    ),
+    "team_invitation": Notice(
+        N_("You are invited to look after %(what)s"),
+        N_("On %(at)s somebody invited you to the team that looks after %(what)s in the developers' portal."),
+        N_("The invitation is valid for 14 days. If you do not know the application, you need not do anything."),
+        N_("To the developers' portal"),
+    ),
+    "secret_expires": Notice(
+        N_("A secret of %(what)s ends soon"),
+        N_("On %(until)s a secret of %(what)s ends. After that the application cannot sign anybody in with it."),
+        N_("Make a second one now, put it into your application, and revoke the old one when it is not used any more."),
+        N_("To the developers' portal"),
+    ),
+    "application_decided": Notice(
+        N_("There is news about %(what)s"),
+        N_("On %(at)s an administrator decided about %(what)s, or said something about it."),
+        N_("Read it in the developers' portal."),
+        N_("To the developers' portal"),
+    ),
     "account_disabled": Notice(
         N_("Your account was switched off"),
         N_("Your account was switched off on %(at)s. You cannot sign in any more, and were signed out everywhere."),
@@ -200,6 +232,10 @@ LINKS = {
     "recovery_waits": "/recover/stop",
     "recovery_ready": "/recover/continue",
     "locked": "/recover",
+    "new_password_needed": "/recover",
+    "team_invitation": "/developer",
+    "secret_expires": "/developer",
+    "application_decided": "/developer",
 }
 """Where the button of a message leads; ``token`` among its values is added."""
 OPTIONAL = {"new_device": "new_device", "application_connected": "application_connected"}

@@ -20,6 +20,7 @@ from sso.oidc.answers import AuthorizationResponse
 from sso.oidc.authorize import PageError
 from sso.oidc.session_state import origin_of
 from sso.settings import Settings, is_loopback_host
+from sso.web.counting import count_page_error
 from sso.web.http import OPEN, OPEN_PATHS, form_token, json_error, read_cookie, set_cookie, with_browser
 from sso.web.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
 from sso.web.site import request_id_of, site_of
@@ -80,6 +81,10 @@ FAILURES = {
         N_("This is not for you to see"),
         N_("Your account has no permission for it. If you need it, ask an administrator."),
         "access_denied",
+    ),
+    "check_only": Failure(
+        N_("This address plays a dishonest provider"),
+        N_("Only the relying-party check comes here. To sign in with it, the application must use the real issuer."),
     ),
     "not_found": Failure(N_("There is nothing at this address"), N_("Check the address, or begin on our start page.")),
     "wrong_method": Failure(N_("This address cannot be used like this"), N_("Begin on our start page.")),
@@ -269,6 +274,7 @@ def to_application(request: Request, answer: AuthorizationResponse) -> Response:
 def on_page_error(request: Request, error: Exception) -> Response:
     """Answer a request that cannot be answered to an application."""
     assert isinstance(error, PageError)
+    count_page_error(request, error)
     return failure(request, error.code, 400, error.detail)
 
 

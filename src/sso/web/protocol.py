@@ -11,6 +11,7 @@ from sso.keys import JWKS_MAX_AGE_SECONDS
 from sso.oidc.pushed import push
 from sso.oidc.requests import Answer
 from sso.oidc.userinfo import userinfo as userinfo_answer
+from sso.web.counting import count_token
 from sso.web.http import OPEN, OPEN_PATHS, protocol_request, response
 from sso.web.site import site_of
 
@@ -28,7 +29,10 @@ _PREFLIGHT = {
 @router.post("/token")
 async def token(request: Request) -> Response:
     """The token endpoint (RFC 6749 section 3.2)."""
-    return _open(await site_of(request).server.token(await protocol_request(request)))
+    asked = await protocol_request(request)
+    answer = await site_of(request).server.token(asked)
+    count_token(request, asked, answer)
+    return _open(answer)
 
 
 @router.api_route("/userinfo", methods=["GET", "POST"])

@@ -105,6 +105,7 @@ async def second_step(request: Request) -> Response:
         proof = await _check(request, session, step, fields)
     if proof is None:
         await _record_failure(request, step)
+        site_of(request).provider.usage.count("sign_in_failed", label=step.method or "")
         return _page(request, step, WRONG_PASSKEY if step.method == "passkey" else WRONG_CODE, 400)
     return await _go_on(request, step, proof, trust=fields.get("trust") == "1")
 

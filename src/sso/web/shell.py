@@ -89,8 +89,10 @@ class Shell:
                 raise
             await _answer(scope, error)(scope, receive, sending)
         finally:
+            seconds = time.perf_counter() - started
+            _count(scope, answered, seconds)
             if log.isEnabledFor(logging.INFO):
-                _log_line(scope, answered, time.perf_counter() - started, self._privacy)
+                _log_line(scope, answered, seconds, self._privacy)
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         most = self._larger.get(scope["path"], self._max_body)
@@ -133,6 +135,17 @@ def _answer(scope: Scope, error: Exception) -> Any:
         return failure(request, "unavailable", 503)
     errors.error("%s: %s %s failed", scope["request_id"], scope["method"], _printable(scope["path"]), exc_info=error)
     return failure(request, "broken", 500)
+
+
+def _count(scope: Scope, status: int, seconds: float) -> None:
+    """Count a request at its route, so that administrators see which are slow, and how many fail on our side."""
+    usage, path = scope["app"].state.site.provider.usage, getattr(scope.get("route"), "path", "")
+    if not path:
+        return
+    usage.count("requests", label=path)
+    usage.count("milliseconds", label=path, times=round(seconds * 1000))
+    if status >= 500:
+        usage.count("requests_failed", label=path)
 
 
 def _log_line(scope: Scope, status: int, seconds: float, privacy: AddressPrivacy) -> None:

@@ -6,6 +6,7 @@ address with the token of the waiting request, and :func:`proceed` is where all 
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,11 +29,13 @@ from sso.oidc.authorize import AuthorizationRequest, RedirectError, SignedIn
 from sso.oidc.device import normal_user_code
 from sso.oidc.ending import end_sessions
 from sso.oidc.interaction import (
+    NOT_INVITED,
     CheckIdentity,
     Consent,
     CreateAccount,
     Decision,
     Fail,
+    NotInvited,
     Progress,
     Respond,
     SelectAccount,
@@ -55,6 +58,7 @@ from sso.web.accounts import (
     tokens_of,
     with_accounts,
 )
+from sso.web.counting import count_redirect_error
 from sso.web.http import (
     browser_of,
     form_fields,
@@ -85,8 +89,6 @@ STALE = N_("This page was open for too long. Please try again.")
 NOTHING_DONE = Progress()
 THEN = {
     "sessions": "/account/sessions",
-    "admin-sessions": "/admin/sessions",
-    "admin-mails": "/admin/mails",
     "account": "/account",
     "profile": "/account/profile",
     "contacts": "/account/contacts",
@@ -98,6 +100,13 @@ THEN = {
     "apps": "/apps",
 }
 """Our own pages to which signing in may lead: no address from outside ever does."""
+_CONSOLE = re.compile(r"/(admin|developer)(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,99}){0,4}")
+
+
+def address_after(then: str) -> str:
+    """Return the page of ours that ``then`` names: by its name, or one of developers or administrators by its path;
+    nothing where it names none."""
+    return THEN.get(then, "") or (then if _CONSOLE.fullmatch(then) else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,7 @@ def on_gone(request: Request, _: Exception) -> Response:
 def on_redirect_error(request: Request, error: Exception) -> Response:
     """Answer an error that the application is told of."""
     assert isinstance(error, RedirectError)
+    count_redirect_error(request, error)
     return to_application(request, flow.error_answer(site_of(request).provider, error))
 
 
@@ -252,6 +262,7 @@ async def _check_password(
         await _record_failure(request, waiting, error)
         return sign_in_alone(request, waiting, who, fields, WRONG, 400)
     except TooManyFailures as error:
+        site.provider.usage.count("sign_in_failed", label="too_many")
         return sign_in_later(request, waiting, who, fields, error)
     except Busy as error:
         return to_wait(sign_in_alone(request, waiting, who, fields, BUSY, 503), error.retry_after)
@@ -322,6 +333,7 @@ async def signed_in(
             remember=remember,
             place=place_of(request, trust=trust),
         )
+        site.provider.usage.count("sign_in", label=proof.acr)
         await _end_what_is_over(request, session, proof, over, others[MAX_ACCOUNTS - 1 :], started.surplus)
         if options.is_new:
             _tell_of_device(request, session, proof.user, started.session.id)
@@ -406,7 +418,7 @@ async def proceed(request: Request, waiting: Waiting, who: SignedIn | None) -> R
 
 async def _next(request: Request, waiting: Waiting, who: SignedIn | None) -> Response:
     site = site_of(request)
-    if who is not None and waiting.asked.wants_identity:
+    if who is not None and waiting.asked.wants_more:
         async with site.provider.db.read() as session:
             who = await flow.with_identity(session, waiting.asked, who)
     decision = flow.next_step(site.provider, waiting.asked, who, waiting.progress)
@@ -435,6 +447,8 @@ async def _for_signed_in(request: Request, waiting: Waiting, who: SignedIn, deci
     site = site_of(request)
     if isinstance(decision, StepUp):
         return await _step_up(request, waiting, who, decision)
+    if isinstance(decision, NotInvited):
+        return _request_page(request, "not_invited.html", waiting, who, "identity")
     if isinstance(decision, CheckIdentity):
         return _request_page(request, "identity_needed.html", waiting, who, "identity", level=decision.level)
     if isinstance(decision, SelectAccount):
@@ -469,6 +483,8 @@ async def identity_needed(request: Request) -> Response:
     found = await _of_signed_in(request, fields, "identity")
     if isinstance(found, Response):
         return found
+    if fields.get("why") == "not_invited":
+        return await _fail(request, found[0], Fail("access_denied", NOT_INVITED))
     text = "It is not known surely enough who the person is."
     return await _fail(request, found[0], Fail("unmet_authentication_requirements", text))
 
@@ -484,6 +500,9 @@ async def _respond(request: Request, session: AsyncSession, waiting: Waiting, wh
     if (now - who.session.last_seen_at).total_seconds() >= site.settings.session_touch_seconds:
         await sessions.touch(session, site.settings, who.session.id, now)
     answer = await flow.respond(session, waiting.asked, who.session, who.identity)
+    site.provider.usage.count("authorize", waiting.asked.client.client_id)
+    if waiting.asked.redirect_uri in waiting.asked.client.meta.redirect_uris:
+        site.provider.usage.count("returned", waiting.asked.client.client_id, waiting.asked.redirect_uri)
     if waiting.stored is not None:
         await requests.forget_request(session, waiting.stored)
     made = to_application(request, answer)
@@ -587,6 +606,7 @@ async def who_is_here(request: Request, said: Mapping[str, str]) -> SignedIn | N
 
 
 async def _record_failure(request: Request, waiting: Waiting | None, error: WrongCredentials) -> None:
+    site_of(request).provider.usage.count("sign_in_failed", label="password")
     async with site_of(request).provider.db.write() as session:
         record(
             session,
@@ -602,7 +622,7 @@ async def _record_failure(request: Request, waiting: Waiting | None, error: Wron
 def _remember_alone(request: Request, said: Mapping[str, str]) -> None:
     """Keep for what somebody signs in where no application asked for it: a device's code, or one of our pages."""
     request.scope["sso.user_code"] = normal_user_code(said.get("user_code", ""))
-    request.scope["sso.then"] = said.get("then", "") if said.get("then", "") in THEN else ""
+    request.scope["sso.then"] = said.get("then", "") if address_after(said.get("then", "")) else ""
 
 
 def _alone(request: Request, adding: bool) -> str:
@@ -620,7 +640,7 @@ def _alone(request: Request, adding: bool) -> str:
 def _after_alone(request: Request) -> str:
     """Return where signing in without an application leads."""
     user_code = request.scope.get("sso.user_code", "")
-    return f"/device?{urlencode({'user_code': user_code})}" if user_code else THEN.get(_then(request), "/")
+    return f"/device?{urlencode({'user_code': user_code})}" if user_code else address_after(_then(request)) or "/"
 
 
 def _then(request: Request) -> str:
@@ -712,4 +732,5 @@ def _request_page(
         level=level,
         i=waiting.token,
         form_token=form_token(request, purpose, session_cookie),
+        select_token=form_token(request, "select", session_cookie),
     )

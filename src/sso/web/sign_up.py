@@ -230,6 +230,7 @@ async def _new_user(request: Request, session: AsyncSession, running: Running, n
     session.add(UserRole(user_id=user.id, role="citizen"))
     for document in ("terms", "privacy"):
         session.add(Agreement(user_id=user.id, document=document, version=data["terms"], agreed_at=now))
+    site_of(request).provider.usage.count("account_made")
     record(
         session,
         "user.registered",

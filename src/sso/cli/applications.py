@@ -1,0 +1,232 @@
+"""``sso applications``: what teams look after in the developers' portal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run
+from sso.clients import applications as apps
+from sso.clients import teams
+from sso.clients.applications import Unfinished, Wanted, sandbox_id, wanted_of
+from sso.clients.models import Application, RelyingPartyCheck
+from sso.oidc.applications import own_redirect_uri, submit_application
+from sso.oidc.provider import Provider
+from sso.oidc.rp_check import Check, begin_check, last_check, passed
+from sso.users.service import find
+
+app = group("Applications of teams: from a draft to production.")
+
+ApplicationId = Annotated[str, typer.Argument(metavar="ID", help="Its client_id in production.")]
+Text = Annotated[str, typer.Option("--text", help="What its team, or the administrators, should know.")]
+
+
+@app.command("list")
+def list_command(
+    state: Annotated[str, typer.Option(help="Only those in this state, such as submitted.")] = "", json: Json = False
+) -> None:
+    """List applications of teams."""
+
+    async def work(provider: Provider) -> list[Application]:
+        async with provider.db.read() as session:
+            states = (state,) if state else ()
+            return await apps.page_of_applications(session, states=states, limit=100_000)
+
+    found = run(work)
+    rows = [(one.application_id, one.state, one.kind, one.group or "", one.name) for one in found]
+    if json:
+        titles = ("application_id", "state", "kind", "group", "name")
+        print_json([dict(zip(titles, row, strict=True)) for row in rows])
+    else:
+        print_table(("id", "state", "kind", "group", "name"), rows)
+
+
+@app.command("show")
+def show(application_id: ApplicationId) -> None:
+    """Show an application: what its team wants, what would change in production, who looks after it."""
+
+    async def work(provider: Provider) -> dict[str, Any]:
+        async with provider.db.read() as session:
+            found = await session.get(Application, application_id)
+            if found is None:
+                refuse(f"no team looks after {application_id!r}; see: sso applications list")
+            changes: dict[str, Any] = {}
+            missing: dict[str, str] = {}
+            try:
+                loopback = provider.settings.loopback
+                metadata = apps.production_metadata(wanted_of(found), found.granted, allow_http_loopback=loopback)
+                changes = await apps.difference(session, found, metadata)
+            except Unfinished as error:
+                missing = error.problems
+            team = await teams.team_of(session, application_id)
+            return {
+                "application_id": application_id,
+                "state": found.state,
+                "kind": found.kind,
+                "document": found.document,
+                "sandbox": found.sandbox,
+                "granted": found.granted,
+                "revision": found.revision,
+                "changes": changes,
+                "missing": missing,
+                "checked": passed(await last_check(session, application_id)),
+                "team": {str(one.user_id): one.role for one in team},
+            }
+
+    print_json(run(work))
+
+
+@app.command("put")
+def put(
+    file: Annotated[Path, typer.Argument(help="YAML with application_id, kind, document and sandbox.")],
+    owner: Annotated[str, typer.Option(help="Who owns it, where it is new: user name, e-mail or user id.")] = "",
+) -> None:
+    """Begin the application of FILE with its sandbox, or change what is wanted of it. Production changes by approval.
+
+    Prints the secret of a new sandbox, this once.
+    """
+    try:
+        said = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        refuse(f"{file} cannot be read: {error}")
+    names = {"application_id", "kind", "document", "sandbox"}
+    if not isinstance(said, dict) or "application_id" not in said or set(said) - names:
+        refuse(f"{file} must hold application_id, kind, document and sandbox, and nothing else")
+    wanted = Wanted(said.get("kind", "web"), said.get("document") or {}, said.get("sandbox") or {})
+
+    async def work(provider: Provider) -> str | None:
+        async with provider.db.write() as session:
+            found = await apps.lock_application(session, str(said["application_id"]))
+            uri = own_redirect_uri(provider)
+            if found is not None:
+                await apps.change_application(session, found, wanted, revision=None, own_uri=uri, actor="cli")
+                return None
+            if not owner:
+                refuse("it is new: name who owns it with --owner")
+            user = await find(session, owner, provider.box)
+            made = await apps.create_application(session, str(said["application_id"]), wanted, actor="cli")
+            await teams.add_member(session, made.application_id, user.id, "owner", actor="cli")
+            return await apps.open_sandbox(session, provider.box, made, own_uri=uri, actor="cli")
+
+    secret = run(work)
+    if secret is not None:
+        complain("This secret of the sandbox is shown once.")
+        print(secret)
+
+
+@app.command("check")
+def check(
+    application_id: ApplicationId,
+    page: Annotated[str, typer.Option(help="A page of its sandbox that shows who is signed in.")] = "",
+    json: Json = False,
+) -> None:
+    """Play a provider that does not keep to the rules against its sandbox, and say what it wrongly accepts.
+
+    The application must name the issuer ISSUER/check/ID meanwhile, and "sso serve" must be running. Exit code 1: it did
+    not pass.
+    """
+
+    async def work(provider: Provider) -> RelyingPartyCheck | None:
+        async with provider.db.write() as session:
+            found = await _present(session, application_id)
+            made = await begin_check(session, provider, found, page, actor="cli")
+        client = provider.registry.enabled(sandbox_id(application_id))
+        assert client is not None
+        await Check(provider, made.id, application_id, client, page).run()
+        async with provider.db.read() as session:
+            return await last_check(session, application_id)
+
+    found = run(work, load=True)
+    assert found is not None
+    findings = found.results.get("findings", [])
+    if json:
+        print_json({"passed": passed(found), "findings": findings})
+    else:
+        print_table(("case", "outcome", "detail"), [(one["case"], one["outcome"], one["detail"]) for one in findings])
+    if not passed(found):
+        raise SystemExit(1)
+
+
+@app.command("submit")
+def submit(application_id: ApplicationId, text: Text = "") -> None:
+    """Ask that what its team wants be used in production."""
+
+    async def work(provider: Provider) -> None:
+        async with provider.db.write() as session:
+            await submit_application(session, provider, await _present(session, application_id), text, actor="cli")
+
+    run(work)
+
+
+@app.command("approve")
+def approve(
+    application_id: ApplicationId,
+    first_party: Annotated[
+        bool | None,
+        typer.Option("--first-party/--third-party", help="Whether it is the city's own: no consent is asked."),
+    ] = None,
+    text: Text = "",
+) -> None:
+    """Let production be what its team submitted."""
+    granted = {} if first_party is None else {"first_party": first_party}
+
+    async def work(provider: Provider) -> None:
+        async with provider.db.write() as session:
+            await apps.approve(
+                session,
+                await _present(session, application_id),
+                text,
+                granted,
+                revision=None,
+                own_uri=own_redirect_uri(provider),
+                allow_http_loopback=provider.settings.loopback,
+                actor="cli",
+            )
+
+    run(work)
+
+
+@app.command("send-back")
+def send_back(
+    application_id: ApplicationId, text: Annotated[str, typer.Option("--text", help="What must be different.")]
+) -> None:
+    """Tell its team what must be different before it can be approved."""
+
+    async def work(provider: Provider) -> None:
+        async with provider.db.write() as session:
+            await apps.send_back(session, await _present(session, application_id), text, actor="cli")
+
+    run(work)
+
+
+@app.command("member")
+def member(
+    application_id: ApplicationId,
+    who: Annotated[str, typer.Argument(help="User name, e-mail or user id.")],
+    role: Annotated[str, typer.Option(help="owner, member, or none: take them out.")] = "member",
+) -> None:
+    """Put somebody into a team, give them another place, or take them out. Never the last owner."""
+
+    async def work(provider: Provider) -> None:
+        async with provider.db.write() as session:
+            await _present(session, application_id)
+            user = await find(session, who, provider.box)
+            if role == "none":
+                await teams.remove_member(session, application_id, user.id, actor="cli")
+            elif role in teams.ROLES:
+                wanted: teams.Role = "owner" if role == "owner" else "member"
+                await teams.add_member(session, application_id, user.id, wanted, actor="cli")
+            else:
+                refuse("--role must be owner, member or none")
+
+    run(work)
+
+
+async def _present(session: Any, application_id: str) -> Application:
+    found = await apps.lock_application(session, application_id)
+    if found is None:
+        refuse(f"no team looks after {application_id!r}; see: sso applications list")
+    return found

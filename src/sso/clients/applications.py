@@ -1,0 +1,584 @@
+"""Applications that a team looks after: from a draft to a sandbox, to production, and back.
+
+A team writes what it wants (``document``). The sandbox follows at once; production only when an administrator has
+approved it. What only administrators decide (``granted``) lies on top of it in both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.audit import record
+from sso.clients import store
+from sso.clients.metadata import ClientMetadata
+from sso.clients.models import HERE, REMOVED, SANDBOX, Application, ApplicationNote, ClientRow
+from sso.clients.registry import stored_metadata
+from sso.clients.service import ClientError, secret_row
+from sso.db import bump_version
+from sso.security.box import SecretBox
+from sso.security.tokens import random_token
+
+State = Literal["draft", "sandbox", "submitted", "approved", "suspended", "retired"]
+Kind = Literal["web", "single_page", "native", "service", "proxy"]
+KINDS: dict[Kind, str] = {
+    "web": "web",
+    "single_page": "single_page",
+    "native": "android",
+    "service": "service",
+    "proxy": "web",
+}
+"""What a team may choose, and the ``type`` that it is registered with."""
+
+SANDBOX_END = "-sandbox"
+ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
+ADDRESSES = (
+    "redirect_uris", "post_logout_redirect_uris", "initiate_login_uri", "backchannel_logout_uri",
+    "frontchannel_logout_uri",
+)  # fmt: skip
+"""What differs between the sandbox and production."""
+THEIRS = (
+    "client_name", "client_name#en", "description", "description#en", "group", "client_uri", "logo_uri", "policy_uri",
+    "tos_uri", *ADDRESSES, "scope", "scope_reasons", "contacts", "token_endpoint_auth_method",
+    "token_endpoint_auth_signing_alg", "jwks", "jwks_uri", "id_token_signed_response_alg", "minimum_acr",
+    "minimum_identity", "default_max_age", "require_pushed_authorization_requests", "sector_identifier_uri",
+    "subject_type", "grant_types",
+)  # fmt: skip
+"""What a team decides."""
+GRANTED = ("first_party", "profile", "require_pkce", "audience", "resource_identifier", "access_token_format")
+"""What only an administrator decides."""
+TEAM_GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
+MAX_NOTE_CHARS = 2000
+
+
+class Unfinished(ClientError):
+    """What is wanted cannot be registered: each of ``problems`` names a field and says why."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
+        self.problems = dict(problems)
+
+
+class Stale(ClientError):
+    """Somebody else changed the application meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a team wants.
+
+    Args:
+        kind: what kind of application it is.
+        document: its metadata, by the names of the specifications; only what is in ``THEIRS``.
+        sandbox: what differs in the sandbox; only what is in ``ADDRESSES``.
+    """
+
+    kind: Kind
+    document: dict[str, Any] = field(default_factory=dict)
+    sandbox: dict[str, Any] = field(default_factory=dict)
+
+    def checked(self) -> Wanted:
+        """Return the same without what is empty.
+
+        Raises:
+            Unfinished: when it holds what a team does not decide.
+        """
+        foreign = [name for name in self.document if name not in THEIRS]
+        foreign += [f"sandbox.{name}" for name in self.sandbox if name not in ADDRESSES]
+        if foreign:
+            raise Unfinished(dict.fromkeys(foreign, "only an administrator decides this, or there is no such field"))
+        if self.kind not in KINDS:
+            raise Unfinished({"kind": f"must be one of {', '.join(KINDS)}"})
+        return Wanted(self.kind, _full(self.document), _full(self.sandbox))
+
+
+def _full(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if value not in (None, "", [], {})}
+
+
+def sandbox_id(application_id: str) -> str:
+    """Return the client_id of an application's sandbox."""
+    return application_id + SANDBOX_END
+
+
+def suggested_id(name: str) -> str:
+    """Return a client_id made of a name."""
+    made = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-")
+    return made if ID.fullmatch(made) else "aplikasi"
+
+
+def wanted_of(application: Application) -> Wanted:
+    """Return what is wanted of an application."""
+    kind: Any = application.kind
+    return Wanted(kind, dict(application.document), dict(application.sandbox))
+
+
+def production_metadata(
+    wanted: Wanted, granted: Mapping[str, Any], *, allow_http_loopback: bool = False
+) -> ClientMetadata:
+    """Return what is registered in production.
+
+    Args:
+        wanted: what the team wants.
+        granted: what administrators decided.
+        allow_http_loopback: whether loopback addresses over http are allowed: in the demo only.
+
+    Raises:
+        Unfinished: naming each field that is wrong.
+    """
+    values = {**wanted.document, **granted, "type": KINDS[wanted.kind]}
+    made = _valid(values, allow_http_loopback)
+    problems = _team_problems(made)
+    if problems:
+        raise Unfinished(problems)
+    return made
+
+
+def sandbox_metadata(wanted: Wanted, granted: Mapping[str, Any], own_uri: str = "") -> ClientMetadata:
+    """Return what is registered for the sandbox, where programs may run on the developer's own machine.
+
+    Args:
+        wanted: what the team wants.
+        granted: what administrators decided.
+        own_uri: an address of ours that is a redirect URI of every sandbox: where the portal tries it.
+
+    Raises:
+        Unfinished: naming each field that is wrong; those of ``sandbox`` begin with ``sandbox.``.
+    """
+    values = {name: value for name, value in wanted.document.items() if name not in ADDRESSES}
+    values |= {**wanted.sandbox, **granted, "type": KINDS[wanted.kind]}
+    if own_uri and wanted.kind != "service":
+        values["redirect_uris"] = [*values.get("redirect_uris", []), own_uri]
+    hosts = {urlsplit(uri).hostname for uri in values.get("redirect_uris", []) if isinstance(uri, str)}
+    if len(hosts) > 1:  # a subject per host cannot be had there: our own address is one more
+        values["subject_type"] = "public"
+    try:
+        made = _valid(values, allow_http_loopback=True)
+    except Unfinished as error:
+        named = {_in_sandbox(name): text for name, text in error.problems.items()}
+        raise Unfinished(named) from None
+    problems = _team_problems(made)
+    if problems:
+        raise Unfinished(problems)
+    return made
+
+
+def _in_sandbox(name: str) -> str:
+    return f"sandbox.{name}" if name in ADDRESSES else name
+
+
+def _valid(values: dict[str, Any], allow_http_loopback: bool) -> ClientMetadata:
+    try:
+        return ClientMetadata.model_validate(values, context={"allow_http_loopback": allow_http_loopback})
+    except ValidationError as error:
+        problems: dict[str, str] = {}
+        for one in error.errors():
+            text = str(one["msg"]).removeprefix("Value error, ")
+            field_name = str(one["loc"][0]) if one["loc"] else ""
+            if not field_name and ": " in text:
+                field_name, _, text = text.partition(": ")
+            problems.setdefault(field_name, text)
+        raise Unfinished(problems) from None
+
+
+def _team_problems(made: ClientMetadata) -> dict[str, str]:
+    problems = {}
+    other = [one for one in made.grant_types if one not in TEAM_GRANT_TYPES]
+    if other:
+        problems["grant_types"] = f"{other[0]} cannot be had here: ask an administrator"
+    needed = [name for name in made.scope.split() if name != "openid"]
+    missing = [name for name in needed if not made.scope_reasons.get(name)]
+    if missing:
+        problems["scope_reasons"] = f"say what {missing[0]} is needed for"
+    return problems
+
+
+async def create_application(
+    session: AsyncSession, application_id: str, wanted: Wanted, *, actor: str, request_id: str | None = None
+) -> Application:
+    """Begin an application: a draft, which nothing is registered of yet.
+
+    Raises:
+        Unfinished: when its name cannot be had, or it holds what a team does not decide.
+    """
+    wanted = wanted.checked()
+    if not ID.fullmatch(application_id) or application_id.endswith(SANDBOX_END):
+        raise Unfinished({"client_id": "must be made of a to z, 0 and 9 and single hyphens, 60 at the most"})
+    for name in (application_id, sandbox_id(application_id)):
+        if await store.get_client(session, name) is not None:
+            raise Unfinished({"client_id": "is taken"})
+    if await session.get(Application, application_id) is not None:
+        raise Unfinished({"client_id": "is taken"})
+    now = clock.now()
+    made = Application(application_id=application_id, state="draft", kind=wanted.kind, revision=1)
+    made.granted, made.created_at = {}, now
+    _write(made, wanted)
+    session.add(made)
+    await session.flush()
+    _note(session, made, "created", actor, "")
+    record(session, "application.created", actor=actor, client_id=application_id, request_id=request_id)
+    return made
+
+
+async def adopt(session: AsyncSession, row: ClientRow, *, actor: str) -> Application:
+    """Let an application that a catalogue file, the API or itself has registered have a team. Who looks after its
+    configuration stays the same: of what is looked after here, the team does from then on."""
+    metadata, now = stored_metadata(row.metadata_), clock.now()
+    made = Application(application_id=row.client_id, revision=1, created_at=now, approved_at=row.created_at)
+    made.state = "approved" if row.status == "active" else "suspended"
+    made.granted = {}
+    _write(made, Wanted(_kind_of(metadata.type)))
+    if row.catalogue == HERE:
+        said = metadata.stored()
+        made.granted = {name: said[name] for name in GRANTED if name in said}
+        _write(made, Wanted(_kind_of(metadata.type), {name: said[name] for name in THEIRS if name in said}))
+    made.name, made.group = metadata.client_name, metadata.group
+    session.add(made)
+    await session.flush()
+    record(session, "application.adopted", actor=actor, client_id=row.client_id)
+    return made
+
+
+def _write(application: Application, wanted: Wanted) -> None:
+    application.kind, application.document, application.sandbox = wanted.kind, wanted.document, wanted.sandbox
+    application.name = str(wanted.document.get("client_name") or application.application_id)[:100]
+    group = wanted.document.get("group")
+    application.group = str(group)[:60] if group else None
+    application.updated_at = clock.now()
+
+
+async def lock_application(session: AsyncSession, application_id: str) -> Application | None:
+    """Return an application as it is now, which nobody else changes until the transaction ends."""
+    mine = select(Application).where(Application.application_id == application_id).with_for_update()
+    return (await session.execute(mine.execution_options(populate_existing=True))).scalar_one_or_none()
+
+
+async def change_application(
+    session: AsyncSession,
+    application: Application,
+    wanted: Wanted,
+    *,
+    revision: int | None,
+    own_uri: str,
+    actor: str,
+    request_id: str | None = None,
+) -> None:
+    """Write what is wanted. Its sandbox, where there is one, follows at once; production waits for approval.
+
+    Raises:
+        Stale: when somebody else changed it since ``revision``.
+        Unfinished: when the sandbox cannot follow.
+        ClientError: when it is a catalogue file's, waits for a decision, or is over.
+    """
+    await _ours(session, application)
+    if revision is not None and revision != application.revision:
+        raise Stale("somebody else changed it meanwhile")
+    if application.state not in ("draft", "sandbox", "approved"):
+        raise ClientError(f"it is {application.state}: it cannot be changed now")
+    wanted = wanted.checked()
+    before = {**application.document, "sandbox": application.sandbox}
+    _write(application, wanted)
+    application.revision += 1
+    if application.state != "draft":
+        metadata = sandbox_metadata(wanted, application.granted, own_uri)
+        await _put_client(session, sandbox_id(application.application_id), metadata, SANDBOX)
+    after = {**application.document, "sandbox": application.sandbox}
+    changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    about = {"changed": changed}
+    record(
+        session,
+        "application.changed",
+        actor=actor,
+        client_id=application.application_id,
+        request_id=request_id,
+        data=about,
+    )
+
+
+async def _ours(session: AsyncSession, application: Application) -> ClientRow | None:
+    row = await store.get_client(session, application.application_id)
+    if row is not None and row.catalogue != HERE:
+        raise ClientError(f"its configuration is looked after by the catalogue {row.catalogue!r}: change it there")
+    return row
+
+
+async def open_sandbox(
+    session: AsyncSession,
+    box: SecretBox,
+    application: Application,
+    *,
+    own_uri: str,
+    actor: str,
+    request_id: str | None = None,
+) -> str | None:
+    """Register the sandbox of a draft, and return its secret, which is not shown again; None where it needs none.
+
+    Raises:
+        Unfinished: naming each field that is wrong.
+        ClientError: when it is no draft.
+    """
+    if application.state != "draft":
+        raise ClientError("it has a sandbox already")
+    metadata = sandbox_metadata(wanted_of(application), application.granted, own_uri)
+    client_id = sandbox_id(application.application_id)
+    await _put_client(session, client_id, metadata, SANDBOX)
+    secret = random_token() if metadata.needs_secret else None
+    if secret is not None:
+        session.add(secret_row(box, client_id, metadata, secret, created_by=actor))
+    application.state, application.updated_at = "sandbox", clock.now()
+    _note(session, application, "sandbox", actor, "")
+    record(session, "application.sandbox_opened", actor=actor, client_id=client_id, request_id=request_id)
+    return secret
+
+
+async def submit(
+    session: AsyncSession,
+    application: Application,
+    text: str,
+    *,
+    allow_http_loopback: bool,
+    actor: str,
+    request_id: str | None = None,
+) -> None:
+    """Ask that what is wanted be used in production.
+
+    Raises:
+        Unfinished: naming each field that is wrong.
+        ClientError: when there is nothing to ask for.
+    """
+    await _ours(session, application)
+    if application.state not in ("sandbox", "approved"):
+        raise ClientError(f"it is {application.state}: it cannot be submitted now")
+    metadata = production_metadata(wanted_of(application), application.granted, allow_http_loopback=allow_http_loopback)
+    if not application.document.get("contacts"):
+        raise Unfinished({"contacts": "name at least one"})
+    if application.approved_at is not None and not await difference(session, application, metadata):
+        raise ClientError("nothing differs from what is approved")
+    application.state, application.submitted_at = "submitted", clock.now()
+    _note(session, application, "submitted", actor, text)
+    record(session, "application.submitted", actor=actor, client_id=application.application_id, request_id=request_id)
+
+
+async def withdraw(
+    session: AsyncSession, application: Application, *, actor: str, request_id: str | None = None
+) -> None:
+    """Take back what was submitted.
+
+    Raises:
+        ClientError: when nothing was.
+    """
+    _back(application)
+    _note(session, application, "withdrawn", actor, "")
+    record(session, "application.withdrawn", actor=actor, client_id=application.application_id, request_id=request_id)
+
+
+async def send_back(
+    session: AsyncSession, application: Application, text: str, *, actor: str, request_id: str | None = None
+) -> None:
+    """Tell the team what must be different before it can be approved.
+
+    Raises:
+        ClientError: when nothing was submitted, or nothing is said.
+    """
+    if not text.strip():
+        raise ClientError("say what must be different")
+    _back(application)
+    _note(session, application, "sent_back", actor, text)
+    record(
+        session,
+        "application.sent_back",
+        actor=actor,
+        client_id=application.application_id,
+        request_id=request_id,
+        data={"text": text[:500]},
+    )
+
+
+def _back(application: Application) -> None:
+    if application.state != "submitted":
+        raise ClientError("nothing waits for a decision")
+    application.state = "approved" if application.approved_at else "sandbox"
+    application.updated_at = clock.now()
+
+
+async def approve(
+    session: AsyncSession,
+    application: Application,
+    text: str,
+    granted: Mapping[str, Any],
+    *,
+    revision: int | None,
+    own_uri: str,
+    allow_http_loopback: bool,
+    actor: str,
+    request_id: str | None = None,
+) -> None:
+    """Let production be what was submitted.
+
+    Args:
+        session: the transaction.
+        application: the application.
+        text: what is said to the team.
+        granted: what the administrator decides of ``GRANTED``; the rest stays.
+        revision: of what was looked at.
+        own_uri: our own redirect URI of every sandbox.
+        allow_http_loopback: whether loopback addresses over http are allowed: in the demo only.
+        actor: who decides.
+        request_id: the reference for log and audit.
+
+    Raises:
+        Stale: when the team changed it meanwhile.
+        Unfinished: when it cannot be registered like this.
+        ClientError: when nothing was submitted.
+    """
+    if application.state != "submitted":
+        raise ClientError("nothing waits for a decision")
+    if revision is not None and revision != application.revision:
+        raise Stale("somebody else changed it meanwhile")
+    foreign = [name for name in granted if name not in GRANTED]
+    if foreign:
+        raise Unfinished(dict.fromkeys(foreign, "cannot be granted"))
+    decided = _full({**application.granted, **granted})
+    wanted = wanted_of(application)
+    metadata = production_metadata(wanted, decided, allow_http_loopback=allow_http_loopback)
+    row = await _ours(session, application)
+    await _put_client(session, application.application_id, metadata, row.status if row else "active")
+    await _put_client(
+        session, sandbox_id(application.application_id), sandbox_metadata(wanted, decided, own_uri), SANDBOX
+    )
+    now = clock.now()
+    application.granted, application.state, application.approved_at, application.updated_at = (
+        decided, "approved", now, now,
+    )  # fmt: skip
+    _note(session, application, "approved", actor, text)
+    record(
+        session,
+        "application.approved",
+        actor=actor,
+        client_id=application.application_id,
+        request_id=request_id,
+        data={"granted": decided, "text": text[:500]},
+    )
+
+
+async def follow_client(
+    session: AsyncSession, application: Application, metadata: ClientMetadata, *, own_uri: str
+) -> None:
+    """Let what is wanted be what an administrator has registered for production by other means.
+
+    Raises:
+        Unfinished: when the sandbox cannot follow.
+    """
+    said = metadata.stored()
+    application.granted = {name: said[name] for name in GRANTED if name in said}
+    kept: Any = application.kind if KINDS.get(_kind(application)) == metadata.type else _kind_of(metadata.type)
+    wanted = Wanted(kept, {name: said[name] for name in THEIRS if name in said}, dict(application.sandbox))
+    _write(application, wanted)
+    application.revision += 1
+    sandbox = sandbox_metadata(wanted, application.granted, own_uri)
+    await _put_client(session, sandbox_id(application.application_id), sandbox, SANDBOX)
+
+
+def _kind(application: Application) -> Any:
+    return application.kind
+
+
+def _kind_of(client_type: str) -> Kind:
+    return next(kind for kind, one in KINDS.items() if one == client_type)
+
+
+async def comment(
+    session: AsyncSession, application: Application, text: str, *, actor: str, request_id: str | None = None
+) -> None:
+    """Say something about an application, to its team and to the administrators.
+
+    Raises:
+        ClientError: when nothing is said.
+    """
+    if not text.strip():
+        raise ClientError("say something")
+    _note(session, application, "comment", actor, text)
+    record(session, "application.commented", actor=actor, client_id=application.application_id, request_id=request_id)
+
+
+def mark(session: AsyncSession, application: Application, state: State, actor: str, text: str = "") -> None:
+    """Write that an application was suspended, works again (``approved`` or ``sandbox``), or is over."""
+    kind = "resumed" if state in ("approved", "sandbox") else state
+    application.state, application.updated_at = state, clock.now()
+    _note(session, application, kind, actor, text)
+
+
+async def difference(
+    session: AsyncSession, application: Application, metadata: ClientMetadata
+) -> dict[str, tuple[Any, Any]]:
+    """Return what would change in production: for each field that differs, what is and what would be."""
+    row = await store.get_client(session, application.application_id)
+    present = stored_metadata(row.metadata_).stored() if row is not None and row.status != REMOVED else {}
+    after = metadata.stored()
+    names = [name for name in dict.fromkeys([*after, *present]) if present.get(name) != after.get(name)]
+    return {name: (present.get(name), after.get(name)) for name in names}
+
+
+async def notes_of(session: AsyncSession, application_id: str, limit: int = 100) -> list[ApplicationNote]:
+    """Return what happened and was said, the newest first."""
+    mine = select(ApplicationNote).where(ApplicationNote.application_id == application_id)
+    return list((await session.execute(mine.order_by(ApplicationNote.id.desc()).limit(limit))).scalars())
+
+
+async def page_of_applications(
+    session: AsyncSession,
+    *,
+    states: tuple[str, ...] = (),
+    ids: list[str] | None = None,
+    groups: list[str] | None = None,
+    after: str = "",
+    limit: int = 50,
+) -> list[Application]:
+    """Return applications by client_id, from after ``after`` on: of some states, some ids, some groups, or all."""
+    statement = select(Application).where(Application.application_id > after)
+    if states:
+        statement = statement.where(Application.state.in_(states))
+    if ids is not None:
+        statement = statement.where(Application.application_id.in_(ids))
+    if groups is not None:
+        statement = statement.where(Application.group.in_(groups))
+    return list((await session.execute(statement.order_by(Application.application_id).limit(limit))).scalars())
+
+
+async def count_waiting(session: AsyncSession, groups: list[str] | None = None) -> int:
+    """Return how many applications wait for a decision."""
+    statement = select(func.count()).select_from(Application).where(Application.state == "submitted")
+    if groups is not None:
+        statement = statement.where(Application.group.in_(groups))
+    return int((await session.execute(statement)).scalar_one())
+
+
+async def _put_client(session: AsyncSession, client_id: str, metadata: ClientMetadata, status: str) -> None:
+    version, now = await bump_version(session, "clients"), clock.now()
+    row = await store.get_client(session, client_id)
+    if row is None:
+        made = {"client_id": client_id, "catalogue": HERE, "status": status, "metadata": metadata.stored()}
+        await store.insert_clients(session, [{**made, "version": version, "created_at": now, "updated_at": now}])
+        return
+    row.metadata_, row.status, row.version, row.updated_at = metadata.stored(), status, version, now
+    if not metadata.needs_secret:
+        for old in await store.secrets_of(session, client_id):
+            await session.delete(old)
+    await session.flush()
+
+
+def _note(session: AsyncSession, application: Application, kind: str, actor: str, text: str) -> None:
+    said = text.strip()[:MAX_NOTE_CHARS]
+    session.add(
+        ApplicationNote(
+            application_id=application.application_id, kind=kind, actor=actor, text=said, created_at=clock.now()
+        )
+    )

@@ -1,0 +1,382 @@
+"""The relying-party check: we sign in at an application's sandbox as a browser would, with a provider of ours that does
+not play by the rules, and look whether the application lets us in.
+
+Nothing is asked of the application but what every one has: an address where it begins a sign-in, and a page that looks
+different to who is signed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+import httpx
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.audit import record
+from sso.clients.applications import sandbox_id
+from sso.clients.models import Application, RelyingPartyCheck
+from sso.clients.registry import Client
+from sso.clients.service import ClientError
+from sso.oidc import dishonest
+from sso.oidc.dishonest import CASES, MINUTES, Case, Play
+from sso.oidc.provider import Provider
+from sso.oidc.requests import with_parameters
+from sso.security.outbound import OutboundFailed, OutboundRefused, Visited
+
+log = logging.getLogger(__name__)
+
+Outcome = Literal["refused", "accepted", "passed", "failed", "not_applicable", "unclear"]
+MOST_HOPS = 8
+_SEAL = "relying-party-check"
+_RUNNING: set[asyncio.Task[None]] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one case. ``refused`` is right for every case but ``honest``, for which ``passed`` is.
+
+    ``detail`` says more: a name of one of the texts of the page, or what failed.
+    """
+
+    case: Case
+    outcome: Outcome
+    detail: str = ""
+
+
+class Stuck(Exception):
+    """The application does not do what a sign-in needs. The message says what."""
+
+
+@dataclass(slots=True)
+class Browser:
+    """What a browser keeps: cookies, by host. Follows redirects within some hosts, and stops at our issuer."""
+
+    provider: Provider
+    hosts: frozenset[str]
+    cookies: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    async def open(self, url: str, stop: str) -> tuple[Visited, str]:
+        """Return the answer at the end of the way, and its address; or where the way leads to ``stop``.
+
+        Raises:
+            Stuck: when it leads elsewhere, or nowhere.
+        """
+        for _ in range(MOST_HOPS):
+            parts = urlsplit(url)
+            if f"{parts.scheme}://{parts.netloc}" not in self.hosts:
+                raise Stuck(f"it leads to {parts.scheme}://{parts.netloc}, which is not a registered address of it")
+            jar = self.cookies.setdefault(parts.hostname or "", {})
+            try:
+                found = await self.provider.outbound.visit(url, "; ".join(f"{k}={v}" for k, v in jar.items()))
+            except (OutboundRefused, OutboundFailed) as error:
+                raise Stuck(f"{url}: {error}") from None
+            self._keep(jar, found.cookies)
+            if found.status not in (301, 302, 303, 307, 308) or not found.location:
+                return found, url
+            url = urljoin(url, found.location)
+            if url.startswith(stop):
+                return found, url
+        raise Stuck("it leads in circles")
+
+    @staticmethod
+    def _keep(jar: dict[str, str], set_cookies: list[str]) -> None:
+        for text in set_cookies:
+            try:
+                for name, morsel in SimpleCookie(text).items():
+                    if morsel["max-age"] == "0" or morsel.value in ("", "null"):
+                        jar.pop(name, None)
+                    else:
+                        jar[name] = morsel.coded_value
+            except CookieError:
+                continue
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a page looks: what tells whether somebody is signed in there."""
+
+    status: int
+    path: str
+    named: bool
+
+
+async def begin_check(
+    session: AsyncSession, provider: Provider, application: Application, page: str, *, actor: str
+) -> RelyingPartyCheck:
+    """Begin a check, within the transaction of ``session``.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        application: the application; its sandbox says where a sign-in begins.
+        page: an address of it that looks different to who is signed in; where nothing, where a sign-in begins.
+        actor: who asks.
+
+    Raises:
+        ClientError: when one is running, or the sandbox does not say where a sign-in begins.
+    """
+    client = provider.registry.enabled(sandbox_id(application.application_id))
+    if client is None or not client.meta.initiate_login_uri:
+        raise ClientError("the sandbox does not say where a sign-in begins: initiate_login_uri")
+    running = await running_check(session, application.application_id)
+    if running is not None:
+        raise ClientError("a check is running already")
+    made = RelyingPartyCheck(
+        application_id=application.application_id,
+        revision=application.revision,
+        started_by=actor,
+        status="running",
+        results={"page": page, "findings": []},
+        created_at=clock.now(),
+    )
+    session.add(made)
+    await session.flush()
+    record(session, "application.check_begun", actor=actor, client_id=application.application_id)
+    return made
+
+
+async def running_check(session: AsyncSession, application_id: str) -> RelyingPartyCheck | None:
+    """Return the check of an application that is running now."""
+    since = clock.now() - timedelta(minutes=MINUTES)
+    mine = select(RelyingPartyCheck).where(
+        RelyingPartyCheck.application_id == application_id,
+        RelyingPartyCheck.status == "running",
+        RelyingPartyCheck.created_at > since,
+    )
+    return (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
+
+
+async def last_check(session: AsyncSession, application_id: str) -> RelyingPartyCheck | None:
+    """Return the check of an application that was begun last."""
+    mine = select(RelyingPartyCheck).where(RelyingPartyCheck.application_id == application_id)
+    return (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
+
+
+def passed(check: RelyingPartyCheck | None) -> bool:
+    """Tell whether an application passed: it let in whom it should, and nobody else."""
+    if check is None or check.status != "done":
+        return False
+    outcomes = [one["outcome"] for one in check.results.get("findings", [])]
+    return "passed" in outcomes and not {"accepted", "failed", "unclear"} & set(outcomes)
+
+
+async def played(
+    session: AsyncSession, provider: Provider, application_id: str
+) -> tuple[RelyingPartyCheck, Play] | None:
+    """Return what is being played for an application now."""
+    found = await running_check(session, application_id)
+    if found is None or found.play is None:
+        return None
+    return found, Play.from_json(provider.box.open(found.play, _SEAL))
+
+
+async def note_call(
+    provider: Provider, application_id: str, endpoint: str, *, authenticated: bool = False
+) -> tuple[Play, Client, str] | None:
+    """Write down that the application called one of our endpoints, and return what is being played; None: nothing."""
+    client = provider.registry.enabled(sandbox_id(application_id))
+    async with provider.db.write() as session:
+        found = await played(session, provider, application_id)
+        if found is None or client is None:
+            return None
+        check, play = found
+        play.asked = list(dict.fromkeys([*play.asked, endpoint]))
+        play.authenticated = play.authenticated or authenticated
+        check.play = provider.box.seal(play.to_json(), _SEAL)
+    return play, client, provider.id_token_alg(client)
+
+
+def start(provider: Provider, check: RelyingPartyCheck, client: Client) -> None:
+    """Let a check that was begun run by itself, in this process."""
+    page = str(check.results.get("page", ""))
+    task = asyncio.create_task(Check(provider, check.id, check.application_id, client, page).run())
+    _RUNNING.add(task)
+    task.add_done_callback(_RUNNING.discard)
+
+
+class Check:
+    """One run: every case, one after the other.
+
+    Args:
+        provider: the provider.
+        check_id: the check that was begun.
+        application_id: the application.
+        client: its sandbox.
+        page: what is looked at.
+    """
+
+    def __init__(self, provider: Provider, check_id: uuid.UUID, application_id: str, client: Client, page: str) -> None:
+        self.provider, self.check_id, self.client = provider, check_id, client
+        self.issuer = dishonest.issuer_of(provider, application_id)
+        self.alg = provider.id_token_alg(client)
+        self.key = dishonest.new_key(self.alg)
+        start = str(client.meta.initiate_login_uri)
+        self.start = with_parameters(start, [("iss", self.issuer)])
+        self.page = page or start
+        addresses = [start, self.page, *client.meta.redirect_uris]
+        own = provider.settings.issuer
+        self.hosts = frozenset(
+            origin for one in addresses if (origin := "{0.scheme}://{0.netloc}".format(urlsplit(one))) != own
+        )
+        self.play = Play("honest", "", "", "", self.key, "")
+        self.out: Look | None = None
+        self.into: Look | None = None
+
+    async def run(self) -> None:
+        """Play every case, and write what became of each. Whatever fails is a finding, not an error."""
+        findings: list[Finding] = []
+        try:
+            for case in CASES:
+                findings.append(await self._one(case))
+                await self._write(findings, "running")
+                if case == "honest" and findings[0].outcome != "passed":
+                    break
+            await self._write(findings, "done")
+        except Exception:
+            log.exception("the relying-party check of %s failed", self.client.client_id)
+            await self._write([*findings, Finding("honest", "failed", "our side failed")], "done")
+
+    async def _one(self, case: Case) -> Finding:
+        try:
+            if case == "honest":
+                return await self._honest()
+            if case == "replayed_code":
+                return await self._replayed()
+            if case == "forged_logout_token":
+                return await self._forged_logout()
+            browser = self._browser()
+            asked = await self._begin(browser, case)
+            if case == "wrong_nonce" and not self.play.nonce:
+                return Finding(case, "not_applicable", "no_nonce")
+            if case in ("missing_state", "foreign_state") and not asked.get("state"):
+                return Finding(case, "accepted", "no_state")
+            await self._return(browser, asked)
+            return await self._judge(browser, case)
+        except Stuck as error:
+            return Finding(case, "failed" if case == "honest" else "refused", str(error)[:300])
+
+    async def _honest(self) -> Finding:
+        self.out = await self._look(self._browser())
+        browser = self._browser()
+        asked = await self._begin(browser, "honest")
+        await self._return(browser, asked)
+        self.into = await self._look(browser)
+        if "token" not in (await self._played()).asked:
+            return Finding("honest", "failed", "no_token")
+        if self.into == self.out:
+            return Finding("honest", "failed", "looks_the_same")
+        return Finding("honest", "passed", "" if self.play.challenge else "no_pkce")
+
+    async def _replayed(self) -> Finding:
+        browser = self._browser()
+        asked = await self._begin(browser, "replayed_code")
+        url = await self._return(browser, asked)
+        stranger = self._browser()
+        try:
+            await stranger.open(url, self.issuer)
+        except Stuck:
+            return Finding("replayed_code", "refused")
+        return await self._judge(stranger, "replayed_code")
+
+    async def _forged_logout(self) -> Finding:
+        uri = self.client.meta.backchannel_logout_uri
+        if uri is None:
+            return Finding("forged_logout_token", "not_applicable", "no_backchannel")
+        browser = self._browser()
+        asked = await self._begin(browser, "honest")
+        await self._return(browser, asked)
+        before = await self._look(browser)
+        self.play.case = "forged_logout_token"
+        token = dishonest.logout_token(self.play, self.issuer, self.client, self.alg)
+        try:
+            status = await self.provider.outbound.post_form(uri, {"logout_token": token})
+        except (OutboundRefused, httpx.HTTPError) as error:
+            return Finding("forged_logout_token", "unclear", type(error).__name__)
+        after = await self._look(browser)
+        wrong = before == self.into and after != before
+        accepted = wrong or 200 <= status < 300
+        return Finding("forged_logout_token", "accepted" if accepted else "refused", f"HTTP {status}")
+
+    def _browser(self) -> Browser:
+        return Browser(self.provider, self.hosts)
+
+    async def _begin(self, browser: Browser, case: Case) -> dict[str, str]:
+        """Let the application begin a sign-in, and return what it asks for."""
+        _, url = await browser.open(self.start, self.issuer + "/authorize")
+        if not url.startswith(self.issuer + "/authorize"):
+            raise Stuck(f"it does not send the browser to {self.issuer}/authorize; is that its issuer?")
+        asked = dict(parse_qsl(urlsplit(url).query))
+        if asked.get("client_id") != self.client.client_id:
+            raise Stuck(f"it names the client_id {asked.get('client_id', '')!r}, not {self.client.client_id!r}")
+        if not self.client.check_redirect_uri(asked.get("redirect_uri", "")):
+            raise Stuck(f"it asks for the redirect_uri {asked.get('redirect_uri', '')!r}, which is not registered")
+        self.play = Play(
+            case,
+            secrets.token_urlsafe(24),
+            asked.get("nonce", "")[:500],
+            asked.get("code_challenge", "")[:200],
+            self.key,
+            f"uji-{secrets.token_hex(4)}",
+        )
+        await self._write_play()
+        return asked
+
+    async def _return(self, browser: Browser, asked: dict[str, str]) -> str:
+        """Bring the answer back to the application, and return the address."""
+        said = dishonest.answer_parameters(self.play, self.issuer, asked.get("state", ""))
+        url = with_parameters(asked["redirect_uri"], list(said.items()))
+        await browser.open(url, self.issuer)
+        return url
+
+    async def _look(self, browser: Browser) -> Look:
+        found, url = await browser.open(self.page, self.issuer)
+        path = urlsplit(url).path if not url.startswith(self.issuer) else self.issuer
+        return Look(found.status, path, bool(self.play.subject) and self.play.subject.encode() in found.body)
+
+    async def _judge(self, browser: Browser, case: Case) -> Finding:
+        try:
+            look = await self._look(browser)
+        except Stuck:
+            return Finding(case, "refused")
+        if look == self.out:
+            return Finding(case, "refused")
+        if look.named or look == self.into:
+            return Finding(case, "accepted")
+        return Finding(case, "unclear", f"HTTP {look.status} {look.path}")
+
+    async def _played(self) -> Play:
+        async with self.provider.db.read() as session:
+            row = await session.get(RelyingPartyCheck, self.check_id)
+            assert row is not None
+            assert row.play is not None
+            return Play.from_json(self.provider.box.open(row.play, _SEAL))
+
+    async def _write_play(self) -> None:
+        async with self.provider.db.write() as session:
+            row = await session.get(RelyingPartyCheck, self.check_id)
+            assert row is not None
+            row.play = self.provider.box.seal(self.play.to_json(), _SEAL)
+
+    async def _write(self, findings: list[Finding], status: str) -> None:
+        shown: list[dict[str, Any]] = [
+            {"case": one.case, "outcome": one.outcome, "detail": one.detail} for one in findings
+        ]
+        async with self.provider.db.write() as session:
+            row = await session.get(RelyingPartyCheck, self.check_id)
+            if row is None:
+                return
+            row.results = {**row.results, "findings": shown}
+            if status == "done":
+                row.status, row.finished_at, row.play = "done", clock.now(), None
+                data = {"passed": passed(row)}
+                record(session, "application.checked", actor=row.started_by, client_id=row.application_id, data=data)

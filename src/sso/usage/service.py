@@ -1,0 +1,132 @@
+"""Counting in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from sso import clock
+
+MOST_KINDS = 20_000
+"""How many different counts are held: what is more is counted as nothing, so that nobody can fill the memory."""
+MOST_MISTAKES = 500
+MOST_CHARS = 300
+
+
+@dataclass(slots=True)
+class Mistake:
+    """A mistake, and how often it was made."""
+
+    code: str
+    sent: dict[str, Any]
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What was counted in a while."""
+
+    counts: Counter[tuple[datetime, str, str, str]]
+    mistakes: dict[tuple[str, bytes], Mistake]
+    secrets: dict[UUID, datetime]
+
+    def __bool__(self) -> bool:
+        return bool(self.counts or self.mistakes or self.secrets)
+
+
+class Usage:
+    """What one process has counted and not written yet."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[datetime, str, str, str]] = Counter()
+        self._mistakes: dict[tuple[str, bytes], Mistake] = {}
+        self._secrets: dict[UUID, datetime] = {}
+        self._hour: tuple[float, datetime] = (-1.0, clock.now())
+
+    def count(self, name: str, client_id: str = "", label: str = "", times: int = 1) -> None:
+        """Count something that happened now.
+
+        Args:
+            name: what, at most 40 characters.
+            client_id: the application, where it is about one.
+            label: which kind of it, at most 80 characters.
+            times: how often.
+        """
+        key = (self._this_hour(), name, client_id, label[:80])
+        if key in self._counts or len(self._counts) < MOST_KINDS:
+            self._counts[key] += times
+
+    def mistake(self, client_id: str, code: str, sent: Mapping[str, object]) -> None:
+        """Keep a mistake of an application, so that its team can see what it sent.
+
+        Args:
+            client_id: the application: one that is registered.
+            code: what was wrong.
+            sent: what tells more; no secret, no token, no code.
+        """
+        short = {name: str(value)[:MOST_CHARS] for name, value in sent.items()}
+        said = orjson.dumps([code, short], option=orjson.OPT_SORT_KEYS)
+        key = (client_id, hashlib.sha256(said).digest()[:16])
+        now = clock.now()
+        known = self._mistakes.get(key)
+        if known is not None:
+            known.count, known.last_at = known.count + 1, now
+        elif len(self._mistakes) < MOST_MISTAKES:
+            self._mistakes[key] = Mistake(code, short, 1, now, now)
+
+    def secret_used(self, secret_id: UUID) -> None:
+        """Remember that an application authenticated with a secret now."""
+        self._secrets[secret_id] = clock.now()
+
+    def _this_hour(self) -> datetime:
+        now = clock.timestamp() // 3600
+        if now != self._hour[0]:
+            self._hour = (now, clock.now().replace(minute=0, second=0, microsecond=0))
+        return self._hour[1]
+
+    def take(self) -> Batch:
+        """Return everything that was counted, and begin anew."""
+        taken = Batch(self._counts, self._mistakes, self._secrets)
+        self._counts, self._mistakes, self._secrets = Counter(), {}, {}
+        return taken
+
+    def put_back(self, batch: Batch) -> None:
+        """Keep for the next time what could not be written."""
+        self._counts.update(batch.counts)
+        self._mistakes = {**batch.mistakes, **self._mistakes}
+        self._secrets = {**batch.secrets, **self._secrets}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time that a chart shows: from ``start`` on, in steps of ``step``."""
+
+    name: str
+    start: datetime
+    step: timedelta
+    steps: int
+
+    def moments(self) -> list[datetime]:
+        """Return the beginning of each step."""
+        return [self.start + self.step * number for number in range(self.steps)]
+
+
+def span(name: str, now: datetime) -> Span:
+    """Return the last ``day`` by the hour, ``week`` by six hours, or ``month`` by the day."""
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    if name == "month":
+        day = hour.replace(hour=0)
+        return Span("month", day - timedelta(days=29), timedelta(days=1), 30)
+    if name == "week":
+        quarter = hour.replace(hour=hour.hour - hour.hour % 6)
+        return Span("week", quarter - timedelta(hours=6 * 27), timedelta(hours=6), 28)
+    return Span("day", hour - timedelta(hours=23), timedelta(hours=1), 24)

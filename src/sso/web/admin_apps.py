@@ -1,0 +1,316 @@
+"""Pages of administrators about applications: what waits for them, what would change, and what they decide."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import APIRouter, Depends
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.clients import applications as apps
+from sso.clients import store as clients
+from sso.clients import teams
+from sso.clients.applications import SANDBOX_END, Stale, Unfinished, wanted_of
+from sso.clients.models import HERE, REMOVED, SANDBOX, Application, ClientRow
+from sso.clients.profiles import RELAXATIONS
+from sso.clients.registry import stored_metadata
+from sso.clients.service import ClientError
+from sso.oidc.applications import remove_client, resume_client, suspend_client
+from sso.oidc.messages import notify
+from sso.sessions import store as sessions
+from sso.users.models import User
+from sso.users.service import UserError, find
+from sso.users.store import names_of
+from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, own_form, said, token_for
+from sso.web.developer import CANNOT, NOTES, STATES, own_uri, present
+from sso.web.developer_form import LABELS
+from sso.web.i18n import N_
+from sso.web.pages import failure, locale_of
+from sso.web.site import request_id_of, site_of
+
+router = APIRouter()
+
+APPLICATIONS = ADMIN + "/applications"
+PAGE = 50
+SHOWN = ("registered", "waiting", "building", "suspended", "relaxed")
+SHOWN_TEXTS = {
+    "registered": N_("in production"),
+    "waiting": N_("wait for approval"),
+    "building": N_("being built"),
+    "suspended": N_("suspended"),
+    "relaxed": N_("with a relaxed rule"),
+}
+MEANINGS = {
+    "require_pkce: false": N_("It may send no code_challenge: a stolen code is worth more."),
+    "response_types: id_token, token": N_("Tokens travel through the browser's address."),
+    "scope_claims_in_id_token: true": N_("What the scopes allow stands in the ID token, which is kept and passed on."),
+    "id_token_signed_response_alg: none": N_("Only TLS proves where its ID tokens come from."),
+    "request_object_signing_alg: none": N_("Anybody can make its request objects."),
+}
+NOTE_MISSING = N_("Say why: it is kept in the audit log, and its team reads it.")
+TEAM_CHANGED = N_("The team changed it meanwhile. Look at what it wants now, and decide again.")
+NOBODY = N_("Nobody signs in with that.")
+
+Sees = Annotated[Here, Depends(Needs("clients:read"))]
+Reviews = Annotated[Here, Depends(Needs("applications:review"))]
+Changes = Annotated[Here, Depends(Needs("clients:write"))]
+
+
+@router.get(APPLICATIONS)
+async def list_page(request: Request, here: Sees) -> Response:
+    """Applications, by what they are at and by words in their names."""
+    query = request.query_params
+    shown = query.get("shown", "") if query.get("shown", "") in SHOWN else "registered"
+    words, group, after = query.get("q", "").strip()[:60], query.get("group", "")[:60], query.get("after", "")[:100]
+    groups = sorted(here.groups) if here.groups is not None else None
+    async with site_of(request).provider.db.read() as session:
+        waiting = await apps.count_waiting(session, groups)
+        if shown in ("waiting", "building"):
+            states = ("submitted",) if shown == "waiting" else ("draft", "sandbox")
+            found = await apps.page_of_applications(session, states=states, groups=groups, after=after, limit=PAGE + 1)
+            rows = [_begun(one) for one in found]
+        else:
+            rows = _registered(request, here, shown, words, group, after)
+    kept = {"shown": shown, **({"q": words} if words else {}), **({"group": group} if group else {})}
+    following = {**kept, "after": rows[PAGE - 1]["id"]} if len(rows) > PAGE else {}
+    return admin_page(
+        request,
+        here,
+        "applications",
+        "admin_applications.html",
+        rows=rows[:PAGE],
+        waiting=waiting,
+        shown=shown,
+        shown_texts=SHOWN_TEXTS,
+        asked={"q": words, "group": group},
+        groups=groups or sorted({one.meta.group for one in site_of(request).provider.registry if one.meta.group}),
+        following=f"{APPLICATIONS}?{urlencode(following)}" if following else "",
+        states=STATES,
+    )
+
+
+def _begun(one: Application) -> dict[str, Any]:
+    return {"id": one.application_id, "name": one.name, "group": one.group, "state": one.state, "at": one.updated_at}
+
+
+def _registered(request: Request, here: Here, shown: str, words: str, group: str, after: str) -> list[dict[str, Any]]:
+    locale, wanted = locale_of(request), words.casefold().split()
+    rows = []
+    for one in sorted(site_of(request).provider.registry, key=lambda client: client.client_id):
+        text = f"{one.client_id} {one.meta.client_name} {one.meta.client_name_en or ''}".casefold()
+        fits = (
+            not one.client_id.endswith(SANDBOX_END)
+            and one.client_id > after
+            and here.may_with("clients:read", one)
+            and one.enabled == (shown != "suspended")
+            and (shown != "relaxed" or any(rule.used(one.meta) for rule in RELAXATIONS))
+            and (not group or one.meta.group == group)
+            and all(word in text for word in wanted)
+        )
+        if fits:
+            state = "approved" if one.enabled else "suspended"
+            rows.append({"id": one.client_id, "name": one.name(locale), "group": one.meta.group, "state": state})
+        if len(rows) > PAGE:
+            break
+    return rows
+
+
+@router.get(APPLICATIONS + "/{client_id}")
+async def application_page(request: Request, client_id: str, here: Sees) -> Response:
+    """One application: what is registered, what would change, who looks after it, what happened."""
+    return await _page(request, client_id, here)
+
+
+async def _page(
+    request: Request, client_id: str, here: Here, problem: str = "", status: int = 200, field: str = "", **values: str
+) -> Response:
+    site = site_of(request)
+    if client_id.endswith(SANDBOX_END):
+        return RedirectResponse(f"{APPLICATIONS}/{client_id.removesuffix(SANDBOX_END)}", 303)
+    async with site.provider.db.read() as session:
+        row = await clients.get_client(session, client_id)
+        application = await session.get(Application, client_id)
+        row = row if row is not None and row.status != REMOVED else None
+        _allowed(request, here, row, application)
+        wanted, changes, unfinished = await _wanted(request, session, application)
+        notes = await apps.notes_of(session, client_id)
+        team = await teams.team_of(session, client_id)
+        names = await names_of(session, [*(one.actor for one in notes), *(str(one.user_id) for one in team)])
+        parts = await sessions.count_parts_not_ended(session, client_id)
+    client = site.provider.registry.get(client_id)
+    return admin_page(
+        request,
+        here,
+        "applications",
+        "admin_application.html",
+        status,
+        client_id=client_id,
+        name=application.name if application is not None else client.name(locale_of(request)) if client else client_id,
+        app=application,
+        row=row,
+        state=_state(row, application),
+        states=STATES,
+        kept_by="" if row is None or row.catalogue == HERE else row.catalogue,
+        registered=_lines(stored_metadata(row.metadata_).stored()) if row is not None else [],
+        changes=[(name, _text(before), _text(after)) for name, (before, after) in changes.items()],
+        wanted=wanted,
+        unfinished=unfinished,
+        relaxed=[(rule.name, MEANINGS[rule.name]) for rule in RELAXATIONS if client and rule.used(client.meta)],
+        labels=LABELS,
+        notes=[
+            {"kind": one.kind, "who": names.get(one.actor, one.actor), "text": one.text, "at": one.created_at}
+            for one in notes
+        ],
+        note_texts=NOTES,
+        team=[(one, names.get(str(one.user_id), "")) for one in team],
+        parts=parts,
+        may_review=here.may("applications:review"),
+        may_change=here.may("clients:write"),
+        may_delete=here.may("clients:delete"),
+        problem=problem,
+        field=field,
+        values=values,
+        form_token=token_for(request, f"admin app {client_id}"),
+    )
+
+
+def _allowed(request: Request, here: Here, row: ClientRow | None, application: Application | None) -> None:
+    if row is None and application is None:
+        raise Interrupted(failure(request, "not_found", 404))
+    if here.groups is not None:
+        group = stored_metadata(row.metadata_).group if row is not None else None
+        theirs = {one for one in (group, application.group if application is not None else None) if one}
+        if not theirs or not theirs <= here.groups:  # a change of group is for who looks after both
+            raise Interrupted(failure(request, "not_found", 404))
+
+
+async def _wanted(
+    request: Request, session: AsyncSession, application: Application | None
+) -> tuple[list[tuple[str, str]], dict[str, tuple[Any, Any]], dict[str, str]]:
+    """Return what its team wants, what would change in production, and what is still wrong with it."""
+    if application is None or not application.document:
+        return [], {}, {}
+    wanted = wanted_of(application)
+    try:
+        metadata = apps.production_metadata(
+            wanted, application.granted, allow_http_loopback=site_of(request).settings.loopback
+        )
+    except Unfinished as error:
+        return _lines(application.document), {}, error.problems
+    return _lines(metadata.stored()), await apps.difference(session, application, metadata), {}
+
+
+def _state(row: ClientRow | None, application: Application | None) -> str:
+    if application is not None:
+        return application.state
+    return "approved" if row is not None and row.status in ("active", SANDBOX) else "suspended"
+
+
+def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(name, _text(value)) for name, value in values.items()]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return "\n".join(value)
+    if isinstance(value, dict) and all(isinstance(one, str) for one in value.values()):
+        return "\n".join(f"{name}: {one}" for name, one in value.items())
+    return value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
+@router.post(APPLICATIONS + "/{client_id}/review")
+async def review(request: Request, client_id: str, here: Reviews) -> Response:
+    """Approve what a team submitted, send it back, or say something."""
+    fields = await own_form(request, f"admin app {client_id}")
+    site, choice, text = site_of(request), fields.get("choice", ""), fields.get("text", "")[: apps.MAX_NOTE_CHARS]
+    who: dict[str, Any] = {"actor": here.actor, "request_id": request_id_of(request)}
+    revision = fields.get("revision", "")
+    granted: dict[str, Any] = {"first_party": fields.get("first_party") == "1"}
+    try:
+        async with site.provider.db.write() as session:
+            application = await present(request, session, client_id)
+            _allowed(request, here, await clients.get_client(session, client_id), application)
+            if choice == "approve":
+                await apps.approve(
+                    session,
+                    application,
+                    text,
+                    granted,
+                    revision=int(revision) if revision.isdigit() else None,
+                    own_uri=own_uri(request),
+                    allow_http_loopback=site.settings.loopback,
+                    **who,
+                )
+            elif choice == "send_back":
+                await apps.send_back(session, application, text, **who)
+            else:
+                await apps.comment(session, application, text, **who)
+            await _tell_team(request, session, application)
+    except Stale:
+        return await _page(request, client_id, here, TEAM_CHANGED, 409)
+    except ClientError as error:
+        return await _page(request, client_id, here, CANNOT, 409, "text", detail=str(error))
+    await site.provider.refresh()
+    site.worker.nudge()
+    return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)
+
+
+async def _tell_team(request: Request, session: AsyncSession, application: Application) -> None:
+    for one in await teams.team_of(session, application.application_id):
+        user = await session.get(User, one.user_id)
+        if user is not None and user.disabled_at is None:
+            notify(session, site_of(request).provider, user, "application_decided", what=application.name)
+
+
+@router.post(APPLICATIONS + "/{client_id}/status")
+async def change_status(request: Request, client_id: str, here: Changes) -> Response:
+    """Suspend an application, let it work again, or take it out of service: with a reason."""
+    fields = await own_form(request, f"admin app {client_id}")
+    site, choice, note = site_of(request), fields.get("choice", ""), said(fields)
+    if not note:
+        return await _page(request, client_id, here, NOTE_MISSING, 400, "status-note")
+    who: dict[str, Any] = {"actor": here.actor, "note": note, "request_id": request_id_of(request)}
+    try:
+        async with site.provider.db.write() as session:
+            application = await session.get(Application, client_id)
+            _allowed(request, here, await clients.get_client(session, client_id), application)
+            if choice == "suspend":
+                everything = fields.get("end_sessions") == "1" and here.may("sessions:end_many")
+                await suspend_client(session, site.provider, client_id, end_sessions=everything, **who)
+            elif choice == "resume":
+                await resume_client(session, client_id, **who)
+            elif choice == "remove" and here.may("clients:delete"):
+                await remove_client(session, site.provider, client_id, **who)
+            if application is not None:
+                await _tell_team(request, session, application)
+    except ClientError as error:
+        return await _page(request, client_id, here, CANNOT, 409, "status-note", detail=str(error))
+    await site.provider.refresh()
+    site.worker.nudge()
+    return RedirectResponse(APPLICATIONS if choice == "remove" else f"{APPLICATIONS}/{client_id}", 303)
+
+
+@router.post(APPLICATIONS + "/{client_id}/owner")
+async def set_owner(request: Request, client_id: str, here: Changes) -> Response:
+    """Make somebody an owner of an application: of one that a catalogue file looks after too, whose team then sees its
+    mistakes and makes its secrets."""
+    fields = await own_form(request, f"admin app {client_id}")
+    site, typed = site_of(request), fields.get("who", "").strip()[:254]
+    async with site.provider.db.write() as session:
+        row, application = await clients.get_client(session, client_id), await session.get(Application, client_id)
+        _allowed(request, here, row, application)
+        try:
+            user = await find(session, typed, site.provider.box)
+        except UserError:
+            return await _page(request, client_id, here, NOBODY, 400, "who", typed=typed)
+        if application is None:
+            assert row is not None
+            await apps.adopt(session, row, actor=here.actor)
+        await teams.add_member(session, client_id, user.id, "owner", actor=here.actor)
+    return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)

@@ -1,0 +1,337 @@
+"""Pages of administrators about people: finding them, and everything that may be done with an account."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends
+from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso import clock
+from sso.audit import record
+from sso.audit.service import AuditFilter, page_of_events
+from sso.authn import recovery as recoveries
+from sso.clients.metadata import GROUPS
+from sso.oidc import people
+from sso.oidc.mass_ending import begin
+from sso.security.permissions import PERMISSIONS, ROLES
+from sso.sessions import store as sessions
+from sso.sessions.store import SessionFilter
+from sso.tokens import store as tokens
+from sso.users import store as users
+from sso.users.models import User
+from sso.users.schemas import UserChange
+from sso.users.service import UserError, change_user, find, set_roles
+from sso.web.account import EVENTS, contacts_of
+from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, own_form, said, to_sign_in_again, token_for
+from sso.web.i18n import N_
+from sso.web.pages import failure
+from sso.web.site import request_id_of, site_of
+
+router = APIRouter()
+
+PEOPLE = ADMIN + "/people"
+PAGE = 50
+LEAST_CHARS = 3
+MAX_SESSIONS, MAX_EVENTS = 20, 30
+DOCUMENTS = {
+    "ktp": N_("identity card (KTP)"),
+    "passport": N_("passport"),
+    "kk": N_("family card (KK)"),
+    "other": N_("another"),
+}
+ROLE_TEXTS = {
+    "citizen": N_("citizen"),
+    "developer": N_("developer: registers applications"),
+    "helpdesk": N_("helpdesk: finds people, helps them back in"),
+    "officer": N_("officer at a counter: checks documents"),
+    "group_admin": N_("administrator of groups of applications"),
+    "auditor": N_("auditor: reads everything, changes nothing"),
+    "admin": N_("administrator: everything"),
+}
+KIND_TEXTS = {"email": N_("E-mail"), "phone": N_("Telephone"), "username": N_("User name"), "nik": "NIK"}
+FACTOR_TEXTS = {
+    "password": N_("Password"),
+    "passkey": N_("Passkey"),
+    "totp": N_("Authenticator app"),
+    "recovery_code": N_("Recovery code"),
+}
+TOO_SHORT = N_("Type at least three letters.")
+NOBODY = N_("Nobody has that name or identifier.")
+SEVERAL = N_("Several people say that this is theirs, and none has proven it.")
+NOTE_MISSING = N_("Say why: it is kept in the audit log.")
+CANNOT = N_("That cannot be done: %(detail)s.")
+NOT_LIKE_THIS = N_("This cannot be kept: %(detail)s.")
+
+Sees = Annotated[Here, Depends(Needs("users:read"))]
+
+
+@router.get(PEOPLE)
+async def list_page(request: Request, here: Sees) -> Response:
+    """Find people: by anything they sign in with, by the beginning of any part of their name, or the newest."""
+    query, provider = request.query_params, site_of(request).provider
+    asked, before = query.get("q", "").strip()[:254], _uuid(query.get("before", ""))
+    problem = ""
+    async with provider.db.read() as session:
+        found: list[User] = []
+        try:
+            if asked:
+                found = [await find(session, asked, provider.box)]
+        except UserError as error:
+            problem = SEVERAL if "several" in str(error) else ""
+        if not found and not problem:
+            if asked and len(asked) < LEAST_CHARS:
+                problem = TOO_SHORT
+            else:
+                found = await users.page_of_names(session, asked, before, PAGE + 1)
+                problem = "" if found or not asked else NOBODY
+        ids = [one.id for one in found[:PAGE]]
+        roles, identifiers = await users.roles_of_many(session, ids), await users.identifiers_of_many(session, ids)
+    following = {**({"q": asked} if asked else {}), "before": str(ids[-1])} if len(found) > PAGE else {}
+    return admin_page(
+        request,
+        here,
+        "people",
+        "admin_people.html",
+        asked=asked,
+        rows=[(one, roles[one.id], identifiers[one.id]) for one in found[:PAGE]],
+        problem=problem,
+        following=f"{PEOPLE}?{urlencode(following)}" if following else "",
+        may_merge=here.may("users:merge"),
+    )
+
+
+@router.get(PEOPLE + "/{user_id}")
+async def person_page(request: Request, user_id: str, here: Sees) -> Response:
+    """Everything about one person that administrators may see."""
+    return await _person_page(request, user_id, here)
+
+
+async def _person_page(
+    request: Request,
+    user_id: str,
+    here: Here,
+    problem: str = "",
+    status: int = 200,
+    *,
+    field: str = "",
+    code: str = "",
+    **values: str,
+) -> Response:
+    provider, chosen, now = site_of(request).provider, _uuid(user_id), clock.now()
+    async with provider.db.read() as session:
+        user = await session.get(User, chosen) if chosen is not None else None
+        if user is None or chosen is None:
+            return failure(request, "not_found", 404)
+        credentials = await users.credentials_of(session, chosen)
+        wanted = SessionFilter(user_id=chosen)
+        living = await sessions.page_of(session, wanted, "living", now, now - provider.idle, None, MAX_SESSIONS)
+        events = await page_of_events(session, AuditFilter(person=str(chosen)), None, MAX_EVENTS)
+        consents, groups = await tokens.consents_of(session, chosen), await users.groups_of(session, chosen)
+        shown = {
+            "contacts": await contacts_of(session, chosen),
+            "roles": await users.roles_of(session, chosen),
+            "checks": await users.checks_of(session, chosen),
+            "picture": await users.picture_of(session, chosen),
+        }
+    registry = provider.registry
+    return admin_page(
+        request,
+        here,
+        "people",
+        "admin_person.html",
+        status,
+        user=user,
+        their_groups=groups,
+        **shown,
+        factors=[(kind, [one for one in credentials if one.kind == kind]) for kind in FACTOR_TEXTS],
+        living=[one for one, _ in living],
+        applications=[(one, registry.known(one.client_id)) for one in consents],
+        events=events if here.may("audit:read") else [],
+        event_texts=EVENTS,
+        role_texts=ROLE_TEXTS,
+        kind_texts=KIND_TEXTS,
+        factor_texts=FACTOR_TEXTS,
+        documents=DOCUMENTS,
+        all_groups=sorted({*GROUPS, *(one.meta.group for one in registry.listed() if one.meta.group), *groups}),
+        is_me=chosen == here.visit.user.id,
+        problem=problem,
+        field=field,
+        values=values,
+        code=code,
+        minutes=site_of(request).settings.helpdesk_code_minutes,
+        form_token=token_for(request, f"person {chosen}"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An act that was asked for."""
+
+    request: Request
+    here: Here
+    user: User
+    fields: dict[str, str]
+    note: str
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Who asks, for log and audit."""
+        return {"actor": self.here.actor, "request_id": request_id_of(self.request)}
+
+
+Act = Callable[[AsyncSession, Asked], Awaitable[str | None]]
+
+
+async def _disable(session: AsyncSession, asked: Asked) -> None:
+    await people.disable_user(session, site_of(asked.request).provider, asked.user, **asked.about)
+
+
+async def _enable(session: AsyncSession, asked: Asked) -> None:
+    await people.enable_user(session, site_of(asked.request).provider, asked.user, **asked.about)
+
+
+async def _end_sessions(session: AsyncSession, asked: Asked) -> None:
+    wanted = SessionFilter(user_id=asked.user.id)
+    await begin(session, wanted, "administrator", actor=asked.here.actor, note=asked.note)
+
+
+async def _recovery_code(session: AsyncSession, asked: Asked) -> str:
+    return await people.start_recovery(session, site_of(asked.request).provider, asked.user, **asked.about)
+
+
+async def _new_password(session: AsyncSession, asked: Asked) -> None:
+    await people.require_new_password(session, site_of(asked.request).provider, asked.user, **asked.about)
+
+
+async def _reset_factors(session: AsyncSession, asked: Asked) -> None:
+    await people.reset_factors(session, site_of(asked.request).provider, asked.user, **asked.about)
+
+
+async def _unlock(_: AsyncSession, asked: Asked) -> None:
+    asked.user.locked_until = None
+
+
+async def _stop_recovery(session: AsyncSession, asked: Asked) -> None:
+    await recoveries.forget(session, asked.user.id)
+
+
+async def _roles(session: AsyncSession, asked: Asked) -> None:
+    wanted = [name for name in ROLES if asked.fields.get(f"role {name}") == "1"]
+    before = await users.roles_of(session, asked.user.id)
+    if sorted(wanted) != before:
+        await set_roles(session, asked.user, wanted, **asked.about)
+    groups = [
+        name.removeprefix("group ") for name, value in asked.fields.items() if name.startswith("group ") and value
+    ]
+    if "group_admin" not in wanted:
+        groups = []
+    if sorted(groups) != await users.groups_of(session, asked.user.id):
+        await users.replace_groups(session, asked.user.id, sorted(groups))
+        data = {"groups": sorted(groups)}
+        record(session, "user.groups_changed", subject=str(asked.user.id), data=data, **asked.about)
+
+
+async def _edit(session: AsyncSession, asked: Asked) -> None:
+    fields = asked.fields
+    said_of: dict[str, Any] = {"name": " ".join(fields.get("name", "").split())}
+    known = {one.kind: one for one in await users.identifiers_of(session, asked.user.id) if one.is_primary}
+    for field, kind in (("username", "username"), ("email", "email"), ("phone_number", "phone")):
+        typed, present = fields.get(field, "").strip(), known.get(kind)
+        if typed != (present.value if present is not None else ""):
+            said_of[field] = typed or None
+        if kind != "username":
+            verified = fields.get(f"{field}_verified") == "1"
+            if field in said_of or verified != (present is not None and present.verified_at is not None):
+                said_of[f"{field}_verified"] = verified
+    if said_of["name"] == asked.user.name:
+        del said_of["name"]
+    if said_of:
+        await change_user(session, asked.user, UserChange.model_validate(said_of), **asked.about)
+
+
+async def _check(session: AsyncSession, asked: Asked) -> None:
+    if asked.user.id == asked.here.visit.user.id:
+        raise UserError("nobody checks their own identity")
+    fields = asked.fields
+    seen = people.read_check(fields.get("document", ""), fields.get("number", ""), fields.get("place", ""))
+    await people.check_identity(session, site_of(asked.request).provider, asked.user, seen, **asked.about)
+
+
+async def _uncheck(session: AsyncSession, asked: Asked) -> None:
+    await people.revoke_identity_check(session, asked.user, **asked.about)
+
+
+async def _delete(session: AsyncSession, asked: Asked) -> None:
+    if asked.fields.get("sure") != "1":
+        raise UserError("tick the box if you are sure")
+    await people.delete_user(session, site_of(asked.request).provider, asked.user, **asked.about)
+
+
+ACTS: dict[str, tuple[str, Act]] = {
+    "edit": ("users:write", _edit),
+    "disable": ("users:write", _disable),
+    "enable": ("users:write", _enable),
+    "new_password": ("users:write", _new_password),
+    "reset_factors": ("users:write", _reset_factors),
+    "unlock": ("users:write", _unlock),
+    "roles": ("users:roles", _roles),
+    "end_sessions": ("sessions:end_many", _end_sessions),
+    "recovery": ("users:recover", _recovery_code),
+    "stop_recovery": ("users:recover", _stop_recovery),
+    "check": ("users:check_identity", _check),
+    "uncheck": ("users:check_identity", _uncheck),
+    "delete": ("users:delete", _delete),
+}
+"""What may be done with a person: the permission that it takes, and how."""
+
+
+@router.post(PEOPLE + "/{user_id}/{act}")
+async def do(request: Request, user_id: str, act: str, here: Sees) -> Response:
+    """Do one of these, with a reason, which the audit log keeps."""
+    found, chosen = ACTS.get(act), _uuid(user_id)
+    if found is None or chosen is None:
+        return failure(request, "not_found", 404)
+    permission, work = found
+    if not here.may(permission):
+        return failure(request, "no_permission", 403)
+    if PERMISSIONS[permission].dangerous and not here.recent:
+        raise Interrupted(to_sign_in_again(request, f"{PEOPLE}/{chosen}"))
+    fields = await own_form(request, f"person {chosen}")
+    note = said(fields)
+    if not note:
+        return await _person_page(request, user_id, here, NOTE_MISSING, 400, field=f"{act}-note")
+    site = site_of(request)
+    try:
+        async with site.provider.db.write() as session:
+            user = await users.lock_user(session, chosen)
+            if user is None:
+                return failure(request, "not_found", 404)
+            asked = Asked(request, here, user, fields, note)
+            code = await work(session, asked)
+            data = {"act": act, "note": note}
+            record(session, "user.administered", subject=str(chosen), data=data, **asked.about)
+    except UserError as error:
+        return await _person_page(request, user_id, here, CANNOT, 409, field=f"{act}-note", detail=str(error))
+    except ValidationError as error:
+        first = error.errors()[0]
+        detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return await _person_page(request, user_id, here, NOT_LIKE_THIS, 400, field="name", detail=detail)
+    site.worker.nudge()
+    if code:
+        return await _person_page(request, user_id, here, code=code)
+    return RedirectResponse(PEOPLE if act == "delete" else f"{PEOPLE}/{chosen}", 303)
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,256 @@
+"""Who may see and do what on the pages of developers and administrators: a rule at each route, and nowhere else.
+
+A route names its rule as a dependency, :class:`Needs` or :class:`Team`; a test reads them from the routing table, so
+that a route without one fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.clients.applications import sandbox_id
+from sso.clients.models import HERE, Application
+from sso.clients.registry import Client
+from sso.clients.store import get_client
+from sso.clients.teams import role_of, teams_with
+from sso.security.permissions import GROUP_PERMISSIONS, PERMISSIONS, permissions_of
+from sso.users.store import groups_of
+from sso.web.account import Visit, visit
+from sso.web.http import form_fields, form_token, is_our_form, read_cookie
+from sso.web.i18n import N_
+from sso.web.pages import failure, page
+from sso.web.sign_in import is_recent
+from sso.web.site import site_of
+
+DEVELOPER, ADMIN = "/developer", "/admin"
+MAX_NOTE_CHARS = 500
+
+
+class Interrupted(Exception):
+    """The request is answered with something else than what its route answers."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__("answered otherwise")
+        self.response = response
+
+
+def on_interrupted(_: Request, error: Exception) -> Response:
+    """Answer with that."""
+    assert isinstance(error, Interrupted)
+    return error.response
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Somebody on these pages.
+
+    Args:
+        visit: who it is.
+        permissions: everything that they may do.
+        groups: the groups of applications that they may do it for; None: every one.
+        recent: whether they signed in a moment ago, which dangerous acts need.
+    """
+
+    visit: Visit
+    permissions: frozenset[str]
+    groups: frozenset[str] | None
+    recent: bool
+
+    @property
+    def actor(self) -> str:
+        """Their name in the audit log."""
+        return str(self.visit.user.id)
+
+    def may(self, permission: str) -> bool:
+        """Tell whether they may do something."""
+        return permission in self.permissions
+
+    def may_with(self, permission: str, client: Client | None) -> bool:
+        """Tell whether they may do something with an application."""
+        if not self.may(permission):
+            return False
+        return self.groups is None or (client is not None and client.meta.group in self.groups)
+
+
+async def here_of(request: Request) -> Here:
+    """Return who is here.
+
+    Raises:
+        Interrupted: with the way to the sign-in page where nobody is.
+    """
+    found = await visit(request, request.url.path)
+    if isinstance(found, Response):
+        raise Interrupted(found)
+    permissions, groups = permissions_of(found.roles), None
+    if "group_admin" in found.roles and "clients:read" not in permissions:
+        permissions |= GROUP_PERMISSIONS
+        async with site_of(request).provider.db.read() as session:
+            groups = frozenset(await groups_of(session, found.user.id))
+    return Here(found, permissions, groups, is_recent(request, found.who))
+
+
+class Needs:
+    """That somebody has a permission. A dangerous one is only used soon after signing in: who signed in long ago sees
+    the page, and signs in again to change anything.
+
+    Args:
+        permission: one of ``PERMISSIONS``; None: to be signed in is enough.
+    """
+
+    def __init__(self, permission: str | None) -> None:
+        self.permission = permission
+
+    async def __call__(self, request: Request) -> Here:
+        here = await here_of(request)
+        if self.permission is None:
+            return here
+        if not here.may(self.permission):
+            raise Interrupted(failure(request, "no_permission", 403))
+        if request.method != "GET" and PERMISSIONS[self.permission].dangerous and not here.recent:
+            raise Interrupted(to_sign_in_again(request))
+        return here
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """Somebody at one application. ``role``: theirs in its team; None: an administrator looks."""
+
+    here: Here
+    application: Application
+    role: str | None
+
+    @property
+    def application_id(self) -> str:
+        return self.application.application_id
+
+    @property
+    def sandbox_id(self) -> str:
+        """The client_id of its sandbox."""
+        return sandbox_id(self.application.application_id)
+
+
+class Team:
+    """That somebody looks after the application that the path names.
+
+    Args:
+        role: ``owner``: only they; ``member``: everybody in its team; ``reader``: also who may see every application.
+        recent: they must have signed in a moment ago to change anything.
+    """
+
+    def __init__(self, role: Literal["owner", "member", "reader"], *, recent: bool = False) -> None:
+        self.role = role
+        self.recent = recent
+
+    async def __call__(self, request: Request, application_id: str) -> There:
+        here = await here_of(request)
+        async with site_of(request).provider.db.read() as session:
+            found = await session.get(Application, application_id)
+            row = await get_client(session, application_id)
+            role = await role_of(session, application_id, here.visit.user.id) if found is not None else None
+        if found is not None and row is not None and row.catalogue != HERE:
+            found.state = "approved" if row.status == "active" else "suspended"  # its file decides that
+        looks = self.role == "reader" and here.may("clients:read")
+        if found is not None and role is None and looks and (here.groups is None or found.group in here.groups):
+            return There(here, found, None)
+        if found is None or role is None:  # whether there is one is for its team to know
+            raise Interrupted(failure(request, "not_found", 404))
+        if self.role == "owner" and role != "owner":
+            raise Interrupted(failure(request, "no_permission", 403))
+        provider = site_of(request).provider
+        if found.state != "draft" and provider.registry.get(sandbox_id(application_id)) is None:
+            await provider.refresh()  # another process may have opened its sandbox a moment ago
+        if self.recent and request.method != "GET" and not here.recent:
+            raise Interrupted(to_sign_in_again(request))
+        return There(here, found, role)
+
+
+def to_sign_in_again(request: Request, path: str = "") -> Response:
+    """Return the way to the sign-in page and back: to this page, or to another."""
+    return RedirectResponse(sign_in_again(request, path), 303, {"Cache-Control": "no-store"})
+
+
+def sign_in_again(request: Request, path: str = "") -> str:
+    """Return the address where somebody signs in again, and then comes back to this page, or to another."""
+    return f"/login?then={path or request.url.path}&again=1"
+
+
+async def own_form(request: Request, purpose: str) -> dict[str, str]:
+    """Return the fields of one of our own forms.
+
+    Raises:
+        Interrupted: when it was not made by us, for this browser and this session.
+    """
+    fields = await form_fields(request)
+    if not is_our_form(request, fields, purpose, read_cookie(request, "session")):
+        raise Interrupted(failure(request, "stale_form", 400))
+    return fields
+
+
+def token_for(request: Request, purpose: str) -> str:
+    """Return the token of a form of ours."""
+    return form_token(request, purpose, read_cookie(request, "session"))
+
+
+def said(fields: dict[str, str], name: str = "note") -> str:
+    """Return what was typed, on one line."""
+    return "".join(char if char.isprintable() else " " for char in fields.get(name, "")).strip()[:MAX_NOTE_CHARS]
+
+
+Entry = tuple[str, str, str, str]
+ADMIN_PAGES: tuple[Entry, ...] = (
+    ("admin", ADMIN, N_("Overview"), "statistics:read"),
+    ("people", ADMIN + "/people", N_("People"), "users:read"),
+    ("sessions", ADMIN + "/sessions", N_("Sessions"), "sessions:read"),
+    ("applications", ADMIN + "/applications", N_("Applications"), "clients:read"),
+    ("deliveries", ADMIN + "/deliveries", N_("Deliveries"), "deliveries:read"),
+    ("audit", ADMIN + "/audit", N_("Audit log"), "audit:read"),
+    ("keys", ADMIN + "/keys", N_("Keys"), "keys:read"),
+    ("imports", ADMIN + "/imports", N_("Imports"), "users:merge"),
+    ("mails", ADMIN + "/mails", N_("Mails"), "mails:read"),
+    ("system", ADMIN + "/system", N_("Settings and health"), "settings:read"),
+)
+"""The pages of administrators: the name, the address, the title, and the permission to see it."""
+
+
+def admin_page(
+    request: Request, here: Here, current: str, template: str, status: int = 200, **context: Any
+) -> Response:
+    """Return one of the pages of administrators, with the way to the others."""
+    entries: Sequence[Entry] = [one for one in ADMIN_PAGES if here.may(one[3])]
+    return page(
+        request,
+        template,
+        status=status,
+        display="broad",
+        entries=entries,
+        current=current,
+        here_is=here,
+        again_at=sign_in_again(request),
+        action=request.url.path,
+        **context,
+    )
+
+
+async def developer_page(
+    request: Request, here: Here, current: str, template: str, status: int = 200, **context: Any
+) -> Response:
+    """Return one of the pages of developers."""
+    async with site_of(request).provider.db.read() as session:
+        mine = await teams_with(session, here.visit.user.id)
+    return page(
+        request,
+        template,
+        status=status,
+        display="broad",
+        current=current,
+        mine=sorted(mine),
+        here_is=here,
+        again_at=sign_in_again(request),
+        action=request.url.path,
+        **context,
+    )

@@ -1,0 +1,504 @@
+"""Pages of developers: their applications, from the first draft to production, and the teams that look after them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.clients import applications as apps
+from sso.clients import store as clients
+from sso.clients import teams
+from sso.clients.applications import KINDS, Kind, Stale, Unfinished, Wanted, sandbox_id, suggested_id, wanted_of
+from sso.clients.models import HERE, Application, ApplicationNote, ClientRow
+from sso.clients.registry import Registry, stored_metadata
+from sso.clients.service import ClientError
+from sso.oidc.applications import NotChecked, own_redirect_uri, remove_client, submit_application
+from sso.usage.store import mistakes_of
+from sso.users.store import identifiers_of, names_of
+from sso.web.console import (
+    DEVELOPER,
+    Here,
+    Interrupted,
+    Needs,
+    Team,
+    There,
+    developer_page,
+    own_form,
+    said,
+    token_for,
+)
+from sso.web.developer_form import (
+    ADVICE,
+    IDENTITIES,
+    KIND_TEXTS,
+    LABELS,
+    LEVELS,
+    METHODS,
+    SCOPES,
+    Typed,
+    advise_all,
+    groups_offered,
+    hosts_of_others,
+    read_typed,
+    typed_from,
+    wanted_from,
+)
+from sso.web.http import form_token, read_cookie
+from sso.web.i18n import N_, translations
+from sso.web.pages import failure, locale_of
+from sso.web.site import request_id_of, site_of
+
+router = APIRouter()
+
+APPS = DEVELOPER + "/apps"
+STATES = {
+    "draft": N_("Draft"),
+    "sandbox": N_("In the sandbox"),
+    "submitted": N_("Waits for approval"),
+    "approved": N_("In production"),
+    "suspended": N_("Suspended"),
+    "retired": N_("Over"),
+}
+NOTES = {
+    "created": N_("begun"),
+    "sandbox": N_("opened in the sandbox"),
+    "submitted": N_("submitted for approval"),
+    "withdrawn": N_("taken back"),
+    "sent_back": N_("sent back"),
+    "approved": N_("approved"),
+    "suspended": N_("suspended"),
+    "resumed": N_("works again"),
+    "retired": N_("over"),
+    "comment": N_("says"),
+}
+CHANGED_MEANWHILE = N_(
+    "Somebody else in the team changed this meanwhile. What you typed is still here: compare it with theirs, and save "
+    "again."
+)
+NOTHING_SAID = N_("Type what you want to say.")
+CANNOT = N_("That cannot be done now: %(detail)s.")
+UNFINISHED = N_("Production needs more than this. Look at the fields that are marked below.")
+NOT_CHECKED = N_("Let it pass the relying-party check first: see Check above.")
+NOT_SURE = N_("Type the name to confirm it.")
+
+Anybody = Annotated[Here, Depends(Needs(None))]
+Creator = Annotated[Here, Depends(Needs("applications:create"))]
+Reader = Annotated[There, Depends(Team("reader"))]
+Member = Annotated[There, Depends(Team("member"))]
+Owner = Annotated[There, Depends(Team("owner", recent=True))]
+
+
+def own_uri(request: Request) -> str:
+    """Return our own redirect URI of every sandbox."""
+    return own_redirect_uri(site_of(request).provider)
+
+
+@router.get(DEVELOPER)
+async def my_applications(request: Request, here: Anybody) -> Response:
+    """The applications that somebody looks after, invitations, and the way to begin another."""
+    async with site_of(request).provider.db.read() as session:
+        roles = await teams.teams_with(session, here.visit.user.id)
+        found = await apps.page_of_applications(session, ids=sorted(roles), limit=len(roles)) if roles else []
+        invited = await teams.invitations_for(session, await lookups_of(session, here))
+        names = {one.application_id: one for one in await named(session, [one.application_id for one in invited])}
+        mistakes = await mistakes_by(session, found)
+    return await developer_page(
+        request,
+        here,
+        "developer",
+        "developer.html",
+        rows=[(one, roles[one.application_id], mistakes.get(one.application_id, 0)) for one in found],
+        invited=[(one, names[one.application_id].name) for one in invited if one.application_id in names],
+        states=STATES,
+        kinds=KIND_TEXTS,
+        may_create=here.may("applications:create"),
+        form_token=token_for(request, "invitations"),
+    )
+
+
+async def lookups_of(session: AsyncSession, here: Here) -> list[str]:
+    """Return the identifiers by which somebody can be invited: those that are surely theirs."""
+    known = await identifiers_of(session, here.visit.user.id)
+    return [one.lookup for one in known if one.kind == "username" or one.verified_at is not None]
+
+
+async def named(session: AsyncSession, ids: list[str]) -> list[Application]:
+    """Return applications by their ids."""
+    return await apps.page_of_applications(session, ids=ids, limit=len(ids)) if ids else []
+
+
+async def mistakes_by(session: AsyncSession, found: list[Application]) -> dict[str, int]:
+    """Return how many different mistakes each application made lately."""
+    ids = [name for one in found for name in (one.application_id, sandbox_id(one.application_id))]
+    counted: dict[str, int] = {}
+    for one in await mistakes_of(session, ids, 500) if ids else []:
+        stem = one.client_id.removesuffix(apps.SANDBOX_END)
+        counted[stem] = counted.get(stem, 0) + 1
+    return counted
+
+
+@router.post(DEVELOPER + "/invitations")
+async def answer_invitation(request: Request, here: Anybody) -> Response:
+    """Join a team, or decline."""
+    fields = await own_form(request, "invitations")
+    choice, _, application_id = fields.get("choice", "").partition(" ")
+    async with site_of(request).provider.db.write() as session:
+        lookups = await lookups_of(session, here)
+        if choice == "accept":
+            try:
+                await teams.accept(session, application_id, here.visit.user.id, lookups)
+            except ClientError:
+                return failure(request, "not_found", 404)
+            return RedirectResponse(f"{APPS}/{application_id}", 303)
+        for lookup in lookups:
+            await teams.withdraw_invitation(session, application_id, lookup)
+    return RedirectResponse(DEVELOPER, 303)
+
+
+@router.get(DEVELOPER + "/new")
+async def new_page(request: Request, here: Creator) -> Response:
+    """Choose a kind of application; with ``kind`` in the address, the form for it."""
+    kind = _kind(request.query_params.get("kind", ""))
+    if kind is None:
+        return await developer_page(request, here, "new", "developer_kind.html", kinds=KIND_TEXTS)
+    return await _form_page(request, here, typed_from(kind, Wanted(kind)), None)
+
+
+@router.post(DEVELOPER + "/new")
+async def begin(request: Request, here: Creator) -> Response:
+    """Begin an application: with its sandbox at once, or as a draft."""
+    fields = await own_form(request, "settings new")
+    kind = _kind(fields.get("kind", ""))
+    if kind is None:
+        return RedirectResponse(DEVELOPER + "/new", 303)
+    site, typed = site_of(request), read_typed(kind, fields)
+    wanted = wanted_from(typed, Wanted(kind))
+    client_id = typed.values["client_id"].strip() or suggested_id(typed.values["client_name"])
+    _advise(request, typed, wanted, client_id)
+    draft = fields.get("choice") == "draft"
+    if (typed.wrong and not draft) or not wanted.document.get("client_name"):
+        typed.refuse({} if wanted.document.get("client_name") else {"client_name": "is missing"})
+        return await _form_page(request, here, typed, None, 400)
+    who, secret = here.actor, None
+    try:
+        async with site.provider.db.write() as session:
+            made = await apps.create_application(
+                session, client_id, wanted, actor=who, request_id=request_id_of(request)
+            )
+            await teams.add_member(session, made.application_id, here.visit.user.id, "owner", actor=who)
+            if not draft:
+                secret = await apps.open_sandbox(
+                    session,
+                    site.provider.box,
+                    made,
+                    own_uri=own_uri(request),
+                    actor=who,
+                    request_id=request_id_of(request),
+                )
+    except Unfinished as error:
+        typed.refuse(error.problems)
+        return await _form_page(request, here, typed, None, 400)
+    await site.provider.refresh()
+    if secret is not None:
+        return await secret_page(request, here, client_id, sandbox_id(client_id), secret)
+    return RedirectResponse(f"{APPS}/{client_id}", 303)
+
+
+async def secret_page(request: Request, here: Here, application_id: str, client_id: str, secret: str) -> Response:
+    """Return the page that shows a secret, once."""
+    return await developer_page(
+        request,
+        here,
+        application_id,
+        "developer_secret.html",
+        application_id=application_id,
+        client_id=client_id,
+        secret=secret,
+        issuer=site_of(request).settings.issuer,
+    )
+
+
+@router.get(APPS + "/{application_id}")
+async def overview(request: Request, there: Reader) -> Response:
+    """One application: how far it is, what to do next, what was said about it."""
+    return await overview_page(request, there)
+
+
+async def overview_page(
+    request: Request, there: There, problem: str = "", status: int = 200, *, said_before: str = "", **values: str
+) -> Response:
+    """Return the page of one application."""
+    site = site_of(request)
+    async with site.provider.db.read() as session:
+        notes = await apps.notes_of(session, there.application_id)
+        names = await names_of(session, [one.actor for one in notes])
+        row = await clients.get_client(session, there.application_id)
+    return await developer_page(
+        request,
+        there.here,
+        there.application_id,
+        "developer_app.html",
+        status,
+        tab="overview",
+        there=there,
+        app=there.application,
+        kept_by=catalogue_of(row),
+        states=STATES,
+        kinds=KIND_TEXTS,
+        notes=[_shown(one, names) for one in notes],
+        note_texts=NOTES,
+        missing=_missing(request, there.application),
+        issuer=site.settings.issuer,
+        problem=problem,
+        values=values,
+        typed_note=said_before,
+        form_token=token_for(request, f"app {there.application_id}"),
+    )
+
+
+def catalogue_of(row: ClientRow | None) -> str:
+    """Return the catalogue file that looks after an application; nothing: its team does, here."""
+    return "" if row is None or row.catalogue == HERE else row.catalogue
+
+
+def _shown(note: ApplicationNote, names: dict[str, str]) -> dict[str, Any]:
+    return {"kind": note.kind, "who": names.get(note.actor, note.actor), "text": note.text, "at": note.created_at}
+
+
+def _missing(request: Request, application: Application) -> dict[str, str]:
+    """Return what production still needs, by the name of the field."""
+    if application.state not in ("draft", "sandbox", "approved"):
+        return {}
+    loopback = site_of(request).settings.loopback
+    try:
+        apps.production_metadata(wanted_of(application), application.granted, allow_http_loopback=loopback)
+    except Unfinished as error:
+        return error.problems
+    return {} if application.document.get("contacts") else {"contacts": "name at least one"}
+
+
+@router.post(APPS + "/{application_id}")
+async def act(request: Request, there: Member) -> Response:
+    """Submit it, take that back, open its sandbox, or say something about it."""
+    fields = await own_form(request, f"app {there.application_id}")
+    site, choice, text = site_of(request), fields.get("choice", ""), fields.get("text", "")[: apps.MAX_NOTE_CHARS]
+    who: dict[str, Any] = {"actor": there.here.actor, "request_id": request_id_of(request)}
+    secret = None
+    try:
+        async with site.provider.db.write() as session:
+            application = await present(request, session, there.application_id)
+            if choice == "submit":
+                await submit_application(session, site.provider, application, text, **who)
+            elif choice == "withdraw":
+                await apps.withdraw(session, application, **who)
+            elif choice == "sandbox":
+                secret = await apps.open_sandbox(
+                    session, site.provider.box, application, own_uri=own_uri(request), **who
+                )
+            elif choice == "comment":
+                await apps.comment(session, application, text, **who)
+    except NotChecked:
+        return await overview_page(request, there, NOT_CHECKED, 409, said_before=text)
+    except Unfinished:
+        return RedirectResponse(f"{APPS}/{there.application_id}/settings?check=1", 303)
+    except ClientError as error:
+        problem = NOTHING_SAID if choice == "comment" and not text.strip() else CANNOT
+        return await overview_page(request, there, problem, 409, said_before=text, detail=str(error))
+    await site.provider.refresh()
+    if secret is not None:
+        return await secret_page(request, there.here, there.application_id, there.sandbox_id, secret)
+    return RedirectResponse(f"{APPS}/{there.application_id}", 303)
+
+
+async def present(request: Request, session: AsyncSession, application_id: str) -> Application:
+    """Return an application, locked until the transaction ends.
+
+    Raises:
+        Interrupted: when it is not there any more.
+    """
+    found = await apps.lock_application(session, application_id)
+    if found is None:
+        raise Interrupted(failure(request, "not_found", 404))
+    return found
+
+
+@router.get(APPS + "/{application_id}/settings")
+async def settings_page(request: Request, there: Reader) -> Response:
+    """What is wanted of an application."""
+    application = there.application
+    wanted = wanted_of(application)
+    async with site_of(request).provider.db.read() as session:
+        row = await clients.get_client(session, application.application_id)
+    if row is not None and catalogue_of(row):
+        wanted = Wanted(wanted.kind, stored_metadata(row.metadata_).stored())
+    typed = typed_from(wanted.kind, wanted, application.application_id)
+    if request.query_params.get("check"):
+        _advise(request, typed, wanted, application.application_id)
+        typed.refuse(_missing(request, application))
+        if application.state == "draft":
+            typed.refuse(_sandbox_problems(request, application, wanted))
+    return await _form_page(request, there.here, typed, there)
+
+
+@router.post(APPS + "/{application_id}/settings")
+async def change(request: Request, there: Member) -> Response:
+    """Write what is wanted. The sandbox follows at once, production when it is approved."""
+    application_id = there.application_id
+    fields = await own_form(request, f"settings {application_id}")
+    before = wanted_of(there.application)
+    kind = _kind(fields.get("kind", "")) or before.kind
+    site, typed = site_of(request), read_typed(kind, fields)
+    wanted = wanted_from(typed, before)
+    _advise(request, typed, wanted, application_id)
+    revision = fields.get("revision", "")
+    draft = there.application.state == "draft"
+    if not wanted.document.get("client_name"):
+        typed.refuse({"client_name": "is missing"})
+    sandbox_wrong = any(typed.advice_of(name) for name in typed.advice if name.startswith("sandbox."))
+    if not draft and (typed.mistakes or sandbox_wrong or _impersonates(typed)):
+        return await _form_page(request, there.here, typed, there, 400)
+    try:
+        async with site.provider.db.write() as session:
+            application = await present(request, session, application_id)
+            await apps.change_application(
+                session,
+                application,
+                wanted,
+                revision=int(revision) if revision.isdigit() else None,
+                own_uri=own_uri(request),
+                actor=there.here.actor,
+                request_id=request_id_of(request),
+            )
+    except Stale:
+        typed.mistakes[""] = (CHANGED_MEANWHILE, {})
+        return await _form_page(request, there.here, typed, there, 409)
+    except Unfinished as error:
+        typed.refuse(error.problems)
+        return await _form_page(request, there.here, typed, there, 400)
+    except ClientError as error:
+        typed.mistakes[""] = (CANNOT, {"detail": str(error)})
+        return await _form_page(request, there.here, typed, there, 409)
+    await site.provider.refresh()
+    return RedirectResponse(f"{APPS}/{application_id}/settings?check=1&done=1", 303)
+
+
+def _impersonates(typed: Typed) -> bool:
+    return any(one.code == "look_alike" for found in typed.advice.values() for one in found)
+
+
+def _sandbox_problems(request: Request, application: Application, wanted: Wanted) -> dict[str, str]:
+    try:
+        apps.sandbox_metadata(wanted, application.granted, own_uri(request))
+    except Unfinished as error:
+        return error.problems
+    return {}
+
+
+def _advise(request: Request, typed: Typed, wanted: Wanted, application_id: str) -> None:
+    site = site_of(request)
+    others = hosts_of_others(site.provider.registry, (application_id, sandbox_id(application_id)))
+    advise_all(typed, wanted, others, allow_http_loopback=site.settings.loopback)
+
+
+async def _form_page(request: Request, here: Here, typed: Typed, there: There | None, status: int = 200) -> Response:
+    site = site_of(request)
+    application = there.application if there is not None else None
+    row = None
+    if application is not None:
+        async with site.provider.db.read() as session:
+            row = await clients.get_client(session, application.application_id)
+    kept_by = catalogue_of(row)
+    may_change = there is None or (there.role is not None and not kept_by and application is not None)
+    name = application.application_id if application is not None else "new"
+    return await developer_page(
+        request,
+        here,
+        name,
+        "developer_settings.html",
+        status,
+        tab="settings",
+        there=there,
+        app=application,
+        states=STATES,
+        typed=typed,
+        kinds=KIND_TEXTS,
+        scopes=SCOPES,
+        methods=_translated(request, METHODS),
+        levels=_translated(request, LEVELS),
+        identities=_translated(request, IDENTITIES),
+        labels=LABELS,
+        advice_texts=ADVICE,
+        groups=[(one, one) for one in groups_offered(_groups_in_use(site.provider.registry))],
+        kept_by=kept_by,
+        may_change=may_change,
+        open_now=application is None or application.state in ("draft", "sandbox", "approved"),
+        done=request.query_params.get("done", "") if status == 200 else "",
+        form_token=form_token(request, f"settings {name}", read_cookie(request, "session")),
+    )
+
+
+@router.get(APPS + "/{application_id}/end")
+async def end_page(request: Request, there: Owner) -> Response:
+    """Ask whether an application is really to be over."""
+    return await _end_page(request, there)
+
+
+@router.post(APPS + "/{application_id}/end")
+async def end(request: Request, there: Owner) -> Response:
+    """Let an application be over: what was granted to it ends, its sessions end, nobody signs in there any more."""
+    fields = await own_form(request, f"end {there.application_id}")
+    if fields.get("name", "").strip() != there.application_id:
+        return await _end_page(request, there, NOT_SURE, 400)
+    site = site_of(request)
+    try:
+        async with site.provider.db.write() as session:
+            await remove_client(
+                session,
+                site.provider,
+                there.application_id,
+                actor=there.here.actor,
+                note=said(fields),
+                request_id=request_id_of(request),
+            )
+    except ClientError as error:
+        return await _end_page(request, there, CANNOT, 409, detail=str(error))
+    await site.provider.refresh()
+    site.worker.nudge()
+    return RedirectResponse(DEVELOPER, 303)
+
+
+async def _end_page(request: Request, there: There, problem: str = "", status: int = 200, **values: str) -> Response:
+    async with site_of(request).provider.db.read() as session:
+        kept_by = catalogue_of(await clients.get_client(session, there.application_id))
+    return await developer_page(
+        request,
+        there.here,
+        there.application_id,
+        "developer_end.html",
+        status,
+        tab="overview",
+        there=there,
+        app=there.application,
+        states=STATES,
+        kept_by=kept_by,
+        problem=problem,
+        values=values,
+        form_token=token_for(request, f"end {there.application_id}"),
+    )
+
+
+def _translated(request: Request, options: dict[str, str]) -> list[tuple[str, str]]:
+    words = translations(locale_of(request))
+    return [(value, words.gettext(text)) for value, text in options.items()]
+
+
+def _groups_in_use(registry: Registry) -> set[str]:
+    return {one.meta.group for one in registry.listed() if one.meta.group}
+
+
+def _kind(text: str) -> Kind | None:
+    return next((one for one in KINDS if one == text), None)

@@ -1,0 +1,196 @@
+"""The quick starts run exactly as the portal shows them: they sign in, and the relying-party check finds nothing wrong
+with them. Of a careless application it finds each fault."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import yaml
+from tests.interop.conftest import HERE, PASSWORD, Server, wait_for
+from tests.journeys.conftest import free_ports
+from tests.support import Forms, form_of
+
+pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
+FAULTS = {
+    "wrong_nonce", "wrong_audience", "wrong_issuer", "expired", "alg_none", "foreign_key", "tampered_signature",
+    "missing_state", "foreign_state", "mixed_up_issuer", "replayed_code", "forged_logout_token",
+}  # fmt: skip
+
+
+@dataclass
+class Sandbox:
+    """An application in the sandbox."""
+
+    server: Server
+    name: str
+    port: int
+    secret: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "OIDC_CLIENT_SECRET": self.secret, "PYTHONWARNINGS": "ignore"}
+
+    @property
+    def check_issuer(self) -> str:
+        return f"{self.server.issuer}/check/{self.name}"
+
+    def check(self) -> tuple[bool, dict[str, str]]:
+        """Let it be checked by the command, and return whether it passed, and the outcome of each case."""
+        done = subprocess.run(
+            [*_sso(), "applications", "check", self.name, "--page", f"http://localhost:{self.port}/", "--json"],
+            env=self.server.environment, cwd=self.server.directory, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.stdout, done.stderr
+        found = orjson.loads(done.stdout)
+        assert (done.returncode == 0) == found["passed"]
+        return found["passed"], {one["case"]: one["outcome"] for one in found["findings"]}
+
+
+def _sso() -> list[str]:
+    return [str(Path(sys.executable).with_name("sso"))]
+
+
+def registered(server: Server, name: str, **sandbox: Any) -> Sandbox:
+    """Register an application in the sandbox by the command."""
+    port = free_ports(1)
+    here = f"http://localhost:{port}"
+    document = {"client_name": name, "scope": "openid profile", "scope_reasons": {"profile": "Nama."}}
+    places = {"redirect_uris": [f"{here}/callback"], "initiate_login_uri": f"{here}/login"}
+    places |= {key: value.format(here=here) for key, value in sandbox.items()}
+    said = {"application_id": name, "kind": "web", "document": document, "sandbox": places}
+    file = server.directory / f"{name}.yaml"
+    file.write_text(yaml.safe_dump(said))
+    secret = server.sso("applications", "put", str(file), "--owner", "siti").strip()
+    return Sandbox(server, name, port, secret)
+
+
+def shown(sandbox: Sandbox, stack: str) -> dict[str, str]:
+    """Return the files of a quick start as the portal shows them."""
+    with httpx.Client(base_url=sandbox.server.issuer, follow_redirects=True) as browser:
+        page = browser.get(f"/developer/apps/{sandbox.name}/quick-start?stack={stack}")
+        form = form_of(page)
+        browser.post(form.action, data={**form.fields, "username": "siti", "password": PASSWORD})
+        page = browser.get(f"/developer/apps/{sandbox.name}/quick-start?stack={stack}")
+    parts = re.findall(r"<h2>(?:<code>)?([^<]+)(?:</code>)?</h2>\s*<pre[^>]*><code>(.*?)</code></pre>", page.text, re.S)
+    assert parts, page.text
+    return {unescape(name).strip(): unescape(text) for name, text in parts}
+
+
+class Running:
+    """A program that serves until it is stopped."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], folder: Path, port: int) -> None:
+        self.log = folder / "program.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
+        wait_for(port, self.process, self.log)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
+@pytest.fixture
+def programs() -> Iterator[list[Running]]:
+    """What runs during a test, stopped afterwards."""
+    running: list[Running] = []
+    yield running
+    for one in running:
+        one.stop()
+
+
+def greeted(sandbox: Sandbox) -> str:
+    """Sign siti in at the application in a browser, and return what it says then."""
+    with httpx.Client(base_url=f"http://localhost:{sandbox.port}", follow_redirects=True) as browser:
+        page = browser.get("/login")
+        for _ in range(3):
+            forms = Forms(page.text).forms
+            if not forms:
+                break
+            form, base = forms[0], str(page.url.copy_with(path=forms[0].action, query=None))
+            typed = {"username": "siti", "password": PASSWORD} if form.action == "/login" else {}
+            press = dict([form.buttons[0]]) if form.buttons and not typed else {}
+            page = browser.post(base, data={**form.fields, **typed, **press})
+        return page.text
+
+
+def command_for(stack: str, files: dict[str, str], folder: Path) -> list[str]:
+    """Write the program, and return how it is run."""
+    if stack == "python":
+        (folder / "app.py").write_text(files["app.py"])
+        return [sys.executable, "app.py"]
+    node = shutil.which("node")
+    if node is None or not (HERE / "openid_client/node_modules/openid-client").is_dir():
+        pytest.fail("no node with openid-client on this machine: run `make test`, which says what it needs")
+    (folder / "node_modules").symlink_to(HERE / "openid_client/node_modules")
+    (folder / "server.mjs").write_text(files["server.mjs"])
+    return [node, "server.mjs"]
+
+
+@pytest.mark.parametrize("stack", ["python", "node"])
+def test_a_quick_start_signs_in_as_it_is_shown_and_passes_the_check(
+    server: Server, stack: str, tmp_path: Path, programs: list[Running]
+) -> None:
+    sandbox = registered(server, f"mulai-{stack}")
+    command = command_for(stack, shown(sandbox, stack), tmp_path)
+    program = Running(command, sandbox.environment, tmp_path, sandbox.port)
+    programs.append(program)
+    assert "Halo, Siti Rahmawati" in greeted(sandbox)
+    program.stop()
+    environment = {**sandbox.environment, "OIDC_ISSUER": sandbox.check_issuer}
+    programs.append(Running(command, environment, tmp_path, sandbox.port))
+    passed, outcomes = sandbox.check()
+    assert passed, str(outcomes)
+    assert outcomes["honest"] == "passed"
+    refused = {case for case, outcome in outcomes.items() if outcome == "refused"}
+    assert refused == FAULTS - {"forged_logout_token"}, outcomes
+    assert outcomes["forged_logout_token"] == "not_applicable"
+
+
+def test_the_sample_app_refuses_a_forged_logout_token_too(
+    server: Server, tmp_path: Path, programs: list[Running]
+) -> None:
+    sandbox = registered(server, "contoh", backchannel_logout_uri="{here}/backchannel-logout")
+    environment = {**sandbox.environment, "APP_NAME": "Contoh", "APP_ISSUER": sandbox.check_issuer}
+    environment |= {
+        "APP_PORT": str(sandbox.port),
+        "APP_CLIENT_ID": "contoh-sandbox",
+        "APP_CLIENT_SECRET": sandbox.secret,
+    }
+    example = Path(__file__).parents[2] / "examples" / "app.py"
+    programs.append(Running([sys.executable, str(example)], environment, tmp_path, sandbox.port))
+    _, outcomes = sandbox.check()
+    assert outcomes["honest"] == "passed", outcomes
+    assert outcomes["forged_logout_token"] == "refused", outcomes
+    assert {case for case, outcome in outcomes.items() if outcome == "accepted"} <= {"mixed_up_issuer"}, str(outcomes)
+
+
+def test_of_a_careless_application_each_fault_is_found(server: Server, tmp_path: Path, programs: list[Running]) -> None:
+    sandbox = registered(server, "ceroboh", backchannel_logout_uri="{here}/logout")
+    environment = {**sandbox.environment, "OIDC_ISSUER": sandbox.check_issuer, "OIDC_CLIENT_ID": "ceroboh-sandbox"}
+    environment["OIDC_REDIRECT_URI"] = f"http://localhost:{sandbox.port}/callback"
+    command = [sys.executable, str(HERE / "careless.py")]
+    programs.append(Running(command, environment, tmp_path, sandbox.port))
+    passed, outcomes = sandbox.check()
+    assert not passed
+    assert outcomes["honest"] == "passed", outcomes
+    assert {case for case, outcome in outcomes.items() if outcome == "accepted"} == FAULTS, outcomes
+
+
+def test_an_application_that_does_not_answer_does_not_pass(server: Server) -> None:
+    sandbox = registered(server, "diam")
+    passed, outcomes = sandbox.check()
+    assert not passed
+    assert outcomes == {"honest": "failed"}

@@ -1,0 +1,166 @@
+"""Who may see and do what on the pages of developers and administrators: generated from the routing table, so that a
+page without a rule fails."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from tests.support import PASSWORD, Browser, City
+from tests.web.test_developer import register, signed_in
+
+from sso import clock
+from sso.app import ROOMS
+from sso.security.permissions import GROUP_PERMISSIONS, PERMISSIONS, ROLES, permissions_of
+from sso.users import store
+from sso.users.schemas import NewUser
+from sso.users.service import create_users, set_roles
+from sso.web.admin_people import ACTS
+from sso.web.console import ADMIN, DEVELOPER, Needs, Team
+
+PAGES = [
+    route
+    for room in ROOMS
+    for route in room.router.routes
+    if isinstance(route, APIRoute) and re.match(rf"({ADMIN}|{DEVELOPER})(/|$)", route.path)
+]
+EVERYWHERE = [route for room in ROOMS for route in room.router.routes if isinstance(route, APIRoute)]
+
+
+def rules_of(found: Dependant) -> list[Needs | Team]:
+    """Return the rules of a route, and of what it depends on."""
+    rules: list[Needs | Team] = [one.call for one in found.dependencies if isinstance(one.call, (Needs, Team))]
+    return rules + [rule for one in found.dependencies for rule in rules_of(one)]
+
+
+def rule_of(route: APIRoute) -> Needs | Team:
+    """Return the one rule of a route."""
+    rules = rules_of(route.dependant)
+    assert len(rules) == 1, f"{route.methods} {route.path} has {len(rules)} rules: give it one of Needs and Team"
+    return rules[0]
+
+
+def test_every_page_of_developers_and_administrators_has_a_rule() -> None:
+    assert len(PAGES) > 45
+    for route in PAGES:
+        rule = rule_of(route)
+        if route.path.startswith(ADMIN):
+            assert isinstance(rule, Needs), route.path
+            assert rule.permission in PERMISSIONS, route.path
+        elif isinstance(rule, Needs) and rule.permission is not None:
+            assert rule.permission in PERMISSIONS
+    for permission, _ in ACTS.values():
+        assert permission in PERMISSIONS
+
+
+def address(route: APIRoute, application: str = "antrean") -> str:
+    """Return an address of a route: of an application that is there, and of people and sessions that are not."""
+    path = route.path.replace("{application_id}", application).replace("{client_id}", application)
+    return re.sub(r"{[^}]*}", str(uuid.UUID(int=7)), path)
+
+
+async def browser_of(city: City, *roles: str) -> Browser:
+    """Return a browser in which somebody with these roles is signed in."""
+    hashed = await city.site.passwords.hash(PASSWORD)
+    name = f"orang-{uuid.uuid4().hex[:8]}"
+    async with city.provider.db.write() as session:
+        (made,) = await create_users(session, [NewUser.model_validate({"username": name, "name": "Orang"})])
+        await store.set_password_hash(session, made.id, hashed, clock.now())
+        await set_roles(session, made, roles)
+    return await signed_in(city, name)
+
+
+async def asked(browser: Browser, route: APIRoute, path: str) -> Any:
+    """Open a page, or send a form that we did not make."""
+    method = next(iter(route.methods))
+    return await browser.http.request(method, path, **({"data": {"x": "1"}} if method == "POST" else {}))
+
+
+@pytest.mark.parametrize("role", list(ROLES))
+async def test_a_role_sees_and_does_what_the_table_says_and_nothing_else(city: City, role: str) -> None:
+    owner = await browser_of(city, "developer")
+    assert (await register(owner)).status_code == 200
+    browser = await browser_of(city, role)
+    may = permissions_of([role]) | (GROUP_PERMISSIONS if role == "group_admin" else frozenset())
+    for route in PAGES:
+        rule, answer = rule_of(route), await asked(browser, route, address(route))
+        about = f"{role} {route.methods} {route.path}: {answer.status_code}"
+        if isinstance(rule, Needs):
+            allowed = rule.permission is None or rule.permission in may
+            assert (answer.status_code != 403) == allowed, about
+        elif rule.role == "reader" and "clients:read" in may and role != "group_admin":
+            assert answer.status_code == 200, about
+        else:
+            assert answer.status_code == 404, f"{about}: whether there is one is for its team to know"
+    await owner.http.aclose()
+    await browser.http.aclose()
+
+
+@pytest.mark.parametrize("role", list(ROLES))
+async def test_an_act_on_a_person_needs_its_own_permission(city: City, role: str) -> None:
+    browser, may = await browser_of(city, role), permissions_of([role])
+    for act, (permission, _) in ACTS.items():
+        answer = await browser.http.post(f"{ADMIN}/people/{city.users['siti']}/{act}", data={"note": "x"})
+        allowed = "users:read" in may and permission in may
+        assert answer.status_code == (400 if allowed else 403), f"{role} {act}"
+    await browser.http.aclose()
+
+
+async def test_nobody_who_is_not_signed_in_sees_any_of_it(city: City) -> None:
+    async with city.browser() as browser:
+        for route in PAGES:
+            answer = await asked(browser, route, address(route))
+            assert answer.status_code == 303, route.path
+            assert answer.headers["location"].startswith("/login?then="), route.path
+
+
+async def test_a_form_that_we_did_not_make_changes_nothing(city: City) -> None:
+    browser = await browser_of(city, "admin", "developer")
+    assert (await register(browser)).status_code == 200
+    for route in PAGES:
+        if "POST" in route.methods:
+            answer = await asked(browser, route, address(route))
+            assert answer.status_code in (400, 404), f"{route.path}: {answer.status_code}"
+    await browser.http.aclose()
+
+
+async def test_dangerous_acts_need_somebody_who_signed_in_a_moment_ago(city: City) -> None:
+    browser = await browser_of(city, "admin", "developer")
+    assert (await register(browser)).status_code == 200
+    clock.advance(city.settings.step_up_seconds + 1)
+    for route in PAGES:
+        rule, path = rule_of(route), address(route)
+        dangerous = (isinstance(rule, Needs) and rule.permission and PERMISSIONS[rule.permission].dangerous) or (
+            isinstance(rule, Team) and rule.recent
+        )
+        if "POST" in route.methods and dangerous:
+            answer = await asked(browser, route, path)
+            assert (answer.status_code, answer.headers["location"]) == (303, f"/login?then={path}&again=1"), path
+    for act, (permission, _) in ACTS.items():
+        if PERMISSIONS[permission].dangerous:
+            answer = await browser.http.post(f"{ADMIN}/people/{city.users['siti']}/{act}", data={"note": "x"})
+            assert answer.status_code == 303, act
+    await browser.http.aclose()
+
+
+async def test_signing_in_leads_back_to_the_page_and_nowhere_else(city: City) -> None:
+    async with city.browser() as browser:
+        page = await browser.open("/admin/people")
+        answer = await browser.submit(page, username="ratna", password=PASSWORD)
+        assert answer.url.path == "/admin/people"
+    for evil in (
+        "//evil.example/admin",
+        "/admin/../logout",
+        "https://evil.example",
+        "/admin?x=1",
+        "/adminx",
+        "/admin//e",
+    ):
+        async with city.browser() as browser:
+            page = await browser.open(f"/login?then={evil}")
+            answer = await browser.submit(page, username="ratna", password=PASSWORD)
+            assert answer.url.path == "/", evil

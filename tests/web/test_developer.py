@@ -1,0 +1,382 @@
+"""The developers' portal: from a draft to production, teams, secrets. Through the forms, as a developer does."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select
+from tests.citizens import SENDING
+from tests.conftest import CATALOGUE
+from tests.support import ISSUER, PASSWORD, Browser, City, Forms, query_of
+
+from sso import clock
+from sso.clients.advice import advise
+from sso.clients.apply import CatalogueConflict, make_plan
+from sso.clients.catalogue import read_catalogue
+from sso.delivery.models import Delivery
+from sso.oidc.housekeeping import clear_up
+from sso.users import store
+from sso.users.schemas import NewUser
+from sso.users.service import create_users, set_roles
+
+NEW: dict[str, str] = {
+    "client_name": "Antrean Puskesmas",
+    "client_name#en": "Health centre queue",
+    "client_id": "antrean",
+    "description": "Ambil nomor antrean dari rumah.",
+    "group": "E-Kesehatan",
+    "contacts": "tim@antrean.example",
+    "redirect_uris": "https://antrean.example/callback",
+    "backchannel_logout_uri": "https://antrean.example/logout",
+    "sandbox.redirect_uris": "http://localhost:3000/callback",
+    "scope profile": "1",
+    "reason profile": "Nama di karcis antrean.",
+    "token_endpoint_auth_method": "client_secret_basic",
+}
+
+
+async def person(city: City, username: str, *roles: str) -> None:
+    """Make somebody with a user name, a proven e-mail address and roles."""
+    hashed = await city.site.passwords.hash(PASSWORD)
+    values = {"username": username, "name": username.title(), "email": f"{username}@warga.example"}
+    async with city.provider.db.write() as session:
+        (made,) = await create_users(session, [NewUser.model_validate({**values, "email_verified": True})])
+        await store.set_password_hash(session, made.id, hashed, clock.now())
+        await set_roles(session, made, roles)
+        city.users[username] = made.id
+
+
+async def signed_in(city: City, username: str) -> Browser:
+    """Return a browser in which somebody is signed in."""
+    browser = city.browser()
+    await browser.submit(await browser.open("/login"), username=username, password=PASSWORD)
+    return browser
+
+
+@pytest.fixture
+async def dimas(city: City) -> Any:
+    """A developer's browser."""
+    await person(city, "dimas", "developer")
+    browser = await signed_in(city, "dimas")
+    yield browser
+    await browser.http.aclose()
+
+
+async def post(browser: Browser, page: httpx.Response, action: str = "", **fields: str) -> httpx.Response:
+    """Send the form of a page that leads to ``action``, with the fields that it has."""
+    path = page.url.path
+    forms = [one for one in Forms(page.text).forms if one.method == "post" and one.action == (action or path)]
+    assert forms, f"no form to {action or path}: {page.text[:3000]}"
+    every = {name: value for form in forms for name, value in form.fields.items()}
+    return await browser._follow(await browser.http.post(forms[0].action, data={**every, **fields}))
+
+
+async def register(browser: Browser, **changes: str) -> httpx.Response:
+    """Register an application in the sandbox."""
+    page = await browser.open("/developer/new?kind=web")
+    assert page.status_code == 200, page.text[:500]
+    return await post(browser, page, "/developer/new", **{**NEW, "choice": "sandbox", **changes})
+
+
+def secret_of(page: httpx.Response) -> str:
+    """Return the secret that a page shows."""
+    found = re.search(r'id="client-secret">([^<]+)<', page.text)
+    assert found, page.text
+    return found[1]
+
+
+async def test_an_application_gets_its_sandbox_at_once_and_its_team_signs_in(city: City, dimas: Browser) -> None:
+    page = await register(dimas)
+    secret = secret_of(page)
+    city.secrets["antrean-sandbox"] = secret
+    party = city.relying_party("antrean-sandbox", "http://localhost:3000/callback")
+    consent = await dimas.open(party.url(scope="openid profile"))
+    answer = await dimas.submit(consent, choice="allow")
+    assert answer.headers["location"].startswith("http://localhost:3000/callback?code="), answer.text
+    tokens = await party.exchange(query_of(answer.headers["location"])["code"])
+    assert tokens.status == 200
+    assert (await city.browser().open(city.relying_party("antrean-sandbox").url())).status_code == 200
+
+
+OFFERED = pytest.mark.parametrize("overrides", [{"relying_party_check": "offered"}])
+
+
+async def ratna(city: City) -> Browser:
+    """Return an administrator's browser."""
+    return await signed_in(city, "ratna")
+
+
+async def approved(city: City, developer: Browser, admin: Browser, **granted: str) -> None:
+    """Register an application, submit and approve it."""
+    await register(developer)
+    await post(developer, await developer.open("/developer/apps/antrean"), choice="submit", text="Mulai Januari.")
+    page = await admin.open("/admin/applications/antrean")
+    await post(admin, page, "/admin/applications/antrean/review", choice="approve", text="Baik.", **granted)
+
+
+async def test_whoever_is_not_in_the_team_is_told_that_it_is_a_sandbox(city: City, dimas: Browser) -> None:
+    await register(dimas)
+    party = city.relying_party("antrean-sandbox", "http://localhost:3000/callback")
+    async with city.browser() as siti:
+        page = await siti.sign_in(party)
+        assert page.status_code == 200
+        assert "sandbox" in page.text
+        back = next(one for one in Forms(page.text).forms if one.action == "/identity")
+        answer = await siti.http.post("/identity", data=back.fields)
+        assert query_of(answer.headers["location"])["error"] == "access_denied"
+        silent = await siti.http.get(party.url(prompt="none"))
+        assert query_of(silent.headers["location"])["error"] == "access_denied"
+
+
+REFUSED = {
+    "http://antrean.example/cb": "https://antrean.example/cb",
+    "https://*.antrean.example/cb": "https://antrean.example/cb",
+    "https://antrean.example/cb#x": "https://antrean.example/cb",
+    "https://admin@antrean.example/cb": "https://antrean.example/cb",
+    "https://Antrean.example/cb": "https://antrean.example/cb",
+    "antrean.example/cb": "https://antrean.example/cb",
+    "http://localhost:3000/cb": "",
+    "https://antrean.example/a/../cb": "",
+    "id.go.antrean:/cb": "",
+    "https://warga-tangerang.example/cb": "https://warga.tangerang.example/cb",
+}
+
+
+@pytest.mark.parametrize("uri", list(REFUSED))
+async def test_a_refused_address_is_explained_beside_its_field_and_nothing_is_lost(
+    city: City, dimas: Browser, uri: str
+) -> None:
+    others = {"warga.tangerang.example"}
+    found = advise(uri, "web", False, others)
+    assert found is not None
+    assert (found.refused, found.suggestion) == (True, REFUSED[uri])
+    if "warga" in uri:
+        return  # there is no such host in the catalogue of these tests; the form is the same
+    page = await register(dimas, redirect_uris=uri)
+    assert page.status_code == 400
+    assert 'id="redirect_uris-advice"' in page.text
+    assert 'href="#redirect_uris"' in page.text
+    if found.suggestion:
+        assert f"<code>{found.suggestion}</code>" in page.text
+    assert "Ambil nomor antrean dari rumah." in page.text
+    assert city.provider.registry.get("antrean-sandbox") is None
+
+
+async def test_a_slash_at_the_end_is_only_asked_about(city: City, dimas: Browser) -> None:
+    secret_of(await register(dimas, redirect_uris="https://antrean.example/callback/"))
+    page = await dimas.open("/developer/apps/antrean/settings?check=1")
+    assert "<code>https://antrean.example/callback</code>" in page.text
+
+
+async def test_a_draft_is_kept_unfinished_and_becomes_a_sandbox(city: City, dimas: Browser) -> None:
+    page = await dimas.open("/developer/new?kind=web")
+    fields = {**NEW, "redirect_uris": "http://antrean.example/cb", "sandbox.redirect_uris": "", "reason profile": ""}
+    await post(dimas, page, "/developer/new", **fields, choice="draft")
+    assert city.provider.registry.get("antrean-sandbox") is None
+    page = await dimas.open("/developer/apps/antrean/settings?check=1")
+    assert "http://antrean.example/cb" in page.text
+    assert 'id="scope_reasons-wrong"' in page.text
+    refused = await post(dimas, await dimas.open("/developer/apps/antrean"), choice="sandbox")
+    assert refused.url.path.endswith("/settings")
+    await post(dimas, page, **{**NEW, "kind": "web"})
+    opened = await post(dimas, await dimas.open("/developer/apps/antrean"), choice="sandbox")
+    assert len(secret_of(opened)) == 43
+
+
+async def test_production_needs_the_check_where_the_city_requires_it(city: City, dimas: Browser) -> None:
+    await register(dimas)
+    page = await post(dimas, await dimas.open("/developer/apps/antrean"), choice="submit", text="Mulai Januari.")
+    assert page.status_code == 409
+    assert "Mulai Januari." in page.text, "what was typed is not lost"
+
+
+@OFFERED
+async def test_an_administrator_sees_the_difference_and_approves_it(city: City, dimas: Browser) -> None:
+    admin = await ratna(city)
+    await register(dimas)
+    await post(dimas, await dimas.open("/developer/apps/antrean"), choice="submit", text="Mulai Januari.")
+    waiting = await admin.open("/admin/applications?shown=waiting")
+    assert "/admin/applications/antrean" in waiting.text
+    page = await admin.open("/admin/applications/antrean")
+    assert "<ins>https://antrean.example/callback</ins>" in page.text
+    assert "Mulai Januari." in page.text
+    sent = await post(admin, page, "/admin/applications/antrean/review", choice="send_back", text="Logo apa?")
+    assert sent.status_code == 200
+    page = await dimas.open("/developer/apps/antrean")
+    assert "Logo apa?" in page.text
+    settings = await dimas.open("/developer/apps/antrean/settings")
+    await post(dimas, settings, **{**NEW, "kind": "web", "logo_uri": "https://antrean.example/logo.png"})
+    await post(dimas, await dimas.open("/developer/apps/antrean"), choice="submit", text="")
+    page = await admin.open("/admin/applications/antrean")
+    await post(admin, page, "/admin/applications/antrean/review", choice="approve", first_party="1", text="")
+    client = city.provider.registry.get("antrean")
+    assert client is not None
+    assert (client.enabled, client.meta.first_party) == (True, True)
+    made = await post(dimas, await dimas.open("/developer/apps/antrean/secrets"), choice="make antrean", valid="365")
+    city.secrets["antrean"] = secret_of(made)
+    async with city.browser() as siti:
+        tokens = await siti.tokens(city.relying_party("antrean"), scope="openid profile")
+        assert tokens.status == 200
+    await admin.http.aclose()
+
+
+@OFFERED
+async def test_what_changes_after_approval_waits_for_approval_again(city: City, dimas: Browser) -> None:
+    admin = await ratna(city)
+    await approved(city, dimas, admin)
+    settings = await dimas.open("/developer/apps/antrean/settings")
+    await post(dimas, settings, **{**NEW, "kind": "web", "redirect_uris": "https://antrean.example/baru"})
+    production, sandbox = city.provider.registry.get("antrean"), city.provider.registry.get("antrean-sandbox")
+    assert production is not None
+    assert sandbox is not None
+    assert production.meta.redirect_uris == ["https://antrean.example/callback"]
+    await post(dimas, await dimas.open("/developer/apps/antrean"), choice="submit", text="")
+    page = await admin.open("/admin/applications/antrean")
+    assert "<del>https://antrean.example/callback</del>" in page.text
+    assert "<ins>https://antrean.example/baru</ins>" in page.text
+    stale = {"choice": "approve", "text": "", "revision": "1"}
+    answer = await post(admin, page, "/admin/applications/antrean/review", **stale)
+    assert answer.status_code == 409, "what was not looked at is not approved"
+    await post(admin, page, "/admin/applications/antrean/review", choice="approve", text="")
+    production = city.provider.registry.get("antrean")
+    assert production is not None
+    assert production.meta.redirect_uris == ["https://antrean.example/baru"]
+    await admin.http.aclose()
+
+
+async def test_two_who_change_at_once_do_not_overwrite_each_other(city: City, dimas: Browser) -> None:
+    await register(dimas)
+    first = await dimas.open("/developer/apps/antrean/settings")
+    second = await dimas.open("/developer/apps/antrean/settings")
+    await post(dimas, first, **{**NEW, "kind": "web", "description": "Dari yang pertama."})
+    answer = await post(dimas, second, **{**NEW, "kind": "web", "description": "Dari yang kedua."})
+    assert answer.status_code == 409
+    assert "Dari yang kedua." in answer.text
+    assert "Dari yang pertama." in (await dimas.open("/developer/apps/antrean/settings")).text
+
+
+async def test_a_team_invites_joins_and_is_never_without_an_owner(city: City, dimas: Browser) -> None:
+    await register(dimas)
+    await person(city, "wayan")
+    wayan = await signed_in(city, "wayan")
+    assert (await wayan.open("/developer/apps/antrean")).status_code == 404, "it is not theirs to know"
+    team = await dimas.open("/developer/apps/antrean/team")
+    await post(dimas, team, choice="invite", who="wayan@warga.example", role="member")
+    page = await wayan.open("/developer")
+    assert "Antrean Puskesmas" in page.text
+    joined = await post(wayan, page, "/developer/invitations", choice="accept antrean")
+    assert joined.status_code == 200
+    assert (
+        await post(wayan, await wayan.open("/developer/apps/antrean"), choice="comment", text="Halo.")
+    ).status_code == 200
+    refused = await wayan.open("/developer/apps/antrean/end")
+    assert refused.status_code == 403, "only owners end it"
+    team = await dimas.open("/developer/apps/antrean/team")
+    left = await post(dimas, team, "/developer/apps/antrean/leave")
+    assert left.status_code == 409
+    await post(dimas, team, choice=f"owner {city.users['wayan']}")
+    await post(dimas, await dimas.open("/developer/apps/antrean/team"), "/developer/apps/antrean/leave")
+    assert (await dimas.open("/developer/apps/antrean")).status_code == 404
+    await wayan.http.aclose()
+
+
+async def test_two_secrets_are_valid_at_a_time_and_a_revoked_one_is_worth_nothing(city: City, dimas: Browser) -> None:
+    first = secret_of(await register(dimas))
+    path = "/developer/apps/antrean/secrets"
+    second = secret_of(await post(dimas, await dimas.open(path), choice="make antrean-sandbox", valid="90"))
+    full = await post(dimas, await dimas.open(path), choice="make antrean-sandbox", valid="90")
+    assert full.status_code == 409
+    party = city.relying_party("antrean-sandbox", "http://localhost:3000/callback")
+    for secret in (first, second):
+        city.secrets["antrean-sandbox"] = secret
+        assert (await party.post("/introspect", {"token": "x"})).status_code == 200
+    await city.provider.write_usage()
+    page = await dimas.open(path)
+    assert page.text.count("Belum pernah") + page.text.count("belum pernah") == 0, "when each was used is seen"
+    button = re.search(
+        rf"revoke antrean-sandbox [0-9a-f-]+(?=\" class=\"plain bad\" aria-label=\"Cabut: …{first[-4:]})", page.text
+    )
+    assert button, page.text
+    await post(dimas, page, choice=button[0])
+    city.secrets["antrean-sandbox"] = first
+    assert (await party.post("/introspect", {"token": "x"})).status_code == 401
+    city.secrets["antrean-sandbox"] = second
+    assert (await party.post("/introspect", {"token": "x"})).status_code == 200
+    clock.advance(timedelta(days=91).total_seconds())
+    assert (await party.post("/introspect", {"token": "x"})).status_code == 401
+
+
+async def test_an_application_that_is_over_lets_nobody_in_and_keeps_its_name(city: City, dimas: Browser) -> None:
+    await register(dimas)
+    page = await dimas.open("/developer/apps/antrean/end")
+    assert (await post(dimas, page, name="lain", note="Selesai.")).status_code == 400
+    await post(dimas, page, name="antrean", note="Selesai.")
+    party = "/authorize?client_id=antrean-sandbox&redirect_uri=http://localhost:3000/callback&response_type=code"
+    assert (await dimas.open(party)).status_code == 400
+    again = await register(dimas)
+    assert again.status_code == 400
+
+
+async def test_a_catalogue_and_the_portal_never_fight(city: City, dimas: Browser) -> None:
+
+    page = await dimas.open("/developer/new?kind=web")
+    await post(dimas, page, "/developer/new", **{**NEW, "client_id": "baru"}, choice="draft")
+    catalogue = read_catalogue(CATALOGUE)
+    warga = catalogue.applications["warga"]
+    mine = type(catalogue)(catalogue.name, {**catalogue.applications, "baru": warga})
+    async with city.provider.db.read() as session:
+        with pytest.raises(CatalogueConflict, match="baru"):
+            await make_plan(session, mine)
+    taken = await register(dimas, client_id="warga")
+    assert taken.status_code == 400
+    admin = await ratna(city)
+    await post(admin, await admin.open("/admin/applications/warga"), "/admin/applications/warga/owner", who="dimas")
+    settings = await dimas.open("/developer/apps/warga/settings")
+    assert f"<code>{catalogue.name}</code>" in settings.text
+    assert "<fieldset disabled>" in settings.text
+    refused = await post(dimas, settings, **{**NEW, "kind": "web"})
+    assert refused.status_code == 409
+    await admin.http.aclose()
+
+
+async def test_mistakes_are_told_with_what_came_and_what_is_nearest(city: City, dimas: Browser) -> None:
+    await register(dimas)
+    party = city.relying_party("antrean-sandbox", "http://localhost:3000/callback")
+    assert (await dimas.open(party.url(redirect_uri="http://localhost:3000/Callback"))).status_code == 400
+    city.secrets["antrean-sandbox"] = "rahasia-yang-keliru"
+    await party.token(
+        grant_type="authorization_code", code="x", redirect_uri=party.redirect_uri, code_verifier="v" * 43
+    )
+    await city.provider.write_usage()
+    page = await dimas.open("/developer/apps/antrean/diagnosis")
+    assert "redirect_uri=http://localhost:3000/Callback" in page.text
+    assert "huruf kecil dan besar" in page.text
+    assert "token_endpoint_auth_method: client_secret_basic" in page.text
+    assert "rahasia-yang-keliru" not in page.text, "no secret is kept"
+
+
+async def test_quick_starts_hold_the_values_of_the_application(city: City, dimas: Browser) -> None:
+    await register(dimas)
+    for stack in ("python", "node", "php", "laravel", "spring", "dotnet", "apache"):
+        page = await dimas.open(f"/developer/apps/antrean/quick-start?stack={stack}")
+        assert ISSUER in page.text
+        assert "antrean-sandbox" in page.text
+        assert "{{" not in page.text
+
+
+@pytest.mark.parametrize("overrides", [SENDING])
+async def test_an_owner_is_reminded_before_a_secret_ends(city: City, dimas: Browser) -> None:
+
+    await register(dimas)
+    path = "/developer/apps/antrean/secrets"
+    await post(dimas, await dimas.open(path), choice="make antrean-sandbox", valid="90")
+    for days, count in ((60, 0), (20, 1), (1, 1)):
+        clock.advance(timedelta(days=days).total_seconds())
+        await clear_up(city.provider)
+        async with city.provider.db.read() as session:
+            found = (await session.execute(select(Delivery).where(Delivery.kind == "notice"))).scalars().all()
+        assert len([one for one in found if one.payload["notice"] == "secret_expires"]) == count
