@@ -91,9 +91,11 @@ async def login(request: Request) -> Response:
 
 @app.get("/callback")
 async def callback(request: Request) -> Response:
+    if request.query_params.get("iss", ISSUER) != ISSUER:  # the answer of another issuer (RFC 9207)
+        return page("<p>Tidak jadi masuk: iss</p><p><a class=b href=/>Kembali</a></p>", 400)
     try:
         token = await oauth.city.authorize_access_token(request)  # checks state, PKCE, nonce and the ID token
-    except OAuthError as error:
+    except (OAuthError, JoseError) as error:
         return page(
             f"<p>Tidak jadi masuk: {html.escape(error.description or error.error)}</p>"
             "<p><a class=b href=/>Kembali</a></p>",

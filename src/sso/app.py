@@ -59,6 +59,7 @@ from sso.web import (
     letters,
     logos,
     pages,
+    playground,
     protocol,
     quick_start,
     recover,
@@ -82,7 +83,7 @@ log = logging.getLogger("sso")
 ROOMS = (
     protocol, sign_in, second_step, sign_up, recover, sign_out, check_session, device, registration, logos, home, apps,
     account, security, sessions, letters, shared_signals, developer, developer_team, developer_diagnosis,
-    quick_start, rp_check,
+    quick_start, playground, rp_check,
     admin_apps, admin_people,
     admin_sessions, admin_system, health,
 )  # fmt: skip

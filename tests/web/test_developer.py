@@ -380,3 +380,42 @@ async def test_an_owner_is_reminded_before_a_secret_ends(city: City, dimas: Brow
         async with city.provider.db.read() as session:
             found = (await session.execute(select(Delivery).where(Delivery.kind == "notice"))).scalars().all()
         assert len([one for one in found if one.payload["notice"] == "secret_expires"]) == count
+
+
+async def test_the_playground_signs_in_for_real_and_shows_each_step(city: City, dimas: Browser) -> None:
+    await register(dimas)
+    path = "/developer/apps/antrean/try"
+    consent = await post(dimas, await dimas.open(path), choice="begin", **{"scope profile": "1"})
+    page = await dimas.submit(consent, choice="allow")
+    assert page.url.path == path, page.text[-1500:]
+    for part in (
+        "GET /authorize?",
+        "POST /token",
+        "Authorization: Basic …",
+        "GET /userinfo",
+        "&#34;name&#34;: &#34;Dimas&#34;",
+    ):
+        assert part in page.text, part
+    assert page.text.count('<li class="right">') == 9
+    assert '<li class="wrong">' not in page.text
+    token = re.search(r'name="t" value="([^"]+)"', page.text)
+    assert token
+    renewed = await post(dimas, page, path, choice="refresh", t=token[1])
+    assert "grant_type=refresh_token" in renewed.text
+    asked = await post(dimas, renewed, path, choice="introspect", t=token[1])
+    assert "&#34;active&#34;: true" in asked.text
+    await post(dimas, asked, path, choice="revoke", t=token[1])
+    asked = await post(dimas, asked, path, choice="introspect", t=token[1])
+    assert "&#34;active&#34;: false" in asked.text
+    secrets = await dimas.open("/developer/apps/antrean/secrets")
+    assert secrets.text.count("revoke antrean-sandbox") == 1, "its own secret is nobody's to look after"
+    async with city.browser() as stranger:
+        await stranger.submit(await stranger.open("/login"), username="siti", password=PASSWORD)
+        assert (await stranger.open(f"/developer/try?state={token[1]}&code=x")).status_code == 400
+
+
+async def test_the_playground_shows_an_error_as_it_comes_back(city: City, dimas: Browser) -> None:
+    await register(dimas)
+    path = "/developer/apps/antrean/try"
+    page = await post(dimas, await dimas.open(path), choice="begin", prompt="none")
+    assert "error=consent_required" in page.text

@@ -22,7 +22,7 @@ from sso.authn.models import Ceremony
 from sso.security.box import SecretBox
 from sso.security.tokens import random_token, token_hash
 
-Purpose = Literal["sign_in", "sign_up", "recover", "contact"]
+Purpose = Literal["sign_in", "sign_up", "recover", "contact", "try"]
 
 CODE_DIGITS = 6
 MAX_ATTEMPTS = 5

@@ -156,7 +156,8 @@ def sandbox_metadata(wanted: Wanted, granted: Mapping[str, Any], own_uri: str = 
     values = {name: value for name, value in wanted.document.items() if name not in ADDRESSES}
     values |= {**wanted.sandbox, **granted, "type": KINDS[wanted.kind]}
     if own_uri and wanted.kind != "service":
-        values["redirect_uris"] = [*values.get("redirect_uris", []), own_uri]
+        for name in ("redirect_uris", "post_logout_redirect_uris"):
+            values[name] = [*values.get(name, []), own_uri]
     hosts = {urlsplit(uri).hostname for uri in values.get("redirect_uris", []) if isinstance(uri, str)}
     if len(hosts) > 1:  # a subject per host cannot be had there: our own address is one more
         values["subject_type"] = "public"

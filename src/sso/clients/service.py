@@ -22,6 +22,8 @@ from sso.security.tokens import random_token, token_hash
 HINT_CHARS = 4
 """How much of a secret is kept readable, so that its owner knows which it is: the rest has 232 random bits."""
 MOST_SECRETS = 2
+TRIAL, TRIAL_SECONDS = "trial", 900
+"""Who makes the secrets with which the portal tries an application, and how long they are valid."""
 
 
 class ClientError(Refusal):
@@ -67,7 +69,23 @@ async def new_secret(
 async def valid_secrets(session: AsyncSession, client_id: str) -> list[ClientSecret]:
     """Return the secrets of an application that are valid now, oldest first."""
     now = clock.now()
-    return [one for one in await store.secrets_of(session, client_id) if not one.expires_at or one.expires_at > now]
+    known = [one for one in await store.secrets_of(session, client_id) if one.created_by != TRIAL]
+    return [one for one in known if not one.expires_at or one.expires_at > now]
+
+
+async def trial_secret(session: AsyncSession, client_id: str) -> str:
+    """Make a secret with which the portal tries an application, for a few minutes, in place of the last such one."""
+    now, secret = clock.now(), random_token()
+    for old in await store.secrets_of(session, client_id):
+        if old.created_by == TRIAL and (old.expires_at is None or old.expires_at <= now):
+            await session.delete(old)
+    made = ClientSecret(client_id=client_id, secret_hash=token_hash(secret), created_at=now, created_by=TRIAL)
+    made.expires_at = now + timedelta(seconds=TRIAL_SECONDS)
+    session.add(made)
+    row = await store.get_client(session, client_id)
+    assert row is not None
+    row.version = await bump_version(session, "clients")
+    return secret
 
 
 async def add_secret(

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.audit import record, redact
 from sso.authn import ceremonies, recovery
+from sso.clients import teams
 from sso.oidc import signals
 from sso.oidc.ending import end_matching, end_sessions
 from sso.oidc.messages import notify
@@ -86,10 +87,12 @@ async def delete_user(
         UserError: when nobody would be an administrator any more.
     """
     await keep_an_administrator(session, user)
+    await _keep_owners(session, user)
     await signals.about_person(session, provider, user.id, signals.ACCOUNT_PURGED, {})
     count = await _end_everything(session, provider, user, "user.deleted", "user_deleted", actor, request_id)
     await tokens.forget_consents(session, user_id=user.id)
     await users.erase(session, user.id, clock.now())
+    await teams.leave_all(session, user.id)
     await sessions.forget_places(session, user.id)
     await ceremonies.end_those_of(session, user.id)
     await recovery.forget(session, user.id)
@@ -110,12 +113,27 @@ async def plan_deletion(
         UserError: when nobody would be an administrator any more.
     """
     await keep_an_administrator(session, user)
+    await _keep_owners(session, user)
     user.delete_at = clock.now() + timedelta(days=provider.settings.deletion_grace_days)
     notify(session, provider, user, "deletion_planned", until=user.delete_at.isoformat())
     await session.flush()
     return await _end_everything(
         session, provider, user, "user.deletion_planned", "deletion_planned", actor, request_id
     )
+
+
+class OnlyOwner(UserError):
+    """Applications have no other owner than this person: ``applications`` names them."""
+
+    def __init__(self, applications: list[str]) -> None:
+        self.applications = ", ".join(applications)
+        super().__init__(f"nobody else owns {self.applications}: make somebody else an owner first")
+
+
+async def _keep_owners(session: AsyncSession, user: User) -> None:
+    alone = await teams.owned_alone(session, user.id)
+    if alone:
+        raise OnlyOwner(alone)
 
 
 async def cancel_deletion(
@@ -135,7 +153,7 @@ async def delete_due(session: AsyncSession, provider: Provider, limit: int) -> i
         if user is not None and user.delete_at is not None:
             try:
                 await delete_user(session, provider, user, actor="system")
-            except UserError:  # the last administrator stays
+            except UserError:  # the last administrator stays, and who alone owns an application
                 user.delete_at = None
     return len(due)
 

@@ -13,6 +13,7 @@ from sso import clock
 from sso.audit import record
 from sso.audit.service import AuditFilter, content, page_of_events
 from sso.authn.levels import identity_level
+from sso.clients.teams import teams_with
 from sso.oidc.ending import end_parts
 from sso.oidc.provider import Provider
 from sso.sessions import store as sessions
@@ -76,6 +77,7 @@ async def everything_about(session: AsyncSession, provider: Provider, user_id: u
             {"client_id": one.client_id, "local_user_id": one.local_user_id}
             for one in await users.local_accounts_of(session, user_id)
         ],
+        "teams": await teams_with(session, user_id),
         **await _what_was_used(session, provider, user_id),
     }
 

@@ -21,7 +21,7 @@ from sso.audit import record
 from sso.audit.service import AuditFilter, page_of_events
 from sso.oidc.authorize import SignedIn
 from sso.oidc.messages import notify
-from sso.oidc.people import plan_deletion
+from sso.oidc.people import OnlyOwner, plan_deletion
 from sso.oidc.personal import everything_about, withdraw
 from sso.security.permissions import GROUP_PERMISSIONS, permissions_of
 from sso.security.tokens import random_token
@@ -96,6 +96,7 @@ NOTICES = (
 )
 NOT_ME = N_("Type your name.")
 NOT_A_PICTURE = N_("We cannot read this picture. Choose a PNG, JPEG, GIF or WebP of at most %(megabytes)d MB.")
+ONLY_OWNER = N_("Nobody else owns %(what)s. Make somebody else an owner in the developers' portal first.")
 LAST_ADMINISTRATOR = N_("You are the last administrator. Make somebody else an administrator first.")
 
 
@@ -435,9 +436,9 @@ async def data_page(request: Request) -> Response:
     return here if isinstance(here, Response) else _data_page(request, here)
 
 
-def _data_page(request: Request, here: Visit, problem: str = "", status: int = 200) -> Response:
+def _data_page(request: Request, here: Visit, problem: str = "", status: int = 200, **values: str) -> Response:
     days = site_of(request).settings.deletion_grace_days
-    return own_page(request, here, "data", "account_data.html", status, problem=problem, days=days)
+    return own_page(request, here, "data", "account_data.html", status, problem=problem, days=days, values=values)
 
 
 @router.post("/account/export")
@@ -480,6 +481,8 @@ async def delete(request: Request) -> Response:
             assert user is not None
             await plan_deletion(session, site.provider, user, actor=str(user.id), request_id=request_id_of(request))
             until = user.delete_at
+    except OnlyOwner as error:
+        return _data_page(request, here, ONLY_OWNER, 409, what=error.applications)
     except UserError:
         return _data_page(request, here, LAST_ADMINISTRATOR, 409)
     site.worker.nudge()

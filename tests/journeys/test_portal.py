@@ -1,0 +1,242 @@
+"""From a developer's first form to a citizen in production, and an administrator who ends that session: in a real
+browser, with a real application, at the demo."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, expect
+from tests.interop.conftest import wait_for
+from tests.journeys.conftest import Demo, free_ports
+from tests.journeys.test_sign_on import check_access, sign_in
+
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("portal")]
+EXAMPLE = Path(__file__).parents[2] / "examples" / "app.py"
+
+
+@pytest.fixture
+async def desks(chromium: Browser) -> AsyncIterator[dict[str, BrowserContext]]:
+    """The browsers of a developer, an administrator and a citizen."""
+    made = {}
+    for name in ("dimas", "ratna", "siti"):
+        context = await chromium.new_context(viewport={"width": 1280, "height": 900}, locale="id-ID")
+        context.set_default_timeout(15_000)
+        made[name] = context
+    yield made
+    for context in made.values():
+        await context.close()
+
+
+@pytest.fixture
+def programs() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """What runs during a journey."""
+    running: list[subprocess.Popen[bytes]] = []
+    yield running
+    for one in running:
+        one.kill()
+        one.wait(10)
+
+
+async def at(demo: Demo, desks: dict[str, BrowserContext], name: str, path: str) -> Page:
+    """Return a page of somebody who is signed in."""
+    page = await desks[name].new_page()
+    await page.goto(demo.issuer + path)
+    await sign_in(page, name, demo.passwords[name])
+    await page.wait_for_url(demo.issuer + path)
+    return page
+
+
+def start(folder: Path, port: int, issuer: str, client_id: str, secret: str) -> subprocess.Popen[bytes]:
+    """Start the sample app as one application."""
+    environment = {**os.environ, "APP_NAME": "Karcis Parkir", "APP_ISSUER": issuer, "APP_PORT": str(port)}
+    environment |= {"APP_CLIENT_ID": client_id, "APP_CLIENT_SECRET": secret, "PYTHONWARNINGS": "ignore"}
+    log = folder / f"{client_id}.log"
+    with log.open("w") as file:
+        made = subprocess.Popen([sys.executable, str(EXAMPLE)], env=environment, stdout=file, stderr=file)
+    wait_for(port, made, log)
+    return made
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait(10)
+
+
+async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it_is_ended(
+    demo: Demo, desks: dict[str, BrowserContext], tmp_path: Path, programs: list[subprocess.Popen[bytes]]
+) -> None:
+    port = free_ports(1)
+    here = f"http://localhost:{port}"
+
+    # A developer registers it, gets a secret for the sandbox at once, and signs in with it.
+    page = await at(demo, desks, "dimas", "/developer")
+    await page.get_by_role("button", name="Daftarkan aplikasi").click()
+    await page.get_by_role("link", name=re.compile("Aplikasi web dengan server")).click()
+    await page.locator("#client_name").fill("Karcis Parkir")
+    await page.locator("#contacts").fill("tim@parkir.example")
+    await page.locator("#sandbox-redirect_uris").fill(f"{here}/callback")
+    await page.locator("#sandbox-initiate_login_uri").fill(f"{here}/login")
+    await page.locator("#sandbox-backchannel_logout_uri").fill(f"{here}/backchannel-logout")
+    await page.locator("#redirect_uris").fill("http://parkir.example/callback")
+    for scope in ("profile", "email"):
+        await page.locator(f'input[name="scope {scope}"]').check()
+        await page.locator(f"#reason-{scope}").fill("Nama dan alamat di karcis.")
+    await page.get_by_role("button", name="Daftarkan di sandbox").click()
+    await expect(page.locator("#redirect_uris-advice")).to_contain_text("https://parkir.example/callback")
+    await page.locator("#redirect_uris").fill(f"{here}/callback")
+    await page.locator("#backchannel_logout_uri").fill(f"{here}/backchannel-logout")
+    await page.locator("#post_logout_redirect_uris").fill(f"{here}/")
+    await page.get_by_role("button", name="Daftarkan di sandbox").click()
+    secret = await page.locator("#client-secret").inner_text()
+    running = start(tmp_path, port, demo.issuer, "karcis-parkir-sandbox", secret)
+    programs.append(running)
+    shop = await desks["dimas"].new_page()
+    await shop.goto(f"{here}/login")
+    await shop.get_by_role("button", name="Setujui").click()
+    await expect(shop.locator("#who")).to_contain_text("Dimas Prasetyo")
+
+    # It must pass the check; then it is submitted.
+    await page.get_by_role("button", name="Sudah saya salin").click()
+    await page.get_by_role("button", name="Ajukan untuk disetujui").click()
+    await expect(page.get_by_text("Biarkan lulus pemeriksaan aplikasi dahulu")).to_be_visible()
+    stop(running)
+    running = start(tmp_path, port, f"{demo.issuer}/check/karcis-parkir", "karcis-parkir-sandbox", secret)
+    programs.append(running)
+    await page.get_by_role("link", name="Periksa", exact=True).click()
+    await page.locator("#page").fill(f"{here}/")
+    await page.get_by_role("button", name="Mulai pemeriksaan").click()
+    await expect(page.get_by_text("Lulus pada")).to_be_visible(timeout=60_000)
+    await page.get_by_role("link", name="Ringkasan").click()
+    await page.locator("#submit-text").fill("Mulai bulan Januari.")
+    await page.get_by_role("button", name="Ajukan untuk disetujui").click()
+    await expect(page.locator("h1 .tag")).to_have_text("Menunggu persetujuan")
+
+    # An administrator looks at the difference, and approves.
+    office = await at(demo, desks, "ratna", "/admin")
+    await office.get_by_role("link", name=re.compile("aplikasi menunggu persetujuan")).click()
+    await office.get_by_role("link", name="Karcis Parkir").click()
+    await expect(office.locator(".difference ins", has_text=f"{here}/callback").first).to_be_visible()
+    await office.get_by_text("Milik kota sendiri").click()
+    await office.get_by_role("button", name="Setujui").click()
+    await expect(office.locator("h1 .tag")).to_have_text("Di produksi")
+
+    # The developer makes a secret for production; a citizen signs in.
+    await page.goto(f"{demo.issuer}/developer/apps/karcis-parkir/secrets")
+    await page.get_by_role("button", name="Buat rahasia").nth(1).click()
+    stop(running)
+    secret = await page.locator("#client-secret").inner_text()
+    programs.append(start(tmp_path, port, demo.issuer, "karcis-parkir", secret))
+    phone = await desks["siti"].new_page()
+    await phone.goto(f"{here}/login")
+    await sign_in(phone, "siti", demo.passwords["siti"])
+    await expect(phone.locator("#who")).to_contain_text("Siti Rahmawati")
+
+    # The administrator ends that session, and watches the proof.
+    await office.goto(f"{demo.issuer}/admin/sessions?client=karcis-parkir")
+    await office.get_by_role("link", name="Siti Rahmawati").click()
+    await office.locator("#note").fill("Telepon dicuri")
+    await office.get_by_role("button", name="Akhiri sesi ini").click()
+    await expect(office.get_by_text("Semua aplikasi yang dapat mengonfirmasi sudah mengonfirmasi")).to_be_visible(
+        timeout=30_000
+    )
+    await expect(office.get_by_role("row", name=re.compile("Karcis Parkir"))).to_contain_text("sudah")
+    await phone.goto(here)
+    await expect(phone.get_by_text("Anda belum masuk")).to_be_visible()
+
+
+PAGES = {
+    "dimas": [
+        "/developer", "/developer/new", "/developer/new?kind=web", "/developer/new?kind=native",
+        "/developer/apps/contoh-uji", "/developer/apps/contoh-uji/settings?check=1", "/developer/apps/contoh-uji/team",
+        "/developer/apps/contoh-uji/secrets", "/developer/apps/contoh-uji/quick-start",
+        "/developer/apps/contoh-uji/try", "/developer/apps/contoh-uji/check", "/developer/apps/contoh-uji/diagnosis",
+        "/developer/apps/contoh-uji/end",
+    ],
+    "ratna": [
+        "/admin", "/admin/people", "/admin/people?q=siti", "/admin/sessions", "/admin/endings", "/admin/applications",
+        "/admin/applications?shown=building", "/admin/applications/contoh-uji",
+        "/admin/applications/contoh-layanan-warga", "/admin/deliveries", "/admin/audit", "/admin/keys",
+        "/admin/imports", "/admin/mails", "/admin/system",
+    ],
+}  # fmt: skip
+KINDS = {
+    "small-id-light": ({"width": 360, "height": 740}, "id-ID", "light"),
+    "small-en-dark": ({"width": 360, "height": 740}, "en-GB", "dark"),
+    "large-id-dark": ({"width": 1280, "height": 900}, "id-ID", "dark"),
+    "large-en-light": ({"width": 1280, "height": 900}, "en-GB", "light"),
+}
+
+
+@pytest.fixture(scope="module")
+def example(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An application of dimas in the sandbox, made by the command."""
+    folder = tmp_path_factory.mktemp("example")
+    file = folder / "application.yaml"
+    file.write_text(
+        "application_id: contoh-uji\nkind: web\n"
+        "document: {client_name: Contoh Uji, scope: openid profile, scope_reasons: {profile: Nama.}}\n"
+        "sandbox: {redirect_uris: ['http://localhost:3000/callback']}\n"
+    )
+    sso = str(Path(sys.executable).with_name("sso"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
+    environment |= {"SSO_ISSUER": demo.issuer, "SSO_DATA_DIR": str(demo.data)}
+    environment["SSO_DATABASE_URL"] = f"sqlite:///{demo.data / 'sso.db'}"
+    command = [sso, "applications", "put", str(file), "--owner", "dimas"]
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0 or "is taken" in done.stderr, done.stderr
+    return "contoh-uji"
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+async def test_every_page_of_developers_and_administrators_is_accessible_and_fits(
+    demo: Demo, chromium: Browser, example: str, artefacts: Path, kind: str
+) -> None:
+    (size, locale, scheme), wrong = KINDS[kind], []
+    for name, paths in PAGES.items():
+        options: Any = {"viewport": size, "locale": locale, "color_scheme": scheme}
+        context = await chromium.new_context(**options)
+        context.set_default_timeout(15_000)
+        page = await context.new_page()
+        await page.goto(demo.issuer + "/login")
+        await sign_in(page, name, demo.passwords[name])
+        for path in paths:
+            answer = await page.goto(demo.issuer + path)
+            assert answer is not None
+            assert answer.status == 200, path
+            try:
+                await check_access(page)
+            except AssertionError as error:
+                wrong.append(f"{path}: {error}")
+            shot = re.sub(r"\W+", "-", path.strip("/"))
+            await page.screenshot(path=artefacts / f"portal-{shot}-{kind}.png", full_page=True)
+        await context.close()
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_a_developer_registers_and_an_administrator_searches_without_scripts(
+    demo: Demo, chromium: Browser, example: str
+) -> None:
+    context = await chromium.new_context(java_script_enabled=False, locale="id-ID")
+    page = await context.new_page()
+    await page.goto(f"{demo.issuer}/developer/apps/{example}")
+    await sign_in(page, "dimas", demo.passwords["dimas"])
+    await page.locator("#text").fill("Halo tim.")
+    await page.get_by_role("button", name="Kirim").click()
+    await expect(page.get_by_text("Halo tim.")).to_be_visible()
+    await context.close()
+    context = await chromium.new_context(java_script_enabled=False, locale="id-ID")
+    page = await context.new_page()
+    await page.goto(f"{demo.issuer}/admin/people")
+    await sign_in(page, "ratna", demo.passwords["ratna"])
+    await page.locator("#q").fill("sit rah")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("link", name="Siti Rahmawati").click()
+    await expect(page.get_by_role("heading", name="Siti Rahmawati")).to_be_visible()
+    await context.close()

@@ -1,0 +1,411 @@
+"""The administrators' pages: people, sessions, applications, deliveries, the audit log, keys, imports, figures."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from sqlalchemy import select, update
+from tests.citizens import SENDING
+from tests.delivery.test_mass_ending import fill
+from tests.support import PASSWORD, Browser, City, form_of
+from tests.web.test_developer import NEW, person, post, register, signed_in
+
+from sso import clock
+from sso.audit.models import AuditEvent
+from sso.delivery import enqueue
+from sso.delivery.models import Delivery
+from sso.oidc.housekeeping import look_around
+from sso.users import store
+from sso.users.models import User
+from sso.users.service import find, set_roles
+from sso.web.admin_system import masked, settings_shown
+
+
+@pytest.fixture
+async def admin(city: City) -> Any:
+    """An administrator's browser."""
+    browser = await signed_in(city, "ratna")
+    yield browser
+    await browser.http.aclose()
+
+
+async def act(browser: Browser, who: uuid.UUID, which: str, **fields: str) -> httpx.Response:
+    """Do something with a person, through the form of their page."""
+    page = await browser.open(f"/admin/people/{who}")
+    return await post(browser, page, f"/admin/people/{who}/{which}", **fields)
+
+
+async def said(city: City, kind: str) -> list[AuditEvent]:
+    async with city.provider.db.read() as session:
+        return list((await session.execute(select(AuditEvent).where(AuditEvent.type == kind))).scalars())
+
+
+# People
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("siti@warga.example", True), ("0812 3456 7890", True), ("siti", True), ("sit rah", True), ("rahm", True),
+        ("RAHMAWATI siti", True), ("hmawati", False), ("nobody", False), ("50%", False), ("sri", False),
+    ],
+)  # fmt: skip
+async def test_people_are_found_by_any_identifier_and_the_beginnings_of_their_name(
+    city: City, admin: Browser, typed: str, found: bool
+) -> None:
+    page = await admin.open(f"/admin/people?q={typed}")
+    assert page.status_code == 200
+    assert (f"/admin/people/{city.users['siti']}" in page.text) == found, page.text[-1500:]
+
+
+async def test_two_letters_are_too_few_and_long_lists_come_in_pages(city: City, admin: Browser) -> None:
+    assert "Ketik sedikitnya tiga huruf" in (await admin.open("/admin/people?q=xy")).text
+    async with city.provider.db.write() as session:
+        now = clock.now()
+        session.add_all([User(name=f"Orang {n:03}", created_at=now, updated_at=now) for n in range(120)])
+    seen: list[str] = []
+    page = await admin.open("/admin/people?q=orang")
+    for _ in range(4):
+        seen += re.findall(r"/admin/people/([0-9a-f-]{36})", page.text)
+        following = re.search(r'href="(/admin/people\?[^"]*before=[^"]*)" role', page.text)
+        if following is None:
+            break
+        page = await admin.open(following[1].replace("&amp;", "&"))
+    assert len(seen) == len(set(seen)) == 120
+
+
+async def test_every_act_needs_a_reason_which_the_audit_log_keeps(city: City, admin: Browser) -> None:
+    siti = city.users["siti"]
+    refused = await act(admin, siti, "disable", note=" ")
+    assert refused.status_code == 400
+    assert 'id="disable-note"' in refused.text
+    await act(admin, siti, "disable", note="Diminta lewat telepon")
+    async with city.provider.db.read() as session:
+        assert (await find(session, "siti")).disabled_at is not None
+    (event,) = await said(city, "user.administered")
+    assert (event.actor, event.subject) == (str(city.users["ratna"]), str(siti))
+    assert event.data == {"act": "disable", "note": "Diminta lewat telepon"}
+    await act(admin, siti, "enable", note="Sudah jelas")
+    async with city.browser() as browser:
+        await browser.submit(await browser.open("/login"), username="siti", password=PASSWORD)
+        assert (await browser.open("/account")).status_code == 200
+
+
+async def test_name_and_identifiers_are_changed_and_what_is_wrong_is_said(city: City, admin: Browser) -> None:
+    siti = city.users["siti"]
+    await act(admin, siti, "edit", name="Siti R. Wijaya", email="siti.baru@warga.example", note="Menikah")
+    async with city.provider.db.read() as session:
+        found = await find(session, "siti.baru@warga.example")
+        assert (found.id, found.name) == (siti, "Siti R. Wijaya")
+    wrong = await act(admin, siti, "edit", email="bukan email", note="x")
+    assert wrong.status_code == 400
+    taken = await act(admin, siti, "edit", email="budi@warga.example", note="x")
+    assert taken.status_code == 409
+
+
+@pytest.mark.parametrize("overrides", [SENDING])
+async def test_a_new_password_is_required_and_chosen_by_recovery(city: City, admin: Browser) -> None:
+    await act(admin, city.users["siti"], "new_password", note="Bocor")
+    async with city.browser() as browser:
+        answer = await browser.submit(await browser.open("/login"), username="siti", password=PASSWORD)
+        assert answer.status_code == 400, "the old one is worth nothing"
+        assert (await browser.open("/recover")).status_code == 200
+    async with city.provider.db.read() as session:
+        notices = [one.payload["notice"] for one in (await session.execute(select(Delivery))).scalars()]
+    assert "new_password_needed" in notices
+    refused = await act(admin, city.users["ratna"], "new_password", note="x")
+    assert refused.status_code == 409, "who could not get back in keeps it"
+
+
+async def test_lost_second_steps_are_taken_away(city: City, admin: Browser) -> None:
+    async with city.provider.db.write() as session:
+        from sso.users.models import Credential
+
+        now = clock.now()
+        about = {"secret": "s", "created_at": now, "updated_at": now}
+        session.add(Credential(user_id=city.users["siti"], kind="totp", **about))
+    await act(admin, city.users["siti"], "reset_factors", note="Telepon hilang")
+    async with city.provider.db.read() as session:
+        kinds = {one.kind for one in await store.credentials_of(session, city.users["siti"])}
+    assert kinds == {"password"}
+
+
+async def test_roles_and_groups_are_given_and_the_last_administrator_stays(city: City, admin: Browser) -> None:
+    ratna, budi = city.users["ratna"], city.users["budi"]
+    values = {"role group_admin": "1", "group E-Kesehatan": "1", "note": "Dinas Kesehatan"}
+    await act(admin, budi, "roles", **values)
+    async with city.provider.db.read() as session:
+        assert "group_admin" in await store.roles_of(session, budi)
+        assert await store.groups_of(session, budi) == ["E-Kesehatan"]
+    page = await admin.open(f"/admin/people/{ratna}")
+    action = f"/admin/people/{ratna}/roles"
+    token = form_of(page).fields["form_token"]
+    answer = await admin.http.post(action, data={"form_token": token, "note": "x", "role citizen": "1"})
+    assert answer.status_code == 409
+
+
+async def test_a_document_is_recorded_but_not_ones_own(city: City, admin: Browser) -> None:
+    siti, ratna = city.users["siti"], city.users["ratna"]
+    await act(admin, siti, "check", document="passport", number="A1234567", place="MPP", note="Di loket 3")
+    assert "MPP" in (await admin.open(f"/admin/people/{siti}")).text
+    page = await admin.open(f"/admin/people/{ratna}")
+    fields = {"form_token": form_of(page).fields["form_token"], "note": "x", "document": "passport"}
+    answer = await admin.http.post(f"/admin/people/{ratna}/check", data={**fields, "number": "A1234", "place": "x"})
+    assert answer.status_code == 409
+
+
+async def test_a_recovery_code_is_shown_once(city: City, admin: Browser) -> None:
+    page = await act(admin, city.users["siti"], "recovery", note="KTP dilihat")
+    assert page.status_code == 200
+    assert re.search(r'<p class="code">[^<]{8,}</p>', page.text)
+    assert 'class="code"' not in (await admin.open(f"/admin/people/{city.users['siti']}")).text
+
+
+async def test_a_person_is_deleted_only_with_a_tick(city: City, admin: Browser) -> None:
+    siti = city.users["siti"]
+    assert (await act(admin, siti, "delete", note="Diminta")).status_code == 409
+    await act(admin, siti, "delete", note="Diminta", sure="1")
+    page = await admin.open(f"/admin/people/{siti}")
+    assert "Siti Rahmawati" not in page.text
+
+
+async def test_the_owner_of_an_application_hands_it_on_before_leaving(city: City, admin: Browser) -> None:
+    await person(city, "dimas", "developer")
+    dimas = await signed_in(city, "dimas")
+    await register(dimas)
+    refused = await act(admin, city.users["dimas"], "delete", note="Diminta", sure="1")
+    assert refused.status_code == 409
+    assert "antrean" in refused.text
+    await dimas.http.aclose()
+
+
+# Sessions
+
+
+async def test_sessions_are_found_by_network_device_and_age(city: City, admin: Browser) -> None:
+    async with city.browser(address="198.51.100.9", headers={"user-agent": "Mozilla/5.0 (iPhone)"}) as siti:
+        await siti.tokens(city.relying_party("warga"))
+    for query, found in (
+        ("network=198.51.100.9", True), ("network=198.51.100.0/24", True), ("network=203.0.113.9", False),
+        ("system=iPhone", True), ("system=Windows", False), ("unused=1", False), ("client=warga", True),
+    ):  # fmt: skip
+        page = await admin.open(f"/admin/sessions?{query}")
+        assert ("Siti Rahmawati" in page.text) == found, query
+    for wrong in ("x", "10.0.0.0/9", "1.2.3"):
+        assert (await admin.open(f"/admin/sessions?network={wrong}")).status_code == 400
+    clock.advance(timedelta(hours=25).total_seconds())
+    async with city.provider.db.write() as session:
+        from sso.sessions.models import SsoSession
+
+        later = clock.now() + timedelta(days=1)
+        await session.execute(update(SsoSession).values(expires_at=later, remembered_until=later))
+    again = await signed_in(city, "ratna")
+    assert "Siti Rahmawati" in (await again.open("/admin/sessions?unused=1")).text
+    await again.http.aclose()
+
+
+async def test_those_that_are_ticked_are_ended(city: City, admin: Browser) -> None:
+    ids = []
+    for _ in range(3):
+        async with city.browser() as siti:
+            await siti.tokens(city.relying_party("warga"))
+    page = await admin.open("/admin/sessions?person=siti")
+    ids = re.findall(r'name="id" value="([0-9a-f-]{36})"', page.text)
+    assert len(ids) == 3
+    token = re.search(r'name="form_token" value="([^"]+)"', page.text)
+    assert token
+    data = {"form_token": token[1], "person": "siti", "id": ids[:2]}
+    refused = await admin.http.post("/admin/sessions", data={**data, "note": ""})
+    assert refused.status_code == 400
+    await admin.http.post("/admin/sessions", data={**data, "note": "Telepon dicuri"})
+    page = await admin.open("/admin/sessions?person=siti")
+    assert re.findall(r'name="id" value="([0-9a-f-]{36})"', page.text) == ids[2:]
+    assert {one.data["note"] for one in await said(city, "session.ended")} == {"Telepon dicuri"}
+
+
+async def test_everything_of_an_application_ends_and_the_proof_counts_who_was_told(city: City, admin: Browser) -> None:
+    await fill(city, 30)
+    page = await admin.open("/admin/endings?client=warga")
+    assert "30" in page.text
+    assert (await post(admin, page, "/admin/endings", note="")).status_code == 400
+    proof = await post(admin, page, "/admin/endings", note="Kebocoran kunci")
+    assert re.match(r"/admin/endings/[0-9a-f-]{36}$", proof.url.path)
+    assert "30 dari 30 sudah berakhir" in proof.text
+    assert 'http-equiv="refresh"' in proof.text
+    async with city.provider.db.write() as session:
+        await session.execute(update(Delivery).values(status="done", finished_at=clock.now()))
+    done = await admin.open(proof.url.path)
+    assert 'http-equiv="refresh"' not in done.text
+    row = re.search(r'<tr><th scope="row">[^<]*</th><td class="figure">(\d+)</td>', done.text)
+    assert row, done.text
+    assert row[1] == "30"
+
+
+async def test_everything_there_is_needs_the_word(city: City, admin: Browser) -> None:
+    page = await admin.open("/admin/endings")
+    assert (await post(admin, page, "/admin/endings", note="Latihan", sure="ya")).status_code == 400
+    await post(admin, page, "/admin/endings", note="Latihan", sure="semua")
+    assert (await admin.open("/admin")).url.path == "/login", "the administrator's own session ended too"
+
+
+# Applications
+
+
+async def test_a_suspended_application_lets_nobody_in_and_its_team_reads_why(city: City, admin: Browser) -> None:
+    await person(city, "dimas", "developer")
+    dimas = await signed_in(city, "dimas")
+    await register(dimas)
+    page = await admin.open("/admin/applications/antrean")
+    refused = await post(admin, page, "/admin/applications/antrean/status", choice="suspend", note="")
+    assert refused.status_code == 400
+    await post(admin, page, "/admin/applications/antrean/status", choice="suspend", note="Kunci bocor")
+    party = city.relying_party("antrean-sandbox", "http://localhost:3000/callback")
+    assert (await dimas.open(party.url())).status_code == 400
+    assert "Kunci bocor" in (await dimas.open("/developer/apps/antrean")).text
+    refused = await post(dimas, await dimas.open("/developer/apps/antrean/settings"), **{**NEW, "kind": "web"})
+    assert refused.status_code == 409
+    page = await admin.open("/admin/applications/antrean")
+    await post(admin, page, "/admin/applications/antrean/status", choice="resume", note="Diganti")
+    assert (await dimas.open(party.url(scope="openid profile"))).status_code == 200
+    await dimas.http.aclose()
+
+
+async def test_an_administrator_of_a_group_sees_and_does_only_theirs(city: City, admin: Browser) -> None:
+    await person(city, "dimas", "developer")
+    await person(city, "kepala", "group_admin")
+    async with city.provider.db.write() as session:
+        await store.replace_groups(session, city.users["kepala"], ["E-Kesehatan"])
+    dimas, kepala = await signed_in(city, "dimas"), await signed_in(city, "kepala")
+    await register(dimas)
+    await register(dimas, client_id="sekolah", group="E-Pendidikan")
+    assert (await kepala.open("/admin/applications?shown=building")).text.count("/admin/applications/antrean") == 1
+    assert "sekolah" not in (await kepala.open("/admin/applications?shown=building")).text
+    page = await kepala.open("/admin/applications/antrean")
+    assert page.status_code == 200
+    assert (await kepala.open("/admin/applications/sekolah")).status_code == 404
+    assert (await kepala.open("/developer/apps/sekolah")).status_code == 404
+    assert (await kepala.open("/developer/apps/antrean")).status_code == 200
+    token = form_of(page).fields.get("form_token", "")
+    forged = {"form_token": token, "choice": "suspend", "note": "x"}
+    answer = await kepala.http.post("/admin/applications/sekolah/status", data=forged)
+    assert answer.status_code in (400, 404)
+    await post(kepala, page, "/admin/applications/antrean/status", choice="suspend", note="Salah")
+    page = await kepala.open("/admin/applications/antrean")
+    assert "Ditangguhkan" in page.text
+    assert (await kepala.open("/admin/people")).status_code == 403
+    settings = await dimas.open("/developer/apps/sekolah/settings")
+    await post(dimas, settings, **{**NEW, "kind": "web", "client_id": "sekolah", "group": "E-Kesehatan"})
+    assert (await kepala.open("/admin/applications/sekolah")).status_code == 200
+    for browser in (dimas, kepala):
+        await browser.http.aclose()
+
+
+# The whole
+
+
+async def test_figures_are_counted_and_lead_to_their_lists(city: City, admin: Browser) -> None:
+    async with city.browser() as siti:
+        wrong = await siti.submit(await siti.open("/login"), username="siti", password="salah-sekali")
+        assert wrong.status_code == 400
+        await siti.tokens(city.relying_party("warga"))
+    await look_around(city.provider)
+    await city.provider.write_usage()
+    page = await admin.open("/admin?span=week")
+    for part in (
+        'href="/admin/sessions"', 'href="/admin/people"', 'href="/admin/audit?type=sign_in.failed"',
+        'href="/admin/applications/warga"', "<svg", "<details><summary>Sebagai tabel",
+    ):  # fmt: skip
+        assert part in page.text, part
+    assert re.search(r"<strong>4</strong><span>orang", page.text), "people"
+    assert "nama atau kata sandi salah" in page.text
+
+
+async def test_what_two_processes_count_is_added_and_what_cannot_be_written_is_kept(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sso.usage import store as usage
+
+    for _ in range(2):
+        city.provider.usage.count("sign_in", label="x", times=3)
+        await city.provider.write_usage()
+
+    async def broken(*_: Any) -> None:
+        raise OSError("disk full")
+
+    city.provider.usage.count("sign_in", label="x")
+    monkeypatch.setattr("sso.oidc.provider.usage.add_mistakes", broken)
+    with pytest.raises(OSError, match="disk full"):
+        await city.provider.write_usage()
+    monkeypatch.undo()
+    await city.provider.write_usage()
+    async with city.provider.db.read() as session:
+        found = await usage.counts_since(session, ["sign_in"], clock.now() - timedelta(hours=2))
+    assert [(label, count) for _, _, label, count in found] == [("x", 7)]
+
+
+async def test_what_was_given_up_is_sent_once_more(city: City, admin: Browser) -> None:
+    async with city.provider.db.write() as session:
+        enqueue(session, "backchannel_logout", {}, client_id="warga", receiver="warga.example")
+        await session.flush()
+        await session.execute(update(Delivery).values(status="given_up", attempts=9, last_error="it answered 500"))
+    page = await admin.open("/admin/deliveries?status=given_up")
+    assert "it answered 500" in page.text
+    await post(admin, page, "/admin/deliveries")
+    async with city.provider.db.read() as session:
+        (found,) = (await session.execute(select(Delivery))).scalars()
+    assert found.status == "pending"
+    assert "it answered 500" not in (await admin.open("/admin/deliveries?status=done")).text
+
+
+async def test_the_audit_log_is_searched_checked_and_downloaded(city: City, admin: Browser) -> None:
+    page = await admin.open("/admin/audit?person=ratna&type=session.started")
+    assert "session.started" in page.text
+    assert "Siti" not in page.text
+    checked = await post(admin, page, choice="verify")
+    assert "Rantainya utuh" in checked.text
+    download = await post(admin, page, choice="export")
+    lines = [orjson.loads(line) for line in download.text.splitlines()]
+    assert [one["seq"] for one in lines] == list(range(1, len(lines) + 1))
+    assert lines[-1]["type"] == "audit.exported"
+    async with city.provider.db.write() as session:
+        await session.execute(update(AuditEvent).where(AuditEvent.seq == 2).values(actor="somebody else"))
+    broken = await post(admin, page, choice="verify")
+    assert "Rantainya rusak" in broken.text
+
+
+async def test_keys_are_changed_with_a_reason(city: City, admin: Browser) -> None:
+    page = await admin.open("/admin/keys")
+    assert (await post(admin, page, note="Latihan")).status_code == 409, "the next ones are too young"
+    before = city.provider.keys.jwks()[0]
+    await post(admin, page, note="Bocor", force="1")
+    assert city.provider.keys.jwks()[0] != before
+    assert (await said(city, "keys.rotation_asked"))[0].data == {"note": "Bocor"}
+
+
+async def test_settings_are_shown_without_what_is_secret(city: City, admin: Browser) -> None:
+    await city.provider.say_alive()
+    page = await admin.open("/admin/system")
+    assert "SSO_ISSUER" in page.text
+    assert city.settings.secret_key[0].get_secret_value() not in page.text
+    assert str(city.provider.started_at.year) in page.text
+    assert masked("postgresql://sso:rahasia@db/sso") == "postgresql://sso:••••••••@db/sso"
+    assert all(name.startswith("SSO_") for name, *_ in settings_shown(city.settings))
+
+
+async def test_pages_of_administrators_work_for_an_auditor_without_a_button(city: City) -> None:
+    async with city.provider.db.write() as session:
+        await set_roles(session, await find(session, "budi"), ["auditor"])
+    budi = await signed_in(city, "budi")
+    for path in ("", "/people", "/sessions", "/applications", "/applications/warga", "/deliveries", "/keys", "/system"):
+        page = await budi.open(f"/admin{path}")
+        assert page.status_code == 200, path
+        assert 'method="post"' not in page.text, path
+    page = await budi.open(f"/admin/people/{city.users['siti']}")
+    assert 'method="post"' not in page.text
+    await budi.http.aclose()
