@@ -66,11 +66,11 @@ async def dimas(city: City) -> Any:
     await browser.http.aclose()
 
 
-async def post(browser: Browser, page: httpx.Response, action: str = "", **fields: str) -> httpx.Response:
+async def post(browser: Browser, seen: httpx.Response, action: str = "", **fields: str) -> httpx.Response:
     """Send the form of a page that leads to ``action``, with the fields that it has."""
-    path = page.url.path
-    forms = [one for one in Forms(page.text).forms if one.method == "post" and one.action == (action or path)]
-    assert forms, f"no form to {action or path}: {page.text[:3000]}"
+    path = seen.url.path
+    forms = [one for one in Forms(seen.text).forms if one.method == "post" and one.action == (action or path)]
+    assert forms, f"no form to {action or path}: {seen.text[:3000]}"
     every = {name: value for form in forms for name, value in form.fields.items()}
     return await browser._follow(await browser.http.post(forms[0].action, data={**every, **fields}))
 
@@ -419,3 +419,32 @@ async def test_the_playground_shows_an_error_as_it_comes_back(city: City, dimas:
     path = "/developer/apps/antrean/try"
     page = await post(dimas, await dimas.open(path), choice="begin", prompt="none")
     assert "error=consent_required" in page.text
+
+
+@pytest.mark.parametrize("document", [{"redirect_uris": 5}, {"scope_reasons": []}, {"client_name": {}}, {"x": 1}])
+async def test_what_is_of_the_wrong_form_is_refused_by_the_api_and_breaks_no_page(
+    city: City, dimas: Browser, document: dict[str, Any]
+) -> None:
+    from tests.api.conftest import person_with
+
+    api = await person_with(city, "developer", name="budi")
+    wanted = {"application_id": "antrean", "kind": "web", "document": document, "draft": True}
+    answer = await api("POST", "/applications", json=wanted)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["pointer"] == f"/document/{next(iter(document))}"
+
+
+async def test_the_check_opens_no_address_that_is_not_registered(city: City, dimas: Browser) -> None:
+    await register(dimas, **{"sandbox.initiate_login_uri": "http://localhost:3000/login"})
+    path = "/developer/apps/antrean/check"
+    for page in ("https://elsewhere.example/", "http://localhost:3001/", ISSUER, "file:///etc/passwd"):
+        answer = await post(dimas, await dimas.open(path), page=page)
+        assert answer.status_code == 409, page
+    assert (await dimas.open("/check/antrean/.well-known/openid-configuration")).json()[
+        "issuer"
+    ] == f"{ISSUER}/check/antrean"
+    async with city.client() as http:
+        form = {"grant_type": "authorization_code", "code": "x"}
+        assert (await http.post("/check/antrean/token", data=form)).json()["error"] == "invalid_grant"
+        assert (await http.get("/check/antrean/jwks")).json() == {"keys": []}
+        assert (await http.get("/check/lain/.well-known/openid-configuration")).status_code == 404

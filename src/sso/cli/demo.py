@@ -260,7 +260,7 @@ def _banner(settings: Settings, ports: list[int], people: list[Person]) -> str:
     width = max(len(person.username) for person in people)
     lines += [f"  {person.username:<{width}}  {person.password:<24} {person.role}" for person in people]
     lines += ["", f"Mails and SMS are kept, not sent: {settings.issuer}/outbox"]
-    lines += [f"As admin, see and end sessions at {settings.issuer}/admin/sessions"]
-    lines += [f"and what is sent to people at {settings.issuer}/admin/mails"]
+    lines += [f"As developer, register applications at {settings.issuer}/developer"]
+    lines += [f"As admin, look after everything at {settings.issuer}/admin"]
     lines += ["", "Everything listens on this machine only. Ctrl-C ends it; the next start begins anew.", ""]
     return "\n".join(lines)

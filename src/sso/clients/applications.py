@@ -56,6 +56,8 @@ THEIRS = (
 GRANTED = ("first_party", "profile", "require_pkce", "audience", "resource_identifier", "access_token_format")
 """What only an administrator decides."""
 TEAM_GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
+LISTS = ("redirect_uris", "post_logout_redirect_uris", "contacts", "grant_types")
+MAX_LISTED = 50
 MAX_NOTE_CHARS = 2000
 
 
@@ -95,9 +97,24 @@ class Wanted:
         foreign += [f"sandbox.{name}" for name in self.sandbox if name not in ADDRESSES]
         if foreign:
             raise Unfinished(dict.fromkeys(foreign, "only an administrator decides this, or there is no such field"))
+        shapeless = [name for name, value in self.document.items() if not _has_shape(name, value)]
+        shapeless += [f"sandbox.{name}" for name, value in self.sandbox.items() if not _has_shape(name, value)]
+        if shapeless:
+            raise Unfinished(dict.fromkeys(shapeless, "is not of the right form"))
         if self.kind not in KINDS:
             raise Unfinished({"kind": f"must be one of {', '.join(KINDS)}"})
         return Wanted(self.kind, _full(self.document), _full(self.sandbox))
+
+
+def _has_shape(name: str, value: Any) -> bool:
+    """Tell whether a value is of the form that its field has, so that a draft can be shown before it is right."""
+    if value is None:
+        return True
+    if name in LISTS:
+        return isinstance(value, list) and len(value) <= MAX_LISTED and all(isinstance(one, str) for one in value)
+    if name == "scope_reasons":
+        return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+    return isinstance(value, dict) if name == "jwks" else isinstance(value, (str, int, bool))
 
 
 def _full(said: Mapping[str, Any]) -> dict[str, Any]:

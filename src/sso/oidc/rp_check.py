@@ -72,10 +72,9 @@ class Browser:
             Stuck: when it leads elsewhere, or nowhere.
         """
         for _ in range(MOST_HOPS):
-            parts = urlsplit(url)
-            if f"{parts.scheme}://{parts.netloc}" not in self.hosts:
-                raise Stuck(f"it leads to {parts.scheme}://{parts.netloc}, which is not a registered address of it")
-            jar = self.cookies.setdefault(parts.hostname or "", {})
+            if _origin(url) not in self.hosts:
+                raise Stuck(f"it leads to {_origin(url)}, which is not a registered address of it")
+            jar = self.cookies.setdefault(urlsplit(url).hostname or "", {})
             try:
                 found = await self.provider.outbound.visit(url, "; ".join(f"{k}={v}" for k, v in jar.items()))
             except (OutboundRefused, OutboundFailed) as error:
@@ -128,8 +127,10 @@ async def begin_check(
     client = provider.registry.enabled(sandbox_id(application.application_id))
     if client is None or not client.meta.initiate_login_uri:
         raise ClientError("the sandbox does not say where a sign-in begins: initiate_login_uri")
-    running = await running_check(session, application.application_id)
-    if running is not None:
+    known = {_origin(one) for one in (client.meta.initiate_login_uri, *client.meta.redirect_uris)}
+    if page and _origin(page) not in known - {_origin(provider.settings.issuer)}:
+        raise ClientError("the page must be at a registered address of the sandbox")
+    if await running_check(session, application.application_id) is not None:
         raise ClientError("a check is running already")
     made = RelyingPartyCheck(
         application_id=application.application_id,
@@ -185,9 +186,12 @@ async def note_call(
 ) -> tuple[Play, Client, str] | None:
     """Write down that the application called one of our endpoints, and return what is being played; None: nothing."""
     client = provider.registry.enabled(sandbox_id(application_id))
+    async with provider.db.read() as session:  # most of the time nothing is: no transaction is written for that
+        if client is None or await running_check(session, application_id) is None:
+            return None
     async with provider.db.write() as session:
         found = await played(session, provider, application_id)
-        if found is None or client is None:
+        if found is None:
             return None
         check, play = found
         play.asked = list(dict.fromkeys([*play.asked, endpoint]))
@@ -202,6 +206,11 @@ def start(provider: Provider, check: RelyingPartyCheck, client: Client) -> None:
     task = asyncio.create_task(Check(provider, check.id, check.application_id, client, page).run())
     _RUNNING.add(task)
     task.add_done_callback(_RUNNING.discard)
+
+
+def _origin(uri: str) -> str:
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 class Check:
@@ -223,11 +232,8 @@ class Check:
         start = str(client.meta.initiate_login_uri)
         self.start = with_parameters(start, [("iss", self.issuer)])
         self.page = page or start
-        addresses = [start, self.page, *client.meta.redirect_uris]
-        own = provider.settings.issuer
-        self.hosts = frozenset(
-            origin for one in addresses if (origin := "{0.scheme}://{0.netloc}".format(urlsplit(one))) != own
-        )
+        own = {_origin(provider.settings.issuer)}
+        self.hosts = frozenset({_origin(one) for one in (start, *client.meta.redirect_uris)} - own)
         self.play = Play("honest", "", "", "", self.key, "")
         self.out: Look | None = None
         self.into: Look | None = None

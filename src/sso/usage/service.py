@@ -16,7 +16,8 @@ from sso import clock
 
 MOST_KINDS = 20_000
 """How many different counts are held: what is more is counted as nothing, so that nobody can fill the memory."""
-MOST_MISTAKES = 500
+MOST_MISTAKES, MOST_OF_ONE = 500, 20
+"""How many different mistakes are held, of all and of one application, until they are written."""
 MOST_CHARS = 300
 
 
@@ -50,6 +51,7 @@ class Usage:
         self._counts: Counter[tuple[datetime, str, str, str]] = Counter()
         self._mistakes: dict[tuple[str, bytes], Mistake] = {}
         self._secrets: dict[UUID, datetime] = {}
+        self._kinds: Counter[str] = Counter()
         self._hour: tuple[float, datetime] = (-1.0, clock.now())
 
     def count(self, name: str, client_id: str = "", label: str = "", times: int = 1) -> None:
@@ -80,7 +82,8 @@ class Usage:
         known = self._mistakes.get(key)
         if known is not None:
             known.count, known.last_at = known.count + 1, now
-        elif len(self._mistakes) < MOST_MISTAKES:
+        elif len(self._mistakes) < MOST_MISTAKES and self._kinds[client_id] < MOST_OF_ONE:
+            self._kinds[client_id] += 1
             self._mistakes[key] = Mistake(code, short, 1, now, now)
 
     def secret_used(self, secret_id: UUID) -> None:
@@ -96,7 +99,7 @@ class Usage:
     def take(self) -> Batch:
         """Return everything that was counted, and begin anew."""
         taken = Batch(self._counts, self._mistakes, self._secrets)
-        self._counts, self._mistakes, self._secrets = Counter(), {}, {}
+        self._counts, self._mistakes, self._secrets, self._kinds = Counter(), {}, {}, Counter()
         return taken
 
     def put_back(self, batch: Batch) -> None:

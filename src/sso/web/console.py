@@ -175,8 +175,15 @@ def to_sign_in_again(request: Request, path: str = "") -> Response:
 
 
 def sign_in_again(request: Request, path: str = "") -> str:
-    """Return the address where somebody signs in again, and then comes back to this page, or to another."""
-    return f"/login?then={path or request.url.path}&again=1"
+    """Return the address where somebody signs in again, and then comes back to this page, or to another. What only
+    takes forms is part of the page above it."""
+    here = path or request.url.path
+    above, _, last = here.rpartition("/")
+    return f"/login?then={above if last in PARTS else here}&again=1"
+
+
+PARTS = ("review", "status", "owner", "leave")
+"""Addresses that take forms of the page above them, and are no page themselves."""
 
 
 async def own_form(request: Request, purpose: str) -> dict[str, str]:
