@@ -199,3 +199,33 @@ def test_the_doctor_sees_who_administers_and_which_webhooks_are_off(cli: Cli) ->
 
     served(switch_off)
     assert "switched off, because they answered 410: https://hook.example/" in cli("doctor").out
+
+
+def test_an_application_of_a_team_from_a_file_to_production(cli: Cli, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("SSO_RELYING_PARTY_CHECK", "offered")
+    file = tmp_path / "antrean.yaml"
+    text = (
+        "application_id: antrean\nkind: web\ndocument:\n  client_name: Antrean\n  contacts: [tim@antrean.example]\n"
+        "  redirect_uris: [https://antrean.example/cb]\n  scope: openid\n"
+        "sandbox: {redirect_uris: ['http://localhost:3000/cb']}\n"
+    )
+    file.write_text(text)
+    assert cli("applications", "put", str(file)).code == 1, "who owns it must be said"
+    made = cli("applications", "put", str(file), "--owner", "siti")
+    assert made.code == 0, made.err
+    assert len(made.out.strip()) == 43
+    file.write_text(text.replace("/cb]", "/kembali]"))
+    assert cli("applications", "put", str(file)).code == 0
+    assert cli("applications", "submit", "antrean", "--text", "Mulai").code == 0
+    (waiting,) = cli("applications", "list", "--state", "submitted", "--json").json
+    assert waiting["application_id"] == "antrean"
+    assert cli("applications", "send-back", "antrean", "--text", "Logo?").code == 0
+    assert cli("applications", "submit", "antrean").code == 0
+    assert cli("applications", "approve", "antrean", "--first-party").code == 0
+    shown = cli("applications", "show", "antrean").json
+    assert (shown["state"], shown["granted"], shown["changes"]) == ("approved", {"first_party": True}, {})
+    assert cli("clients", "show", "antrean").json["metadata"]["redirect_uris"] == ["https://antrean.example/kembali"]
+    assert cli("applications", "member", "antrean", "siti", "--role", "none").code == 1, "the last owner stays"
+    assert cli("applications", "member", "antrean", "budi", "--role", "owner").code == 0
+    assert cli("applications", "member", "antrean", "siti", "--role", "none").code == 0
+    assert cli("applications", "show", "nothing").code == 1

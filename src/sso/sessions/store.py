@@ -457,6 +457,17 @@ async def count_parts_not_ended(session: AsyncSession, client_id: str) -> int:
     return int((await session.execute(statement)).scalar_one())
 
 
+async def count_parts_up_to(session: AsyncSession, client_id: str, most: int) -> int:
+    """Return how many sessions that are not over an application takes part in, counted no further than ``most``."""
+    some = (
+        select(SessionClient.session_id)
+        .join(SsoSession, SsoSession.id == SessionClient.session_id)
+        .where(SessionClient.client_id == client_id, SessionClient.ended_at.is_(None), SsoSession.ended_at.is_(None))
+        .limit(most)
+    )
+    return int((await session.execute(select(func.count()).select_from(some.subquery()))).scalar_one())
+
+
 async def end_parts(
     session: AsyncSession, session_ids: Sequence[uuid.UUID], client_id: str, now: datetime
 ) -> list[uuid.UUID]:

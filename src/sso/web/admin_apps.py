@@ -36,6 +36,8 @@ router = APIRouter()
 
 APPLICATIONS = ADMIN + "/applications"
 PAGE = 50
+COUNTED = 5000
+"""How far sessions are counted while somebody waits."""
 SHOWN = ("registered", "waiting", "building", "suspended", "relaxed")
 SHOWN_TEXTS = {
     "registered": N_("in production"),
@@ -140,7 +142,7 @@ async def _page(
         notes = await apps.notes_of(session, client_id)
         team = await teams.team_of(session, client_id)
         names = await names_of(session, [*(one.actor for one in notes), *(str(one.user_id) for one in team)])
-        parts = await sessions.count_parts_not_ended(session, client_id)
+        parts = await sessions.count_parts_up_to(session, client_id, COUNTED + 1)
     client = site.provider.registry.get(client_id)
     return admin_page(
         request,
@@ -167,7 +169,8 @@ async def _page(
         ],
         note_texts=NOTES,
         team=[(one, names.get(str(one.user_id), "")) for one in team],
-        parts=parts,
+        parts=min(parts, COUNTED),
+        more_parts=parts > COUNTED,
         may_review=here.may("applications:review"),
         may_change=here.may("clients:write"),
         may_delete=here.may("clients:delete"),
