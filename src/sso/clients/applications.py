@@ -53,7 +53,11 @@ THEIRS = (
     "subject_type", "grant_types",
 )  # fmt: skip
 """What a team decides."""
-GRANTED = ("first_party", "profile", "require_pkce", "audience", "resource_identifier", "access_token_format")
+POLICIES = ("allowed_roles", "allowed_networks", "allowed_hours", "access_token_seconds", "refresh_token_seconds")
+"""Who may use an application, from where and when, and how long its tokens are valid."""
+GRANTED = (
+    "first_party", "profile", "require_pkce", "audience", "resource_identifier", "access_token_format", *POLICIES,
+)  # fmt: skip
 """What only an administrator decides."""
 TEAM_GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
 LISTS = ("redirect_uris", "post_logout_redirect_uris", "contacts", "grant_types")

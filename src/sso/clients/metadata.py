@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 import jwt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from sso.clients.policy import check_hours, check_network
 from sso.clients.profiles import Profile, forbidden_relaxations
 from sso.clients.uris import ApplicationType, check_https_uri, check_redirect_uri
-from sso.security.permissions import PERMISSIONS, SCOPE_PREFIX
+from sso.security.permissions import PERMISSIONS, SCOPE_PREFIX, RoleName
 from sso.settings import SigningAlg
 
 ClientType = Literal["web", "single_page", "service", "android"]
@@ -60,6 +61,8 @@ RequestUri = Annotated[str, AfterValidator(_https_with_fragment)]
 """An address of a request object. Its fragment changes when the object does (OpenID Connect Core section 6.2)."""
 HttpsUri = Annotated[str, AfterValidator(_https)]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f<>]+$")]
+NetworkText = Annotated[str, Field(max_length=50), AfterValidator(check_network)]
+HoursText = Annotated[str, Field(max_length=30), AfterValidator(check_hours)]
 Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f<>]+$")]
 
 
@@ -189,6 +192,28 @@ class ClientMetadata(BaseModel):
     minimum_identity: Literal["urn:sso:identity:contact-verified", "urn:sso:identity:counter-verified"] | None = Field(
         None, description="How surely it must be known who the person is: reached by mail or SMS, or seen at a counter."
     )
+    allowed_roles: list[RoleName] = Field(
+        default_factory=list, max_length=10, description="Only people with one of these roles may use it."
+    )
+    allowed_networks: list[NetworkText] = Field(
+        default_factory=list,
+        max_length=50,
+        description="Only from these networks may people sign in, such as `10.20.0.0/16`.",
+    )
+    allowed_hours: list[HoursText] = Field(
+        default_factory=list,
+        max_length=14,
+        description="Only then may people sign in, in the city's time zone, such as `mon-fri 07:00-17:00`.",
+    )
+    access_token_seconds: int | None = Field(
+        None,
+        ge=30,
+        le=86400,
+        description="Seconds for which its access tokens are valid, where fewer than the city's.",
+    )
+    refresh_token_seconds: int | None = Field(
+        None, ge=60, description="Seconds for which its refresh tokens are valid, where fewer than the city's."
+    )
     require_auth_time: bool = False
     backchannel_logout_uri: HttpsUri | None = None
     backchannel_logout_session_required: bool = True
@@ -274,6 +299,11 @@ class ClientMetadata(BaseModel):
     def needs_secret(self) -> bool:
         """Whether it authenticates with a secret that we make."""
         return self.token_endpoint_auth_method.startswith("client_secret")
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether not everybody may use it, or not from everywhere, or not always."""
+        return bool(self.allowed_roles or self.allowed_networks or self.allowed_hours)
 
     @property
     def sector_identifier(self) -> str:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.audit import record
 from sso.authn.levels import ACR_VALUES, IDENTITY_LEVELS, IDENTITY_SELF, answered_acr, identity_level
+from sso.clients.policy import Refused, refused
 from sso.clients.registry import Client
 from sso.clients.teams import may_try
 from sso.keys import InvalidToken
@@ -32,7 +33,7 @@ from sso.oidc.server import ProviderServer
 from sso.security.tokens import token_hash
 from sso.sessions.store import LiveSession
 from sso.tokens import store
-from sso.users.store import Person, identity_of
+from sso.users.store import Person, identity_of, roles_of
 
 PROMPTS = ("none", "login", "consent", "select_account", "create")
 DISPLAYS = ("page", "popup", "touch")
@@ -117,7 +118,7 @@ class AuthorizationRequest:
     @property
     def wants_more(self) -> bool:
         """Whether more must be known of the person than their session says."""
-        return self.wants_identity or self.client.sandbox
+        return self.wants_identity or self.client.sandbox or self.client.meta.is_limited
 
     @property
     def ui_locales(self) -> str:
@@ -133,13 +134,14 @@ class AuthorizationRequest:
 @dataclass(frozen=True, slots=True)
 class SignedIn:
     """The browser's living session, its person, and what the person allowed the application. ``tries``: they may
-    try its sandbox."""
+    try its sandbox; ``refused``: why they may not use it now, where it is limited."""
 
     session: LiveSession
     user: Person
     consented: frozenset[str]
     identity: str = IDENTITY_SELF
     tries: bool = False
+    refused: Refused | None = "role"
 
 
 async def read_request(server: ProviderServer, parameters: list[tuple[str, str]]) -> AuthorizationRequest:
@@ -355,7 +357,8 @@ def next_step(provider: Provider, request: AuthorizationRequest, who: SignedIn |
     present = None
     if who is not None:
         invited = who.tries or not request.client.sandbox
-        present = Present(who.session.auth_time, who.consented, who.session.acr, who.identity, invited)
+        why = who.refused if request.client.meta.is_limited else None
+        present = Present(who.session.auth_time, who.consented, who.session.acr, who.identity, invited, why)
     return decide(asked, present, request.client.meta.first_party, progress, clock.now(), ACR_VALUES)
 
 
@@ -377,15 +380,28 @@ def needed_level(request: AuthorizationRequest) -> str:
     return least_level(asked_for(request))
 
 
-async def with_identity(session: AsyncSession, request: AuthorizationRequest, who: SignedIn) -> SignedIn:
-    """Return ``who`` with the level of their identity, and whether they may try a sandbox. No statement where nothing
-    depends on it."""
+async def with_identity(session: AsyncSession, request: AuthorizationRequest, who: SignedIn, address: str) -> SignedIn:
+    """Return ``who`` with the level of their identity, and whether they may use the application from ``address``
+    now. No
+    statement where nothing depends on it."""
+    who = replace(who, refused=await refused_at(session, request.protocol.provider, request.client, who, address))
     if request.client.sandbox:
         who = replace(who, tries=await may_try(session, request.client.client_id, who.user.id))
     if not request.wants_identity:
         return who
     verified, checked = await identity_of(session, who.user.id)
     return replace(who, identity=identity_level(contact_verified=verified, checked=checked))
+
+
+async def refused_at(
+    session: AsyncSession, provider: Provider, client: Client, who: SignedIn, address: str
+) -> Refused | None:
+    """Return why somebody may not use an application from ``address`` now; None: they may. One statement, where it is
+    only for some roles."""
+    if not client.meta.is_limited:
+        return None
+    roles = await roles_of(session, who.user.id) if client.meta.allowed_roles else []
+    return refused(client.meta, roles, address, clock.now(), provider.settings.time_zone)
 
 
 async def respond(

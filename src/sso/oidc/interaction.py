@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sso.authn.levels import IDENTITY_SELF, SIGN_IN_LEVELS, easiest, highest, is_met
+from sso.clients.policy import Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,15 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Present:
     """The browser's living session: when and at which level the person last proved who they are, what they allowed the
-    application, at which level it is known who they are, and whether they may use the application at all."""
+    application, at which level it is known who they are, whether they may try a sandbox, and why they may not use the
+    application now."""
 
     auth_time: datetime
     consented: frozenset[str] = frozenset()
     acr: str = ""
     identity: str = IDENTITY_SELF
     invited: bool = True
+    refused: Refused | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,13 @@ class NotInvited:
 
 
 @dataclass(frozen=True, slots=True)
+class NotAllowed:
+    """The person may not use the application: not with their roles, not from here, or not now."""
+
+    why: Refused
+
+
+@dataclass(frozen=True, slots=True)
 class Consent:
     """The person must be asked whether the application may have ``scopes``."""
 
@@ -104,9 +114,16 @@ class Fail:
     description: str
 
 
+NOT_ALLOWED: dict[Refused, str] = {
+    "role": "The person has none of the roles that this application is for.",
+    "network": "This application can only be used from certain networks.",
+    "hours": "This application can only be used at certain hours.",
+}
 NOT_INVITED = "This is a sandbox: only the application's team can sign in."
 
-Decision = Respond | SignIn | StepUp | CheckIdentity | CreateAccount | SelectAccount | NotInvited | Consent | Fail
+Decision = (
+    Respond | SignIn | StepUp | CheckIdentity | CreateAccount | SelectAccount | NotInvited | NotAllowed | Consent | Fail
+)
 
 
 def decide(
@@ -169,6 +186,8 @@ def _lacking(asked: Asked, present: Present, progress: Progress, silent: bool) -
     for: one of the essential ones, and each of the minimum."""
     if not present.invited:
         return Fail("access_denied", NOT_INVITED) if silent else NotInvited()
+    if present.refused is not None:
+        return Fail("access_denied", NOT_ALLOWED[present.refused]) if silent else NotAllowed(present.refused)
     needed = [*([asked.acr] if asked.acr else []), *(frozenset({one}) for one in asked.minimum)]
     unmet = [levels for levels in needed if not _meets(levels, present)]
     steps = [easiest(levels) for levels in unmet]

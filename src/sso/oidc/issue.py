@@ -42,7 +42,7 @@ def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str |
     body: dict[str, Any] = {
         "access_token": access_token,
         "token_type": "Bearer",
-        "expires_in": provider.settings.access_token_seconds,
+        "expires_in": provider.access_token_seconds(client),
         "scope": scope,
     }
     if refresh_token is not None:
@@ -109,7 +109,7 @@ def issue_access_token(request: ProtocolRequest, scope: str) -> str:
             "client_id": client.client_id,
             "claims": claims,
             "created_at": now,
-            "expires_at": now + timedelta(seconds=provider.settings.access_token_seconds),
+            "expires_at": now + timedelta(seconds=provider.access_token_seconds(client)),
         },
     )
     return token
@@ -198,7 +198,7 @@ def store_refresh_token(request: ProtocolRequest, grant: LiveGrant, token: str) 
             "grant_id": grant.id,
             "client_id": grant.client_id,
             "created_at": now,
-            "expires_at": now + timedelta(seconds=request.provider.settings.refresh_token_seconds),
+            "expires_at": now + timedelta(seconds=request.provider.refresh_token_seconds(request.client)),
         },
     )
 
@@ -218,7 +218,7 @@ def _access_claims(
         "aud": audience,
         "client_id": client.client_id,
         "iat": issued,
-        "exp": issued + provider.settings.access_token_seconds,
+        "exp": issued + provider.access_token_seconds(client),
         "jti": uuid.uuid4().hex,
         "scope": scope,
     }

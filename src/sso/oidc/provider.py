@@ -199,6 +199,15 @@ class Provider:
         """Return the algorithm with which ID tokens for ``client`` are signed."""
         return client.meta.id_token_signed_response_alg or self.settings.signing_alg
 
+    def access_token_seconds(self, client: Client) -> int:
+        """Return how long access tokens for ``client`` are valid: as long as the city's, or shorter."""
+        return min(self.settings.access_token_seconds, client.meta.access_token_seconds or 86400)
+
+    def refresh_token_seconds(self, client: Client) -> int:
+        """Return how long refresh tokens for ``client`` are valid: as long as the city's, or shorter."""
+        own = client.meta.refresh_token_seconds
+        return min(self.settings.refresh_token_seconds, own) if own else self.settings.refresh_token_seconds
+
     def is_audience(self, aud: object) -> bool:
         """Tell whether ``aud`` of an assertion names us: as one text, because an array could name another server too
         (the advisories of 2025). The issuer, or the token endpoint (RFC 7523 section 3)."""

@@ -7,27 +7,32 @@ from urllib.parse import urlencode
 
 import orjson
 from fastapi import APIRouter, Depends
+from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.audit import record
 from sso.clients import applications as apps
 from sso.clients import store as clients
 from sso.clients import teams
 from sso.clients.applications import SANDBOX_END, Stale, Unfinished, wanted_of
+from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE, REMOVED, SANDBOX, Application, ClientRow
 from sso.clients.profiles import RELAXATIONS
 from sso.clients.registry import stored_metadata
-from sso.clients.service import ClientError
+from sso.clients.service import ClientError, replace_client
 from sso.oidc.applications import remove_client, resume_client, suspend_client
 from sso.oidc.messages import notify
+from sso.security.permissions import ROLES
 from sso.sessions import store as sessions
 from sso.users.models import User
 from sso.users.service import UserError, find
 from sso.users.store import names_of
+from sso.web.admin_people import ROLE_TEXTS
 from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, own_form, said, token_for
 from sso.web.developer import CANNOT, NOTES, STATES, own_uri, present
-from sso.web.developer_form import LABELS
+from sso.web.developer_form import IDENTITIES, LABELS, LEVELS
 from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of
 from sso.web.site import request_id_of, site_of
@@ -53,6 +58,11 @@ MEANINGS = {
     "id_token_signed_response_alg: none": N_("Only TLS proves where its ID tokens come from."),
     "request_object_signing_alg: none": N_("Anybody can make its request objects."),
 }
+TYPED_POLICIES = (
+    "allowed_networks", "allowed_hours", "access_token_seconds", "refresh_token_seconds", "default_max_age",
+    "minimum_acr", "minimum_identity",
+)  # fmt: skip
+NOT_LIKE_THIS = N_("This cannot be kept: %(detail)s.")
 NOTE_MISSING = N_("Say why: it is kept in the audit log, and its team reads it.")
 TEAM_CHANGED = N_("The team changed it meanwhile. Look at what it wants now, and decide again.")
 NOBODY = N_("Nobody signs in with that.")
@@ -128,7 +138,14 @@ async def application_page(request: Request, client_id: str, here: Sees) -> Resp
 
 
 async def _page(
-    request: Request, client_id: str, here: Here, problem: str = "", status: int = 200, field: str = "", **values: str
+    request: Request,
+    client_id: str,
+    here: Here,
+    problem: str = "",
+    status: int = 200,
+    field: str = "",
+    typed: dict[str, str] | str = "",
+    **values: str,
 ) -> Response:
     site = site_of(request)
     if client_id.endswith(SANDBOX_END):
@@ -171,6 +188,12 @@ async def _page(
         team=[(one, names.get(str(one.user_id), "")) for one in team],
         parts=min(parts, COUNTED),
         more_parts=parts > COUNTED,
+        policies=_policies(row, typed),
+        roles=ROLE_TEXTS,
+        chosen_roles=stored_metadata(row.metadata_).allowed_roles if row is not None else [],
+        levels=LEVELS,
+        identities=IDENTITIES,
+        typed=typed if isinstance(typed, str) else "",
         may_review=here.may("applications:review"),
         may_change=here.may("clients:write"),
         may_delete=here.may("clients:delete"),
@@ -213,6 +236,16 @@ def _state(row: ClientRow | None, application: Application | None) -> str:
     return "approved" if row is not None and row.status in ("active", SANDBOX) else "suspended"
 
 
+def _policies(row: ClientRow | None, typed: dict[str, str] | str) -> dict[str, str]:
+    """Return the policies as the form shows them: as they were typed, or as they are."""
+    if isinstance(typed, dict):
+        return typed
+    if row is None:
+        return dict.fromkeys(TYPED_POLICIES, "")
+    stored = stored_metadata(row.metadata_).model_dump(mode="json")
+    return {name: _text(stored[name]) for name in TYPED_POLICIES}
+
+
 def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name, _text(value)) for name, value in values.items()]
 
@@ -224,7 +257,13 @@ def _text(value: Any) -> str:
         return "\n".join(value)
     if isinstance(value, dict) and all(isinstance(one, str) for one in value.values()):
         return "\n".join(f"{name}: {one}" for name, one in value.items())
-    return value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    return (
+        value
+        if isinstance(value, str)
+        else str(value)
+        if isinstance(value, int)
+        else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    )
 
 
 @router.post(APPLICATIONS + "/{client_id}/review")
@@ -297,6 +336,54 @@ async def change_status(request: Request, client_id: str, here: Changes) -> Resp
     await site.provider.refresh()
     site.worker.nudge()
     return RedirectResponse(APPLICATIONS if choice == "remove" else f"{APPLICATIONS}/{client_id}", 303)
+
+
+@router.post(APPLICATIONS + "/{client_id}/policies")
+async def set_policies(request: Request, client_id: str, here: Changes) -> Response:
+    """Decide who may use an application, from where and when, how surely, and how long its tokens are valid."""
+    fields, site = await own_form(request, f"admin app {client_id}"), site_of(request)
+    note, typed = said(fields), {name: fields.get(name, "").strip()[:4000] for name in TYPED_POLICIES}
+    if not note:
+        return await _page(request, client_id, here, NOTE_MISSING, 400, "policies-note", typed=typed)
+    values: dict[str, Any] = {
+        **{name: typed[name].split("\n") for name in ("allowed_networks", "allowed_hours")},
+        **{name: typed[name] for name in TYPED_POLICIES if name not in ("allowed_networks", "allowed_hours")},
+        "allowed_roles": [name for name in ROLES if fields.get(f"role {name}") == "1"],
+    }
+    values = {name: _cleaned(value) for name, value in values.items()}
+    who: dict[str, Any] = {"actor": here.actor, "request_id": request_id_of(request)}
+    try:
+        async with site.provider.db.write() as session:
+            row, application = await clients.lock_client(session, client_id), await session.get(Application, client_id)
+            _allowed(request, here, row, application)
+            if row is None or row.status == REMOVED:
+                raise Interrupted(failure(request, "not_found", 404))
+            before = stored_metadata(row.metadata_).stored()
+            metadata = _with_policies(before, values)
+            await replace_client(session, row, metadata, catalogue=HERE, **who)
+            if application is not None:
+                await apps.follow_client(session, application, metadata, own_uri=own_uri(request))
+            record(session, "client.policies_set", client_id=client_id, data={"note": note}, **who)
+    except ValidationError as error:
+        first = error.errors()[0]
+        detail = f"{first['loc'][0] if first['loc'] else ''}: {str(first['msg']).removeprefix('Value error, ')}"
+        return await _page(request, client_id, here, NOT_LIKE_THIS, 400, "policies-note", typed=typed, detail=detail)
+    except ClientError as error:
+        return await _page(request, client_id, here, CANNOT, 409, "policies-note", typed=typed, detail=str(error))
+    await site.provider.refresh()
+    return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, list):
+        return [one.strip() for one in value if one.strip()] or None
+    return value or None
+
+
+def _with_policies(before: dict[str, Any], values: dict[str, Any]) -> ClientMetadata:
+    kept = {name: value for name, value in before.items() if name not in values}
+    chosen = {name: value for name, value in values.items() if value is not None}
+    return ClientMetadata.model_validate({**kept, **chosen}, context={"allow_http_loopback": True})
 
 
 @router.post(APPLICATIONS + "/{client_id}/owner")

@@ -8,9 +8,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.clients.policy import Refused
 from sso.clients.registry import Client
 from sso.oidc import device
-from sso.oidc.authorize import SignedIn
+from sso.oidc.authorize import SignedIn, refused_at
 from sso.oidc.models import DeviceCode
 from sso.security.limits import TooManyFailures
 from sso.web.accounts import present_account
@@ -23,6 +24,11 @@ from sso.web.site import address_of, kept_address_of, request_id_of, site_of
 router = APIRouter()
 
 UNKNOWN = N_("We do not know this code, or its time is over. Look at your device for a new one.")
+NOT_ALLOWED_TEXTS: dict[Refused, str] = {
+    "role": N_("This application is only for certain people: your account has no role that it is for."),
+    "network": N_("This application can only be used from certain networks, such as that of the office."),
+    "hours": N_("This application can only be used at certain hours. Try again then."),
+}
 WAIT = N_("There were too many wrong codes. Please try again in %(minutes)d minutes.")
 
 
@@ -61,6 +67,8 @@ async def _look_up(request: Request, typed: str) -> Response:
         return _type_page(request, typed, UNKNOWN, 400)
     if who is None:
         return RedirectResponse(f"/login?{urlencode({'user_code': waiting.user_code})}", 303)
+    if (not_allowed := await _refused(request, client, who)) is not None:
+        return not_allowed
     return page(
         request,
         "device_decide.html",
@@ -82,6 +90,13 @@ async def _find(request: Request, typed: str) -> tuple[DeviceCode | None, Client
     return waiting, client if client is not None and client.enabled else None, who
 
 
+async def _refused(request: Request, client: Client, who: SignedIn) -> Response | None:
+    provider = site_of(request).provider
+    async with provider.db.read() as session:
+        why = await refused_at(session, provider, client, who, address_of(request))
+    return None if why is None else _type_page(request, problem=NOT_ALLOWED_TEXTS[why], status=403)
+
+
 async def _decide(request: Request, typed: str, allowed: bool) -> Response:
     site = site_of(request)
     waiting, client, who = await _find(request, typed)
@@ -89,6 +104,8 @@ async def _decide(request: Request, typed: str, allowed: bool) -> Response:
         return _type_page(request, typed, UNKNOWN, 400)
     if who is None:
         return await _look_up(request, typed)
+    if allowed and (not_allowed := await _refused(request, client, who)) is not None:
+        return not_allowed
     async with site.provider.db.write() as session:
         done = await device.decide(
             session,

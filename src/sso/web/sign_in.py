@@ -29,12 +29,14 @@ from sso.oidc.authorize import AuthorizationRequest, RedirectError, SignedIn
 from sso.oidc.device import normal_user_code
 from sso.oidc.ending import end_sessions
 from sso.oidc.interaction import (
+    NOT_ALLOWED,
     NOT_INVITED,
     CheckIdentity,
     Consent,
     CreateAccount,
     Decision,
     Fail,
+    NotAllowed,
     NotInvited,
     Progress,
     Respond,
@@ -241,7 +243,7 @@ async def consent(request: Request) -> Response:
         await _tell_of_consent(request, session, waiting, who)
         done = replace(waiting.progress, done=waiting.progress.done | {"consent"})
         who = replace(who, consented=who.consented | waiting.asked.consent_scopes)
-        who = await flow.with_identity(session, waiting.asked, who)
+        who = await flow.with_identity(session, waiting.asked, who, address_of(request))
         decision = flow.next_step(site.provider, waiting.asked, who, done)
         if isinstance(decision, Respond):
             return await _respond(request, session, waiting, who)
@@ -342,7 +344,7 @@ async def signed_in(
         who = SignedIn(started.session, Person(proof.user.id, proof.user.name), frozenset())
         if waiting is not None:
             who = await flow.with_consent(session, waiting.asked.client, who)
-            who = await flow.with_identity(session, waiting.asked, who)
+            who = await flow.with_identity(session, waiting.asked, who, address_of(request))
             if isinstance(flow.next_step(site.provider, waiting.asked, who, waiting.progress), Respond):
                 made = await _respond(request, session, waiting, who)
                 with_accounts(request, made, tokens, remember=remembered)
@@ -420,7 +422,7 @@ async def _next(request: Request, waiting: Waiting, who: SignedIn | None) -> Res
     site = site_of(request)
     if who is not None and waiting.asked.wants_more:
         async with site.provider.db.read() as session:
-            who = await flow.with_identity(session, waiting.asked, who)
+            who = await flow.with_identity(session, waiting.asked, who, address_of(request))
     decision = flow.next_step(site.provider, waiting.asked, who, waiting.progress)
     if isinstance(decision, (Respond, Consent)) and _must_choose(request, waiting):
         silent = "none" in waiting.asked.prompt
@@ -447,6 +449,8 @@ async def _for_signed_in(request: Request, waiting: Waiting, who: SignedIn, deci
     site = site_of(request)
     if isinstance(decision, StepUp):
         return await _step_up(request, waiting, who, decision)
+    if isinstance(decision, NotAllowed):
+        return _request_page(request, "not_allowed.html", waiting, who, "identity", level=decision.why)
     if isinstance(decision, NotInvited):
         return _request_page(request, "not_invited.html", waiting, who, "identity")
     if isinstance(decision, CheckIdentity):
@@ -483,8 +487,9 @@ async def identity_needed(request: Request) -> Response:
     found = await _of_signed_in(request, fields, "identity")
     if isinstance(found, Response):
         return found
-    if fields.get("why") == "not_invited":
-        return await _fail(request, found[0], Fail("access_denied", NOT_INVITED))
+    texts = {"not_invited": NOT_INVITED, **{str(why): text for why, text in NOT_ALLOWED.items()}}
+    if (why := fields.get("why", "")) in texts:
+        return await _fail(request, found[0], Fail("access_denied", texts[why]))
     text = "It is not known surely enough who the person is."
     return await _fail(request, found[0], Fail("unmet_authentication_requirements", text))
 

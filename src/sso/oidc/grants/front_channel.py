@@ -67,7 +67,7 @@ class FrontChannel:
             made += [
                 ("access_token", access_token),
                 ("token_type", "Bearer"),
-                ("expires_in", str(provider.settings.access_token_seconds)),
+                ("expires_in", str(provider.access_token_seconds(client))),
                 ("scope", request.scope),
             ]
         if "id_token" in words:
