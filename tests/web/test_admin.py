@@ -409,3 +409,28 @@ async def test_pages_of_administrators_work_for_an_auditor_without_a_button(city
     page = await budi.open(f"/admin/people/{city.users['siti']}")
     assert 'method="post"' not in page.text
     await budi.http.aclose()
+
+
+@pytest.mark.parametrize("overrides", [SENDING])
+async def test_two_accounts_of_one_person_become_one(city: City, admin: Browser) -> None:
+    await person(city, "siti-lama", "developer")
+    old = await signed_in(city, "siti-lama")
+    await register(old)
+    siti, other = city.users["siti"], city.users["siti-lama"]
+    for wrong in ("siti", "nobody-here"):
+        refused = await act(admin, siti, "merge", other=wrong, note="x")
+        assert refused.status_code == 409, wrong
+    await act(admin, siti, "merge", other="siti-lama@warga.example", note="Dilihat di loket")
+    async with city.provider.db.read() as session:
+        known = {one.lookup: one.verified_at for one in await store.identifiers_of(session, siti)}
+        assert known["siti-lama@warga.example"] is None, "it must be proven again"
+        assert known["siti@warga.example"] is not None
+        gone = await session.get(User, other)
+        assert gone is not None
+        assert gone.deleted_at is not None
+        assert await store.roles_of(session, siti) == ["citizen"], "no role comes along"
+    assert (await old.open("/account")).url.path == "/login", "the other is signed out"
+    now = await signed_in(city, "siti")
+    assert (await now.open("/developer/apps/antrean/team")).status_code == 200, "the application has its owner still"
+    for browser in (old, now):
+        await browser.http.aclose()

@@ -448,3 +448,65 @@ async def test_the_check_opens_no_address_that_is_not_registered(city: City, dim
         assert (await http.post("/check/antrean/token", data=form)).json()["error"] == "invalid_grant"
         assert (await http.get("/check/antrean/jwks")).json() == {"keys": []}
         assert (await http.get("/check/lain/.well-known/openid-configuration")).status_code == 404
+
+
+async def test_a_test_person_signs_in_at_sandboxes_and_nowhere_else(city: City, dimas: Browser) -> None:
+    await register(dimas)
+    path = "/developer/apps/antrean"
+    page = await dimas.open(f"{path}/try")
+    form = {"person": "uji-lengkap", "acr": "urn:sso:acr:mfa"}
+    page = await post(dimas, page, f"{path}/test-person", **form)
+    assert page.url.path == f"{path}/try", "the developer stays who they are"
+    party = city.relying_party("antrean-sandbox", "http://localhost:3000/callback")
+    choose = await dimas.open(party.url(scope="openid profile"))
+    chosen = re.search(r'value="([0-9a-f-]{36})"[^>]*>[^<]*Uji Lengkap', choose.text)
+    assert chosen, choose.text
+    consent = await dimas.submit(choose, choice=chosen[1])
+    answer = await dimas.submit(consent, choice="allow")
+    city.secrets["antrean-sandbox"] = ""
+    secrets = await dimas.open(f"{path}/secrets")
+    assert secrets.status_code in (200, 403), "the account that was chosen is the present one now"
+    assert "code" in query_of(answer.headers["location"])
+    for refused in ("/account", "/account/security", "/developer", "/admin"):
+        assert (await dimas.http.get(refused)).status_code == 403, f"{refused} is nobody's"
+    production = city.relying_party("warga")
+    page = await dimas.open(production.url())
+    assert "Anda tidak dapat memakai aplikasi ini sekarang" in page.text
+    silent = await dimas.http.get(production.url(prompt="none"))
+    assert query_of(silent.headers["location"])["error"] == "access_denied"
+
+
+async def test_a_test_person_has_every_claim_and_the_level_that_was_chosen(city: City, dimas: Browser) -> None:
+    secret = secret_of(await register(dimas, **{"scope email": "1", "reason email": "Kabar."}))
+    path = "/developer/apps/antrean"
+    form = {"person": "uji-lengkap", "acr": "urn:sso:acr:passkey"}
+    await post(dimas, await dimas.open(f"{path}/try"), f"{path}/test-person", **form)
+    party = city.relying_party("antrean-sandbox", "http://localhost:3000/callback")
+    choose = await dimas.open(party.url(scope="openid profile email", acr_values="urn:sso:acr:passkey"))
+    chosen = re.search(r'value="([0-9a-f-]{36})"[^>]*>[^<]*Uji Lengkap', choose.text)
+    assert chosen, choose.text
+    answer = await dimas.submit(await dimas.submit(choose, choice=chosen[1]), choice="allow")
+    city.secrets["antrean-sandbox"] = secret
+    tokens = await party.exchange(query_of(answer.headers["location"])["code"])
+    claims = tokens.claims()
+    assert (claims["acr"], claims["amr"]) == ("urn:sso:acr:passkey", ["test"])
+    person = (await party.userinfo(tokens["access_token"])).json()
+    assert (person["email"], person["email_verified"], person["birthdate"]) == (
+        "uji-lengkap@uji.example", True, "1990-01-31",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("overrides", [SENDING])
+async def test_a_test_person_is_neither_signed_in_nor_recovered(city: City, dimas: Browser) -> None:
+    from sso.oidc.test_people import test_person as made
+
+    async with city.provider.db.write() as session:
+        user = await made(session, "uji-lengkap")
+        await store.set_password_hash(session, user.id, await city.site.passwords.hash(PASSWORD), clock.now())
+    async with city.browser() as browser:
+        answer = await browser.submit(await browser.open("/login"), username="uji-lengkap", password=PASSWORD)
+        assert answer.status_code == 400
+        await browser.submit(await browser.open("/recover"), username="uji-lengkap@uji.example")
+    async with city.provider.db.read() as session:
+        sent = (await session.execute(select(Delivery).where(Delivery.kind == "message"))).scalars().all()
+    assert sent == []

@@ -28,7 +28,7 @@ from sso.api.parts import (
     site_of,
 )
 from sso.api.users import present_person
-from sso.oidc.people import check_identity, read_check, revoke_identity_check, start_recovery
+from sso.oidc.people import check_identity, merge_users, read_check, revoke_identity_check, start_recovery
 from sso.users import merging, store
 from sso.users.models import IdentityCheck, MergeProposal
 from sso.users.service import UserError
@@ -104,6 +104,16 @@ class Decision(BaseModel):
     decision: Literal["merged", "separate", "dropped"]
 
 
+class MergeWanted(BaseModel):
+    """Which account is merged into it."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"other_id": "01a212d5-bf21-73d5-9346-8f736cc3568b"}]}
+    )
+
+    other_id: uuid.UUID
+
+
 @router.post(
     "/users/{user_id}/recovery",
     status_code=201,
@@ -176,6 +186,26 @@ async def uncheck(request: Request, user_id: uuid.UUID) -> Response:
         found = await present_person(session, user_id)
         actor, reference = caller_in(request).actor, request_id_of(request)
         await revoke_identity_check(session, found, actor=actor, request_id=reference)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/users/{user_id}/merge",
+    summary="Merge another account into this one",
+    status_code=204,
+    responses=problems(404, 409),
+    **needs("users:merge"),
+)
+async def merge(request: Request, user_id: uuid.UUID, wanted: MergeWanted) -> Response:
+    """The other is deleted; what it signs in with comes along, to be proven again."""
+    site, actor = site_of(request), caller_in(request).actor
+    async with site.provider.db.write() as session:
+        kept, other = await present_person(session, user_id), await present_person(session, wanted.other_id)
+        try:
+            await merge_users(session, site.provider, kept, other, actor=actor, request_id=request_id_of(request))
+        except UserError as error:
+            raise refused(error) from None
+    site.worker.nudge()
     return Response(status_code=204)
 
 

@@ -101,6 +101,33 @@ async def delete_user(
     return count
 
 
+async def merge_users(
+    session: AsyncSession, provider: Provider, kept: User, other: User, *, actor: str, request_id: str | None = None
+) -> None:
+    """Let two accounts of one person be one. What the other signs in with, the ids by which applications knew them, and
+    their places in teams come along; contacts must be proven again, and no password, second step, role or permission of
+    theirs does. The other is deleted: applications are told so, and know the person by ``kept`` from then on.
+
+    Raises:
+        UserError: when they are the same, one was deleted or is nobody, or nobody would be an administrator any more.
+    """
+    if kept.id == other.id:
+        raise UserError("it is the same account")
+    if any(one.deleted_at is not None or one.preferences.get("test") for one in (kept, other)):
+        raise UserError("one of them was deleted, or is a test person")
+    await keep_an_administrator(session, other)
+    for application_id, role in (await teams.teams_with(session, other.id)).items():
+        wanted: teams.Role = "owner" if role == "owner" else "member"
+        if await teams.role_of(session, application_id, kept.id) != "owner":
+            await teams.add_member(session, application_id, kept.id, wanted, actor=actor)
+    moved = await users.move_identity(session, other.id, kept.id, clock.now())
+    await session.flush()
+    about = {"kept": str(kept.id), "identifiers": moved}
+    record(session, "user.merged", actor=actor, subject=str(other.id), request_id=request_id, data=about)
+    notify(session, provider, kept, "merged")
+    await delete_user(session, provider, other, actor=actor, request_id=request_id)
+
+
 async def plan_deletion(
     session: AsyncSession, provider: Provider, user: User, *, actor: str, request_id: str | None = None
 ) -> int:

@@ -163,6 +163,24 @@ async def page_of_names(session: AsyncSession, words: str, before: uuid.UUID | N
     return list((await session.execute(statement.order_by(User.id.desc()).limit(limit))).scalars())
 
 
+async def move_identity(session: AsyncSession, giver: uuid.UUID, taker: uuid.UUID, now: datetime) -> int:
+    """Let what somebody signs in with, and the ids by which applications knew them, be somebody else's; contacts are to
+    be proven again. Return how many identifiers that were."""
+    known = {one.lookup for one in await identifiers_of(session, taker)}
+    kinds = {one.kind for one in await identifiers_of(session, taker)}
+    moved = 0
+    for one in await identifiers_of(session, giver):
+        if one.lookup in known or (one.kind in ("nik", "username") and one.kind in kinds):
+            continue
+        one.user_id, one.is_primary, moved = taker, one.kind not in kinds, moved + 1
+        if one.kind in ("email", "phone", "nik"):
+            one.verified_at = None
+        kinds.add(one.kind)
+    await session.execute(update(LocalAccount).where(LocalAccount.user_id == giver).values(user_id=taker))
+    await mark_changed(session, taker, now)
+    return moved
+
+
 async def count_people(session: AsyncSession) -> int:
     """Return how many people there are, without those who were deleted."""
     statement = select(func.count()).select_from(User).where(User.deleted_at.is_(None))

@@ -23,6 +23,7 @@ from sso.oidc.authorize import SignedIn
 from sso.oidc.messages import notify
 from sso.oidc.people import OnlyOwner, plan_deletion
 from sso.oidc.personal import everything_about, withdraw
+from sso.oidc.test_people import is_test
 from sso.security.permissions import GROUP_PERMISSIONS, permissions_of
 from sso.security.tokens import random_token
 from sso.sessions import store as sessions
@@ -35,7 +36,7 @@ from sso.web.accounts import present_account, with_accounts
 from sso.web.http import form_fields, form_token, is_our_form, read_cookie, upload
 from sso.web.i18n import N_
 from sso.web.logos import made_small
-from sso.web.pages import page
+from sso.web.pages import failure, page
 from sso.web.sign_in import STALE, is_recent
 from sso.web.site import kept_address_of, request_id_of, site_of
 
@@ -128,6 +129,8 @@ async def visit(request: Request, then: str, *, recent: bool = False) -> Visit |
         roles = await users.roles_of(session, who.user.id) if who is not None else []
     if who is None or user is None:
         return _sign_in(then)
+    if is_test(who.session):  # nobody's account has nothing to be changed: a password would open it
+        return failure(request, "no_permission", 403)
     if recent and not is_recent(request, who):
         return _sign_in(then, again="1")
     return Visit(who, user, roles)

@@ -275,6 +275,15 @@ async def _delete(session: AsyncSession, asked: Asked) -> None:
     await people.delete_user(session, site_of(asked.request).provider, asked.user, **asked.about)
 
 
+async def _merge(session: AsyncSession, asked: Asked) -> None:
+    typed, box = asked.fields.get("other", "").strip()[:254], site_of(asked.request).provider.box
+    found = await find(session, typed, box)
+    other = await users.lock_user(session, found.id)
+    if other is None:
+        raise UserError("there is no such person")
+    await people.merge_users(session, site_of(asked.request).provider, asked.user, other, **asked.about)
+
+
 ACTS: dict[str, tuple[str, Act]] = {
     "edit": ("users:write", _edit),
     "disable": ("users:write", _disable),
@@ -288,6 +297,7 @@ ACTS: dict[str, tuple[str, Act]] = {
     "stop_recovery": ("users:recover", _stop_recovery),
     "check": ("users:check_identity", _check),
     "uncheck": ("users:check_identity", _uncheck),
+    "merge": ("users:merge", _merge),
     "delete": ("users:delete", _delete),
 }
 """What may be done with a person: the permission that it takes, and how."""

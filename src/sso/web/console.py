@@ -182,7 +182,7 @@ def sign_in_again(request: Request, path: str = "") -> str:
     return f"/login?then={above if last in PARTS else here}&again=1"
 
 
-PARTS = ("review", "status", "owner", "policies", "leave")
+PARTS = ("review", "status", "owner", "policies", "leave", "test-person")
 """Addresses that take forms of the page above them, and are no page themselves."""
 
 

@@ -182,6 +182,13 @@ NOTICES = {
         N_("On %(at)s you allowed %(what)s to receive data of yours."),
         N_("You can withdraw that in your account. If this was not you, write to %(support)s at once."),
     ),
+    "merged": Notice(
+        N_("Two accounts of yours are one now"),
+        N_("On %(at)s an administrator merged another account of yours into this one. Prove its addresses and numbers "
+        "once more in your account."),
+        _NOT_YOU,
+        N_("To my account"),
+    ),
     "new_password_needed": Notice(
         N_("Choose a new password"),
         N_("On %(at)s an administrator decided that your account needs a new password. You were signed out "
@@ -232,6 +239,7 @@ LINKS = {
     "recovery_waits": "/recover/stop",
     "recovery_ready": "/recover/continue",
     "locked": "/recover",
+    "merged": "/account/contacts",
     "new_password_needed": "/recover",
     "team_invitation": "/developer",
     "secret_expires": "/developer",

@@ -20,19 +20,23 @@ from starlette.responses import RedirectResponse, Response
 from sso import clock
 from sso.authn import ceremonies
 from sso.authn.ceremonies import Running
-from sso.authn.levels import ACR_VALUES
+from sso.authn.levels import ACR_VALUES, SIGN_IN_LEVELS
 from sso.clients.models import Application
 from sso.clients.registry import Client
 from sso.clients.service import TRIAL_SECONDS, trial_secret
 from sso.clients.teams import role_of
 from sso.oidc.applications import TRY_PATH
+from sso.oidc.test_people import PEOPLE, proof_for, test_person
 from sso.security.tokens import base64url, random_token
+from sso.sessions.service import start
+from sso.web.accounts import MAX_ACCOUNTS, tokens_of, with_accounts
+from sso.web.admin_system import LEVEL_TEXTS
 from sso.web.console import Here, Needs, There, developer_page, own_form, token_for
 from sso.web.developer import APPS, STATES, Member, own_uri
 from sso.web.http import browser_of, query_pairs, read_cookie
 from sso.web.i18n import N_
 from sso.web.pages import failure
-from sso.web.site import site_of
+from sso.web.site import kept_address_of, request_id_of, site_of
 
 router = APIRouter()
 
@@ -107,6 +111,9 @@ async def _page(request: Request, there: There, running: Running | None) -> Resp
         step_texts=STEPS,
         check_texts=CHECKS,
         t=running.token if running is not None and data.get("tokens") else "",
+        people=[(key, about["name"][:40], about) for key, about in PEOPLE.items()],
+        sign_in_levels=[(one, LEVEL_TEXTS[one]) for one in SIGN_IN_LEVELS],
+        become=request.query_params.get("as", ""),
         can_refresh="refresh_token" in data.get("tokens", {}),
         form_token=token_for(request, f"try {there.application_id}"),
     )
@@ -190,6 +197,29 @@ async def _begin(request: Request, there: There, client: Client, fields: dict[st
         await ceremonies.keep(session, provider.box, running)
     await provider.refresh()
     return RedirectResponse(f"{provider.url('/authorize')}?{urlencode(asked)}", 303)
+
+
+@router.post(APPS + "/{application_id}/test-person")
+async def become(request: Request, there: Member) -> Response:
+    """Sign a test person in at this browser, besides who is here: each sandbox then asks who is meant."""
+    fields, site = await own_form(request, f"try {there.application_id}"), site_of(request)
+    name, acr = fields.get("person", ""), fields.get("acr", "")
+    if name not in PEOPLE or acr not in SIGN_IN_LEVELS:
+        return RedirectResponse(f"{APPS}/{there.application_id}/try", 303)
+    async with site.provider.db.write() as session:
+        started = await start(
+            session,
+            site.settings,
+            proof_for(await test_person(session, name), acr),
+            current=None,
+            address=kept_address_of(request),
+            user_agent=request.headers.get("user-agent", ""),
+            request_id=request_id_of(request),
+        )
+    made = RedirectResponse(f"{APPS}/{there.application_id}/try?as={name}", 303)
+    mine = tokens_of(request)
+    with_accounts(request, made, [mine[0], started.token, *mine[1:]][:MAX_ACCOUNTS])
+    return made
 
 
 @router.get(TRY_PATH)

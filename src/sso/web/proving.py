@@ -12,6 +12,7 @@ from sso import clock
 from sso.authn.levels import ACR_PASSWORD
 from sso.authn.policy import Reason, Situation, second_step
 from sso.authn.service import Authenticated, by_password, is_password
+from sso.oidc.test_people import MARK
 from sso.security.tokens import random_token, token_hash
 from sso.sessions import store as sessions
 from sso.sessions.service import Place
@@ -69,6 +70,7 @@ async def prove(request: Request, name: str, password: str, wanted: str = ACR_PA
     own = device if found is not None and found.known else ""
     await site.limits.check(lookup, address, own)
     user = found.user if found is not None and _may_be_used(found, provider.settings.can_send) else None
+    user = user if user is None or not user.preferences.get(MARK) else None
     credential = found.password if found is not None else None
     right, stronger = await is_password(site.passwords, user, credential, password)
     if not right or found is None or user is None:

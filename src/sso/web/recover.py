@@ -21,6 +21,7 @@ from sso.authn.passwords import Busy, WeakPassword
 from sso.authn.policy import STRONG
 from sso.oidc.messages import link_token, not_me_session, notify, send_code
 from sso.oidc.people import not_me, recover
+from sso.oidc.test_people import MARK
 from sso.security.limits import TooManyFailures
 from sso.users import store as users
 from sso.users.identifiers import masked, normalise
@@ -199,7 +200,7 @@ async def _find(request: Request, session: AsyncSession, typed: str) -> tuple[Us
         user = await users.find_user(session, lookup)
     except (ValueError, LookupError):
         return None, None
-    if user is None or user.disabled_at is not None:
+    if user is None or user.disabled_at is not None or user.preferences.get(MARK):
         return None, None
     known = await users.identifiers_of(session, user.id)
     able = [

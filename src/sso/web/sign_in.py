@@ -46,6 +46,7 @@ from sso.oidc.interaction import (
 )
 from sso.oidc.messages import not_me_token, notify
 from sso.oidc.models import Interaction
+from sso.oidc.test_people import MARK
 from sso.security.limits import TooManyFailures
 from sso.sessions import service as sessions
 from sso.sessions.devices import device_of
@@ -317,6 +318,8 @@ async def signed_in(
         if step is not None:
             return step
     request.scope["sso.choose"] = False
+    if proof.user.preferences.get(MARK) and MARK not in proof.amr:  # however a test person got here
+        proof = replace(proof, amr=[*proof.amr, MARK])
     remember = options.remember and site.settings.remembered_absolute_seconds > 0
     async with site.provider.db.write() as session:
         accounts = await _accounts_before(request, session, before)
@@ -424,7 +427,7 @@ async def _next(request: Request, waiting: Waiting, who: SignedIn | None) -> Res
         async with site.provider.db.read() as session:
             who = await flow.with_identity(session, waiting.asked, who, address_of(request))
     decision = flow.next_step(site.provider, waiting.asked, who, waiting.progress)
-    if isinstance(decision, (Respond, Consent)) and _must_choose(request, waiting):
+    if isinstance(decision, (Respond, Consent, NotAllowed)) and _must_choose(request, waiting):
         silent = "none" in waiting.asked.prompt
         text = "The person must choose an account."
         decision = Fail("account_selection_required", text) if silent else SelectAccount()
@@ -495,8 +498,10 @@ async def identity_needed(request: Request) -> Response:
 
 
 def _must_choose(request: Request, waiting: Waiting) -> bool:
-    """Tell whether the present account's session is over, and nobody has said that another one is meant instead."""
-    return bool(request.scope.get("sso.choose")) and "select_account" not in waiting.progress.done
+    """Tell whether the present account's session is over, and nobody has said that another one is meant instead; or a
+    sandbox is tried at a browser with several accounts, of which one may be a test person's."""
+    several = waiting.asked.client.sandbox and len(tokens_of(request)) > 1 and "none" not in waiting.asked.prompt
+    return (several or bool(request.scope.get("sso.choose"))) and "select_account" not in waiting.progress.done
 
 
 async def _respond(request: Request, session: AsyncSession, waiting: Waiting, who: SignedIn) -> Response:
