@@ -381,11 +381,12 @@ async def test_the_audit_log_is_searched_checked_and_downloaded(city: City, admi
 
 async def test_keys_are_changed_with_a_reason(city: City, admin: Browser) -> None:
     page = await admin.open("/admin/keys")
+    await post(admin, page, note="Awal", force="1")  # those of the template may be minutes old
     assert (await post(admin, page, note="Latihan")).status_code == 409, "the next ones are too young"
     before = city.provider.keys.jwks()[0]
     await post(admin, page, note="Bocor", force="1")
     assert city.provider.keys.jwks()[0] != before
-    assert (await said(city, "keys.rotation_asked"))[0].data == {"note": "Bocor"}
+    assert {"note": "Bocor"} in [one.data for one in await said(city, "keys.rotation_asked")]
 
 
 async def test_settings_are_shown_without_what_is_secret(city: City, admin: Browser) -> None:
