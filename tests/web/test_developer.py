@@ -248,6 +248,24 @@ async def test_what_changes_after_approval_waits_for_approval_again(city: City, 
     await admin.http.aclose()
 
 
+@OFFERED
+async def test_what_a_team_has_not_submitted_stays_when_policies_are_set(city: City, dimas: Browser) -> None:
+    admin, path = await ratna(city), "/admin/applications/antrean"
+    await approved(city, dimas, admin)
+    settings = await dimas.open("/developer/apps/antrean/settings")
+    await post(dimas, settings, description="Nomor antrean tanpa datang.")
+    page = await admin.open(path)
+    await post(admin, page, f"{path}/policies", minimum_acr="urn:sso:acr:mfa", note="Data kesehatan")
+    wanted = await dimas.open("/developer/apps/antrean/settings")
+    assert 'value="Nomor antrean tanpa datang."' in wanted.text, "nothing is lost"
+    assert 'value="urn:sso:acr:mfa" selected' in wanted.text, "and the team sees what was decided"
+    client = city.provider.registry.get("antrean")
+    assert client is not None
+    assert client.meta.minimum_acr == "urn:sso:acr:mfa"
+    assert client.meta.description != "Nomor antrean tanpa datang.", "that waits for approval"
+    await admin.http.aclose()
+
+
 async def test_two_who_change_at_once_do_not_overwrite_each_other(city: City, dimas: Browser) -> None:
     await register(dimas)
     first = await dimas.open("/developer/apps/antrean/settings")

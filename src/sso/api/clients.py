@@ -203,7 +203,7 @@ async def put_client(request: Request, client_id: str, wanted: ClientChange, if_
     async with provider.db.write() as session:
         row = await _present(session, client_id)
         check_etag(if_match, _shown(row))
-        metadata = await _metadata(provider, wanted.metadata)
+        before, metadata = stored_metadata(row.metadata_), await _metadata(provider, wanted.metadata)
         try:
             await replace_client(
                 session,
@@ -219,7 +219,7 @@ async def put_client(request: Request, client_id: str, wanted: ClientChange, if_
         application = await lock_application(session, client_id)
         if application is not None:
             try:
-                await follow_client(session, application, metadata, own_uri=own_redirect_uri(provider))
+                await follow_client(session, application, before, metadata, own_uri=own_redirect_uri(provider))
             except ClientError as error:
                 raise refused(error) from None
         shown = _shown(row)

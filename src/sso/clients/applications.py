@@ -492,17 +492,28 @@ async def approve(
 
 
 async def follow_client(
-    session: AsyncSession, application: Application, metadata: ClientMetadata, *, own_uri: str
+    session: AsyncSession, application: Application, before: ClientMetadata, after: ClientMetadata, *, own_uri: str
 ) -> None:
-    """Let what is wanted be what an administrator has registered for production by other means.
+    """Let what is wanted have what an administrator changed in production by other means. What its team changed
+    meanwhile, and has not submitted, stays.
+
+    Args:
+        session: the transaction.
+        application: what its team looks after.
+        before: what was registered for production.
+        after: what is registered now.
+        own_uri: our own redirect URI of every sandbox.
 
     Raises:
         Unfinished: when the sandbox cannot follow.
     """
-    said = metadata.stored()
+    had, said = before.stored(), after.stored()
     application.granted = {name: said[name] for name in GRANTED if name in said}
-    kept: Any = application.kind if KINDS.get(_kind(application)) == metadata.type else _kind_of(metadata.type)
-    wanted = Wanted(kept, {name: said[name] for name in THEIRS if name in said}, dict(application.sandbox))
+    kept: Any = application.kind if KINDS.get(_kind(application)) == after.type else _kind_of(after.type)
+    changed = {name for name in THEIRS if had.get(name) != said.get(name)}
+    document = {name: value for name, value in application.document.items() if name not in changed}
+    document |= {name: said[name] for name in THEIRS if name in changed and name in said}
+    wanted = Wanted(kept, document, dict(application.sandbox))
     _write(application, wanted)
     application.revision += 1
     sandbox = sandbox_metadata(wanted, application.granted, own_uri)

@@ -358,11 +358,11 @@ async def set_policies(request: Request, client_id: str, here: Changes) -> Respo
             _allowed(request, here, row, application)
             if row is None or row.status == REMOVED:
                 raise Interrupted(failure(request, "not_found", 404))
-            before = stored_metadata(row.metadata_).stored()
-            metadata = _with_policies(before, values)
+            before = stored_metadata(row.metadata_)
+            metadata = _with_policies(before.stored(), values)
             await replace_client(session, row, metadata, catalogue=HERE, **who)
             if application is not None:
-                await apps.follow_client(session, application, metadata, own_uri=own_uri(request))
+                await apps.follow_client(session, application, before, metadata, own_uri=own_uri(request))
             record(session, "client.policies_set", client_id=client_id, data={"note": note}, **who)
     except ValidationError as error:
         first = error.errors()[0]
