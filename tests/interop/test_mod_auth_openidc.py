@@ -17,7 +17,7 @@ from tests.support import form_of
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
 MODULES = Path("/usr/lib/apache2/modules")
 
-CONFIGURATION = """
+APACHE = """
 ServerName localhost
 ServerRoot {root}
 PidFile {root}/pid
@@ -35,6 +35,11 @@ LoadModule mime_module {modules}/mod_mime.so
 LoadModule auth_openidc_module {modules}/mod_auth_openidc.so
 TypesConfig /etc/mime.types
 DocumentRoot {root}/htdocs
+"""
+"""What an Apache needs to start, with the module."""
+CONFIGURATION = (
+    APACHE
+    + """\
 OIDCProviderMetadataURL {issuer}/.well-known/openid-configuration
 OIDCClientID apache
 OIDCClientSecret {secret}
@@ -55,19 +60,29 @@ OIDCHTMLErrorTemplate {root}/error.html
   Header always set X-Person "expr=%{{REMOTE_USER}}"
 </Location>
 """
+)
+
+
+USER = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
+
+
+def apache_at(name: str) -> tuple[str, Path]:
+    """Return the program, and a new folder for it that holds a page to be protected."""
+    program = shutil.which("apache2") or "/usr/sbin/apache2"
+    if not Path(program).exists() or not (MODULES / "mod_auth_openidc.so").exists():
+        pytest.fail("no Apache with mod_auth_openidc on this machine: run `make test`, which installs it")
+    root = Path("/tmp") / f"{name}-{os.getpid()}"
+    shutil.rmtree(root, ignore_errors=True)
+    (root / "htdocs/app").mkdir(parents=True)
+    (root / "htdocs/app/index.html").write_text("the protected page")
+    root.chmod(0o755)
+    return program, root
 
 
 @pytest.fixture
 def apache(server: Server, tmp_path: Path) -> Iterator[str]:
-    program = shutil.which("apache2") or "/usr/sbin/apache2"
-    if not Path(program).exists() or not (MODULES / "mod_auth_openidc.so").exists():
-        pytest.fail("no Apache with mod_auth_openidc on this machine: run `make test`, which installs it")
-    root = Path("/tmp") / f"sso-apache-{os.getpid()}"
-    shutil.rmtree(root, ignore_errors=True)
-    (root / "htdocs/app").mkdir(parents=True)
-    (root / "htdocs/app/index.html").write_text("the protected page")
+    program, root = apache_at("sso-apache")
     (root / "error.html").write_text("%s %s")
-    root.chmod(0o755)
     configuration = root / "httpd.conf"
     configuration.write_text(
         CONFIGURATION.format(
@@ -76,7 +91,7 @@ def apache(server: Server, tmp_path: Path) -> Iterator[str]:
             modules=MODULES,
             issuer=server.issuer,
             secret=server.secrets["apache"],
-            user="User www-data\nGroup www-data" if os.geteuid() == 0 else "",
+            user=USER,
         )
     )
     process = subprocess.Popen([program, "-f", str(configuration), "-DFOREGROUND"], start_new_session=True)

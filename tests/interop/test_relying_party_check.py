@@ -19,7 +19,7 @@ import orjson
 import pytest
 import yaml
 from tests.interop.conftest import HERE, PASSWORD, Server, wait_for
-from tests.interop.test_mod_auth_openidc import MODULES
+from tests.interop.test_mod_auth_openidc import APACHE, MODULES, USER, apache_at
 from tests.journeys.conftest import free_ports
 from tests.support import Forms, form_of
 
@@ -198,43 +198,22 @@ def test_an_application_that_does_not_answer_does_not_pass(server: Server) -> No
     assert outcomes == {"honest": "failed"}
 
 
-APACHE = """
-ServerName localhost
-ServerRoot {root}
-PidFile {root}/pid
-Listen 127.0.0.1:{port}
-ErrorLog {root}/error.log
-{user}
-LoadModule mpm_event_module {modules}/mod_mpm_event.so
-LoadModule authn_core_module {modules}/mod_authn_core.so
-LoadModule authz_core_module {modules}/mod_authz_core.so
-LoadModule authz_user_module {modules}/mod_authz_user.so
-LoadModule dir_module {modules}/mod_dir.so
-LoadModule headers_module {modules}/mod_headers.so
-LoadModule mime_module {modules}/mod_mime.so
-LoadModule auth_openidc_module {modules}/mod_auth_openidc.so
-TypesConfig /etc/mime.types
-DocumentRoot {root}/htdocs
+PROTECTED = (
+    APACHE
+    + """\
 <Directory {root}/htdocs>
   Require all granted
 </Directory>
 Include {root}/masuk.conf
 """
+)
 
 
 def test_the_quick_start_for_apache_protects_a_page_as_it_is_shown(server: Server, programs: list[Running]) -> None:
-    program = shutil.which("apache2") or "/usr/sbin/apache2"
-    if not Path(program).exists() or not (MODULES / "mod_auth_openidc.so").exists():
-        pytest.fail("no Apache with mod_auth_openidc on this machine: run `make test`, which installs it")
     sandbox = registered(server, "mulai-apache", redirect_uris=["{here}/app/callback"], kind="proxy")
-    root = Path("/tmp") / f"sso-quick-start-{os.getpid()}"
-    shutil.rmtree(root, ignore_errors=True)
-    (root / "htdocs/app").mkdir(parents=True)
-    (root / "htdocs/app/index.html").write_text("the protected page")
-    root.chmod(0o755)
+    program, root = apache_at("sso-quick-start")
     (root / "masuk.conf").write_text(shown(sandbox, "apache")["/etc/apache2/conf-available/masuk.conf"])
-    user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
-    (root / "httpd.conf").write_text(APACHE.format(root=root, port=sandbox.port, modules=MODULES, user=user))
+    (root / "httpd.conf").write_text(PROTECTED.format(root=root, port=sandbox.port, modules=MODULES, user=USER))
     command = [program, "-f", str(root / "httpd.conf"), "-DFOREGROUND"]
     try:
         programs.append(Running(command, sandbox.environment, root, sandbox.port))

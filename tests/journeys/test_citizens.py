@@ -20,7 +20,7 @@ import pytest
 import yaml
 from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, expect
 from tests.journeys.conftest import Demo
-from tests.journeys.test_sign_on import check_access, sign_in
+from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
 from tests.support import challenge_of
 
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("citizens")]
@@ -304,7 +304,7 @@ async def test_the_portal_finds_stars_and_opens(demo: Demo, person: BrowserConte
 
 async def _look(page: Page, artefacts: Path, name: str, kind: str) -> None:
     await check_access(page)
-    await page.screenshot(path=artefacts / f"{name}-{kind}.png", full_page=True)
+    await keep_picture(page, artefacts / f"{name}-{kind}.png")
 
 
 OWN = ["", "/profile", "/contacts", "/security", "/sessions", "/applications", "/activity", "/notifications", "/data"]
@@ -397,7 +397,7 @@ async def test_every_page_is_accessible_and_fits(
     await page.locator("summary").first.click()
     await look("mails")
     await page.goto(f"{demo.issuer}/admin/mails/code_sign_in/{locale}")
-    await page.screenshot(path=artefacts / f"mail-{kind}.png")
+    await keep_picture(page, artefacts / f"mail-{kind}.png")
     await page.goto(f"{demo.issuer}/outbox")
     await look("outbox")
     await context.close()

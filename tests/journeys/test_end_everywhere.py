@@ -19,7 +19,7 @@ import pytest
 import yaml
 from playwright.async_api import Browser, BrowserContext, expect
 from tests.journeys.conftest import _wait, free_ports
-from tests.journeys.test_sign_on import check_access, sign_in
+from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
 
 from sso.security.permissions import PERMISSIONS
 
@@ -182,7 +182,7 @@ async def test_the_pages_about_sessions_are_accessible_and_fit(
 
     async def look(name: str) -> None:
         await check_access(page)
-        await page.screenshot(path=artefacts / f"{name}-{size[0]}-{locale[:2]}-{scheme}.png", full_page=True)
+        await keep_picture(page, artefacts / f"{name}-{size[0]}-{locale[:2]}-{scheme}.png")
 
     other = await chromium.new_context(locale=locale)
     citizen = await other.new_page()

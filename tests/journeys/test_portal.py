@@ -15,7 +15,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.interop.conftest import wait_for
 from tests.journeys.conftest import Demo, free_ports
-from tests.journeys.test_sign_on import check_access, sign_in
+from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
 
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("portal")]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "app.py"
@@ -215,7 +215,7 @@ async def test_every_page_of_developers_and_administrators_is_accessible_and_fit
             except AssertionError as error:
                 wrong.append(f"{path}: {error}")
             shot = re.sub(r"\W+", "-", path.strip("/"))
-            await page.screenshot(path=artefacts / f"portal-{shot}-{kind}.png", full_page=True)
+            await keep_picture(page, artefacts / f"portal-{shot}-{kind}.png")
         await context.close()
     assert not wrong, "\n".join(wrong)
 

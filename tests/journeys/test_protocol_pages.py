@@ -22,7 +22,7 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.journeys.conftest import _wait, free_ports
-from tests.journeys.test_sign_on import check_access, sign_in
+from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
 
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("protocol")]
 SSO = str(Path(sys.executable).with_name("sso"))
@@ -153,7 +153,7 @@ async def test_an_answer_as_a_form_has_a_button_without_scripts(
     page = await context.new_page()
     await page.goto(running.url(client, response_mode="form_post", state="quiet"))
     await sign_in_and_allow(page)
-    await page.screenshot(path=artefacts / "form-post.png")
+    await keep_picture(page, artefacts / "form-post.png")
     await page.get_by_role("button", name="Lanjutkan").click()
     await expect(page.locator("#here")).to_be_visible()
     assert running.app.received("POST", "/cb")["state"] == "quiet"
@@ -248,7 +248,7 @@ async def test_another_application_is_opened_knowingly(
     await page.goto(f"{running.issuer}/open/{client['client_id']}")
     await expect(page.get_by_role("heading", name="Buka Toko Buku?")).to_be_visible()
     await check_access(page)
-    await page.screenshot(path=artefacts / "open.png", full_page=True)
+    await keep_picture(page, artefacts / "open.png")
     await page.get_by_role("button", name="Lanjutkan").click()
     await expect(page.locator("#here")).to_be_visible()
     assert running.app.received("GET", "/begin") == {"iss": running.issuer}
@@ -264,12 +264,12 @@ async def test_a_device_is_connected(running: Running, person: BrowserContext, a
     page = await person.new_page()
     await page.goto(begun["verification_uri"])
     await check_access(page)
-    await page.screenshot(path=artefacts / "device.png", full_page=True)
+    await keep_picture(page, artefacts / "device.png")
     await page.get_by_label("Kode").fill("BCDF GHJK")
     await page.get_by_role("button", name="Lanjutkan").click()
     await expect(page.get_by_role("alert")).to_contain_text("Kami tidak mengenal kode ini")
     await check_access(page)
-    await page.screenshot(path=artefacts / "device-wrong.png", full_page=True)
+    await keep_picture(page, artefacts / "device-wrong.png")
     await page.get_by_label("Kode").fill(begun["user_code"].lower())
     await page.get_by_role("button", name="Lanjutkan").click()
     await expect(page.get_by_text("untuk menghubungkan perangkat Anda")).to_be_visible()
@@ -277,7 +277,7 @@ async def test_a_device_is_connected(running: Running, person: BrowserContext, a
     await expect(page.get_by_role("heading", name="Hubungkan perangkat ke Papan Pengumuman?")).to_be_visible()
     await expect(page.get_by_text(begun["user_code"])).to_be_visible()
     await check_access(page)
-    await page.screenshot(path=artefacts / "device-decide.png", full_page=True)
+    await keep_picture(page, artefacts / "device-decide.png")
     await page.get_by_role("button", name="Setujui").click()
     await expect(page.get_by_role("heading", name="Perangkat Anda terhubung")).to_be_visible()
     await check_access(page)
@@ -307,8 +307,8 @@ async def test_pages_with_a_logo_and_in_every_display(
             await check_access(page)
             logo = page.locator("img.logo")
             assert await logo.evaluate("(one) => one.naturalWidth") == 128
-            await page.screenshot(path=artefacts / f"display-{display}-{locale}-{scheme}-{width}.png", full_page=True)
+            await keep_picture(page, artefacts / f"display-{display}-{locale}-{scheme}-{width}.png")
         await sign_in(page, "siti", PASSWORD)
         await check_access(page)
-        await page.screenshot(path=artefacts / f"consent-logo-{locale}-{scheme}-{width}.png", full_page=True)
+        await keep_picture(page, artefacts / f"consent-logo-{locale}-{scheme}-{width}.png")
         await context.close()
