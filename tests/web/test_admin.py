@@ -20,7 +20,13 @@ from sso import clock
 from sso.audit.models import AuditEvent
 from sso.delivery import enqueue
 from sso.delivery.models import Delivery
+from sso.oidc import mass_ending
 from sso.oidc.housekeeping import look_around
+from sso.oidc.models import MassEnding
+from sso.oidc.people import end_session_of_person
+from sso.oidc.proof import proof_of_many
+from sso.sessions.models import SsoSession
+from sso.sessions.store import SessionFilter
 from sso.users import store
 from sso.users.models import User
 from sso.users.service import find, set_roles
@@ -245,6 +251,21 @@ async def test_everything_of_an_application_ends_and_the_proof_counts_who_was_to
     row = re.search(r'<tr><th scope="row">[^<]*</th><td class="figure">(\d+)</td>', done.text)
     assert row, done.text
     assert row[1] == "30"
+
+
+async def test_the_proof_of_many_tells_of_those_alone_and_not_of_what_was_ended_besides(city: City) -> None:
+    await fill(city, 4)
+    async with city.provider.db.write() as session:
+        ids = (await session.execute(select(SsoSession.id).order_by(SsoSession.id))).scalars().all()
+        mine = update(SsoSession).where(SsoSession.id.in_(ids[:2]))
+        await session.execute(mine.values(address="198.51.100.7"))
+        found = await mass_ending.begin(session, SessionFilter(network="198.51.100.7"), "administrator", actor="test")
+        await end_session_of_person(session, city.provider, ids[3], actor="test")
+    clock.advance(1)
+    await mass_ending.work_once(city.provider, found.id)
+    async with city.provider.db.read() as session:
+        told = await proof_of_many(session, city.provider, await session.get_one(MassEnding, found.id))
+    assert [(one.client_id, sum(one.counts.values())) for one in told] == [("warga", 2)]
 
 
 async def test_everything_there_is_needs_the_word(city: City, admin: Browser) -> None:

@@ -154,6 +154,13 @@ async def test_tokens_are_valid_for_a_shorter_time_but_never_longer(city: City) 
     assert city.provider.access_token_seconds(client) == city.settings.access_token_seconds
 
 
+@pytest.mark.parametrize("overrides", [{"access_token_seconds": 100_000}])
+async def test_a_city_with_long_tokens_has_them_for_whoever_has_no_policy(city: City) -> None:
+    client = city.provider.registry.get("warga")
+    assert client is not None
+    assert city.provider.access_token_seconds(client) == 100_000
+
+
 async def test_an_administrator_decides_it_with_a_reason(city: City) -> None:
     await office(city)
     admin = await signed_in(city, "ratna")

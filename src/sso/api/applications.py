@@ -7,6 +7,8 @@ programs of the city, do it with each.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -25,6 +27,7 @@ from sso.api.parts import (
     Mistake,
     Page,
     Problem,
+    by,
     caller_in,
     cut,
     needs,
@@ -33,26 +36,23 @@ from sso.api.parts import (
     problems,
     read_cursor,
     refused,
-    request_id_of,
     shown_response,
     site_of,
 )
 from sso.clients import applications as apps
 from sso.clients import store as clients
 from sso.clients import teams
-from sso.clients.applications import Unfinished, Wanted, sandbox_id, wanted_of
-from sso.clients.models import HERE, Application, RelyingPartyCheck
+from sso.clients.applications import Kind, State, Unfinished, Wanted, sandbox_id
+from sso.clients.models import Application, RelyingPartyCheck
 from sso.clients.service import ClientError, add_secret, revoke_secret, valid_secrets
 from sso.oidc.applications import own_redirect_uri, submit_application
-from sso.oidc.rp_check import begin_check, last_check, passed, start
+from sso.oidc.rp_check import Outcome, begin_check, last_check, passed, start
 from sso.security.permissions import permissions_of
 from sso.usage.store import mistakes_of
 from sso.users.models import User
 
 router = APIRouter(prefix=PREFIX, tags=["applications"])
 
-State = Literal["draft", "sandbox", "submitted", "approved", "suspended", "retired"]
-Kind = Literal["web", "single_page", "native", "service", "proxy"]
 ApplicationId = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
 _EXAMPLE: dict[str, Any] = {
     "application_id": "antrean",
@@ -240,7 +240,7 @@ class CheckFinding(BaseModel):
     """What became of one case. ``refused`` is right for each but ``honest``, for which ``passed`` is."""
 
     case: str
-    outcome: Literal["refused", "accepted", "passed", "failed", "not_applicable", "unclear"]
+    outcome: Outcome
     detail: str
 
 
@@ -268,8 +268,7 @@ async def list_applications(
             session, states=states, after=read_cursor(cursor) or "", limit=limit + 1
         )
     rows, following = cut(found, limit, lambda one: one.application_id)
-    names = ("application_id", "name", "state", "kind", "group", "updated_at")
-    items = [ApplicationBrief.model_validate({name: getattr(one, name) for name in names}) for one in rows]
+    items = [ApplicationBrief.model_validate(one, from_attributes=True) for one in rows]
     return Page(items=items, next_cursor=following)
 
 
@@ -288,21 +287,19 @@ async def begin(request: Request, wanted: ApplicationWanted, key: IdempotencyKey
     if owner is None or (caller.user_id is not None and wanted.owner_id not in (None, caller.user_id)):
         mistake = Mistake(pointer="/owner_id", detail="Name who owns it; somebody who calls owns it themselves.")
         raise Problem(422, "invalid_request", "It needs an owner", mistake.detail, [mistake])
-    who: dict[str, Any] = {"actor": caller.actor, "request_id": request_id_of(request)}
+    who = by(request)
 
     async def make(session: AsyncSession) -> Made:
         if await session.get(User, owner) is None:
             raise not_found("person")
         secret = None
-        try:
+        with _explained():
             asked = Wanted(wanted.kind, wanted.document, wanted.sandbox)
             made = await apps.create_application(session, wanted.application_id, asked, **who)
             await teams.add_member(session, made.application_id, owner, "owner", actor=caller.actor)
             if not wanted.draft:
                 uri = own_redirect_uri(provider)
                 secret = await apps.open_sandbox(session, provider.box, made, own_uri=uri, **who)
-        except Unfinished as error:
-            raise _unfinished(error) from None
         shown = await _shown(request, session, made)
         location = f"{PREFIX}/applications/{wanted.application_id}"
         return Made(NewApplication(application=shown, client_secret=secret), location)
@@ -338,20 +335,15 @@ async def put_application(request: Request, application_id: str, wanted: Applica
     async with provider.db.write() as session:
         found = await _theirs(request, session, application_id)
         kind: Any = found.kind
-        try:
+        with _explained():
             await apps.change_application(
                 session,
                 found,
                 Wanted(kind, wanted.document, wanted.sandbox),
                 revision=wanted.revision,
                 own_uri=own_redirect_uri(provider),
-                actor=caller_in(request).actor,
-                request_id=request_id_of(request),
+                **by(request),
             )
-        except Unfinished as error:
-            raise _unfinished(error) from None
-        except ClientError as error:
-            raise refused(error) from None
         shown = await _shown(request, session, found)
     await provider.refresh()
     return shown_response(shown)
@@ -366,10 +358,10 @@ async def put_application(request: Request, application_id: str, wanted: Applica
 )
 async def act(request: Request, application_id: str, wanted: Act) -> Response:
     provider, secret = site_of(request).provider, None
-    who: dict[str, Any] = {"actor": caller_in(request).actor, "request_id": request_id_of(request)}
+    who = by(request)
     async with provider.db.write() as session:
         found = await _theirs(request, session, application_id)
-        try:
+        with _explained():
             if wanted.act == "submit":
                 await submit_application(session, provider, found, wanted.text, **who)
             elif wanted.act == "withdraw":
@@ -379,10 +371,6 @@ async def act(request: Request, application_id: str, wanted: Act) -> Response:
                 secret = await apps.open_sandbox(session, provider.box, found, own_uri=uri, **who)
             else:
                 await apps.comment(session, found, wanted.text, **who)
-        except Unfinished as error:
-            raise _unfinished(error) from None
-        except ClientError as error:
-            raise refused(error) from None
         shown = await _shown(request, session, found)
     await provider.refresh()
     return shown_response(Acted(application=shown, client_secret=secret))
@@ -397,12 +385,12 @@ async def act(request: Request, application_id: str, wanted: Act) -> Response:
 )
 async def review(request: Request, application_id: str, wanted: Review) -> Response:
     provider = site_of(request).provider
-    who: dict[str, Any] = {"actor": caller_in(request).actor, "request_id": request_id_of(request)}
+    who = by(request)
     async with provider.db.write() as session:
         found = await apps.lock_application(session, application_id)
         if found is None:
             raise not_found("application")
-        try:
+        with _explained():
             if wanted.decision == "approve":
                 await apps.approve(
                     session,
@@ -416,10 +404,6 @@ async def review(request: Request, application_id: str, wanted: Review) -> Respo
                 )
             else:
                 await apps.send_back(session, found, wanted.text, **who)
-        except Unfinished as error:
-            raise _unfinished(error) from None
-        except ClientError as error:
-            raise refused(error) from None
         shown = await _shown(request, session, found)
     await provider.refresh()
     return shown_response(shown)
@@ -457,10 +441,8 @@ async def put_member(
             raise Problem(
                 403, "not_invited", "Not allowed", "Invite the person in the portal: they join by themselves."
             )
-        try:
+        with _explained():
             await teams.add_member(session, application_id, user_id, wanted.role, actor=caller_in(request).actor)
-        except ClientError as error:
-            raise refused(error) from None
         found = await teams.team_of(session, application_id)
         return [MemberShown.model_validate(one, from_attributes=True) for one in found]
 
@@ -476,10 +458,8 @@ async def delete_member(request: Request, application_id: str, user_id: uuid.UUI
     """Never the last owner. Everybody may leave by themselves."""
     async with site_of(request).provider.db.write() as session:
         await _theirs(request, session, application_id, owner=caller_in(request).user_id != user_id)
-        try:
+        with _explained():
             await teams.remove_member(session, application_id, user_id, actor=caller_in(request).actor)
-        except ClientError as error:
-            raise refused(error) from None
     return Response(status_code=204)
 
 
@@ -517,17 +497,14 @@ async def make_secret(
 
     async def make(session: AsyncSession) -> Made:
         await _theirs(request, session, application_id, owner=True)
-        try:
+        with _explained():
             secret = await add_secret(
                 session,
                 provider.box,
                 client_id,
                 valid_days=wanted.valid_days,
-                actor=caller_in(request).actor,
-                request_id=request_id_of(request),
+                **by(request),
             )
-        except ClientError as error:
-            raise refused(error) from None
         location = f"{PREFIX}/applications/{application_id}/secrets"
         return Made(TeamSecret(client_id=client_id, client_secret=secret), location)
 
@@ -549,7 +526,7 @@ async def delete_secret(request: Request, application_id: str, secret_id: uuid.U
         await _theirs(request, session, application_id, owner=True)
         for client_id in (sandbox_id(application_id), application_id):
             if any(one.id == secret_id for one in await clients.secrets_of(session, client_id)):
-                who: dict[str, Any] = {"actor": caller_in(request).actor, "request_id": request_id_of(request)}
+                who = by(request)
                 await revoke_secret(session, client_id, secret_id, **who)
                 done = True
     if not done:
@@ -584,14 +561,10 @@ async def begin_rp_check(request: Request, application_id: str, wanted: CheckAsk
     provider = site_of(request).provider
     async with provider.db.write() as session:
         found = await _theirs(request, session, application_id)
-        try:
+        with _explained():
             made = await begin_check(session, provider, found, wanted.page, actor=caller_in(request).actor)
-        except ClientError as error:
-            raise refused(error) from None
         shown = _checked(made)
-    client = provider.registry.enabled(sandbox_id(application_id))
-    assert client is not None
-    start(provider, made, client)
+    start(provider, made)
     return shown_response(shown, 202)
 
 
@@ -649,6 +622,17 @@ async def _theirs(request: Request, session: AsyncSession, application_id: str, 
     return found
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Answer what cannot be done with a problem."""
+    try:
+        yield
+    except Unfinished as error:
+        raise _unfinished(error) from None
+    except ClientError as error:
+        raise refused(error) from None
+
+
 def _unfinished(error: Unfinished) -> Problem:
     mistakes = [Mistake(pointer=_pointer(name), detail=text) for name, text in error.problems.items()]
     title, first = "The application cannot be registered like this", mistakes[0]
@@ -665,31 +649,16 @@ async def _shown(request: Request, session: AsyncSession, found: Application) ->
     provider = site_of(request).provider
     await session.flush()
     row = await clients.get_client(session, found.application_id)
-    changes: dict[str, tuple[Any, Any]] = {}
-    missing: dict[str, str] = {}
-    try:
-        loopback = provider.settings.loopback
-        metadata = apps.production_metadata(wanted_of(found), found.granted, allow_http_loopback=loopback)
-        changes = await apps.difference(session, found, metadata)
-    except Unfinished as error:
-        missing = error.problems
+    changes, missing = await apps.outlook(session, found, allow_http_loopback=provider.settings.loopback)
     names = (
-        "application_id",
-        "state",
-        "kind",
-        "document",
-        "sandbox",
-        "granted",
-        "revision",
-        "created_at",
-        "updated_at",
-    )
-    values = {name: getattr(found, name) for name in (*names, "submitted_at", "approved_at")}
+        "application_id", "state", "kind", "document", "sandbox", "granted", "revision", "created_at", "updated_at",
+        "submitted_at", "approved_at",
+    )  # fmt: skip
     return ApplicationShown.model_validate(
         {
-            **values,
+            **{name: getattr(found, name) for name in names},
             "sandbox_client_id": sandbox_id(found.application_id),
-            "kept_by": "team" if row is None or row.catalogue == HERE else row.catalogue,
+            "kept_by": apps.catalogue_of(row) or "team",
             "changes": changes,
             "missing": missing,
             "checked": passed(await last_check(session, found.application_id)),

@@ -204,6 +204,11 @@ def caller_in(request: Request) -> Caller:
     return caller
 
 
+def by(request: Request) -> dict[str, Any]:
+    """Return who asks, for log and audit: as the arguments ``actor`` and ``request_id``."""
+    return {"actor": caller_in(request).actor, "request_id": request_id_of(request)}
+
+
 async def _caller(request: Request) -> Caller:
     provider = site_of(request).provider
     try:

@@ -11,7 +11,7 @@ import yaml
 from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run
 from sso.clients import applications as apps
 from sso.clients import teams
-from sso.clients.applications import Unfinished, Wanted, sandbox_id, wanted_of
+from sso.clients.applications import Wanted
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.oidc.applications import own_redirect_uri, submit_application
 from sso.oidc.provider import Provider
@@ -53,14 +53,7 @@ def show(application_id: ApplicationId) -> None:
             found = await session.get(Application, application_id)
             if found is None:
                 refuse(f"no team looks after {application_id!r}; see: sso applications list")
-            changes: dict[str, Any] = {}
-            missing: dict[str, str] = {}
-            try:
-                loopback = provider.settings.loopback
-                metadata = apps.production_metadata(wanted_of(found), found.granted, allow_http_loopback=loopback)
-                changes = await apps.difference(session, found, metadata)
-            except Unfinished as error:
-                missing = error.problems
+            changes, missing = await apps.outlook(session, found, allow_http_loopback=provider.settings.loopback)
             team = await teams.team_of(session, application_id)
             return {
                 "application_id": application_id,
@@ -133,9 +126,7 @@ def check(
         async with provider.db.write() as session:
             found = await _present(session, application_id)
             made = await begin_check(session, provider, found, page, actor="cli")
-        client = provider.registry.enabled(sandbox_id(application_id))
-        assert client is not None
-        await Check(provider, made.id, application_id, client, page).run()
+        await Check(provider, made).run()
         async with provider.db.read() as session:
             return await last_check(session, application_id)
 

@@ -258,7 +258,7 @@ async def adopt(session: AsyncSession, row: ClientRow, *, actor: str) -> Applica
     made.state = "approved" if row.status == "active" else "suspended"
     made.granted = {}
     _write(made, Wanted(_kind_of(metadata.type)))
-    if row.catalogue == HERE:
+    if not catalogue_of(row):
         said = metadata.stored()
         made.granted = {name: said[name] for name in GRANTED if name in said}
         _write(made, Wanted(_kind_of(metadata.type), {name: said[name] for name in THEIRS if name in said}))
@@ -327,9 +327,14 @@ async def change_application(
 
 async def _ours(session: AsyncSession, application: Application) -> ClientRow | None:
     row = await store.get_client(session, application.application_id)
-    if row is not None and row.catalogue != HERE:
-        raise ClientError(f"its configuration is looked after by the catalogue {row.catalogue!r}: change it there")
+    if file := catalogue_of(row):
+        raise ClientError(f"its configuration is looked after by the catalogue {file!r}: change it there")
     return row
+
+
+def catalogue_of(row: ClientRow | None) -> str:
+    """Return the catalogue file that looks after an application's configuration; nothing: its team does, here."""
+    return "" if row is None or row.catalogue == HERE else row.catalogue
 
 
 async def open_sandbox(
@@ -558,6 +563,19 @@ async def difference(
     after = metadata.stored()
     names = [name for name in dict.fromkeys([*after, *present]) if present.get(name) != after.get(name)]
     return {name: (present.get(name), after.get(name)) for name in names}
+
+
+async def outlook(
+    session: AsyncSession, application: Application, *, allow_http_loopback: bool
+) -> tuple[dict[str, tuple[Any, Any]], dict[str, str]]:
+    """Return what would change in production (see :func:`difference`); and what production still needs, by the name of
+    the field. One of the two is empty."""
+    try:
+        wanted = wanted_of(application)
+        metadata = production_metadata(wanted, application.granted, allow_http_loopback=allow_http_loopback)
+    except Unfinished as error:
+        return {}, error.problems
+    return await difference(session, application, metadata), {}
 
 
 async def notes_of(session: AsyncSession, application_id: str, limit: int = 100) -> list[ApplicationNote]:

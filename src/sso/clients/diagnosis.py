@@ -14,6 +14,8 @@ from sso.clients.metadata import ClientMetadata
 
 Part = Literal["scheme", "host", "port", "path", "slash", "case", "query", "fragment"]
 OLD_SECRET_DAYS = 365
+ENDS_SOON_DAYS = 21
+"""How long before a secret ends its team is warned, and its owners are reminded."""
 UNUSED_DAYS = 90
 
 
@@ -71,7 +73,7 @@ class Known:
     Args:
         secrets: (made, ends) of each secret that is valid.
         failing: how many notices to it fail, or were given up.
-        used_uris: the redirect URIs that came lately; None: nobody has counted yet.
+        used_uris: how often each redirect URI came lately.
         signed_in: whether anybody signed in lately.
     """
 
@@ -93,7 +95,7 @@ def warnings(meta: ClientMetadata, known: Known, now: datetime) -> list[tuple[Wa
         found.append(("no_secret", ""))
     if any((now - made).days > OLD_SECRET_DAYS for made, _ in known.secrets):
         found.append(("old_secret", ""))
-    if any(ends is not None and ends - now < timedelta(days=21) for _, ends in known.secrets):
+    if any(ends is not None and ends - now < timedelta(days=ENDS_SOON_DAYS) for _, ends in known.secrets):
         found.append(("secret_ends", ""))
     if with_people and not meta.is_public and meta.backchannel_logout_uri is None:
         found.append(("no_backchannel", ""))

@@ -30,7 +30,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.request_object import RequestObjectRefused, Source, expand
 from sso.oidc.requests import ProtocolRequest, description
 from sso.oidc.server import ProviderServer
-from sso.oidc.test_people import is_test
+from sso.oidc.test_people import is_test, keeps_to_sandboxes
 from sso.security.tokens import token_hash
 from sso.sessions.store import LiveSession
 from sso.tokens import store
@@ -359,7 +359,7 @@ def next_step(provider: Provider, request: AuthorizationRequest, who: SignedIn |
     if who is not None:
         invited = who.tries or not request.client.sandbox
         why: Refused | None = who.refused if request.client.meta.is_limited else None
-        if is_test(who.session) and not request.client.sandbox:
+        if keeps_to_sandboxes(who.session, request.client):
             why = "role"
         present = Present(who.session.auth_time, who.consented, who.session.acr, who.identity, invited, why)
     return decide(asked, present, request.client.meta.first_party, progress, clock.now(), ACR_VALUES)
@@ -384,9 +384,8 @@ def needed_level(request: AuthorizationRequest) -> str:
 
 
 async def with_identity(session: AsyncSession, request: AuthorizationRequest, who: SignedIn, address: str) -> SignedIn:
-    """Return ``who`` with the level of their identity, and whether they may use the application from ``address``
-    now. No
-    statement where nothing depends on it."""
+    """Return ``who`` with the level of their identity, and whether they may use the application from ``address`` now.
+    No statement where nothing depends on it."""
     who = replace(who, refused=await refused_at(session, request.protocol.provider, request.client, who, address))
     if request.client.sandbox:
         tries = is_test(who.session) or await may_try(session, request.client.client_id, who.user.id)
@@ -402,7 +401,7 @@ async def refused_at(
 ) -> Refused | None:
     """Return why somebody may not use an application from ``address`` now; None: they may. One statement, where it is
     only for some roles."""
-    if is_test(who.session) and not client.sandbox:
+    if keeps_to_sandboxes(who.session, client):
         return "role"
     if not client.meta.is_limited:
         return None

@@ -11,7 +11,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -26,10 +26,7 @@ Case = Literal[
     "honest", "wrong_nonce", "wrong_audience", "wrong_issuer", "expired", "alg_none", "foreign_key",
     "tampered_signature", "missing_state", "foreign_state", "mixed_up_issuer", "replayed_code", "forged_logout_token",
 ]  # fmt: skip
-CASES: tuple[Case, ...] = (
-    "honest", "wrong_nonce", "wrong_audience", "wrong_issuer", "expired", "alg_none", "foreign_key",
-    "tampered_signature", "missing_state", "foreign_state", "mixed_up_issuer", "replayed_code", "forged_logout_token",
-)  # fmt: skip
+CASES: tuple[Case, ...] = get_args(Case)
 PATH = "/check/"
 KID = "check"
 MINUTES = 10

@@ -13,6 +13,7 @@ from sso.authn import ceremonies, recovery
 from sso.clients import store as clients
 from sso.clients import teams
 from sso.clients.applications import SANDBOX_END
+from sso.clients.diagnosis import ENDS_SOON_DAYS
 from sso.db import DatabaseUnavailable
 from sso.delivery import store as deliveries
 from sso.delivery.webhooks import tell_webhooks
@@ -40,8 +41,6 @@ SEAL_SECONDS = 5.0
 CLEAR_SECONDS = 300.0
 BATCH = 500
 KEEP_COUNTS_DAYS = 400
-REMIND_DAYS = 21
-"""How long before a secret ends its owners are reminded."""
 GAUGES = ("sessions_living", "people", "factors")
 KEEP_MISTAKES_DAYS = 14
 KEEP_DEVICES_DAYS = 1
@@ -120,7 +119,7 @@ async def remind_of_secrets(provider: Provider) -> None:
     """Tell the owners of applications of secrets that end soon: once for each."""
     now = clock.now()
     async with provider.db.write() as session:
-        for secret in await clients.secrets_ending(session, now, now + timedelta(days=REMIND_DAYS)):
+        for secret in await clients.secrets_ending(session, now, now + timedelta(days=ENDS_SOON_DAYS)):
             secret.reminded_at = now
             client = provider.registry.get(secret.client_id)
             what, until = client.meta.client_name if client else secret.client_id, secret.expires_at

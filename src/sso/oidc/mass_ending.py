@@ -77,16 +77,20 @@ async def begin_parts(
     return made if made.status == "running" else None
 
 
+def wanted_by(found: MassEnding) -> SessionFilter:
+    """Return which sessions are ended."""
+    return SessionFilter(
+        user_id=found.user_id, client_id=found.client_id, begun_by=found.created_at, network=found.network
+    )
+
+
 async def _do_part(session: AsyncSession, provider: Provider, found: MassEnding) -> None:
     if found.what == "parts":
         assert found.client_id is not None
         part = await sessions.parts_not_ended(session, found.client_id, found.created_at, PART)
         await end_parts(session, provider, found.client_id, part, found.reason, actor=found.actor)
     else:
-        wanted = SessionFilter(
-            user_id=found.user_id, client_id=found.client_id, begun_by=found.created_at, network=found.network
-        )
-        part = await sessions.not_ended(session, wanted, PART)
+        part = await sessions.not_ended(session, wanted_by(found), PART)
         await end_sessions(session, provider, part, found.reason, actor=found.actor)
     found.ended += len(part)
     if len(part) < PART:

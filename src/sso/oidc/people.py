@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -269,13 +269,9 @@ async def recover(
         await users.remove_credentials(session, user.id, ["totp", "recovery_code", "passkey"])
     await users.set_password_hash(session, user.id, hashed, clock.now(), long=long)
     await recovery.forget(session, user.id)
-    await ceremonies.end_those_of(session, user.id)
-    await sessions.distrust(session, user.id)
-    about = {"credential_type": "password", "change_type": "update", "initiating_entity": "user"}
-    await signals.about_person(session, provider, user.id, signals.CREDENTIAL_CHANGE, about)
-    notify(session, provider, user, "recovered")
-    return await _end_everything(
-        session, provider, user, "user.recovered", "password_changed", str(user.id), request_id
+    who = str(user.id)
+    return await _credential_changed(
+        session, provider, user, "user.recovered", "recovered", "update", actor=who, request_id=request_id
     )
 
 
@@ -437,14 +433,10 @@ async def change_password(
         How many sessions were ended.
     """
     await users.set_password_hash(session, user.id, hashed, clock.now(), long=long)
-    await ceremonies.end_those_of(session, user.id)
     await recovery.forget(session, user.id)
-    await sessions.distrust(session, user.id)
-    about: dict[str, Any] = {"credential_type": "password", "change_type": "update"}
-    about["initiating_entity"] = "user" if actor == str(user.id) else "admin"
-    await signals.about_person(session, provider, user.id, signals.CREDENTIAL_CHANGE, about)
-    notify(session, provider, user, "password_changed")
-    return await _end_everything(session, provider, user, "user.password_changed", "password_changed", actor, keep=keep)
+    return await _credential_changed(
+        session, provider, user, "user.password_changed", "password_changed", "update", actor=actor, keep=keep
+    )
 
 
 async def require_new_password(
@@ -463,13 +455,15 @@ async def require_new_password(
     if not any(one.kind in ("email", "phone") and one.verified_at is not None for one in known):
         raise UserError("no e-mail address or telephone number of theirs is proven, so they could not get back in")
     await users.remove_credentials(session, user.id, ["password"])
-    await ceremonies.end_those_of(session, user.id)
-    await sessions.distrust(session, user.id)
-    about = {"credential_type": "password", "change_type": "revoke", "initiating_entity": "admin"}
-    await signals.about_person(session, provider, user.id, signals.CREDENTIAL_CHANGE, about)
-    notify(session, provider, user, "new_password_needed")
-    return await _end_everything(
-        session, provider, user, "user.password_required", "password_changed", actor, request_id
+    return await _credential_changed(
+        session,
+        provider,
+        user,
+        "user.password_required",
+        "new_password_needed",
+        "revoke",
+        actor=actor,
+        request_id=request_id,
     )
 
 
@@ -486,12 +480,41 @@ async def reset_factors(
     if "password" not in known and "passkey" in known:
         raise UserError("a passkey is their only way to sign in: make a recovery code instead")
     await users.remove_credentials(session, user.id, ["totp", "recovery_code", "passkey"])
+    return await _credential_changed(
+        session,
+        provider,
+        user,
+        "user.factors_reset",
+        "factors_reset",
+        "revoke",
+        credential="fido2-roaming",
+        actor=actor,
+        request_id=request_id,
+    )
+
+
+async def _credential_changed(
+    session: AsyncSession,
+    provider: Provider,
+    user: User,
+    event: str,
+    notice: str,
+    change: Literal["update", "revoke"],
+    *,
+    credential: Literal["password", "fido2-roaming"] = "password",
+    actor: str,
+    request_id: str | None = None,
+    keep: uuid.UUID | None = None,
+) -> int:
+    """End whatever a credential opened that was changed or taken away, and tell the person and the applications
+    (CAEP section 3.3); return how many sessions were ended."""
     await ceremonies.end_those_of(session, user.id)
     await sessions.distrust(session, user.id)
-    about = {"credential_type": "fido2-roaming", "change_type": "revoke", "initiating_entity": "admin"}
+    about: dict[str, Any] = {"credential_type": credential, "change_type": change}
+    about["initiating_entity"] = "user" if actor == str(user.id) else "admin"
     await signals.about_person(session, provider, user.id, signals.CREDENTIAL_CHANGE, about)
-    notify(session, provider, user, "factors_reset")
-    return await _end_everything(session, provider, user, "user.factors_reset", "password_changed", actor, request_id)
+    notify(session, provider, user, notice)
+    return await _end_everything(session, provider, user, event, "password_changed", actor, request_id, keep)
 
 
 async def end_session_of_person(

@@ -15,6 +15,7 @@ from sso import clock
 from sso.delivery import store as deliveries
 from sso.delivery.models import Delivery
 from sso.oidc.ending import BACKCHANNEL_LOGOUT
+from sso.oidc.mass_ending import wanted_by
 from sso.oidc.models import MassEnding
 from sso.oidc.provider import Provider
 from sso.oidc.signals import POLL, PUSH
@@ -107,7 +108,7 @@ async def proof_of_many(session: AsyncSession, provider: Provider, found: MassEn
         else_=false(),
     )
     sent = (Delivery.session_id == SessionClient.session_id) & (Delivery.client_id == SessionClient.client_id) & told_by
-    statement = (
+    told = (
         select(SessionClient.client_id, Delivery.status, func.count())
         .join(SsoSession, SsoSession.id == SessionClient.session_id)
         .outerjoin(Delivery, sent)
@@ -115,10 +116,9 @@ async def proof_of_many(session: AsyncSession, provider: Provider, found: MassEn
             SsoSession.ended_at >= found.created_at,
             SsoSession.ended_at <= until,
             SsoSession.end_reason == found.reason,
-            *([SsoSession.user_id == found.user_id] if found.user_id else []),
         )
-        .group_by(SessionClient.client_id, Delivery.status)
     )
+    statement = sessions.filtered(told, wanted_by(found)).group_by(SessionClient.client_id, Delivery.status)
     rows: dict[str, dict[State, int]] = {}
     states: dict[str | None, State] = {None: "unconfirmed", "done": "confirmed", "given_up": "given_up"}
     for client_id, status, count in (await session.execute(statement)).all():

@@ -201,12 +201,11 @@ class Provider:
 
     def access_token_seconds(self, client: Client) -> int:
         """Return how long access tokens for ``client`` are valid: as long as the city's, or shorter."""
-        return min(self.settings.access_token_seconds, client.meta.access_token_seconds or 86400)
+        return _shorter(self.settings.access_token_seconds, client.meta.access_token_seconds)
 
     def refresh_token_seconds(self, client: Client) -> int:
         """Return how long refresh tokens for ``client`` are valid: as long as the city's, or shorter."""
-        own = client.meta.refresh_token_seconds
-        return min(self.settings.refresh_token_seconds, own) if own else self.settings.refresh_token_seconds
+        return _shorter(self.settings.refresh_token_seconds, client.meta.refresh_token_seconds)
 
     def is_audience(self, aud: object) -> bool:
         """Tell whether ``aud`` of an assertion names us: as one text, because an array could name another server too
@@ -216,6 +215,10 @@ class Provider:
     def url(self, path: str) -> str:
         """Return the public address of ``path``: always from the issuer, never from a request's Host."""
         return self.settings.issuer + path
+
+
+def _shorter(city: int, own: int | None) -> int:
+    return min(city, own) if own else city
 
 
 def memory_mb() -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.cookies import CookieError, SimpleCookie
@@ -200,10 +199,9 @@ async def note_call(
     return play, client, provider.id_token_alg(client)
 
 
-def start(provider: Provider, check: RelyingPartyCheck, client: Client) -> None:
+def start(provider: Provider, check: RelyingPartyCheck) -> None:
     """Let a check that was begun run by itself, in this process."""
-    page = str(check.results.get("page", ""))
-    task = asyncio.create_task(Check(provider, check.id, check.application_id, client, page).run())
+    task = asyncio.create_task(Check(provider, check).run())
     _RUNNING.add(task)
     task.add_done_callback(_RUNNING.discard)
 
@@ -218,20 +216,19 @@ class Check:
 
     Args:
         provider: the provider.
-        check_id: the check that was begun.
-        application_id: the application.
-        client: its sandbox.
-        page: what is looked at.
+        check: the check that was begun.
     """
 
-    def __init__(self, provider: Provider, check_id: uuid.UUID, application_id: str, client: Client, page: str) -> None:
-        self.provider, self.check_id, self.client = provider, check_id, client
-        self.issuer = dishonest.issuer_of(provider, application_id)
+    def __init__(self, provider: Provider, check: RelyingPartyCheck) -> None:
+        client = provider.registry.enabled(sandbox_id(check.application_id))
+        assert client is not None  # begin_check saw it
+        self.provider, self.check_id, self.client = provider, check.id, client
+        self.issuer = dishonest.issuer_of(provider, check.application_id)
         self.alg = provider.id_token_alg(client)
         self.key = dishonest.new_key(self.alg)
         start = str(client.meta.initiate_login_uri)
         self.start = with_parameters(start, [("iss", self.issuer)])
-        self.page = page or start
+        self.page = str(check.results.get("page", "")) or start
         own = {_origin(provider.settings.issuer)}
         self.hosts = frozenset({_origin(one) for one in (start, *client.meta.redirect_uris)} - own)
         self.play = Play("honest", "", "", "", self.key, "")

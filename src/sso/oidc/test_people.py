@@ -1,8 +1,7 @@
 """People who are nobody: with whom a team tries its sandbox, in every combination of claims and levels.
 
-They have no way to sign in: the portal starts a session for one, marked in ``amr``, and no application but a
-sandbox takes
-such a session. Whoever is one is marked in ``preferences`` too, and is neither signed in nor recovered.
+They have no way to sign in: the portal starts a session for one, marked in ``amr``, and no application but a sandbox
+takes such a session. Whoever is one is marked in ``preferences`` too, and is neither signed in nor recovered.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.authn.service import Authenticated
+from sso.clients.registry import Client
 from sso.sessions.store import LiveSession
 from sso.users.models import User
 from sso.users.schemas import NewUser
@@ -55,6 +55,11 @@ PEOPLE: Mapping[str, dict[str, Any]] = {
 def is_test(live: LiveSession) -> bool:
     """Tell whether a session is of one of them."""
     return MARK in live.amr
+
+
+def keeps_to_sandboxes(live: LiveSession, client: Client) -> bool:
+    """Tell whether an application must not take a session: it is of one of them, and the application no sandbox."""
+    return is_test(live) and not client.sandbox
 
 
 async def test_person(session: AsyncSession, username: str) -> User:

@@ -335,7 +335,7 @@ async def get(session: AsyncSession, session_id: uuid.UUID) -> tuple[SsoSession,
 async def over(session: AsyncSession, wanted: SessionFilter, limit: int) -> list[tuple[SsoSession, User]]:
     """Return sessions that were ended with their people, those that ended last first."""
     statement = (
-        _filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), wanted)
+        filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), wanted)
         .where(SsoSession.ended_at.is_not(None))
         .order_by(SsoSession.ended_at.desc(), SsoSession.id)
         .limit(limit)
@@ -375,7 +375,7 @@ async def living(
 ) -> list[tuple[SsoSession, User]]:
     """Return living sessions with their people, newest first."""
     statement = (
-        _filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), wanted)
+        filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), wanted)
         .where(ALIVE)
         .order_by(SsoSession.id.desc())
         .limit(limit)
@@ -397,7 +397,7 @@ async def page_of(
     limit: int,
 ) -> list[tuple[SsoSession, User]]:
     """Return sessions with their people, those that began last first, from before ``before`` on."""
-    statement = _filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), wanted)
+    statement = filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), wanted)
     if status == "living":
         statement = statement.where(ALIVE).params(now=now, idle_since=idle_since)
     elif status == "ended":
@@ -410,7 +410,7 @@ async def page_of(
 
 async def not_ended(session: AsyncSession, wanted: SessionFilter, limit: int) -> list[uuid.UUID]:
     """Return sessions that nobody has ended yet, expired ones too: their applications have not been told."""
-    statement = _filtered(select(SsoSession.id), wanted).where(SsoSession.ended_at.is_(None)).limit(limit)
+    statement = filtered(select(SsoSession.id), wanted).where(SsoSession.ended_at.is_(None)).limit(limit)
     return list((await session.execute(statement)).scalars())
 
 
@@ -422,7 +422,7 @@ async def count_living(session: AsyncSession, now: datetime, idle_since: datetim
 
 async def count_not_ended(session: AsyncSession, wanted: SessionFilter) -> int:
     """Return how many sessions nobody has ended yet."""
-    statement = _filtered(select(func.count(SsoSession.id)), wanted).where(SsoSession.ended_at.is_(None))
+    statement = filtered(select(func.count(SsoSession.id)), wanted).where(SsoSession.ended_at.is_(None))
     return int((await session.execute(statement)).scalar_one())
 
 
@@ -513,7 +513,8 @@ async def used_clients(session: AsyncSession, session_id: uuid.UUID) -> list[str
     return list((await session.execute(statement)).scalars())
 
 
-def _filtered(statement: Any, wanted: SessionFilter) -> Any:
+def filtered(statement: Any, wanted: SessionFilter) -> Any:
+    """Return a statement about sessions that is about those alone."""
     if wanted.session_id is not None:
         statement = statement.where(SsoSession.id == wanted.session_id)
     if wanted.user_id is not None:

@@ -166,9 +166,8 @@ async def page_of_names(session: AsyncSession, words: str, before: uuid.UUID | N
 async def move_identity(session: AsyncSession, giver: uuid.UUID, taker: uuid.UUID, now: datetime) -> int:
     """Let what somebody signs in with, and the ids by which applications knew them, be somebody else's; contacts are to
     be proven again. Return how many identifiers that were."""
-    known = {one.lookup for one in await identifiers_of(session, taker)}
-    kinds = {one.kind for one in await identifiers_of(session, taker)}
-    moved = 0
+    theirs = await identifiers_of(session, taker)
+    known, kinds, moved = {one.lookup for one in theirs}, {one.kind for one in theirs}, 0
     for one in await identifiers_of(session, giver):
         if one.lookup in known or (one.kind in ("nik", "username") and one.kind in kinds):
             continue

@@ -16,7 +16,7 @@ from sso.audit import record
 from sso.clients import applications as apps
 from sso.clients import store as clients
 from sso.clients import teams
-from sso.clients.applications import SANDBOX_END, Stale, Unfinished, wanted_of
+from sso.clients.applications import SANDBOX_END, Stale, Unfinished, catalogue_of, wanted_of
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE, REMOVED, SANDBOX, Application, ClientRow
 from sso.clients.profiles import RELAXATIONS
@@ -30,12 +30,12 @@ from sso.users.models import User
 from sso.users.service import UserError, find
 from sso.users.store import names_of
 from sso.web.admin_people import ROLE_TEXTS
-from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, own_form, said, token_for
+from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, by, own_form, said, token_for
 from sso.web.developer import CANNOT, NOTES, STATES, own_uri, present
 from sso.web.developer_form import IDENTITIES, LABELS, LEVELS
 from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of
-from sso.web.site import request_id_of, site_of
+from sso.web.site import site_of
 
 router = APIRouter()
 
@@ -173,7 +173,7 @@ async def _page(
         row=row,
         state=_state(row, application),
         states=STATES,
-        kept_by="" if row is None or row.catalogue == HERE else row.catalogue,
+        kept_by=catalogue_of(row),
         registered=_lines(stored_metadata(row.metadata_).stored()) if row is not None else [],
         changes=[(name, _text(before), _text(after)) for name, (before, after) in changes.items()],
         wanted=wanted,
@@ -271,7 +271,7 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
     """Approve what a team submitted, send it back, or say something."""
     fields = await own_form(request, f"admin app {client_id}")
     site, choice, text = site_of(request), fields.get("choice", ""), fields.get("text", "")[: apps.MAX_NOTE_CHARS]
-    who: dict[str, Any] = {"actor": here.actor, "request_id": request_id_of(request)}
+    who = by(request, here)
     revision = fields.get("revision", "")
     granted: dict[str, Any] = {"first_party": fields.get("first_party") == "1"}
     try:
@@ -317,7 +317,7 @@ async def change_status(request: Request, client_id: str, here: Changes) -> Resp
     site, choice, note = site_of(request), fields.get("choice", ""), said(fields)
     if not note:
         return await _page(request, client_id, here, NOTE_MISSING, 400, "status-note")
-    who: dict[str, Any] = {"actor": here.actor, "note": note, "request_id": request_id_of(request)}
+    who = {**by(request, here), "note": note}
     try:
         async with site.provider.db.write() as session:
             application = await session.get(Application, client_id)
@@ -351,7 +351,7 @@ async def set_policies(request: Request, client_id: str, here: Changes) -> Respo
         "allowed_roles": [name for name in ROLES if fields.get(f"role {name}") == "1"],
     }
     values = {name: _cleaned(value) for name, value in values.items()}
-    who: dict[str, Any] = {"actor": here.actor, "request_id": request_id_of(request)}
+    who = by(request, here)
     try:
         async with site.provider.db.write() as session:
             row, application = await clients.lock_client(session, client_id), await session.get(Application, client_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -30,10 +29,11 @@ from sso.users.models import User
 from sso.users.schemas import UserChange
 from sso.users.service import UserError, change_user, find, set_roles
 from sso.web.account import EVENTS, contacts_of
-from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, own_form, said, to_sign_in_again, token_for
+from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, by, own_form, said, to_sign_in_again, token_for
+from sso.web.http import read_id
 from sso.web.i18n import N_
 from sso.web.pages import failure
-from sso.web.site import request_id_of, site_of
+from sso.web.site import site_of
 
 router = APIRouter()
 
@@ -77,7 +77,7 @@ Sees = Annotated[Here, Depends(Needs("users:read"))]
 async def list_page(request: Request, here: Sees) -> Response:
     """Find people: by anything they sign in with, by the beginning of any part of their name, or the newest."""
     query, provider = request.query_params, site_of(request).provider
-    asked, before = query.get("q", "").strip()[:254], _uuid(query.get("before", ""))
+    asked, before = query.get("q", "").strip()[:254], read_id(query.get("before", ""))
     problem = ""
     async with provider.db.read() as session:
         found: list[User] = []
@@ -125,7 +125,7 @@ async def _person_page(
     code: str = "",
     **values: str,
 ) -> Response:
-    provider, chosen, now = site_of(request).provider, _uuid(user_id), clock.now()
+    provider, chosen, now = site_of(request).provider, read_id(user_id), clock.now()
     async with provider.db.read() as session:
         user = await session.get(User, chosen) if chosen is not None else None
         if user is None or chosen is None:
@@ -184,7 +184,7 @@ class Asked:
     @property
     def about(self) -> dict[str, Any]:
         """Who asks, for log and audit."""
-        return {"actor": self.here.actor, "request_id": request_id_of(self.request)}
+        return by(self.request, self.here)
 
 
 Act = Callable[[AsyncSession, Asked], Awaitable[str | None]]
@@ -306,7 +306,7 @@ ACTS: dict[str, tuple[str, Act]] = {
 @router.post(PEOPLE + "/{user_id}/{act}")
 async def do(request: Request, user_id: str, act: str, here: Sees) -> Response:
     """Do one of these, with a reason, which the audit log keeps."""
-    found, chosen = ACTS.get(act), _uuid(user_id)
+    found, chosen = ACTS.get(act), read_id(user_id)
     if found is None or chosen is None:
         return failure(request, "not_found", 404)
     permission, work = found
@@ -338,10 +338,3 @@ async def do(request: Request, user_id: str, act: str, here: Sees) -> Response:
     if code:
         return await _person_page(request, user_id, here, code=code)
     return RedirectResponse(PEOPLE if act == "delete" else f"{PEOPLE}/{chosen}", 303)
-
-
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None

@@ -21,12 +21,12 @@ from sso.sessions.store import SessionFilter
 from sso.users.models import User
 from sso.users.service import UserError, find
 from sso.users.store import names_of
-from sso.web.console import ADMIN, Here, Needs, admin_page, own_form, said, token_for
-from sso.web.http import form_pairs
+from sso.web.console import ADMIN, Here, Needs, admin_page, by, own_form, said, token_for
+from sso.web.http import form_pairs, read_id
 from sso.web.i18n import N_
 from sso.web.pages import failure
 from sso.web.sessions import rows_of
-from sso.web.site import kept_address_of, request_id_of, site_of
+from sso.web.site import kept_address_of, site_of
 
 router = APIRouter()
 
@@ -132,7 +132,7 @@ async def _list(
 ) -> Response:
     provider, now = site_of(request).provider, clock.now()
     state: store.Status = "ended" if query.get("status") == "ended" else "living"
-    before, found = _uuid(query.get("before", "")), []
+    before, found = read_id(query.get("before", "")), []
     try:
         wanted = await _filter(request, asked)
         async with provider.db.read() as session:
@@ -171,23 +171,12 @@ async def _list(
 async def end_chosen(request: Request, here: Ends) -> Response:
     """End the sessions that were chosen, with a reason."""
     fields = await own_form(request, "sessions")
-    chosen = [one for name, value in await form_pairs(request) if name == "id" and (one := _uuid(value))][:PAGE]
-    note, site = said(fields), site_of(request)
+    chosen = [one for name, value in await form_pairs(request) if name == "id" and (one := read_id(value))][:PAGE]
+    note = said(fields)
     problem = NONE_CHOSEN if not chosen else NOTE_MISSING if not note else ""
     if problem:
         return await _list(request, here, _asked(fields), fields, problem, "note", 400)
-    async with site.provider.db.write() as session:
-        for session_id in chosen:
-            await end_session_of_person(
-                session,
-                site.provider,
-                session_id,
-                actor=here.actor,
-                address=kept_address_of(request),
-                request_id=request_id_of(request),
-                note=note,
-            )
-    site.worker.nudge()
+    await _end(request, here, chosen, note)
     if len(chosen) == 1:
         return RedirectResponse(f"{ALL}/{chosen[0]}", 303)
     kept = {**{name: value for name, value in _asked(fields).items() if value}, "status": "ended"}
@@ -203,29 +192,28 @@ async def one_session(request: Request, session_id: str, here: Sees) -> Response
 @router.post(ALL + "/{session_id}")
 async def end_one(request: Request, session_id: str, here: Ends) -> Response:
     """End a session, with a reason."""
-    fields, chosen = await own_form(request, "end-session"), _uuid(session_id)
+    fields, chosen = await own_form(request, "end-session"), read_id(session_id)
     if chosen is None:
         return failure(request, "not_found", 404)
     note = said(fields)
     if not note:
         return await _show(request, session_id, here, NOTE_MISSING, 400)
-    site = site_of(request)
-    async with site.provider.db.write() as session:
-        await end_session_of_person(
-            session,
-            site.provider,
-            chosen,
-            actor=here.actor,
-            address=kept_address_of(request),
-            request_id=request_id_of(request),
-            note=note,
-        )
-    site.worker.nudge()
+    await _end(request, here, [chosen], note)
     return RedirectResponse(f"{ALL}/{chosen}", 303)
 
 
+async def _end(request: Request, here: Here, chosen: list[uuid.UUID], note: str) -> None:
+    site, address = site_of(request), kept_address_of(request)
+    async with site.provider.db.write() as session:
+        for session_id in chosen:
+            await end_session_of_person(
+                session, site.provider, session_id, address=address, note=note, **by(request, here)
+            )
+    site.worker.nudge()
+
+
 async def _show(request: Request, session_id: str, here: Here, problem: str = "", status: int = 200) -> Response:
-    provider, chosen = site_of(request).provider, _uuid(session_id)
+    provider, chosen = site_of(request).provider, read_id(session_id)
     proof: Proof | None = None
     async with provider.db.read() as session:
         found = await store.get(session, chosen) if chosen is not None else None
@@ -312,7 +300,7 @@ async def begin(request: Request, here: EndsMany) -> Response:
 @router.get(ENDINGS + "/{ending_id}")
 async def ending_page(request: Request, ending_id: str, here: Sees) -> Response:
     """How far the end of many sessions is, and application by application who was told and who has confirmed."""
-    provider, chosen = site_of(request).provider, _uuid(ending_id)
+    provider, chosen = site_of(request).provider, read_id(ending_id)
     async with provider.db.read() as session:
         found = await mass_ending.get_ending(session, chosen) if chosen is not None else None
         if found is None:
@@ -344,17 +332,10 @@ async def ending_page(request: Request, ending_id: str, here: Sees) -> Response:
 @router.post(ENDINGS + "/{ending_id}")
 async def stop(request: Request, ending_id: str, here: EndsMany) -> Response:
     """Stop it. Sessions that are over stay over."""
-    chosen = _uuid(ending_id)
+    chosen = read_id(ending_id)
     if chosen is None:
         return failure(request, "not_found", 404)
     await own_form(request, f"ending {chosen}")
     async with site_of(request).provider.db.write() as session:
         await mass_ending.stop_ending(session, chosen, actor=here.actor)
     return RedirectResponse(f"{ENDINGS}/{chosen}", 303)
-
-
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None

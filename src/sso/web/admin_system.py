@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -29,8 +28,10 @@ from sso.usage.service import Span, span
 from sso.users import merging
 from sso.users.service import UserError, find
 from sso.users.store import names_of
+from sso.web.admin_people import FACTOR_TEXTS
 from sso.web.charts import Chart, chart
 from sso.web.console import ADMIN, Here, Needs, admin_page, own_form, said, token_for
+from sso.web.http import read_id
 from sso.web.i18n import N_, translations
 from sso.web.pages import failure, locale_of
 from sso.web.site import request_id_of, site_of
@@ -125,7 +126,7 @@ async def dashboard(request: Request, here: Statistics) -> Response:
         wrong=[(one, client.name(locale) if client else one, count) for one, client, count in failing],
         slowest=_slowest(speed),
         factors=[(label, count) for (name, label), count in sorted(gauges.items()) if name == "factors"],
-        factor_texts=FACTORS,
+        factor_texts=FACTOR_TEXTS,
         living=gauges.get(("sessions_living", "")),
         people=gauges.get(("people", "")),
         sent=sent,
@@ -134,12 +135,6 @@ async def dashboard(request: Request, here: Statistics) -> Response:
     )
 
 
-FACTORS = {
-    "password": N_("Password"),
-    "passkey": N_("Passkey"),
-    "totp": N_("Authenticator app"),
-    "recovery_code": N_("Recovery codes"),
-}
 Counted = list[tuple[datetime, str, str, int]]
 
 
@@ -213,7 +208,7 @@ async def deliveries_page(request: Request, here: SeesDeliveries) -> Response:
     """What is sent to applications and people, and what failed."""
     query, provider = request.query_params, site_of(request).provider
     status, kind = query.get("status", ""), query.get("kind", "")
-    client_id, before = query.get("client", "").strip()[:100], _uuid(query.get("before", ""))
+    client_id, before = query.get("client", "").strip()[:100], read_id(query.get("before", ""))
     wanted = DeliveryFilter(
         status=status if status in STATUS else None, kind=kind if kind in KINDS else None, client_id=client_id or None
     )
@@ -242,7 +237,7 @@ async def deliveries_page(request: Request, here: SeesDeliveries) -> Response:
 async def retry_delivery(request: Request, here: Retries) -> Response:
     """Send something once more."""
     fields, site = await own_form(request, "deliveries"), site_of(request)
-    chosen = _uuid(fields.get("id", ""))
+    chosen = read_id(fields.get("id", ""))
     async with site.provider.db.write() as session:
         if chosen is not None and await session.get(Delivery, chosen) is not None:
             found = await deliveries.retry(session, chosen)
@@ -270,7 +265,7 @@ async def _audit_page(request: Request, here: Here, report: Any = None) -> Respo
     query, provider = request.query_params, site_of(request).provider
     names = {"type": 60, "person": 254, "client": 100, "outcome": 10, "since": 10, "until": 10}
     asked = {name: query.get(name, "").strip()[:most] for name, most in names.items()}
-    before = _uuid(query.get("before", ""))
+    before = read_id(query.get("before", ""))
     async with provider.db.read() as session:
         person, problem = await _person(session, asked["person"], provider.box)
         wanted = AuditFilter(
@@ -392,7 +387,7 @@ async def imports_page(request: Request, here: Merges) -> Response:
 async def _imports_page(request: Request, here: Here, problem: str = "", status: int = 200, **values: str) -> Response:
     query, provider = request.query_params, site_of(request).provider
     state = query.get("state", "open") if query.get("state", "open") in PROPOSALS else "open"
-    after = _uuid(query.get("after", ""))
+    after = read_id(query.get("after", ""))
     async with provider.db.read() as session:
         found = await merging.page_of_proposals(session, state, after, PAGE + 1)
         runs = await merging.import_runs(session, TOP)
@@ -421,7 +416,7 @@ async def decide(request: Request, here: Merges) -> Response:
     """Decide about somebody who seems to be here already."""
     fields, provider = await own_form(request, "imports"), site_of(request).provider
     decision, _, which = fields.get("choice", "").partition(" ")
-    chosen = _uuid(which)
+    chosen = read_id(which)
     if chosen is None or decision not in DECISIONS:
         return failure(request, "not_found", 404)
     try:
@@ -482,10 +477,3 @@ def _day(text: str, *, end: bool = False) -> datetime | None:
     except ValueError:
         return None
     return found + timedelta(days=1) if end else found
-
-
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sso.clients.applications import sandbox_id
-from sso.clients.models import HERE, Application
+from sso.clients.applications import catalogue_of, sandbox_id
+from sso.clients.models import Application
 from sso.clients.registry import Client
 from sso.clients.store import get_client
 from sso.clients.teams import role_of, teams_with
@@ -25,7 +25,7 @@ from sso.web.http import form_fields, form_token, is_our_form, read_cookie
 from sso.web.i18n import N_
 from sso.web.pages import failure, page
 from sso.web.sign_in import is_recent
-from sso.web.site import site_of
+from sso.web.site import request_id_of, site_of
 
 DEVELOPER, ADMIN = "/developer", "/admin"
 MAX_NOTE_CHARS = 500
@@ -94,6 +94,11 @@ async def here_of(request: Request) -> Here:
     return Here(found, permissions, groups, is_recent(request, found.who))
 
 
+def by(request: Request, here: Here) -> dict[str, Any]:
+    """Return who asks, for log and audit: as the arguments ``actor`` and ``request_id``."""
+    return {"actor": here.actor, "request_id": request_id_of(request)}
+
+
 class Needs:
     """That somebody has a permission. A dangerous one is only used soon after signing in: who signed in long ago sees
     the page, and signs in again to change anything.
@@ -118,11 +123,13 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """Somebody at one application. ``role``: theirs in its team; None: an administrator looks."""
+    """Somebody at one application. ``role``: theirs in its team; None: an administrator looks. ``kept_by``: the
+    catalogue file that looks after its configuration; nothing: its team does."""
 
     here: Here
     application: Application
     role: str | None
+    kept_by: str
 
     @property
     def application_id(self) -> str:
@@ -152,11 +159,12 @@ class Team:
             found = await session.get(Application, application_id)
             row = await get_client(session, application_id)
             role = await role_of(session, application_id, here.visit.user.id) if found is not None else None
-        if found is not None and row is not None and row.catalogue != HERE:
+        kept_by = catalogue_of(row)
+        if found is not None and row is not None and kept_by:
             found.state = "approved" if row.status == "active" else "suspended"  # its file decides that
         looks = self.role == "reader" and here.may("clients:read")
         if found is not None and role is None and looks and (here.groups is None or found.group in here.groups):
-            return There(here, found, None)
+            return There(here, found, None, kept_by)
         if found is None or role is None:  # whether there is one is for its team to know
             raise Interrupted(failure(request, "not_found", 404))
         if self.role == "owner" and role != "owner":
@@ -166,7 +174,7 @@ class Team:
             await provider.refresh()  # another process may have opened its sandbox a moment ago
         if self.recent and request.method != "GET" and not here.recent:
             raise Interrupted(to_sign_in_again(request))
-        return There(here, found, role)
+        return There(here, found, role, kept_by)
 
 
 def to_sign_in_again(request: Request, path: str = "") -> Response:

@@ -13,7 +13,7 @@ from sso.clients import applications as apps
 from sso.clients import store as clients
 from sso.clients import teams
 from sso.clients.applications import KINDS, Kind, Stale, Unfinished, Wanted, sandbox_id, suggested_id, wanted_of
-from sso.clients.models import HERE, Application, ApplicationNote, ClientRow
+from sso.clients.models import Application, ApplicationNote
 from sso.clients.registry import Registry, stored_metadata
 from sso.clients.service import ClientError
 from sso.oidc.applications import NotChecked, own_redirect_uri, remove_client, submit_application
@@ -26,6 +26,7 @@ from sso.web.console import (
     Needs,
     Team,
     There,
+    by,
     developer_page,
     own_form,
     said,
@@ -50,7 +51,7 @@ from sso.web.developer_form import (
 from sso.web.http import form_token, read_cookie
 from sso.web.i18n import N_, translations
 from sso.web.pages import failure, locale_of
-from sso.web.site import request_id_of, site_of
+from sso.web.site import site_of
 
 router = APIRouter()
 
@@ -183,21 +184,14 @@ async def begin(request: Request, here: Creator) -> Response:
     if (typed.wrong and not draft) or not wanted.document.get("client_name"):
         typed.refuse({} if wanted.document.get("client_name") else {"client_name": "is missing"})
         return await _form_page(request, here, typed, None, 400)
-    who, secret = here.actor, None
+    secret = None
     try:
         async with site.provider.db.write() as session:
-            made = await apps.create_application(
-                session, client_id, wanted, actor=who, request_id=request_id_of(request)
-            )
-            await teams.add_member(session, made.application_id, here.visit.user.id, "owner", actor=who)
+            made = await apps.create_application(session, client_id, wanted, **by(request, here))
+            await teams.add_member(session, made.application_id, here.visit.user.id, "owner", actor=here.actor)
             if not draft:
                 secret = await apps.open_sandbox(
-                    session,
-                    site.provider.box,
-                    made,
-                    own_uri=own_uri(request),
-                    actor=who,
-                    request_id=request_id_of(request),
+                    session, site.provider.box, made, own_uri=own_uri(request), **by(request, here)
                 )
     except Unfinished as error:
         typed.refuse(error.problems)
@@ -236,7 +230,6 @@ async def overview_page(
     async with site.provider.db.read() as session:
         notes = await apps.notes_of(session, there.application_id)
         names = await names_of(session, [one.actor for one in notes])
-        row = await clients.get_client(session, there.application_id)
     return await developer_page(
         request,
         there.here,
@@ -246,7 +239,7 @@ async def overview_page(
         tab="overview",
         there=there,
         app=there.application,
-        kept_by=catalogue_of(row),
+        kept_by=there.kept_by,
         states=STATES,
         kinds=KIND_TEXTS,
         notes=[_shown(one, names) for one in notes],
@@ -258,11 +251,6 @@ async def overview_page(
         typed_note=said_before,
         form_token=token_for(request, f"app {there.application_id}"),
     )
-
-
-def catalogue_of(row: ClientRow | None) -> str:
-    """Return the catalogue file that looks after an application; nothing: its team does, here."""
-    return "" if row is None or row.catalogue == HERE else row.catalogue
 
 
 def _shown(note: ApplicationNote, names: dict[str, str]) -> dict[str, Any]:
@@ -286,7 +274,7 @@ async def act(request: Request, there: Member) -> Response:
     """Submit it, take that back, open its sandbox, or say something about it."""
     fields = await own_form(request, f"app {there.application_id}")
     site, choice, text = site_of(request), fields.get("choice", ""), fields.get("text", "")[: apps.MAX_NOTE_CHARS]
-    who: dict[str, Any] = {"actor": there.here.actor, "request_id": request_id_of(request)}
+    who = by(request, there.here)
     secret = None
     try:
         async with site.provider.db.write() as session:
@@ -332,8 +320,8 @@ async def settings_page(request: Request, there: Reader) -> Response:
     application = there.application
     wanted = wanted_of(application)
     async with site_of(request).provider.db.read() as session:
-        row = await clients.get_client(session, application.application_id)
-    if row is not None and catalogue_of(row):
+        row = await clients.get_client(session, application.application_id) if there.kept_by else None
+    if row is not None:
         wanted = Wanted(wanted.kind, stored_metadata(row.metadata_).stored())
     typed = typed_from(wanted.kind, wanted, application.application_id)
     if request.query_params.get("check"):
@@ -370,8 +358,7 @@ async def change(request: Request, there: Member) -> Response:
                 wanted,
                 revision=int(revision) if revision.isdigit() else None,
                 own_uri=own_uri(request),
-                actor=there.here.actor,
-                request_id=request_id_of(request),
+                **by(request, there.here),
             )
     except Stale:
         typed.mistakes[""] = (CHANGED_MEANWHILE, {})
@@ -407,12 +394,8 @@ def _advise(request: Request, typed: Typed, wanted: Wanted, application_id: str)
 async def _form_page(request: Request, here: Here, typed: Typed, there: There | None, status: int = 200) -> Response:
     site = site_of(request)
     application = there.application if there is not None else None
-    row = None
-    if application is not None:
-        async with site.provider.db.read() as session:
-            row = await clients.get_client(session, application.application_id)
-    kept_by = catalogue_of(row)
-    may_change = there is None or (there.role is not None and not kept_by and application is not None)
+    kept_by = there.kept_by if there is not None else ""
+    may_change = there is None or (there.role is not None and not kept_by)
     name = application.application_id if application is not None else "new"
     return await developer_page(
         request,
@@ -460,9 +443,8 @@ async def end(request: Request, there: Owner) -> Response:
                 session,
                 site.provider,
                 there.application_id,
-                actor=there.here.actor,
                 note=said(fields),
-                request_id=request_id_of(request),
+                **by(request, there.here),
             )
     except ClientError as error:
         return await _end_page(request, there, CANNOT, 409, detail=str(error))
@@ -472,8 +454,6 @@ async def end(request: Request, there: Owner) -> Response:
 
 
 async def _end_page(request: Request, there: There, problem: str = "", status: int = 200, **values: str) -> Response:
-    async with site_of(request).provider.db.read() as session:
-        kept_by = catalogue_of(await clients.get_client(session, there.application_id))
     return await developer_page(
         request,
         there.here,
@@ -484,7 +464,7 @@ async def _end_page(request: Request, there: There, problem: str = "", status: i
         there=there,
         app=there.application,
         states=STATES,
-        kept_by=kept_by,
+        kept_by=there.kept_by,
         problem=problem,
         values=values,
         form_token=token_for(request, f"end {there.application_id}"),

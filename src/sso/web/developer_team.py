@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -13,6 +13,8 @@ from starlette.responses import RedirectResponse, Response
 from sso import clock
 from sso.clients import store as clients
 from sso.clients import teams
+from sso.clients.applications import catalogue_of
+from sso.clients.diagnosis import ENDS_SOON_DAYS, OLD_SECRET_DAYS
 from sso.clients.metadata import checked_keys
 from sso.clients.models import SANDBOX, ClientSecret
 from sso.clients.service import MOST_SECRETS, ClientError, add_secret, revoke_secret, valid_secrets
@@ -21,18 +23,17 @@ from sso.security.outbound import OutboundFailed, OutboundRefused
 from sso.users.identifiers import normalise
 from sso.users.models import User
 from sso.users.store import find_user, identifiers_of, names_of
-from sso.web.console import DEVELOPER, There, developer_page, own_form, token_for
-from sso.web.developer import APPS, CANNOT, STATES, Member, Owner, Reader, catalogue_of, secret_page
+from sso.web.console import DEVELOPER, There, by, developer_page, own_form, token_for
+from sso.web.developer import APPS, CANNOT, STATES, Member, Owner, Reader, secret_page
+from sso.web.http import read_id
 from sso.web.i18n import N_
-from sso.web.site import request_id_of, site_of
+from sso.web.site import site_of
 
 router = APIRouter()
 
 NOT_A_PERSON = N_("Type an e-mail address or a user name.")
 LAST_OWNER = N_("This is the last owner. Make somebody else an owner first: an application is never without one.")
 VALIDITIES = {"90": N_("90 days"), "180": N_("half a year"), "365": N_("a year"), "0": N_("until it is revoked")}
-WARN_DAYS = 21
-OLD_DAYS = 365
 
 
 @router.get(APPS + "/{application_id}/team")
@@ -77,7 +78,7 @@ async def change_team(request: Request, there: Owner) -> Response:
         async with site.provider.db.write() as session:
             if choice == "withdraw":
                 await teams.withdraw_invitation(session, there.application_id, which)
-            elif (chosen := _uuid(which)) is not None:
+            elif (chosen := read_id(which)) is not None:
                 if choice == "remove":
                     await teams.remove_member(session, there.application_id, chosen, actor=there.here.actor)
                 elif choice in ("owner", "member") and await teams.role_of(session, there.application_id, chosen):
@@ -195,8 +196,8 @@ def _secret(one: ClientSecret, names: dict[str, str]) -> dict[str, Any]:
         "created_at": one.created_at,
         "last_used_at": one.last_used_at,
         "expires_at": one.expires_at,
-        "soon": one.expires_at is not None and (one.expires_at - now).days < WARN_DAYS,
-        "old": (now - one.created_at).days > OLD_DAYS,
+        "soon": one.expires_at is not None and one.expires_at - now < timedelta(days=ENDS_SOON_DAYS),
+        "old": (now - one.created_at).days > OLD_SECRET_DAYS,
     }
 
 
@@ -208,12 +209,12 @@ async def change_secrets(request: Request, there: Owner) -> Response:
     client_id, _, secret_id = which.partition(" ")
     if client_id not in (there.application_id, there.sandbox_id):
         return await _secrets_page(request, there)
-    site, who = site_of(request), {"actor": there.here.actor, "request_id": request_id_of(request)}
+    site, who = site_of(request), by(request, there.here)
     if choice == "look":
         return await _secrets_page(request, there, keys=await look_at_keys(request, client_id))
     try:
         async with site.provider.db.write() as session:
-            if choice == "revoke" and (chosen := _uuid(secret_id)) is not None:
+            if choice == "revoke" and (chosen := read_id(secret_id)) is not None:
                 await revoke_secret(session, client_id, chosen, **who)
             elif choice == "make":
                 days = int(fields["valid"]) if fields.get("valid", "") in VALIDITIES else 365
@@ -242,10 +243,3 @@ async def look_at_keys(request: Request, client_id: str) -> dict[str, Any]:
         return {"client_id": client_id, "uri": uri, "keys": [], "problem": f"it {error}"}
     shown = [{name: str(key.get(name, "")) for name in ("kid", "kty", "alg", "use")} for key in found["keys"]]
     return {"client_id": client_id, "uri": uri, "keys": shown, "problem": ""}
-
-
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None

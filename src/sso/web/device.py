@@ -8,7 +8,6 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sso.clients.policy import Refused
 from sso.clients.registry import Client
 from sso.oidc import device
 from sso.oidc.authorize import SignedIn, refused_at
@@ -18,17 +17,12 @@ from sso.web.accounts import present_account
 from sso.web.http import form_fields, form_token, is_our_form, read_cookie, to_wait
 from sso.web.i18n import N_
 from sso.web.pages import page
-from sso.web.sign_in import STALE, scope_place
+from sso.web.sign_in import NOT_ALLOWED_TEXTS, STALE, scope_place
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
 
 router = APIRouter()
 
 UNKNOWN = N_("We do not know this code, or its time is over. Look at your device for a new one.")
-NOT_ALLOWED_TEXTS: dict[Refused, str] = {
-    "role": N_("This application is only for certain people: your account has no role that it is for."),
-    "network": N_("This application can only be used from certain networks, such as that of the office."),
-    "hours": N_("This application can only be used at certain hours. Try again then."),
-}
 WAIT = N_("There were too many wrong codes. Please try again in %(minutes)d minutes.")
 
 

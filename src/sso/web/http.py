@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
@@ -217,3 +218,11 @@ def to_wait(made: Response, seconds: int) -> Response:
     """Say in a response after how many seconds to try again (RFC 9110 section 10.2.3)."""
     made.headers["Retry-After"] = str(seconds)
     return made
+
+
+def read_id(text: str) -> uuid.UUID | None:
+    """Return the id that an address or a form names; None: it is none."""
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None

@@ -21,6 +21,7 @@ from sso import clock
 from sso.authn import ceremonies
 from sso.authn.ceremonies import Running
 from sso.authn.levels import ACR_VALUES, SIGN_IN_LEVELS
+from sso.clients.applications import sandbox_id
 from sso.clients.models import Application
 from sso.clients.registry import Client
 from sso.clients.service import TRIAL_SECONDS, trial_secret
@@ -252,7 +253,7 @@ async def _client(request: Request, session: AsyncSession, application_id: str, 
     found = await session.get(Application, application_id)
     if found is None or await role_of(session, application_id, here.visit.user.id) is None:
         return None
-    return site_of(request).provider.registry.enabled(f"{application_id}-sandbox")
+    return site_of(request).provider.registry.enabled(sandbox_id(application_id))
 
 
 async def _exchange(request: Request, client: Client, running: Running, code: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso import clock
+from sso.clients.applications import sandbox_id
 from sso.clients.service import ClientError
 from sso.oidc import dishonest
 from sso.oidc.rp_check import begin_check, last_check, note_call, passed, start
@@ -115,15 +116,13 @@ async def begin(request: Request, there: Member) -> Response:
     """Begin a check; the page shows how far it is."""
     fields, site = await own_form(request, f"check {there.application_id}"), site_of(request)
     page = fields.get("page", "").strip()[:2000]
-    client = site.provider.registry.enabled(there.sandbox_id)
     try:
         async with site.provider.db.write() as session:
             application = await present(request, session, there.application_id)
             made = await begin_check(session, site.provider, application, page, actor=there.here.actor)
     except ClientError as error:
         return await _page(request, there, CANNOT, 409, detail=str(error))
-    assert client is not None
-    start(site.provider, made, client)
+    start(site.provider, made)
     return RedirectResponse(f"{APPS}/{there.application_id}/check", 303)
 
 
@@ -136,7 +135,7 @@ CHECK = dishonest.PATH + "{application_id}"
 async def discovery(request: Request, application_id: str) -> Response:
     """What it says of itself: also between checks, so that the application can be configured."""
     provider = site_of(request).provider
-    client = provider.registry.enabled(f"{application_id}-sandbox")
+    client = provider.registry.enabled(sandbox_id(application_id))
     if client is None or not client.sandbox:
         return failure(request, "not_found", 404)
     issuer = dishonest.issuer_of(provider, application_id)

@@ -23,6 +23,7 @@ from sso.authn.levels import ACR_PASSWORD
 from sso.authn.passwords import Busy
 from sso.authn.service import Authenticated
 from sso.clients.metadata import OIDC_SCOPES
+from sso.clients.policy import Refused
 from sso.oidc import authorize as flow
 from sso.oidc import waiting as requests
 from sso.oidc.authorize import AuthorizationRequest, RedirectError, SignedIn
@@ -88,6 +89,11 @@ WRONG = N_("The name or the password is not right. Check both and try again.")
 BUSY = N_("Very many people are signing in just now. Please try again in a few seconds.")
 WAIT = N_("There were too many wrong attempts. Please try again in %(minutes)d minutes, or ask for help.")
 MISSING = N_("Type your e-mail, telephone number or user name, and your password.")
+NOT_ALLOWED_TEXTS: dict[Refused, str] = {
+    "role": N_("This application is only for certain people: your account has no role that it is for."),
+    "network": N_("This application can only be used from certain networks, such as that of the office."),
+    "hours": N_("This application can only be used at certain hours. Try again then."),
+}
 STALE = N_("This page was open for too long. Please try again.")
 NOTHING_DONE = Progress()
 THEN = {
@@ -453,9 +459,10 @@ async def _for_signed_in(request: Request, waiting: Waiting, who: SignedIn, deci
     if isinstance(decision, StepUp):
         return await _step_up(request, waiting, who, decision)
     if isinstance(decision, NotAllowed):
-        return _request_page(request, "not_allowed.html", waiting, who, "identity", level=decision.why)
+        text = NOT_ALLOWED_TEXTS[decision.why]
+        return _request_page(request, "not_allowed.html", waiting, who, "identity", level=decision.why, text=text)
     if isinstance(decision, NotInvited):
-        return _request_page(request, "not_invited.html", waiting, who, "identity")
+        return _request_page(request, "not_allowed.html", waiting, who, "identity", level="not_invited")
     if isinstance(decision, CheckIdentity):
         return _request_page(request, "identity_needed.html", waiting, who, "identity", level=decision.level)
     if isinstance(decision, SelectAccount):
@@ -725,6 +732,7 @@ def _request_page(
     new: frozenset[str] = frozenset(),
     others: Sequence[Account] = (),
     level: str = "",
+    text: str = "",
 ) -> Response:
     session_cookie = str(request.scope.get("sso.session") or read_cookie(request, "session"))
     return page(
@@ -740,6 +748,7 @@ def _request_page(
         new=new,
         others=others,
         level=level,
+        text=text,
         i=waiting.token,
         form_token=form_token(request, purpose, session_cookie),
         select_token=form_token(request, "select", session_cookie),
