@@ -344,6 +344,10 @@ async def test_figures_are_counted_and_lead_to_their_lists(city: City, admin: Br
     ):  # fmt: skip
         assert part in page.text, part
     assert re.search(r"<strong>4</strong><span>orang", page.text), "people"
+    async with city.browser() as budi:
+        await budi.tokens(city.relying_party("warga"))
+    now = await admin.open("/admin")
+    assert re.search(r"<strong>3</strong><span>sesi", now.text), "counted now, not an hour ago"
     assert "nama atau kata sandi salah" in page.text
 
 

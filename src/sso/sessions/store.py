@@ -414,9 +414,10 @@ async def not_ended(session: AsyncSession, wanted: SessionFilter, limit: int) ->
     return list((await session.execute(statement)).scalars())
 
 
-async def count_living(session: AsyncSession, now: datetime, idle_since: datetime) -> int:
-    """Return how many sessions are not over."""
-    statement = select(func.count()).select_from(SsoSession).where(ALIVE)
+async def count_living(session: AsyncSession, now: datetime, idle_since: datetime, most: int | None = None) -> int:
+    """Return how many sessions are not over, counted no further than ``most``."""
+    alive = select(SsoSession.id).where(ALIVE).limit(most).subquery()
+    statement = select(func.count()).select_from(alive)
     return int((await session.execute(statement, {"now": now, "idle_since": idle_since})).scalar_one())
 
 

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from sso import clock
 from sso.audit import record, verify
+from sso.audit.models import AuditEvent
 from sso.audit.service import AuditFilter, chain_length, export, page_of_events
 from sso.clients.applications import count_waiting
 from sso.delivery import store as deliveries
@@ -22,6 +23,7 @@ from sso.delivery.models import Delivery
 from sso.delivery.store import DeliveryFilter
 from sso.keys.service import KeyTooYoung, list_keys, rotate
 from sso.oidc.housekeeping import GAUGES, seal_audit
+from sso.sessions import store as sessions
 from sso.settings import Settings
 from sso.usage import store as usage
 from sso.usage.service import Span, span
@@ -40,6 +42,8 @@ router = APIRouter()
 
 PAGE = 50
 TOP = 10
+COUNTED = 1000
+"""How far living sessions are counted while somebody waits: more are as many as the last count of the hour says."""
 CHECKED_AT_ONCE = 200_000
 """How many events of the audit log are checked while somebody waits: what is longer is checked by command."""
 SPANS = {"day": N_("24 hours"), "week": N_("7 days"), "month": N_("30 days")}
@@ -98,7 +102,8 @@ SeesSettings = Annotated[Here, Depends(Needs("settings:read"))]
 async def dashboard(request: Request, here: Statistics) -> Response:
     """How often what happens, over a day, a week or a month; each figure leads to its list."""
     chosen = request.query_params.get("span", "day")
-    provider, shown = site_of(request).provider, span(chosen if chosen in SPANS else "day", clock.now())
+    provider, now = site_of(request).provider, clock.now()
+    shown = span(chosen if chosen in SPANS else "day", now)
     names = ("sign_in", "sign_in_failed", "account_made", "token", "token_error", "authorize_error", "sessions_living")
     async with provider.db.read() as session:
         counted = await usage.counts_since(session, names, shown.start)
@@ -106,6 +111,7 @@ async def dashboard(request: Request, here: Statistics) -> Response:
         wrong = await usage.top_clients(session, "authorize_error", shown.start, TOP)
         speed = await usage.totals_since(session, ("requests", "milliseconds", "requests_failed"), shown.start)
         gauges = await usage.latest_gauges(session, GAUGES)
+        living = await sessions.count_living(session, now, now - provider.idle, COUNTED)
         sent = await deliveries.counts(session)
         waiting = await count_waiting(session) if here.may("clients:read") else 0
         proposals = await merging.count_open(session) if here.may("users:merge") else 0
@@ -127,7 +133,7 @@ async def dashboard(request: Request, here: Statistics) -> Response:
         slowest=_slowest(speed),
         factors=[(label, count) for (name, label), count in sorted(gauges.items()) if name == "factors"],
         factor_texts=FACTOR_TEXTS,
-        living=gauges.get(("sessions_living", "")),
+        living=living if living < COUNTED else max(living, gauges.get(("sessions_living", ""), 0)),
         people=gauges.get(("people", "")),
         sent=sent,
         waiting=waiting,
@@ -289,6 +295,7 @@ async def _audit_page(request: Request, here: Here, report: Any = None) -> Respo
         "admin_audit.html",
         rows=found[:PAGE],
         names=people,
+        details=_details,
         asked=asked,
         problem=problem,
         sealed=sealed,
@@ -298,6 +305,19 @@ async def _audit_page(request: Request, here: Here, report: Any = None) -> Respo
         following=f"{ADMIN}/audit?{urlencode(following)}" if following else "",
         form_token=token_for(request, "audit"),
     )
+
+
+def _details(event: AuditEvent) -> list[tuple[str, str]]:
+    """Return what an entry says besides, as it is shown."""
+    return [(key, _said(value)) for key, value in event.data.items()]
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_said(one) for one in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_said(one)}" for key, one in value.items())
+    return "" if value is None else str(value)
 
 
 async def _person(session: AsyncSession, typed: str, box: Any) -> tuple[str | None, str]:
