@@ -172,6 +172,16 @@ async def test_a_slash_at_the_end_is_only_asked_about(city: City, dimas: Browser
     assert "<code>https://antrean.example/callback</code>" in page.text
 
 
+async def test_an_administrator_who_looks_has_no_form_of_the_team(city: City, dimas: Browser) -> None:
+    await register(dimas)
+    admin = await ratna(city)
+    page = await admin.open("/developer/apps/antrean")
+    assert page.status_code == 200
+    assert '<textarea id="text"' not in page.text
+    assert '<textarea id="text"' in (await dimas.open("/developer/apps/antrean")).text
+    await admin.http.aclose()
+
+
 async def test_a_draft_is_kept_unfinished_and_becomes_a_sandbox(city: City, dimas: Browser) -> None:
     page = await dimas.open("/developer/new?kind=web")
     fields = {**NEW, "redirect_uris": "http://antrean.example/cb", "sandbox.redirect_uris": "", "reason profile": ""}
