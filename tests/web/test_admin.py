@@ -21,12 +21,14 @@ from sso.audit.models import AuditEvent
 from sso.delivery import enqueue
 from sso.delivery.models import Delivery
 from sso.oidc import mass_ending
-from sso.oidc.housekeeping import look_around
+from sso.oidc.housekeeping import clear_up, look_around
 from sso.oidc.models import MassEnding
 from sso.oidc.people import end_session_of_person
 from sso.oidc.proof import proof_of_many
 from sso.sessions.models import SsoSession
 from sso.sessions.store import SessionFilter
+from sso.usage import store as usage
+from sso.usage.service import RECENT
 from sso.users import store
 from sso.users.models import User
 from sso.users.service import find, set_roles
@@ -351,11 +353,49 @@ async def test_figures_are_counted_and_lead_to_their_lists(city: City, admin: Br
     assert "nama atau kata sandi salah" in page.text
 
 
+def drawn(page: httpx.Response, title: str) -> list[tuple[str, int]]:
+    """Return (moment, everything together) of each step of a chart, from its table."""
+    table = (
+        re.split(rf"<figcaption><a [^>]*>{title}</a>", page.text)[1].partition("<tbody>")[2].partition("</tbody>")[0]
+    )
+    rows = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in table.split("</tr>") if "<td" in row]
+    return [(row[0], sum(int(one) for one in row[1:])) for row in rows]
+
+
+async def test_the_last_hour_is_shown_by_five_minutes_and_forgotten_soon(city: City) -> None:
+    clock.advance(60 * (60 - clock.now().minute % 60 + 2))  # two minutes past the hour
+    for minutes in (0, 7, 50):
+        async with city.browser() as siti:
+            await siti.tokens(city.relying_party("warga"))
+        await city.provider.write_usage()
+        await look_around(city.provider)
+        clock.advance(minutes * 60)
+    admin = await signed_in(city, "ratna")
+    await city.provider.write_usage()
+    page = await admin.open("/admin?span=hour")
+    steps = drawn(page, "Masuk")
+    assert [count for _, count in steps] == [2, 1, *[0] * 9, 1], steps
+    assert [moment[-5:] for moment, _ in steps][:2] == [f"{steps[0][0][-5:-2]}00", f"{steps[0][0][-5:-2]}05"]
+    assert 'href="/admin/applications/warga"' in page.text
+    assert [count for _, count in drawn(page, "Sesi")] == [1, 3, 3, *[0] * 9], "as looked at, and once more"
+    day = drawn(await admin.open("/admin?span=day"), "Masuk")
+    assert sum(count for _, count in day) == 4, "each once"
+    clock.advance(60 * 60)
+    await admin.http.aclose()
+    admin = await signed_in(city, "ratna")
+    await city.provider.write_usage()
+    assert [count for _, count in drawn(await admin.open("/admin?span=hour"), "Masuk")] == [*[0] * 11, 1]
+    clock.advance(60 * 60 * 3)
+    await clear_up(city.provider)
+    async with city.provider.db.read() as session:
+        assert await usage.counts_since(session, ["sign_in"], clock.now() - timedelta(days=1), begins=RECENT) == []
+        assert await usage.counts_since(session, ["sign_in"], clock.now() - timedelta(days=1))
+    await admin.http.aclose()
+
+
 async def test_what_two_processes_count_is_added_and_what_cannot_be_written_is_kept(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sso.usage import store as usage
-
     for _ in range(2):
         city.provider.usage.count("sign_in", label="x", times=3)
         await city.provider.write_usage()

@@ -32,6 +32,7 @@ from sso.security.replay import forget_expired as forget_replays
 from sso.sessions import store as sessions
 from sso.tokens import store as tokens
 from sso.usage import store as usage
+from sso.usage.service import RECENT, five_minutes
 from sso.users import store as users
 from sso.users.models import User
 
@@ -131,19 +132,22 @@ async def remind_of_secrets(provider: Provider) -> None:
 
 
 async def look_around(provider: Provider) -> None:
-    """Write how many sessions, people and ways to sign in there are, for administrators to look at: once an hour,
-    because counting millions takes a moment."""
+    """Write how many sessions there are, every five minutes, and how many people and ways to sign in, every hour, for
+    administrators to look at: counting millions takes a moment."""
     now = clock.now()
-    hour = now.replace(minute=0, second=0, microsecond=0)
+    moment, hour = five_minutes(now), now.replace(minute=0, second=0, microsecond=0)
     async with provider.db.read() as session:
-        known = await usage.counts_since(session, GAUGES, hour)
-        if known:
+        if await usage.counts_since(session, ["sessions_living"], moment, begins=RECENT):
             return
-        values = {("sessions_living", ""): await sessions.count_living(session, now, now - provider.idle)}
-        values[("people", "")] = await users.count_people(session)
-        values |= {("factors", kind): count for kind, count in (await users.count_factors(session)).items()}
+        living = await sessions.count_living(session, now, now - provider.idle)
+        values: dict[tuple[str, str], int] = {}
+        if not await usage.counts_since(session, GAUGES, hour):
+            values = {("sessions_living", ""): living, ("people", ""): await users.count_people(session)}
+            values |= {("factors", kind): count for kind, count in (await users.count_factors(session)).items()}
     async with provider.db.write() as session:
-        await usage.set_gauges(session, hour, values)
+        await usage.set_gauges(session, moment, {(RECENT + "sessions_living", ""): living})
+        if values:
+            await usage.set_gauges(session, hour, values)
 
 
 async def people_in_time(provider: Provider) -> None:

@@ -27,6 +27,7 @@ from sso.security.tokens import keyed_token
 from sso.settings import Settings
 from sso.usage import Usage
 from sso.usage import store as usage
+from sso.usage.service import with_recent
 from sso.users.service import nik_key
 
 log = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ class Provider:
             return
         try:
             async with self.db.write() as session:
-                await usage.add_counts(session, batch.counts)
+                await usage.add_counts(session, with_recent(batch.counts, clock.now()))
                 await usage.add_mistakes(session, batch.mistakes)
                 await mark_secrets_used(session, batch.secrets)
         except BaseException:

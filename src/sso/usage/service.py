@@ -19,6 +19,9 @@ MOST_KINDS = 20_000
 MOST_MISTAKES, MOST_OF_ONE = 500, 20
 """How many different mistakes are held, of all and of one application, until they are written."""
 MOST_CHARS = 300
+RECENT = "5m:"
+"""What the names of counts begin with that are of five minutes, not of an hour: kept for some hours only."""
+FIVE_MINUTES = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
@@ -109,6 +112,26 @@ class Usage:
         self._secrets = {**batch.secrets, **self._secrets}
 
 
+def with_recent(
+    counts: Mapping[tuple[datetime, str, str, str], int], now: datetime
+) -> Counter[tuple[datetime, str, str, str]]:
+    """Return counts by the hour, and the same by five minutes.
+
+    Args:
+        counts: what was counted in the last seconds, by the hour.
+        now: when it is written.
+    """
+    sums, moment = Counter(counts), five_minutes(now)
+    for (_, name, client_id, label), count in counts.items():  # around the hour two may be of the same five minutes
+        sums[moment, RECENT + name, client_id, label] += count
+    return sums
+
+
+def five_minutes(now: datetime) -> datetime:
+    """Return when the five minutes began that a moment is in."""
+    return now.replace(minute=now.minute - now.minute % 5, second=0, microsecond=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """A stretch of time that a chart shows: from ``start`` on, in steps of ``step``."""
@@ -118,13 +141,20 @@ class Span:
     step: timedelta
     steps: int
 
+    @property
+    def begins(self) -> str:
+        """What the names of its counts begin with."""
+        return RECENT if self.name == "hour" else ""
+
     def moments(self) -> list[datetime]:
         """Return the beginning of each step."""
         return [self.start + self.step * number for number in range(self.steps)]
 
 
 def span(name: str, now: datetime) -> Span:
-    """Return the last ``day`` by the hour, ``week`` by six hours, or ``month`` by the day."""
+    """Return the last ``hour`` by five minutes, ``day`` by the hour, ``week`` by six hours, or ``month`` by the day."""
+    if name == "hour":
+        return Span("hour", five_minutes(now) - FIVE_MINUTES * 11, FIVE_MINUTES, 12)
     hour = now.replace(minute=0, second=0, microsecond=0)
     if name == "month":
         day = hour.replace(hour=0)

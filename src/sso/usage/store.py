@@ -9,12 +9,14 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from sso import clock
 from sso.db import insert_for
 from sso.usage.models import ClientMistake, ProcessSeen, UsageCount
-from sso.usage.service import Mistake
+from sso.usage.service import RECENT, Mistake
 
 BATCH = 200
 MOST_OF_ONE = 100
+KEEP_RECENT = timedelta(hours=3)
 
 
 async def add_counts(session: AsyncSession, counts: Mapping[tuple[datetime, str, str, str], int]) -> None:
@@ -46,30 +48,45 @@ async def _add_mistake(session: AsyncSession, client_id: str, digest: bytes, val
 
 
 async def counts_since(
-    session: AsyncSession, names: Sequence[str], since: datetime, client_id: str | None = None
+    session: AsyncSession, names: Sequence[str], since: datetime, client_id: str | None = None, *, begins: str = ""
 ) -> list[tuple[datetime, str, str, int]]:
-    """Return (hour, name, label, count) since a moment: of one application, or of all together."""
+    """Return (hour, name, label, count) since a moment: of one application, or of all together.
+
+    Args:
+        session: the transaction.
+        names: what was counted.
+        since: the moment.
+        client_id: the application; None: all together.
+        begins: ``RECENT`` for five minutes in place of hours.
+    """
+    names = [begins + one for one in names]
     columns = select(UsageCount.hour, UsageCount.name, UsageCount.label, func.sum(UsageCount.count))
     chosen = columns.where(UsageCount.name.in_(names), UsageCount.hour >= since)
     if client_id is not None:
         chosen = chosen.where(UsageCount.client_id == client_id)
     grouped = chosen.group_by(UsageCount.hour, UsageCount.name, UsageCount.label).order_by(UsageCount.hour)
-    return [(row[0], row[1], row[2], int(row[3])) for row in (await session.execute(grouped)).all()]
+    rows = (await session.execute(grouped)).all()
+    return [(row[0], row[1].removeprefix(begins), row[2], int(row[3])) for row in rows]
 
 
-async def totals_since(session: AsyncSession, names: Sequence[str], since: datetime) -> list[tuple[str, str, int]]:
+async def totals_since(
+    session: AsyncSession, names: Sequence[str], since: datetime, *, begins: str = ""
+) -> list[tuple[str, str, int]]:
     """Return (name, label, count) of everything together since a moment."""
+    names = [begins + one for one in names]
     columns = select(UsageCount.name, UsageCount.label, func.sum(UsageCount.count))
     chosen = columns.where(UsageCount.name.in_(names), UsageCount.hour >= since)
     grouped = chosen.group_by(UsageCount.name, UsageCount.label)
-    return [(row[0], row[1], int(row[2])) for row in (await session.execute(grouped)).all()]
+    return [(row[0].removeprefix(begins), row[1], int(row[2])) for row in (await session.execute(grouped)).all()]
 
 
-async def top_clients(session: AsyncSession, name: str, since: datetime, limit: int) -> list[tuple[str, int]]:
+async def top_clients(
+    session: AsyncSession, name: str, since: datetime, limit: int, *, begins: str = ""
+) -> list[tuple[str, int]]:
     """Return the applications with the most of something since a moment."""
     total = func.sum(UsageCount.count)
     chosen = select(UsageCount.client_id, total).where(
-        UsageCount.name == name, UsageCount.hour >= since, UsageCount.client_id != ""
+        UsageCount.name == begins + name, UsageCount.hour >= since, UsageCount.client_id != ""
     )
     ordered = chosen.group_by(UsageCount.client_id).order_by(total.desc(), UsageCount.client_id).limit(limit)
     return [(row[0], int(row[1])) for row in (await session.execute(ordered)).all()]
@@ -122,6 +139,8 @@ async def mistakes_of(session: AsyncSession, client_ids: Sequence[str], limit: i
 async def forget_old(session: AsyncSession, counts_before: datetime, mistakes_before: datetime) -> None:
     """Delete counts and mistakes that are old, and of each application the mistakes that are too many."""
     await session.execute(delete(UsageCount).where(UsageCount.hour < counts_before))
+    recent = UsageCount.name.startswith(RECENT, autoescape=True)
+    await session.execute(delete(UsageCount).where(recent, UsageCount.hour < clock.now() - KEEP_RECENT))
     await session.execute(delete(ClientMistake).where(ClientMistake.last_at < mistakes_before))
     many = select(ClientMistake.client_id).group_by(ClientMistake.client_id).having(func.count() > MOST_OF_ONE)
     for client_id in (await session.execute(many)).scalars().all():

@@ -26,7 +26,7 @@ from sso.oidc.housekeeping import GAUGES, seal_audit
 from sso.sessions import store as sessions
 from sso.settings import Settings
 from sso.usage import store as usage
-from sso.usage.service import Span, span
+from sso.usage.service import RECENT, Span, span
 from sso.users import merging
 from sso.users.service import UserError, find
 from sso.users.store import names_of
@@ -43,10 +43,10 @@ router = APIRouter()
 PAGE = 50
 TOP = 10
 COUNTED = 1000
-"""How far living sessions are counted while somebody waits: more are as many as the last count of the hour says."""
+"""How far living sessions are counted while somebody waits: more are as many as were counted some minutes ago."""
 CHECKED_AT_ONCE = 200_000
 """How many events of the audit log are checked while somebody waits: what is longer is checked by command."""
-SPANS = {"day": N_("24 hours"), "week": N_("7 days"), "month": N_("30 days")}
+SPANS = {"hour": N_("1 hour"), "day": N_("24 hours"), "week": N_("7 days"), "month": N_("30 days")}
 LEVELS = ("urn:sso:acr:password", "urn:sso:acr:code", "urn:sso:acr:mfa", "urn:sso:acr:passkey")
 LEVEL_TEXTS = {
     "urn:sso:acr:password": N_("Password"),
@@ -100,17 +100,20 @@ SeesSettings = Annotated[Here, Depends(Needs("settings:read"))]
 
 @router.get(ADMIN)
 async def dashboard(request: Request, here: Statistics) -> Response:
-    """How often what happens, over a day, a week or a month; each figure leads to its list."""
+    """How often what happens, over an hour, a day, a week or a month; each figure leads to its list."""
     chosen = request.query_params.get("span", "day")
     provider, now = site_of(request).provider, clock.now()
     shown = span(chosen if chosen in SPANS else "day", now)
     names = ("sign_in", "sign_in_failed", "account_made", "token", "token_error", "authorize_error", "sessions_living")
     async with provider.db.read() as session:
-        counted = await usage.counts_since(session, names, shown.start)
-        top = await usage.top_clients(session, "authorize", shown.start, TOP)
-        wrong = await usage.top_clients(session, "authorize_error", shown.start, TOP)
-        speed = await usage.totals_since(session, ("requests", "milliseconds", "requests_failed"), shown.start)
+        counted = await usage.counts_since(session, names, shown.start, begins=shown.begins)
+        top = await usage.top_clients(session, "authorize", shown.start, TOP, begins=shown.begins)
+        wrong = await usage.top_clients(session, "authorize_error", shown.start, TOP, begins=shown.begins)
+        speed = await usage.totals_since(
+            session, ("requests", "milliseconds", "requests_failed"), shown.start, begins=shown.begins
+        )
         gauges = await usage.latest_gauges(session, GAUGES)
+        counted_last = await usage.latest_gauges(session, [RECENT + "sessions_living"])
         living = await sessions.count_living(session, now, now - provider.idle, COUNTED)
         sent = await deliveries.counts(session)
         waiting = await count_waiting(session) if here.may("clients:read") else 0
@@ -133,7 +136,7 @@ async def dashboard(request: Request, here: Statistics) -> Response:
         slowest=_slowest(speed),
         factors=[(label, count) for (name, label), count in sorted(gauges.items()) if name == "factors"],
         factor_texts=FACTOR_TEXTS,
-        living=living if living < COUNTED else max(living, gauges.get(("sessions_living", ""), 0)),
+        living=living if living < COUNTED else max([living, *counted_last.values()]),
         people=gauges.get(("people", "")),
         sent=sent,
         waiting=waiting,

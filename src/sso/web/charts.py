@@ -35,7 +35,7 @@ class Chart:
         bars: where they are drawn.
         most: the highest bar.
         link: where the list behind it is.
-        span: ``day``, ``week`` or ``month``.
+        span: ``hour``, ``day``, ``week`` or ``month``.
     """
 
     title: str
@@ -75,14 +75,20 @@ def chart(
         counts: moment, series and count; what is of no series in ``names`` is left out.
         names: the series, those below first.
         link: where the list behind it is.
-        highest: counts of one step are states, not events: the highest counts.
+        highest: counts of one step are states, not events: the highest counts, and a step in which nobody looked is as
+            the one before.
     """
     rows = [[0] * len(names) for _ in range(span.steps)]
+    seen = set()
     for moment, name, count in counts:
         at = int((moment - span.start) / span.step)
         if name in names and 0 <= at < span.steps:
             series = list(names).index(name)
+            seen.add(at)
             rows[at][series] = max(rows[at][series], count) if highest else rows[at][series] + count
+    for at in range(1, span.steps) if highest else ():
+        if at not in seen and at - 1 in seen:
+            rows[at] = rows[at - 1]
     most = max((sum(row) for row in rows), default=0)
     step = WIDTH / span.steps
     bars = []

@@ -85,6 +85,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
 }
 OTHER = (N_("Something about its request was not right."), N_("Look at what we said about it."))
+COUNTED = ("authorize", "token", "token_error", "authorize_error")
 DIFFERS: dict[Part, str] = {
     "scheme": N_("http instead of https, or the other way round"),
     "host": N_("another host"),
@@ -127,9 +128,7 @@ async def diagnosis_page(request: Request, there: Reader) -> Response:
         clients = [one for one in (site.provider.registry.get(name) for name in ids) if one is not None]
         warned = [(one, await _warnings(session, one)) for one in clients]
         counted = {
-            one.client_id: await usage.counts_since(
-                session, ("authorize", "token", "token_error", "authorize_error"), shown.start, one.client_id
-            )
+            one.client_id: await usage.counts_since(session, COUNTED, shown.start, one.client_id, begins=shown.begins)
             for one in clients
         }
     charts = []
