@@ -104,6 +104,8 @@ class Forms(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
         self.forms: list[Form] = []
+        self._typed: str | None = None
+        self._select = ""
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -116,6 +118,25 @@ class Forms(HTMLParser):
             self.forms[-1].fields[values["name"]] = values.get("value", "")
         elif tag == "button" and self.forms and "name" in values:
             self.forms[-1].buttons.append((values["name"], values.get("value", "")))
+        elif tag in ("textarea", "select") and self.forms and "name" in values:
+            self._typed, self._select = (values["name"], "") if tag == "textarea" else (None, values["name"])
+            if tag == "textarea":
+                self.forms[-1].fields[values["name"]] = ""
+        elif tag == "option" and self._select:
+            chosen = values.get("value", "")
+            if "selected" in values:
+                self.forms[-1].fields[self._select] = chosen
+            self.forms[-1].fields.setdefault(self._select, chosen)
+
+    def handle_data(self, data: str) -> None:
+        if self._typed is not None:
+            self.forms[-1].fields[self._typed] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea":
+            self._typed = None
+        elif tag == "select":
+            self._select = ""
 
 
 def form_of(answer: httpx.Response) -> Form:

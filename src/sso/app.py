@@ -44,6 +44,7 @@ from sso.settings import Settings, load_settings
 from sso.web import (
     account,
     admin_apps,
+    admin_edit,
     admin_people,
     admin_sessions,
     admin_system,
@@ -84,7 +85,7 @@ ROOMS = (
     protocol, sign_in, second_step, sign_up, recover, sign_out, check_session, device, registration, logos, home, apps,
     account, security, sessions, letters, shared_signals, developer, developer_team, developer_diagnosis,
     quick_start, playground, rp_check,
-    admin_apps, admin_people,
+    admin_apps, admin_edit, admin_people,
     admin_sessions, admin_system, health,
 )  # fmt: skip
 RETRY_SECONDS = 1.0

@@ -127,6 +127,17 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
     await office.get_by_role("button", name="Setujui").click()
     await expect(office.locator("h1 .tag")).to_have_text("Di produksi")
 
+    # What the description lacks, the administrator adds; the team reads why.
+    await office.get_by_role("link", name="Ubah pengaturannya").click()
+    await office.locator("#description").fill("Karcis parkir di ponsel.")
+    await office.get_by_role("button", name="Simpan").click()
+    await expect(office.locator("#note-wrong")).to_be_visible()
+    await office.locator("#note").fill("Agar warga mengerti")
+    await office.get_by_role("button", name="Simpan").click()
+    await expect(office.get_by_text("berlaku seketika")).to_be_visible()
+    await page.goto(f"{demo.issuer}/developer/apps/karcis-parkir")
+    await expect(page.get_by_text("Agar warga mengerti")).to_be_visible()
+
     # The developer makes a secret for production; a citizen signs in.
     await page.goto(f"{demo.issuer}/developer/apps/karcis-parkir/secrets")
     await page.get_by_role("button", name="Buat rahasia").nth(1).click()
@@ -160,9 +171,11 @@ PAGES = {
         "/developer/apps/contoh-uji/end",
     ],
     "ratna": [
-        "/admin", "/admin/people", "/admin/people?q=siti", "/admin/sessions", "/admin/endings", "/admin/applications",
+        "/admin", "/admin?span=hour", "/admin/people", "/admin/people?q=siti", "/admin/sessions", "/admin/endings",
+        "/admin/applications",
         "/admin/applications?shown=building", "/admin/applications/contoh-uji",
-        "/admin/applications/contoh-layanan-warga", "/admin/deliveries", "/admin/audit", "/admin/keys",
+        "/admin/applications/contoh-layanan-warga", "/admin/applications/contoh-layanan-warga/settings",
+        "/admin/applications/kelola-uji/settings?done=1", "/admin/deliveries", "/admin/audit", "/admin/keys",
         "/admin/imports", "/admin/mails", "/admin/system",
     ],
 }  # fmt: skip
@@ -176,21 +189,31 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def example(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An application of dimas in the sandbox, made by the command."""
+    """Two applications of dimas, made by the command: one in the sandbox, and one in production."""
     folder = tmp_path_factory.mktemp("example")
-    file = folder / "application.yaml"
-    file.write_text(
-        "application_id: contoh-uji\nkind: web\n"
-        "document: {client_name: Contoh Uji, scope: openid profile, scope_reasons: {profile: Nama.}}\n"
+    asks = "scope: openid profile, scope_reasons: {profile: Nama.}"
+    (folder / "sandbox.yaml").write_text(
+        f"application_id: contoh-uji\nkind: web\ndocument: {{client_name: Contoh Uji, {asks}}}\n"
+        "sandbox: {redirect_uris: ['http://localhost:3000/callback']}\n"
+    )
+    addresses = "redirect_uris: ['https://kelola.example/callback'], contacts: [tim@kelola.example]"
+    (folder / "production.yaml").write_text(
+        f"application_id: kelola-uji\nkind: single_page\ndocument: {{client_name: Kelola Uji, {addresses}, {asks}}}\n"
         "sandbox: {redirect_uris: ['http://localhost:3000/callback']}\n"
     )
     sso = str(Path(sys.executable).with_name("sso"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
     environment |= {"SSO_ISSUER": demo.issuer, "SSO_DATA_DIR": str(demo.data)}
     environment["SSO_DATABASE_URL"] = f"sqlite:///{demo.data / 'sso.db'}"
-    command = [sso, "applications", "put", str(file), "--owner", "dimas"]
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0 or "is taken" in done.stderr, done.stderr
+    for command in (
+        ["put", "sandbox.yaml", "--owner", "dimas"],
+        ["put", "production.yaml", "--owner", "dimas"],
+        ["submit", "kelola-uji"],
+        ["approve", "kelola-uji"],
+    ):
+        arguments = [sso, "applications", *command]
+        done = subprocess.run(arguments, env=environment, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
     return "contoh-uji"
 
 

@@ -156,7 +156,7 @@ def production_metadata(
         Unfinished: naming each field that is wrong.
     """
     values = {**wanted.document, **granted, "type": KINDS[wanted.kind]}
-    made = _valid(values, allow_http_loopback)
+    made = valid_metadata(values, allow_http_loopback)
     problems = _team_problems(made)
     if problems:
         raise Unfinished(problems)
@@ -183,7 +183,7 @@ def sandbox_metadata(wanted: Wanted, granted: Mapping[str, Any], own_uri: str = 
     if len(hosts) > 1:  # a subject per host cannot be had there: our own address is one more
         values["subject_type"] = "public"
     try:
-        made = _valid(values, allow_http_loopback=True)
+        made = valid_metadata(values, allow_http_loopback=True)
     except Unfinished as error:
         named = {_in_sandbox(name): text for name, text in error.problems.items()}
         raise Unfinished(named) from None
@@ -197,7 +197,16 @@ def _in_sandbox(name: str) -> str:
     return f"sandbox.{name}" if name in ADDRESSES else name
 
 
-def _valid(values: dict[str, Any], allow_http_loopback: bool) -> ClientMetadata:
+def valid_metadata(values: dict[str, Any], allow_http_loopback: bool) -> ClientMetadata:
+    """Return metadata that was checked.
+
+    Args:
+        values: by the names of the specifications.
+        allow_http_loopback: whether loopback addresses over http are allowed.
+
+    Raises:
+        Unfinished: naming each field that is wrong.
+    """
     try:
         return ClientMetadata.model_validate(values, context={"allow_http_loopback": allow_http_loopback})
     except ValidationError as error:
@@ -261,12 +270,18 @@ async def adopt(session: AsyncSession, row: ClientRow, *, actor: str) -> Applica
     if not catalogue_of(row):
         said = metadata.stored()
         made.granted = {name: said[name] for name in GRANTED if name in said}
-        _write(made, Wanted(_kind_of(metadata.type), {name: said[name] for name in THEIRS if name in said}))
+        _write(made, registered_as(made, metadata))
     made.name, made.group = metadata.client_name, metadata.group
     session.add(made)
     await session.flush()
     record(session, "application.adopted", actor=actor, client_id=row.client_id)
     return made
+
+
+def registered_as(application: Application | None, metadata: ClientMetadata) -> Wanted:
+    """Return what is registered as a team would want it: with the scopes of one that named none."""
+    said = {"scope": metadata.scope, **metadata.stored()}
+    return Wanted(kind_for(application, metadata.type), {name: said[name] for name in THEIRS if name in said})
 
 
 def _write(application: Application, wanted: Wanted) -> None:
@@ -514,19 +529,20 @@ async def follow_client(
     """
     had, said = before.stored(), after.stored()
     application.granted = {name: said[name] for name in GRANTED if name in said}
-    kept: Any = application.kind if KINDS.get(_kind(application)) == after.type else _kind_of(after.type)
     changed = {name for name in THEIRS if had.get(name) != said.get(name)}
     document = {name: value for name, value in application.document.items() if name not in changed}
     document |= {name: said[name] for name in THEIRS if name in changed and name in said}
-    wanted = Wanted(kept, document, dict(application.sandbox))
+    wanted = Wanted(kind_for(application, after.type), document, dict(application.sandbox))
     _write(application, wanted)
     application.revision += 1
     sandbox = sandbox_metadata(wanted, application.granted, own_uri)
     await _put_client(session, sandbox_id(application.application_id), sandbox, SANDBOX)
 
 
-def _kind(application: Application) -> Any:
-    return application.kind
+def kind_for(application: Application | None, client_type: str) -> Kind:
+    """Return the kind of what is registered with a ``type``: the one its team chose, where it fits."""
+    chosen: Any = application.kind if application is not None else ""
+    return chosen if KINDS.get(chosen) == client_type else _kind_of(client_type)
 
 
 def _kind_of(client_type: str) -> Kind:
@@ -552,6 +568,11 @@ def mark(session: AsyncSession, application: Application, state: State, actor: s
     kind = "resumed" if state in ("approved", "sandbox") else state
     application.state, application.updated_at = state, clock.now()
     _note(session, application, kind, actor, text)
+
+
+def mark_changed(session: AsyncSession, application: Application, actor: str, text: str) -> None:
+    """Write for its team that an administrator changed an application, and why."""
+    _note(session, application, "changed", actor, text)
 
 
 async def difference(

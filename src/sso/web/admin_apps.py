@@ -154,7 +154,7 @@ async def _page(
         row = await clients.get_client(session, client_id)
         application = await session.get(Application, client_id)
         row = row if row is not None and row.status != REMOVED else None
-        _allowed(request, here, row, application)
+        allowed(request, here, row, application)
         wanted, changes, unfinished = await _wanted(request, session, application)
         notes = await apps.notes_of(session, client_id)
         team = await teams.team_of(session, client_id)
@@ -204,7 +204,12 @@ async def _page(
     )
 
 
-def _allowed(request: Request, here: Here, row: ClientRow | None, application: Application | None) -> None:
+def allowed(request: Request, here: Here, row: ClientRow | None, application: Application | None) -> None:
+    """Check that somebody may see an application: an administrator of groups, of theirs alone.
+
+    Raises:
+        Interrupted: when there is none, or it is not theirs.
+    """
     if row is None and application is None:
         raise Interrupted(failure(request, "not_found", 404))
     if here.groups is not None:
@@ -277,7 +282,7 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
     try:
         async with site.provider.db.write() as session:
             application = await present(request, session, client_id)
-            _allowed(request, here, await clients.get_client(session, client_id), application)
+            allowed(request, here, await clients.get_client(session, client_id), application)
             if choice == "approve":
                 await apps.approve(
                     session,
@@ -293,7 +298,7 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
                 await apps.send_back(session, application, text, **who)
             else:
                 await apps.comment(session, application, text, **who)
-            await _tell_team(request, session, application)
+            await tell_team(request, session, application)
     except Stale:
         return await _page(request, client_id, here, TEAM_CHANGED, 409)
     except ClientError as error:
@@ -303,7 +308,8 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)
 
 
-async def _tell_team(request: Request, session: AsyncSession, application: Application) -> None:
+async def tell_team(request: Request, session: AsyncSession, application: Application) -> None:
+    """Let everybody in a team know that something was decided."""
     for one in await teams.team_of(session, application.application_id):
         user = await session.get(User, one.user_id)
         if user is not None and user.disabled_at is None:
@@ -321,7 +327,7 @@ async def change_status(request: Request, client_id: str, here: Changes) -> Resp
     try:
         async with site.provider.db.write() as session:
             application = await session.get(Application, client_id)
-            _allowed(request, here, await clients.get_client(session, client_id), application)
+            allowed(request, here, await clients.get_client(session, client_id), application)
             if choice == "suspend":
                 everything = fields.get("end_sessions") == "1" and here.may("sessions:end_many")
                 await suspend_client(session, site.provider, client_id, end_sessions=everything, **who)
@@ -330,7 +336,7 @@ async def change_status(request: Request, client_id: str, here: Changes) -> Resp
             elif choice == "remove" and here.may("clients:delete"):
                 await remove_client(session, site.provider, client_id, **who)
             if application is not None:
-                await _tell_team(request, session, application)
+                await tell_team(request, session, application)
     except ClientError as error:
         return await _page(request, client_id, here, CANNOT, 409, "status-note", detail=str(error))
     await site.provider.refresh()
@@ -355,7 +361,7 @@ async def set_policies(request: Request, client_id: str, here: Changes) -> Respo
     try:
         async with site.provider.db.write() as session:
             row, application = await clients.lock_client(session, client_id), await session.get(Application, client_id)
-            _allowed(request, here, row, application)
+            allowed(request, here, row, application)
             if row is None or row.status == REMOVED:
                 raise Interrupted(failure(request, "not_found", 404))
             before = stored_metadata(row.metadata_)
@@ -363,6 +369,8 @@ async def set_policies(request: Request, client_id: str, here: Changes) -> Respo
             await replace_client(session, row, metadata, catalogue=HERE, **who)
             if application is not None:
                 await apps.follow_client(session, application, before, metadata, own_uri=own_uri(request))
+                apps.mark_changed(session, application, here.actor, note)
+                await tell_team(request, session, application)
             record(session, "client.policies_set", client_id=client_id, data={"note": note}, **who)
     except ValidationError as error:
         first = error.errors()[0]
@@ -394,7 +402,7 @@ async def set_owner(request: Request, client_id: str, here: Changes) -> Response
     site, typed = site_of(request), fields.get("who", "").strip()[:254]
     async with site.provider.db.write() as session:
         row, application = await clients.get_client(session, client_id), await session.get(Application, client_id)
-        _allowed(request, here, row, application)
+        allowed(request, here, row, application)
         try:
             user = await find(session, typed, site.provider.box)
         except UserError:

@@ -74,6 +74,7 @@ NOTES = {
     "suspended": N_("suspended"),
     "resumed": N_("works again"),
     "retired": N_("over"),
+    "changed": N_("changed it in production"),
     "comment": N_("says"),
 }
 CHANGED_MEANWHILE = N_(
@@ -179,7 +180,7 @@ async def begin(request: Request, here: Creator) -> Response:
     site, typed = site_of(request), read_typed(kind, fields)
     wanted = wanted_from(typed, Wanted(kind))
     client_id = typed.values["client_id"].strip() or suggested_id(typed.values["client_name"])
-    _advise(request, typed, wanted, client_id)
+    advise_typed(request, typed, wanted, client_id)
     draft = fields.get("choice") == "draft"
     if (typed.wrong and not draft) or not wanted.document.get("client_name"):
         typed.refuse({} if wanted.document.get("client_name") else {"client_name": "is missing"})
@@ -325,7 +326,7 @@ async def settings_page(request: Request, there: Reader) -> Response:
         wanted = Wanted(wanted.kind, stored_metadata(row.metadata_).stored())
     typed = typed_from(wanted.kind, wanted, application.application_id)
     if request.query_params.get("check"):
-        _advise(request, typed, wanted, application.application_id)
+        advise_typed(request, typed, wanted, application.application_id)
         typed.refuse(_missing(request, application))
         if application.state == "draft":
             typed.refuse(_sandbox_problems(request, application, wanted))
@@ -341,13 +342,13 @@ async def change(request: Request, there: Member) -> Response:
     kind = _kind(fields.get("kind", "")) or before.kind
     site, typed = site_of(request), read_typed(kind, fields)
     wanted = wanted_from(typed, before)
-    _advise(request, typed, wanted, application_id)
+    advise_typed(request, typed, wanted, application_id)
     revision = fields.get("revision", "")
     draft = there.application.state == "draft"
     if not wanted.document.get("client_name"):
         typed.refuse({"client_name": "is missing"})
     sandbox_wrong = any(typed.advice_of(name) for name in typed.advice if name.startswith("sandbox."))
-    if not draft and (typed.mistakes or sandbox_wrong or _impersonates(typed)):
+    if not draft and (typed.mistakes or sandbox_wrong or impersonates(typed)):
         return await _form_page(request, there.here, typed, there, 400)
     try:
         async with site.provider.db.write() as session:
@@ -373,7 +374,8 @@ async def change(request: Request, there: Member) -> Response:
     return RedirectResponse(f"{APPS}/{application_id}/settings?check=1&done=1", 303)
 
 
-def _impersonates(typed: Typed) -> bool:
+def impersonates(typed: Typed) -> bool:
+    """Tell whether an address can be taken for another application's."""
     return any(one.code == "look_alike" for found in typed.advice.values() for one in found)
 
 
@@ -385,7 +387,8 @@ def _sandbox_problems(request: Request, application: Application, wanted: Wanted
     return {}
 
 
-def _advise(request: Request, typed: Typed, wanted: Wanted, application_id: str) -> None:
+def advise_typed(request: Request, typed: Typed, wanted: Wanted, application_id: str) -> None:
+    """Explain each address of a form that cannot be used."""
     site = site_of(request)
     others = hosts_of_others(site.provider.registry, (application_id, sandbox_id(application_id)))
     advise_all(typed, wanted, others, allow_http_loopback=site.settings.loopback)
@@ -407,17 +410,12 @@ async def _form_page(request: Request, here: Here, typed: Typed, there: There | 
         there=there,
         app=application,
         states=STATES,
-        typed=typed,
-        kinds=KIND_TEXTS,
-        scopes=SCOPES,
-        methods=_translated(request, METHODS),
-        levels=_translated(request, LEVELS),
-        identities=_translated(request, IDENTITIES),
-        labels=LABELS,
-        advice_texts=ADVICE,
-        groups=[(one, one) for one in groups_offered(_groups_in_use(site.provider.registry))],
+        **form_context(request, typed),
+        admin=False,
+        groups=[(one, one) for one in groups_offered(groups_in_use(site.provider.registry))],
         kept_by=kept_by,
         may_change=may_change,
+        revision=application.revision if application is not None else 0,
         open_now=application is None or application.state in ("draft", "sandbox", "approved"),
         done=request.query_params.get("done", "") if status == 200 else "",
         form_token=form_token(request, f"settings {name}", read_cookie(request, "session")),
@@ -471,12 +469,21 @@ async def _end_page(request: Request, there: There, problem: str = "", status: i
     )
 
 
-def _translated(request: Request, options: dict[str, str]) -> list[tuple[str, str]]:
+def form_context(request: Request, typed: Typed) -> dict[str, Any]:
+    """Return what the form of an application needs: what was typed, and what can be chosen, in the language of the
+    page. A choice that is not among them, such as of an older registration, stays one."""
     words = translations(locale_of(request))
-    return [(value, words.gettext(text)) for value, text in options.items()]
+    method = typed.values["token_endpoint_auth_method"]
+    known = METHODS if method in ("", *METHODS) else {**METHODS, method: method}
+    chosen = {"methods": known, "levels": LEVELS, "identities": IDENTITIES}
+    options = {name: [(value, words.gettext(text)) for value, text in one.items()] for name, one in chosen.items()}
+    return {
+        "typed": typed, "kinds": KIND_TEXTS, "scopes": SCOPES, "labels": LABELS, "advice_texts": ADVICE, **options,
+    }  # fmt: skip
 
 
-def _groups_in_use(registry: Registry) -> set[str]:
+def groups_in_use(registry: Registry) -> set[str]:
+    """Return the groups of the applications that people see."""
     return {one.meta.group for one in registry.listed() if one.meta.group}
 
 

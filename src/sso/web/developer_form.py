@@ -47,6 +47,7 @@ SCOPES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("offline_access", N_("Going on while the person is not there"), ("refresh_token",)),
 )
 """What a team may ask for: the scope, what it is, and the claims that it holds."""
+OFFERED = frozenset(name for name, _, _ in SCOPES)
 SANDBOX_FIELDS = ("redirect_uris", "post_logout_redirect_uris", "initiate_login_uri", "backchannel_logout_uri")
 LINES = ("redirect_uris", "post_logout_redirect_uris", "contacts")
 METHODS = {
@@ -130,6 +131,7 @@ LABELS = {
     "minimum_acr": N_("How people must sign in"),
     "minimum_identity": N_("Who may use it"),
     "token_endpoint_auth_method": N_("How it authenticates itself"),
+    "note": N_("Why?"),
     "jwks_uri": N_("Where its public keys are"),
     "jwks": N_("or its public keys themselves"),
 }
@@ -206,13 +208,13 @@ def wanted_from(typed: Typed, before: Wanted) -> Wanted:
     for name in LINES:
         document[name] = _lines(values[name])
     chosen = [name for name, _, _ in SCOPES if values[f"scope {name}"] == "1"]
-    kept = [
-        name for name in str(before.document.get("scope") or "").split() if name.startswith("sso:") or name == "nik"
-    ]
+    had = str(before.document.get("scope") or "openid").split()
+    kept = [name for name in had if name != "openid" and name not in OFFERED]
     if typed.kind == "service":
         document["scope"], document["scope_reasons"] = " ".join(kept), {}
     else:
-        document["scope"] = " ".join(["openid", *chosen, *kept])
+        asked = [*(["openid"] if "openid" in had else []), *chosen, *kept]
+        document["scope"] = " ".join(asked if set(asked) != set(had) else had)
         reasons = {name: values[f"reason {name}"].strip() for name in chosen if values[f"reason {name}"].strip()}
         known = before.document.get("scope_reasons") or {}
         document["scope_reasons"] = {**{name: known[name] for name in kept if name in known}, **reasons}

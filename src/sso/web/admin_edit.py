@@ -1,0 +1,156 @@
+"""The page on which administrators change what is registered of an application that no catalogue file looks after."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.audit import record
+from sso.clients import applications as apps
+from sso.clients import store as clients
+from sso.clients.applications import SANDBOX_END, THEIRS, Stale, Unfinished, Wanted, catalogue_of
+from sso.clients.metadata import ClientMetadata
+from sso.clients.models import HERE, REMOVED, Application, ClientRow
+from sso.clients.registry import stored_metadata
+from sso.clients.service import ClientError, replace_client
+from sso.web.admin_apps import APPLICATIONS, NOTE_MISSING, Changes, Sees, allowed, tell_team
+from sso.web.console import Here, Interrupted, admin_page, by, own_form, said, token_for
+from sso.web.developer import CANNOT, advise_typed, form_context, groups_in_use, impersonates, own_uri
+from sso.web.developer_form import LINES, Typed, groups_offered, read_typed, typed_from, wanted_from
+from sso.web.i18n import N_
+from sso.web.pages import failure
+from sso.web.site import site_of
+
+router = APIRouter()
+
+CHANGED_MEANWHILE = N_(
+    "Somebody else changed this meanwhile. What you typed is still here: compare it with what is registered, and save "
+    "again."
+)
+NOT_YOUR_GROUP = N_("Choose a group that you look after.")
+LOOKS_ALIKE = N_("An address can be taken for another application's. Look at the hint beside it.")
+
+
+@router.get(APPLICATIONS + "/{client_id}/settings")
+async def settings_page(request: Request, client_id: str, here: Sees) -> Response:
+    """What is registered of an application, to be changed."""
+    if client_id.endswith(SANDBOX_END):
+        return RedirectResponse(f"{APPLICATIONS}/{client_id.removesuffix(SANDBOX_END)}/settings", 303)
+    row, application = await _present(request, client_id, here)
+    wanted = apps.registered_as(application, stored_metadata(row.metadata_))
+    return _page(request, here, row, typed_from(wanted.kind, wanted, client_id))
+
+
+@router.post(APPLICATIONS + "/{client_id}/settings")
+async def change_settings(request: Request, client_id: str, here: Changes) -> Response:
+    """Register other settings, at once. The sandbox and what its team wants follow."""
+    fields, site = await own_form(request, f"admin settings {client_id}"), site_of(request)
+    row, application = await _present(request, client_id, here)
+    present = apps.registered_as(application, stored_metadata(row.metadata_))
+    if catalogue_of(row):  # the page has no button then
+        return _page(request, here, row, typed_from(present.kind, present, client_id), 409)
+    typed = read_typed(present.kind, fields)
+    wanted = wanted_from(typed, present)
+    advise_typed(request, typed, wanted, client_id)
+    note = typed.values["note"] = said(fields)
+    typed.values["first_party"] = fields.get("first_party", "")
+    _judge(typed, here, present, wanted)
+    if typed.mistakes:
+        return _page(request, here, row, typed, 400)
+    who = by(request, here)
+    try:
+        async with site.provider.db.write() as session:
+            locked = await clients.lock_client(session, client_id)
+            application = await apps.lock_application(session, client_id)
+            if locked is None or fields.get("revision") != str(locked.version):
+                raise Stale("somebody else changed it meanwhile")
+            before = stored_metadata(locked.metadata_)
+            after = _metadata(before, wanted, fields.get("first_party") == "1", site.settings.loopback)
+            await replace_client(session, locked, after, catalogue=HERE, **who)
+            if application is not None:
+                await apps.follow_client(session, application, before, after, own_uri=own_uri(request))
+                apps.mark_changed(session, application, here.actor, note)
+                await tell_team(request, session, application)
+            record(session, "client.settings_set", client_id=client_id, data={"note": note}, **who)
+    except Stale:
+        typed.mistakes[""] = (CHANGED_MEANWHILE, {})
+        row, _ = await _present(request, client_id, here)
+        return _page(request, here, row, typed, 409)
+    except Unfinished as error:
+        typed.refuse(error.problems)
+        return _page(request, here, row, typed, 400)
+    except ClientError as error:
+        typed.mistakes[""] = (CANNOT, {"detail": str(error)})
+        return _page(request, here, row, typed, 409)
+    await site.provider.refresh()
+    site.worker.nudge()
+    return RedirectResponse(f"{APPLICATIONS}/{client_id}/settings?done=1", 303)
+
+
+async def _present(request: Request, client_id: str, here: Here) -> tuple[ClientRow, Application | None]:
+    """Return what is registered, and what its team looks after.
+
+    Raises:
+        Interrupted: when nothing is registered, or it is not theirs to see.
+    """
+    async with site_of(request).provider.db.read() as session:
+        row, application = await clients.get_client(session, client_id), await session.get(Application, client_id)
+    row = row if row is not None and row.status != REMOVED else None
+    allowed(request, here, row, application)
+    if row is None:  # a draft, or only a sandbox: its team changes that
+        raise Interrupted(failure(request, "not_found", 404))
+    return row, application
+
+
+def _judge(typed: Typed, here: Here, present: Wanted, wanted: Wanted) -> None:
+    """Add to a form what keeps it from being saved."""
+    if not typed.values["note"]:
+        typed.mistakes["note"] = (NOTE_MISSING, {})
+    if not wanted.document.get("client_name"):
+        typed.refuse({"client_name": "is missing"})
+    if here.groups is not None and wanted.document.get("group") not in here.groups:
+        typed.mistakes["group"] = (NOT_YOUR_GROUP, {})
+    same = all(present.document.get(name) == wanted.document.get(name) for name in ("redirect_uris", *LINES))
+    if impersonates(typed) and not same:
+        typed.mistakes[""] = (LOOKS_ALIKE, {})
+
+
+def _metadata(before: ClientMetadata, wanted: Wanted, first_party: bool, loopback: bool) -> ClientMetadata:
+    """Return what is to be registered: what was typed, and the rest as it was.
+
+    Raises:
+        Unfinished: naming each field that is wrong.
+    """
+    kept = {name: value for name, value in before.stored().items() if name not in THEIRS}
+    return apps.valid_metadata({**kept, **wanted.document, "first_party": first_party}, loopback)
+
+
+def _page(request: Request, here: Here, row: ClientRow, typed: Typed, status: int = 200) -> Response:
+    stored = stored_metadata(row.metadata_)
+    typed.values = {"note": "", "first_party": "1" if stored.first_party else "", **typed.values}
+    kept_by = catalogue_of(row)
+    groups = (
+        sorted(here.groups)
+        if here.groups is not None
+        else groups_offered(groups_in_use(site_of(request).provider.registry))
+    )
+    return admin_page(
+        request,
+        here,
+        "applications",
+        "developer_settings.html",
+        status,
+        admin=True,
+        app=None,
+        client_id=row.client_id,
+        name=stored.client_name,
+        **form_context(request, typed),
+        groups=[(one, one) for one in groups],
+        kept_by=kept_by,
+        may_change=here.may("clients:write") and here.recent and not kept_by,
+        open_now=True,
+        revision=row.version,
+        done=request.query_params.get("done", "") if status == 200 else "",
+        form_token=token_for(request, f"admin settings {row.client_id}"),
+    )

@@ -1,0 +1,165 @@
+"""The page on which administrators change what is registered of an application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from tests.support import Browser, City
+from tests.web.test_developer import OFFERED, approved, dimas, person, post, register, signed_in
+
+from sso.audit.models import AuditEvent
+from sso.clients.metadata import ClientMetadata
+from sso.clients.models import HERE
+from sso.clients.service import create_client
+from sso.users import store
+
+__all__ = ["dimas"]
+PATH = "/admin/applications/antrean/settings"
+
+
+@pytest.fixture
+async def admin(city: City) -> Any:
+    """An administrator's browser."""
+    browser = await signed_in(city, "ratna")
+    yield browser
+    await browser.http.aclose()
+
+
+def registered(city: City, client_id: str = "antrean") -> dict[str, Any]:
+    """Return what is registered of an application, with the scopes of one that named none."""
+    client = city.provider.registry.get(client_id)
+    assert client is not None
+    return {**client.meta.stored(), "scope": client.meta.scope}
+
+
+@OFFERED
+async def test_what_is_saved_is_in_production_at_once_and_the_team_reads_why(
+    city: City, dimas: Browser, admin: Browser
+) -> None:
+    await approved(city, dimas, admin)
+    await post(dimas, await dimas.open("/developer/apps/antrean/settings"), description="Belum diajukan.")
+    before, sandbox = registered(city), registered(city, "antrean-sandbox")
+    page = await admin.open(PATH)
+    assert f'href="{PATH}"' in (await admin.open("/admin/applications/antrean")).text
+    change = {"client_name": "Antrean Kota", "redirect_uris": "https://antrean.example/baru"}
+    done = await post(admin, page, **change, note="Nama resmi")
+    assert done.url.path == PATH
+    assert "berlaku seketika" in done.text
+    after = registered(city)
+    changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+    assert changed == {"client_name", "redirect_uris"}
+    assert after["client_name"] == "Antrean Kota"
+    assert after["redirect_uris"] == ["https://antrean.example/baru"]
+    follows = registered(city, "antrean-sandbox")
+    assert {**sandbox, "client_name": "Antrean Kota"} == follows, "its own addresses stay"
+    overview = await dimas.open("/developer/apps/antrean")
+    assert "Nama resmi" in overview.text
+    wanted = await dimas.open("/developer/apps/antrean/settings")
+    assert 'value="Antrean Kota"' in wanted.text
+    assert 'value="Belum diajukan."' in wanted.text, "what was not submitted is not lost"
+    async with city.provider.db.read() as session:
+        types = ("client.settings_set", "client.updated")
+        events = (await session.execute(select(AuditEvent).where(AuditEvent.type.in_(types)))).scalars().all()
+    about = {one.type: one.data for one in events}
+    assert about["client.settings_set"] == {"note": "Nama resmi"}
+    assert about["client.updated"] == {"changed": ["client_name", "redirect_uris"]}
+
+
+@OFFERED
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"note": ""}, 'id="note-wrong"'),
+        ({"client_name": ""}, 'id="client_name-wrong"'),
+        ({"redirect_uris": "http://antrean.example/cb"}, "<code>https://antrean.example/cb</code>"),
+        ({"redirect_uris": "https://*.antrean.example/cb"}, 'id="redirect_uris-advice"'),
+        ({"redirect_uris": "https://1ama.example/cb"}, "https://lama.example/cb"),
+        ({"logo_uri": "gambar"}, 'id="logo_uri-advice"'),
+        ({"jwks": "{"}, 'id="jwks-wrong"'),
+        ({"revision": "1"}, 'role="alert"'),
+    ],
+)
+async def test_what_cannot_be_is_said_beside_the_field_and_nothing_is_lost_or_changed(
+    city: City, dimas: Browser, admin: Browser, change: dict[str, str], shown: str
+) -> None:
+    await approved(city, dimas, admin)
+    before = registered(city)
+    fields = {"description": "Tetap di sini.", "note": "Karena", **change}
+    answer = await post(admin, await admin.open(PATH), **fields)
+    assert answer.status_code == (409 if "revision" in change else 400)
+    assert shown in answer.text
+    assert 'value="Tetap di sini."' in answer.text
+    assert registered(city) == before
+    if "revision" in change:
+        assert (await post(admin, answer, note="Sekali lagi")).status_code == 200, "what was typed can be saved then"
+        assert registered(city)["description"] == "Tetap di sini."
+
+
+OTHERS: tuple[dict[str, Any], ...] = (
+    {
+        "type": "web", "profile": "legacy", "redirect_uris": ["https://lama.example/cb"], "scope": "email openid nik",
+        "first_party": True, "minimum_acr": "urn:sso:acr:mfa", "allowed_roles": ["officer"], "require_pkce": False,
+        "frontchannel_logout_uri": "https://lama.example/keluar", "default_max_age": 600,
+    },
+    {"type": "android", "redirect_uris": ["id.go.tangerang.lama:/masuk"], "scope": "openid offline_access profile"},
+    {"type": "service", "scope": "sso:clients:read", "first_party": True},
+    {"type": "single_page", "redirect_uris": ["https://lama.example/cb"], "scope": "openid profile phone"},
+    {
+        "type": "web", "redirect_uris": ["https://lama.example/cb"], "token_endpoint_auth_method": "client_secret_jwt",
+        "id_token_signed_response_alg": "ES256", "contacts": ["a@lama.example"],
+    },
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("values", OTHERS, ids=[str(one["type"]) for one in OTHERS])
+async def test_saving_without_a_change_changes_nothing(city: City, admin: Browser, values: dict[str, Any]) -> None:
+    async with city.provider.db.write() as session:
+        metadata = ClientMetadata.model_validate({**values, "client_name": "Lama", "group": "Kelurahan"})
+        await create_client(session, city.provider.box, "kelurahan", metadata, catalogue=HERE, actor="test")
+    await city.provider.refresh()
+    before, path = registered(city, "kelurahan"), "/admin/applications/kelurahan/settings"
+    answer = await post(admin, await admin.open(path), note="Dilihat saja")
+    assert answer.status_code == 200, answer.text
+    assert registered(city, "kelurahan") == before
+
+
+async def test_what_a_catalogue_file_looks_after_is_shown_and_not_changed(city: City, admin: Browser) -> None:
+    before, path = registered(city, "warga"), "/admin/applications/warga/settings"
+    page = await admin.open(path)
+    assert "sso clients apply" in page.text
+    assert "<fieldset disabled" in page.text
+    assert path not in (await admin.open("/admin/applications/warga")).text
+    answer = await post(admin, page, client_name="Lain", note="x")
+    assert answer.status_code == 409
+    assert registered(city, "warga") == before
+
+
+async def test_a_sandbox_leads_to_its_application_and_a_draft_is_its_teams(
+    city: City, dimas: Browser, admin: Browser
+) -> None:
+    await register(dimas)
+    assert (await admin.open("/admin/applications/antrean-sandbox/settings")).status_code == 404
+    assert PATH not in (await admin.open("/admin/applications/antrean")).text, "nothing is in production yet"
+
+
+@OFFERED
+async def test_an_administrator_of_a_group_keeps_what_they_look_after_in_their_group(
+    city: City, dimas: Browser, admin: Browser
+) -> None:
+    await person(city, "kepala", "group_admin")
+    async with city.provider.db.write() as session:
+        await store.replace_groups(session, city.users["kepala"], ["E-Kesehatan"])
+    kepala = await signed_in(city, "kepala")
+    await approved(city, dimas, admin)
+    page = await kepala.open(PATH)
+    refused = await post(kepala, page, group="E-Pendidikan", note="Pindah")
+    assert refused.status_code == 400
+    assert registered(city)["group"] == "E-Kesehatan"
+    kept = await post(kepala, page, description="Dari grup.", note="Lebih jelas")
+    assert kept.status_code == 200, kept.text
+    assert registered(city)["description"] == "Dari grup."
+    await post(admin, await admin.open(PATH), group="E-Pendidikan", note="Pindah")
+    assert (await kepala.open(PATH)).status_code == 404
+    await kepala.http.aclose()
