@@ -10,7 +10,7 @@ from tests.conformance.parties import EVERYTHING, authorize, claims_of, register
 from tests.demands import demand
 from tests.support import ISSUER, City, RelyingParty
 
-from sso.oidc.claims import SCOPE_CLAIMS
+from sso.clients.claims import SCOPE_CLAIMS
 
 ALL = "openid profile email address phone"
 

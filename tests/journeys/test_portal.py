@@ -85,9 +85,9 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
     await page.locator("#sandbox-initiate_login_uri").fill(f"{here}/login")
     await page.locator("#sandbox-backchannel_logout_uri").fill(f"{here}/backchannel-logout")
     await page.locator("#redirect_uris").fill("http://parkir.example/callback")
-    for scope in ("profile", "email"):
-        await page.locator(f'input[name="scope {scope}"]').check()
-        await page.locator(f"#reason-{scope}").fill("Nama dan alamat di karcis.")
+    for claim in ("name", "email"):
+        await page.locator(f'input[name="ask {claim}"]').check()
+        await page.locator(f"#reason-{claim}").fill("Nama dan alamat di karcis.")
     await page.get_by_role("button", name="Daftarkan di sandbox").click()
     await expect(page.locator("#redirect_uris-advice")).to_contain_text("https://parkir.example/callback")
     await page.locator("#redirect_uris").fill(f"{here}/callback")

@@ -105,6 +105,15 @@ OTHERS: tuple[dict[str, Any], ...] = (
     },
     {"type": "android", "redirect_uris": ["id.go.tangerang.lama:/masuk"], "scope": "openid offline_access profile"},
     {"type": "service", "scope": "sso:clients:read", "first_party": True},
+    {
+        "type": "web", "redirect_uris": ["https://lama.example/cb"], "scope": "openid profile email phone nik",
+        "claim_reasons": {"name": "Nama.", "gender": "Poli.", "nik": "Bukti."}, "scope_reasons": {"email": "Kabar."},
+        "first_party": True,
+    },
+    {
+        "type": "web", "redirect_uris": ["https://lama.example/cb"], "scope": "openid email",
+        "claim_reasons": {"email": "Kabar."},
+    },
     {"type": "single_page", "redirect_uris": ["https://lama.example/cb"], "scope": "openid profile phone"},
     {
         "type": "web", "redirect_uris": ["https://lama.example/cb"], "token_endpoint_auth_method": "client_secret_jwt",

@@ -17,6 +17,7 @@ from sso import clock
 from sso.clients.advice import advise
 from sso.clients.apply import CatalogueConflict, make_plan
 from sso.clients.catalogue import read_catalogue
+from sso.clients.claims import data_of
 from sso.delivery.models import Delivery
 from sso.oidc.housekeeping import clear_up
 from sso.users import store
@@ -33,8 +34,8 @@ NEW: dict[str, str] = {
     "redirect_uris": "https://antrean.example/callback",
     "backchannel_logout_uri": "https://antrean.example/logout",
     "sandbox.redirect_uris": "http://localhost:3000/callback",
-    "scope profile": "1",
-    "reason profile": "Nama di karcis antrean.",
+    "ask name": "1",
+    "reason name": "Nama di karcis antrean.",
     "token_endpoint_auth_method": "client_secret_basic",
 }
 
@@ -184,7 +185,7 @@ async def test_an_administrator_who_looks_has_no_form_of_the_team(city: City, di
 
 async def test_a_draft_is_kept_unfinished_and_becomes_a_sandbox(city: City, dimas: Browser) -> None:
     page = await dimas.open("/developer/new?kind=web")
-    fields = {**NEW, "redirect_uris": "http://antrean.example/cb", "sandbox.redirect_uris": "", "reason profile": ""}
+    fields = {**NEW, "redirect_uris": "http://antrean.example/cb", "sandbox.redirect_uris": "", "reason name": ""}
     await post(dimas, page, "/developer/new", **fields, choice="draft")
     assert city.provider.registry.get("antrean-sandbox") is None
     page = await dimas.open("/developer/apps/antrean/settings?check=1")
@@ -195,6 +196,32 @@ async def test_a_draft_is_kept_unfinished_and_becomes_a_sandbox(city: City, dima
     await post(dimas, page, **{**NEW, "kind": "web"})
     opened = await post(dimas, await dimas.open("/developer/apps/antrean"), choice="sandbox")
     assert len(secret_of(opened)) == 43
+
+
+async def test_each_claim_is_asked_for_with_its_reason_and_no_other_is_had(city: City, dimas: Browser) -> None:
+    asked = {"ask birthdate": "1", "reason birthdate": "Usia di poli anak.", "ask email": "1", "reason email": "Kabar."}
+    refused = await register(dimas, **{**asked, "reason birthdate": " "})
+    assert refused.status_code == 400
+    assert re.search(r'id="reason-birthdate"[^>]*aria-invalid="true"', refused.text)
+    assert not re.search(r'id="reason-name"[^>]*aria-invalid="true"', refused.text)
+    await post(dimas, refused, "/developer/new", choice="sandbox", **{"reason birthdate": "Usia di poli anak."})
+    client = city.provider.registry.get("antrean-sandbox")
+    assert client is not None
+    meta = client.meta
+    assert meta.scope == "openid profile email"
+    assert meta.claim_reasons == {"name": "Nama di karcis antrean.", "birthdate": "Usia di poli anak."}
+    assert meta.scope_reasons == {"email": "Kabar."}
+    page = await dimas.open("/developer/apps/antrean/settings")
+    fields = Forms(page.text).forms[-1].fields
+    assert (fields["ask birthdate"], fields["reason birthdate"]) == ("1", "Usia di poli anak.")
+    assert "ask gender" not in fields
+    all_of_it = {f"ask {name}": "1" for name in data_of("profile")}
+    one_reason = {f"reason {name}": "Kartu keluarga." for name in data_of("profile")}
+    await post(dimas, page, **all_of_it, **one_reason)
+    client = city.provider.registry.get("antrean-sandbox")
+    assert client is not None
+    assert client.meta.claim_reasons == {}
+    assert client.meta.scope_reasons == {"profile": "Kartu keluarga.", "email": "Kabar."}, "one reason for all of it"
 
 
 async def test_production_needs_the_check_where_the_city_requires_it(city: City, dimas: Browser) -> None:
@@ -505,7 +532,8 @@ async def test_a_test_person_signs_in_at_sandboxes_and_nowhere_else(city: City, 
 
 
 async def test_a_test_person_has_every_claim_and_the_level_that_was_chosen(city: City, dimas: Browser) -> None:
-    secret = secret_of(await register(dimas, **{"scope email": "1", "reason email": "Kabar."}))
+    asked = {"ask email": "1", "reason email": "Kabar.", "ask birthdate": "1", "reason birthdate": "Usia."}
+    secret = secret_of(await register(dimas, **asked))
     path = "/developer/apps/antrean"
     form = {"person": "uji-lengkap", "acr": "urn:sso:acr:passkey"}
     await post(dimas, await dimas.open(f"{path}/try"), f"{path}/test-person", **form)

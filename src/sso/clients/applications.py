@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.audit import record
 from sso.clients import store
+from sso.clients.claims import SCOPE_OF
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE, REMOVED, SANDBOX, Application, ApplicationNote, ClientRow
 from sso.clients.registry import stored_metadata
@@ -47,7 +48,7 @@ ADDRESSES = (
 """What differs between the sandbox and production."""
 THEIRS = (
     "client_name", "client_name#en", "description", "description#en", "group", "client_uri", "logo_uri", "policy_uri",
-    "tos_uri", *ADDRESSES, "scope", "scope_reasons", "contacts", "token_endpoint_auth_method",
+    "tos_uri", *ADDRESSES, "scope", "scope_reasons", "claim_reasons", "contacts", "token_endpoint_auth_method",
     "token_endpoint_auth_signing_alg", "jwks", "jwks_uri", "id_token_signed_response_alg", "minimum_acr",
     "minimum_identity", "default_max_age", "require_pushed_authorization_requests", "sector_identifier_uri",
     "subject_type", "grant_types",
@@ -116,7 +117,7 @@ def _has_shape(name: str, value: Any) -> bool:
         return True
     if name in LISTS:
         return isinstance(value, list) and len(value) <= MAX_LISTED and all(isinstance(one, str) for one in value)
-    if name == "scope_reasons":
+    if name in ("scope_reasons", "claim_reasons"):
         return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
     return isinstance(value, dict) if name == "jwks" else isinstance(value, (str, int, bool))
 
@@ -226,7 +227,8 @@ def _team_problems(made: ClientMetadata) -> dict[str, str]:
     if other:
         problems["grant_types"] = f"{other[0]} cannot be had here: ask an administrator"
     needed = [name for name in made.scope.split() if name != "openid"]
-    missing = [name for name in needed if not made.scope_reasons.get(name)]
+    explained = {*made.scope_reasons, *(SCOPE_OF[name] for name in made.claim_reasons)}
+    missing = [name for name in needed if name not in explained]
     if missing:
         problems["scope_reasons"] = f"say what {missing[0]} is needed for"
     return problems

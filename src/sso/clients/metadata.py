@@ -5,12 +5,14 @@ Strict by default. What relaxes a rule is a field of its own, named for what it 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import jwt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from sso.clients.claims import COMES_WITH, SCOPE_OF, WITH_ANY
 from sso.clients.policy import check_hours, check_network
 from sso.clients.profiles import Profile, forbidden_relaxations
 from sso.clients.uris import ApplicationType, check_https_uri, check_redirect_uri
@@ -153,6 +155,12 @@ class ClientMetadata(BaseModel):
     scope: str = Field("openid profile email", description="Scopes it may ask for, separated by spaces.")
     scope_reasons: dict[Annotated[str, Field(max_length=100)], Text] = Field(
         default_factory=dict, max_length=50, description="What it needs each scope for, by the scope."
+    )
+    claim_reasons: dict[Annotated[str, Field(max_length=100)], Text] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="What it needs each claim for, by the claim. Of a scope of which claims are named here it receives "
+        "these alone.",
     )
     token_endpoint_auth_method: AuthMethod
     token_endpoint_auth_signing_alg: Literal["RS256", "PS256", "ES256", "EdDSA", "HS256"] | None = None
@@ -375,6 +383,7 @@ def _scope_problems(client: ClientMetadata) -> list[str]:
     for name in client.scope_reasons:
         if name not in client.scope.split():
             problems.append(f"scope_reasons: {name} is not among the scopes")
+    problems += [f"claim_reasons: {problem}" for problem in _claim_problems(client)]
     if ours and not client.first_party:
         problems.append(f"scope: {ours[0]} is only for the city's own: first_party: true")
     if ours and client.is_public:
@@ -382,6 +391,14 @@ def _scope_problems(client: ClientMetadata) -> list[str]:
     if "nik" in client.scope.split() and not client.first_party:
         problems.append("scope: nik is only for the city's own: first_party: true")
     return problems
+
+
+def _claim_problems(client: ClientMetadata) -> Iterator[str]:
+    for name in client.claim_reasons:
+        if name in COMES_WITH:
+            yield f"{name} comes with {COMES_WITH[name]}: give that the reason"
+        elif name == WITH_ANY or SCOPE_OF.get(name) not in client.scope.split():
+            yield f"{name} is not a claim of the scopes"
 
 
 def _flow_problems(client: ClientMetadata) -> list[str]:

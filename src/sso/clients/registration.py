@@ -32,7 +32,8 @@ from sso.security.tokens import equal, random_token, token_hash
 _NOT_THEIRS = (
     "type", "profile", "group", "description", "description#en", "first_party", "access_token_format", "audience",
     "resource_identifier", "require_pkce", "scope_claims_in_id_token", "assertion_issuers", "scope_reasons",
-    "allowed_roles", "allowed_networks", "allowed_hours", "access_token_seconds", "refresh_token_seconds",
+    "claim_reasons", "allowed_roles", "allowed_networks", "allowed_hours", "access_token_seconds",
+    "refresh_token_seconds",
 )  # fmt: skip
 THEIRS = tuple(
     name

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients import store
+from sso.clients.claims import withheld
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import REMOVED, SANDBOX
 from sso.clients.uris import is_registered
@@ -40,7 +41,7 @@ class Secret:
 class Client(ClientMixin):
     """A registered application, as the protocol sees it."""
 
-    __slots__ = ("client_id", "enabled", "meta", "removed", "sandbox", "scopes", "secrets")
+    __slots__ = ("client_id", "enabled", "meta", "removed", "sandbox", "scopes", "secrets", "withheld")
 
     def __init__(self, client_id: str, status: str, meta: ClientMetadata, secrets: tuple[Secret, ...]) -> None:
         self.client_id = client_id
@@ -50,6 +51,7 @@ class Client(ClientMixin):
         self.meta = meta
         self.secrets = secrets
         self.scopes = frozenset(meta.scope.split())
+        self.withheld = withheld(meta.claim_reasons)
 
     def name(self, locale: str) -> str:
         """Return its name in the language of ``locale``."""

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.audit import record
 from sso.authn.levels import ACR_VALUES, IDENTITY_LEVELS, IDENTITY_SELF, answered_acr, identity_level
+from sso.clients.claims import allowed_by, permissions, shortest
 from sso.clients.policy import Refused, refused
 from sso.clients.registry import Client
 from sso.clients.teams import may_try
@@ -84,9 +85,10 @@ class AuthorizationRequest:
     parameters: dict[str, str] = field(default_factory=dict)
 
     @property
-    def consent_scopes(self) -> frozenset[str]:
-        """What a person is asked to allow: the scopes, and those that hold the claims asked for by name."""
-        return self.scopes | self.claims.scopes
+    def permissions(self) -> frozenset[str]:
+        """What a person is asked to allow: the scopes, and those that hold the claims asked for by name; of a scope of
+        which the application has only some claims, these."""
+        return permissions(self.scopes | self.claims.scopes, self.client.meta.claim_reasons)
 
     @property
     def named_sub(self) -> str | None:
@@ -239,7 +241,7 @@ def _check_the_rest(
     grant.validate_authorization_request()
     if not request.scope:
         raise InvalidScopeError("The client has not registered any of these scopes.")
-    claims = read_claims_request(data.get("claims"), client.scopes)
+    claims = read_claims_request(data.get("claims"), client.scopes, client.withheld)
     request.asked_claims = claims.stored()
     return AuthorizationRequest(
         protocol=request,
@@ -338,14 +340,14 @@ async def signed_in(provider: Provider, session: AsyncSession, cookie: str, clie
         return None
     now = clock.now()
     row = await store.find_session(session, token_hash(cookie), client_id, now, now - provider.idle)
-    return SignedIn(row[0], row[1], frozenset(row[2])) if row else None
+    return SignedIn(row[0], row[1], allowed_by(row[2])) if row else None
 
 
 async def with_consent(session: AsyncSession, client: Client, who: SignedIn) -> SignedIn:
     """Return ``who`` with what the person allowed ``client``. No statement for the city's own applications."""
     if client.meta.first_party:
         return who
-    return replace(who, consented=frozenset(await store.consented_scopes(session, who.user.id, client.client_id)))
+    return replace(who, consented=allowed_by(await store.consented_scopes(session, who.user.id, client.client_id)))
 
 
 def next_step(provider: Provider, request: AuthorizationRequest, who: SignedIn | None, progress: Progress) -> Decision:
@@ -368,7 +370,7 @@ def next_step(provider: Provider, request: AuthorizationRequest, who: SignedIn |
 def asked_for(request: AuthorizationRequest, hinted: bool | None = None) -> Asked:
     """Return what the application asks for, as far as it is decided on."""
     return Asked(
-        request.consent_scopes,
+        request.permissions,
         request.prompt,
         request.max_age,
         hinted,
@@ -457,7 +459,7 @@ async def allow(
     session: AsyncSession, request: AuthorizationRequest, who: SignedIn, address: str | None, request_id: str
 ) -> None:
     """Remember that the person allows what the application asks for, besides what was allowed before."""
-    scopes = sorted(request.consent_scopes | who.consented)
+    scopes = shortest(request.permissions | who.consented)
     await store.remember_consent(session, who.user.id, request.client.client_id, scopes, clock.now())
     record(
         session,
@@ -467,5 +469,5 @@ async def allow(
         client_id=request.client.client_id,
         address=address,
         request_id=request_id,
-        data={"scopes": sorted(request.consent_scopes)},
+        data={"scopes": sorted(request.permissions)},
     )

@@ -1,46 +1,43 @@
-"""What an application may learn of a person: the standard claims of each scope (OpenID Connect Core section 5.4)."""
+"""What an application learns of a person: the claims of each scope (OpenID Connect Core section 5.4)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sso.authn.levels import identity_level
+from sso.clients.claims import SCOPE_CLAIMS
+from sso.clients.registry import Client
 from sso.security.box import SecretBox
 from sso.users.models import Identifier
 from sso.users.service import open_nik
 from sso.users.store import Known
 
-SCOPE_CLAIMS: dict[str, tuple[str, ...]] = {
-    "profile": (
-        "name",
-        "family_name",
-        "given_name",
-        "middle_name",
-        "nickname",
-        "preferred_username",
-        "profile",
-        "picture",
-        "website",
-        "gender",
-        "birthdate",
-        "zoneinfo",
-        "locale",
-        "updated_at",
-    ),
-    "email": ("email", "email_verified"),
-    "address": ("address",),
-    "phone": ("phone_number", "phone_number_verified"),
-    "identity": ("identity_level", "identity_checked_at"),
-    "nik": ("nik",),
-}
 ALWAYS = ("local_user_id",)
 """What only the application itself ever knew is told to it without being asked for."""
 ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash")
 
 
+def kept_with_grant(client: Client, details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the details of a new grant, with the claims that the application does not receive: what it may have later
+    was not allowed with this grant."""
+    return {**details, "withheld": sorted(client.withheld)} if client.withheld else dict(details)
+
+
+def withheld_from(client: Client, details: Mapping[str, Any]) -> Collection[str]:
+    """Return the claims that an application does not receive by a grant: now, or when it was made."""
+    before = details.get("withheld")
+    return client.withheld.union(before) if before else client.withheld
+
+
 def user_claims(
-    person: Known, scopes: Iterable[str], names: Iterable[str] = (), *, issuer: str, box: SecretBox
+    person: Known,
+    scopes: Iterable[str],
+    names: Iterable[str] = (),
+    *,
+    withheld: Collection[str],
+    issuer: str,
+    box: SecretBox,
 ) -> dict[str, Any]:
     """Return the claims that ``scopes`` allow, and those of ``names``; what is not known is left out (5.3.2).
 
@@ -48,6 +45,7 @@ def user_claims(
         person: everything that is known.
         scopes: what was granted.
         names: claims that were asked for by name.
+        withheld: claims that the application does not receive all the same.
         issuer: the origin under which pictures are.
         box: opens the NIK, where it is wanted.
     """
@@ -65,6 +63,8 @@ def user_claims(
     if person.picture_id is not None:
         known["picture"] = f"{issuer}/picture/{person.picture_id}"
     wanted = [*ALWAYS, *(name for scope in scopes for name in SCOPE_CLAIMS.get(scope, ())), *names]
+    if withheld:
+        wanted = [name for name in wanted if name not in withheld]
     for identifier in person.identifiers:
         if identifier.kind == "nik":
             if "nik" in wanted and identifier.verified_at is not None:

@@ -9,10 +9,9 @@ from typing import Any
 import orjson
 from authlib.oauth2.rfc6749 import InvalidRequestError
 
-from sso.oidc.claims import SCOPE_CLAIMS
+from sso.clients.claims import SCOPE_OF
 
 MAX_CHARS = 8192
-_SCOPE_OF = {name: scope for scope, names in SCOPE_CLAIMS.items() for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class ClaimsRequest:
     @property
     def scopes(self) -> frozenset[str]:
         """The scopes that hold these claims: what a person is asked to allow."""
-        return frozenset(_SCOPE_OF[name] for name in (*self.userinfo, *self.id_token))
+        return frozenset(SCOPE_OF[name] for name in (*self.userinfo, *self.id_token))
 
     def stored(self) -> dict[str, Any]:
         """Return what must be kept until the tokens are made."""
@@ -43,12 +42,15 @@ class ClaimsRequest:
 NOTHING = ClaimsRequest()
 
 
-def read_claims_request(text: str | None, allowed_scopes: Collection[str]) -> ClaimsRequest:
+def read_claims_request(
+    text: str | None, allowed_scopes: Collection[str], withheld: Collection[str] = ()
+) -> ClaimsRequest:
     """Read the parameter.
 
     Args:
         text: its value, JSON.
         allowed_scopes: the scopes that the application registered: claims of others are left out, without an error.
+        withheld: claims that it does not receive all the same: they are left out too.
 
     Raises:
         InvalidRequestError: when it is not what section 5.5 describes.
@@ -67,8 +69,8 @@ def read_claims_request(text: str | None, allowed_scopes: Collection[str]) -> Cl
     acr = id_token.get("acr") or {}
     values = _values("acr", acr)
     return ClaimsRequest(
-        userinfo=_names(userinfo, allowed_scopes),
-        id_token=_names(id_token, allowed_scopes),
+        userinfo=_names(userinfo, allowed_scopes, withheld),
+        id_token=_names(id_token, allowed_scopes, withheld),
         sub=_sub(userinfo, id_token),
         acr=frozenset(values) if acr.get("essential") is True and values else None,
         acr_values=values,
@@ -82,10 +84,10 @@ def _member(document: Mapping[str, Any], name: str) -> dict[str, Mapping[str, An
     return member
 
 
-def _names(member: Mapping[str, Any], allowed_scopes: Collection[str]) -> tuple[str, ...]:
+def _names(member: Mapping[str, Any], allowed_scopes: Collection[str], withheld: Collection[str]) -> tuple[str, ...]:
     """Return the claims of a person, without language tags (section 5.2): there is one of each."""
     bare = dict.fromkeys(name.partition("#")[0] for name in member)
-    return tuple(name for name in bare if _SCOPE_OF.get(name) in allowed_scopes)
+    return tuple(name for name in bare if SCOPE_OF.get(name) in allowed_scopes and name not in withheld)
 
 
 def _values(name: str, asked: Mapping[str, Any]) -> tuple[str, ...]:

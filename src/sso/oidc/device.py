@@ -20,6 +20,7 @@ from sso import clock
 from sso.audit import record
 from sso.clients.metadata import DEVICE_CODE
 from sso.db import insert_for, new_id
+from sso.oidc.claims import kept_with_grant
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.models import DeviceCode
 from sso.oidc.provider import Provider
@@ -147,6 +148,8 @@ async def decide(
 
 async def _grant(session: AsyncSession, provider: Provider, waiting: DeviceCode, who: SignedIn) -> None:
     now, grant_id, settings = clock.now(), new_id(), provider.settings
+    client = provider.registry.known(waiting.client_id)
+    assert client is not None, "it was shown to the person"
     keep = max(settings.refresh_token_seconds, settings.access_token_seconds, settings.device_code_seconds)
     values = {
         "id": grant_id,
@@ -158,7 +161,7 @@ async def _grant(session: AsyncSession, provider: Provider, waiting: DeviceCode,
         "acr": who.session.acr,
         "amr": who.session.amr,
         "offline": "offline_access" in waiting.scope.split(),
-        "details": {},
+        "details": kept_with_grant(client, {}),
         "created_at": now,
         "expires_at": now + timedelta(seconds=keep),
     }

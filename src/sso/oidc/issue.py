@@ -13,7 +13,7 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 from sso import clock
 from sso.audit import record
 from sso.clients.registry import Client
-from sso.oidc.claims import user_claims
+from sso.oidc.claims import user_claims, withheld_from
 from sso.oidc.provider import Provider
 from sso.oidc.requests import ProtocolRequest
 from sso.security.jose import CannotEncrypt, encrypt
@@ -88,7 +88,8 @@ def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[s
     person, provider = with_identifiers(request.session, grant.user_id, grant.client_id), request.provider
     if person is None:
         return {}
-    return user_claims(person, wanted, names, issuer=provider.settings.issuer, box=provider.box)
+    hidden = withheld_from(request.client, grant.details)
+    return user_claims(person, wanted, names, withheld=hidden, issuer=provider.settings.issuer, box=provider.box)
 
 
 def issue_access_token(request: ProtocolRequest, scope: str) -> str:

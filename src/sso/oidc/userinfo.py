@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.oidc.claims import user_claims
+from sso.oidc.claims import user_claims, withheld_from
 from sso.oidc.client_keys import KeysUnavailable
 from sso.oidc.introspection import find_token
 from sso.oidc.issue import encrypted
@@ -99,5 +99,6 @@ def _claims(provider: Provider, session: Session, token: str) -> Answer | tuple[
     client = provider.registry.get(found.client_id)
     assert client is not None
     names = found.grant.details.get("userinfo", [])
-    about = user_claims(person, scopes, names, issuer=provider.settings.issuer, box=provider.box)
+    hidden = withheld_from(client, found.grant.details)
+    about = user_claims(person, scopes, names, withheld=hidden, issuer=provider.settings.issuer, box=provider.box)
     return client, {"sub": found.claims["sub"], **about}

@@ -19,6 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from sso import clock
 from sso.audit import record
 from sso.audit.service import AuditFilter, page_of_events
+from sso.clients.claims import allowed_by, permissions
 from sso.oidc.authorize import SignedIn
 from sso.oidc.messages import notify
 from sso.oidc.people import OnlyOwner, plan_deletion
@@ -33,6 +34,7 @@ from sso.users.models import Identifier, Picture, User
 from sso.users.schemas import Address, Profile
 from sso.users.service import UserError
 from sso.web.accounts import present_account, with_accounts
+from sso.web.asking import asked_for
 from sso.web.http import form_fields, form_token, is_our_form, read_cookie, upload
 from sso.web.i18n import N_
 from sso.web.logos import made_small
@@ -342,15 +344,20 @@ async def applications_page(request: Request) -> Response:
         client = provider.registry.known(client_id)
         if client is None:
             continue
-        scopes = set(granted.get(client_id, ())) | set(consents[client_id].scopes if client_id in consents else ())
+        consent = consents.get(client_id)
+        permitted = {*granted.get(client_id, ()), *(consent.scopes if consent is not None else ())}
+        scopes = {one.partition(" ")[0] for one in permitted} & client.scopes
+        shown = permissions(scopes, client.meta.claim_reasons)
+        if consent is not None:
+            shown &= allowed_by(consent.scopes)
         rows.append(
             {
                 "client": client,
-                "scopes": sorted(scopes & client.scopes),
-                "since": consents[client_id].created_at if client_id in consents else None,
+                "asked": asked_for(client, shown),
+                "since": consent.created_at if consent is not None else None,
                 "used": used.get(client_id),
                 "local": local.get(client_id),
-                "may_withdraw": client_id in consents or client_id in granted,
+                "may_withdraw": consent is not None or client_id in granted,
             }
         )
     rows.sort(key=lambda one: str(one["used"] or ""), reverse=True)

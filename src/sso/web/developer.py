@@ -39,9 +39,9 @@ from sso.web.developer_form import (
     LABELS,
     LEVELS,
     METHODS,
-    SCOPES,
     Typed,
     advise_all,
+    data_offered,
     groups_offered,
     hosts_of_others,
     read_typed,
@@ -478,7 +478,8 @@ def form_context(request: Request, typed: Typed) -> dict[str, Any]:
     chosen = {"methods": known, "levels": LEVELS, "identities": IDENTITIES}
     options = {name: [(value, words.gettext(text)) for value, text in one.items()] for name, one in chosen.items()}
     return {
-        "typed": typed, "kinds": KIND_TEXTS, "scopes": SCOPES, "labels": LABELS, "advice_texts": ADVICE, **options,
+        "typed": typed, "kinds": KIND_TEXTS, "asks": data_offered(), "labels": LABELS, "advice_texts": ADVICE,
+        **options,
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import orjson
 
 from sso.clients.advice import Advice, advise, hosts_of
 from sso.clients.applications import KINDS, Kind, Wanted
+from sso.clients.claims import SCOPE_OF, data_of, with_its_parts
 from sso.clients.metadata import GROUPS, application_type
 from sso.clients.registry import Registry
 from sso.web.i18n import N_
@@ -34,20 +35,28 @@ KIND_TEXTS: dict[Kind, tuple[str, str]] = {
         N_("Apache with mod_auth_openidc signs people in, in front of an application that stays as it is."),
     ),
 }
-SCOPES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    (
-        "profile",
-        N_("Name, and what the person says of themselves"),
-        ("name", "given_name", "family_name", "birthdate", "gender", "picture", "locale"),
-    ),
-    ("email", N_("E-mail address"), ("email", "email_verified")),
-    ("phone", N_("Telephone number"), ("phone_number", "phone_number_verified")),
-    ("address", N_("Address"), ("address",)),
-    ("identity", N_("How surely it is known who the person is"), ("identity_level",)),
-    ("offline_access", N_("Going on while the person is not there"), ("refresh_token",)),
-)
-"""What a team may ask for: the scope, what it is, and the claims that it holds."""
-OFFERED = frozenset(name for name, _, _ in SCOPES)
+DATA: dict[str, str] = {
+    "name": N_("Name"),
+    "nickname": N_("Nickname"),
+    "preferred_username": N_("User name"),
+    "picture": N_("Picture"),
+    "website": N_("Pages on the web"),
+    "gender": N_("Gender"),
+    "birthdate": N_("Date of birth"),
+    "locale": N_("Language and time zone"),
+    "email": N_("E-mail address"),
+    "address": N_("Address"),
+    "phone_number": N_("Telephone number"),
+    "identity_level": N_("How surely it is known who the person is"),
+    "offline_access": N_("Going on while the person is not there"),
+}
+"""What a team may ask for: the claims that are had each by itself, and ``offline_access``."""
+OFFERED: dict[str, tuple[str, ...]] = {
+    scope: data_of(scope) or (scope,) for scope in dict.fromkeys(SCOPE_OF.get(one, one) for one in DATA)
+}
+"""The scopes that hold it, and what of it each holds."""
+NEW = {"scope": "openid profile", "claim_reasons": {"name": ""}}
+"""What a new application asks for, until its team says something else."""
 SANDBOX_FIELDS = ("redirect_uris", "post_logout_redirect_uris", "initiate_login_uri", "backchannel_logout_uri")
 LINES = ("redirect_uris", "post_logout_redirect_uris", "contacts")
 METHODS = {
@@ -128,6 +137,7 @@ LABELS = {
     "initiate_login_uri": N_("Where it begins a sign-in"),
     "backchannel_logout_uri": N_("Where we tell its server that a session is over"),
     "scope_reasons": N_("What it wants to know of people"),
+    "claim_reasons": N_("What it wants to know of people"),
     "minimum_acr": N_("How people must sign in"),
     "minimum_identity": N_("Who may use it"),
     "token_endpoint_auth_method": N_("How it authenticates itself"),
@@ -153,7 +163,8 @@ class Typed:
 
     def refuse(self, problems: Mapping[str, str]) -> None:
         """Add what the rules say is wrong, in words for the page."""
-        for name, detail in problems.items():
+        for field_name, detail in problems.items():
+            name = "scope_reasons" if field_name == "claim_reasons" else field_name  # they are one part of the form
             if self.advice_of(name) or name in self.mistakes:
                 continue
             plain = name.removeprefix("sandbox.")
@@ -185,13 +196,23 @@ def typed_from(kind: Kind, wanted: Wanted, client_id: str = "") -> Typed:
     for name in SANDBOX_FIELDS:
         value = wanted.sandbox.get(name) or ""
         values[f"sandbox.{name}"] = "\n".join(value) if isinstance(value, list) else str(value)
-    scopes = str(document.get("scope") or "openid profile").split()
-    reasons = document.get("scope_reasons") or {}
-    for name, _, _ in SCOPES:
-        values[f"scope {name}"] = "1" if name in scopes else ""
-        values[f"reason {name}"] = str(reasons.get(name) or "")
+    values |= _asked_from(document)
     values["jwks"] = orjson.dumps(document["jwks"], option=orjson.OPT_INDENT_2).decode() if document.get("jwks") else ""
     return Typed(kind, values)
+
+
+def _asked_from(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields of what is asked for: of a new application the name alone."""
+    said: Mapping[str, Any] = document if document.get("scope") else NEW
+    scopes, reasons = str(said["scope"]).split(), said.get("scope_reasons") or {}
+    by_claim = said.get("claim_reasons") or {}
+    values = {}
+    for scope, names in OFFERED.items():
+        some = any(name in by_claim for name in names)
+        for name in names:
+            values[f"ask {name}"] = "1" if scope in scopes and (not some or name in by_claim) else ""
+            values[f"reason {name}"] = str(by_claim.get(name) if some else reasons.get(scope) or "") or ""
+    return values
 
 
 def read_typed(kind: Kind, fields: Mapping[str, str]) -> Typed:
@@ -207,17 +228,7 @@ def wanted_from(typed: Typed, before: Wanted) -> Wanted:
         document[name] = values[name].strip()
     for name in LINES:
         document[name] = _lines(values[name])
-    chosen = [name for name, _, _ in SCOPES if values[f"scope {name}"] == "1"]
-    had = str(before.document.get("scope") or "openid").split()
-    kept = [name for name in had if name != "openid" and name not in OFFERED]
-    if typed.kind == "service":
-        document["scope"], document["scope_reasons"] = " ".join(kept), {}
-    else:
-        asked = [*(["openid"] if "openid" in had else []), *chosen, *kept]
-        document["scope"] = " ".join(asked if set(asked) != set(had) else had)
-        reasons = {name: values[f"reason {name}"].strip() for name in chosen if values[f"reason {name}"].strip()}
-        known = before.document.get("scope_reasons") or {}
-        document["scope_reasons"] = {**{name: known[name] for name in kept if name in known}, **reasons}
+    document |= _asked(typed, before.document)
     document["jwks"] = _json(typed, values["jwks"])
     if document["token_endpoint_auth_method"] == "private_key_jwt" or KINDS[typed.kind] != "web":
         document["token_endpoint_auth_method"] = _method(typed.kind, document["token_endpoint_auth_method"])
@@ -230,6 +241,33 @@ def wanted_from(typed: Typed, before: Wanted) -> Wanted:
         {name: value for name, value in document.items() if value not in ("", [], {}, None)},
         {name: value for name, value in sandbox.items() if value},
     )
+
+
+def _asked(typed: Typed, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the scopes that are wanted, and what for: each claim by itself, or the scope as a whole where all of it
+    is wanted for one reason. Scopes that are not offered stay as they were."""
+    had = str(before.get("scope") or "openid").split()
+    kept = [name for name in had if name != "openid" and name not in OFFERED]
+    known, known_by_claim = before.get("scope_reasons") or {}, before.get("claim_reasons") or {}
+    by_scope = {name: known[name] for name in kept if name in known}
+    by_claim = {name: text for name, text in known_by_claim.items() if SCOPE_OF.get(name) in kept}
+    if typed.kind == "service":
+        return {"scope": " ".join(kept), "scope_reasons": by_scope, "claim_reasons": by_claim}
+    wanted = []
+    for scope, names in OFFERED.items():
+        asked = [name for name in names if typed.values[f"ask {name}"] == "1"]
+        chosen = {name: typed.values[f"reason {name}"].strip() for name in asked}
+        if not chosen:
+            continue
+        wanted.append(scope)
+        same = {name: known_by_claim[name] for name in names if name in known_by_claim}
+        if len(chosen) < len(names) or len(set(chosen.values())) > 1 or chosen == same:
+            by_claim |= chosen
+        elif reason := next(iter(chosen.values())):
+            by_scope[scope] = reason
+    every = [*(["openid"] if "openid" in had else []), *wanted, *kept]
+    scope = " ".join(every if set(every) != set(had) else had)
+    return {"scope": scope, "scope_reasons": by_scope, "claim_reasons": by_claim}
 
 
 def _method(kind: Kind, chosen: str) -> str:
@@ -277,6 +315,15 @@ def hosts_of_others(registry: Registry, mine: Collection[str]) -> set[str]:
             found |= hosts_of(client.meta.redirect_uris)
     own = [registry.get(client_id) for client_id in mine]
     return found.difference(*(hosts_of(one.meta.redirect_uris) for one in own if one is not None))
+
+
+def data_offered() -> list[tuple[str, str, str, tuple[str, ...]]]:
+    """Return what can be asked for: the name, the text, the scope, and the claims that come with it."""
+    return [(name, text, SCOPE_OF.get(name, name), _claims(name)) for name, text in DATA.items()]
+
+
+def _claims(name: str) -> tuple[str, ...]:
+    return with_its_parts(name) if name in SCOPE_OF else ("refresh_token",)
 
 
 def groups_offered(groups: Collection[str]) -> list[str]:

@@ -8,16 +8,18 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.clients.claims import permissions
 from sso.clients.registry import Client
 from sso.oidc import device
 from sso.oidc.authorize import SignedIn, refused_at
 from sso.oidc.models import DeviceCode
 from sso.security.limits import TooManyFailures
 from sso.web.accounts import present_account
+from sso.web.asking import asked_for
 from sso.web.http import form_fields, form_token, is_our_form, read_cookie, to_wait
 from sso.web.i18n import N_
 from sso.web.pages import page
-from sso.web.sign_in import NOT_ALLOWED_TEXTS, STALE, scope_place
+from sso.web.sign_in import NOT_ALLOWED_TEXTS, STALE
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
 
 router = APIRouter()
@@ -69,7 +71,7 @@ async def _look_up(request: Request, typed: str) -> Response:
         here=f"/device?{urlencode({'user_code': waiting.user_code})}",
         client=client,
         user_code=waiting.user_code,
-        scopes=sorted(waiting.scope.split(), key=scope_place),
+        asked=asked_for(client, permissions(waiting.scope.split(), client.meta.claim_reasons)),
         person=who.user.name,
         form_token=form_token(request, f"device {waiting.user_code}", read_cookie(request, "session")),
     )

@@ -22,7 +22,6 @@ from sso.audit import record
 from sso.authn.levels import ACR_PASSWORD
 from sso.authn.passwords import Busy
 from sso.authn.service import Authenticated
-from sso.clients.metadata import OIDC_SCOPES
 from sso.clients.policy import Refused
 from sso.oidc import authorize as flow
 from sso.oidc import waiting as requests
@@ -62,6 +61,7 @@ from sso.web.accounts import (
     tokens_of,
     with_accounts,
 )
+from sso.web.asking import asked_for
 from sso.web.counting import count_redirect_error
 from sso.web.http import (
     browser_of,
@@ -249,7 +249,7 @@ async def consent(request: Request) -> Response:
         await flow.allow(session, waiting.asked, who, kept_address_of(request), request_id_of(request))
         await _tell_of_consent(request, session, waiting, who)
         done = replace(waiting.progress, done=waiting.progress.done | {"consent"})
-        who = replace(who, consented=who.consented | waiting.asked.consent_scopes)
+        who = replace(who, consented=who.consented | waiting.asked.permissions)
         who = await flow.with_identity(session, waiting.asked, who, address_of(request))
         decision = flow.next_step(site.provider, waiting.asked, who, done)
         if isinstance(decision, Respond):
@@ -372,7 +372,7 @@ async def signed_in(
 async def _tell_of_consent(request: Request, session: AsyncSession, waiting: Waiting, who: SignedIn) -> None:
     """Tell the person that an application may have more of their data now."""
     user = await session.get(User, who.user.id)
-    if user is not None and not waiting.asked.consent_scopes <= who.consented:
+    if user is not None and not waiting.asked.permissions <= who.consented:
         what = waiting.asked.client.name(user.locale or site_of(request).settings.default_locale)
         notify(session, site_of(request).provider, user, "application_connected", what=what)
         site_of(request).worker.nudge()
@@ -718,11 +718,6 @@ def sign_in_later(
     return to_wait(made, error.retry_after)
 
 
-def scope_place(scope: str) -> tuple[int, str]:
-    """Put the standard scopes first, in the order of the specification."""
-    return (OIDC_SCOPES.index(scope) if scope in OIDC_SCOPES else len(OIDC_SCOPES), scope)
-
-
 def _request_page(
     request: Request,
     template: str,
@@ -744,7 +739,7 @@ def _request_page(
         client=waiting.asked.client,
         person=who.user.name,
         display=waiting.asked.display,
-        scopes=sorted(waiting.asked.consent_scopes, key=scope_place),
+        asked=asked_for(waiting.asked.client, waiting.asked.permissions),
         new=new,
         others=others,
         level=level,

@@ -14,6 +14,7 @@ from authlib.oauth2.rfc6749 import OAuth2Error
 from sso import clock
 from sso.db import new_id
 from sso.oidc.answers import AuthorizationResponse, response_mode, words_of
+from sso.oidc.claims import kept_with_grant
 from sso.oidc.issue import id_token, issue_access_token, person_claims
 from sso.oidc.requests import ProtocolRequest
 from sso.oidc.session_state import session_state
@@ -96,7 +97,7 @@ class FrontChannel:
             "amr": session.amr,
             "redirect_uri": data["redirect_uri"],
             "code_challenge": data.get("code_challenge"),
-            "details": request.asked_claims,
+            "details": kept_with_grant(request.client, request.asked_claims),
         }
         store.insert_grant(
             request.session,
