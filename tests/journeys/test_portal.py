@@ -99,6 +99,7 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
     programs.append(running)
     shop = await desks["dimas"].new_page()
     await shop.goto(f"{here}/login")
+    await expect(shop.get_by_text("Nama dan alamat di karcis.")).to_have_count(2)
     await shop.get_by_role("button", name="Setujui").click()
     await expect(shop.locator("#who")).to_contain_text("Dimas Prasetyo")
 

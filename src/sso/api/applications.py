@@ -63,7 +63,7 @@ _EXAMPLE: dict[str, Any] = {
         "contacts": ["tim@antrean.example"],
         "redirect_uris": ["https://antrean.example/callback"],
         "scope": "openid profile",
-        "scope_reasons": {"profile": "Nama di karcis antrean."},
+        "claim_reasons": {"name": "Nama di karcis antrean."},
     },
     "sandbox": {"redirect_uris": ["http://localhost:3000/callback"]},
 }

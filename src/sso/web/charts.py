@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sso.usage.service import Span
 
-WIDTH, HEIGHT, BASE, TOP = 600, 140, 112, 10
+WIDTH, BASE, TOP = 600, 112, 10
 MOST_SERIES = 3
 
 
