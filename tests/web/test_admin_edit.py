@@ -97,6 +97,21 @@ async def test_what_cannot_be_is_said_beside_the_field_and_nothing_is_lost_or_ch
         assert registered(city)["description"] == "Tetap di sini."
 
 
+@OFFERED
+async def test_scopes_and_their_reasons_come_from_one_hand(city: City, dimas: Browser, admin: Browser) -> None:
+    await approved(city, dimas, admin)
+    more = {"ask phone_number": "1", "reason phone_number": "Panggilan.", "description": "Belum diajukan."}
+    await post(dimas, await dimas.open("/developer/apps/antrean/settings"), **more)
+    assert "phone" in registered(city, "antrean-sandbox")["scope"]
+    answer = await post(admin, await admin.open(PATH), **{"reason name": "Nama di layar."}, note="Lebih tepat")
+    assert answer.status_code == 200, answer.text
+    for client_id in ("antrean", "antrean-sandbox"):
+        found = registered(city, client_id)
+        assert (found["scope"], found["claim_reasons"]) == ("openid profile", {"name": "Nama di layar."})
+        assert "scope_reasons" not in found
+    assert registered(city, "antrean-sandbox")["description"] == "Belum diajukan."
+
+
 OTHERS: tuple[dict[str, Any], ...] = (
     {
         "type": "web", "profile": "legacy", "redirect_uris": ["https://lama.example/cb"], "scope": "email openid nik",

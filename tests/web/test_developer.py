@@ -300,6 +300,7 @@ async def test_what_a_team_has_not_submitted_stays_when_policies_are_set(city: C
     assert client is not None
     assert client.meta.minimum_acr == "urn:sso:acr:mfa"
     assert client.meta.description != "Nomor antrean tanpa datang.", "that waits for approval"
+    assert "Data kesehatan" in (await dimas.open("/developer/apps/antrean")).text, "and why"
     await admin.http.aclose()
 
 

@@ -54,6 +54,11 @@ THEIRS = (
     "subject_type", "grant_types",
 )  # fmt: skip
 """What a team decides."""
+TOGETHER = (
+    frozenset({"scope", "scope_reasons", "claim_reasons"}),
+    frozenset({"token_endpoint_auth_method", "token_endpoint_auth_signing_alg", "jwks", "jwks_uri"}),
+)
+"""What makes sense only as a whole: from one hand."""
 POLICIES = ("allowed_roles", "allowed_networks", "allowed_hours", "access_token_seconds", "refresh_token_seconds")
 """Who may use an application, from where and when, and how long its tokens are valid."""
 GRANTED = (
@@ -517,7 +522,7 @@ async def follow_client(
     session: AsyncSession, application: Application, before: ClientMetadata, after: ClientMetadata, *, own_uri: str
 ) -> None:
     """Let what is wanted have what an administrator changed in production by other means. What its team changed
-    meanwhile, and has not submitted, stays.
+    meanwhile, and has not submitted, stays, but for what belongs together with it (``TOGETHER``).
 
     Args:
         session: the transaction.
@@ -532,6 +537,7 @@ async def follow_client(
     had, said = before.stored(), after.stored()
     application.granted = {name: said[name] for name in GRANTED if name in said}
     changed = {name for name in THEIRS if had.get(name) != said.get(name)}
+    changed |= {name for group in TOGETHER if changed & group for name in group}
     document = {name: value for name, value in application.document.items() if name not in changed}
     document |= {name: said[name] for name in THEIRS if name in changed and name in said}
     wanted = Wanted(kind_for(application, after.type), document, dict(application.sandbox))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -17,7 +19,7 @@ from sso.clients.service import ClientError, replace_client
 from sso.web.admin_apps import APPLICATIONS, NOTE_MISSING, Changes, Sees, allowed, tell_team
 from sso.web.console import Here, Interrupted, admin_page, by, own_form, said, token_for
 from sso.web.developer import CANNOT, advise_typed, form_context, groups_in_use, impersonates, own_uri
-from sso.web.developer_form import LINES, Typed, groups_offered, read_typed, typed_from, wanted_from
+from sso.web.developer_form import Typed, groups_offered, read_typed, typed_from, wanted_from
 from sso.web.i18n import N_
 from sso.web.pages import failure
 from sso.web.site import site_of
@@ -78,7 +80,7 @@ async def change_settings(request: Request, client_id: str, here: Changes) -> Re
         row, _ = await _present(request, client_id, here)
         return _page(request, here, row, typed, 409)
     except Unfinished as error:
-        typed.refuse(error.problems)
+        _refuse(typed, error.problems)
         return _page(request, here, row, typed, 400)
     except ClientError as error:
         typed.mistakes[""] = (CANNOT, {"detail": str(error)})
@@ -111,9 +113,17 @@ def _judge(typed: Typed, here: Here, present: Wanted, wanted: Wanted) -> None:
         typed.refuse({"client_name": "is missing"})
     if here.groups is not None and wanted.document.get("group") not in here.groups:
         typed.mistakes["group"] = (NOT_YOUR_GROUP, {})
-    same = all(present.document.get(name) == wanted.document.get(name) for name in ("redirect_uris", *LINES))
-    if impersonates(typed) and not same:
+    if any(present.document.get(name) != wanted.document.get(name) for name in impersonates(typed)):
         typed.mistakes[""] = (LOOKS_ALIKE, {})
+
+
+def _refuse(typed: Typed, problems: Mapping[str, str]) -> None:
+    """Add what the rules say is wrong: beside its field, or above the form where it is of the sandbox, which is not
+    shown."""
+    typed.refuse({name: text for name, text in problems.items() if not name.startswith("sandbox.")})
+    for name, text in problems.items():
+        if name.startswith("sandbox."):
+            typed.mistakes.setdefault("", (CANNOT, {"detail": f"{name}: {text}"}))
 
 
 def _metadata(before: ClientMetadata, wanted: Wanted, first_party: bool, loopback: bool) -> ClientMetadata:

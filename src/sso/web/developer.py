@@ -374,9 +374,9 @@ async def change(request: Request, there: Member) -> Response:
     return RedirectResponse(f"{APPS}/{application_id}/settings?check=1&done=1", 303)
 
 
-def impersonates(typed: Typed) -> bool:
-    """Tell whether an address can be taken for another application's."""
-    return any(one.code == "look_alike" for found in typed.advice.values() for one in found)
+def impersonates(typed: Typed) -> list[str]:
+    """Return the fields with an address that can be taken for another application's."""
+    return [name for name, found in typed.advice.items() if any(one.code == "look_alike" for one in found)]
 
 
 def _sandbox_problems(request: Request, application: Application, wanted: Wanted) -> dict[str, str]:
