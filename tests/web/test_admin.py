@@ -329,6 +329,32 @@ async def test_an_administrator_of_a_group_sees_and_does_only_theirs(city: City,
         await browser.http.aclose()
 
 
+async def test_applications_are_put_in_order_and_pages_go_on_where_the_last_ended(
+    city: City, admin: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sso.web.admin_apps.PAGE", 5)
+    meta = {one.client_id: one.meta for one in city.provider.registry if one.enabled}
+    orders = {
+        "id": sorted(meta),
+        "name": sorted(meta, key=lambda one: (meta[one].client_name.casefold(), one)),
+        "group": sorted(meta, key=lambda one: (meta[one].group or "\uffff", meta[one].client_name.casefold(), one)),
+    }
+    for order, expected in orders.items():
+        seen, path = [], f"/admin/applications?shown=registered&order={order}"
+        while path:
+            page = await admin.open(path)
+            assert (
+                f'aria-sort="ascending">{({"id": "client_id", "name": "Aplikasi", "group": "Kelompok"})[order]}'
+                in page.text
+            )
+            seen += re.findall(r'<th scope="row"><a href="/admin/applications/([^"]+)"', page.text)
+            further = re.search(r'href="(/admin/applications\?[^"]*after=[^"]*)" role="button"', page.text)
+            path = further[1].replace("&amp;", "&") if further else ""
+        assert seen == expected, order
+    other = await admin.open("/admin/applications?order=salary&after=nobody")
+    assert other.status_code == 200, "what is unknown begins anew"
+
+
 # The whole
 
 

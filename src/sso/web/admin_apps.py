@@ -72,12 +72,21 @@ Reviews = Annotated[Here, Depends(Needs("applications:review"))]
 Changes = Annotated[Here, Depends(Needs("clients:write"))]
 
 
+ORDERS: dict[str, Any] = {
+    "id": lambda row: row["id"],
+    "name": lambda row: (row["name"].casefold(), row["id"]),
+    "group": lambda row: (row["group"] or "\uffff", row["name"].casefold(), row["id"]),
+}
+"""By what registered applications can be put in order."""
+
+
 @router.get(APPLICATIONS)
 async def list_page(request: Request, here: Sees) -> Response:
     """Applications, by what they are at and by words in their names."""
     query = request.query_params
     shown = query.get("shown", "") if query.get("shown", "") in SHOWN else "registered"
     words, group, after = query.get("q", "").strip()[:60], query.get("group", "")[:60], query.get("after", "")[:100]
+    order = query.get("order", "") if query.get("order", "") in ORDERS else "id"
     groups = sorted(here.groups) if here.groups is not None else None
     async with site_of(request).provider.db.read() as session:
         waiting = await apps.count_waiting(session, groups)
@@ -86,8 +95,11 @@ async def list_page(request: Request, here: Sees) -> Response:
             found = await apps.page_of_applications(session, states=states, groups=groups, after=after, limit=PAGE + 1)
             rows = [_begun(one) for one in found]
         else:
-            rows = _registered(request, here, shown, words, group, after)
+            fitting = _registered(request, here, shown, words, group)
+            rows = _page_of(sorted(fitting, key=ORDERS[order]), after)
     kept = {"shown": shown, **({"q": words} if words else {}), **({"group": group} if group else {})}
+    orders = {one: f"{APPLICATIONS}?{urlencode({**kept, 'order': one})}" for one in ORDERS}
+    kept |= {"order": order} if order != "id" else {}
     following = {**kept, "after": rows[PAGE - 1]["id"]} if len(rows) > PAGE else {}
     return admin_page(
         request,
@@ -99,6 +111,8 @@ async def list_page(request: Request, here: Sees) -> Response:
         shown=shown,
         shown_texts=SHOWN_TEXTS,
         asked={"q": words, "group": group},
+        order=order,
+        orders=orders if shown not in ("waiting", "building") else {},
         groups=groups or sorted({one.meta.group for one in site_of(request).provider.registry if one.meta.group}),
         following=f"{APPLICATIONS}?{urlencode(following)}" if following else "",
         states=STATES,
@@ -109,14 +123,13 @@ def _begun(one: Application) -> dict[str, Any]:
     return {"id": one.application_id, "name": one.name, "group": one.group, "state": one.state, "at": one.updated_at}
 
 
-def _registered(request: Request, here: Here, shown: str, words: str, group: str, after: str) -> list[dict[str, Any]]:
+def _registered(request: Request, here: Here, shown: str, words: str, group: str) -> list[dict[str, Any]]:
     locale, wanted = locale_of(request), words.casefold().split()
     rows = []
-    for one in sorted(site_of(request).provider.registry, key=lambda client: client.client_id):
+    for one in site_of(request).provider.registry:
         text = f"{one.client_id} {one.meta.client_name} {one.meta.client_name_en or ''}".casefold()
         fits = (
             not one.client_id.endswith(SANDBOX_END)
-            and one.client_id > after
             and here.may_with("clients:read", one)
             and one.enabled == (shown != "suspended")
             and (shown != "relaxed" or any(rule.used(one.meta) for rule in RELAXATIONS))
@@ -126,9 +139,13 @@ def _registered(request: Request, here: Here, shown: str, words: str, group: str
         if fits:
             state = "approved" if one.enabled else "suspended"
             rows.append({"id": one.client_id, "name": one.name(locale), "group": one.meta.group, "state": state})
-        if len(rows) > PAGE:
-            break
     return rows
+
+
+def _page_of(rows: list[dict[str, Any]], after: str) -> list[dict[str, Any]]:
+    """Return the rows after the one with the id ``after``: one more than a page has, where there are further ones."""
+    begin = next((at + 1 for at, row in enumerate(rows) if row["id"] == after), 0)
+    return rows[begin : begin + PAGE + 1]
 
 
 @router.get(APPLICATIONS + "/{client_id}")

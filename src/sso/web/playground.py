@@ -27,8 +27,11 @@ from sso.clients.registry import Client
 from sso.clients.service import TRIAL_SECONDS, trial_secret
 from sso.clients.teams import role_of
 from sso.oidc.applications import TRY_PATH
+from sso.oidc.ending import logout_token
 from sso.oidc.test_people import PEOPLE, proof_for, test_person
+from sso.security.outbound import OutboundRefused
 from sso.security.tokens import base64url, random_token
+from sso.sessions import store as sessions
 from sso.sessions.service import start
 from sso.web.accounts import MAX_ACCOUNTS, tokens_of, with_accounts
 from sso.web.admin_system import LEVEL_TEXTS
@@ -41,6 +44,7 @@ from sso.web.site import kept_address_of, request_id_of, site_of
 
 router = APIRouter()
 
+UNCHECKED: Any = {"verify_signature": False}
 PROMPTS = ("", "login", "consent", "select_account", "none")
 SHOWN_HEADERS = ("content-type", "cache-control", "www-authenticate", "location")
 CHECKS = {
@@ -63,12 +67,23 @@ STEPS = {
     "introspect": N_("The access token is asked about"),
     "revoke": N_("The refresh token is revoked"),
     "logout": N_("The browser is signed out, and comes back"),
+    "backchannel": N_("Your server is told that a session is over"),
 }
 OWN_KEY = N_(
     "This application authenticates with a key of its own, which only its server has: the portal cannot try it. Use "
     "the quick start instead."
 )
 NOT_WITH_PEOPLE = N_("Nobody signs in at this kind of application: there is nothing to try here.")
+
+TOLD = N_(
+    "Your server took it. If it does what is meant, you are not signed in any more where you were signed in with this "
+    "sandbox."
+)
+NOT_TAKEN = N_(
+    "Your server refused a token that is right. It should check the signature against our key set, iss, aud, and the "
+    "event; typ is logout+jwt, and there is no nonce. That it knows no such session is no reason to refuse."
+)
+NO_ANSWER = N_("No answer came. Does your server listen at this address, and can it be reached from here?")
 
 SignedIn = Annotated[Here, Depends(Needs(None))]
 
@@ -89,7 +104,9 @@ async def _running(request: Request, there: There, token: str) -> Running | None
     return found if found.data.get("application_id") == there.application_id else None
 
 
-async def _page(request: Request, there: There, running: Running | None) -> Response:
+async def _page(
+    request: Request, there: There, running: Running | None, told: tuple[dict[str, Any], str] | None = None
+) -> Response:
     site = site_of(request)
     client = site.provider.registry.enabled(there.sandbox_id)
     data = running.data if running is not None else {}
@@ -103,6 +120,10 @@ async def _page(request: Request, there: There, running: Running | None) -> Resp
         app=there.application,
         states=STATES,
         client=client,
+        logout_uri=client.meta.backchannel_logout_uri if client is not None else None,
+        told=told[0] if told is not None else None,
+        told_text=told[1] if told is not None else "",
+        told_right=told is not None and told[1] == TOLD,
         problem=_problem(client),
         scopes=sorted(client.scopes) if client is not None else [],
         asked=data.get("asked", {}),
@@ -133,9 +154,11 @@ async def act(request: Request, there: Member) -> Response:
     """Begin, or go on with what came of it: renew, ask about the token, revoke, sign out."""
     fields, site = await own_form(request, f"try {there.application_id}"), site_of(request)
     client = site.provider.registry.enabled(there.sandbox_id)
+    choice = fields.get("choice", "")
+    if client is not None and choice == "backchannel" and client.meta.backchannel_logout_uri:
+        return await _page(request, there, None, await _tell(request, there, client))
     if client is None or _problem(client):
         return await _page(request, there, None)
-    choice = fields.get("choice", "")
     if choice == "begin":
         return await _begin(request, there, client, fields)
     running = await _running(request, there, fields.get("t", ""))
@@ -159,6 +182,32 @@ async def act(request: Request, there: Member) -> Response:
             running.data["tokens"] = {**tokens, **answer}
         await _keep(request, running, [step])
     return RedirectResponse(f"{APPS}/{there.application_id}/try?t={running.token}#last", 303)
+
+
+async def _tell(request: Request, there: There, client: Client) -> tuple[dict[str, Any], str]:
+    """Send a logout token to the sandbox, as when the session of who asks ends (Back-Channel Logout section 2.5), and
+    return it with the answer, and what that means."""
+    provider, visit, uri = site_of(request).provider, there.here.visit, client.meta.backchannel_logout_uri or ""
+    async with provider.db.read() as session:
+        parts = await sessions.participants(session, [visit.who.session.id])
+    sid = next((one.sid for one in parts if one.client_id == client.client_id), random_token()[:32])
+    token = logout_token(provider, client.client_id, sid, visit.user.id)
+    try:
+        status = await provider.outbound.post_form(uri, {"logout_token": token})
+        answer, text = f"HTTP {status}", TOLD if 200 <= status < 300 else NOT_TAKEN
+    except (OutboundRefused, httpx.HTTPError) as error:
+        answer, text = str(error) or type(error).__name__, NO_ANSWER
+    decoded = {"header": jwt.get_unverified_header(token), "claims": jwt.decode(token, options=UNCHECKED)}
+    pretty = orjson.dumps(decoded, option=orjson.OPT_INDENT_2).decode()
+    shown = [{"name": "logout_token", "text": pretty, "checks": []}]
+    sent = _lines("POST", uri, {}, {"logout_token": f"{token[:24]}…"})
+    return {
+        "name": "backchannel",
+        "request": sent,
+        "response": answer,
+        "failed": text == NOT_TAKEN,
+        "tokens": shown,
+    }, text
 
 
 async def _begin(request: Request, there: There, client: Client, fields: dict[str, str]) -> Response:
@@ -338,7 +387,7 @@ async def _decoded(request: Request, client: Client, tokens: dict[str, Any], non
     for name in ("id_token", "access_token"):
         try:
             header = jwt.get_unverified_header(tokens[name])
-            claims = jwt.decode(tokens[name], options={"verify_signature": False})
+            claims = jwt.decode(tokens[name], options=UNCHECKED)
         except (jwt.PyJWTError, KeyError):
             continue
         one: dict[str, Any] = {"name": name, "header": header, "claims": claims, "checks": []}
