@@ -154,11 +154,18 @@ async def test_signing_in_leads_back_to_the_page_and_nowhere_else(city: City) ->
         page = await browser.open("/admin/people")
         answer = await browser.submit(page, username="ratna", password=PASSWORD)
         assert answer.url.path == "/admin/people"
+    async with city.browser() as browser:  # a link to what somebody searched for leads there
+        page = await browser.open("/admin/people?q=siti%40warga.example&x=a+b")
+        answer = await browser.submit(page, username="ratna", password=PASSWORD)
+        assert str(answer.url).endswith("/admin/people?q=siti%40warga.example&x=a+b")
+        assert "Siti Rahmawati" in answer.text
     for evil in (
         "//evil.example/admin",
         "/admin/../logout",
         "https://evil.example",
-        "/admin?x=1",
+        "/admin?x=<b>",
+        "/admin?x=1%0d%0aSet-Cookie:a=b",
+        "/logout?x=1",
         "/adminx",
         "/admin//e",
     ):

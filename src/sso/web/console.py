@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -83,7 +84,7 @@ async def here_of(request: Request) -> Here:
     Raises:
         Interrupted: with the way to the sign-in page where nobody is.
     """
-    found = await visit(request, request.url.path)
+    found = await visit(request, _here(request))
     if isinstance(found, Response):
         raise Interrupted(found)
     permissions, groups = permissions_of(found.roles), None
@@ -185,9 +186,15 @@ def to_sign_in_again(request: Request, path: str = "") -> Response:
 def sign_in_again(request: Request, path: str = "") -> str:
     """Return the address where somebody signs in again, and then comes back to this page, or to another. What only
     takes forms is part of the page above it."""
-    here = path or request.url.path
+    here = path or _here(request)
     above, _, last = here.rpartition("/")
-    return f"/login?then={above if last in PARTS else here}&again=1"
+    return f"/login?{urlencode({'then': above if last in PARTS else here, 'again': '1'})}"
+
+
+def _here(request: Request) -> str:
+    """Return the address of this page, with what is searched for on it."""
+    query = request.url.query if request.method == "GET" else ""
+    return f"{request.url.path}?{query}" if query else request.url.path
 
 
 PARTS = ("review", "status", "owner", "policies", "leave", "test-person")

@@ -83,6 +83,7 @@ NOT_TAKEN = N_(
     "Your server refused a token that is right. It should check the signature against our key set, iss, aud, and the "
     "event; typ is logout+jwt, and there is no nonce. That it knows no such session is no reason to refuse."
 )
+NOT_THERE = N_("Nothing at this address takes a POST. Is it the right one?")
 NO_ANSWER = N_("No answer came. Does your server listen at this address, and can it be reached from here?")
 
 SignedIn = Annotated[Here, Depends(Needs(None))]
@@ -194,7 +195,7 @@ async def _tell(request: Request, there: There, client: Client) -> tuple[dict[st
     token = logout_token(provider, client.client_id, sid, visit.user.id)
     try:
         status = await provider.outbound.post_form(uri, {"logout_token": token})
-        answer, text = f"HTTP {status}", TOLD if 200 <= status < 300 else NOT_TAKEN
+        answer, text = f"HTTP {status}", _meaning(status)
     except (OutboundRefused, httpx.HTTPError) as error:
         answer, text = str(error) or type(error).__name__, NO_ANSWER
     decoded = {"header": jwt.get_unverified_header(token), "claims": jwt.decode(token, options=UNCHECKED)}
@@ -205,9 +206,16 @@ async def _tell(request: Request, there: There, client: Client) -> tuple[dict[st
         "name": "backchannel",
         "request": sent,
         "response": answer,
-        "failed": text == NOT_TAKEN,
+        "failed": text in (NOT_TAKEN, NOT_THERE),
         "tokens": shown,
     }, text
+
+
+def _meaning(status: int) -> str:
+    """Return what the answer to a logout token says (Back-Channel Logout section 2.8)."""
+    if 200 <= status < 300:
+        return TOLD
+    return NOT_THERE if status in (404, 405) else NOT_TAKEN
 
 
 async def _begin(request: Request, there: There, client: Client, fields: dict[str, str]) -> Response:

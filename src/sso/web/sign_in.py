@@ -109,12 +109,14 @@ THEN = {
     "apps": "/apps",
 }
 """Our own pages to which signing in may lead: no address from outside ever does."""
-_CONSOLE = re.compile(r"/(admin|developer)(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,99}){0,4}")
+_CONSOLE = re.compile(
+    r"/(admin|developer)(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,99}){0,4}(\?[A-Za-z0-9._~%=&+@:/-]{0,1000})?"
+)
 
 
 def address_after(then: str) -> str:
-    """Return the page of ours that ``then`` names: by its name, or one of developers or administrators by its path;
-    nothing where it names none."""
+    """Return the page of ours that ``then`` names: by its name, or one of developers or administrators by its path,
+    with what is searched for there; nothing where it names none."""
     return THEN.get(then, "") or (then if _CONSOLE.fullmatch(then) else "")
 
 
