@@ -101,8 +101,8 @@ class Running:
         wait_for(port, self.process, self.log)
 
     def stop(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
+        self.process.terminate()  # not killed: Apache would leave its children
+        self.process.wait(20)
 
 
 @pytest.fixture

@@ -151,6 +151,17 @@ async def test_a_device_shows_what_each_is_for(city: City) -> None:
     assert "birthdate" not in about
 
 
+async def test_the_account_shows_what_a_device_may_have_besides_what_was_allowed_in_a_browser(city: City) -> None:
+    device = "urn:ietf:params:oauth:grant-type:device_code"
+    party = await registered(city, scope="openid profile phone", grant_types=["authorization_code", device])
+    async with city.browser() as browser:
+        await go_on(browser, await browser.sign_in(party, username="lengkap", scope="openid profile"))
+        begun = (await party.post("/device_authorization", {"scope": "openid phone"})).json()
+        await browser.submit(await browser.open(f"/device?user_code={begun['user_code']}"), choice="allow")
+        row = await browser.open("/account/applications")
+    assert "Nomor telepon Anda" in row.text
+
+
 async def test_a_registration_over_the_network_cannot_name_claims(city: City) -> None:
     party = await registered(city, scope="openid profile", claim_reasons=NAME)
     client = city.provider.registry.get(party.client_id)

@@ -7,24 +7,21 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from tests.support import Browser, City
+from tests.web.test_admin import admin
 from tests.web.test_developer import OFFERED, approved, dimas, person, post, register, signed_in
 
 from sso.audit.models import AuditEvent
+from sso.clients import applications as apps
+from sso.clients import store as clients
+from sso.clients import teams
+from sso.clients.claims import data_of
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE
 from sso.clients.service import create_client
 from sso.users import store
 
-__all__ = ["dimas"]
+__all__ = ["admin", "dimas"]
 PATH = "/admin/applications/antrean/settings"
-
-
-@pytest.fixture
-async def admin(city: City) -> Any:
-    """An administrator's browser."""
-    browser = await signed_in(city, "ratna")
-    yield browser
-    await browser.http.aclose()
 
 
 def registered(city: City, client_id: str = "antrean") -> dict[str, Any]:
@@ -109,6 +106,37 @@ async def test_scopes_and_their_reasons_come_from_one_hand(city: City, dimas: Br
         assert (found["scope"], found["claim_reasons"]) == ("openid profile", {"name": "Nama di layar."})
         assert "scope_reasons" not in found
     assert registered(city, "antrean-sandbox")["description"] == "Belum diajukan."
+
+
+async def test_scopes_that_were_never_named_are_shown_and_do_not_count_as_changed(
+    city: City, dimas: Browser, admin: Browser
+) -> None:
+    await post(admin, await admin.open("/admin/applications/sehat"), "/admin/applications/sehat/owner", who="dimas")
+    for page in (
+        await admin.open("/admin/applications/sehat/settings"),
+        await dimas.open("/developer/apps/sehat/settings"),
+    ):
+        for name in ("email", *data_of("profile")):
+            assert f'name="ask {name}" value="1" checked' in page.text, "its file names none: these it has"
+    async with city.provider.db.write() as session:
+        values = {"type": "web", "client_name": "Lama", "redirect_uris": ["https://kelurahan.example/cb"]}
+        metadata = ClientMetadata.model_validate(values)
+        await create_client(session, city.provider.box, "kelurahan", metadata, catalogue=HERE, actor="test")
+        row = await clients.get_client(session, "kelurahan")
+        assert row is not None
+        await session.flush()
+        await apps.adopt(session, row, actor="test")
+        await teams.add_member(session, "kelurahan", city.users["dimas"], "owner", actor="test")
+    await city.provider.refresh()
+    path = "/developer/apps/kelurahan/settings"
+    asked = {f"reason {name}": "Kabar." for name in ("email", "phone_number", *data_of("profile"))}
+    sandbox = {"sandbox.redirect_uris": "http://localhost:3000/cb"}
+    await post(dimas, await dimas.open(path), **asked, **sandbox, **{"ask phone_number": "1"})
+    done = await post(admin, await admin.open("/admin/applications/kelurahan/settings"), note="x", description="Baru.")
+    assert done.status_code == 200, done.text
+    wanted = await dimas.open(path)
+    assert 'value="Baru."' in wanted.text
+    assert 'name="ask phone_number" value="1" checked' in wanted.text, "the scopes are the team's still"
 
 
 OTHERS: tuple[dict[str, Any], ...] = (

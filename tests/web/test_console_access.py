@@ -159,6 +159,11 @@ async def test_signing_in_leads_back_to_the_page_and_nowhere_else(city: City) ->
         answer = await browser.submit(page, username="ratna", password=PASSWORD)
         assert str(answer.url).endswith("/admin/people?q=siti%40warga.example&x=a+b")
         assert "Siti Rahmawati" in answer.text
+    async with city.browser() as browser:  # whatever was searched for
+        page = await browser.open("/admin/people?q=sit*,(x)!")
+        answer = await browser.submit(page, username="ratna", password=PASSWORD)
+        assert answer.url.path == "/admin/people"
+        assert answer.url.params["q"] == "sit*,(x)!"
     for evil in (
         "//evil.example/admin",
         "/admin/../logout",

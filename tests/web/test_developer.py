@@ -215,6 +215,7 @@ async def test_each_claim_is_asked_for_with_its_reason_and_no_other_is_had(city:
     fields = Forms(page.text).forms[-1].fields
     assert (fields["ask birthdate"], fields["reason birthdate"]) == ("1", "Usia di poli anak.")
     assert "ask gender" not in fields
+    assert fields["reason gender"] == "", "nothing is put into what is not asked for"
     all_of_it = {f"ask {name}": "1" for name in data_of("profile")}
     one_reason = {f"reason {name}": "Kartu keluarga." for name in data_of("profile")}
     await post(dimas, page, **all_of_it, **one_reason)

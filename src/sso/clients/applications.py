@@ -288,7 +288,7 @@ async def adopt(session: AsyncSession, row: ClientRow, *, actor: str) -> Applica
 def registered_as(application: Application | None, metadata: ClientMetadata) -> Wanted:
     """Return what is registered as a team would want it: with the scopes of one that named none."""
     said = {"scope": metadata.scope, **metadata.stored()}
-    return Wanted(kind_for(application, metadata.type), {name: said[name] for name in THEIRS if name in said})
+    return Wanted(_kind_for(application, metadata.type), {name: said[name] for name in THEIRS if name in said})
 
 
 def _write(application: Application, wanted: Wanted) -> None:
@@ -534,20 +534,22 @@ async def follow_client(
     Raises:
         Unfinished: when the sandbox cannot follow.
     """
-    had, said = before.stored(), after.stored()
-    application.granted = {name: said[name] for name in GRANTED if name in said}
+    granted = after.stored()
+    application.granted = {name: granted[name] for name in GRANTED if name in granted}
+    had, now = registered_as(application, before).document, registered_as(application, after)
+    said = now.document
     changed = {name for name in THEIRS if had.get(name) != said.get(name)}
     changed |= {name for group in TOGETHER if changed & group for name in group}
     document = {name: value for name, value in application.document.items() if name not in changed}
     document |= {name: said[name] for name in THEIRS if name in changed and name in said}
-    wanted = Wanted(kind_for(application, after.type), document, dict(application.sandbox))
+    wanted = Wanted(now.kind, document, dict(application.sandbox))
     _write(application, wanted)
     application.revision += 1
     sandbox = sandbox_metadata(wanted, application.granted, own_uri)
     await _put_client(session, sandbox_id(application.application_id), sandbox, SANDBOX)
 
 
-def kind_for(application: Application | None, client_type: str) -> Kind:
+def _kind_for(application: Application | None, client_type: str) -> Kind:
     """Return the kind of what is registered with a ``type``: the one its team chose, where it fits."""
     chosen: Any = application.kind if application is not None else ""
     return chosen if KINDS.get(chosen) == client_type else _kind_of(client_type)

@@ -42,6 +42,7 @@ SEAL_SECONDS = 5.0
 CLEAR_SECONDS = 300.0
 BATCH = 500
 KEEP_COUNTS_DAYS = 400
+KEEP_RECENT_HOURS = 3
 GAUGES = ("sessions_living", "people", "factors")
 KEEP_MISTAKES_DAYS = 14
 KEEP_DEVICES_DAYS = 1
@@ -105,7 +106,8 @@ async def clear_up(provider: Provider) -> None:
         await limits.forget_expired(session, now)
         await teams.forget_expired(session)
         kept = now - timedelta(days=KEEP_COUNTS_DAYS)
-        await usage.forget_old(session, kept, now - timedelta(days=KEEP_MISTAKES_DAYS))
+        recent = now - timedelta(hours=KEEP_RECENT_HOURS)
+        await usage.forget_old(session, kept, recent, now - timedelta(days=KEEP_MISTAKES_DAYS))
     await remind_of_secrets(provider)
     await look_around(provider)
     await people_in_time(provider)

@@ -9,14 +9,12 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso import clock
 from sso.db import insert_for
 from sso.usage.models import ClientMistake, ProcessSeen, UsageCount
 from sso.usage.service import RECENT, Mistake
 
 BATCH = 200
 MOST_OF_ONE = 100
-KEEP_RECENT = timedelta(hours=3)
 
 
 async def add_counts(session: AsyncSession, counts: Mapping[tuple[datetime, str, str, str], int]) -> None:
@@ -136,11 +134,15 @@ async def mistakes_of(session: AsyncSession, client_ids: Sequence[str], limit: i
     return list((await session.execute(mine.order_by(ClientMistake.last_at.desc()).limit(limit))).scalars())
 
 
-async def forget_old(session: AsyncSession, counts_before: datetime, mistakes_before: datetime) -> None:
-    """Delete counts and mistakes that are old, and of each application the mistakes that are too many."""
+async def forget_old(
+    session: AsyncSession, counts_before: datetime, recent_before: datetime, mistakes_before: datetime
+) -> None:
+    """Delete counts and mistakes that are old, and of each application the mistakes that are too many. Counts of five
+    minutes are looked for a day back, not years: what is left after a longer pause goes with ``counts_before``."""
     await session.execute(delete(UsageCount).where(UsageCount.hour < counts_before))
     recent = UsageCount.name.startswith(RECENT, autoescape=True)
-    await session.execute(delete(UsageCount).where(recent, UsageCount.hour < clock.now() - KEEP_RECENT))
+    lately = UsageCount.hour.between(recent_before - timedelta(days=1), recent_before)
+    await session.execute(delete(UsageCount).where(recent, lately))
     await session.execute(delete(ClientMistake).where(ClientMistake.last_at < mistakes_before))
     many = select(ClientMistake.client_id).group_by(ClientMistake.client_id).having(func.count() > MOST_OF_ONE)
     for client_id in (await session.execute(many)).scalars().all():

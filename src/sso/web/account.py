@@ -345,11 +345,10 @@ async def applications_page(request: Request) -> Response:
         if client is None:
             continue
         consent = consents.get(client_id)
-        permitted = {*granted.get(client_id, ()), *(consent.scopes if consent is not None else ())}
+        said = set(consent.scopes) if consent is not None else set()
+        permitted = said | (granted.get(client_id, set()) - {one.partition(" ")[0] for one in said})
         scopes = {one.partition(" ")[0] for one in permitted} & client.scopes
-        shown = permissions(scopes, client.meta.claim_reasons)
-        if consent is not None:
-            shown &= allowed_by(consent.scopes)
+        shown = permissions(scopes, client.meta.claim_reasons) & allowed_by(permitted)
         rows.append(
             {
                 "client": client,

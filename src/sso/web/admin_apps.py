@@ -168,10 +168,7 @@ async def _page(
     if client_id.endswith(SANDBOX_END):
         return RedirectResponse(f"{APPLICATIONS}/{client_id.removesuffix(SANDBOX_END)}", 303)
     async with site.provider.db.read() as session:
-        row = await clients.get_client(session, client_id)
-        application = await session.get(Application, client_id)
-        row = row if row is not None and row.status != REMOVED else None
-        allowed(request, here, row, application)
+        row, application = await looked_up(request, session, client_id, here)
         wanted, changes, unfinished = await _wanted(request, session, application)
         notes = await apps.notes_of(session, client_id)
         team = await teams.team_of(session, client_id)
@@ -221,12 +218,53 @@ async def _page(
     )
 
 
-def allowed(request: Request, here: Here, row: ClientRow | None, application: Application | None) -> None:
-    """Check that somebody may see an application: an administrator of groups, of theirs alone.
+async def looked_up(
+    request: Request, session: AsyncSession, client_id: str, here: Here
+) -> tuple[ClientRow | None, Application | None]:
+    """Return what is registered of an application, and what its team looks after; either may not be there.
 
     Raises:
-        Interrupted: when there is none, or it is not theirs.
+        Interrupted: when there is neither, or it is not theirs to see.
     """
+    row, application = await clients.get_client(session, client_id), await session.get(Application, client_id)
+    row = row if row is not None and row.status != REMOVED else None
+    _allowed(request, here, row, application)
+    return row, application
+
+
+async def locked_both(session: AsyncSession, client_id: str) -> tuple[ClientRow | None, Application | None]:
+    """Return the same, which nobody else changes until the transaction ends. In the order of an approval, so that
+    neither waits for the other."""
+    application = await apps.lock_application(session, client_id)
+    return await clients.lock_client(session, client_id), application
+
+
+async def register_at_once(
+    request: Request,
+    session: AsyncSession,
+    here: Here,
+    row: ClientRow,
+    application: Application | None,
+    metadata: ClientMetadata,
+    event: str,
+    note: str,
+) -> None:
+    """Register what an administrator wants, without approval; its sandbox and what its team wants follow, and its team
+    is told why.
+
+    Raises:
+        ClientError: when a catalogue file looks after it, or the sandbox cannot follow.
+    """
+    before, who = stored_metadata(row.metadata_), by(request, here)
+    await replace_client(session, row, metadata, catalogue=HERE, **who)
+    if application is not None:
+        await apps.follow_client(session, application, before, metadata, own_uri=own_uri(request))
+        apps.mark_changed(session, application, here.actor, note)
+        await _tell_team(request, session, application)
+    record(session, event, client_id=row.client_id, data={"note": note}, **who)
+
+
+def _allowed(request: Request, here: Here, row: ClientRow | None, application: Application | None) -> None:
     if row is None and application is None:
         raise Interrupted(failure(request, "not_found", 404))
     if here.groups is not None:
@@ -299,7 +337,7 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
     try:
         async with site.provider.db.write() as session:
             application = await present(request, session, client_id)
-            allowed(request, here, await clients.get_client(session, client_id), application)
+            _allowed(request, here, await clients.get_client(session, client_id), application)
             if choice == "approve":
                 await apps.approve(
                     session,
@@ -315,7 +353,7 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
                 await apps.send_back(session, application, text, **who)
             else:
                 await apps.comment(session, application, text, **who)
-            await tell_team(request, session, application)
+            await _tell_team(request, session, application)
     except Stale:
         return await _page(request, client_id, here, TEAM_CHANGED, 409)
     except ClientError as error:
@@ -325,7 +363,7 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)
 
 
-async def tell_team(request: Request, session: AsyncSession, application: Application) -> None:
+async def _tell_team(request: Request, session: AsyncSession, application: Application) -> None:
     """Let everybody in a team know that something was decided."""
     for one in await teams.team_of(session, application.application_id):
         user = await session.get(User, one.user_id)
@@ -344,7 +382,7 @@ async def change_status(request: Request, client_id: str, here: Changes) -> Resp
     try:
         async with site.provider.db.write() as session:
             application = await session.get(Application, client_id)
-            allowed(request, here, await clients.get_client(session, client_id), application)
+            _allowed(request, here, await clients.get_client(session, client_id), application)
             if choice == "suspend":
                 everything = fields.get("end_sessions") == "1" and here.may("sessions:end_many")
                 await suspend_client(session, site.provider, client_id, end_sessions=everything, **who)
@@ -353,7 +391,7 @@ async def change_status(request: Request, client_id: str, here: Changes) -> Resp
             elif choice == "remove" and here.may("clients:delete"):
                 await remove_client(session, site.provider, client_id, **who)
             if application is not None:
-                await tell_team(request, session, application)
+                await _tell_team(request, session, application)
     except ClientError as error:
         return await _page(request, client_id, here, CANNOT, 409, "status-note", detail=str(error))
     await site.provider.refresh()
@@ -374,21 +412,14 @@ async def set_policies(request: Request, client_id: str, here: Changes) -> Respo
         "allowed_roles": [name for name in ROLES if fields.get(f"role {name}") == "1"],
     }
     values = {name: _cleaned(value) for name, value in values.items()}
-    who = by(request, here)
     try:
         async with site.provider.db.write() as session:
-            row, application = await clients.lock_client(session, client_id), await session.get(Application, client_id)
-            allowed(request, here, row, application)
+            row, application = await locked_both(session, client_id)
+            _allowed(request, here, row, application)
             if row is None or row.status == REMOVED:
                 raise Interrupted(failure(request, "not_found", 404))
-            before = stored_metadata(row.metadata_)
-            metadata = _with_policies(before.stored(), values)
-            await replace_client(session, row, metadata, catalogue=HERE, **who)
-            if application is not None:
-                await apps.follow_client(session, application, before, metadata, own_uri=own_uri(request))
-                apps.mark_changed(session, application, here.actor, note)
-                await tell_team(request, session, application)
-            record(session, "client.policies_set", client_id=client_id, data={"note": note}, **who)
+            metadata = _with_policies(stored_metadata(row.metadata_).stored(), values)
+            await register_at_once(request, session, here, row, application, metadata, "client.policies_set", note)
     except ValidationError as error:
         first = error.errors()[0]
         detail = f"{first['loc'][0] if first['loc'] else ''}: {str(first['msg']).removeprefix('Value error, ')}"
@@ -396,6 +427,7 @@ async def set_policies(request: Request, client_id: str, here: Changes) -> Respo
     except ClientError as error:
         return await _page(request, client_id, here, CANNOT, 409, "policies-note", typed=typed, detail=str(error))
     await site.provider.refresh()
+    site.worker.nudge()
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)
 
 
@@ -419,7 +451,7 @@ async def set_owner(request: Request, client_id: str, here: Changes) -> Response
     site, typed = site_of(request), fields.get("who", "").strip()[:254]
     async with site.provider.db.write() as session:
         row, application = await clients.get_client(session, client_id), await session.get(Application, client_id)
-        allowed(request, here, row, application)
+        _allowed(request, here, row, application)
         try:
             user = await find(session, typed, site.provider.box)
         except UserError:

@@ -8,18 +8,16 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sso.audit import record
 from sso.clients import applications as apps
-from sso.clients import store as clients
 from sso.clients.applications import SANDBOX_END, THEIRS, Stale, Unfinished, Wanted, catalogue_of
 from sso.clients.metadata import ClientMetadata
-from sso.clients.models import HERE, REMOVED, Application, ClientRow
+from sso.clients.models import Application, ClientRow
 from sso.clients.registry import stored_metadata
-from sso.clients.service import ClientError, replace_client
-from sso.web.admin_apps import APPLICATIONS, NOTE_MISSING, Changes, Sees, allowed, tell_team
-from sso.web.console import Here, Interrupted, admin_page, by, own_form, said, token_for
-from sso.web.developer import CANNOT, advise_typed, form_context, groups_in_use, impersonates, own_uri
-from sso.web.developer_form import Typed, groups_offered, read_typed, typed_from, wanted_from
+from sso.clients.service import ClientError
+from sso.web.admin_apps import APPLICATIONS, NOTE_MISSING, Changes, Sees, locked_both, looked_up, register_at_once
+from sso.web.console import Here, Interrupted, admin_page, own_form, said, token_for
+from sso.web.developer import CANNOT, advise_typed, form_context, impersonates
+from sso.web.developer_form import Typed, read_typed, typed_from, wanted_from
 from sso.web.i18n import N_
 from sso.web.pages import failure
 from sso.web.site import site_of
@@ -60,21 +58,14 @@ async def change_settings(request: Request, client_id: str, here: Changes) -> Re
     _judge(typed, here, present, wanted)
     if typed.mistakes:
         return _page(request, here, row, typed, 400)
-    who = by(request, here)
     try:
         async with site.provider.db.write() as session:
-            locked = await clients.lock_client(session, client_id)
-            application = await apps.lock_application(session, client_id)
+            locked, application = await locked_both(session, client_id)
             if locked is None or fields.get("revision") != str(locked.version):
                 raise Stale("somebody else changed it meanwhile")
             before = stored_metadata(locked.metadata_)
             after = _metadata(before, wanted, fields.get("first_party") == "1", site.settings.loopback)
-            await replace_client(session, locked, after, catalogue=HERE, **who)
-            if application is not None:
-                await apps.follow_client(session, application, before, after, own_uri=own_uri(request))
-                apps.mark_changed(session, application, here.actor, note)
-                await tell_team(request, session, application)
-            record(session, "client.settings_set", client_id=client_id, data={"note": note}, **who)
+            await register_at_once(request, session, here, locked, application, after, "client.settings_set", note)
     except Stale:
         typed.mistakes[""] = (CHANGED_MEANWHILE, {})
         row, _ = await _present(request, client_id, here)
@@ -97,9 +88,7 @@ async def _present(request: Request, client_id: str, here: Here) -> tuple[Client
         Interrupted: when nothing is registered, or it is not theirs to see.
     """
     async with site_of(request).provider.db.read() as session:
-        row, application = await clients.get_client(session, client_id), await session.get(Application, client_id)
-    row = row if row is not None and row.status != REMOVED else None
-    allowed(request, here, row, application)
+        row, application = await looked_up(request, session, client_id, here)
     if row is None:  # a draft, or only a sandbox: its team changes that
         raise Interrupted(failure(request, "not_found", 404))
     return row, application
@@ -140,11 +129,6 @@ def _page(request: Request, here: Here, row: ClientRow, typed: Typed, status: in
     stored = stored_metadata(row.metadata_)
     typed.values = {"note": "", "first_party": "1" if stored.first_party else "", **typed.values}
     kept_by = catalogue_of(row)
-    groups = (
-        sorted(here.groups)
-        if here.groups is not None
-        else groups_offered(groups_in_use(site_of(request).provider.registry))
-    )
     return admin_page(
         request,
         here,
@@ -155,8 +139,7 @@ def _page(request: Request, here: Here, row: ClientRow, typed: Typed, status: in
         app=None,
         client_id=row.client_id,
         name=stored.client_name,
-        **form_context(request, typed),
-        groups=[(one, one) for one in groups],
+        **form_context(request, typed, sorted(here.groups) if here.groups is not None else None),
         kept_by=kept_by,
         may_change=here.may("clients:write") and here.recent and not kept_by,
         open_now=True,

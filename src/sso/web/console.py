@@ -25,7 +25,7 @@ from sso.web.account import Visit, visit
 from sso.web.http import form_fields, form_token, is_our_form, read_cookie
 from sso.web.i18n import N_
 from sso.web.pages import failure, page
-from sso.web.sign_in import is_recent
+from sso.web.sign_in import MAX_QUERY_CHARS, is_recent
 from sso.web.site import request_id_of, site_of
 
 DEVELOPER, ADMIN = "/developer", "/admin"
@@ -192,9 +192,9 @@ def sign_in_again(request: Request, path: str = "") -> str:
 
 
 def _here(request: Request) -> str:
-    """Return the address of this page, with what is searched for on it."""
-    query = request.url.query if request.method == "GET" else ""
-    return f"{request.url.path}?{query}" if query else request.url.path
+    """Return the address of this page, with what is searched for on it, as :func:`address_after` knows it."""
+    query = urlencode(request.query_params.multi_items()) if request.method == "GET" else ""
+    return f"{request.url.path}?{query}" if query and len(query) <= MAX_QUERY_CHARS else request.url.path
 
 
 PARTS = ("review", "status", "owner", "policies", "leave", "test-person")

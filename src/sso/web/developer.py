@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -323,7 +324,7 @@ async def settings_page(request: Request, there: Reader) -> Response:
     async with site_of(request).provider.db.read() as session:
         row = await clients.get_client(session, application.application_id) if there.kept_by else None
     if row is not None:
-        wanted = Wanted(wanted.kind, stored_metadata(row.metadata_).stored())
+        wanted = apps.registered_as(application, stored_metadata(row.metadata_))
     typed = typed_from(wanted.kind, wanted, application.application_id)
     if request.query_params.get("check"):
         advise_typed(request, typed, wanted, application.application_id)
@@ -395,7 +396,6 @@ def advise_typed(request: Request, typed: Typed, wanted: Wanted, application_id:
 
 
 async def _form_page(request: Request, here: Here, typed: Typed, there: There | None, status: int = 200) -> Response:
-    site = site_of(request)
     application = there.application if there is not None else None
     kept_by = there.kept_by if there is not None else ""
     may_change = there is None or (there.role is not None and not kept_by)
@@ -412,7 +412,6 @@ async def _form_page(request: Request, here: Here, typed: Typed, there: There | 
         states=STATES,
         **form_context(request, typed),
         admin=False,
-        groups=[(one, one) for one in groups_offered(groups_in_use(site.provider.registry))],
         kept_by=kept_by,
         may_change=may_change,
         revision=application.revision if application is not None else 0,
@@ -469,9 +468,12 @@ async def _end_page(request: Request, there: There, problem: str = "", status: i
     )
 
 
-def form_context(request: Request, typed: Typed) -> dict[str, Any]:
+def form_context(request: Request, typed: Typed, groups: Collection[str] | None = None) -> dict[str, Any]:
     """Return what the form of an application needs: what was typed, and what can be chosen, in the language of the
-    page. A choice that is not among them, such as of an older registration, stays one."""
+    page: of ``groups``, where they are given, these alone. A way to authenticate that is not among them, such as of an
+    older registration, stays one."""
+    if groups is None:
+        groups = groups_offered(_groups_in_use(site_of(request).provider.registry))
     words = translations(locale_of(request))
     method = typed.values["token_endpoint_auth_method"]
     known = METHODS if method in ("", *METHODS) else {**METHODS, method: method}
@@ -479,11 +481,11 @@ def form_context(request: Request, typed: Typed) -> dict[str, Any]:
     options = {name: [(value, words.gettext(text)) for value, text in one.items()] for name, one in chosen.items()}
     return {
         "typed": typed, "kinds": KIND_TEXTS, "asks": data_offered(), "labels": LABELS, "advice_texts": ADVICE,
-        **options,
+        "groups": [(one, one) for one in groups], **options,
     }  # fmt: skip
 
 
-def groups_in_use(registry: Registry) -> set[str]:
+def _groups_in_use(registry: Registry) -> set[str]:
     """Return the groups of the applications that people see."""
     return {one.meta.group for one in registry.listed() if one.meta.group}
 

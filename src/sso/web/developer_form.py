@@ -211,7 +211,7 @@ def _asked_from(document: Mapping[str, Any]) -> dict[str, str]:
         some = any(name in by_claim for name in names)
         for name in names:
             values[f"ask {name}"] = "1" if scope in scopes and (not some or name in by_claim) else ""
-            values[f"reason {name}"] = str(by_claim.get(name) if some else reasons.get(scope) or "") or ""
+            values[f"reason {name}"] = str((by_claim.get(name) if some else reasons.get(scope)) or "")
     return values
 
 

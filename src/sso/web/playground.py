@@ -44,7 +44,6 @@ from sso.web.site import kept_address_of, request_id_of, site_of
 
 router = APIRouter()
 
-UNCHECKED: Any = {"verify_signature": False}
 PROMPTS = ("", "login", "consent", "select_account", "none")
 SHOWN_HEADERS = ("content-type", "cache-control", "www-authenticate", "location")
 CHECKS = {
@@ -106,7 +105,7 @@ async def _running(request: Request, there: There, token: str) -> Running | None
 
 
 async def _page(
-    request: Request, there: There, running: Running | None, told: tuple[dict[str, Any], str] | None = None
+    request: Request, there: There, running: Running | None, told: dict[str, Any] | None = None
 ) -> Response:
     site = site_of(request)
     client = site.provider.registry.enabled(there.sandbox_id)
@@ -122,9 +121,7 @@ async def _page(
         states=STATES,
         client=client,
         logout_uri=client.meta.backchannel_logout_uri if client is not None else None,
-        told=told[0] if told is not None else None,
-        told_text=told[1] if told is not None else "",
-        told_right=told is not None and told[1] == TOLD,
+        told=told,
         problem=_problem(client),
         scopes=sorted(client.scopes) if client is not None else [],
         asked=data.get("asked", {}),
@@ -185,7 +182,7 @@ async def act(request: Request, there: Member) -> Response:
     return RedirectResponse(f"{APPS}/{there.application_id}/try?t={running.token}#last", 303)
 
 
-async def _tell(request: Request, there: There, client: Client) -> tuple[dict[str, Any], str]:
+async def _tell(request: Request, there: There, client: Client) -> dict[str, Any]:
     """Send a logout token to the sandbox, as when the session of who asks ends (Back-Channel Logout section 2.5), and
     return it with the answer, and what that means."""
     provider, visit, uri = site_of(request).provider, there.here.visit, client.meta.backchannel_logout_uri or ""
@@ -198,17 +195,15 @@ async def _tell(request: Request, there: There, client: Client) -> tuple[dict[st
         answer, text = f"HTTP {status}", _meaning(status)
     except (OutboundRefused, httpx.HTTPError) as error:
         answer, text = str(error) or type(error).__name__, NO_ANSWER
-    decoded = {"header": jwt.get_unverified_header(token), "claims": jwt.decode(token, options=UNCHECKED)}
-    pretty = orjson.dumps(decoded, option=orjson.OPT_INDENT_2).decode()
-    shown = [{"name": "logout_token", "text": pretty, "checks": []}]
-    sent = _lines("POST", uri, {}, {"logout_token": f"{token[:24]}…"})
     return {
         "name": "backchannel",
-        "request": sent,
+        "request": _lines("POST", uri, {}, {"logout_token": f"{token[:24]}…"}),
         "response": answer,
         "failed": text in (NOT_TAKEN, NOT_THERE),
-        "tokens": shown,
-    }, text
+        "tokens": [_opened("logout_token", token)],
+        "text": text,
+        "right": text == TOLD,
+    }
 
 
 def _meaning(status: int) -> str:
@@ -394,17 +389,22 @@ async def _decoded(request: Request, client: Client, tokens: dict[str, Any], non
     found = []
     for name in ("id_token", "access_token"):
         try:
-            header = jwt.get_unverified_header(tokens[name])
-            claims = jwt.decode(tokens[name], options=UNCHECKED)
+            one = _opened(name, tokens[name])
         except (jwt.PyJWTError, KeyError):
             continue
-        one: dict[str, Any] = {"name": name, "header": header, "claims": claims, "checks": []}
+        header, claims = one["header"], one["claims"]
         if name == "id_token":
             one["checks"] = _checks(provider.settings.issuer, client, tokens, header, claims, nonce, _keys(request))
-        one["text"] = orjson.dumps({"header": header, "claims": claims}, option=orjson.OPT_INDENT_2).decode()
         one["until"] = datetime.fromtimestamp(claims["exp"], UTC).isoformat() if "exp" in claims else ""
         found.append(one)
     return found
+
+
+def _opened(name: str, token: str) -> dict[str, Any]:
+    """Return a token as it is shown, not checked yet."""
+    header, claims = jwt.get_unverified_header(token), jwt.decode(token, options={"verify_signature": False})
+    text = orjson.dumps({"header": header, "claims": claims}, option=orjson.OPT_INDENT_2).decode()
+    return {"name": name, "header": header, "claims": claims, "checks": [], "text": text}
 
 
 def _keys(request: Request) -> dict[str, Any]:

@@ -109,8 +109,10 @@ THEN = {
     "apps": "/apps",
 }
 """Our own pages to which signing in may lead: no address from outside ever does."""
+MAX_QUERY_CHARS = 1000
 _CONSOLE = re.compile(
-    r"/(admin|developer)(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,99}){0,4}(\?[A-Za-z0-9._~%=&+@:/-]{0,1000})?"
+    r"/(admin|developer)(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,99}){0,4}"
+    rf"(\?[A-Za-z0-9._~%=&+-]{{0,{MAX_QUERY_CHARS}}})?"
 )
 
 
