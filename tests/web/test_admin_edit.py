@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from tests.citizens import SENDING, sent
 from tests.support import Browser, City
 from tests.web.test_admin import admin
 from tests.web.test_developer import OFFERED, approved, dimas, person, post, register, signed_in
@@ -31,7 +32,7 @@ def registered(city: City, client_id: str = "antrean") -> dict[str, Any]:
     return {**client.meta.stored(), "scope": client.meta.scope}
 
 
-@OFFERED
+@pytest.mark.parametrize("overrides", [{**SENDING, "relying_party_check": "offered"}])
 async def test_what_is_saved_is_in_production_at_once_and_the_team_reads_why(
     city: City, dimas: Browser, admin: Browser
 ) -> None:
@@ -59,6 +60,8 @@ async def test_what_is_saved_is_in_production_at_once_and_the_team_reads_why(
     async with city.provider.db.read() as session:
         types = ("client.settings_set", "client.updated")
         events = (await session.execute(select(AuditEvent).where(AuditEvent.type.in_(types)))).scalars().all()
+    decided = [one for one in await sent(city) if one["about"] == "application_decided"]
+    assert len(decided) == 2, "the team is told of the approval, and of this"
     about = {one.type: one.data for one in events}
     assert about["client.settings_set"] == {"note": "Nama resmi"}
     assert about["client.updated"] == {"changed": ["client_name", "redirect_uris"]}
