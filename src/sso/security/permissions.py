@@ -97,6 +97,34 @@ def permissions_of(roles: Collection[str]) -> frozenset[str]:
     return frozenset().union(*(ROLES.get(role, frozenset()) for role in roles))
 
 
+def effective_permissions(roles: Collection[str] | None, scopes: Collection[str] | None) -> frozenset[str]:
+    """Return the permissions of whoever acts: those of the person, limited to what the application was given.
+
+    Args:
+        roles: of the person; None where no person is behind the token.
+        scopes: of the access token; None where the person's own browser acts.
+    """
+    of_person = frozenset(PERMISSIONS) if roles is None else permissions_of(roles)
+    of_token = frozenset(PERMISSIONS) if scopes is None else permissions_in(scopes)
+    return frozenset() if roles is None and scopes is None else of_person & of_token
+
+
+def permissions_in(scopes: Collection[str]) -> frozenset[str]:
+    """Return the permissions that scopes name."""
+    return frozenset(name for name, one in PERMISSIONS.items() if one.scope in scopes)
+
+
+def lacking(actor: Collection[str], yielded: Collection[str]) -> list[str]:
+    """Return the permissions that an act would yield and the actor does not have, in order. The act is allowed only
+    where there are none: nobody gives, approves, owns, resets or takes over more than they have themselves.
+
+    Args:
+        actor: what the actor may do, from :func:`effective_permissions`.
+        yielded: what somebody may do after the act: a role, the scopes of an application, the power over an account.
+    """
+    return sorted(set(yielded) - set(actor))
+
+
 def check_access(
     wanted: str,
     *,
