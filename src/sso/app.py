@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import orjson
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from starlette.exceptions import HTTPException
@@ -150,10 +150,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.site = site
-    for room in ROOMS:
-        app.include_router(room.router)
-    for router in (*api_routers, about.public):
-        app.include_router(router)
+    # The routes themselves: an included router would be matched twice, and prepared anew for each application.
+    for router in _routers():
+        app.router.routes.extend(router.routes)
     app.add_route("/static/{name}", static, methods=["GET"])
     app.add_exception_handler(HTTPException, _http_failure)
     app.add_exception_handler(PageError, pages.on_page_error)
@@ -222,11 +221,14 @@ async def _load(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> bool:
             return False
 
 
+def _routers() -> list[APIRouter]:
+    return [*(room.router for room in ROOMS), *api_routers, about.public]
+
+
 def _methods_at(request: Request) -> list[str]:
     """Return what can be done at an address (RFC 9110 section 15.5.6): each way is a route of its own."""
     path = request.url.path
-    routers = [*(room.router for room in ROOMS), *api_routers, about.public]
-    routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
+    routes = [route for router in _routers() for route in router.routes if isinstance(route, Route)]
     return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
 
 
