@@ -11,7 +11,7 @@ from sso.authn.factors import reseal_seeds
 from sso.cli.common import Json, group, print_json, print_table, run
 from sso.clients.service import reseal_secrets
 from sso.delivery.webhooks import reseal_webhooks
-from sso.keys import list_keys, reseal, rotate
+from sso.keys import list_keys, reseal, rotate, withdraw
 from sso.keys.models import SigningKey
 from sso.oidc.provider import Provider
 from sso.oidc.streams import reseal_streams
@@ -52,6 +52,17 @@ def rotate_command(
 
     run(work, load=True)
     print("rotated; every process follows within two seconds")
+
+
+@app.command("withdraw")
+def withdraw_command(kid: Annotated[str, typer.Argument(metavar="KID", help="See: sso keys list")]) -> None:
+    """Delete a key that has leaked. Nothing that it signed is accepted any more, and another key takes its place."""
+
+    async def work(provider: Provider) -> str:
+        async with provider.db.write() as session:
+            return await withdraw(session, provider.box, kid)
+
+    print(f"withdrawn (it was {run(work, load=True)}); every process follows within two seconds")
 
 
 @app.command("reseal")

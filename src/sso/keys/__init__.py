@@ -5,7 +5,7 @@ claims mean is not known here.
 """
 
 from sso.keys.ring import JWKS_MAX_AGE_SECONDS, InvalidToken, KeyRing
-from sso.keys.service import KeyTooYoung, ensure_keys, list_keys, reseal, rotate, rotate_when_due
+from sso.keys.service import KeyTooYoung, ensure_keys, list_keys, reseal, rotate, rotate_when_due, withdraw
 
 __all__ = [
     "JWKS_MAX_AGE_SECONDS",
@@ -17,4 +17,5 @@ __all__ = [
     "reseal",
     "rotate",
     "rotate_when_due",
+    "withdraw",
 ]

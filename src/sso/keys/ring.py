@@ -95,7 +95,8 @@ class KeyRing:
             typ: the ``typ`` its header must have, so that no kind of token passes for another (RFC 8725 section 3.11).
             issuer: the ``iss`` it must have.
             audience: the ``aud`` it must hold, where one is given.
-            expired: accept it although its time is over.
+            expired: accept it although its time is over: a hint, which opens nothing. Otherwise the key must still be
+                published: what a key signed that was retired long ago cannot be valid, and was forged with a copy.
 
         Raises:
             InvalidToken: with a reason.
@@ -107,6 +108,8 @@ class KeyRing:
             key = self._by_kid.get(header.get("kid") or "")
             if key is None or _decrypts(key) or header.get("typ") != typ or header.get("alg") != key.alg:
                 raise InvalidToken("the token was not signed here, or is of another type")
+            if not expired and not self._is_published(key):
+                raise InvalidToken("the token was signed with a key that was retired long ago")
             options: Any = {
                 "verify_exp": False,
                 "verify_nbf": False,
@@ -144,10 +147,10 @@ class KeyRing:
         return body, f'"{hashlib.sha256(body).hexdigest()[:24]}"'
 
     def _published_keys(self) -> list[Key]:
-        now = clock.now()
-        return [
-            key for key in self._by_kid.values() if key.retired_at is None or key.retired_at + self._published > now
-        ]
+        return [key for key in self._by_kid.values() if self._is_published(key)]
+
+    def _is_published(self, key: Key) -> bool:
+        return key.retired_at is None or key.retired_at + self._published > clock.now()
 
     def _open(self, row: SigningKey) -> Key:
         der = self._box.open(row.private_sealed, f"signing-key:{row.kid}")

@@ -79,6 +79,38 @@ async def rotate(session: AsyncSession, box: SecretBox, *, force: bool = False, 
     )
 
 
+async def withdraw(session: AsyncSession, box: SecretBox, kid: str, *, actor: str = "cli") -> str:
+    """Delete a key that others may have: from now on nothing that it signed is accepted, and nothing that was encrypted
+    for it is opened. Another key takes its place at once.
+
+    Args:
+        session: the transaction.
+        box: seals the new key.
+        kid: the key id.
+        actor: who asks, for the audit log.
+
+    Returns:
+        The status that the key had: ``next``, ``active`` or ``retired``.
+
+    Raises:
+        Refusal: when there is no such key.
+    """
+    await bump_version(session, "keys")  # also the lock that lets only one process change keys
+    row = await session.get(SigningKey, kid)
+    if row is None:
+        raise Refusal(f"there is no key {kid!r}; see: sso keys list")
+    status, now = row.status, clock.now()
+    await session.delete(row)
+    if status == "active" and row.alg not in KEY_MANAGEMENT_ALGS:
+        following = select(SigningKey).where(SigningKey.alg == row.alg, SigningKey.status == "next")
+        for one in (await session.execute(following)).scalars():
+            one.status, one.activated_at = "active", now
+    await session.flush()
+    session.add_all(_new_key(alg, missing, box) for alg, missing in await _missing(session))
+    record(session, "keys.withdrawn", actor=actor, data={"kid": kid, "alg": row.alg, "status": status})
+    return status
+
+
 async def rotate_when_due(session: AsyncSession, box: SecretBox, days: int) -> bool:
     """Rotate where the active keys have been in use for ``days``; tell whether that was so. 0 days: never."""
     if days == 0 or not await _is_due(session, days):
