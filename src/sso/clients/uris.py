@@ -73,7 +73,8 @@ def is_registered(uri: str, registered: list[str], application_type: Application
     loopback address (RFC 8252 section 7.3)."""
     if uri in registered:
         return True
-    if application_type != "native":
+    # Reading an address drops line breaks and blanks: one that has them was not registered.
+    if application_type != "native" or not _ALLOWED.fullmatch(uri):
         return False
     portless = _without_loopback_port(uri)
     return portless is not None and any(portless == _without_loopback_port(known) for known in registered)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import orjson
 from babel import Locale
@@ -28,6 +28,8 @@ from sso.web.times import moment_text
 
 log = logging.getLogger("sso.pages")
 
+_IN_ADDRESSES = "-._~:/?#[]@!$&'()*+,;=%"
+"""The characters that stay as they are where an address is shown (RFC 3986 section 2)."""
 LANG_COOKIE_SECONDS = 365 * 86400
 _JSON_PATHS = (
     "/token", "/userinfo", "/introspect", "/revoke", "/jwks", "/.well-known/", "/healthz", "/readyz", "/par",
@@ -275,7 +277,9 @@ def on_page_error(request: Request, error: Exception) -> Response:
     """Answer a request that cannot be answered to an application."""
     assert isinstance(error, PageError)
     count_page_error(request, error)
-    return failure(request, error.code, 400, error.detail)
+    # What the link named is shown as an address is written: a sentence in it does not read as one of ours.
+    detail = error.detail if error.code == "bad_request_object" else quote(error.detail, safe=_IN_ADDRESSES)
+    return failure(request, error.code, 400, detail)
 
 
 def _in_language(request: Request, here: str, locale: str) -> str:

@@ -159,7 +159,8 @@ async def _set_subject(request: Request, *, excluded: bool) -> Response:
 
 
 async def _client(request: Request, *scopes: str) -> Client:
-    """Return the application that asks: it needs one of the scopes.
+    """Return the application that asks: it needs one of the scopes, in a token of its own (SSF 1.0 section 9): a token
+    that a person allowed says what may be known of that person, not who looks after the stream.
 
     Raises:
         TokenRefused: when it does not prove that.
@@ -168,6 +169,9 @@ async def _client(request: Request, *scopes: str) -> Client:
     caller = await caller_of(provider, request.headers.get("authorization", ""), provider.url("/ssf"))
     if caller.scopes.isdisjoint(scopes):
         raise TokenRefused(403, "insufficient_scope", f"The access token needs the scope {scopes[0]}.")
+    if caller.user_id is not None:
+        text = "Use an access token that the application got with client_credentials, not one of a person."
+        raise TokenRefused(403, "insufficient_scope", text)
     return caller.client
 
 
