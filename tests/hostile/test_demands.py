@@ -1,0 +1,351 @@
+"""What is asked for before a token is asked for on every way to one: the table of ``oidc/demands.py``, over HTTP.
+
+Every demand is met first, and tokens, codes and decisions are collected; then the demand is not met any more, and each
+way is tried: to begin, to renew and to use what was collected. The table says what must come of it, in both directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+from sqlalchemy import update
+from tests.conformance.parties import KeyPair, key_set
+from tests.support import ISSUER, Browser, City, Form, Forms, RelyingParty, Tokens, query_of
+
+from sso import clock
+from sso.clients.metadata import ClientMetadata
+from sso.clients.models import HERE
+from sso.clients.registry import Client
+from sso.clients.service import create_client
+from sso.oidc.demands import GRANTS, RULES, WAYS, Demand, Way, reference
+from sso.oidc.personal import withdraw
+from sso.sessions.models import SsoSession
+from sso.tokens.store import remember_consent
+from sso.users.models import User
+from sso.users.service import find, set_roles
+from sso.web.site import Site
+
+HOME = "203.0.113.7"
+SCOPE = "openid profile offline_access surat:baca"
+EMPLOYER = "https://kepegawaian.example"
+DOCUMENT: dict[str, Any] = {
+    "type": "web", "client_name": "Kantor", "first_party": True, "profile": "legacy", "require_pkce": True,
+    "redirect_uris": ["https://kantor.example/cb"], "scope": SCOPE, "audience": "https://api.example/surat",
+    "grant_types": [*GRANTS], "response_types": ["code", "id_token token", "code id_token"],
+}  # fmt: skip
+
+
+@dataclass
+class Office:
+    """An application with every grant type, somebody who is signed in, and what the application has collected."""
+
+    city: City
+    client: Client
+    party: RelyingParty
+    browser: Browser
+    key: KeyPair
+    code: str = ""
+    polled: dict[str, Any] = field(default_factory=dict)
+    waiting: dict[str, Any] = field(default_factory=dict)
+    page: Form | None = None
+    tokens: dict[str, Any] = field(default_factory=dict)
+    machine: str = ""
+
+    @property
+    def site(self) -> Site:
+        return self.city.site
+
+    def change(self, **metadata: Any) -> None:
+        """Change what is registered, in this process."""
+        self.client.meta = self.client.meta.model_copy(update=metadata)
+
+    async def person(self, **values: Any) -> None:
+        async with self.city.provider.db.write() as session:
+            mine = update(User).where(User.id == self.city.users["siti"])
+            await session.execute(mine.values(**values))
+
+    async def begin(self) -> dict[str, Any]:
+        begun: dict[str, Any] = (await self.party.post("/device_authorization", {"scope": "openid profile"})).json()
+        return begun
+
+    async def open(self, begun: dict[str, Any]) -> tuple[httpx.Response, Form | None]:
+        """Open the page of a device; return it, and its form where it can be decided."""
+        page = await self.browser.http.get("/device", params={"user_code": begun["user_code"]})
+        forms = [one for one in Forms(page.text).forms if ("choice", "allow") in one.buttons]
+        return page, forms[0] if forms else None
+
+    async def allow(self, form: Form) -> bool:
+        done = await self.browser.http.post("/device", data={**form.fields, "choice": "allow"})
+        return done.status_code == 200 and "terhubung" in done.text
+
+    async def collect(self) -> None:
+        """Collect, while everything is met, what is tried afterwards."""
+        self.code = query_of((await self.browser.http.get(self.party.url(scope=SCOPE))).headers["location"])["code"]
+        first = query_of((await self.browser.http.get(self.party.url(scope=SCOPE))).headers["location"])["code"]
+        made = await self.party.exchange(first)
+        assert made.status == 200, made.body
+        self.tokens = made.body
+        self.polled, self.waiting = await self.begin(), await self.begin()
+        form = (await self.open(self.polled))[1]
+        assert form is not None
+        assert await self.allow(form)
+        self.page = (await self.open(self.waiting))[1]
+        made = await self.party.token(grant_type="client_credentials", scope="surat:baca")
+        assert made.status == 200, made.body
+        self.machine = made["access_token"]
+
+    def assertion(self) -> str:
+        now = clock.timestamp()
+        claims = {"iss": EMPLOYER, "sub": "siti@warga.example", "aud": ISSUER, "iat": now, "exp": now + 60}
+        return self.key.sign(claims)
+
+
+def seen(made: Tokens) -> set[bool]:
+    assert made.status < 500, made.body
+    assert made.status == 200 or made.body["error"] in {
+        "invalid_grant", "access_denied", "unauthorized_client", "invalid_client"
+    }, made.body  # fmt: skip
+    return {made.status == 200}
+
+
+# Each way is tried in every form it has, and tells whether something was got: in none, in some, or in all of them.
+
+
+async def authorize(office: Office) -> set[bool]:
+    got = set()
+    kinds = ({}, {"prompt": "none"}, {"response_type": "id_token token"}, {"response_type": "code id_token"})
+    for changes in kinds:
+        answer = await office.browser.http.get(office.party.url(**{"scope": SCOPE, **changes}))
+        assert answer.status_code < 500, answer.text
+        location = answer.headers.get("location", "")
+        got.add(
+            location.startswith("https://kantor.example/") and bool({"code", "access_token"} & set(query_of(location)))
+        )
+        if changes.get("prompt") == "none" and location:
+            assert {"code", "error"} & set(query_of(location))
+    pushed = await office.party.post("/par", office.party.parameters(scope=SCOPE))
+    if pushed.status_code == 201:
+        named = {"client_id": office.client.client_id, "request_uri": pushed.json()["request_uri"]}
+        answer = await office.browser.http.get("/authorize", params=named)
+        got.add("code" in query_of(answer.headers.get("location", "")))
+    return got
+
+
+async def device(office: Office) -> set[bool]:
+    """Open the page anew, and send a form that was opened before."""
+    begun = await office.begin()
+    got = set()
+    if "user_code" in begun:
+        page, form = await office.open(begun)
+        assert page.status_code < 500, page.text
+        got.add(form is not None and await office.allow(form))
+    assert office.page is not None
+    got.add(await office.allow(office.page))
+    return got
+
+
+async def exchange(office: Office) -> set[bool]:
+    return seen(await office.party.exchange(office.code))
+
+
+async def poll(office: Office) -> set[bool]:
+    return seen(await office.party.token(grant_type=Way.DEVICE_CODE, device_code=office.polled["device_code"]))
+
+
+async def refresh(office: Office) -> set[bool]:
+    made = await office.party.refresh(office.tokens["refresh_token"])
+    if made.status == 200:
+        office.tokens = {**office.tokens, **made.body}
+    return seen(made)
+
+
+async def jwt_bearer(office: Office) -> set[bool]:
+    form = {"grant_type": Way.JWT_BEARER, "assertion": office.assertion(), "scope": "surat:baca"}
+    return seen(await office.party.token(**form))
+
+
+async def client_credentials(office: Office) -> set[bool]:
+    return seen(await office.party.token(grant_type="client_credentials", scope="surat:baca"))
+
+
+async def in_use(office: Office) -> set[bool]:
+    told = await office.city.relying_party("surat").introspect(office.tokens["access_token"])
+    return {(await office.party.userinfo(office.tokens["access_token"])).status_code == 200, told["active"]}
+
+
+async def machine_in_use(office: Office) -> set[bool]:
+    return {(await office.city.relying_party("surat").introspect(office.machine))["active"]}
+
+
+TRIES: dict[Way, Callable[[Office], Awaitable[set[bool]]]] = {
+    # What would use something up stands last: the code, the decision.
+    Way.IN_USE: in_use,
+    Way.MACHINE_IN_USE: machine_in_use,
+    Way.AUTHORIZE: authorize,
+    Way.DEVICE: device,
+    Way.JWT_BEARER: jwt_bearer,
+    Way.CLIENT_CREDENTIALS: client_credentials,
+    Way.REFRESH: refresh,
+    Way.CODE: exchange,
+    Way.DEVICE_CODE: poll,
+}
+
+
+# How each demand ceases to be met, and how it is met again.
+
+
+async def suspended(office: Office, broken: bool) -> None:
+    office.client.enabled = not broken
+
+
+async def unregistered(office: Office, broken: bool) -> None:
+    names = ("grant_types", "response_types")
+    office.change(**{name: [] if broken else DOCUMENT[name] for name in names})
+
+
+async def disabled(office: Office, broken: bool) -> None:
+    await office.person(disabled_at=clock.now() if broken else None)
+
+
+async def leaving(office: Office, broken: bool) -> None:
+    await office.person(delete_at=clock.now() + timedelta(days=9) if broken else None)
+
+
+async def locked(office: Office, broken: bool) -> None:
+    await office.person(locked_until=clock.now() + timedelta(hours=9) if broken else None)
+
+
+async def outside_a_sandbox(office: Office, broken: bool) -> None:
+    office.client.sandbox = not broken
+
+
+async def not_in_the_team(office: Office, broken: bool) -> None:
+    office.client.sandbox = broken
+
+
+async def without_role(office: Office, broken: bool) -> None:
+    office.change(allowed_roles=["officer"])
+    async with office.city.provider.db.write() as session:
+        await set_roles(session, await find(session, "siti"), ["citizen"] if broken else ["citizen", "officer"])
+
+
+async def elsewhere(office: Office, broken: bool) -> None:
+    office.change(allowed_networks=["10.20.0.0/16"] if broken else [f"{HOME}/32"])
+
+
+async def closed(office: Office, broken: bool) -> None:
+    today = clock.now().astimezone(ZoneInfo(office.city.settings.time_zone)).weekday()
+    days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    office.change(allowed_hours=[f"{days[(today + (3 if broken else 0)) % 7]} 00:00-24:00"])
+
+
+async def too_long_ago(office: Office, broken: bool) -> None:
+    office.change(default_max_age=1 if broken else 86400)
+
+
+async def too_low(office: Office, broken: bool) -> None:
+    office.change(minimum_acr="urn:sso:acr:mfa" if broken else None)
+
+
+async def unchecked(office: Office, broken: bool) -> None:
+    office.change(minimum_identity="urn:sso:identity:counter-verified")
+    await office.person(identity_checked_at=None if broken else clock.now())
+
+
+async def withdrawn(office: Office, broken: bool) -> None:
+    office.change(first_party=False)
+    async with office.city.provider.db.write() as session:
+        user_id = office.city.users["siti"]
+        if broken:
+            await withdraw(
+                session, office.city.provider, user_id, office.client.client_id, address=None, request_id=None
+            )
+        else:
+            await remember_consent(session, user_id, office.client.client_id, SCOPE.split(), clock.now())
+
+
+BROKEN: dict[Demand, Callable[[Office, bool], Awaitable[None]]] = {
+    Demand.APPLICATION: suspended,
+    Demand.GRANT_TYPE: unregistered,
+    Demand.PERSON: disabled,
+    Demand.LEAVING: leaving,
+    Demand.LOCKED: locked,
+    Demand.TEST_USER: outside_a_sandbox,
+    Demand.INVITATION: not_in_the_team,
+    Demand.ROLE: without_role,
+    Demand.NETWORK: elsewhere,
+    Demand.HOURS: closed,
+    Demand.MAX_AGE: too_long_ago,
+    Demand.ACR: too_low,
+    Demand.IDENTITY: unchecked,
+    Demand.CONSENT: withdrawn,
+}
+
+
+async def opened(city: City, browser: Browser, **metadata: Any) -> Office:
+    """Register the application, and sign somebody in at it."""
+    key = KeyPair("ES256")
+    trusted = [{"issuer": EMPLOYER, "jwks": key_set(key)}]
+    document = ClientMetadata.model_validate({**DOCUMENT, "assertion_issuers": trusted, **metadata})
+    async with city.provider.db.write() as session:
+        secret = await create_client(session, city.provider.box, "kantor", document, catalogue=HERE, actor="test")
+    await city.provider.refresh()
+    city.secrets["kantor"] = secret or ""
+    party, client = city.relying_party("kantor"), city.provider.registry.get("kantor")
+    assert client is not None
+    assert (await browser.sign_in(party, scope="openid")).is_redirect
+    return Office(city, client, party, browser, key)
+
+
+def test_the_table_is_whole() -> None:
+    """A new demand, a new way or a new grant type needs a row, a reason, and a test."""
+    assert set(RULES) == set(Demand)
+    assert set(BROKEN) == {one for one in Demand if RULES[one].held or RULES[one].led}
+    assert set(TRIES) == set(Way) == set(WAYS)
+    for demand, rule in RULES.items():
+        assert not rule.held & rule.led, demand
+        assert set(rule.why) == set(Way) - rule.held - rule.led, f"{demand}: each way is held, led or explained"
+    assert "`not_invited`" in reference()
+
+
+async def test_every_demand_holds_on_every_way(city: City) -> None:
+    assert set(city.site.server.grant_types()) == set(GRANTS), "a grant type without a way to it in oidc/demands.py"
+    plain = {"allowed_networks": [], "allowed_hours": [], "default_max_age": None, "allowed_roles": []}
+    plain |= {"minimum_acr": None, "minimum_identity": None, "first_party": True}
+    wrong: list[str] = []
+    async with city.browser() as browser:
+        office = await opened(city, browser)
+        for demand, change in BROKEN.items():
+            rule = RULES[demand]
+            office.change(**plain)
+            await change(office, False)
+            if demand is Demand.TEST_USER:
+                await _mark(office, ["pwd", "test"], {"test": True})
+            clock.advance(30)
+            await office.collect()
+            clock.advance(5)
+            await change(office, True)
+            for way, attempt in TRIES.items():
+                got, wanted = await attempt(office), way not in rule.held | rule.led
+                if way is Way.DEVICE and demand is Demand.CONSENT:
+                    wanted = True  # its page asks each time
+                if got != {wanted}:
+                    wrong.append(f"{demand} at {way}: {'refused' if wanted else 'open'} ({got})")
+            await change(office, False)
+            if Way.REFRESH in rule.held and demand is not Demand.CONSENT and await refresh(office) != {True}:
+                wrong.append(f"{demand}: the refresh token was used up by a refusal")
+            if demand is Demand.TEST_USER:
+                await _mark(office, ["pwd"], {})
+                office.client.sandbox = False
+    assert not wrong, "\n".join(["", *wrong])
+
+
+async def _mark(office: Office, amr: list[str], preferences: dict[str, Any]) -> None:
+    await office.person(preferences=preferences)
+    async with office.city.provider.db.write() as session:
+        await session.execute(update(SsoSession).where(SsoSession.user_id == office.city.users["siti"]).values(amr=amr))
