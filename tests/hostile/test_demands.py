@@ -6,6 +6,7 @@ way is tried: to begin, to renew and to use what was collected. The table says w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,9 +14,22 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
+import pyotp
 from sqlalchemy import update
 from tests.conformance.parties import KeyPair, key_set
-from tests.support import ISSUER, Browser, City, Form, Forms, RelyingParty, Tokens, query_of
+from tests.support import (
+    ISSUER,
+    PASSWORD,
+    Browser,
+    City,
+    Form,
+    Forms,
+    RelyingParty,
+    Statements,
+    Tokens,
+    form_of,
+    query_of,
+)
 
 from sso import clock
 from sso.clients.metadata import ClientMetadata
@@ -337,7 +351,8 @@ async def test_every_demand_holds_on_every_way(city: City) -> None:
                 if got != {wanted}:
                     wrong.append(f"{demand} at {way}: {'refused' if wanted else 'open'} ({got})")
             await change(office, False)
-            if Way.REFRESH in rule.held and demand is not Demand.CONSENT and await refresh(office) != {True}:
+            kept = Way.REFRESH in rule.held and demand not in (Demand.PERSON, Demand.CONSENT)  # these end grants
+            if kept and await refresh(office) != {True}:
                 wrong.append(f"{demand}: the refresh token was used up by a refusal")
             if demand is Demand.TEST_USER:
                 await _mark(office, ["pwd"], {})
@@ -349,3 +364,138 @@ async def _mark(office: Office, amr: list[str], preferences: dict[str, Any]) -> 
     await office.person(preferences=preferences)
     async with office.city.provider.db.write() as session:
         await session.execute(update(SsoSession).where(SsoSession.user_id == office.city.users["siti"]).values(amr=amr))
+
+
+# What the table does not show: how a device leads to what is missing, and what a grant records.
+
+
+def shown(answer: httpx.Response) -> list[tuple[str, str]]:
+    return [(one.action, button) for one in Forms(answer.text).forms for _, button in one.buttons or [("", "")]]
+
+
+async def test_a_device_leads_to_what_is_missing_and_back(city: City) -> None:
+    async with city.browser() as browser:
+        office = await opened(city, browser)
+        begun, seed = await office.begin(), ""
+        here = f"/device?user_code={begun['user_code']}"
+        office.change(default_max_age=0)
+        clock.advance(40)
+        page = await browser.open((await office.begin())["verification_uri_complete"])
+        assert "username" in form_of(page).fields, "the sign-in is too old"
+        page = await browser.submit(page, username="siti", password=PASSWORD)
+        assert ("/device", "allow") in shown(page), "who has just signed in goes on, whatever the age"
+        office.change(default_max_age=None, minimum_acr="urn:sso:acr:mfa")
+        page = await browser.open(here)
+        assert page.url.path == "/login/second", "a second step is missing"
+        found = re.search(r"secret=([A-Z2-7]+)", page.text)
+        assert found is not None, "and is set up, as on the way to an application"
+        seed = found[1]
+        page = await browser.submit(page, code=pyotp.TOTP(seed).at(clock.timestamp()))
+        assert page.url.path == "/device"
+        assert begun["user_code"] in page.text
+        office.change(minimum_identity="urn:sso:identity:counter-verified")
+        page = await browser.open(here)
+        assert page.status_code == 403
+        assert "Identitas Anda harus diperiksa" in page.text
+        assert shown(page) == [("/device", "deny")]
+        office.client.sandbox = True
+        assert "sandbox" in (await browser.open(here)).text
+        office.client.sandbox = False
+        await office.person(locked_until=clock.now() + timedelta(hours=1))
+        page = await browser.open(here)
+        assert "Akun Anda dikunci" in page.text
+        assert "/recover" in page.text
+        answer = await browser.open(office.party.url())
+        assert "Akun Anda dikunci" in answer.text
+        back = next(one for one in Forms(answer.text).forms if one.action == "/identity")
+        told = await browser.http.post("/identity", data=back.fields)
+        assert query_of(told.headers["location"])["error"] == "access_denied"
+        assert "ditolak" in (await browser.submit(page, choice="deny")).text, "refusing is always possible"
+        made = await office.party.token(grant_type=Way.DEVICE_CODE, device_code=begun["device_code"])
+        assert made.body["error"] == "access_denied"
+
+
+async def test_a_grant_records_the_network_and_the_level(city: City) -> None:
+    wide, elsewhere = "203.0.113.0/24", "198.51.100.7"
+    async with city.browser() as browser:
+        office = await opened(city, browser, allowed_networks=["203.0.0.0/16", wide])
+        party = office.party
+        code = query_of((await browser.http.get(party.url(scope=SCOPE))).headers["location"])["code"]
+
+        async def ask(address: str, **form: str) -> tuple[int, dict[str, Any]]:
+            async with city.client(address) as http:
+                answer = await http.post("/token", **party.authentication(form))
+            return answer.status_code, answer.json()
+
+        exchange = {"grant_type": "authorization_code", "redirect_uri": party.redirect_uri}
+        status, made = await ask(elsewhere, **exchange, code=code, code_verifier=party.verifier)
+        assert status == 200, "the server of the application is elsewhere"
+        status, made = await ask(elsewhere, grant_type="refresh_token", refresh_token=made["refresh_token"])
+        assert status == 200
+        office.change(allowed_networks=[wide])
+        status, made = await ask(elsewhere, grant_type="refresh_token", refresh_token=made["refresh_token"])
+        assert status == 200, "the smallest entry is recorded"
+        office.change(token_endpoint_auth_method="none")
+        party.method = "none"
+        status, refused = await ask(elsewhere, grant_type="refresh_token", refresh_token=made["refresh_token"])
+        assert (status, refused["error"]) == (400, "invalid_grant"), "a public application is on the user's device"
+        status, made = await ask(HOME, grant_type="refresh_token", refresh_token=made["refresh_token"])
+        assert status == 200
+        office.change(allowed_networks=["203.0.113.128/25"])
+        status, refused = await ask(HOME, grant_type="refresh_token", refresh_token=made["refresh_token"])
+        assert (status, refused["error"]) == (400, "invalid_grant")
+        # acr names an identity, and the level of the sign-in stays known.
+        office.change(
+            allowed_networks=[], minimum_acr="urn:sso:acr:code", token_endpoint_auth_method="client_secret_basic"
+        )
+        party.method = "client_secret_basic"
+        async with city.provider.db.write() as session:
+            mine = update(SsoSession).where(SsoSession.user_id == city.users["siti"])
+            await session.execute(mine.values(acr="urn:sso:acr:code"))
+        identity = "urn:sso:identity:counter-verified"
+        await office.person(identity_checked_at=clock.now())
+        answer = await browser.http.get(party.url(scope=SCOPE, acr_values=identity))
+        tokens = await party.exchange(query_of(answer.headers["location"])["code"])
+        assert tokens.claims()["acr"] == identity
+        tokens = await party.refresh(tokens["refresh_token"])
+        assert tokens.status == 200, tokens.body
+        office.change(minimum_acr="urn:sso:acr:mfa")
+        assert (await party.refresh(tokens["refresh_token"])).body["error"] == "invalid_grant"
+        office.change(minimum_acr=None)
+        await office.person(identity_checked_at=None)
+        assert (await party.refresh(tokens["refresh_token"])).body["error"] == "invalid_grant", "acr would not be true"
+        # What was never allowed: the application was the city's own when the grant was made.
+        office = await _anew(office)
+        office.change(first_party=False)
+        assert await refresh(office) == await in_use(office) == {False}
+        assert await poll(office) == {True}, "the page of the device asked"
+        # What is not met now can be revoked all the same.
+        office.change(first_party=True, allowed_roles=["officer"])
+        assert await in_use(office) == {False}
+        assert (await party.post("/revoke", {"token": office.tokens["refresh_token"]})).status_code == 200
+        office.change(allowed_roles=[])
+        assert await in_use(office) == await refresh(office) == {False}
+
+
+async def _anew(office: Office) -> Office:
+    clock.advance(30)
+    await office.collect()
+    return office
+
+
+async def test_demands_cost_one_statement_where_something_must_be_read(city: City) -> None:
+    async with city.browser() as browser:
+        office = await opened(
+            city, browser, allowed_roles=["citizen"], minimum_identity="urn:sso:identity:contact-verified"
+        )
+        statements = Statements(city)
+        code = query_of((await browser.http.get(office.party.url(scope=SCOPE))).headers["location"])["code"]
+        assert len(statements.take()) == 3
+        tokens = await office.party.exchange(code)
+        assert len(statements.take()) == 4
+        await office.party.refresh(tokens["refresh_token"])
+        assert len(statements.take()) == 4
+        await office.party.userinfo(tokens["access_token"])
+        assert len(statements.take()) == 3
+        await office.party.introspect(tokens["access_token"])
+        assert len(statements.take()) == 2
