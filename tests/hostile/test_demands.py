@@ -6,6 +6,7 @@ way is tried: to begin, to renew and to use what was collected. The table says w
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -33,9 +34,9 @@ from tests.support import (
 
 from sso import clock
 from sso.clients.metadata import ClientMetadata
-from sso.clients.models import HERE
+from sso.clients.models import HERE, ClientRow
 from sso.clients.registry import Client
-from sso.clients.service import create_client
+from sso.clients.service import create_client, replace_client
 from sso.oidc.demands import GRANTS, RULES, WAYS, Demand, Way, reference
 from sso.oidc.personal import withdraw
 from sso.sessions.models import SsoSession
@@ -475,6 +476,28 @@ async def test_a_grant_records_the_network_and_the_level(city: City) -> None:
         assert (await party.post("/revoke", {"token": office.tokens["refresh_token"]})).status_code == 200
         office.change(allowed_roles=[])
         assert await in_use(office) == await refresh(office) == {False}
+
+
+async def test_a_scope_that_was_taken_away_is_left_out(city: City) -> None:
+    wanted = json.dumps({"userinfo": {"name": None}, "id_token": {"name": None}})
+    async with city.browser() as browser:
+        office = await opened(city, browser)
+        answer = await browser.http.get(office.party.url(scope=SCOPE, claims=wanted))
+        tokens = await office.party.exchange(query_of(answer.headers["location"])["code"])
+        assert tokens.claims()["name"]
+        async with city.provider.db.write() as session:
+            row = await session.get(ClientRow, "kantor")
+            assert row is not None
+            narrow = office.client.meta.model_copy(update={"scope": "openid offline_access"})
+            await replace_client(session, row, narrow, catalogue=HERE, actor="test")
+        await city.provider.refresh()
+        assert "name" not in (await office.party.userinfo(tokens["access_token"])).json()
+        told = await city.relying_party("surat").introspect(tokens["access_token"])
+        assert (told["active"], told["scope"]) == (True, "openid offline_access")
+        again = await office.party.refresh(tokens["refresh_token"])
+        assert again["scope"] == "openid offline_access"
+        assert again.claims("access_token")["scope"] == "openid offline_access"
+        assert "name" not in again.claims()
 
 
 async def _anew(office: Office) -> Office:

@@ -54,7 +54,7 @@ GRANTS: Mapping[str, Way] = {
     DEVICE_CODE: Way.DEVICE_CODE,
     JWT_BEARER: Way.JWT_BEARER,
 }
-"""The way of every grant type. A grant type without one is not registered: see ``oidc/server.py``."""
+"""The way of every grant type. A test fails for a grant type of ``oidc/server.py`` that has none."""
 
 _FRONT = frozenset({Way.AUTHORIZE, Way.DEVICE})
 _RENEWAL = frozenset({Way.CODE, Way.DEVICE_CODE, Way.REFRESH})
@@ -436,6 +436,9 @@ _MEANING = """
 `refused`: without it there is no token (and one in use is not valid). `led`: the page leads the user to what is
 missing: to sign in, to take a second step, to a counter, to a decision; `prompt=none` gets an error. `no`: not asked
 for; the reason is below.
+
+Scopes: a token holds only scopes that the application has registered. A scope that was taken away is left out at
+renewal and in use, with its claims.
 
 The relying-party check (`/check/...`) gives tokens of an issuer and keys of its own that are about nobody: only the
 application must not be suspended. The portal's playground uses the ways above with the developer's own session.

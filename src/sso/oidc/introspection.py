@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -61,7 +61,14 @@ def find_token(provider: Provider, session: Any, token: str) -> FoundToken | Non
         if found.grant is not None
         else unmet_by_program(provider, Way.MACHINE_IN_USE, client)
     )
-    return found if unmet is None else None
+    return _narrowed(found, client) if unmet is None else None
+
+
+def _narrowed(found: FoundToken, client: Client) -> FoundToken:
+    """Return a token without the scopes that its application has not registered any more."""
+    scope = str(found.claims.get("scope", ""))
+    allowed = client.get_allowed_scope(scope)
+    return found if allowed == scope else replace(found, claims={**found.claims, "scope": allowed})
 
 
 def find_issued(provider: Provider, session: Any, token: str) -> FoundToken | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, bindparam, delete, literal, select, update
+from sqlalchemy import CursorResult, bindparam, delete, null, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -86,7 +86,7 @@ _USE_CODE = (
     .values(code_used_at=bindparam("now"), expires_at=bindparam("until"))
     .returning(
         *_GRANT,
-        literal(None),
+        null(),
         *(
             select(one).where(_u.id == _g.user_id).correlate(_grants).scalar_subquery()
             for one in (_u.delete_at.is_not(None), _u.locked_until)
