@@ -1,4 +1,4 @@
-"""Write the generated pages of docs/: settings, fields, commands, conformance. Tests keep them current."""
+"""Write the generated pages of docs/: settings, fields, commands, conformance, demands. Tests keep them current."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import orjson
 from sso.api.about import description
 from sso.cli.reference import reference as commands
 from sso.clients.reference import reference as fields
+from sso.oidc.demands import reference as demands
 from sso.settings import reference as settings
 
 ROOT = Path(__file__).parents[1]
@@ -35,11 +36,13 @@ PAGES = {
     "commands.md": commands,
     "conformance.md": conformance,
     "openapi.json": openapi,
+    "security/demands.md": demands,
 }
 
 
 def main() -> None:
     for name, make in PAGES.items():
+        (DOCS / name).parent.mkdir(exist_ok=True)
         (DOCS / name).write_text(make())
 
 

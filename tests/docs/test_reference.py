@@ -13,6 +13,7 @@ from sso.api.about import description
 from sso.cli import COMMANDS, GROUPS
 from sso.cli.reference import reference as commands
 from sso.clients.reference import reference as fields
+from sso.oidc.demands import reference as demands
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -21,6 +22,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 def test_the_generated_pages_are_current() -> None:
     assert (ROOT / "docs/commands.md").read_text() == commands(), "run: make docs"
     assert (ROOT / "docs/clients.md").read_text() == fields(), "run: make docs"
+    assert (ROOT / "docs/security/demands.md").read_text() == demands(), "run: make docs"
     described = json.loads((ROOT / "docs/openapi.json").read_text())
     assert described == description("https://masuk.kota.example"), "run: make docs"
     head = (ROOT / "docs/conformance.head.md").read_text()

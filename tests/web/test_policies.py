@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,8 +16,11 @@ from sso import clock
 from sso.audit.models import AuditEvent
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE
-from sso.clients.policy import check_hours, check_network, refused
+from sso.clients.policy import check_hours, check_network
+from sso.clients.registry import Client
 from sso.clients.service import create_client
+from sso.oidc.demands import Facts, Way, unmet
+from sso.tokens.standing import Standing
 from sso.users.service import find, set_roles
 
 ZONE = "Asia/Jakarta"
@@ -57,7 +61,9 @@ def local(text: str) -> datetime:
 def test_who_may_use_it_from_where_and_when(
     policies: dict[str, Any], roles: list[str], address: str, at: str, why: str | None
 ) -> None:
-    assert refused(limited(**policies), roles, address, local(at), ZONE) == why
+    client, person = Client("kantor", "active", limited(**policies), ()), Standing(uuid4(), roles=frozenset(roles))
+    found = unmet(Way.AUTHORIZE, client, Facts(moment=local(at), zone=ZONE, address=address, standing=person))
+    assert (found.demand if found is not None else None) == why
 
 
 @pytest.mark.parametrize(

@@ -206,12 +206,14 @@ class ClientMetadata(BaseModel):
     allowed_networks: list[NetworkText] = Field(
         default_factory=list,
         max_length=50,
-        description="Only from these networks may people sign in, such as `10.20.0.0/16`.",
+        description="Only from these networks may people sign in, and programs get tokens for themselves, such as "
+        "`10.20.0.0/16`.",
     )
     allowed_hours: list[HoursText] = Field(
         default_factory=list,
         max_length=14,
-        description="Only then may people sign in, in the city's time zone, such as `mon-fri 07:00-17:00`.",
+        description="Only then may people sign in, and tokens be had or used, in the city's time zone, such as "
+        "`mon-fri 07:00-17:00`.",
     )
     access_token_seconds: int | None = Field(
         None,
@@ -307,11 +309,6 @@ class ClientMetadata(BaseModel):
     def needs_secret(self) -> bool:
         """Whether it authenticates with a secret that we make."""
         return self.token_endpoint_auth_method.startswith("client_secret")
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether not everybody may use it, or not from everywhere, or not always."""
-        return bool(self.allowed_roles or self.allowed_networks or self.allowed_hours)
 
     @property
     def sector_identifier(self) -> str:

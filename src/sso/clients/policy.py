@@ -6,13 +6,12 @@ import ipaddress
 import re
 from collections.abc import Collection
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
     from sso.clients.metadata import ClientMetadata
 
-Refused = Literal["role", "network", "hours"]
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(rf"({'|'.join(DAYS)})(?:-({'|'.join(DAYS)}))? ([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 
@@ -41,32 +40,38 @@ def check_hours(text: str) -> str:
     return found[0]
 
 
-def refused(meta: ClientMetadata, roles: Collection[str], address: str, moment: datetime, zone: str) -> Refused | None:
-    """Return why somebody may not use an application now; None: they may.
-
-    Args:
-        meta: what is registered.
-        roles: the person's.
-        address: the network address that they come from.
-        moment: now.
-        zone: the city's time zone.
-    """
-    if meta.allowed_roles and not set(meta.allowed_roles) & set(roles):
-        return "role"
-    if meta.allowed_networks and not _within(address, meta.allowed_networks):
-        return "network"
-    if meta.allowed_hours and not any(_open(one, moment.astimezone(ZoneInfo(zone))) for one in meta.allowed_hours):
-        return "hours"
-    return None
+def has_role(meta: ClientMetadata, roles: Collection[str]) -> bool:
+    """Tell whether a user has one of the roles that an application is limited to."""
+    return not meta.allowed_roles or not set(meta.allowed_roles).isdisjoint(roles)
 
 
-def _within(address: str, networks: Collection[str]) -> bool:
+def is_open(meta: ClientMetadata, moment: datetime, zone: str) -> bool:
+    """Tell whether ``moment`` is within the hours of an application, in the time zone ``zone``."""
+    if not meta.allowed_hours:
+        return True
+    local = moment.astimezone(ZoneInfo(zone))
+    return any(_open(one, local) for one in meta.allowed_hours)
+
+
+def network_of(networks: Collection[str], address: str) -> str | None:
+    """Return the smallest of ``networks`` that holds the network address ``address``, or None."""
     try:
         parsed = ipaddress.ip_address(address.split("%", 1)[0])
     except ValueError:
-        return False
+        return None
     parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-    return any(parsed in ipaddress.ip_network(one) for one in networks)
+    found = [one for one in networks if parsed in ipaddress.ip_network(one)]
+    return max(found, key=lambda one: ipaddress.ip_network(one).prefixlen, default=None)
+
+
+def is_within(network: str, networks: Collection[str]) -> bool:
+    """Tell whether one of ``networks`` holds the whole of ``network``."""
+    try:
+        inner = ipaddress.ip_network(network)
+    except ValueError:
+        return False
+    outer = [ipaddress.ip_network(one) for one in networks]
+    return any(one.version == inner.version and inner.subnet_of(one) for one in outer)  # type: ignore[arg-type]
 
 
 def _open(hours: str, local: datetime) -> bool:

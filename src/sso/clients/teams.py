@@ -35,9 +35,9 @@ async def role_of(session: AsyncSession, application_id: str, user_id: uuid.UUID
     return (await session.execute(mine)).scalar_one_or_none()
 
 
-async def may_try(session: AsyncSession, client_id: str, user_id: uuid.UUID) -> bool:
-    """Tell whether somebody may sign in at the sandbox ``client_id``: whoever looks after the application."""
-    return await role_of(session, client_id.removesuffix(SANDBOX_END), user_id) is not None
+def application_of(client_id: str) -> str:
+    """Return the application of which ``client_id`` is the sandbox, or its client_id in production."""
+    return client_id.removesuffix(SANDBOX_END)
 
 
 async def teams_with(session: AsyncSession, user_id: uuid.UUID) -> dict[str, str]:

@@ -16,26 +16,26 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.audit import record
-from sso.authn.levels import ACR_VALUES, IDENTITY_LEVELS, IDENTITY_SELF, answered_acr, identity_level
+from sso.authn.levels import ACR_VALUES, IDENTITY_LEVELS, answered_acr
 from sso.clients.claims import allowed_by, permissions, shortest
-from sso.clients.policy import Refused, refused
 from sso.clients.registry import Client
-from sso.clients.teams import may_try
 from sso.keys import InvalidToken
 from sso.oidc.answers import RESPONSE_MODES, AuthorizationResponse, carries_tokens, response_mode
 from sso.oidc.claims_request import NOTHING, ClaimsRequest, read_claims_request
 from sso.oidc.client_keys import KeysUnavailable
+from sso.oidc.demands import Demand, Way, unmet
+from sso.oidc.enforcement import facts_at_page, from_session, must_read, recorded, standing_at_page
 from sso.oidc.hints import read_hint
 from sso.oidc.interaction import Asked, Decision, Fail, Present, Progress, decide, least_level
 from sso.oidc.provider import Provider
 from sso.oidc.request_object import RequestObjectRefused, Source, expand
 from sso.oidc.requests import ProtocolRequest, description
 from sso.oidc.server import ProviderServer
-from sso.oidc.test_people import is_test, keeps_to_sandboxes
 from sso.security.tokens import token_hash
 from sso.sessions.store import LiveSession
 from sso.tokens import store
-from sso.users.store import Person, identity_of, roles_of
+from sso.tokens.standing import Standing
+from sso.users.store import Person
 
 PROMPTS = ("none", "login", "consent", "select_account", "create")
 DISPLAYS = ("page", "popup", "touch")
@@ -121,7 +121,7 @@ class AuthorizationRequest:
     @property
     def wants_more(self) -> bool:
         """Whether more must be known of the person than their session says."""
-        return self.wants_identity or self.client.sandbox or self.client.meta.is_limited
+        return self.wants_identity or must_read(self.client)
 
     @property
     def ui_locales(self) -> str:
@@ -136,15 +136,18 @@ class AuthorizationRequest:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """The browser's living session, its person, and what the person allowed the application. ``tries``: they may
-    try its sandbox; ``refused``: why they may not use it now, where it is limited."""
+    """The browser's living session, its person, what the person allowed the application, and what is known of them:
+    from the session, until more is read."""
 
     session: LiveSession
     user: Person
     consented: frozenset[str]
-    identity: str = IDENTITY_SELF
-    tries: bool = False
-    refused: Refused | None = "role"
+    read: Standing | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """What is known of the person."""
+        return self.read if self.read is not None else from_session(self.user, self.session)
 
 
 async def read_request(server: ProviderServer, parameters: list[tuple[str, str]]) -> AuthorizationRequest:
@@ -350,8 +353,10 @@ async def with_consent(session: AsyncSession, client: Client, who: SignedIn) -> 
     return replace(who, consented=allowed_by(await store.consented_scopes(session, who.user.id, client.client_id)))
 
 
-def next_step(provider: Provider, request: AuthorizationRequest, who: SignedIn | None, progress: Progress) -> Decision:
-    """Return what ``request`` needs next."""
+def next_step(
+    provider: Provider, request: AuthorizationRequest, who: SignedIn | None, progress: Progress, address: str
+) -> Decision:
+    """Return what ``request`` needs next. ``address`` is where the person comes from."""
     hinted = None
     wanted = {sub for sub in (request.hint_sub, request.claims.sub) if sub is not None}
     if wanted and who is not None:
@@ -359,11 +364,18 @@ def next_step(provider: Provider, request: AuthorizationRequest, who: SignedIn |
     asked = asked_for(request, hinted)
     present = None
     if who is not None:
-        invited = who.tries or not request.client.sandbox
-        why: Refused | None = who.refused if request.client.meta.is_limited else None
-        if keeps_to_sandboxes(who.session, request.client):
-            why = "role"
-        present = Present(who.session.auth_time, who.consented, who.session.acr, who.identity, invited, why)
+        facts = facts_at_page(provider, who.standing, who.session, address)
+        found = unmet(Way.AUTHORIZE, request.client, facts)
+        why = found.demand if found is not None else None
+        invited = why is not Demand.INVITATION
+        present = Present(
+            who.session.auth_time,
+            who.consented,
+            who.session.acr,
+            who.standing.identity,
+            invited,
+            why if invited else None,
+        )
     return decide(asked, present, request.client.meta.first_party, progress, clock.now(), ACR_VALUES)
 
 
@@ -385,44 +397,33 @@ def needed_level(request: AuthorizationRequest) -> str:
     return least_level(asked_for(request))
 
 
-async def with_identity(session: AsyncSession, request: AuthorizationRequest, who: SignedIn, address: str) -> SignedIn:
-    """Return ``who`` with the level of their identity, and whether they may use the application from ``address`` now.
-    No statement where nothing depends on it."""
-    who = replace(who, refused=await refused_at(session, request.protocol.provider, request.client, who, address))
-    if request.client.sandbox:
-        tries = is_test(who.session) or await may_try(session, request.client.client_id, who.user.id)
-        who = replace(who, tries=tries)
-    if not request.wants_identity:
+async def with_standing(session: AsyncSession, request: AuthorizationRequest, who: SignedIn) -> SignedIn:
+    """Return ``who`` with what decides whether they may use the application. No statement where nothing depends on it,
+    otherwise one."""
+    if not request.wants_more:
         return who
-    verified, checked = await identity_of(session, who.user.id)
-    return replace(who, identity=identity_level(contact_verified=verified, checked=checked))
-
-
-async def refused_at(
-    session: AsyncSession, provider: Provider, client: Client, who: SignedIn, address: str
-) -> Refused | None:
-    """Return why somebody may not use an application from ``address`` now; None: they may. One statement, where it is
-    only for some roles."""
-    if keeps_to_sandboxes(who.session, client):
-        return "role"
-    if not client.meta.is_limited:
-        return None
-    roles = await roles_of(session, who.user.id) if client.meta.allowed_roles else []
-    return refused(client.meta, roles, address, clock.now(), provider.settings.time_zone)
+    return replace(who, read=await standing_at_page(session, request.client, who.user.id))
 
 
 async def respond(
-    session: AsyncSession, request: AuthorizationRequest, sso_session: LiveSession, identity: str = IDENTITY_SELF
+    session: AsyncSession, request: AuthorizationRequest, who: SignedIn, address: str
 ) -> AuthorizationResponse:
     """Answer with what the response type names, within the transaction of ``session``: for a code one INSERT.
+
+    Args:
+        session: the transaction.
+        request: what was asked.
+        who: the person, who meets every demand.
+        address: where the person comes from.
 
     Raises:
         RedirectError: when it cannot be made: the session is over this very moment, or there is no key to encrypt with.
     """
-    protocol = request.protocol
+    protocol, sso_session, level = request.protocol, who.session, who.session.acr
     if wanted := [*sorted(request.claims.acr or ()), *request.wished_acr, *request.minimum]:
-        sso_session = replace(sso_session, acr=answered_acr(wanted, sso_session.acr, identity))
+        sso_session = replace(sso_session, acr=answered_acr(wanted, level, who.standing.identity))
     protocol.sso_session = sso_session
+    protocol.recorded = recorded(request.client, address, level, sso_session.acr)
 
     def run(sync_session: Any) -> AuthorizationResponse:
         protocol._session = sync_session

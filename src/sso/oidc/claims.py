@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from sso.authn.levels import identity_level
-from sso.clients.claims import SCOPE_CLAIMS
+from sso.clients.claims import SCOPE_CLAIMS, SCOPE_OF
 from sso.clients.registry import Client
 from sso.security.box import SecretBox
 from sso.users.models import Identifier
@@ -25,9 +26,14 @@ def kept_with_grant(client: Client, details: Mapping[str, Any]) -> dict[str, Any
 
 
 def withheld_from(client: Client, details: Mapping[str, Any]) -> Collection[str]:
-    """Return the claims that an application does not receive by a grant: now, or when it was made."""
-    before = details.get("withheld")
-    return client.withheld.union(before) if before else client.withheld
+    """Return the claims that an application does not receive by a grant: now, or when it was made; also those of scopes
+    that the application has not registered any more."""
+    return client.withheld.union(details.get("withheld") or (), _of_other_scopes(client.scopes))
+
+
+@lru_cache(maxsize=1000)
+def _of_other_scopes(scopes: frozenset[str]) -> frozenset[str]:
+    return frozenset(name for name, scope in SCOPE_OF.items() if scope not in scopes)
 
 
 def user_claims(

@@ -19,9 +19,12 @@ from sqlalchemy.orm import Session
 from sso import clock
 from sso.audit import record
 from sso.clients.metadata import DEVICE_CODE
+from sso.clients.registry import Client
 from sso.db import insert_for, new_id
 from sso.oidc.claims import kept_with_grant
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
+from sso.oidc.demands import Unmet, Way, unmet
+from sso.oidc.enforcement import facts_at_page, must_read, recorded, standing_at_page
 from sso.oidc.models import DeviceCode
 from sso.oidc.provider import Provider
 from sso.oidc.requests import ProtocolRequest
@@ -105,6 +108,24 @@ async def find_waiting(session: AsyncSession, user_code: str) -> DeviceCode | No
     return (await session.execute(statement)).scalar_one_or_none()
 
 
+async def unmet_by(
+    session: AsyncSession, provider: Provider, waiting: DeviceCode, client: Client, who: SignedIn, address: str
+) -> Unmet | None:
+    """Return which demand a person does not meet who is about to connect a device, or None. At most one statement.
+
+    Args:
+        session: for reading.
+        provider: the provider.
+        waiting: the device.
+        client: its application.
+        who: the person.
+        address: the network address that they come from.
+    """
+    standing = await standing_at_page(session, client, who.user.id) if must_read(client) else who.standing
+    facts = facts_at_page(provider, standing, who.session, address, since=waiting.created_at)
+    return unmet(Way.DEVICE, client, facts)
+
+
 async def decide(
     session: AsyncSession,
     provider: Provider,
@@ -112,10 +133,12 @@ async def decide(
     who: SignedIn,
     *,
     allowed: bool,
+    caller: str,
     address: str | None,
     request_id: str,
 ) -> bool:
-    """Carry out what a person decided; tell whether the device was still waiting.
+    """Carry out what a person decided; tell whether the device was still waiting. Who allows has met every demand: see
+    :func:`unmet_by`.
 
     Args:
         session: the transaction.
@@ -123,7 +146,8 @@ async def decide(
         waiting: the device.
         who: the person who decided.
         allowed: what was decided.
-        address: the network address it came from.
+        caller: the network address it came from.
+        address: the same in the form in which it is kept.
         request_id: the reference for log and audit.
     """
     mine = (DeviceCode.device_hash == waiting.device_hash) & (DeviceCode.status == "pending")
@@ -132,7 +156,7 @@ async def decide(
     if cast(CursorResult[Any], changed).rowcount != 1:
         return False
     if allowed:
-        await _grant(session, provider, waiting, who)
+        await _grant(session, provider, waiting, who, caller)
     record(
         session,
         "device.approved" if allowed else "device.denied",
@@ -146,7 +170,7 @@ async def decide(
     return True
 
 
-async def _grant(session: AsyncSession, provider: Provider, waiting: DeviceCode, who: SignedIn) -> None:
+async def _grant(session: AsyncSession, provider: Provider, waiting: DeviceCode, who: SignedIn, caller: str) -> None:
     now, grant_id, settings = clock.now(), new_id(), provider.settings
     client = provider.registry.known(waiting.client_id)
     assert client is not None, "it was shown to the person"
@@ -161,7 +185,7 @@ async def _grant(session: AsyncSession, provider: Provider, waiting: DeviceCode,
         "acr": who.session.acr,
         "amr": who.session.amr,
         "offline": "offline_access" in waiting.scope.split(),
-        "details": kept_with_grant(client, {}),
+        "details": kept_with_grant(client, recorded(client, caller)),
         "created_at": now,
         "expires_at": now + timedelta(seconds=keep),
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sso.authn.levels import IDENTITY_SELF, SIGN_IN_LEVELS, easiest, highest, is_met
-from sso.clients.policy import Refused
+from sso.oidc.demands import RULES, Demand, Way, is_recent
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Present:
     acr: str = ""
     identity: str = IDENTITY_SELF
     invited: bool = True
-    refused: Refused | None = None
+    refused: Demand | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,10 @@ class NotInvited:
 
 @dataclass(frozen=True, slots=True)
 class NotAllowed:
-    """The person may not use the application: not with their roles, not from here, or not now."""
+    """The person may not use the application: not with their roles, not from here, not now, or not with their account
+    as it is."""
 
-    why: Refused
+    why: Demand
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +115,11 @@ class Fail:
     description: str
 
 
-NOT_ALLOWED: dict[Refused, str] = {
-    "role": "The person has none of the roles that this application is for.",
-    "network": "This application can only be used from certain networks.",
-    "hours": "This application can only be used at certain hours.",
+NOT_ALLOWED: dict[Demand, str] = {
+    one: rule.text for one, rule in RULES.items() if Way.AUTHORIZE in rule.held and one is not Demand.INVITATION
 }
-NOT_INVITED = "This is a sandbox: only the application's team can sign in."
+"""What the application is told where a person may not use it, and no page can lead them to what is missing."""
+NOT_INVITED = RULES[Demand.INVITATION].text
 
 Decision = (
     Respond | SignIn | StepUp | CheckIdentity | CreateAccount | SelectAccount | NotInvited | NotAllowed | Consent | Fail
@@ -178,7 +178,7 @@ def _must_sign_in(asked: Asked, present: Present | None, progress: Progress, now
         return False
     if "login" in asked.prompt:
         return True
-    return asked.max_age is not None and (now - present.auth_time).total_seconds() > asked.max_age
+    return asked.max_age is not None and not is_recent(asked.max_age, present.auth_time, progress.since, now)
 
 
 def _lacking(asked: Asked, present: Present, progress: Progress, silent: bool) -> Decision | None:
@@ -193,7 +193,7 @@ def _lacking(asked: Asked, present: Present, progress: Progress, silent: bool) -
     steps = [easiest(levels) for levels in unmet]
     if unmet and None in steps:
         if silent:
-            return Fail("unmet_authentication_requirements", "It is not known surely enough who the person is.")
+            return Fail("unmet_authentication_requirements", RULES[Demand.IDENTITY].text)
         return CheckIdentity(next(iter(sorted(unmet[steps.index(None)]))))
     if unmet:
         if silent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,8 @@ from sso import clock
 from sso.clients.registry import Client
 from sso.keys import InvalidToken
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS, ClientRefused
+from sso.oidc.demands import Way
+from sso.oidc.enforcement import unmet_by_grant, unmet_by_program
 from sso.oidc.issue import ACCESS_PREFIX, ACCESS_TOKEN_TYP, REFRESH_PREFIX
 from sso.oidc.provider import Provider
 from sso.oidc.requests import ProtocolRequest
@@ -45,15 +47,34 @@ class FoundToken:
 
 
 def find_token(provider: Provider, session: Any, token: str) -> FoundToken | None:
-    """Return what ``token`` is, where it is valid now: signature and time, client, person, session and grant.
+    """Return what ``token`` is, where it is valid now: signature and time, client, session and grant, and every demand
+    of the application that holds for a token in use.
 
-    At most two statements.
+    One statement; two where the application asks for roles, an identity, or is a sandbox.
     """
-    now = clock.now()
-    found = _find(provider, session, token, now)
-    if found is None or provider.registry.enabled(found.client_id) is None:
+    found = find_issued(provider, session, token)
+    client = provider.registry.enabled(found.client_id) if found is not None else None
+    if found is None or client is None:
         return None
-    return found
+    unmet = (
+        unmet_by_grant(provider, session, Way.IN_USE, client, found.grant)
+        if found.grant is not None
+        else unmet_by_program(provider, Way.MACHINE_IN_USE, client)
+    )
+    return _narrowed(found, client) if unmet is None else None
+
+
+def _narrowed(found: FoundToken, client: Client) -> FoundToken:
+    """Return a token without the scopes that its application has not registered any more."""
+    scope = str(found.claims.get("scope", ""))
+    allowed = client.get_allowed_scope(scope)
+    return found if allowed == scope else replace(found, claims={**found.claims, "scope": allowed})
+
+
+def find_issued(provider: Provider, session: Any, token: str) -> FoundToken | None:
+    """Return what ``token`` is, where it is neither over nor revoked, also while a demand of the application is not
+    met: such a token can be revoked."""
+    return _find(provider, session, token, clock.now())
 
 
 def _find(provider: Provider, session: Any, token: str, now: datetime) -> FoundToken | None:

@@ -33,11 +33,12 @@ def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str |
 
     Args:
         request: with the client, and the grant where a person is behind it.
-        scope: what is granted now.
+        scope: what is granted now; scopes that the application has not registered any more are left out.
         refresh_token: to be handed out, if any.
     """
     client: Client = request.client
     provider, grant = request.provider, request.grant
+    scope = client.get_allowed_scope(scope)
     access_token = issue_access_token(request, scope)
     body: dict[str, Any] = {
         "access_token": access_token,

@@ -68,6 +68,9 @@ class ProtocolRequest(OAuth2Request):
         headers: with names in small letters.
         query: of the address of a POST, which must hold no credentials.
         session: the transaction, within the bridge.
+
+    ``address`` is the network address of the caller in the form in which it is kept, ``caller`` the whole of it, which
+    is never kept. ``recorded`` is what a new grant records for its renewal: see ``enforcement.py``.
     """
 
     def __init__(
@@ -91,6 +94,8 @@ class ProtocolRequest(OAuth2Request):
         self.asked_claims: dict[str, Any] = {}
         self.refresh_token_string: str | None = None
         self.address: str | None = None
+        self.caller: str | None = None
+        self.recorded: dict[str, Any] = {}
         self.request_id = ""
 
     @property

@@ -11,7 +11,7 @@ from sso import clock
 from sso.audit import record
 from sso.clients.registry import Client
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
-from sso.oidc.introspection import REVOKED_JTI, FoundToken, find_token
+from sso.oidc.introspection import REVOKED_JTI, FoundToken, find_issued
 from sso.oidc.issue import ACCESS_PREFIX
 from sso.oidc.requests import ProtocolRequest
 from sso.security.replay import first_use
@@ -31,7 +31,7 @@ class RevocationEndpoint(AuthlibRevocationEndpoint):
         token = request.form.get("token")
         if token is None:
             raise InvalidRequestError("token is required.")
-        found = find_token(request.provider, request.session, token)
+        found = find_issued(request.provider, request.session, token)
         return found if found and found.check_client(client) else None
 
     def revoke_token(self, token: FoundToken, request: ProtocolRequest) -> None:

@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.authn.service import Authenticated
-from sso.clients.registry import Client
 from sso.sessions.store import LiveSession
 from sso.users.models import User
 from sso.users.schemas import NewUser
@@ -55,11 +54,6 @@ PEOPLE: Mapping[str, dict[str, Any]] = {
 def is_test(live: LiveSession) -> bool:
     """Tell whether a session is of one of them."""
     return MARK in live.amr
-
-
-def keeps_to_sandboxes(live: LiveSession, client: Client) -> bool:
-    """Tell whether an application must not take a session: it is of one of them, and the application no sandbox."""
-    return is_test(live) and not client.sandbox
 
 
 async def test_person(session: AsyncSession, username: str) -> User:

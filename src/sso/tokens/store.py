@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, bindparam, delete, select, update
+from sqlalchemy import CursorResult, bindparam, delete, null, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -25,6 +25,7 @@ class LiveGrant:
     """A grant that holds: not revoked, its person enabled, its session not over unless it was made to outlive it.
 
     ``sid`` is the name by which the application knows the session; ``details`` what was asked for besides scopes.
+    ``leaving``, ``locked_until`` and ``consented`` tell of the user: see ``standing.py``.
     """
 
     id: uuid.UUID
@@ -40,6 +41,9 @@ class LiveGrant:
     code_challenge: str | None
     details: dict[str, Any]
     sid: str | None = None
+    leaving: bool = False
+    locked_until: datetime | None = None
+    consented: list[str] | None = None
 
     def with_sid(self, sid: str) -> LiveGrant:
         """Return it with the name by which the application knows the session."""
@@ -59,11 +63,13 @@ _BEHIND = (
     _grants.join(_users, _u.id == _g.user_id)
     .outerjoin(_sessions, _s.id == _g.session_id)
     .outerjoin(_parts, (_p.session_id == _g.session_id) & (_p.client_id == _g.client_id))
+    .outerjoin(_consents, (_c.user_id == _g.user_id) & (_c.client_id == _g.client_id))
 )
+_STANDING = (_u.delete_at.is_not(None), _u.locked_until, _c.scopes)
 _HOLDS = (_g.revoked_at.is_(None)) & (_u.disabled_at.is_(None)) & (_g.offline | ALIVE)
 
 _FIND_SESSION = (
-    select(*LIVE_SESSION, _u.name, _c.scopes)
+    select(*LIVE_SESSION, _u.name, _u.locked_until, _u.delete_at.is_not(None), _c.scopes)
     .join(_users, _u.id == _s.user_id)
     .outerjoin(_consents, (_c.user_id == _s.user_id) & (_c.client_id == bindparam("client_id")))
     .where(_s.token_hash == bindparam("token_hash"), ALIVE, _u.disabled_at.is_(None))
@@ -78,7 +84,18 @@ _USE_CODE = (
         _g.revoked_at.is_(None),
     )
     .values(code_used_at=bindparam("now"), expires_at=bindparam("until"))
-    .returning(*_GRANT)
+    .returning(
+        *_GRANT,
+        null(),
+        *(
+            select(one).where(_u.id == _g.user_id).correlate(_grants).scalar_subquery()
+            for one in (_u.delete_at.is_not(None), _u.locked_until)
+        ),
+        select(_c.scopes)
+        .where(_c.user_id == _g.user_id, _c.client_id == _g.client_id)
+        .correlate(_grants)
+        .scalar_subquery(),
+    )
 )
 _USE_REFRESH_TOKEN = (
     update(_refresh)
@@ -91,15 +108,15 @@ _USE_REFRESH_TOKEN = (
     .values(used_at=bindparam("now"), successor_hash=bindparam("successor"))
     .returning(_r.grant_id)
 )
-_FIND_GRANT = select(*_GRANT, _p.sid).select_from(_BEHIND).where(_g.id == bindparam("grant_id"), _HOLDS)
+_FIND_GRANT = select(*_GRANT, _p.sid, *_STANDING).select_from(_BEHIND).where(_g.id == bindparam("grant_id"), _HOLDS)
 _HOLD_GRANT = _FIND_GRANT.with_for_update(read=True, of=_grants)
 _FIND_REFRESH = (
-    select(*_GRANT, _p.sid, _r.created_at, _r.expires_at)
+    select(*_GRANT, _p.sid, *_STANDING, _r.created_at, _r.expires_at)
     .select_from(_BEHIND.join(_refresh, _r.grant_id == _g.id))
     .where(_r.token_hash == bindparam("token"), _r.used_at.is_(None), _r.expires_at > bindparam("now"), _HOLDS)
 )
 _FIND_ACCESS = (
-    select(_a.client_id, _a.claims, _a.grant_id, *_GRANT, _p.sid)
+    select(_a.client_id, _a.claims, _a.grant_id, *_GRANT, _p.sid, *_STANDING)
     .select_from(_access.outerjoin(_BEHIND, _g.id == _a.grant_id))
     .where(
         _a.token_hash == bindparam("token"),
@@ -125,7 +142,7 @@ async def find_session(
     if row is None:
         return None
     found = LiveSession(*row[:6])
-    return found, Person(found.user_id, row[6]), row[7] or []
+    return found, Person(found.user_id, row[6], row[7], bool(row[8])), row[9] or []
 
 
 def insert_grant(session: Session, values: dict[str, Any]) -> None:

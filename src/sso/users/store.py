@@ -46,10 +46,12 @@ _WITH_IDENTIFIERS = (
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person, as far as pages and grants need to know."""
+    """A person, as far as pages and grants need to know. ``leaving``: they asked to be deleted."""
 
     id: uuid.UUID
     name: str
+    locked_until: datetime | None = None
+    leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +81,6 @@ async def find_user(session: AsyncSession, lookup: str) -> User | None:
     if len(rows) > 1 and rows[0][1] is None:
         raise LookupError(lookup)
     return rows[0][0] if rows else None
-
-
-def find_verified(session: Session, lookup: str) -> uuid.UUID | None:
-    """Return the enabled person of whom the identifier ``lookup`` is verified. For use in the bridge."""
-    statement = (
-        select(User.id)
-        .join(Identifier, Identifier.user_id == User.id)
-        .where(Identifier.lookup == lookup, Identifier.verified_at.is_not(None), User.disabled_at.is_(None))
-    )
-    return session.execute(statement).scalar_one_or_none()
-
-
-def find_enabled(session: Session, user_id: uuid.UUID) -> uuid.UUID | None:
-    """Return ``user_id`` where it is an enabled person's. For use in the bridge."""
-    statement = select(User.id).where(User.id == user_id, User.disabled_at.is_(None))
-    return session.execute(statement).scalar_one_or_none()
 
 
 async def taken(session: AsyncSession, lookups: Iterable[str]) -> set[str]:

@@ -8,19 +8,24 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.authn.levels import ACR_PASSWORD
+from sso.authn.service import Authenticated
 from sso.clients.claims import permissions
 from sso.clients.registry import Client
 from sso.oidc import device
-from sso.oidc.authorize import SignedIn, refused_at
+from sso.oidc.authorize import SignedIn
+from sso.oidc.demands import Demand, Unmet
 from sso.oidc.models import DeviceCode
 from sso.security.limits import TooManyFailures
+from sso.users.models import User
 from sso.web.accounts import present_account
 from sso.web.asking import asked_for
 from sso.web.http import form_fields, form_token, is_our_form, read_cookie, to_wait
 from sso.web.i18n import N_
 from sso.web.pages import page
-from sso.web.sign_in import NOT_ALLOWED_TEXTS, STALE
+from sso.web.sign_in import NOT_ALLOWED_TEXTS, STALE, sign_in_alone
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
+from sso.web.steps import Options, begin_step
 
 router = APIRouter()
 
@@ -63,8 +68,10 @@ async def _look_up(request: Request, typed: str) -> Response:
         return _type_page(request, typed, UNKNOWN, 400)
     if who is None:
         return RedirectResponse(f"/login?{urlencode({'user_code': waiting.user_code})}", 303)
-    if (not_allowed := await _refused(request, client, who)) is not None:
-        return not_allowed
+    async with site.provider.db.read() as session:
+        unmet = await device.unmet_by(session, site.provider, waiting, client, who, address)
+    if unmet is not None:
+        return await _lead(request, waiting, client, who, unmet)
     return page(
         request,
         "device_decide.html",
@@ -86,32 +93,68 @@ async def _find(request: Request, typed: str) -> tuple[DeviceCode | None, Client
     return waiting, client if client is not None and client.enabled else None, who
 
 
-async def _refused(request: Request, client: Client, who: SignedIn) -> Response | None:
-    provider = site_of(request).provider
-    async with provider.db.read() as session:
-        why = await refused_at(session, provider, client, who, address_of(request))
-    return None if why is None else _type_page(request, problem=NOT_ALLOWED_TEXTS[why], status=403)
+async def _lead(request: Request, waiting: DeviceCode, client: Client, who: SignedIn, unmet: Unmet) -> Response:
+    """Lead a person to what is missing before they can connect a device, and back; or say why they cannot, as for an
+    authorization request."""
+    if unmet.demand in (Demand.APPLICATION, Demand.GRANT_TYPE):
+        return _type_page(request, waiting.user_code, UNKNOWN, 400)
+    if unmet.demand is Demand.MAX_AGE:
+        request.scope["sso.user_code"] = waiting.user_code
+        return sign_in_alone(request, None, who)
+    if unmet.demand is Demand.ACR:
+        step = await _step_up(request, waiting, client, who)
+        if step is not None:
+            return step
+    identity = unmet.demand is Demand.IDENTITY
+    return page(
+        request,
+        "identity_needed.html" if identity else "not_allowed.html",
+        status=403,
+        here=f"/device?{urlencode({'user_code': waiting.user_code})}",
+        client=client,
+        person=who.user.name,
+        level=client.meta.minimum_identity if identity else str(unmet.demand),
+        text=NOT_ALLOWED_TEXTS.get(unmet.demand, ""),
+        user_code=waiting.user_code,
+        form_token=form_token(request, f"device {waiting.user_code}", read_cookie(request, "session")),
+    )
+
+
+async def _step_up(request: Request, waiting: DeviceCode, client: Client, who: SignedIn) -> Response | None:
+    """Ask for the second step that the application asks for; it leads back to the device."""
+    live, level = who.session, client.meta.minimum_acr or ACR_PASSWORD
+    async with site_of(request).provider.db.write() as session:
+        user = await session.get(User, who.user.id)
+        if user is None:
+            return None
+        proof = Authenticated(user, live.acr, live.amr, live.auth_time)
+        return await begin_step(request, session, proof, "asked", level, Options(user_code=waiting.user_code))
 
 
 async def _decide(request: Request, typed: str, allowed: bool) -> Response:
-    site = site_of(request)
+    site, address = site_of(request), address_of(request)
     waiting, client, who = await _find(request, typed)
     if waiting is None or client is None:
         return _type_page(request, typed, UNKNOWN, 400)
     if who is None:
         return await _look_up(request, typed)
-    if allowed and (not_allowed := await _refused(request, client, who)) is not None:
-        return not_allowed
+    done, unmet = False, None
     async with site.provider.db.write() as session:
-        done = await device.decide(
-            session,
-            site.provider,
-            waiting,
-            who,
-            allowed=allowed,
-            address=kept_address_of(request),
-            request_id=request_id_of(request),
-        )
+        if allowed:
+            unmet = await device.unmet_by(session, site.provider, waiting, client, who, address)
+        if unmet is None:
+            done = await device.decide(
+                session,
+                site.provider,
+                waiting,
+                who,
+                allowed=allowed,
+                caller=address,
+                address=kept_address_of(request),
+                request_id=request_id_of(request),
+            )
+    if unmet is not None:
+        return await _lead(request, waiting, client, who, unmet)
     if not done:
         return _type_page(request, typed, UNKNOWN, 400)
     return page(request, "device_done.html", here="/device", client=client, allowed=allowed)

@@ -40,7 +40,7 @@ from sso.web.developer import APPS, STATES, Member, own_uri
 from sso.web.http import browser_of, query_pairs, read_cookie
 from sso.web.i18n import N_
 from sso.web.pages import failure
-from sso.web.site import kept_address_of, request_id_of, site_of
+from sso.web.site import address_of, kept_address_of, request_id_of, site_of
 
 router = APIRouter()
 
@@ -347,7 +347,8 @@ async def _call(
     request: Request, name: str, method: str, path: str, headers: dict[str, str], form: dict[str, str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Send a request to one of our own endpoints, and return it and its answer as they are shown, and the answer."""
-    transport = httpx.ASGITransport(request.app, client=("127.0.0.1", 0), raise_app_exceptions=False)
+    # In the name of the developer's own address: an application without a secret is held to the network of its user.
+    transport = httpx.ASGITransport(request.app, client=(address_of(request), 0), raise_app_exceptions=False)
     issuer = site_of(request).settings.issuer
     async with httpx.AsyncClient(transport=transport, base_url=issuer) as http:
         answer = await http.request(method, path, headers=headers, data=form or None)

@@ -22,10 +22,10 @@ from sso.audit import record
 from sso.authn.levels import ACR_PASSWORD
 from sso.authn.passwords import Busy
 from sso.authn.service import Authenticated
-from sso.clients.policy import Refused
 from sso.oidc import authorize as flow
 from sso.oidc import waiting as requests
 from sso.oidc.authorize import AuthorizationRequest, RedirectError, SignedIn
+from sso.oidc.demands import Demand
 from sso.oidc.device import normal_user_code
 from sso.oidc.ending import end_sessions
 from sso.oidc.interaction import (
@@ -89,10 +89,18 @@ WRONG = N_("The name or the password is not right. Check both and try again.")
 BUSY = N_("Very many people are signing in just now. Please try again in a few seconds.")
 WAIT = N_("There were too many wrong attempts. Please try again in %(minutes)d minutes, or ask for help.")
 MISSING = N_("Type your e-mail, telephone number or user name, and your password.")
-NOT_ALLOWED_TEXTS: dict[Refused, str] = {
-    "role": N_("This application is only for certain people: your account has no role that it is for."),
-    "network": N_("This application can only be used from certain networks, such as that of the office."),
-    "hours": N_("This application can only be used at certain hours. Try again then."),
+NOT_ALLOWED_TEXTS: dict[Demand, str] = {
+    Demand.APPLICATION: N_("The city has suspended this application. Please try again later, or ask for help."),
+    Demand.PERSON: N_("Your account is disabled. Contact the helpdesk."),
+    Demand.LEAVING: N_("You asked us to delete your account. To keep the account, sign out and sign in again."),
+    Demand.LOCKED: N_(
+        "Your account is locked because a sign-in was reported as not yours. Recover your account to use applications "
+        "again."
+    ),
+    Demand.TEST_USER: N_("You are signed in as a test user. Test users can only use sandboxes."),
+    Demand.ROLE: N_("This application is only for certain people: your account has no role that it is for."),
+    Demand.NETWORK: N_("This application can only be used from certain networks, such as that of the office."),
+    Demand.HOURS: N_("This application can only be used at certain hours. Try again then."),
 }
 STALE = N_("This page was open for too long. Please try again.")
 NOTHING_DONE = Progress()
@@ -254,8 +262,8 @@ async def consent(request: Request) -> Response:
         await _tell_of_consent(request, session, waiting, who)
         done = replace(waiting.progress, done=waiting.progress.done | {"consent"})
         who = replace(who, consented=who.consented | waiting.asked.permissions)
-        who = await flow.with_identity(session, waiting.asked, who, address_of(request))
-        decision = flow.next_step(site.provider, waiting.asked, who, done)
+        who = await flow.with_standing(session, waiting.asked, who)
+        decision = flow.next_step(site.provider, waiting.asked, who, done, address_of(request))
         if isinstance(decision, Respond):
             return await _respond(request, session, waiting, who)
     return await proceed(request, await done_with(request, waiting, "consent"), who)
@@ -354,11 +362,13 @@ async def signed_in(
             _tell_of_device(request, session, proof.user, started.session.id)
         tokens = [started.token, *(one.token for one in others[: MAX_ACCOUNTS - 1])]
         remembered = [started.token] if remember else []
-        who = SignedIn(started.session, Person(proof.user.id, proof.user.name), frozenset())
+        person = Person(proof.user.id, proof.user.name, proof.user.locked_until, proof.user.delete_at is not None)
+        who = SignedIn(started.session, person, frozenset())
         if waiting is not None:
             who = await flow.with_consent(session, waiting.asked.client, who)
-            who = await flow.with_identity(session, waiting.asked, who, address_of(request))
-            if isinstance(flow.next_step(site.provider, waiting.asked, who, waiting.progress), Respond):
+            who = await flow.with_standing(session, waiting.asked, who)
+            decision = flow.next_step(site.provider, waiting.asked, who, waiting.progress, address_of(request))
+            if isinstance(decision, Respond):
                 made = await _respond(request, session, waiting, who)
                 with_accounts(request, made, tokens, remember=remembered)
                 return with_device(request, made)
@@ -435,8 +445,8 @@ async def _next(request: Request, waiting: Waiting, who: SignedIn | None) -> Res
     site = site_of(request)
     if who is not None and waiting.asked.wants_more:
         async with site.provider.db.read() as session:
-            who = await flow.with_identity(session, waiting.asked, who, address_of(request))
-    decision = flow.next_step(site.provider, waiting.asked, who, waiting.progress)
+            who = await flow.with_standing(session, waiting.asked, who)
+    decision = flow.next_step(site.provider, waiting.asked, who, waiting.progress, address_of(request))
     if isinstance(decision, (Respond, Consent, NotAllowed)) and _must_choose(request, waiting):
         silent = "none" in waiting.asked.prompt
         text = "The person must choose an account."
@@ -463,7 +473,7 @@ async def _for_signed_in(request: Request, waiting: Waiting, who: SignedIn, deci
     if isinstance(decision, StepUp):
         return await _step_up(request, waiting, who, decision)
     if isinstance(decision, NotAllowed):
-        text = NOT_ALLOWED_TEXTS[decision.why]
+        text = NOT_ALLOWED_TEXTS.get(decision.why, "")
         return _request_page(request, "not_allowed.html", waiting, who, "identity", level=decision.why, text=text)
     if isinstance(decision, NotInvited):
         return _request_page(request, "not_allowed.html", waiting, who, "identity", level="not_invited")
@@ -520,7 +530,7 @@ async def _respond(request: Request, session: AsyncSession, waiting: Waiting, wh
     site, now = site_of(request), clock.now()
     if (now - who.session.last_seen_at).total_seconds() >= site.settings.session_touch_seconds:
         await sessions.touch(session, site.settings, who.session.id, now)
-    answer = await flow.respond(session, waiting.asked, who.session, who.identity)
+    answer = await flow.respond(session, waiting.asked, who, address_of(request))
     site.provider.usage.count("authorize", waiting.asked.client.client_id)
     if waiting.asked.redirect_uri in waiting.asked.client.meta.redirect_uris:
         site.provider.usage.count("returned", waiting.asked.client.client_id, waiting.asked.redirect_uri)

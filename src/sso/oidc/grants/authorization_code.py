@@ -13,6 +13,8 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from sso import clock
 from sso.clients.registry import Client
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
+from sso.oidc.demands import Way
+from sso.oidc.enforcement import unmet_by_grant
 from sso.oidc.grants.front_channel import FrontChannel
 from sso.oidc.issue import end_family, first_tokens
 from sso.oidc.requests import ProtocolRequest
@@ -55,8 +57,12 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
         return None
 
     def authenticate_user(self, authorization_code: _Code) -> UUID:
-        """Return the person, where the session in which the code was given is still alive."""
-        grant, now, provider = authorization_code.grant, clock.now(), self.request.provider
+        """Return the person, where they meet every demand and the session in which the code was given is alive."""
+        request, grant, now = self.request, authorization_code.grant, clock.now()
+        provider = request.provider
+        unmet = unmet_by_grant(provider, request.session, Way.CODE, request.client, grant, request.caller)
+        if unmet is not None:
+            raise InvalidGrantError(unmet.text)
         sid = None
         if grant.session_id is not None:
             sid = take_part(self.request.session, grant.session_id, grant.client_id, now, now - provider.idle)

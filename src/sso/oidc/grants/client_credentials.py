@@ -9,6 +9,8 @@ from authlib.oauth2.rfc6749 import grants as authlib_grants
 
 from sso.clients.metadata import OIDC_SCOPES
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
+from sso.oidc.demands import Way
+from sso.oidc.enforcement import unmet_by_program
 from sso.oidc.issue import token_response
 from sso.oidc.requests import ProtocolRequest
 
@@ -22,6 +24,10 @@ class ClientCredentialsGrant(authlib_grants.ClientCredentialsGrant):
     def validate_requested_scope(self) -> None:
         if self.request.auth_method == "none":
             raise UnauthorizedClientError("client_credentials needs client authentication (RFC 6749 section 4.4).")
+        request = self.request
+        unmet = unmet_by_program(request.provider, Way.CLIENT_CREDENTIALS, request.client, request.caller)
+        if unmet is not None:
+            raise UnauthorizedClientError(unmet.text)
         allowed = {scope for scope in self.request.client.scopes if scope not in OIDC_SCOPES}
         asked = (self.request.payload.data.get("scope") or "").split()
         if not allowed.issuperset(asked):

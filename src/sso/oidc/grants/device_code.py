@@ -13,6 +13,8 @@ from sso import clock
 from sso.clients.registry import Client
 from sso.oidc import device
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
+from sso.oidc.demands import Way
+from sso.oidc.enforcement import unmet_by_grant
 from sso.oidc.issue import end_family, first_tokens
 from sso.oidc.models import DeviceCode
 from sso.oidc.requests import ProtocolRequest
@@ -75,6 +77,11 @@ class DeviceCodeGrant(AuthlibDeviceCodeGrant):
         self._row.status = "used"
         if grant is None:
             raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
+        provider, client = request.provider, request.client
+        if unmet_by_grant(provider, request.session, Way.DEVICE_CODE, client, grant, request.caller) is not None:
+            self._row.status = "denied"
+            store.revoke_grant(request.session, grant.id, now)
+            return grant.user_id, False
         sid = None
         if grant.session_id is not None:
             sid = take_part(request.session, grant.session_id, grant.client_id, now, idle_since)

@@ -97,7 +97,7 @@ class FrontChannel:
             "amr": session.amr,
             "redirect_uri": data["redirect_uri"],
             "code_challenge": data.get("code_challenge"),
-            "details": kept_with_grant(request.client, request.asked_claims),
+            "details": kept_with_grant(request.client, {**request.asked_claims, **request.recorded}),
         }
         store.insert_grant(
             request.session,

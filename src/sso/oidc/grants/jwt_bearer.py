@@ -18,6 +18,7 @@ from sso import clock
 from sso.audit import record
 from sso.clients.metadata import OIDC_SCOPES, AssertionIssuer
 from sso.clients.registry import Client
+from sso.clients.teams import application_of
 from sso.db import new_id
 from sso.oidc.assertions import (
     ASYMMETRIC_ALGS,
@@ -30,12 +31,13 @@ from sso.oidc.assertions import (
 )
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.client_keys import KeysUnavailable
+from sso.oidc.enforcement import recorded, unmet_by_assertion
 from sso.oidc.issue import token_response
 from sso.oidc.requests import ProtocolRequest
 from sso.security.replay import first_use
 from sso.tokens import store
+from sso.tokens.standing import standing_of, standing_with
 from sso.tokens.store import LiveGrant
-from sso.users import store as users
 from sso.users.identifiers import normalise
 
 ACR_ASSERTION = "urn:sso:acr:assertion"
@@ -104,18 +106,22 @@ class JwtBearerGrant(JWTBearerGrant):
 
     def authenticate_user(self, claims: dict[str, Any]) -> uuid.UUID:
         """Return the person that the issuer speaks of: found by a verified identifier, or by user id."""
-        sub = claims.get("sub")
-        user_id = None
+        sub, request = claims.get("sub"), self.request
+        client, session, standing = request.client, request.session, None
+        names = (client.client_id, application_of(client.client_id))
         if isinstance(sub, str):
             with contextlib.suppress(ValueError):
-                user_id = (
-                    users.find_enabled(self.request.session, uuid.UUID(sub))
+                standing = (
+                    standing_of(session, uuid.UUID(sub), *names)
                     if claims["subject_is"] == "user_id"
-                    else users.find_verified(self.request.session, normalise(sub).lookup(self.request.provider.nik_key))
+                    else standing_with(session, normalise(sub).lookup(request.provider.nik_key), *names)
                 )
-        if user_id is None:
+        if standing is None or not standing.usable:
             raise InvalidGrantError("sub of the assertion is nobody that we know.")
-        return user_id
+        unmet = unmet_by_assertion(request, client, standing, ACR_ASSERTION)
+        if unmet is not None:
+            raise InvalidGrantError(unmet.text)
+        return standing.user_id
 
     def generate_token(self, user: Any = None, scope: str | None = None, **_: Any) -> dict[str, Any]:
         request, now = self.request, clock.now()
@@ -131,7 +137,7 @@ class JwtBearerGrant(JWTBearerGrant):
             "amr": [],
             "redirect_uri": None,
             "code_challenge": None,
-            "details": {"assertion": True},
+            "details": {"assertion": True, **recorded(request.client, request.caller or "")},
         }
         end = now + timedelta(seconds=request.provider.settings.access_token_seconds)
         # It has no session that it could end with.

@@ -12,6 +12,8 @@ from authlib.oauth2.rfc6749 import grants as authlib_grants
 from sso import clock
 from sso.clients.registry import Client
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
+from sso.oidc.demands import Way
+from sso.oidc.enforcement import unmet_by_grant
 from sso.oidc.issue import REFRESH_PREFIX, end_family, store_refresh_token, token_response
 from sso.oidc.requests import ProtocolRequest
 from sso.security.tokens import equal, keyed_token, token_hash
@@ -59,6 +61,12 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         grant = store.find_grant(request.session, grant_id, now, now - request.provider.idle, lock=True)
         if grant is None:
             raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
+        unmet = unmet_by_grant(request.provider, request.session, Way.REFRESH, request.client, grant, request.caller)
+        if unmet is not None:
+            # The demand may be met again, such as at the next opening hour: the application keeps its token.
+            if fresh:
+                store.give_back_refresh_token(request.session, hashed)
+            raise InvalidGrantError(unmet.text)
         if not set((request.payload.scope or "").split()) <= set(grant.scope.split()):
             # A mistake of the application, not a theft: it keeps its token.
             if fresh:

@@ -1,0 +1,134 @@
+"""Reads the facts for ``oidc/demands.py``: one reader for pages, grants, and tokens in use.
+
+What most applications need comes with the statements of each flow. Only an application that asks for roles, for an
+identity or for an invitation (a sandbox) costs one statement more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from sso import clock
+from sso.authn.levels import IDENTITY_LEVELS
+from sso.clients.policy import network_of
+from sso.clients.registry import Client
+from sso.clients.teams import application_of
+from sso.oidc.demands import Facts, Unmet, Way, unmet
+from sso.oidc.provider import Provider
+from sso.oidc.requests import ProtocolRequest
+from sso.oidc.test_people import MARK, is_test
+from sso.sessions.store import LiveSession
+from sso.tokens.standing import Standing, standing_of
+from sso.tokens.store import LiveGrant
+from sso.users.store import Person
+
+LEVEL = "level"
+"""In the details of a grant: the level of the sign-in, where the ``acr`` of the grant names another one."""
+NETWORK = "network"
+"""In the details of a grant: from which of the application's networks the user came."""
+
+
+def must_read(client: Client, told: str = "") -> bool:
+    """Tell whether a demand of ``client``, or the level ``told`` that a token names, needs a statement of its own."""
+    meta = client.meta
+    return bool(client.sandbox or meta.allowed_roles or meta.minimum_identity or told in IDENTITY_LEVELS)
+
+
+async def standing_at_page(session: AsyncSession, client: Client, user_id: UUID) -> Standing:
+    """Return what is known of a user who is at a page. One statement."""
+    found = await session.run_sync(lambda sync: _read(sync, client, user_id))
+    return found or Standing(user_id, usable=False)
+
+
+def _read(session: Session, client: Client, user_id: UUID) -> Standing | None:
+    return standing_of(session, user_id, client.client_id, application_of(client.client_id))
+
+
+def from_session(person: Person, live: LiveSession) -> Standing:
+    """Return what the session of a user tells of them. No statement."""
+    return Standing(person.id, leaving=person.leaving, locked_until=person.locked_until, test=is_test(live))
+
+
+def facts_at_page(provider: Provider, standing: Standing, live: LiveSession, address: str, **more: Any) -> Facts:
+    """Return the facts about a user who is at a page.
+
+    Args:
+        provider: the provider.
+        standing: what is known of the user.
+        live: the session.
+        address: the network address that the user comes from.
+        more: other fields of :class:`Facts`.
+    """
+    return Facts(
+        moment=clock.now(),
+        zone=provider.settings.time_zone,
+        address=address,
+        standing=standing,
+        acr=live.acr,
+        auth_time=live.auth_time,
+        **more,
+    )
+
+
+def recorded(client: Client, address: str, level: str = "", told: str = "") -> dict[str, Any]:
+    """Return what a new grant records, so that demands hold at renewal: no address, but which registered network held
+    it; and the level of the sign-in where the token names another."""
+    found = network_of(client.meta.allowed_networks, address)
+    return {**({NETWORK: found} if found else {}), **({LEVEL: level} if level != told else {})}
+
+
+def unmet_by_grant(
+    provider: Provider, session: Session, way: Way, client: Client, grant: LiveGrant, address: str | None = None
+) -> Unmet | None:
+    """Return which demand the user of a grant does not meet any more, or None.
+
+    Args:
+        provider: the provider.
+        session: for reading, within the bridge.
+        way: the renewal, or the use of a token.
+        client: the application.
+        grant: what was granted.
+        address: where the request comes from. Of an application that keeps a secret it is its server's and tells
+            nothing of the user.
+    """
+    standing = _standing(session, client, grant)
+    facts = Facts(
+        moment=clock.now(),
+        zone=provider.settings.time_zone,
+        address=address if client.meta.is_public and way is not Way.IN_USE else None,
+        network=grant.details.get(NETWORK),
+        standing=standing,
+        acr=grant.details.get(LEVEL, grant.acr),
+        told=grant.acr,
+        scopes=frozenset(grant.scope.split()),
+        asked_by_page=grant.redirect_uri is None,
+    )
+    return unmet(way, client, facts)
+
+
+def unmet_by_program(provider: Provider, way: Way, client: Client, address: str | None = None) -> Unmet | None:
+    """Return which demand a program that acts for itself does not meet, or None. No statement."""
+    return unmet(way, client, Facts(moment=clock.now(), zone=provider.settings.time_zone, address=address or ""))
+
+
+def unmet_by_assertion(request: ProtocolRequest, client: Client, standing: Standing, acr: str) -> Unmet | None:
+    """Return which demand the user does not meet whom an assertion names, or None. No statement."""
+    zone = request.provider.settings.time_zone
+    facts = Facts(moment=clock.now(), zone=zone, address=request.caller, standing=standing, acr=acr, told=acr)
+    return unmet(Way.JWT_BEARER, client, facts)
+
+
+def _standing(session: Session, client: Client, grant: LiveGrant) -> Standing | None:
+    if not must_read(client, grant.acr):
+        return Standing(
+            grant.user_id,
+            leaving=bool(grant.leaving),
+            locked_until=grant.locked_until,
+            test=MARK in grant.amr,
+            consented=tuple(grant.consented or ()),
+        )
+    return _read(session, client, grant.user_id)
