@@ -91,6 +91,7 @@ class ProtocolRequest(OAuth2Request):
         self.asked_claims: dict[str, Any] = {}
         self.refresh_token_string: str | None = None
         self.address: str | None = None
+        self.source = ""
         self.request_id = ""
 
     @property

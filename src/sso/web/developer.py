@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -18,6 +19,7 @@ from sso.clients.models import Application, ApplicationNote
 from sso.clients.registry import Registry, stored_metadata
 from sso.clients.service import ClientError
 from sso.oidc.applications import NotChecked, own_redirect_uri, remove_client, submit_application
+from sso.security.limits import TooManyFailures
 from sso.usage.store import mistakes_of
 from sso.users.store import identifiers_of, names_of
 from sso.web.console import (
@@ -157,8 +159,13 @@ async def answer_invitation(request: Request, here: Anybody) -> Response:
             except ClientError:
                 return failure(request, "not_found", 404)
             return RedirectResponse(f"{APPS}/{application_id}", 303)
+        mine = {one.application_id for one in await teams.invitations_for(session, lookups)}
         for lookup in lookups:
             await teams.withdraw_invitation(session, application_id, lookup)
+    if application_id in mine:  # this team cannot invite them again for a while
+        for lookup in lookups:
+            with suppress(TooManyFailures):
+                await site_of(request).declined.take(f"{application_id} {lookup}")
     return RedirectResponse(DEVELOPER, 303)
 
 

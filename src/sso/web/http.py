@@ -14,7 +14,7 @@ from starlette.responses import Response
 from sso.oidc.requests import Answer, ProtocolRequest
 from sso.security.tokens import equal, keyed_token, random_token
 from sso.settings import Settings
-from sso.web.site import kept_address_of, request_id_of, site_of
+from sso.web.site import address_of, kept_address_of, request_id_of, site_of
 
 FORM = "application/x-www-form-urlencoded"
 MAX_PARAMETERS = 200
@@ -104,6 +104,7 @@ async def protocol_request(request: Request) -> ProtocolRequest:
         site_of(request).provider, request.method, request.scope["path"], parameters, request.headers, query
     )
     made.address, made.request_id = kept_address_of(request), request_id_of(request)
+    made.source = address_of(request)
     return made
 
 
