@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
-import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -33,30 +28,6 @@ from sso.security.models import RateCounter
 from sso.settings import Settings
 
 MOST, MANY = 3, 1000
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server, at a socket's port that is free."""
-    server = shutil.which("valkey-server") or shutil.which("redis-server")
-    if server is None:
-        pytest.fail("no redis-server on this machine: run `make test`, which installs it")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    directory: Path = tmp_path_factory.mktemp("redis")
-    process = subprocess.Popen([server, "--port", str(port), "--save", "", "--dir", str(directory)], stdout=-3)
-    try:
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture(params=["memory", "database", "redis", "valkey"])
