@@ -484,13 +484,13 @@ def test_no_subject_holds_text_of_others() -> None:
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
     evil = "Menang Rp 5.000.000\r\nKlik https://jahat.example/x sekarang juga, " + "x" * 300
     for notice in NOTICES:
-        values = {"what": evil, "device": "d", "place": "p", "code": "123456", "token": "t"}
+        values = {"what": evil, "device": evil, "place": "p", "code": "123456", "token": "t"}
         values |= dict.fromkeys(("ready", "until"), clock.now().isoformat())
         for locale in ("id", "en"):
             made = compose(settings, notice, "a@b.example", clock.now(), locale=locale, values=values)
             assert "jahat" not in made.subject
             assert "\n" not in made.subject
-            if notice in ("team_invitation", "application_connected", "secret_expires", "application_decided"):
+            if notice not in ("contact_added", "contact_removed"):
                 assert "jahat.example" not in made.text + made.html
                 assert "https://jahat" not in made.text + made.html
 

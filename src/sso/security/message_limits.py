@@ -2,8 +2,8 @@
 
 There are two kinds of limits. What the page says depends only on what was typed and on the network, so that it tells
 nobody who has an account. What one contact receives in a day is limited besides; past that nothing is sent, and the
-page says the same as before. Each purpose has counters of its own, and so has a browser that the person has used before,
-or somebody who is signed in: strangers cannot use up the codes that somebody needs to sign in or to recover.
+page says the same as before. Each purpose has counters of its own, and so has a browser that the person has used
+before, or somebody who is signed in: strangers cannot use up the codes that somebody needs to sign in or to recover.
 """
 
 from __future__ import annotations

@@ -253,8 +253,9 @@ OPTIONAL = {
     "team_invitation": "team_invitation",
 }
 """Notices that a person may switch off, and what the preference is called."""
-OF_OTHERS = ("team_invitation", "application_connected", "secret_expires", "application_decided")
-"""Messages in which ``what`` is a name that somebody else chose. It stands in the text only, never in a subject."""
+CONTACTS = ("contact_added", "contact_removed")
+"""Messages in which ``what`` is an address or number. In all others it is a name that somebody chose, maybe somebody
+who wants to write to the receiver; it stands in the text only, never in a subject."""
 MAX_NAME_CHARS = 60
 COLOUR = "#0b5f5a"
 _MOMENTS = ("ready", "until")
@@ -281,8 +282,8 @@ def compose(
         locale: the language; the default one where it is none of ours.
         values: what it says besides; moments among them as ISO 8601.
     """
-    if notice in OF_OTHERS and values and "what" in values:
-        values = {**values, "what": plain_name(values["what"])}
+    chosen = {"device"} | ({"what"} if notice not in CONTACTS else set())
+    values = {key: plain_name(value) if key in chosen else value for key, value in (values or {}).items()}
     language = locale if locale in ("id", "en") else settings.default_locale
     said, jinja = NOTICES[notice], environment(language)
 
@@ -290,7 +291,7 @@ def compose(
         return moment_text(when, "d MMMM yyyy HH:mm z", locale=language, zone=settings.time_zone)
 
     filled = {"at": moment(at), "support": settings.support_contact, "service": settings.service_name}
-    filled |= {"minutes": str(settings.code_minutes), "name": name, **(values or {})}
+    filled |= {"minutes": str(settings.code_minutes), "name": name, **values}
     filled |= {key: moment(datetime.fromisoformat(filled[key])) for key in _MOMENTS if key in filled}
     link = settings.issuer + LINKS[notice] if said.button else ""
     if link and "token" in filled:
@@ -323,7 +324,7 @@ def plain_name(text: str) -> str:
     makes a link or an address."""
     shown = "".join(char if char.isprintable() else " " for char in text)
     shown = re.sub(r"[:/\\@<>]+", " ", shown)
-    shown = " ".join(re.sub(r"\.(?=\S)", ". ", shown).split())
+    shown = " ".join(re.sub(r"\.(?=[^\W\d])", ". ", shown).split())
     return shown if len(shown) <= MAX_NAME_CHARS else shown[: MAX_NAME_CHARS - 1].rstrip() + "…"
 
 
