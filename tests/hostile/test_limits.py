@@ -33,6 +33,7 @@ from tests.citizens import (
     set_up_app,
 )
 from tests.support import PASSWORD, Browser, City, form_of, query_of
+from tests.web import test_developer as developers
 
 import sso
 from sso import clock
@@ -556,3 +557,36 @@ def test_every_path_that_hashes_names_its_source() -> None:
                 found += 1
                 assert any(one.arg == "source" for one in node.keywords), f"{path.name}:{node.lineno}"
     assert found >= 8
+
+
+async def test_invitations_are_limited_for_who_invites_the_team_and_the_receiver(city: City) -> None:
+    await developers.person(city, "dimas", "developer")
+    await developers.person(city, "wayan", "developer")
+    dimas, wayan = [await developers.signed_in(city, name) for name in ("dimas", "wayan")]
+    evil = "Menang 5 juta klik https://jahat.example/x"
+    await developers.register(dimas, client_name=evil)
+    form = (await dimas.open("/developer/apps/antrean/team"), {"choice": "invite", "role": "member"})
+
+    async def invite(who: str) -> httpx.Response:
+        page, fields = form
+        token = form_of(page).fields | {"form_token": form_at(page, "/developer/apps/antrean/team")["form_token"]}
+        return await dimas.http.post("/developer/apps/antrean/team", data={**token, **fields, "who": who})
+
+    answers = await all_at_once([invite("korban@warga.example") for _ in range(10)])
+    assert Counter(one.status_code for one in answers) == {303: 3, 429: 7}
+    assert all(is_refusal(one) and "jam" in one.text for one in answers if one.status_code == 429)
+    await invite("wayan@warga.example")
+    page = await wayan.open("/developer")
+    await developers.post(wayan, page, "/developer/invitations", choice="decline antrean")
+    assert (await invite("wayan@warga.example")).status_code == 303, "the page looks the same"
+    assert "decline antrean" not in (await wayan.open("/developer")).text
+    answers = await all_at_once([invite(f"orang{number}@warga.example") for number in range(31)])
+    most = city.settings.invitations_per_person
+    assert Counter(one.status_code for one in answers) == {303: most - 5, 429: 31 - (most - 5)}
+    mails = [one for one in await sent(city) if one["about"] == "team_invitation"]
+    assert len(mails) == most - 1
+    made = compose(city.settings, "team_invitation", "a@b.example", clock.now(), values=mails[0]["values"])
+    assert "jahat" not in made.subject
+    assert "jahat.example" not in made.text
+    await dimas.http.aclose()
+    await wayan.http.aclose()

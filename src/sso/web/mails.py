@@ -282,7 +282,7 @@ def compose(
         locale: the language; the default one where it is none of ours.
         values: what it says besides; moments among them as ISO 8601.
     """
-    chosen = {"device"} | ({"what"} if notice not in CONTACTS else set())
+    chosen = {"device", "place"} | ({"what"} if notice not in CONTACTS else set())
     values = {key: plain_name(value) if key in chosen else value for key, value in (values or {}).items()}
     language = locale if locale in ("id", "en") else settings.default_locale
     said, jinja = NOTICES[notice], environment(language)
