@@ -97,6 +97,8 @@ FLOWS_PER_HOUR = 20
 CONTACT_CODES_PER_DAY = 30
 """How many codes somebody may have sent to contacts that they want to add."""
 INVITATIONS_PER_RECIPIENT = 3
+INVITATIONS_A_MONTH = 10
+"""How many invitations one recipient gets within a day, and within 30 days."""
 DECLINED_DAYS = 90
 """For how long a team cannot invite somebody again who has declined."""
 DAY_MINUTES = 24 * 60
@@ -151,6 +153,7 @@ def create_app(settings: Settings) -> FastAPI:
         invited_to=CountLimit(settings.invitations_per_person * 3 // 2, DAY_MINUTES, counts, "invited-to"),
         declined=CountLimit(1, DECLINED_DAYS * DAY_MINUTES, durable, "declined"),
         invited=CountLimit(INVITATIONS_PER_RECIPIENT, DAY_MINUTES, counts, "invited"),
+        invited_lately=CountLimit(INVITATIONS_A_MONTH, 30 * DAY_MINUTES, counts, "invited-lately"),
         strengths=CountLimit(STRENGTHS_PER_MINUTE, 1, None, "strengths"),
         logos=logos.Logos(provider),
         worker=worker,

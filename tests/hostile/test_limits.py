@@ -567,24 +567,33 @@ async def test_invitations_are_limited_for_who_invites_the_team_and_the_receiver
     await developers.register(dimas, client_name=evil)
     form = (await dimas.open("/developer/apps/antrean/team"), {"choice": "invite", "role": "member"})
 
-    async def invite(who: str) -> httpx.Response:
+    async def invite(who: str, team: str = "antrean") -> httpx.Response:
         page, fields = form
-        token = form_of(page).fields | {"form_token": form_at(page, "/developer/apps/antrean/team")["form_token"]}
-        return await dimas.http.post("/developer/apps/antrean/team", data={**token, **fields, "who": who})
+        path = f"/developer/apps/{team}/team"
+        return await dimas.http.post(path, data={**form_at(page, path), **fields, "who": who})
 
     answers = await all_at_once([invite("korban@warga.example") for _ in range(10)])
     assert Counter(one.status_code for one in answers) == {303: 3, 429: 7}
     assert all(is_refusal(one) and "jam" in one.text for one in answers if one.status_code == 429)
+    city.site.invited._most = 10
     await invite("wayan@warga.example")
     page = await wayan.open("/developer")
     await developers.post(wayan, page, "/developer/invitations", choice="decline antrean")
     assert (await invite("wayan@warga.example")).status_code == 303, "the page looks the same"
     assert "decline antrean" not in (await wayan.open("/developer")).text
+    await developers.register(dimas, client_id="kedua")
+    form = (await dimas.open("/developer/apps/kedua/team"), form[1])
+    assert (await invite("wayan@warga.example", "kedua")).status_code == 303
+    page = await wayan.open("/developer")
+    await developers.post(wayan, page, "/developer/invitations", choice="block kedua")
+    await invite("wayan@warga.example", "kedua")
+    assert "decline kedua" not in (await wayan.open("/developer")).text
+    form = (await dimas.open("/developer/apps/antrean/team"), form[1])
     answers = await all_at_once([invite(f"orang{number}@warga.example") for number in range(31)])
     most = city.settings.invitations_per_person
-    assert Counter(one.status_code for one in answers) == {303: most - 5, 429: 31 - (most - 5)}
+    assert Counter(one.status_code for one in answers) == {303: most - 7, 429: 31 - (most - 7)}
     mails = [one for one in await sent(city) if one["about"] == "team_invitation"]
-    assert len(mails) == most - 1
+    assert len(mails) == most - 2
     made = compose(city.settings, "team_invitation", "a@b.example", clock.now(), values=mails[0]["values"])
     assert "jahat" not in made.subject
     assert "jahat.example" not in made.text

@@ -96,7 +96,6 @@ EVENTS = {
 NOTICES = (
     ("new_device", N_("When I sign in at a device that is new")),
     ("application_connected", N_("When I allow an application to receive data")),
-    ("team_invitation", N_("When somebody invites me to a team of the developers' portal")),
 )
 NOT_ME = N_("Type your name.")
 NOT_A_PICTURE = N_("We cannot read this picture. Choose a PNG, JPEG, GIF or WebP of at most %(megabytes)d MB.")

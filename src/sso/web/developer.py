@@ -148,7 +148,7 @@ async def mistakes_by(session: AsyncSession, found: list[Application]) -> dict[s
 
 @router.post(DEVELOPER + "/invitations")
 async def answer_invitation(request: Request, here: Anybody) -> Response:
-    """Join a team, or decline."""
+    """Join a team, decline, or decline all invitations."""
     fields = await own_form(request, "invitations")
     choice, _, application_id = fields.get("choice", "").partition(" ")
     async with site_of(request).provider.db.write() as session:
@@ -160,12 +160,13 @@ async def answer_invitation(request: Request, here: Anybody) -> Response:
                 return failure(request, "not_found", 404)
             return RedirectResponse(f"{APPS}/{application_id}", 303)
         mine = {one.application_id for one in await teams.invitations_for(session, lookups)}
-        for lookup in lookups:
-            await teams.withdraw_invitation(session, application_id, lookup)
-    if application_id in mine:  # this team cannot invite them again for a while
+        for one in mine if choice == "block" else (application_id,):
+            for lookup in lookups:
+                await teams.withdraw_invitation(session, one, lookup)
+    if application_id in mine:  # this team, or every team, cannot invite them again for a while
         for lookup in lookups:
             with suppress(TooManyFailures):
-                await site_of(request).declined.take(f"{application_id} {lookup}")
+                await site_of(request).declined.take(f"{'*' if choice == 'block' else application_id} {lookup}")
     return RedirectResponse(DEVELOPER, 303)
 
 

@@ -151,6 +151,7 @@ async def _count_invitation(request: Request, there: There, lookup: str) -> bool
             (site.inviters, str(there.here.visit.user.id)),
             (site.invited_to, there.application_id),
             (site.invited, lookup),
+            (site.invited_lately, lookup),
         ):
             taken.append(await limit.take(key))
     except TooManyFailures:
@@ -158,7 +159,8 @@ async def _count_invitation(request: Request, there: There, lookup: str) -> bool
             await one.give_back()
         raise
     try:
-        await (await site.declined.take(f"{there.application_id} {lookup}")).give_back()
+        for team in (there.application_id, "*"):
+            await (await site.declined.take(f"{team} {lookup}")).give_back()
     except TooManyFailures:
         return False
     return True

@@ -247,11 +247,7 @@ LINKS = {
     "application_decided": "/developer",
 }
 """Where the button of a message leads; ``token`` among its values is added."""
-OPTIONAL = {
-    "new_device": "new_device",
-    "application_connected": "application_connected",
-    "team_invitation": "team_invitation",
-}
+OPTIONAL = {"new_device": "new_device", "application_connected": "application_connected"}
 """Notices that a person may switch off, and what the preference is called."""
 CONTACTS = ("contact_added", "contact_removed")
 """Messages in which ``what`` is an address or number. In all others it is a name that somebody chose, maybe somebody

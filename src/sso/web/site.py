@@ -45,6 +45,7 @@ class Site:
     inviters: CountLimit
     invited_to: CountLimit
     invited: CountLimit
+    invited_lately: CountLimit
     declined: CountLimit
     strengths: CountLimit
     logos: Logos
