@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
+import socket
 import sqlite3
+import subprocess
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -70,6 +73,30 @@ def postgres(run_dir: Path) -> str:
     server.psql("ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf();")
     host = server.get_uri().rpartition("host=")[2]
     return f"postgresql://postgres@/DATABASE?host={host}"
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server, at a socket's port that is free."""
+    server = shutil.which("valkey-server") or shutil.which("redis-server")
+    if server is None:
+        pytest.fail("no redis-server on this machine: run `make test`, which installs it")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    directory: Path = tmp_path_factory.mktemp("redis")
+    process = subprocess.Popen([server, "--port", str(port), "--save", "", "--dir", str(directory)], stdout=-3)
+    try:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 def settings_for(database_url: str, data_dir: Path, **overrides: Any) -> Settings:

@@ -21,7 +21,7 @@ from sso import clock
 from sso.api import about
 from sso.api.parts import Problem, on_conflict, on_invalid, on_problem
 from sso.api.routes import routers as api_routers
-from sso.authn.passwords import Passwords
+from sso.authn.passwords import Busy, Passwords
 from sso.db import Database, DatabaseUnavailable
 from sso.db.migrate import check_schema
 from sso.delivery import Worker
@@ -39,7 +39,8 @@ from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
 from sso.oidc.signals import PUSH, push_event
 from sso.oidc.streams import StreamRefused
-from sso.security.limits import CountLimit, FailureLimits, storage_for
+from sso.security.limits import Attempts, CountLimit, Counts, DatabaseStorage, TooManyFailures, storage_for
+from sso.security.message_limits import MessageLimits
 from sso.settings import Settings, load_settings
 from sso.web import (
     account,
@@ -91,6 +92,16 @@ ROOMS = (
 RETRY_SECONDS = 1.0
 STRENGTHS_PER_MINUTE = 60
 """How often the strength of a password is computed for one address."""
+FLOWS_PER_HOUR = 20
+"""How many second steps somebody may begin for one account from one network, or one known browser."""
+CONTACT_CODES_PER_DAY = 30
+"""How many codes somebody may have sent to contacts that they want to add."""
+INVITATIONS_PER_RECIPIENT = 3
+INVITATIONS_A_MONTH = 10
+"""How many invitations one recipient gets within a day, and within 30 days."""
+DECLINED_DAYS = 90
+"""For how long a team cannot invite somebody again who has declined."""
+DAY_MINUTES = 24 * 60
 STOP_SECONDS = 20.0
 
 
@@ -108,18 +119,41 @@ def create_app(settings: Settings) -> FastAPI:
     server = ProviderServer(provider)
     worker = Worker(db, settings, handlers(provider))
     passwords = Passwords(settings)
-    counts = storage_for(settings, db)
+    counts, durable = Counts(storage_for(settings, db)), Counts(DatabaseStorage(db))
+    provider.attempts = Attempts(
+        settings.sign_in_failures_per_account, settings.sign_in_failures_per_address, counts, durable
+    )
     document = orjson.dumps(metadata(server))
     site = Site(
         settings=settings,
         provider=provider,
         server=server,
         passwords=passwords,
-        limits=FailureLimits(settings.sign_in_failures_per_account, settings.sign_in_failures_per_address, counts),
+        limits=provider.attempts,
         registrations=CountLimit(settings.registrations_per_address, 60, counts, "registrations"),
         device_codes=CountLimit(settings.device_code_failures_per_address, 15, counts, "device-codes"),
-        sign_ups=CountLimit(settings.sign_ups_per_address, 60, counts, "sign-ups"),
-        codes=CountLimit(settings.codes_per_contact, 60, counts, "codes"),
+        new_device_codes=CountLimit(
+            settings.device_codes_per_address, 15, counts, "new-device-codes", in_total=settings.waiting_requests
+        ),
+        sign_ups=CountLimit(settings.sign_ups_per_address, 60, counts, "sign-ups", in_total=settings.waiting_requests),
+        codes=MessageLimits(
+            settings.codes_per_contact,
+            settings.codes_per_contact_a_day,
+            settings.codes_per_address,
+            settings.sms_per_day,
+            counts,
+        ),
+        contact_codes=CountLimit(CONTACT_CODES_PER_DAY, DAY_MINUTES, counts, "contact-codes"),
+        flows=CountLimit(FLOWS_PER_HOUR, 60, counts, "flows"),
+        waiting_requests=CountLimit(
+            settings.waiting_requests_per_address, 15, counts, "waiting", in_total=settings.waiting_requests
+        ),
+        pushed_requests=CountLimit(settings.pushed_requests_per_client, 15, counts, "pushed"),
+        inviters=CountLimit(settings.invitations_per_person, DAY_MINUTES, counts, "inviters"),
+        invited_to=CountLimit(settings.invitations_per_person * 3 // 2, DAY_MINUTES, counts, "invited-to"),
+        declined=CountLimit(1, DECLINED_DAYS * DAY_MINUTES, durable, "declined"),
+        invited=CountLimit(INVITATIONS_PER_RECIPIENT, DAY_MINUTES, counts, "invited"),
+        invited_lately=CountLimit(INVITATIONS_A_MONTH, 30 * DAY_MINUTES, counts, "invited-lately"),
         strengths=CountLimit(STRENGTHS_PER_MINUTE, 1, None, "strengths"),
         logos=logos.Logos(provider),
         worker=worker,
@@ -145,6 +179,7 @@ def create_app(settings: Settings) -> FastAPI:
             await asyncio.wait([living], timeout=STOP_SECONDS)
             living.cancel()
             await asyncio.gather(living, return_exceptions=True)
+            await counts.close()
             await provider.close()
             await db.close()
 
@@ -156,6 +191,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_route("/static/{name}", static, methods=["GET"])
     app.add_exception_handler(HTTPException, _http_failure)
     app.add_exception_handler(PageError, pages.on_page_error)
+    app.add_exception_handler(TooManyFailures, pages.on_too_many)
+    app.add_exception_handler(Busy, pages.on_busy)
     app.add_exception_handler(RedirectError, sign_in.on_redirect_error)
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)

@@ -160,6 +160,28 @@ class Settings(BaseSettings):
     device_poll_seconds: int = Field(
         5, ge=1, le=60, description="How long a device must wait between two token requests, in seconds."
     )
+    device_codes_per_address: int = Field(
+        60,
+        ge=1,
+        description="Device codes given to one application at one network address within 15 minutes.",
+    )
+    pushed_requests_per_client: int = Field(
+        100_000,
+        ge=1,
+        description="Pushed authorization requests of one application within 15 minutes; of a public client from one "
+        "network address, as many as `waiting_requests_per_address`.",
+    )
+    waiting_requests_per_address: int = Field(
+        1000,
+        ge=1,
+        description="Authorization requests from one network address, by people who are not signed in, that are stored "
+        "within 15 minutes.",
+    )
+    waiting_requests: int = Field(
+        100_000,
+        ge=1,
+        description="Authorization requests and device codes that are stored within 15 minutes in total, each.",
+    )
     device_code_failures_per_address: int = Field(
         20, ge=1, description="Wrong device codes typed from one address within 15 minutes before a pause."
     )
@@ -259,7 +281,30 @@ class Settings(BaseSettings):
     sign_ups_per_address: int = Field(
         20, ge=1, description="Registrations and recoveries begun from one address within an hour."
     )
-    codes_per_contact: int = Field(5, ge=1, description="Codes sent to one address or telephone number within an hour.")
+    codes_per_contact: int = Field(
+        5,
+        ge=1,
+        description="Codes sent to one e-mail address or telephone number within an hour, for each purpose (sign-up, "
+        "sign-in, recovery, new contact) and each network that asks.",
+    )
+    codes_per_contact_a_day: int = Field(
+        20, ge=1, description="Codes sent to one e-mail address or telephone number within a day, for each purpose."
+    )
+    codes_per_address: int = Field(
+        100, ge=1, description="Codes by mail and SMS asked for from one network address within an hour."
+    )
+    sms_per_day: int = Field(
+        20_000,
+        ge=1,
+        description="SMS with codes sent within a day in total; four fifths of them to people who have proven nothing "
+        "yet.",
+    )
+    invitations_per_person: int = Field(
+        20,
+        ge=1,
+        description="Invitations to teams sent by one person within a day; half as many more for one application, and "
+        "3 to one recipient.",
+    )
     code_minutes: int = Field(10, ge=1, le=60, description="How long a code that was sent is valid, in minutes.")
     terms_version: str = Field(
         "1",

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
-import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from limits.aio.storage import Storage
 from sqlalchemy import func, select
 from tests.support import City
 
@@ -21,8 +15,11 @@ from sso.security.limits import (
     FROM_EVERYWHERE,
     PER_DAY,
     PER_SUBNET,
+    Attempts,
     CountLimit,
-    FailureLimits,
+    Counts,
+    Purpose,
+    Storage,
     TooManyFailures,
     network_of,
     storage_for,
@@ -31,30 +28,6 @@ from sso.security.models import RateCounter
 from sso.settings import Settings
 
 MOST, MANY = 3, 1000
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server, at a socket's port that is free."""
-    server = shutil.which("valkey-server") or shutil.which("redis-server")
-    if server is None:
-        pytest.fail("no redis-server on this machine: run `make test`, which installs it")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    directory: Path = tmp_path_factory.mktemp("redis")
-    process = subprocess.Popen([server, "--port", str(port), "--save", "", "--dir", str(directory)], stdout=-3)
-    try:
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture(params=["memory", "database", "redis", "valkey"])
@@ -69,28 +42,31 @@ async def storage(request: pytest.FixtureRequest, city: City) -> AsyncIterator[S
     await made.reset()
 
 
-async def fails(limits: FailureLimits, times: int, account: str, address: str, device: str = "") -> None:
+async def fails(limits: Attempts, times: int, account: str, address: str, device: str = "") -> None:
     for _ in range(times):
-        await limits.check(account, address, device)
-        await limits.failed(account, address, device)
+        await limits.reserve(Purpose.PASSWORD, account, address, device)
 
 
-async def refused(limits: FailureLimits, account: str, address: str, device: str = "") -> int:
+async def refused(limits: Attempts, account: str, address: str, device: str = "") -> int:
     with pytest.raises(TooManyFailures) as caught:
-        await limits.check(account, address, device)
+        await limits.reserve(Purpose.PASSWORD, account, address, device)
     return caught.value.retry_after
 
 
+async def allowed(limits: Attempts, account: str, address: str) -> None:
+    await (await limits.reserve(Purpose.PASSWORD, account, address)).give_back()
+
+
 async def test_guessing_one_account_from_one_network_is_stopped_there_only(storage: Storage) -> None:
-    limits = FailureLimits(MOST, MANY, storage)
+    limits = Attempts(MOST, MANY, Counts(storage))
     await fails(limits, MOST, "siti", "203.0.113.7")
     assert 1 <= await refused(limits, "siti", "203.0.113.99") <= 15 * 60 + 1
-    await limits.check("siti", "198.51.100.1")
-    await limits.check("budi", "203.0.113.7")
+    await allowed(limits, "siti", "198.51.100.1")
+    await allowed(limits, "budi", "203.0.113.7")
 
 
 async def test_a_browser_that_the_person_used_before_feels_nothing_of_it(storage: Storage) -> None:
-    limits = FailureLimits(MOST, MANY, storage)
+    limits = Attempts(MOST, MANY, Counts(storage))
     for network in range(FROM_EVERYWHERE):
         await fails(limits, MOST, "siti", f"198.51.{network}.1")
     await refused(limits, "siti", "192.0.2.1")
@@ -99,52 +75,50 @@ async def test_a_browser_that_the_person_used_before_feels_nothing_of_it(storage
 
 
 async def test_one_address_and_one_subnet_cannot_try_many_accounts(storage: Storage) -> None:
-    limits = FailureLimits(MANY, MOST, storage)
+    limits = Attempts(MANY, MOST, Counts(storage))
     for number in range(MOST):
         await fails(limits, 1, f"a{number}", "203.0.113.7")
     await refused(limits, "another", "203.0.113.7")
     for number in range(MOST * (PER_SUBNET - 1)):
         await fails(limits, 1, f"b{number}", f"203.0.113.{100 + number}")
     await refused(limits, "another", "203.0.113.250")
-    await limits.check("another", "203.0.114.1")
+    await allowed(limits, "another", "203.0.114.1")
 
 
 async def test_a_right_password_forgets_the_failures(storage: Storage) -> None:
-    limits = FailureLimits(MOST, MANY, storage)
+    limits = Attempts(MOST, MANY, Counts(storage))
     await fails(limits, MOST - 1, "siti", "203.0.113.7")
-    await limits.succeeded("siti", "203.0.113.7")
+    await (await limits.reserve(Purpose.PASSWORD, "siti", "203.0.113.7")).succeeded()
     await fails(limits, MOST, "siti", "203.0.113.7")
     await refused(limits, "siti", "203.0.113.7")
 
 
 async def test_counting_alone(storage: Storage) -> None:
-    limit = CountLimit(2, 60, storage, "things")
+    limit = CountLimit(2, 60, Counts(storage), "things")
     await limit.take("k")
     await limit.take("k")
     with pytest.raises(TooManyFailures):
         await limit.take("k")
-    with pytest.raises(TooManyFailures):
-        await limit.check("k")
-    await CountLimit(2, 60, storage, "others").take("k")
+    await CountLimit(2, 60, Counts(storage), "others").take("k")
 
 
 async def test_two_processes_count_together_in_the_database(city: City) -> None:
     settings = Settings(_env_file=None, limits_url="database")  # type: ignore[call-arg]
-    one, other = (FailureLimits(MOST, MANY, storage_for(settings, city.provider.db)) for _ in range(2))
+    one, other = (Attempts(MOST, MANY, Counts(storage_for(settings, city.provider.db))) for _ in range(2))
     await fails(one, MOST, "siti", "203.0.113.7")
     await refused(other, "siti", "203.0.113.7")
 
 
 async def test_two_hosts_count_together_in_redis(redis: str) -> None:
     settings = Settings(_env_file=None, limits_url=redis)  # type: ignore[call-arg]
-    one, other = (FailureLimits(MOST, MANY, storage_for(settings)) for _ in range(2))
+    one, other = (Attempts(MOST, MANY, Counts(storage_for(settings))) for _ in range(2))
     await fails(one, MOST, "tono", "203.0.113.7")
     await refused(other, "tono", "203.0.113.7")
 
 
 async def test_the_longer_one_guesses_the_longer_one_waits(city: City) -> None:
     settings = Settings(_env_file=None, limits_url="database")  # type: ignore[call-arg]
-    limits = FailureLimits(MOST, MANY, storage_for(settings, city.provider.db))
+    limits = Attempts(MOST, MANY, Counts(storage_for(settings, city.provider.db)))
     waits = []
     for _ in range(PER_DAY):
         await fails(limits, MOST, "siti", "203.0.113.7")
@@ -153,10 +127,11 @@ async def test_the_longer_one_guesses_the_longer_one_waits(city: City) -> None:
     assert waits[0] <= 15 * 60 + 1
     assert await refused(limits, "siti", "203.0.113.7") > 3600 * 20
     clock.advance(86400)
-    await limits.check("siti", "203.0.113.7")
+    await allowed(limits, "siti", "203.0.113.7")
     await clear_up(city.provider)
     async with city.provider.db.read() as session:
-        assert (await session.execute(select(func.count()).select_from(RateCounter))).scalar_one() == 0
+        left = (await session.execute(select(func.count()).select_from(RateCounter))).scalar_one()
+    assert left == 1, "consecutive failures are remembered until a success"
 
 
 @pytest.mark.parametrize("overrides", [{"limits_url": "database", "sign_in_failures_per_account": 3}], ids=[""])
@@ -203,16 +178,16 @@ async def test_while_redis_is_away_each_process_counts_alone(city: City) -> None
 
 
 async def test_wrong_passkeys_from_many_addresses_shut_nobody_out(storage: Storage) -> None:
-    limits = FailureLimits(1, MANY, storage)
+    limits = Attempts(1, MANY, Counts(storage))
     for number in range(3 * FROM_EVERYWHERE):
         await fails(limits, 1, "", f"198.51.{number}.1")
-    await limits.check("", "203.0.113.7")
+    await allowed(limits, "", "203.0.113.7")
 
 
 async def test_who_recovered_the_account_is_not_shut_out_by_who_guessed(storage: Storage) -> None:
-    limits = FailureLimits(MOST, MANY, storage)
+    limits = Attempts(MOST, MANY, Counts(storage))
     for network in range(FROM_EVERYWHERE):
         await fails(limits, MOST, "siti", f"198.51.{network}.1")
     await refused(limits, "siti", "203.0.113.7")
     await limits.forget("siti")
-    await limits.check("siti", "203.0.113.7")
+    await allowed(limits, "siti", "203.0.113.7")

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -28,6 +28,9 @@ CODE_DIGITS = 6
 MAX_ATTEMPTS = 5
 MAX_CODES = 5
 RESEND_SECONDS = 30
+MOST_OF_ACCOUNT: dict[Purpose, int] = {"sign_in": 50, "contact": 10, "try": 10}
+"""How many of a purpose may be under way for one account. Recoveries are not among them: anybody may begin one, and
+nobody may push out somebody else's; they are limited by network."""
 _SEAL = "ceremony"
 
 
@@ -64,9 +67,14 @@ async def begin(
         browser: the random value that names the browser.
         data: what is known so far.
         user_id: whom it is about.
-        seconds: how long it may take.
+        seconds: how long it may take. Of what only the account itself begins, the oldest makes room for the newest.
     """
     now, token = clock.now(), random_token()
+    if user_id is not None and purpose in MOST_OF_ACCOUNT:
+        mine = (Ceremony.user_id == user_id) & (Ceremony.purpose == purpose)
+        newest = select(Ceremony.token_hash).where(mine).order_by(Ceremony.created_at.desc())
+        old = Ceremony.token_hash.not_in(newest.limit(MOST_OF_ACCOUNT[purpose] - 1))
+        await session.execute(delete(Ceremony).where(mine, old).execution_options(synchronize_session=False))
     row = Ceremony(
         token_hash=token_hash(token),
         browser_hash=token_hash(browser),
@@ -98,8 +106,9 @@ async def keep(session: AsyncSession, box: SecretBox, running: Running, *, anew:
     await session.execute(mine.values(values | ({"attempts": 0} if anew else {})))
 
 
-async def new_code(session: AsyncSession, box: SecretBox, running: Running) -> str | None:
-    """Return a code to be sent; None where too many were, or the last only a moment ago."""
+async def new_code(session: AsyncSession, box: SecretBox, running: Running, *, usable: bool = True) -> str | None:
+    """Return a code to be sent; None where too many were, or the last only a moment ago. Where it is not ``usable``,
+    because it is not sent, no code is right."""
     now = clock.now()
     row = running.row
     if row.codes_sent >= MAX_CODES:
@@ -108,7 +117,7 @@ async def new_code(session: AsyncSession, box: SecretBox, running: Running) -> s
         return None
     code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
     mine = update(Ceremony).where(Ceremony.token_hash == row.token_hash, Ceremony.codes_sent == row.codes_sent)
-    hashed = _hashed(box, running.token, code)
+    hashed = _hashed(box, running.token, code) if usable else secrets.token_bytes(32)
     values = {"code_hash": hashed, "code_sent_at": now, "codes_sent": row.codes_sent + 1, "attempts": 0}
     made = await session.execute(mine.values(values).returning(Ceremony.token_hash))
     if made.first() is None:

@@ -3,7 +3,8 @@ rules for
 new passwords (NIST SP 800-63B-4 section 3.1.1.2).
 
 Hashing is the one slow thing the provider does. It never runs on the event loop, never more at once than there are
-cores, and past a bounded queue people are asked to come back, so that tokens and sign-on stay fast in a flood.
+cores, and past a bounded queue people are asked to come back, so that tokens and sign-on stay fast in a flood. Each
+``source`` (the network that asks) has a share of that queue, see ``authn/queue.py``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import anyio.to_thread
 from passlib.context import CryptContext
 
 from sso.authn.breached import is_breached
+from sso.authn.queue import Busy as Busy
+from sso.authn.queue import FairQueue
 from sso.settings import Settings
 
 MAX_PASSWORD_CHARS = 256
@@ -32,12 +35,6 @@ MIN_LETTERS_LEFT = 4
 BCRYPT_BYTES = 72
 ARGON2_ID = "$argon2id$"
 _T = TypeVar("_T")
-
-
-class Busy(Exception):
-    """Too many passwords are waiting to be checked; try again after ``retry_after`` seconds."""
-
-    retry_after = 5
 
 
 class WeakPassword(Exception):
@@ -66,20 +63,19 @@ class Passwords:
         self._options = options
         self._all: CryptContext | None = None
         self._concurrency = settings.hash_concurrency or os.cpu_count() or 1
-        self._room = self._concurrency + settings.hash_queue
-        self._inside = 0
+        self.queue = FairQueue(self._concurrency, settings.hash_queue)
         self._limiter: anyio.CapacityLimiter | None = None
         self._dummy: str | None = None
 
-    async def hash(self, password: str) -> str:
-        """Return the argon2id hash of ``password``.
+    async def hash(self, password: str, *, source: str = "") -> str:
+        """Return the argon2id hash of ``password``. ``source``: the network that asks.
 
         Raises:
             Busy: when too many are waiting.
         """
-        return await self._run(lambda: str(self._context.hash(prepared(password))))
+        return await self._run(lambda: str(self._context.hash(prepared(password))), source)
 
-    async def verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+    async def verify(self, password: str, hashed: str | None, *, source: str = "") -> tuple[bool, str | None]:
         """Check ``password`` and return whether it is right, and a stronger hash where the stored one is outdated,
         or is
         another system's.
@@ -89,7 +85,7 @@ class Passwords:
         Raises:
             Busy: when too many are waiting.
         """
-        return await self._run(lambda: self._verify(password, hashed))
+        return await self._run(lambda: self._verify(password, hashed), source)
 
     def _verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
         if len(password) > MAX_PASSWORD_CHARS or "\x00" in password:
@@ -127,7 +123,9 @@ class Passwords:
             self._dummy = str(self._context.hash("nobody"))
         self._context.verify(prepared(password), self._dummy)
 
-    async def judge(self, password: str, about: Iterable[str], *, second_factor: bool = False) -> None:
+    async def judge(
+        self, password: str, about: Iterable[str], *, second_factor: bool = False, source: str = ""
+    ) -> None:
         """Check a new password, as :func:`check_strength` does, in a thread: what is odd takes long to judge.
 
         Raises:
@@ -135,32 +133,29 @@ class Passwords:
             Busy: when too many are waiting.
         """
         words = list(about)
-        await self._run(lambda: check_strength(self._settings, password, words, second_factor=second_factor))
+        await self._run(lambda: check_strength(self._settings, password, words, second_factor=second_factor), source)
 
-    async def strength(self, password: str, about: Iterable[str], *, second_factor: bool = False) -> Strength:
+    async def strength(
+        self, password: str, about: Iterable[str], *, second_factor: bool = False, source: str = ""
+    ) -> Strength:
         """Return how strong a password is, in a thread.
 
         Raises:
             Busy: when too many are waiting.
         """
         words = list(about)
-        return await self._run(lambda: strength(self._settings, password, words, second_factor=second_factor))
+        return await self._run(lambda: strength(self._settings, password, words, second_factor=second_factor), source)
 
     async def prepare(self) -> None:
         """Make the hash that is checked for unknown people, so that the first of them is not told by time."""
         if self._dummy is None:
             self._dummy = await anyio.to_thread.run_sync(lambda: str(self._context.hash("nobody")))
 
-    async def _run(self, work: Callable[[], _T]) -> _T:
-        if self._inside >= self._room:
-            raise Busy("too many passwords are waiting to be checked")
+    async def _run(self, work: Callable[[], _T], source: str) -> _T:
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(self._concurrency)
-        self._inside += 1
-        try:
+        async with self.queue.place(source):
             return await anyio.to_thread.run_sync(work, limiter=self._limiter)
-        finally:
-            self._inside -= 1
 
 
 def prepared(password: str) -> str:

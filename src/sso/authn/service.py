@@ -54,13 +54,13 @@ def with_step(proof: Authenticated, method: Method) -> Authenticated:
 
 
 async def is_password(
-    passwords: Passwords, user: User | None, credential: Credential | None, password: str
+    passwords: Passwords, user: User | None, credential: Credential | None, password: str, *, source: str
 ) -> tuple[bool, str | None]:
     """Tell whether a password is right, and return a stronger hash where the stored one is outdated. Whatever is wrong
-    takes as long.
+    takes as long. ``source``: the network that asks.
 
     Raises:
         Busy: when too many passwords are waiting.
     """
-    right, stronger = await passwords.verify(password, credential.secret if credential else None)
+    right, stronger = await passwords.verify(password, credential.secret if credential else None, source=source)
     return right and user is not None and user.disabled_at is None, stronger

@@ -29,6 +29,7 @@ from sso.oidc.assertions import (
 from sso.oidc.client_keys import KeysUnavailable
 from sso.oidc.requests import ProtocolRequest
 from sso.security.box import CannotOpen
+from sso.security.limits import Purpose
 from sso.security.replay import first_use
 from sso.security.tokens import equal, token_hash
 
@@ -67,6 +68,7 @@ def authenticate_client(request: ProtocolRequest) -> Client:
     Raises:
         InvalidRequestError: for credentials sent twice or in the address.
         ClientRefused: for everything else.
+        TooManyFailures: after too many wrong secrets from one address.
     """
     form = request.form
     if any(name in request.query.data for name in ("client_secret", "client_assertion", "code", "refresh_token")):
@@ -76,13 +78,17 @@ def authenticate_client(request: ProtocolRequest) -> Client:
     ways = [basic, "client_secret" in form, "client_assertion" in form or "client_assertion_type" in form]
     if sum(ways) > 1:
         raise InvalidRequestError("Use one client authentication method only (RFC 6749 section 2.3).")
+    if not any(ways):
+        return _by_name(request, form.get("client_id", ""))
+    attempt = request.provider.attempts.reserve_here(Purpose.CLIENT_SECRET, client_named_by(request), request.caller or "")
     if basic:
-        return _by_basic(request, authorization[6:].strip())
-    if ways[1]:
-        return _by_secret(request, form.get("client_id", ""), form["client_secret"], "client_secret_post")
-    if ways[2]:
-        return _by_assertion(request)
-    return _by_name(request, form.get("client_id", ""))
+        client = _by_basic(request, authorization[6:].strip())
+    elif ways[1]:
+        client = _by_secret(request, form.get("client_id", ""), form["client_secret"], "client_secret_post")
+    else:
+        client = _by_assertion(request)
+    attempt.succeeded()
+    return client
 
 
 def client_named_by(request: ProtocolRequest) -> str:

@@ -96,9 +96,9 @@ async def send_code(
         to: the address or number.
         about: what about.
         locale: the language.
-        really: otherwise the code is made, and nobody is sent it: nobody has that address, and nobody shall learn so.
+        really: otherwise nothing is sent, everything looks as if it was, and no code is right.
     """
-    code = await ceremonies.new_code(session, provider.box, running)
+    code = await ceremonies.new_code(session, provider.box, running, usable=really)
     if code is None:
         return False
     if really:

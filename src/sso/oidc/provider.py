@@ -22,6 +22,7 @@ from sso.oidc.client_keys import ClientKeys
 from sso.security.box import SecretBox
 from sso.security.countries import Countries
 from sso.security.instance import instance_secret
+from sso.security.limits import Attempts
 from sso.security.outbound import Outbound
 from sso.security.tokens import keyed_token
 from sso.settings import Settings
@@ -59,6 +60,7 @@ class Provider:
         self.form_keys = self.box.derived_keys("form-token")
         self.passkeys = Passkeys(settings, self.box.derived_keys("passkey-challenge"))
         self.countries = Countries(settings)
+        self.attempts = Attempts(settings.sign_in_failures_per_account, settings.sign_in_failures_per_address)
         self.idle = timedelta(seconds=settings.session_idle_seconds)
         self.nik_key = b""
         self._pairwise_salt = b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.clients.registry import Client
 from sso.oidc.authorize import PageError, RedirectError, check_request
 from sso.oidc.models import PushedRequest
 from sso.oidc.request_object import PUSHED_PREFIX, RequestObjectRefused, expand
@@ -20,11 +22,19 @@ from sso.security.tokens import random_token, token_hash
 _CREDENTIALS = ("client_secret", "client_assertion", "client_assertion_type")
 
 
-async def push(server: ProviderServer, request: ProtocolRequest) -> Answer:
+async def push(
+    server: ProviderServer, request: ProtocolRequest, count: Callable[[Client], Awaitable[object]]
+) -> Answer:
     """Answer a pushed request (RFC 9126 section 2): checked as at the authorization endpoint, with errors as JSON.
+
+    Args:
+        server: the authorization server.
+        request: the request.
+        count: counts a request that is to be stored, of the application that sent it.
 
     Raises:
         DatabaseUnavailable: when there is no database now.
+        TooManyFailures: when too many were stored.
     """
     try:
         repeated = request.payload.repeated()
@@ -47,6 +57,7 @@ async def push(server: ProviderServer, request: ProtocolRequest) -> Answer:
         return _refused(error.error, error.text)
     except PageError as error:
         return _refused("invalid_request", f"{error.code.replace('_', ' ')}: {error.detail}")
+    await count(client)
     seconds, name = server.provider.settings.pushed_request_seconds, random_token()
     async with server.provider.db.write() as session:
         session.add(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -18,6 +19,7 @@ from sso.clients.models import Application, ApplicationNote
 from sso.clients.registry import Registry, stored_metadata
 from sso.clients.service import ClientError
 from sso.oidc.applications import NotChecked, own_redirect_uri, remove_client, submit_application
+from sso.security.limits import TooManyFailures
 from sso.usage.store import mistakes_of
 from sso.users.store import identifiers_of, names_of
 from sso.web.console import (
@@ -146,7 +148,7 @@ async def mistakes_by(session: AsyncSession, found: list[Application]) -> dict[s
 
 @router.post(DEVELOPER + "/invitations")
 async def answer_invitation(request: Request, here: Anybody) -> Response:
-    """Join a team, or decline."""
+    """Join a team, decline, or decline all invitations."""
     fields = await own_form(request, "invitations")
     choice, _, application_id = fields.get("choice", "").partition(" ")
     async with site_of(request).provider.db.write() as session:
@@ -157,8 +159,14 @@ async def answer_invitation(request: Request, here: Anybody) -> Response:
             except ClientError:
                 return failure(request, "not_found", 404)
             return RedirectResponse(f"{APPS}/{application_id}", 303)
+        mine = {one.application_id for one in await teams.invitations_for(session, lookups)}
+        for one in mine if choice == "block" else (application_id,):
+            for lookup in lookups:
+                await teams.withdraw_invitation(session, one, lookup)
+    if application_id in mine:  # this team, or every team, cannot invite them again for a while
         for lookup in lookups:
-            await teams.withdraw_invitation(session, application_id, lookup)
+            with suppress(TooManyFailures):
+                await site_of(request).declined.take(f"{'*' if choice == 'block' else application_id} {lookup}")
     return RedirectResponse(DEVELOPER, 303)
 
 

@@ -19,18 +19,20 @@ from sso.clients.metadata import checked_keys
 from sso.clients.models import SANDBOX, ClientSecret
 from sso.clients.service import MOST_SECRETS, ClientError, add_secret, revoke_secret, valid_secrets
 from sso.oidc.messages import notify, send
+from sso.security.limits import TooManyFailures
 from sso.security.outbound import OutboundFailed, OutboundRefused
 from sso.users.identifiers import normalise
 from sso.users.models import User
 from sso.users.store import find_user, identifiers_of, names_of
 from sso.web.console import DEVELOPER, There, by, developer_page, own_form, token_for
 from sso.web.developer import APPS, CANNOT, STATES, Member, Owner, Reader, secret_page
-from sso.web.http import read_id
+from sso.web.http import read_id, to_wait
 from sso.web.i18n import N_
 from sso.web.site import site_of
 
 router = APIRouter()
 
+MANY_INVITATIONS = N_("Too many invitations were sent today. Please try again in %(hours)s hours.")
 NOT_A_PERSON = N_("Type an e-mail address or a user name.")
 LAST_OWNER = N_("This is the last owner. Make somebody else an owner first: an application is never without one.")
 VALIDITIES = {"90": N_("90 days"), "180": N_("half a year"), "365": N_("a year"), "0": N_("until it is revoked")}
@@ -111,6 +113,14 @@ async def _invite(request: Request, there: There, typed: str, role: Any) -> Resp
         return await _team_page(request, there, NOT_A_PERSON, 400, typed=typed)
     what = there.application.name
     try:
+        declined = not await _count_invitation(request, there, wanted.value)
+    except TooManyFailures as error:
+        hours = -(-error.retry_after // 3600)
+        made = await _team_page(request, there, MANY_INVITATIONS, 429, typed=typed, hours=str(hours))
+        return to_wait(made, error.retry_after)
+    if declined:  # the page looks the same
+        return RedirectResponse(f"{APPS}/{there.application_id}/team", 303)
+    try:
         async with site.provider.db.write() as session:
             await teams.invite(session, there.application_id, wanted.value, role, actor=there.here.actor)
             try:
@@ -126,6 +136,34 @@ async def _invite(request: Request, there: There, typed: str, role: Any) -> Resp
         return await _team_page(request, there, CANNOT, 409, detail=str(error))
     site.worker.nudge()
     return RedirectResponse(f"{APPS}/{there.application_id}/team", 303)
+
+
+async def _count_invitation(request: Request, there: There, lookup: str) -> bool:
+    """Count an invitation for who invites, the application and the recipient; tell whether the recipient has not
+    declined one.
+
+    Raises:
+        TooManyFailures: when there were too many of one of them.
+    """
+    site, taken = site_of(request), []
+    try:
+        for limit, key in (
+            (site.inviters, str(there.here.visit.user.id)),
+            (site.invited_to, there.application_id),
+            (site.invited, lookup),
+            (site.invited_lately, lookup),
+        ):
+            taken.append(await limit.take(key))
+    except TooManyFailures:
+        for one in taken:
+            await one.give_back()
+        raise
+    try:
+        for team in (there.application_id, "*"):
+            await (await site.declined.take(f"{team} {lookup}")).give_back()
+    except TooManyFailures:
+        return False
+    return True
 
 
 async def _is_theirs(session: Any, user: User, lookup: str) -> bool:

@@ -59,13 +59,13 @@ async def _look_up(request: Request, typed: str) -> Response:
     """Show what the device of a code asks for, to a person who is signed in."""
     site, address = site_of(request), address_of(request)
     try:
-        await site.device_codes.check(address)
+        attempt = await site.device_codes.take(address)
     except TooManyFailures as error:
         return to_wait(_type_page(request, typed, WAIT, 429, minutes=error.minutes), error.retry_after)
     waiting, client, who = await _find(request, typed)
     if waiting is None or client is None:
-        await site.device_codes.count(address)
         return _type_page(request, typed, UNKNOWN, 400)
+    await attempt.give_back()
     if who is None:
         return RedirectResponse(f"/login?{urlencode({'user_code': waiting.user_code})}", 303)
     async with site.provider.db.read() as session:
@@ -133,9 +133,14 @@ async def _step_up(request: Request, waiting: DeviceCode, client: Client, who: S
 
 async def _decide(request: Request, typed: str, allowed: bool) -> Response:
     site, address = site_of(request), address_of(request)
+    try:
+        attempt = await site.device_codes.take(address)
+    except TooManyFailures as error:
+        return to_wait(_type_page(request, typed, WAIT, 429, minutes=error.minutes), error.retry_after)
     waiting, client, who = await _find(request, typed)
     if waiting is None or client is None:
         return _type_page(request, typed, UNKNOWN, 400)
+    await attempt.give_back()
     if who is None:
         return await _look_up(request, typed)
     done, unmet = False, None

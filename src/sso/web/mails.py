@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -204,19 +205,19 @@ NOTICES = {
         _NOT_YOU,
     ),
     "team_invitation": Notice(
-        N_("You are invited to look after %(what)s"),
+        N_("An invitation to a team"),
         N_("On %(at)s somebody invited you to the team that looks after %(what)s in the developers' portal."),
         N_("The invitation is valid for 14 days. If you do not know the application, you need not do anything."),
         N_("To the developers' portal"),
     ),
     "secret_expires": Notice(
-        N_("A secret of %(what)s ends soon"),
+        N_("A secret of an application ends soon"),
         N_("On %(until)s a secret of %(what)s ends. After that the application cannot sign anybody in with it."),
         N_("Make a second one now, put it into your application, and revoke the old one when it is not used any more."),
         N_("To the developers' portal"),
     ),
     "application_decided": Notice(
-        N_("There is news about %(what)s"),
+        N_("There is news about an application of yours"),
         N_("On %(at)s an administrator decided about %(what)s, or said something about it."),
         N_("Read it in the developers' portal."),
         N_("To the developers' portal"),
@@ -248,6 +249,10 @@ LINKS = {
 """Where the button of a message leads; ``token`` among its values is added."""
 OPTIONAL = {"new_device": "new_device", "application_connected": "application_connected"}
 """Notices that a person may switch off, and what the preference is called."""
+CONTACTS = ("contact_added", "contact_removed")
+"""Messages in which ``what`` is an address or number. In all others it is a name that somebody chose, maybe somebody
+who wants to write to the receiver; it stands in the text only, never in a subject."""
+MAX_NAME_CHARS = 60
 COLOUR = "#0b5f5a"
 _MOMENTS = ("ready", "until")
 
@@ -273,6 +278,8 @@ def compose(
         locale: the language; the default one where it is none of ours.
         values: what it says besides; moments among them as ISO 8601.
     """
+    chosen = {"device", "place"} | ({"what"} if notice not in CONTACTS else set())
+    values = {key: plain_name(value) if key in chosen else value for key, value in (values or {}).items()}
     language = locale if locale in ("id", "en") else settings.default_locale
     said, jinja = NOTICES[notice], environment(language)
 
@@ -280,7 +287,7 @@ def compose(
         return moment_text(when, "d MMMM yyyy HH:mm z", locale=language, zone=settings.time_zone)
 
     filled = {"at": moment(at), "support": settings.support_contact, "service": settings.service_name}
-    filled |= {"minutes": str(settings.code_minutes), "name": name, **(values or {})}
+    filled |= {"minutes": str(settings.code_minutes), "name": name, **values}
     filled |= {key: moment(datetime.fromisoformat(filled[key])) for key in _MOMENTS if key in filled}
     link = settings.issuer + LINKS[notice] if said.button else ""
     if link and "token" in filled:
@@ -306,6 +313,15 @@ def compose(
     text = plain.get_template("mail/notice.txt").render(context)
     sms = plain.get_template("mail/sms.txt").render(context).strip()
     return Mail(to, subject, text, jinja.get_template("mail/notice.html").render(context), language, sms)
+
+
+def plain_name(text: str) -> str:
+    """Return a name that somebody chose as a mail may show it: short, on one line, and nothing of which a mail program
+    makes a link or an address."""
+    shown = "".join(char if char.isprintable() else " " for char in text)
+    shown = re.sub(r"[:/\\@<>]+", " ", shown)
+    shown = " ".join(re.sub(r"\.(?=[^\W\d])", ". ", shown).split())
+    return shown if len(shown) <= MAX_NAME_CHARS else shown[: MAX_NAME_CHARS - 1].rstrip() + "…"
 
 
 def send_notice(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:

@@ -16,12 +16,23 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso.authn.passwords import Busy
 from sso.oidc.answers import AuthorizationResponse
 from sso.oidc.authorize import PageError
 from sso.oidc.session_state import origin_of
+from sso.security.limits import TooManyFailures
 from sso.settings import Settings, is_loopback_host
 from sso.web.counting import count_page_error
-from sso.web.http import OPEN, OPEN_PATHS, form_token, json_error, read_cookie, set_cookie, with_browser
+from sso.web.http import (
+    OPEN,
+    OPEN_PATHS,
+    form_token,
+    json_error,
+    read_cookie,
+    set_cookie,
+    to_wait,
+    with_browser,
+)
 from sso.web.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
 from sso.web.site import request_id_of, site_of
 from sso.web.times import moment_text
@@ -95,6 +106,11 @@ FAILURES = {
         N_("What you sent took too long to arrive"), N_("Check your connection, then go back and try again.")
     ),
     "unreadable": Failure(N_("What was sent cannot be read"), _RESTART),
+    "too_many": Failure(
+        N_("Too many requests"),
+        N_("Please try again in %(minutes)d minutes. If you cannot wait, contact the helpdesk."),
+        "temporarily_unavailable",
+    ),
     "unavailable": Failure(
         N_("We cannot help you just now"),
         N_("Something that we depend on is away. Nothing is lost: please try again in a moment."),
@@ -232,7 +248,15 @@ def page_headers(settings: Settings, form_target: str = "", frames: Sequence[str
     }
 
 
-def failure(request: Request, code: str, status: int, detail: str = "", here: str = "", **context: Any) -> Response:
+def failure(
+    request: Request,
+    code: str,
+    status: int,
+    detail: str = "",
+    here: str = "",
+    values: dict[str, int] | None = None,
+    **context: Any,
+) -> Response:
     """Return the page, or where programs ask the JSON, that says what went wrong."""
     found = FAILURES[code]
     headers = {"Retry-After": str(found.retry_after)} if found.retry_after else {}
@@ -255,6 +279,7 @@ def failure(request: Request, code: str, status: int, detail: str = "", here: st
         here=here,
         title=found.title,
         text=found.text,
+        values=values or {},
         detail=detail,
         reference=request_id_of(request),
         **context,
@@ -262,6 +287,19 @@ def failure(request: Request, code: str, status: int, detail: str = "", here: st
     if found.retry_after:
         made.headers["Retry-After"] = str(found.retry_after)
     return made
+
+
+def on_too_many(request: Request, error: Exception) -> Response:
+    """Answer :class:`TooManyFailures` where no page of its own says so."""
+    assert isinstance(error, TooManyFailures)
+    made = failure(request, "too_many", 429, values={"minutes": error.minutes})
+    return to_wait(made, error.retry_after)
+
+
+def on_busy(request: Request, error: Exception) -> Response:
+    """Answer :class:`Busy` where no page of its own says so."""
+    assert isinstance(error, Busy)
+    return to_wait(failure(request, "unavailable", 503), error.retry_after)
 
 
 def to_application(request: Request, answer: AuthorizationResponse) -> Response:

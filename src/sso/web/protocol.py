@@ -7,13 +7,15 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso.clients.registry import Client
 from sso.keys import JWKS_MAX_AGE_SECONDS
+from sso.oidc.client_auth import client_named_by
 from sso.oidc.pushed import push
 from sso.oidc.requests import Answer
 from sso.oidc.userinfo import userinfo as userinfo_answer
 from sso.web.counting import count_token
 from sso.web.http import OPEN, OPEN_PATHS, protocol_request, response
-from sso.web.site import site_of
+from sso.web.site import address_of, site_of
 
 # Routes are tried in their order: those that are asked most stand first.
 router = APIRouter()
@@ -58,13 +60,26 @@ async def revoke(request: Request) -> Response:
 @router.post("/par")
 async def par(request: Request) -> Response:
     """Pushed authorization requests (RFC 9126)."""
-    return response(await push(site_of(request).server, await protocol_request(request)))
+    site = site_of(request)
+
+    async def count(client: Client) -> object:
+        """A public client's requests may come from anybody; they count for their source."""
+        if client.meta.token_endpoint_auth_method == "none":
+            return await site.waiting_requests.take(address_of(request))
+        return await site.pushed_requests.take(client.client_id)
+
+    return response(await push(site.server, await protocol_request(request), count))
 
 
 @router.post("/device_authorization")
 async def device_authorization(request: Request) -> Response:
     """Where a device begins (RFC 8628 section 3.1)."""
-    return response(await site_of(request).server.authorize_device(await protocol_request(request)))
+    site, asked = site_of(request), await protocol_request(request)
+    place = await site.new_device_codes.take(address_of(request), client_named_by(asked))
+    answer = await site.server.authorize_device(asked)
+    if answer.status != 200:
+        await place.give_back()
+    return response(answer)
 
 
 @router.get("/.well-known/openid-configuration")

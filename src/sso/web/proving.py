@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
 from sso.authn.levels import ACR_PASSWORD
+from sso.authn.passwords import Busy
 from sso.authn.policy import Reason, Situation, second_step
 from sso.authn.service import Authenticated, by_password, is_password
 from sso.oidc.test_people import MARK
+from sso.security.limits import Purpose, Reservation
 from sso.security.tokens import random_token, token_hash
 from sso.sessions import store as sessions
 from sso.sessions.service import Place
@@ -21,7 +24,7 @@ from sso.users import store as users
 from sso.users.identifiers import normalise
 from sso.users.models import User
 from sso.web.http import read_cookie, set_cookie
-from sso.web.site import address_of, site_of
+from sso.web.site import address_of, site_of, source_of
 
 DEVICE_COOKIE_SECONDS = 365 * 86400
 
@@ -68,15 +71,20 @@ async def prove(request: Request, name: str, password: str, wanted: str = ACR_PA
         async with provider.db.read() as session:
             found = await sessions.signing_in(session, lookup, token_hash(device) if device else None, country, now)
     own = device if found is not None and found.known else ""
-    await site.limits.check(lookup, address, own)
+    # The account counts, whichever of its identifiers was typed; an identifier of nobody counts in the same way.
+    account = str(found.user.id) if found is not None else f"nobody {lookup or name.casefold()}"
+    attempt = await site.limits.reserve(Purpose.PASSWORD, account, address, own)
     user = found.user if found is not None and _may_be_used(found, provider.settings.can_send) else None
     user = user if user is None or not user.preferences.get(MARK) else None
     credential = found.password if found is not None else None
-    right, stronger = await is_password(site.passwords, user, credential, password)
+    try:
+        right, stronger = await is_password(site.passwords, user, credential, password, source=source_of(request))
+    except Busy:
+        await attempt.give_back()
+        raise
     if not right or found is None or user is None:
-        await site.limits.failed(lookup, address, own)
         raise WrongCredentials(found.user.id if found else None)
-    await site.limits.succeeded(lookup, address, own)
+    await attempt.succeeded()
     if stronger and credential is not None:
         async with provider.db.write() as session:
             await users.upgrade_password_hash(session, credential.id, stronger, now)
@@ -125,6 +133,25 @@ async def is_new_device(request: Request, user: User) -> bool:
     async with site_of(request).provider.db.read() as session:
         known, seen_before = await sessions.is_known(session, user.id, token_hash(device))
     return seen_before and not known
+
+
+async def known_device(request: Request, user_id: UUID | None) -> str:
+    """Return the cookie of a browser that a person has used before; nothing where it is new, or nobody is meant. One
+    statement in either case."""
+    device = read_cookie(request, "device")
+    async with site_of(request).provider.db.read() as session:
+        known, _ = await sessions.is_known(session, user_id or UUID(int=0), token_hash(device))
+    return device if device and known else ""
+
+
+async def reserve(request: Request, purpose: Purpose, user_id: UUID) -> Reservation:
+    """Take a place for one attempt to guess a secret of an account.
+
+    Raises:
+        TooManyFailures: when there were too many.
+    """
+    device = await known_device(request, user_id)
+    return await site_of(request).limits.reserve(purpose, str(user_id), address_of(request), device)
 
 
 def _lookup(name: str, nik_key: bytes) -> str:

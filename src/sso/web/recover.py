@@ -4,7 +4,9 @@ proof only after a delay in which the owner is told and can stop it. Nobody lear
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -22,16 +24,17 @@ from sso.authn.policy import STRONG
 from sso.oidc.messages import link_token, not_me_session, notify, send_code
 from sso.oidc.people import not_me, recover
 from sso.oidc.test_people import MARK
-from sso.security.limits import TooManyFailures
+from sso.security.limits import Purpose, Reservation, TooManyFailures
 from sso.users import store as users
 from sso.users.identifiers import masked, normalise
 from sso.users.models import Credential, Identifier, User
 from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, to_wait, with_browser
 from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of, page
+from sso.web.proving import known_device, reserve
 from sso.web.sign_in import BUSY, STALE
-from sso.web.sign_up import NOT_SENT, TOO_MANY, TOO_MANY_CODES, WEAK, WRONG_CODE
-from sso.web.site import address_of, kept_address_of, request_id_of, site_of
+from sso.web.sign_up import NOT_SENT, TOO_MANY, TOO_MANY_CODES, TOO_MANY_TRIES, WEAK, WRONG_CODE
+from sso.web.site import address_of, kept_address_of, request_id_of, site_of, source_of
 
 router = APIRouter()
 
@@ -88,14 +91,18 @@ async def stop(request: Request) -> Response:
     fields, provider = await form_fields(request), site_of(request).provider
     if not is_our_form(request, fields, "recover-stop"):
         return RedirectResponse(f"{HERE}/stop?{urlencode({'t': fields.get('t', '')[:100]})}", 303)
+    attempt = await site_of(request).limits.reserve(Purpose.LINK, "", address_of(request))
     async with provider.db.write() as session:
         found = await recovery.find(session, "delayed", fields.get("t", "")[:100])
-        if found is not None and await recovery.take(session, found):
+        known = found is not None and await recovery.take(session, found)
+        if found is not None and known:
             user = await session.get(User, found.user_id)
             assert user is not None
             notify(session, provider, user, "recovery_stopped")
             who, address = str(user.id), kept_address_of(request)
             record(session, "recovery.stopped", subject=who, address=address, request_id=request_id_of(request))
+    if known:
+        await attempt.succeeded()
     site_of(request).worker.nudge()
     return page(request, "recover_stop.html", t="", done=True, form_token="")
 
@@ -113,6 +120,7 @@ async def continue_form(request: Request) -> Response:
     fields, provider = await form_fields(request), site_of(request).provider
     if not is_our_form(request, fields, "recover-continue"):
         return RedirectResponse(f"{HERE}/continue?{urlencode({'t': fields.get('t', '')[:100]})}", 303)
+    attempt = await site_of(request).limits.reserve(Purpose.LINK, "", address_of(request))
     async with provider.db.write() as session:
         found = await recovery.find(session, "ready", fields.get("t", "")[:100])
         if found is None or not await recovery.take(session, found):
@@ -121,6 +129,7 @@ async def continue_form(request: Request) -> Response:
         running = await ceremonies.begin(
             session, provider.box, "recover", browser_of(request), data, user_id=found.user_id, seconds=SECONDS
         )
+    await attempt.succeeded()
     return _to(request, running)
 
 
@@ -137,6 +146,7 @@ async def not_me_form(request: Request) -> Response:
     fields, provider = await form_fields(request), site_of(request).provider
     if not is_our_form(request, fields, "not-me"):
         return RedirectResponse(f"/not-me?{urlencode({'t': fields.get('t', '')[:120]})}", 303)
+    attempt = await site_of(request).limits.reserve(Purpose.LINK, "", address_of(request))
     session_id, user = not_me_session(provider, fields.get("t", "")[:120]), None
     if session_id is not None:
         async with provider.db.write() as session:
@@ -144,6 +154,7 @@ async def not_me_form(request: Request) -> Response:
             user = await not_me(session, provider, session_id, **about)
     if user is None:
         return failure(request, "expired_interaction", 400)
+    await attempt.succeeded()
     site_of(request).worker.nudge()
     return page(request, "not_me.html", t="", done=True, until=user.locked_until, form_token="")
 
@@ -160,16 +171,20 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
         await site.sign_ups.take(address_of(request))
     except TooManyFailures as error:
         return to_wait(_begin_page(request, fields, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
-    async with provider.db.write() as session:
+    async with provider.db.read() as session:
         user, contact = await _find(request, session, typed)
-        data = {
-            "stage": "code",
-            "typed": typed[:254],
-            "drop": False,
-            "kind": contact.kind if contact else "",
-            "to": contact.value if contact else "",
-            "locale": locale_of(request),
-        }
+    data = {
+        "stage": "code",
+        "typed": typed[:254],
+        "drop": False,
+        "kind": contact.kind if contact else "",
+        "to": contact.value if contact else "",
+        "locale": locale_of(request),
+    }
+    allowed = None
+    with suppress(TooManyFailures):
+        allowed = await _may_send(request, data, user.id if user is not None and contact is not None else None)
+    async with provider.db.write() as session:
         running = await ceremonies.begin(
             session,
             provider.box,
@@ -179,7 +194,8 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
             user_id=user.id if user is not None and contact is not None else None,
             seconds=SECONDS,
         )
-        await _send(request, session, running)
+        if allowed is not None:
+            await _send(request, session, running, allowed)
         record(
             session,
             "recovery.begun",
@@ -213,15 +229,31 @@ async def _find(request: Request, session: AsyncSession, typed: str) -> tuple[Us
     return user, max(able, key=lambda one: (one.lookup == lookup, one.kind == "email", one.is_primary))
 
 
-async def _send(request: Request, session: AsyncSession, running: Running) -> bool:
+async def _may_send(request: Request, data: dict[str, Any], user_id: UUID | None) -> bool:
+    """Count a code; tell whether it may be sent. What is counted visibly depends on what was typed, not on who has it.
+
+    Raises:
+        TooManyFailures: when there were too many.
+    """
+    own = await known_device(request, user_id)
+    asked, address, codes = _asked(request, data["typed"]), address_of(request), site_of(request).codes
+    own = f"{user_id} {own}" if own else ""
+    return await codes.allow("recover", asked, data["to"], data["kind"], address, own)
+
+
+def _asked(request: Request, typed: str) -> str:
+    """Return what was typed in the form in which it is looked up."""
+    try:
+        return normalise(typed).lookup(site_of(request).provider.nik_key)
+    except ValueError:
+        return typed.casefold()
+
+
+async def _send(request: Request, session: AsyncSession, running: Running, allowed: bool) -> bool:
     """Send the code; nothing to nobody. Both take as long."""
     site, data = site_of(request), running.data
-    try:
-        await site.codes.take(data["to"] or f"nobody {data['typed']}")
-    except TooManyFailures:
-        return False
     kind = data["kind"] or "email"
-    real = running.user_id is not None
+    real = allowed and running.user_id is not None
     return await send_code(
         session, site.provider, running, kind, data["to"], "code_recover", data["locale"], really=real
     )
@@ -231,19 +263,32 @@ async def _check_code(request: Request, running: Running, fields: dict[str, str]
     """Check the code that was sent, or that the helpdesk gave."""
     site, provider = site_of(request), site_of(request).provider
     if fields.get("choice") == "resend":
+        try:
+            allowed = await _may_send(request, running.data, running.user_id)
+        except TooManyFailures as error:
+            return to_wait(await _page(request, running, NOT_SENT, 429), error.retry_after)
         async with provider.db.write() as session:
-            sent = await _send(request, session, running)
+            sent = await _send(request, session, running, allowed)
         site.worker.nudge()
-        return await _page(request, running, "" if sent else NOT_SENT, 200 if sent else 429, sent_again=sent)
+        if not sent:
+            return to_wait(await _page(request, running, NOT_SENT, 429), ceremonies.RESEND_SECONDS)
+        return await _page(request, running, sent_again=True)
     async with provider.db.write() as session:
         if not await ceremonies.count_attempt(session, running):
-            return await _page(request, running, TOO_MANY_CODES, 429)
+            return to_wait(await _page(request, running, TOO_MANY_CODES, 429), ceremonies.RESEND_SECONDS)
+    asked = _asked(request, running.data["typed"])
+    try:
+        attempt = await site.limits.reserve(Purpose.RECOVERY_MESSAGE, asked, address_of(request))
+    except TooManyFailures as error:
+        made = await _page(request, running, TOO_MANY_TRIES, 429, minutes=error.minutes)
+        return to_wait(made, error.retry_after)
     typed = fields.get("code", "").strip()[:40]
     if len(typed.replace("-", "").replace(" ", "")) == recovery.CODE_CHARS:
-        return await _helpdesk_code(request, running, typed)
+        return await _helpdesk_code(request, running, typed, attempt)
     valid = timedelta(minutes=site.settings.code_minutes)
     if not ceremonies.is_code(provider.box, running, typed, valid) or running.user_id is None:
         return await _page(request, running, WRONG_CODE, 400)
+    await attempt.succeeded()
     async with provider.db.write() as session:
         await _after_contact(session, running, by_helpdesk=False)
         await ceremonies.keep(session, provider.box, running, anew=True)
@@ -259,7 +304,7 @@ async def _after_contact(session: AsyncSession, running: Running, *, by_helpdesk
     running.data["drop"] = by_helpdesk
 
 
-async def _helpdesk_code(request: Request, running: Running, typed: str) -> Response:
+async def _helpdesk_code(request: Request, running: Running, typed: str, attempt: Reservation) -> Response:
     """The helpdesk's code stands for the proof that was lost. With a contact it is enough; alone it waits, so that the
     helpdesk by itself can take no account over."""
     provider = site_of(request).provider
@@ -273,8 +318,11 @@ async def _helpdesk_code(request: Request, running: Running, typed: str) -> Resp
         if running.data.get("contact_proven"):
             await _after_contact(session, running, by_helpdesk=True)
             await ceremonies.keep(session, provider.box, running)
-            return _to(request, running)
-        return await _wait(request, session, running, user)
+            made = _to(request, running)
+        else:
+            made = await _wait(request, session, running, user)
+    await attempt.succeeded()
+    return made
 
 
 async def _check_second(request: Request, running: Running, fields: dict[str, str]) -> Response:
@@ -283,15 +331,25 @@ async def _check_second(request: Request, running: Running, fields: dict[str, st
     async with provider.db.write() as session:
         if not await ceremonies.count_attempt(session, running, MAX_ATTEMPTS):
             return failure(request, "expired_interaction", 400)
+    attempt = None
+    if fields.get("choice") != "lost":
+        assert running.user_id is not None
+        purpose = Purpose.STEP_PASSKEY if fields.get("credential") else Purpose.TOTP
+        try:
+            attempt = await reserve(request, purpose, running.user_id)
+        except TooManyFailures as error:
+            made = await _page(request, running, TOO_MANY_TRIES, 429, minutes=error.minutes)
+            return to_wait(made, error.retry_after)
     async with provider.db.write() as session:
         user = await session.get(User, running.user_id)
         assert user is not None
-        if fields.get("choice") == "lost":
+        if attempt is None:
             return await _wait(request, session, running, user)
         if not await _is_second(request, session, running, user, fields):
             return await _page(request, running, WRONG_PROOF, 400)
         running.data["stage"] = "password"
         await ceremonies.keep(session, provider.box, running)
+    await attempt.succeeded()
     return _to(request, running)
 
 
@@ -343,8 +401,8 @@ async def _set_password(request: Request, running: Running, fields: dict[str, st
     password = fields.get("password", "")
     try:
         about = [user.name, *(one.value for one in known)]
-        await site.passwords.judge(password, about, second_factor=second)
-        hashed = await site.passwords.hash(password)
+        await site.passwords.judge(password, about, second_factor=second, source=source_of(request))
+        hashed = await site.passwords.hash(password, source=source_of(request))
     except WeakPassword as error:
         return await _page(request, running, WEAK[error.code], 400, least=error.least)
     except Busy as error:
@@ -363,8 +421,7 @@ async def _set_password(request: Request, running: Running, fields: dict[str, st
             drop_factors=drop,
             request_id=request_id_of(request),
         )
-    for one in known:
-        await site.limits.forget(one.lookup)
+    await site.limits.forget(str(user.id))
     site.worker.nudge()
     return page(request, "recover_done.html", here="/login")
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.oidc import registration
-from sso.security.limits import TooManyFailures
+from sso.oidc.requests import Answer
+from sso.security.limits import Purpose, TooManyFailures
 from sso.web.http import json_error, response
 from sso.web.pages import failure
 from sso.web.site import address_of, kept_address_of, site_of
@@ -27,21 +31,23 @@ async def register(request: Request) -> Response:
     if refused is not None:
         return refused
     try:
-        await site.registrations.check(address)
+        place = await site.registrations.take(address)
     except TooManyFailures as error:
         text = "Too many registrations came from this address. Try again later."
-        return json_error(429, "invalid_request", text, {"Retry-After": str(error.retry_after)})
+        return json_error(429, "slow_down", text, {"Retry-After": str(error.retry_after)})
     body = await request.body()
-    answer = await registration.register(site.provider, _authorization(request), body, kept_address_of(request))
-    if answer.status == 201:
-        await site.registrations.count(address)
-    return response(answer)
+    work = registration.register(site.provider, _authorization(request), body, kept_address_of(request))
+    answer = await _counted(request, work)
+    if answer.status_code != 201:
+        await place.give_back()
+    return answer
 
 
 @router.get(_MANAGED)
 async def read(request: Request, client_id: str) -> Response:
     """What is registered (RFC 7592 section 2.1)."""
-    return response(await registration.read(site_of(request).provider, client_id, _authorization(request)))
+    provider = site_of(request).provider
+    return await _counted(request, registration.read(provider, client_id, _authorization(request)))
 
 
 @router.put(_MANAGED)
@@ -51,15 +57,30 @@ async def update(request: Request, client_id: str) -> Response:
     if refused is not None:
         return refused
     provider, body = site_of(request).provider, await request.body()
-    answer = await registration.update(provider, client_id, _authorization(request), body, kept_address_of(request))
-    return response(answer)
+    work = registration.update(provider, client_id, _authorization(request), body, kept_address_of(request))
+    return await _counted(request, work)
 
 
 @router.delete(_MANAGED)
 async def delete(request: Request, client_id: str) -> Response:
     """Delete the registration (RFC 7592 section 2.3)."""
     provider = site_of(request).provider
-    return response(await registration.delete(provider, client_id, _authorization(request), kept_address_of(request)))
+    work = registration.delete(provider, client_id, _authorization(request), kept_address_of(request))
+    return await _counted(request, work)
+
+
+async def _counted(request: Request, work: Coroutine[Any, Any, Answer]) -> Response:
+    """Do what a registration access token or an initial access token allows, and count tokens that are wrong."""
+    try:
+        attempt = await site_of(request).limits.reserve(Purpose.REGISTRATION_TOKEN, "", address_of(request))
+    except TooManyFailures as error:
+        work.close()
+        text = "Too many tokens from this address were wrong. Try again later."
+        return json_error(429, "slow_down", text, {"Retry-After": str(error.retry_after)})
+    answer = await work
+    if answer.status != 401:
+        await attempt.succeeded()
+    return response(answer)
 
 
 def _authorization(request: Request) -> str:

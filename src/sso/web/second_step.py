@@ -21,17 +21,17 @@ from sso.authn.policy import Method
 from sso.authn.service import AMR_PASSKEY, Authenticated, with_step
 from sso.oidc.messages import notify
 from sso.oidc.people import cancel_deletion, verify_contact
-from sso.security.limits import TooManyFailures
+from sso.security.limits import Purpose, TooManyFailures
 from sso.users.identifiers import masked
 from sso.users.models import Identifier, User
 from sso.web import qr
-from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie
+from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, to_wait
 from sso.web.i18n import N_
 from sso.web.pages import failure, page
-from sso.web.proving import is_new_device
+from sso.web.proving import is_new_device, reserve
 from sso.web.sign_in import STALE, Waiting, recall_waiting, sign_in_alone, sign_in_later, signed_in, who_is_here
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
-from sso.web.steps import HERE, Means, Options, means_of, proof_so_far, reaches, send_step_code
+from sso.web.steps import HERE, Means, Options, may_send, means_of, proof_so_far, reaches, send_step_code
 
 router = APIRouter()
 
@@ -39,7 +39,18 @@ WRONG_CODE = N_("This code is not right, or not right any more. Check it, and ty
 TOO_MANY = N_("There were too many wrong codes. Sign in again from the beginning.")
 NOT_SENT = N_("We cannot send another code just now. Look for the last one, or try again in a minute.")
 WRONG_PASSKEY = N_("This passkey did not work. Try again, or sign in with your password.")
+WAIT = N_("There were too many wrong codes. Please try again in %(minutes)d minutes, or use another way.")
 SENT = N_("We have sent a new code.")
+RESTART_SECONDS = 30
+"""After how long somebody may begin again whose step is over."""
+PURPOSES: dict[str, Purpose] = {
+    "passkey": Purpose.STEP_PASSKEY,
+    "totp": Purpose.TOTP,
+    "recovery_code": Purpose.RECOVERY_CODE,
+    "email": Purpose.MESSAGE_CODE,
+    "phone": Purpose.MESSAGE_CODE,
+}
+"""Under which purpose each way is counted."""
 REASONS = {
     "asked": N_("The application asks for a second step."),
     "wished": N_("The application asks for a second step."),
@@ -100,9 +111,17 @@ async def second_step(request: Request) -> Response:
     provider = site_of(request).provider
     async with provider.db.write() as session:
         if not await ceremonies.count_attempt(session, step.running):
-            return _page(request, step, TOO_MANY, 429)
+            return to_wait(_page(request, step, TOO_MANY, 429), RESTART_SECONDS)
+    purpose = Purpose.NEW_TOTP if step.enrol else PURPOSES[step.method or ""]
+    try:
+        attempt = await reserve(request, purpose, step.means.user.id)
+    except TooManyFailures as error:
+        provider.usage.count("sign_in_failed", label="too_many")
+        return to_wait(_page(request, step, WAIT, 429, minutes=error.minutes), error.retry_after)
     async with provider.db.write() as session:
         proof = await _check(request, session, step, fields)
+    if proof is not None:
+        await attempt.succeeded()
     if proof is None:
         await _record_failure(request, step)
         site_of(request).provider.usage.count("sign_in_failed", label=step.method or "")
@@ -126,7 +145,7 @@ async def sign_in_by_passkey(request: Request) -> Response:
         return sign_in_alone(request, waiting, before, fields, STALE, 400)
     site, address = site_of(request), address_of(request)
     try:
-        await site.limits.check("", address)
+        attempt = await site.limits.reserve(Purpose.PASSKEY, "", address)
         async with site.provider.db.write() as session:
             user, _, _ = await site.provider.passkeys.check(
                 session, browser_of(request), fields.get("credential", "")[:20_000]
@@ -134,7 +153,6 @@ async def sign_in_by_passkey(request: Request) -> Response:
     except TooManyFailures as error:
         return sign_in_later(request, waiting, before, fields, error)
     except PasskeyRefused as error:
-        await site.limits.failed("", address)
         async with site.provider.db.write() as session:
             about = {"method": "passkey", "why": str(error)[:200]}
             address_kept, reference = kept_address_of(request), request_id_of(request)
@@ -147,6 +165,8 @@ async def sign_in_by_passkey(request: Request) -> Response:
                 data=about,
             )
         return sign_in_alone(request, waiting, before, fields, WRONG_PASSKEY, 400)
+    await attempt.succeeded()
+    await site.limits.proven(str(user.id))
     options = Options(
         i=fields.get("i", ""),
         remember=fields.get("remember") == "1",
@@ -264,9 +284,17 @@ async def _decide_deletion(request: Request, step: Step, fields: dict[str, str])
 async def _resend(request: Request, step: Step) -> Response:
     if step.method not in ("email", "phone"):
         return _page(request, step)
-    async with site_of(request).provider.db.write() as session:
-        sent = await send_step_code(request, session, step.running, step.means, step.method)
-    return _page(request, step, "" if sent else NOT_SENT, 200 if sent else 429, told=SENT if sent else "")
+    try:
+        allowed = await may_send(request, step.means, step.method)
+    except TooManyFailures as error:
+        return to_wait(_page(request, step, NOT_SENT, 429), error.retry_after)
+    sent = False
+    if allowed:
+        async with site_of(request).provider.db.write() as session:
+            sent = await send_step_code(request, session, step.running, step.means, step.method)
+    if not sent:
+        return to_wait(_page(request, step, NOT_SENT, 429), ceremonies.RESEND_SECONDS)
+    return _page(request, step, told=SENT)
 
 
 async def _record_failure(request: Request, step: Step) -> None:
@@ -284,7 +312,9 @@ async def _record_failure(request: Request, step: Step) -> None:
         )
 
 
-def _page(request: Request, step: Step, problem: str = "", status: int = 200, *, told: str = "") -> Response:
+def _page(
+    request: Request, step: Step, problem: str = "", status: int = 200, *, told: str = "", **values: int
+) -> Response:
     site, running, asked = site_of(request), step.running, step.waiting.asked if step.waiting else None
     about: dict[str, Any] = {
         "status": status,
@@ -296,6 +326,7 @@ def _page(request: Request, step: Step, problem: str = "", status: int = 200, *,
         "c": running.token,
         "form_token": form_token(request, f"step {running.token}"),
         "problem": problem,
+        "values": values,
         "told": told,
     }
     if running.data["reason"] == "deletion":

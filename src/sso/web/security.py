@@ -4,6 +4,7 @@ contacts and names to sign in with. Changing any of it needs a sign-in of a mome
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -22,7 +23,7 @@ from sso.authn.passwords import Busy, WeakPassword, least_chars
 from sso.authn.policy import STRONG
 from sso.oidc.messages import notify, send_code
 from sso.oidc.people import add_contact, change_password, remove_contact
-from sso.security.limits import TooManyFailures
+from sso.security.limits import Purpose, TooManyFailures
 from sso.sessions import store as sessions
 from sso.sessions.devices import device_of
 from sso.users import store as users
@@ -34,9 +35,10 @@ from sso.web.account import LOCKED, Visit, contacts_of, is_own_form, own_page, v
 from sso.web.http import browser_of, form_fields, is_our_form, read_cookie, to_wait
 from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of
+from sso.web.proving import reserve
 from sso.web.sign_in import BUSY, STALE
 from sso.web.sign_up import NOT_SENT, TOO_MANY_CODES, WEAK, WRONG_CODE
-from sso.web.site import address_of, request_id_of, site_of
+from sso.web.site import address_of, request_id_of, site_of, source_of
 
 router = APIRouter()
 
@@ -138,9 +140,15 @@ async def add_app(request: Request) -> Response:
     async with provider.db.write() as session:
         if not await ceremonies.count_attempt(session, running, 10):
             return failure(request, "stale_form", 400)
+    try:
+        attempt = await reserve(request, Purpose.NEW_TOTP, here.user.id)
+    except TooManyFailures as error:
+        made = _app_page(request, here, running.token, running.data["seed"], WAIT, 429, minutes=error.minutes)
+        return to_wait(made, error.retry_after)
     step = factors.totp_step(running.data["seed"], fields.get("code", "")[:20])
     if step is None:
         return _app_page(request, here, running.token, running.data["seed"], WRONG_APP_CODE, 400)
+    await attempt.succeeded()
     async with provider.db.write() as session:
         await ceremonies.finish(session, running)
         await factors.add_totp(session, provider.box, here.user.id, running.data["seed"], step)
@@ -151,7 +159,9 @@ async def add_app(request: Request) -> Response:
     return await _codes_page(request, here, codes) if codes else _done(SECURITY, "totp")
 
 
-def _app_page(request: Request, here: Visit, token: str, seed: str, problem: str = "", status: int = 200) -> Response:
+def _app_page(
+    request: Request, here: Visit, token: str, seed: str, problem: str = "", status: int = 200, **values: int
+) -> Response:
     uri = factors.totp_uri(site_of(request).settings, seed, here.user.name)
     return own_page(
         request,
@@ -164,6 +174,7 @@ def _app_page(request: Request, here: Visit, token: str, seed: str, problem: str
         uri=uri,
         qr=qr.as_image(uri),
         problem=problem,
+        values=values,
     )
 
 
@@ -203,19 +214,23 @@ async def _change_password(request: Request, here: Visit, fields: dict[str, str]
         known = await users.credentials_of(session, here.user.id)
         names = [one.value for one in await users.identifiers_of(session, here.user.id)]
     present = next((one for one in known if one.kind == "password"), None)
-    new, address = fields.get("new_password", ""), address_of(request)
+    new, source = fields.get("new_password", ""), source_of(request)
     if new and fields.get("repeated", new) != new:
         return await _security(request, here, N_("The two passwords are not the same."), 400, field="new_password")
     try:
         if present is not None:
-            await site.limits.check(str(here.user.id), address)
-            right, _ = await site.passwords.verify(fields.get("password", ""), present.secret)
+            attempt = await reserve(request, Purpose.PRESENT_PASSWORD, here.user.id)
+            try:
+                right, _ = await site.passwords.verify(fields.get("password", ""), present.secret, source=source)
+            except Busy:
+                await attempt.give_back()
+                raise
             if not right:
-                await site.limits.failed(str(here.user.id), address)
                 return await _security(request, here, WRONG_PASSWORD, 400, field="password")
+            await attempt.succeeded()
         second = any(one.kind in STRONG for one in known)
-        await site.passwords.judge(new, [here.user.name, *names], second_factor=second)
-        hashed = await site.passwords.hash(new)
+        await site.passwords.judge(new, [here.user.name, *names], second_factor=second, source=source)
+        hashed = await site.passwords.hash(new, source=source)
     except WeakPassword as error:
         return await _security(request, here, WEAK[error.code], 400, field="new_password", least=error.least)
     except TooManyFailures as error:
@@ -322,7 +337,7 @@ async def password_strength(request: Request) -> Response:
     second = fields.get("second") == "1"
     typed, name = fields.get("password", "")[:256], fields.get("name", "")[:200]
     try:
-        found = await site.passwords.strength(typed, [name], second_factor=second)
+        found = await site.passwords.strength(typed, [name], second_factor=second, source=source_of(request))
     except Busy as error:
         return to_wait(Response(status_code=503), error.retry_after)
     return Response(
@@ -375,27 +390,40 @@ async def _begin_contact(request: Request, here: Visit, typed: str) -> Response:
         return await _contacts(request, here, NOT_A_CONTACT, 400, field="contact", typed=typed)
     if wanted.kind not in ("email", "phone") or not site.settings.can_send(wanted.kind):
         return await _contacts(request, here, NOT_A_CONTACT, 400, field="contact", typed=typed)
-    async with provider.db.write() as session:
+    async with provider.db.read() as session:
         known = await users.identifiers_of(session, here.user.id)
-        if len(known) >= MAX_CONTACTS:
-            return await _contacts(request, here, MANY, 409)
-        data = {"kind": wanted.kind, "value": wanted.value}
+    if len(known) >= MAX_CONTACTS:
+        return await _contacts(request, here, MANY, 409)
+    data, allowed = {"kind": wanted.kind, "value": wanted.value}, None
+    with suppress(TooManyFailures):
+        allowed = await _may_send(request, here, data)
+    async with provider.db.write() as session:
         running = await ceremonies.begin(
             session, provider.box, "contact", browser_of(request), data, user_id=here.user.id, seconds=CONTACT_SECONDS
         )
-        await _send_contact_code(request, session, running)
+        if allowed is not None:
+            await _send_contact_code(request, session, running, allowed)
     site.worker.nudge()
     return RedirectResponse(f"{CONTACTS}/code?{urlencode({'c': running.token})}", 303, {"Cache-Control": "no-store"})
 
 
-async def _send_contact_code(request: Request, session: AsyncSession, running: ceremonies.Running) -> bool:
+async def _may_send(request: Request, here: Visit, data: dict[str, str]) -> bool:
+    """Count a code that somebody who is signed in asks for; tell whether it may be sent.
+
+    Raises:
+        TooManyFailures: when there were too many.
+    """
+    who, site, contact = str(here.user.id), site_of(request), data["value"]
+    await site.contact_codes.take(who)
+    return await site.codes.allow("contact", contact, contact, data["kind"], address_of(request), who)
+
+
+async def _send_contact_code(
+    request: Request, session: AsyncSession, running: ceremonies.Running, allowed: bool
+) -> bool:
     site, data = site_of(request), running.data
     owner = await users.verified_owner(session, data["value"])
-    try:
-        await site.codes.take(data["value"])
-    except TooManyFailures:
-        return False
-    real = owner is None or owner == running.user_id
+    real = allowed and (owner is None or owner == running.user_id)
     locale = locale_of(request)
     return await send_code(
         session, site.provider, running, data["kind"], data["value"], "code_contact", locale, really=real
@@ -421,16 +449,27 @@ async def contact_code(request: Request) -> Response:
     if not is_own_form(request, fields, "contacts"):
         return _code_page(request, here, running, STALE, 400)
     if fields.get("choice") == "resend":
+        try:
+            allowed = await _may_send(request, here, running.data)
+        except TooManyFailures as error:
+            return to_wait(_code_page(request, here, running, NOT_SENT, 429), error.retry_after)
         async with provider.db.write() as session:
-            sent = await _send_contact_code(request, session, running)
+            sent = await _send_contact_code(request, session, running, allowed)
         site.worker.nudge()
-        return _code_page(request, here, running, "" if sent else NOT_SENT, 200 if sent else 429, sent_again=sent)
+        if not sent:
+            return to_wait(_code_page(request, here, running, NOT_SENT, 429), ceremonies.RESEND_SECONDS)
+        return _code_page(request, here, running, sent_again=True)
     async with provider.db.write() as session:
         if not await ceremonies.count_attempt(session, running):
-            return _code_page(request, here, running, TOO_MANY_CODES, 429)
+            return to_wait(_code_page(request, here, running, TOO_MANY_CODES, 429), ceremonies.RESEND_SECONDS)
+    try:
+        attempt = await reserve(request, Purpose.CONTACT_CODE, here.user.id)
+    except TooManyFailures as error:
+        return to_wait(_code_page(request, here, running, WAIT, 429, minutes=error.minutes), error.retry_after)
     valid = timedelta(minutes=site.settings.code_minutes)
     if here.locked or not ceremonies.is_code(provider.box, running, fields.get("code", ""), valid):
         return _code_page(request, here, running, LOCKED if here.locked else WRONG_CODE, 400)
+    await attempt.succeeded()
     try:
         async with provider.db.write() as session:
             user = await users.lock_user(session, here.user.id)
@@ -464,6 +503,7 @@ def _code_page(
     status: int = 200,
     *,
     sent_again: bool = False,
+    **values: int,
 ) -> Response:
     data, minutes = running.data, site_of(request).settings.code_minutes
     return own_page(
@@ -476,6 +516,7 @@ def _code_page(
         shown=data["value"],
         minutes=minutes,
         problem=problem,
+        values=values,
         sent_again=sent_again,
     )
 

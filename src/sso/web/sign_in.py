@@ -290,8 +290,7 @@ async def _check_password(
     options = _options(request, fields, waiting, proven.is_new)
     if proven.step is not None:
         reason, level = proven.step
-        async with site.provider.db.write() as session:
-            step = await begin_step(request, session, proven.proof, reason, level, options, contact=proven.contact)
+        step = await begin_step(request, proven.proof, reason, level, options, contact=proven.contact)
         if step is not None:
             return step
     return await signed_in(request, waiting, who, proven.proof, options)
@@ -331,8 +330,7 @@ async def signed_in(
     """
     site = site_of(request)
     if proof.user.delete_at is not None and not kept:
-        async with site.provider.db.write() as session:
-            step = await begin_step(request, session, proof, "deletion", proof.acr, options)
+        step = await begin_step(request, proof, "deletion", proof.acr, options)
         if step is not None:
             return step
     request.scope["sso.choose"] = False
@@ -492,12 +490,12 @@ async def _step_up(request: Request, waiting: Waiting, who: SignedIn, decision: 
     """Ask for the second step alone, of somebody who is signed in; go on without it where it was only wished for, and
     the person has none."""
     provider, live = site_of(request).provider, who.session
-    async with provider.db.write() as session:
+    async with provider.db.read() as session:
         user = await session.get(User, who.user.id)
-        assert user is not None
-        proof = Authenticated(user, live.acr, live.amr, live.auth_time)
-        reason = "wished" if decision.wished else "asked"
-        step = await begin_step(request, session, proof, reason, decision.level, Options(i=waiting.token))
+    assert user is not None
+    proof = Authenticated(user, live.acr, live.amr, live.auth_time)
+    reason = "wished" if decision.wished else "asked"
+    step = await begin_step(request, proof, reason, decision.level, Options(i=waiting.token))
     if step is not None:
         return step
     done = waiting.progress.done | {"step_up"}
@@ -556,7 +554,13 @@ async def _once_more_by_get(request: Request, asked: AuthorizationRequest) -> Re
 
 
 async def _remember(request: Request, waiting: Waiting) -> Waiting:
+    """Store a request that waits.
+
+    Raises:
+        TooManyFailures: when too many were stored because of this address.
+    """
     site = site_of(request)
+    await site.waiting_requests.take(address_of(request))
     async with site.provider.db.write() as session:
         token = await requests.remember_request(site.provider, session, waiting.asked, browser_of(request))
     return replace(waiting, token=token)

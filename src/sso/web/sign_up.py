@@ -6,6 +6,7 @@ goes a message that says so.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -27,7 +28,7 @@ from sso.authn.passwords import Busy, WeakPassword
 from sso.authn.service import AMR_PASSKEY, Authenticated, by_password
 from sso.db import new_id
 from sso.oidc.messages import notify, send, send_code
-from sso.security.limits import TooManyFailures
+from sso.security.limits import Purpose, TooManyFailures
 from sso.users import store as users
 from sso.users.identifiers import masked, normalise
 from sso.users.models import Agreement, Identifier, User, UserRole
@@ -35,7 +36,7 @@ from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_
 from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of, page
 from sso.web.sign_in import BUSY, STALE, Waiting, recall_waiting, signed_in, who_is_here
-from sso.web.site import address_of, kept_address_of, request_id_of, site_of
+from sso.web.site import address_of, kept_address_of, request_id_of, site_of, source_of
 from sso.web.steps import Options
 
 router = APIRouter()
@@ -50,6 +51,7 @@ NOT_AGREED = N_("Tick the box if you agree. Without it we cannot make an account
 TOO_MANY = N_("There were very many registrations from your network. Please try again in %(minutes)d minutes.")
 WRONG_CODE = N_("This code is not right, or not right any more. Check it, and type the newest.")
 TOO_MANY_CODES = N_("There were too many wrong codes. Ask for a new one.")
+TOO_MANY_TRIES = N_("There were too many wrong codes. Please try again in %(minutes)d minutes.")
 NOT_SENT = N_("We cannot send another code just now. Look for the last one, or try again in a minute.")
 NO_NAME = N_("Type your name, as it is on your identity card.")
 TAKEN = N_("Somebody has registered with this address or number meanwhile. Sign in, or recover your account.")
@@ -129,27 +131,45 @@ async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, st
         "agreed_at": clock.now().isoformat(),
         "user_id": str(new_id()),
     }
+    allowed = None
+    with suppress(TooManyFailures):
+        allowed = await _may_send(request, data)
     async with site.provider.db.write() as session:
         running = await ceremonies.begin(
             session, site.provider.box, "sign_up", browser_of(request), data, seconds=SECONDS
         )
-        await _send(request, session, running)
+        if allowed is not None:
+            await _send(request, session, running, allowed)
     site.worker.nudge()
     made = RedirectResponse(f"{HERE}?{urlencode({'c': running.token})}", 303, {"Cache-Control": "no-store"})
     return with_browser(request, made)
 
 
-async def _send(request: Request, session: AsyncSession, running: Running) -> bool:
-    """Send the code; to somebody who has an account, a message that says so. Both take as long."""
+async def _may_send(request: Request, data: dict[str, Any]) -> bool:
+    """Count a code; tell whether anything may be sent.
+
+    Raises:
+        TooManyFailures: when there were too many.
+    """
+    contact = data["contact"]
+    return await site_of(request).codes.allow("sign_up", contact, contact, data["kind"], address_of(request))
+
+
+async def _send(request: Request, session: AsyncSession, running: Running, allowed: bool) -> bool:
+    """Send the code; to somebody who has an account, a message that says so. Both take as long.
+
+    Args:
+        request: where it was asked for.
+        session: the transaction.
+        running: the registration.
+        allowed: whether anything may be sent; otherwise everything looks as if it was.
+    """
     site, data = site_of(request), running.data
     owner = await users.verified_owner(session, data["contact"])
-    try:
-        await site.codes.take(data["contact"])
-    except TooManyFailures:
-        return False
     kind, to, locale = data["kind"], data["contact"], data["locale"]
-    sent = await send_code(session, site.provider, running, kind, to, "code_sign_up", locale, really=owner is None)
-    if sent and owner is not None:
+    really = allowed and owner is None
+    sent = await send_code(session, site.provider, running, kind, to, "code_sign_up", locale, really=really)
+    if sent and allowed and owner is not None:
         send(session, site.provider, kind, to, "already_here", locale)
     return sent
 
@@ -157,18 +177,31 @@ async def _send(request: Request, session: AsyncSession, running: Running) -> bo
 async def _check_code(request: Request, running: Running, waiting: Waiting | None, fields: dict[str, str]) -> Response:
     site, provider = site_of(request), site_of(request).provider
     if fields.get("choice") == "resend":
+        try:
+            allowed = await _may_send(request, running.data)
+        except TooManyFailures as error:
+            return to_wait(_page(request, running, waiting, NOT_SENT, 429), error.retry_after)
         async with provider.db.write() as session:
-            sent = await _send(request, session, running)
+            sent = await _send(request, session, running, allowed)
         site.worker.nudge()
-        return _page(request, running, waiting, "" if sent else NOT_SENT, 200 if sent else 429, sent_again=sent)
+        if not sent:
+            return to_wait(_page(request, running, waiting, NOT_SENT, 429), ceremonies.RESEND_SECONDS)
+        return _page(request, running, waiting, sent_again=True)
     async with provider.db.write() as session:
         if not await ceremonies.count_attempt(session, running):
-            return _page(request, running, waiting, TOO_MANY_CODES, 429)
+            return to_wait(_page(request, running, waiting, TOO_MANY_CODES, 429), ceremonies.RESEND_SECONDS)
+    contact = running.data["contact"]
+    try:
+        attempt = await site.limits.reserve(Purpose.SIGN_UP_CODE, contact, address_of(request))
+    except TooManyFailures as error:
+        made = _page(request, running, waiting, TOO_MANY_TRIES, 429, minutes=error.minutes)
+        return to_wait(made, error.retry_after)
     valid = timedelta(minutes=site.settings.code_minutes)
     async with provider.db.read() as session:
         owner = await users.verified_owner(session, running.data["contact"])
     if not ceremonies.is_code(provider.box, running, fields.get("code", ""), valid) or owner is not None:
         return _page(request, running, waiting, WRONG_CODE, 400)
+    await attempt.succeeded()
     running.data["verified"] = True
     async with provider.db.write() as session:
         await ceremonies.keep(session, provider.box, running)
@@ -186,8 +219,9 @@ async def _make(request: Request, running: Running, waiting: Waiting | None, fie
     hashed = None
     if not credential:
         try:
-            await site.passwords.judge(fields.get("password", ""), [name, running.data["contact"]])
-            hashed = await site.passwords.hash(fields.get("password", ""))
+            source, password = source_of(request), fields.get("password", "")
+            await site.passwords.judge(password, [name, running.data["contact"]], source=source)
+            hashed = await site.passwords.hash(password, source=source)
         except WeakPassword as error:
             return _page(
                 request, running, waiting, WEAK[error.code], 400, name=name, field="password", least=error.least

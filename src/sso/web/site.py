@@ -13,7 +13,8 @@ from sso.delivery import Worker
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
 from sso.security.addresses import kept_address
-from sso.security.limits import CountLimit, FailureLimits
+from sso.security.limits import Attempts, CountLimit, network_of
+from sso.security.message_limits import MessageLimits
 from sso.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,11 +32,21 @@ class Site:
     provider: Provider
     server: ProviderServer
     passwords: Passwords
-    limits: FailureLimits
+    limits: Attempts
     registrations: CountLimit
     device_codes: CountLimit
+    new_device_codes: CountLimit
     sign_ups: CountLimit
-    codes: CountLimit
+    codes: MessageLimits
+    contact_codes: CountLimit
+    flows: CountLimit
+    waiting_requests: CountLimit
+    pushed_requests: CountLimit
+    inviters: CountLimit
+    invited_to: CountLimit
+    invited: CountLimit
+    invited_lately: CountLimit
+    declined: CountLimit
     strengths: CountLimit
     logos: Logos
     worker: Worker
@@ -52,6 +63,11 @@ def site_of(request: Request) -> Site:
 def address_of(request: Request) -> str:
     """Return the network address that ``request`` came from; see ``SSO_TRUSTED_PROXIES``."""
     return str(request.scope["client_address"])
+
+
+def source_of(request: Request) -> str:
+    """Return the network that ``request`` came from: what shares a queue with others."""
+    return network_of(address_of(request))
 
 
 def kept_address_of(request: Request) -> str | None:

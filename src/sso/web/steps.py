@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -24,7 +25,8 @@ from sso.security.limits import TooManyFailures
 from sso.users import store as users
 from sso.users.models import Credential, Identifier, User
 from sso.web.http import browser_of, with_browser
-from sso.web.site import site_of
+from sso.web.proving import known_device
+from sso.web.site import address_of, site_of, source_of
 
 STEP_SECONDS = 1800
 HERE = "/login/second"
@@ -93,7 +95,6 @@ def _kind(identifier: Identifier) -> Method:
 
 async def begin_step(
     request: Request,
-    session: AsyncSession,
     proof: Authenticated,
     reason: str,
     level: str,
@@ -105,7 +106,6 @@ async def begin_step(
 
     Args:
         request: where the first step was done.
-        session: the transaction.
         proof: what was proven.
         reason: why it is needed.
         level: what must be reached.
@@ -114,9 +114,13 @@ async def begin_step(
 
     Returns:
         The way to its page; None where it was a precaution only, and there is no way to take it.
+
+    Raises:
+        TooManyFailures: when too many were begun.
     """
-    provider = site_of(request).provider
-    means = await means_of(session, provider, proof.user.id, level, contact)
+    site, provider = site_of(request), site_of(request).provider
+    async with provider.db.read() as session:
+        means = await means_of(session, provider, proof.user.id, level, contact)
     if means is None or (reason in ("risk", "wished") and not means.methods):
         return None
     data: dict[str, Any] = {
@@ -129,17 +133,25 @@ async def begin_step(
         "seed": factors.new_totp_seed(),
         "options": asdict(options),
     }
-    running = await ceremonies.begin(
-        session,
-        provider.box,
-        "sign_in",
-        browser_of(request),
-        data,
-        user_id=proof.user.id,
-        seconds=STEP_SECONDS,
-    )
+    device = await known_device(request, proof.user.id)
+    await site.flows.take(f"{proof.user.id} {device or source_of(request)}")
+    kind, allowed = "", False
     if reason != "deletion" and means.methods and means.methods[0] in ("email", "phone"):
-        await send_step_code(request, session, running, means, means.methods[0])
+        kind = means.methods[0]
+        with suppress(TooManyFailures):
+            allowed = await may_send(request, means, kind)
+    async with provider.db.write() as session:
+        running = await ceremonies.begin(
+            session,
+            provider.box,
+            "sign_in",
+            browser_of(request),
+            data,
+            user_id=proof.user.id,
+            seconds=STEP_SECONDS,
+        )
+        if allowed:
+            await send_step_code(request, session, running, means, kind)
     return to_step(request, running)
 
 
@@ -149,14 +161,25 @@ def to_step(request: Request, running: Running) -> Response:
     return with_browser(request, made)
 
 
-async def send_step_code(request: Request, session: AsyncSession, running: Running, means: Means, kind: str) -> bool:
-    """Send a code to a contact of the person; tell whether it was sent."""
-    site, contact = site_of(request), means.contact(kind)
+async def may_send(request: Request, means: Means, kind: str) -> bool:
+    """Count a code to a contact of the person, who has proven the first factor; tell whether it may be sent.
+
+    Raises:
+        TooManyFailures: when there were too many.
+    """
+    contact, user_id = means.contact(kind), means.user.id
     if contact is None:
         return False
-    try:
-        await site.codes.take(contact.lookup)
-    except TooManyFailures:
+    own = await known_device(request, user_id)
+    return await site_of(request).codes.allow(
+        "sign_in", str(user_id), contact.lookup, kind, address_of(request), f"{user_id} {own}" if own else ""
+    )
+
+
+async def send_step_code(request: Request, session: AsyncSession, running: Running, means: Means, kind: str) -> bool:
+    """Send a code that :func:`may_send` allows; tell whether it was sent."""
+    site, contact = site_of(request), means.contact(kind)
+    if contact is None:
         return False
     about = "code_contact" if running.data.get("contact") else "code_sign_in"
     sent = await send_code(session, site.provider, running, kind, contact.value, about, means.user.locale)

@@ -1,0 +1,601 @@
+"""Guessing and flooding over HTTP: limits are counted before the work, for the account and for the source (SECURITY 7).
+
+``GUESSES`` has an attack for every purpose in ``security/limits.py``; a purpose without one fails the test, and so does
+a route that verifies a secret without taking a place first.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyotp
+import pytest
+from sqlalchemy import func, select
+from tests.citizens import (
+    SENDING,
+    Authenticator,
+    add_passkey,
+    form_at,
+    here,
+    last_code,
+    post,
+    query,
+    sent,
+    set_up_app,
+)
+from tests.support import PASSWORD, Browser, City, form_of, query_of
+from tests.web import test_developer as developers
+
+import sso
+from sso import clock
+from sso.authn.models import Ceremony
+from sso.authn.passwords import Busy, Passwords
+from sso.authn.queue import FairQueue
+from sso.oidc.models import Interaction
+from sso.security.limits import BUDGETS, Counts, Purpose, RedisStorage, storage_for
+from sso.settings import Settings
+from sso.web.mails import NOTICES, compose
+
+SOURCES = Path(sso.__file__).parent
+STEP = "/login/second"
+PER_ADDRESS = 30
+Result = tuple[list[httpx.Response], int]
+"""The answers to wrong attempts, and how many of them may have been looked at."""
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    return {**SENDING, "sign_in_failures_per_address": PER_ADDRESS, "registration": "open"}
+
+
+def now(app: pyotp.TOTP) -> str:
+    return str(app.at(clock.timestamp()))
+
+
+async def all_at_once(work: Sequence[Awaitable[httpx.Response]]) -> list[httpx.Response]:
+    return list(await asyncio.gather(*work))
+
+
+def looked_at(answers: Sequence[httpx.Response]) -> int:
+    return sum(one.status_code != 429 for one in answers)
+
+
+def is_refusal(answer: httpx.Response) -> bool:
+    return answer.status_code == 429 and int(answer.headers["retry-after"]) > 0
+
+
+class Attack:
+    """Somebody who guesses. ``siti`` has every second factor, and the password is known."""
+
+    def __init__(self, city: City, app: pyotp.TOTP, codes: list[str], own: Browser) -> None:
+        self.city, self.app, self.codes, self.own = city, app, codes, own
+        self.networks = (f"198.51.{number}.1" for number in itertools.count())
+        self.browsers: list[Browser] = []
+
+    def browser(self, address: str = "") -> Browser:
+        made = self.city.browser(address=address or next(self.networks))
+        self.browsers.append(made)
+        return made
+
+    async def step(self, method: str) -> tuple[Browser, httpx.Response]:
+        """Begin a new second step in a new browser at a new network."""
+        browser = self.browser()
+        page = await browser.sign_in(self.city.relying_party("warga"))
+        page = await browser.open(f"{STEP}?c={query(page)['c']}&m={method}")
+        return browser, page
+
+    async def steps(self, method: str, fields: dict[str, str], expected: int, flows: int = 5) -> Result:
+        begun = [await self.step(method) for _ in range(flows)]
+        forms = [(browser, {**form_at(page, STEP), "m": method, **fields}) for browser, page in begun]
+        tries = [browser.http.post(STEP, data=form) for browser, form in forms for _ in range(4)]
+        return await all_at_once(tries), expected
+
+    async def at(self, path: str, forms: Sequence[dict[str, str]], most: int) -> Result:
+        """Send forms to a page of ours, each from a browser of one network that has not been there before."""
+        address = next(self.networks)
+        browsers = [self.browser(address) for _ in forms]
+        pages = [await browser.open(path) for browser in browsers]
+        tries = [
+            browser.http.post(path, data={**form_of(page).fields, **form})
+            for browser, page, form in zip(browsers, pages, forms, strict=True)
+        ]
+        return await all_at_once(tries), most
+
+
+async def guess_password(attack: Attack) -> Result:
+    names = ("siti", "siti@warga.example", "0812 3456 7890", "SITI@WARGA.example")
+    forms = [{"username": names[number % 4], "password": f"wrong {number}"} for number in range(50)]
+    answers, most = await attack.at("/login", forms, BUDGETS[Purpose.PASSWORD].window)
+    return [one for one in answers if one.status_code != 503], most
+
+
+async def guess_present_password(attack: Attack) -> Result:
+    page = await attack.own.open("/account/security")
+    fields = form_at(page, "/account/security") | {"choice": "password", "new_password": "kapal-merah-lima-puluh"}
+    tries = [attack.own.http.post("/account/security", data={**fields, "password": f"x{n}"}) for n in range(14)]
+    return await all_at_once(tries), BUDGETS[Purpose.PRESENT_PASSWORD].window
+
+
+async def guess_passkey(attack: Attack) -> Result:
+    browser = attack.browser()
+    form = form_at(await browser.open("/login"), "/login/passkey") | {"credential": "{}"}
+    return await all_at_once([browser.http.post("/login/passkey", data=form) for _ in range(50)]), PER_ADDRESS
+
+
+async def guess_totp(attack: Attack) -> Result:
+    answers, most = await attack.steps("totp", {"code": "000000"}, 5)
+    browser, page = await attack.step("totp")
+    answers.append(await post(browser, STEP, {"code": now(attack.app), "m": "totp"}, page))
+    assert is_refusal(answers[-1]), "a right password, another browser, another network: the count is the account's"
+    return answers, most
+
+
+async def guess_recovery_code(attack: Attack) -> Result:
+    return await attack.steps("recovery_code", {"code": "aaaa-bbbb-cccc-dddd"}, 5)
+
+
+async def guess_message_code(attack: Attack) -> Result:
+    """A person without another factor signs in at new browsers, and each is sent a code."""
+    async with attack.city.browser(address="192.0.2.1") as first:
+        await first.code(attack.city.relying_party("warga"), username="lengkap")
+    begun = []
+    for _ in range(5):
+        browser = attack.browser()
+        begun.append((browser, await browser.sign_in(attack.city.relying_party("warga"), username="lengkap")))
+    forms = [(browser, {**form_at(page, STEP), "m": "email", "code": "000000"}) for browser, page in begun]
+    return await all_at_once([one.http.post(STEP, data=form) for one, form in forms for _ in range(4)]), 5
+
+
+async def guess_step_passkey(attack: Attack) -> Result:
+    return await attack.steps("passkey", {"credential": "{}"}, 5)
+
+
+async def guess_new_totp(attack: Attack) -> Result:
+    tries = []
+    for _ in range(3):
+        page = await attack.own.open("/account/security/app")
+        form = form_at(page, "/account/security/app") | {"code": "000000"}
+        tries += [attack.own.http.post("/account/security/app", data=form) for _ in range(8)]
+    return await all_at_once(tries), BUDGETS[Purpose.NEW_TOTP].window
+
+
+async def guess_contact_code(attack: Attack) -> Result:
+    tries = []
+    for number in range(5):
+        page = await attack.own.open("/account/contacts")
+        fields = {"choice": "add", "contact": f"lain{number}@warga.example"}
+        page = await post(attack.own, "/account/contacts", fields, page)
+        form = form_at(page, "/account/contacts/code") | {"code": "000000"}
+        tries += [attack.own.http.post("/account/contacts/code", data=form) for _ in range(4)]
+    return await all_at_once(tries), BUDGETS[Purpose.CONTACT_CODE].window
+
+
+async def _codes(attack: Attack, path: str, fields: dict[str, str]) -> list[httpx.Response]:
+    address, tries = next(attack.networks), []
+    for _ in range(5):
+        browser = attack.browser(address)
+        page = await post(browser, path, fields, await browser.open(path))
+        form = form_at(page, path) | {"code": "000000"}
+        tries += [browser.http.post(path, data=form) for _ in range(4)]
+    return await all_at_once(tries)
+
+
+async def guess_sign_up_code(attack: Attack) -> Result:
+    answers = await _codes(attack, "/signup", {"contact": "orang@warga.example", "agree": "1"})
+    return answers, BUDGETS[Purpose.SIGN_UP_CODE].window
+
+
+async def guess_recovery_message(attack: Attack) -> Result:
+    return await _codes(attack, "/recover", {"username": "siti"}), BUDGETS[Purpose.RECOVERY_MESSAGE].window
+
+
+async def guess_user_code(attack: Attack) -> Result:
+    browser = attack.browser()
+    form = form_at(await browser.open("/device"), "/device")
+    tries = [browser.http.post("/device", data={**form, "user_code": f"BCDF-GHJ{one}"}) for one in "BCDFGHJKLM" * 3]
+    looks = [browser.http.get(f"/device?user_code=BCDF-GHK{one}") for one in "BCDFGHJKLM"]
+    return await all_at_once([*tries, *looks]), attack.city.settings.device_code_failures_per_address
+
+
+async def guess_link(attack: Attack) -> Result:
+    tries, address = [], next(attack.networks)
+    for path in ("/recover/continue", "/recover/stop", "/not-me"):
+        browser = attack.browser(address)
+        page = await browser.open(f"{path}?t={'0' * 64}")
+        form = form_of(page)
+        tries += [browser.http.post(path, data={**form.fields, "t": f"{n:064}"}) for n in range(15)]
+    return await all_at_once(tries), PER_ADDRESS
+
+
+async def guess_client_secret(attack: Attack) -> Result:
+    form = {"grant_type": "client_credentials", "scope": "x"}
+    async with attack.city.client(next(attack.networks)) as http:
+        wrong = [http.post("/token", data=form, auth=("api", f"wrong{n}")) for n in range(25)]
+        body = [http.post("/introspect", data={"token": "x", "client_id": "api", "client_secret": "x"})] * 1
+        answers = await all_at_once([*wrong, *body])
+        right = await http.post("/token", data=form, auth=("api", attack.city.secrets["api"]))
+        assert right.status_code != 429
+        more = [http.post("/par", data={"client_id": "api", "client_secret": f"w{n}"}) for n in range(20)]
+        answers += await all_at_once(more)
+    refused = [one for one in answers if one.status_code == 429]
+    assert all(one.json()["error"] == "temporarily_unavailable" for one in refused)
+    return answers, PER_ADDRESS
+
+
+async def guess_registration_token(attack: Attack) -> Result:
+    async with attack.city.client(next(attack.networks)) as http:
+        headers = [{"Authorization": f"Bearer {n}"} for n in range(40)]
+        methods = itertools.cycle(("GET", "PUT", "DELETE"))
+        tries = [http.request(next(methods), "/register/warga", headers=one, json={}) for one in headers]
+        new = [http.post("/register", headers=one, json={"redirect_uris": ["https://a.example/"]}) for one in headers]
+        return await all_at_once([*tries, *new]), PER_ADDRESS
+
+
+GUESSES: dict[Purpose, Callable[[Attack], Awaitable[Result]]] = {
+    Purpose.PASSWORD: guess_password,
+    Purpose.PRESENT_PASSWORD: guess_present_password,
+    Purpose.PASSKEY: guess_passkey,
+    Purpose.TOTP: guess_totp,
+    Purpose.RECOVERY_CODE: guess_recovery_code,
+    Purpose.MESSAGE_CODE: guess_message_code,
+    Purpose.STEP_PASSKEY: guess_step_passkey,
+    Purpose.NEW_TOTP: guess_new_totp,
+    Purpose.CONTACT_CODE: guess_contact_code,
+    Purpose.SIGN_UP_CODE: guess_sign_up_code,
+    Purpose.RECOVERY_MESSAGE: guess_recovery_message,
+    Purpose.USER_CODE: guess_user_code,
+    Purpose.LINK: guess_link,
+    Purpose.CLIENT_SECRET: guess_client_secret,
+    Purpose.REGISTRATION_TOKEN: guess_registration_token,
+}
+
+
+async def test_every_purpose_is_refused_after_its_limit_also_in_parallel(city: City) -> None:
+    assert set(GUESSES) == set(Purpose)
+    async with city.browser() as own:
+        await here(city, own)
+        app, codes = await set_up_app(city, own)
+        device = Authenticator()
+        await add_passkey(own, device)
+        clock.advance(60)
+        attack = Attack(city, app, codes, own)
+        wrong: dict[str, Any] = {}
+        for purpose, guess in GUESSES.items():
+            answers, most = await guess(attack)
+            refused = [one for one in answers if one.status_code == 429]
+            if looked_at(answers) != most or not refused or not all(map(is_refusal, refused)):
+                wrong[purpose] = (most, dict(Counter(one.status_code for one in answers)))
+        for browser in attack.browsers:
+            await browser.http.aclose()
+    assert not wrong, "more or fewer were looked at than may be, or they were not refused"
+    # The person's own browser has a share of its own.
+    async with city.browser(address="203.0.113.7") as same:
+        same.http.cookies = own.http.cookies
+        same.http.cookies.delete("__Host-sso-session")
+        page = await same.sign_in(city.relying_party("warga"))
+        answer = await post(same, STEP, {"code": now(app), "m": "totp"}, page) if not page.is_redirect else page
+    assert "code" in query_of(answer.headers["location"])
+
+
+@pytest.mark.parametrize("storage", ["memory", "database", "redis"])
+async def test_fifty_passwords_at_once_are_ten_hashes(
+    request: pytest.FixtureRequest, city: City, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = request.getfixturevalue("redis") if storage == "redis" else storage
+    counts = Counts(storage_for(Settings(_env_file=None, limits_url=url), city.provider.db))  # type: ignore[call-arg]
+    await counts.storage.reset()
+    city.provider.attempts._counts = counts
+    city.provider.attempts._per_address = 100
+    hashed = 0
+    original = Passwords._verify
+
+    def counting(self: Passwords, password: str, stored: str | None) -> Any:
+        nonlocal hashed
+        hashed += 1
+        return original(self, password, stored)
+
+    monkeypatch.setattr(Passwords, "_verify", counting)
+    browsers = [city.browser() for _ in range(50)]
+    pages = [await browser.open("/login") for browser in browsers]
+    names = ("siti", "siti@warga.example", "0812 3456 7890")
+    tries = [
+        browser.http.post("/login", data={**form_of(page).fields, "username": names[n % 3], "password": f"x{n}"})
+        for n, (browser, page) in enumerate(zip(browsers, pages, strict=True))
+    ]
+    answers = await all_at_once(tries)
+    for browser in browsers:
+        await browser.http.aclose()
+    await counts.close()
+    assert hashed == 10
+    assert Counter(one.status_code for one in answers) == {400: 10, 429: 40}
+    assert all(is_refusal(one) for one in answers if one.status_code == 429)
+
+
+async def test_wrong_codes_of_months_end_in_a_stop_that_the_owner_ends(city: City) -> None:
+    async with city.browser() as own:
+        await here(city, own)
+        app, _ = await set_up_app(city, own)
+        clock.advance(60)
+        attack = Attack(city, app, [], own)
+        tried = 0
+        for _ in range(4):
+            for _ in range(3):
+                browser, page = await attack.step("totp")
+                for _ in range(5):
+                    answer = await post(browser, STEP, {"code": "000000", "m": "totp"}, page)
+                    tried += answer.status_code != 429
+                clock.advance(15 * 60 + 1)
+            clock.advance(86400)
+        assert tried == 50, "fifteen a day, and fifty in all"
+        browser, page = await attack.step("totp")
+        assert is_refusal(await post(browser, STEP, {"code": now(app), "m": "totp"}, page))
+        # At a browser that they have used before the owner still gets in, and that ends the stop.
+        own.http.cookies.delete("__Host-sso-session")
+        page = await own.sign_in(city.relying_party("warga"))
+        answer = await post(own, STEP, {"code": now(app), "m": "totp"}, page)
+        assert "code" in query_of(answer.headers["location"])
+        clock.advance(60)
+        browser, page = await attack.step("totp")
+        answer = await post(browser, STEP, {"code": now(app), "m": "totp"}, page)
+        assert "code" in query_of(answer.headers["location"])
+
+
+async def test_what_a_stranger_causes_uses_up_nobodys_codes(city: City) -> None:
+    async def begin(browser: Browser, path: str, fields: dict[str, str]) -> httpx.Response:
+        return await post(browser, path, fields, await browser.open(path))
+
+    async with city.browser(address="198.51.100.1") as stranger:
+        for _ in range(8):
+            await begin(stranger, "/signup", {"contact": "siti@warga.example", "agree": "1"})
+            await begin(stranger, "/recover", {"username": "siti"})
+    assert Counter(one["about"] for one in await sent(city)) == {"already_here": 5, "code_recover": 5}
+    async with city.browser(address="203.0.113.99") as owner:
+        page = await begin(owner, "/recover", {"username": "siti@warga.example"})
+        page = await post(owner, "/recover", {"code": await last_code(city)}, page)
+        assert 'name="password"' in page.text
+
+
+async def test_codes_to_one_contact_are_limited_by_day_and_answers_tell_nothing(city: City) -> None:
+    """From ever new networks: known and unknown look the same all the way, and no more than a day's codes are sent."""
+    seen: dict[str, list[int]] = {}
+    for name in ("siti", "nobody-of-that-name"):
+        seen[name] = []
+        for number in range(7):
+            async with city.browser(address=f"198.51.{number}.1") as browser:
+                for _ in range(4):
+                    page = await post(browser, "/recover", {"username": name}, await browser.open("/recover"))
+                    seen[name].append(page.status_code)
+                clock.advance(31)
+                resent = await post(browser, "/recover", {"choice": "resend"}, page)
+                seen[name].append(resent.status_code)
+                again = await post(browser, "/recover", {"choice": "resend"}, page)
+                seen[name] += [again.status_code, int("retry-after" in again.headers)]
+    assert seen["siti"] == seen["nobody-of-that-name"]
+    assert len(await sent(city)) == city.settings.codes_per_contact_a_day
+    # A code that was not sent opens nothing.
+    async with city.browser(address="192.0.2.77") as browser:
+        page = await post(browser, "/recover", {"username": "siti"}, await browser.open("/recover"))
+        assert (await post(browser, "/recover", {"code": await last_code(city)}, page)).status_code == 400
+
+
+async def test_rows_that_anybody_can_cause_are_limited(city: City) -> None:
+    async def count(table: Any) -> int:
+        async with city.provider.db.read() as session:
+            return int((await session.execute(select(func.count()).select_from(table))).scalar_one())
+
+    warga = city.relying_party("warga")
+    site = city.site
+    for limit in (site.waiting_requests, site.new_device_codes, site.pushed_requests):
+        limit._most = 5
+    async with city.client() as http:
+        answers = await all_at_once([http.get(warga.url()) for _ in range(20)])
+        assert Counter(one.status_code for one in answers) == {200: 5, 429: 15}
+        assert all(is_refusal(one) and "menit" in one.text for one in answers if one.status_code == 429)
+        english = await http.get(warga.url(), headers={"Accept-Language": "en"})
+        assert "Too many requests" in english.text
+        assert await count(Interaction) == 5
+        party = city.relying_party("sehat")
+        pushes = [party.post("/par", party.parameters()) for _ in range(12)]
+        answers = await all_at_once(pushes)
+        assert looked_at(answers) == 5
+        assert all(one.json()["error"] == "temporarily_unavailable" for one in answers if is_refusal(one))
+    async with city.browser(address="198.51.100.1") as other:
+        assert await other.code(warga)
+    async with city.browser() as own:
+        await here(city, own)
+        for _ in range(15):
+            await own.open("/account/security/app")
+    assert await count(Ceremony) <= 10
+
+
+async def test_device_codes_are_limited_for_their_source(city: City) -> None:
+    from tests.conformance.test_rfc8628_devices import device
+
+    party = await device(city)
+    city.site.new_device_codes._most = 3
+    answers = await all_at_once([party.post("/device_authorization", {"scope": "openid"}) for _ in range(10)])
+    assert Counter(one.status_code for one in answers) == {200: 3, 429: 7}
+    assert all(is_refusal(one) and one.json()["error"] == "temporarily_unavailable" for one in answers[3:])
+
+
+async def test_one_source_cannot_fill_the_queue_of_passwords(city: City) -> None:
+    passwords, go = city.site.passwords, threading.Event()
+    held = [asyncio.create_task(passwords._run(go.wait, "a")) for _ in range(200)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    refused = [one for one in held if one.done() and isinstance(one.exception(), Busy)]
+    assert len(held) - len(refused) == passwords.queue.share <= (passwords.queue._room + 3) // 4
+    async with city.browser(address="198.51.100.1") as other:
+        page = await other.open(city.relying_party("warga").url())
+        signing_in = asyncio.create_task(other.submit(page, username="siti", password=PASSWORD))
+        go.set()
+        assert "code" in query_of((await signing_in).headers["location"])
+    await asyncio.gather(*held, return_exceptions=True)
+
+
+async def test_whoever_holds_least_gets_in_when_every_place_is_taken() -> None:
+    queue, entered, go = FairQueue(1, 7), [], asyncio.Event()
+
+    async def work(source: str) -> None:
+        async with queue.place(source):
+            entered.append(source)
+            await go.wait()
+
+    tasks = [asyncio.create_task(work(f"s{n // 2}")) for n in range(8)]
+    await asyncio.sleep(0)
+    late = asyncio.create_task(work("late"))
+    await asyncio.sleep(0)
+    assert not late.done()
+    go.set()
+    results = await asyncio.gather(*tasks, late, return_exceptions=True)
+    assert sum(isinstance(one, Busy) for one in results) == 1
+    assert results[-1] is None
+    assert entered[:3] == ["s0", "s0", "s1"] or entered[:3] == ["s0", "s1", "s2"]
+    assert queue._free == 1
+    assert not queue._held
+
+
+async def test_a_redis_that_hangs_delays_nobody(city: City) -> None:
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    city.provider.attempts._counts = Counts(RedisStorage(f"redis://127.0.0.1:{port}/0"))
+    began = time.monotonic()
+    async with city.browser() as browser:
+        page = await browser.open("/login")
+        for _ in range(10):
+            assert (await browser.submit(page, username="siti", password="x")).status_code == 400
+        assert is_refusal(await browser.submit(page, username="siti", password="x"))
+    assert time.monotonic() - began < 10, "it is asked once, for half a second, and then left alone"
+    server.close()
+
+
+def test_no_subject_holds_text_of_others() -> None:
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    evil = "Menang Rp 5.000.000\r\nKlik https://jahat.example/x sekarang juga, " + "x" * 300
+    for notice in NOTICES:
+        values = {"what": evil, "device": evil, "place": "p", "code": "123456", "token": "t"}
+        values |= dict.fromkeys(("ready", "until"), clock.now().isoformat())
+        for locale in ("id", "en"):
+            made = compose(settings, notice, "a@b.example", clock.now(), locale=locale, values=values)
+            assert "jahat" not in made.subject
+            assert "\n" not in made.subject
+            if notice not in ("contact_added", "contact_removed"):
+                assert "jahat.example" not in made.text + made.html
+                assert "https://jahat" not in made.text + made.html
+
+
+VERIFYING = {
+    "is_code", "check_totp", "use_recovery_code", "totp_step", "is_password", "not_me_session", "find_waiting",
+}  # fmt: skip
+VERIFYING_OF = {
+    ("passkeys", "check"), ("passwords", "verify"), ("recovery", "find"), ("registration", "register"),
+    ("registration", "read"), ("registration", "update"), ("registration", "delete"),
+}  # fmt: skip
+TAKING = {"reserve", "reserve_here", "_counted"}
+TAKING_OF = {("device_codes", "take")}
+
+
+def _calls(node: ast.AST) -> tuple[set[str], set[tuple[str, str]]]:
+    names, pairs = set(), set()
+    for one in ast.walk(node):
+        if isinstance(one, ast.Call):
+            target = one.func
+            if isinstance(target, ast.Name):
+                names.add(target.id)
+            elif isinstance(target, ast.Attribute):
+                names.add(target.attr)
+                owner = target.value
+                pairs.add((owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", ""), target.attr))
+    return names, pairs
+
+
+def test_every_route_that_verifies_a_secret_takes_a_place_first() -> None:
+    checked = 0
+    for path in sorted([*(SOURCES / "web").glob("*.py"), *(SOURCES / "api").glob("*.py")]):
+        functions = {one.name: one for one in ast.parse(path.read_text()).body if isinstance(one, ast.AsyncFunctionDef)}
+        for name, function in functions.items():
+            if not any("router" in ast.dump(one) for one in function.decorator_list):
+                continue
+            reached, queue = {name}, [name]
+            names: set[str] = set()
+            pairs: set[tuple[str, str]] = set()
+            while queue:
+                more_names, more_pairs = _calls(functions[queue.pop()])
+                names |= more_names
+                pairs |= more_pairs
+                queue += [one for one in more_names if one in functions and one not in reached]
+                reached |= {one for one in more_names if one in functions}
+            if names & VERIFYING or pairs & VERIFYING_OF or "prove" in names:
+                checked += 1
+                takes = names & TAKING or pairs & TAKING_OF or "prove" in names
+                assert takes, f"{path.name}: {name} verifies a secret and takes no place"
+    assert checked >= 12
+
+
+def test_every_path_that_hashes_names_its_source() -> None:
+    found = 0
+    for path in SOURCES.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            owner = node.func.value
+            if getattr(owner, "attr", getattr(owner, "id", "")) != "passwords":
+                continue
+            if node.func.attr in ("hash", "verify", "judge", "strength"):
+                found += 1
+                assert any(one.arg == "source" for one in node.keywords), f"{path.name}:{node.lineno}"
+    assert found >= 8
+
+
+async def test_invitations_are_limited_for_who_invites_the_team_and_the_receiver(city: City) -> None:
+    await developers.person(city, "dimas", "developer")
+    await developers.person(city, "wayan", "developer")
+    dimas, wayan = [await developers.signed_in(city, name) for name in ("dimas", "wayan")]
+    evil = "Menang 5 juta klik https://jahat.example/x"
+    await developers.register(dimas, client_name=evil)
+    form = (await dimas.open("/developer/apps/antrean/team"), {"choice": "invite", "role": "member"})
+
+    async def invite(who: str, team: str = "antrean") -> httpx.Response:
+        page, fields = form
+        path = f"/developer/apps/{team}/team"
+        return await dimas.http.post(path, data={**form_at(page, path), **fields, "who": who})
+
+    answers = await all_at_once([invite("korban@warga.example") for _ in range(10)])
+    assert Counter(one.status_code for one in answers) == {303: 3, 429: 7}
+    assert all(is_refusal(one) and "jam" in one.text for one in answers if one.status_code == 429)
+    city.site.invited._most = 10
+    await invite("wayan@warga.example")
+    page = await wayan.open("/developer")
+    await developers.post(wayan, page, "/developer/invitations", choice="decline antrean")
+    assert (await invite("wayan@warga.example")).status_code == 303, "the page looks the same"
+    assert "decline antrean" not in (await wayan.open("/developer")).text
+    await developers.register(dimas, client_id="kedua")
+    form = (await dimas.open("/developer/apps/kedua/team"), form[1])
+    assert (await invite("wayan@warga.example", "kedua")).status_code == 303
+    page = await wayan.open("/developer")
+    await developers.post(wayan, page, "/developer/invitations", choice="block kedua")
+    await invite("wayan@warga.example", "kedua")
+    assert "decline kedua" not in (await wayan.open("/developer")).text
+    form = (await dimas.open("/developer/apps/antrean/team"), form[1])
+    answers = await all_at_once([invite(f"orang{number}@warga.example") for number in range(31)])
+    most = city.settings.invitations_per_person
+    assert Counter(one.status_code for one in answers) == {303: most - 7, 429: 31 - (most - 7)}
+    mails = [one for one in await sent(city) if one["about"] == "team_invitation"]
+    assert len(mails) == most - 2
+    made = compose(city.settings, "team_invitation", "a@b.example", clock.now(), values=mails[0]["values"])
+    assert "jahat" not in made.subject
+    assert "jahat.example" not in made.text
+    await dimas.http.aclose()
+    await wayan.http.aclose()
