@@ -180,17 +180,18 @@ def open_nik(identifier: Identifier, box: SecretBox) -> str | None:
 
 
 async def find(session: AsyncSession, text: str, box: SecretBox | None = None) -> User:
-    """Return the person with an identifier, or with the user id, ``text``. By NIK only with the ``box``.
+    """Return the person of whom the identifier ``text`` is verified, or with the user id ``text``. By NIK only with the
+    ``box``. An identifier that nobody has verified finds nobody.
 
     Raises:
-        UserError: when there is none, or it is not sure who is meant.
+        UserError: when there is none.
     """
     try:
         user = await session.get(User, uuid.UUID(text))
     except ValueError:
         user = await _by_identifier(session, text, box)
     if user is None:
-        raise UserError(f"nobody has the identifier {text!r}")
+        raise UserError(f"nobody has the verified identifier {text!r}")
     return user
 
 
@@ -218,10 +219,7 @@ async def _by_identifier(session: AsyncSession, text: str, box: SecretBox | None
     if wanted.kind == "nik" and box is None:
         return None
     key = await nik_key(session, box) if wanted.kind == "nik" else b""
-    try:
-        return await store.find_user(session, wanted.lookup(key))
-    except LookupError:
-        raise UserError("several people say that this is theirs; name one by the user id") from None
+    return await store.proven_owner(session, wanted.lookup(key))
 
 
 def _identifiers(person: NewUser, key: bytes = b"") -> list[tuple[str, str, bool]]:

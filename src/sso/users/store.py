@@ -62,8 +62,20 @@ class Known:
     picture_id: str | None
 
 
+async def proven_owner(session: AsyncSession, lookup: str) -> User | None:
+    """Return the person of whom the identifier ``lookup`` is verified. What somebody only typed, or was imported
+    unverified, finds nobody: it must never stand for a person where something is given, opened or merged."""
+    statement = (
+        select(User)
+        .join(Identifier, Identifier.user_id == User.id)
+        .where(Identifier.lookup == lookup, Identifier.verified_at.is_not(None))
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
 async def find_user(session: AsyncSession, lookup: str) -> User | None:
-    """Return the person with the identifier ``lookup``: who has proven it, or who alone says so.
+    """Return the person with the identifier ``lookup``: who has proven it, or who alone says so. For looking only:
+    whoever is given something is found by :func:`proven_owner`.
 
     Raises:
         LookupError: when several say so, and none has proven it.

@@ -435,7 +435,8 @@ async def contact_code(request: Request) -> Response:
         async with provider.db.write() as session:
             user = await users.lock_user(session, here.user.id)
             assert user is not None
-            await ceremonies.finish(session, running)
+            if not await ceremonies.finish(session, running):
+                return failure(request, "stale_form", 400)
             kind, value = running.data["kind"], running.data["value"]
             added = await add_contact(session, provider, user, kind, value, request_id=request_id_of(request))
     except IntegrityError:

@@ -77,9 +77,9 @@ from sso.web.http import (
 )
 from sso.web.i18n import N_
 from sso.web.pages import failure, page, territory_name, to_application
-from sso.web.proving import WrongCredentials, place_of, prove, with_device
+from sso.web.proving import Proven, WrongCredentials, place_of, prove, with_device
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
-from sso.web.steps import Options, begin_step
+from sso.web.steps import UNVERIFIED, Options, begin_step
 
 router = APIRouter()
 
@@ -280,13 +280,26 @@ async def _check_password(
     except Busy as error:
         return to_wait(sign_in_alone(request, waiting, who, fields, BUSY, 503), error.retry_after)
     options = _options(request, fields, waiting, proven.is_new)
-    if proven.step is not None:
-        reason, level = proven.step
+    if proven.step is not None or proven.contact:
         async with site.provider.db.write() as session:
-            step = await begin_step(request, session, proven.proof, reason, level, options, contact=proven.contact)
+            step = await _begin_due(request, session, proven, options)
         if step is not None:
             return step
     return await signed_in(request, waiting, who, proven.proof, options)
+
+
+async def _begin_due(request: Request, session: AsyncSession, proven: Proven, options: Options) -> Response | None:
+    """Begin what is due after a right password: the second step first; verifying the contact that was typed comes
+    after it, and never in its place."""
+    proof, contact = proven.proof, proven.contact
+    if proven.step is not None:
+        reason, level = proven.step
+        step = await begin_step(request, session, proof, reason, level, options, contact=contact)
+        if step is not None:
+            return step
+    if not contact:
+        return None
+    return await begin_step(request, session, proof, UNVERIFIED, proof.acr, options, contact=contact)
 
 
 def _options(request: Request, fields: Mapping[str, str], waiting: Waiting | None, is_new: bool) -> Options:
