@@ -50,7 +50,7 @@ from sso.web.developer_form import (
     typed_from,
     wanted_from,
 )
-from sso.web.http import form_token, read_cookie
+from sso.web.http import form_token, read_cookie, read_revision
 from sso.web.i18n import N_, translations
 from sso.web.pages import failure, locale_of
 from sso.web.site import site_of
@@ -351,7 +351,7 @@ async def change(request: Request, there: Member) -> Response:
                 session,
                 application,
                 wanted,
-                revision=int(revision) if revision.isdigit() else None,
+                revision=read_revision(revision),
                 own_uri=own_uri(request),
                 **by(request, there.here),
             )
