@@ -61,7 +61,7 @@ from sso.web.accounts import (
     tokens_of,
     with_accounts,
 )
-from sso.web.asking import asked_for
+from sso.web.asking import asked_for, shown_digest
 from sso.web.counting import count_redirect_error
 from sso.web.http import (
     browser_of,
@@ -488,7 +488,8 @@ async def _for_signed_in(request: Request, waiting: Waiting, who: SignedIn, deci
         others = [one for one in accounts if one.session.id != who.session.id]
         return _request_page(request, "select.html", waiting, who, "select", others=others)
     assert isinstance(decision, Consent)
-    return _request_page(request, "consent.html", waiting, who, "consent", new=decision.scopes - who.consented)
+    purpose = _consent_purpose(waiting)
+    return _request_page(request, "consent.html", waiting, who, purpose, new=decision.scopes - who.consented)
 
 
 async def _step_up(request: Request, waiting: Waiting, who: SignedIn, decision: StepUp) -> Response:
@@ -587,10 +588,19 @@ async def _of_signed_in(request: Request, fields: dict[str, str], purpose: str) 
     """Return the waiting request and the person of a form; where the form is not of this session, the page that is
     right now, and nothing done: somebody else signed in, or nobody is."""
     waiting, who = await recall_waiting(request, fields.get("i", ""))
+    if purpose == "consent":
+        purpose = _consent_purpose(waiting)
     cookie = str(request.scope.get("sso.session") or read_cookie(request, "session"))
     if who is None or not is_our_form(request, fields, purpose, cookie):
         return await proceed(request, waiting, who)
     return waiting, who
+
+
+def _consent_purpose(waiting: Waiting) -> str:
+    """Return what the form of a consent page is for: this request, and exactly what is asked on the page. Where the
+    application was changed since, so that it would receive something else, the page is shown again."""
+    asked = waiting.asked
+    return f"consent {waiting.token} {shown_digest(asked.client, asked.permissions, asked.redirect_uri)}"
 
 
 async def done_with(request: Request, waiting: Waiting, step: str) -> Waiting:
