@@ -36,7 +36,7 @@ BODIES: dict[str, Any] = {
     "begin": {"application_id": "antrean", "kind": "web", "document": {}, "draft": True},
     "put_application": {"document": {}, "revision": 1},
     "act": {"act": "submit"},
-    "review": {"decision": "approve"},
+    "review": {"decision": "approve", "revision": 1},
     "begin_rp_check": {},
     "put_member": {"role": "member"},
     "add_webhook": {"url": "https://hook.example/", "events": ["session.ended"]},

@@ -45,7 +45,7 @@ async def test_from_a_request_to_production(city: City, api: Api) -> None:
     assert seen["changes"]["redirect_uris"] == [None, ["https://antrean.example/callback"]]
     (waiting,) = (await api("GET", "/applications?state=submitted")).json()["items"]
     assert waiting["application_id"] == "antrean"
-    refused = await developer("POST", f"{path}/review", json={"decision": "approve"})
+    refused = await developer("POST", f"{path}/review", json={"decision": "approve", "revision": 1})
     assert refused.status_code == 403
     decision = {"decision": "approve", "revision": seen["revision"], "granted": {"first_party": True}}
     done = (await api("POST", f"{path}/review", json=decision)).json()
@@ -108,7 +108,7 @@ async def test_what_an_administrator_changes_in_production_the_team_sees(city: C
     developer = await person_with(city, "developer", name="budi")
     await begun(developer)
     await developer("POST", "/applications/antrean/acts", json={"act": "submit"})
-    await api("POST", "/applications/antrean/review", json={"decision": "approve"})
+    await api("POST", "/applications/antrean/review", json={"decision": "approve", "revision": 1})
     tag = {"If-Match": await api.etag("/clients/antrean")}
     metadata = (await api("GET", "/clients/antrean")).json()["metadata"]
     metadata = {name: value for name, value in metadata.items() if name != "sector_identifier_uri"}

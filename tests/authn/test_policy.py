@@ -44,7 +44,6 @@ ROLES = ["admin"]
         (Situation(roles=frozenset({"admin"})), ACR_PASSWORD, "none", ("role", ACR_MFA)),
         (Situation(roles=frozenset({"citizen"})), ACR_PASSWORD, "none", None),
         (Situation(roles=frozenset({"admin"}), trusted=True), ACR_PASSWORD, "none", None),
-        (Situation(unverified=True, trusted=True), ACR_PASSWORD, "none", ("unverified", ACR_CODE)),
     ],
 )
 def test_the_second_step(situation: Situation, wanted: str, risk: str, expected: tuple[str, str] | None) -> None:

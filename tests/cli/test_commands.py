@@ -154,9 +154,9 @@ def test_people_are_imported_and_what_is_rejected_is_reported(cli: Cli, tmp_path
 
 
 def test_proposals_checks_and_recovery_from_the_command_line(cli: Cli, tmp_path: Path) -> None:
-    cli("users", "create", "wati", "--email", "wati@warga.example", "--password-stdin", stdin=STRONG)
+    cli("users", "create", "wati", "--email", "wati@warga.example", "--verified", "--password-stdin", stdin=STRONG)
     (tmp_path / "p.csv").write_text("email,name\nwati@warga.example,Wati\nWATI@warga.example,Wati\n")
-    assert "2 seem to be here already" in cli("users", "import", "p.csv").out
+    assert "2 seem to be here already" in cli("users", "import", "p.csv", "--verified", "email").out
     found = json.loads(cli("users", "proposals", "list", "--json").out)
     assert [one["reasons"] for one in found] == [["email"], ["email"]]
     assert "w•••i@warga.example" in json.dumps(found, ensure_ascii=False)

@@ -221,7 +221,9 @@ def test_an_application_of_a_team_from_a_file_to_production(cli: Cli, tmp_path: 
     assert waiting["application_id"] == "antrean"
     assert cli("applications", "send-back", "antrean", "--text", "Logo?").code == 0
     assert cli("applications", "submit", "antrean").code == 0
-    assert cli("applications", "approve", "antrean", "--first-party").code == 0
+    assert cli("applications", "approve", "antrean", "--first-party").code == 2, "of which revision must be said"
+    assert cli("applications", "approve", "antrean", "--revision", "2").code == 1, "it was sent back since"
+    assert cli("applications", "approve", "antrean", "--revision", "3", "--first-party").code == 0
     shown = cli("applications", "show", "antrean").json
     assert (shown["state"], shown["granted"], shown["changes"]) == ("approved", {"first_party": True}, {})
     assert cli("clients", "show", "antrean").json["metadata"]["redirect_uris"] == ["https://antrean.example/kembali"]

@@ -210,7 +210,7 @@ def example(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> str:
         ["put", "sandbox.yaml", "--owner", "dimas"],
         ["put", "production.yaml", "--owner", "dimas"],
         ["submit", "kelola-uji"],
-        ["approve", "kelola-uji"],
+        ["approve", "kelola-uji", "--revision", "1"],
     ):
         arguments = [sso, "applications", *command]
         done = subprocess.run(arguments, env=environment, cwd=folder, capture_output=True, text=True)

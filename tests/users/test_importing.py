@@ -144,10 +144,10 @@ async def test_duplicates_within_and_across_files_are_proposed(city: City, tmp_p
         {"email": "ani@warga.example", "name": "Ani", "local_user_id": "2"},
         {"email": "ANI@warga.example", "nik": "3671 0141 0490 0001", "name": "Ani", "local_user_id": "3"},
     ]
-    done = await run(city, as_csv(tmp_path / "a.csv", first))
+    done = await run(city, as_csv(tmp_path / "a.csv", first), verified=["nik", "email"])
     assert (done.made, done.proposed) == (2, 1)
     second = [{"phone_number": "0812 3456 7890", "username": "siti", "name": "Siti", "local_user_id": "1"}]
-    done = await run(city, as_csv(tmp_path / "b.csv", second), client_id="warga")
+    done = await run(city, as_csv(tmp_path / "b.csv", second), client_id="warga", verified=["phone"])
     assert (done.made, done.proposed) == (0, 1)
     async with city.provider.db.read() as session:
         found = (await session.execute(select(MergeProposal).order_by(MergeProposal.id))).scalars().all()

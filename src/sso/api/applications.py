@@ -45,8 +45,8 @@ from sso.clients import teams
 from sso.clients.applications import Kind, State, Unfinished, Wanted, sandbox_id
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.clients.service import ClientError, add_secret, revoke_secret, valid_secrets
-from sso.oidc.applications import own_redirect_uri, submit_application
-from sso.oidc.rp_check import Outcome, begin_check, last_check, passed, start
+from sso.oidc.applications import approve_application, own_redirect_uri, submit_application
+from sso.oidc.rp_check import Outcome, begin_check, holds, last_check, passed, start
 from sso.security.permissions import permissions_of
 from sso.usage.store import mistakes_of
 from sso.users.models import User
@@ -82,7 +82,7 @@ class ApplicationShown(BaseModel):
     granted: dict[str, Any] = Field(description="What administrators decided.")
     changes: dict[str, tuple[Any, Any]] = Field(description="What would change in production: before, and after.")
     missing: dict[str, str] = Field(description="What production still needs, by the name of the field.")
-    checked: bool = Field(description="Whether it passed the relying-party check.")
+    checked: bool = Field(description="Whether it passed the relying-party check as it is now.")
     revision: int
     created_at: datetime
     updated_at: datetime
@@ -157,7 +157,7 @@ class Review(BaseModel):
 
     decision: Literal["approve", "send_back"]
     text: Annotated[str, Field(max_length=2000)] = ""
-    revision: int | None = Field(None, description="Of what was looked at.")
+    revision: int = Field(description="Of what was looked at: it is decided about this alone.")
     granted: dict[str, Any] = Field(default_factory=dict, description="Of what only administrators decide.")
 
 
@@ -392,16 +392,11 @@ async def review(request: Request, application_id: str, wanted: Review) -> Respo
             raise not_found("application")
         with _explained():
             if wanted.decision == "approve":
-                await apps.approve(
-                    session,
-                    found,
-                    wanted.text,
-                    wanted.granted,
-                    revision=wanted.revision,
-                    own_uri=own_redirect_uri(provider),
-                    allow_http_loopback=provider.settings.loopback,
-                    **who,
+                await approve_application(
+                    session, provider, found, wanted.text, wanted.granted, revision=wanted.revision, **who
                 )
+            elif wanted.revision != found.revision:
+                raise apps.Stale("somebody else changed it meanwhile")
             else:
                 await apps.send_back(session, found, wanted.text, **who)
         shown = await _shown(request, session, found)
@@ -661,6 +656,6 @@ async def _shown(request: Request, session: AsyncSession, found: Application) ->
             "kept_by": apps.catalogue_of(row) or "team",
             "changes": changes,
             "missing": missing,
-            "checked": passed(await last_check(session, found.application_id)),
+            "checked": holds(await last_check(session, found.application_id), found),
         }
     )

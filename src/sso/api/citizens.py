@@ -78,6 +78,7 @@ class ProposalIdentifier(BaseModel):
 
     kind: str
     value: str
+    verified: bool = Field(description="Whether the import vouches for it; what is not verified matches nobody.")
 
 
 class ProposalShown(BaseModel):
@@ -87,7 +88,7 @@ class ProposalShown(BaseModel):
     user_id: uuid.UUID
     client_id: str | None
     local_user_id: str | None
-    reasons: list[str] = Field(description="Which kinds of identifier are the same.")
+    reasons: list[str] = Field(description="Which kinds of identifier are the same, verified on both sides.")
     status: Literal["open", "merged", "separate", "dropped"]
     name: str
     identifiers: list[ProposalIdentifier]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sso.authn.levels import ACR_CODE, ACR_MFA, ACR_PASSKEY, ACR_PASSWORD, SIGN_IN_LEVELS, highest
 
-Reason = Literal["asked", "own", "role", "risk", "unverified"]
+Reason = Literal["asked", "own", "role", "risk"]
 Method = Literal["passkey", "totp", "recovery_code", "email", "phone"]
 LEVEL_OF: dict[Method, str] = {
     "passkey": ACR_PASSKEY,
@@ -26,8 +26,10 @@ class Situation:
     """What is known when a password was right.
 
     ``factors`` are the kinds of credential that are set up. ``trusted``: the person trusts this browser. ``known``: it
-    was used before; ``seen_before``: any browser was. ``unverified``: what was typed is a contact that was not proven.
-    ``country_known`` is None where no country is known.
+    was used before; ``seen_before``: any browser was. ``country_known`` is None where no country is known.
+
+    Which identifier was typed is not part of it: proving an unverified contact is due besides a second factor, and is
+    none itself (``web/steps.py``).
     """
 
     factors: frozenset[str] = frozenset()
@@ -36,7 +38,6 @@ class Situation:
     known: bool = True
     seen_before: bool = False
     country_known: bool | None = None
-    unverified: bool = False
 
 
 def second_step(
@@ -53,8 +54,6 @@ def second_step(
     if SIGN_IN_LEVELS.index(wanted) > SIGN_IN_LEVELS.index(ACR_PASSWORD):
         own = ACR_MFA if situation.factors & STRONG else ACR_PASSWORD
         return "asked", highest([wanted, own])
-    if situation.unverified:
-        return "unverified", ACR_CODE
     if situation.trusted:
         return None
     if situation.factors & STRONG:

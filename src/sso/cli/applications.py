@@ -13,9 +13,9 @@ from sso.clients import applications as apps
 from sso.clients import teams
 from sso.clients.applications import Wanted
 from sso.clients.models import Application, RelyingPartyCheck
-from sso.oidc.applications import own_redirect_uri, submit_application
+from sso.oidc.applications import approve_application, own_redirect_uri, submit_application
 from sso.oidc.provider import Provider
-from sso.oidc.rp_check import Check, begin_check, last_check, passed
+from sso.oidc.rp_check import Check, begin_check, holds, last_check, passed
 from sso.users.service import find
 
 app = group("Applications of teams: from a draft to production.")
@@ -65,7 +65,7 @@ def show(application_id: ApplicationId) -> None:
                 "revision": found.revision,
                 "changes": changes,
                 "missing": missing,
-                "checked": passed(await last_check(session, application_id)),
+                "checked": holds(await last_check(session, application_id), found),
                 "team": {str(one.user_id): one.role for one in team},
             }
 
@@ -155,27 +155,20 @@ def submit(application_id: ApplicationId, text: Text = "") -> None:
 @app.command("approve")
 def approve(
     application_id: ApplicationId,
+    revision: Annotated[int, typer.Option(help="Of what was looked at; see: sso applications show.")],
     first_party: Annotated[
         bool | None,
         typer.Option("--first-party/--third-party", help="Whether it is the city's own: no consent is asked."),
     ] = None,
     text: Text = "",
 ) -> None:
-    """Let production be what its team submitted."""
+    """Let production be what its team submitted, in the revision that was looked at."""
     granted = {} if first_party is None else {"first_party": first_party}
 
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
-            await apps.approve(
-                session,
-                await _present(session, application_id),
-                text,
-                granted,
-                revision=None,
-                own_uri=own_redirect_uri(provider),
-                allow_http_loopback=provider.settings.loopback,
-                actor="cli",
-            )
+            found = await _present(session, application_id)
+            await approve_application(session, provider, found, text, granted, revision=revision, actor="cli")
 
     run(work)
 

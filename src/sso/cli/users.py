@@ -221,10 +221,15 @@ def list_proposals(
         print_json(found)
         return
     rows = [
-        (one["id"], one["name"], one["client_id"], one["local_user_id"], ", ".join(one["reasons"]), one["user_id"])
-        for one in found
+        (one["id"], one["name"], one["client_id"], one["local_user_id"], _same(one), one["user_id"]) for one in found
     ]
     print_table(("id", "name", "from", "local id", "same", "user"), rows)
+
+
+def _same(proposal: dict[str, Any]) -> str:
+    """Return what is the same, and what of it nobody vouches for."""
+    verified = {one["kind"] for one in proposal["identifiers"] if one["verified"]}
+    return ", ".join(kind if kind in verified else f"{kind} (not verified)" for kind in proposal["reasons"])
 
 
 def _decide(proposal: str, decision: str) -> None:

@@ -6,12 +6,14 @@ approved it. What only administrators decide (``granted``) lies on top of it in 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import orjson
 from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -69,6 +71,14 @@ TEAM_GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
 LISTS = ("redirect_uris", "post_logout_redirect_uris", "contacts", "grant_types")
 MAX_LISTED = 50
 MAX_NOTE_CHARS = 2000
+
+
+UNCHECKED = frozenset({
+    "client_name", "client_name#en", "description", "description#en", "group", "client_uri", "logo_uri", "policy_uri",
+    "tos_uri", "contacts", "scope_reasons", "claim_reasons", "first_party", *POLICIES,
+})  # fmt: skip
+"""What a relying-party check does not depend on: texts, and who may use the application. A change of anything else
+needs a new check."""
 
 
 class Unfinished(ClientError):
@@ -140,6 +150,14 @@ def suggested_id(name: str) -> str:
     """Return a client_id made of a name."""
     made = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-")
     return made if ID.fullmatch(made) else "aplikasi"
+
+
+def checked_digest(application: Application) -> bytes:
+    """Return the digest (SHA-256) of what a relying-party check is about: the addresses, keys, methods and rules of
+    the sandbox and of production. A check holds for this alone."""
+    parts = {"document": application.document, "sandbox": application.sandbox, "granted": application.granted}
+    said = {name: {key: part[key] for key in part if key not in UNCHECKED} for name, part in parts.items()}
+    return hashlib.sha256(orjson.dumps([application.kind, said], option=orjson.OPT_SORT_KEYS)).digest()
 
 
 def wanted_of(application: Application) -> Wanted:
@@ -455,6 +473,7 @@ def _back(application: Application) -> None:
     if application.state != "submitted":
         raise ClientError("nothing waits for a decision")
     application.state = "approved" if application.approved_at else "sandbox"
+    application.revision += 1  # whoever still looks at what was submitted decides about nothing that comes later
     application.updated_at = clock.now()
 
 
@@ -464,7 +483,7 @@ async def approve(
     text: str,
     granted: Mapping[str, Any],
     *,
-    revision: int | None,
+    revision: int,
     own_uri: str,
     allow_http_loopback: bool,
     actor: str,
@@ -484,13 +503,13 @@ async def approve(
         request_id: the reference for log and audit.
 
     Raises:
-        Stale: when the team changed it meanwhile.
+        Stale: when it was changed, or taken back and submitted anew, meanwhile.
         Unfinished: when it cannot be registered like this.
         ClientError: when nothing was submitted.
     """
     if application.state != "submitted":
         raise ClientError("nothing waits for a decision")
-    if revision is not None and revision != application.revision:
+    if revision != application.revision:
         raise Stale("somebody else changed it meanwhile")
     foreign = [name for name in granted if name not in GRANTED]
     if foreign:

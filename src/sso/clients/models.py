@@ -104,7 +104,8 @@ class TeamMember(Base):
 
 
 class TeamInvitation(Base):
-    """That whoever has the identifier ``lookup`` may join a team."""
+    """That somebody may join a team: the person ``user_id``, who was invited by the user name ``lookup`` that they had
+    then; or, without ``user_id``, whoever has verified the e-mail address or telephone number ``lookup``."""
 
     __tablename__ = "team_invitations"
 
@@ -112,6 +113,7 @@ class TeamInvitation(Base):
         ForeignKey("applications.application_id", ondelete="CASCADE"), primary_key=True
     )
     lookup: Mapped[str] = mapped_column(String(320), primary_key=True, index=True)
+    user_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     role: Mapped[str] = mapped_column(String(16))
     invited_by: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[datetime]
@@ -136,7 +138,8 @@ class ApplicationNote(Base):
 class RelyingPartyCheck(Base):
     """That we played a dishonest provider against an application's sandbox: what it accepted and what it refused.
 
-    ``revision`` is the application's at that time; ``play`` is what is being played now, sealed.
+    ``revision`` is the application's at that time, and ``digest`` of what was checked: the check holds for that alone.
+    ``play`` is what is being played now, sealed.
     """
 
     __tablename__ = "relying_party_checks"
@@ -146,6 +149,7 @@ class RelyingPartyCheck(Base):
         ForeignKey("applications.application_id", ondelete="CASCADE"), index=True
     )
     revision: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     started_by: Mapped[str] = mapped_column(String(200))
     status: Mapped[str] = mapped_column(String(16))
     results: Mapped[dict[str, Any]]

@@ -104,12 +104,29 @@ async def owned_alone(session: AsyncSession, user_id: uuid.UUID) -> list[str]:
 
 
 async def leave_all(session: AsyncSession, user_id: uuid.UUID) -> None:
-    """Take somebody out of every team, because nothing is known of them any more."""
+    """Take somebody out of every team, and let every invitation of theirs be void, because nothing is known of them any
+    more."""
     await session.execute(delete(TeamMember).where(TeamMember.user_id == user_id))
+    await session.execute(delete(TeamInvitation).where(TeamInvitation.user_id == user_id))
 
 
-async def invite(session: AsyncSession, application_id: str, lookup: str, role: Role, *, actor: str) -> None:
-    """Let whoever has the identifier ``lookup`` join.
+def is_contact(lookup: str) -> bool:
+    """Tell whether an identifier is an e-mail address or a telephone number, which somebody can verify."""
+    return "@" in lookup or lookup.startswith("+")
+
+
+async def invite(
+    session: AsyncSession, application_id: str, lookup: str, role: Role, *, user_id: uuid.UUID | None, actor: str
+) -> None:
+    """Let somebody join.
+
+    Args:
+        session: the transaction.
+        application_id: the application.
+        lookup: the identifier by which they are invited.
+        role: their place in the team.
+        user_id: who has that user name now; None where it is an e-mail address or telephone number.
+        actor: who invites.
 
     Raises:
         ClientError: when there are too many.
@@ -120,6 +137,7 @@ async def invite(session: AsyncSession, application_id: str, lookup: str, role: 
     await withdraw_invitation(session, application_id, lookup)
     now = clock.now()
     made = TeamInvitation(application_id=application_id, lookup=lookup, role=role, invited_by=actor, created_at=now)
+    made.user_id = user_id
     made.expires_at = now + timedelta(days=INVITATION_DAYS)
     session.add(made)
     await session.flush()
@@ -134,19 +152,29 @@ async def invitations_of(session: AsyncSession, application_id: str) -> list[Tea
     return list((await session.execute(mine.order_by(TeamInvitation.created_at))).scalars())
 
 
-async def invitations_for(session: AsyncSession, lookups: Collection[str]) -> list[TeamInvitation]:
-    """Return the invitations of somebody who has these identifiers."""
-    mine = select(TeamInvitation).where(TeamInvitation.lookup.in_(lookups), TeamInvitation.expires_at > clock.now())
+async def invitations_for(session: AsyncSession, user_id: uuid.UUID, contacts: Collection[str]) -> list[TeamInvitation]:
+    """Return the invitations of somebody.
+
+    Args:
+        session: for reading.
+        user_id: who: invitations by user name are bound to the person.
+        contacts: the e-mail addresses and telephone numbers that they have verified.
+    """
+    by_contact = TeamInvitation.user_id.is_(None) & TeamInvitation.lookup.in_([*filter(is_contact, contacts)])
+    mine = select(TeamInvitation).where(
+        (TeamInvitation.user_id == user_id) | by_contact, TeamInvitation.expires_at > clock.now()
+    )
     return list((await session.execute(mine.order_by(TeamInvitation.created_at))).scalars())
 
 
-async def accept(session: AsyncSession, application_id: str, user_id: uuid.UUID, lookups: Collection[str]) -> None:
-    """Join a team that one was invited to.
+async def accept(
+    session: AsyncSession, application_id: str, user_id: uuid.UUID, found: Collection[TeamInvitation]
+) -> None:
+    """Join a team by the invitations that hold (``oidc/joining.py``).
 
     Raises:
-        ClientError: when one was not, or the invitation is over.
+        ClientError: when there are none.
     """
-    found = [one for one in await invitations_for(session, lookups) if one.application_id == application_id]
     if not found:
         raise ClientError("there is no such invitation, or it is over")
     role: Role = "owner" if any(one.role == "owner" for one in found) else "member"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -11,6 +12,7 @@ from sso.audit import record
 from sso.clients import store as clients
 from sso.clients.applications import (
     SANDBOX_END,
+    approve,
     lock_application,
     mark,
     production_metadata,
@@ -24,7 +26,7 @@ from sso.clients.service import ClientError
 from sso.db import bump_version
 from sso.oidc import mass_ending
 from sso.oidc.provider import Provider
-from sso.oidc.rp_check import last_check, passed
+from sso.oidc.rp_check import holds, last_check
 from sso.sessions.store import SessionFilter
 from sso.tokens import store as tokens
 
@@ -69,12 +71,62 @@ async def submit_application(
         Unfinished: naming each field that is wrong.
         ClientError: when there is nothing to ask for.
     """
-    required = provider.settings.relying_party_check == "required" and application.kind in CHECKED_KINDS
     loopback = provider.settings.loopback
     production_metadata(wanted_of(application), application.granted, allow_http_loopback=loopback)
-    if required and not passed(await last_check(session, application.application_id)):
-        raise NotChecked("it has not passed the relying-party check")
+    await _must_be_checked(session, provider, application)
     await submit(session, application, text, allow_http_loopback=loopback, actor=actor, request_id=request_id)
+
+
+async def approve_application(
+    session: AsyncSession,
+    provider: Provider,
+    application: Application,
+    text: str,
+    granted: Mapping[str, Any],
+    *,
+    revision: int,
+    actor: str,
+    request_id: str | None = None,
+) -> None:
+    """Let production be what was submitted, in exactly the revision that was looked at. The relying-party check must
+    hold for it still, where the city requires one.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        application: the application, locked.
+        text: what is said to the team.
+        granted: what the administrator decides.
+        revision: of what was looked at.
+        actor: who decides.
+        request_id: the reference for log and audit.
+
+    Raises:
+        Stale: when it was changed, or submitted anew, since that revision.
+        NotChecked: when the check does not hold for it.
+        Unfinished: when it cannot be registered like this.
+        ClientError: when nothing was submitted.
+    """
+    if application.state == "submitted" and revision == application.revision:
+        await _must_be_checked(session, provider, application)
+    await approve(
+        session,
+        application,
+        text,
+        granted,
+        revision=revision,
+        own_uri=own_redirect_uri(provider),
+        allow_http_loopback=provider.settings.loopback,
+        actor=actor,
+        request_id=request_id,
+    )
+
+
+async def _must_be_checked(session: AsyncSession, provider: Provider, application: Application) -> None:
+    """Raise NotChecked where the city requires the relying-party check, and it does not hold for what is wanted now."""
+    required = provider.settings.relying_party_check == "required" and application.kind in CHECKED_KINDS
+    if required and not holds(await last_check(session, application.application_id), application):
+        raise NotChecked("it has not passed the relying-party check as it is now")
 
 
 async def suspend_client(

@@ -8,10 +8,12 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
+from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError
 
 from sso import clock
@@ -80,7 +82,8 @@ def authenticate_client(request: ProtocolRequest) -> Client:
         raise InvalidRequestError("Use one client authentication method only (RFC 6749 section 2.3).")
     if not any(ways):
         return _by_name(request, form.get("client_id", ""))
-    attempt = request.provider.attempts.reserve_here(Purpose.CLIENT_SECRET, client_named_by(request), request.caller or "")
+    named, source = client_named_by(request), request.caller or ""
+    attempt = request.provider.attempts.reserve_here(Purpose.CLIENT_SECRET, named, source)
     if basic:
         client = _by_basic(request, authorization[6:].strip())
     elif ways[1]:
@@ -200,9 +203,34 @@ def _named_in_basic(encoded: str) -> str:
         return ""
 
 
+async def authenticates(request: ProtocolRequest, client: Client, audiences: Collection[str]) -> bool:
+    """Tell whether a request proves that it comes from an application, in the one way that it registered, at another
+    token endpoint of ours: that of the relying-party check. The ``jti`` is not remembered: nothing is had there.
+
+    Args:
+        request: the request.
+        client: the application.
+        audiences: what an assertion may be meant for.
+    """
+    try:
+        if "client_assertion" not in request.form:
+            return authenticate_client(request).client_id == client.client_id
+        await prepare(request)
+        found = read_unverified(request.form["client_assertion"], ASSERTION_MAX_CHARS)
+        _check_assertion_signature(request, client, found)
+        check_times(found.claims, clock.timestamp(), ASSERTION_MAX_SECONDS)
+    except (OAuth2Error, AssertionRefused):
+        return False
+    said = [found.claims.get("iss"), found.claims.get("sub"), request.form.get("client_assertion_type")]
+    aud = found.claims.get("aud")
+    return said == [client.client_id, client.client_id, ASSERTION_TYPE] and isinstance(aud, str) and aud in audiences
+
+
 def _check_assertion_signature(request: ProtocolRequest, client: Client, found: Unverified) -> None:
     """Check the signature with the registered keys only: nothing that the header names is fetched or trusted."""
     meta = client.meta
+    if meta.token_endpoint_auth_method not in ("private_key_jwt", "client_secret_jwt"):
+        raise ClientRefused()
     registered = meta.token_endpoint_auth_signing_alg
     shared = meta.token_endpoint_auth_method == "client_secret_jwt"
     allowed = (registered,) if registered else ("HS256",) if shared else ASYMMETRIC_ALGS

@@ -7,6 +7,7 @@ signed here is worth anything anywhere else. ``CASES`` is the list of what it do
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import secrets
 from collections.abc import Mapping
@@ -25,11 +26,18 @@ from sso.oidc.provider import Provider
 Case = Literal[
     "honest", "wrong_nonce", "wrong_audience", "wrong_issuer", "expired", "alg_none", "foreign_key",
     "tampered_signature", "missing_state", "foreign_state", "mixed_up_issuer", "replayed_code", "forged_logout_token",
+    "honest_again",
 ]  # fmt: skip
 CASES: tuple[Case, ...] = get_args(Case)
+WRONG: tuple[Case, ...] = tuple(one for one in CASES if one not in ("honest", "honest_again"))
+"""What must be refused."""
+IN_THE_TOKEN: frozenset[Case] = frozenset(
+    {"wrong_nonce", "wrong_audience", "wrong_issuer", "expired", "alg_none", "foreign_key", "tampered_signature"}
+)
+"""What is wrong with the ID token: the application has refused it only when it has fetched it."""
 PATH = "/check/"
 KID = "check"
-MINUTES = 10
+MINUTES = 20
 """How long a check may take: after that its issuer is gone."""
 
 
@@ -45,7 +53,9 @@ class Play:
         key: the private key, as PEM.
         subject: who signs in: nobody real.
         asked: which of our endpoints the application has called.
-        authenticated: whether it showed who it is at the token endpoint.
+        redirect_uri: where the application wants the answer.
+        redeemed: whether it fetched the tokens of this round: with its registered authentication, the redirect URI and
+            the code_verifier of its request.
     """
 
     case: Case
@@ -55,7 +65,8 @@ class Play:
     key: str
     subject: str
     asked: list[str] = field(default_factory=list)
-    authenticated: bool = False
+    redirect_uri: str = ""
+    redeemed: bool = False
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -122,6 +133,19 @@ def answer_parameters(play: Play, issuer: str, state: str) -> dict[str, str]:
     elif play.case == "mixed_up_issuer":
         said["iss"] = "https://another-issuer.example"
     return {name: value for name, value in said.items() if value}
+
+
+def is_redemption(play: Play, form: Mapping[str, str]) -> bool:
+    """Tell whether a token request fits the authorization request of this round (RFC 6749 section 4.1.3, RFC 7636
+    section 4.6). Who sends it is looked at elsewhere."""
+    verifier = form.get("code_verifier", "")
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    return (
+        form.get("grant_type") == "authorization_code"
+        and form.get("code") == play.code
+        and form.get("redirect_uri") == play.redirect_uri
+        and (not play.challenge or challenge == play.challenge)
+    )
 
 
 def token_answer(play: Play, issuer: str, client: Client, alg: str) -> dict[str, Any]:

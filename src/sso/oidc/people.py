@@ -185,13 +185,26 @@ async def delete_due(session: AsyncSession, provider: Provider, limit: int) -> i
     return len(due)
 
 
-async def verify_contact(session: AsyncSession, user: User, lookup: str) -> None:
-    """Record that a contact of a person was proven. Where somebody else has proven it meanwhile, it stays theirs."""
-    owner = await users.verified_owner(session, lookup)
-    for one in await users.identifiers_of(session, user.id):
-        if one.lookup == lookup and owner is None:
-            one.verified_at = clock.now()
-            record(session, "contact.verified", actor=str(user.id), subject=str(user.id), data={"kind": one.kind})
+async def verify_contact(session: AsyncSession, provider: Provider, user: User, contact: Identifier) -> bool:
+    """Record that a person has verified a contact of theirs, and tell them; tell whether it is theirs now. Where
+    somebody else has verified the same address or number meanwhile, it stays theirs.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        user: the person.
+        contact: the contact to which the code was sent.
+    """
+    present = await session.get(Identifier, contact.id, with_for_update=True)
+    if present is None or (present.user_id, present.lookup) != (user.id, contact.lookup):
+        return False
+    owner = await users.verified_owner(session, present.lookup)
+    if owner is not None:
+        return owner == user.id
+    present.verified_at = clock.now()
+    record(session, "contact.verified", actor=str(user.id), subject=str(user.id), data={"kind": present.kind})
+    notify(session, provider, user, "contact_added", what=masked(present.kind, present.value))
+    return True
 
 
 async def add_contact(

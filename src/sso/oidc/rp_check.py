@@ -8,6 +8,7 @@ different to who is signed in.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from dataclasses import dataclass, field
@@ -22,12 +23,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.audit import record
-from sso.clients.applications import sandbox_id
+from sso.clients import store
+from sso.clients.applications import checked_digest, sandbox_id
 from sso.clients.models import Application, RelyingPartyCheck
-from sso.clients.registry import Client
+from sso.clients.registry import Client, stored_metadata
 from sso.clients.service import ClientError
 from sso.oidc import dishonest
-from sso.oidc.dishonest import CASES, MINUTES, Case, Play
+from sso.oidc.dishonest import IN_THE_TOKEN, MINUTES, WRONG, Case, Play
 from sso.oidc.provider import Provider
 from sso.oidc.requests import with_parameters
 from sso.security.outbound import OutboundFailed, OutboundRefused, Visited
@@ -124,6 +126,9 @@ async def begin_check(
         ClientError: when one is running, or the sandbox does not say where a sign-in begins.
     """
     client = provider.registry.enabled(sandbox_id(application.application_id))
+    row = await store.get_client(session, sandbox_id(application.application_id))
+    if client is not None and (row is None or stored_metadata(row.metadata_).stored() != client.meta.stored()):
+        raise ClientError("it was changed a moment ago: try again")
     if client is None or not client.meta.initiate_login_uri:
         raise ClientError("the sandbox does not say where a sign-in begins: initiate_login_uri")
     known = {_origin(one) for one in (client.meta.initiate_login_uri, *client.meta.redirect_uris)}
@@ -134,6 +139,7 @@ async def begin_check(
     made = RelyingPartyCheck(
         application_id=application.application_id,
         revision=application.revision,
+        digest=checked_digest(application),
         started_by=actor,
         status="running",
         results={"page": page, "findings": []},
@@ -163,11 +169,18 @@ async def last_check(session: AsyncSession, application_id: str) -> RelyingParty
 
 
 def passed(check: RelyingPartyCheck | None) -> bool:
-    """Tell whether an application passed: it let in whom it should, and nobody else."""
+    """Tell whether an application passed: it let in whom it should, all the time, and nobody else."""
     if check is None or check.status != "done":
         return False
-    outcomes = [one["outcome"] for one in check.results.get("findings", [])]
-    return "passed" in outcomes and not {"accepted", "failed", "unclear"} & set(outcomes)
+    outcomes = {one["case"]: one["outcome"] for one in check.results.get("findings", [])}
+    honest = (outcomes.pop("honest", ""), outcomes.pop("honest_again", ""))
+    wrong = set(outcomes) == set(WRONG) and set(outcomes.values()) <= {"refused", "not_applicable"}
+    return honest == ("passed", "passed") and wrong
+
+
+def holds(check: RelyingPartyCheck | None, application: Application) -> bool:
+    """Tell whether an application passed, and nothing that was checked has changed since."""
+    return passed(check) and check is not None and check.digest == checked_digest(application)
 
 
 async def played(
@@ -181,9 +194,10 @@ async def played(
 
 
 async def note_call(
-    provider: Provider, application_id: str, endpoint: str, *, authenticated: bool = False
+    provider: Provider, application_id: str, endpoint: str, *, redeemed: str = ""
 ) -> tuple[Play, Client, str] | None:
-    """Write down that the application called one of our endpoints, and return what is being played; None: nothing."""
+    """Write down that the application called one of our endpoints, and return what is being played; None: nothing.
+    ``redeemed``: the code for which it is given tokens."""
     client = provider.registry.enabled(sandbox_id(application_id))
     async with provider.db.read() as session:  # most of the time nothing is: no transaction is written for that
         if client is None or await running_check(session, application_id) is None:
@@ -194,7 +208,7 @@ async def note_call(
             return None
         check, play = found
         play.asked = list(dict.fromkeys([*play.asked, endpoint]))
-        play.authenticated = play.authenticated or authenticated
+        play.redeemed = play.redeemed or redeemed == play.code
         check.play = provider.box.seal(play.to_json(), _SEAL)
     return play, client, provider.id_token_alg(client)
 
@@ -239,51 +253,99 @@ class Check:
         """Play every case, and write what became of each. Whatever fails is a finding, not an error."""
         findings: list[Finding] = []
         try:
-            for case in CASES:
-                findings.append(await self._one(case))
-                await self._write(findings, "running")
-                if case == "honest" and findings[0].outcome != "passed":
-                    break
+            findings.append(await self._honest())
+            await self._write(findings, "running")
+            if findings[0].outcome == "passed":
+                await self._wrong_ones(findings)
+            if not await self._is_unchanged():
+                findings = [one for one in findings if one.case != "honest_again"]
+                findings.append(Finding("honest_again", "failed", "changed"))
             await self._write(findings, "done")
         except Exception:
             log.exception("the relying-party check of %s failed", self.client.client_id)
             await self._write([*findings, Finding("honest", "failed", "our side failed")], "done")
 
+    async def _wrong_ones(self, findings: list[Finding]) -> None:
+        """Play what must be refused, and sign in honestly after each: an application that refuses everything has
+        refused nothing. How often in between is left to chance, so that no counting replaces looking."""
+        for case in WRONG:
+            found = await self._one(case)
+            wrong = ""
+            for _ in range(1 + secrets.randbelow(2)):
+                wrong = wrong or await self._honest_round(self._browser())
+            if wrong:
+                findings.append(Finding(case, "unclear", "dead") if found.outcome == "refused" else found)
+                findings.append(Finding("honest_again", "failed", wrong))
+                return
+            findings.append(found)
+            await self._write(findings, "running")
+        findings.append(Finding("honest_again", "passed"))
+
     async def _one(self, case: Case) -> Finding:
+        browser = self._browser()
         try:
-            if case == "honest":
-                return await self._honest()
-            if case == "replayed_code":
-                return await self._replayed()
-            if case == "forged_logout_token":
-                return await self._forged_logout()
-            browser = self._browser()
-            asked = await self._begin(browser, case)
-            if case == "wrong_nonce" and not self.play.nonce:
-                return Finding(case, "not_applicable", "no_nonce")
-            if case in ("missing_state", "foreign_state") and not asked.get("state"):
-                return Finding(case, "accepted", "no_state")
+            asked = await self._begin(browser, "honest" if case == "forged_logout_token" else case)
+        except Stuck as error:  # it was never shown what is wrong, so it has not refused that
+            return Finding(case, "unclear", str(error)[:300])
+        if case == "replayed_code":
+            return await self._replayed(browser, asked)
+        if case == "forged_logout_token":
+            return await self._forged_logout(browser, asked)
+        if case == "wrong_nonce" and not self.play.nonce:
+            return Finding(case, "not_applicable", "no_nonce")
+        if case in ("missing_state", "foreign_state") and not asked.get("state"):
+            return Finding(case, "accepted", "no_state")
+        with contextlib.suppress(Stuck):  # whether somebody is signed in then is seen on the page
             await self._return(browser, asked)
-            return await self._judge(browser, case)
-        except Stuck as error:
-            return Finding(case, "failed" if case == "honest" else "refused", str(error)[:300])
+        if case in IN_THE_TOKEN and not (await self._played()).redeemed:
+            return Finding(case, "unclear", "not_redeemed")
+        return await self._judge(browser, case)
 
     async def _honest(self) -> Finding:
-        self.out = await self._look(self._browser())
-        browser = self._browser()
-        asked = await self._begin(browser, "honest")
-        await self._return(browser, asked)
-        self.into = await self._look(browser)
-        if "token" not in (await self._played()).asked:
-            return Finding("honest", "failed", "no_token")
-        if self.into == self.out:
-            return Finding("honest", "failed", "looks_the_same")
+        """Sign in twice: each must succeed."""
+        try:
+            self.out = await self._look(self._browser())
+        except Stuck as error:
+            return Finding("honest", "failed", str(error)[:300])
+        wrong = await self._honest_round(self._browser()) or await self._honest_round(self._browser())
+        if wrong:
+            return Finding("honest", "failed", wrong)
         return Finding("honest", "passed", "" if self.play.challenge else "no_pkce")
 
-    async def _replayed(self) -> Finding:
-        browser = self._browser()
-        asked = await self._begin(browser, "replayed_code")
-        url = await self._return(browser, asked)
+    async def _honest_round(self, browser: Browser) -> str:
+        """Sign in honestly, and return what is wrong with it: nothing, when the application fetched the tokens as it
+        is registered, answered without an error, and shows that somebody is signed in."""
+        try:
+            asked = await self._begin(browser, "honest")
+            answer, _ = await self._return(browser, asked)
+            look = await self._look(browser)
+        except Stuck as error:
+            return str(error)[:300]
+        if not (await self._played()).redeemed:
+            return "no_token"
+        if answer.status >= 400:
+            return "callback_fails"
+        if not 200 <= look.status < 300 or look.path == self.issuer:
+            return "looks_the_same" if look == self.out else "page_fails"
+        if look == self.out:
+            return "looks_the_same"
+        self.into = self.into or look
+        return ""
+
+    async def _signed_in(self, browser: Browser, asked: dict[str, str]) -> str:
+        """Sign in for a case that begins with an honest sign-in, and return the address of the answer; nothing where it
+        did not succeed."""
+        try:
+            _, url = await self._return(browser, asked)
+            look = await self._look(browser)
+        except Stuck:
+            return ""
+        return url if look != self.out and (await self._played()).redeemed else ""
+
+    async def _replayed(self, browser: Browser, asked: dict[str, str]) -> Finding:
+        url = await self._signed_in(browser, asked)
+        if not url:
+            return Finding("replayed_code", "unclear", "not_signed_in")
         stranger = self._browser()
         try:
             await stranger.open(url, self.issuer)
@@ -291,24 +353,36 @@ class Check:
             return Finding("replayed_code", "refused")
         return await self._judge(stranger, "replayed_code")
 
-    async def _forged_logout(self) -> Finding:
+    async def _forged_logout(self, browser: Browser, asked: dict[str, str]) -> Finding:
         uri = self.client.meta.backchannel_logout_uri
         if uri is None:
             return Finding("forged_logout_token", "not_applicable", "no_backchannel")
-        browser = self._browser()
-        asked = await self._begin(browser, "honest")
-        await self._return(browser, asked)
-        before = await self._look(browser)
-        self.play.case = "forged_logout_token"
-        token = dishonest.logout_token(self.play, self.issuer, self.client, self.alg)
+        if not await self._signed_in(browser, asked):
+            return Finding("forged_logout_token", "unclear", "not_signed_in")
         try:
-            status = await self.provider.outbound.post_form(uri, {"logout_token": token})
-        except (OutboundRefused, httpx.HTTPError) as error:
+            before = await self._look(browser)
+            status = await self._log_out(uri, "forged_logout_token")
+            after = await self._look(browser)
+            if after != before or 200 <= status < 300:
+                return Finding("forged_logout_token", "accepted", f"HTTP {status}")
+            if not 200 <= await self._log_out(uri, "honest") < 300:
+                return Finding("forged_logout_token", "unclear", "logout_fails")
+        except (OutboundRefused, httpx.HTTPError, Stuck) as error:
             return Finding("forged_logout_token", "unclear", type(error).__name__)
-        after = await self._look(browser)
-        wrong = before == self.into and after != before
-        accepted = wrong or 200 <= status < 300
-        return Finding("forged_logout_token", "accepted" if accepted else "refused", f"HTTP {status}")
+        return Finding("forged_logout_token", "refused", f"HTTP {status}")
+
+    async def _log_out(self, uri: str, case: Case) -> int:
+        """Send a logout token, forged or honest, and return the status of the answer."""
+        self.play.case = case
+        token = dishonest.logout_token(self.play, self.issuer, self.client, self.alg)
+        return await self.provider.outbound.post_form(uri, {"logout_token": token})
+
+    async def _is_unchanged(self) -> bool:
+        """Tell whether the application is what it was when the check began."""
+        async with self.provider.db.read() as session:
+            row = await session.get(RelyingPartyCheck, self.check_id)
+            application = await session.get(Application, row.application_id) if row is not None else None
+            return row is not None and application is not None and row.digest == checked_digest(application)
 
     def _browser(self) -> Browser:
         return Browser(self.provider, self.hosts)
@@ -330,16 +404,17 @@ class Check:
             asked.get("code_challenge", "")[:200],
             self.key,
             f"uji-{secrets.token_hex(4)}",
+            redirect_uri=asked["redirect_uri"],
         )
         await self._write_play()
         return asked
 
-    async def _return(self, browser: Browser, asked: dict[str, str]) -> str:
-        """Bring the answer back to the application, and return the address."""
+    async def _return(self, browser: Browser, asked: dict[str, str]) -> tuple[Visited, str]:
+        """Bring the answer back to the application, and return what came of it, and the address of the answer."""
         said = dishonest.answer_parameters(self.play, self.issuer, asked.get("state", ""))
         url = with_parameters(asked["redirect_uri"], list(said.items()))
-        await browser.open(url, self.issuer)
-        return url
+        found, _ = await browser.open(url, self.issuer)
+        return found, url
 
     async def _look(self, browser: Browser) -> Look:
         found, url = await browser.open(self.page, self.issuer)

@@ -27,7 +27,7 @@ async def remember_request(
             token_hash=token_hash(token),
             browser_hash=token_hash(browser),
             client_id=request.client.client_id,
-            parameters={"query": urlencode(list(request.parameters.items())), "source": request.caller or ""},
+            parameters={"query": urlencode(list(request.parameters.items())), "source": request.source},
             progress=[],
             created_at=now,
             expires_at=now + timedelta(seconds=provider.settings.interaction_seconds),

@@ -1,9 +1,10 @@
 """Taking people over from the city's existing applications: any number, in bounded memory, and able to go on after
 a stop.
 
-A row that seems to be somebody who is here already, by NIK, e-mail or telephone, is never merged by itself: it
-becomes a
-proposal, on which a person decides (``users/merging.py``). A row that cannot be taken over is reported with the reason.
+A row that seems to be somebody who is here already, by NIK, e-mail or telephone, is never merged by itself: it becomes
+a proposal, on which a person decides (``users/merging.py``). Only what is verified on both sides says so: the person
+here has verified it, and the operator vouches for the file's (``--verified``, or its column). What somebody only typed,
+here or there, matches nobody, and keeps nobody out. A row that cannot be taken over is reported with the reason.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import csv
 import hashlib
 import io
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -358,7 +359,8 @@ async def _decide(
 ) -> None:
     """Decide for each row: somebody new, somebody who seems to be here, or neither."""
     lookups = [[lookup_of(kind, value, key) for kind, value, _ in row.identifiers] for row in batch]
-    owners = await _owners(session, [one for mine in lookups for one in mine])
+    holders = await holders_of(session, [one for mine in lookups for one in mine])
+    owners = holders.verified
     known = await _known_accounts(session, options.client_id, [row.local_user_id for row in batch])
     for row, mine in zip(batch, lookups, strict=True):
         if row.local_user_id and row.local_user_id in known:
@@ -366,18 +368,21 @@ async def _decide(
             continue
         if row.local_user_id:
             known.add(row.local_user_id)
-        matching = {kind: owners[one] for (kind, _, _), one in zip(row.identifiers, mine, strict=True) if one in owners}
+        paired = list(zip(row.identifiers, mine, strict=True))
+        matching = {kind: owners[its] for (kind, _, verified), its in paired if verified and its in owners}
         reasons = [kind for kind in MATCHING if kind in matching]
         if reasons:
             made.proposals.append(_proposal(box, row, options.client_id, matching[reasons[0]], reasons))
             continue
-        free = [one for one, its in zip(row.identifiers, mine, strict=True) if its not in owners]
+        free = holders.free(paired)
         if not free:
-            rejected.append((row.number, row.local_user_id, "username: is taken, and there is nothing else to sign in"))
+            kinds = ", ".join(kind for kind, _, _ in row.identifiers)
+            why = f"{kinds}: is somebody else's, or said by another row, and there is nothing else to sign in with"
+            rejected.append((row.number, row.local_user_id, why))
             continue
         user_id = add_person(made, box, row, free, key, options.client_id)
-        for one in mine:
-            owners.setdefault(one, user_id)
+        for (_, _, verified), its in paired:
+            (owners if verified else holders.said).setdefault(its, user_id)
 
 
 def add_person(
@@ -463,15 +468,36 @@ def lookup_of(kind: str, value: str, key: bytes) -> str:
     return nik_lookup(value, key) if kind == NIK else value
 
 
-async def _owners(session: AsyncSession, lookups: Sequence[str]) -> dict[str, uuid.UUID]:
-    """Return who has these identifiers: who has proven it, or who says so."""
-    found: dict[str, uuid.UUID] = {}
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Who has identifiers, by their lookup: ``verified`` (a user name is its holder's), or ``said`` only."""
+
+    verified: dict[str, uuid.UUID] = field(default_factory=dict)
+    said: dict[str, uuid.UUID] = field(default_factory=dict)
+
+    def free(self, identifiers: Iterable[tuple[tuple[Kind, str, bool], str]]) -> list[tuple[Kind, str, bool]]:
+        """Return those identifiers that somebody new can have, each with its lookup. What others only say is theirs
+        keeps nobody from what is verified; of two unverified contacts that are the same, the second is left out: with
+        both, neither could sign in by it. An unverified NIK opens nothing, so that several may say the same."""
+        return [
+            one
+            for one, lookup in identifiers
+            if lookup not in self.verified and (one[2] or one[0] == NIK or lookup not in self.said)
+        ]
+
+
+async def holders_of(session: AsyncSession, lookups: Sequence[str]) -> Holders:
+    """Return who has these identifiers."""
+    found = Holders()
     for start in range(0, len(lookups), CHUNK):
-        wanted = select(Identifier.lookup, Identifier.user_id).where(
+        wanted = select(Identifier.lookup, Identifier.user_id, Identifier.verified_at, Identifier.kind).where(
             Identifier.lookup.in_(lookups[start : start + CHUNK])
         )
-        for lookup, user_id in (await session.execute(wanted.order_by(Identifier.verified_at.is_(None).desc()))).all():
-            found[lookup] = user_id
+        for lookup, user_id, verified_at, kind in (await session.execute(wanted)).all():
+            if verified_at is not None:
+                found.verified[lookup] = user_id
+            else:
+                (found.verified if kind == "username" else found.said).setdefault(lookup, user_id)
     return found
 
 

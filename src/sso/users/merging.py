@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -15,8 +14,8 @@ from sso.audit import record
 from sso.security.box import SecretBox
 from sso.users import store
 from sso.users.identifiers import masked
-from sso.users.importing import SEAL, Made, Row, add_person, identifier_row, lookup_of
-from sso.users.models import Identifier, ImportRun, LocalAccount, MergeProposal, User
+from sso.users.importing import MATCHING, SEAL, Made, Row, add_person, holders_of, identifier_row, lookup_of
+from sso.users.models import Identifier, ImportRun, LocalAccount, MergeProposal
 from sso.users.service import NIK, UserError, nik_key
 
 MAX_PAGE = 200
@@ -55,7 +54,10 @@ def shown(box: SecretBox, proposal: MergeProposal) -> dict[str, Any]:
         "reasons": proposal.reasons,
         "status": proposal.status,
         "name": row["name"],
-        "identifiers": [{"kind": kind, "value": masked(kind, value)} for kind, value, _ in row["identifiers"]],
+        "identifiers": [
+            {"kind": kind, "value": masked(kind, value), "verified": bool(verified)}
+            for kind, value, verified in row["identifiers"]
+        ],
         "created_at": proposal.created_at,
         "decided_at": proposal.decided_at,
         "decided_by": proposal.decided_by,
@@ -78,13 +80,14 @@ async def decide(
         box: opens the row.
         proposal_id: which.
         decision: ``merged``: they are one, and the person keeps the password they have here; ``separate``: they are
-        two,
-            and the other gets an account without what both have; ``dropped``: the row is forgotten.
+            two, and the other gets an account without what both have; ``dropped``: the row is forgotten. They are only
+            merged while something is verified on both sides: in the row, and by the person, now.
         actor: who decides.
         request_id: the reference for log and audit.
 
     Raises:
-        UserError: when there is no such proposal, it was decided before, or nothing would be left to sign in with.
+        UserError: when there is no such proposal, it was decided before, nothing that is verified is the same any more,
+            or nothing would be left to sign in with.
     """
     wanted = select(MergeProposal).where(MergeProposal.id == proposal_id).with_for_update()
     proposal = (await session.execute(wanted)).scalar_one_or_none()
@@ -136,17 +139,23 @@ async def reseal_people(session: AsyncSession, box: SecretBox) -> int:
 
 
 async def _merge(session: AsyncSession, box: SecretBox, proposal: MergeProposal, row: Row) -> None:
-    """Add to the person what the other application knew besides. Contacts are not proven by it."""
-    user = await session.get(User, proposal.user_id)
+    """Add to the person what the other application knew besides. Contacts are not verified by it; a user name that
+    nobody has becomes theirs."""
+    user = await store.lock_user(session, proposal.user_id)
     if user is None or user.deleted_at is not None:
         raise UserError("the person was deleted")
     now, key = clock.now(), await nik_key(session, box)
     known = await store.identifiers_of(session, user.id)
+    theirs = {one.lookup for one in known if one.verified_at is not None}
+    paired = [(one, lookup_of(one[0], one[1], key)) for one in row.identifiers]
+    vouched = {lookup for (kind, _, verified), lookup in paired if verified and kind in MATCHING}
+    if not theirs & vouched:
+        raise UserError("nothing that is verified on both sides is the same: unverified identifiers merge nobody")
     kinds, lookups = {one.kind for one in known}, {one.lookup for one in known}
-    for kind, value, _ in row.identifiers:
-        made = identifier_row(box, user.id, kind, value, False, key)
-        single = kind in ("username", "nik") and kind in kinds
-        if made["lookup"] in lookups or single or await store.verified_owner(session, made["lookup"]):
+    holders = await holders_of(session, [lookup for _, lookup in paired])
+    for kind, value, _ in holders.free([((kind, value, False), lookup) for (kind, value, _), lookup in paired]):
+        made = identifier_row(box, user.id, kind, value, kind == "username", key)
+        if made["lookup"] in lookups or (kind in ("username", "nik") and kind in kinds):
             continue
         await session.execute(insert(Identifier), [{**made, "is_primary": kind not in kinds}])
     user.profile = {**row.profile, **user.profile}
@@ -156,8 +165,8 @@ async def _merge(session: AsyncSession, box: SecretBox, proposal: MergeProposal,
 
 async def _separate(session: AsyncSession, box: SecretBox, proposal: MergeProposal, row: Row) -> None:
     key = await nik_key(session, box)
-    taken = await store.taken(session, [lookup_of(kind, value, key) for kind, value, _ in row.identifiers])
-    free: Sequence[Any] = [one for one in row.identifiers if lookup_of(one[0], one[1], key) not in taken]
+    paired = [(one, lookup_of(one[0], one[1], key)) for one in row.identifiers]
+    free = (await holders_of(session, [lookup for _, lookup in paired])).free(paired)
     if not free:
         raise UserError("nothing would be left to sign in with: both have the same. Merge them, or drop the row")
     made = Made()

@@ -54,7 +54,10 @@ async def create_users(
     key = await nik_key(session, box) if any(person.nik for person in people) else b""
     wanted = [_identifiers(person, key) for person in people]
     lookups = [lookup for one in wanted for _, lookup, _ in one]
-    used = await store.taken(session, lookups) | {lookup for lookup, times in Counter(lookups).items() if times > 1}
+    used = {lookup for lookup, times in Counter(lookups).items() if times > 1} | await store.taken(session, lookups)
+    # Two unverified contacts that are the same open neither account; of an unverified NIK that is no matter.
+    said = [lookup for one in wanted for kind, lookup, verified in one if kind != NIK and not verified]
+    used |= await store.taken(session, said, unverified=True)
     if used:
         raise UserError(*(f"{_shown(lookup)} is already used" for lookup in sorted(used)))
     now = clock.now()
@@ -101,7 +104,7 @@ async def change_user(
         if field in said:
             await _set_identifier(session, user, known.get(kind), kind, getattr(change, field), verified)
         elif f"{field}_verified" in said and kind in known:
-            known[kind].verified_at = now if verified else None
+            await _set_identifier(session, user, known[kind], kind, known[kind].lookup, verified)
     user.updated_at = now
     record(
         session,
@@ -117,15 +120,18 @@ async def _set_identifier(
     session: AsyncSession, user: User, present: Identifier | None, kind: str, value: str | None, verified: bool
 ) -> None:
     now = clock.now()
+    if value is not None and await store.taken(session, [value], unverified=not verified, but=user.id):
+        raise UserError(f"{value} is already used")
     if present is not None and present.lookup == value:
         present.verified_at = (present.verified_at or now) if verified else None
         return
-    if value is not None and await store.taken(session, [value]):
-        raise UserError(f"{value} is already used")
     if present is not None:
         await session.delete(present)
         await session.flush()
-    if value is not None:
+    own = next((one for one in await store.identifiers_of(session, user.id) if one.lookup == value), None)
+    if own is not None:
+        own.is_primary, own.verified_at = True, (own.verified_at or now) if verified else None
+    elif value is not None:
         made = Identifier(user_id=user.id, kind=kind, value=value, lookup=value, is_primary=True, created_at=now)
         made.verified_at = now if verified else None
         session.add(made)
@@ -180,17 +186,18 @@ def open_nik(identifier: Identifier, box: SecretBox) -> str | None:
 
 
 async def find(session: AsyncSession, text: str, box: SecretBox | None = None) -> User:
-    """Return the person with an identifier, or with the user id, ``text``. By NIK only with the ``box``.
+    """Return the person of whom the identifier ``text`` is verified, or with the user id ``text``. By NIK only with the
+    ``box``. An identifier that nobody has verified finds nobody.
 
     Raises:
-        UserError: when there is none, or it is not sure who is meant.
+        UserError: when there is none.
     """
     try:
         user = await session.get(User, uuid.UUID(text))
     except ValueError:
         user = await _by_identifier(session, text, box)
     if user is None:
-        raise UserError(f"nobody has the identifier {text!r}")
+        raise UserError(f"nobody has the verified identifier {text!r}")
     return user
 
 
@@ -218,10 +225,7 @@ async def _by_identifier(session: AsyncSession, text: str, box: SecretBox | None
     if wanted.kind == "nik" and box is None:
         return None
     key = await nik_key(session, box) if wanted.kind == "nik" else b""
-    try:
-        return await store.find_user(session, wanted.lookup(key))
-    except LookupError:
-        raise UserError("several people say that this is theirs; name one by the user id") from None
+    return await store.proven_owner(session, wanted.lookup(key))
 
 
 def _identifiers(person: NewUser, key: bytes = b"") -> list[tuple[str, str, bool]]:

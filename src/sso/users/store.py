@@ -64,8 +64,20 @@ class Known:
     picture_id: str | None
 
 
+async def proven_owner(session: AsyncSession, lookup: str) -> User | None:
+    """Return the person of whom the identifier ``lookup`` is verified. What somebody only typed, or was imported
+    unverified, finds nobody: it must never stand for a person where something is given, opened or merged."""
+    statement = (
+        select(User)
+        .join(Identifier, Identifier.user_id == User.id)
+        .where(Identifier.lookup == lookup, Identifier.verified_at.is_not(None))
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
 async def find_user(session: AsyncSession, lookup: str) -> User | None:
-    """Return the person with the identifier ``lookup``: who has proven it, or who alone says so.
+    """Return the person with the identifier ``lookup``: who has proven it, or who alone says so. For looking only:
+    whoever is given something is found by :func:`proven_owner`.
 
     Raises:
         LookupError: when several say so, and none has proven it.
@@ -83,12 +95,25 @@ async def find_user(session: AsyncSession, lookup: str) -> User | None:
     return rows[0][0] if rows else None
 
 
-async def taken(session: AsyncSession, lookups: Iterable[str]) -> set[str]:
-    """Return those of ``lookups`` that somebody has."""
+async def taken(
+    session: AsyncSession, lookups: Iterable[str], *, unverified: bool = False, but: uuid.UUID | None = None
+) -> set[str]:
+    """Return those of ``lookups`` that are somebody's.
+
+    Args:
+        session: for reading.
+        lookups: normalised identifiers.
+        unverified: count what somebody only says is theirs, too; otherwise what is verified, and user names.
+        but: the person whose own do not count.
+    """
     wanted = list(lookups)
     found: set[str] = set()
     for start in range(0, len(wanted), BATCH):
         statement = select(Identifier.lookup).where(Identifier.lookup.in_(wanted[start : start + BATCH]))
+        if not unverified:
+            statement = statement.where(Identifier.verified_at.is_not(None) | (Identifier.kind == "username"))
+        if but is not None:
+            statement = statement.where(Identifier.user_id != but)
         found.update((await session.execute(statement)).scalars())
     return found
 
@@ -150,8 +175,8 @@ async def page_of_names(session: AsyncSession, words: str, before: uuid.UUID | N
 
 
 async def move_identity(session: AsyncSession, giver: uuid.UUID, taker: uuid.UUID, now: datetime) -> int:
-    """Let what somebody signs in with, and the ids by which applications knew them, be somebody else's; contacts are to
-    be proven again. Return how many identifiers that were."""
+    """Let what somebody signs in with, and the ids by which applications knew them, be somebody else's; contacts and
+    the NIK are to be verified again. Return how many identifiers that were."""
     theirs = await identifiers_of(session, taker)
     known, kinds, moved = {one.lookup for one in theirs}, {one.kind for one in theirs}, 0
     for one in await identifiers_of(session, giver):

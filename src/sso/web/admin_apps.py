@@ -22,7 +22,7 @@ from sso.clients.models import HERE, REMOVED, SANDBOX, Application, ClientRow
 from sso.clients.profiles import RELAXATIONS
 from sso.clients.registry import stored_metadata
 from sso.clients.service import ClientError, replace_client
-from sso.oidc.applications import remove_client, resume_client, suspend_client
+from sso.oidc.applications import approve_application, remove_client, resume_client, suspend_client
 from sso.oidc.messages import notify
 from sso.security.permissions import ROLES
 from sso.sessions import store as sessions
@@ -33,6 +33,7 @@ from sso.web.admin_people import ROLE_TEXTS
 from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, by, own_form, said, token_for
 from sso.web.developer import CANNOT, NOTES, STATES, own_uri, present
 from sso.web.developer_form import IDENTITIES, LABELS, LEVELS
+from sso.web.http import read_revision
 from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of
 from sso.web.site import site_of
@@ -339,17 +340,12 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
             application = await present(request, session, client_id)
             _allowed(request, here, await clients.get_client(session, client_id), application)
             if choice == "approve":
-                await apps.approve(
-                    session,
-                    application,
-                    text,
-                    granted,
-                    revision=int(revision) if revision.isdigit() else None,
-                    own_uri=own_uri(request),
-                    allow_http_loopback=site.settings.loopback,
-                    **who,
+                await approve_application(
+                    session, site.provider, application, text, granted, revision=read_revision(revision), **who
                 )
             elif choice == "send_back":
+                if read_revision(revision) != application.revision:
+                    raise Stale("somebody else changed it meanwhile")
                 await apps.send_back(session, application, text, **who)
             else:
                 await apps.comment(session, application, text, **who)

@@ -65,7 +65,6 @@ FACTOR_TEXTS = {
 }
 TOO_SHORT = N_("Type at least three letters.")
 NOBODY = N_("Nobody has that name or identifier.")
-SEVERAL = N_("Several people say that this is theirs, and none has proven it.")
 NOTE_MISSING = N_("Say why: it is kept in the audit log.")
 CANNOT = N_("That cannot be done: %(detail)s.")
 NOT_LIKE_THIS = N_("This cannot be kept: %(detail)s.")
@@ -84,9 +83,9 @@ async def list_page(request: Request, here: Sees) -> Response:
         try:
             if asked:
                 found = [await find(session, asked, provider.box)]
-        except UserError as error:
-            problem = SEVERAL if "several" in str(error) else ""
-        if not found and not problem:
+        except UserError:
+            pass  # nobody has verified it; perhaps it is a name
+        if not found:
             if asked and len(asked) < LEAST_CHARS:
                 problem = TOO_SHORT
             else:

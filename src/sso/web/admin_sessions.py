@@ -254,6 +254,8 @@ async def _begin_page(
         async with provider.db.read() as session:
             total = await store.count_not_ended(session, wanted)
             user = await session.get(User, wanted.user_id) if wanted.user_id else None
+        if user is not None:  # the form is about this person, whoever has that user name or address later
+            asked = {**asked, "person": str(user.id)}
     except _Wrong as error:
         user, problem, field, status = None, error.text, error.field, 400
     client = provider.registry.known(asked["client"]) if asked["client"] else None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+
+import orjson
 
 from sso.clients.claims import SCOPE_CLAIMS
 from sso.clients.metadata import OIDC_SCOPES
@@ -40,3 +43,16 @@ def _place(permission: str) -> tuple[int, int, str]:
     scope, _, claim = permission.partition(" ")
     first = OIDC_SCOPES.index(scope) if scope in OIDC_SCOPES else len(OIDC_SCOPES)
     return (first, SCOPE_CLAIMS[scope].index(claim) if claim else 0, scope)
+
+
+def shown_digest(client: Client, permissions: Collection[str], *more: str) -> str:
+    """Return a digest of what a page says that an application asks for: a form that was made of it is worth nothing
+    for anything else.
+
+    Args:
+        client: the application.
+        permissions: what it asks for.
+        more: what else is decided by it, such as where the answer goes.
+    """
+    said = [client.client_id, client.meta.client_name, client.meta.client_name_en, sorted(permissions), *more]
+    return hashlib.sha256(orjson.dumps(said)).hexdigest()[:32]

@@ -18,10 +18,11 @@ from sso.clients.applications import KINDS, Kind, Stale, Unfinished, Wanted, san
 from sso.clients.models import Application, ApplicationNote
 from sso.clients.registry import Registry, stored_metadata
 from sso.clients.service import ClientError
+from sso.oidc import joining
 from sso.oidc.applications import NotChecked, own_redirect_uri, remove_client, submit_application
 from sso.security.limits import TooManyFailures
 from sso.usage.store import mistakes_of
-from sso.users.store import identifiers_of, names_of
+from sso.users.store import names_of
 from sso.web.console import (
     DEVELOPER,
     Here,
@@ -51,7 +52,7 @@ from sso.web.developer_form import (
     typed_from,
     wanted_from,
 )
-from sso.web.http import form_token, read_cookie
+from sso.web.http import form_token, read_cookie, read_revision
 from sso.web.i18n import N_, translations
 from sso.web.pages import failure, locale_of
 from sso.web.site import site_of
@@ -108,7 +109,7 @@ async def my_applications(request: Request, here: Anybody) -> Response:
     async with site_of(request).provider.db.read() as session:
         roles = await teams.teams_with(session, here.visit.user.id)
         found = await apps.page_of_applications(session, ids=sorted(roles), limit=len(roles)) if roles else []
-        invited = await teams.invitations_for(session, await lookups_of(session, here))
+        invited = await joining.invitations_of_person(session, here.visit.user.id)
         names = {one.application_id: one for one in await named(session, [one.application_id for one in invited])}
         mistakes = await mistakes_by(session, found)
     return await developer_page(
@@ -123,12 +124,6 @@ async def my_applications(request: Request, here: Anybody) -> Response:
         may_create=here.may("applications:create"),
         form_token=token_for(request, "invitations"),
     )
-
-
-async def lookups_of(session: AsyncSession, here: Here) -> list[str]:
-    """Return the identifiers by which somebody can be invited: those that are surely theirs."""
-    known = await identifiers_of(session, here.visit.user.id)
-    return [one.lookup for one in known if one.kind == "username" or one.verified_at is not None]
 
 
 async def named(session: AsyncSession, ids: list[str]) -> list[Application]:
@@ -152,21 +147,20 @@ async def answer_invitation(request: Request, here: Anybody) -> Response:
     fields = await own_form(request, "invitations")
     choice, _, application_id = fields.get("choice", "").partition(" ")
     async with site_of(request).provider.db.write() as session:
-        lookups = await lookups_of(session, here)
         if choice == "accept":
             try:
-                await teams.accept(session, application_id, here.visit.user.id, lookups)
+                await joining.join(session, application_id, here.visit.user.id)
             except ClientError:
                 return failure(request, "not_found", 404)
             return RedirectResponse(f"{APPS}/{application_id}", 303)
-        mine = {one.application_id for one in await teams.invitations_for(session, lookups)}
-        for one in mine if choice == "block" else (application_id,):
-            for lookup in lookups:
-                await teams.withdraw_invitation(session, one, lookup)
-    if application_id in mine:  # this team, or every team, cannot invite them again for a while
-        for lookup in lookups:
-            with suppress(TooManyFailures):
-                await site_of(request).declined.take(f"{'*' if choice == 'block' else application_id} {lookup}")
+        mine = await joining.invitations_of_person(session, here.visit.user.id)
+        chosen = [one for one in mine if choice == "block" or one.application_id == application_id]
+        for team in {one.application_id for one in chosen}:
+            await joining.decline(session, team, here.visit.user.id)
+    lookups = {one.lookup for one in mine if one.application_id == application_id}
+    for lookup in lookups:  # this team, or every team, cannot invite them again for a while
+        with suppress(TooManyFailures):
+            await site_of(request).declined.take(f"{'*' if choice == 'block' else application_id} {lookup}")
     return RedirectResponse(DEVELOPER, 303)
 
 
@@ -366,7 +360,7 @@ async def change(request: Request, there: Member) -> Response:
                 session,
                 application,
                 wanted,
-                revision=int(revision) if revision.isdigit() else None,
+                revision=read_revision(revision),
                 own_uri=own_uri(request),
                 **by(request, there.here),
             )

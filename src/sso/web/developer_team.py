@@ -18,12 +18,12 @@ from sso.clients.diagnosis import ENDS_SOON_DAYS, OLD_SECRET_DAYS
 from sso.clients.metadata import checked_keys
 from sso.clients.models import SANDBOX, ClientSecret
 from sso.clients.service import MOST_SECRETS, ClientError, add_secret, revoke_secret, valid_secrets
+from sso.oidc import joining
 from sso.oidc.messages import notify, send
 from sso.security.limits import TooManyFailures
 from sso.security.outbound import OutboundFailed, OutboundRefused
 from sso.users.identifiers import normalise
-from sso.users.models import User
-from sso.users.store import find_user, identifiers_of, names_of
+from sso.users.store import names_of
 from sso.web.console import DEVELOPER, There, by, developer_page, own_form, token_for
 from sso.web.developer import APPS, CANNOT, STATES, Member, Owner, Reader, secret_page
 from sso.web.http import read_id, to_wait
@@ -122,13 +122,9 @@ async def _invite(request: Request, there: There, typed: str, role: Any) -> Resp
         return RedirectResponse(f"{APPS}/{there.application_id}/team", 303)
     try:
         async with site.provider.db.write() as session:
-            await teams.invite(session, there.application_id, wanted.value, role, actor=there.here.actor)
-            try:
-                user = await find_user(session, wanted.value)
-            except LookupError:
-                user = None
+            user = await joining.invite(session, there.application_id, wanted.value, role, actor=there.here.actor)
             # Whether somebody has that name is not told: the page says the same for all.
-            if user is not None and await _is_theirs(session, user, wanted.value):
+            if user is not None:
                 notify(session, site.provider, user, "team_invitation", what=what)
             elif wanted.kind == "email" and site.settings.can_send("email"):
                 send(session, site.provider, "email", wanted.value, "team_invitation", None, what=what)
@@ -164,11 +160,6 @@ async def _count_invitation(request: Request, there: There, lookup: str) -> bool
     except TooManyFailures:
         return False
     return True
-
-
-async def _is_theirs(session: Any, user: User, lookup: str) -> bool:
-    known = await identifiers_of(session, user.id)
-    return any(one.lookup == lookup and (one.kind == "username" or one.verified_at is not None) for one in known)
 
 
 @router.get(APPS + "/{application_id}/secrets")

@@ -19,7 +19,7 @@ from sso.oidc.models import DeviceCode
 from sso.security.limits import TooManyFailures
 from sso.users.models import User
 from sso.web.accounts import present_account
-from sso.web.asking import asked_for
+from sso.web.asking import asked_for, shown_digest
 from sso.web.http import form_fields, form_token, is_our_form, read_cookie, to_wait
 from sso.web.i18n import N_
 from sso.web.pages import page
@@ -50,7 +50,9 @@ async def device_form(request: Request) -> Response:
         if not is_our_form(request, fields, "device"):
             return _type_page(request, typed, STALE, 400)
         return await _look_up(request, typed)
-    if not is_our_form(request, fields, f"device {device.normal_user_code(typed)}", cookie):
+    waiting, client, _ = await _find(request, typed)
+    purpose = _purpose(waiting, client) if waiting is not None and client is not None else ""
+    if not purpose or not is_our_form(request, fields, purpose, cookie):
         return await _look_up(request, typed)
     return await _decide(request, typed, fields["choice"] == "allow")
 
@@ -80,8 +82,14 @@ async def _look_up(request: Request, typed: str) -> Response:
         user_code=waiting.user_code,
         asked=asked_for(client, permissions(waiting.scope.split(), client.meta.claim_reasons)),
         person=who.user.name,
-        form_token=form_token(request, f"device {waiting.user_code}", read_cookie(request, "session")),
+        form_token=form_token(request, _purpose(waiting, client), read_cookie(request, "session")),
     )
+
+
+def _purpose(waiting: DeviceCode, client: Client) -> str:
+    """Return what the form of a decision is for: this device, and exactly what it is shown to ask for."""
+    asked = permissions(waiting.scope.split(), client.meta.claim_reasons)
+    return f"device {waiting.device_hash.hex()} {shown_digest(client, asked)}"
 
 
 async def _find(request: Request, typed: str) -> tuple[DeviceCode | None, Client | None, SignedIn | None]:
@@ -123,12 +131,12 @@ async def _lead(request: Request, waiting: DeviceCode, client: Client, who: Sign
 async def _step_up(request: Request, waiting: DeviceCode, client: Client, who: SignedIn) -> Response | None:
     """Ask for the second step that the application asks for; it leads back to the device."""
     live, level = who.session, client.meta.minimum_acr or ACR_PASSWORD
-    async with site_of(request).provider.db.write() as session:
+    async with site_of(request).provider.db.read() as session:
         user = await session.get(User, who.user.id)
-        if user is None:
-            return None
-        proof = Authenticated(user, live.acr, live.amr, live.auth_time)
-        return await begin_step(request, session, proof, "asked", level, Options(user_code=waiting.user_code))
+    if user is None:
+        return None
+    proof = Authenticated(user, live.acr, live.amr, live.auth_time)
+    return await begin_step(request, proof, "asked", level, Options(user_code=waiting.user_code))
 
 
 async def _decide(request: Request, typed: str, allowed: bool) -> Response:

@@ -221,6 +221,12 @@ def to_wait(made: Response, seconds: int) -> Response:
     return made
 
 
+def read_revision(text: str) -> int:
+    """Return the revision that a form was made of; one that nothing has where it names none: whoever decides has looked
+    at something."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else -1
+
+
 def read_id(text: str) -> uuid.UUID | None:
     """Return the id that an address or a form names; None: it is none."""
     try:

@@ -40,7 +40,8 @@ class WrongCredentials(Exception):
 @dataclass(frozen=True, slots=True)
 class Proven:
     """Somebody whose password was right. ``step`` says why a second step is needed and the level that it must reach;
-    ``is_new`` that this browser is new to them, and they are not."""
+    ``is_new`` that this browser is new to them, and they are not. ``contact`` is the unverified contact that was typed:
+    it must be verified after the second step, and is none."""
 
     proof: Authenticated
     step: tuple[Reason, str] | None
@@ -104,7 +105,6 @@ def situation_of(found: SigningIn, country: str | None) -> Situation:
         known=found.known,
         seen_before=found.seen_before,
         country_known=None if country is None else found.country_known,
-        unverified=not found.verified and found.identifier_kind in ("email", "phone"),
     )
 
 

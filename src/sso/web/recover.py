@@ -179,6 +179,7 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
         "drop": False,
         "kind": contact.kind if contact else "",
         "to": contact.value if contact else "",
+        "contact_id": str(contact.id) if contact else "",
         "locale": locale_of(request),
     }
     allowed = None
@@ -209,13 +210,14 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
 
 
 async def _find(request: Request, session: AsyncSession, typed: str) -> tuple[User | None, Identifier | None]:
-    """Return who is meant, and the contact to which the code goes: the one that was typed, or else the first."""
+    """Return whose verified identifier was typed, and the contact to which the code goes: the one that was typed, or
+    else the first. What nobody has verified finds nobody."""
     provider = site_of(request).provider
     try:
         lookup = normalise(typed).lookup(provider.nik_key)
-        user = await users.find_user(session, lookup)
-    except (ValueError, LookupError):
+    except ValueError:
         return None, None
+    user = await users.proven_owner(session, lookup)
     if user is None or user.disabled_at is not None or user.preferences.get(MARK):
         return None, None
     known = await users.identifiers_of(session, user.id)
@@ -290,9 +292,21 @@ async def _check_code(request: Request, running: Running, fields: dict[str, str]
         return await _page(request, running, WRONG_CODE, 400)
     await attempt.succeeded()
     async with provider.db.write() as session:
+        if not await _is_still_theirs(session, running):
+            return await _page(request, running, WRONG_CODE, 400)
         await _after_contact(session, running, by_helpdesk=False)
         await ceremonies.keep(session, provider.box, running, anew=True)
     return _to(request, running)
+
+
+async def _is_still_theirs(session: AsyncSession, running: Running) -> bool:
+    """Tell whether the contact that the code was sent to is still a verified contact of the person: what was removed
+    or changed since opens nothing."""
+    if not running.data.get("contact_id"):
+        return False
+    one = await session.get(Identifier, UUID(running.data["contact_id"]))
+    said = (running.user_id, running.data["kind"], running.data["to"])
+    return one is not None and one.verified_at is not None and (one.user_id, one.kind, one.value) == said
 
 
 async def _after_contact(session: AsyncSession, running: Running, *, by_helpdesk: bool) -> None:
@@ -311,9 +325,9 @@ async def _helpdesk_code(request: Request, running: Running, typed: str, attempt
     async with provider.db.write() as session:
         user, _ = await _find(request, session, running.data["typed"])
         found = await recovery.find(session, "helpdesk", typed.replace(" ", ""), user.id if user else UUID(int=0))
-        if user is None or found is None:
+        another = user is not None and running.user_id not in (None, user.id)  # the name is somebody else's now
+        if user is None or found is None or another or not await recovery.take(session, found):
             return await _page(request, running, WRONG_CODE, 400)
-        await recovery.take(session, found)
         running.data["helpdesk"] = True
         if running.data.get("contact_proven"):
             await _after_contact(session, running, by_helpdesk=True)
@@ -410,7 +424,8 @@ async def _set_password(request: Request, running: Running, fields: dict[str, st
     long = len(password) >= site.settings.password_min_chars
     async with provider.db.write() as session:
         found = await users.lock_user(session, user.id)
-        if found is None or not await ceremonies.finish(session, running):
+        gone = running.data.get("contact_proven") and not await _is_still_theirs(session, running)
+        if found is None or gone or not await ceremonies.finish(session, running):
             return failure(request, "expired_interaction", 400)
         await recover(
             session,

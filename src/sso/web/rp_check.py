@@ -13,10 +13,11 @@ from sso import clock
 from sso.clients.applications import sandbox_id
 from sso.clients.service import ClientError
 from sso.oidc import dishonest
-from sso.oidc.rp_check import begin_check, last_check, note_call, passed, start
+from sso.oidc.client_auth import authenticates
+from sso.oidc.rp_check import begin_check, holds, last_check, note_call, passed, start
 from sso.web.console import There, developer_page, own_form, token_for
 from sso.web.developer import APPS, CANNOT, STATES, Member, Reader, present
-from sso.web.http import OPEN, form_fields, json_error
+from sso.web.http import OPEN, json_error, protocol_request
 from sso.web.i18n import N_
 from sso.web.pages import failure
 from sso.web.site import site_of
@@ -49,6 +50,10 @@ CASE_TEXTS = {
         N_("A forged logout token"),
         N_("Somebody else signed it (Back-Channel Logout 2.6): nobody must be signed out."),
     ),
+    "honest_again": (
+        N_("Honest sign-ins in between"),
+        N_("After each of these attempts, an honest sign-in must still succeed."),
+    ),
 }
 OUTCOMES = {
     "refused": N_("refused, as it should"),
@@ -63,7 +68,17 @@ DETAILS = {
     "no_state": N_("It sends no state: anybody can let a browser finish a sign-in that it never began."),
     "no_pkce": N_("It sends no code_challenge: turn PKCE on."),
     "no_backchannel": N_("It registers no address where we tell its server that a session is over."),
-    "no_token": N_("It never came for the tokens. Is the issuer above the one that it uses, with this client_id?"),
+    "no_token": N_(
+        "It did not fetch the tokens as it is registered: with this issuer, client_id, client authentication, "
+        "redirect URI and code_verifier."
+    ),
+    "not_redeemed": N_("It never fetched the ID token, so it cannot have checked it."),
+    "not_signed_in": N_("An honest sign-in did not succeed in this attempt, so nothing can be told."),
+    "dead": N_("After this attempt honest sign-ins failed too: the application refuses everything."),
+    "callback_fails": N_("Its redirect URI answered an honest sign-in with an error."),
+    "page_fails": N_("The page that shows who is signed in answered with an error."),
+    "logout_fails": N_("It refuses honest logout tokens too."),
+    "changed": N_("The application was changed while it was checked. Check it again."),
     "looks_the_same": N_("The page looks the same before and after signing in: name one that shows who is signed in."),
 }
 
@@ -99,7 +114,7 @@ async def _page(request: Request, there: There, problem: str = "", status: int =
         remaining=[one for one in dishonest.CASES if one not in {found["case"] for found in findings}],
         running=running and not stale,
         passed=passed(last),
-        outdated=last is not None and last.revision != there.application.revision,
+        outdated=last is not None and not holds(last, there.application),
         required=site.settings.relying_party_check == "required",
         case_texts=CASE_TEXTS,
         outcomes=OUTCOMES,
@@ -155,14 +170,18 @@ async def jwks(request: Request, application_id: str) -> Response:
 @router.post(CHECK + "/token")
 async def token(request: Request, application_id: str) -> Response:
     """Tokens, right or wrong, as the case has it."""
-    provider, fields = site_of(request).provider, await form_fields(request)
-    shown = bool(request.headers.get("authorization") or fields.get("client_secret") or fields.get("client_assertion"))
-    found = await note_call(provider, application_id, "token", authenticated=shown)
+    provider, asked = site_of(request).provider, await protocol_request(request)
+    found = await note_call(provider, application_id, "token")
     if found is None:
         return json_error(400, "invalid_grant", "No check of this application is running.", {})
     play, client, alg = found
-    if fields.get("code") != play.code:
-        return json_error(400, "invalid_grant", "This is not the code of the check that is running.", {})
+    issuer = dishonest.issuer_of(provider, application_id)
+    if not await authenticates(asked, client, (issuer, f"{issuer}/token")):
+        return json_error(401, "invalid_client", "Client authentication failed.", {})
+    if not dishonest.is_redemption(play, asked.form):
+        text = "This is not the code of the check that is running, with its redirect_uri and code_verifier."
+        return json_error(400, "invalid_grant", text, {})
+    await note_call(provider, application_id, "token", redeemed=play.code)
     return _json(dishonest.token_answer(play, dishonest.issuer_of(provider, application_id), client, alg))
 
 

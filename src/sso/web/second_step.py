@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -31,7 +32,18 @@ from sso.web.pages import failure, page
 from sso.web.proving import is_new_device, reserve
 from sso.web.sign_in import STALE, Waiting, recall_waiting, sign_in_alone, sign_in_later, signed_in, who_is_here
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
-from sso.web.steps import HERE, Means, Options, may_send, means_of, proof_so_far, reaches, send_step_code
+from sso.web.steps import (
+    HERE,
+    UNVERIFIED,
+    Means,
+    Options,
+    begin_step,
+    may_send,
+    means_of,
+    proof_so_far,
+    reaches,
+    send_step_code,
+)
 
 router = APIRouter()
 
@@ -83,6 +95,16 @@ class Step:
         return not self.means.methods
 
     @property
+    def verifies(self) -> bool:
+        """Whether it verifies the contact that was typed, and is no second factor."""
+        return bool(self.running.data["reason"] == UNVERIFIED)
+
+    @property
+    def may_trust(self) -> bool:
+        """Whether the browser can be trusted because of it: a second factor was due, and no application asked."""
+        return self.running.data["reason"] in ("own", "role", "risk")
+
+    @property
     def options(self) -> Options:
         return Options(**self.running.data["options"])
 
@@ -118,8 +140,11 @@ async def second_step(request: Request) -> Response:
     except TooManyFailures as error:
         provider.usage.count("sign_in_failed", label="too_many")
         return to_wait(_page(request, step, WAIT, 429, minutes=error.minutes), error.retry_after)
-    async with provider.db.write() as session:
-        proof = await _check(request, session, step, fields)
+    try:
+        async with provider.db.write() as session:
+            proof = await _check(request, session, step, fields)
+    except IntegrityError:  # somebody else verified the contact at the same moment
+        proof = None
     if proof is not None:
         await attempt.succeeded()
     if proof is None:
@@ -186,8 +211,9 @@ async def _recall(request: Request, token: str, method: str) -> Step | None:
         if running is None or running.user_id is None:
             return None
         level = running.data["level"]
-        means = await means_of(session, provider, running.user_id, level, running.data["contact"])
-        if means is None:
+        verifies = running.data["reason"] == UNVERIFIED
+        means = await means_of(session, provider, running.user_id, level, running.data["contact"] if verifies else "")
+        if means is None or (verifies and not means.methods):
             return None
         if not means.methods and not running.data.get("proven"):
             # Before somebody sets up a first app, they show that a contact is theirs, where there is one.
@@ -224,11 +250,12 @@ async def _check(request: Request, session: AsyncSession, step: Step, fields: di
             return None
         record(session, "factor.recovery_code_used", actor=str(user.id), subject=str(user.id))
     else:
+        contact = step.means.received(running, step.method)
         valid = timedelta(minutes=provider.settings.code_minutes)
-        if not ceremonies.is_code(provider.box, running, typed, valid):
+        if contact is None or not ceremonies.is_code(provider.box, running, typed, valid):
             return None
-        if contact := running.data["contact"]:
-            await verify_contact(session, user, contact)
+        if step.verifies:
+            return so_far if await verify_contact(session, provider, user, contact) else None
     return with_step(so_far, step.method)
 
 
@@ -251,15 +278,21 @@ async def _enrol(
 async def _go_on(request: Request, step: Step, proof: Authenticated, *, trust: bool) -> Response:
     """Finish the ceremony: start the session, or ask for what is still missing."""
     provider = site_of(request).provider
-    if step.method is not None and not reaches(step.method, step.level):
+    if step.method is not None and not step.verifies and not reaches(step.method, step.level):
         # A code by mail was only the beginning: now an app is set up.
         async with provider.db.write() as session:
             step.running.data["proven"] = True
             await ceremonies.keep(session, provider.box, step.running)
         return RedirectResponse(f"{HERE}?c={step.running.token}", 303)
+    contact = "" if step.verifies else step.running.data["contact"]
+    trust = (trust and step.may_trust) or bool(step.running.data.get("trust"))
     async with provider.db.write() as session:
         if not await ceremonies.finish(session, step.running):
             return failure(request, "expired_interaction", 400)
+    if contact:
+        following = await begin_step(request, proof, UNVERIFIED, proof.acr, step.options, contact=contact, trust=trust)
+        assert following is not None, "only a precaution can be left out"
+        return following
     before = (await recall_waiting(request, step.options.i))[1] if step.options.i else await who_is_here(request, {})
     return await signed_in(request, step.waiting, before, proof, step.options, trust=trust)
 
@@ -342,7 +375,7 @@ def _page(
         contact=_masked(contact),
         sent=running.row.code_hash is not None,
         minutes=site.settings.code_minutes,
-        can_trust=site.settings.trusted_device_days if running.data["reason"] in ("own", "role", "risk") else 0,
+        can_trust=site.settings.trusted_device_days if step.may_trust else 0,
         can_recover=step.method in ("totp", "passkey", "recovery_code"),
         passkey=site.provider.passkeys.request_options(browser_of(request)) if step.method == "passkey" else "",
         enrol=_enrolment(request, step) if step.enrol else None,

@@ -449,16 +449,7 @@ async def contact_code(request: Request) -> Response:
     if not is_own_form(request, fields, "contacts"):
         return _code_page(request, here, running, STALE, 400)
     if fields.get("choice") == "resend":
-        try:
-            allowed = await _may_send(request, here, running.data)
-        except TooManyFailures as error:
-            return to_wait(_code_page(request, here, running, NOT_SENT, 429), error.retry_after)
-        async with provider.db.write() as session:
-            sent = await _send_contact_code(request, session, running, allowed)
-        site.worker.nudge()
-        if not sent:
-            return to_wait(_code_page(request, here, running, NOT_SENT, 429), ceremonies.RESEND_SECONDS)
-        return _code_page(request, here, running, sent_again=True)
+        return await _resend_contact_code(request, here, running)
     async with provider.db.write() as session:
         if not await ceremonies.count_attempt(session, running):
             return to_wait(_code_page(request, here, running, TOO_MANY_CODES, 429), ceremonies.RESEND_SECONDS)
@@ -474,13 +465,28 @@ async def contact_code(request: Request) -> Response:
         async with provider.db.write() as session:
             user = await users.lock_user(session, here.user.id)
             assert user is not None
-            await ceremonies.finish(session, running)
+            if not await ceremonies.finish(session, running):
+                return failure(request, "stale_form", 400)
             kind, value = running.data["kind"], running.data["value"]
             added = await add_contact(session, provider, user, kind, value, request_id=request_id_of(request))
     except IntegrityError:
         added = False
     site.worker.nudge()
     return _done(CONTACTS, "added") if added else await _contacts(request, here, TAKEN, 409)
+
+
+async def _resend_contact_code(request: Request, here: Visit, running: ceremonies.Running) -> Response:
+    site = site_of(request)
+    try:
+        allowed = await _may_send(request, here, running.data)
+    except TooManyFailures as error:
+        return to_wait(_code_page(request, here, running, NOT_SENT, 429), error.retry_after)
+    async with site.provider.db.write() as session:
+        sent = await _send_contact_code(request, session, running, allowed)
+    site.worker.nudge()
+    if not sent:
+        return to_wait(_code_page(request, here, running, NOT_SENT, 429), ceremonies.RESEND_SECONDS)
+    return _code_page(request, here, running, sent_again=True)
 
 
 async def _contact_running(request: Request, token: str) -> tuple[Visit, ceremonies.Running] | Response:

@@ -61,7 +61,7 @@ from sso.web.accounts import (
     tokens_of,
     with_accounts,
 )
-from sso.web.asking import asked_for
+from sso.web.asking import asked_for, shown_digest
 from sso.web.counting import count_redirect_error
 from sso.web.http import (
     browser_of,
@@ -77,9 +77,9 @@ from sso.web.http import (
 )
 from sso.web.i18n import N_
 from sso.web.pages import failure, page, territory_name, to_application
-from sso.web.proving import WrongCredentials, place_of, prove, with_device
+from sso.web.proving import Proven, WrongCredentials, place_of, prove, with_device
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
-from sso.web.steps import Options, begin_step
+from sso.web.steps import UNVERIFIED, Options, begin_step
 
 router = APIRouter()
 
@@ -288,12 +288,25 @@ async def _check_password(
     except Busy as error:
         return to_wait(sign_in_alone(request, waiting, who, fields, BUSY, 503), error.retry_after)
     options = _options(request, fields, waiting, proven.is_new)
-    if proven.step is not None:
-        reason, level = proven.step
-        step = await begin_step(request, proven.proof, reason, level, options, contact=proven.contact)
+    if proven.step is not None or proven.contact:
+        step = await _begin_due(request, proven, options)
         if step is not None:
             return step
     return await signed_in(request, waiting, who, proven.proof, options)
+
+
+async def _begin_due(request: Request, proven: Proven, options: Options) -> Response | None:
+    """Begin what is due after a right password: the second step first; verifying the contact that was typed comes
+    after it, and never in its place."""
+    proof, contact = proven.proof, proven.contact
+    if proven.step is not None:
+        reason, level = proven.step
+        step = await begin_step(request, proof, reason, level, options, contact=contact)
+        if step is not None:
+            return step
+    if not contact:
+        return None
+    return await begin_step(request, proof, UNVERIFIED, proof.acr, options, contact=contact)
 
 
 def _options(request: Request, fields: Mapping[str, str], waiting: Waiting | None, is_new: bool) -> Options:
@@ -483,7 +496,8 @@ async def _for_signed_in(request: Request, waiting: Waiting, who: SignedIn, deci
         others = [one for one in accounts if one.session.id != who.session.id]
         return _request_page(request, "select.html", waiting, who, "select", others=others)
     assert isinstance(decision, Consent)
-    return _request_page(request, "consent.html", waiting, who, "consent", new=decision.scopes - who.consented)
+    purpose = _consent_purpose(waiting)
+    return _request_page(request, "consent.html", waiting, who, purpose, new=decision.scopes - who.consented)
 
 
 async def _step_up(request: Request, waiting: Waiting, who: SignedIn, decision: StepUp) -> Response:
@@ -588,10 +602,19 @@ async def _of_signed_in(request: Request, fields: dict[str, str], purpose: str) 
     """Return the waiting request and the person of a form; where the form is not of this session, the page that is
     right now, and nothing done: somebody else signed in, or nobody is."""
     waiting, who = await recall_waiting(request, fields.get("i", ""))
+    if purpose == "consent":
+        purpose = _consent_purpose(waiting)
     cookie = str(request.scope.get("sso.session") or read_cookie(request, "session"))
     if who is None or not is_our_form(request, fields, purpose, cookie):
         return await proceed(request, waiting, who)
     return waiting, who
+
+
+def _consent_purpose(waiting: Waiting) -> str:
+    """Return what the form of a consent page is for: this request, and exactly what is asked on the page. Where the
+    application was changed since, so that it would receive something else, the page is shown again."""
+    asked = waiting.asked
+    return f"consent {waiting.token} {shown_digest(asked.client, asked.permissions, asked.redirect_uri)}"
 
 
 async def done_with(request: Request, waiting: Waiting, step: str) -> Waiting:

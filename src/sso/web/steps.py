@@ -25,10 +25,14 @@ from sso.security.limits import TooManyFailures
 from sso.users import store as users
 from sso.users.models import Credential, Identifier, User
 from sso.web.http import browser_of, with_browser
+from sso.web.pages import failure
 from sso.web.proving import known_device
 from sso.web.site import address_of, site_of, source_of
 
 STEP_SECONDS = 1800
+UNVERIFIED = "unverified"
+"""The reason of a ceremony that verifies the contact that was typed to sign in. It adds nothing to ``acr`` or ``amr``:
+a contact of which nobody has shown whose it is, is no second factor."""
 HERE = "/login/second"
 
 
@@ -57,6 +61,13 @@ class Means:
         """Return the contact to which a code is sent."""
         mine = [one for one in self.contacts if one.kind == kind]
         return max(mine, key=lambda one: one.is_primary) if mine else None
+
+    def received(self, running: Running, kind: str) -> Identifier | None:
+        """Return the contact that the code of a ceremony was sent to, where it still is a contact of this person and
+        of this kind: a code for a contact that was removed or changed since is worth nothing."""
+        sent_to = running.data.get("sent_to")
+        mine = (one for one in self.contacts if one.kind == kind and [str(one.id), one.lookup] == sent_to)
+        return next(mine, None)
 
     def credential(self, kind: str) -> Credential | None:
         """Return a credential of a kind."""
@@ -101,8 +112,9 @@ async def begin_step(
     options: Options,
     *,
     contact: str = "",
+    trust: bool = False,
 ) -> Response | None:
-    """Begin the second step, and send a code where that is the way.
+    """Begin the second step, or the verification of a contact, and send a code where that is the way.
 
     Args:
         request: where the first step was done.
@@ -110,7 +122,9 @@ async def begin_step(
         reason: why it is needed.
         level: what must be reached.
         options: what was chosen.
-        contact: a contact that must be proven.
+        contact: the unverified contact that was typed: verified by this ceremony where the reason is ``UNVERIFIED``,
+            by another one after it otherwise.
+        trust: the browser is trusted when everything that is due was done.
 
     Returns:
         The way to its page; None where it was a precaution only, and there is no way to take it.
@@ -120,9 +134,12 @@ async def begin_step(
     """
     site, provider = site_of(request), site_of(request).provider
     async with provider.db.read() as session:
-        means = await means_of(session, provider, proof.user.id, level, contact)
-    if means is None or (reason in ("risk", "wished") and not means.methods):
+        unverified = contact if reason == UNVERIFIED else ""
+        means = await means_of(session, provider, proof.user.id, level, unverified)
+    if means is not None and reason in ("risk", "wished") and not means.methods:
         return None
+    if means is None or (reason == UNVERIFIED and not means.methods):
+        return failure(request, "expired_interaction", 400)
     data: dict[str, Any] = {
         "acr": proof.acr,
         "amr": proof.amr,
@@ -130,6 +147,7 @@ async def begin_step(
         "reason": reason,
         "level": level,
         "contact": contact,
+        "trust": trust,
         "seed": factors.new_totp_seed(),
         "options": asdict(options),
     }
@@ -181,10 +199,11 @@ async def send_step_code(request: Request, session: AsyncSession, running: Runni
     site, contact = site_of(request), means.contact(kind)
     if contact is None:
         return False
-    about = "code_contact" if running.data.get("contact") else "code_sign_in"
+    about = "code_contact" if running.data["reason"] == UNVERIFIED else "code_sign_in"
     sent = await send_code(session, site.provider, running, kind, contact.value, about, means.user.locale)
     if sent:
         running.data["sent"] = kind
+        running.data["sent_to"] = [str(contact.id), contact.lookup]
         await ceremonies.keep(session, site.provider.box, running)
         site.worker.nudge()
     return sent
