@@ -93,6 +93,13 @@ FAILURES = {
         N_("What you sent took too long to arrive"), N_("Check your connection, then go back and try again.")
     ),
     "unreadable": Failure(N_("What was sent cannot be read"), _RESTART),
+    "bad_text": Failure(
+        N_("Your request contains characters that this service does not accept"),
+        N_(
+            "Go back and type the text again instead of pasting it: the text has control characters or invisible "
+            "characters."
+        ),
+    ),
     "unavailable": Failure(
         N_("We cannot help you just now"),
         N_("Something that we depend on is away. Nothing is lost: please try again in a moment."),
