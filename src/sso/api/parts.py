@@ -26,6 +26,7 @@ from sso.oidc.access import Caller, TokenRefused, caller_of
 from sso.oidc.provider import Provider
 from sso.security.addresses import kept_address
 from sso.security.idempotency import KeyUsed, begin_once, finish_once
+from sso.security.numbers import read_uuid
 from sso.security.permissions import PERMISSIONS, AccessRefused, check_access
 from sso.settings import Settings
 
@@ -271,7 +272,7 @@ def read_id_cursor(text: str | None) -> uuid.UUID | None:
     """
     key = read_cursor(text)
     try:
-        return uuid.UUID(key) if key is not None else None
+        return read_uuid(key) if key is not None else None
     except ValueError:
         raise _bad_cursor() from None
 

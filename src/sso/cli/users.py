@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +23,7 @@ from sso.oidc.people import (
     start_recovery,
 )
 from sso.oidc.provider import Provider
+from sso.security.numbers import read_uuid
 from sso.settings import Settings, load_settings
 from sso.users import merging, store
 from sso.users.schemas import NewUser
@@ -269,7 +269,7 @@ def list_people(
 
     async def work(provider: Provider) -> list[dict[str, Any]]:
         async with provider.db.read() as session:
-            users = await store.page_of_users(session, uuid.UUID(after) if after else None, limit)
+            users = await store.page_of_users(session, read_uuid(after) if after else None, limit)
             return [await describe(session, user) for user in users]
 
     found = run(work)

@@ -27,6 +27,7 @@ from sso.audit import record
 from sso.db import Database, new_id, table_of
 from sso.errors import Refusal
 from sso.security.box import SecretBox
+from sso.security.documents import DocumentRefused, check_document
 from sso.users.identifiers import Kind, masked, nik_lookup, normalise
 from sso.users.models import Credential, Identifier, ImportRun, LocalAccount, MergeProposal, User, UserRole
 from sso.users.schemas import NAME, Profile
@@ -129,7 +130,8 @@ def _json_rows(file: io.BufferedReader) -> Iterator[tuple[int, dict[str, Any] | 
             continue
         try:
             row = orjson.loads(line) if len(line) <= MAX_LINE_BYTES else None
-        except orjson.JSONDecodeError:
+            check_document(row)
+        except (orjson.JSONDecodeError, DocumentRefused):
             row = None
         yield number, row if isinstance(row, dict) else None, read
 

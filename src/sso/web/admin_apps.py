@@ -24,6 +24,7 @@ from sso.clients.registry import stored_metadata
 from sso.clients.service import ClientError, replace_client
 from sso.oidc.applications import remove_client, resume_client, suspend_client
 from sso.oidc.messages import notify
+from sso.security.numbers import read_int_or_none
 from sso.security.permissions import ROLES
 from sso.sessions import store as sessions
 from sso.users.models import User
@@ -344,7 +345,7 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
                     application,
                     text,
                     granted,
-                    revision=int(revision) if revision.isdigit() else None,
+                    revision=read_int_or_none(revision),
                     own_uri=own_uri(request),
                     allow_http_loopback=site.settings.loopback,
                     **who,

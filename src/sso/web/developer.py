@@ -18,6 +18,7 @@ from sso.clients.models import Application, ApplicationNote
 from sso.clients.registry import Registry, stored_metadata
 from sso.clients.service import ClientError
 from sso.oidc.applications import NotChecked, own_redirect_uri, remove_client, submit_application
+from sso.security.numbers import read_int_or_none
 from sso.usage.store import mistakes_of
 from sso.users.store import identifiers_of, names_of
 from sso.web.console import (
@@ -358,7 +359,7 @@ async def change(request: Request, there: Member) -> Response:
                 session,
                 application,
                 wanted,
-                revision=int(revision) if revision.isdigit() else None,
+                revision=read_int_or_none(revision),
                 own_uri=own_uri(request),
                 **by(request, there.here),
             )

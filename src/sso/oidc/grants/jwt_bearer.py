@@ -32,6 +32,7 @@ from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.client_keys import KeysUnavailable
 from sso.oidc.issue import token_response
 from sso.oidc.requests import ProtocolRequest
+from sso.security.numbers import read_uuid
 from sso.security.replay import first_use
 from sso.tokens import store
 from sso.tokens.store import LiveGrant
@@ -109,7 +110,7 @@ class JwtBearerGrant(JWTBearerGrant):
         if isinstance(sub, str):
             with contextlib.suppress(ValueError):
                 user_id = (
-                    users.find_enabled(self.request.session, uuid.UUID(sub))
+                    users.find_enabled(self.request.session, read_uuid(sub))
                     if claims["subject_is"] == "user_id"
                     else users.find_verified(self.request.session, normalise(sub).lookup(self.request.provider.nik_key))
                 )
