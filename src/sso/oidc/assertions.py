@@ -14,6 +14,7 @@ import jwt
 
 from sso.security.documents import DocumentRefused, check_document
 from sso.security.numbers import is_time
+from sso.security.public_keys import is_usable
 
 ASYMMETRIC_ALGS = ("RS256", "PS256", "ES256", "EdDSA")
 MAX_CHARS = 16_384
@@ -83,7 +84,7 @@ def check_signature(found: Unverified, keys: Sequence[dict[str, Any]]) -> None:
         AssertionRefused: when none fits.
     """
     kty = _KTY.get(found.alg, "RSA")
-    fitting = [key for key in keys if key.get("kty") == kty and key.get("use", "sig") == "sig"]
+    fitting = [key for key in keys if key.get("kty") == kty and key.get("use", "sig") == "sig" and is_usable(key)]
     if found.kid is not None:
         fitting = [key for key in fitting if key.get("kid") == found.kid]
     usable = []
