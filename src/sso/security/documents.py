@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection
 from typing import Any, NoReturn
 
 from sso.security.text import TextRefused, check_line, check_lines
@@ -23,8 +24,13 @@ class DocumentRefused(ValueError):
     """It is JSON, but has something that is not accepted. The message says what."""
 
 
-def read_json(data: bytes | str) -> Any:
+def read_json(data: bytes | str, several_lines: Collection[str] | None = None) -> Any:
     """Return a JSON document (RFC 8259), UTF-8 without a mark at the beginning.
+
+    Args:
+        data: the document.
+        several_lines: the members whose text may have several lines and invisible characters, as at
+            :func:`check_document`.
 
     Raises:
         NotJson: when it is none.
@@ -44,39 +50,44 @@ def read_json(data: bytes | str) -> Any:
         raise NotJson("must be JSON") from None
     except RecursionError:
         raise DocumentRefused(f"must not be deeper than {MAX_DEPTH}") from None
-    check_document(document)
+    check_document(document, several_lines)
     return document
 
 
-def check_document(document: Any) -> None:
+def check_document(document: Any, several_lines: Collection[str] | None = None) -> None:
     """Check a document that was parsed by somebody else, such as the claims of a JWT.
+
+    Args:
+        document: the document.
+        several_lines: the members whose text may have several lines and invisible characters; None: all.
 
     Raises:
         DocumentRefused: as :func:`read_json` says.
     """
-    values, level, depth = 0, [document], 0
+    values, depth = 0, 0
+    level: list[tuple[str, Any]] = [("", document)]
     while level:
         values, depth = values + len(level), depth + 1
         if values > MAX_VALUES:
             raise DocumentRefused(f"must not have more than {MAX_VALUES} values")
         if depth > MAX_DEPTH + 1:
             raise DocumentRefused(f"must not be deeper than {MAX_DEPTH}")
-        level = [inner for one in level for inner in _inside(one)]
+        level = [inner for name, one in level for inner in _inside(name, one, several_lines)]
 
 
-def _inside(value: Any) -> list[Any]:
-    """Check one value, and return those that it holds."""
+def _inside(member: str, value: Any, several_lines: Collection[str] | None) -> list[tuple[str, Any]]:
+    """Check one value, and return those that it holds, each with the member that it belongs to."""
     try:
         if isinstance(value, str):
-            check_lines(value)
+            (check_lines if several_lines is None or member in several_lines else check_line)(value)
         elif isinstance(value, dict):
             for name in value:
                 check_line(name)
-            return list(value.values())
+            return list(value.items())
     except TextRefused as error:
         raise DocumentRefused(str(error)) from None
     if isinstance(value, list):
-        return value
+        return [(member, one) for one in value]
     if isinstance(value, float) and not math.isfinite(value):
         raise DocumentRefused("must have finite numbers only")
     if isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:

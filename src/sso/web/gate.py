@@ -18,7 +18,7 @@ from sso.security.text import TextRefused, check_line, check_lines, check_secret
 
 FORM = "application/x-www-form-urlencoded"
 MAX_PATH_BYTES = 2048
-MAX_QUERY_BYTES = 64 * 1024
+MAX_QUERY_BYTES = 60 * 1024
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 64 * 1024
 MAX_FIELDS = 200
@@ -31,6 +31,8 @@ SEVERAL_LINES = frozenset(
     | {"sandbox.post_logout_redirect_uris", "jwks", "allowed_networks", "allowed_hours"}
 )
 """Fields with a ``textarea``, and ``claims``, which is JSON."""
+JSON_SEVERAL_LINES = frozenset({"text", "formatted", "street_address"})
+"""The same for members of JSON."""
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.#\-]{1,60}")
@@ -146,7 +148,7 @@ def check_json(body: bytes) -> None:
         Refused: when it has something that is not accepted.
     """
     try:
-        read_json(body)
+        read_json(body, JSON_SEVERAL_LINES)
     except NotJson:
         return
     except DocumentRefused as error:

@@ -12,8 +12,13 @@ _BARE = re.compile(r"[A-Za-z0-9:/._~?&=%+@,\-]+")
 
 
 def double_quoted(text: str) -> str:
-    """Return a literal of JavaScript, Python, C# or Java: ASCII alone, with the escapes that these share."""
+    """Return a literal of JavaScript, C# or Java: ASCII alone, with the escapes that these share."""
     return json.dumps(text)
+
+
+def python(text: str) -> str:
+    """Return a literal of Python, where a character beyond U+FFFF is not written as two halves."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def kotlin(text: str) -> str:
@@ -63,7 +68,7 @@ def apache_path(text: str) -> str:
 
 LANGUAGES: dict[str, Callable[[str], str]] = {
     "js": double_quoted,
-    "python": double_quoted,
+    "python": python,
     "csharp": double_quoted,
     "java": double_quoted,
     "kotlin": kotlin,

@@ -251,7 +251,9 @@ def failure(request: Request, code: str, status: int, detail: str = "", here: st
     if request.url.path.startswith(_JSON_PATHS):
         if request.url.path in OPEN_PATHS:
             headers |= OPEN
-        return json_error(status, found.error, detail or found.title + ".", headers)
+        registers = code == "bad_text" and request.url.path.startswith("/register") and request.method != "GET"
+        error = "invalid_client_metadata" if registers else found.error  # RFC 7591 section 3.2.2
+        return json_error(status, error, detail or found.title + ".", headers)
     log.info("%s: page %s: %s", request_id_of(request), code, "".join(c if c.isprintable() else "?" for c in detail))
     made = page(
         request,
