@@ -154,6 +154,7 @@ async def test_protocol_parameters_that_nobody_means(city: City) -> None:
             assert answer.status_code in (400, 401), (claims, answer.text)
         refused = [registration(client_name=f"Ba{one}nk") for one in UNSEEN]
         refused += [registration(client_name="Bank\r\nBcc: x@y.example"), registration(default_max_age=10**30)]
+        refused += [registration(default_max_age=2**62)]
         refused += [registration(jwks={"keys": [weak]}), registration(jwks={"keys": [{**good, "d": "x"}]})]
         refused += [registration(jwks={"keys": [{**good, "kid": "1"}, {**good, "kid": "1"}]})]
         refused += [

@@ -45,6 +45,8 @@ STANDARD_SCOPES = ("openid", "profile", "email", "address", "phone", "offline_ac
 OIDC_SCOPES = (*STANDARD_SCOPES[:-1], "identity", "nik", "offline_access")
 GROUPS = ("E-Pemerintahan", "E-Kesehatan", "E-Pendidikan", "E-Logistik", "E-Pengadaan")
 MAX_REDIRECT_URIS = 20
+MAX_SECONDS = 10**9
+"""The longest time that can be registered: 31 years, with which dates can still be calculated."""
 
 _ASYMMETRIC = ("RS256", "PS256", "ES256", "EdDSA")
 
@@ -65,6 +67,12 @@ def _shown(value: str, info: ValidationInfo) -> str:
     return (one_line(value) or "?") if _is_stored(info) else composed(check_line(value))
 
 
+def _bounded(value: int, info: ValidationInfo) -> int:
+    if value > MAX_SECONDS and not _is_stored(info):
+        raise ValueError(f"must be at most {MAX_SECONDS} seconds")
+    return min(value, MAX_SECONDS)
+
+
 def _is_stored(info: ValidationInfo) -> bool:
     return bool((info.context or {}).get("stored"))
 
@@ -76,6 +84,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f
 NetworkText = Annotated[str, Field(max_length=50), AfterValidator(check_network)]
 HoursText = Annotated[str, Field(max_length=30), AfterValidator(check_hours)]
 Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f<>]+$"), AfterValidator(_shown)]
+Seconds = Annotated[int, AfterValidator(_bounded)]
 Group = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_shown)]
 
 
@@ -188,7 +197,7 @@ class ClientMetadata(BaseModel):
     sector_identifier_uri: HttpsUri | None = Field(
         None, description="A JSON list with every redirect URI, which lets several hosts share pairwise subjects."
     )
-    default_max_age: int | None = Field(None, ge=0, description="Seconds after which people sign in anew.")
+    default_max_age: Seconds | None = Field(None, ge=0, description="Seconds after which people sign in anew.")
     default_acr_values: list[Annotated[str, Field(max_length=200)]] = Field(
         default_factory=list, max_length=10, description="Which `acr` it asks for where a request names none."
     )
@@ -217,7 +226,7 @@ class ClientMetadata(BaseModel):
         le=86400,
         description="Seconds for which its access tokens are valid, where fewer than the city's.",
     )
-    refresh_token_seconds: int | None = Field(
+    refresh_token_seconds: Seconds | None = Field(
         None, ge=60, description="Seconds for which its refresh tokens are valid, where fewer than the city's."
     )
     require_auth_time: bool = False

@@ -74,6 +74,12 @@ def one_line(text: str) -> str:
     return " ".join(_LINE.sub(" ", text).split())
 
 
+def csv_cell(text: str) -> str:
+    """Return ``text`` as a cell of a CSV file that no spreadsheet takes for a formula."""
+    text = one_line(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
 def composed(text: str) -> str:
     """Return ``text`` in the form in which equal text is equal (Unicode Normalization Form C)."""
     return unicodedata.normalize("NFC", text)
