@@ -5,9 +5,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+SECONDS ?= 180
+SEED ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint types imports unit bench lock docs dist clean tools
+.PHONY: run test check lint types imports unit fuzz bench lock docs dist clean tools
 
 run: $(VENV)/run.stamp   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
@@ -28,6 +30,9 @@ imports: $(VENV)/dev.stamp
 
 unit: $(VENV)/dev.stamp   ## the test suite alone; ARGS="-k word" narrows it
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q $(ARGS)
+
+fuzz: $(VENV)/dev.stamp   ## nasty values to every route on PostgreSQL, for SECONDS (180); SEED=2 chooses others; make test runs the short form
+	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/fuzz $(ARGS)
 
 tools: $(VENV)/dev.stamp   ## what the tests need besides Python: Chromium, Node with openid-client, Apache
 	sh scripts/tools.sh

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 
 import orjson
 
 from sso.settings import Settings
+
+_NOT_IN_A_LINE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class _Json(logging.Formatter):
@@ -17,17 +20,28 @@ class _Json(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _whole(record.getMessage()),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = _whole(self.formatException(record.exc_info))
         return orjson.dumps(line).decode()
+
+
+class _Text(logging.Formatter):
+    """A message stays on its line, whatever somebody wrote into what it tells: nobody can make a line up."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return _NOT_IN_A_LINE.sub("?", super().formatMessage(record))
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def configure_logging(settings: Settings) -> None:
     """Write log lines to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    text = _Text("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(_Json() if settings.log_format == "json" else text)
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     # Libraries say at INFO and DEBUG what belongs to others: addresses with queries, tokens.

@@ -17,7 +17,10 @@ from sqlalchemy import select
 from tests.support import City
 
 from sso import clock
+from sso.delivery.mail import Mailer
 from sso.delivery.models import Delivery
+from sso.delivery.worker import Abandon
+from sso.oidc.messages import notify
 from sso.oidc.people import change_password, disable_user
 from sso.settings import SettingsError, load_settings
 from sso.users.service import find
@@ -197,3 +200,22 @@ async def test_who_is_signed_out_by_an_administrator_is_told_once(city: City, po
     text, _ = bodies(mail)
     assert "Seorang administrator mengakhiri sesi Anda pada" in text
     assert "Telepon dicuri" not in text, "why is for the audit log"
+
+
+async def test_no_value_breaks_a_mail_or_keeps_others_waiting(city: City, post: Post) -> None:
+    """A draft's name with CR and LF kept its team's mails for a day."""
+    for name in ("Antrean\r\nBcc: x@y.example", "Antrean\u2028Bcc: x", "Antre\x00an\x85\u202e", "A" * 500):
+        async with city.provider.db.write() as session:
+            notify(session, city.provider, await find(session, "siti"), "application_decided", what=name)
+    async with city.provider.db.write() as session:
+        notify(session, city.provider, await find(session, "siti"), "new_device")  # without what it needs
+    await city.site.worker.drain()
+    async with city.provider.db.read() as session:
+        rows = (await session.execute(select(Delivery).order_by(Delivery.id))).scalars().all()
+    assert [one.status for one in rows] == ["done", "done", "done", "done", "given_up"]
+    assert len(post.mails) == 4
+    for mail in post.mails:
+        assert mail["Bcc"] is None
+        assert len(str(mail["Subject"]).splitlines()) == 1
+    with pytest.raises(Abandon):
+        await Mailer(city.settings).send("a@b.example", "x", "\ud800", "", "id")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import httpx
 import pytest
 from tests.conftest import settings_for
 
-from sso.security.outbound import Outbound, OutboundRefused, is_allowed_address
+from sso.security.outbound import Outbound, OutboundFailed, OutboundRefused, is_allowed_address
 
 INSIDE = [
     "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
@@ -146,5 +147,36 @@ async def test_a_slow_answer_is_given_up(loopback: Outbound) -> None:
     server, port, _ = await _server(drip[:200], pause=5)
     with pytest.raises(httpx.HTTPError):
         await loopback.post_form(f"http://127.0.0.1:{port}/", {})
+    server.close()
+    await loopback.close()
+
+
+BOMB = gzip.compress(gzip.compress(b"\0" * 50_000_000))
+ENCODINGS = (
+    "gzip, gzip", "gzip", "GZIP", "x-gzip", "deflate", "br", "zstd", "identity, gzip", " , gzip", "unknown", "gzip;q=1"
+)  # fmt: skip
+
+
+async def test_no_answer_is_decompressed(loopback: Outbound) -> None:
+    """1,143 bytes with ``Content-Encoding: gzip, gzip`` became 1.2 GB."""
+    for named in ENCODINGS:
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {named}\r\nContent-Length: {len(BOMB)}\r\n\r\n"
+        for read in (loopback.get, loopback.visit):
+            server, port, seen = await _server(head.encode() + BOMB)
+            with pytest.raises(OutboundFailed, match="Content-Encoding"):
+                await read(f"http://127.0.0.1:{port}/")
+            assert b"accept-encoding: identity" in seen[0].lower()
+            server.close()
+        server, port, _ = await _server(head.encode() + BOMB)
+        status, body = await loopback.post(f"http://127.0.0.1:{port}/", b"x", {})
+        assert (status, body) == (200, BOMB[:65536])
+        server.close()
+    two = b"HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi"
+    server, port, _ = await _server(two)
+    with pytest.raises(OutboundFailed):
+        await loopback.get(f"http://127.0.0.1:{port}/")
+    server.close()
+    server, port, _ = await _server(two.replace(b"gzip", b"Identity"))
+    assert await loopback.get(f"http://127.0.0.1:{port}/") == b"hi"
     server.close()
     await loopback.close()

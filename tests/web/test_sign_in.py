@@ -33,8 +33,6 @@ async def test_one_signs_in_with_any_identifier(city: City, name: str) -> None:
         ("' OR 1=1 --", "x"),
         ("a" * 3000, "x"),
         ("siti", "x" * 20_000),
-        ("siti", PASSWORD + "\x00"),
-        ("si\x00ti", PASSWORD),
     ],
 )
 async def test_whatever_is_wrong_the_answer_is_the_same(city: City, name: str, password: str) -> None:

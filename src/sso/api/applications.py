@@ -126,7 +126,7 @@ class ApplicationChange(BaseModel):
 
     document: dict[str, Any]
     sandbox: dict[str, Any] = Field(default_factory=dict)
-    revision: int = Field(description="Of what you saw, so that nobody else's change is lost.")
+    revision: int = Field(ge=0, le=2**31 - 1, description="Of what you saw, so that nobody else's change is lost.")
 
 
 class NewApplication(BaseModel):
@@ -157,7 +157,7 @@ class Review(BaseModel):
 
     decision: Literal["approve", "send_back"]
     text: Annotated[str, Field(max_length=2000)] = ""
-    revision: int = Field(description="Of what was looked at: it is decided about this alone.")
+    revision: int = Field(ge=0, le=2**31 - 1, description="Of what was looked at: it is decided about this alone.")
     granted: dict[str, Any] = Field(default_factory=dict, description="Of what only administrators decide.")
 
 

@@ -26,7 +26,9 @@ from sso.oidc.access import Caller, TokenRefused, caller_of
 from sso.oidc.provider import Provider
 from sso.security.addresses import kept_address
 from sso.security.idempotency import KeyUsed, begin_once, finish_once
+from sso.security.numbers import read_uuid
 from sso.security.permissions import PERMISSIONS, AccessRefused, check_access
+from sso.security.text import check_line
 from sso.settings import Settings
 
 PREFIX = "/api/v1"
@@ -258,7 +260,7 @@ def read_cursor(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        return base64.b64decode(text, altchars=b"-_", validate=True).decode()
+        return check_line(base64.b64decode(text, altchars=b"-_", validate=True).decode())
     except (binascii.Error, UnicodeDecodeError, ValueError):
         raise _bad_cursor() from None
 
@@ -271,7 +273,7 @@ def read_id_cursor(text: str | None) -> uuid.UUID | None:
     """
     key = read_cursor(text)
     try:
-        return uuid.UUID(key) if key is not None else None
+        return read_uuid(key) if key is not None else None
     except ValueError:
         raise _bad_cursor() from None
 

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.security.box import SecretBox
+from sso.security.documents import read_json
 from sso.security.replay import first_use
 from sso.settings import Settings
 from sso.users import store
@@ -239,15 +240,16 @@ class Passkeys:
 
         challenge = await self._answered(session, answer, browser, "get")
         try:
-            external_id = base64url_to_bytes(str(orjson.loads(answer)["rawId"]))
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            said = read_json(answer)
+            external_id, handle = base64url_to_bytes(str(said["rawId"])), said["response"].get("userHandle")
+            named = base64url_to_bytes(str(handle)) if handle else b""
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise PasskeyRefused("it cannot be read") from None
         found = await store.find_passkey(session, external_id)
         if found is None or found[0].disabled_at is not None or (user_id is not None and found[0].id != user_id):
             raise PasskeyRefused("it is nobody's, or somebody else's")
         user, credential, roles = found
-        handle = orjson.loads(answer).get("response", {}).get("userHandle")
-        if handle and base64url_to_bytes(str(handle)) != user.id.bytes:
+        if handle and named != user.id.bytes:
             raise PasskeyRefused("it was made for somebody else")
         count = int(credential.data.get("sign_count", 0))
         try:
@@ -270,10 +272,10 @@ class Passkeys:
         from webauthn.helpers import base64url_to_bytes
 
         try:
-            response = orjson.loads(answer)["response"]
-            said = orjson.loads(base64url_to_bytes(str(response["clientDataJSON"])))
+            response = read_json(answer)["response"]
+            said = read_json(base64url_to_bytes(str(response["clientDataJSON"])))
             challenge = base64url_to_bytes(str(said["challenge"]))
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):
             raise PasskeyRefused("it cannot be read") from None
         head, proof = challenge[:24], challenge[24:]
         if not any([hmac.compare_digest(proof, self._proof(key, head, browser, purpose)) for key in self._keys]):

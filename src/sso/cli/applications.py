@@ -12,6 +12,7 @@ from sso.cli.common import Json, complain, group, print_json, print_table, refus
 from sso.clients import applications as apps
 from sso.clients import teams
 from sso.clients.applications import Wanted
+from sso.clients.catalogue import read_yaml
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.oidc.applications import approve_application, own_redirect_uri, submit_application
 from sso.oidc.provider import Provider
@@ -82,8 +83,8 @@ def put(
     Prints the secret of a new sandbox, this once.
     """
     try:
-        said = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        said = read_yaml(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
         refuse(f"{file} cannot be read: {error}")
     names = {"application_id", "kind", "document", "sandbox"}
     if not isinstance(said, dict) or "application_id" not in said or set(said) - names:

@@ -13,6 +13,7 @@ import orjson
 import typer
 
 from sso.errors import Refusal
+from sso.security.numbers import read_uuid
 from sso.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def refuse(message: str) -> NoReturn:
 def an_id(text: str, what: str) -> uuid.UUID:
     """Return an id that somebody typed; end the command where it is none."""
     try:
-        return uuid.UUID(text)
+        return read_uuid(text)
     except ValueError:
         refuse(f"{text!r} is not the id of a {what}")
 

@@ -16,6 +16,7 @@ from sso.oidc.models import MassEnding
 from sso.oidc.people import end_session_of_person
 from sso.oidc.proof import Proof, proof_of
 from sso.oidc.provider import Provider
+from sso.security.numbers import read_uuid
 from sso.sessions import store
 from sso.sessions.devices import device_of
 from sso.sessions.store import SessionFilter
@@ -88,7 +89,7 @@ def proof_command(
 ) -> None:
     """Show what became of the end of a session: each application, how it learns of it, and whether it has confirmed."""
     try:
-        chosen = uuid.UUID(session_id)
+        chosen = read_uuid(session_id)
     except ValueError:
         refuse(f"{session_id!r} is not a session id; see: sso sessions list --ended")
 
@@ -189,7 +190,7 @@ def endings_command(
 def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="See: sessions endings")]) -> None:
     """Stop the ending of many sessions. Those that are over stay over."""
     try:
-        chosen = uuid.UUID(ending_id)
+        chosen = read_uuid(ending_id)
     except ValueError:
         refuse(f"{ending_id!r} is not an id; see: sso sessions endings")
 
@@ -206,7 +207,7 @@ async def _wanted(
     provider: Provider, session: Any, session_id: str | None, user: str | None, client: str | None
 ) -> SessionFilter:
     try:
-        chosen = uuid.UUID(session_id) if session_id else None
+        chosen = read_uuid(session_id) if session_id else None
     except ValueError:
         refuse(f"{session_id!r} is not a session id; see: sso sessions list")
     person = (await find(session, user, provider.box)).id if user else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +23,8 @@ from sso.oidc.people import (
     start_recovery,
 )
 from sso.oidc.provider import Provider
+from sso.security.numbers import read_uuid
+from sso.security.text import csv_cell
 from sso.settings import Settings, load_settings
 from sso.users import merging, store
 from sso.users.schemas import NewUser
@@ -128,7 +129,7 @@ def import_people(
     async def work(provider: Provider) -> Progress:
         if client is not None and provider.registry.get(client) is None:
             refuse(f"there is no application {client}: register it first")
-        with listed.open("a", newline="") as out, progress_bar(size) as moved:
+        with listed.open("a", newline="", encoding="utf-8") as out, progress_bar(size) as moved:
             writer = csv.writer(out)
             if out.tell() == 0:
                 writer.writerow(("line", "local_user_id", "reason"))
@@ -138,7 +139,7 @@ def import_people(
                 file,
                 options,
                 taken_over,
-                reject=lambda line, local, reason: writer.writerow((line, local, reason)) and None,
+                reject=lambda line, local, reason: writer.writerow((line, csv_cell(local), csv_cell(reason))) and None,
                 told=lambda progress: moved(progress.bytes),
                 dry_run=dry_run,
             )
@@ -274,7 +275,7 @@ def list_people(
 
     async def work(provider: Provider) -> list[dict[str, Any]]:
         async with provider.db.read() as session:
-            users = await store.page_of_users(session, uuid.UUID(after) if after else None, limit)
+            users = await store.page_of_users(session, read_uuid(after) if after else None, limit)
             return [await describe(session, user) for user in users]
 
     found = run(work)

@@ -28,6 +28,7 @@ from sso.clients.registry import stored_metadata
 from sso.clients.service import ClientError, secret_row
 from sso.db import bump_version
 from sso.security.box import SecretBox
+from sso.security.documents import DocumentRefused, check_document
 from sso.security.tokens import random_token
 
 State = Literal["draft", "sandbox", "submitted", "approved", "suspended", "retired"]
@@ -117,6 +118,10 @@ class Wanted:
         foreign += [f"sandbox.{name}" for name in self.sandbox if name not in ADDRESSES]
         if foreign:
             raise Unfinished(dict.fromkeys(foreign, "only an administrator decides this, or there is no such field"))
+        try:
+            check_document([self.document, self.sandbox], several_lines=())
+        except DocumentRefused as error:
+            raise Unfinished({"": str(error)}) from None
         shapeless = [name for name, value in self.document.items() if not _has_shape(name, value)]
         shapeless += [f"sandbox.{name}" for name, value in self.sandbox.items() if not _has_shape(name, value)]
         if shapeless:

@@ -17,6 +17,8 @@ from sso.errors import Refusal
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}")
 CATALOGUE_NAME = re.compile(r"[a-z0-9][a-z0-9\-]{0,59}")
+MAX_GROWTH = 2
+"""How many values a file may have for each of its characters, when its aliases are written out."""
 MAX_FILE_BYTES = 64 * 1024 * 1024
 _TOP = ("catalogue", "defaults", "applications")
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -96,9 +98,31 @@ def _mapping(loader: Any, node: Any) -> dict[Any, Any]:
 _StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
+def read_yaml(text: str) -> Any:
+    """Return a YAML document of plain values, in which no mapping has a key twice.
+
+    Raises:
+        yaml.YAMLError, RecursionError: when it is none, is too deep, or grows by its aliases ("billion laughs").
+    """
+    document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a safe loader, made stricter
+    if "*" in text and "&" in text and _size(document, {}) > MAX_GROWTH * len(text) + MAX_GROWTH:
+        raise yaml.YAMLError("its aliases make it too large: write the values out")
+    return document
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """Return how many values there are when every alias is written out."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_size(one, known) for one in inner)
+    return known[id(value)]
+
+
 def _parse(path: Path, text: str) -> Any:
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a safe loader, made stricter
+        return read_yaml(text)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise CatalogueError([f"{path}{line}: {error.problem or error.context}"]) from None

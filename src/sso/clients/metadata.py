@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-import jwt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from sso.clients.claims import COMES_WITH, SCOPE_OF, WITH_ANY
@@ -17,6 +16,8 @@ from sso.clients.policy import check_hours, check_network
 from sso.clients.profiles import Profile, forbidden_relaxations
 from sso.clients.uris import ApplicationType, check_https_uri, check_redirect_uri
 from sso.security.permissions import PERMISSIONS, SCOPE_PREFIX, RoleName
+from sso.security.public_keys import check_key_set
+from sso.security.text import check_line, composed, one_line
 from sso.settings import SigningAlg
 
 ClientType = Literal["web", "single_page", "service", "android"]
@@ -44,7 +45,8 @@ STANDARD_SCOPES = ("openid", "profile", "email", "address", "phone", "offline_ac
 OIDC_SCOPES = (*STANDARD_SCOPES[:-1], "identity", "nik", "offline_access")
 GROUPS = ("E-Pemerintahan", "E-Kesehatan", "E-Pendidikan", "E-Logistik", "E-Pengadaan")
 MAX_REDIRECT_URIS = 20
-MAX_KEYS = 20
+MAX_SECONDS = 10**9
+"""The longest time that can be registered: 31 years, with which dates can still be calculated."""
 
 _ASYMMETRIC = ("RS256", "PS256", "ES256", "EdDSA")
 
@@ -59,13 +61,31 @@ def _https_with_fragment(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _shown(value: str, info: ValidationInfo) -> str:
+    """Return text that people see. What was stored before there was this rule is made readable instead of refused: one
+    such name must not keep every application from being loaded."""
+    return (one_line(value) or "?") if _is_stored(info) else composed(check_line(value))
+
+
+def _bounded(value: int, info: ValidationInfo) -> int:
+    if value > MAX_SECONDS and not _is_stored(info):
+        raise ValueError(f"must be at most {MAX_SECONDS} seconds")
+    return min(value, MAX_SECONDS)
+
+
+def _is_stored(info: ValidationInfo) -> bool:
+    return bool((info.context or {}).get("stored"))
+
+
 RequestUri = Annotated[str, AfterValidator(_https_with_fragment)]
 """An address of a request object. Its fragment changes when the object does (OpenID Connect Core section 6.2)."""
 HttpsUri = Annotated[str, AfterValidator(_https)]
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f<>]+$")]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f<>]+$"), AfterValidator(_shown)]
 NetworkText = Annotated[str, Field(max_length=50), AfterValidator(check_network)]
 HoursText = Annotated[str, Field(max_length=30), AfterValidator(check_hours)]
-Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f<>]+$")]
+Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f<>]+$"), AfterValidator(_shown)]
+Seconds = Annotated[int, AfterValidator(_bounded)]
+Group = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_shown)]
 
 
 def checked_keys(value: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -76,20 +96,7 @@ def checked_keys(value: dict[str, Any] | None) -> dict[str, Any] | None:
     """
     if value is None:
         return None
-    keys = value.get("keys")
-    if not isinstance(keys, list) or not 1 <= len(keys) <= MAX_KEYS:
-        raise ValueError(f"must have 1 to {MAX_KEYS} keys")
-    for key in keys:
-        if not isinstance(key, dict) or key.get("kty") not in ("RSA", "EC", "OKP"):
-            raise ValueError("must hold RSA, EC or OKP keys")
-        if any(member in key for member in ("d", "p", "q", "dp", "dq", "qi", "k")):
-            raise ValueError("must hold public keys only: take the private members (d, p, q...) out")
-        if key.get("use") == "enc" or str(key.get("alg", "")).startswith(("RSA-OAEP", "ECDH-ES")):
-            continue
-        try:
-            jwt.PyJWK(key)
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"holds a key that cannot be used: {error}") from None
+    check_key_set(value)
     return value
 
 
@@ -105,8 +112,8 @@ class AssertionIssuer(BaseModel):
 
     @field_validator("jwks")
     @classmethod
-    def _public_keys(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        return checked_keys(value)
+    def _public_keys(cls, value: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+        return value if _is_stored(info) else checked_keys(value)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -132,7 +139,7 @@ class ClientMetadata(BaseModel):
         description="Which strict rules may be relaxed; see below. Only what is written relaxes anything, but for "
         "`require_pkce`, which `legacy` and `certification` turn off.",
     )
-    group: str | None = Field(None, min_length=1, max_length=60, description="The group it is listed in.")
+    group: Group | None = Field(None, description="The group it is listed in.")
     client_name: Name = Field(description="Its name, in Indonesian; `client_name#en` in English.")
     client_name_en: Name | None = Field(None, alias="client_name#en")
     description: Text | None = Field(None, description="What it is for; `description#en` in English.")
@@ -190,7 +197,7 @@ class ClientMetadata(BaseModel):
     sector_identifier_uri: HttpsUri | None = Field(
         None, description="A JSON list with every redirect URI, which lets several hosts share pairwise subjects."
     )
-    default_max_age: int | None = Field(None, ge=0, description="Seconds after which people sign in anew.")
+    default_max_age: Seconds | None = Field(None, ge=0, description="Seconds after which people sign in anew.")
     default_acr_values: list[Annotated[str, Field(max_length=200)]] = Field(
         default_factory=list, max_length=10, description="Which `acr` it asks for where a request names none."
     )
@@ -221,7 +228,7 @@ class ClientMetadata(BaseModel):
         le=86400,
         description="Seconds for which its access tokens are valid, where fewer than the city's.",
     )
-    refresh_token_seconds: int | None = Field(
+    refresh_token_seconds: Seconds | None = Field(
         None, ge=60, description="Seconds for which its refresh tokens are valid, where fewer than the city's."
     )
     require_auth_time: bool = False
@@ -286,8 +293,8 @@ class ClientMetadata(BaseModel):
 
     @field_validator("jwks")
     @classmethod
-    def _public_keys(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        return checked_keys(value)
+    def _public_keys(cls, value: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+        return value if _is_stored(info) else checked_keys(value)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

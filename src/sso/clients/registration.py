@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
 from pydantic import ValidationError
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -26,6 +25,7 @@ from sso.clients.registry import stored_metadata
 from sso.clients.service import secret_row
 from sso.db import bump_version
 from sso.security.box import SecretBox
+from sso.security.documents import DocumentRefused, NotJson, read_json
 from sso.security.outbound import Outbound, OutboundFailed, OutboundRefused
 from sso.security.tokens import equal, random_token, token_hash
 
@@ -161,11 +161,11 @@ async def check_sector(outbound: Outbound, metadata: ClientMetadata) -> None:
     if uri is None:
         return
     try:
-        listed = orjson.loads(await outbound.get(uri))
+        listed = read_json(await outbound.get(uri))
     except OutboundRefused:  # why is not for strangers: it would tell them which names lead inside
         text = "sector_identifier_uri: is not at a public address."
         raise RegistrationRefused("invalid_client_metadata", text) from None
-    except (OutboundFailed, orjson.JSONDecodeError) as error:
+    except (OutboundFailed, NotJson, DocumentRefused) as error:
         text = f"sector_identifier_uri: cannot be read: {error}."
         raise RegistrationRefused("invalid_client_metadata", text) from None
     missing = [one for one in metadata.redirect_uris if not isinstance(listed, list) or one not in listed]

@@ -201,7 +201,7 @@ def stored_metadata(data: dict[str, Any]) -> ClientMetadata:
     known = {name: value for name, value in data.items() if name in _FIELDS}
     if known.get("require_pkce") is False:  # stored before there were profiles
         known.setdefault("profile", "legacy")
-    return ClientMetadata.model_validate(known, context={"allow_http_loopback": True})
+    return ClientMetadata.model_validate(known, context={"allow_http_loopback": True, "stored": True})
 
 
 _FIELDS = frozenset(field.alias or name for name, field in ClientMetadata.model_fields.items())

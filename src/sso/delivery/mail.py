@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from sso import clock
 from sso.delivery.outbox import keep
 from sso.delivery.worker import Abandon
+from sso.security.text import one_line
 from sso.settings import Settings, is_loopback_host
 
 TIMEOUT_SECONDS = 20.0
@@ -41,13 +42,10 @@ class Mailer:
             return
         if not self._url:
             raise Abandon("there is no mail server (SSO_SMTP_URL)")
-        message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = self._from, to, subject
-        message["Date"] = formatdate(clock.timestamp(), usegmt=True)
-        message["Message-ID"] = make_msgid(domain=parseaddr(self._from)[1].rpartition("@")[2] or None)
-        message["Auto-Submitted"], message["Content-Language"] = "auto-generated", locale
-        message.set_content(text)
-        message.add_alternative(html, subtype="html")
+        try:
+            message = self._message(to, subject, text, html, locale)
+        except Exception as error:  # the email package raises many kinds; trying again would change nothing
+            raise Abandon(f"the mail cannot be written: {type(error).__name__}") from None
         parts = urlsplit(self._url)
         host, tls = parts.hostname or "", parts.scheme == "smtps"
         try:
@@ -70,3 +68,14 @@ class Mailer:
             if error.code >= 500:
                 raise Abandon(f"the mail server refuses: {error.code} {error.message}") from None
             raise
+
+    def _message(self, to: str, subject: str, text: str, html: str, locale: str) -> EmailMessage:
+        """Return a mail. No value can begin another header: each is one line."""
+        message = EmailMessage()
+        message["From"], message["To"], message["Subject"] = self._from, one_line(to), one_line(subject)
+        message["Date"] = formatdate(clock.timestamp(), usegmt=True)
+        message["Message-ID"] = make_msgid(domain=parseaddr(self._from)[1].rpartition("@")[2] or None)
+        message["Auto-Submitted"], message["Content-Language"] = "auto-generated", locale
+        message.set_content(text)
+        message.add_alternative(html, subtype="html")
+        return message

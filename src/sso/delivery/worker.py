@@ -20,6 +20,7 @@ from sso.audit import record
 from sso.db import Database, DatabaseUnavailable
 from sso.delivery import store
 from sso.delivery.models import Delivery
+from sso.security.text import one_line
 from sso.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -149,7 +150,11 @@ class Worker:
             await self._record(delivery, None, abandon=False)
 
     async def _record(self, delivery: Delivery, error: str | None, *, abandon: bool) -> None:
-        """Keep the result. When that fails the lease runs out, and it is sent again: at least once, never lost."""
+        """Keep the result. When that fails the lease runs out, and it is sent again: at least once, never lost.
+
+        What a receiver answered may be in ``error``: it is kept as one line of what a database can store.
+        """
+        error = one_line(error) if error is not None else None
         try:
             async with self._db.write() as session:
                 if error is None:

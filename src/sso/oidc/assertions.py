@@ -12,6 +12,10 @@ from typing import Any
 
 import jwt
 
+from sso.security.documents import DocumentRefused, check_document
+from sso.security.numbers import is_time
+from sso.security.public_keys import is_usable
+
 ASYMMETRIC_ALGS = ("RS256", "PS256", "ES256", "EdDSA")
 MAX_CHARS = 16_384
 LEEWAY_SECONDS = 10
@@ -62,6 +66,10 @@ def read_unverified(token: str, limit: int = MAX_CHARS) -> Unverified:
     try:
         header = jwt.get_unverified_header(token)
         claims = jwt.decode(token, options={"verify_signature": False})
+        check_document(header)
+        check_document(claims)
+    except DocumentRefused as error:
+        raise AssertionRefused(str(error)) from None
     except (jwt.PyJWTError, ValueError, RecursionError):
         raise AssertionRefused("is not a JWT") from None
     if "crit" in header:
@@ -76,7 +84,7 @@ def check_signature(found: Unverified, keys: Sequence[dict[str, Any]]) -> None:
         AssertionRefused: when none fits.
     """
     kty = _KTY.get(found.alg, "RSA")
-    fitting = [key for key in keys if key.get("kty") == kty and key.get("use", "sig") == "sig"]
+    fitting = [key for key in keys if key.get("kty") == kty and key.get("use", "sig") == "sig" and is_usable(key)]
     if found.kid is not None:
         fitting = [key for key in fitting if key.get("kid") == found.kid]
     usable = []
@@ -114,8 +122,8 @@ def check_times(claims: dict[str, Any], now: int, longest: int, *, exp_required:
         AssertionRefused: saying which is wrong.
     """
     times = [claims.get(name) for name in ("exp", "iat", "nbf")]
-    if any(isinstance(time, bool) or not isinstance(time, (int, float, type(None))) for time in times):
-        raise AssertionRefused("must have numbers as exp, iat and nbf")
+    if not all(time is None or is_time(time) for time in times):
+        raise AssertionRefused("must have numbers of seconds since 1970 as exp, iat and nbf")
     exp, iat, nbf = times
     if exp is None and exp_required:
         raise AssertionRefused(f"must have an exp within {longest} seconds from now")

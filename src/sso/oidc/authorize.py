@@ -31,6 +31,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.request_object import RequestObjectRefused, Source, expand
 from sso.oidc.requests import ProtocolRequest, description
 from sso.oidc.server import ProviderServer
+from sso.security.numbers import read_int
 from sso.security.tokens import token_hash
 from sso.sessions.store import LiveSession
 from sso.tokens import store
@@ -320,9 +321,10 @@ def _max_age(data: dict[str, str], client: Client) -> int | None:
     text = data.get("max_age")
     if text is None:
         return client.meta.default_max_age
-    if not (text.isascii() and text.isdigit()) or int(text[:12]) > MAX_AGE_LIMIT:
-        raise InvalidRequestError("max_age must be a number of seconds, 0 or more.")
-    return int(text)
+    try:
+        return read_int(text, 0, MAX_AGE_LIMIT)
+    except ValueError as error:
+        raise InvalidRequestError(f"max_age {error}.") from None
 
 
 def _hint(provider: Provider, client: Client, data: dict[str, str]) -> str | None:

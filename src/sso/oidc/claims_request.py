@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from authlib.oauth2.rfc6749 import InvalidRequestError
 
 from sso.clients.claims import SCOPE_OF
+from sso.security.documents import DocumentRefused, NotJson, read_json
 
 MAX_CHARS = 8192
 
@@ -60,9 +60,11 @@ def read_claims_request(
     if len(text) > MAX_CHARS:
         raise InvalidRequestError(f"claims must have at most {MAX_CHARS} characters.")
     try:
-        document = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        document = read_json(text)
+    except NotJson:
         raise InvalidRequestError("claims must be a JSON object (OpenID Connect Core section 5.5).") from None
+    except DocumentRefused as error:
+        raise InvalidRequestError(f"claims {error}.") from None
     if not isinstance(document, dict):
         raise InvalidRequestError("claims must be a JSON object (OpenID Connect Core section 5.5).")
     userinfo, id_token = _member(document, "userinfo"), _member(document, "id_token")

@@ -6,7 +6,6 @@ Exactly one way, the registered one. Failures look the same whether the applicat
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -33,6 +32,7 @@ from sso.oidc.requests import ProtocolRequest
 from sso.security.box import CannotOpen
 from sso.security.limits import Purpose
 from sso.security.replay import first_use
+from sso.security.text import check_line
 from sso.security.tokens import equal, token_hash
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -98,11 +98,7 @@ def client_named_by(request: ProtocolRequest) -> str:
     """Return the client_id that a request names, whether or not it proves it; nothing where it names none."""
     authorization = request.headers.get("authorization", "")
     if authorization[:6].lower() == "basic ":
-        try:
-            name = base64.b64decode(authorization[6:].strip(), validate=True).decode("utf-8").partition(":")[0]
-        except (binascii.Error, UnicodeDecodeError, ValueError):
-            return ""
-        return unquote_plus(name)
+        return _named_in_basic(authorization[6:].strip())
     if "client_assertion" in request.form and "client_id" not in request.form:
         try:
             found = read_unverified(request.form["client_assertion"], ASSERTION_MAX_CHARS)
@@ -114,15 +110,12 @@ def client_named_by(request: ProtocolRequest) -> str:
 
 def _by_basic(request: ProtocolRequest, encoded: str) -> Client:
     try:
-        name, colon, secret = base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")
-    except (binascii.Error, UnicodeDecodeError, ValueError):
+        client_id, secret = _basic_credentials(encoded)
+    except ValueError:
         raise ClientRefused("The Basic credentials are not well formed.", basic=True) from None
-    if not colon:
-        raise ClientRefused("The Basic credentials are not well formed.", basic=True)
-    client_id = unquote_plus(name)
     if request.form.get("client_id", client_id) != client_id:
         raise InvalidRequestError("client_id differs from the Basic credentials.")
-    return _by_secret(request, client_id, unquote_plus(secret), "client_secret_basic")
+    return _by_secret(request, client_id, secret, "client_secret_basic")
 
 
 def _by_secret(request: ProtocolRequest, client_id: str, secret: str, method: str) -> Client:
@@ -198,8 +191,8 @@ async def prepare(request: ProtocolRequest) -> Client | None:
 
 def _named_in_basic(encoded: str) -> str:
     try:
-        return unquote_plus(base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")[0])
-    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return _basic_credentials(encoded)[0]
+    except ValueError:
         return ""
 
 
@@ -224,6 +217,18 @@ async def authenticates(request: ProtocolRequest, client: Client, audiences: Col
     said = [found.claims.get("iss"), found.claims.get("sub"), request.form.get("client_assertion_type")]
     aud = found.claims.get("aud")
     return said == [client.client_id, client.client_id, ASSERTION_TYPE] and isinstance(aud, str) and aud in audiences
+
+
+def _basic_credentials(encoded: str) -> tuple[str, str]:
+    """Return client_id and secret (RFC 6749 section 2.3.1).
+
+    Raises:
+        ValueError: when they are not well formed.
+    """
+    name, colon, secret = base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")
+    if not colon:
+        raise ValueError("there is no colon")
+    return check_line(unquote_plus(name, errors="strict")), check_line(unquote_plus(secret, errors="strict"))
 
 
 def _check_assertion_signature(request: ProtocolRequest, client: Client, found: Unverified) -> None:

@@ -12,11 +12,10 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from sso import clock
-from sso.clients.metadata import MAX_KEYS, checked_keys
+from sso.security.documents import DocumentRefused, NotJson, read_json
 from sso.security.outbound import Outbound, OutboundFailed, OutboundRefused
+from sso.security.public_keys import MAX_KEYS, check_public_key
 
 log = logging.getLogger(__name__)
 
@@ -101,17 +100,20 @@ class ClientKeys:
 def _read(body: bytes) -> list[dict[str, Any]]:
     """Return the keys of a key set that we can use; others in it are no mistake (RFC 7517 section 5)."""
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        document = read_json(body)
+    except NotJson:
         raise ValueError("it is not JSON") from None
+    except DocumentRefused as error:
+        raise ValueError(f"it {error}") from None
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list):
         raise ValueError("it has no keys")
-    usable = []
+    usable: list[dict[str, Any]] = []
     for key in keys[:MAX_KEYS]:
         try:
-            checked_keys({"keys": [key]})
-        except ValueError:
+            check_public_key(key)
+        except ValueError as error:
+            log.warning("a key of an application is not used: the set %s", error)
             continue
         usable.append(key)
     return usable

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from sso.clients import registration as rules
 from sso.clients.metadata import ClientMetadata
 from sso.clients.profiles import Profile
@@ -15,6 +13,7 @@ from sso.oidc.applications import end_part_everywhere
 from sso.oidc.provider import Provider
 from sso.oidc.requests import NO_STORE, Answer, description
 from sso.oidc.userinfo import challenge
+from sso.security.documents import DocumentRefused, NotJson, read_json
 
 
 async def register(provider: Provider, authorization: str, body: bytes, address: str | None) -> Answer:
@@ -104,9 +103,11 @@ async def _read(provider: Provider, document: Any, profile: Profile) -> ClientMe
 
 def _json(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return read_json(body)
+    except NotJson:
         raise RegistrationRefused("invalid_client_metadata", "Send a JSON object (RFC 7591 section 3.1).") from None
+    except DocumentRefused as error:
+        raise RegistrationRefused("invalid_client_metadata", f"The JSON {error}.") from None
 
 
 def _bearer(authorization: str) -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,6 +20,7 @@ from sso.db import new_id
 from sso.delivery import Abandon, enqueue
 from sso.oidc.models import EventStream, ExcludedSubject
 from sso.oidc.provider import Provider
+from sso.security.documents import read_json
 from sso.security.outbound import OutboundRefused
 from sso.sessions import store as sessions
 from sso.sessions.store import Participation
@@ -191,7 +191,7 @@ def header_purpose(stream_id: uuid.UUID) -> str:
 def _error_of(body: bytes) -> str:
     """Return the error of RFC 8935 section 2.3."""
     try:
-        said = orjson.loads(body)
+        said = read_json(body)
         return f"{said['err']} {said.get('description', '')}"[:200]
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return "400"

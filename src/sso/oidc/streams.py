@@ -26,6 +26,7 @@ from sso.oidc.models import EventStream, ExcludedSubject
 from sso.oidc.provider import Provider
 from sso.oidc.signals import EVENTS, POLL, PUSH
 from sso.security.box import SecretBox
+from sso.security.numbers import read_uuid
 from sso.sessions import store as sessions
 from sso.tokens import store as tokens
 
@@ -331,7 +332,7 @@ async def _settle(session: AsyncSession, client: Client, wanted: PollRequest) ->
 
 def _id(jti: str) -> uuid.UUID | None:
     try:
-        return uuid.UUID(jti)
+        return read_uuid(jti)
     except ValueError:
         return None
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode
 from typing import Any
 
-import orjson
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from sso.security.documents import read_json
 
 KEY_MANAGEMENT_ALGS = ("RSA-OAEP-256", "ECDH-ES")
 CONTENT_ENCRYPTIONS = ("A128CBC-HS256", "A128GCM", "A256GCM")
@@ -101,7 +102,7 @@ def is_encrypted(token: str) -> bool:
 def _header(token: str) -> dict[str, Any]:
     first = token.partition(".")[0]
     try:
-        header = orjson.loads(urlsafe_b64decode(first + "=" * (-len(first) % 4)))
+        header = read_json(urlsafe_b64decode(first + "=" * (-len(first) % 4)))
     except ValueError:
         raise CannotDecrypt("it is not an encrypted JWT") from None
     if not isinstance(header, dict):

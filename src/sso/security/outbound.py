@@ -23,6 +23,8 @@ import httpx
 from sso.settings import Settings
 
 MAX_ANSWER_BYTES = 64 * 1024
+PLAIN = ("", "identity")
+"""The content encodings that are read. Nothing is ever decompressed: a thousand bytes can become a gigabyte."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -127,7 +129,7 @@ class Outbound:
             follow_redirects=False,
             trust_env=False,
             timeout=self._seconds,
-            headers={"User-Agent": "sso"},
+            headers={"User-Agent": "sso", "Accept-Encoding": "identity"},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # keeps none: nobody is recognised by us
         )
 
@@ -147,17 +149,13 @@ class Outbound:
                 asyncio.timeout(self._seconds * 2),
                 self._client.stream("POST", url, **sent) as answer,
             ):
-                read = bytearray()
-                async for chunk in answer.aiter_raw():
-                    read += chunk
-                    if len(read) > MAX_ANSWER_BYTES:
-                        break
-                return answer.status_code, bytes(read[:MAX_ANSWER_BYTES])
+                return answer.status_code, await _read(answer, MAX_ANSWER_BYTES)
         except TimeoutError as error:
             raise httpx.ReadTimeout("the answer took too long") from error
 
     async def post(self, url: str, content: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        """POST ``content`` to ``url`` and return status and body of the answer, of which at most 64 KiB are read.
+        """POST ``content`` to ``url`` and return status and body of the answer, of which at most 64 KiB are read, as
+        they came: a body with a content encoding is not decoded.
 
         Raises:
             OutboundRefused: when the address is not one that we send to.
@@ -185,12 +183,11 @@ class Outbound:
             ):
                 if answer.status_code != 200:
                     raise OutboundFailed(f"it answered {answer.status_code}")
-                read = bytearray()
-                async for chunk in answer.aiter_bytes():
-                    read += chunk
-                    if len(read) > limit:
-                        raise OutboundFailed(f"its answer has more than {limit} bytes")
-                return bytes(read)
+                _check_encoding(answer)
+                read = await _read(answer, limit + 1)
+                if len(read) > limit:
+                    raise OutboundFailed(f"its answer has more than {limit} bytes")
+                return read
         except TimeoutError:
             raise OutboundFailed("its answer took too long") from None
         except httpx.HTTPError as error:
@@ -214,14 +211,11 @@ class Outbound:
                 asyncio.timeout(self._seconds * 2),
                 self._client.stream("GET", url, headers=headers) as answer,
             ):
-                read = bytearray()
-                async for chunk in answer.aiter_bytes():
-                    read += chunk
-                    if len(read) > MAX_ANSWER_BYTES:
-                        break
+                _check_encoding(answer)
+                read = await _read(answer, MAX_ANSWER_BYTES)
                 location = answer.headers.get("location", "")
                 cookies = answer.headers.get_list("set-cookie")
-                return Visited(answer.status_code, location, cookies, bytes(read[:MAX_ANSWER_BYTES]))
+                return Visited(answer.status_code, location, cookies, read)
         except TimeoutError:
             raise OutboundFailed("its answer took too long") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -235,3 +229,20 @@ class Outbound:
         scheme = urlsplit(url).scheme
         if scheme != "https" and not (scheme == "http" and self._allow_loopback):
             raise OutboundRefused("only https addresses are reached")
+
+
+def _check_encoding(answer: httpx.Response) -> None:
+    """Refuse a body with a content encoding, however it is written (RFC 9110 section 8.4): we asked for none."""
+    named = answer.headers.get_list("content-encoding", split_commas=True)
+    if any(one.strip().lower() not in PLAIN for one in named):
+        raise OutboundFailed("its answer has a Content-Encoding, although Accept-Encoding was identity")
+
+
+async def _read(answer: httpx.Response, limit: int) -> bytes:
+    """Return at most ``limit`` bytes of a body, as they came over the network."""
+    read = bytearray()
+    async for chunk in answer.aiter_raw():
+        read += chunk
+        if len(read) >= limit:
+            break
+    return bytes(read[:limit])

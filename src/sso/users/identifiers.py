@@ -14,6 +14,8 @@ import phonenumbers
 from stdnum.exceptions import ValidationError as NumberError
 from stdnum.id import nik as nik_rules
 
+from sso.security.text import check_line
+
 Kind = Literal["email", "phone", "username", "nik"]
 
 MAX_IDENTIFIER_CHARS = 254
@@ -48,7 +50,7 @@ def normalise(text: str) -> NormalIdentifier:
     Raises:
         ValueError: when it can be no identifier.
     """
-    value = unicodedata.normalize("NFKC", text).strip().casefold()
+    value = check_line(unicodedata.normalize("NFKC", text).strip()).casefold()
     if not value or len(value) > MAX_IDENTIFIER_CHARS:
         raise ValueError(f"must have 1 to {MAX_IDENTIFIER_CHARS} characters")
     if "@" in value:

@@ -28,6 +28,8 @@ from sso.audit import record
 from sso.db import Database, new_id, table_of
 from sso.errors import Refusal
 from sso.security.box import SecretBox
+from sso.security.documents import DocumentRefused, check_document
+from sso.security.text import one_line
 from sso.users.identifiers import Kind, masked, nik_lookup, normalise
 from sso.users.models import Credential, Identifier, ImportRun, LocalAccount, MergeProposal, User, UserRole
 from sso.users.schemas import NAME, Profile
@@ -130,7 +132,8 @@ def _json_rows(file: io.BufferedReader) -> Iterator[tuple[int, dict[str, Any] | 
             continue
         try:
             row = orjson.loads(line) if len(line) <= MAX_LINE_BYTES else None
-        except orjson.JSONDecodeError:
+            check_document(row)
+        except (orjson.JSONDecodeError, DocumentRefused):
             row = None
         yield number, row if isinstance(row, dict) else None, read
 
@@ -176,7 +179,7 @@ def read_row(number: int, given: Mapping[str, Any], options: Options, take_hash:
     if not identifiers:
         raise RowRefused("has no user name, e-mail, telephone number or NIK to sign in with")
     name = " ".join(text.get("name", "").split()) or _name_of(text)
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or name != one_line(name):
         raise RowRefused("name: must have 1 to 200 characters, without < and >")
     password = ""
     if "password_hash" in text:

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sso.security.permissions import RoleName
+from sso.security.text import Line, Lines
 from sso.users.identifiers import normalise
 
 Role = RoleName
 NAME = re.compile(r"[^\x00-\x1f\x7f<>]{1,200}")
-Short = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Short = Annotated[Line, Field(max_length=200)]
+FullName = Annotated[Line, Field(min_length=1, max_length=200, pattern=r"^[^<>]+$")]
 
 
 class Address(BaseModel):
@@ -20,8 +22,8 @@ class Address(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    formatted: Annotated[str, Field(max_length=500)] | None = None
-    street_address: Annotated[str, Field(max_length=300)] | None = None
+    formatted: Annotated[Lines, Field(max_length=500)] | None = None
+    street_address: Annotated[Lines, Field(max_length=300)] | None = None
     locality: Short | None = None
     region: Short | None = None
     postal_code: Short | None = None
@@ -41,7 +43,7 @@ class Profile(BaseModel):
     picture: Annotated[str, Field(max_length=500, pattern=r"^https://")] | None = None
     website: Annotated[str, Field(max_length=500, pattern=r"^https://")] | None = None
     gender: Short | None = None
-    birthdate: Annotated[str, Field(pattern=r"^\d{4}(-\d{2}-\d{2})?$")] | None = None
+    birthdate: Annotated[str, Field(pattern=r"^[0-9]{4}(-[0-9]{2}-[0-9]{2})?$")] | None = None
     zoneinfo: Annotated[str, Field(max_length=60)] | None = None
     address: Address | None = None
 
@@ -52,7 +54,7 @@ class NewUser(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     username: str
-    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f<>]+$")]
+    name: FullName
     email: str | None = None
     email_verified: bool = False
     phone_number: str | None = None
@@ -82,7 +84,7 @@ class UserChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f<>]+$")] = ""
+    name: FullName = ""
     username: str = ""
     email: str | None = None
     email_verified: bool = False

@@ -14,6 +14,7 @@ from sso.audit import record
 from sso.errors import Refusal
 from sso.security.box import SecretBox
 from sso.security.instance import instance_secret
+from sso.security.numbers import read_uuid
 from sso.security.permissions import ROLES
 from sso.users import store
 from sso.users.identifiers import masked, nik_lookup, normalise
@@ -193,7 +194,7 @@ async def find(session: AsyncSession, text: str, box: SecretBox | None = None) -
         UserError: when there is none.
     """
     try:
-        user = await session.get(User, uuid.UUID(text))
+        user = await session.get(User, read_uuid(text))
     except ValueError:
         user = await _by_identifier(session, text, box)
     if user is None:

@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, delete, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from sso.security.numbers import read_uuid
 from sso.users.models import (
     Agreement,
     Credential,
@@ -144,7 +145,7 @@ async def names_of(session: AsyncSession, actors: Sequence[str]) -> dict[str, st
     ids = []
     for one in set(actors):
         try:
-            ids.append(uuid.UUID(one))
+            ids.append(read_uuid(one))
         except ValueError:
             continue
     if not ids:

@@ -25,6 +25,7 @@ from sso.oidc.messages import notify
 from sso.oidc.people import OnlyOwner, plan_deletion
 from sso.oidc.personal import everything_about, withdraw
 from sso.oidc.test_people import is_test
+from sso.security.numbers import read_uuid
 from sso.security.permissions import GROUP_PERMISSIONS, permissions_of
 from sso.security.tokens import random_token
 from sso.sessions import store as sessions
@@ -389,7 +390,7 @@ async def activity(request: Request) -> Response:
     if isinstance(here, Response):
         return here
     try:
-        before = uuid.UUID(request.query_params.get("before", ""))
+        before = read_uuid(request.query_params.get("before", ""))
     except ValueError:
         before = None
     async with site_of(request).provider.db.read() as session:

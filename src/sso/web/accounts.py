@@ -7,7 +7,6 @@ the database, so holding one is the only proof there is, for one account as for 
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from starlette.responses import Response
 from sso import clock
 from sso.oidc import authorize as flow
 from sso.oidc.authorize import SignedIn
+from sso.security.numbers import read_uuid
 from sso.security.tokens import token_hash
 from sso.sessions import store as sessions
 from sso.sessions.store import LiveSession
@@ -72,7 +72,7 @@ async def present_account(request: Request, session: AsyncSession, client_id: st
 def account_with(accounts: Sequence[Account], session_id: str) -> Account | None:
     """Return the account whose session has the id ``session_id``."""
     try:
-        wanted = uuid.UUID(session_id)
+        wanted = read_uuid(session_id)
     except ValueError:
         return None
     return next((one for one in accounts if one.session.id == wanted), None)

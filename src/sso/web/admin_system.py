@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -23,6 +23,7 @@ from sso.delivery.models import Delivery
 from sso.delivery.store import DeliveryFilter
 from sso.keys.service import KeyTooYoung, list_keys, rotate
 from sso.oidc.housekeeping import GAUGES, seal_audit
+from sso.security.numbers import read_day
 from sso.sessions import store as sessions
 from sso.settings import Settings
 from sso.usage import store as usage
@@ -496,7 +497,7 @@ def masked(value: Any) -> str:
 
 def _day(text: str, *, end: bool = False) -> datetime | None:
     try:
-        found = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        found = read_day(text)
     except ValueError:
         return None
     return found + timedelta(days=1) if end else found

@@ -14,6 +14,7 @@ from sso.clients.applications import KINDS, Kind, Wanted
 from sso.clients.claims import SCOPE_OF, data_of, with_its_parts
 from sso.clients.metadata import GROUPS, application_type
 from sso.clients.registry import Registry
+from sso.security.documents import DocumentRefused, NotJson, read_json
 from sso.web.i18n import N_
 
 KIND_TEXTS: dict[Kind, tuple[str, str]] = {
@@ -278,8 +279,8 @@ def _json(typed: Typed, text: str) -> Any:
     if not text.strip():
         return None
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        return read_json(text)
+    except (NotJson, DocumentRefused):
         typed.mistakes["jwks"] = (PROBLEMS["jwks"], {})
         return None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -20,6 +19,7 @@ from sso.clients.models import SANDBOX, ClientSecret
 from sso.clients.service import MOST_SECRETS, ClientError, add_secret, revoke_secret, valid_secrets
 from sso.oidc import joining
 from sso.oidc.messages import notify, send
+from sso.security.documents import read_json
 from sso.security.limits import TooManyFailures
 from sso.security.outbound import OutboundFailed, OutboundRefused
 from sso.users.identifiers import normalise
@@ -264,11 +264,11 @@ async def look_at_keys(request: Request, client_id: str) -> dict[str, Any]:
     if uri is None:
         return {"client_id": client_id, "uri": "", "keys": [], "problem": "no jwks_uri is registered"}
     try:
-        found = orjson.loads(await provider.outbound.get(uri))
+        found = read_json(await provider.outbound.get(uri))
         checked_keys(found if isinstance(found, dict) else {})
     except (OutboundRefused, OutboundFailed) as error:
         return {"client_id": client_id, "uri": uri, "keys": [], "problem": str(error)}
-    except (orjson.JSONDecodeError, ValueError) as error:
+    except ValueError as error:
         return {"client_id": client_id, "uri": uri, "keys": [], "problem": f"it {error}"}
     shown = [{name: str(key.get(name, "")) for name in ("kid", "kty", "alg", "use")} for key in found["keys"]]
     return {"client_id": client_id, "uri": uri, "keys": shown, "problem": ""}

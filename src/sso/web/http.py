@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from typing import Any, Literal
-from urllib.parse import parse_qsl
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -12,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.oidc.requests import Answer, ProtocolRequest
+from sso.security.numbers import read_int_or_none, read_uuid
 from sso.security.tokens import equal, keyed_token, random_token
 from sso.settings import Settings
+from sso.web.gate import FORM, check_fields, read_pairs
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
 
-FORM = "application/x-www-form-urlencoded"
-MAX_PARAMETERS = 200
 TOKEN_CHARS = 43
 
 OPEN = {"Access-Control-Allow-Origin": "*"}
@@ -41,9 +40,9 @@ def query_pairs(request: Request) -> Pairs:
     """Return the parameters of the address, in order, with repetitions.
 
     Raises:
-        BadRequest: when they cannot be read.
+        Refused: when they cannot be read.
     """
-    return _pairs(request.scope["query_string"])
+    return read_pairs(request.scope["query_string"])
 
 
 async def form_pairs(request: Request) -> Pairs:
@@ -56,7 +55,7 @@ async def form_pairs(request: Request) -> Pairs:
     content_type = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
     if content_type != FORM and (body or content_type):
         raise BadRequest(f"Content-Type must be {FORM}.")
-    return _pairs(body)
+    return read_pairs(body)
 
 
 async def form_fields(request: Request) -> dict[str, str]:
@@ -79,17 +78,10 @@ async def upload(request: Request, name: str) -> tuple[dict[str, str], bytes]:
         raise BadRequest("The form cannot be read: it must be multipart/form-data with one file.") from None
     file, fields = form.get(name), {key: value for key, value in form.items() if isinstance(value, str)}
     body = await file.read() if isinstance(file, UploadFile) else b""
+    names = [(key, value if isinstance(value, str) else value.filename or "") for key, value in form.multi_items()]
     await form.close()
+    check_fields(names)
     return fields, body
-
-
-def _pairs(data: bytes) -> Pairs:
-    if not data:
-        return []
-    try:
-        return parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
-    except (UnicodeDecodeError, ValueError):
-        raise BadRequest("The parameters cannot be read: they must be UTF-8 in percent-encoding.") from None
 
 
 async def protocol_request(request: Request) -> ProtocolRequest:
@@ -224,12 +216,13 @@ def to_wait(made: Response, seconds: int) -> Response:
 def read_revision(text: str) -> int:
     """Return the revision that a form was made of; one that nothing has where it names none: whoever decides has looked
     at something."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else -1
+    found = read_int_or_none(text)
+    return -1 if found is None else found
 
 
 def read_id(text: str) -> uuid.UUID | None:
     """Return the id that an address or a form names; None: it is none."""
     try:
-        return uuid.UUID(text)
+        return read_uuid(text)
     except ValueError:
         return None

@@ -101,6 +101,7 @@ def made_small(body: bytes, side: int = SIDE_PIXELS) -> bytes:
             ImageOps.exif_transpose(picture, in_place=True)
             picture.thumbnail((side, side))
             small = picture.convert("RGBA").quantize(256, method=Image.Quantize.FASTOCTREE)
+        small.info.clear()  # colour profile, comments
         made = io.BytesIO()
         small.save(made, "PNG", optimize=True)
         return made.getvalue()

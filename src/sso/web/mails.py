@@ -15,6 +15,7 @@ from sso.delivery.mail import Mailer
 from sso.delivery.sms import HttpGateway
 from sso.oidc.messages import opened
 from sso.oidc.provider import Provider
+from sso.security.text import one_line
 from sso.settings import Settings
 from sso.users import store as users
 from sso.users.models import Identifier, User
@@ -288,6 +289,7 @@ def compose(
 
     filled = {"at": moment(at), "support": settings.support_contact, "service": settings.service_name}
     filled |= {"minutes": str(settings.code_minutes), "name": name, **values}
+    filled = {key: one_line(str(value)) for key, value in filled.items()}
     filled |= {key: moment(datetime.fromisoformat(filled[key])) for key in _MOMENTS if key in filled}
     link = settings.issuer + LINKS[notice] if said.button else ""
     if link and "token" in filled:
@@ -324,6 +326,18 @@ def plain_name(text: str) -> str:
     return shown if len(shown) <= MAX_NAME_CHARS else shown[: MAX_NAME_CHARS - 1].rstrip() + "…"
 
 
+def _written(settings: Settings, notice: str, to: str, at: datetime, **about: Any) -> Mail:
+    """Return a message that is to be sent.
+
+    Raises:
+        Abandon: when it cannot be written. Trying again would change nothing, and others wait behind it.
+    """
+    try:
+        return compose(settings, notice, to, at, **about)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise Abandon(f"the message cannot be written: {type(error).__name__}") from None
+
+
 def send_notice(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
     """Return the handler that sends notices to people, at their address of that moment: by mail, or where they have no
     mail by SMS."""
@@ -340,7 +354,7 @@ def send_notice(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[N
         if notice in OPTIONAL and user.preferences.get(OPTIONAL[notice]) is False:
             raise Abandon("the person does not want to be told")
         at, values = datetime.fromisoformat(payload["at"]), opened(provider, payload)
-        made = compose(provider.settings, notice, to[1], at, name=user.name, locale=user.locale, values=values)
+        made = _written(provider.settings, notice, to[1], at, name=user.name, locale=user.locale, values=values)
         await deliver(to[0], made)
 
     return send
@@ -355,7 +369,7 @@ def send_message(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[
             raise Abandon("it is of no use any more")
         said = opened(provider, payload)
         at = datetime.fromisoformat(said["at"])
-        made = compose(provider.settings, said["about"], said["to"], at, locale=said["locale"], values=said["values"])
+        made = _written(provider.settings, said["about"], said["to"], at, locale=said["locale"], values=said["values"])
         await deliver(said["kind"], made)
 
     return send

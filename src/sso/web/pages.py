@@ -111,6 +111,13 @@ FAILURES = {
         N_("Please try again in %(minutes)d minutes. If you cannot wait, contact the helpdesk."),
         "temporarily_unavailable",
     ),
+    "bad_text": Failure(
+        N_("Your request contains characters that this service does not accept"),
+        N_(
+            "Go back and type the text again instead of pasting it: the text has control characters or invisible "
+            "characters."
+        ),
+    ),
     "unavailable": Failure(
         N_("We cannot help you just now"),
         N_("Something that we depend on is away. Nothing is lost: please try again in a moment."),
@@ -270,7 +277,9 @@ def failure(
     if request.url.path.startswith(_JSON_PATHS):
         if request.url.path in OPEN_PATHS:
             headers |= OPEN
-        return json_error(status, found.error, detail or found.title + ".", headers)
+        registers = code == "bad_text" and request.url.path.startswith("/register") and request.method != "GET"
+        error = "invalid_client_metadata" if registers else found.error  # RFC 7591 section 3.2.2
+        return json_error(status, error, detail or found.title + ".", headers)
     log.info("%s: page %s: %s", request_id_of(request), code, "".join(c if c.isprintable() else "?" for c in detail))
     made = page(
         request,

@@ -29,6 +29,7 @@ from sso.clients.teams import role_of
 from sso.oidc.applications import TRY_PATH
 from sso.oidc.ending import logout_token
 from sso.oidc.test_people import PEOPLE, proof_for, test_person
+from sso.security.numbers import read_int_or_none
 from sso.security.outbound import OutboundRefused
 from sso.security.tokens import base64url, random_token
 from sso.sessions import store as sessions
@@ -229,8 +230,8 @@ async def _begin(request: Request, there: There, client: Client, fields: dict[st
         asked["prompt"] = fields["prompt"]
     if fields.get("acr_values") in ACR_VALUES:
         asked["acr_values"] = fields["acr_values"]
-    if fields.get("max_age", "").isdigit():
-        asked["max_age"] = fields["max_age"][:9]
+    if read_int_or_none(fields.get("max_age", ""), 0, 999_999_999) is not None:
+        asked["max_age"] = fields["max_age"]
     if fields.get("claims", "").strip():
         asked["claims"] = fields["claims"].strip()[:2000]
     async with provider.db.write() as session:

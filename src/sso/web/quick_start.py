@@ -16,9 +16,12 @@ from sso.clients.registry import Client
 from sso.oidc.applications import TRY_PATH
 from sso.web.console import developer_page
 from sso.web.developer import APPS, STATES, Reader
+from sso.web.literals import LANGUAGES
 from sso.web.site import site_of
 
 router = APIRouter()
+
+_PLACE = re.compile(r"\{\{(\w+):(\w+)\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,12 @@ def filled(name: str, issuer: str, client: Client) -> list[tuple[str, str]]:
         "redirect_scheme": parts.scheme,
         "protected_path": (parts.path.rpartition("/")[0] or "") + "/",
         "scope": scope,
-        "scope_list": ", ".join(scope.split()),
+        "discovery": f"{issuer}/.well-known/openid-configuration",
     }
-    text = source(name)
-    for key, value in values.items():
-        text = text.replace("{{" + key + "}}", value)
+    # In one pass: what looks like a place for a value within a value stays as it is.
+    text = _PLACE.sub(lambda place: LANGUAGES[place[1]](values[place[2]]), source(name))
+    if "${dollar}" in text:
+        text = text.replace("OIDCProviderMetadataURL", "Define dollar $\nOIDCProviderMetadataURL", 1)
     made = []
     for part in re.split(r"(?m)^=== ", text)[1:]:
         title, _, body = part.partition("\n")

@@ -16,6 +16,7 @@ from sso.clients.registry import Client
 from sso.oidc import streams
 from sso.oidc.access import TokenRefused, caller_of
 from sso.oidc.streams import MANAGE, READ, StreamRefused
+from sso.security.documents import DocumentRefused, NotJson, read_json
 from sso.web.http import OPEN
 from sso.web.site import site_of
 
@@ -177,9 +178,11 @@ async def _client(request: Request, *scopes: str) -> Client:
 
 async def _message(request: Request, kind: type[BaseModel]) -> Any:
     try:
-        document = orjson.loads(await request.body() or b"{}")
-    except orjson.JSONDecodeError:
+        document = read_json(await request.body() or b"{}")
+    except NotJson:
         raise StreamRefused(400, "Send a JSON object.") from None
+    except DocumentRefused as error:
+        raise StreamRefused(400, f"The JSON {error}.") from None
     if not isinstance(document, dict):
         raise StreamRefused(400, "Send a JSON object.")
     return streams.read_message(kind, document)

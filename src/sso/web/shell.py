@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sso.db import DatabaseUnavailable
 from sso.security.addresses import AddressPrivacy, kept_address
 from sso.settings import Settings
+from sso.web.gate import Refused, check_head, checked
 from sso.web.http import BadRequest
 from sso.web.pages import failure
 from sso.web.site import client_address
@@ -83,7 +84,8 @@ class Shell:
         try:
             if not scope["app"].state.site.provider.loaded and not scope["path"].startswith(_ALWAYS):
                 raise DatabaseUnavailable("nothing is loaded yet")
-            await self._app(scope, self._limited(scope, receive), sending)
+            check_head(scope)
+            await self._app(scope, await checked(scope, self._limited(scope, receive)), sending)
         except Exception as error:
             if answered:
                 raise
@@ -97,7 +99,7 @@ class Shell:
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         most = self._larger.get(scope["path"], self._max_body)
         for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and int(value) > most:
+            if name == b"content-length" and value.isdigit() and (len(value) > 18 or int(value) > most):
                 return _refuse
         if scope["method"] == "GET":
             return receive
@@ -128,6 +130,10 @@ def _answer(scope: Scope, error: Exception) -> Any:
         return failure(request, "too_large", 413)
     if isinstance(error, TooSlow):
         return failure(request, "too_slow", 408)
+    if isinstance(error, Refused):
+        made = failure(request, error.code, error.status, str(error))
+        made.headers.update(error.headers)
+        return made
     if isinstance(error, BadRequest):
         return failure(request, "unreadable", 400, str(error))
     if isinstance(error, DatabaseUnavailable):

@@ -34,6 +34,7 @@ from sso.oidc.client_keys import KeysUnavailable
 from sso.oidc.enforcement import recorded, unmet_by_assertion
 from sso.oidc.issue import token_response
 from sso.oidc.requests import ProtocolRequest
+from sso.security.numbers import read_uuid
 from sso.security.replay import first_use
 from sso.tokens import store
 from sso.tokens.standing import standing_of, standing_with
@@ -112,7 +113,7 @@ class JwtBearerGrant(JWTBearerGrant):
         if isinstance(sub, str):
             with contextlib.suppress(ValueError):
                 standing = (
-                    standing_of(session, uuid.UUID(sub), *names)
+                    standing_of(session, read_uuid(sub), *names)
                     if claims["subject_is"] == "user_id"
                     else standing_with(session, normalise(sub).lookup(request.provider.nik_key), *names)
                 )

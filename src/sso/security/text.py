@@ -1,0 +1,100 @@
+"""Which characters text from outside may have.
+
+Three rules, from loose to strict:
+
+* :func:`check_secret`: passwords. Only what no database stores and no keyboard types is refused.
+* :func:`check_lines`: text with several lines.
+* :func:`check_line`: everything else, names above all. Invisible characters are refused too, because a name with them
+  looks like another name (Unicode Technical Report 36, section 2.5; CVE-2021-42574 for the bidirectional ones).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+_SECRET = re.compile("[\x00\ud800-\udfff]")
+_NOT_IN_LINES = (
+    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # control characters but tab, line feed and carriage return
+    "\u2028\u2029"  # line and paragraph separators: a line break for some programs, not for others
+    "\u202a-\u202e\u2066-\u2069"  # bidirectional embedding, override and isolates
+    "\ud800-\udfff"  # surrogates: they are no characters
+    "\ufdd0-\ufdef\ufffe\uffff"  # noncharacters
+    "\ufff9-\ufffb"  # interlinear annotation
+    "\U000e0000-\U000e007f"  # tags
+)
+_INVISIBLE = (
+    "\t\n\r"
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\U0001d173-\U0001d17a\U000e0080-\U000e0fff"
+)
+_LINES = re.compile(f"[{_NOT_IN_LINES}]")
+_LINE = re.compile(f"[{_NOT_IN_LINES}{_INVISIBLE}]")
+
+
+class TextRefused(ValueError):
+    """Text has a character that is not accepted; the message names the character, never the text."""
+
+
+def check_secret(text: str) -> str:
+    """Return a password as it is.
+
+    Raises:
+        TextRefused: when it has a NUL or half a character.
+    """
+    return _checked(text, _SECRET)
+
+
+def check_lines(text: str) -> str:
+    """Return text that may have several lines.
+
+    Raises:
+        TextRefused: when it has control characters, bidirectional controls or half a character.
+    """
+    return _checked(text, _LINES)
+
+
+def check_line(text: str) -> str:
+    """Return text of one line.
+
+    Raises:
+        TextRefused: when it has line breaks, control characters, or characters that nobody sees.
+    """
+    return _checked(text, _LINE)
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` as one line that can stand in a header or a log: what :func:`check_line` refuses becomes a space.
+
+    For text that was stored before there were rules for it.
+    """
+    return " ".join(_LINE.sub(" ", text).split())
+
+
+def csv_cell(text: str) -> str:
+    """Return ``text`` as a cell of a CSV file that no spreadsheet takes for a formula."""
+    text = one_line(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def composed(text: str) -> str:
+    """Return ``text`` in the form in which equal text is equal (Unicode Normalization Form C)."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _checked(text: str, refused: re.Pattern[str]) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    found = refused.search(text)
+    if found is not None:
+        raise TextRefused(f"must not have the character U+{ord(found[0]):04X}")
+    return text
+
+
+Line = Annotated[str, AfterValidator(check_line), AfterValidator(composed)]
+"""A pydantic type: text of one line without invisible characters, in Normalization Form C."""
+Lines = Annotated[str, AfterValidator(check_lines), AfterValidator(composed)]
+"""A pydantic type: text that may have several lines."""

@@ -1,0 +1,93 @@
+"""Every route answers every nasty value without failing. ``make fuzz`` tries more of them, for longer."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import pytest
+from tests.api.conftest import ALL_SCOPES
+from tests.fuzz.fuzzer import Fuzzer, routes
+from tests.support import City
+from tests.web.test_developer import person, register, signed_in
+
+from sso.users.service import find, set_roles
+
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
+"""How long to go on after the first round, which is all that the suite does."""
+SHARE = 0.025
+SEED = int(os.environ.get("FUZZ_SEED", "1"))
+DATABASES = ["postgresql"]
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    return {
+        "registration": "open",
+        "relying_party_check": "offered",
+        "step_up_seconds": 3600,
+        "access_token_seconds": 7200,
+    }
+
+
+async def known_values(city: City) -> dict[str, str]:
+    """Return a real value for each part of a path."""
+    return {
+        "client_id": "mitra",
+        "application_id": "antrean",
+        "user_id": str(city.users["budi"]),
+        "locale": "id",
+        "notice": "welcome",
+        "act": "disable",
+        "name": "x",
+    }
+
+
+@pytest.mark.parametrize("database_kind", DATABASES)
+@pytest.mark.filterwarnings("ignore")
+async def test_no_route_fails_whatever_is_sent(city: City) -> None:
+    await person(city, "dimas", "developer")
+    developer = await signed_in(city, "dimas")
+    await register(developer)
+    async with city.provider.db.write() as session:
+        await set_roles(session, await find(session, "ratna"), ["admin", "developer", "officer", "helpdesk", "auditor"])
+    administrator, citizen = await signed_in(city, "ratna"), await signed_in(city, "siti")
+    tokens = await city.relying_party("petugas").token(grant_type="client_credentials", scope=ALL_SCOPES)
+    signals = await city.relying_party("sinyal").token(grant_type="client_credentials", scope="ssf.manage ssf.read")
+    known = await known_values(city)
+    fuzzer = Fuzzer(city, SEED)
+    anonymous, program, receiver = city.client(), city.client(), city.client()
+    program.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+    receiver.headers["Authorization"] = f"Bearer {signals.body.get('access_token', '')}"
+    parts = [
+        lambda: fuzzer.addresses(anonymous, known, SHARE),
+        lambda: fuzzer.addresses(program, known, SHARE),
+        lambda: fuzzer.addresses(administrator.http, known, SHARE),
+        lambda: fuzzer.each_query(administrator.http, known, SHARE),
+        lambda: fuzzer.each_query(citizen.http, known, SHARE),
+        lambda: fuzzer.bare_posts(anonymous, known, SHARE),
+        lambda: fuzzer.bare_posts(administrator.http, known, SHARE),
+        lambda: fuzzer.bare_posts(receiver, known, SHARE),
+        lambda: fuzzer.headers(anonymous, known, SHARE),
+        lambda: fuzzer.headers(program, known, SHARE),
+        lambda: fuzzer.api(program, known, SHARE),
+        lambda: fuzzer.forms(citizen, known, "siti", SHARE),
+        lambda: fuzzer.forms(developer, known, "dimas", SHARE),
+        lambda: fuzzer.forms(administrator, known, "ratna", SHARE),
+        lambda: fuzzer.forms(city.browser(), known, "budi", SHARE),
+    ]
+    for part in parts:
+        await part()
+    fuzzer.until = time.monotonic() + SECONDS
+    while not fuzzer.over:
+        for part in parts:
+            await part()
+    fuzzer.close()
+    for one in (anonymous, program, receiver, developer.http, administrator.http, citizen.http):
+        await one.aclose()
+    print(f"\n{fuzzer.sent} requests with the seed {SEED}")
+    assert fuzzer.reached >= set(routes()), "not every route was tried"
+    assert not fuzzer.slow
+    said = "\n".join(f"{where}\n    {what}" for where, what in sorted(fuzzer.failures.items()))
+    assert not fuzzer.failures, f"{len(fuzzer.failures)} routes failed:\n{said}"
