@@ -423,6 +423,7 @@ async def respond(
     if wanted := [*sorted(request.claims.acr or ()), *request.wished_acr, *request.minimum]:
         sso_session = replace(sso_session, acr=answered_acr(wanted, sso_session.acr, identity))
     protocol.sso_session = sso_session
+    protocol.by_consent = bool(request.permissions) and not request.client.meta.first_party
 
     def run(sync_session: Any) -> AuthorizationResponse:
         protocol._session = sync_session

@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, delete, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from sso.db import lock_rows
 from sso.users.models import (
     Agreement,
     Credential,
@@ -82,18 +83,20 @@ async def find_user(session: AsyncSession, lookup: str) -> User | None:
 
 
 def find_verified(session: Session, lookup: str) -> uuid.UUID | None:
-    """Return the enabled person of whom the identifier ``lookup`` is verified. For use in the bridge."""
+    """Return the enabled person of whom the identifier ``lookup`` is verified, held until the transaction ends so that
+    nobody disables them meanwhile. For use in the bridge."""
     statement = (
         select(User.id)
         .join(Identifier, Identifier.user_id == User.id)
         .where(Identifier.lookup == lookup, Identifier.verified_at.is_not(None), User.disabled_at.is_(None))
+        .with_for_update(read=True, of=User)
     )
     return session.execute(statement).scalar_one_or_none()
 
 
 def find_enabled(session: Session, user_id: uuid.UUID) -> uuid.UUID | None:
-    """Return ``user_id`` where it is an enabled person's. For use in the bridge."""
-    statement = select(User.id).where(User.id == user_id, User.disabled_at.is_(None))
+    """Return ``user_id`` where it is an enabled person's, held as by :func:`find_verified`. For use in the bridge."""
+    statement = select(User.id).where(User.id == user_id, User.disabled_at.is_(None)).with_for_update(read=True)
     return session.execute(statement).scalar_one_or_none()
 
 
@@ -239,8 +242,7 @@ async def lock_administrators(session: AsyncSession, role: str) -> set[uuid.UUID
 
     Locking comes first, looking second: what another transaction did meanwhile is seen only by a new statement.
     """
-    held = select(UserRole.user_id).where(UserRole.role == role).order_by(UserRole.user_id).with_for_update()
-    await session.execute(held)
+    await lock_rows(session, select(UserRole.user_id).where(UserRole.role == role).order_by(UserRole.user_id))
     enabled = select(User.id).join(UserRole, UserRole.user_id == User.id)
     statement = enabled.where(UserRole.role == role, User.disabled_at.is_(None))
     return set((await session.execute(statement)).scalars())
@@ -267,8 +269,14 @@ async def erase(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> Non
 
 async def lock_user(session: AsyncSession, user_id: uuid.UUID) -> User | None:
     """Return a person as they are now, whom nobody else changes until the transaction ends."""
-    statement = select(User).where(User.id == user_id).with_for_update()
+    statement = select(User).where(User.id == user_id).with_for_update(key_share=True)
     return (await session.execute(statement.execution_options(populate_existing=True))).scalar_one_or_none()
+
+
+async def end_proofs(session: AsyncSession, user_id: uuid.UUID) -> None:
+    """Lock a person's row, and let no sign-in go on that began before: what opens the account is being changed."""
+    await lock_user(session, user_id)
+    await session.execute(update(User).where(User.id == user_id).values(security_version=User.security_version + 1))
 
 
 async def page_of_users(

@@ -102,16 +102,19 @@ async def _decide(request: Request, typed: str, allowed: bool) -> Response:
         return await _look_up(request, typed)
     if allowed and (not_allowed := await _refused(request, client, who)) is not None:
         return not_allowed
-    async with site.provider.db.write() as session:
-        done = await device.decide(
-            session,
-            site.provider,
-            waiting,
-            who,
-            allowed=allowed,
-            address=kept_address_of(request),
-            request_id=request_id_of(request),
-        )
+    try:
+        async with site.provider.db.write() as session:
+            done = await device.decide(
+                session,
+                site.provider,
+                waiting,
+                who,
+                allowed=allowed,
+                address=kept_address_of(request),
+                request_id=request_id_of(request),
+            )
+    except device.SessionOver:
+        return RedirectResponse(f"/login?{urlencode({'user_code': waiting.user_code})}", 303)
     if not done:
         return _type_page(request, typed, UNKNOWN, 400)
     return page(request, "device_done.html", here="/device", client=client, allowed=allowed)
