@@ -324,7 +324,7 @@ def _write(application: Application, wanted: Wanted) -> None:
 
 async def lock_application(session: AsyncSession, application_id: str) -> Application | None:
     """Return an application as it is now, which nobody else changes until the transaction ends."""
-    mine = select(Application).where(Application.application_id == application_id).with_for_update()
+    mine = select(Application).where(Application.application_id == application_id).with_for_update(key_share=True)
     return (await session.execute(mine.execution_options(populate_existing=True))).scalar_one_or_none()
 
 

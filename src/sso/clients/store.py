@@ -52,7 +52,7 @@ async def get_client(session: AsyncSession, client_id: str) -> ClientRow | None:
 
 async def lock_client(session: AsyncSession, client_id: str) -> ClientRow | None:
     """Return one application's row as it is now, which nobody else changes until the transaction ends."""
-    statement = select(ClientRow).where(ClientRow.client_id == client_id).with_for_update()
+    statement = select(ClientRow).where(ClientRow.client_id == client_id).with_for_update(key_share=True)
     found = await session.execute(statement.execution_options(populate_existing=True))
     return found.scalar_one_or_none()
 

@@ -25,10 +25,17 @@ from sso.settings import Settings
 
 SQLITE_BUSY_TIMEOUT_MS = 15_000
 SQLITE_READERS = 4
+CONFLICT_STATES = ("40001", "40P01", "55P03")
+"""SQLSTATE values of a transaction that another one was in the way of."""
 
 
 class DatabaseUnavailable(Refusal):
     """The database cannot be reached or cannot be written now; trying again later may help."""
+
+
+class TransactionConflict(DatabaseUnavailable):
+    """The database rolled a transaction back because another one was in the way (a deadlock, a serialization failure,
+    a lock that could not be had). Nothing of the transaction was kept: the same work can be done again at once."""
 
 
 class Database:
@@ -111,6 +118,8 @@ class _translated:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, DBAPIError) and _is_conflict(error):
+            raise TransactionConflict(str(error.orig)) from error
         if isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError)):
             raise DatabaseUnavailable(str(getattr(error, "orig", error))) from error
         if isinstance(error, DBAPIError) and (error.connection_invalidated or _is_out_of_service(error)):
@@ -124,8 +133,20 @@ def _is_out_of_service(error: DBAPIError) -> bool:
     stopping, starting, full or read-only (SQLSTATE classes)."""
     if error.statement is None:
         return True
-    state = str(getattr(error.orig, "sqlstate", "") or "")
-    return state[:2] in ("08", "53", "57") or state == "25006"
+    state = _sqlstate(error)
+    return state[:2] in ("08", "53", "57", "58") or state == "25006"
+
+
+def _is_conflict(error: DBAPIError) -> bool:
+    """Tell whether another transaction was in the way: in PostgreSQL a serialization failure (40001), a deadlock
+    (40P01) or a lock that is not available (55P03); in SQLite SQLITE_BUSY or SQLITE_LOCKED."""
+    if _sqlstate(error) in CONFLICT_STATES:
+        return True
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", "") or "")
 
 
 def _probe_sqlite(_dialect: Any, _record: Any, arguments: Any, _named: Any) -> None:

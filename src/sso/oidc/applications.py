@@ -189,6 +189,9 @@ async def resume_client(
     if application is not None:
         await _sandbox_status(session, application, SANDBOX)
         mark(session, application, "approved" if application.approved_at else "sandbox", actor, note)
+    # Another host may have granted something in the moment before it learned of the suspension.
+    for one in sorted({row.client_id, client_id, *([sandbox_id(client_id)] if application is not None else [])}):
+        await tokens.revoke_grants_of_client(session, one, clock.now())
     record(session, "client.resumed", actor=actor, client_id=client_id, request_id=request_id)
 
 
@@ -222,9 +225,9 @@ async def end_part_everywhere(
 ) -> None:
     """End what was granted to applications and their part in every session: many of them in the background."""
     for client_id in client_ids:
-        await tokens.revoke_grants_of_client(session, client_id, clock.now())
         if reason == "client_removed":
             await tokens.forget_consents(session, client_id=client_id)
+        await tokens.revoke_grants_of_client(session, client_id, clock.now())
         await mass_ending.begin_parts(session, provider, client_id, reason, actor=actor)
 
 

@@ -29,6 +29,7 @@ from sso.oidc.models import DeviceCode
 from sso.oidc.provider import Provider
 from sso.oidc.requests import ProtocolRequest
 from sso.security.tokens import random_token, token_hash
+from sso.sessions import store as sessions
 from sso.tokens import store
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 SLOW_DOWN_SECONDS = 5
 USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 _TRIES = 5
+
+
+class SessionOver(Exception):
+    """The session in which a person decides ended before they did."""
 
 
 class DeviceAuthorizationEndpoint(AuthlibDeviceAuthorizationEndpoint):
@@ -96,7 +101,7 @@ def normal_user_code(typed: str) -> str:
 
 def held(session: Session, device_hash: bytes) -> DeviceCode | None:
     """Return the code of a device, held until the transaction ends."""
-    statement = select(DeviceCode).where(DeviceCode.device_hash == device_hash).with_for_update()
+    statement = select(DeviceCode).where(DeviceCode.device_hash == device_hash).with_for_update(key_share=True)
     return session.execute(statement).scalar_one_or_none()
 
 
@@ -149,12 +154,18 @@ async def decide(
         caller: the network address it came from.
         address: the same in the form in which it is kept.
         request_id: the reference for log and audit.
+
+    Raises:
+        SessionOver: when the person's session ended meanwhile; the transaction must not be committed.
     """
+    now = clock.now()
     mine = (DeviceCode.device_hash == waiting.device_hash) & (DeviceCode.status == "pending")
     status = "approved" if allowed else "denied"
     changed = await session.execute(update(DeviceCode).where(mine).values(status=status))
     if cast(CursorResult[Any], changed).rowcount != 1:
         return False
+    if not await sessions.hold(session, who.session.id, now, now - provider.idle):
+        raise SessionOver
     if allowed:
         await _grant(session, provider, waiting, who, caller)
     record(

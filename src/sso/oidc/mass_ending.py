@@ -107,7 +107,9 @@ async def work_once(provider: Provider, ending_id: uuid.UUID | None = None) -> M
         chosen = select(MassEnding).where(MassEnding.status == "running").order_by(MassEnding.created_at)
         if ending_id is not None:
             chosen = chosen.where(MassEnding.id == ending_id)
-        found = (await session.execute(chosen.limit(1).with_for_update(skip_locked=True))).scalar_one_or_none()
+        found = (
+            await session.execute(chosen.limit(1).with_for_update(key_share=True, skip_locked=True))
+        ).scalar_one_or_none()
         if found is None:
             return None
         await _do_part(session, provider, found)

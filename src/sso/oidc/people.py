@@ -50,6 +50,7 @@ async def disable_user(
     Raises:
         UserError: when nobody would be an administrator any more.
     """
+    await users.end_proofs(session, user.id)
     await keep_an_administrator(session, user)
     now = clock.now()
     await users.set_disabled(session, user.id, now, now)
@@ -86,16 +87,17 @@ async def delete_user(
     Raises:
         UserError: when nobody would be an administrator any more.
     """
+    await users.end_proofs(session, user.id)
     await keep_an_administrator(session, user)
     await _keep_owners(session, user)
     await signals.about_person(session, provider, user.id, signals.ACCOUNT_PURGED, {})
-    count = await _end_everything(session, provider, user, "user.deleted", "user_deleted", actor, request_id)
-    await tokens.forget_consents(session, user_id=user.id)
     await users.erase(session, user.id, clock.now())
-    await teams.leave_all(session, user.id)
-    await sessions.forget_places(session, user.id)
-    await ceremonies.end_those_of(session, user.id)
     await recovery.forget(session, user.id)
+    await ceremonies.end_those_of(session, user.id)
+    await sessions.forget_places(session, user.id)
+    await tokens.forget_consents(session, user_id=user.id)
+    count = await _end_everything(session, provider, user, "user.deleted", "user_deleted", actor, request_id)
+    await teams.leave_all(session, user.id)
     await session.flush()
     await redact(session, provider.box, str(user.id))
     return count
@@ -139,6 +141,7 @@ async def plan_deletion(
     Raises:
         UserError: when nobody would be an administrator any more.
     """
+    await users.end_proofs(session, user.id)
     await keep_an_administrator(session, user)
     await _keep_owners(session, user)
     user.delete_at = clock.now() + timedelta(days=provider.settings.deletion_grace_days)
@@ -277,6 +280,7 @@ async def recover(
     Returns:
         How many sessions were ended.
     """
+    await users.end_proofs(session, user.id)
     user.locked_until = None
     if drop_factors:
         await users.remove_credentials(session, user.id, ["totp", "recovery_code", "passkey"])
@@ -298,10 +302,12 @@ async def not_me(
         return None
     user, until = found[1], clock.now() + timedelta(hours=provider.settings.lock_hours)
     about: dict[str, Any] = {"actor": str(user.id), "address": address, "request_id": request_id}
-    await end_sessions(session, provider, [session_id], "not_me", **about)
-    await ceremonies.end_those_of(session, user.id)
+    await users.end_proofs(session, user.id)
     user.locked_until = until
+    await session.flush()
+    await ceremonies.end_those_of(session, user.id)
     await sessions.forget_device(session, session_id)
+    await end_sessions(session, provider, [session_id], "not_me", **about)
     record(session, "user.locked", subject=str(user.id), **about)
     notify(session, provider, user, "locked", until=until.isoformat())
     return user
@@ -445,6 +451,7 @@ async def change_password(
     Returns:
         How many sessions were ended.
     """
+    await users.end_proofs(session, user.id)
     await users.set_password_hash(session, user.id, hashed, clock.now(), long=long)
     await recovery.forget(session, user.id)
     return await _credential_changed(
@@ -464,6 +471,7 @@ async def require_new_password(
     Raises:
         UserError: when nothing would be left with which they can get back in.
     """
+    await users.end_proofs(session, user.id)
     known = await users.identifiers_of(session, user.id)
     if not any(one.kind in ("email", "phone") and one.verified_at is not None for one in known):
         raise UserError("no e-mail address or telephone number of theirs is proven, so they could not get back in")
@@ -489,6 +497,7 @@ async def reset_factors(
     Returns:
         How many sessions were ended.
     """
+    await users.end_proofs(session, user.id)
     known = {one.kind for one in await users.credentials_of(session, user.id)}
     if "password" not in known and "passkey" in known:
         raise UserError("a passkey is their only way to sign in: make a recovery code instead")
@@ -552,7 +561,7 @@ async def end_session_of_person(
         note: why, in the words of who asks.
     """
     found = await sessions.get(session, session_id)
-    if found is None or found[0].ended_at is not None:
+    if found is None or not await sessions.lock(session, *sessions.not_over([session_id])):
         return False
     about: dict[str, Any] = {"actor": actor, "address": address, "request_id": request_id, "note": note}
     await end_sessions(session, provider, [session_id], "administrator", **about)
@@ -572,6 +581,7 @@ async def _end_everything(
 ) -> int:
     """End every grant of a person, ``offline_access`` too, and every session but ``keep``; return how many sessions."""
     record(session, event, actor=actor, subject=str(user.id), request_id=request_id)
-    await tokens.revoke_grants_of_user(session, user.id, clock.now(), but=keep)
     wanted = SessionFilter(user_id=user.id, but=keep)
+    await sessions.lock_matching(session, wanted)
+    await tokens.revoke_grants_of_user(session, user.id, clock.now(), but=keep)
     return await end_matching(session, provider, wanted, reason, actor=actor, request_id=request_id)

@@ -142,8 +142,8 @@ async def withdraw(
         request_id: the reference for log and audit.
     """
     who = str(user_id)
-    await tokens.revoke_grants_of_user(session, user_id, clock.now(), client_id=client_id)
     await tokens.forget_consents(session, user_id=user_id, client_id=client_id)
+    await tokens.revoke_grants_of_user(session, user_id, clock.now(), client_id=client_id)
     parts = await sessions.parts_of_user(session, user_id, client_id)
     await end_parts(session, provider, client_id, parts, "consent_withdrawn", actor=who)
     about: dict[str, Any] = {"address": address, "request_id": request_id}

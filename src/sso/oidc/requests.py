@@ -91,6 +91,8 @@ class ProtocolRequest(OAuth2Request):
         self._session = session
         self.sso_session: LiveSession | None = None
         self.grant: LiveGrant | None = None
+        self.by_consent = False
+        """Whether what is granted is granted because the person allowed it, and ends when they withdraw that."""
         self.asked_claims: dict[str, Any] = {}
         self.refresh_token_string: str | None = None
         self.address: str | None = None

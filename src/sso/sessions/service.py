@@ -25,6 +25,10 @@ def idle_since(settings: Settings, now: datetime) -> datetime:
     return now - timedelta(seconds=settings.session_idle_seconds)
 
 
+class ProofOver(Exception):
+    """What somebody proved is worth nothing any more: meanwhile their account was disabled, or its password changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Started:
     """A session that began, and the value of its cookie. ``surplus``: the person's sessions that are too many now."""
@@ -84,6 +88,9 @@ async def start(
         request_id: the reference for log and audit.
         remember: the person asks that this device be remembered.
         place: the browser and the country, where they are known.
+
+    Raises:
+        ProofOver: when the person was disabled, or what opens the account was changed, since they proved who they are.
     """
     place = place or Place()
     now, token = clock.now(), random_token()
@@ -107,7 +114,11 @@ async def start(
         session_id, event = current.id, "session.renewed"
         others = 0
     else:
-        others = await store.insert(session, {"id": session_id, "user_id": proof.user.id, "created_at": now, **values})
+        row = {"id": session_id, "user_id": proof.user.id, "created_at": now, **values}
+        stored = await store.insert(session, row, proof.user.security_version)
+        if stored is None:
+            raise ProofOver
+        others = stored
     made = LiveSession(session_id, proof.user.id, proof.auth_time or now, now, proof.acr, proof.amr)
     who = str(proof.user.id)
     record(session, event, actor=who, subject=who, address=address, request_id=request_id, data={"amr": proof.amr})

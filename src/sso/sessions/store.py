@@ -6,13 +6,14 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
 
 from sqlalchemy import bindparam, case, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from sso.db import INSERTS, table_of
+from sso.db import INSERTS, lock_rows, table_of
 from sso.security.tokens import random_token
 from sso.sessions.models import SessionClient, SsoSession
 from sso.users.models import Credential, Identifier, User, UserRole
@@ -83,6 +84,12 @@ def _take_part(insert: Any) -> Any:
     ).returning(_c.sid)
 
 
+_HOLD = (
+    select(_s.id)
+    .join(_users, _u.id == _s.user_id)
+    .where(_s.id == bindparam("session_id"), ALIVE, _u.disabled_at.is_(None))
+    .with_for_update(read=True, of=_sessions)
+)
 _TAKE_PART = {name: _take_part(insert) for name, insert in INSERTS.items()}
 _TOUCH = (
     update(_sessions)
@@ -97,12 +104,22 @@ _TOUCH = (
     )
 )
 _mine = _sessions.alias("mine")
-_INSERT = _sessions.insert().returning(
+_COUNT = (
     select(func.count())
     .select_from(_mine)
-    .where(_mine.c.user_id == bindparam("whose", type_=_s.user_id.type), _mine.c.ended_at.is_(None))
+    .where(_mine.c.user_id == bindparam("user_id", type_=_s.user_id.type), _mine.c.ended_at.is_(None))
     .scalar_subquery()
 )
+
+
+@cache
+def _insert(names: tuple[str, ...]) -> Any:
+    """Return the statement that stores a session of a person whose account is as it was when they proved who they are:
+    enabled, and with everything that opens it. The person is held, so that it stays so until the transaction ends."""
+    columns = [bindparam(name, type_=_s[name].type).label(name) for name in names]
+    same = (_u.id == bindparam("user_id")) & (_u.security_version == bindparam("security_version"))
+    person = select(*columns).select_from(_users).where(same, _u.disabled_at.is_(None)).with_for_update(read=True)
+    return _sessions.insert().from_select(list(names), person).returning(_COUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +210,14 @@ async def trusted_devices(session: AsyncSession, user_id: uuid.UUID, now: dateti
 
 async def distrust(session: AsyncSession, user_id: uuid.UUID) -> None:
     """Let no browser of a person be trusted any more."""
-    mine = update(SsoSession).where(SsoSession.user_id == user_id, SsoSession.trusted_until.is_not(None))
-    await session.execute(mine.values(trusted_until=None))
+    mine = await lock(session, SsoSession.user_id == user_id, SsoSession.trusted_until.is_not(None))
+    await session.execute(update(SsoSession).where(SsoSession.id.in_(mine)).values(trusted_until=None))
 
 
 async def forget_places(session: AsyncSession, user_id: uuid.UUID) -> None:
     """Forget where a person was signed in, and with what."""
     nothing = {"address": None, "user_agent": None, "device_hash": None, "country": None, "trusted_until": None}
+    await lock(session, SsoSession.user_id == user_id)
     await session.execute(update(SsoSession).where(SsoSession.user_id == user_id).values(nothing))
 
 
@@ -207,10 +225,9 @@ async def forget_device(session: AsyncSession, session_id: uuid.UUID) -> None:
     """Let the browser of a session not be one of the person's any more: whoever used it was somebody else."""
     found = await session.get(SsoSession, session_id)
     if found is not None and found.device_hash is not None:
-        same = update(SsoSession).where(
-            SsoSession.user_id == found.user_id, SsoSession.device_hash == found.device_hash
-        )
-        await session.execute(same.values(device_hash=None, trusted_until=None))
+        same = (SsoSession.user_id == found.user_id) & (SsoSession.device_hash == found.device_hash)
+        await lock(session, same)
+        await session.execute(update(SsoSession).where(same).values(device_hash=None, trusted_until=None))
 
 
 async def parts_of_user(session: AsyncSession, user_id: uuid.UUID, client_id: str) -> list[uuid.UUID]:
@@ -250,10 +267,19 @@ async def touch(session: AsyncSession, session_id: uuid.UUID, now: datetime, lat
     await session.execute(_TOUCH, {"session_id": session_id, "now": now, "later": later})
 
 
-async def insert(session: AsyncSession, values: dict[str, Any]) -> int:
-    """Store a session that starts and return about how many the person has that have not ended. One statement."""
-    made = await session.execute(_INSERT, {**values, "whose": values["user_id"]})
-    return int(made.scalar_one()) + 1
+async def insert(session: AsyncSession, values: dict[str, Any], security_version: int) -> int | None:
+    """Store a session that starts and return about how many the person has that have not ended; None: it may not start,
+    because the person was disabled, or what opens the account was changed, since ``security_version``. One
+    statement."""
+    made = await session.execute(_insert(tuple(values)), {**values, "security_version": security_version})
+    count = made.scalar_one_or_none()
+    return None if count is None else int(count) + 1
+
+
+async def lock_for_renewal(session: AsyncSession, user_id: uuid.UUID, session_ids: Sequence[uuid.UUID]) -> None:
+    """Lock a person and sessions, of which one is renewed and others end in the same transaction."""
+    await session.execute(select(_u.id).where(_u.id == user_id).with_for_update(read=True))
+    await lock(session, SsoSession.id.in_(session_ids))
 
 
 async def surplus(session: AsyncSession, user_id: uuid.UUID, limit: int) -> list[uuid.UUID]:
@@ -325,6 +351,13 @@ async def remember_how_told(
     await session.execute(update(SessionClient).where(mine).values(told_by=how))
 
 
+async def lock_parts(session: AsyncSession, *which: Any) -> list[uuid.UUID]:
+    """Lock the parts that applications take in sessions for which the conditions hold, in their order; return the
+    sessions."""
+    order = (SessionClient.session_id, SessionClient.client_id)
+    return await lock_rows(session, select(SessionClient.session_id).where(*which).order_by(*order))
+
+
 async def get(session: AsyncSession, session_id: uuid.UUID) -> tuple[SsoSession, User] | None:
     """Return a session, living or over, and its person."""
     statement = select(SsoSession, User).join(User, User.id == SsoSession.user_id).where(SsoSession.id == session_id)
@@ -345,13 +378,34 @@ async def over(session: AsyncSession, wanted: SessionFilter, limit: int) -> list
 
 async def end(session: AsyncSession, session_ids: Sequence[uuid.UUID], reason: str, now: datetime) -> list[uuid.UUID]:
     """End those of the sessions that are not over and return them. Exactly one caller gets each."""
-    statement = (
-        update(SsoSession)
-        .where(SsoSession.id.in_(session_ids), SsoSession.ended_at.is_(None))
-        .values(ended_at=now, end_reason=reason)
-        .returning(SsoSession.id)
-    )
-    return list((await session.execute(statement)).scalars())
+    mine = await lock(session, *not_over(session_ids))
+    if mine:
+        ended = update(SsoSession).where(SsoSession.id.in_(mine)).values(ended_at=now, end_reason=reason)
+        await session.execute(ended)
+    return mine
+
+
+def not_over(session_ids: Sequence[uuid.UUID]) -> tuple[Any, ...]:
+    """Return the conditions for those of the sessions that nobody has ended yet."""
+    return SsoSession.id.in_(session_ids), SsoSession.ended_at.is_(None)
+
+
+async def lock_matching(session: AsyncSession, wanted: SessionFilter) -> None:
+    """Lock every session that matches and that nobody has ended yet: for what ends them in several batches."""
+    matching = filtered(select(SsoSession.id), wanted).where(SsoSession.ended_at.is_(None))
+    await lock_rows(session, matching.order_by(SsoSession.id))
+
+
+async def lock(session: AsyncSession, *which: Any) -> list[uuid.UUID]:
+    """Lock the sessions for which the conditions hold, in the order of their ids, and return their ids."""
+    return await lock_rows(session, select(SsoSession.id).where(*which).order_by(SsoSession.id))
+
+
+async def hold(session: AsyncSession, session_id: uuid.UUID, now: datetime, idle_since: datetime) -> bool:
+    """Hold a living session of an enabled person, so that it cannot end until the transaction does; tell whether it
+    lives. Something is granted within a session only while it is held."""
+    row = await session.execute(_HOLD, {"session_id": session_id, "now": now, "idle_since": idle_since})
+    return row.first() is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,22 +527,18 @@ async def end_parts(
     session: AsyncSession, session_ids: Sequence[uuid.UUID], client_id: str, now: datetime
 ) -> list[uuid.UUID]:
     """End the part of an application in those of the sessions where it has not ended and return them."""
-    statement = (
-        update(SessionClient)
-        .where(
-            SessionClient.session_id.in_(session_ids),
-            SessionClient.client_id == client_id,
-            SessionClient.ended_at.is_(None),
-        )
-        .values(ended_at=now)
-        .returning(SessionClient.session_id)
-    )
-    return list((await session.execute(statement)).scalars())
+    its = SessionClient.client_id == client_id
+    mine = await lock_parts(session, SessionClient.session_id.in_(session_ids), its, SessionClient.ended_at.is_(None))
+    if mine:
+        ended = update(SessionClient).where(SessionClient.session_id.in_(mine), its).values(ended_at=now)
+        await session.execute(ended)
+    return mine
 
 
 async def forget_ended(session: AsyncSession, before: datetime, limit: int) -> int:
     """Delete sessions that ended before a moment; return how many."""
-    old = select(SsoSession.id).where(SsoSession.ended_at < before).limit(limit)
+    old = select(SsoSession.id).where(SsoSession.ended_at < before).order_by(SsoSession.id).limit(limit)
+    old = old.with_for_update(skip_locked=True)
     gone = await session.execute(delete(SsoSession).where(SsoSession.id.in_(old)).returning(SsoSession.id))
     return len(gone.all())
 

@@ -69,7 +69,12 @@ _BY_IDENTIFIER = (
 )
 
 
-def standing_of(session: Session, user_id: uuid.UUID, client_id: str, application_id: str) -> Standing | None:
+_HOLD_BY_ID, _HOLD_BY_IDENTIFIER = (one.with_for_update(read=True, of=_users) for one in (_BY_ID, _BY_IDENTIFIER))
+
+
+def standing_of(
+    session: Session, user_id: uuid.UUID, client_id: str, application_id: str, *, hold: bool = False
+) -> Standing | None:
     """Return what is known of a user. One statement; for use in the bridge.
 
     Args:
@@ -77,13 +82,16 @@ def standing_of(session: Session, user_id: uuid.UUID, client_id: str, applicatio
         user_id: the user.
         client_id: the application that asks.
         application_id: the application whose team may use it, where it is a sandbox.
+        hold: nobody disables the user until the transaction ends.
     """
-    return _read(session, _BY_ID, user_id=user_id, client_id=client_id, application_id=application_id)
+    return _read(
+        session, _HOLD_BY_ID if hold else _BY_ID, user_id=user_id, client_id=client_id, application_id=application_id
+    )
 
 
 def standing_with(session: Session, lookup: str, client_id: str, application_id: str) -> Standing | None:
-    """Return the same of the user whose verified identifier has the normalised form ``lookup``. One statement."""
-    return _read(session, _BY_IDENTIFIER, lookup=lookup, client_id=client_id, application_id=application_id)
+    """Return the same of the user whose verified identifier has the normalised form ``lookup``, held."""
+    return _read(session, _HOLD_BY_IDENTIFIER, lookup=lookup, client_id=client_id, application_id=application_id)
 
 
 def _read(session: Session, statement: Any, **values: Any) -> Standing | None:

@@ -6,13 +6,14 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, bindparam, delete, null, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from sso.db import insert_for, table_of
+from sso.db import insert_for, lock_rows, table_of
 from sso.sessions.models import SessionClient, SsoSession
 from sso.sessions.store import ALIVE, LIVE_SESSION, LiveSession
 from sso.tokens.models import AccessToken, Consent, Grant, RefreshToken
@@ -74,17 +75,13 @@ _FIND_SESSION = (
     .outerjoin(_consents, (_c.user_id == _s.user_id) & (_c.client_id == bindparam("client_id")))
     .where(_s.token_hash == bindparam("token_hash"), ALIVE, _u.disabled_at.is_(None))
 )
-_USE_CODE = (
-    update(_grants)
-    .where(
-        _g.code_hash == bindparam("code"),
-        _g.client_id == bindparam("client"),
-        _g.code_used_at.is_(None),
-        _g.code_expires_at > bindparam("now"),
-        _g.revoked_at.is_(None),
-    )
-    .values(code_used_at=bindparam("now"), expires_at=bindparam("until"))
-    .returning(
+_CODE = (_g.code_hash == bindparam("code")) & (_g.client_id == bindparam("client"))
+_UNUSED = (_g.code_used_at.is_(None)) & (_g.code_expires_at > bindparam("now")) & (_g.revoked_at.is_(None))
+
+
+def _use_code(*sessions_first: Any) -> Any:
+    used = update(_grants).where(_CODE, _UNUSED, *sessions_first)
+    return used.values(code_used_at=bindparam("now"), expires_at=bindparam("until")).returning(
         *_GRANT,
         null(),
         *(
@@ -96,7 +93,18 @@ _USE_CODE = (
         .correlate(_grants)
         .scalar_subquery(),
     )
+
+
+_HELD = (
+    select(_g.id)
+    .join(_sessions, _s.id == _g.session_id)
+    .where(_CODE, _UNUSED)
+    .with_for_update(read=True, of=_sessions)
+    .cte("held")
 )
+# The session is locked before the grant, in one statement: a row of the grant is updated only after the row of "held"
+# that it is joined with, and PostgreSQL returns that row after it has locked the session.
+_USE_CODE = {"postgresql": _use_code(_g.id == _HELD.c.id), "sqlite": _use_code()}
 _USE_REFRESH_TOKEN = (
     update(_refresh)
     .where(
@@ -110,6 +118,12 @@ _USE_REFRESH_TOKEN = (
 )
 _FIND_GRANT = select(*_GRANT, _p.sid, *_STANDING).select_from(_BEHIND).where(_g.id == bindparam("grant_id"), _HOLDS)
 _HOLD_GRANT = _FIND_GRANT.with_for_update(read=True, of=_grants)
+_SESSION_OF_GRANT = (
+    select(_s.id)
+    .join(_grants, _g.session_id == _s.id)
+    .where(_g.id == bindparam("grant_id"))
+    .with_for_update(read=True, of=_sessions)
+)
 _FIND_REFRESH = (
     select(*_GRANT, _p.sid, *_STANDING, _r.created_at, _r.expires_at)
     .select_from(_BEHIND.join(_refresh, _r.grant_id == _g.id))
@@ -125,6 +139,23 @@ _FIND_ACCESS = (
         _a.grant_id.is_(None) | _HOLDS,
     )
 )
+
+
+@cache
+def _insert_within(names: tuple[str, ...], by_consent: bool) -> Any:
+    """Return the statement that stores a grant within a living session, and where the person's consent is what allows
+    it, while that is there. Both are held, so that they cannot end before the transaction does."""
+    columns = [bindparam(name, type_=_g[name].type).label(name) for name in names]
+    alive = select(*columns).join_from(_sessions, _users, _u.id == _s.user_id)
+    held: tuple[Any, ...] = (_sessions,)
+    if by_consent:
+        mine = (_c.user_id == _s.user_id) & (_c.client_id == bindparam("client_id"))
+        alive, held = alive.join(_consents, mine), (_sessions, _consents)
+    alive = alive.where(_s.id == bindparam("session_id"), ALIVE, _u.disabled_at.is_(None))
+    alive = alive.with_for_update(read=True, of=held)
+    return _grants.insert().from_select(list(names), alive).returning(_g.id)
+
+
 _INSERT_GRANT, _INSERT_REFRESH, _INSERT_ACCESS = _grants.insert(), _refresh.insert(), _access.insert()
 
 
@@ -148,6 +179,15 @@ async def find_session(
 def insert_grant(session: Session, values: dict[str, Any]) -> None:
     """Store a grant that begins as a code."""
     session.execute(_INSERT_GRANT, values)
+
+
+def insert_grant_within(
+    session: Session, values: dict[str, Any], now: datetime, idle_since: datetime, *, by_consent: bool
+) -> bool:
+    """Store a grant within its session, which is held until the transaction ends; tell whether it could be: not where
+    the session, or with ``by_consent`` the person's consent, has ended. One statement."""
+    statement = _insert_within(tuple(values), by_consent)
+    return session.execute(statement, {**values, "now": now, "idle_since": idle_since}).first() is not None
 
 
 def insert_refresh_token(session: Session, values: dict[str, Any]) -> None:
@@ -183,9 +223,12 @@ async def remember_consent(
 def use_code(
     session: Session, code_hash: bytes, client_id: str, now: datetime, expires_at: datetime
 ) -> LiveGrant | None:
-    """Consume a code of ``client_id`` and return its grant. Of many callers at once exactly one gets it."""
+    """Consume a code of ``client_id`` and return its grant. Of many callers at once exactly one gets it.
+
+    The grant's session is held first, so that nothing ends it until the transaction does.
+    """
     values = {"code": code_hash, "client": client_id, "now": now, "until": expires_at}
-    row = session.execute(_USE_CODE, values).first()
+    row = session.execute(_USE_CODE[session.get_bind().dialect.name], values).first()
     return _live_grant(row) if row else None
 
 
@@ -232,6 +275,11 @@ def find_grant(
     return _live_grant(row) if row else None
 
 
+def hold_session_of(session: Session, grant_id: uuid.UUID) -> None:
+    """Hold the session of a grant, if it has one, until the transaction ends: before the grant is."""
+    session.execute(_SESSION_OF_GRANT, {"grant_id": grant_id})
+
+
 def find_unused_refresh_token(
     session: Session, token_hash: bytes, now: datetime, idle_since: datetime
 ) -> tuple[LiveGrant, datetime, datetime] | None:
@@ -265,16 +313,20 @@ def revoke_access_token(session: Session, token_hash: bytes, client_id: str, now
 
 async def revoke_grants_of_sessions(session: AsyncSession, session_ids: Sequence[uuid.UUID], now: datetime) -> None:
     """End every grant of the sessions that was not made to outlive them (``offline_access``)."""
-    statement = update(Grant).where(
-        Grant.session_id.in_(session_ids), Grant.revoked_at.is_(None), Grant.offline.is_(False)
-    )
-    await session.execute(statement.values(revoked_at=now))
+    await _revoke(session, now, Grant.session_id.in_(session_ids), Grant.offline.is_(False))
+
+
+async def _revoke(session: AsyncSession, now: datetime, *which: Any) -> None:
+    """End the grants for which the conditions hold, and which are locked in the order of their ids."""
+    mine = (*which, Grant.revoked_at.is_(None))
+    if await lock_rows(session, select(Grant.id).where(*mine).order_by(Grant.id)):
+        ended = update(Grant).where(*mine).values(revoked_at=now)
+        await session.execute(ended.execution_options(synchronize_session=False))
 
 
 async def revoke_grants_of_client(session: AsyncSession, client_id: str, now: datetime) -> None:
     """End every grant of an application, those that outlive sessions too."""
-    statement = update(Grant).where(Grant.client_id == client_id, Grant.revoked_at.is_(None))
-    await session.execute(statement.values(revoked_at=now))
+    await _revoke(session, now, Grant.client_id == client_id)
 
 
 async def forget_consents(
@@ -376,32 +428,25 @@ async def revoke_grants_of_user(
 ) -> None:
     """End every grant of a person, those that outlive sessions too: all but those of the session ``but``; or only those
     to an application."""
-    statement = update(Grant).where(Grant.user_id == user_id, Grant.revoked_at.is_(None))
+    which: list[Any] = [Grant.user_id == user_id]
     if but is not None:
-        statement = statement.where(Grant.session_id.is_distinct_from(but))
+        which.append(Grant.session_id.is_distinct_from(but))
     if client_id:
-        statement = statement.where(Grant.client_id == client_id)
-    await session.execute(statement.values(revoked_at=now))
+        which.append(Grant.client_id == client_id)
+    await _revoke(session, now, *which)
 
 
 async def forget_expired(session: AsyncSession, now: datetime, limit: int) -> int:
     """Delete grants and tokens whose time is over; return how many rows went."""
     newest = select(RefreshToken.grant_id).where(RefreshToken.grant_id == Grant.id, RefreshToken.expires_at > now)
-    statements = (
-        delete(RefreshToken).where(
-            RefreshToken.token_hash.in_(
-                select(RefreshToken.token_hash).where(RefreshToken.expires_at < now).limit(limit)
-            )
-        ),
-        delete(AccessToken).where(
-            AccessToken.token_hash.in_(select(AccessToken.token_hash).where(AccessToken.expires_at < now).limit(limit))
-        ),
-        delete(Grant).where(
-            Grant.id.in_(select(Grant.id).where(Grant.expires_at < now, ~newest.exists()).limit(limit))
-        ),
+    old: tuple[tuple[Any, Any, Any], ...] = (
+        (RefreshToken, RefreshToken.token_hash, RefreshToken.expires_at < now),
+        (Grant, Grant.id, (Grant.expires_at < now) & ~newest.exists()),
+        (AccessToken, AccessToken.token_hash, AccessToken.expires_at < now),
     )
     removed = 0
-    for statement in statements:
-        result = await session.execute(statement.execution_options(synchronize_session=False))
-        removed += cast(CursorResult[Any], result).rowcount
+    for table, key, over in old:
+        chosen = select(key).where(over).order_by(key).limit(limit).with_for_update(skip_locked=True)
+        gone = delete(table).where(key.in_(chosen)).execution_options(synchronize_session=False)
+        removed += cast(CursorResult[Any], await session.execute(gone)).rowcount
     return removed

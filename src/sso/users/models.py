@@ -15,6 +15,9 @@ from sso.db import Base, new_id
 class User(Base):
     """A person. ``profile`` holds the standard claims of OpenID Connect Core section 5.1 that are kept as they are.
 
+    ``security_version`` counts how often everything that opens the account was ended (a changed password, a disabled
+    account): a sign-in that began before is refused.
+
     Of somebody who was deleted only the id is kept, for the record of what happened; ``disabled_at`` is set too.
     ``delete_at`` is when a person who asked for it is deleted. Until ``locked_until`` nothing that opens the
     account can
@@ -40,6 +43,7 @@ class User(Base):
     locked_until: Mapped[datetime | None]
     identity_checked_at: Mapped[datetime | None]
     preferences: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    security_version: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class Identifier(Base):

@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, delete, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from sso.db import lock_rows
 from sso.security.numbers import read_uuid
 from sso.users.models import (
     Agreement,
@@ -251,8 +252,7 @@ async def lock_administrators(session: AsyncSession, role: str) -> set[uuid.UUID
 
     Locking comes first, looking second: what another transaction did meanwhile is seen only by a new statement.
     """
-    held = select(UserRole.user_id).where(UserRole.role == role).order_by(UserRole.user_id).with_for_update()
-    await session.execute(held)
+    await lock_rows(session, select(UserRole.user_id).where(UserRole.role == role).order_by(UserRole.user_id))
     enabled = select(User.id).join(UserRole, UserRole.user_id == User.id)
     statement = enabled.where(UserRole.role == role, User.disabled_at.is_(None))
     return set((await session.execute(statement)).scalars())
@@ -279,8 +279,14 @@ async def erase(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> Non
 
 async def lock_user(session: AsyncSession, user_id: uuid.UUID) -> User | None:
     """Return a person as they are now, whom nobody else changes until the transaction ends."""
-    statement = select(User).where(User.id == user_id).with_for_update()
+    statement = select(User).where(User.id == user_id).with_for_update(key_share=True)
     return (await session.execute(statement.execution_options(populate_existing=True))).scalar_one_or_none()
+
+
+async def end_proofs(session: AsyncSession, user_id: uuid.UUID) -> None:
+    """Lock a person's row, and let no sign-in go on that began before: what opens the account is being changed."""
+    await lock_user(session, user_id)
+    await session.execute(update(User).where(User.id == user_id).values(security_version=User.security_version + 1))
 
 
 async def page_of_users(

@@ -152,20 +152,23 @@ async def _decide(request: Request, typed: str, allowed: bool) -> Response:
     if who is None:
         return await _look_up(request, typed)
     done, unmet = False, None
-    async with site.provider.db.write() as session:
-        if allowed:
-            unmet = await device.unmet_by(session, site.provider, waiting, client, who, address)
-        if unmet is None:
-            done = await device.decide(
-                session,
-                site.provider,
-                waiting,
-                who,
-                allowed=allowed,
-                caller=address,
-                address=kept_address_of(request),
-                request_id=request_id_of(request),
-            )
+    try:
+        async with site.provider.db.write() as session:
+            if allowed:
+                unmet = await device.unmet_by(session, site.provider, waiting, client, who, address)
+            if unmet is None:
+                done = await device.decide(
+                    session,
+                    site.provider,
+                    waiting,
+                    who,
+                    allowed=allowed,
+                    caller=address,
+                    address=kept_address_of(request),
+                    request_id=request_id_of(request),
+                )
+    except device.SessionOver:
+        return RedirectResponse(f"/login?{urlencode({'user_code': waiting.user_code})}", 303)
     if unmet is not None:
         return await _lead(request, waiting, client, who, unmet)
     if not done:

@@ -33,7 +33,7 @@ from sso.security.numbers import read_int_or_none
 from sso.security.outbound import OutboundRefused
 from sso.security.tokens import base64url, random_token
 from sso.sessions import store as sessions
-from sso.sessions.service import start
+from sso.sessions.service import ProofOver, start
 from sso.web.accounts import MAX_ACCOUNTS, tokens_of, with_accounts
 from sso.web.admin_system import LEVEL_TEXTS
 from sso.web.console import Here, Needs, There, developer_page, own_form, token_for
@@ -260,16 +260,19 @@ async def become(request: Request, there: Member) -> Response:
     name, acr = fields.get("person", ""), fields.get("acr", "")
     if name not in PEOPLE or acr not in SIGN_IN_LEVELS:
         return RedirectResponse(f"{APPS}/{there.application_id}/try", 303)
-    async with site.provider.db.write() as session:
-        started = await start(
-            session,
-            site.settings,
-            proof_for(await test_person(session, name), acr),
-            current=None,
-            address=kept_address_of(request),
-            user_agent=request.headers.get("user-agent", ""),
-            request_id=request_id_of(request),
-        )
+    try:
+        async with site.provider.db.write() as session:
+            started = await start(
+                session,
+                site.settings,
+                proof_for(await test_person(session, name), acr),
+                current=None,
+                address=kept_address_of(request),
+                user_agent=request.headers.get("user-agent", ""),
+                request_id=request_id_of(request),
+            )
+    except ProofOver:
+        return RedirectResponse(f"{APPS}/{there.application_id}/try", 303)
     made = RedirectResponse(f"{APPS}/{there.application_id}/try?as={name}", 303)
     mine = tokens_of(request)
     with_accounts(request, made, [mine[0], started.token, *mine[1:]][:MAX_ACCOUNTS])

@@ -9,12 +9,13 @@ import ipaddress
 import logging
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sso.db import DatabaseUnavailable
+from sso.db import DatabaseUnavailable, TransactionConflict
 from sso.security.addresses import AddressPrivacy, kept_address
 from sso.settings import Settings
 from sso.web.gate import Refused, check_head, checked
@@ -29,6 +30,13 @@ errors = logging.getLogger("sso.errors")
 BODY_SECONDS = 20.0
 """How long a request may take to arrive."""
 
+TRIES = 4
+"""How often a request is carried out, where another transaction is in the way of its own each time."""
+PAUSE_SECONDS = 0.05
+"""The longest pause before the second try; it grows with each."""
+RETRY_SECONDS = 5.0
+"""A request that has taken this long is not carried out again."""
+
 _ALWAYS = ("/healthz", "/readyz", "/static/")
 
 
@@ -40,16 +48,44 @@ class TooSlow(Exception):
     """A request took too long to arrive."""
 
 
+class Replay:
+    """What is received of a request, kept so that the request can be carried out again."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._kept: list[Message] = []
+        self._next = 0
+
+    async def __call__(self) -> Message:
+        if self._next == len(self._kept):
+            self._kept.append(await self._receive())
+        self._next += 1
+        return self._kept[self._next - 1]
+
+    def rewind(self) -> None:
+        """Begin with the first message again."""
+        self._next = 0
+
+
 class Shell:
     """Wraps the application.
+
+    A request whose transaction another one was in the way of (``TransactionConflict``: a deadlock, a serialization
+    failure) is carried out again, as long as nothing was answered: for every route, present and future. What it does
+    outside of its transaction, such as counting towards a limit, is done again; what is sent goes through the outbox
+    and was rolled back with the transaction.
 
     Args:
         app: what is wrapped.
         settings: limits and trusted proxies.
+        pause: waits for some seconds.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self._app = app
+        self._pause = pause
         self._max_body = settings.max_body_bytes
         self._larger = {"/account/picture": settings.picture_max_bytes + settings.max_body_bytes}
         self._privacy = settings.address_privacy
@@ -85,7 +121,8 @@ class Shell:
             if not scope["app"].state.site.provider.loaded and not scope["path"].startswith(_ALWAYS):
                 raise DatabaseUnavailable("nothing is loaded yet")
             check_head(scope)
-            await self._app(scope, await checked(scope, self._limited(scope, receive)), sending)
+            whole = await checked(scope, self._limited(scope, receive))
+            await self._carry_out(scope, whole, sending, lambda: answered > 0)
         except Exception as error:
             if answered:
                 raise
@@ -95,6 +132,26 @@ class Shell:
             _count(scope, answered, seconds)
             if log.isEnabledFor(logging.INFO):
                 _log_line(scope, answered, seconds, self._privacy)
+
+    async def _carry_out(self, scope: Scope, receive: Receive, send: Send, answered: Callable[[], bool]) -> None:
+        """Carry a request out, and once more where another transaction was in the way and nothing was answered.
+
+        Raises:
+            TransactionConflict: when another transaction was in the way each time.
+        """
+        replay, asked, started = Replay(receive), dict(scope), time.perf_counter()
+        for tried in range(1, TRIES + 1):
+            try:
+                await self._app(scope, replay, send)
+                return
+            except TransactionConflict as error:
+                if answered() or tried == TRIES or time.perf_counter() - started > RETRY_SECONDS:
+                    raise
+                errors.info("%s: carried out again: %s", scope["request_id"], error)
+            await self._pause(tried * PAUSE_SECONDS * secrets.randbelow(1000) / 1000)
+            replay.rewind()
+            scope.clear()  # what the routes left in it was of that try alone
+            scope.update(asked)
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         most = self._larger.get(scope["path"], self._max_body)

@@ -49,6 +49,7 @@ from sso.oidc.models import Interaction
 from sso.oidc.test_people import MARK
 from sso.security.limits import TooManyFailures
 from sso.sessions import service as sessions
+from sso.sessions import store as sessions_store
 from sso.sessions.devices import device_of
 from sso.users.models import User
 from sso.users.store import Person
@@ -341,6 +342,22 @@ async def signed_in(
         trust: the person asks that this browser need no second step from now on.
         kept: somebody whose account was to be deleted has decided to keep it.
     """
+    try:
+        return await _signed_in(request, waiting, before, proof, options, trust=trust, kept=kept)
+    except sessions.ProofOver:
+        return sign_in_alone(request, waiting, before, problem=WRONG, status=400)
+
+
+async def _signed_in(
+    request: Request,
+    waiting: Waiting | None,
+    before: SignedIn | None,
+    proof: Authenticated,
+    options: Options,
+    *,
+    trust: bool,
+    kept: bool,
+) -> Response:
     site = site_of(request)
     if proof.user.delete_at is not None and not kept:
         step = await begin_step(request, proof, "deletion", proof.acr, options)
@@ -356,6 +373,10 @@ async def signed_in(
         adding = options.add
         over = [one for one in accounts if before and one.session.id == before.session.id and one != own and not adding]
         others = [one for one in accounts if one != own and one not in over]
+        too_many = others[MAX_ACCOUNTS - 1 :]
+        if own is not None and (over or too_many):
+            ids = [one.session.id for one in (own, *over, *too_many)]
+            await sessions_store.lock_for_renewal(session, proof.user.id, ids)
         started = await sessions.start(
             session,
             site.settings,
@@ -368,7 +389,7 @@ async def signed_in(
             place=place_of(request, trust=trust),
         )
         site.provider.usage.count("sign_in", label=proof.acr)
-        await _end_what_is_over(request, session, proof, over, others[MAX_ACCOUNTS - 1 :], started.surplus)
+        await _end_what_is_over(request, session, proof, over, too_many, started.surplus)
         if options.is_new:
             _tell_of_device(request, session, proof.user, started.session.id)
         tokens = [started.token, *(one.token for one in others[: MAX_ACCOUNTS - 1])]
@@ -433,6 +454,8 @@ async def _end_what_is_over(
     """End the session of whoever was here before, and those that are too many: in this browser, or of this person."""
     other_person = [one.session.id for one in over]
     surplus = [*(one.session.id for one in too_many_here), *too_many]
+    if other_person and surplus:
+        await sessions_store.lock(session, *sessions_store.not_over([*other_person, *surplus]))
     for session_ids, reason in ((other_person, "other_person"), (surplus, "too_many")):
         if session_ids:
             await end_sessions(

@@ -12,6 +12,7 @@ from sso.clients.registry import Client
 from sso.oidc.ending import end_sessions
 from sso.oidc.logout import LogoutRequest, check_logout, frontchannel_addresses
 from sso.oidc.provider import Provider
+from sso.sessions import store as sessions
 from sso.sessions.store import Participation
 from sso.web.accounts import Account, accounts_of, tokens_of, with_accounts
 from sso.web.http import (
@@ -71,6 +72,7 @@ async def _accounts(request: Request, asked: LogoutRequest) -> list[Account]:
 async def _end(request: Request, leaving: list[Account]) -> list[Participation]:
     site, told = site_of(request), []
     async with site.provider.db.write() as session:
+        await sessions.lock(session, *sessions.not_over([one.session.id for one in leaving]))
         for one in leaving:
             told += await end_sessions(
                 session,

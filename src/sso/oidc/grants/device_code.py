@@ -73,6 +73,7 @@ class DeviceCodeGrant(AuthlibDeviceCodeGrant):
             return None
         request, now = self.request, clock.now()
         idle_since = now - request.provider.idle
+        store.hold_session_of(request.session, self._row.grant_id)
         grant = store.find_grant(request.session, self._row.grant_id, now, idle_since, lock=True)
         self._row.status = "used"
         if grant is None:

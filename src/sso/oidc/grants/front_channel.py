@@ -99,17 +99,17 @@ class FrontChannel:
             "code_challenge": data.get("code_challenge"),
             "details": kept_with_grant(request.client, {**request.asked_claims, **request.recorded}),
         }
-        store.insert_grant(
-            request.session,
-            {
-                **values,
-                "offline": code is not None and "offline_access" in scopes,
-                "created_at": now,
-                "expires_at": _remembered_until(settings.code_seconds, settings.access_token_seconds, now, words),
-                "code_hash": token_hash(code) if code else None,
-                "code_expires_at": now + timedelta(seconds=settings.code_seconds) if code else None,
-            },
-        )
+        row = {
+            **values,
+            "offline": code is not None and "offline_access" in scopes,
+            "created_at": now,
+            "expires_at": _remembered_until(settings.code_seconds, settings.access_token_seconds, now, words),
+            "code_hash": token_hash(code) if code else None,
+            "code_expires_at": now + timedelta(seconds=settings.code_seconds) if code else None,
+        }
+        idle_since = now - request.provider.idle
+        if not store.insert_grant_within(request.session, row, now, idle_since, by_consent=request.by_consent):
+            raise OAuth2Error("The session, or the person's consent, is over.", error="login_required")
         return LiveGrant(**values)
 
 

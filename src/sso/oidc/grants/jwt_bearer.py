@@ -113,7 +113,7 @@ class JwtBearerGrant(JWTBearerGrant):
         if isinstance(sub, str):
             with contextlib.suppress(ValueError):
                 standing = (
-                    standing_of(session, read_uuid(sub), *names)
+                    standing_of(session, read_uuid(sub), *names, hold=True)
                     if claims["subject_is"] == "user_id"
                     else standing_with(session, normalise(sub).lookup(request.provider.nik_key), *names)
                 )

@@ -1,0 +1,56 @@
+"""The order in which transactions take row locks.
+
+Two transactions that lock the same rows in opposite orders wait for each other until the database rolls one of them
+back (a deadlock). Every transaction therefore locks tables in the order of :data:`LOCK_ORDER`, and rows of one table in
+the order of their primary key (:func:`lock_rows`). ``tests/lock_order.py`` checks both in every test.
+
+What the order says about the ways in which PostgreSQL locks:
+
+- INSERT with a foreign key takes FOR KEY SHARE on the parent's row. This waits for nothing but DELETE of the parent
+  (and FOR UPDATE, which is therefore used for nothing else), so it has no place in the order. Parents are deleted by
+  housekeeping alone, when nothing can use them any more, and it skips rows that are locked.
+- FOR SHARE is never turned into UPDATE of the same row later: two transactions that do so wait for each other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+LOCK_ORDER = (
+    # What a request presents, is used once, or must not be done twice.
+    "idempotency_keys",
+    "mass_endings",
+    "refresh_tokens",
+    "device_codes",
+    # Applications.
+    "applications",
+    "clients",
+    "versions",
+    # People, and what proves who they are.
+    "users",
+    "user_roles",
+    "identifiers",
+    "credentials",
+    "recoveries",
+    "ceremonies",
+    # Sessions, and what was granted within them.
+    "sessions",
+    "consents",
+    "grants",
+    "access_tokens",
+    "session_clients",
+)
+"""Tables in the order in which a transaction locks rows of them. Tables that are not named are locked after these; a
+transaction locks rows of one of those alone, or rows that belong to a row that it holds already."""
+
+
+async def lock_rows(session: AsyncSession, statement: Select[Any]) -> list[Any]:
+    """Lock the rows that ``statement`` selects until the transaction of ``session`` ends, and return its first column.
+
+    The statement names the rows in the order of their primary key. Rows that another transaction changed meanwhile are
+    looked at as they are afterwards. On SQLite, where one transaction writes at a time, nothing needs to be locked.
+    """
+    return list((await session.execute(statement.with_for_update(key_share=True))).scalars())

@@ -1,0 +1,87 @@
+"""Things that happen at once to one session: nothing breaks, and what was ended is over."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from tests.api.conftest import program
+from tests.conftest import settings_for
+from tests.races import (
+    APPLICATION,
+    OFFLINE,
+    PAIRS,
+    REQUESTS,
+    SCOPE,
+    SESSION,
+    application,
+    come_back,
+    new_world,
+    race,
+    what_lives,
+)
+from tests.support import City
+
+from sso.app import create_app
+
+ROUNDS = int(os.environ.get("RACES", "1"))
+"""How often each pair is raced: ``make races`` sets it."""
+SETTINGS: dict[str, Any] = {
+    "registration": "open",
+    "registrations_per_address": 100,
+    "sign_in_failures_per_account": 10_000,
+    "sign_in_failures_per_address": 10_000,
+    "database_pool_size": 12,
+    "device_poll_seconds": 1,
+    "registry_poll_seconds": 0.2,
+}
+
+
+@asynccontextmanager
+async def hosts_of(city: City, tmp_path: Path, database_kind: str) -> AsyncIterator[list[City]]:
+    """The provider on two hosts, where the database is a server."""
+    if database_kind == "sqlite":
+        yield [city]
+        return
+    (tmp_path / "other").mkdir()
+    settings = settings_for(str(city.settings.database_url), tmp_path / "other", **SETTINGS)
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield [city, City(app, settings, city.secrets, city.users)]
+
+
+async def deadlocks(city: City) -> int:
+    """Return how many deadlocks PostgreSQL has resolved in this database."""
+    if city.provider.db.is_sqlite:
+        return 0
+    statement = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    async with city.provider.db.read() as session:
+        return int((await session.execute(statement)).scalar_one())
+
+
+@pytest.mark.parametrize("overrides", [SETTINGS])
+async def test_every_pair_of_acts_at_once(city: City, tmp_path: Path, database_kind: str) -> None:
+    token, wrong, seen = (await program(city)).token, [], Counter[str]()
+    party = await application(city)
+    async with hosts_of(city, tmp_path, database_kind) as hosts:
+        for first, second in PAIRS * ROUNDS:
+            names = {first.name, second.name}
+            ending = first.ends | second.ends
+            world = await new_world(hosts, token, party, OFFLINE if SESSION not in ending else SCOPE)
+            answers = await race(world, first, second, REQUESTS[database_kind])
+            seen.update(name for name, status in answers if status in (200, 303))
+            broken = Counter((name, status) for name, status in answers if status >= 500)
+            if APPLICATION in ending or "disable" in names:
+                await come_back(world)
+            lives = await what_lives(world, names)
+            if broken or lives:
+                wrong.append((first.name, second.name, dict(broken), lives))
+        assert not wrong, "\n".join(map(str, wrong))
+        assert set(seen) == {one.name for pair in PAIRS for one in pair}, "an act never succeeded"
+        assert await deadlocks(city) == 0

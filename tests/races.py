@@ -1,0 +1,353 @@
+"""Races: two things that happen to one person's session at the same moment, each from many requests at once.
+
+:data:`ACTS` is the list of what happens. Tests and ``make races`` run every pair of it, so that a new act is raced with
+all the others. After each pair: no answer says that something broke, and what an act ended is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from sqlalchemy import select
+from tests.citizens import NEW_PASSWORD, form_at
+from tests.conformance.parties import registered
+from tests.support import PASSWORD, Browser, City, RelyingParty, form_of, query_of
+
+from sso.delivery.models import Delivery
+from sso.sessions.models import SsoSession
+from sso.users.models import Credential
+from sso.users.schemas import NewUser
+from sso.users.service import create_users
+
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+SCOPE = "openid profile"
+OFFLINE = f"{SCOPE} offline_access"
+REQUESTS = {"postgresql": 36, "sqlite": 10}
+"""How many requests run at once."""
+_numbers = itertools.count()
+
+
+@dataclass
+class World:
+    """One person, signed in at two browsers, who uses one application at one of them; and what the application has."""
+
+    hosts: list[City]
+    token: str
+    party: RelyingParty
+    user_id: uuid.UUID
+    name: str
+    browser: Browser
+    other: Browser
+    session_id: uuid.UUID
+    scope: str
+    forms: dict[str, Any] = field(default_factory=dict)
+    codes: list[str] = field(default_factory=list)
+    refresh_tokens: list[str] = field(default_factory=list)
+    access_tokens: list[str] = field(default_factory=list)
+    devices: list[str] = field(default_factory=list)
+    ended: set[str] = field(default_factory=set)
+    """What was answered with success: the names of acts that end something."""
+
+    @property
+    def city(self) -> City:
+        """The first host."""
+        return self.hosts[0]
+
+    def at(self, number: int) -> City:
+        """Return one of the hosts: requests go to them in turn."""
+        return self.hosts[number % len(self.hosts)]
+
+    def party_at(self, number: int) -> RelyingParty:
+        """Return the application, which speaks to one of the hosts."""
+        host = self.at(number)
+        party = RelyingParty(host, self.party.client_id, self.party.redirect_uri, self.party.method)
+        party.verifier = self.party.verifier
+        return party
+
+    async def api(self, number: int, method: str, path: str, **options: Any) -> httpx.Response:
+        """Ask the administration API."""
+        async with self.at(number).client() as http:
+            headers = {"Authorization": f"Bearer {self.token}"}
+            return await http.request(method, f"/api/v1{path}", headers=headers, **options)
+
+    async def send(
+        self, number: int, path: str, fields: dict[str, str], browser: Browser | None = None
+    ) -> httpx.Response:
+        """Send a form with the cookies of a browser."""
+        cookies = dict((browser or self.browser).http.cookies)
+        async with self.at(number).client(cookies=cookies) as http:
+            return await http.post(path, data=fields)
+
+
+Send = Callable[[World, int], Awaitable[httpx.Response]]
+Prepare = Callable[[World, int], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something that happens.
+
+    ``prepare`` makes what a number of requests need; ``send`` sends one. ``most`` is how many requests make sense.
+    ``ends`` is what is over after a successful answer.
+    """
+
+    name: str
+    send: Send
+    prepare: Prepare | None = None
+    most: int = 1000
+    ends: frozenset[str] = frozenset()
+
+
+async def _kept(world: World, answer: httpx.Response) -> httpx.Response:
+    if answer.status_code == 200:
+        body = answer.json()
+        world.access_tokens.append(body["access_token"])
+        world.refresh_tokens.append(body["refresh_token"])
+    return answer
+
+
+async def _make_codes(world: World, count: int) -> None:
+    for _ in range(count):
+        world.codes.append(await new_code(world))
+
+
+async def new_code(world: World) -> str:
+    """Return a code of the session that is there."""
+    answer = await world.browser.open(world.party.url(scope=world.scope))
+    assert answer.is_redirect, answer.text[:500]
+    return query_of(answer.headers["location"])["code"]
+
+
+async def _exchange(world: World, number: int) -> httpx.Response:
+    code, party = world.codes[number % len(world.codes)], world.party_at(number)
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": party.redirect_uri}
+    return await _kept(world, await party.post("/token", {**form, "code_verifier": party.verifier}))
+
+
+async def _make_refresh_tokens(world: World, count: int) -> None:
+    await _make_codes(world, count)
+    for number in range(count):
+        code = world.codes.pop()
+        tokens = await world.party_at(number).exchange(code)
+        assert tokens.status == 200, tokens.body
+        world.refresh_tokens.append(tokens["refresh_token"])
+        world.access_tokens.append(tokens["access_token"])
+    world.forms["refresh"] = list(world.refresh_tokens)
+
+
+async def _refresh(world: World, number: int) -> httpx.Response:
+    mine = world.forms["refresh"]
+    form = {"grant_type": "refresh_token", "refresh_token": mine[number % len(mine)]}
+    return await _kept(world, await world.party_at(number).post("/token", form))
+
+
+async def _make_devices(world: World, count: int) -> None:
+    for _ in range(count):
+        begun = (await world.party.post("/device_authorization", {"scope": world.scope})).json()
+        page = await world.browser.open(begun["verification_uri_complete"])
+        await world.browser.submit(page, choice="allow")
+        world.devices.append(begun["device_code"])
+
+
+async def _poll(world: World, number: int) -> httpx.Response:
+    form = {"grant_type": DEVICE_GRANT, "device_code": world.devices[number % len(world.devices)]}
+    return await _kept(world, await world.party_at(number).post("/token", form))
+
+
+async def _make_waiting_devices(world: World, count: int) -> None:
+    for number in range(count):
+        begun = (await world.party.post("/device_authorization", {"scope": world.scope})).json()
+        page = await world.browser.open(begun["verification_uri_complete"])
+        world.forms[f"device {number}"] = {**form_of(page).fields, "choice": "allow"}
+        world.devices.append(begun["device_code"])
+
+
+async def _approve(world: World, number: int) -> httpx.Response:
+    return await world.send(number, "/device", world.forms[f"device {number}"])
+
+
+async def _authorize(world: World, number: int) -> httpx.Response:
+    async with world.at(number).client(cookies=dict(world.browser.http.cookies)) as http:
+        answer = await http.get(world.party.url(scope=world.scope))
+    code = query_of(answer.headers.get("location", "")).get("code")
+    if code:
+        world.codes.append(code)
+    return answer
+
+
+async def _logout_form(world: World, _count: int) -> None:
+    world.forms["logout"] = form_of(await world.browser.open("/logout")).fields
+
+
+async def _sign_out(world: World, number: int) -> httpx.Response:
+    return await world.send(number, "/logout", world.forms["logout"])
+
+
+async def _end(world: World, number: int) -> httpx.Response:
+    return await world.api(number, "POST", f"/sessions/{world.session_id}/end", json={})
+
+
+async def _disable(world: World, number: int) -> httpx.Response:
+    return await world.api(number, "POST", f"/users/{world.user_id}/disable")
+
+
+async def _suspend(world: World, number: int) -> httpx.Response:
+    return await world.api(number, "POST", f"/clients/{world.party.client_id}/suspend", json={})
+
+
+async def _withdraw_form(world: World, _count: int) -> None:
+    page = await world.browser.open("/account/applications")
+    world.forms["withdraw"] = {**form_at(page, "/account/applications"), "client": world.party.client_id}
+
+
+async def _withdraw(world: World, number: int) -> httpx.Response:
+    return await world.send(number, "/account/applications", world.forms["withdraw"])
+
+
+async def _password_form(world: World, _count: int) -> None:
+    fields = form_at(await world.other.open("/account/security"), "/account/security")
+    fields |= {"choice": "password", "password": PASSWORD, "new_password": NEW_PASSWORD}
+    world.forms["password"] = fields
+
+
+async def _change_password(world: World, number: int) -> httpx.Response:
+    return await world.send(number, "/account/security", world.forms["password"], world.other)
+
+
+async def _login_forms(world: World, count: int) -> None:
+    for number in range(count):
+        async with world.at(number).client() as http:
+            page = await http.get("/login")
+            fields = {**form_of(page).fields, "username": world.name, "password": PASSWORD}
+            world.forms[f"login {number}"] = {**fields, "cookies": dict(http.cookies)}
+
+
+async def _sign_in(world: World, number: int) -> httpx.Response:
+    fields = dict(world.forms[f"login {number}"])
+    async with world.at(number).client(cookies=fields.pop("cookies"), address=f"203.0.113.{number}") as http:
+        return await http.post("/login", data=fields)
+
+
+SESSION, PERSON, APPLICATION = "the session", "the person", "the application"
+ACTS = (
+    Act("exchange", _exchange, _make_codes),
+    Act("refresh", _refresh, _make_refresh_tokens),
+    Act("poll of a device", _poll, _make_devices, most=6),
+    Act("approval of a device", _approve, _make_waiting_devices, most=4),
+    Act("authorize", _authorize, most=12),
+    Act("sign in", _sign_in, _login_forms, most=4),
+    Act("sign out", _sign_out, _logout_form, most=3, ends=frozenset({SESSION})),
+    Act("end by the API", _end, most=3, ends=frozenset({SESSION})),
+    Act("disable", _disable, most=3, ends=frozenset({SESSION, PERSON})),
+    Act("suspend", _suspend, most=3, ends=frozenset({APPLICATION})),
+    Act("withdraw consent", _withdraw, _withdraw_form, most=3, ends=frozenset({APPLICATION})),
+    Act("change password", _change_password, _password_form, most=2, ends=frozenset({SESSION, PERSON})),
+)
+PAIRS = tuple(itertools.combinations_with_replacement(ACTS, 2))
+
+
+async def application(city: City) -> RelyingParty:
+    """Return an application that uses every grant in which a person takes part."""
+    grants = ["authorization_code", "refresh_token", DEVICE_GRANT]
+    about = {"grant_types": grants, "scope": OFFLINE, "backchannel_logout_uri": "https://rp.example/logout"}
+    return await registered(city, token_endpoint_auth_method="client_secret_basic", **about)
+
+
+async def new_world(hosts: list[City], token: str, party: RelyingParty, scope: str) -> World:
+    """Return a new person who is signed in at two browsers, and allows the application."""
+    city, name = hosts[0], f"pelari{next(_numbers)}"
+    mine = (Credential.user_id == city.users["siti"]) & (Credential.kind == "password")
+    async with city.provider.db.write() as session:
+        secret = (await session.execute(select(Credential.secret).where(mine))).scalar_one()
+        person = NewUser.model_validate({"username": name, "name": name.title(), "password_hash": secret})
+        (user,) = await create_users(session, [person])
+    browser, other = city.browser(), city.browser()
+    page = await browser.sign_in(party, username=name, scope=scope)
+    assert (await browser.submit(page, choice="allow")).is_redirect
+    async with city.provider.db.read() as session:
+        live = (await session.execute(select(SsoSession.id).where(SsoSession.user_id == user.id))).scalar_one()
+    page = await other.submit(await other.open("/login"), username=name, password=PASSWORD)
+    assert page.url.path == "/", page.text[:500]
+    return World(hosts, token, party, user.id, name, browser, other, live, scope)
+
+
+async def race(world: World, first: Act, second: Act, requests: int) -> list[tuple[str, int]]:
+    """Let two acts happen at once; return what was answered. The order in which the requests begin is random."""
+    acts = list(dict.fromkeys([first, second]))
+    plan: list[tuple[Act, int]] = []
+    for act in acts:
+        count = min(act.most, requests // len(acts))
+        if act.prepare is not None:
+            await act.prepare(world, count)
+        plan += [(act, number) for number in range(count)]
+    random.shuffle(plan)
+
+    async def one(act: Act, number: int) -> tuple[str, int]:
+        answer = await act.send(world, number)
+        if act.ends and answer.status_code in (200, 303):
+            world.ended |= act.ends
+        return act.name, answer.status_code
+
+    return list(await asyncio.gather(*(one(act, number) for act, number in plan)))
+
+
+async def come_back(world: World) -> None:
+    """Let the person, and the application, do again what they may: what was over must not come to life by that."""
+    await world.api(0, "POST", f"/users/{world.user_id}/enable")
+    await world.api(0, "POST", f"/clients/{world.party.client_id}/resume", json={})
+    for host in world.hosts:
+        await host.provider.refresh()
+
+
+async def what_lives(world: World, names: set[str]) -> list[str]:
+    """Return what lives although it was answered that it is over; ``names`` are those of the two acts."""
+    wrong: list[str] = []
+    granted_anew = "approval of a device" in names and world.ended == {APPLICATION}
+    if world.ended and not granted_anew:
+        for token in [*world.access_tokens, *world.refresh_tokens]:
+            if (await world.party.introspect(token))["active"]:
+                wrong.append(f"{token[:3]} is active")
+        for token in world.access_tokens[-1:]:
+            wrong += ["userinfo"] * ((await world.party.userinfo(token)).status_code != 401)
+        for token in world.refresh_tokens[-1:]:
+            wrong += ["refresh"] * ((await world.party.refresh(token)).body.get("error") != "invalid_grant")
+        for code in world.codes:
+            wrong += ["code"] * ((await world.party.exchange(code)).status == 200)
+        for device in world.devices[:2]:
+            polled = await world.party.token(grant_type=DEVICE_GRANT, device_code=device)
+            wrong += ["device"] * (polled.status == 200)
+    if SESSION in world.ended:
+        page = await world.browser.http.get("/account")
+        wrong += ["session"] * (not page.headers.get("location", "").startswith("/login"))
+    return wrong + await _what_is_stored(world, names)
+
+
+async def _what_is_stored(world: World, names: set[str]) -> list[str]:
+    wrong: list[str] = []
+    sessions = select(SsoSession.id, SsoSession.ended_at).where(SsoSession.user_id == world.user_id)
+    async with world.city.provider.db.read() as session:
+        living = {row[0] for row in (await session.execute(sessions)).all() if row[1] is None}
+        notices = (await session.execute(select(Delivery.kind, Delivery.payload, Delivery.session_id))).all()
+    kept = 0 if "disable" in names else 1  # the browser at which the password was changed
+    if PERSON in world.ended and len(living) > kept:
+        wrong.append(f"{len(living)} sessions of the person")
+    told = Counter(one.session_id for one in notices if one.kind == "backchannel_logout")
+    if told[world.session_id] > 1 and APPLICATION not in world.ended:
+        wrong.append(f"{told[world.session_id]} logout notices")
+    if SESSION in world.ended and told[world.session_id] == 0 and world.access_tokens:
+        wrong.append("no logout notice")
+    letters = Counter(
+        one.payload["notice"]
+        for one in notices
+        if one.kind == "notice" and one.payload["user_id"] == str(world.user_id)
+    )
+    wrong += [f"{letters[one]} of {one}" for one in ("sessions_ended", "account_disabled") if letters[one] > 1]
+    return wrong
