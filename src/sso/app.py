@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from sso import clock
 from sso.api import about
-from sso.api.parts import Problem, on_conflict, on_invalid, on_problem
+from sso.api.parts import PREFIX, Problem, on_conflict, on_invalid, on_problem, on_too_powerful
 from sso.api.routes import routers as api_routers
 from sso.authn.passwords import Passwords
 from sso.db import Database, DatabaseUnavailable
@@ -35,6 +35,7 @@ from sso.oidc.discovery import metadata
 from sso.oidc.ending import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.oidc.housekeeping import keep_house
 from sso.oidc.messages import MESSAGE, NOTICE
+from sso.oidc.power import TooPowerful
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
 from sso.oidc.signals import PUSH, push_event
@@ -159,6 +160,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(PageError, pages.on_page_error)
     app.add_exception_handler(RedirectError, sign_in.on_redirect_error)
     app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(TooPowerful, _too_powerful)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(IntegrityError, on_conflict)
     app.add_exception_handler(sign_in.Gone, sign_in.on_gone)
@@ -228,6 +230,12 @@ def _methods_at(request: Request) -> list[str]:
     routers = [*(room.router for room in ROOMS), *api_routers, about.public]
     routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
     return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
+
+
+async def _too_powerful(request: Request, error: Exception) -> Response:
+    if request.url.path.startswith(f"{PREFIX}/"):
+        return on_too_powerful(request, error)
+    return pages.failure(request, "no_permission", 403, str(error))
 
 
 async def _http_failure(request: Request, error: Exception) -> Response:

@@ -14,16 +14,19 @@ from sso.audit import record, redact
 from sso.authn import ceremonies, recovery
 from sso.clients import teams
 from sso.oidc import signals
+from sso.oidc.contacts import contacts_told
 from sso.oidc.ending import end_matching, end_sessions
 from sso.oidc.messages import notify
 from sso.oidc.provider import Provider
 from sso.sessions import store as sessions
 from sso.sessions.store import SessionFilter
 from sso.tokens import store as tokens
+from sso.users import merging
 from sso.users import store as users
-from sso.users.identifiers import masked, nik_lookup, normal_nik
-from sso.users.models import Identifier, IdentityCheck, User
-from sso.users.service import UserError, keep_an_administrator, nik_key, seal_nik
+from sso.users.identifiers import nik_lookup, normal_nik
+from sso.users.models import Identifier, IdentityCheck, MergeProposal, User
+from sso.users.schemas import UserChange
+from sso.users.service import UserError, change_user, keep_an_administrator, nik_key, seal_nik
 
 NOT_ME_DAYS = 30
 """How long the link "this was not me" works."""
@@ -37,6 +40,65 @@ class CheckedDocument:
     document_number: str
     place: str
     nik: str | None = None
+
+
+def is_locked(user: User) -> bool:
+    """Tell whether an account is locked: somebody said that a sign-in was not theirs, and nobody recovered it yet."""
+    return user.locked_until is not None and user.locked_until > clock.now()
+
+
+def _keep_locked(user: User) -> None:
+    if is_locked(user):
+        raise UserError("the account is locked: the person recovers it, or an administrator ends the lock first")
+
+
+OPENS = frozenset({"username", "email", "email_verified", "phone_number", "phone_number_verified"})
+"""What of a person's record opens the account."""
+
+
+async def change_person(
+    session: AsyncSession,
+    provider: Provider,
+    user: User,
+    change: UserChange,
+    *,
+    actor: str,
+    request_id: str | None = None,
+) -> None:
+    """Change what ``change`` names of a person, and tell every contact of theirs of what opens the account.
+
+    Raises:
+        UserError: when somebody else has the identifier, or the account is locked.
+    """
+    if change.model_fields_set & OPENS:
+        _keep_locked(user)
+    async with contacts_told(session, provider, user):
+        await change_user(session, user, change, actor=actor, request_id=request_id)
+
+
+async def decide_proposal(
+    session: AsyncSession,
+    provider: Provider,
+    proposal_id: uuid.UUID,
+    decision: str,
+    *,
+    actor: str,
+    request_id: str | None = None,
+) -> MergeProposal:
+    """Decide about somebody who was imported and seems to be here already, and tell the person what was added to their
+    account. Arguments and decisions as in :func:`sso.users.merging.decide`.
+
+    Raises:
+        UserError: when it cannot be decided so, or the account is locked.
+    """
+    proposal = await session.get(MergeProposal, proposal_id)
+    user = await users.lock_user(session, proposal.user_id) if proposal is not None else None
+    if user is None:
+        raise UserError("there is no such proposal, or it was decided before")
+    if decision == "merged":
+        _keep_locked(user)
+    async with contacts_told(session, provider, user):
+        return await merging.decide(session, provider.box, proposal_id, decision, actor=actor, request_id=request_id)
 
 
 async def disable_user(
@@ -115,7 +177,17 @@ async def merge_users(
         raise UserError("it is the same account")
     if any(one.deleted_at is not None or one.preferences.get("test") for one in (kept, other)):
         raise UserError("one of them was deleted, or is a test person")
+    for one in (kept, other):
+        _keep_locked(one)
     await keep_an_administrator(session, other)
+    async with contacts_told(session, provider, kept, other):
+        await _move(session, provider, kept, other, actor, request_id)
+
+
+async def _move(
+    session: AsyncSession, provider: Provider, kept: User, other: User, actor: str, request_id: str | None
+) -> None:
+    """Let everything of ``other`` that comes along be ``kept``'s, and delete ``other``."""
     for application_id, role in (await teams.teams_with(session, other.id)).items():
         wanted: teams.Role = "owner" if role == "owner" else "member"
         if await teams.role_of(session, application_id, kept.id) != "owner":
@@ -185,12 +257,16 @@ async def delete_due(session: AsyncSession, provider: Provider, limit: int) -> i
     return len(due)
 
 
-async def verify_contact(session: AsyncSession, user: User, lookup: str) -> None:
+async def verify_contact(session: AsyncSession, provider: Provider, user: User, lookup: str) -> None:
     """Record that a contact of a person was proven. Where somebody else has proven it meanwhile, it stays theirs."""
     owner = await users.verified_owner(session, lookup)
-    for one in await users.identifiers_of(session, user.id):
-        if one.lookup == lookup and owner is None:
-            one.verified_at = clock.now()
+    if owner is not None:
+        return
+    async with contacts_told(session, provider, user):
+        for one in await users.identifiers_of(session, user.id):
+            if one.lookup != lookup:
+                continue
+            one.verified_at, one.asserted_at = clock.now(), None
             record(session, "contact.verified", actor=str(user.id), subject=str(user.id), data={"kind": one.kind})
 
 
@@ -198,6 +274,11 @@ async def add_contact(
     session: AsyncSession, provider: Provider, user: User, kind: str, value: str, *, request_id: str | None = None
 ) -> bool:
     """Add a contact that a person has just proven; tell whether it was: not where somebody else has it."""
+    async with contacts_told(session, provider, user):
+        return await _add_contact(session, user, kind, value, request_id)
+
+
+async def _add_contact(session: AsyncSession, user: User, kind: str, value: str, request_id: str | None) -> bool:
     owner = await users.verified_owner(session, value)
     if owner is not None:
         return owner == user.id
@@ -207,9 +288,8 @@ async def add_contact(
         first = not any(one.kind == kind for one in known)
         mine = Identifier(user_id=user.id, kind=kind, value=value, lookup=value, is_primary=first, created_at=now)
         session.add(mine)
-    mine.verified_at = now
+    mine.verified_at, mine.asserted_at = now, None
     _contact_changed(session, user, "contact.added", kind, request_id)
-    notify(session, provider, user, "contact_added", what=masked(kind, value))
     return True
 
 
@@ -225,12 +305,11 @@ async def remove_contact(
     left = [one for one in known if one.id != contact.id and one.kind in ("email", "phone") and one.verified_at]
     if contact.verified_at is not None and not left:
         raise UserError("last_contact")
-    notify(session, provider, user, "contact_removed", what=masked(contact.kind, contact.value))
-    await session.delete(contact)
-    following = next((one for one in known if one.kind == contact.kind and one.id != contact.id), None)
-    if contact.is_primary and following is not None:
-        following.is_primary = True
-    await session.flush()
+    async with contacts_told(session, provider, user):
+        await session.delete(contact)
+        following = next((one for one in known if one.kind == contact.kind and one.id != contact.id), None)
+        if contact.is_primary and following is not None:
+            following.is_primary = True
     _contact_changed(session, user, "contact.removed", contact.kind, request_id)
 
 
@@ -310,7 +389,8 @@ async def check_identity(
     """
     now, key = clock.now(), provider.nik_key or await nik_key(session, provider.box)
     if check.nik:
-        await _prove_nik(session, provider, user, check.nik, key)
+        async with contacts_told(session, provider, user):
+            await _prove_nik(session, provider, user, check.nik, key)
     made = IdentityCheck(
         user_id=user.id,
         officer=actor,

@@ -101,7 +101,7 @@ async def change_user(
         if field in said:
             await _set_identifier(session, user, known.get(kind), kind, getattr(change, field), verified)
         elif f"{field}_verified" in said and kind in known:
-            known[kind].verified_at = now if verified else None
+            _assert_verified(known[kind], verified)
     user.updated_at = now
     record(
         session,
@@ -118,7 +118,7 @@ async def _set_identifier(
 ) -> None:
     now = clock.now()
     if present is not None and present.lookup == value:
-        present.verified_at = (present.verified_at or now) if verified else None
+        _assert_verified(present, verified)
         return
     if value is not None and await store.taken(session, [value]):
         raise UserError(f"{value} is already used")
@@ -127,9 +127,18 @@ async def _set_identifier(
         await session.flush()
     if value is not None:
         made = Identifier(user_id=user.id, kind=kind, value=value, lookup=value, is_primary=True, created_at=now)
-        made.verified_at = now if verified else None
+        made.verified_at = made.asserted_at = now if verified else None
         session.add(made)
         await session.flush()
+
+
+def _assert_verified(present: Identifier, verified: bool) -> None:
+    """Let an identifier be verified, or not, because somebody else says so. What was verified already stays as it
+    was: it is no new assertion."""
+    if not verified:
+        present.verified_at = None
+    elif present.verified_at is None:
+        present.verified_at = present.asserted_at = clock.now()
 
 
 async def set_roles(

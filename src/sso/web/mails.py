@@ -122,6 +122,26 @@ NOTICES = {
         N_("On %(at)s this was removed from your account: %(what)s."),
         _NOT_YOU,
     ),
+    "contact_verified": Notice(
+        N_("An address or number of your account was verified"),
+        N_("On %(at)s this was marked as verified in your account: %(what)s."),
+        _NOT_YOU,
+    ),
+    "contact_unverified": Notice(
+        N_("An address or number of your account is not verified any more"),
+        N_("On %(at)s this was marked as not verified in your account: %(what)s."),
+        _NOT_YOU,
+    ),
+    "contact_primary": Notice(
+        N_("The main address or number of your account was changed"),
+        N_("On %(at)s this became the main address or number of your account: %(what)s."),
+        _NOT_YOU,
+    ),
+    "sign_in_name_changed": Notice(
+        N_("The user name or NIK of your account was changed"),
+        N_("On %(at)s this user name or NIK was added to your account or changed: %(what)s."),
+        _NOT_YOU,
+    ),
     "recovery_waits": Notice(
         N_("Somebody is recovering your account"),
         N_("On %(at)s somebody began to recover your account without your second step. It is done on %(ready)s."),

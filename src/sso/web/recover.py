@@ -13,14 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso import clock
 from sso.audit import record
 from sso.authn import ceremonies, factors, recovery
 from sso.authn.ceremonies import Running
 from sso.authn.factors import PasskeyRefused
 from sso.authn.passwords import Busy, WeakPassword
 from sso.authn.policy import STRONG
+from sso.oidc.contacts import tell_everywhere
 from sso.oidc.messages import link_token, not_me_session, notify, send_code
 from sso.oidc.people import not_me, recover
+from sso.oidc.provider import Provider
 from sso.oidc.test_people import MARK
 from sso.security.limits import TooManyFailures
 from sso.users import store as users
@@ -246,8 +249,22 @@ async def _check_code(request: Request, running: Running, fields: dict[str, str]
         return await _page(request, running, WRONG_CODE, 400)
     async with provider.db.write() as session:
         await _after_contact(session, running, by_helpdesk=False)
+        if running.data["stage"] == "password" and await _is_held(session, provider, running):
+            user = await session.get(User, running.user_id)
+            assert user is not None
+            return await _wait(request, session, running, user)
         await ceremonies.keep(session, provider.box, running, anew=True)
     return _to(request, running)
+
+
+async def _is_held(session: AsyncSession, provider: Provider, running: Running) -> bool:
+    """Tell whether the contact that was proven is one that somebody else added to the account, or marked as verified,
+    within the delay of recoveries. Only a second factor of the person's own goes with it without waiting."""
+    assert running.user_id is not None
+    since = clock.now() - timedelta(hours=provider.settings.recovery_delay_hours)
+    known = await users.identifiers_of(session, running.user_id)
+    mine = [one for one in known if (one.kind, one.value) == (running.data["kind"], running.data["to"])]
+    return not mine or any(one.asserted_at is not None and one.asserted_at > since for one in mine)
 
 
 async def _after_contact(session: AsyncSession, running: Running, *, by_helpdesk: bool) -> None:
@@ -270,7 +287,7 @@ async def _helpdesk_code(request: Request, running: Running, typed: str) -> Resp
             return await _page(request, running, WRONG_CODE, 400)
         await recovery.take(session, found)
         running.data["helpdesk"] = True
-        if running.data.get("contact_proven"):
+        if running.data.get("contact_proven") and not await _is_held(session, provider, running):
             await _after_contact(session, running, by_helpdesk=True)
             await ceremonies.keep(session, provider.box, running)
             return _to(request, running)
@@ -309,7 +326,8 @@ async def _is_second(
     app = next((one for one in known if one.kind == "totp"), None)
     if app is not None and await factors.check_totp(session, provider.box, app, typed):
         return True
-    helpdesk = await recovery.find(session, "helpdesk", typed.replace(" ", ""), user.id) if typed else None
+    held = await _is_held(session, provider, running)
+    helpdesk = await recovery.find(session, "helpdesk", typed.replace(" ", ""), user.id) if typed and not held else None
     if helpdesk is not None and await recovery.take(session, helpdesk):
         running.data["drop"] = True
         return True
@@ -323,7 +341,8 @@ async def _wait(request: Request, session: AsyncSession, running: Running, user:
     token, wait = link_token(), timedelta(hours=provider.settings.recovery_delay_hours)
     valid = timedelta(hours=recovery.READY_HOURS)
     made = await recovery.add(session, user.id, "delayed", token, wait=wait, valid=valid)
-    notify(session, provider, user, "recovery_waits", ready=made.ready_at.isoformat(), token=token)
+    ready = made.ready_at.isoformat()
+    await tell_everywhere(session, provider, user, "recovery_waits", ready=ready, token=token)
     who, address = str(user.id), kept_address_of(request)
     record(session, "recovery.delayed", subject=who, address=address, request_id=request_id_of(request))
     site_of(request).worker.nudge()

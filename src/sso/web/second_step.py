@@ -208,7 +208,7 @@ async def _check(request: Request, session: AsyncSession, step: Step, fields: di
         if not ceremonies.is_code(provider.box, running, typed, valid):
             return None
         if contact := running.data["contact"]:
-            await verify_contact(session, user, contact)
+            await verify_contact(session, provider, user, contact)
     return with_step(so_far, step.method)
 
 

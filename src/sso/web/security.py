@@ -20,6 +20,7 @@ from sso.authn import ceremonies, factors
 from sso.authn.factors import PasskeyRefused
 from sso.authn.passwords import Busy, WeakPassword, least_chars
 from sso.authn.policy import STRONG
+from sso.oidc.contacts import contacts_told
 from sso.oidc.messages import notify, send_code
 from sso.oidc.people import add_contact, change_password, remove_contact
 from sso.security.limits import TooManyFailures
@@ -495,9 +496,10 @@ async def _change_contact(request: Request, here: Visit, choice: str, which: str
             if choice == "remove":
                 await remove_contact(session, provider, user, chosen, request_id=request_id_of(request))
             elif chosen.verified_at is not None:
-                for one in known:
-                    if one.kind == chosen.kind:
-                        one.is_primary = one.id == chosen.id
+                async with contacts_told(session, provider, user):
+                    for one in known:
+                        if one.kind == chosen.kind:
+                            one.is_primary = one.id == chosen.id
                 user.updated_at = clock.now()
     except UserError:
         return await _contacts(request, here, LAST_CONTACT, 409)
@@ -518,14 +520,17 @@ async def _set_username(request: Request, here: Visit, typed: str) -> Response:
             owner = await users.verified_owner(session, wanted.value)
             if owner is not None and owner != here.user.id:
                 return await _contacts(request, here, TAKEN, 409, field="username", typed=typed)
-            known = await users.identifiers_of(session, here.user.id)
-            mine = next((one for one in known if one.kind == "username"), None)
+            user = await users.lock_user(session, here.user.id)
+            assert user is not None
             now = clock.now()
-            if mine is None:
-                mine = Identifier(user_id=here.user.id, kind="username", is_primary=True, created_at=now)
-                session.add(mine)
-            mine.value = mine.lookup = wanted.value
-            mine.verified_at = mine.verified_at or now
+            async with contacts_told(session, provider, user):
+                known = await users.identifiers_of(session, user.id)
+                mine = next((one for one in known if one.kind == "username"), None)
+                if mine is None:
+                    mine = Identifier(user_id=user.id, kind="username", is_primary=True, created_at=now)
+                    session.add(mine)
+                mine.value = mine.lookup = wanted.value
+                mine.verified_at = mine.verified_at or now
             await users.mark_changed(session, here.user.id, now)
             who = str(here.user.id)
             about = {"changed": ["username"]}
@@ -543,15 +548,18 @@ async def _set_nik(request: Request, here: Visit, typed: str) -> Response:
     except ValueError:
         return await _contacts(request, here, NOT_A_NIK, 400, field="nik")
     async with provider.db.write() as session:
-        known = [one for one in await users.identifiers_of(session, here.user.id) if one.kind == "nik"]
+        user = await users.lock_user(session, here.user.id)
+        assert user is not None
+        known = [one for one in await users.identifiers_of(session, user.id) if one.kind == "nik"]
         if any(one.verified_at is not None for one in known):
             return await _contacts(request, here, NIK_FIXED, 409)
-        for one in known:
-            await session.delete(one)
-        await session.flush()
-        made = Identifier(user_id=here.user.id, kind="nik", is_primary=True, created_at=clock.now())
-        seal_nik(made, digits, provider.nik_key, provider.box)
-        session.add(made)
+        async with contacts_told(session, provider, user):
+            for one in known:
+                await session.delete(one)
+            await session.flush()
+            made = Identifier(user_id=user.id, kind="nik", is_primary=True, created_at=clock.now())
+            seal_nik(made, digits, provider.nik_key, provider.box)
+            session.add(made)
         who = str(here.user.id)
         about = {"changed": ["nik"]}
         record(session, "user.changed", actor=who, subject=who, request_id=request_id_of(request), data=about)
