@@ -16,7 +16,7 @@ import orjson
 
 from sso import clock
 from sso.clients.metadata import MAX_KEYS, checked_keys
-from sso.security.outbound import Outbound, OutboundFailed, OutboundRefused
+from sso.security.outbound import Outbound, OutboundFailed, OutboundRefused, public_reason
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class ClientKeys:
         except (OutboundRefused, OutboundFailed, ValueError) as error:
             log.warning("keys at %s cannot be had: %s", jwks_uri, error)
             if known is None:
-                why = "it is not at a public address" if isinstance(error, OutboundRefused) else str(error)
+                why = str(error) if isinstance(error, ValueError) else public_reason(jwks_uri, error)
                 raise KeysUnavailable(f"needs the keys at {jwks_uri}, which cannot be had: {why}") from None
             return
         if len(self._fetched) >= MAX_CACHED:

@@ -30,7 +30,7 @@ from sso.oidc import dishonest
 from sso.oidc.dishonest import CASES, MINUTES, Case, Play
 from sso.oidc.provider import Provider
 from sso.oidc.requests import with_parameters
-from sso.security.outbound import OutboundFailed, OutboundRefused, Visited
+from sso.security.outbound import OutboundFailed, OutboundRefused, Visited, public_reason
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Browser:
             try:
                 found = await self.provider.outbound.visit(url, "; ".join(f"{k}={v}" for k, v in jar.items()))
             except (OutboundRefused, OutboundFailed) as error:
-                raise Stuck(f"{url}: {error}") from None
+                raise Stuck(f"{url}: {public_reason(url, error)}") from None
             self._keep(jar, found.cookies)
             if found.status not in (301, 302, 303, 307, 308) or not found.location:
                 return found, url
@@ -304,7 +304,7 @@ class Check:
         try:
             status = await self.provider.outbound.post_form(uri, {"logout_token": token})
         except (OutboundRefused, httpx.HTTPError) as error:
-            return Finding("forged_logout_token", "unclear", type(error).__name__)
+            return Finding("forged_logout_token", "unclear", public_reason(uri, error))
         after = await self._look(browser)
         wrong = before == self.into and after != before
         accepted = wrong or 200 <= status < 300

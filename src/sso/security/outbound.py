@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ import httpx
 
 from sso.settings import Settings
 
+log = logging.getLogger("sso.outbound")
+
 MAX_ANSWER_BYTES = 64 * 1024
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -33,6 +36,27 @@ class OutboundRefused(Exception):
 
 class OutboundFailed(Exception):
     """No usable answer came: no connection, another status than 200, too large, too slow. The message says which."""
+
+
+class AnsweredOtherwise(OutboundFailed):
+    """The application answered, but not with what is wanted. The message tells nothing of our network."""
+
+
+UNREACHABLE = "it cannot be reached: the address must be public, and answer with https and a valid certificate"
+"""What developers are told of every request that got no answer. Whether the name is unknown, leads to an address
+inside, the port is closed, or the certificate is wrong is for the log and for administrators: together these would draw
+a map of our network."""
+
+
+def public_reason(url: str, error: Exception) -> str:
+    """Return what developers are told of a request that failed, and write the details into the log.
+
+    Args:
+        url: the address, which whoever is told has registered.
+        error: what was raised: by :class:`Outbound`, or by httpx.
+    """
+    log.warning("%s: %s: %s", url, type(error).__name__, error)
+    return str(error) if isinstance(error, AnsweredOtherwise) else UNREACHABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +208,12 @@ class Outbound:
                 self._client.stream("GET", url, headers={"Accept": accept}) as answer,
             ):
                 if answer.status_code != 200:
-                    raise OutboundFailed(f"it answered {answer.status_code}")
+                    raise AnsweredOtherwise(f"it answered {answer.status_code}")
                 read = bytearray()
                 async for chunk in answer.aiter_bytes():
                     read += chunk
                     if len(read) > limit:
-                        raise OutboundFailed(f"its answer has more than {limit} bytes")
+                        raise AnsweredOtherwise(f"its answer has more than {limit} bytes")
                 return bytes(read)
         except TimeoutError:
             raise OutboundFailed("its answer took too long") from None

@@ -19,7 +19,7 @@ from sso.clients.metadata import checked_keys
 from sso.clients.models import SANDBOX, ClientSecret
 from sso.clients.service import MOST_SECRETS, ClientError, add_secret, revoke_secret, valid_secrets
 from sso.oidc.messages import notify, send
-from sso.security.outbound import OutboundFailed, OutboundRefused
+from sso.security.outbound import OutboundFailed, OutboundRefused, public_reason
 from sso.users.identifiers import normalise
 from sso.users.models import User
 from sso.users.store import find_user, identifiers_of, names_of
@@ -238,7 +238,7 @@ async def look_at_keys(request: Request, client_id: str) -> dict[str, Any]:
         found = orjson.loads(await provider.outbound.get(uri))
         checked_keys(found if isinstance(found, dict) else {})
     except (OutboundRefused, OutboundFailed) as error:
-        return {"client_id": client_id, "uri": uri, "keys": [], "problem": str(error)}
+        return {"client_id": client_id, "uri": uri, "keys": [], "problem": public_reason(uri, error)}
     except (orjson.JSONDecodeError, ValueError) as error:
         return {"client_id": client_id, "uri": uri, "keys": [], "problem": f"it {error}"}
     shown = [{name: str(key.get(name, "")) for name in ("kid", "kty", "alg", "use")} for key in found["keys"]]
