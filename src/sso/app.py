@@ -44,6 +44,7 @@ from sso.security.limits import CountLimit, FailureLimits, storage_for
 from sso.settings import Settings, load_settings
 from sso.web import (
     account,
+    accounts,
     admin_apps,
     admin_edit,
     admin_people,
@@ -163,6 +164,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(TooPowerful, _too_powerful)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(IntegrityError, on_conflict)
+    app.add_exception_handler(accounts.AccountLocked, accounts.on_account_locked)
     app.add_exception_handler(sign_in.Gone, sign_in.on_gone)
     app.add_exception_handler(StreamRefused, shared_signals.on_stream_refused)
     app.add_exception_handler(console.Interrupted, console.on_interrupted)

@@ -18,6 +18,7 @@ from sso.oidc.contacts import contacts_told
 from sso.oidc.ending import end_matching, end_sessions
 from sso.oidc.messages import notify
 from sso.oidc.provider import Provider
+from sso.security.replay import first_use
 from sso.sessions import store as sessions
 from sso.sessions.store import SessionFilter
 from sso.tokens import store as tokens
@@ -357,17 +358,35 @@ async def recover(
 async def not_me(
     session: AsyncSession, provider: Provider, session_id: uuid.UUID, *, address: str | None, request_id: str | None
 ) -> User | None:
-    """Somebody says that a sign-in was not theirs: end it, and let nothing that opens the account be changed for a
-    while. Return who; None where the session is unknown, or too long ago."""
+    """Somebody says that a sign-in was not theirs: lock the account. Every session of the account ends, everything
+    granted is over, ``offline_access`` too, no browser is trusted any more, and recoveries that wait are stopped: who
+    signed in may have more than one of them. Only help is left until the lock ends or the account is recovered.
+
+    A link locks once: who reads an old mail cannot lock the account over and over.
+
+    Returns:
+        Who; None where the session is unknown, too long ago, or its link was used up.
+    """
     found = await sessions.get(session, session_id)
     if found is None or found[0].created_at < clock.now() - timedelta(days=NOT_ME_DAYS) or found[1].deleted_at:
         return None
-    user, until = found[1], clock.now() + timedelta(hours=provider.settings.lock_hours)
+    user = await users.lock_user(session, found[1].id)
+    if user is None:
+        return None
+    over = found[0].created_at + timedelta(days=NOT_ME_DAYS)
+    if not await session.run_sync(lambda sync: first_use(sync, "not-me", session_id.hex, over)):
+        return user if is_locked(user) else None
+    until = clock.now() + timedelta(hours=provider.settings.lock_hours)
     about: dict[str, Any] = {"actor": str(user.id), "address": address, "request_id": request_id}
     await end_sessions(session, provider, [session_id], "not_me", **about)
     await ceremonies.end_those_of(session, user.id)
     user.locked_until = until
+    await tokens.revoke_grants_of_user(session, user.id, clock.now())
+    mine = SessionFilter(user_id=user.id)
+    await end_matching(session, provider, mine, "not_me", actor=str(user.id), request_id=request_id)
     await sessions.forget_device(session, session_id)
+    await sessions.distrust(session, user.id)
+    await recovery.forget(session, user.id)
     record(session, "user.locked", subject=str(user.id), **about)
     notify(session, provider, user, "locked", until=until.isoformat())
     return user

@@ -268,12 +268,12 @@ async def of_browser(
 ) -> dict[bytes, tuple[LiveSession, Person]]:
     """Return the living sessions with these cookies and their people, by the cookie's hash. One statement."""
     statement = (
-        select(_s.token_hash, *LIVE_SESSION, _u.name)
+        select(_s.token_hash, *LIVE_SESSION, _u.name, _u.locked_until)
         .join(_users, _u.id == _s.user_id)
         .where(_s.token_hash.in_(token_hashes), ALIVE, _u.disabled_at.is_(None))
     )
     rows: Any = (await session.execute(statement, {"now": now, "idle_since": idle_since})).all()
-    return {row[0]: (LiveSession(*row[1:-1]), Person(row[2], row[-1])) for row in rows}
+    return {row[0]: (LiveSession(*row[1:-2]), Person(row[2], row[-2], row[-1])) for row in rows}
 
 
 async def renew(

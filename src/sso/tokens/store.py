@@ -63,7 +63,7 @@ _BEHIND = (
 _HOLDS = (_g.revoked_at.is_(None)) & (_u.disabled_at.is_(None)) & (_g.offline | ALIVE)
 
 _FIND_SESSION = (
-    select(*LIVE_SESSION, _u.name, _c.scopes)
+    select(*LIVE_SESSION, _u.name, _c.scopes, _u.locked_until)
     .join(_users, _u.id == _s.user_id)
     .outerjoin(_consents, (_c.user_id == _s.user_id) & (_c.client_id == bindparam("client_id")))
     .where(_s.token_hash == bindparam("token_hash"), ALIVE, _u.disabled_at.is_(None))
@@ -125,7 +125,7 @@ async def find_session(
     if row is None:
         return None
     found = LiveSession(*row[:6])
-    return found, Person(found.user_id, row[6]), row[7] or []
+    return found, Person(found.user_id, row[6], row[8]), row[7] or []
 
 
 def insert_grant(session: Session, values: dict[str, Any]) -> None:

@@ -93,8 +93,7 @@ NOTICES = {
     "new_device": Notice(
         N_("You signed in at a new device"),
         N_("On %(at)s you signed in with a device that is new to us: %(device)s. %(place)s"),
-        N_("If this was not you, say so: the session ends, and nothing in your account can be changed until you are "
-        "back."),
+        N_("If this was not you, say so: every session ends, and your account is locked until you recover it."),
         N_("This was not me"),
     ),
     "password_changed": Notice(
@@ -171,9 +170,8 @@ NOTICES = {
     ),
     "locked": Notice(
         N_("Your account is protected"),
-        N_("You said that a sign-in was not yours. It was ended, and until %(until)s nothing that opens your account "
-        "can "
-           "be changed."),
+        N_("You said that a sign-in was not yours. Every session of your account was ended, and until %(until)s your "
+        "account is locked."),
         N_("Recover your account now, with a new password."),
         N_("Recover account"),
     ),

@@ -31,7 +31,7 @@ from sso.users.identifiers import normal_nik, normalise
 from sso.users.models import Credential, Identifier, User
 from sso.users.service import UserError, seal_nik
 from sso.web import qr
-from sso.web.account import LOCKED, Visit, contacts_of, is_own_form, own_page, visit
+from sso.web.account import Visit, contacts_of, is_own_form, own_page, visit
 from sso.web.http import browser_of, form_fields, is_our_form, read_cookie, to_wait
 from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of
@@ -86,8 +86,6 @@ async def change_security(request: Request) -> Response:
         return here
     if not is_own_form(request, fields, "security"):
         return await _security(request, here, STALE, 400)
-    if here.locked:
-        return await _security(request, here, LOCKED, 403)
     choice, _, which = fields.get("choice", "").partition(" ")
     if choice == "password":
         return await _change_password(request, here, fields)
@@ -110,8 +108,6 @@ async def app_page(request: Request) -> Response:
     here = await visit(request, "security", recent=True)
     if isinstance(here, Response):
         return here
-    if here.locked:
-        return await _security(request, here, LOCKED, 403)
     provider = site_of(request).provider
     async with provider.db.write() as session:
         data = {"seed": factors.new_totp_seed()}
@@ -127,8 +123,6 @@ async def add_app(request: Request) -> Response:
     here, fields = await visit(request, "security", recent=True), await form_fields(request)
     if isinstance(here, Response):
         return here
-    if here.locked:
-        return await _security(request, here, LOCKED, 403)
     provider, browser = site_of(request).provider, read_cookie(request, "browser")
     async with provider.db.read() as session:
         running = await ceremonies.recall(session, provider.box, "contact", fields.get("c", ""), browser)
@@ -351,8 +345,6 @@ async def change_contacts(request: Request) -> Response:
         return here
     if not is_own_form(request, fields, "contacts"):
         return await _contacts(request, here, STALE, 400)
-    if here.locked:
-        return await _contacts(request, here, LOCKED, 403)
     choice, _, which = fields.get("choice", "").partition(" ")
     if choice == "add":
         return await _begin_contact(request, here, fields.get("contact", ""))
@@ -430,8 +422,8 @@ async def contact_code(request: Request) -> Response:
         if not await ceremonies.count_attempt(session, running):
             return _code_page(request, here, running, TOO_MANY_CODES, 429)
     valid = timedelta(minutes=site.settings.code_minutes)
-    if here.locked or not ceremonies.is_code(provider.box, running, fields.get("code", ""), valid):
-        return _code_page(request, here, running, LOCKED if here.locked else WRONG_CODE, 400)
+    if not ceremonies.is_code(provider.box, running, fields.get("code", ""), valid):
+        return _code_page(request, here, running, WRONG_CODE, 400)
     try:
         async with provider.db.write() as session:
             user = await users.lock_user(session, here.user.id)

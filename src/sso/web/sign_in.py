@@ -55,8 +55,11 @@ from sso.users.store import Person
 from sso.web.accounts import (
     MAX_ACCOUNTS,
     Account,
+    AccountLocked,
     account_with,
     accounts_of,
+    check_lock,
+    locked_page,
     present_account,
     tokens_of,
     with_accounts,
@@ -162,7 +165,12 @@ async def authorize(request: Request) -> Response:
     cookie = read_cookie(request, "session")
     if request.method == "POST" and not cookie:
         return await _once_more_by_get(request, asked)
-    who = await _who(request, asked)
+    try:
+        who = await _who(request, asked)
+    except AccountLocked:
+        if "none" not in asked.prompt:
+            raise
+        return await _fail(request, Waiting(asked), Fail("login_required", "The account of the person is locked."))
     return await proceed(request, Waiting(asked), who)
 
 
@@ -215,6 +223,7 @@ async def select_account(request: Request) -> Response:
         chosen = account_with(accounts, fields.get("choice", ""))
         if chosen is None:
             return sign_in_alone(request, waiting, adding=True)
+        check_lock(chosen.person)
         who = SignedIn(chosen.session, chosen.person, frozenset())
         who = await flow.with_consent(session, waiting.asked.client, who)
     request.scope["sso.session"] = chosen.token
@@ -227,6 +236,7 @@ async def select_account(request: Request) -> Response:
 async def switch_account(request: Request) -> Response:
     """Make another account of this browser the present one, without an application."""
     fields = await _fields(request)
+    await _who(request, None)
     if not is_our_form(request, fields, "accounts", read_cookie(request, "session")):
         return RedirectResponse("/", 303)
     async with site_of(request).provider.db.read() as session:
@@ -354,15 +364,18 @@ async def signed_in(
             _tell_of_device(request, session, proof.user, started.session.id)
         tokens = [started.token, *(one.token for one in others[: MAX_ACCOUNTS - 1])]
         remembered = [started.token] if remember else []
-        who = SignedIn(started.session, Person(proof.user.id, proof.user.name), frozenset())
-        if waiting is not None:
+        person = Person(proof.user.id, proof.user.name, proof.user.locked_until)
+        who = SignedIn(started.session, person, frozenset())
+        if waiting is not None and not person.locked:
             who = await flow.with_consent(session, waiting.asked.client, who)
             who = await flow.with_identity(session, waiting.asked, who, address_of(request))
             if isinstance(flow.next_step(site.provider, waiting.asked, who, waiting.progress), Respond):
                 made = await _respond(request, session, waiting, who)
                 with_accounts(request, made, tokens, remember=remembered)
                 return with_device(request, made)
-    if waiting is None:
+    if person.locked:
+        made = locked_page(request, person)
+    elif waiting is None:
         request.scope["sso.then"], request.scope["sso.user_code"] = options.then, options.user_code
         made = RedirectResponse(_after_alone(request), 303)
         with_browser_state(request, made, site.provider.browser_state(who.session.id))
@@ -609,6 +622,7 @@ async def _as_hinted(request: Request, asked: AuthorizationRequest, who: SignedI
     async with provider.db.read() as session:
         for one in await accounts_of(request, session):
             if provider.subject(asked.client, one.person.id) == wanted:
+                check_lock(one.person)
                 request.scope["sso.session"], request.scope["sso.choose"] = one.token, False
                 return await flow.with_consent(session, asked.client, SignedIn(one.session, one.person, frozenset()))
     return who
