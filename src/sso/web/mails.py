@@ -138,7 +138,7 @@ NOTICES = {
     ),
     "sign_in_name_changed": Notice(
         N_("The user name or NIK of your account was changed"),
-        N_("On %(at)s this user name or NIK was added to your account or changed: %(what)s."),
+        N_("On %(at)s this user name or NIK of your account was added, changed or removed: %(what)s."),
         _NOT_YOU,
     ),
     "recovery_waits": Notice(
