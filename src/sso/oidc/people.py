@@ -53,6 +53,12 @@ def _keep_locked(user: User) -> None:
         raise UserError("the account is locked: the person recovers it, or an administrator ends the lock first")
 
 
+def _keep_fictional(user: User) -> None:
+    """Every team may sign in as a test person in its sandbox: what such an account got would be every team's."""
+    if user.preferences.get("test"):
+        raise UserError("a test person is nobody: the account cannot be changed, checked or recovered")
+
+
 OPENS = frozenset({"username", "email", "email_verified", "phone_number", "phone_number_verified"})
 """What of a person's record opens the account."""
 
@@ -71,6 +77,7 @@ async def change_person(
     Raises:
         UserError: when somebody else has the identifier, or the account is locked.
     """
+    _keep_fictional(user)
     if change.model_fields_set & OPENS:
         _keep_locked(user)
     async with contacts_told(session, provider, user):
@@ -96,6 +103,7 @@ async def decide_proposal(
     user = await users.lock_user(session, proposal.user_id) if proposal is not None else None
     if user is None:
         raise UserError("there is no such proposal, or it was decided before")
+    _keep_fictional(user)
     if decision == "merged":
         _keep_locked(user)
     async with contacts_told(session, provider, user):
@@ -406,6 +414,7 @@ async def check_identity(
     Raises:
         UserError: when somebody else has proven that this NIK is theirs, or the person's own is another.
     """
+    _keep_fictional(user)
     now, key = clock.now(), provider.nik_key or await nik_key(session, provider.box)
     if check.nik:
         async with contacts_told(session, provider, user):
@@ -468,6 +477,7 @@ async def start_recovery(
     """
     if user.disabled_at is not None:
         raise UserError("the person is disabled")
+    _keep_fictional(user)
     code = recovery.new_helpdesk_code()
     valid = timedelta(minutes=provider.settings.helpdesk_code_minutes)
     await recovery.add(session, user.id, "helpdesk", code, wait=timedelta(0), valid=valid, created_by=actor)

@@ -152,6 +152,8 @@ async def set_roles(
     unknown = sorted(set(roles) - set(ROLES))
     if unknown:
         raise UserError(f"{unknown[0]!r} is not a role: {', '.join(ROLES)}")
+    if roles and user.preferences.get("test"):
+        raise UserError("a test person has no roles: every team may sign in as one")
     before = set(await store.roles_of(session, user.id))
     if ADMIN in before and ADMIN not in roles:
         await keep_an_administrator(session, user)
