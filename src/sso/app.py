@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from sso import clock
 from sso.api import about
-from sso.api.parts import Problem, on_conflict, on_invalid, on_problem
+from sso.api.parts import PREFIX, Problem, on_conflict, on_invalid, on_problem, on_too_powerful
 from sso.api.routes import routers as api_routers
 from sso.authn.passwords import Busy, Passwords
 from sso.db import Database, DatabaseUnavailable
@@ -35,6 +35,7 @@ from sso.oidc.discovery import metadata
 from sso.oidc.ending import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.oidc.housekeeping import keep_house
 from sso.oidc.messages import MESSAGE, NOTICE
+from sso.oidc.power import TooPowerful
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
 from sso.oidc.signals import PUSH, push_event
@@ -44,6 +45,7 @@ from sso.security.message_limits import MessageLimits
 from sso.settings import Settings, load_settings
 from sso.web import (
     account,
+    accounts,
     admin_apps,
     admin_edit,
     admin_people,
@@ -195,8 +197,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(Busy, pages.on_busy)
     app.add_exception_handler(RedirectError, sign_in.on_redirect_error)
     app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(TooPowerful, _too_powerful)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(IntegrityError, on_conflict)
+    app.add_exception_handler(accounts.AccountLocked, accounts.on_account_locked)
     app.add_exception_handler(sign_in.Gone, sign_in.on_gone)
     app.add_exception_handler(StreamRefused, shared_signals.on_stream_refused)
     app.add_exception_handler(console.Interrupted, console.on_interrupted)
@@ -267,6 +271,12 @@ def _methods_at(request: Request) -> list[str]:
     path = request.url.path
     routes = [route for router in _routers() for route in router.routes if isinstance(route, Route)]
     return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
+
+
+async def _too_powerful(request: Request, error: Exception) -> Response:
+    if request.url.path.startswith(f"{PREFIX}/"):
+        return on_too_powerful(request, error)
+    return pages.failure(request, "no_permission", 403, str(error))
 
 
 async def _http_failure(request: Request, error: Exception) -> Response:

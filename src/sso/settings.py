@@ -326,8 +326,7 @@ class Settings(BaseSettings):
     lock_hours: int = Field(
         72,
         ge=1,
-        description='How long nothing that opens an account can be changed after "this was not me", in hours; a '
-        "recovery ends it.",
+        description='How long an account stays locked after "this was not me", in hours; a recovery ends the lock.',
     )
     deletion_grace_days: int = Field(
         14, ge=0, description="How long somebody who asked to be deleted can still come back, in days."

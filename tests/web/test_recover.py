@@ -268,13 +268,12 @@ async def test_this_was_not_me_ends_the_session_and_locks_what_opens_the_account
     async with city.browser() as thief:
         page = await here(city, thief)
         await post(thief, "/login/second", {"code": await last_code(city)}, page)
-        page = await thief.open("/account/security")
+        assert "Akun Anda dikunci" in (await thief.open("/account/security")).text
         fields = {"choice": "password", "password": PASSWORD, "new_password": NEW_PASSWORD}
-        assert (await post(thief, "/account/security", fields, page)).status_code == 403
+        assert (await thief.http.post("/account/security", data=fields)).status_code == 403
         assert (await thief.open("/account/security/app")).status_code == 403
-        page = await thief.open("/account/contacts")
         fields = {"choice": "add", "contact": "jahat@warga.example"}
-        assert (await post(thief, "/account/contacts", fields, page)).status_code == 403
+        assert (await thief.http.post("/account/contacts", data=fields)).status_code == 403
     async with city.browser() as browser:
         page = await with_code(city, browser)
         await post(browser, HERE, {"password": NEW_PASSWORD}, page)

@@ -289,9 +289,16 @@ async def begin(request: Request, wanted: ApplicationWanted, key: IdempotencyKey
         raise Problem(422, "invalid_request", "It needs an owner", mistake.detail, [mistake])
     who = by(request)
 
-    async def make(session: AsyncSession) -> Made:
+    async def check(session: AsyncSession) -> None:
         if await session.get(User, owner) is None:
             raise not_found("person")
+        found = await session.get(Application, wanted.application_id)
+        if found is not None and not _everything(request):  # an earlier answer is for those who own it still
+            role = await teams.role_of(session, found.application_id, caller.user_id) if caller.user_id else None
+            if role != "owner":
+                raise refused(ClientError("the application id is already used"))
+
+    async def make(session: AsyncSession) -> Made:
         secret = None
         with _explained():
             asked = Wanted(wanted.kind, wanted.document, wanted.sandbox)
@@ -304,7 +311,7 @@ async def begin(request: Request, wanted: ApplicationWanted, key: IdempotencyKey
         location = f"{PREFIX}/applications/{wanted.application_id}"
         return Made(NewApplication(application=shown, client_secret=secret), location)
 
-    made = await once(request, key, make)
+    made = await once(request, key, check, make)
     await provider.refresh()
     return made
 
@@ -490,8 +497,10 @@ async def make_secret(
     provider = site_of(request).provider
     client_id = sandbox_id(application_id) if wanted.environment == "sandbox" else application_id
 
-    async def make(session: AsyncSession) -> Made:
+    async def check(session: AsyncSession) -> None:
         await _theirs(request, session, application_id, owner=True)
+
+    async def make(session: AsyncSession) -> Made:
         with _explained():
             secret = await add_secret(
                 session,
@@ -503,7 +512,7 @@ async def make_secret(
         location = f"{PREFIX}/applications/{application_id}/secrets"
         return Made(TeamSecret(client_id=client_id, client_secret=secret), location)
 
-    made = await once(request, key, make)
+    made = await once(request, key, check, make)
     await provider.refresh()
     return made
 

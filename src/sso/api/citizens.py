@@ -25,10 +25,19 @@ from sso.api.parts import (
     read_id_cursor,
     refused,
     request_id_of,
+    rights_of,
     site_of,
 )
 from sso.api.users import present_person
-from sso.oidc.people import check_identity, merge_users, read_check, revoke_identity_check, start_recovery
+from sso.oidc.people import (
+    check_identity,
+    decide_proposal,
+    merge_users,
+    read_check,
+    revoke_identity_check,
+    start_recovery,
+)
+from sso.oidc.power import check_power_over
 from sso.users import merging, store
 from sso.users.models import IdentityCheck, MergeProposal
 from sso.users.service import UserError
@@ -126,7 +135,7 @@ async def recovery(request: Request, user_id: uuid.UUID) -> RecoveryCode:
     """For somebody whose document was seen. With the code they also prove a contact, or wait; they are told."""
     site = site_of(request)
     async with site.provider.db.write() as session:
-        found = await present_person(session, user_id)
+        found = await present_person(request, session, user_id)
         try:
             code = await start_recovery(
                 session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
@@ -160,7 +169,7 @@ async def check(request: Request, user_id: uuid.UUID, wanted: CheckWanted) -> Ch
     """The person's identity is counter-verified from then on; nobody checks their own."""
     site, actor = site_of(request), caller_in(request).actor
     async with site.provider.db.write() as session:
-        found = await present_person(session, user_id)
+        found = await present_person(request, session, user_id)
         try:
             if actor == str(user_id):
                 raise UserError("nobody checks their own identity")
@@ -184,7 +193,7 @@ async def check(request: Request, user_id: uuid.UUID, wanted: CheckWanted) -> Ch
 )
 async def uncheck(request: Request, user_id: uuid.UUID) -> Response:
     async with site_of(request).provider.db.write() as session:
-        found = await present_person(session, user_id)
+        found = await present_person(request, session, user_id)
         actor, reference = caller_in(request).actor, request_id_of(request)
         await revoke_identity_check(session, found, actor=actor, request_id=reference)
     return Response(status_code=204)
@@ -201,7 +210,10 @@ async def merge(request: Request, user_id: uuid.UUID, wanted: MergeWanted) -> Re
     """The other is deleted; what it signs in with comes along, to be proven again."""
     site, actor = site_of(request), caller_in(request).actor
     async with site.provider.db.write() as session:
-        kept, other = await present_person(session, user_id), await present_person(session, wanted.other_id)
+        kept, other = (
+            await present_person(request, session, user_id),
+            await present_person(request, session, wanted.other_id),
+        )
         try:
             await merge_users(session, site.provider, kept, other, actor=actor, request_id=request_id_of(request))
         except UserError as error:
@@ -233,18 +245,22 @@ async def list_proposals(
     **needs("users:merge"),
 )
 async def decide(request: Request, proposal_id: uuid.UUID, wanted: Decision) -> ProposalShown:
-    """Once for each."""
+    """Once for each. Every contact of the person is told of what is added to their account."""
     provider, actor = site_of(request).provider, caller_in(request).actor
     async with provider.db.write() as session:
-        if await session.get(MergeProposal, proposal_id) is None:
+        found = await session.get(MergeProposal, proposal_id)
+        if found is None:
             raise not_found("proposal")
+        await check_power_over(session, provider, [found.user_id], rights_of(request))
         try:
-            made = await merging.decide(
-                session, provider.box, proposal_id, wanted.decision, actor=actor, request_id=request_id_of(request)
+            made = await decide_proposal(
+                session, provider, proposal_id, wanted.decision, actor=actor, request_id=request_id_of(request)
             )
         except UserError as error:
             raise refused(error) from None
-        return ProposalShown.model_validate(merging.shown(provider.box, made))
+        shown = ProposalShown.model_validate(merging.shown(provider.box, made))
+    site_of(request).worker.nudge()
+    return shown
 
 
 def _check(one: IdentityCheck) -> CheckShown:

@@ -154,6 +154,9 @@ async def create(request: Request, wanted: ClientWanted, key: IdempotencyKeyHead
     provider = site_of(request).provider
     metadata = await _metadata(provider, wanted.metadata)
 
+    async def check(_: AsyncSession) -> None:
+        """The permission is all that it takes."""
+
     async def make(session: AsyncSession) -> Made:
         try:
             secret = await create_client(
@@ -170,7 +173,7 @@ async def create(request: Request, wanted: ClientWanted, key: IdempotencyKeyHead
         row = await _present(session, wanted.client_id)
         return Made(NewClient(client=_shown(row), client_secret=secret), f"{PREFIX}/clients/{wanted.client_id}")
 
-    made = await once(request, key, make)
+    made = await once(request, key, check, make)
     await provider.refresh()
     return made
 
@@ -240,8 +243,10 @@ async def make_secret(
 ) -> Response:
     provider = site_of(request).provider
 
-    async def make(session: AsyncSession) -> Made:
+    async def check(session: AsyncSession) -> None:
         await _present(session, client_id)
+
+    async def make(session: AsyncSession) -> Made:
         try:
             secret = await new_secret(
                 session,
@@ -254,7 +259,7 @@ async def make_secret(
             raise refused(error) from None
         return Made(NewSecret(client_id=client_id, client_secret=secret), f"{PREFIX}/clients/{client_id}")
 
-    made = await once(request, key, make)
+    made = await once(request, key, check, make)
     await provider.refresh()
     return made
 

@@ -25,9 +25,11 @@ from sso.api.parts import (
     problems,
     read_id_cursor,
     request_id_of,
+    rights_of,
     site_of,
 )
 from sso.audit import record
+from sso.oidc.power import check_power_over
 from sso.tokens import store
 from sso.tokens.models import Grant
 from sso.tokens.store import GrantFilter
@@ -85,6 +87,8 @@ async def revoke(request: Request, grant_id: uuid.UUID) -> Response:
     provider, now = site_of(request).provider, clock.now()
     async with provider.db.write() as session:
         found = await store.get_grant(session, grant_id, now, now - provider.idle)
+        if found is not None:
+            await check_power_over(session, provider, [found.user_id], rights_of(request))
         if found is None or not await session.run_sync(lambda sync: store.revoke_grant(sync, grant_id, now)):
             raise not_found("grant that holds")
         record(

@@ -23,11 +23,12 @@ from sso import clock
 from sso.delivery import Worker
 from sso.errors import Refusal
 from sso.oidc.access import Caller, TokenRefused, caller_of
+from sso.oidc.power import TooPowerful
 from sso.oidc.provider import Provider
 from sso.security.addresses import kept_address
 from sso.security.idempotency import KeyUsed, begin_once, finish_once
 from sso.security.numbers import read_uuid
-from sso.security.permissions import PERMISSIONS, AccessRefused, check_access
+from sso.security.permissions import PERMISSIONS, AccessRefused, check_access, effective_permissions
 from sso.security.text import check_line
 from sso.settings import Settings
 
@@ -200,6 +201,19 @@ def require(request: Request, permission: str) -> None:
         raise _access_problem(error, seconds) from None
 
 
+def rights_of(request: Request) -> frozenset[str]:
+    """Return what who calls may do: the permissions of the roles, limited to the scopes of the token."""
+    caller = caller_in(request)
+    return effective_permissions(caller.roles, caller.scopes)
+
+
+def on_too_powerful(request: Request, error: Exception) -> Response:
+    """Answer an act on an account that may do more than who calls. It names one permission that is missing."""
+    assert isinstance(error, TooPowerful)
+    text = str(error)
+    return problem_response(request, Problem(403, "no_permission", "Not allowed", f"{text[:1].upper()}{text[1:]}."))
+
+
 def caller_in(request: Request) -> Caller:
     """Return who calls."""
     caller: Caller = request.state.caller
@@ -349,21 +363,38 @@ class Made:
     status: int = 201
 
 
-async def once(request: Request, key: str | None, make: Callable[[AsyncSession], Awaitable[Made]]) -> Response:
-    """Carry out a creation in one transaction; with a key that came before, give the answer of that time.
+Check = Callable[[AsyncSession], Awaitable[None]]
+"""Whether a creation may be asked for now: by this caller, of what there is now."""
+
+
+async def once(
+    request: Request, key: str | None, check: Check, make: Callable[[AsyncSession], Awaitable[Made]]
+) -> Response:
+    """Carry out a creation in one transaction; with a key that came before, give the answer of that time, to a caller
+    who may still ask for it.
+
+    Args:
+        request: what is answered; the key is bound to its application, person, method, address and body.
+        key: the header ``Idempotency-Key``.
+        check: everything that the route checks besides its permission. It runs each time, before an earlier answer is
+            given too: that answer may hold a secret, and the caller may have lost the right to it meanwhile.
+        make: carries it out.
 
     Raises:
-        Problem: when the key came with another request.
+        Problem: when the key came with another request, or the caller may not ask.
     """
     provider = site_of(request).provider
     if key is None:
         async with provider.db.write() as session:
+            await check(session)
             return _created(_answer(await make(session)))
     caller = caller_in(request)
     name = f"{caller.client.client_id} {caller.actor} {key}"
-    asked = f"{request.method} {request.url.path} {hashlib.sha256(await request.body()).hexdigest()}"
+    address = f"{request.url.path}?{request.url.query}"
+    asked = f"{request.method} {address} {hashlib.sha256(await request.body()).hexdigest()}"
     try:
         async with provider.db.write() as session:
+            await check(session)
             before = await begin_once(session, provider.box, name, asked)
             if before is not None:
                 return _created(before)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -30,12 +31,14 @@ from sso.api.parts import (
     problems,
     read_id_cursor,
     request_id_of,
+    rights_of,
     shown_response,
     site_of,
 )
 from sso.oidc import mass_ending
 from sso.oidc.models import MassEnding
 from sso.oidc.people import end_session_of_person
+from sso.oidc.power import check_power_over
 from sso.oidc.proof import Proof, Told, proof_of
 from sso.oidc.provider import Provider
 from sso.security.addresses import network_wanted
@@ -206,8 +209,10 @@ async def end_session(request: Request, session_id: uuid.UUID, wanted: EndWanted
     """End it: tokens are over, every application that took part is told. The answer is the proof, as far as it is."""
     provider, caller = site_of(request).provider, caller_in(request)
     async with provider.db.write() as session:
-        if await store.get(session, session_id) is None:
+        found = await store.get(session, session_id)
+        if found is None:
             raise not_found("session")
+        await check_power_over(session, provider, [found[1].id], rights_of(request))
         await end_session_of_person(
             session,
             provider,
@@ -247,12 +252,16 @@ async def begin_ending(request: Request, wanted: EndingWanted, key: IdempotencyK
 
     network = _network(request, wanted.network)
 
-    async def make(session: Any) -> Made:
+    async def check(session: AsyncSession) -> None:
+        if wanted.user_id is not None:
+            await check_power_over(session, provider, [wanted.user_id], rights_of(request))
+
+    async def make(session: AsyncSession) -> Made:
         chosen = SessionFilter(user_id=wanted.user_id, client_id=wanted.client_id, network=network)
         made = await mass_ending.begin(session, chosen, "administrator", actor=caller.actor, note=wanted.note or None)
         return Made(shown_ending(made), f"{PREFIX}/session-endings/{made.id}", 202)
 
-    return await once(request, key, make)
+    return await once(request, key, check, make)
 
 
 @router.get("/session-endings", summary="List endings of many sessions", responses=problems(), **needs("sessions:read"))

@@ -22,6 +22,7 @@ from sso.api.parts import (
     Made,
     Page,
     Problem,
+    by,
     caller_in,
     check_etag,
     cut,
@@ -33,15 +34,17 @@ from sso.api.parts import (
     refused,
     request_id_of,
     require,
+    rights_of,
     shown_response,
     site_of,
 )
-from sso.oidc.people import delete_user, disable_user, enable_user
-from sso.security.permissions import RoleName
+from sso.oidc.people import change_person, delete_user, disable_user, enable_user
+from sso.oidc.power import check_power, check_power_over, invited_power
+from sso.security.permissions import RoleName, power_of
 from sso.users import store
 from sso.users.models import Identifier, User
 from sso.users.schemas import NewUser, Profile, UserChange
-from sso.users.service import UserError, change_user, create_users, find, set_roles
+from sso.users.service import UserError, create_users, find, set_roles
 
 router = APIRouter(prefix=PREFIX, tags=["users"])
 
@@ -130,9 +133,15 @@ async def list_users(
     **needs("users:write"),
 )
 async def create_user(request: Request, wanted: UserWanted, key: IdempotencyKeyHeader = None) -> Response:
-    """Make a person. Roles other than citizen need `sso:users:roles` too."""
+    """Make a person. Roles other than citizen need `sso:users:roles` too, and every permission of the roles."""
     if set(wanted.roles) - {"citizen"}:
         require(request, "users:roles")
+    provider = site_of(request).provider
+
+    async def check(session: AsyncSession) -> None:
+        lookups = [one for one in (wanted.username, wanted.email, wanted.phone_number) if one]
+        check_power(rights_of(request), power_of(wanted.roles, ()))
+        check_power(rights_of(request), await invited_power(session, provider, lookups))
 
     async def make(session: AsyncSession) -> Made:
         try:
@@ -144,7 +153,7 @@ async def create_user(request: Request, wanted: UserWanted, key: IdempotencyKeyH
         await session.flush()
         return Made((await _shown(session, [made]))[0], f"{PREFIX}/users/{made.id}")
 
-    return await once(request, key, make)
+    return await once(request, key, check, make)
 
 
 @router.get(
@@ -170,16 +179,23 @@ async def get_user(request: Request, user_id: uuid.UUID) -> Response:
     **needs("users:write"),
 )
 async def patch_user(request: Request, user_id: uuid.UUID, change: UserChange, if_match: IfMatch = None) -> Response:
-    """Change what is named, and nothing else (RFC 7396)."""
-    async with site_of(request).provider.db.write() as session:
-        found = await present_person(session, user_id)
+    """Change what is named, and nothing else (RFC 7396). Every contact of the person is told of what opens the account.
+    A contact that is marked as verified here is good for recovering the account alone only after a day."""
+    provider = site_of(request).provider
+    async with provider.db.write() as session:
+        found = await present_person(request, session, user_id)
         check_etag(if_match, (await _shown(session, [found]))[0])
         try:
-            await change_user(session, found, change, actor=caller_in(request).actor, request_id=request_id_of(request))
+            lookups = [one for one in (change.username, change.email, change.phone_number) if one]
+            check_power(rights_of(request), await invited_power(session, provider, lookups))
+            who = by(request)
+            await change_person(session, provider, found, change, **who)
         except UserError as error:
             raise refused(error) from None
         await session.flush()
-        return shown_response((await _shown(session, [found]))[0])
+        shown = (await _shown(session, [found]))[0]
+    site_of(request).worker.nudge()
+    return shown_response(shown)
 
 
 @router.put(
@@ -190,10 +206,12 @@ async def patch_user(request: Request, user_id: uuid.UUID, change: UserChange, i
     **needs("users:roles"),
 )
 async def put_roles(request: Request, user_id: uuid.UUID, wanted: RolesWanted, if_match: IfMatch = None) -> Response:
-    """Put these roles in place of any others. The last administrator stays one."""
+    """Put these roles in place of any others. Who calls holds every permission of the roles, those that the person has
+    and those that they get. The last administrator stays one."""
     async with site_of(request).provider.db.write() as session:
-        found = await present_person(session, user_id)
+        found = await present_person(request, session, user_id)
         check_etag(if_match, (await _shown(session, [found]))[0])
+        check_power(rights_of(request), power_of(wanted.roles, ()))
         try:
             await set_roles(
                 session, found, wanted.roles, actor=caller_in(request).actor, request_id=request_id_of(request)
@@ -211,7 +229,7 @@ async def disable(request: Request, user_id: uuid.UUID) -> Disabled:
     """Refuse sign-in; every session and everything granted ends; applications are told."""
     site = site_of(request)
     async with site.provider.db.write() as session:
-        found = await present_person(session, user_id)
+        found = await present_person(request, session, user_id)
         try:
             count = await disable_user(
                 session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
@@ -235,7 +253,7 @@ async def enable(request: Request, user_id: uuid.UUID) -> Response:
     """Let a disabled person sign in again."""
     site = site_of(request)
     async with site.provider.db.write() as session:
-        found = await present_person(session, user_id)
+        found = await present_person(request, session, user_id)
         await enable_user(
             session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
         )
@@ -252,7 +270,7 @@ async def delete(request: Request, user_id: uuid.UUID, if_match: IfMatch = None)
     """As if disabled; and all that is known of the person but the id is erased. There is no way back."""
     site = site_of(request)
     async with site.provider.db.write() as session:
-        found = await present_person(session, user_id)
+        found = await present_person(request, session, user_id)
         check_etag(if_match, (await _shown(session, [found]))[0], required=False)
         try:
             count = await delete_user(
@@ -266,11 +284,18 @@ async def delete(request: Request, user_id: uuid.UUID, if_match: IfMatch = None)
     return Disabled(user=shown, sessions_ended=count)
 
 
-async def present_person(session: AsyncSession, user_id: uuid.UUID) -> User:
-    """Return a person who is there and not deleted, held until the transaction ends."""
+async def present_person(request: Request, session: AsyncSession, user_id: uuid.UUID) -> User:
+    """Return a person who is there and not deleted, held until the transaction ends, and whose account who calls may
+    change.
+
+    Raises:
+        Problem: when there is no such person.
+        TooPowerful: when the account may do more than who calls.
+    """
     found = await store.lock_user(session, user_id)
     if found is None:
         raise not_found("person")
+    await check_power_over(session, site_of(request).provider, [user_id], rights_of(request))
     if found.deleted_at is not None:
         raise Problem(409, "deleted", "The person was deleted", "Who was deleted cannot be changed any more.")
     return found

@@ -15,6 +15,7 @@ from sso.cli.common import Json, an_id, group, print_json, print_table, progress
 from sso.oidc.people import (
     change_password,
     check_identity,
+    decide_proposal,
     delete_user,
     disable_user,
     enable_user,
@@ -238,7 +239,7 @@ def _decide(proposal: str, decision: str) -> None:
 
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
-            await merging.decide(session, provider.box, chosen, decision, actor="cli")
+            await decide_proposal(session, provider, chosen, decision, actor="cli")
 
     run(work)
     print(decision)

@@ -26,7 +26,7 @@ from sso.clients.service import secret_row
 from sso.db import bump_version
 from sso.security.box import SecretBox
 from sso.security.documents import DocumentRefused, NotJson, read_json
-from sso.security.outbound import Outbound, OutboundFailed, OutboundRefused
+from sso.security.outbound import Outbound, OutboundFailed, OutboundRefused, public_reason
 from sso.security.tokens import equal, random_token, token_hash
 
 _NOT_THEIRS = (
@@ -162,10 +162,10 @@ async def check_sector(outbound: Outbound, metadata: ClientMetadata) -> None:
         return
     try:
         listed = read_json(await outbound.get(uri))
-    except OutboundRefused:  # why is not for strangers: it would tell them which names lead inside
-        text = "sector_identifier_uri: is not at a public address."
+    except (OutboundRefused, OutboundFailed) as error:
+        text = f"sector_identifier_uri: cannot be read: {public_reason(uri, error)}."
         raise RegistrationRefused("invalid_client_metadata", text) from None
-    except (OutboundFailed, NotJson, DocumentRefused) as error:
+    except (NotJson, DocumentRefused) as error:
         text = f"sector_identifier_uri: cannot be read: {error}."
         raise RegistrationRefused("invalid_client_metadata", text) from None
     missing = [one for one in metadata.redirect_uris if not isinstance(listed, list) or one not in listed]

@@ -152,18 +152,19 @@ async def invitations_of(session: AsyncSession, application_id: str) -> list[Tea
     return list((await session.execute(mine.order_by(TeamInvitation.created_at))).scalars())
 
 
-async def invitations_for(session: AsyncSession, user_id: uuid.UUID, contacts: Collection[str]) -> list[TeamInvitation]:
+async def invitations_for(
+    session: AsyncSession, user_id: uuid.UUID | None, contacts: Collection[str]
+) -> list[TeamInvitation]:
     """Return the invitations of somebody.
 
     Args:
         session: for reading.
-        user_id: who: invitations by user name are bound to the person.
+        user_id: who: invitations by user name are bound to the person; None: only those by contact.
         contacts: the e-mail addresses and telephone numbers that they have verified.
     """
     by_contact = TeamInvitation.user_id.is_(None) & TeamInvitation.lookup.in_([*filter(is_contact, contacts)])
-    mine = select(TeamInvitation).where(
-        (TeamInvitation.user_id == user_id) | by_contact, TeamInvitation.expires_at > clock.now()
-    )
+    theirs = by_contact if user_id is None else (TeamInvitation.user_id == user_id) | by_contact
+    mine = select(TeamInvitation).where(theirs, TeamInvitation.expires_at > clock.now())
     return list((await session.execute(mine.order_by(TeamInvitation.created_at))).scalars())
 
 

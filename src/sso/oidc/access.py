@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from sso import clock
 from sso.clients.registry import Client
 from sso.oidc.introspection import FoundToken, find_token
 from sso.oidc.provider import Provider
-from sso.users.store import roles_of
+from sso.users.store import standing_of
 
 
 class TokenRefused(Exception):
@@ -62,7 +63,9 @@ async def caller_of(provider: Provider, authorization: str, resource: str) -> Ca
         scopes = frozenset(str(found.claims.get("scope", "")).split()) & client.scopes
         if found.grant is None:
             return Caller(client, scopes, None, None, None)
-        roles = await roles_of(session, found.grant.user_id)
+        roles, locked_until = await standing_of(session, found.grant.user_id)
+        if locked_until is not None and locked_until > clock.now():
+            raise TokenRefused(401, "invalid_token", "The account of the person is locked.")
         signed_in = found.grant.auth_time.astimezone(UTC)
         return Caller(client, scopes, found.grant.user_id, roles, signed_in)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from sso import clock
 from sso.security.documents import DocumentRefused, NotJson, read_json
-from sso.security.outbound import Outbound, OutboundFailed, OutboundRefused
+from sso.security.outbound import Outbound, OutboundFailed, OutboundRefused, public_reason
 from sso.security.public_keys import MAX_KEYS, check_public_key
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class ClientKeys:
         except (OutboundRefused, OutboundFailed, ValueError) as error:
             log.warning("keys at %s cannot be had: %s", jwks_uri, error)
             if known is None:
-                why = "it is not at a public address" if isinstance(error, OutboundRefused) else str(error)
+                why = str(error) if isinstance(error, ValueError) else public_reason(jwks_uri, error)
                 raise KeysUnavailable(f"needs the keys at {jwks_uri}, which cannot be had: {why}") from None
             return
         if len(self._fetched) >= MAX_CACHED:

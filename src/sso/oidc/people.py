@@ -14,16 +14,20 @@ from sso.audit import record, redact
 from sso.authn import ceremonies, recovery
 from sso.clients import teams
 from sso.oidc import signals
+from sso.oidc.contacts import contacts_told
 from sso.oidc.ending import end_matching, end_sessions
 from sso.oidc.messages import notify
 from sso.oidc.provider import Provider
+from sso.security.replay import first_use
 from sso.sessions import store as sessions
 from sso.sessions.store import SessionFilter
 from sso.tokens import store as tokens
+from sso.users import merging
 from sso.users import store as users
-from sso.users.identifiers import masked, nik_lookup, normal_nik
-from sso.users.models import Identifier, IdentityCheck, User
-from sso.users.service import UserError, keep_an_administrator, nik_key, seal_nik
+from sso.users.identifiers import nik_lookup, normal_nik
+from sso.users.models import Identifier, IdentityCheck, MergeProposal, User
+from sso.users.schemas import UserChange
+from sso.users.service import UserError, change_user, keep_an_administrator, nik_key, seal_nik
 
 NOT_ME_DAYS = 30
 """How long the link "this was not me" works."""
@@ -37,6 +41,73 @@ class CheckedDocument:
     document_number: str
     place: str
     nik: str | None = None
+
+
+def is_locked(user: User) -> bool:
+    """Tell whether an account is locked: somebody said that a sign-in was not theirs, and nobody recovered it yet."""
+    return user.locked_until is not None and user.locked_until > clock.now()
+
+
+def _keep_locked(user: User) -> None:
+    if is_locked(user):
+        raise UserError("the account is locked: the person recovers it, or an administrator ends the lock first")
+
+
+def _keep_fictional(user: User) -> None:
+    """Every team may sign in as a test person in its sandbox: what such an account got would be every team's."""
+    if user.preferences.get("test"):
+        raise UserError("a test person is nobody: the account cannot be changed, checked or recovered")
+
+
+OPENS = frozenset({"username", "email", "email_verified", "phone_number", "phone_number_verified"})
+"""What of a person's record opens the account."""
+
+
+async def change_person(
+    session: AsyncSession,
+    provider: Provider,
+    user: User,
+    change: UserChange,
+    *,
+    actor: str,
+    request_id: str | None = None,
+) -> None:
+    """Change what ``change`` names of a person, and tell every contact of theirs of what opens the account.
+
+    Raises:
+        UserError: when somebody else has the identifier, or the account is locked.
+    """
+    _keep_fictional(user)
+    if change.model_fields_set & OPENS:
+        _keep_locked(user)
+    async with contacts_told(session, provider, user):
+        await change_user(session, user, change, actor=actor, request_id=request_id)
+
+
+async def decide_proposal(
+    session: AsyncSession,
+    provider: Provider,
+    proposal_id: uuid.UUID,
+    decision: str,
+    *,
+    actor: str,
+    request_id: str | None = None,
+) -> MergeProposal:
+    """Decide about somebody who was imported and seems to be here already, and tell the person what was added to their
+    account. Arguments and decisions as in :func:`sso.users.merging.decide`.
+
+    Raises:
+        UserError: when it cannot be decided so, or the account is locked.
+    """
+    proposal = await session.get(MergeProposal, proposal_id)
+    user = await users.lock_user(session, proposal.user_id) if proposal is not None else None
+    if user is None:
+        raise UserError("there is no such proposal, or it was decided before")
+    _keep_fictional(user)
+    if decision == "merged":
+        _keep_locked(user)
+    async with contacts_told(session, provider, user):
+        return await merging.decide(session, provider.box, proposal_id, decision, actor=actor, request_id=request_id)
 
 
 async def disable_user(
@@ -117,7 +188,17 @@ async def merge_users(
         raise UserError("it is the same account")
     if any(one.deleted_at is not None or one.preferences.get("test") for one in (kept, other)):
         raise UserError("one of them was deleted, or is a test person")
+    for one in (kept, other):
+        _keep_locked(one)
     await keep_an_administrator(session, other)
+    async with contacts_told(session, provider, kept, other):
+        await _move(session, provider, kept, other, actor, request_id)
+
+
+async def _move(
+    session: AsyncSession, provider: Provider, kept: User, other: User, actor: str, request_id: str | None
+) -> None:
+    """Let everything of ``other`` that comes along be ``kept``'s, and delete ``other``."""
     for application_id, role in (await teams.teams_with(session, other.id)).items():
         wanted: teams.Role = "owner" if role == "owner" else "member"
         if await teams.role_of(session, application_id, kept.id) != "owner":
@@ -189,7 +270,7 @@ async def delete_due(session: AsyncSession, provider: Provider, limit: int) -> i
 
 
 async def verify_contact(session: AsyncSession, provider: Provider, user: User, contact: Identifier) -> bool:
-    """Record that a person has verified a contact of theirs, and tell them; tell whether it is theirs now. Where
+    """Record that a person has verified a contact of theirs; tell whether it is theirs now. Where
     somebody else has verified the same address or number meanwhile, it stays theirs.
 
     Args:
@@ -204,9 +285,9 @@ async def verify_contact(session: AsyncSession, provider: Provider, user: User, 
     owner = await users.verified_owner(session, present.lookup)
     if owner is not None:
         return owner == user.id
-    present.verified_at = clock.now()
-    record(session, "contact.verified", actor=str(user.id), subject=str(user.id), data={"kind": present.kind})
-    notify(session, provider, user, "contact_added", what=masked(present.kind, present.value))
+    async with contacts_told(session, provider, user):
+        present.verified_at, present.asserted_at = clock.now(), None
+        record(session, "contact.verified", actor=str(user.id), subject=str(user.id), data={"kind": present.kind})
     return True
 
 
@@ -214,6 +295,11 @@ async def add_contact(
     session: AsyncSession, provider: Provider, user: User, kind: str, value: str, *, request_id: str | None = None
 ) -> bool:
     """Add a contact that a person has just proven; tell whether it was: not where somebody else has it."""
+    async with contacts_told(session, provider, user):
+        return await _add_contact(session, user, kind, value, request_id)
+
+
+async def _add_contact(session: AsyncSession, user: User, kind: str, value: str, request_id: str | None) -> bool:
     owner = await users.verified_owner(session, value)
     if owner is not None:
         return owner == user.id
@@ -223,9 +309,8 @@ async def add_contact(
         first = not any(one.kind == kind for one in known)
         mine = Identifier(user_id=user.id, kind=kind, value=value, lookup=value, is_primary=first, created_at=now)
         session.add(mine)
-    mine.verified_at = now
+    mine.verified_at, mine.asserted_at = now, None
     _contact_changed(session, user, "contact.added", kind, request_id)
-    notify(session, provider, user, "contact_added", what=masked(kind, value))
     return True
 
 
@@ -241,12 +326,11 @@ async def remove_contact(
     left = [one for one in known if one.id != contact.id and one.kind in ("email", "phone") and one.verified_at]
     if contact.verified_at is not None and not left:
         raise UserError("last_contact")
-    notify(session, provider, user, "contact_removed", what=masked(contact.kind, contact.value))
-    await session.delete(contact)
-    following = next((one for one in known if one.kind == contact.kind and one.id != contact.id), None)
-    if contact.is_primary and following is not None:
-        following.is_primary = True
-    await session.flush()
+    async with contacts_told(session, provider, user):
+        await session.delete(contact)
+        following = next((one for one in known if one.kind == contact.kind and one.id != contact.id), None)
+        if contact.is_primary and following is not None:
+            following.is_primary = True
     _contact_changed(session, user, "contact.removed", contact.kind, request_id)
 
 
@@ -295,19 +379,37 @@ async def recover(
 async def not_me(
     session: AsyncSession, provider: Provider, session_id: uuid.UUID, *, address: str | None, request_id: str | None
 ) -> User | None:
-    """Somebody says that a sign-in was not theirs: end it, and let nothing that opens the account be changed for a
-    while. Return who; None where the session is unknown, or too long ago."""
+    """Somebody says that a sign-in was not theirs: lock the account. Every session of the account ends, everything
+    granted is over, ``offline_access`` too, no browser is trusted any more, and recoveries that wait are stopped: who
+    signed in may have more than one of them. Only help is left until the lock ends or the account is recovered.
+
+    A link locks once: who reads an old mail cannot lock the account over and over.
+
+    Returns:
+        Who; None where the session is unknown, too long ago, or its link was used up.
+    """
     found = await sessions.get(session, session_id)
     if found is None or found[0].created_at < clock.now() - timedelta(days=NOT_ME_DAYS) or found[1].deleted_at:
         return None
-    user, until = found[1], clock.now() + timedelta(hours=provider.settings.lock_hours)
+    user = await users.lock_user(session, found[1].id)
+    if user is None:
+        return None
+    over = found[0].created_at + timedelta(days=NOT_ME_DAYS)
+    if not await session.run_sync(lambda sync: first_use(sync, "not-me", session_id.hex, over)):
+        return user if is_locked(user) else None
+    until = clock.now() + timedelta(hours=provider.settings.lock_hours)
     about: dict[str, Any] = {"actor": str(user.id), "address": address, "request_id": request_id}
     await users.end_proofs(session, user.id)
     user.locked_until = until
     await session.flush()
+    mine = SessionFilter(user_id=user.id)
+    await sessions.lock_matching(session, mine)
+    await tokens.revoke_grants_of_user(session, user.id, clock.now())
     await ceremonies.end_those_of(session, user.id)
     await sessions.forget_device(session, session_id)
-    await end_sessions(session, provider, [session_id], "not_me", **about)
+    await sessions.distrust(session, user.id)
+    await recovery.forget(session, user.id)
+    await end_matching(session, provider, mine, "not_me", actor=str(user.id), request_id=request_id)
     record(session, "user.locked", subject=str(user.id), **about)
     notify(session, provider, user, "locked", until=until.isoformat())
     return user
@@ -327,9 +429,11 @@ async def check_identity(
     Raises:
         UserError: when somebody else has proven that this NIK is theirs, or the person's own is another.
     """
+    _keep_fictional(user)
     now, key = clock.now(), provider.nik_key or await nik_key(session, provider.box)
     if check.nik:
-        await _prove_nik(session, provider, user, check.nik, key)
+        async with contacts_told(session, provider, user):
+            await _prove_nik(session, provider, user, check.nik, key)
     made = IdentityCheck(
         user_id=user.id,
         officer=actor,
@@ -388,6 +492,7 @@ async def start_recovery(
     """
     if user.disabled_at is not None:
         raise UserError("the person is disabled")
+    _keep_fictional(user)
     code = recovery.new_helpdesk_code()
     valid = timedelta(minutes=provider.settings.helpdesk_code_minutes)
     await recovery.add(session, user.id, "helpdesk", code, wait=timedelta(0), valid=valid, created_by=actor)

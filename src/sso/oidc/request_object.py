@@ -26,7 +26,7 @@ from sso.oidc.models import PushedRequest
 from sso.oidc.provider import Provider
 from sso.oidc.requests import Payload
 from sso.security.jose import CannotDecrypt, is_encrypted
-from sso.security.outbound import OutboundFailed, OutboundRefused
+from sso.security.outbound import OutboundFailed, OutboundRefused, public_reason
 from sso.security.tokens import token_hash
 
 Source = Literal["plain", "unsigned", "signed", "pushed", "pushed_signed"]
@@ -101,10 +101,9 @@ async def _fetched(provider: Provider, client: Client, uri: str) -> str:
     try:
         body = await provider.outbound.get(uri.partition("#")[0], accept="application/oauth-authz-req+jwt, */*")
         return body.decode("ascii").strip()
-    except OutboundRefused:  # why is not for strangers: it would tell them which names lead inside
-        raise RequestObjectRefused("invalid_request_uri", "The request_uri is not at a public address.") from None
-    except OutboundFailed as error:
-        raise RequestObjectRefused("invalid_request_uri", f"The request_uri cannot be had: {error}.") from None
+    except (OutboundRefused, OutboundFailed) as error:
+        text = f"The request_uri cannot be had: {public_reason(uri, error)}."
+        raise RequestObjectRefused("invalid_request_uri", text) from None
     except UnicodeDecodeError:
         raise RequestObjectRefused("invalid_request_uri", "There is no JWT at the request_uri.") from None
 

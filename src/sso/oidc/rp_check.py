@@ -32,7 +32,7 @@ from sso.oidc import dishonest
 from sso.oidc.dishonest import IN_THE_TOKEN, MINUTES, WRONG, Case, Play
 from sso.oidc.provider import Provider
 from sso.oidc.requests import with_parameters
-from sso.security.outbound import OutboundFailed, OutboundRefused, Visited
+from sso.security.outbound import OutboundFailed, OutboundRefused, Visited, public_reason
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Browser:
             try:
                 found = await self.provider.outbound.visit(url, "; ".join(f"{k}={v}" for k, v in jar.items()))
             except (OutboundRefused, OutboundFailed) as error:
-                raise Stuck(f"{url}: {error}") from None
+                raise Stuck(f"{url}: {public_reason(url, error)}") from None
             self._keep(jar, found.cookies)
             if found.status not in (301, 302, 303, 307, 308) or not found.location:
                 return found, url
@@ -367,8 +367,10 @@ class Check:
                 return Finding("forged_logout_token", "accepted", f"HTTP {status}")
             if not 200 <= await self._log_out(uri, "honest") < 300:
                 return Finding("forged_logout_token", "unclear", "logout_fails")
-        except (OutboundRefused, httpx.HTTPError, Stuck) as error:
-            return Finding("forged_logout_token", "unclear", type(error).__name__)
+        except (OutboundRefused, httpx.HTTPError) as error:
+            return Finding("forged_logout_token", "unclear", public_reason(uri, error))
+        except Stuck as error:
+            return Finding("forged_logout_token", "unclear", str(error)[:300])
         return Finding("forged_logout_token", "refused", f"HTTP {status}")
 
     async def _log_out(self, uri: str, case: Case) -> int:

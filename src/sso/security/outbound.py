@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ import httpcore
 import httpx
 
 from sso.settings import Settings
+
+log = logging.getLogger("sso.outbound")
 
 MAX_ANSWER_BYTES = 64 * 1024
 PLAIN = ("", "identity")
@@ -35,6 +38,27 @@ class OutboundRefused(Exception):
 
 class OutboundFailed(Exception):
     """No usable answer came: no connection, another status than 200, too large, too slow. The message says which."""
+
+
+class AnsweredOtherwise(OutboundFailed):
+    """The application answered, but not with what is wanted. The message tells nothing of our network."""
+
+
+UNREACHABLE = "it cannot be reached: the address must be public, and answer with https and a valid certificate"
+"""What developers are told of every request that got no answer. Whether the name is unknown, leads to an address
+inside, the port is closed, or the certificate is wrong is for the log and for administrators: together these would draw
+a map of our network."""
+
+
+def public_reason(url: str, error: Exception) -> str:
+    """Return what developers are told of a request that failed, and write the details into the log.
+
+    Args:
+        url: the address, which whoever is told has registered.
+        error: what was raised: by :class:`Outbound`, or by httpx.
+    """
+    log.warning("%s: %s: %s", url, type(error).__name__, error)
+    return str(error) if isinstance(error, AnsweredOtherwise) else UNREACHABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +206,11 @@ class Outbound:
                 self._client.stream("GET", url, headers={"Accept": accept}) as answer,
             ):
                 if answer.status_code != 200:
-                    raise OutboundFailed(f"it answered {answer.status_code}")
+                    raise AnsweredOtherwise(f"it answered {answer.status_code}")
                 _check_encoding(answer)
                 read = await _read(answer, limit + 1)
                 if len(read) > limit:
-                    raise OutboundFailed(f"its answer has more than {limit} bytes")
+                    raise AnsweredOtherwise(f"its answer has more than {limit} bytes")
                 return read
         except TimeoutError:
             raise OutboundFailed("its answer took too long") from None
@@ -235,7 +259,7 @@ def _check_encoding(answer: httpx.Response) -> None:
     """Refuse a body with a content encoding, however it is written (RFC 9110 section 8.4): we asked for none."""
     named = answer.headers.get_list("content-encoding", split_commas=True)
     if any(one.strip().lower() not in PLAIN for one in named):
-        raise OutboundFailed("its answer has a Content-Encoding, although Accept-Encoding was identity")
+        raise AnsweredOtherwise("its answer has a Content-Encoding, although Accept-Encoding was identity")
 
 
 async def _read(answer: httpx.Response, limit: int) -> bytes:

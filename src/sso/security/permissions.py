@@ -125,6 +125,17 @@ def lacking(actor: Collection[str], yielded: Collection[str]) -> list[str]:
     return sorted(set(yielded) - set(actor))
 
 
+def power_of(roles: Collection[str], scopes: Collection[str]) -> frozenset[str]:
+    """Return the power over an account: everything that somebody could do who takes the account over.
+
+    Args:
+        roles: of the person. ``group_admin`` counts with ``GROUP_PERMISSIONS``, whatever the groups are.
+        scopes: of every application that the person can make a secret for.
+    """
+    of_groups = GROUP_PERMISSIONS if "group_admin" in roles else frozenset()
+    return permissions_of(roles) | of_groups | permissions_in(scopes)
+
+
 def check_access(
     wanted: str,
     *,

@@ -50,7 +50,9 @@ class Identifier(Base):
     """What a person signs in with. ``lookup`` is the normalised form; verified, it is unique among all people and
     kinds.
 
-    Of a NIK ``value`` is masked, ``lookup`` a keyed hash, and ``sealed`` the number.
+    Of a NIK ``value`` is masked, ``lookup`` a keyed hash, and ``sealed`` the number. ``asserted_at`` is when somebody
+    else, an administrator or a program, last added it to an account that was there already or marked it as verified;
+    None: the person proved it, or it came with the account.
     """
 
     __tablename__ = "identifiers"
@@ -74,6 +76,7 @@ class Identifier(Base):
     created_at: Mapped[datetime]
     verified_at: Mapped[datetime | None]
     sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    asserted_at: Mapped[datetime | None]
 
 
 class Credential(Base):

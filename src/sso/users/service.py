@@ -124,19 +124,29 @@ async def _set_identifier(
     if value is not None and await store.taken(session, [value], unverified=not verified, but=user.id):
         raise UserError(f"{value} is already used")
     if present is not None and present.lookup == value:
-        present.verified_at = (present.verified_at or now) if verified else None
+        _assert_verified(present, verified)
         return
     if present is not None:
         await session.delete(present)
         await session.flush()
     own = next((one for one in await store.identifiers_of(session, user.id) if one.lookup == value), None)
     if own is not None:
-        own.is_primary, own.verified_at = True, (own.verified_at or now) if verified else None
+        own.is_primary = True
+        _assert_verified(own, verified)
     elif value is not None:
         made = Identifier(user_id=user.id, kind=kind, value=value, lookup=value, is_primary=True, created_at=now)
-        made.verified_at = now if verified else None
+        made.verified_at = made.asserted_at = now if verified else None
         session.add(made)
         await session.flush()
+
+
+def _assert_verified(present: Identifier, verified: bool) -> None:
+    """Let an identifier be verified, or not, because somebody else says so. What was verified already stays as it
+    was: it is no new assertion."""
+    if not verified:
+        present.verified_at = None
+    elif present.verified_at is None:
+        present.verified_at = present.asserted_at = clock.now()
 
 
 async def set_roles(
@@ -150,6 +160,8 @@ async def set_roles(
     unknown = sorted(set(roles) - set(ROLES))
     if unknown:
         raise UserError(f"{unknown[0]!r} is not a role: {', '.join(ROLES)}")
+    if roles and user.preferences.get("test"):
+        raise UserError("a test person has no roles: every team may sign in as one")
     before = set(await store.roles_of(session, user.id))
     if ADMIN in before and ADMIN not in roles:
         await keep_an_administrator(session, user)

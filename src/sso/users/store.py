@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, delete, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from sso import clock
 from sso.db import lock_rows
 from sso.security.numbers import read_uuid
 from sso.users.models import (
@@ -48,12 +49,18 @@ _WITH_IDENTIFIERS = (
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person, as far as pages and grants need to know. ``leaving``: they asked to be deleted."""
+    """A person, as far as pages and grants need to know. ``locked_until`` is when a lock of the account ends;
+    ``leaving``: they asked to be deleted."""
 
     id: uuid.UUID
     name: str
     locked_until: datetime | None = None
     leaving: bool = False
+
+    @property
+    def locked(self) -> bool:
+        """Whether the account is locked now: only help and signing out are left."""
+        return self.locked_until is not None and self.locked_until > clock.now()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,18 @@ async def roles_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:
     """Return a person's roles in the order of the alphabet."""
     statement = select(UserRole.role).where(UserRole.user_id == user_id).order_by(UserRole.role)
     return list((await session.execute(statement)).scalars())
+
+
+async def standing_of(session: AsyncSession, user_id: uuid.UUID) -> tuple[list[str], datetime | None]:
+    """Return a person's roles in the order of the alphabet, and until when the account is locked. One statement."""
+    statement = (
+        select(User.locked_until, UserRole.role)
+        .outerjoin(UserRole, UserRole.user_id == User.id)
+        .where(User.id == user_id)
+        .order_by(UserRole.role)
+    )
+    rows = (await session.execute(statement)).all()
+    return [row[1] for row in rows if row[1] is not None], rows[0][0] if rows else None
 
 
 async def names_of(session: AsyncSession, actors: Sequence[str]) -> dict[str, str]:

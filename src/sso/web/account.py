@@ -112,11 +112,6 @@ class Visit:
     user: User
     roles: list[str]
 
-    @property
-    def locked(self) -> bool:
-        """Whether nothing that opens the account may be changed now."""
-        return self.user.locked_until is not None and self.user.locked_until > clock.now()
-
 
 async def visit(request: Request, then: str, *, recent: bool = False) -> Visit | Response:
     """Return who is here, or the way to the sign-in page and back.
@@ -155,7 +150,6 @@ def own_page(request: Request, here: Visit, name: str, template: str, status: in
         pages=PAGES,
         current=name,
         person=here.user.name,
-        locked_until=here.user.locked_until if here.locked else None,
         form_token=own_token(request, name),
         **context,
     )
@@ -480,8 +474,6 @@ async def delete(request: Request) -> Response:
         return here
     if not is_own_form(request, fields, "data"):
         return _data_page(request, here, STALE, 400)
-    if here.locked:
-        return _data_page(request, here, LOCKED, 403)
     if fields.get("sure") != "1":
         return _data_page(request, here, N_("Tick the box if you are sure."), 400)
     site = site_of(request)
@@ -499,9 +491,6 @@ async def delete(request: Request) -> Response:
     made = page(request, "account_leaving.html", here="/", until=until)
     with_accounts(request, made, [])
     return made
-
-
-LOCKED = N_("Nothing that opens your account can be changed now: somebody said that a sign-in was not yours.")
 
 
 async def contacts_of(session: AsyncSession, user_id: uuid.UUID) -> list[Identifier]:

@@ -23,9 +23,39 @@ from sso.sessions import store as sessions
 from sso.sessions.store import LiveSession
 from sso.users.store import Person
 from sso.web.http import cookie_values, delete_cookie, read_cookie, set_cookie
+from sso.web.pages import page
 from sso.web.site import site_of
 
 MAX_ACCOUNTS = 5
+
+
+class AccountLocked(Exception):
+    """The account that is used is locked: whatever was asked for is not done."""
+
+    def __init__(self, person: Person) -> None:
+        super().__init__("the account is locked")
+        self.person = person
+
+
+def check_lock(person: Person) -> None:
+    """Check that an account is not locked.
+
+    Raises:
+        AccountLocked: when it is. One handler answers with the page that says what to do.
+    """
+    if person.locked:
+        raise AccountLocked(person)
+
+
+def on_account_locked(request: Request, error: Exception) -> Response:
+    """Answer with the page that says that the account is locked, and what to do."""
+    assert isinstance(error, AccountLocked)
+    return locked_page(request, error.person)
+
+
+def locked_page(request: Request, person: Person) -> Response:
+    """Return the page that says that the account is locked, and what to do."""
+    return page(request, "locked.html", status=403, here="/", person=person.name, until=person.locked_until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +85,19 @@ async def accounts_of(request: Request, session: AsyncSession) -> list[Account]:
 
 async def present_account(request: Request, session: AsyncSession, client_id: str | None = None) -> SignedIn | None:
     """Return who is signed in at this browser. Where the session of the present account is over it is the next account,
-    and ``sso.choose`` in the scope says that nobody has chosen that. One statement where the present one lives."""
+    and ``sso.choose`` in the scope says that nobody has chosen that. One statement where the present one lives.
+
+    Raises:
+        AccountLocked: when the account is locked. Every page of somebody who is signed in comes through here; only
+            help and signing out do not.
+    """
+    who = await _present(request, session, client_id)
+    if who is not None:
+        check_lock(who.user)
+    return who
+
+
+async def _present(request: Request, session: AsyncSession, client_id: str | None) -> SignedIn | None:
     provider = site_of(request).provider
     who = await flow.signed_in(provider, session, read_cookie(request, "session"), client_id)
     if who is not None or len(tokens_of(request)) < 2:

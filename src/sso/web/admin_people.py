@@ -20,14 +20,15 @@ from sso.authn import recovery as recoveries
 from sso.clients.metadata import GROUPS
 from sso.oidc import people
 from sso.oidc.mass_ending import begin
-from sso.security.permissions import PERMISSIONS, ROLES
+from sso.oidc.power import TooPowerful, check_power, check_power_over, invited_power
+from sso.security.permissions import PERMISSIONS, ROLES, power_of
 from sso.sessions import store as sessions
 from sso.sessions.store import SessionFilter
 from sso.tokens import store as tokens
 from sso.users import store as users
 from sso.users.models import User
 from sso.users.schemas import UserChange
-from sso.users.service import UserError, change_user, find, set_roles
+from sso.users.service import UserError, find, set_roles
 from sso.web.account import EVENTS, contacts_of
 from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, by, own_form, said, to_sign_in_again, token_for
 from sso.web.http import read_id
@@ -224,6 +225,7 @@ async def _stop_recovery(session: AsyncSession, asked: Asked) -> None:
 
 async def _roles(session: AsyncSession, asked: Asked) -> None:
     wanted = [name for name in ROLES if asked.fields.get(f"role {name}") == "1"]
+    check_power(asked.here.rights, power_of(wanted, ()))
     before = await users.roles_of(session, asked.user.id)
     if sorted(wanted) != before:
         await set_roles(session, asked.user, wanted, **asked.about)
@@ -253,7 +255,10 @@ async def _edit(session: AsyncSession, asked: Asked) -> None:
     if said_of["name"] == asked.user.name:
         del said_of["name"]
     if said_of:
-        await change_user(session, asked.user, UserChange.model_validate(said_of), **asked.about)
+        change, provider = UserChange.model_validate(said_of), site_of(asked.request).provider
+        lookups = [one for one in (change.username, change.email, change.phone_number) if one]
+        check_power(asked.here.rights, await invited_power(session, provider, lookups))
+        await people.change_person(session, provider, asked.user, change, **asked.about)
 
 
 async def _check(session: AsyncSession, asked: Asked) -> None:
@@ -280,6 +285,7 @@ async def _merge(session: AsyncSession, asked: Asked) -> None:
     other = await users.lock_user(session, found.id)
     if other is None:
         raise UserError("there is no such person")
+    await check_power_over(session, site_of(asked.request).provider, [other.id], asked.here.rights)
     await people.merge_users(session, site_of(asked.request).provider, asked.user, other, **asked.about)
 
 
@@ -323,10 +329,13 @@ async def do(request: Request, user_id: str, act: str, here: Sees) -> Response:
             user = await users.lock_user(session, chosen)
             if user is None:
                 return failure(request, "not_found", 404)
+            await check_power_over(session, site.provider, [chosen], here.rights)
             asked = Asked(request, here, user, fields, note)
             code = await work(session, asked)
             data = {"act": act, "note": note}
             record(session, "user.administered", subject=str(chosen), data=data, **asked.about)
+    except TooPowerful as error:
+        return await _person_page(request, user_id, here, CANNOT, 403, field=f"{act}-note", detail=str(error))
     except UserError as error:
         return await _person_page(request, user_id, here, CANNOT, 409, field=f"{act}-note", detail=str(error))
     except ValidationError as error:

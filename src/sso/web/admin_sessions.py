@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from sso import clock
 from sso.oidc import mass_ending
 from sso.oidc.people import end_session_of_person
+from sso.oidc.power import check_power_over
 from sso.oidc.proof import Proof, proof_of, proof_of_many
 from sso.security.addresses import network_wanted
 from sso.sessions import store
@@ -206,6 +207,10 @@ async def _end(request: Request, here: Here, chosen: list[uuid.UUID], note: str)
     site, address = site_of(request), kept_address_of(request)
     async with site.provider.db.write() as session:
         for session_id in chosen:
+            found = await store.get(session, session_id)
+            if found is not None:
+                await check_power_over(session, site.provider, [found[1].id], here.rights)
+        for session_id in chosen:
             await end_session_of_person(
                 session, site.provider, session_id, address=address, note=note, **by(request, here)
             )
@@ -291,6 +296,8 @@ async def begin(request: Request, here: EndsMany) -> Response:
     except _Wrong as error:
         return await _begin_page(request, here, asked, error.text, error.field, 400)
     async with site.provider.db.write() as session:
+        if wanted.user_id is not None:
+            await check_power_over(session, site.provider, [wanted.user_id], here.rights)
         made = await mass_ending.begin(session, wanted, "administrator", actor=here.actor, note=note)
         ending_id = made.id
     if made.total <= mass_ending.PART:  # nobody waits for the background where it is done at once

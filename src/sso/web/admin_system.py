@@ -23,12 +23,15 @@ from sso.delivery.models import Delivery
 from sso.delivery.store import DeliveryFilter
 from sso.keys.service import KeyTooYoung, list_keys, rotate
 from sso.oidc.housekeeping import GAUGES, seal_audit
+from sso.oidc.people import decide_proposal
+from sso.oidc.power import check_power_over
 from sso.security.numbers import read_day
 from sso.sessions import store as sessions
 from sso.settings import Settings
 from sso.usage import store as usage
 from sso.usage.service import RECENT, Span, span
 from sso.users import merging
+from sso.users.models import MergeProposal
 from sso.users.service import UserError, find
 from sso.users.store import names_of
 from sso.web.admin_people import FACTOR_TEXTS
@@ -445,8 +448,11 @@ async def decide(request: Request, here: Merges) -> Response:
         return failure(request, "not_found", 404)
     try:
         async with provider.db.write() as session:
-            await merging.decide(
-                session, provider.box, chosen, decision, actor=here.actor, request_id=request_id_of(request)
+            proposal = await session.get(MergeProposal, chosen)
+            if proposal is not None:
+                await check_power_over(session, provider, [proposal.user_id], here.rights)
+            await decide_proposal(
+                session, provider, chosen, decision, actor=here.actor, request_id=request_id_of(request)
             )
     except UserError as error:
         return await _imports_page(request, here, CANNOT, 409, detail=str(error))

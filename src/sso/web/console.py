@@ -19,7 +19,7 @@ from sso.clients.models import Application
 from sso.clients.registry import Client
 from sso.clients.store import get_client
 from sso.clients.teams import role_of, teams_with
-from sso.security.permissions import GROUP_PERMISSIONS, PERMISSIONS, permissions_of
+from sso.security.permissions import GROUP_PERMISSIONS, PERMISSIONS, effective_permissions, permissions_of
 from sso.users.store import groups_of
 from sso.web.account import Visit, visit
 from sso.web.http import form_fields, form_token, is_our_form, read_cookie
@@ -66,6 +66,12 @@ class Here:
     def actor(self) -> str:
         """Their name in the audit log."""
         return str(self.visit.user.id)
+
+    @property
+    def rights(self) -> frozenset[str]:
+        """What they may do everywhere, without what they may do for their groups of applications alone: what is
+        compared with the power over an account."""
+        return effective_permissions(self.visit.roles, None)
 
     def may(self, permission: str) -> bool:
         """Tell whether they may do something."""

@@ -21,7 +21,7 @@ from sso.oidc import joining
 from sso.oidc.messages import notify, send
 from sso.security.documents import read_json
 from sso.security.limits import TooManyFailures
-from sso.security.outbound import OutboundFailed, OutboundRefused
+from sso.security.outbound import OutboundFailed, OutboundRefused, public_reason
 from sso.users.identifiers import normalise
 from sso.users.store import names_of
 from sso.web.console import DEVELOPER, There, by, developer_page, own_form, token_for
@@ -267,7 +267,7 @@ async def look_at_keys(request: Request, client_id: str) -> dict[str, Any]:
         found = read_json(await provider.outbound.get(uri))
         checked_keys(found if isinstance(found, dict) else {})
     except (OutboundRefused, OutboundFailed) as error:
-        return {"client_id": client_id, "uri": uri, "keys": [], "problem": str(error)}
+        return {"client_id": client_id, "uri": uri, "keys": [], "problem": public_reason(uri, error)}
     except ValueError as error:
         return {"client_id": client_id, "uri": uri, "keys": [], "problem": f"it {error}"}
     shown = [{name: str(key.get(name, "")) for name in ("kid", "kty", "alg", "use")} for key in found["keys"]]

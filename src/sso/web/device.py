@@ -36,6 +36,7 @@ WAIT = N_("There were too many wrong codes. Please try again in %(minutes)d minu
 @router.get("/device")
 async def device_page(request: Request) -> Response:
     """The page where the code is typed; with a code, the one where it is decided (section 3.3.1)."""
+    await _check_lock(request)
     typed = request.query_params.get("user_code", "")
     return await _look_up(request, typed) if typed else _type_page(request)
 
@@ -45,6 +46,7 @@ async def device_form(request: Request) -> Response:
     """Look a code up, or decide."""
     fields = await form_fields(request)
     request.scope["sso.lang"] = fields.get("lang", "")
+    await _check_lock(request)
     cookie, typed = read_cookie(request, "session"), fields.get("user_code", "")
     if "choice" not in fields:
         if not is_our_form(request, fields, "device"):
@@ -55,6 +57,12 @@ async def device_form(request: Request) -> Response:
     if not purpose or not is_our_form(request, fields, purpose, cookie):
         return await _look_up(request, typed)
     return await _decide(request, typed, fields["choice"] == "allow")
+
+
+async def _check_lock(request: Request) -> None:
+    """Raise ``AccountLocked`` where the account of this browser is locked."""
+    async with site_of(request).provider.db.read() as session:
+        await present_account(request, session)
 
 
 async def _look_up(request: Request, typed: str) -> Response:

@@ -95,8 +95,7 @@ NOTICES = {
     "new_device": Notice(
         N_("You signed in at a new device"),
         N_("On %(at)s you signed in with a device that is new to us: %(device)s. %(place)s"),
-        N_("If this was not you, say so: the session ends, and nothing in your account can be changed until you are "
-        "back."),
+        N_("If this was not you, say so: every session ends, and your account is locked until you recover it."),
         N_("This was not me"),
     ),
     "password_changed": Notice(
@@ -122,6 +121,26 @@ NOTICES = {
     "contact_removed": Notice(
         N_("An address or number was removed from your account"),
         N_("On %(at)s this was removed from your account: %(what)s."),
+        _NOT_YOU,
+    ),
+    "contact_verified": Notice(
+        N_("An address or number of your account was verified"),
+        N_("On %(at)s this was marked as verified in your account: %(what)s."),
+        _NOT_YOU,
+    ),
+    "contact_unverified": Notice(
+        N_("An address or number of your account is not verified any more"),
+        N_("On %(at)s this was marked as not verified in your account: %(what)s."),
+        _NOT_YOU,
+    ),
+    "contact_primary": Notice(
+        N_("The main address or number of your account was changed"),
+        N_("On %(at)s this became the main address or number of your account: %(what)s."),
+        _NOT_YOU,
+    ),
+    "sign_in_name_changed": Notice(
+        N_("The user name or NIK of your account was changed"),
+        N_("On %(at)s this user name or NIK of your account was added, changed or removed: %(what)s."),
         _NOT_YOU,
     ),
     "recovery_waits": Notice(
@@ -153,9 +172,8 @@ NOTICES = {
     ),
     "locked": Notice(
         N_("Your account is protected"),
-        N_("You said that a sign-in was not yours. It was ended, and until %(until)s nothing that opens your account "
-        "can "
-           "be changed."),
+        N_("You said that a sign-in was not yours. Every session of your account was ended, and until %(until)s your "
+        "account is locked."),
         N_("Recover your account now, with a new password."),
         N_("Recover account"),
     ),

@@ -30,7 +30,7 @@ from sso.oidc.applications import TRY_PATH
 from sso.oidc.ending import logout_token
 from sso.oidc.test_people import PEOPLE, proof_for, test_person
 from sso.security.numbers import read_int_or_none
-from sso.security.outbound import OutboundRefused
+from sso.security.outbound import OutboundRefused, public_reason
 from sso.security.tokens import base64url, random_token
 from sso.sessions import store as sessions
 from sso.sessions.service import ProofOver, start
@@ -195,7 +195,7 @@ async def _tell(request: Request, there: There, client: Client) -> dict[str, Any
         status = await provider.outbound.post_form(uri, {"logout_token": token})
         answer, text = f"HTTP {status}", _meaning(status)
     except (OutboundRefused, httpx.HTTPError) as error:
-        answer, text = str(error) or type(error).__name__, NO_ANSWER
+        answer, text = public_reason(uri, error), NO_ANSWER
     return {
         "name": "backchannel",
         "request": _lines("POST", uri, {}, {"logout_token": f"{token[:24]}…"}),

@@ -15,14 +15,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso import clock
 from sso.audit import record
 from sso.authn import ceremonies, factors, recovery
 from sso.authn.ceremonies import Running
 from sso.authn.factors import PasskeyRefused
 from sso.authn.passwords import Busy, WeakPassword
 from sso.authn.policy import STRONG
+from sso.oidc.contacts import tell_everywhere
 from sso.oidc.messages import link_token, not_me_session, notify, send_code
 from sso.oidc.people import not_me, recover
+from sso.oidc.provider import Provider
 from sso.oidc.test_people import MARK
 from sso.security.limits import Purpose, Reservation, TooManyFailures
 from sso.users import store as users
@@ -295,6 +298,10 @@ async def _check_code(request: Request, running: Running, fields: dict[str, str]
         if not await _is_still_theirs(session, running):
             return await _page(request, running, WRONG_CODE, 400)
         await _after_contact(session, running, by_helpdesk=False)
+        if running.data["stage"] == "password" and await _is_held(session, provider, running):
+            user = await session.get(User, running.user_id)
+            assert user is not None
+            return await _wait(request, session, running, user)
         await ceremonies.keep(session, provider.box, running, anew=True)
     return _to(request, running)
 
@@ -307,6 +314,16 @@ async def _is_still_theirs(session: AsyncSession, running: Running) -> bool:
     one = await session.get(Identifier, UUID(running.data["contact_id"]))
     said = (running.user_id, running.data["kind"], running.data["to"])
     return one is not None and one.verified_at is not None and (one.user_id, one.kind, one.value) == said
+
+
+async def _is_held(session: AsyncSession, provider: Provider, running: Running) -> bool:
+    """Tell whether the contact that was proven is one that somebody else added to the account, or marked as verified,
+    within the delay of recoveries. Only a second factor of the person's own goes with it without waiting."""
+    assert running.user_id is not None
+    since = clock.now() - timedelta(hours=provider.settings.recovery_delay_hours)
+    known = await users.identifiers_of(session, running.user_id)
+    mine = [one for one in known if (one.kind, one.value) == (running.data["kind"], running.data["to"])]
+    return not mine or any(one.asserted_at is not None and one.asserted_at > since for one in mine)
 
 
 async def _after_contact(session: AsyncSession, running: Running, *, by_helpdesk: bool) -> None:
@@ -329,7 +346,7 @@ async def _helpdesk_code(request: Request, running: Running, typed: str, attempt
         if user is None or found is None or another or not await recovery.take(session, found):
             return await _page(request, running, WRONG_CODE, 400)
         running.data["helpdesk"] = True
-        if running.data.get("contact_proven"):
+        if running.data.get("contact_proven") and not await _is_held(session, provider, running):
             await _after_contact(session, running, by_helpdesk=True)
             await ceremonies.keep(session, provider.box, running)
             made = _to(request, running)
@@ -381,7 +398,8 @@ async def _is_second(
     app = next((one for one in known if one.kind == "totp"), None)
     if app is not None and await factors.check_totp(session, provider.box, app, typed):
         return True
-    helpdesk = await recovery.find(session, "helpdesk", typed.replace(" ", ""), user.id) if typed else None
+    held = await _is_held(session, provider, running)
+    helpdesk = await recovery.find(session, "helpdesk", typed.replace(" ", ""), user.id) if typed and not held else None
     if helpdesk is not None and await recovery.take(session, helpdesk):
         running.data["drop"] = True
         return True
@@ -395,7 +413,8 @@ async def _wait(request: Request, session: AsyncSession, running: Running, user:
     token, wait = link_token(), timedelta(hours=provider.settings.recovery_delay_hours)
     valid = timedelta(hours=recovery.READY_HOURS)
     made = await recovery.add(session, user.id, "delayed", token, wait=wait, valid=valid)
-    notify(session, provider, user, "recovery_waits", ready=made.ready_at.isoformat(), token=token)
+    ready = made.ready_at.isoformat()
+    await tell_everywhere(session, provider, user, "recovery_waits", ready=ready, token=token)
     who, address = str(user.id), kept_address_of(request)
     record(session, "recovery.delayed", subject=who, address=address, request_id=request_id_of(request))
     site_of(request).worker.nudge()

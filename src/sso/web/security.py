@@ -21,6 +21,7 @@ from sso.authn import ceremonies, factors
 from sso.authn.factors import PasskeyRefused
 from sso.authn.passwords import Busy, WeakPassword, least_chars
 from sso.authn.policy import STRONG
+from sso.oidc.contacts import contacts_told
 from sso.oidc.messages import notify, send_code
 from sso.oidc.people import add_contact, change_password, remove_contact
 from sso.security.limits import Purpose, TooManyFailures
@@ -31,7 +32,7 @@ from sso.users.identifiers import normal_nik, normalise
 from sso.users.models import Credential, Identifier, User
 from sso.users.service import UserError, seal_nik
 from sso.web import qr
-from sso.web.account import LOCKED, Visit, contacts_of, is_own_form, own_page, visit
+from sso.web.account import Visit, contacts_of, is_own_form, own_page, visit
 from sso.web.http import browser_of, form_fields, is_our_form, read_cookie, to_wait
 from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of
@@ -87,8 +88,6 @@ async def change_security(request: Request) -> Response:
         return here
     if not is_own_form(request, fields, "security"):
         return await _security(request, here, STALE, 400)
-    if here.locked:
-        return await _security(request, here, LOCKED, 403)
     choice, _, which = fields.get("choice", "").partition(" ")
     if choice == "password":
         return await _change_password(request, here, fields)
@@ -111,8 +110,6 @@ async def app_page(request: Request) -> Response:
     here = await visit(request, "security", recent=True)
     if isinstance(here, Response):
         return here
-    if here.locked:
-        return await _security(request, here, LOCKED, 403)
     provider = site_of(request).provider
     async with provider.db.write() as session:
         data = {"seed": factors.new_totp_seed()}
@@ -128,8 +125,6 @@ async def add_app(request: Request) -> Response:
     here, fields = await visit(request, "security", recent=True), await form_fields(request)
     if isinstance(here, Response):
         return here
-    if here.locked:
-        return await _security(request, here, LOCKED, 403)
     provider, browser = site_of(request).provider, read_cookie(request, "browser")
     async with provider.db.read() as session:
         running = await ceremonies.recall(session, provider.box, "contact", fields.get("c", ""), browser)
@@ -365,8 +360,6 @@ async def change_contacts(request: Request) -> Response:
         return here
     if not is_own_form(request, fields, "contacts"):
         return await _contacts(request, here, STALE, 400)
-    if here.locked:
-        return await _contacts(request, here, LOCKED, 403)
     choice, _, which = fields.get("choice", "").partition(" ")
     if choice == "add":
         return await _begin_contact(request, here, fields.get("contact", ""))
@@ -458,8 +451,8 @@ async def contact_code(request: Request) -> Response:
     except TooManyFailures as error:
         return to_wait(_code_page(request, here, running, WAIT, 429, minutes=error.minutes), error.retry_after)
     valid = timedelta(minutes=site.settings.code_minutes)
-    if here.locked or not ceremonies.is_code(provider.box, running, fields.get("code", ""), valid):
-        return _code_page(request, here, running, LOCKED if here.locked else WRONG_CODE, 400)
+    if not ceremonies.is_code(provider.box, running, fields.get("code", ""), valid):
+        return _code_page(request, here, running, WRONG_CODE, 400)
     await attempt.succeeded()
     try:
         async with provider.db.write() as session:
@@ -542,9 +535,10 @@ async def _change_contact(request: Request, here: Visit, choice: str, which: str
             if choice == "remove":
                 await remove_contact(session, provider, user, chosen, request_id=request_id_of(request))
             elif chosen.verified_at is not None:
-                for one in known:
-                    if one.kind == chosen.kind:
-                        one.is_primary = one.id == chosen.id
+                async with contacts_told(session, provider, user):
+                    for one in known:
+                        if one.kind == chosen.kind:
+                            one.is_primary = one.id == chosen.id
                 user.updated_at = clock.now()
     except UserError:
         return await _contacts(request, here, LAST_CONTACT, 409)
@@ -565,14 +559,17 @@ async def _set_username(request: Request, here: Visit, typed: str) -> Response:
             owner = await users.verified_owner(session, wanted.value)
             if owner is not None and owner != here.user.id:
                 return await _contacts(request, here, TAKEN, 409, field="username", typed=typed)
-            known = await users.identifiers_of(session, here.user.id)
-            mine = next((one for one in known if one.kind == "username"), None)
+            user = await users.lock_user(session, here.user.id)
+            assert user is not None
             now = clock.now()
-            if mine is None:
-                mine = Identifier(user_id=here.user.id, kind="username", is_primary=True, created_at=now)
-                session.add(mine)
-            mine.value = mine.lookup = wanted.value
-            mine.verified_at = mine.verified_at or now
+            async with contacts_told(session, provider, user):
+                known = await users.identifiers_of(session, user.id)
+                mine = next((one for one in known if one.kind == "username"), None)
+                if mine is None:
+                    mine = Identifier(user_id=user.id, kind="username", is_primary=True, created_at=now)
+                    session.add(mine)
+                mine.value = mine.lookup = wanted.value
+                mine.verified_at = mine.verified_at or now
             await users.mark_changed(session, here.user.id, now)
             who = str(here.user.id)
             about = {"changed": ["username"]}
@@ -590,15 +587,18 @@ async def _set_nik(request: Request, here: Visit, typed: str) -> Response:
     except ValueError:
         return await _contacts(request, here, NOT_A_NIK, 400, field="nik")
     async with provider.db.write() as session:
-        known = [one for one in await users.identifiers_of(session, here.user.id) if one.kind == "nik"]
+        user = await users.lock_user(session, here.user.id)
+        assert user is not None
+        known = [one for one in await users.identifiers_of(session, user.id) if one.kind == "nik"]
         if any(one.verified_at is not None for one in known):
             return await _contacts(request, here, NIK_FIXED, 409)
-        for one in known:
-            await session.delete(one)
-        await session.flush()
-        made = Identifier(user_id=here.user.id, kind="nik", is_primary=True, created_at=clock.now())
-        seal_nik(made, digits, provider.nik_key, provider.box)
-        session.add(made)
+        async with contacts_told(session, provider, user):
+            for one in known:
+                await session.delete(one)
+            await session.flush()
+            made = Identifier(user_id=user.id, kind="nik", is_primary=True, created_at=clock.now())
+            seal_nik(made, digits, provider.nik_key, provider.box)
+            session.add(made)
         who = str(here.user.id)
         about = {"changed": ["nik"]}
         record(session, "user.changed", actor=who, subject=who, request_id=request_id_of(request), data=about)

@@ -56,8 +56,11 @@ from sso.users.store import Person
 from sso.web.accounts import (
     MAX_ACCOUNTS,
     Account,
+    AccountLocked,
     account_with,
     accounts_of,
+    check_lock,
+    locked_page,
     present_account,
     tokens_of,
     with_accounts,
@@ -171,7 +174,12 @@ async def authorize(request: Request) -> Response:
     cookie = read_cookie(request, "session")
     if request.method == "POST" and not cookie:
         return await _once_more_by_get(request, asked)
-    who = await _who(request, asked)
+    try:
+        who = await _who(request, asked)
+    except AccountLocked:
+        if "none" not in asked.prompt:
+            raise
+        return await _fail(request, Waiting(asked), Fail("login_required", "The account of the person is locked."))
     return await proceed(request, Waiting(asked), who)
 
 
@@ -224,6 +232,7 @@ async def select_account(request: Request) -> Response:
         chosen = account_with(accounts, fields.get("choice", ""))
         if chosen is None:
             return sign_in_alone(request, waiting, adding=True)
+        check_lock(chosen.person)
         who = SignedIn(chosen.session, chosen.person, frozenset())
         who = await flow.with_consent(session, waiting.asked.client, who)
     request.scope["sso.session"] = chosen.token
@@ -236,6 +245,7 @@ async def select_account(request: Request) -> Response:
 async def switch_account(request: Request) -> Response:
     """Make another account of this browser the present one, without an application."""
     fields = await _fields(request)
+    await _who(request, None)
     if not is_our_form(request, fields, "accounts", read_cookie(request, "session")):
         return RedirectResponse("/", 303)
     async with site_of(request).provider.db.read() as session:
@@ -396,7 +406,7 @@ async def _signed_in(
         remembered = [started.token] if remember else []
         person = Person(proof.user.id, proof.user.name, proof.user.locked_until, proof.user.delete_at is not None)
         who = SignedIn(started.session, person, frozenset())
-        if waiting is not None:
+        if waiting is not None and not person.locked:
             who = await flow.with_consent(session, waiting.asked.client, who)
             who = await flow.with_standing(session, waiting.asked, who)
             decision = flow.next_step(site.provider, waiting.asked, who, waiting.progress, address_of(request))
@@ -404,7 +414,9 @@ async def _signed_in(
                 made = await _respond(request, session, waiting, who)
                 with_accounts(request, made, tokens, remember=remembered)
                 return with_device(request, made)
-    if waiting is None:
+    if person.locked:
+        made = locked_page(request, person)
+    elif waiting is None:
         request.scope["sso.then"], request.scope["sso.user_code"] = options.then, options.user_code
         made = RedirectResponse(_after_alone(request), 303)
         with_browser_state(request, made, site.provider.browser_state(who.session.id))
@@ -669,6 +681,7 @@ async def _as_hinted(request: Request, asked: AuthorizationRequest, who: SignedI
     async with provider.db.read() as session:
         for one in await accounts_of(request, session):
             if provider.subject(asked.client, one.person.id) == wanted:
+                check_lock(one.person)
                 request.scope["sso.session"], request.scope["sso.choose"] = one.token, False
                 return await flow.with_consent(session, asked.client, SignedIn(one.session, one.person, frozenset()))
     return who

@@ -1,0 +1,87 @@
+"""The power over an account, and the rule that nobody changes an account that holds more power than their own.
+
+The power is read in the transaction that changes the account, after the row of the person is locked, so that a role
+that is given at the same moment is not overlooked.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso.clients import teams
+from sso.clients.applications import sandbox_id
+from sso.errors import Refusal
+from sso.oidc.provider import Provider
+from sso.security.permissions import lacking, power_of
+from sso.users import store as users
+
+
+class TooPowerful(Refusal):
+    """The act concerns an account that may do more than whoever acts. ``permission``: the first that is missing."""
+
+    def __init__(self, permission: str) -> None:
+        super().__init__(
+            f"this account may do what you may not: whoever changes it needs the permission {permission} too"
+        )
+        self.permission = permission
+
+
+def check_power(actor: Collection[str], power: Collection[str]) -> None:
+    """Check that whoever acts holds all of a power.
+
+    Args:
+        actor: what they may do, from ``effective_permissions``.
+        power: what the act would yield.
+
+    Raises:
+        TooPowerful: naming the first permission that they lack, and no other.
+    """
+    missing = lacking(actor, power)
+    if missing:
+        raise TooPowerful(missing[0])
+
+
+async def power_over(session: AsyncSession, provider: Provider, user_id: uuid.UUID) -> frozenset[str]:
+    """Return the power over an account: of its roles, of its groups, and of the applications of its teams, those to
+    which the person is invited included. Three statements."""
+    roles = await users.roles_of(session, user_id)
+    applications = set(await teams.teams_with(session, user_id))
+    known = await users.identifiers_of(session, user_id)
+    invited = await invited_power(session, provider, [one.lookup for one in known], user_id)
+    return power_of(roles, _scopes(provider, applications)) | invited
+
+
+async def invited_power(
+    session: AsyncSession, provider: Provider, lookups: Collection[str], user_id: uuid.UUID | None = None
+) -> frozenset[str]:
+    """Return the power that invitations to teams give to whoever verifies one of these contacts, and to a person.
+    One statement."""
+    if not lookups and user_id is None:
+        return frozenset()
+    found = await teams.invitations_for(session, user_id, lookups)
+    return power_of((), _scopes(provider, {one.application_id for one in found}))
+
+
+async def check_power_over(
+    session: AsyncSession, provider: Provider, user_ids: Iterable[uuid.UUID], actor: Collection[str]
+) -> None:
+    """Check that whoever acts holds the power over each of these accounts.
+
+    Raises:
+        TooPowerful: when they do not.
+    """
+    for user_id in user_ids:
+        check_power(actor, await power_over(session, provider, user_id))
+
+
+def _scopes(provider: Provider, application_ids: Collection[str]) -> frozenset[str]:
+    """Return the scopes of applications and of their sandboxes; suspended ones count too, they can be resumed."""
+    found = (
+        provider.registry.get(client_id)
+        for application_id in application_ids
+        for client_id in (application_id, sandbox_id(application_id))
+    )
+    return frozenset().union(*(one.scopes for one in found if one is not None))

@@ -1,0 +1,120 @@
+"""An answer that was given before is given once more only to whoever may still ask for it.
+
+Generated from the routes that take ``Idempotency-Key``: a new one that is not tried here makes the test fail.
+"""
+
+from __future__ import annotations
+
+import inspect
+import uuid
+from typing import Any
+
+import httpx
+from fastapi.routing import APIRoute
+from tests.api.conftest import Api, person_with, program
+from tests.api.test_access import ROUTES, permission_of
+from tests.support import City
+
+from sso.clients import teams
+from sso.security.permissions import PERMISSIONS
+from sso.users import store
+from sso.users.service import set_roles
+
+TAKING = [one for one in ROUTES if "key" in inspect.signature(one.endpoint).parameters]
+"""The routes that take the header: their parameter of it is called ``key``."""
+BODIES: dict[str, Any] = {
+    "/session-endings": {"client_id": "warga"},
+    "/users": {"username": "orang-baru", "name": "Orang Baru"},
+    "/clients": {
+        "client_id": "baru",
+        "metadata": {"type": "web", "client_name": "Baru", "redirect_uris": ["https://baru.example/cb"]},
+    },
+    "/clients/{client_id}/secrets": {},
+    "/applications": {
+        "application_id": "antrean", "kind": "web",
+        "document": {"client_name": "Antrean", "scope": "openid", "redirect_uris": ["https://antrean.example/cb"]},
+    },
+    "/applications/{application_id}/secrets": {"environment": "sandbox"},
+    "/webhooks": {"url": "https://hook.example/", "events": ["session.ended"]},
+}  # fmt: skip
+
+
+async def give(city: City, *roles: str) -> None:
+    async with city.provider.db.write() as session:
+        user = await store.lock_user(session, city.users["budi"])
+        assert user is not None
+        await set_roles(session, user, roles)
+
+
+def path_of(route: APIRoute) -> str:
+    path = route.path.removeprefix("/api/v1")
+    return path.replace("{client_id}", "surat").replace("{application_id}", "antrean")
+
+
+async def send(api: Api, route: APIRoute, key: str, **changes: Any) -> httpx.Response:
+    body = {**BODIES[route.path.removeprefix("/api/v1")], **changes}
+    return await api("POST", path_of(route), json=body, headers={"Idempotency-Key": key})
+
+
+def test_every_route_that_takes_the_header_is_tried() -> None:
+    assert {one.path.removeprefix("/api/v1") for one in TAKING} == set(BODIES)
+    for route in ROUTES:
+        source = inspect.getsource(route.endpoint)
+        assert ("once(" in source) == (route in TAKING), route.path
+
+
+async def test_who_lost_the_role_or_the_scope_gets_no_answer_of_before(city: City) -> None:
+    api = await person_with(city, "admin")
+    for route in sorted(TAKING, key=lambda one: len(one.path)):
+        await give(city, "admin")
+        key = f"ulang-{uuid.uuid4().hex}"
+        first = await send(api, route, key)
+        assert first.status_code in (201, 202), f"{route.path}: {first.text}"
+        again = await send(api, route, key)
+        assert (again.status_code, again.json()) == (first.status_code, first.json()), route.path
+        await give(city, "citizen")
+        refused = await send(api, route, key)
+        assert refused.status_code == 403, f"{route.path}: {refused.text}"
+        await give(city, "admin")
+        wanted = permission_of(route)
+        other = await program(city, PERMISSIONS[wanted].scope)  # somebody else with the same key makes their own
+        mine = await send(other, route, key)
+        assert mine.json() != first.json(), route.path
+        changed = await send(api, route, key, unknown="1")
+        assert changed.status_code == 422, route.path
+
+
+async def test_who_left_the_team_gets_no_secret_of_before(city: City) -> None:
+    await give(city, "developer")
+    api = await person_with(city, "developer")
+    routes = [one for one in TAKING if one.path.startswith("/api/v1/applications")]
+    assert len(routes) == 2
+    answers = {}
+    for route in sorted(routes, key=lambda one: len(one.path)):
+        answers[route.path] = await send(api, route, f"kunci-{len(route.path)}")
+        assert answers[route.path].status_code == 201, answers[route.path].text
+    for role in ("member", None):
+        async with city.provider.db.write() as session:
+            await teams.add_member(session, "antrean", city.users["ratna"], "owner", actor="test")
+            if role is None:
+                await teams.remove_member(session, "antrean", city.users["budi"], actor="test")
+            else:
+                await teams.add_member(session, "antrean", city.users["budi"], "member", actor="test")
+        for route in routes:
+            answer = await send(api, route, f"kunci-{len(route.path)}")
+            assert answer.status_code in (403, 404, 409), f"{role} {route.path}: {answer.text}"
+            assert answers[route.path].json()["client_secret"] not in answer.text
+
+
+async def test_who_lost_the_power_over_somebody_gets_no_answer_of_before(city: City) -> None:
+    """The account that an act is about may have got more rights meanwhile."""
+    api = await program(city, "sso:sessions:end_many")
+    siti, key = city.users["siti"], "kunci-akhiri"
+    body = {"user_id": str(siti)}
+    headers = {"Idempotency-Key": key}
+    assert (await api("POST", "/session-endings", json=body, headers=headers)).status_code == 202
+    async with city.provider.db.write() as session:
+        user = await store.lock_user(session, siti)
+        assert user is not None
+        await set_roles(session, user, ["helpdesk"])
+    assert (await api("POST", "/session-endings", json=body, headers=headers)).status_code == 403

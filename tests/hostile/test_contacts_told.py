@@ -1,0 +1,133 @@
+"""Whoever changes what somebody signs in with, every contact that was verified before the change is told."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.api.conftest import Api, person_with, program
+from tests.citizens import SENDING, here, last_code, post, sent
+from tests.support import PASSWORD, Browser, City
+
+from sso.authn.legacy import taken_over
+from sso.oidc.contacts import NAME_CHANGED, NOTICES
+from sso.users import store
+from sso.users.importing import Options, import_file
+
+MAIL, PHONE, NIK = "siti@warga.example", "+6281234567890", "3671014104900001"
+TELLS = {*NOTICES, NAME_CHANGED}
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    return dict(SENDING)
+
+
+async def test_every_old_contact_is_told_whoever_makes_the_change(city: City, tmp_path: Path) -> None:
+    siti, seen = city.users["siti"], 0
+    api = await program(city)
+
+    async def told(
+        what: str, *about: str, by: Callable[[], Awaitable[Any]], others: frozenset[str] = frozenset()
+    ) -> None:
+        """Check that a change is told to the mail address and the telephone, both verified before it."""
+        nonlocal seen
+        await by()
+        news = [one for one in (await sent(city))[seen:] if one["about"] in TELLS]
+        seen = len(await sent(city))
+        for notice in about:
+            receivers = {one["to"] for one in news if one["about"] == notice}
+            assert {MAIL, PHONE} <= receivers, f"{what}: {notice} went to {receivers}"
+        assert {one["about"] for one in news} == {*about, *others}, what
+        assert all("@" not in one["values"]["what"] or "•" in one["values"]["what"] for one in news), "masked"
+
+    async def patch(**change: Any) -> None:
+        tag = await api.etag(f"/users/{siti}")
+        answer = await api("PATCH", f"/users/{siti}", json=change, headers={"If-Match": tag})
+        assert answer.status_code == 200, answer.text
+
+    async def checked(answer: Awaitable[Any]) -> None:
+        found = await answer
+        assert found.status_code < 400, found.text
+
+    async def own(browser: Browser, choice: str, **fields: str) -> None:
+        page = await browser.open("/account/contacts")
+        answer = await post(browser, "/account/contacts", {"choice": choice, **fields}, page)
+        assert answer.status_code == 200, answer.text
+
+    async def prove(browser: Browser, contact: str) -> None:
+        page = await browser.open("/account/contacts")
+        page = await post(browser, "/account/contacts", {"choice": "add", "contact": contact}, page)
+        await post(browser, "/account/contacts/code", {"code": await last_code(city)}, page)
+
+    async def identifier(value: str) -> str:
+        async with city.provider.db.read() as session:
+            return next(str(one.id) for one in await store.identifiers_of(session, siti) if one.value == value)
+
+    async with city.browser() as browser:
+        await here(city, browser)
+        seen = len(await sent(city))
+        await told("own page adds", "contact_added", by=lambda: prove(browser, "dua@warga.example"))
+        second = await identifier("dua@warga.example")
+        await told("own page, main one", "contact_primary", by=lambda: own(browser, f"primary {second}"))
+        first = await identifier(MAIL)
+        await told("own page, back", "contact_primary", by=lambda: own(browser, f"primary {first}"))
+        await told("own page removes", "contact_removed", by=lambda: own(browser, f"remove {second}"))
+        await told("own page, name", NAME_CHANGED, by=lambda: own(browser, "username", username="siti-baru"))
+        await told("own page, NIK", NAME_CHANGED, by=lambda: own(browser, "nik", nik=NIK))
+    check = {"document": "ktp", "document_number": NIK, "place": "MPP Kota Tangerang"}
+    officer = await person_with(city, "officer")
+    seen = len(await sent(city))
+    await told("officer", NAME_CHANGED, by=lambda: _check(officer, siti, check))
+    await told("API, name", NAME_CHANGED, by=lambda: patch(username="siti-lagi"))
+    await told("API takes verified", "contact_unverified", by=lambda: patch(phone_number_verified=False))
+    # the telephone is no old contact any more: told to the mail address alone, then verified by assertion
+    await patch(phone_number_verified=True)
+    assert [one["to"] for one in (await sent(city))[seen:] if one["about"] == "contact_verified"] == [MAIL, PHONE]
+    seen = len(await sent(city))
+    await told(
+        "API replaces",
+        "contact_added",
+        "contact_removed",
+        by=lambda: patch(email="tiga@warga.example", email_verified=True),
+    )
+    await told_back(city, patch)
+    seen = len(await sent(city))
+    # an administrator on the pages
+    async with city.browser() as admin:
+        await admin.submit(await admin.open("/login"), username="ratna", password=PASSWORD)
+        page = await admin.open(f"/admin/people/{siti}")
+        seen = len(await sent(city))
+        fields = {"name": "Siti", "username": "siti-lagi", "email": MAIL, "email_verified": "1", "note": "sebab"}
+        fields |= {"phone_number": "0813 9999 0000", "phone_number_verified": "1"}
+        edit = post(admin, f"/admin/people/{siti}/edit", fields, page)
+        await told("page replaces", "contact_added", "contact_removed", by=lambda: checked(edit))
+    await patch(phone_number=PHONE, phone_number_verified=True)
+    # an import that is merged
+    rows = tmp_path / "orang.jsonl"
+    rows.write_text('{"name": "Siti", "email": "siti@warga.example", "phone_number": "0811 7777 0000"}\n')
+    await import_file(city.provider.db, city.provider.box, rows, Options(), taken_over, reject=lambda *_: None)
+    (proposal,) = await api.pages("/merge-proposals")
+    seen = len(await sent(city))
+    decided = api("POST", f"/merge-proposals/{proposal['id']}/decision", json={"decision": "merged"})
+    await told("import", "contact_added", by=lambda: checked(decided))
+    # another account that is merged: its own contacts are told too
+    lengkap = city.users["lengkap"]
+    merged = api("POST", f"/users/{siti}/merge", json={"other_id": str(lengkap)})
+    await told(
+        "merge", "contact_added", others=frozenset({"contact_removed", NAME_CHANGED}), by=lambda: checked(merged)
+    )
+    receivers = {one["to"] for one in await sent(city) if one["about"] == "contact_removed"}
+    assert "lengkap@warga.example" in receivers
+
+
+async def _check(officer: Api, user: Any, check: dict[str, str]) -> None:
+    assert (await officer("POST", f"/users/{user}/identity-checks", json=check)).status_code == 201
+
+
+async def told_back(city: City, patch: Callable[..., Awaitable[None]]) -> None:
+    """Let the mail address be what it was."""
+    await patch(email=MAIL, email_verified=True)
+    assert "tiga@warga.example" in {one["to"] for one in await sent(city) if one["about"] == "contact_removed"}

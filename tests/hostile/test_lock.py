@@ -1,0 +1,138 @@
+"""After "this was not me": a locked account is good for help and signing out, and for nothing else.
+
+Generated from the routing table: a new page either refuses a locked account or is named here with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from tests.api.conftest import person_with
+from tests.api.test_access import ROUTES, call
+from tests.citizens import NEW_PASSWORD, SENDING, here, last_code, notices, post, token_of
+from tests.support import PASSWORD, City, form_of, query_of
+
+from sso import clock
+from sso.app import ROOMS
+from sso.users.service import set_roles
+from sso.users.store import lock_user
+
+PAGES = [route for room in ROOMS for route in room.router.routes if isinstance(route, APIRoute)]
+PROTOCOL = {
+    "/token", "/userinfo", "/introspect", "/revoke", "/jwks", "/par", "/device_authorization", "/register",
+    "/register/{client_id}", "/check_session", "/.well-known/openid-configuration", "/.well-known/ssf-configuration",
+    "/.well-known/oauth-authorization-server",
+    "/healthz", "/readyz",
+}  # fmt: skip
+"""Programs and applications call these; no cookie of a person counts there."""
+HELP = {"/recover", "/recover/stop", "/recover/continue", "/not-me", "/logout", "/terms", "/privacy", "/outbox"}
+"""What a locked person needs: recovering, the report itself, signing out, and documents for everybody."""
+FOR_EVERYBODY = {"/logo/{client_id}", "/picture/{picture_id}", "/open/{client_id}", "/password-strength"}
+"""They look at nobody's session."""
+BEFORE_A_SESSION = {"/login/second", "/login/passkey", "/signup"}
+"""They prove who somebody is; what comes after is the lock page. ``/signup`` makes another account."""
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    return dict(SENDING)
+
+
+def address(route: APIRoute) -> str:
+    return re.sub(r"{[^}]*}", str(uuid.UUID(int=7)), route.path)
+
+
+async def lock(city: City, name: str, hours: int = 72) -> None:
+    async with city.provider.db.write() as session:
+        user = await lock_user(session, city.users[name])
+        assert user is not None
+        user.locked_until = clock.now() + timedelta(hours=hours)
+
+
+async def test_a_session_of_a_locked_account_gets_the_lock_page_everywhere(city: City) -> None:
+    async with city.provider.db.write() as session:
+        user = await lock_user(session, city.users["budi"])
+        assert user is not None
+        await set_roles(session, user, ["admin", "developer", "citizen"])
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        await here(city, browser, "budi")
+        assert (await browser.open("/account")).status_code == 200
+        waiting = form_of(await browser.open(city.relying_party("mitra").url())).fields["i"]
+        await lock(city, "budi")
+        checked, failed = 0, []
+        for route in PAGES:
+            if route.path in PROTOCOL | HELP | FOR_EVERYBODY | BEFORE_A_SESSION or route.path.startswith(
+                ("/ssf/", "/check/")
+            ):
+                continue
+            path = party.url() if route.path == "/authorize" else address(route)
+            for method in route.methods:
+                for language, text in (("id", "Akun Anda dikunci"), ("en", "Your account is locked")):
+                    sent: dict[str, Any] = {"headers": {"Accept-Language": language}}
+                    if method != "GET":
+                        sent["data"] = (
+                            dict(party.parameters()) if route.path == "/authorize" else {"x": "1", "i": waiting}
+                        )
+                    answer = await browser.http.request(method, path, **sent)
+                    if answer.status_code != 403 or text not in answer.text or "/recover" not in answer.text:
+                        failed.append(f"{method} {route.path}: {answer.status_code}")
+                checked += 1
+        assert not failed, sorted(set(failed))
+        assert checked > 80
+        silent = await browser.http.get(party.url(prompt="none"))
+        assert query_of(silent.headers["location"])["error"] == "login_required"
+        for path in ("/recover", "/logout", "/terms"):
+            assert (await browser.open(path)).status_code in (200, 303), path
+        page = await browser.open("/logout")
+        assert (await browser.submit(page)).status_code == 200
+        assert (await browser.open("/account")).url.path == "/login"
+    async with city.browser() as browser:  # who signs in while the account is locked is answered to no application
+        page = await browser.sign_in(party, "budi")
+        assert page.status_code == 403
+        assert "location" not in page.headers
+
+
+async def test_tokens_of_a_locked_person_are_refused_by_the_api(city: City) -> None:
+    api = await person_with(city, "admin")
+    assert (await api("GET", "/me")).status_code == 200
+    await lock(city, "budi")
+    for route in ROUTES:
+        assert (await call(api, route)).status_code == 401, route.path
+
+
+async def test_this_was_not_me_ends_everything_and_works_once(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as first, city.browser() as second, city.browser() as mail:
+        await here(city, first)
+        page = await second.sign_in(party, scope="openid offline_access")
+        answer = await post(second, "/login/second", {"code": await last_code(city)}, page)
+        if not answer.is_redirect:
+            answer = await second.submit(answer, choice="allow")
+        tokens = await party.exchange(query_of(answer.headers["location"])["code"])
+        link = f"/not-me?t={await token_of(city, 'new_device')}"
+        page = await post(mail, "/not-me", {}, await mail.open(link))
+        assert page.status_code == 200
+        assert (await party.refresh(tokens["refresh_token"])).status == 400
+        for browser in (first, second):
+            assert (await browser.open("/account")).url.path == "/login"
+        clock.advance(60)
+        page = await mail.open("/recover")
+        page = await post(mail, "/recover", {"username": "siti"}, page)
+        page = await post(mail, "/recover", {"code": await last_code(city)}, page)
+        assert (await post(mail, "/recover", {"password": NEW_PASSWORD}, page)).status_code == 200
+        clock.advance(60)
+        page = await here(city, mail, password=NEW_PASSWORD)
+        if page.status_code == 200 and "/login" in page.url.path:
+            page = await post(mail, "/login/second", {"code": await last_code(city)}, page)
+        assert (await mail.open("/account")).status_code == 200
+        async with city.browser() as stranger:  # an old mail locks nobody again
+            assert (await post(stranger, "/not-me", {}, await stranger.open(link))).status_code == 400
+        assert (await mail.open("/account")).status_code == 200
+    assert "locked" in await notices(city)
+    assert PASSWORD != NEW_PASSWORD

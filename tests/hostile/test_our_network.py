@@ -1,0 +1,117 @@
+"""What developers are told of a request of ours that failed says nothing of our network.
+
+Every place that fetches an address that somebody registered is asked with addresses inside, with names that nobody
+knows and with ports that nobody listens at: the words are the same for all of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.api.conftest import program
+from tests.conformance.parties import KeyPair, authorize, post_registration, registered, request_object
+from tests.support import City
+
+import sso
+from sso.security.outbound import UNREACHABLE
+from sso.web.developer_team import look_at_keys
+
+PLACES = {
+    "private": "10.20.30.40",
+    "loopback": "127.0.0.1",
+    "metadata": "169.254.169.254",
+    "unknown": "",
+}
+"""Where the names of the test lead."""
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    return {"registration": "open", "registration_profile": "certification", "outbound_timeout_seconds": 0.3}
+
+
+@pytest.fixture
+def _names(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = asyncio.base_events.BaseEventLoop.getaddrinfo
+
+    async def getaddrinfo(self: Any, host: Any, port: Any, **rest: Any) -> Any:
+        place = str(host).partition(".")[0]
+        if place == "unknown":
+            raise socket.gaierror(-2, "Name or service not known")
+        if place in PLACES:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (PLACES[place], port))]
+        return await real(self, host, port, **rest)
+
+    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", getaddrinfo)
+
+
+def neutral(text: str, host: str) -> str:
+    """Return what was said, without the name that the developer typed themselves."""
+    return text.replace(host, "HOST")
+
+
+@pytest.mark.usefixtures("_names")
+async def test_every_place_says_the_same_of_every_address_that_does_not_answer(city: City) -> None:
+    said: dict[str, set[str]] = {}
+    api = await program(city)
+    for place in PLACES:
+        host = f"{place}.dalam.example"
+        uri = f"https://{host}/x"
+        document = {"redirect_uris": ["https://rp.example/cb"], "subject_type": "pairwise"}
+        answer = await post_registration(city, {**document, "sector_identifier_uri": uri})
+        assert answer.status_code == 400
+        said.setdefault("registration", set()).add(neutral(answer.json()["error_description"], host))
+
+        metadata = {
+            "type": "web", "client_name": "Baru", "redirect_uris": ["https://rp.example/cb"],
+            "subject_type": "pairwise", "sector_identifier_uri": uri,
+        }  # fmt: skip
+        made = await api("POST", "/clients", json={"client_id": f"baru-{place}", "metadata": metadata})
+        assert made.status_code == 422
+        said.setdefault("api", set()).add(neutral(made.json()["detail"], host))
+
+        party = await registered(city, jwks_uri=uri, request_uris=[uri], request_object_signing_alg="ES256")
+        async with city.browser() as browser:
+            by_reference = await authorize(browser, party, request_uri=uri)
+            by_value = await authorize(browser, party, request=request_object(party, KeyPair("ES256")))
+        said.setdefault("request_uri", set()).add(neutral(by_reference["error_description"], host))
+        said.setdefault("jwks_uri", set()).add(neutral(by_value["error_description"], host))
+
+        class Asked:
+            app = city.app
+
+        keys = await look_at_keys(Asked, party.client_id)  # type: ignore[arg-type]
+        said.setdefault("look", set()).add(keys["problem"])
+    for where, texts in said.items():
+        assert len(texts) == 1, f"{where}: {texts}"
+        text = next(iter(texts))
+        assert UNREACHABLE in text, f"{where}: {text}"
+        for told in (*filter(None, PLACES.values()), "Error", "certificate verify", "not known"):
+            assert told not in text, f"{where}: {text}"
+
+
+def test_whoever_catches_a_failed_request_writes_it_into_the_log_or_hides_it() -> None:
+    """Each handler of the two exceptions either asks ``public_reason`` for its words, gives up a delivery (whose
+    details are for administrators), or writes into the log alone."""
+    found = 0
+    for path in Path(sso.__file__).parent.rglob("*.py"):
+        if path.name == "outbound.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ExceptHandler) or node.type is None:
+                continue
+            if not re.search(r"Outbound(Refused|Failed)", ast.unparse(node.type)):
+                continue
+            body = "\n".join(ast.unparse(one) for one in node.body)
+            found += 1
+            hides = "public_reason(" in body
+            for_administrators = body == "raise Abandon(str(error)) from None"
+            logged = "log.warning(" in body and body.count("error") == 1
+            assert hides or for_administrators or logged, f"{path.name}: {body}"
+    assert found >= 9

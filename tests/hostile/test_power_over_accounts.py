@@ -1,0 +1,402 @@
+"""No path to more rights than one's own, by way of somebody's account.
+
+Every act on an account, of the API and of the administrators' pages, is tried by every kind of caller on every kind of
+account, and compared with one pure rule: the caller needs the permission of the act and all of the power over the
+account. The acts are read from the routing tables: a new one that is not in the model makes a test fail.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+from tests.api.conftest import Api, person_with, program
+from tests.api.test_access import BODIES, ROUTES, permission_of
+from tests.citizens import NEW_PASSWORD, SENDING, last_code, post, sent
+from tests.support import PASSWORD, Browser, City, Forms
+
+from sso import clock
+from sso.api import citizens as api_citizens
+from sso.api import sessions as api_sessions
+from sso.api import users as api_users
+from sso.app import ROOMS
+from sso.clients import teams
+from sso.clients.models import Application
+from sso.security.permissions import GROUP_PERMISSIONS, PERMISSIONS, ROLES, permissions_of
+from sso.sessions.models import SsoSession
+from sso.users import store
+from sso.users.importing import SEAL
+from sso.users.models import MergeProposal
+from sso.users.schemas import NewUser
+from sso.users.service import UserError, create_users, set_roles
+from sso.web import admin_people, admin_sessions, admin_system
+from sso.web.admin_people import ACTS
+
+REACHED = "the rule let the act through"
+POWERFUL = "petugas"
+"""A program of the city with every scope; some people are in its team."""
+ABOUT_ACCOUNTS = ("/users/", "/sessions/", "/session-endings", "/merge-proposals/", "/grants/")
+"""What the paths of the API begin with that act on an account that is there."""
+ABOUT_OTHER_THINGS = (
+    "/users",
+    "/session-endings/{ending_id}/stop",
+    "/applications",
+    "/clients",
+    "/webhooks",
+    "/deliveries",
+)
+"""What the others begin with. ``POST /users`` makes an account: the roles that it gets are tried below. Applications,
+their teams and secrets are another model's."""
+PAGES_ABOUT_ACCOUNTS = {
+    "/admin/people/{user_id}/{act}", "/admin/sessions", "/admin/sessions/{session_id}", "/admin/endings",
+    "/admin/imports",
+}  # fmt: skip
+PAGES_ABOUT_OTHER_THINGS = (
+    "/admin/applications", "/admin/keys", "/admin/deliveries", "/admin/audit", "/admin/endings/{ending_id}",
+)  # fmt: skip
+ACTORS = [[one] for one in ROLES] + [
+    ["helpdesk", "developer"], ["helpdesk", "officer"], ["helpdesk", "group_admin"], ["helpdesk", "auditor"],
+    ["officer", "developer"], ["officer", "auditor"], ["officer", "group_admin"],
+]  # fmt: skip
+"""Each role alone, and the pairs of which one may do anything with accounts; whoever is admin may do everything."""
+TARGETS: dict[str, list[str]] = {
+    "citizen": ["citizen"],
+    "developer": ["citizen", "developer"],
+    "member": ["citizen"],
+    "invited": ["citizen"],
+    "helpdesk": ["helpdesk"],
+    "officer": ["officer"],
+    "both": ["helpdesk", "officer"],
+    "auditor": ["auditor"],
+    "group_admin": ["group_admin"],
+    "admin": ["admin"],
+}
+
+
+def power_in_model(target: str) -> frozenset[str]:
+    """What somebody could do who takes the account over."""
+    if target in ("member", "invited"):
+        return frozenset(PERMISSIONS)
+    more = GROUP_PERMISSIONS if target == "group_admin" else frozenset()
+    return permissions_of(TARGETS[target]) | more
+
+
+def allowed_in_model(rights: frozenset[str], permission: str, target: str) -> bool:
+    """The whole rule."""
+    return permission in rights and power_in_model(target) <= rights
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    return dict(SENDING)
+
+
+async def a_person(city: City, name: str, *roles: str) -> uuid.UUID:
+    hashed = await city.site.passwords.hash(PASSWORD)
+    wanted = {"username": name, "name": name.title(), "email": f"{name}@warga.example", "email_verified": True}
+    async with city.provider.db.write() as session:
+        (made,) = await create_users(session, [NewUser.model_validate({**wanted, "roles": list(roles)})])
+        await store.set_password_hash(session, made.id, hashed, clock.now())
+        city.users = {**city.users, name: made.id}
+        return made.id
+
+
+async def a_team(city: City) -> None:
+    """Let the powerful program have a team: one member, and one who is invited."""
+    now = clock.now()
+    async with city.provider.db.write() as session:
+        found = Application(
+            application_id=POWERFUL, state="approved", kind="service", name="Petugas", document={}, sandbox={},
+            granted={}, revision=1, created_at=now, updated_at=now,
+        )  # fmt: skip
+        session.add(found)
+        await session.flush()
+        await teams.add_member(session, POWERFUL, city.users["ratna"], "owner", actor="test")
+        if "t-member" in city.users:
+            await teams.add_member(session, POWERFUL, city.users["t-member"], "member", actor="test")
+        await teams.invite(session, POWERFUL, "t-invited@warga.example", "member", actor="test")
+
+
+async def be(city: City, name: str, roles: list[str]) -> None:
+    async with city.provider.db.write() as session:
+        user = await store.lock_user(session, city.users[name])
+        assert user is not None
+        await set_roles(session, user, roles)
+
+
+async def targets(city: City) -> dict[str, dict[str, uuid.UUID]]:
+    """Make one account of each kind, with a session and a proposal."""
+    made: dict[str, dict[str, uuid.UUID]] = {}
+    for kind, roles in TARGETS.items():
+        made[kind] = {"user": await a_person(city, f"t-{kind}", *roles)}
+    await a_team(city)
+    now = clock.now()
+    row = city.provider.box.seal(json.dumps({"name": "X", "identifiers": []}).encode(), SEAL)
+    async with city.provider.db.write() as session:
+        for ids in made.values():
+            about = {
+                "auth_time": now,
+                "created_at": now,
+                "last_seen_at": now,
+                "expires_at": now.replace(year=2099),
+            }
+            live = SsoSession(user_id=ids["user"], token_hash=uuid.uuid4().bytes * 2, acr="x", amr=[], **about)
+            proposal = MergeProposal(user_id=ids["user"], reasons=[], sealed=row, status="open", created_at=now)
+            session.add_all([live, proposal])
+            await session.flush()
+            ids |= {"session": live.id, "proposal": proposal.id}
+    return made
+
+
+@pytest.fixture
+def _nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no act change anything: what comes as far as that is told by a refusal of its own."""
+
+    async def reached(*_: Any, **__: Any) -> None:
+        raise UserError(REACHED)
+
+    for name in ("change_person", "set_roles", "disable_user", "enable_user", "delete_user"):
+        monkeypatch.setattr(api_users, name, reached)
+    monkeypatch.setattr(api_users, "check_etag", lambda *_, **__: None)
+    for name in ("check_identity", "revoke_identity_check", "merge_users", "start_recovery", "decide_proposal"):
+        monkeypatch.setattr(api_citizens, name, reached)
+    for module in (api_sessions, admin_sessions):
+        monkeypatch.setattr(module, "end_session_of_person", reached)
+        monkeypatch.setattr(module.mass_ending, "begin", reached)
+    monkeypatch.setattr(admin_system, "decide_proposal", reached)
+    for act, (permission, work) in ACTS.items():
+        monkeypatch.setitem(ACTS, act, (permission, work if act in ("roles", "merge") else reached))
+    monkeypatch.setattr(admin_people, "set_roles", reached)
+    monkeypatch.setattr(admin_people.people, "merge_users", reached)
+
+
+def was_let_through(answer: httpx.Response) -> bool:
+    """Tell whether the rule let an act through."""
+    assert answer.status_code in (403, 409, 500), f"{answer.request.url}: {answer.status_code} {answer.text[:300]}"
+    return answer.status_code != 403
+
+
+def api_calls(ids: dict[str, uuid.UUID], other: uuid.UUID) -> Iterator[tuple[APIRoute, str, Any]]:
+    """Yield every act of the API on an account: the route, its address, its body."""
+    bodies: dict[str, Any] = {
+        **BODIES,
+        "patch_user": {"email": "lain@warga.example", "email_verified": True},
+        "merge": {"other_id": str(other)},
+        "begin_ending": {"user_id": str(ids["user"])},
+    }
+    for route in ROUTES:
+        if not acts_on_an_account(route) or "/grants/" in route.path:
+            continue
+        path = route.path.replace("{user_id}", str(ids["user"])).replace("{session_id}", str(ids["session"]))
+        path = path.replace("{proposal_id}", str(ids["proposal"]))
+        assert "{" not in path, f"{path}: name what it acts on"
+        yield route, path.removeprefix("/api/v1"), bodies.get(route.name)
+
+
+def acts_on_an_account(route: APIRoute) -> bool:
+    """Tell whether a route of the API acts on an account that is there."""
+    path = route.path.removeprefix("/api/v1")
+    if route.methods == {"GET"} or path == "/session-endings/{ending_id}/stop":
+        return False
+    return path.startswith(ABOUT_ACCOUNTS)
+
+
+def test_every_act_on_an_account_is_in_the_model() -> None:
+    for route in ROUTES:
+        known = acts_on_an_account(route) or route.path.removeprefix("/api/v1").startswith(ABOUT_OTHER_THINGS)
+        about = f"{route.methods} {route.path}: say whether it acts on somebody's account"
+        assert route.methods == {"GET"} or known, about
+    pages = {
+        route.path
+        for room in ROOMS
+        for route in room.router.routes
+        if isinstance(route, APIRoute) and route.path.startswith("/admin") and "POST" in route.methods
+    }
+    unknown = {one for one in pages - PAGES_ABOUT_ACCOUNTS if not one.startswith(PAGES_ABOUT_OTHER_THINGS)}
+    assert not unknown, f"say whether they act on somebody's account: {unknown}"
+    assert pages >= PAGES_ABOUT_ACCOUNTS
+
+
+@pytest.mark.usefixtures("_nothing_is_done")
+async def test_the_api_follows_the_model(city: City) -> None:
+    made = await targets(city)
+    others = await a_person(city, "lain", "citizen")
+    person = await person_with(city, "admin")
+    tried = 0
+
+    async def check(api: Api, rights: frozenset[str], kinds: list[str], about: str) -> None:
+        nonlocal tried
+        for kind in kinds:
+            for route, path, body in api_calls(made[kind], others):
+                permission = permission_of(route)
+                if permission not in rights:
+                    continue  # the permission of each route is tried in tests/api/test_access.py
+                answer = await api(next(iter(route.methods)), path, **({"json": body} if body is not None else {}))
+                expected, tried = allowed_in_model(rights, permission, kind), tried + 1
+                if route.name == "put_roles":
+                    assert body == {"roles": ["citizen"]}
+                assert was_let_through(answer) == expected, f"{about} {route.name} {kind}: {answer.text}"
+                if not expected:
+                    missing = sorted(power_in_model(kind) - rights)[0]
+                    assert missing in answer.json()["detail"], "the missing permission is named"
+                    assert answer.json()["type"] == "urn:sso:problem:no_permission"
+
+    for roles in ACTORS:
+        await be(city, "budi", roles)
+        kinds = ["citizen", "member", "admin"] if roles == ["admin"] else list(TARGETS)
+        await check(person, permissions_of(roles), kinds, f"{roles}")
+    some = ["citizen", "developer", "member", "auditor"]
+    acting = sorted({permission_of(route) for route, _, _ in api_calls(made["citizen"], others)})
+    for permission in acting:
+        await check(await program(city, PERMISSIONS[permission].scope), frozenset({permission}), some, permission)
+    await be(city, "budi", ["admin"])  # a console's token: the role and the scope
+    limited = await person_with(city, "admin", scope="sso:users:write sso:users:read")
+    await check(limited, frozenset({"users:write", "users:read"}), some, "console")
+    assert tried > 200
+
+
+@pytest.mark.usefixtures("_nothing_is_done")
+async def test_the_pages_follow_the_model(city: City) -> None:
+    made = await targets(city)
+    other = await a_person(city, "lain", "citizen")
+    await be(city, "budi", ["admin"])
+    tried = 0
+    async with city.browser() as browser:
+        await browser.submit(await browser.open("/login"), username="budi", password=PASSWORD)
+        tokens = {kind: await form_token(browser, f"/admin/people/{ids['user']}") for kind, ids in made.items()}
+        ending, listed = await form_token(browser, "/admin/endings"), await form_token(browser, "/admin/sessions")
+        imports = await form_token(browser, "/admin/imports")
+        one = await form_token(browser, f"/admin/sessions/{made['citizen']['session']}")
+
+        async def send(path: str, token: str, **fields: str) -> httpx.Response:
+            return await browser.http.post(path, data={"form_token": token, "note": "sebab", **fields})
+
+        for roles in ACTORS:
+            await be(city, "budi", roles)
+            rights = permissions_of(roles)
+            for kind in ["citizen", "invited", "admin"] if roles == ["admin"] else list(TARGETS):
+                ids, calls = made[kind], []
+                for act, (permission, _) in ACTS.items():
+                    path = f"/admin/people/{ids['user']}/{act}"
+                    more = {"other": str(other), "role helpdesk": "1", "sure": "1"}
+                    calls.append((permission, path, tokens[kind], more, "users:read"))
+                chosen = {"id": str(ids["session"]), "choice": f"dropped {ids['proposal']}"}
+                named = {"person": str(ids["user"])}
+                calls += [
+                    ("sessions:end", "/admin/sessions", listed, chosen, ""),
+                    ("sessions:end", f"/admin/sessions/{ids['session']}", one, {}, ""),
+                    ("sessions:end_many", "/admin/endings", ending, named, ""),
+                    ("users:merge", "/admin/imports", imports, chosen, ""),
+                ]
+                for permission, path, token, more, also in calls:
+                    if permission not in rights or (also and also not in rights):
+                        continue
+                    answer, tried = await send(path, token, **more), tried + 1
+                    about = f"{roles} {path} {kind}: {answer.text[-900:]}"
+                    assert was_let_through(answer) == allowed_in_model(rights, permission, kind), about
+        assert tried > 120
+
+
+async def form_token(browser: Browser, path: str) -> str:
+    """Return the token of the forms of a page."""
+    page = await browser.open(path)
+    found = [
+        one.fields["form_token"]
+        for one in Forms(page.text).forms
+        if one.method == "post" and one.action.startswith("/admin")
+    ]
+    assert found, page.text[:500]
+    return found[-1]
+
+
+# Roles, groups and new accounts
+
+
+async def test_what_was_granted_to_somebody_who_may_more_is_not_revoked(city: City) -> None:
+    api = await program(city, "sso:grants:read sso:grants:revoke")
+    for name, expected in (("siti", 204), ("ratna", 403)):
+        async with city.browser() as browser:
+            await browser.tokens(city.relying_party("warga"), username=name)
+        (granted,) = (await api.get("/grants", user_id=str(city.users[name])))["items"]
+        assert (await api("DELETE", f"/grants/{granted['id']}")).status_code == expected
+
+
+async def test_nobody_gives_or_takes_a_role_that_may_more_than_they(city: City) -> None:
+    siti, budi = city.users["siti"], city.users["budi"]
+    giver = await program(city, "sso:users:roles sso:users:read sso:users:check_identity sso:users:write")
+
+    async def put(user: uuid.UUID, *roles: str) -> int:
+        tag = await giver.etag(f"/users/{user}")
+        answer = await giver("PUT", f"/users/{user}/roles", json={"roles": roles}, headers={"If-Match": tag})
+        return answer.status_code
+
+    mine = frozenset({"users:roles", "users:read", "users:check_identity", "users:write"})
+    for role, permissions in ROLES.items():
+        yields = permissions | (GROUP_PERMISSIONS if role == "group_admin" else frozenset())
+        assert await put(siti, role) == (200 if yields <= mine else 403), role
+    await be(city, "budi", ["auditor"])
+    assert await put(budi, "citizen") == 403, "taking a role needs its permissions too"
+    for role, permissions in ROLES.items():
+        person = {"username": f"baru-{role.replace('_', '-')}", "name": "Baru", "roles": [role]}
+        yields = permissions | (GROUP_PERMISSIONS if role == "group_admin" else frozenset())
+        answer = await giver("POST", "/users", json=person)
+        assert answer.status_code == (201 if yields <= mine else 403), f"{role}: {answer.text}"
+    async with city.provider.db.read() as session:
+        assert await store.roles_of(session, budi) == ["auditor"]
+
+
+async def test_no_account_gets_an_identifier_that_a_powerful_team_invited(city: City) -> None:
+    await a_team(city)
+    api = await program(city, "sso:users:write sso:users:read")
+    wanted = {"email": "t-invited@warga.example", "email_verified": True}
+    tag = await api.etag(f"/users/{city.users['siti']}")
+    changed = await api("PATCH", f"/users/{city.users['siti']}", json=wanted, headers={"If-Match": tag})
+    assert changed.status_code == 403
+    made = await api("POST", "/users", json={"username": "kaki-tangan", "name": "Kaki Tangan", **wanted})
+    assert made.status_code == 403
+
+
+# Two steps: change a contact, then recover
+
+
+async def with_program(city: City, name: str, **change: Any) -> httpx.Response:
+    api = await program(city, "sso:users:write sso:users:read")
+    tag = await api.etag(f"/users/{city.users[name]}")
+    return await api("PATCH", f"/users/{city.users[name]}", json=change, headers={"If-Match": tag})
+
+
+async def test_a_program_that_changes_users_takes_no_account_over(city: City) -> None:
+    answer = await with_program(city, "ratna", email="jahat@warga.example", email_verified=True)
+    assert answer.status_code == 403
+    assert "applications:create" in answer.json()["detail"]
+    answer = await with_program(city, "siti", email="jahat@warga.example", email_verified=True)
+    assert answer.status_code == 200
+    told = {(one["about"], one["to"]) for one in await sent(city) if "to" in one}
+    for about in ("contact_added", "contact_removed"):
+        assert {(about, "siti@warga.example"), (about, "+6281234567890"), (about, "jahat@warga.example")} <= told
+    async with city.browser() as thief:
+        page = await post(thief, "/recover", {"username": "jahat@warga.example"}, await thief.open("/recover"))
+        page = await post(thief, "/recover", {"code": await last_code(city)}, page)
+        assert 'name="password"' not in page.text, "a contact that somebody else added opens nothing by itself"
+    waits = [one["to"] for one in await sent(city) if one["about"] == "recovery_waits"]
+    assert {"+6281234567890", "jahat@warga.example"} <= set(waits), "every contact is told, and can stop it"
+    clock.advance(city.settings.recovery_delay_hours * 3600 + 60)
+    async with city.browser() as owner:
+        page = await post(owner, "/recover", {"username": "jahat@warga.example"}, await owner.open("/recover"))
+        page = await post(owner, "/recover", {"code": await last_code(city)}, page)
+        assert (await post(owner, "/recover", {"password": NEW_PASSWORD}, page)).status_code == 200
+
+
+async def test_the_helpdesk_adds_nothing_to_a_contact_that_a_program_added(city: City) -> None:
+    assert (await with_program(city, "siti", email="jahat@warga.example", email_verified=True)).status_code == 200
+    api = await person_with(city, "helpdesk")
+    code = (await api("POST", f"/users/{city.users['siti']}/recovery")).json()["code"]
+    async with city.browser() as thief:
+        page = await post(thief, "/recover", {"username": "jahat@warga.example"}, await thief.open("/recover"))
+        page = await post(thief, "/recover", {"code": code}, page)
+        assert 'name="password"' not in page.text
