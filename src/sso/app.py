@@ -19,9 +19,10 @@ from starlette.routing import Route
 
 from sso import clock
 from sso.api import about
-from sso.api.parts import Problem, on_conflict, on_invalid, on_problem
+from sso.api.parts import PREFIX, Problem, on_conflict, on_invalid, on_privilege_refused, on_problem
 from sso.api.routes import routers as api_routers
 from sso.authn.passwords import Passwords
+from sso.clients.privileges import PrivilegeRefused
 from sso.db import Database, DatabaseUnavailable
 from sso.db.migrate import check_schema
 from sso.delivery import Worker
@@ -159,6 +160,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(PageError, pages.on_page_error)
     app.add_exception_handler(RedirectError, sign_in.on_redirect_error)
     app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(PrivilegeRefused, _on_privilege_refused)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(IntegrityError, on_conflict)
     app.add_exception_handler(sign_in.Gone, sign_in.on_gone)
@@ -228,6 +230,11 @@ def _methods_at(request: Request) -> list[str]:
     routers = [*(room.router for room in ROOMS), *api_routers, about.public]
     routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
     return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
+
+
+async def _on_privilege_refused(request: Request, error: Exception) -> Response:
+    answer = on_privilege_refused if request.url.path.startswith(PREFIX) else console.on_privilege_refused
+    return answer(request, error)
 
 
 async def _http_failure(request: Request, error: Exception) -> Response:

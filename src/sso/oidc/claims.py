@@ -24,10 +24,16 @@ def kept_with_grant(client: Client, details: Mapping[str, Any]) -> dict[str, Any
     return {**details, "withheld": sorted(client.withheld)} if client.withheld else dict(details)
 
 
-def withheld_from(client: Client, details: Mapping[str, Any]) -> Collection[str]:
-    """Return the claims that an application does not receive by a grant: now, or when it was made."""
-    before = details.get("withheld")
-    return client.withheld.union(before) if before else client.withheld
+def withheld_from(client: Client, details: Mapping[str, Any], made: float | None = None) -> Collection[str]:
+    """Return the claims that an application does not receive by a grant: those that it did not name, now or when the
+    grant was made, and restricted data that it may not have.
+
+    Args:
+        client: the application.
+        details: of the grant.
+        made: when the grant was made, in seconds since 1970; None: at this moment.
+    """
+    return client.withheld.union(details.get("withheld") or (), client.refused_claims(made))
 
 
 def user_claims(

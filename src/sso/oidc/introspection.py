@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -51,9 +51,22 @@ def find_token(provider: Provider, session: Any, token: str) -> FoundToken | Non
     """
     now = clock.now()
     found = _find(provider, session, token, now)
-    if found is None or provider.registry.enabled(found.client_id) is None:
-        return None
-    return found
+    client = provider.registry.enabled(found.client_id) if found is not None else None
+    return _with_what_is_left(found, client) if found is not None and client is not None else None
+
+
+def _with_what_is_left(found: FoundToken, client: Client) -> FoundToken | None:
+    """Return a token where the application still has each privilege in it. An access token is worth nothing any more
+    when one was revoked since; a refresh token holds what is left."""
+    scopes = str(found.claims.get("scope", "")).split()
+    alone = found.grant is None or found.grant.asserted
+    made = found.grant.made if found.grant is not None else None
+    if found.kind == "access_token":
+        made = float(found.claims["iat"]) if made is None else min(made, float(found.claims["iat"]))
+    left = client.still(scopes, alone=alone, made=made)
+    if left == scopes:
+        return found
+    return None if found.kind == "access_token" else replace(found, claims={**found.claims, "scope": " ".join(left)})
 
 
 def _find(provider: Provider, session: Any, token: str, now: datetime) -> FoundToken | None:

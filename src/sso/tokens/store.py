@@ -25,6 +25,7 @@ class LiveGrant:
     """A grant that holds: not revoked, its person enabled, its session not over unless it was made to outlive it.
 
     ``sid`` is the name by which the application knows the session; ``details`` what was asked for besides scopes.
+    ``created_at``: None where it is made at this moment.
     """
 
     id: uuid.UUID
@@ -39,11 +40,22 @@ class LiveGrant:
     redirect_uri: str | None
     code_challenge: str | None
     details: dict[str, Any]
+    created_at: datetime | None = None
     sid: str | None = None
 
     def with_sid(self, sid: str) -> LiveGrant:
         """Return it with the name by which the application knows the session."""
         return replace(self, sid=sid)
+
+    @property
+    def made(self) -> float | None:
+        """When it was made, in seconds since 1970; None: at this moment."""
+        return self.created_at.timestamp() if self.created_at is not None else None
+
+    @property
+    def asserted(self) -> bool:
+        """Whether nobody signed in for it: it came of an assertion (RFC 7523)."""
+        return "assertion" in self.details
 
 
 # The statements of the frequent flows are built once: building one costs more than running it.
@@ -53,7 +65,7 @@ _g, _r, _a, _c, _u, _s, _p = _grants.c, _refresh.c, _access.c, _consents.c, _use
 
 _GRANT = (
     _g.id, _g.client_id, _g.user_id, _g.session_id, _g.scope, _g.nonce, _g.auth_time, _g.acr, _g.amr, _g.redirect_uri,
-    _g.code_challenge, _g.details,
+    _g.code_challenge, _g.details, _g.created_at,
 )  # fmt: skip
 _BEHIND = (
     _grants.join(_users, _u.id == _g.user_id)

@@ -83,7 +83,7 @@ async def change_team(request: Request, there: Owner) -> Response:
                     await teams.remove_member(session, there.application_id, chosen, actor=there.here.actor)
                 elif choice in ("owner", "member") and await teams.role_of(session, there.application_id, chosen):
                     wanted: Any = choice
-                    await teams.add_member(session, there.application_id, chosen, wanted, actor=there.here.actor)
+                    await teams.add_member(session, there.application_id, chosen, wanted, **there.here.acts)
     except ClientError:
         return await _team_page(request, there, LAST_OWNER, 409)
     return RedirectResponse(f"{APPS}/{there.application_id}/team", 303)
@@ -112,7 +112,7 @@ async def _invite(request: Request, there: There, typed: str, role: Any) -> Resp
     what = there.application.name
     try:
         async with site.provider.db.write() as session:
-            await teams.invite(session, there.application_id, wanted.value, role, actor=there.here.actor)
+            await teams.invite(session, there.application_id, wanted.value, role, **there.here.acts)
             try:
                 user = await find_user(session, wanted.value)
             except LookupError:
@@ -218,7 +218,14 @@ async def change_secrets(request: Request, there: Owner) -> Response:
                 await revoke_secret(session, client_id, chosen, **who)
             elif choice == "make":
                 days = int(fields["valid"]) if fields.get("valid", "") in VALIDITIES else 365
-                secret = await add_secret(session, site.provider.box, client_id, valid_days=days or None, **who)
+                secret = await add_secret(
+                    session,
+                    site.provider.box,
+                    client_id,
+                    valid_days=days or None,
+                    authority=there.here.authority,
+                    **who,
+                )
     except ClientError as error:
         return await _secrets_page(request, there, CANNOT, 409, detail=str(error))
     await site.provider.refresh()

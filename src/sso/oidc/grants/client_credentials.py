@@ -10,7 +10,7 @@ from authlib.oauth2.rfc6749 import grants as authlib_grants
 from sso.clients.metadata import OIDC_SCOPES
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.issue import token_response
-from sso.oidc.requests import ProtocolRequest
+from sso.oidc.requests import ProtocolRequest, check_granted
 
 
 class ClientCredentialsGrant(authlib_grants.ClientCredentialsGrant):
@@ -22,12 +22,14 @@ class ClientCredentialsGrant(authlib_grants.ClientCredentialsGrant):
     def validate_requested_scope(self) -> None:
         if self.request.auth_method == "none":
             raise UnauthorizedClientError("client_credentials needs client authentication (RFC 6749 section 4.4).")
-        allowed = {scope for scope in self.request.client.scopes if scope not in OIDC_SCOPES}
+        allowed = {scope for scope in self.request.client.scopes_alone if scope not in OIDC_SCOPES}
         asked = (self.request.payload.data.get("scope") or "").split()
+        check_granted(self.request.client, asked, alone=True)
         if not allowed.issuperset(asked):
             raise InvalidScopeError("The client has not registered one of these scopes.")
 
     def generate_token(self, scope: str | None = None, **_: Any) -> dict[str, Any]:
-        own = [name for name in self.request.client.meta.scope.split() if name not in OIDC_SCOPES]
+        client = self.request.client
+        own = [name for name in client.meta.scope.split() if name in client.scopes_alone and name not in OIDC_SCOPES]
         granted = list(dict.fromkeys(scope.split())) if scope else own
         return token_response(self.request, " ".join(granted), refresh_token=None)

@@ -31,7 +31,7 @@ from sso.oidc.assertions import (
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.client_keys import KeysUnavailable
 from sso.oidc.issue import token_response
-from sso.oidc.requests import ProtocolRequest
+from sso.oidc.requests import ProtocolRequest, check_granted
 from sso.security.replay import first_use
 from sso.tokens import store
 from sso.tokens.store import LiveGrant
@@ -98,7 +98,8 @@ class JwtBearerGrant(JWTBearerGrant):
 
     def validate_requested_scope(self) -> None:
         asked = (self.request.payload.data.get("scope") or "").split()
-        allowed = self.request.client.scopes - set(OIDC_SCOPES)
+        check_granted(self.request.client, asked, alone=True)
+        allowed = self.request.client.scopes_alone - set(OIDC_SCOPES)
         if not asked or not allowed.issuperset(asked):
             raise InvalidScopeError("scope must name scopes that the client has registered, none of OpenID Connect's.")
 
