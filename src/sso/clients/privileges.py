@@ -112,16 +112,16 @@ class Held:
     """
 
     without_person: bool
-    since: int = 0
+    since: float = 0
 
 
 def held_of(rows: Iterable[tuple[str, bool, datetime | None]]) -> dict[str, Held]:
     """Return the privileges that hold, from (privilege, without_person, revoked_at) of every grant."""
     listed = list(rows)
-    ended: dict[str, int] = {}
+    ended: dict[str, float] = {}
     for name, _, revoked_at in listed:
         if revoked_at is not None:
-            ended[name] = max(ended.get(name, 0), int(revoked_at.timestamp()))
+            ended[name] = max(ended.get(name, 0), revoked_at.timestamp())
     return {name: Held(alone, ended.get(name, 0)) for name, alone, revoked_at in listed if revoked_at is None}
 
 

@@ -119,7 +119,7 @@ class Client(ClientMixin):
         return [
             one
             for one in scopes
-            if not is_restricted(one) or (one in mine and (made is None or int(made) >= self.held[one].since))
+            if not is_restricted(one) or (one in mine and (made is None or made >= self.held[one].since))
         ]
 
     def refused_claims(self, made: float | None) -> frozenset[str]:

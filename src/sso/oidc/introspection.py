@@ -23,6 +23,8 @@ from sso.tokens import store
 from sso.tokens.store import LiveGrant
 
 REVOKED_JTI = "revoked"
+END_OF_SECOND = 0.999999
+"""``iat`` is in whole seconds: a token counts as issued at the end of its second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ def _with_what_is_left(found: FoundToken, client: Client) -> FoundToken | None:
     alone = found.grant is None or found.grant.asserted
     made = found.grant.made if found.grant is not None else None
     if found.kind == "access_token":
-        made = float(found.claims["iat"]) if made is None else min(made, float(found.claims["iat"]))
+        issued = found.claims["iat"] + END_OF_SECOND
+        made = issued if made is None else min(made, issued)
     left = client.still(scopes, alone=alone, made=made)
     if left == scopes:
         return found
