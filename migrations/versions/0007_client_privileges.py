@@ -19,6 +19,8 @@ depends_on = None
 
 REASON = "registered before privileges were granted one by one"
 GRANT_TYPES_WITHOUT_PEOPLE = {"client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"}
+GIVE_POWER = {"sso:users:roles", "sso:users:recover", "sso:users:check_identity", "sso:users:merge"}
+"""Those that a token without a person has only where the grant says so."""
 
 
 def upgrade() -> None:
@@ -83,7 +85,7 @@ def _rows(client_id: str, metadata: dict[str, Any], now: datetime) -> list[dict[
             "id": uuid.uuid4(),
             "client_id": client_id,
             "privilege": scope,
-            "without_person": bool(GRANT_TYPES_WITHOUT_PEOPLE & set(grant_types)),
+            "without_person": scope in GIVE_POWER and bool(GRANT_TYPES_WITHOUT_PEOPLE & set(grant_types)),
             "granted_by": "migrated",
             "granted_at": now,
             "reason": REASON,

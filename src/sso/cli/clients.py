@@ -20,6 +20,7 @@ from sso.clients.service import new_secret
 from sso.db import read_versions
 from sso.oidc.applications import apply_catalogue, remove_client, resume_client, suspend_client
 from sso.oidc.provider import Provider
+from sso.security.permissions import restricted
 from sso.settings import load_settings
 
 app = group("Registered applications.")
@@ -89,7 +90,8 @@ def show(client_id: ClientId) -> None:
         refuse(f"there is no application {client_id!r}; see: sso clients list")
     metadata = found.meta.model_dump(mode="json", by_alias=True, exclude_none=True)
     relaxed = {"profile": found.meta.profile, "relaxed": relaxations(found.meta)}
-    print_json({"client_id": client_id, **_brief(found), **relaxed, "metadata": metadata})
+    privileges = restricted(found.scopes)
+    print_json({"client_id": client_id, **_brief(found), **relaxed, "privileges": privileges, "metadata": metadata})
 
 
 @app.command("secret")

@@ -16,7 +16,7 @@ from sso.clients.privileges import ALONE_GRANT_TYPES, end_all, end_grant, grant_
 from sso.clients.registry import stored_metadata
 from sso.db import bump_version
 from sso.errors import Refusal
-from sso.security.permissions import restricted, usable_alone
+from sso.security.permissions import needs_a_word, restricted
 
 Action = Literal["create", "update", "resume", "suspend", "delete"]
 PrivilegeAction = Literal["grant", "revoke", "kept"]
@@ -128,7 +128,7 @@ async def _privileges(
         for name in wanted:
             before = latest.get((client_id, name))
             if before is None or (before.revoked_at is not None and not before.stays_revoked):
-                found.append(PrivilegeChange("grant", client_id, name, alone and usable_alone(name, True)))
+                found.append(PrivilegeChange("grant", client_id, name, alone and needs_a_word(name)))
             elif before.revoked_at is not None:
                 found.append(PrivilegeChange("kept", client_id, name))
         had = restricted(str(present.get(client_id, {}).get("scope") or "").split())

@@ -1,8 +1,8 @@
 """Privileges of applications: the scopes of permissions (``sso:...``) and of restricted data, granted one by one.
 
 An application has a privilege where its scope is registered and granted, and where it is a production application of
-the city (``first_party``). Who takes hold of an application, by a change, a secret, a key or a place in its team, gets at
-what it may do: so they must have all of it themselves. Every such path calls :func:`check_hold`, or
+the city (``first_party``). Who takes hold of an application, by a change, a secret, a key or a place in its team, gets
+at what it may do: so they must have all of it themselves. Every such path calls :func:`check_hold`, or
 :func:`check_registration`, which calls it.
 """
 
@@ -30,6 +30,7 @@ from sso.security.permissions import (
     RESTRICTED_SCOPES,
     is_restricted,
     lacking,
+    needs_a_word,
     restricted,
     usable_alone,
     yields,
@@ -302,11 +303,12 @@ async def grant_privilege(
         raise PrivilegeError("say why")
     await check_hold(session, client_id, authority)
     authority.check_grant([privilege])
+    if without_person and not usable_alone(privilege, True):
+        raise PrivilegeError(f"{privilege} always needs a person")
+    without_person = without_person and needs_a_word(privilege)
     held = await held_by(session, client_id)
     if privilege in held and held[privilege].without_person == without_person:
         raise PrivilegeError(f"{client_id!r} has {privilege} already")
-    if without_person and not usable_alone(privilege, True):
-        raise PrivilegeError(f"{privilege} always needs a person")
     if privilege in held:
         end_grant(session, held[privilege], actor=actor, reason="granted anew", stays=False, request_id=request_id)
     grant_rows(

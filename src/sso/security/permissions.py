@@ -150,6 +150,11 @@ def usable_alone(scope: str, without_person: bool) -> bool:
     return name != GRANTING and (without_person or name not in GIVES_POWER)
 
 
+def needs_a_word(scope: str) -> bool:
+    """Tell whether a grant must say ``without_person`` for a token without a person to have this privilege."""
+    return not usable_alone(scope, False) and usable_alone(scope, True)
+
+
 def yields(privileges: Collection[str]) -> frozenset[str]:
     """Return the permissions that somebody needs who takes hold of an application with these privileges: those that it
     has itself and, for restricted data, the permission to give that data."""
