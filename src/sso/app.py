@@ -19,9 +19,18 @@ from starlette.routing import Route
 
 from sso import clock
 from sso.api import about
-from sso.api.parts import PREFIX, Problem, on_conflict, on_invalid, on_problem, on_too_powerful
+from sso.api.parts import (
+    PREFIX,
+    Problem,
+    on_conflict,
+    on_invalid,
+    on_privilege_refused,
+    on_problem,
+    on_too_powerful,
+)
 from sso.api.routes import routers as api_routers
 from sso.authn.passwords import Busy, Passwords
+from sso.clients.privileges import PrivilegeRefused
 from sso.db import Database, DatabaseUnavailable
 from sso.db.migrate import check_schema
 from sso.delivery import Worker
@@ -198,6 +207,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RedirectError, sign_in.on_redirect_error)
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(TooPowerful, _too_powerful)
+    app.add_exception_handler(PrivilegeRefused, _on_privilege_refused)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(IntegrityError, on_conflict)
     app.add_exception_handler(accounts.AccountLocked, accounts.on_account_locked)
@@ -277,6 +287,11 @@ async def _too_powerful(request: Request, error: Exception) -> Response:
     if request.url.path.startswith(f"{PREFIX}/"):
         return on_too_powerful(request, error)
     return pages.failure(request, "no_permission", 403, str(error))
+
+
+async def _on_privilege_refused(request: Request, error: Exception) -> Response:
+    answer = on_privilege_refused if request.url.path.startswith(PREFIX) else console.on_privilege_refused
+    return answer(request, error)
 
 
 async def _http_failure(request: Request, error: Exception) -> Response:

@@ -32,6 +32,8 @@ BODIES: dict[str, Any] = {
     "create": {"client_id": "baru", "metadata": {"type": "service", "client_name": "Baru"}},
     "put_client": {"metadata": {"type": "service", "client_name": "Baru"}},
     "make_secret": {},
+    "add_privilege": {"privilege": "nik", "reason": "x"},
+    "end_privilege": {"reason": "x"},
     "suspend": {},
     "begin": {"application_id": "antrean", "kind": "web", "document": {}, "draft": True},
     "put_application": {"document": {}, "revision": 1},

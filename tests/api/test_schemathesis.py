@@ -13,7 +13,7 @@ import schemathesis
 import uvicorn
 from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
-from tests.api.conftest import ALL_SCOPES
+from tests.api.conftest import PROGRAM_SCOPES
 from tests.conftest import settings_for
 
 from sso.api.about import description
@@ -42,7 +42,7 @@ def served(sqlite_template: tuple[Path, dict[str, Any]], tmp_path_factory: pytes
         thread.join(0.02)
     origin = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     secret = sqlite_template[1]["secrets"]["petugas"]
-    form = {"grant_type": "client_credentials", "scope": ALL_SCOPES}
+    form = {"grant_type": "client_credentials", "scope": PROGRAM_SCOPES}
     token = httpx.post(f"{origin}/token", data=form, auth=("petugas", secret)).json()["access_token"]
     yield f"{origin} {token}"
     server.should_exit = True

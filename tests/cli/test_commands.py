@@ -72,6 +72,39 @@ def test_a_plan_is_shown_and_not_applied(cli: Cli, tmp_path: Path) -> None:
     assert (machine["delete"], machine["changes"][0]["client_id"]) == (1, "padam")
 
 
+def test_privileges_are_granted_by_the_file_and_by_hand_listed_and_revoked(cli: Cli, tmp_path: Path) -> None:
+    text = CATALOGUE.read_text()
+    wider = text.replace(
+        "client_name: Mesin\n    scope: kirim",
+        "client_name: Mesin\n    first_party: true\n    scope: sso:users:roles kirim",
+    )
+    assert wider != text
+    (tmp_path / "c.yaml").write_text(wider)
+    line = "  mesin: grant sso:users:roles (also without a person)"
+    assert line in cli("clients", "apply", "c.yaml", "--dry-run").out.splitlines()
+    assert not cli("clients", "grants", "mesin", "--json").json
+    assert line in cli("clients", "apply", "c.yaml").out.splitlines()
+    (granted,) = cli("clients", "grants", "mesin", "--json").json
+    assert (granted["privilege"], granted["granted_by"]) == ("sso:users:roles", "catalogue tests")
+    assert cli("clients", "show", "mesin").json["privileges"] == ["sso:users:roles"]
+    assert "mesin (sso:users:roles; without a person too)" in cli("doctor").out
+    assert cli("clients", "revoke-grant", "mesin", "sso:users:roles", "--reason", "Selesai").code == 0
+    kept = cli("clients", "apply", "c.yaml").out
+    assert "mesin: sso:users:roles stays revoked; to grant it again: sso clients grant mesin sso:users:roles" in kept
+    assert kept.rstrip().endswith("nothing to do")
+    assert "registered and not granted (sso clients grant ID SCOPE): mesin sso:users:roles" in cli("doctor").out
+    again = cli("clients", "grant", "mesin", "sso:users:roles", "--reason", "Lagi", "--without-person")
+    assert again.code == 0
+    assert "stays revoked" not in cli("clients", "apply", "c.yaml").out
+    (tmp_path / "c.yaml").write_text(text)
+    assert "  mesin: revoke sso:users:roles" in cli("clients", "apply", "c.yaml").out.splitlines()
+    assert not cli("clients", "grants", "mesin", "--json").json
+    assert len(cli("clients", "grants", "mesin", "--all", "--json").json) == 2
+    for client_id, scope in (("mitra", "nik"), ("mesin", "sso:x"), ("tidak-ada", "nik"), ("petugas", "sso:users:read")):
+        refused = cli("clients", "grant", client_id, scope, "--reason", "x")
+        assert refused.code == 1, f"{client_id} {scope}"
+
+
 def test_a_bad_file_is_refused_line_by_line(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("catalogue: kota\napplications:\n  - client_id: a\n    type: web\n")
     answer = cli("clients", "apply", "c.yaml")

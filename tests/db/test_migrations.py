@@ -27,6 +27,7 @@ from sso.clients.models import (
     TeamInvitation,
     TeamMember,
 )
+from sso.clients.privileges import held_by
 from sso.clients.registration import invite, register
 from sso.db import Database, new_id
 from sso.db.migrate import (
@@ -132,6 +133,31 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
     for revision in reversed(revisions):
         await upgrade(db, revision)
     assert await current_revision(db) == head_revision()
+
+
+async def test_an_upgrade_grants_what_the_citys_applications_have_registered(city: City) -> None:
+    """Privileges were implied by ``first_party``: production goes on as before, sandboxes lose them."""
+    db, now = city.provider.db, clock.now()
+    async with db.write() as session:
+        sandbox = {"type": "service", "client_name": "A", "first_party": True, "scope": "sso:users:roles nik"}
+        row = {"status": "sandbox", "catalogue": "api", "version": 1, "created_at": now, "updated_at": now}
+        session.add(ClientRow(client_id="antrean-sandbox", metadata_=sandbox, **row))
+        third = {**sandbox, "first_party": False, "scope": "kirim"}
+        session.add(ClientRow(client_id="ketiga", metadata_=third, **{**row, "status": "active"}))
+        before = {name: set(await held_by(session, name)) for name in ("konsol", "petugas", "dinas", "warga")}
+    await downgrade(db, "0006")
+    await upgrade(db)
+    async with db.read() as session:
+        for name, held in before.items():
+            assert set(await held_by(session, name)) == held
+        for name in ("antrean-sandbox", "ketiga"):
+            assert not await held_by(session, name)
+        program, console = await held_by(session, "petugas"), await held_by(session, "konsol")
+    assert (program["sso:users:roles"].granted_by, program["sso:users:roles"].without_person) == ("migrated", True)
+    assert not console["sso:users:roles"].without_person
+    assert console["sso:users:roles"].granted_at >= now
+    tokens = await city.relying_party("petugas").token(grant_type="client_credentials", scope="sso:users:roles")
+    assert tokens.status == 200
 
 
 def _of_citizens(city: City) -> list[Any]:

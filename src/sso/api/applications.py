@@ -1,7 +1,7 @@
 """Applications that teams look after: the same that the developers' portal does, for programs.
 
-Somebody does with an application what their place in its team allows; whoever may change every application, and
-programs of the city, do it with each.
+Somebody does with an application what their place in its team allows; whoever may change every application, people
+and programs with ``clients:write``, does it with each.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from sso.api.parts import (
     Mistake,
     Page,
     Problem,
+    acts,
     by,
     caller_in,
     cut,
@@ -44,10 +45,10 @@ from sso.clients import store as clients
 from sso.clients import teams
 from sso.clients.applications import Kind, State, Unfinished, Wanted, sandbox_id
 from sso.clients.models import Application, RelyingPartyCheck
+from sso.clients.privileges import check_hold
 from sso.clients.service import ClientError, add_secret, revoke_secret, valid_secrets
 from sso.oidc.applications import approve_application, own_redirect_uri, submit_application
 from sso.oidc.rp_check import Outcome, begin_check, holds, last_check, passed, start
-from sso.security.permissions import permissions_of
 from sso.usage.store import mistakes_of
 from sso.users.models import User
 
@@ -303,7 +304,7 @@ async def begin(request: Request, wanted: ApplicationWanted, key: IdempotencyKey
         with _explained():
             asked = Wanted(wanted.kind, wanted.document, wanted.sandbox)
             made = await apps.create_application(session, wanted.application_id, asked, **who)
-            await teams.add_member(session, made.application_id, owner, "owner", actor=caller.actor)
+            await teams.add_member(session, made.application_id, owner, "owner", **acts(request))
             if not wanted.draft:
                 uri = own_redirect_uri(provider)
                 secret = await apps.open_sandbox(session, provider.box, made, own_uri=uri, **who)
@@ -400,7 +401,14 @@ async def review(request: Request, application_id: str, wanted: Review) -> Respo
         with _explained():
             if wanted.decision == "approve":
                 await approve_application(
-                    session, provider, found, wanted.text, wanted.granted, revision=wanted.revision, **who
+                    session,
+                    provider,
+                    found,
+                    wanted.text,
+                    wanted.granted,
+                    revision=wanted.revision,
+                    authority=caller_in(request).authority,
+                    **who,
                 )
             elif wanted.revision != found.revision:
                 raise apps.Stale("somebody else changed it meanwhile")
@@ -444,7 +452,7 @@ async def put_member(
                 403, "not_invited", "Not allowed", "Invite the person in the portal: they join by themselves."
             )
         with _explained():
-            await teams.add_member(session, application_id, user_id, wanted.role, actor=caller_in(request).actor)
+            await teams.add_member(session, application_id, user_id, wanted.role, **acts(request))
         found = await teams.team_of(session, application_id)
         return [MemberShown.model_validate(one, from_attributes=True) for one in found]
 
@@ -499,6 +507,7 @@ async def make_secret(
 
     async def check(session: AsyncSession) -> None:
         await _theirs(request, session, application_id, owner=True)
+        await check_hold(session, client_id, caller_in(request).authority)
 
     async def make(session: AsyncSession) -> Made:
         with _explained():
@@ -507,6 +516,7 @@ async def make_secret(
                 provider.box,
                 client_id,
                 valid_days=wanted.valid_days,
+                authority=caller_in(request).authority,
                 **by(request),
             )
         location = f"{PREFIX}/applications/{application_id}/secrets"
@@ -603,8 +613,7 @@ def _checked(found: RelyingPartyCheck) -> CheckShown:
 
 def _everything(request: Request) -> bool:
     """Tell whether who calls may do it with every application."""
-    caller = caller_in(request)
-    return caller.roles is None or "clients:write" in permissions_of(caller.roles)
+    return "clients:write" in caller_in(request).authority.permissions
 
 
 async def _theirs(request: Request, session: AsyncSession, application_id: str, *, owner: bool = False) -> Application:

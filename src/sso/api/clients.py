@@ -21,6 +21,7 @@ from sso.api.parts import (
     Mistake,
     Page,
     Problem,
+    by,
     caller_in,
     check_etag,
     cut,
@@ -38,6 +39,7 @@ from sso.clients import store
 from sso.clients.applications import follow_client, lock_application
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE, REMOVED, SANDBOX, ClientRow
+from sso.clients.privileges import check_hold, grant_privilege, revoke_privilege, shown
 from sso.clients.profiles import relaxations
 from sso.clients.registration import RegistrationRefused, check_sector
 from sso.clients.registry import stored_metadata
@@ -127,6 +129,42 @@ class SuspendWanted(BaseModel):
     )
 
 
+class PrivilegeShown(BaseModel):
+    """That an application was granted an administration scope, or restricted data."""
+
+    privilege: str = Field(description="The scope: of a permission, such as `sso:users:read`, or `nik`.")
+    without_person: bool = Field(description="Whether it holds in tokens without a person where it gives power.")
+    granted_by: str
+    granted_at: datetime
+    reason: str
+    revoked_at: datetime | None = Field(description="null: it holds.")
+    revoked_by: str | None
+    revoked_reason: str | None
+
+
+class PrivilegeWanted(BaseModel):
+    """A privilege to be granted."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"privilege": "sso:users:read", "reason": "The helpdesk looks people up."}]},
+    )
+
+    privilege: Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z_:]+$")]
+    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    without_person: bool = Field(
+        False, description="Also in tokens without a person, such as of `client_credentials`, where it gives power."
+    )
+
+
+class PrivilegeRevoked(BaseModel):
+    """Why a privilege is revoked."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "The project is over."}]})
+
+    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
 @router.get("/clients", summary="List applications", responses=problems(), **needs("clients:read"))
 async def list_clients(
     request: Request,
@@ -154,8 +192,8 @@ async def create(request: Request, wanted: ClientWanted, key: IdempotencyKeyHead
     provider = site_of(request).provider
     metadata = await _metadata(provider, wanted.metadata)
 
-    async def check(_: AsyncSession) -> None:
-        """The permission is all that it takes."""
+    async def check(session: AsyncSession) -> None:
+        await check_hold(session, wanted.client_id, caller_in(request).authority)
 
     async def make(session: AsyncSession) -> Made:
         try:
@@ -165,8 +203,8 @@ async def create(request: Request, wanted: ClientWanted, key: IdempotencyKeyHead
                 wanted.client_id,
                 metadata,
                 catalogue=HERE,
-                actor=caller_in(request).actor,
-                request_id=request_id_of(request),
+                authority=caller_in(request).authority,
+                **by(request),
             )
         except ClientError as error:
             raise refused(error) from None
@@ -213,8 +251,8 @@ async def put_client(request: Request, client_id: str, wanted: ClientChange, if_
                 row,
                 metadata,
                 catalogue=HERE,
-                actor=caller_in(request).actor,
-                request_id=request_id_of(request),
+                authority=caller_in(request).authority,
+                **by(request),
             )
         except ClientError as error:
             raise refused(error) from None
@@ -245,6 +283,7 @@ async def make_secret(
 
     async def check(session: AsyncSession) -> None:
         await _present(session, client_id)
+        await check_hold(session, client_id, caller_in(request).authority)
 
     async def make(session: AsyncSession) -> Made:
         try:
@@ -253,6 +292,7 @@ async def make_secret(
                 provider.box,
                 client_id,
                 overlap_seconds=wanted.overlap_seconds,
+                authority=caller_in(request).authority,
                 actor=caller_in(request).actor,
             )
         except ClientError as error:
@@ -307,7 +347,7 @@ async def resume(request: Request, client_id: str) -> Response:
     async with provider.db.write() as session:
         await _present(session, client_id)
         try:
-            await resume_client(session, client_id, actor=caller_in(request).actor, request_id=request_id_of(request))
+            await resume_client(session, client_id, authority=caller_in(request).authority, **by(request))
         except ClientError as error:
             raise refused(error) from None
         shown = _shown(await _present(session, client_id))
@@ -334,6 +374,84 @@ async def delete(request: Request, client_id: str, if_match: IfMatch = None) -> 
     await site.provider.refresh()
     site.worker.nudge()
     return Response(status_code=204)
+
+
+@router.get(
+    "/clients/{client_id}/privileges",
+    summary="List the privileges of an application",
+    responses=problems(404),
+    **needs("clients:read"),
+)
+async def list_privileges(request: Request, client_id: str) -> list[PrivilegeShown]:
+    """Administration scopes and restricted data that it was granted: those that hold, and those that were revoked."""
+    async with site_of(request).provider.db.read() as session:
+        row = await store.get_client(session, client_id)
+        if row is None or row.status == REMOVED:
+            raise not_found("application")
+        found = await store.privileges_of(session, client_id)
+    return [PrivilegeShown.model_validate(shown(one)) for one in found]
+
+
+@router.post(
+    "/clients/{client_id}/privileges",
+    status_code=201,
+    summary="Grant a privilege to an application",
+    response_model=PrivilegeShown,
+    responses=problems(404, 409),
+    **needs("clients:grant"),
+)
+async def add_privilege(
+    request: Request, client_id: str, wanted: PrivilegeWanted, key: IdempotencyKeyHeader = None
+) -> Response:
+    """To a production application of the city. It has the privilege where its scope is registered too. Only a person
+    does this, and gives only what they have themselves."""
+    provider = site_of(request).provider
+
+    async def check(session: AsyncSession) -> None:
+        await _present(session, client_id)
+        caller_in(request).authority.check_grant([wanted.privilege])
+
+    async def make(session: AsyncSession) -> Made:
+        made = await grant_privilege(
+            session,
+            client_id,
+            wanted.privilege,
+            reason=wanted.reason,
+            without_person=wanted.without_person,
+            authority=caller_in(request).authority,
+            **by(request),
+        )
+        return Made(PrivilegeShown.model_validate(shown(made)), f"{PREFIX}/clients/{client_id}/privileges")
+
+    answer = await once(request, key, check, make)
+    await provider.refresh()
+    return answer
+
+
+@router.post(
+    "/clients/{client_id}/privileges/{privilege}/revoke",
+    summary="Revoke a privilege of an application",
+    response_model=PrivilegeShown,
+    responses=problems(404, 409),
+    **needs("clients:grant"),
+)
+async def end_privilege(request: Request, client_id: str, privilege: str, wanted: PrivilegeRevoked) -> Response:
+    """Access tokens with it are worth nothing any more at once; refresh tokens keep what is left. No catalogue grants
+    it again."""
+    provider = site_of(request).provider
+    async with provider.db.write() as session:
+        await _present(session, client_id)
+        ended = await revoke_privilege(
+            session,
+            client_id,
+            privilege,
+            reason=wanted.reason,
+            authority=caller_in(request).authority,
+            **by(request),
+        )
+        answer = PrivilegeShown.model_validate(shown(ended))
+    await provider.refresh()
+    return shown_response(answer)
 
 
 async def _present(session: AsyncSession, client_id: str) -> ClientRow:

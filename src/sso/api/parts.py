@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
+from sso.clients.privileges import PrivilegeError, PrivilegeRefused
 from sso.delivery import Worker
 from sso.errors import Refusal
 from sso.oidc.access import Caller, TokenRefused, caller_of
@@ -132,6 +133,14 @@ def on_problem(request: Request, error: Exception) -> Response:
     return problem_response(request, error)
 
 
+def on_privilege_refused(request: Request, error: Exception) -> Response:
+    """Answer an act that would yield more than the caller has."""
+    assert isinstance(error, PrivilegeRefused)
+    if isinstance(error, PrivilegeError):
+        return problem_response(request, Problem(409, "refused", "It cannot be done", str(error)))
+    return problem_response(request, Problem(403, "more_than_yours", "Not allowed", str(error)))
+
+
 def on_invalid(request: Request, error: Exception) -> Response:
     """Answer a request that is not of the form that it must have."""
     assert isinstance(error, RequestValidationError)
@@ -223,6 +232,12 @@ def caller_in(request: Request) -> Caller:
 def by(request: Request) -> dict[str, Any]:
     """Return who asks, for log and audit: as the arguments ``actor`` and ``request_id``."""
     return {"actor": caller_in(request).actor, "request_id": request_id_of(request)}
+
+
+def acts(request: Request) -> dict[str, Any]:
+    """Return who acts and what they may do with applications: as the arguments ``actor`` and ``authority``."""
+    caller = caller_in(request)
+    return {"actor": caller.actor, "authority": caller.authority}
 
 
 async def _caller(request: Request) -> Caller:

@@ -14,6 +14,7 @@ from sso.clients import teams
 from sso.clients.applications import Wanted
 from sso.clients.catalogue import read_yaml
 from sso.clients.models import Application, RelyingPartyCheck
+from sso.clients.privileges import OPERATOR
 from sso.oidc.applications import approve_application, own_redirect_uri, submit_application
 from sso.oidc.provider import Provider
 from sso.oidc.rp_check import Check, begin_check, holds, last_check, passed
@@ -169,7 +170,9 @@ def approve(
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
             found = await _present(session, application_id)
-            await approve_application(session, provider, found, text, granted, revision=revision, actor="cli")
+            await approve_application(
+                session, provider, found, text, granted, revision=revision, authority=OPERATOR, actor="cli"
+            )
 
     run(work)
 

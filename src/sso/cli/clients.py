@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run
-from sso.clients.apply import Change, Plan, make_plan
+from sso.clients import store
+from sso.clients.apply import Change, Plan, PrivilegeChange, make_plan
 from sso.clients.catalogue import read_catalogue
+from sso.clients.privileges import OPERATOR, grant_privilege, revoke_privilege, shown
 from sso.clients.profiles import PROFILES, relaxations
 from sso.clients.registration import invite
 from sso.clients.registry import Client
@@ -17,6 +20,7 @@ from sso.clients.service import new_secret
 from sso.db import read_versions
 from sso.oidc.applications import apply_catalogue, remove_client, resume_client, suspend_client
 from sso.oidc.provider import Provider
+from sso.security.permissions import restricted
 from sso.settings import load_settings
 
 app = group("Registered applications.")
@@ -39,6 +43,10 @@ def apply(
 
     Shows every change. Applications that vanished from the file are suspended. Secrets are neither made, shown nor
     changed: make one with "sso clients secret". Signs: + new, ~ changed, ^ active again, ! suspended, - deleted.
+
+    Administration scopes (sso:...) and restricted data (nik) that FILE names for the city's own applications are
+    granted by this command, each shown on a line of its own. One that was revoked stays revoked until
+    "sso clients grant".
     """
     catalogue = read_catalogue(file, allow_http_loopback=load_settings().loopback)
 
@@ -52,7 +60,9 @@ def apply(
     plan = run(work, load=True)
     if json:
         changes = [{"action": one.action, "client_id": one.client_id, "fields": one.fields} for one in plan.changes]
-        print_json({"catalogue": catalogue.name, "applied": not dry_run, **plan.counted(), "changes": changes})
+        privileges = [asdict(one) for one in plan.privileges]
+        head = {"catalogue": catalogue.name, "applied": not dry_run, **plan.counted()}
+        print_json({**head, "changes": changes, "privileges": privileges})
         return
     _show_plan(plan, dry_run)
 
@@ -80,7 +90,8 @@ def show(client_id: ClientId) -> None:
         refuse(f"there is no application {client_id!r}; see: sso clients list")
     metadata = found.meta.model_dump(mode="json", by_alias=True, exclude_none=True)
     relaxed = {"profile": found.meta.profile, "relaxed": relaxations(found.meta)}
-    print_json({"client_id": client_id, **_brief(found), **relaxed, "metadata": metadata})
+    privileges = restricted(found.scopes)
+    print_json({"client_id": client_id, **_brief(found), **relaxed, "privileges": privileges, "metadata": metadata})
 
 
 @app.command("secret")
@@ -171,6 +182,76 @@ def invite_command(
     print(made)
 
 
+Reason = Annotated[str, typer.Option("--reason", help="Why: kept with the grant and in the audit log.")]
+Privilege = Annotated[str, typer.Argument(metavar="SCOPE", help="Such as sso:users:read, or nik.")]
+
+
+@app.command("grants")
+def grants_command(
+    client_id: Annotated[str, typer.Argument(metavar="ID", help="The client_id; every application without it.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Also those that were revoked.")] = False,
+    json: Json = False,
+) -> None:
+    """List the administration scopes and restricted data that applications were granted: by whom, when and why."""
+
+    async def work(provider: Provider) -> list[dict[str, Any]]:
+        async with provider.db.read() as session:
+            found = await store.all_privileges(session, client_id or None, active=not everything)
+            return [{"client_id": one.client_id, **shown(one)} for one in found]
+
+    found = run(work)
+    if json:
+        print_json(found)
+        return
+    titles = ("client_id", "privilege", "without_person", "granted_by", "granted_at", "reason", "revoked_at")
+    print_table(titles, [tuple(row[name] for name in titles) for row in found])
+
+
+@app.command("grant")
+def grant_command(
+    client_id: ClientId,
+    privilege: Privilege,
+    reason: Reason,
+    without_person: Annotated[
+        bool, typer.Option("--without-person", help="Also for tokens without a person, such as of client_credentials.")
+    ] = False,
+) -> None:
+    """Grant one administration scope, or restricted data, to a production application of the city.
+
+    The application has it where its scope is registered too.
+    """
+
+    async def work(provider: Provider) -> None:
+        async with provider.db.write() as session:
+            await grant_privilege(
+                session,
+                client_id,
+                privilege,
+                reason=reason,
+                without_person=without_person,
+                authority=OPERATOR,
+                actor="cli",
+            )
+
+    run(work)
+    print("granted")
+
+
+@app.command("revoke-grant")
+def revoke_grant_command(client_id: ClientId, privilege: Privilege, reason: Reason) -> None:
+    """Revoke one administration scope, or restricted data: access tokens with it are worth nothing any more at once.
+
+    No catalogue grants it again, only "sso clients grant".
+    """
+
+    async def work(provider: Provider) -> None:
+        async with provider.db.write() as session:
+            await revoke_privilege(session, client_id, privilege, reason=reason, authority=OPERATOR, actor="cli")
+
+    run(work)
+    print("revoked")
+
+
 def _load() -> list[Client]:
     async def work(provider: Provider) -> list[Client]:
         async with provider.db.read() as session:
@@ -205,6 +286,10 @@ def _show_plan(plan: Plan, dry_run: bool) -> None:
                 print(f"      {name}: {old!r} -> {new!r}")
     if len(plan.changes) > SHOWN_CHANGES:
         print(f"  ... and {len(plan.changes) - SHOWN_CHANGES} more; --json shows all")
+    for one in plan.privileges[:SHOWN_CHANGES]:
+        print(_privilege_line(one))
+    if len(plan.privileges) > SHOWN_CHANGES:
+        print(f"  ... and {len(plan.privileges) - SHOWN_CHANGES} more privileges; --json shows all")
     counts = plan.counted()
     words = {
         "create": "new",
@@ -218,8 +303,18 @@ def _show_plan(plan: Plan, dry_run: bool) -> None:
     total = len(plan.catalogue.applications)
     print(
         f"{plan.catalogue.name}: {total} applications; {', '.join([*said, str(counts['unchanged']) + ' unchanged'])}; "
-        + (verb if plan.changes else "nothing to do")
+        + ("nothing to do" if plan.is_empty else verb)
     )
+
+
+def _privilege_line(one: PrivilegeChange) -> str:
+    alone = " (also without a person)" if one.without_person else ""
+    if one.action == "kept":
+        return (
+            f"  {one.client_id}: {one.privilege} stays revoked; to grant it again: "
+            f"sso clients grant {one.client_id} {one.privilege} --reason TEXT"
+        )
+    return f"  {one.client_id}: {one.action} {one.privilege}{alone}"
 
 
 def _change_line(plan: Plan, change: Change) -> str:

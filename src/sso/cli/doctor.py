@@ -19,6 +19,7 @@ from sso.delivery import store as deliveries
 from sso.delivery.webhooks import all_webhooks
 from sso.oidc.provider import Provider
 from sso.security.limits import storage_for
+from sso.security.permissions import GIVES_POWER, PERMISSIONS, restricted
 from sso.settings import Settings, load_settings
 from sso.users import store as users
 from sso.users.service import ADMIN
@@ -132,6 +133,24 @@ async def _applications(provider: Provider) -> Finding:
     return Finding("applications", "warning" if missing or relaxed or not clients else "good", "; ".join(said))
 
 
+async def _privileges(provider: Provider) -> Finding:
+    named = [one for one in provider.registry if one.enabled and (one.held or restricted(one.meta.scope.split()))]
+    said, missing = [], []
+    for client in sorted(named, key=lambda one: one.client_id):
+        mine = restricted(client.scopes)
+        alone = " without a person too" if set(restricted(client.scopes_alone)) & _POWER else ""
+        said += [f"{client.client_id} ({' '.join(mine)}{';' + alone if alone else ''})"] if mine else []
+        missing += [f"{client.client_id} {name}" for name in client.not_granted(client.meta.scope.split())]
+    text = f"{len(said)} applications with administration permissions or restricted data"
+    text += f": {'; '.join(said)}" if said else ""
+    if missing:
+        text += f"; registered and not granted (sso clients grant ID SCOPE): {', '.join(missing)}"
+    return Finding("privileges", "warning" if missing else "good", text)
+
+
+_POWER = {PERMISSIONS[name].scope for name in GIVES_POWER}
+
+
 async def _people(provider: Provider) -> Finding:
     async with provider.db.read() as session:
         administrators = await users.page_of_users(session, None, 2, role=ADMIN, status="active")
@@ -191,6 +210,7 @@ _LOOKS: list[tuple[str, Callable[[Provider], Awaitable[Finding]]]] = [
     ("schema", _schema),
     ("keys", _keys),
     ("applications", _applications),
+    ("privileges", _privileges),
     ("people", _people),
     ("deliveries", _deliveries),
     ("mail", _mail),

@@ -24,11 +24,13 @@ from sso.clients import store
 from sso.clients.claims import SCOPE_OF
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE, REMOVED, SANDBOX, Application, ApplicationNote, ClientRow
+from sso.clients.privileges import OPERATOR, Authority, check_hold, check_registration, held_by
 from sso.clients.registry import stored_metadata
 from sso.clients.service import ClientError, secret_row
 from sso.db import bump_version
 from sso.security.box import SecretBox
 from sso.security.documents import DocumentRefused, check_document
+from sso.security.permissions import is_restricted, restricted
 from sso.security.tokens import random_token
 
 State = Literal["draft", "sandbox", "submitted", "approved", "suspended", "retired"]
@@ -68,6 +70,9 @@ GRANTED = (
     "first_party", "profile", "require_pkce", "audience", "resource_identifier", "access_token_format", *POLICIES,
 )  # fmt: skip
 """What only an administrator decides."""
+IN_SANDBOX = ("profile", "require_pkce", "access_token_format", *POLICIES)
+"""What of it holds in the sandbox too. A sandbox is registered without review: it is not the city's own, so people are
+asked for consent there; it has no audience of others, and no privilege."""
 TEAM_GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
 LISTS = ("redirect_uris", "post_logout_redirect_uris", "contacts", "grant_types")
 MAX_LISTED = 50
@@ -203,8 +208,9 @@ def sandbox_metadata(wanted: Wanted, granted: Mapping[str, Any], own_uri: str = 
     Raises:
         Unfinished: naming each field that is wrong; those of ``sandbox`` begin with ``sandbox.``.
     """
-    values = {name: value for name, value in wanted.document.items() if name not in ADDRESSES}
-    values |= {**wanted.sandbox, **granted, "type": KINDS[wanted.kind]}
+    values = _without_privileges({name: value for name, value in wanted.document.items() if name not in ADDRESSES})
+    kept = {name: value for name, value in granted.items() if name in IN_SANDBOX}
+    values |= {**wanted.sandbox, **kept, "type": KINDS[wanted.kind]}
     if own_uri and wanted.kind != "service":
         for name in ("redirect_uris", "post_logout_redirect_uris"):
             values[name] = [*values.get(name, []), own_uri]
@@ -220,6 +226,30 @@ def sandbox_metadata(wanted: Wanted, granted: Mapping[str, Any], own_uri: str = 
     if problems:
         raise Unfinished(problems)
     return made
+
+
+def _without_privileges(values: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata without the scopes that are privileges, and the reasons for them."""
+    said = {**values}
+    if isinstance(said.get("scope"), str):
+        said["scope"] = " ".join(name for name in said["scope"].split() if not is_restricted(name))
+    for name, of in (("scope_reasons", lambda one: one), ("claim_reasons", lambda one: SCOPE_OF.get(one, ""))):
+        if isinstance(said.get(name), dict):
+            said[name] = {one: text for one, text in said[name].items() if not is_restricted(of(one))}
+    return said
+
+
+async def _check_privileges(session: AsyncSession, application_id: str, wanted: Wanted) -> None:
+    """Check that what a team wants names no privilege that its application was not granted.
+
+    Raises:
+        Unfinished: when it does.
+    """
+    named = restricted(str(wanted.document.get("scope") or "").split())
+    held = await held_by(session, application_id) if named else {}
+    missing = [name for name in named if name not in held]
+    if missing:
+        raise Unfinished({"scope": f"{missing[0]} has not been granted to this application: ask an administrator"})
 
 
 def _in_sandbox(name: str) -> str:
@@ -278,6 +308,7 @@ async def create_application(
             raise Unfinished({"client_id": "is taken"})
     if await session.get(Application, application_id) is not None:
         raise Unfinished({"client_id": "is taken"})
+    await _check_privileges(session, application_id, wanted)
     now = clock.now()
     made = Application(application_id=application_id, state="draft", kind=wanted.kind, revision=1)
     made.granted, made.created_at = {}, now
@@ -289,9 +320,14 @@ async def create_application(
     return made
 
 
-async def adopt(session: AsyncSession, row: ClientRow, *, actor: str) -> Application:
+async def adopt(session: AsyncSession, row: ClientRow, *, actor: str, authority: Authority = OPERATOR) -> Application:
     """Let an application that a catalogue file, the API or itself has registered have a team. Who looks after its
-    configuration stays the same: of what is looked after here, the team does from then on."""
+    configuration stays the same: of what is looked after here, the team does from then on.
+
+    Raises:
+        PrivilegeRefused: when the application may do more than the actor.
+    """
+    await check_hold(session, row.client_id, authority)
     metadata, now = stored_metadata(row.metadata_), clock.now()
     made = Application(application_id=row.client_id, revision=1, created_at=now, approved_at=row.created_at)
     made.state = "approved" if row.status == "active" else "suspended"
@@ -351,6 +387,7 @@ async def change_application(
     if application.state not in ("draft", "sandbox", "approved"):
         raise ClientError(f"it is {application.state}: it cannot be changed now")
     wanted = wanted.checked()
+    await _check_privileges(session, application.application_id, wanted)
     before = {**application.document, "sandbox": application.sandbox}
     _write(application, wanted)
     application.revision += 1
@@ -430,6 +467,7 @@ async def submit(
     if application.state not in ("sandbox", "approved"):
         raise ClientError(f"it is {application.state}: it cannot be submitted now")
     metadata = production_metadata(wanted_of(application), application.granted, allow_http_loopback=allow_http_loopback)
+    await _check_privileges(session, application.application_id, wanted_of(application))
     if not application.document.get("contacts"):
         raise Unfinished({"contacts": "name at least one"})
     if application.approved_at is not None and not await difference(session, application, metadata):
@@ -492,6 +530,7 @@ async def approve(
     own_uri: str,
     allow_http_loopback: bool,
     actor: str,
+    authority: Authority = OPERATOR,
     request_id: str | None = None,
 ) -> None:
     """Let production be what was submitted.
@@ -505,12 +544,14 @@ async def approve(
         own_uri: our own redirect URI of every sandbox.
         allow_http_loopback: whether loopback addresses over http are allowed: in the demo only.
         actor: who decides.
+        authority: what the actor may do. Each privilege that is asked for needs their decision, in every revision.
         request_id: the reference for log and audit.
 
     Raises:
         Stale: when it was changed, or taken back and submitted anew, meanwhile.
         Unfinished: when it cannot be registered like this.
         ClientError: when nothing was submitted.
+        PrivilegeRefused: when this yields more than the actor may decide.
     """
     if application.state != "submitted":
         raise ClientError("nothing waits for a decision")
@@ -523,6 +564,18 @@ async def approve(
     wanted = wanted_of(application)
     metadata = production_metadata(wanted, decided, allow_http_loopback=allow_http_loopback)
     row = await _ours(session, application)
+    await _check_privileges(session, application.application_id, wanted)
+    present = stored_metadata(row.metadata_) if row is not None and row.status != REMOVED else None
+    await check_registration(
+        session,
+        application.application_id,
+        present,
+        metadata,
+        authority,
+        actor=actor,
+        decided=True,
+        request_id=request_id,
+    )
     await _put_client(session, application.application_id, metadata, row.status if row else "active")
     await _put_client(
         session, sandbox_id(application.application_id), sandbox_metadata(wanted, decided, own_uri), SANDBOX

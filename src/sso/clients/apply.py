@@ -11,12 +11,15 @@ from sso import clock
 from sso.audit import record
 from sso.clients import store
 from sso.clients.catalogue import Catalogue
-from sso.clients.models import BLOCKED, REMOVED
+from sso.clients.models import BLOCKED, REMOVED, ClientPrivilege
+from sso.clients.privileges import ALONE_GRANT_TYPES, end_all, end_grant, grant_rows, held_by
 from sso.clients.registry import stored_metadata
 from sso.db import bump_version
 from sso.errors import Refusal
+from sso.security.permissions import needs_a_word, restricted
 
 Action = Literal["create", "update", "resume", "suspend", "delete"]
+PrivilegeAction = Literal["grant", "revoke", "kept"]
 
 
 class CatalogueConflict(Refusal):
@@ -33,13 +36,31 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivilegeChange:
+    """A privilege that will be granted or revoked. ``kept``: the file names it and somebody revoked it, so it stays
+    revoked. ``without_person``: it is granted for tokens without a person too."""
+
+    action: PrivilegeAction
+    client_id: str
+    privilege: str
+    without_person: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """Every change, and how many applications stay as they are. ``again``: those that had been removed."""
+    """Every change, and how many applications stay as they are. ``again``: those that had been removed.
+    ``privileges``: what is granted and revoked with it: that the file names them is the act of granting."""
 
     catalogue: Catalogue
     changes: list[Change]
     unchanged: int
     again: frozenset[str] = frozenset()
+    privileges: list[PrivilegeChange] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.changes and all(one.action == "kept" for one in self.privileges)
 
     def counted(self) -> dict[str, int]:
         """Return how many changes there are of each kind."""
@@ -89,12 +110,38 @@ async def make_plan(session: AsyncSession, catalogue: Catalogue, *, delete: bool
             changes.append(Change("delete" if delete else "suspend", client_id))
     kept = sum(1 for change in changes if change.action in ("create", "update", "resume"))
     again = frozenset(name for name in catalogue.applications if name in known and name not in present)
-    return Plan(catalogue, changes, len(catalogue.applications) - kept, again)
+    privileges = await _privileges(session, catalogue, {name: one[2] for name, one in present.items()})
+    return Plan(catalogue, changes, len(catalogue.applications) - kept, again, privileges)
+
+
+async def _privileges(
+    session: AsyncSession, catalogue: Catalogue, present: dict[str, dict[str, Any]]
+) -> list[PrivilegeChange]:
+    """Return which privileges are granted, because the file names them, and revoked, because it does so no more."""
+    latest: dict[tuple[str, str], ClientPrivilege] = {}
+    for one in await store.privileges_of_catalogue(session, catalogue.name):  # oldest first
+        latest[one.client_id, one.privilege] = one
+    found: list[PrivilegeChange] = []
+    for client_id, metadata in catalogue.applications.items():
+        wanted = restricted(metadata.scope.split())
+        alone = set(metadata.grant_types) <= ALONE_GRANT_TYPES
+        for name in wanted:
+            before = latest.get((client_id, name))
+            if before is None or (before.revoked_at is not None and not before.stays_revoked):
+                found.append(PrivilegeChange("grant", client_id, name, alone and needs_a_word(name)))
+            elif before.revoked_at is not None:
+                found.append(PrivilegeChange("kept", client_id, name))
+        had = restricted(str(present.get(client_id, {}).get("scope") or "").split())
+        for name in had:
+            before = latest.get((client_id, name))
+            if name not in wanted and before is not None and before.revoked_at is None:
+                found.append(PrivilegeChange("revoke", client_id, name))
+    return found
 
 
 async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -> None:
     """Carry out a plan within the transaction of ``session``: all of it, or nothing. Secrets are never touched."""
-    if not plan.changes:
+    if plan.is_empty:
         return
     version = await bump_version(session, "clients")
     now = clock.now()
@@ -126,6 +173,9 @@ async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -
     deleted = [change.client_id for change in plan.changes if change.action == "delete"]
     if deleted:
         await store.remove_clients(session, deleted, version, now)
+    for client_id in deleted:
+        await end_all(session, client_id, actor=_name(plan), reason="the application was removed")
+    await _apply_privileges(session, plan, version)
     record(
         session,
         "clients.applied",
@@ -133,6 +183,24 @@ async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -
         subject=plan.catalogue.name,
         data={"counts": plan.counted(), "changed": [f"{c.action} {c.client_id}" for c in plan.changes[:1000]]},
     )
+
+
+async def _apply_privileges(session: AsyncSession, plan: Plan, version: int) -> None:
+    for one in plan.privileges:
+        if one.action == "grant":
+            reason, alone = "named by the catalogue", one.without_person
+            grant_rows(session, one.client_id, [one.privilege], actor=_name(plan), reason=reason, without_person=alone)
+        elif one.action == "revoke":
+            held = await held_by(session, one.client_id)
+            reason = "not named by the catalogue any more"
+            end_grant(session, held[one.privilege], actor=_name(plan), reason=reason, stays=False)
+    changed = sorted({one.client_id for one in plan.privileges if one.action != "kept"})
+    await store.touch_clients(session, changed, version)
+    await session.flush()
+
+
+def _name(plan: Plan) -> str:
+    return f"catalogue {plan.catalogue.name}"
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -64,6 +64,28 @@ class ClientSecret(Base):
     reminded_at: Mapped[datetime | None]
 
 
+class ClientPrivilege(Base):
+    """That an application was granted a privilege: the scope of a permission, or of restricted data.
+
+    It holds until ``revoked_at``. ``without_person``: also in tokens without a person, where that is not a matter of
+    course (``GIVES_POWER``). ``stays_revoked``: somebody decided to revoke it, so a catalogue does not grant it again.
+    """
+
+    __tablename__ = "client_privileges"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    client_id: Mapped[str] = mapped_column(ForeignKey("clients.client_id", ondelete="CASCADE"), index=True)
+    privilege: Mapped[str] = mapped_column(String(60))
+    without_person: Mapped[bool]
+    granted_by: Mapped[str] = mapped_column(String(200))
+    granted_at: Mapped[datetime]
+    reason: Mapped[str] = mapped_column(String(500))
+    revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str | None] = mapped_column(String(200))
+    revoked_reason: Mapped[str | None] = mapped_column(String(500))
+    stays_revoked: Mapped[bool]
+
+
 class Application(Base):
     """An application that a team looks after in the portal: what is wanted of it, and how far it is.
 

@@ -34,6 +34,11 @@ Secrets never stand in the file: `sso clients secret ID` makes one and prints it
 {", ".join(GROUPS)}; any other name may be used. An application that vanishes from the file is suspended; with
 `--delete` it is deleted, with everything that was granted to it.
 
+Administration scopes (`sso:...`) and restricted data (`nik`) that the file names for the city's own applications are
+granted by `sso clients apply`, each shown on a line of its own: whoever runs it is a full administrator. One that was
+revoked stays revoked, and the plan says how it is granted again (`sso clients grant`). One that the file names no more
+is revoked. See [privileges](api.md#privileges-of-applications).
+
 What follows from `type`, where a field is left out:
 
 | type | application | grant_types | token_endpoint_auth_method |

@@ -6,7 +6,7 @@ the database by the counter ``clients``: only rows with a greater version are re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,10 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients import store
-from sso.clients.claims import withheld
+from sso.clients.claims import SCOPE_CLAIMS, withheld
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import REMOVED, SANDBOX
+from sso.clients.privileges import Held, effective_scopes, held_of
 from sso.clients.uris import is_registered
+from sso.security.permissions import RESTRICTED_SCOPES, is_restricted
 from sso.security.tokens import equal, token_hash
 
 MAX_BUILT = 5000
@@ -39,18 +41,36 @@ class Secret:
 
 
 class Client(ClientMixin):
-    """A registered application, as the protocol sees it."""
+    """A registered application, as the protocol sees it.
 
-    __slots__ = ("client_id", "enabled", "meta", "removed", "sandbox", "scopes", "secrets", "withheld")
+    ``first_party``: it is the city's own, and people are not asked for consent; never a sandbox. ``held``: the
+    privileges that it was granted. ``scopes``: what it may have with a person: registered and, of privileges, granted;
+    ``scopes_alone``: without one.
+    """
 
-    def __init__(self, client_id: str, status: str, meta: ClientMetadata, secrets: tuple[Secret, ...]) -> None:
+    __slots__ = (
+        "client_id", "enabled", "first_party", "held", "meta", "removed", "sandbox", "scopes", "scopes_alone",
+        "secrets", "withheld",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        client_id: str,
+        status: str,
+        meta: ClientMetadata,
+        secrets: tuple[Secret, ...],
+        held: Mapping[str, Held] | None = None,
+    ) -> None:
         self.client_id = client_id
         self.enabled = status in ("active", SANDBOX)
         self.sandbox = status == SANDBOX
         self.removed = status == REMOVED
         self.meta = meta
         self.secrets = secrets
-        self.scopes = frozenset(meta.scope.split())
+        self.first_party = meta.first_party and not self.sandbox
+        self.held = dict(held or {})
+        scopes, alone = effective_scopes(meta.scope.split(), self.first_party and not self.removed, self.held)
+        self.scopes, self.scopes_alone = frozenset(scopes), frozenset(alone)
         self.withheld = withheld(meta.claim_reasons)
 
     def name(self, locale: str) -> str:
@@ -80,6 +100,32 @@ class Client(ClientMixin):
 
     def get_allowed_scope(self, scope: str) -> str:
         return " ".join(name for name in (scope or "").split() if name in self.scopes)
+
+    def not_granted(self, scopes: Iterable[str], *, alone: bool = False) -> list[str]:
+        """Return the privileges among ``scopes`` that the application does not have: it cannot ask for them."""
+        mine = self.scopes_alone if alone else self.scopes
+        return sorted({one for one in scopes if is_restricted(one) and one not in mine})
+
+    def still(self, scopes: Iterable[str], *, alone: bool, made: float | None) -> list[str]:
+        """Return those of ``scopes`` that what was given at a moment may hold now: no privilege that was revoked
+        meanwhile, not even where it was granted again.
+
+        Args:
+            scopes: what was given.
+            alone: whether no person is behind it.
+            made: seconds since 1970; None: now.
+        """
+        mine = self.scopes_alone if alone else self.scopes
+        return [
+            one
+            for one in scopes
+            if not is_restricted(one) or (one in mine and (made is None or made >= self.held[one].since))
+        ]
+
+    def refused_claims(self, made: float | None) -> frozenset[str]:
+        """Return the claims of restricted data that a grant of this moment does not give (see :meth:`still`)."""
+        kept = self.still(RESTRICTED_SCOPES, alone=False, made=made)
+        return frozenset(name for scope in RESTRICTED_SCOPES if scope not in kept for name in SCOPE_CLAIMS[scope])
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         return is_registered(redirect_uri, self.meta.redirect_uris, self.meta.application_type)
@@ -112,6 +158,7 @@ class _Row:
     status: str
     metadata: bytes
     secrets: tuple[Secret, ...]
+    held: Mapping[str, Held]
 
 
 class Registry:
@@ -140,7 +187,7 @@ class Registry:
         row = self._rows.get(client_id)
         if row is None:
             return None
-        client = Client(client_id, row.status, stored_metadata(orjson.loads(row.metadata)), row.secrets)
+        client = Client(client_id, row.status, stored_metadata(orjson.loads(row.metadata)), row.secrets, row.held)
         if len(self._built) >= MAX_BUILT:
             self._built.clear()
         self._built[client_id] = client
@@ -178,10 +225,11 @@ class Registry:
         whole = removals != self._removals
         seen = 0 if whole else self._seen
         secrets = await store.secrets_of_changed(session, seen)
+        privileges = await store.privileges_of_changed(session, seen)
         rows: dict[str, _Row] = {}
         async for client_id, status, metadata in store.changed_clients(session, seen):
             mine = tuple(Secret(*values) for values in secrets.get(client_id, []))
-            rows[client_id] = _Row(status, metadata.encode(), mine)
+            rows[client_id] = _Row(status, metadata.encode(), mine, held_of(privileges.get(client_id, [])))
         if whole:
             self._rows, self._built = rows, {}
         else:

@@ -13,6 +13,7 @@ from sso.audit import record
 from sso.clients import store
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import REMOVED, ClientRow, ClientSecret
+from sso.clients.privileges import OPERATOR, Authority, check_hold, check_registration
 from sso.clients.registry import stored_metadata
 from sso.db import bump_version
 from sso.errors import Refusal
@@ -31,7 +32,13 @@ class ClientError(Refusal):
 
 
 async def new_secret(
-    session: AsyncSession, box: SecretBox, client_id: str, *, overlap_seconds: int = 0, actor: str = "cli"
+    session: AsyncSession,
+    box: SecretBox,
+    client_id: str,
+    *,
+    overlap_seconds: int = 0,
+    actor: str = "cli",
+    authority: Authority = OPERATOR,
 ) -> str:
     """Make a new secret for an application and return it: it is not shown again.
 
@@ -41,13 +48,16 @@ async def new_secret(
         client_id: the application.
         overlap_seconds: how long its earlier secrets stay valid.
         actor: who asks.
+        authority: what the actor may do.
 
     Raises:
         ClientError: when there is no such application, or it uses no secret.
+        PrivilegeRefused: when the application may do more than the actor.
     """
     row = await store.get_client(session, client_id)
     if row is None or row.status == REMOVED:
         raise ClientError(f"there is no application {client_id!r}; see: sso clients list")
+    await check_hold(session, client_id, authority)
     metadata = stored_metadata(row.metadata_)
     if not metadata.needs_secret:
         method = metadata.token_endpoint_auth_method
@@ -95,6 +105,7 @@ async def add_secret(
     *,
     valid_days: int | None,
     actor: str,
+    authority: Authority = OPERATOR,
     request_id: str | None = None,
 ) -> str:
     """Make another secret for an application beside the one that it has, and return it: it is not shown again.
@@ -105,14 +116,17 @@ async def add_secret(
         client_id: the application.
         valid_days: for how many days; None: until it is revoked.
         actor: who asks.
+        authority: what the actor may do.
         request_id: the reference for log and audit.
 
     Raises:
         ClientError: when there is no such application, it uses no secret, or two are valid already.
+        PrivilegeRefused: when the application may do more than the actor.
     """
     row = await store.lock_client(session, client_id)
     if row is None or row.status == REMOVED:
         raise ClientError(f"there is no application {client_id!r}")
+    await check_hold(session, client_id, authority)
     metadata = stored_metadata(row.metadata_)
     if not metadata.needs_secret:
         raise ClientError(f"{client_id!r} uses no secret")
@@ -153,12 +167,15 @@ async def create_client(
     *,
     catalogue: str,
     actor: str,
+    authority: Authority = OPERATOR,
     request_id: str | None = None,
 ) -> str | None:
-    """Register an application and return its secret, which is not shown again; None where it needs none.
+    """Register an application and return its secret, which is not shown again; None where it needs none. The privileges
+    among its scopes are granted with it.
 
     Raises:
         ClientError: when there is one of that name.
+        PrivilegeRefused: when the actor may not give it what it registers.
     """
     present = await store.get_client(session, client_id)
     if present is not None:
@@ -174,6 +191,7 @@ async def create_client(
     }
     row |= {"version": await bump_version(session, "clients"), "created_at": now, "updated_at": now}
     await store.insert_clients(session, [row])
+    await check_registration(session, client_id, None, metadata, authority, actor=actor, request_id=request_id)
     secret = random_token() if metadata.needs_secret else None
     if secret is not None:
         session.add(secret_row(box, client_id, metadata, secret))
@@ -188,16 +206,30 @@ async def replace_client(
     *,
     catalogue: str,
     actor: str,
+    authority: Authority = OPERATOR,
     request_id: str | None = None,
 ) -> None:
-    """Put other metadata in place of an application's.
+    """Put other metadata in place of an application's. Privileges among its new scopes are granted with it; those of
+    scopes that it has no more are revoked.
 
     Raises:
         ClientError: when another catalogue, or the application itself, looks after it.
+        PrivilegeRefused: when the application may do more than the actor, or the actor may not give what is new.
     """
     if row.catalogue != catalogue:
         raise ClientError(f"{row.client_id!r} is looked after by the catalogue {row.catalogue!r}: change it there")
-    before = stored_metadata(row.metadata_).stored()
+    present = stored_metadata(row.metadata_)
+    before = present.stored()
+    await check_registration(
+        session,
+        row.client_id,
+        present,
+        metadata,
+        authority,
+        actor=actor,
+        status=row.status,
+        request_id=request_id,
+    )
     row.metadata_ = metadata.stored()
     row.version, row.updated_at = await bump_version(session, "clients"), clock.now()
     if not metadata.needs_secret:

@@ -10,7 +10,15 @@ from uuid import UUID
 from sqlalchemy import Text, cast, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.clients.models import REMOVED, SANDBOX, Application, ClientRegistration, ClientRow, ClientSecret
+from sso.clients.models import (
+    REMOVED,
+    SANDBOX,
+    Application,
+    ClientPrivilege,
+    ClientRegistration,
+    ClientRow,
+    ClientSecret,
+)
 from sso.db import bump_version
 
 BATCH = 500
@@ -43,6 +51,45 @@ async def secrets_of_changed(session: AsyncSession, seen: int) -> dict[str, list
     for client_id, *values in (await session.execute(columns.where(ClientRow.version > seen))).all():
         found.setdefault(client_id, []).append(values)
     return found
+
+
+async def privileges_of_changed(session: AsyncSession, seen: int) -> dict[str, list[Any]]:
+    """Return (privilege, without_person, revoked_at) of every grant, also of revoked ones, to every application with a
+    version above ``seen``."""
+    columns = select(
+        ClientPrivilege.client_id, ClientPrivilege.privilege, ClientPrivilege.without_person, ClientPrivilege.revoked_at
+    ).join(ClientRow, ClientRow.client_id == ClientPrivilege.client_id)
+    found: dict[str, list[Any]] = {}
+    for client_id, *values in (await session.execute(columns.where(ClientRow.version > seen))).all():
+        found.setdefault(client_id, []).append(values)
+    return found
+
+
+async def privileges_of(session: AsyncSession, client_id: str, *, active: bool = False) -> list[ClientPrivilege]:
+    """Return every grant of a privilege to an application, oldest first; only those that hold where ``active``."""
+    statement = select(ClientPrivilege).where(ClientPrivilege.client_id == client_id)
+    if active:
+        statement = statement.where(ClientPrivilege.revoked_at.is_(None))
+    order = statement.order_by(ClientPrivilege.granted_at, ClientPrivilege.id)
+    return list((await session.execute(order)).scalars())
+
+
+async def all_privileges(session: AsyncSession, client_id: str | None, *, active: bool) -> list[ClientPrivilege]:
+    """Return grants of privileges, by application: of one or of all; only those that hold where ``active``."""
+    statement = select(ClientPrivilege)
+    if client_id is not None:
+        statement = statement.where(ClientPrivilege.client_id == client_id)
+    if active:
+        statement = statement.where(ClientPrivilege.revoked_at.is_(None))
+    order = (ClientPrivilege.client_id, ClientPrivilege.privilege, ClientPrivilege.granted_at)
+    return list((await session.execute(statement.order_by(*order))).scalars())
+
+
+async def privileges_of_catalogue(session: AsyncSession, catalogue: str) -> list[ClientPrivilege]:
+    """Return every grant of a privilege to the applications of a catalogue, oldest first."""
+    statement = select(ClientPrivilege).join(ClientRow, ClientRow.client_id == ClientPrivilege.client_id)
+    mine = statement.where(ClientRow.catalogue == catalogue)
+    return list((await session.execute(mine.order_by(ClientPrivilege.granted_at, ClientPrivilege.id))).scalars())
 
 
 async def get_client(session: AsyncSession, client_id: str) -> ClientRow | None:
@@ -95,6 +142,13 @@ async def update_client(session: AsyncSession, client_id: str, version: int, now
     """Change one application's columns."""
     statement = update(ClientRow).where(ClientRow.client_id == client_id)
     await session.execute(statement.values(version=version, updated_at=now, **values))
+
+
+async def touch_clients(session: AsyncSession, client_ids: list[str], version: int) -> None:
+    """Let every process read these applications again."""
+    for start in range(0, len(client_ids), BATCH):
+        mine = ClientRow.client_id.in_(client_ids[start : start + BATCH])
+        await session.execute(update(ClientRow).where(mine).values(version=version))
 
 
 async def remove_clients(session: AsyncSession, client_ids: list[str], version: int, now: datetime) -> None:

@@ -14,6 +14,7 @@ from sso import clock
 from sso.audit import record
 from sso.clients.applications import SANDBOX_END
 from sso.clients.models import Application, TeamInvitation, TeamMember
+from sso.clients.privileges import OPERATOR, Authority, check_hold
 from sso.clients.service import ClientError
 
 Role = Literal["owner", "member"]
@@ -46,12 +47,22 @@ async def teams_with(session: AsyncSession, user_id: uuid.UUID) -> dict[str, str
     return {row[0]: row[1] for row in (await session.execute(mine)).all()}
 
 
-async def add_member(session: AsyncSession, application_id: str, user_id: uuid.UUID, role: Role, *, actor: str) -> None:
+async def add_member(
+    session: AsyncSession,
+    application_id: str,
+    user_id: uuid.UUID,
+    role: Role,
+    *,
+    actor: str,
+    authority: Authority = OPERATOR,
+) -> None:
     """Add somebody to a team, or give them another role.
 
     Raises:
         ClientError: when the last owner would be one no more, or there are too many.
+        PrivilegeRefused: when the application may do more than the actor.
     """
+    await check_hold(session, application_id, authority)
     team = {one.user_id: one for one in await _locked_team(session, application_id)}
     if role == "member":
         _keep_an_owner(team.values(), user_id)
@@ -116,7 +127,14 @@ def is_contact(lookup: str) -> bool:
 
 
 async def invite(
-    session: AsyncSession, application_id: str, lookup: str, role: Role, *, user_id: uuid.UUID | None, actor: str
+    session: AsyncSession,
+    application_id: str,
+    lookup: str,
+    role: Role,
+    *,
+    user_id: uuid.UUID | None,
+    actor: str,
+    authority: Authority,
 ) -> None:
     """Let somebody join.
 
@@ -127,10 +145,13 @@ async def invite(
         role: their place in the team.
         user_id: who has that user name now; None where it is an e-mail address or telephone number.
         actor: who invites.
+        authority: what they may do.
 
     Raises:
         ClientError: when there are too many.
+        PrivilegeRefused: when the application may do more than the actor.
     """
+    await check_hold(session, application_id, authority)
     invited = await invitations_of(session, application_id)
     if len(await _locked_team(session, application_id)) + len(invited) >= MOST:
         raise ClientError(f"a team has at most {MOST} people")

@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from sso import clock
+from sso.clients.privileges import Authority
 from sso.clients.registry import Client
 from sso.oidc.introspection import FoundToken, find_token
 from sso.oidc.provider import Provider
+from sso.security.permissions import effective_permissions
 from sso.users.store import standing_of
 
 
@@ -25,7 +27,8 @@ class TokenRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An application that may call, and the person on whose behalf, if there is one."""
+    """An application that may call, and the person on whose behalf, if there is one. ``signed_in``: when that person
+    did; None: nobody signed in, it is a program, or a token from an assertion."""
 
     client: Client
     scopes: frozenset[str]
@@ -37,6 +40,11 @@ class Caller:
     def actor(self) -> str:
         """Who acts, as the audit log names it."""
         return str(self.user_id) if self.user_id is not None else self.client.client_id
+
+    @property
+    def authority(self) -> Authority:
+        """What they may do with applications."""
+        return Authority(effective_permissions(self.roles, self.scopes), person=self.signed_in is not None)
 
 
 async def caller_of(provider: Provider, authorization: str, resource: str) -> Caller:
@@ -60,13 +68,15 @@ async def caller_of(provider: Provider, authorization: str, resource: str) -> Ca
         client = provider.registry.enabled(found.client_id)
         if client is None:
             raise TokenRefused(401, "invalid_token", "The application is suspended.")
-        scopes = frozenset(str(found.claims.get("scope", "")).split()) & client.scopes
+        alone = found.grant is None or found.grant.asserted
+        mine = client.scopes_alone if alone else client.scopes
+        scopes = frozenset(str(found.claims.get("scope", "")).split()) & mine
         if found.grant is None:
             return Caller(client, scopes, None, None, None)
         roles, locked_until = await standing_of(session, found.grant.user_id)
         if locked_until is not None and locked_until > clock.now():
             raise TokenRefused(401, "invalid_token", "The account of the person is locked.")
-        signed_in = found.grant.auth_time.astimezone(UTC)
+        signed_in = None if found.grant.asserted else found.grant.auth_time.astimezone(UTC)
         return Caller(client, scopes, found.grant.user_id, roles, signed_in)
 
 

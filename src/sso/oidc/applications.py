@@ -22,6 +22,7 @@ from sso.clients.applications import (
 )
 from sso.clients.apply import Plan, apply_plan
 from sso.clients.models import BLOCKED, REMOVED, SANDBOX, Application, ClientRow
+from sso.clients.privileges import OPERATOR, Authority, check_hold, end_all
 from sso.clients.service import ClientError
 from sso.db import bump_version
 from sso.oidc import mass_ending
@@ -85,6 +86,7 @@ async def approve_application(
     granted: Mapping[str, Any],
     *,
     revision: int,
+    authority: Authority,
     actor: str,
     request_id: str | None = None,
 ) -> None:
@@ -98,6 +100,7 @@ async def approve_application(
         text: what is said to the team.
         granted: what the administrator decides.
         revision: of what was looked at.
+        authority: what the actor may do.
         actor: who decides.
         request_id: the reference for log and audit.
 
@@ -117,6 +120,7 @@ async def approve_application(
         revision=revision,
         own_uri=own_redirect_uri(provider),
         allow_http_loopback=provider.settings.loopback,
+        authority=authority,
         actor=actor,
         request_id=request_id,
     )
@@ -174,15 +178,23 @@ async def suspend_client(
 
 
 async def resume_client(
-    session: AsyncSession, client_id: str, *, actor: str, note: str = "", request_id: str | None = None
+    session: AsyncSession,
+    client_id: str,
+    *,
+    actor: str,
+    authority: Authority = OPERATOR,
+    note: str = "",
+    request_id: str | None = None,
 ) -> None:
     """Let a suspended application work again. What was granted to it before stays over.
 
     Raises:
         ClientError: when there is no such application, or it is not suspended.
+        PrivilegeRefused: when the application may do more than the actor.
     """
     application = await _application(session, client_id)
     row = await _row_of(session, client_id, application)
+    await check_hold(session, client_id, authority)
     if row.status in ("active", SANDBOX):
         raise ClientError(f"{client_id!r} is not suspended")
     await _set_status(session, row, "active" if row.client_id == client_id else SANDBOX)
@@ -214,6 +226,7 @@ async def remove_client(
         await present_client(session, client_id)
     names = [client_id, *([sandbox_id(client_id)] if application is not None else [])]
     await clients.remove_clients(session, names, await bump_version(session, "clients"), clock.now())
+    await end_all(session, client_id, actor=actor, reason="the application was removed")
     if application is not None:
         mark(session, application, "retired", actor, note)
     record(session, "client.removed", actor=actor, client_id=client_id, request_id=request_id, data={"note": note})

@@ -29,7 +29,7 @@ from sso.oidc.hints import read_hint
 from sso.oidc.interaction import Asked, Decision, Fail, Present, Progress, decide, least_level
 from sso.oidc.provider import Provider
 from sso.oidc.request_object import RequestObjectRefused, Source, expand
-from sso.oidc.requests import ProtocolRequest, description
+from sso.oidc.requests import ProtocolRequest, check_granted, description
 from sso.oidc.server import ProviderServer
 from sso.security.numbers import read_int
 from sso.security.tokens import token_hash
@@ -241,6 +241,7 @@ def _check_the_rest(
     _check_source(client, source)
     for check in _CHECKS:
         check(request)
+    check_granted(client, data.get("scope", "").split())
     grant = server.get_authorization_grant(request)
     grant.validate_authorization_request()
     if not request.scope:
@@ -350,7 +351,7 @@ async def signed_in(provider: Provider, session: AsyncSession, cookie: str, clie
 
 async def with_consent(session: AsyncSession, client: Client, who: SignedIn) -> SignedIn:
     """Return ``who`` with what the person allowed ``client``. No statement for the city's own applications."""
-    if client.meta.first_party:
+    if client.first_party:
         return who
     return replace(who, consented=allowed_by(await store.consented_scopes(session, who.user.id, client.client_id)))
 
@@ -378,7 +379,7 @@ def next_step(
             invited,
             why if invited else None,
         )
-    return decide(asked, present, request.client.meta.first_party, progress, clock.now(), ACR_VALUES)
+    return decide(asked, present, request.client.first_party, progress, clock.now(), ACR_VALUES)
 
 
 def asked_for(request: AuthorizationRequest, hinted: bool | None = None) -> Asked:

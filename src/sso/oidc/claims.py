@@ -25,10 +25,17 @@ def kept_with_grant(client: Client, details: Mapping[str, Any]) -> dict[str, Any
     return {**details, "withheld": sorted(client.withheld)} if client.withheld else dict(details)
 
 
-def withheld_from(client: Client, details: Mapping[str, Any]) -> Collection[str]:
-    """Return the claims that an application does not receive by a grant: now, or when it was made; also those of scopes
-    that the application has not registered any more."""
-    return client.withheld.union(details.get("withheld") or (), _of_other_scopes(client.scopes))
+def withheld_from(client: Client, details: Mapping[str, Any], made: float | None = None) -> Collection[str]:
+    """Return the claims that an application does not receive by a grant: those that it did not name, now or when the
+    grant was made; those of scopes that it has not registered any more; and restricted data that it may not have.
+
+    Args:
+        client: the application.
+        details: of the grant.
+        made: when the grant was made, in seconds since 1970; None: at this moment.
+    """
+    refused = client.refused_claims(made)
+    return client.withheld.union(details.get("withheld") or (), _of_other_scopes(client.scopes), refused)
 
 
 @lru_cache(maxsize=1000)

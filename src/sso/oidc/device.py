@@ -27,7 +27,7 @@ from sso.oidc.demands import Unmet, Way, unmet
 from sso.oidc.enforcement import facts_at_page, must_read, recorded, standing_at_page
 from sso.oidc.models import DeviceCode
 from sso.oidc.provider import Provider
-from sso.oidc.requests import ProtocolRequest
+from sso.oidc.requests import ProtocolRequest, check_granted
 from sso.security.tokens import random_token, token_hash
 from sso.sessions import store as sessions
 from sso.tokens import store
@@ -53,6 +53,7 @@ class DeviceAuthorizationEndpoint(AuthlibDeviceAuthorizationEndpoint):
         client = self.authenticate_client(request)
         if not client.check_grant_type(DEVICE_CODE):
             raise UnauthorizedClientError("The client has not registered the device code grant.")
+        check_granted(client, request.payload.data.get("scope", "").split())
         scope = client.get_allowed_scope(request.payload.data.get("scope", ""))
         if not scope:
             raise InvalidScopeError("The client has not registered any of these scopes.")

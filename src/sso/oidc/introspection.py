@@ -25,6 +25,8 @@ from sso.tokens import store
 from sso.tokens.store import LiveGrant
 
 REVOKED_JTI = "revoked"
+END_OF_SECOND = 0.999999
+"""``iat`` is in whole seconds: a token counts as issued at the end of its second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +63,29 @@ def find_token(provider: Provider, session: Any, token: str) -> FoundToken | Non
         if found.grant is not None
         else unmet_by_program(provider, Way.MACHINE_IN_USE, client)
     )
-    return _narrowed(found, client) if unmet is None else None
-
-
-def _narrowed(found: FoundToken, client: Client) -> FoundToken:
-    """Return a token without the scopes that its application has not registered any more."""
-    scope = str(found.claims.get("scope", ""))
-    allowed = client.get_allowed_scope(scope)
-    return found if allowed == scope else replace(found, claims={**found.claims, "scope": allowed})
+    return _with_what_is_left(found, client) if unmet is None else None
 
 
 def find_issued(provider: Provider, session: Any, token: str) -> FoundToken | None:
     """Return what ``token`` is, where it is neither over nor revoked, also while a demand of the application is not
     met: such a token can be revoked."""
     return _find(provider, session, token, clock.now())
+
+
+def _with_what_is_left(found: FoundToken, client: Client) -> FoundToken | None:
+    """Return a token where the application still has each privilege in it. An access token is worth nothing any more
+    when one was revoked since; a refresh token holds what is left. Scopes that are not registered any more go."""
+    scopes = str(found.claims.get("scope", "")).split()
+    alone = found.grant is None or found.grant.asserted
+    made = found.grant.made if found.grant is not None else None
+    if found.kind == "access_token":
+        issued = found.claims["iat"] + END_OF_SECOND
+        made = issued if made is None else min(made, issued)
+    held = client.still(scopes, alone=alone, made=made)
+    if found.kind == "access_token" and held != scopes:
+        return None
+    left = client.get_allowed_scope(" ".join(held))
+    return found if left.split() == scopes else replace(found, claims={**found.claims, "scope": left})
 
 
 def _find(provider: Provider, session: Any, token: str, now: datetime) -> FoundToken | None:

@@ -38,7 +38,7 @@ def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str |
     """
     client: Client = request.client
     provider, grant = request.provider, request.grant
-    scope = client.get_allowed_scope(scope)
+    scope = still_allowed(client, grant, scope)
     access_token = issue_access_token(request, scope)
     body: dict[str, Any] = {
         "access_token": access_token,
@@ -53,6 +53,19 @@ def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str |
         about = person_claims(request, grant, scopes if client.meta.scope_claims_in_id_token else [])
         body["id_token"] = id_token(provider, client, grant, access_token, about=about)
     return body
+
+
+def still_allowed(client: Client, grant: LiveGrant | None, scope: str) -> str:
+    """Return what of ``scope`` a token may hold now: what is still registered, and no privilege that the application
+    does not have, or has not had all the time since ``grant``. Every token passes here, whatever its grant type.
+
+    Args:
+        client: the application.
+        grant: what was granted; None: no person is behind it.
+        scope: what was granted then.
+    """
+    alone, registered = grant is None or grant.asserted, client.get_allowed_scope(scope)
+    return " ".join(client.still(registered.split(), alone=alone, made=grant.made if grant is not None else None))
 
 
 def first_tokens(request: ProtocolRequest, scope: str, with_refresh_token: bool) -> dict[str, Any]:
@@ -89,14 +102,14 @@ def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[s
     person, provider = with_identifiers(request.session, grant.user_id, grant.client_id), request.provider
     if person is None:
         return {}
-    hidden = withheld_from(request.client, grant.details)
+    hidden = withheld_from(request.client, grant.details, grant.made)
     return user_claims(person, wanted, names, withheld=hidden, issuer=provider.settings.issuer, box=provider.box)
 
 
 def issue_access_token(request: ProtocolRequest, scope: str) -> str:
     """Return a new access token for the client of ``request``, of the form that it registered."""
     provider, client, grant = request.provider, request.client, request.grant
-    now = clock.now()
+    now, scope = clock.now(), still_allowed(client, grant, scope)
     claims = _access_claims(provider, client, grant, scope, now)
     if client.meta.access_token_format == "jwt":
         if grant is not None:
@@ -224,6 +237,6 @@ def _access_claims(
         "jti": uuid.uuid4().hex,
         "scope": scope,
     }
-    if grant is not None and "assertion" not in grant.details:
+    if grant is not None and not grant.asserted:
         claims |= {"auth_time": int(grant.auth_time.timestamp()), "acr": grant.acr, "amr": grant.amr}
     return claims

@@ -15,15 +15,17 @@ from sso import clock
 from sso.clients import teams
 from sso.clients.applications import lock_application
 from sso.clients.models import Application, TeamInvitation
+from sso.clients.privileges import Authority, PrivilegeRefused, check_hold
+from sso.security.permissions import permissions_of
 from sso.users.models import User
-from sso.users.store import identifiers_of, proven_owner
+from sso.users.store import identifiers_of, proven_owner, roles_of
 
 JOINABLE = ("draft", "sandbox", "submitted", "approved")
 """The states of an application whose team can be joined: not a suspended one, and not one that is over."""
 
 
 async def invite(
-    session: AsyncSession, application_id: str, lookup: str, role: teams.Role, *, actor: str
+    session: AsyncSession, application_id: str, lookup: str, role: teams.Role, *, actor: str, authority: Authority
 ) -> User | None:
     """Invite whoever has a verified identifier now, or will have verified an address or number.
 
@@ -33,6 +35,7 @@ async def invite(
         lookup: a user name, an e-mail address or a telephone number, normalised.
         role: their place in the team.
         actor: who invites.
+        authority: what they may do.
 
     Returns:
         The person, where somebody has verified it. An invitation by a user name that nobody has is for nobody: the
@@ -43,7 +46,7 @@ async def invite(
     """
     user = await proven_owner(session, lookup)
     bound = user.id if user is not None and not teams.is_contact(lookup) else None
-    await teams.invite(session, application_id, lookup, role, user_id=bound, actor=actor)
+    await teams.invite(session, application_id, lookup, role, user_id=bound, actor=actor, authority=authority)
     return user
 
 
@@ -82,12 +85,17 @@ async def _holds(session: AsyncSession, invitation: TeamInvitation) -> bool:
 
 
 async def _may_invite(session: AsyncSession, application_id: str, actor: str) -> bool:
-    """Tell whether an actor may invite to a team: an owner whose account is in order, or the command line."""
+    """Tell whether an actor may invite to a team: an owner whose account is in order and who has every permission that
+    the application was granted, or the command line."""
     try:
         inviter = uuid.UUID(actor)
     except ValueError:
         return actor == "cli"
     user = await session.get(User, inviter)
     if user is None or user.disabled_at is not None or (user.locked_until and user.locked_until > clock.now()):
+        return False
+    try:
+        await check_hold(session, application_id, Authority(permissions_of(await roles_of(session, inviter))))
+    except PrivilegeRefused:
         return False
     return await teams.role_of(session, application_id, inviter) == "owner"

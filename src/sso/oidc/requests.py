@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from authlib.oauth2.rfc6749 import OAuth2Payload, OAuth2Request
+from authlib.oauth2.rfc6749 import InvalidScopeError, OAuth2Payload, OAuth2Request
 from sqlalchemy.orm import Session
 
 if TYPE_CHECKING:
+    from sso.clients.registry import Client
     from sso.oidc.provider import Provider
     from sso.sessions.store import LiveSession
     from sso.tokens.store import LiveGrant
@@ -113,6 +114,23 @@ class ProtocolRequest(OAuth2Request):
     @property
     def form(self) -> dict[str, str]:
         return self.payload.data if self.method == "POST" else {}
+
+
+def check_granted(client: Client, asked: Iterable[str], *, alone: bool = False) -> None:
+    """Check that an application was granted the privileges that it asks for.
+
+    Args:
+        client: the application.
+        asked: scopes.
+        alone: whether no person is behind the request.
+
+    Raises:
+        InvalidScopeError: when it was not (RFC 6749 sections 4.1.2.1 and 5.2).
+    """
+    missing = client.not_granted(asked, alone=alone)
+    if missing:
+        text = f"{' '.join(missing[:5])}: this application has not been granted this scope."
+        raise InvalidScopeError(description(text))
 
 
 def description(text: str) -> str:

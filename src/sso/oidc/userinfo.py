@@ -99,6 +99,6 @@ def _claims(provider: Provider, session: Session, token: str) -> Answer | tuple[
     client = provider.registry.get(found.client_id)
     assert client is not None
     names = found.grant.details.get("userinfo", [])
-    hidden = withheld_from(client, found.grant.details)
+    hidden = withheld_from(client, found.grant.details, found.grant.made)
     about = user_claims(person, scopes, names, withheld=hidden, issuer=provider.settings.issuer, box=provider.box)
     return client, {"sub": found.claims["sub"], **about}

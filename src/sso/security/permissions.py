@@ -46,6 +46,11 @@ PERMISSIONS: Mapping[str, Permission] = MappingProxyType(
             Permission("clients:read", "See registered applications."),
             Permission("clients:write", "Register, change, suspend and resume applications; make secrets.", True),
             Permission("clients:delete", "Remove applications.", True),
+            Permission(
+                "clients:grant",
+                "Give applications administration permissions and restricted data, and take them.",
+                True,
+            ),
             Permission("applications:create", "Begin applications in the developers' portal."),
             Permission("applications:review", "Approve applications of teams, or send them back.", True),
             Permission("statistics:read", "See how often what happens."),
@@ -83,6 +88,16 @@ GROUP_PERMISSIONS = frozenset({"clients:read", "clients:write", "applications:re
 check the group. The API does not know groups, and gives it nothing."""
 
 
+RESTRICTED_SCOPES = ("nik",)
+"""Scopes with data of people that only a full administrator gives to an application, one by one, like the scopes of
+permissions. The one list of them."""
+GRANTING = "clients:grant"
+"""The permission to give privileges to applications. It needs a person, whatever the application was granted."""
+GIVES_POWER = frozenset({GRANTING, "users:roles", "users:recover", "users:check_identity", "users:merge"})
+"""Permissions that open accounts or give rights. A token without a person has one only where the grant of the
+application says so (``without_person``); never :data:`GRANTING`."""
+
+
 class AccessRefused(Exception):
     """It is not allowed. ``code``: ``insufficient_scope``, ``no_permission`` or ``sign_in_again``."""
 
@@ -112,6 +127,39 @@ def effective_permissions(roles: Collection[str] | None, scopes: Collection[str]
 def permissions_in(scopes: Collection[str]) -> frozenset[str]:
     """Return the permissions that scopes name."""
     return frozenset(name for name, one in PERMISSIONS.items() if one.scope in scopes)
+
+
+def is_restricted(scope: str) -> bool:
+    """Tell whether a scope is a privilege: it needs a grant to the application besides its registration."""
+    return scope.startswith(SCOPE_PREFIX) or scope in RESTRICTED_SCOPES
+
+
+def restricted(scopes: Collection[str]) -> list[str]:
+    """Return those of ``scopes`` that are privileges, in order."""
+    return sorted({one for one in scopes if is_restricted(one)})
+
+
+def usable_alone(scope: str, without_person: bool) -> bool:
+    """Tell whether a token without a person may have a privilege that its application was granted.
+
+    Args:
+        scope: the privilege.
+        without_person: whether the grant says that it holds without a person too.
+    """
+    name = scope.removeprefix(SCOPE_PREFIX)
+    return name != GRANTING and (without_person or name not in GIVES_POWER)
+
+
+def needs_a_word(scope: str) -> bool:
+    """Tell whether a grant must say ``without_person`` for a token without a person to have this privilege."""
+    return not usable_alone(scope, False) and usable_alone(scope, True)
+
+
+def yields(privileges: Collection[str]) -> frozenset[str]:
+    """Return the permissions that somebody needs who takes hold of an application with these privileges: those that it
+    has itself and, for restricted data, the permission to give that data."""
+    data = frozenset({GRANTING}) if any(one in RESTRICTED_SCOPES for one in privileges) else frozenset()
+    return permissions_in(privileges) | data
 
 
 def lacking(actor: Collection[str], yielded: Collection[str]) -> list[str]:

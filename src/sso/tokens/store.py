@@ -27,6 +27,7 @@ class LiveGrant:
 
     ``sid`` is the name by which the application knows the session; ``details`` what was asked for besides scopes.
     ``leaving``, ``locked_until`` and ``consented`` tell of the user: see ``standing.py``.
+    ``created_at``: None where it is made at this moment.
     """
 
     id: uuid.UUID
@@ -41,6 +42,7 @@ class LiveGrant:
     redirect_uri: str | None
     code_challenge: str | None
     details: dict[str, Any]
+    created_at: datetime | None = None
     sid: str | None = None
     leaving: bool = False
     locked_until: datetime | None = None
@@ -50,6 +52,16 @@ class LiveGrant:
         """Return it with the name by which the application knows the session."""
         return replace(self, sid=sid)
 
+    @property
+    def made(self) -> float | None:
+        """When it was made, in seconds since 1970; None: at this moment."""
+        return self.created_at.timestamp() if self.created_at is not None else None
+
+    @property
+    def asserted(self) -> bool:
+        """Whether nobody signed in for it: it came of an assertion (RFC 7523)."""
+        return "assertion" in self.details
+
 
 # The statements of the frequent flows are built once: building one costs more than running it.
 _grants, _refresh, _access, _consents = map(table_of, (Grant, RefreshToken, AccessToken, Consent))
@@ -58,7 +70,7 @@ _g, _r, _a, _c, _u, _s, _p = _grants.c, _refresh.c, _access.c, _consents.c, _use
 
 _GRANT = (
     _g.id, _g.client_id, _g.user_id, _g.session_id, _g.scope, _g.nonce, _g.auth_time, _g.acr, _g.amr, _g.redirect_uri,
-    _g.code_challenge, _g.details,
+    _g.code_challenge, _g.details, _g.created_at,
 )  # fmt: skip
 _BEHIND = (
     _grants.join(_users, _u.id == _g.user_id)

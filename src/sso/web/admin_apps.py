@@ -18,13 +18,14 @@ from sso.clients import store as clients
 from sso.clients import teams
 from sso.clients.applications import SANDBOX_END, Stale, Unfinished, catalogue_of, wanted_of
 from sso.clients.metadata import ClientMetadata
-from sso.clients.models import HERE, REMOVED, SANDBOX, Application, ClientRow
+from sso.clients.models import HERE, REMOVED, SANDBOX, Application, ClientPrivilege, ClientRow
+from sso.clients.privileges import PRIVILEGES, grant_privilege, revoke_privilege, shown
 from sso.clients.profiles import RELAXATIONS
-from sso.clients.registry import stored_metadata
+from sso.clients.registry import Client, stored_metadata
 from sso.clients.service import ClientError, replace_client
 from sso.oidc.applications import approve_application, remove_client, resume_client, suspend_client
 from sso.oidc.messages import notify
-from sso.security.permissions import ROLES
+from sso.security.permissions import GRANTING, ROLES
 from sso.sessions import store as sessions
 from sso.users.models import User
 from sso.users.service import UserError, find
@@ -36,7 +37,7 @@ from sso.web.developer_form import IDENTITIES, LABELS, LEVELS
 from sso.web.http import read_revision
 from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of
-from sso.web.site import site_of
+from sso.web.site import request_id_of, site_of
 
 router = APIRouter()
 
@@ -71,6 +72,7 @@ NOBODY = N_("Nobody signs in with that.")
 Sees = Annotated[Here, Depends(Needs("clients:read"))]
 Reviews = Annotated[Here, Depends(Needs("applications:review"))]
 Changes = Annotated[Here, Depends(Needs("clients:write"))]
+Grants = Annotated[Here, Depends(Needs(GRANTING))]
 
 
 ORDERS: dict[str, Any] = {
@@ -118,6 +120,16 @@ async def list_page(request: Request, here: Sees) -> Response:
         following=f"{APPLICATIONS}?{urlencode(following)}" if following else "",
         states=STATES,
     )
+
+
+def _privilege(grant: ClientPrivilege, client: Client | None, names: dict[str, str]) -> dict[str, Any]:
+    """Return a grant as the page shows it."""
+    return {
+        **shown(grant),
+        "who": names.get(grant.granted_by, grant.granted_by),
+        "revoked_who": names.get(grant.revoked_by or "", grant.revoked_by or ""),
+        "used": client is not None and grant.privilege in client.scopes,
+    }
 
 
 def _begun(one: Application) -> dict[str, Any]:
@@ -175,6 +187,9 @@ async def _page(
         team = await teams.team_of(session, client_id)
         names = await names_of(session, [*(one.actor for one in notes), *(str(one.user_id) for one in team)])
         parts = await sessions.count_parts_up_to(session, client_id, COUNTED + 1)
+        granted = await clients.privileges_of(session, client_id) if row is not None else []
+        givers = [one for grant in granted for one in (grant.granted_by, grant.revoked_by) if one]
+        names |= await names_of(session, givers)
     client = site.provider.registry.get(client_id)
     return admin_page(
         request,
@@ -209,6 +224,10 @@ async def _page(
         levels=LEVELS,
         identities=IDENTITIES,
         typed=typed if isinstance(typed, str) else "",
+        privileges=[_privilege(one, client, names) for one in reversed(granted)],
+        holding=sorted(one.privilege for one in granted if one.revoked_at is None),
+        grantable=PRIVILEGES,
+        may_grant=here.may(GRANTING) and row is not None,
         may_review=here.may("applications:review"),
         may_change=here.may("clients:write"),
         may_delete=here.may("clients:delete"),
@@ -257,7 +276,7 @@ async def register_at_once(
         ClientError: when a catalogue file looks after it, or the sandbox cannot follow.
     """
     before, who = stored_metadata(row.metadata_), by(request, here)
-    await replace_client(session, row, metadata, catalogue=HERE, **who)
+    await replace_client(session, row, metadata, catalogue=HERE, authority=here.authority, **who)
     if application is not None:
         await apps.follow_client(session, application, before, metadata, own_uri=own_uri(request))
         apps.mark_changed(session, application, here.actor, note)
@@ -334,14 +353,22 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
     site, choice, text = site_of(request), fields.get("choice", ""), fields.get("text", "")[: apps.MAX_NOTE_CHARS]
     who = by(request, here)
     revision = fields.get("revision", "")
-    granted: dict[str, Any] = {"first_party": fields.get("first_party") == "1"}
+    # Whether it is the city's own, an administrator of a group does not decide: it stays as it is.
+    granted: dict[str, Any] = {"first_party": fields.get("first_party") == "1"} if here.groups is None else {}
     try:
         async with site.provider.db.write() as session:
             application = await present(request, session, client_id)
             _allowed(request, here, await clients.get_client(session, client_id), application)
             if choice == "approve":
                 await approve_application(
-                    session, site.provider, application, text, granted, revision=read_revision(revision), **who
+                    session,
+                    site.provider,
+                    application,
+                    text,
+                    granted,
+                    revision=read_revision(revision),
+                    authority=here.authority,
+                    **who,
                 )
             elif choice == "send_back":
                 if read_revision(revision) != application.revision:
@@ -383,7 +410,7 @@ async def change_status(request: Request, client_id: str, here: Changes) -> Resp
                 everything = fields.get("end_sessions") == "1" and here.may("sessions:end_many")
                 await suspend_client(session, site.provider, client_id, end_sessions=everything, **who)
             elif choice == "resume":
-                await resume_client(session, client_id, **who)
+                await resume_client(session, client_id, authority=here.authority, **who)
             elif choice == "remove" and here.may("clients:delete"):
                 await remove_client(session, site.provider, client_id, **who)
             if application is not None:
@@ -439,6 +466,26 @@ def _with_policies(before: dict[str, Any], values: dict[str, Any]) -> ClientMeta
     return ClientMetadata.model_validate({**kept, **chosen}, context={"allow_http_loopback": True})
 
 
+@router.post(APPLICATIONS + "/{client_id}/privileges")
+async def change_privileges(request: Request, client_id: str, here: Grants) -> Response:
+    """Grant an application an administration permission or restricted data, or revoke it: with a reason."""
+    fields, site = await own_form(request, f"admin app {client_id}"), site_of(request)
+    choice, note, privilege = fields.get("choice", ""), said(fields), fields.get("privilege", "")[:60]
+    if not note:
+        where = "revoke-note" if choice == "revoke" else "grant-note"
+        return await _page(request, client_id, here, NOTE_MISSING, 400, where)
+    who = {**here.acts, "reason": note, "request_id": request_id_of(request)}
+    async with site.provider.db.write() as session:
+        await looked_up(request, session, client_id, here)
+        if choice == "revoke":
+            await revoke_privilege(session, client_id, privilege, **who)
+        elif choice == "grant":
+            alone = fields.get("without_person") == "1"
+            await grant_privilege(session, client_id, privilege, without_person=alone, **who)
+    await site.provider.refresh()
+    return RedirectResponse(f"{APPLICATIONS}/{client_id}#privileges", 303)
+
+
 @router.post(APPLICATIONS + "/{client_id}/owner")
 async def set_owner(request: Request, client_id: str, here: Changes) -> Response:
     """Make somebody an owner of an application: of one that a catalogue file looks after too, whose team then sees its
@@ -454,6 +501,6 @@ async def set_owner(request: Request, client_id: str, here: Changes) -> Response
             return await _page(request, client_id, here, NOBODY, 400, "who", typed=typed)
         if application is None:
             assert row is not None
-            await apps.adopt(session, row, actor=here.actor)
-        await teams.add_member(session, client_id, user.id, "owner", actor=here.actor)
+            await apps.adopt(session, row, **here.acts)
+        await teams.add_member(session, client_id, user.id, "owner", **here.acts)
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)

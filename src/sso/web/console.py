@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.clients.applications import catalogue_of, sandbox_id
 from sso.clients.models import Application
+from sso.clients.privileges import Authority, PrivilegeError, PrivilegeRefused
 from sso.clients.registry import Client
 from sso.clients.store import get_client
 from sso.clients.teams import role_of, teams_with
@@ -46,6 +47,12 @@ def on_interrupted(_: Request, error: Exception) -> Response:
     return error.response
 
 
+def on_privilege_refused(request: Request, error: Exception) -> Response:
+    """Answer an act that would yield more than whoever acts has."""
+    assert isinstance(error, PrivilegeRefused)
+    return failure(request, "more_than_yours", 409 if isinstance(error, PrivilegeError) else 403, str(error))
+
+
 @dataclass(frozen=True, slots=True)
 class Here:
     """Somebody on these pages.
@@ -72,6 +79,17 @@ class Here:
         """What they may do everywhere, without what they may do for their groups of applications alone: what is
         compared with the power over an account."""
         return effective_permissions(self.visit.roles, None)
+
+    @property
+    def authority(self) -> Authority:
+        """What they may do with applications: of the permissions that hold for their groups alone, none."""
+        everywhere = self.groups is None
+        return Authority(permissions_of(self.visit.roles), everywhere=everywhere)
+
+    @property
+    def acts(self) -> dict[str, Any]:
+        """Who acts, and what they may do: as the arguments ``actor`` and ``authority``."""
+        return {"actor": self.actor, "authority": self.authority}
 
     def may(self, permission: str) -> bool:
         """Tell whether they may do something."""
@@ -203,7 +221,7 @@ def _here(request: Request) -> str:
     return f"{request.url.path}?{query}" if query and len(query) <= MAX_QUERY_CHARS else request.url.path
 
 
-PARTS = ("review", "status", "owner", "policies", "leave", "test-person")
+PARTS = ("review", "status", "owner", "policies", "privileges", "leave", "test-person")
 """Addresses that take forms of the page above them, and are no page themselves."""
 
 

@@ -192,7 +192,7 @@ async def begin(request: Request, here: Creator) -> Response:
     try:
         async with site.provider.db.write() as session:
             made = await apps.create_application(session, client_id, wanted, **by(request, here))
-            await teams.add_member(session, made.application_id, here.visit.user.id, "owner", actor=here.actor)
+            await teams.add_member(session, made.application_id, here.visit.user.id, "owner", **here.acts)
             if not draft:
                 secret = await apps.open_sandbox(
                     session, site.provider.box, made, own_uri=own_uri(request), **by(request, here)

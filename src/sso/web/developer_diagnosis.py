@@ -173,13 +173,14 @@ def _explained(one: ClientMistake, client: Client | None) -> dict[str, Any]:
     what, advice = WORDS.get(one.code, OTHER)
     expected, near = [], None
     meta = client.meta if client is not None else None
+    scopes = client.scopes if client is not None else frozenset()
     if meta is not None and one.code == "unregistered_redirect_uri":
         expected = list(meta.redirect_uris)
         near = nearest(str(one.sent.get("said", "")), meta.redirect_uris)
     elif meta is not None and one.code == "invalid_client":
         expected = [f"token_endpoint_auth_method: {meta.token_endpoint_auth_method}"]
     elif meta is not None and one.code == "invalid_scope":
-        expected = [f"scope: {meta.scope}"]
+        expected = [f"scope: {' '.join(name for name in meta.scope.split() if name in scopes)}"]
     elif meta is not None and one.code == "unauthorized_client":
         expected = [f"grant_types: {' '.join(meta.grant_types)}"]
     sent = {name: value for name, value in one.sent.items() if name not in ("at", "said") and value}

@@ -85,7 +85,7 @@ async def change_team(request: Request, there: Owner) -> Response:
                     await teams.remove_member(session, there.application_id, chosen, actor=there.here.actor)
                 elif choice in ("owner", "member") and await teams.role_of(session, there.application_id, chosen):
                     wanted: Any = choice
-                    await teams.add_member(session, there.application_id, chosen, wanted, actor=there.here.actor)
+                    await teams.add_member(session, there.application_id, chosen, wanted, **there.here.acts)
     except ClientError:
         return await _team_page(request, there, LAST_OWNER, 409)
     return RedirectResponse(f"{APPS}/{there.application_id}/team", 303)
@@ -122,7 +122,7 @@ async def _invite(request: Request, there: There, typed: str, role: Any) -> Resp
         return RedirectResponse(f"{APPS}/{there.application_id}/team", 303)
     try:
         async with site.provider.db.write() as session:
-            user = await joining.invite(session, there.application_id, wanted.value, role, actor=there.here.actor)
+            user = await joining.invite(session, there.application_id, wanted.value, role, **there.here.acts)
             # Whether somebody has that name is not told: the page says the same for all.
             if user is not None:
                 notify(session, site.provider, user, "team_invitation", what=what)
@@ -247,7 +247,14 @@ async def change_secrets(request: Request, there: Owner) -> Response:
                 await revoke_secret(session, client_id, chosen, **who)
             elif choice == "make":
                 days = int(fields["valid"]) if fields.get("valid", "") in VALIDITIES else 365
-                secret = await add_secret(session, site.provider.box, client_id, valid_days=days or None, **who)
+                secret = await add_secret(
+                    session,
+                    site.provider.box,
+                    client_id,
+                    valid_days=days or None,
+                    authority=there.here.authority,
+                    **who,
+                )
     except ClientError as error:
         return await _secrets_page(request, there, CANNOT, 409, detail=str(error))
     await site.provider.refresh()

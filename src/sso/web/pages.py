@@ -90,6 +90,13 @@ FAILURES = {
         N_("Allow cookies for this address, then go back to the application and sign in again."),
     ),
     "stale_form": Failure(N_("This page was open for too long"), N_("Go back, reload the page and try again.")),
+    "more_than_yours": Failure(
+        N_("This application may do more than you"),
+        N_(
+            "It has administration permissions or restricted data. Only somebody who has all of these permissions "
+            "changes it, its secrets or its team. Ask a full administrator."
+        ),
+    ),
     "no_permission": Failure(
         N_("This is not for you to see"),
         N_("Your account has no permission for it. If you need it, ask an administrator."),

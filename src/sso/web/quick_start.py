@@ -68,7 +68,8 @@ def filled(name: str, issuer: str, client: Client) -> list[tuple[str, str]]:
     uris = [one for one in client.meta.redirect_uris if not one.startswith(issuer + TRY_PATH)]
     redirect_uri = uris[0] if uris else "http://localhost:3000/callback"
     parts = urlsplit(redirect_uri)
-    scope = " ".join(one for one in client.meta.scope.split() if one != "offline_access")
+    named = [one for one in client.meta.scope.split() if one in client.scopes]
+    scope = " ".join(one for one in named if one != "offline_access")
     values = {
         "issuer": issuer,
         "client_id": client.client_id,

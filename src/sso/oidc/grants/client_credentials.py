@@ -12,7 +12,7 @@ from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.demands import Way
 from sso.oidc.enforcement import unmet_by_program
 from sso.oidc.issue import token_response
-from sso.oidc.requests import ProtocolRequest
+from sso.oidc.requests import ProtocolRequest, check_granted
 
 
 class ClientCredentialsGrant(authlib_grants.ClientCredentialsGrant):
@@ -28,12 +28,14 @@ class ClientCredentialsGrant(authlib_grants.ClientCredentialsGrant):
         unmet = unmet_by_program(request.provider, Way.CLIENT_CREDENTIALS, request.client, request.caller)
         if unmet is not None:
             raise UnauthorizedClientError(unmet.text)
-        allowed = {scope for scope in self.request.client.scopes if scope not in OIDC_SCOPES}
+        allowed = {scope for scope in request.client.scopes_alone if scope not in OIDC_SCOPES}
         asked = (self.request.payload.data.get("scope") or "").split()
+        check_granted(self.request.client, asked, alone=True)
         if not allowed.issuperset(asked):
             raise InvalidScopeError("The client has not registered one of these scopes.")
 
     def generate_token(self, scope: str | None = None, **_: Any) -> dict[str, Any]:
-        own = [name for name in self.request.client.meta.scope.split() if name not in OIDC_SCOPES]
+        client = self.request.client
+        own = [name for name in client.meta.scope.split() if name in client.scopes_alone and name not in OIDC_SCOPES]
         granted = list(dict.fromkeys(scope.split())) if scope else own
         return token_response(self.request, " ".join(granted), refresh_token=None)

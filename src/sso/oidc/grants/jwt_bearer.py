@@ -33,7 +33,7 @@ from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.client_keys import KeysUnavailable
 from sso.oidc.enforcement import recorded, unmet_by_assertion
 from sso.oidc.issue import token_response
-from sso.oidc.requests import ProtocolRequest
+from sso.oidc.requests import ProtocolRequest, check_granted
 from sso.security.numbers import read_uuid
 from sso.security.replay import first_use
 from sso.tokens import store
@@ -101,7 +101,8 @@ class JwtBearerGrant(JWTBearerGrant):
 
     def validate_requested_scope(self) -> None:
         asked = (self.request.payload.data.get("scope") or "").split()
-        allowed = self.request.client.scopes - set(OIDC_SCOPES)
+        check_granted(self.request.client, asked, alone=True)
+        allowed = self.request.client.scopes_alone - set(OIDC_SCOPES)
         if not asked or not allowed.issuperset(asked):
             raise InvalidScopeError("scope must name scopes that the client has registered, none of OpenID Connect's.")
 

@@ -14,7 +14,7 @@ from sso.clients.registry import Client
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.demands import Way
 from sso.oidc.enforcement import unmet_by_grant
-from sso.oidc.issue import REFRESH_PREFIX, end_family, store_refresh_token, token_response
+from sso.oidc.issue import REFRESH_PREFIX, end_family, still_allowed, store_refresh_token, token_response
 from sso.oidc.requests import ProtocolRequest
 from sso.security.tokens import equal, keyed_token, token_hash
 from sso.tokens import store
@@ -25,14 +25,15 @@ from sso.tokens.store import LiveGrant
 class _Refresh:
     """A grant as Authlib looks at a refresh token."""
 
-    def __init__(self, grant: LiveGrant) -> None:
+    def __init__(self, grant: LiveGrant, scope: str) -> None:
         self.grant = grant
+        self.scope = scope
 
     def check_client(self, client: Client) -> bool:
         return self.grant.client_id == client.client_id
 
     def get_scope(self) -> str:
-        return self.grant.scope
+        return self.scope
 
 
 class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
@@ -67,7 +68,8 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
             if fresh:
                 store.give_back_refresh_token(request.session, hashed)
             raise InvalidGrantError(unmet.text)
-        if not set((request.payload.scope or "").split()) <= set(grant.scope.split()):
+        left = still_allowed(request.client, grant, grant.scope)
+        if not left or not set((request.payload.scope or "").split()) <= set(left.split()):
             # A mistake of the application, not a theft: it keeps its token.
             if fresh:
                 store.give_back_refresh_token(request.session, hashed)
@@ -76,7 +78,7 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         request.refresh_token_string = successor
         if fresh:
             store_refresh_token(request, grant, successor)
-        return _Refresh(grant)
+        return _Refresh(grant, left)
 
     def authenticate_user(self, refresh_token: _Refresh) -> UUID:
         return refresh_token.grant.user_id
