@@ -39,11 +39,11 @@ from sso.clients.registry import Client
 from sso.clients.service import create_client, replace_client
 from sso.oidc.demands import GRANTS, RULES, WAYS, Demand, Way, reference
 from sso.oidc.personal import withdraw
+from sso.oidc.provider import Provider
 from sso.sessions.models import SsoSession
 from sso.tokens.store import remember_consent
 from sso.users.models import User
 from sso.users.service import find, set_roles
-from sso.web.site import Site
 
 HOME = "203.0.113.7"
 SCOPE = "openid profile offline_access surat:baca"
@@ -60,7 +60,6 @@ class Office:
     """An application with every grant type, somebody who is signed in, and what the application has collected."""
 
     city: City
-    client: Client
     party: RelyingParty
     browser: Browser
     key: KeyPair
@@ -72,11 +71,14 @@ class Office:
     machine: str = ""
 
     @property
-    def site(self) -> Site:
-        return self.city.site
+    def client(self) -> Client:
+        """The application in the registry: what is changed of it holds in this process."""
+        found = self.city.provider.registry.get("kantor")
+        assert found is not None
+        return found
 
     def change(self, **metadata: Any) -> None:
-        """Change what is registered, in this process."""
+        """Change what is registered."""
         self.client.meta = self.client.meta.model_copy(update=metadata)
 
     async def person(self, **values: Any) -> None:
@@ -311,10 +313,14 @@ async def opened(city: City, browser: Browser, **metadata: Any) -> Office:
         secret = await create_client(session, city.provider.box, "kantor", document, catalogue=HERE, actor="test")
     await city.provider.refresh()
     city.secrets["kantor"] = secret or ""
-    party, client = city.relying_party("kantor"), city.provider.registry.get("kantor")
-    assert client is not None
+    city.provider.refresh = _nothing_new  # type: ignore[method-assign]  # what is changed here is not read anew
+    party = city.relying_party("kantor")
     assert (await browser.sign_in(party, scope="openid")).is_redirect
-    return Office(city, client, party, browser, key)
+    return Office(city, party, browser, key)
+
+
+async def _nothing_new() -> bool:
+    return False
 
 
 def test_the_table_is_whole() -> None:
@@ -490,7 +496,7 @@ async def test_a_scope_that_was_taken_away_is_left_out(city: City) -> None:
             assert row is not None
             narrow = office.client.meta.model_copy(update={"scope": "openid offline_access"})
             await replace_client(session, row, narrow, catalogue=HERE, actor="test")
-        await city.provider.refresh()
+        await Provider.refresh(city.provider)
         assert "name" not in (await office.party.userinfo(tokens["access_token"])).json()
         told = await city.relying_party("surat").introspect(tokens["access_token"])
         assert (told["active"], told["scope"]) == (True, "openid offline_access")
