@@ -95,6 +95,9 @@ class Storage(Protocol):
     async def settle(self, windows: Windows, clear: Iterable[str] = ()) -> None:
         """Give places back, each into the window from which it was taken, and set the counters ``clear`` to nothing."""
 
+    async def count(self, key: str) -> int:
+        """Return how many are counted under ``key`` now."""
+
     async def check(self) -> bool:
         """Tell whether the storage answers."""
 
@@ -151,6 +154,10 @@ class MemoryStorage:
                 self._counters[key] = (count - 1, until)
         for key in clear:
             self._counters.pop(key, None)
+
+    async def count(self, key: str) -> int:
+        count, until = self._counters.get(key, (0, 0.0))
+        return count if until > clock.now().timestamp() else 0
 
     async def check(self) -> bool:
         return True
@@ -213,6 +220,11 @@ class DatabaseStorage:
                 await session.execute(fewer)
             if cleared:
                 await session.execute(delete(table).where(table.c.key.in_(cleared)))
+
+    async def count(self, key: str) -> int:
+        mine = select(RateCounter.count).where(RateCounter.key == key, RateCounter.expires_at > clock.now())
+        async with self._db.read() as session:
+            return int((await session.execute(mine)).scalar_one_or_none() or 0)
 
     async def check(self) -> bool:
         return True
@@ -293,6 +305,10 @@ class RedisStorage:
         if values:
             async with asyncio.timeout(STORAGE_SECONDS):
                 await self._settle(keys=[_PREFIX + key for key in values], args=list(values.values()))
+
+    async def count(self, key: str) -> int:
+        async with asyncio.timeout(STORAGE_SECONDS):
+            return int(await self._redis.hget(_PREFIX + key, "count") or 0)  # it is gone when its window ends
 
     async def check(self) -> bool:
         try:
@@ -378,6 +394,14 @@ class Counts:
             except Exception as error:  # whatever the storage's library raises when it is away
                 self._away(error)
         return Reservation(self._spare, self._spare.take_now(rules), clears)
+
+    async def count(self, key: str) -> int:
+        """Return how many are counted under ``key`` now."""
+        try:
+            return await self.storage.count(key)
+        except Exception as error:
+            self._away(error)
+        return await self._spare.count(key)
 
     async def clear(self, keys: Iterable[str]) -> None:
         """Set counters to nothing."""
@@ -619,6 +643,10 @@ class CountLimit:
         if self._in_total:
             rules.append(Rule(key_of(self._name, "total"), self._in_total, self._seconds))
         return await self._counts.take(rules)
+
+    async def is_full(self, key: str) -> bool:
+        """Tell whether there were as many as may be. It is no check before work: others may count meanwhile."""
+        return await self._counts.count(key_of(self._name, "address", key)) >= self._most
 
 
 def of_source(name: str, source: str, most: int, seconds: int) -> list[Rule]:
