@@ -208,7 +208,9 @@ class DatabaseStorage:
         if not keys:
             return
         async with self._db.write() as session:
-            held = select(table.c.key).where(table.c.key.in_(keys)).order_by(table.c.key).with_for_update()
+            # In the same order as in take(), whatever the collation of the database.
+            order = table.c.key.collate("C" if session.get_bind().dialect.name == "postgresql" else "BINARY")
+            held = select(table.c.key).where(table.c.key.in_(keys)).order_by(order).with_for_update()
             present = set((await session.execute(held)).scalars())
             mine = [
                 and_(table.c.key == key, table.c.expires_at == until)
