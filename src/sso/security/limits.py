@@ -521,7 +521,7 @@ class Attempts:
             if account and budget.window:
                 rules, clears = self._of_account(purpose, budget, account, address)
             rules += of_source("failures", address, self._per_address, WINDOW_MINUTES * MINUTE)
-            rules.append(Rule(key_of("failures-day", address), self._per_address * PER_DAY, DAY))
+            rules += of_source("failures-day", address, self._per_address * PER_DAY, DAY)
         return await (self._durable if budget.durable else self._counts).take(rules, clears)
 
     def reserve_here(self, purpose: Purpose, account: str, address: str) -> _ReservationHere:
