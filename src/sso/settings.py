@@ -178,9 +178,11 @@ class Settings(BaseSettings):
         "within 15 minutes.",
     )
     waiting_requests: int = Field(
-        100_000,
+        500_000,
         ge=1,
-        description="Authorization requests and device codes that are stored within 15 minutes in total, each.",
+        description="Authorization requests that wait, and device codes, stored within 15 minutes in total, each; of "
+        "device codes one application may have a tenth. The same number of registrations and recoveries may begin "
+        "within an hour.",
     )
     device_code_failures_per_address: int = Field(
         20, ge=1, description="Wrong device codes typed from one address within 15 minutes before a pause."

@@ -99,6 +99,8 @@ async def test_counting_alone(storage: Storage) -> None:
     await limit.take("k")
     with pytest.raises(TooManyFailures):
         await limit.take("k")
+    assert await limit.is_full("k")
+    assert not await CountLimit(2, 60, Counts(storage), "others").is_full("k")
     await CountLimit(2, 60, Counts(storage), "others").take("k")
 
 

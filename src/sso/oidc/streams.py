@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -285,9 +285,11 @@ async def verify(session: AsyncSession, client: Client, wanted: VerificationWant
     found, now = await find(session, client, wanted.stream_id), clock.now()
     if found.status == "disabled":
         raise StreamRefused(409, "The stream is disabled: enable it first.")
-    if found.verified_at is not None and now - found.verified_at < timedelta(seconds=MIN_VERIFICATION_SECONDS):
+    before = now - timedelta(seconds=MIN_VERIFICATION_SECONDS)
+    due = (EventStream.verified_at.is_(None)) | (EventStream.verified_at <= before)
+    mine = update(EventStream).where(EventStream.id == found.id, due).values(verified_at=now).returning(EventStream.id)
+    if (await session.execute(mine.execution_options(synchronize_session=False))).first() is None:
         raise StreamRefused(429, f"Verification can be asked for every {MIN_VERIFICATION_SECONDS} seconds.")
-    found.verified_at = now
     body = {"state": wanted.state} if wanted.state is not None else {}
     signals.send(session, found, signals.VERIFICATION, body)
 

@@ -95,6 +95,9 @@ class Storage(Protocol):
     async def settle(self, windows: Windows, clear: Iterable[str] = ()) -> None:
         """Give places back, each into the window from which it was taken, and set the counters ``clear`` to nothing."""
 
+    async def count(self, key: str) -> int:
+        """Return how many are counted under ``key`` now."""
+
     async def check(self) -> bool:
         """Tell whether the storage answers."""
 
@@ -152,6 +155,10 @@ class MemoryStorage:
         for key in clear:
             self._counters.pop(key, None)
 
+    async def count(self, key: str) -> int:
+        count, until = self._counters.get(key, (0, 0.0))
+        return count if until > clock.now().timestamp() else 0
+
     async def check(self) -> bool:
         return True
 
@@ -201,7 +208,9 @@ class DatabaseStorage:
         if not keys:
             return
         async with self._db.write() as session:
-            held = select(table.c.key).where(table.c.key.in_(keys)).order_by(table.c.key).with_for_update()
+            # In the same order as in take(), whatever the collation of the database.
+            order = table.c.key.collate("C" if session.get_bind().dialect.name == "postgresql" else "BINARY")
+            held = select(table.c.key).where(table.c.key.in_(keys)).order_by(order).with_for_update()
             present = set((await session.execute(held)).scalars())
             mine = [
                 and_(table.c.key == key, table.c.expires_at == until)
@@ -213,6 +222,11 @@ class DatabaseStorage:
                 await session.execute(fewer)
             if cleared:
                 await session.execute(delete(table).where(table.c.key.in_(cleared)))
+
+    async def count(self, key: str) -> int:
+        mine = select(RateCounter.count).where(RateCounter.key == key, RateCounter.expires_at > clock.now())
+        async with self._db.read() as session:
+            return int((await session.execute(mine)).scalar_one_or_none() or 0)
 
     async def check(self) -> bool:
         return True
@@ -293,6 +307,10 @@ class RedisStorage:
         if values:
             async with asyncio.timeout(STORAGE_SECONDS):
                 await self._settle(keys=[_PREFIX + key for key in values], args=list(values.values()))
+
+    async def count(self, key: str) -> int:
+        async with asyncio.timeout(STORAGE_SECONDS):
+            return int(await self._redis.hget(_PREFIX + key, "count") or 0)  # it is gone when its window ends
 
     async def check(self) -> bool:
         try:
@@ -378,6 +396,14 @@ class Counts:
             except Exception as error:  # whatever the storage's library raises when it is away
                 self._away(error)
         return Reservation(self._spare, self._spare.take_now(rules), clears)
+
+    async def count(self, key: str) -> int:
+        """Return how many are counted under ``key`` now."""
+        try:
+            return await self.storage.count(key)
+        except Exception as error:
+            self._away(error)
+        return await self._spare.count(key)
 
     async def clear(self, keys: Iterable[str]) -> None:
         """Set counters to nothing."""
@@ -495,7 +521,7 @@ class Attempts:
             if account and budget.window:
                 rules, clears = self._of_account(purpose, budget, account, address)
             rules += of_source("failures", address, self._per_address, WINDOW_MINUTES * MINUTE)
-            rules.append(Rule(key_of("failures-day", address), self._per_address * PER_DAY, DAY))
+            rules += of_source("failures-day", address, self._per_address * PER_DAY, DAY)
         return await (self._durable if budget.durable else self._counts).take(rules, clears)
 
     def reserve_here(self, purpose: Purpose, account: str, address: str) -> _ReservationHere:
@@ -619,6 +645,10 @@ class CountLimit:
         if self._in_total:
             rules.append(Rule(key_of(self._name, "total"), self._in_total, self._seconds))
         return await self._counts.take(rules)
+
+    async def is_full(self, key: str) -> bool:
+        """Tell whether there were as many as may be. It is no check before work: others may count meanwhile."""
+        return await self._counts.count(key_of(self._name, "address", key)) >= self._most
 
 
 def of_source(name: str, source: str, most: int, seconds: int) -> list[Rule]:

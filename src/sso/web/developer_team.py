@@ -154,12 +154,8 @@ async def _count_invitation(request: Request, there: There, lookup: str) -> bool
         for one in taken:
             await one.give_back()
         raise
-    try:
-        for team in (there.application_id, "*"):
-            await (await site.declined.take(f"{team} {lookup}")).give_back()
-    except TooManyFailures:
-        return False
-    return True
+    blocked = [await site.declined.is_full(f"{team} {lookup}") for team in (there.application_id, "*")]
+    return not any(blocked)
 
 
 @router.get(APPS + "/{application_id}/secrets")

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from sso.clients.registry import Client
 from sso.oidc import streams
 from sso.oidc.access import TokenRefused, caller_of
-from sso.oidc.streams import MANAGE, READ, StreamRefused
+from sso.oidc.streams import MANAGE, MIN_VERIFICATION_SECONDS, READ, StreamRefused
 from sso.security.documents import DocumentRefused, NotJson, read_json
 from sso.web.http import OPEN
 from sso.web.site import site_of
@@ -140,7 +140,8 @@ async def poll(request: Request, stream_id: str) -> Response:
 def on_stream_refused(_: Request, error: Exception) -> Response:
     """Answer what cannot be done."""
     assert isinstance(error, StreamRefused)
-    return _json(error.status, {"error": "invalid_request", "error_description": str(error)})
+    headers = {"Retry-After": str(MIN_VERIFICATION_SECONDS)} if error.status == 429 else {}
+    return _json(error.status, {"error": "invalid_request", "error_description": str(error)}, headers)
 
 
 def on_token_refused(_: Request, error: Exception) -> Response:
