@@ -120,9 +120,10 @@ async def _set_identifier(
     session: AsyncSession, user: User, present: Identifier | None, kind: str, value: str | None, verified: bool
 ) -> None:
     now = clock.now()
-    if value is not None and await store.taken(session, [value], unverified=not verified, but=user.id):
+    same = present is not None and present.lookup == value
+    if value is not None and await store.taken(session, [value], unverified=not same, but=user.id):
         raise UserError(f"{value} is already used")
-    if present is not None and present.lookup == value:
+    if present is not None and same:
         present.verified_at = (present.verified_at or now) if verified else None
         return
     if present is not None:
