@@ -178,6 +178,7 @@ async def test_an_application_that_works_passes_and_one_that_is_dead_does_not(ci
     passed, outcomes = await check(city, developer, RelyingParty(city, secret, ()))
     assert not passed
     careless = {"honest": "passed", "honest_again": "passed", **dict.fromkeys(dishonest.WRONG, "accepted")}
+    careless["replayed_code"] = "refused"  # its code_verifier is used up, so that the code is worth nothing
     assert outcomes == careless
     for form in ({"redirect_uri": f"{HERE}/other"}, {"code_verifier": "x" * 50}, {"client_secret": "wrong"}):
         party = RelyingParty(city, secret)

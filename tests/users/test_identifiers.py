@@ -127,7 +127,7 @@ async def test_several_may_say_what_nobody_has_proven_and_who_proves_it_has_it(c
             said = {"kind": "email", "value": "dua@warga.example", "lookup": "dua@warga.example"}
             session.add(Identifier(user_id=city.users[name], created_at=now, **said))
     async with city.provider.db.read() as session:
-        with pytest.raises(UserError, match="several people"):
+        with pytest.raises(UserError, match="nobody has the verified identifier"):
             await find(session, "dua@warga.example")
     async with city.provider.db.write() as session:
         mine = Identifier.lookup == "dua@warga.example", Identifier.user_id == city.users["budi"]

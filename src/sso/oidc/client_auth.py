@@ -47,6 +47,7 @@ CLIENT_AUTH_METHODS = (
     "none",
 )
 ASSERTION_ALGS = (*ASYMMETRIC_ALGS, "HS256")
+_SECRET_METHODS = ("client_secret_basic", "client_secret_post")
 _NOBODY = token_hash("nobody")
 
 
@@ -197,8 +198,9 @@ def _named_in_basic(encoded: str) -> str:
 
 
 async def authenticates(request: ProtocolRequest, client: Client, audiences: Collection[str]) -> bool:
-    """Tell whether a request proves that it comes from an application, in the one way that it registered, at another
-    token endpoint of ours: that of the relying-party check. The ``jti`` is not remembered: nothing is had there.
+    """Tell whether a request proves that it comes from an application, as it is registered, at another token endpoint
+    of ours: that of the relying-party check. A secret may come in either of its two ways: the real endpoint refuses the
+    wrong one, and the check is about what the application accepts. The ``jti`` is not remembered: nothing is had there.
 
     Args:
         request: the request.
@@ -206,6 +208,9 @@ async def authenticates(request: ProtocolRequest, client: Client, audiences: Col
         audiences: what an assertion may be meant for.
     """
     try:
+        if "client_secret" in request.form and client.meta.token_endpoint_auth_method in _SECRET_METHODS:
+            own = request.form.get("client_id") == client.client_id
+            return own and client.secret_like(request.form["client_secret"]) is not None
         if "client_assertion" not in request.form:
             return authenticate_client(request).client_id == client.client_id
         await prepare(request)

@@ -380,7 +380,7 @@ async def _decide(
         free = holders.free(paired)
         if not free:
             kinds = ", ".join(kind for kind, _, _ in row.identifiers)
-            why = f"{kinds}: is somebody else's, or said by another row, and there is nothing else to sign in with"
+            why = f"{kinds}: is taken, and there is nothing else to sign in with"
             rejected.append((row.number, row.local_user_id, why))
             continue
         user_id = add_person(made, box, row, free, key, options.client_id)

@@ -121,9 +121,10 @@ async def _set_identifier(
     session: AsyncSession, user: User, present: Identifier | None, kind: str, value: str | None, verified: bool
 ) -> None:
     now = clock.now()
-    if value is not None and await store.taken(session, [value], unverified=not verified, but=user.id):
+    same = present is not None and present.lookup == value
+    if value is not None and await store.taken(session, [value], unverified=not same, but=user.id):
         raise UserError(f"{value} is already used")
-    if present is not None and present.lookup == value:
+    if present is not None and same:
         _assert_verified(present, verified)
         return
     if present is not None:
@@ -198,17 +199,18 @@ def open_nik(identifier: Identifier, box: SecretBox) -> str | None:
     return box.open(identifier.sealed, NIK).decode() if identifier.sealed is not None else None
 
 
-async def find(session: AsyncSession, text: str, box: SecretBox | None = None) -> User:
+async def find(session: AsyncSession, text: str, box: SecretBox | None = None, *, unverified: bool = False) -> User:
     """Return the person of whom the identifier ``text`` is verified, or with the user id ``text``. By NIK only with the
-    ``box``. An identifier that nobody has verified finds nobody.
+    ``box``. An identifier that nobody has verified finds nobody; with ``unverified`` it finds the one person who says
+    that it is theirs: to be shown, with what is verified and what is not, never to be given anything.
 
     Raises:
-        UserError: when there is none.
+        UserError: when there is none, or several say so.
     """
     try:
         user = await session.get(User, read_uuid(text))
     except ValueError:
-        user = await _by_identifier(session, text, box)
+        user = await _by_identifier(session, text, box, unverified=unverified)
     if user is None:
         raise UserError(f"nobody has the verified identifier {text!r}")
     return user
@@ -230,7 +232,7 @@ async def describe(session: AsyncSession, user: User) -> dict[str, Any]:
     }
 
 
-async def _by_identifier(session: AsyncSession, text: str, box: SecretBox | None) -> User | None:
+async def _by_identifier(session: AsyncSession, text: str, box: SecretBox | None, *, unverified: bool) -> User | None:
     try:
         wanted = normalise(text)
     except ValueError:
@@ -238,7 +240,11 @@ async def _by_identifier(session: AsyncSession, text: str, box: SecretBox | None
     if wanted.kind == "nik" and box is None:
         return None
     key = await nik_key(session, box) if wanted.kind == "nik" else b""
-    return await store.proven_owner(session, wanted.lookup(key))
+    lookup = wanted.lookup(key)
+    try:
+        return await (store.find_user if unverified else store.proven_owner)(session, lookup)
+    except LookupError:
+        raise UserError("several people say that this is theirs; name one by the user id") from None
 
 
 def _identifiers(person: NewUser, key: bytes = b"") -> list[tuple[str, str, bool]]:
