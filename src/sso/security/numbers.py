@@ -64,7 +64,7 @@ def checked_moment(moment: datetime) -> datetime:
     Raises:
         ValueError: when it is before 1900 or after 9998, where calculating with it fails.
     """
-    if not _in_range(moment.year):
+    if not _in_range(moment.year):  # a time zone takes less than a day off
         return _no_day()
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
