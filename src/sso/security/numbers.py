@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time
 MAX_TIME = 253_370_764_799
 """The last second of the year 9998, in seconds since 1970: a year remains for what is added to a time."""
 _INT = re.compile(r"[0-9]{1,18}", re.ASCII)
-_UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+_UUID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}", re.ASCII)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _FIRST_YEAR, _LAST_YEAR = 1900, 9998
 
