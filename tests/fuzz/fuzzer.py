@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx
+from pydantic import BaseModel
 from starlette.routing import Route
 from tests.fuzz.nasty import BODIES, HEADER_NAMES, HEADERS, RAW, TEXT, VALUES
 from tests.support import PASSWORD, Browser, City, Form, Forms
@@ -27,6 +28,8 @@ import sso.web
 from sso.api import about
 from sso.api.routes import routers
 from sso.app import ROOMS
+from sso.clients.metadata import ClientMetadata
+from sso.oidc import streams
 
 SOURCES = Path(sso.web.__file__).parent
 _NAMED = re.compile(r"""\.get\(\s*"([A-Za-z_#. ]{1,40})"|fields\["([A-Za-z_#. ]{1,40})"\]""")
@@ -37,6 +40,16 @@ PROTOCOL = (
     "code_verifier", "refresh_token", "device_code", "assertion", "client_assertion", "client_assertion_type", "token",
     "token_type_hint", "post_logout_redirect_uri", "logout_hint", "user_code", "audience", "resource", "access_token",
 )  # fmt: skip
+DOCUMENTS: tuple[tuple[str, str, type[BaseModel], dict[str, Any]], ...] = (
+    ("post", "/register", ClientMetadata, {"redirect_uris": ["https://baru.example/cb"], "client_name": "Baru"}),
+    ("post", "/ssf/stream", streams.StreamSettings, {}),
+    ("patch", "/ssf/stream", streams.StreamSettings, {}),
+    ("post", "/ssf/status", streams.StatusChange, {}),
+    ("post", "/ssf/subjects/add", streams.SubjectChange, {}),
+    ("post", "/ssf/subjects/remove", streams.SubjectChange, {}),
+    ("post", "/ssf/verify", streams.VerificationWanted, {}),
+    ("post", "/ssf/poll/x", streams.PollRequest, {"returnImmediately": True}),
+)
 EXPECTED = (501, 503, 505)
 """Answers from 500 on that are none of ours to mend: a queue that is full says 503."""
 
@@ -214,6 +227,15 @@ class Fuzzer:
                     if self.over:
                         return
                     await self._json(http, method, url, made, where)
+
+    async def documents(self, http: httpx.AsyncClient, share: float = 1.0) -> None:
+        """Put values into every member of the documents that other endpoints take: registration, Shared Signals."""
+        for method, url, model, base in DOCUMENTS:
+            schema = model.model_json_schema()
+            for where, made in self._bodies(schema, schema.get("$defs", {}), share):
+                if self.over:
+                    return
+                await self._json(http, method, url, json.dumps({**base, **json.loads(made)}).encode(), where)
 
     async def _json(self, http: httpx.AsyncClient, method: str, url: str, body: bytes, what: str) -> None:
         headers = {"Content-Type": "application/json", "If-Match": "*"}

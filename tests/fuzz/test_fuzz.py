@@ -72,6 +72,7 @@ async def test_no_route_fails_whatever_is_sent(city: City) -> None:
         lambda: fuzzer.headers(anonymous, known, SHARE),
         lambda: fuzzer.headers(program, known, SHARE),
         lambda: fuzzer.api(program, known, SHARE),
+        lambda: fuzzer.documents(receiver, SHARE),
         lambda: fuzzer.forms(citizen, known, "siti", SHARE),
         lambda: fuzzer.forms(developer, known, "dimas", SHARE),
         lambda: fuzzer.forms(administrator, known, "ratna", SHARE),

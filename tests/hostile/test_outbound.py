@@ -180,3 +180,14 @@ async def test_no_answer_is_decompressed(loopback: Outbound) -> None:
     assert await loopback.get(f"http://127.0.0.1:{port}/") == b"hi"
     server.close()
     await loopback.close()
+
+
+async def test_an_address_that_nobody_can_look_up_is_no_failure_of_ours(strict: Outbound) -> None:
+    long = f"https://{'a' * 70}.example/"
+    for url in (long, "https://a..example/", "https://[::1/", "https://xn--a-.example/", "https://a:b"):
+        for read in (strict.get, strict.visit):
+            with pytest.raises((OutboundFailed, OutboundRefused)):
+                await read(url)
+        with pytest.raises((OutboundRefused, httpx.HTTPError)):
+            await strict.post(url, b"", {})
+    await strict.close()

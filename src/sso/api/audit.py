@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 from starlette.requests import Request
 
 from sso.api.parts import PREFIX, CursorText, Limit, Page, cut, needs, not_found, problems, read_id_cursor, site_of
 from sso.audit.models import AuditEvent
 from sso.audit.service import AuditFilter, page_of_events
+from sso.security.numbers import checked_moment
 
 router = APIRouter(prefix=PREFIX, tags=["audit"])
 
@@ -23,7 +24,7 @@ def _with_zone(value: object) -> object:
     return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_with_zone)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_with_zone), AfterValidator(checked_moment)]
 
 
 class EventShown(BaseModel):

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time
 MAX_TIME = 253_370_764_799
 """The last second of the year 9998, in seconds since 1970: a year remains for what is added to a time."""
 _INT = re.compile(r"[0-9]{1,18}", re.ASCII)
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+_UUID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}", re.ASCII)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _FIRST_YEAR, _LAST_YEAR = 1900, 9998
 
@@ -64,13 +64,13 @@ def checked_moment(moment: datetime) -> datetime:
     Raises:
         ValueError: when it is before 1900 or after 9998, where calculating with it fails.
     """
-    if not _in_range(moment.year):
+    if not _in_range(moment.year):  # a time zone takes less than a day off
         return _no_day()
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def read_uuid(text: str) -> uuid.UUID:
-    """Return the id that ``text`` is, in the usual form of 36 characters (RFC 9562 section 4).
+    """Return the id that ``text`` is: 32 ASCII hexadecimal digits, with or without hyphens (RFC 9562 section 4).
 
     Raises:
         ValueError: when it is none.

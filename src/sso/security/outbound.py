@@ -29,6 +29,9 @@ MAX_ANSWER_BYTES = 64 * 1024
 PLAIN = ("", "identity")
 """The content encodings that are read. Nothing is ever decompressed: a thousand bytes can become a gigabyte."""
 
+_UNUSABLE = (httpx.InvalidURL, UnicodeError)
+"""What addresses raise that cannot be asked for, such as one with a label that only looks like an IDN."""
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -102,7 +105,7 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         loop = asyncio.get_running_loop()
         try:
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a label of more than 63 characters cannot even be asked for
             raise httpcore.ConnectError(f"{host} is not known") from error
         addresses = [str(entry[4][0]) for entry in found]
         for address in addresses:
@@ -176,6 +179,8 @@ class Outbound:
                 return answer.status_code, await _read(answer, MAX_ANSWER_BYTES)
         except TimeoutError as error:
             raise httpx.ReadTimeout("the answer took too long") from error
+        except _UNUSABLE as error:
+            raise httpx.UnsupportedProtocol("the address cannot be used") from error
 
     async def post(self, url: str, content: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         """POST ``content`` to ``url`` and return status and body of the answer, of which at most 64 KiB are read, as
@@ -214,7 +219,7 @@ class Outbound:
                 return read
         except TimeoutError:
             raise OutboundFailed("its answer took too long") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, *_UNUSABLE) as error:
             raise OutboundFailed(f"it cannot be reached ({type(error).__name__})") from error
 
     async def visit(self, url: str, cookie: str = "") -> Visited:
@@ -242,7 +247,7 @@ class Outbound:
                 return Visited(answer.status_code, location, cookies, read)
         except TimeoutError:
             raise OutboundFailed("its answer took too long") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, *_UNUSABLE) as error:
             raise OutboundFailed(f"it cannot be reached ({type(error).__name__})") from error
 
     async def close(self) -> None:
@@ -250,7 +255,10 @@ class Outbound:
         await self._client.aclose()
 
     def _check_scheme(self, url: str) -> None:
-        scheme = urlsplit(url).scheme
+        try:
+            scheme = urlsplit(url).scheme
+        except ValueError:
+            raise OutboundRefused("it is not an address") from None
         if scheme != "https" and not (scheme == "http" and self._allow_loopback):
             raise OutboundRefused("only https addresses are reached")
 
