@@ -27,6 +27,7 @@ from sso.api import users as api_users
 from sso.app import ROOMS
 from sso.clients import teams
 from sso.clients.models import Application
+from sso.oidc import test_people as fictional
 from sso.security.permissions import GROUP_PERMISSIONS, PERMISSIONS, ROLES, permissions_of
 from sso.sessions.models import SsoSession
 from sso.users import store
@@ -359,6 +360,30 @@ async def test_no_account_gets_an_identifier_that_a_powerful_team_invited(city: 
     assert changed.status_code == 403
     made = await api("POST", "/users", json={"username": "kaki-tangan", "name": "Kaki Tangan", **wanted})
     assert made.status_code == 403
+
+
+async def test_only_who_checks_identities_marks_a_nik_as_verified(city: City) -> None:
+    person = {"username": "ber-nik", "name": "Ber Nik", "nik": "3671014104900001", "nik_verified": True}
+    assert (await (await program(city, "sso:users:write"))("POST", "/users", json=person)).status_code == 403
+    both = await program(city, "sso:users:write sso:users:check_identity")
+    assert (await both("POST", "/users", json=person)).status_code == 201
+
+
+async def test_a_test_person_gets_no_rights_and_no_contacts(city: City) -> None:
+    """Every team signs in as a test person in its sandbox."""
+    async with city.provider.db.write() as session:
+        user = await fictional.test_person(session, "uji-nama")
+        city.users = {**city.users, "uji-nama": user.id}
+    api = await program(city)
+    tag = {"If-Match": await api.etag(f"/users/{user.id}")}
+    refused = [
+        await api("PUT", f"/users/{user.id}/roles", json={"roles": ["admin"]}, headers=tag),
+        await api("PATCH", f"/users/{user.id}", json={"email": "a@warga.example", "email_verified": True}, headers=tag),
+        await api("POST", f"/users/{user.id}/recovery"),
+        await api("POST", f"/users/{user.id}/identity-checks", json=BODIES["check"]),
+        await api("POST", f"/users/{city.users['siti']}/merge", json={"other_id": str(user.id)}),
+    ]
+    assert [one.status_code for one in refused] == [409] * 5, [one.text for one in refused]
 
 
 # Two steps: change a contact, then recover

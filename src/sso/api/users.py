@@ -133,9 +133,12 @@ async def list_users(
     **needs("users:write"),
 )
 async def create_user(request: Request, wanted: UserWanted, key: IdempotencyKeyHeader = None) -> Response:
-    """Make a person. Roles other than citizen need `sso:users:roles` too, and every permission of the roles."""
+    """Make a person. Roles other than citizen need `sso:users:roles` too, and every permission of the roles; a NIK that
+    is marked as verified needs `sso:users:check_identity`."""
     if set(wanted.roles) - {"citizen"}:
         require(request, "users:roles")
+    if wanted.nik_verified:
+        require(request, "users:check_identity")
     provider = site_of(request).provider
 
     async def check(session: AsyncSession) -> None:
