@@ -23,8 +23,9 @@ VERSION = "1"
 _ABOUT = """Sessions, people, applications, grants, deliveries, webhooks and the audit log of the city's sign-on.
 
 Get an access token from this same server, for an application of the city (`first_party: true`) that registered the
-scopes and was granted them: by `client_credentials`, for a program; or by signing somebody in, and then both the scopes and the person's
-roles must allow what is asked for. What is dangerous needs somebody who signed in within ten minutes (RFC 9470).
+scopes and was granted them: by `client_credentials`, for a program; or by signing somebody in, and then both the scopes
+and the person's roles must allow what is asked for. What is dangerous needs somebody who signed in within ten minutes
+(RFC 9470).
 
 Lists come in pages: pass `next_cursor` as `cursor`. Errors are problems (RFC 9457). What is changed is sent with
 `If-Match` and the ETag of what was seen; what is made, with an `Idempotency-Key` where it may be sent twice."""
