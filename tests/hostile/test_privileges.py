@@ -455,6 +455,24 @@ async def test_a_new_revision_needs_a_full_administrator_where_it_names_a_privil
     assert (await admin("POST", "/applications/pasien/review", json=decision)).status_code == 200
     secret = await owner.api("POST", "/applications/pasien/secrets", json={"environment": "production"})
     assert secret.status_code == 403, "the team of an application with restricted data does not make its secrets"
+    # Also where the reviewer has everything that is asked for.
+    said = await owner("GET", "/applications/pelihat")
+    reasons = {"sso:sessions:read": "x"}
+    document = {**said["document"], "description": "Baru.", "scope_reasons": reasons, "contacts": ["a@pelihat.example"]}
+    body = {"document": document, "revision": said["revision"]}
+    assert (await owner("PUT", "/applications/pelihat", body))["state"] == "approved"
+    await owner("POST", "/applications/pelihat/acts", {"act": "submit"})
+    reviewer = await program(city, "sso:applications:review sso:clients:write sso:sessions:read")
+    assert (await reviewer("POST", "/applications/pelihat/review", json=decision)).status_code == 403
+    # What was not granted to production, its team does not even name.
+    said = await owner("GET", "/applications/biasa")
+    for scope in ("nik", "sso:users:roles"):
+        document = {**said["document"], "scope": f"openid {scope}", "scope_reasons": {scope: "x"}}
+        body = {"document": document, "sandbox": sandbox, "revision": said["revision"]}
+        answer = await owner.api("PUT", "/applications/biasa", json=body)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["pointer"] == "/document/scope"
+        assert "has not been granted" in answer.json()["errors"][0]["detail"]
 
 
 # Every grant type; revocation

@@ -21,7 +21,7 @@ from playwright.async_api import Browser, BrowserContext, expect
 from tests.journeys.conftest import _wait, free_ports
 from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
 
-from sso.security.permissions import PERMISSIONS
+from sso.security.permissions import GRANTING, PERMISSIONS
 
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("end-everywhere")]
 SSO = str(Path(sys.executable).with_name("sso"))
@@ -48,7 +48,7 @@ class Town:
 
     def api(self, method: str, path: str, **options: Any) -> Any:
         """Call the administration API as a program of the city."""
-        scope = " ".join(one.scope for one in PERMISSIONS.values())
+        scope = " ".join(one.scope for one in PERMISSIONS.values() if one.name != GRANTING)
         form = {"grant_type": "client_credentials", "scope": scope}
         token = httpx.post(f"{self.issuer}/token", data=form, auth=("petugas", self.secrets["petugas"])).json()
         headers = {"Authorization": f"Bearer {token['access_token']}"}
