@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint types imports unit bench lock docs dist clean tools
+.PHONY: run test check lint types imports unit races bench lock docs dist clean tools
 
 run: $(VENV)/run.stamp   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
@@ -28,6 +28,9 @@ imports: $(VENV)/dev.stamp
 
 unit: $(VENV)/dev.stamp   ## the test suite alone; ARGS="-k word" narrows it
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q $(ARGS)
+
+races: $(VENV)/dev.stamp   ## everything that can happen at once to one session, over and over; ARGS="20" is the number of rounds
+	RACES=$(or $(ARGS),10) $(BIN)/python -m pytest -q tests/hostile/test_races.py tests/hostile/test_conflicts.py
 
 tools: $(VENV)/dev.stamp   ## what the tests need besides Python: Chromium, Node with openid-client, Apache
 	sh scripts/tools.sh

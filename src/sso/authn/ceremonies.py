@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -89,6 +89,12 @@ async def recall(session: AsyncSession, box: SecretBox, purpose: Purpose, token:
     if not hmac.compare_digest(row.browser_hash, token_hash(browser)):
         return None
     return Running(token, row, orjson.loads(box.open(row.sealed, _SEAL)))
+
+
+async def lock(session: AsyncSession, running: Running) -> None:
+    """Lock a ceremony until the transaction ends: before what proves something is looked at and used up."""
+    mine = select(Ceremony.token_hash).where(Ceremony.token_hash == running.row.token_hash)
+    await session.execute(mine.with_for_update(key_share=True))
 
 
 async def keep(session: AsyncSession, box: SecretBox, running: Running, *, anew: bool = False) -> None:

@@ -96,8 +96,12 @@ async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -
     """Carry out a plan within the transaction of ``session``: all of it, or nothing. Secrets are never touched."""
     if not plan.changes:
         return
-    version = await bump_version(session, "clients")
     now = clock.now()
+    await store.lock_clients(session, [change.client_id for change in plan.changes])
+    deleted = [change.client_id for change in plan.changes if change.action == "delete"]
+    if deleted:
+        await store.remove_clients(session, deleted, now)
+    version = await bump_version(session, "clients")
     created = []
     for change in plan.changes:
         if change.action in ("update", "resume"):
@@ -123,9 +127,6 @@ async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -
                 }
             )
     await store.insert_clients(session, created)
-    deleted = [change.client_id for change in plan.changes if change.action == "delete"]
-    if deleted:
-        await store.remove_clients(session, deleted, version, now)
     record(
         session,
         "clients.applied",

@@ -143,6 +143,7 @@ async def set_roles(
     unknown = sorted(set(roles) - set(ROLES))
     if unknown:
         raise UserError(f"{unknown[0]!r} is not a role: {', '.join(ROLES)}")
+    await store.lock_user(session, user.id)
     before = set(await store.roles_of(session, user.id))
     if ADMIN in before and ADMIN not in roles:
         await keep_an_administrator(session, user)

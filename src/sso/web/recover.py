@@ -264,6 +264,7 @@ async def _helpdesk_code(request: Request, running: Running, typed: str) -> Resp
     helpdesk by itself can take no account over."""
     provider = site_of(request).provider
     async with provider.db.write() as session:
+        await ceremonies.lock(session, running)
         user, _ = await _find(request, session, running.data["typed"])
         found = await recovery.find(session, "helpdesk", typed.replace(" ", ""), user.id if user else UUID(int=0))
         if user is None or found is None:
@@ -284,6 +285,7 @@ async def _check_second(request: Request, running: Running, fields: dict[str, st
         if not await ceremonies.count_attempt(session, running, MAX_ATTEMPTS):
             return failure(request, "expired_interaction", 400)
     async with provider.db.write() as session:
+        await ceremonies.lock(session, running)
         user = await session.get(User, running.user_id)
         assert user is not None
         if fields.get("choice") == "lost":

@@ -515,6 +515,7 @@ async def _set_username(request: Request, here: Visit, typed: str) -> Response:
         return await _contacts(request, here, NOT_A_NAME, 400, field="username", typed=typed)
     try:
         async with provider.db.write() as session:
+            await users.lock_user(session, here.user.id)
             owner = await users.verified_owner(session, wanted.value)
             if owner is not None and owner != here.user.id:
                 return await _contacts(request, here, TAKEN, 409, field="username", typed=typed)
@@ -543,6 +544,7 @@ async def _set_nik(request: Request, here: Visit, typed: str) -> Response:
     except ValueError:
         return await _contacts(request, here, NOT_A_NIK, 400, field="nik")
     async with provider.db.write() as session:
+        await users.lock_user(session, here.user.id)
         known = [one for one in await users.identifiers_of(session, here.user.id) if one.kind == "nik"]
         if any(one.verified_at is not None for one in known):
             return await _contacts(request, here, NIK_FIXED, 409)
