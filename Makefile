@@ -9,7 +9,7 @@ SECONDS ?= 180
 SEED ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint types imports unit fuzz bench lock docs dist clean tools
+.PHONY: run test check lint types imports unit fuzz races bench lock docs dist clean tools
 
 run: $(VENV)/run.stamp   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
@@ -33,6 +33,9 @@ unit: $(VENV)/dev.stamp   ## the test suite alone; ARGS="-k word" narrows it
 
 fuzz: $(VENV)/dev.stamp   ## nasty values to every route on PostgreSQL, for SECONDS (180); SEED=2 chooses others; make test runs the short form
 	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/fuzz $(ARGS)
+
+races: $(VENV)/dev.stamp   ## everything that can happen at once to one session, over and over; ARGS="20" is the number of rounds
+	RACES=$(or $(ARGS),10) $(BIN)/python -m pytest -q tests/hostile/test_races.py tests/hostile/test_conflicts.py
 
 tools: $(VENV)/dev.stamp   ## what the tests need besides Python: Chromium, Node with openid-client, Apache
 	sh scripts/tools.sh

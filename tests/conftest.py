@@ -17,6 +17,7 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from tests.lock_order import Watch, in_words
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 
 from sso import clock
@@ -213,9 +214,11 @@ async def city(database: tuple[str, dict[str, Any]], tmp_path: Path, overrides: 
     """A running provider."""
     url, made = database
     settings = settings_for(url, tmp_path, **overrides)
-    app = create_app(settings)
+    app, watch = create_app(settings), Watch()
+    watch.listen(app.state.site.provider.db)
     async with app.router.lifespan_context(app):
         yield City(app, settings, made["secrets"], made["users"])
+    assert not watch.wrong, in_words(watch.wrong.values())
 
 
 @pytest.fixture

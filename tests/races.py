@@ -279,22 +279,32 @@ async def new_world(hosts: list[City], token: str, party: RelyingParty, scope: s
     return World(hosts, token, party, user.id, name, browser, other, live, scope)
 
 
+async def prepare(world: World, act: Act, count: int) -> None:
+    """Make what some requests of an act need."""
+    if act.prepare is not None:
+        await act.prepare(world, count)
+
+
+async def send(world: World, act: Act, number: int) -> int:
+    """Send one request of an act, note what it ended, and return the status of the answer."""
+    answer = await act.send(world, number)
+    if act.ends and answer.status_code in (200, 303):
+        world.ended |= act.ends
+    return answer.status_code
+
+
 async def race(world: World, first: Act, second: Act, requests: int) -> list[tuple[str, int]]:
     """Let two acts happen at once; return what was answered. The order in which the requests begin is random."""
     acts = list(dict.fromkeys([first, second]))
     plan: list[tuple[Act, int]] = []
     for act in acts:
         count = min(act.most, requests // len(acts))
-        if act.prepare is not None:
-            await act.prepare(world, count)
+        await prepare(world, act, count)
         plan += [(act, number) for number in range(count)]
     random.shuffle(plan)
 
     async def one(act: Act, number: int) -> tuple[str, int]:
-        answer = await act.send(world, number)
-        if act.ends and answer.status_code in (200, 303):
-            world.ended |= act.ends
-        return act.name, answer.status_code
+        return act.name, await send(world, act, number)
 
     return list(await asyncio.gather(*(one(act, number) for act, number in plan)))
 

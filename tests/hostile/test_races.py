@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,21 @@ from sqlalchemy import text
 from tests.api.conftest import program
 from tests.conftest import settings_for
 from tests.races import (
+    ACTS,
     APPLICATION,
     OFFLINE,
     PAIRS,
     REQUESTS,
     SCOPE,
     SESSION,
+    Act,
+    World,
     application,
     come_back,
     new_world,
+    prepare,
     race,
+    send,
     what_lives,
 )
 from tests.support import City
@@ -63,6 +70,52 @@ async def deadlocks(city: City) -> int:
     statement = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
     async with city.provider.db.read() as session:
         return int((await session.execute(statement)).scalar_one())
+
+
+class Interposed:
+    """Lets something happen in the middle of a request: after it has looked, and before its first transaction."""
+
+    def __init__(self, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._write, self._act, self._task = city.provider.db.write, None, None
+        monkeypatch.setattr(city.provider.db, "write", self.write)
+
+    def arm(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Let ``act`` happen before the next transaction of this task: others write in the background."""
+        self._act, self._task = act, asyncio.current_task()
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Any]:
+        act = self._act if asyncio.current_task() is self._task else None
+        if act is not None:
+            self._act = None
+            await act()
+        async with self._write() as session:
+            yield session
+
+
+@pytest.mark.parametrize("overrides", [SETTINGS])
+async def test_an_end_in_the_middle_of_every_other_act(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    token, wrong = (await program(city)).token, []
+    party, middle = await application(city), Interposed(city, monkeypatch)
+    for first, second in itertools.product(ACTS, [one for one in ACTS if one.ends]):
+        scope = OFFLINE if SESSION not in second.ends else SCOPE
+        world = await new_world([city], token, party, scope)
+        await prepare(world, first, 1)
+        if second is not first:
+            await prepare(world, second, 1)
+        statuses: list[int] = []
+
+        async def end(world: World = world, second: Act = second, statuses: list[int] = statuses) -> None:
+            statuses.append(await send(world, second, 0))
+
+        middle.arm(end)
+        statuses.append(await send(world, first, 0))
+        if APPLICATION in world.ended or first.name == "disable" or second.name == "disable":
+            await come_back(world)
+        lives = await what_lives(world, {first.name, second.name})
+        if max(statuses) >= 500 or len(statuses) != 2 or lives:
+            wrong.append((first.name, second.name, statuses, lives))
+    assert not wrong, "\n".join(map(str, wrong))
 
 
 @pytest.mark.parametrize("overrides", [SETTINGS])

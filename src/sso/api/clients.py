@@ -36,7 +36,7 @@ from sso.api.parts import (
     site_of,
 )
 from sso.clients import store
-from sso.clients.applications import follow_client, lock_application
+from sso.clients.applications import SANDBOX_END, follow_client, lock_application
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE, REMOVED, SANDBOX, ClientRow
 from sso.clients.privileges import check_hold, grant_privilege, revoke_privilege, shown
@@ -208,7 +208,8 @@ async def create(request: Request, wanted: ClientWanted, key: IdempotencyKeyHead
             )
         except ClientError as error:
             raise refused(error) from None
-        row = await _present(session, wanted.client_id)
+        row = await store.lock_client(session, wanted.client_id)
+        assert row is not None
         return Made(NewClient(client=_shown(row), client_secret=secret), f"{PREFIX}/clients/{wanted.client_id}")
 
     made = await once(request, key, check, make)
@@ -455,6 +456,8 @@ async def end_privilege(request: Request, client_id: str, privilege: str, wanted
 
 
 async def _present(session: AsyncSession, client_id: str) -> ClientRow:
+    """Return an application, locked until the transaction ends: first what a team looks after, then its row."""
+    await lock_application(session, client_id.removesuffix(SANDBOX_END))
     row = await store.lock_client(session, client_id)
     if row is None or row.status == REMOVED:
         raise not_found("application")

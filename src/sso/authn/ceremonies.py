@@ -99,6 +99,12 @@ async def recall(session: AsyncSession, box: SecretBox, purpose: Purpose, token:
     return Running(token, row, orjson.loads(box.open(row.sealed, _SEAL)))
 
 
+async def lock(session: AsyncSession, running: Running) -> None:
+    """Lock a ceremony until the transaction ends: before what proves something is looked at and used up."""
+    mine = select(Ceremony.token_hash).where(Ceremony.token_hash == running.row.token_hash)
+    await session.execute(mine.with_for_update(key_share=True))
+
+
 async def keep(session: AsyncSession, box: SecretBox, running: Running, *, anew: bool = False) -> None:
     """Keep what has been said. ``anew``: tries are counted anew, because something else is asked for now."""
     mine = update(Ceremony).where(Ceremony.token_hash == running.row.token_hash)

@@ -143,8 +143,12 @@ async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -
     """Carry out a plan within the transaction of ``session``: all of it, or nothing. Secrets are never touched."""
     if plan.is_empty:
         return
-    version = await bump_version(session, "clients")
     now = clock.now()
+    await store.lock_clients(session, [change.client_id for change in plan.changes])
+    deleted = [change.client_id for change in plan.changes if change.action == "delete"]
+    if deleted:
+        await store.remove_clients(session, deleted, now)
+    version = await bump_version(session, "clients")
     created = []
     for change in plan.changes:
         if change.action in ("update", "resume"):
@@ -170,9 +174,6 @@ async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -
                 }
             )
     await store.insert_clients(session, created)
-    deleted = [change.client_id for change in plan.changes if change.action == "delete"]
-    if deleted:
-        await store.remove_clients(session, deleted, version, now)
     for client_id in deleted:
         await end_all(session, client_id, actor=_name(plan), reason="the application was removed")
     await _apply_privileges(session, plan, version)

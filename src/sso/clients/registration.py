@@ -297,6 +297,7 @@ async def replace_registration(
     session: AsyncSession, box: SecretBox, present: Registered, metadata: ClientMetadata, *, address: str | None
 ) -> Registered:
     """Put ``metadata`` in place of what is registered; make a secret where one is needed and there was none."""
+    await store.lock_clients(session, [present.client_id])
     before, version = present.metadata, await bump_version(session, "clients")
     values: dict[str, Any] = {"metadata_": metadata.stored()}
     await store.update_client(session, present.client_id, version, clock.now(), **values)
@@ -311,7 +312,7 @@ async def replace_registration(
 
 async def remove_registration(session: AsyncSession, present: Registered, *, address: str | None) -> None:
     """Remove an application (RFC 7592 section 2.3)."""
-    await store.remove_clients(session, [present.client_id], await bump_version(session, "clients"), clock.now())
+    await store.remove_clients(session, [present.client_id], clock.now())
     record(session, "client.deleted", client_id=present.client_id, actor="registration", address=address)
 
 

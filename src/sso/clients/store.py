@@ -19,7 +19,7 @@ from sso.clients.models import (
     ClientRow,
     ClientSecret,
 )
-from sso.db import bump_version
+from sso.db import bump_version, lock_rows
 
 BATCH = 500
 PAGE = 2000
@@ -151,14 +151,25 @@ async def touch_clients(session: AsyncSession, client_ids: list[str], version: i
         await session.execute(update(ClientRow).where(mine).values(version=version))
 
 
-async def remove_clients(session: AsyncSession, client_ids: list[str], version: int, now: datetime) -> None:
+async def lock_clients(session: AsyncSession, client_ids: list[str]) -> None:
+    """Lock applications, in the order of their names, until the transaction ends."""
+    wanted = sorted(set(client_ids))
+    for start in range(0, len(wanted), BATCH):
+        some = ClientRow.client_id.in_(wanted[start : start + BATCH])
+        await lock_rows(session, select(ClientRow.client_id).where(some).order_by(ClientRow.client_id))
+
+
+async def remove_clients(session: AsyncSession, client_ids: list[str], now: datetime) -> None:
     """Remove applications: they can do nothing any more. Their rows are kept for a while; see ``REMOVED``."""
-    for start in range(0, len(client_ids), BATCH):
-        some = client_ids[start : start + BATCH]
-        mine = update(ClientRow).where(ClientRow.client_id.in_(some))
-        await session.execute(mine.values(status=REMOVED, version=version, updated_at=now))
+    await lock_clients(session, client_ids)
+    batches = [client_ids[start : start + BATCH] for start in range(0, len(client_ids), BATCH)]
+    for some in batches:
         for table in (ClientSecret, ClientRegistration):
             await session.execute(delete(table).where(table.client_id.in_(some)))
+    version = await bump_version(session, "clients")
+    for some in batches:
+        mine = update(ClientRow).where(ClientRow.client_id.in_(some))
+        await session.execute(mine.values(status=REMOVED, version=version, updated_at=now))
 
 
 async def removed_before(session: AsyncSession, before: datetime, limit: int) -> list[str]:

@@ -101,7 +101,7 @@ def _keep_an_owner(team: Collection[TeamMember], leaving: uuid.UUID) -> None:
 async def _locked_team(session: AsyncSession, application_id: str) -> list[TeamMember]:
     """Return a team that nobody else changes until the transaction ends."""
     mine = select(Application.application_id).where(Application.application_id == application_id)
-    await session.execute(mine.with_for_update())
+    await session.execute(mine.with_for_update(key_share=True))
     return await team_of(session, application_id)
 
 

@@ -22,20 +22,30 @@ from sqlalchemy.ext.asyncio import AsyncSession
 LOCK_ORDER = (
     # What a request presents, is used once, or must not be done twice.
     "idempotency_keys",
+    "replay",
     "mass_endings",
     "refresh_tokens",
     "device_codes",
     # Applications.
     "applications",
     "clients",
+    "client_secrets",
+    "client_registrations",
     "versions",
     # People, and what proves who they are.
     "users",
+    "ceremonies",
     "user_roles",
     "identifiers",
     "credentials",
+    "identity_checks",
+    "local_accounts",
+    "merge_proposals",
+    "pictures",
+    "favourites",
+    "agreements",
+    "group_administrators",
     "recoveries",
-    "ceremonies",
     # Sessions, and what was granted within them.
     "sessions",
     "consents",

@@ -225,7 +225,7 @@ async def remove_client(
     if application is None:
         await present_client(session, client_id)
     names = [client_id, *([sandbox_id(client_id)] if application is not None else [])]
-    await clients.remove_clients(session, names, await bump_version(session, "clients"), clock.now())
+    await clients.remove_clients(session, names, clock.now())
     await end_all(session, client_id, actor=actor, reason="the application was removed")
     if application is not None:
         mark(session, application, "retired", actor, note)

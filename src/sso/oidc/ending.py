@@ -22,6 +22,7 @@ from sso.oidc.models import EventStream
 from sso.oidc.provider import Provider
 from sso.security.outbound import OutboundRefused
 from sso.sessions import store as sessions
+from sso.sessions.models import SessionClient
 from sso.sessions.store import HowTold, Participation, SessionFilter
 from sso.tokens import store as tokens
 
@@ -67,6 +68,7 @@ async def end_sessions(
     if not ended:
         return []
     await tokens.revoke_grants_of_sessions(session, ended, now)
+    await sessions.lock_parts(session, SessionClient.session_id.in_(ended))  # nobody else tells of them meanwhile
     parts = [one for one in await sessions.participants(session, ended) if one.ended_at is None]
     told = await _tell(session, provider, parts, reason, in_browser)
     for session_id in ended:

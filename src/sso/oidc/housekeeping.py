@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import audit, clock
 from sso.authn import ceremonies, recovery
@@ -89,25 +91,29 @@ async def clear_up(provider: Provider) -> None:
             break
     async with provider.db.write() as session:
         await rotate_when_due(session, provider.box, provider.settings.key_rotation_days)
+    old = now - timedelta(days=provider.settings.keep_deliveries_days)
+    kept, recent = now - timedelta(days=KEEP_COUNTS_DAYS), now - timedelta(hours=KEEP_RECENT_HOURS)
+    forgetting: list[Callable[[AsyncSession], Awaitable[object]]] = [
+        lambda session: forget_expired_requests(session, now),
+        lambda session: forget_expired_pushes(session, now),
+        lambda session: forget_expired_devices(session, now - timedelta(days=KEEP_DEVICES_DAYS)),
+        lambda session: session.run_sync(lambda sync: forget_replays(sync, now)),
+        lambda session: session.run_sync(lambda sync: forget_idempotency_keys(sync, now)),
+        lambda session: deliveries.give_up_held(session, old),
+        lambda session: deliveries.forget_finished(session, old),
+        lambda session: ceremonies.forget_expired(session, now),
+        recovery.forget_expired,
+        lambda session: limits.forget_expired(session, now),
+        teams.forget_expired,
+        lambda session: usage.forget_old(session, kept, recent, now - timedelta(days=KEEP_MISTAKES_DAYS)),
+    ]
+    for forget in forgetting:  # each in a transaction of its own: none holds one table while it waits for another
+        async with provider.db.write() as session:
+            await forget(session)
     async with provider.db.write() as session:
-        await forget_expired_requests(session, now)
-        await forget_expired_pushes(session, now)
-        await forget_expired_devices(session, now - timedelta(days=KEEP_DEVICES_DAYS))
-        await session.run_sync(lambda sync: forget_replays(sync, now))
-        await session.run_sync(lambda sync: forget_idempotency_keys(sync, now))
-        old = now - timedelta(days=provider.settings.keep_deliveries_days)
-        await deliveries.give_up_held(session, old)
-        await deliveries.forget_finished(session, old)
         gone = await clients.removed_before(session, old, BATCH)
         if gone:
             await clients.delete_clients(session, gone)
-        await ceremonies.forget_expired(session, now)
-        await recovery.forget_expired(session)
-        await limits.forget_expired(session, now)
-        await teams.forget_expired(session)
-        kept = now - timedelta(days=KEEP_COUNTS_DAYS)
-        recent = now - timedelta(hours=KEEP_RECENT_HOURS)
-        await usage.forget_old(session, kept, recent, now - timedelta(days=KEEP_MISTAKES_DAYS))
     await remind_of_secrets(provider)
     await look_around(provider)
     await people_in_time(provider)

@@ -121,12 +121,13 @@ async def disable_user(
     Raises:
         UserError: when nobody would be an administrator any more.
     """
-    await users.end_proofs(session, user.id)
+    await _end_proofs(session, user)
     await keep_an_administrator(session, user)
     now = clock.now()
-    await users.set_disabled(session, user.id, now, now)
-    await signals.about_person(session, provider, user.id, signals.ACCOUNT_DISABLED, {})
-    notify(session, provider, user, "account_disabled")
+    if user.disabled_at is None:
+        await users.set_disabled(session, user.id, now, now)
+        await signals.about_person(session, provider, user.id, signals.ACCOUNT_DISABLED, {})
+        notify(session, provider, user, "account_disabled")
     return await _end_everything(session, provider, user, "user.disabled", "user_disabled", actor, request_id)
 
 
@@ -158,13 +159,12 @@ async def delete_user(
     Raises:
         UserError: when nobody would be an administrator any more.
     """
-    await users.end_proofs(session, user.id)
+    await _end_proofs(session, user)
     await keep_an_administrator(session, user)
     await _keep_owners(session, user)
     await signals.about_person(session, provider, user.id, signals.ACCOUNT_PURGED, {})
     await users.erase(session, user.id, clock.now())
     await recovery.forget(session, user.id)
-    await ceremonies.end_those_of(session, user.id)
     await sessions.forget_places(session, user.id)
     await tokens.forget_consents(session, user_id=user.id)
     count = await _end_everything(session, provider, user, "user.deleted", "user_deleted", actor, request_id)
@@ -222,7 +222,7 @@ async def plan_deletion(
     Raises:
         UserError: when nobody would be an administrator any more.
     """
-    await users.end_proofs(session, user.id)
+    await _end_proofs(session, user)
     await keep_an_administrator(session, user)
     await _keep_owners(session, user)
     user.delete_at = clock.now() + timedelta(days=provider.settings.deletion_grace_days)
@@ -364,7 +364,7 @@ async def recover(
     Returns:
         How many sessions were ended.
     """
-    await users.end_proofs(session, user.id)
+    await _end_proofs(session, user)
     user.locked_until = None
     if drop_factors:
         await users.remove_credentials(session, user.id, ["totp", "recovery_code", "passkey"])
@@ -399,13 +399,12 @@ async def not_me(
         return user if is_locked(user) else None
     until = clock.now() + timedelta(hours=provider.settings.lock_hours)
     about: dict[str, Any] = {"actor": str(user.id), "address": address, "request_id": request_id}
-    await users.end_proofs(session, user.id)
+    await _end_proofs(session, user)
     user.locked_until = until
     await session.flush()
     mine = SessionFilter(user_id=user.id)
     await sessions.lock_matching(session, mine)
     await tokens.revoke_grants_of_user(session, user.id, clock.now())
-    await ceremonies.end_those_of(session, user.id)
     await sessions.forget_device(session, session_id)
     await sessions.distrust(session, user.id)
     await recovery.forget(session, user.id)
@@ -431,6 +430,7 @@ async def check_identity(
     """
     _keep_fictional(user)
     now, key = clock.now(), provider.nik_key or await nik_key(session, provider.box)
+    await users.lock_user(session, user.id)
     if check.nik:
         async with contacts_told(session, provider, user):
             await _prove_nik(session, provider, user, check.nik, key)
@@ -556,7 +556,7 @@ async def change_password(
     Returns:
         How many sessions were ended.
     """
-    await users.end_proofs(session, user.id)
+    await _end_proofs(session, user)
     await users.set_password_hash(session, user.id, hashed, clock.now(), long=long)
     await recovery.forget(session, user.id)
     return await _credential_changed(
@@ -576,7 +576,7 @@ async def require_new_password(
     Raises:
         UserError: when nothing would be left with which they can get back in.
     """
-    await users.end_proofs(session, user.id)
+    await _end_proofs(session, user)
     known = await users.identifiers_of(session, user.id)
     if not any(one.kind in ("email", "phone") and one.verified_at is not None for one in known):
         raise UserError("no e-mail address or telephone number of theirs is proven, so they could not get back in")
@@ -602,7 +602,7 @@ async def reset_factors(
     Returns:
         How many sessions were ended.
     """
-    await users.end_proofs(session, user.id)
+    await _end_proofs(session, user)
     known = {one.kind for one in await users.credentials_of(session, user.id)}
     if "password" not in known and "passkey" in known:
         raise UserError("a passkey is their only way to sign in: make a recovery code instead")
@@ -635,7 +635,6 @@ async def _credential_changed(
 ) -> int:
     """End whatever a credential opened that was changed or taken away, and tell the person and the applications
     (CAEP section 3.3); return how many sessions were ended."""
-    await ceremonies.end_those_of(session, user.id)
     await sessions.distrust(session, user.id)
     about: dict[str, Any] = {"credential_type": credential, "change_type": change}
     about["initiating_entity"] = "user" if actor == str(user.id) else "admin"
@@ -672,6 +671,13 @@ async def end_session_of_person(
     await end_sessions(session, provider, [session_id], "administrator", **about)
     notify(session, provider, found[1], "sessions_ended")
     return True
+
+
+async def _end_proofs(session: AsyncSession, user: User) -> None:
+    """Lock a person's row, and end every proof that is under way: sign-ins that wait for a second step, and those that
+    are about to start a session."""
+    await users.end_proofs(session, user.id)
+    await ceremonies.end_those_of(session, user.id)
 
 
 async def _end_everything(

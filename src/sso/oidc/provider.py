@@ -155,9 +155,9 @@ class Provider:
             return
         try:
             async with self.db.write() as session:
+                await mark_secrets_used(session, batch.secrets)
                 await usage.add_counts(session, with_recent(batch.counts, clock.now()))
                 await usage.add_mistakes(session, batch.mistakes)
-                await mark_secrets_used(session, batch.secrets)
         except BaseException:
             self.usage.put_back(batch)
             raise

@@ -89,7 +89,7 @@ async def decide(
         UserError: when there is no such proposal, it was decided before, nothing that is verified is the same any more,
             or nothing would be left to sign in with.
     """
-    wanted = select(MergeProposal).where(MergeProposal.id == proposal_id).with_for_update()
+    wanted = select(MergeProposal).where(MergeProposal.id == proposal_id).with_for_update(key_share=True)
     proposal = (await session.execute(wanted)).scalar_one_or_none()
     if proposal is None or proposal.status != "open":
         raise UserError("there is no such proposal, or it was decided before")

@@ -163,6 +163,7 @@ async def set_roles(
         raise UserError(f"{unknown[0]!r} is not a role: {', '.join(ROLES)}")
     if roles and user.preferences.get("test"):
         raise UserError("a test person has no roles: every team may sign in as one")
+    await store.lock_user(session, user.id)
     before = set(await store.roles_of(session, user.id))
     if ADMIN in before and ADMIN not in roles:
         await keep_an_administrator(session, user)

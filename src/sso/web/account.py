@@ -300,6 +300,7 @@ async def change_picture(request: Request) -> Response:
             mistakes = {"picture": NOT_A_PICTURE}
             return await _profile_page(request, here, _profile_values(here.user), mistakes, 400, megabytes=megabytes)
     async with provider.db.write() as session:
+        await users.lock_user(session, here.user.id)
         present = await users.picture_of(session, here.user.id)
         if present is not None:
             await session.delete(present)

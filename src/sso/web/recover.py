@@ -340,6 +340,7 @@ async def _helpdesk_code(request: Request, running: Running, typed: str, attempt
     helpdesk by itself can take no account over."""
     provider = site_of(request).provider
     async with provider.db.write() as session:
+        await ceremonies.lock(session, running)
         user, _ = await _find(request, session, running.data["typed"])
         found = await recovery.find(session, "helpdesk", typed.replace(" ", ""), user.id if user else UUID(int=0))
         another = user is not None and running.user_id not in (None, user.id)  # the name is somebody else's now
@@ -372,6 +373,7 @@ async def _check_second(request: Request, running: Running, fields: dict[str, st
             made = await _page(request, running, TOO_MANY_TRIES, 429, minutes=error.minutes)
             return to_wait(made, error.retry_after)
     async with provider.db.write() as session:
+        await ceremonies.lock(session, running)
         user = await session.get(User, running.user_id)
         assert user is not None
         if attempt is None:

@@ -23,6 +23,7 @@ from sso.authn.service import AMR_PASSKEY, Authenticated, with_step
 from sso.oidc.messages import notify
 from sso.oidc.people import cancel_deletion, verify_contact
 from sso.security.limits import Purpose, TooManyFailures
+from sso.users import store as users
 from sso.users.identifiers import masked
 from sso.users.models import Identifier, User
 from sso.web import qr
@@ -301,6 +302,7 @@ async def _decide_deletion(request: Request, step: Step, fields: dict[str, str])
     """Somebody whose account is to be deleted signs in: they keep it, or stay out."""
     provider = site_of(request).provider
     async with provider.db.write() as session:
+        await users.lock_user(session, step.means.user.id)
         if not await ceremonies.finish(session, step.running):
             return failure(request, "expired_interaction", 400)
         if fields.get("choice") != "keep":

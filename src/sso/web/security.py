@@ -556,6 +556,7 @@ async def _set_username(request: Request, here: Visit, typed: str) -> Response:
         return await _contacts(request, here, NOT_A_NAME, 400, field="username", typed=typed)
     try:
         async with provider.db.write() as session:
+            await users.lock_user(session, here.user.id)
             owner = await users.verified_owner(session, wanted.value)
             if owner is not None and owner != here.user.id:
                 return await _contacts(request, here, TAKEN, 409, field="username", typed=typed)

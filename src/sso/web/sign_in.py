@@ -269,6 +269,7 @@ async def consent(request: Request) -> Response:
     if fields.get("choice") != "allow":
         return await _fail(request, waiting, Fail("access_denied", "The person refused."))
     async with site.provider.db.write() as session:
+        await sessions_store.lock(session, *sessions_store.not_over([who.session.id]))
         await flow.allow(session, waiting.asked, who, kept_address_of(request), request_id_of(request))
         await _tell_of_consent(request, session, waiting, who)
         done = replace(waiting.progress, done=waiting.progress.done | {"consent"})
