@@ -33,6 +33,7 @@ unit: $(VENV)/dev.stamp   ## the test suite alone; ARGS="-k word" narrows it
 
 fuzz: $(VENV)/dev.stamp   ## nasty values to every route on PostgreSQL, for SECONDS (180); SEED=2 chooses others; make test runs the short form
 	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/fuzz $(ARGS)
+	SCHEMATHESIS_EXAMPLES=40 $(BIN)/python -m pytest -q tests/api/test_schemathesis.py
 
 races: $(VENV)/dev.stamp   ## everything that can happen at once to one session, over and over; ARGS="20" is the number of rounds
 	RACES=$(or $(ARGS),10) $(BIN)/python -m pytest -q tests/hostile/test_races.py tests/hostile/test_conflicts.py
