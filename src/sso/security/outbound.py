@@ -110,7 +110,8 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         addresses = [str(entry[4][0]) for entry in found]
         for address in addresses:
             if not is_allowed_address(address, self._allow_loopback, self._networks):
-                raise OutboundRefused(f"{host} is at {address}, which is not a public address")
+                log.warning("%s is at %s", host, address)
+                raise OutboundRefused(f"{host} is at what is not a public address")
         if not addresses:
             raise httpcore.ConnectError(f"{host} has no address")
         return addresses[0]
