@@ -298,7 +298,7 @@ async def test_ui_locales_chooses_the_language_and_never_fails(city: City) -> No
     party = city.relying_party("warga")
     async with city.browser() as browser:
         assert "<h1>Sign in</h1>" in (await browser.open(party.url(ui_locales="fr-CA en-GB id"))).text
-        assert "<h1>Masuk</h1>" in (await browser.open(party.url(ui_locales="xx \x7f"))).text
+        assert "<h1>Masuk</h1>" in (await browser.open(party.url(ui_locales="xx !"))).text
 
 
 @demand("RFC 9700 2.1.1", "plain challenges are never accepted")
