@@ -24,6 +24,7 @@ from sso.clients import store
 from sso.clients.claims import SCOPE_OF
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE, REMOVED, SANDBOX, Application, ApplicationNote, ClientRow
+from sso.clients.models import SANDBOX_END as SANDBOX_END
 from sso.clients.privileges import OPERATOR, Authority, check_hold, check_registration, held_by
 from sso.clients.registry import stored_metadata
 from sso.clients.service import ClientError, secret_row
@@ -44,7 +45,6 @@ KINDS: dict[Kind, str] = {
 }
 """What a team may choose, and the ``type`` that it is registered with."""
 
-SANDBOX_END = "-sandbox"
 ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
 ADDRESSES = (
     "redirect_uris", "post_logout_redirect_uris", "initiate_login_uri", "backchannel_logout_uri",
@@ -721,8 +721,8 @@ async def count_waiting(session: AsyncSession, groups: list[str] | None = None) 
 
 
 async def _put_client(session: AsyncSession, client_id: str, metadata: ClientMetadata, status: str) -> None:
+    row = await store.lock_client(session, client_id)
     version, now = await bump_version(session, "clients"), clock.now()
-    row = await store.get_client(session, client_id)
     if row is None:
         made = {"client_id": client_id, "catalogue": HERE, "status": status, "metadata": metadata.stored()}
         await store.insert_clients(session, [{**made, "version": version, "created_at": now, "updated_at": now}])
