@@ -20,7 +20,7 @@ depends_on = None
 REASON = "registered before privileges were granted one by one"
 GRANT_TYPES_WITHOUT_PEOPLE = {"client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"}
 GIVE_POWER = {"sso:users:roles", "sso:users:recover", "sso:users:check_identity", "sso:users:merge"}
-"""Those that a token without a person has only where the grant says so."""
+"""Privileges that a token without a user has only where the grant says so."""
 
 
 def upgrade() -> None:

@@ -1,7 +1,7 @@
 """When somebody else said that a contact is a person's
 
 Revision ID: 0008
-Revises: 0006
+Revises: 0007
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,7 @@
 """Invitations are bound to the person, relying-party checks to what was checked
 
-Revision ID: 0011
-Revises: 0006
+Revision ID: 0009
+Revises: 0008
 """
 
 import sqlalchemy as sa
@@ -22,8 +22,8 @@ def upgrade() -> None:
         )
     with op.batch_alter_table("relying_party_checks", schema=None) as batch_op:
         batch_op.add_column(sa.Column("digest", sa.LargeBinary(length=32), nullable=True))
-    # An invitation by user name is for who had that name then: who has it now, and has changed nothing since. Where
-    # that is not sure, it is void.
+    # An invitation by user name is for the user who had that name then: the user who has it now, where that account
+    # was not changed since. Other invitations by user name are deleted.
     op.execute(
         "UPDATE team_invitations SET user_id = (SELECT users.id FROM users JOIN identifiers"
         " ON identifiers.user_id = users.id WHERE identifiers.lookup = team_invitations.lookup"
@@ -31,7 +31,8 @@ def upgrade() -> None:
         " WHERE user_id IS NULL AND lookup NOT LIKE '%@%' AND lookup NOT LIKE '+%'"
     )
     op.execute("DELETE FROM team_invitations WHERE user_id IS NULL AND lookup NOT LIKE '%@%' AND lookup NOT LIKE '+%'")
-    # A user name is given by us, and not verified: those that a merge added were stored as if somebody only said so.
+    # User names need no verification, but a merge stored them as unverified: mark them as verified where they are
+    # unique.
     op.execute(
         "UPDATE identifiers SET verified_at = created_at WHERE kind = 'username' AND verified_at IS NULL"
         " AND NOT EXISTS (SELECT 1 FROM identifiers AS other"

@@ -1,7 +1,7 @@
 """A counter of how often everything that opens an account was ended
 
-Revision ID: 0013
-Revises: 0006
+Revision ID: 0010
+Revises: 0009
 """
 
 import sqlalchemy as sa

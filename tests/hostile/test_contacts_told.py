@@ -11,10 +11,12 @@ from tests.api.conftest import Api, person_with, program
 from tests.citizens import SENDING, here, last_code, post, sent
 from tests.support import PASSWORD, Browser, City
 
+from sso import clock
 from sso.authn.legacy import taken_over
 from sso.oidc.contacts import NAME_CHANGED, NOTICES
 from sso.users import store
 from sso.users.importing import Options, import_file
+from sso.web.mails import compose
 
 MAIL, PHONE, NIK = "siti@warga.example", "+6281234567890", "3671014104900001"
 TELLS = {*NOTICES, NAME_CHANGED}
@@ -42,6 +44,9 @@ async def test_every_old_contact_is_told_whoever_makes_the_change(city: City, tm
             assert {MAIL, PHONE} <= receivers, f"{what}: {notice} went to {receivers}"
         assert {one["about"] for one in news} == {*about, *others}, what
         assert all("@" not in one["values"]["what"] or "•" in one["values"]["what"] for one in news), "masked"
+        for one in (one for one in news if one["about"] in NOTICES):
+            written = compose(city.settings, one["about"], one["to"], clock.now(), values=one["values"])
+            assert one["values"]["what"] in written.text, "the address stands there as it is"
 
     async def patch(**change: Any) -> None:
         tag = await api.etag(f"/users/{siti}")
@@ -108,7 +113,8 @@ async def test_every_old_contact_is_told_whoever_makes_the_change(city: City, tm
     # an import that is merged
     rows = tmp_path / "orang.jsonl"
     rows.write_text('{"name": "Siti", "email": "siti@warga.example", "phone_number": "0811 7777 0000"}\n')
-    await import_file(city.provider.db, city.provider.box, rows, Options(), taken_over, reject=lambda *_: None)
+    vouched = Options(verified=frozenset({"email"}))
+    await import_file(city.provider.db, city.provider.box, rows, vouched, taken_over, reject=lambda *_: None)
     (proposal,) = await api.pages("/merge-proposals")
     seen = len(await sent(city))
     decided = api("POST", f"/merge-proposals/{proposal['id']}/decision", json={"decision": "merged"})

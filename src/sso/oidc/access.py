@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sso import clock
 from sso.clients.privileges import Authority
 from sso.clients.registry import Client
 from sso.oidc.introspection import FoundToken, find_token
 from sso.oidc.provider import Provider
 from sso.security.permissions import effective_permissions
-from sso.users.store import standing_of
+from sso.users.store import roles_of
 
 
 class TokenRefused(Exception):
@@ -73,9 +72,7 @@ async def caller_of(provider: Provider, authorization: str, resource: str) -> Ca
         scopes = frozenset(str(found.claims.get("scope", "")).split()) & mine
         if found.grant is None:
             return Caller(client, scopes, None, None, None)
-        roles, locked_until = await standing_of(session, found.grant.user_id)
-        if locked_until is not None and locked_until > clock.now():
-            raise TokenRefused(401, "invalid_token", "The account of the person is locked.")
+        roles = await roles_of(session, found.grant.user_id)
         signed_in = None if found.grant.asserted else found.grant.auth_time.astimezone(UTC)
         return Caller(client, scopes, found.grant.user_id, roles, signed_in)
 

@@ -427,7 +427,7 @@ async def respond(
         sso_session = replace(sso_session, acr=answered_acr(wanted, level, who.standing.identity))
     protocol.sso_session = sso_session
     protocol.recorded = recorded(request.client, address, level, sso_session.acr)
-    protocol.by_consent = bool(request.permissions) and not request.client.meta.first_party
+    protocol.by_consent = bool(request.permissions) and not request.client.first_party
 
     def run(sync_session: Any) -> AuthorizationResponse:
         protocol._session = sync_session

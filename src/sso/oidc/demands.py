@@ -209,7 +209,7 @@ def _identity(_: Way, client: Client, facts: Facts) -> bool:
 
 
 def _consent(_: Way, client: Client, facts: Facts) -> bool:
-    if client.meta.first_party or facts.asked_by_page:
+    if client.first_party or facts.asked_by_page:
         return True
     allowed = facts.standing.consented if facts.standing is not None else ()
     return facts.scopes <= {one.partition(" ")[0] for one in allowed}

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol
 
@@ -346,7 +347,6 @@ class Reservation:
     storage: Storage
     windows: Windows
     clears: Sequence[str] = ()
-    spare: bool = False
 
     async def give_back(self) -> None:
         """Give the places back: nothing was tried, or what was tried was right."""
@@ -655,12 +655,10 @@ def of_source(name: str, source: str, most: int, seconds: int) -> list[Rule]:
     """Return the rules for one source: the address, its subnet (/24 or /64) and, for IPv6, its site (/48), of which
     anybody may have one."""
     rules = [Rule(key_of(name, "address", source), most, seconds)]
-    parsed = _parsed(source)
-    if parsed is None:
-        return rules
-    rules.append(Rule(key_of(name, "subnet", network_of(source)), most * PER_SUBNET, seconds))
-    if parsed.version == 6:
-        site = str(ipaddress.ip_network((parsed, 48), strict=False))
+    subnet, site = _networks_of(source)
+    if subnet:
+        rules.append(Rule(key_of(name, "subnet", subnet), most * PER_SUBNET, seconds))
+    if site:
         rules.append(Rule(key_of(name, "site", site), most * PER_SUBNET * PER_SUBNET, seconds))
     return rules
 
@@ -677,18 +675,23 @@ async def forget_expired(session: Any, now: Any) -> None:
 
 
 def network_of(address: str) -> str:
-    """Return the network of ``address``: /24 for IPv4, /64 for IPv6."""
-    parsed = _parsed(address)
-    if parsed is None:
-        return address
-    prefix = 24 if parsed.version == 4 else 64
-    return str(ipaddress.ip_network((parsed, prefix), strict=False))
+    """Return the network of ``address``: /24 for IPv4, /64 for IPv6; ``address`` itself where it is no address."""
+    return _networks_of(address)[0] or address
 
 
-def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return an address; one of IPv4 that is written as IPv6 is one of IPv4. None: it is none."""
+@lru_cache(maxsize=4096)
+def _networks_of(address: str) -> tuple[str, str]:
+    """Return the subnet (/24 or /64) and, for IPv6, the site (/48) of an address; an IPv4 address that is written as
+    IPv6 counts as IPv4. Both are empty where ``address`` is no address."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return None
-    return (parsed.ipv4_mapped or parsed) if parsed.version == 6 else parsed
+        return "", ""
+    parsed = (parsed.ipv4_mapped or parsed) if parsed.version == 6 else parsed
+    if parsed.version == 4:
+        return _network(parsed, 24), ""
+    return _network(parsed, 64), _network(parsed, 48)
+
+
+def _network(address: ipaddress.IPv4Address | ipaddress.IPv6Address, prefix: int) -> str:
+    return str(ipaddress.ip_network((address, prefix), strict=False))

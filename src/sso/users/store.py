@@ -148,18 +148,6 @@ async def roles_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:
     return list((await session.execute(statement)).scalars())
 
 
-async def standing_of(session: AsyncSession, user_id: uuid.UUID) -> tuple[list[str], datetime | None]:
-    """Return a person's roles in the order of the alphabet, and until when the account is locked. One statement."""
-    statement = (
-        select(User.locked_until, UserRole.role)
-        .outerjoin(UserRole, UserRole.user_id == User.id)
-        .where(User.id == user_id)
-        .order_by(UserRole.role)
-    )
-    rows = (await session.execute(statement)).all()
-    return [row[1] for row in rows if row[1] is not None], rows[0][0] if rows else None
-
-
 async def names_of(session: AsyncSession, actors: Sequence[str]) -> dict[str, str]:
     """Return the names of people by the ids with which the audit log names them; others are left out."""
     ids = []

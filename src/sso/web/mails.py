@@ -13,6 +13,7 @@ from sso import clock
 from sso.delivery import Abandon
 from sso.delivery.mail import Mailer
 from sso.delivery.sms import HttpGateway
+from sso.oidc.contacts import NOTICES as CONTACT_NOTICES
 from sso.oidc.messages import opened
 from sso.oidc.provider import Provider
 from sso.security.text import one_line
@@ -268,10 +269,9 @@ LINKS = {
 """Where the button of a message leads; ``token`` among its values is added."""
 OPTIONAL = {"new_device": "new_device", "application_connected": "application_connected"}
 """Notices that a person may switch off, and what the preference is called."""
-CONTACTS = ("contact_added", "contact_removed")
-"""Messages in which ``what`` is an address or number. In all others it is a name that somebody chose, maybe somebody
-who wants to write to the receiver; it stands in the text only, never in a subject."""
 MAX_NAME_CHARS = 60
+"""The length of a name that somebody chose, maybe to write to the receiver: ``what`` in every message but those of
+``CONTACT_NOTICES``, where it is a masked address or number. No subject has it."""
 COLOUR = "#0b5f5a"
 _MOMENTS = ("ready", "until")
 
@@ -297,7 +297,7 @@ def compose(
         locale: the language; the default one where it is none of ours.
         values: what it says besides; moments among them as ISO 8601.
     """
-    chosen = {"device", "place"} | ({"what"} if notice not in CONTACTS else set())
+    chosen = {"device", "place"} | ({"what"} if notice not in CONTACT_NOTICES else set())
     values = {key: plain_name(value) if key in chosen else value for key, value in (values or {}).items()}
     language = locale if locale in ("id", "en") else settings.default_locale
     said, jinja = NOTICES[notice], environment(language)
