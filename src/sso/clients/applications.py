@@ -325,8 +325,12 @@ async def adopt(session: AsyncSession, row: ClientRow, *, actor: str, authority:
     configuration stays the same: of what is looked after here, the team does from then on.
 
     Raises:
+        ClientError: when it is a sandbox, or another application has the name of its sandbox.
         PrivilegeRefused: when the application may do more than the actor.
     """
+    beside = await store.get_client(session, sandbox_id(row.client_id))
+    if row.client_id.endswith(SANDBOX_END) or (beside is not None and beside.status != REMOVED):
+        raise ClientError(f"the name {row.client_id!r} and that of its sandbox are not both free for a team")
     await check_hold(session, row.client_id, authority)
     metadata, now = stored_metadata(row.metadata_), clock.now()
     made = Application(application_id=row.client_id, revision=1, created_at=now, approved_at=row.created_at)
@@ -722,6 +726,8 @@ async def count_waiting(session: AsyncSession, groups: list[str] | None = None) 
 
 async def _put_client(session: AsyncSession, client_id: str, metadata: ClientMetadata, status: str) -> None:
     row = await store.lock_client(session, client_id)
+    if row is not None and status == SANDBOX and row.status == "active":
+        raise ClientError(f"another application has the name {client_id!r}")
     version, now = await bump_version(session, "clients"), clock.now()
     if row is None:
         made = {"client_id": client_id, "catalogue": HERE, "status": status, "metadata": metadata.stored()}

@@ -127,12 +127,14 @@ async def page_of_clients(
 
 
 async def begun_ids(session: AsyncSession, client_ids: list[str]) -> set[str]:
-    """Return those of ``client_ids`` that a team has begun in the portal: they are not to be had."""
-    found: set[str] = set()
-    for start in range(0, len(client_ids), BATCH):
-        mine = Application.application_id.in_(client_ids[start : start + BATCH])
-        found.update((await session.execute(select(Application.application_id).where(mine))).scalars())
-    return found
+    """Return those of ``client_ids`` that a team has begun in the portal, and the names of their sandboxes: they are
+    not to be had."""
+    stems = sorted({name for one in client_ids for name in (one, one.removesuffix(SANDBOX_END))})
+    begun: set[str] = set()
+    for start in range(0, len(stems), BATCH):
+        mine = Application.application_id.in_(stems[start : start + BATCH])
+        begun.update((await session.execute(select(Application.application_id).where(mine))).scalars())
+    return {one for one in client_ids if one in begun or one.removesuffix(SANDBOX_END) in begun}
 
 
 async def insert_clients(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
