@@ -17,8 +17,6 @@ SELF_REGISTERED = "registered"
 
 HERE = "api"
 """The catalogue of the applications that are looked after in the portal and through the API: no file's."""
-SANDBOX_END = "-sandbox"
-"""How the client_id of a sandbox ends: what is before it is the client_id of its application."""
 SANDBOX = "sandbox"
 """The status of an application's sandbox, in which only its team can sign in. No release before knows it, and lets
 nobody in there."""
