@@ -405,7 +405,7 @@ async def once(
             return _created(_answer(await make(session)))
     caller = caller_in(request)
     name = f"{caller.client.client_id} {caller.actor} {key}"
-    address = f"{request.url.path}?{request.url.query}"
+    address = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     asked = f"{request.method} {address} {hashlib.sha256(await request.body()).hexdigest()}"
     try:
         async with provider.db.write() as session:
