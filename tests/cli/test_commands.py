@@ -208,8 +208,8 @@ def test_proposals_checks_and_recovery_from_the_command_line(cli: Cli, tmp_path:
 def test_keys_are_listed_and_rotated(cli: Cli) -> None:
     before = cli("keys", "list", "--json").json
     assert len(before) == 10
-    assert cli("keys", "rotate").code == 1
     assert cli("keys", "rotate", "--force").code == 0
+    assert cli("keys", "rotate").code == 1
     after = cli("keys", "list", "--json").json
     assert len(after) == 16
     assert sum(one["status"] == "retired" for one in after) == 6

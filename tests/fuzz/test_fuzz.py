@@ -16,7 +16,7 @@ from sso.users.service import find, set_roles
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 """How long to go on after the first round, which is all that the suite does."""
-SHARE = 0.025
+SHARE = 0.015
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 DATABASES = ["postgresql"]
 

@@ -7,6 +7,9 @@ import pytest
 from tests.support import ISSUER, City
 
 from sso import clock
+from sso.clients.metadata import ClientMetadata
+from sso.clients.service import replace_client
+from sso.clients.store import lock_client
 from sso.keys import list_keys, rotate, withdraw
 from sso.keys.ring import KeyRing
 
@@ -106,3 +109,20 @@ async def test_an_error_page_shows_no_sentence_of_the_link(city: City) -> None:
             assert page.status_code == 400
             assert "call +62" not in page.text
             assert "Please%20call%20" in page.text
+
+
+async def test_offline_access_ends_when_the_application_may_not_have_it_any_more(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, scope="openid offline_access")
+        client = city.provider.registry.get("warga")
+        assert client is not None
+        scope = " ".join(sorted(client.scopes - {"offline_access"}))
+        async with city.provider.db.write() as session:
+            row = await lock_client(session, "warga")
+            assert row is not None
+            metadata = ClientMetadata.model_validate({**row.metadata_, "scope": scope})
+            await replace_client(session, row, metadata, catalogue=row.catalogue, actor="cli")
+        await city.provider.refresh()
+        answer = await party.refresh(tokens["refresh_token"])
+        assert (answer.status, answer.body["error"]) == (400, "invalid_grant")

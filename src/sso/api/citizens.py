@@ -32,6 +32,7 @@ from sso.api.users import present_person
 from sso.oidc.people import (
     check_identity,
     decide_proposal,
+    lock_to_merge,
     merge_users,
     read_check,
     revoke_identity_check,
@@ -210,6 +211,7 @@ async def merge(request: Request, user_id: uuid.UUID, wanted: MergeWanted) -> Re
     """The other is deleted; what it signs in with comes along, to be proven again."""
     site, actor = site_of(request), caller_in(request).actor
     async with site.provider.db.write() as session:
+        await lock_to_merge(session, user_id, wanted.other_id)
         kept, other = (
             await present_person(request, session, user_id),
             await present_person(request, session, wanted.other_id),

@@ -36,9 +36,9 @@ from sso.api.parts import (
     site_of,
 )
 from sso.clients import store
-from sso.clients.applications import SANDBOX_END, follow_client, lock_application
+from sso.clients.applications import follow_client, lock_application
 from sso.clients.metadata import ClientMetadata
-from sso.clients.models import HERE, REMOVED, SANDBOX, ClientRow
+from sso.clients.models import HERE, REMOVED, SANDBOX, SANDBOX_END, ClientRow
 from sso.clients.privileges import check_hold, grant_privilege, revoke_privilege, shown
 from sso.clients.profiles import relaxations
 from sso.clients.registration import RegistrationRefused, check_sector

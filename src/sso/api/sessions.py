@@ -212,7 +212,7 @@ async def end_session(request: Request, session_id: uuid.UUID, wanted: EndWanted
         found = await store.get(session, session_id)
         if found is None:
             raise not_found("session")
-        await check_power_over(session, provider, [found[1].id], rights_of(request))
+        await check_power_over(session, provider, [found[1].id], rights_of(request), opens=False)
         await end_session_of_person(
             session,
             provider,
@@ -254,7 +254,7 @@ async def begin_ending(request: Request, wanted: EndingWanted, key: IdempotencyK
 
     async def check(session: AsyncSession) -> None:
         if wanted.user_id is not None:
-            await check_power_over(session, provider, [wanted.user_id], rights_of(request))
+            await check_power_over(session, provider, [wanted.user_id], rights_of(request), opens=False)
 
     async def make(session: AsyncSession) -> Made:
         chosen = SessionFilter(user_id=wanted.user_id, client_id=wanted.client_id, network=network)

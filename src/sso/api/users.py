@@ -104,7 +104,10 @@ class Disabled(BaseModel):
 async def list_users(
     request: Request,
     identifier: Annotated[
-        str | None, Query(max_length=254, description="Who signs in with this: at most one person.")
+        str | None,
+        Query(
+            max_length=254, description="Of whom this is verified, or who alone says that it is theirs: see `verified`."
+        ),
     ] = None,
     role: Annotated[RoleName | None, Query()] = None,
     status: Annotated[Literal["active", "disabled", "deleted"] | None, Query()] = None,
@@ -114,7 +117,7 @@ async def list_users(
     async with site_of(request).provider.db.read() as session:
         if identifier is not None:
             try:
-                found = [await find(session, identifier, site_of(request).provider.box)]
+                found = [await find(session, identifier, site_of(request).provider.box, unverified=True)]
             except UserError:
                 found = []
             return Page(items=await _shown(session, found))
@@ -212,7 +215,7 @@ async def put_roles(request: Request, user_id: uuid.UUID, wanted: RolesWanted, i
     """Put these roles in place of any others. Who calls holds every permission of the roles, those that the person has
     and those that they get. The last administrator stays one."""
     async with site_of(request).provider.db.write() as session:
-        found = await present_person(request, session, user_id)
+        found = await present_person(request, session, user_id, opens=False)
         check_etag(if_match, (await _shown(session, [found]))[0])
         check_power(rights_of(request), power_of(wanted.roles, ()))
         try:
@@ -232,7 +235,7 @@ async def disable(request: Request, user_id: uuid.UUID) -> Disabled:
     """Refuse sign-in; every session and everything granted ends; applications are told."""
     site = site_of(request)
     async with site.provider.db.write() as session:
-        found = await present_person(request, session, user_id)
+        found = await present_person(request, session, user_id, opens=False)
         try:
             count = await disable_user(
                 session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
@@ -256,7 +259,7 @@ async def enable(request: Request, user_id: uuid.UUID) -> Response:
     """Let a disabled person sign in again."""
     site = site_of(request)
     async with site.provider.db.write() as session:
-        found = await present_person(request, session, user_id)
+        found = await present_person(request, session, user_id, opens=False)
         await enable_user(
             session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
         )
@@ -273,7 +276,7 @@ async def delete(request: Request, user_id: uuid.UUID, if_match: IfMatch = None)
     """As if disabled; and all that is known of the person but the id is erased. There is no way back."""
     site = site_of(request)
     async with site.provider.db.write() as session:
-        found = await present_person(request, session, user_id)
+        found = await present_person(request, session, user_id, opens=False)
         check_etag(if_match, (await _shown(session, [found]))[0], required=False)
         try:
             count = await delete_user(
@@ -287,9 +290,9 @@ async def delete(request: Request, user_id: uuid.UUID, if_match: IfMatch = None)
     return Disabled(user=shown, sessions_ended=count)
 
 
-async def present_person(request: Request, session: AsyncSession, user_id: uuid.UUID) -> User:
+async def present_person(request: Request, session: AsyncSession, user_id: uuid.UUID, *, opens: bool = True) -> User:
     """Return a person who is there and not deleted, held until the transaction ends, and whose account who calls may
-    change.
+    change. ``opens``: whether it changes what opens the account.
 
     Raises:
         Problem: when there is no such person.
@@ -298,7 +301,7 @@ async def present_person(request: Request, session: AsyncSession, user_id: uuid.
     found = await store.lock_user(session, user_id)
     if found is None:
         raise not_found("person")
-    await check_power_over(session, site_of(request).provider, [user_id], rights_of(request))
+    await check_power_over(session, site_of(request).provider, [user_id], rights_of(request), opens=opens)
     if found.deleted_at is not None:
         raise Problem(409, "deleted", "The person was deleted", "Who was deleted cannot be changed any more.")
     return found

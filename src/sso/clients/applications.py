@@ -24,6 +24,7 @@ from sso.clients import store
 from sso.clients.claims import SCOPE_OF
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE, REMOVED, SANDBOX, Application, ApplicationNote, ClientRow
+from sso.clients.models import SANDBOX_END as SANDBOX_END
 from sso.clients.privileges import OPERATOR, Authority, check_hold, check_registration, held_by
 from sso.clients.registry import stored_metadata
 from sso.clients.service import ClientError, secret_row
@@ -44,7 +45,6 @@ KINDS: dict[Kind, str] = {
 }
 """What a team may choose, and the ``type`` that it is registered with."""
 
-SANDBOX_END = "-sandbox"
 ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
 ADDRESSES = (
     "redirect_uris", "post_logout_redirect_uris", "initiate_login_uri", "backchannel_logout_uri",
@@ -325,8 +325,12 @@ async def adopt(session: AsyncSession, row: ClientRow, *, actor: str, authority:
     configuration stays the same: of what is looked after here, the team does from then on.
 
     Raises:
+        ClientError: when it is a sandbox, or another application has the name of its sandbox.
         PrivilegeRefused: when the application may do more than the actor.
     """
+    beside = await store.get_client(session, sandbox_id(row.client_id))
+    if row.client_id.endswith(SANDBOX_END) or (beside is not None and beside.status != REMOVED):
+        raise ClientError(f"the name {row.client_id!r} and that of its sandbox are not both free for a team")
     await check_hold(session, row.client_id, authority)
     metadata, now = stored_metadata(row.metadata_), clock.now()
     made = Application(application_id=row.client_id, revision=1, created_at=now, approved_at=row.created_at)
@@ -721,8 +725,10 @@ async def count_waiting(session: AsyncSession, groups: list[str] | None = None) 
 
 
 async def _put_client(session: AsyncSession, client_id: str, metadata: ClientMetadata, status: str) -> None:
+    row = await store.lock_client(session, client_id)
+    if row is not None and status == SANDBOX and row.status == "active":
+        raise ClientError(f"another application has the name {client_id!r}")
     version, now = await bump_version(session, "clients"), clock.now()
-    row = await store.get_client(session, client_id)
     if row is None:
         made = {"client_id": client_id, "catalogue": HERE, "status": status, "metadata": metadata.stored()}
         await store.insert_clients(session, [{**made, "version": version, "created_at": now, "updated_at": now}])

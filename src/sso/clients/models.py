@@ -20,6 +20,8 @@ HERE = "api"
 SANDBOX = "sandbox"
 """The status of an application's sandbox, in which only its team can sign in. No release before knows it, and lets
 nobody in there."""
+SANDBOX_END = "-sandbox"
+"""What the name of a sandbox ends with: before it stands the name of its application."""
 BLOCKED = "blocked"
 """The status of an application that an administrator suspended: no catalogue brings it back."""
 REMOVED = "removed"

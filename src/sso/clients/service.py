@@ -86,14 +86,14 @@ async def valid_secrets(session: AsyncSession, client_id: str) -> list[ClientSec
 async def trial_secret(session: AsyncSession, client_id: str) -> str:
     """Make a secret with which the portal tries an application, for a few minutes, in place of the last such one."""
     now, secret = clock.now(), random_token()
+    row = await store.lock_client(session, client_id)
+    assert row is not None
     for old in await store.secrets_of(session, client_id):
         if old.created_by == TRIAL and (old.expires_at is None or old.expires_at <= now):
             await session.delete(old)
     made = ClientSecret(client_id=client_id, secret_hash=token_hash(secret), created_at=now, created_by=TRIAL)
     made.expires_at = now + timedelta(seconds=TRIAL_SECONDS)
     session.add(made)
-    row = await store.get_client(session, client_id)
-    assert row is not None
     row.version = await bump_version(session, "clients")
     return secret
 
@@ -244,6 +244,7 @@ async def replace_client(
 async def reseal_secrets(session: AsyncSession, box: SecretBox) -> int:
     """Seal every secret that is kept sealed (client_secret_jwt) with the newest key; return how many had an older."""
     old = [secret for secret in await store.sealed_secrets(session) if not box.is_current(secret.sealed or b"")]
+    await store.lock_clients(session, [secret.client_id for secret in old])
     for secret in old:
         purpose = f"client-secret:{secret.client_id}"
         secret.sealed = box.seal(box.open(secret.sealed or b"", purpose), purpose)

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.clients.models import (
     REMOVED,
     SANDBOX,
+    SANDBOX_END,
     Application,
     ClientPrivilege,
     ClientRegistration,
@@ -98,10 +99,12 @@ async def get_client(session: AsyncSession, client_id: str) -> ClientRow | None:
 
 
 async def lock_client(session: AsyncSession, client_id: str) -> ClientRow | None:
-    """Return one application's row as it is now, which nobody else changes until the transaction ends."""
-    statement = select(ClientRow).where(ClientRow.client_id == client_id).with_for_update(key_share=True)
-    found = await session.execute(statement.execution_options(populate_existing=True))
-    return found.scalar_one_or_none()
+    """Return one application's row as it is now, which nobody else changes until the transaction ends. An application
+    and its sandbox are locked together: most changes of one are changes of both."""
+    stem = client_id.removesuffix(SANDBOX_END)
+    pair = select(ClientRow).where(ClientRow.client_id.in_([stem, stem + SANDBOX_END])).order_by(ClientRow.client_id)
+    found = await session.execute(pair.with_for_update(key_share=True).execution_options(populate_existing=True))
+    return next((one for one in found.scalars().all() if one.client_id == client_id), None)
 
 
 async def all_clients(session: AsyncSession) -> dict[str, tuple[str, str, dict[str, Any]]]:
@@ -124,12 +127,14 @@ async def page_of_clients(
 
 
 async def begun_ids(session: AsyncSession, client_ids: list[str]) -> set[str]:
-    """Return those of ``client_ids`` that a team has begun in the portal: they are not to be had."""
-    found: set[str] = set()
-    for start in range(0, len(client_ids), BATCH):
-        mine = Application.application_id.in_(client_ids[start : start + BATCH])
-        found.update((await session.execute(select(Application.application_id).where(mine))).scalars())
-    return found
+    """Return those of ``client_ids`` that a team has begun in the portal, and the names of their sandboxes: they are
+    not to be had."""
+    stems = sorted({name for one in client_ids for name in (one, one.removesuffix(SANDBOX_END))})
+    begun: set[str] = set()
+    for start in range(0, len(stems), BATCH):
+        mine = Application.application_id.in_(stems[start : start + BATCH])
+        begun.update((await session.execute(select(Application.application_id).where(mine))).scalars())
+    return {one for one in client_ids if one in begun or one.removesuffix(SANDBOX_END) in begun}
 
 
 async def insert_clients(session: AsyncSession, rows: list[dict[str, Any]]) -> None:

@@ -12,8 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.audit import record
-from sso.clients.applications import SANDBOX_END
-from sso.clients.models import Application, TeamInvitation, TeamMember
+from sso.clients.models import SANDBOX_END, Application, TeamInvitation, TeamMember
 from sso.clients.privileges import OPERATOR, Authority, check_hold
 from sso.clients.service import ClientError
 

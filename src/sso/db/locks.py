@@ -19,10 +19,25 @@ from typing import Any
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+OF_A_PERSON = (
+    "ceremonies",
+    "user_roles",
+    "identifiers",
+    "identity_checks",
+    "local_accounts",
+    "merge_proposals",
+    "credentials",
+    "pictures",
+    "favourites",
+    "agreements",
+    "group_administrators",
+    "recoveries",
+)
+"""Tables whose rows belong to a person. A transaction that holds the row of the person locks them in any order."""
 LOCK_ORDER = (
     # What a request presents, is used once, or must not be done twice.
     "idempotency_keys",
-    "replay",
+    "invitations",
     "mass_endings",
     "refresh_tokens",
     "device_codes",
@@ -34,18 +49,7 @@ LOCK_ORDER = (
     "versions",
     # People, and what proves who they are.
     "users",
-    "ceremonies",
-    "user_roles",
-    "identifiers",
-    "credentials",
-    "identity_checks",
-    "local_accounts",
-    "merge_proposals",
-    "pictures",
-    "favourites",
-    "agreements",
-    "group_administrators",
-    "recoveries",
+    *OF_A_PERSON,
     # Sessions, and what was granted within them.
     "sessions",
     "consents",
@@ -55,6 +59,9 @@ LOCK_ORDER = (
 )
 """Tables in the order in which a transaction locks rows of them. Tables that are not named are locked after these; a
 transaction locks rows of one of those alone, or rows that belong to a row that it holds already."""
+WITHOUT_ORDER = frozenset({"replay"})
+"""Tables that have no place in the order: a row is inserted once for each value that is used, by transactions that all
+come from the same place in the code, so two of them that meet at a row have locked the same tables before."""
 
 
 async def lock_rows(session: AsyncSession, statement: Select[Any]) -> list[Any]:

@@ -11,7 +11,6 @@ from sso import clock
 from sso.audit import record
 from sso.clients import store as clients
 from sso.clients.applications import (
-    SANDBOX_END,
     approve,
     lock_application,
     mark,
@@ -21,7 +20,7 @@ from sso.clients.applications import (
     wanted_of,
 )
 from sso.clients.apply import Plan, apply_plan
-from sso.clients.models import BLOCKED, REMOVED, SANDBOX, Application, ClientRow
+from sso.clients.models import BLOCKED, REMOVED, SANDBOX, SANDBOX_END, Application, ClientRow
 from sso.clients.privileges import OPERATOR, Authority, check_hold, end_all
 from sso.clients.service import ClientError
 from sso.db import bump_version

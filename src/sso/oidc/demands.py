@@ -349,9 +349,9 @@ RULES: Mapping[Demand, Rule] = {
         "The identity of the user reaches `minimum_identity`, and the level that the token names.",
         "It is not known surely enough who the person is.",
         _identity,
-        _USER - {Way.AUTHORIZE},
+        _USER - {Way.AUTHORIZE, Way.IN_USE},
         led=frozenset({Way.AUTHORIZE}),
-        why=_PROGRAM,
+        why={Way.IN_USE: "userinfo tells the level of this moment, and the next renewal refuses", **_PROGRAM},
     ),
     Demand.CONSENT: Rule(
         "The user has allowed an application that is not the city's own what it asks for, by scope and by claim.",

@@ -14,8 +14,8 @@ from sso import audit, clock
 from sso.authn import ceremonies, recovery
 from sso.clients import store as clients
 from sso.clients import teams
-from sso.clients.applications import SANDBOX_END
 from sso.clients.diagnosis import ENDS_SOON_DAYS
+from sso.clients.models import SANDBOX_END
 from sso.db import DatabaseUnavailable
 from sso.delivery import store as deliveries
 from sso.delivery.webhooks import tell_webhooks

@@ -13,6 +13,7 @@ from sso import clock
 from sso.audit import record, redact
 from sso.authn import ceremonies, recovery
 from sso.clients import teams
+from sso.clients.applications import lock_application
 from sso.oidc import signals
 from sso.oidc.contacts import contacts_told
 from sso.oidc.ending import end_matching, end_sessions
@@ -172,6 +173,17 @@ async def delete_user(
     await session.flush()
     await redact(session, provider.box, str(user.id))
     return count
+
+
+async def lock_to_merge(
+    session: AsyncSession, kept_id: uuid.UUID, other_id: uuid.UUID
+) -> tuple[User | None, User | None]:
+    """Lock two people whose accounts become one, after the applications of their teams, in the order of locks."""
+    mine = {*await teams.teams_with(session, kept_id), *await teams.teams_with(session, other_id)}
+    for application_id in sorted(mine):
+        await lock_application(session, application_id)
+    locked = {one: await users.lock_user(session, one) for one in sorted({kept_id, other_id})}
+    return locked[kept_id], locked[other_id]
 
 
 async def merge_users(
@@ -404,11 +416,11 @@ async def not_me(
     user.locked_until = until
     await session.flush()
     mine = SessionFilter(user_id=user.id)
+    await recovery.forget(session, user.id)
     await sessions.lock_matching(session, mine)
-    await tokens.revoke_grants_of_user(session, user.id, clock.now())
     await sessions.forget_device(session, session_id)
     await sessions.distrust(session, user.id)
-    await recovery.forget(session, user.id)
+    await tokens.revoke_grants_of_user(session, user.id, clock.now())
     await end_matching(session, provider, mine, "not_me", actor=str(user.id), request_id=request_id)
     record(session, "user.locked", subject=str(user.id), **about)
     notify(session, provider, user, "locked", until=until.isoformat())

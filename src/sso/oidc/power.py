@@ -15,7 +15,7 @@ from sso.clients import teams
 from sso.clients.applications import sandbox_id
 from sso.errors import Refusal
 from sso.oidc.provider import Provider
-from sso.security.permissions import lacking, power_of
+from sso.security.permissions import GRANTING, lacking, power_of
 from sso.users import store as users
 
 
@@ -66,15 +66,29 @@ async def invited_power(
 
 
 async def check_power_over(
-    session: AsyncSession, provider: Provider, user_ids: Iterable[uuid.UUID], actor: Collection[str]
+    session: AsyncSession,
+    provider: Provider,
+    user_ids: Iterable[uuid.UUID],
+    actor: Collection[str],
+    *,
+    opens: bool = True,
 ) -> None:
     """Check that whoever acts holds the power over each of these accounts.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        user_ids: whose accounts.
+        actor: what whoever acts may do.
+        opens: whether the act changes what opens the account. One that only takes away (ending, disabling, deleting,
+            fewer roles) does not need ``clients:grant``, which no program can have: programs disable administrators.
 
     Raises:
         TooPowerful: when they do not.
     """
     for user_id in user_ids:
-        check_power(actor, await power_over(session, provider, user_id))
+        power = await power_over(session, provider, user_id)
+        check_power(actor, power if opens else power - {GRANTING})
 
 
 def _scopes(provider: Provider, application_ids: Collection[str]) -> frozenset[str]:

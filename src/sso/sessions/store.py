@@ -267,10 +267,10 @@ async def touch(session: AsyncSession, session_id: uuid.UUID, now: datetime, lat
     await session.execute(_TOUCH, {"session_id": session_id, "now": now, "later": later})
 
 
-async def insert(session: AsyncSession, values: dict[str, Any], security_version: int) -> int | None:
+async def insert(session: AsyncSession, values: dict[str, Any], security_version: int = 0) -> int | None:
     """Store a session that starts and return about how many the person has that have not ended; None: it may not start,
-    because the person was disabled, or what opens the account was changed, since ``security_version``. One
-    statement."""
+    because the person was disabled, or what opens the account was changed, since ``security_version``. As it stands,
+    that of an account of which nothing was ever changed. One statement."""
     made = await session.execute(_insert(tuple(values)), {**values, "security_version": security_version})
     count = made.scalar_one_or_none()
     return None if count is None else int(count) + 1

@@ -16,9 +16,9 @@ from sso.audit import record
 from sso.clients import applications as apps
 from sso.clients import store as clients
 from sso.clients import teams
-from sso.clients.applications import SANDBOX_END, Stale, Unfinished, catalogue_of, wanted_of
+from sso.clients.applications import Stale, Unfinished, catalogue_of, wanted_of
 from sso.clients.metadata import ClientMetadata
-from sso.clients.models import HERE, REMOVED, SANDBOX, Application, ClientPrivilege, ClientRow
+from sso.clients.models import HERE, REMOVED, SANDBOX, SANDBOX_END, Application, ClientPrivilege, ClientRow
 from sso.clients.privileges import PRIVILEGES, grant_privilege, revoke_privilege, shown
 from sso.clients.profiles import RELAXATIONS
 from sso.clients.registry import Client, stored_metadata
@@ -499,8 +499,11 @@ async def set_owner(request: Request, client_id: str, here: Changes) -> Response
             user = await find(session, typed, site.provider.box)
         except UserError:
             return await _page(request, client_id, here, NOBODY, 400, "who", typed=typed)
-        if application is None:
-            assert row is not None
-            await apps.adopt(session, row, **here.acts)
-        await teams.add_member(session, client_id, user.id, "owner", **here.acts)
+        try:
+            if application is None:
+                assert row is not None
+                await apps.adopt(session, row, **here.acts)
+            await teams.add_member(session, client_id, user.id, "owner", **here.acts)
+        except ClientError as error:
+            return await _page(request, client_id, here, CANNOT, 409, "who", typed=typed, detail=str(error))
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)

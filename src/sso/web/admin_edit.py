@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.clients import applications as apps
-from sso.clients.applications import SANDBOX_END, THEIRS, Stale, Unfinished, Wanted, catalogue_of
+from sso.clients.applications import THEIRS, Stale, Unfinished, Wanted, catalogue_of
 from sso.clients.metadata import ClientMetadata
-from sso.clients.models import Application, ClientRow
+from sso.clients.models import SANDBOX_END, Application, ClientRow
 from sso.clients.registry import stored_metadata
 from sso.clients.service import ClientError
 from sso.web.admin_apps import APPLICATIONS, NOTE_MISSING, Changes, Sees, locked_both, looked_up, register_at_once

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from fastapi import APIRouter, Depends
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from sso.clients.metadata import GROUPS
 from sso.oidc import people
 from sso.oidc.mass_ending import begin
 from sso.oidc.power import TooPowerful, check_power, check_power_over, invited_power
+from sso.security.box import SecretBox
 from sso.security.permissions import PERMISSIONS, ROLES, power_of
 from sso.sessions import store as sessions
 from sso.sessions.store import SessionFilter
@@ -279,12 +281,13 @@ async def _delete(session: AsyncSession, asked: Asked) -> None:
     await people.delete_user(session, site_of(asked.request).provider, asked.user, **asked.about)
 
 
+async def _other(session: AsyncSession, fields: dict[str, str], box: SecretBox) -> User:
+    """Return the person whose account is to be merged into another."""
+    return await find(session, fields.get("other", "").strip()[:254], box)
+
+
 async def _merge(session: AsyncSession, asked: Asked) -> None:
-    typed, box = asked.fields.get("other", "").strip()[:254], site_of(asked.request).provider.box
-    found = await find(session, typed, box)
-    other = await users.lock_user(session, found.id)
-    if other is None:
-        raise UserError("there is no such person")
+    other = await _other(session, asked.fields, site_of(asked.request).provider.box)
     await check_power_over(session, site_of(asked.request).provider, [other.id], asked.here.rights)
     await people.merge_users(session, site_of(asked.request).provider, asked.user, other, **asked.about)
 
@@ -308,6 +311,14 @@ ACTS: dict[str, tuple[str, Act]] = {
 """What may be done with a person: the permission that it takes, and how."""
 
 
+async def _held(session: AsyncSession, act: str, user_id: UUID, fields: dict[str, str], box: SecretBox) -> User | None:
+    """Return a person, held until the transaction ends; with whom they are merged with, where that is the act."""
+    if act != "merge":
+        return await users.lock_user(session, user_id)
+    other = await _other(session, fields, box)
+    return (await people.lock_to_merge(session, user_id, other.id))[0]
+
+
 @router.post(PEOPLE + "/{user_id}/{act}")
 async def do(request: Request, user_id: str, act: str, here: Sees) -> Response:
     """Do one of these, with a reason, which the audit log keeps."""
@@ -326,7 +337,7 @@ async def do(request: Request, user_id: str, act: str, here: Sees) -> Response:
     site = site_of(request)
     try:
         async with site.provider.db.write() as session:
-            user = await users.lock_user(session, chosen)
+            user = await _held(session, act, chosen, fields, site.provider.box)
             if user is None:
                 return failure(request, "not_found", 404)
             await check_power_over(session, site.provider, [chosen], here.rights)

@@ -15,7 +15,7 @@ from sso.clients import applications as apps
 from sso.clients import store as clients
 from sso.clients import teams
 from sso.clients.applications import KINDS, Kind, Stale, Unfinished, Wanted, sandbox_id, suggested_id, wanted_of
-from sso.clients.models import Application, ApplicationNote
+from sso.clients.models import SANDBOX_END, Application, ApplicationNote
 from sso.clients.registry import Registry, stored_metadata
 from sso.clients.service import ClientError
 from sso.oidc import joining
@@ -136,7 +136,7 @@ async def mistakes_by(session: AsyncSession, found: list[Application]) -> dict[s
     ids = [name for one in found for name in (one.application_id, sandbox_id(one.application_id))]
     counted: dict[str, int] = {}
     for one in await mistakes_of(session, ids, 500) if ids else []:
-        stem = one.client_id.removesuffix(apps.SANDBOX_END)
+        stem = one.client_id.removesuffix(SANDBOX_END)
         counted[stem] = counted.get(stem, 0) + 1
     return counted
 
@@ -158,6 +158,8 @@ async def answer_invitation(request: Request, here: Anybody) -> Response:
         for team in {one.application_id for one in chosen}:
             await joining.decline(session, team, here.visit.user.id)
     lookups = {one.lookup for one in mine if one.application_id == application_id}
+    if lookups:
+        lookups.add(str(here.visit.user.id))  # by none of their identifiers
     for lookup in lookups:  # this team, or every team, cannot invite them again for a while
         with suppress(TooManyFailures):
             await site_of(request).declined.take(f"{'*' if choice == 'block' else application_id} {lookup}")
