@@ -30,6 +30,7 @@ BODIES: dict[str, Any] = {
         "metadata": {"type": "web", "client_name": "Baru", "redirect_uris": ["https://baru.example/cb"]},
     },
     "/clients/{client_id}/secrets": {},
+    "/clients/{client_id}/privileges": {"privilege": "sso:users:read", "reason": "Loket mencari pengguna."},
     "/applications": {
         "application_id": "antrean", "kind": "web",
         "document": {"client_name": "Antrean", "scope": "openid", "redirect_uris": ["https://antrean.example/cb"]},
@@ -48,7 +49,8 @@ async def give(city: City, *roles: str) -> None:
 
 def path_of(route: APIRoute) -> str:
     path = route.path.removeprefix("/api/v1")
-    return path.replace("{client_id}", "surat").replace("{application_id}", "antrean")
+    client_id = "dinas" if path.endswith("/privileges") else "surat"  # a privilege is granted to the city's own alone
+    return path.replace("{client_id}", client_id).replace("{application_id}", "antrean")
 
 
 async def send(api: Api, route: APIRoute, key: str, **changes: Any) -> httpx.Response:

@@ -409,8 +409,8 @@ async def once(
     asked = f"{request.method} {address} {hashlib.sha256(await request.body()).hexdigest()}"
     try:
         async with provider.db.write() as session:
-            await check(session)
             before = await begin_once(session, provider.box, name, asked)
+            await check(session)
             if before is not None:
                 return _created(before)
             answer = _answer(await make(session))
