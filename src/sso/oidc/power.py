@@ -23,9 +23,7 @@ class TooPowerful(Refusal):
     """The act concerns an account that may do more than whoever acts. ``permission``: the first that is missing."""
 
     def __init__(self, permission: str) -> None:
-        super().__init__(
-            f"to change this account you need the permission {permission}, which the account has too"
-        )
+        super().__init__(f"to change this account you need the permission {permission}, which the account has too")
         self.permission = permission
 
 
