@@ -35,7 +35,7 @@ fuzz: $(VENV)/dev.stamp   ## nasty values to every route on PostgreSQL, for SECO
 	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/fuzz $(ARGS)
 	SCHEMATHESIS_EXAMPLES=40 $(BIN)/python -m pytest -q tests/api/test_schemathesis.py
 
-races: $(VENV)/dev.stamp   ## everything that can happen at once to one session, over and over; ARGS="20" is the number of rounds
+races: $(VENV)/dev.stamp   ## every pair of acts on one session at once, on PostgreSQL; ARGS="20" is the number of rounds
 	RACES=$(or $(ARGS),10) $(BIN)/python -m pytest -q tests/hostile/test_races.py tests/hostile/test_conflicts.py
 
 tools: $(VENV)/dev.stamp   ## what the tests need besides Python: Chromium, Node with openid-client, Apache

@@ -54,6 +54,7 @@ async def test_a_device_is_allowed_what_the_page_said(city: City) -> None:
         async with city.provider.db.write() as session:
             row = await clients.get_client(session, party.client_id)
             assert row is not None
+            await clients.lock_clients(session, [party.client_id])
             version, changed = await bump_version(session, "clients"), {**row.metadata_, "client_name": "Lain"}
             await clients.update_client(session, party.client_id, version, clock.now(), metadata_=changed)
         await city.provider.refresh()

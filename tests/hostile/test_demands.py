@@ -79,7 +79,9 @@ class Office:
 
     def change(self, **metadata: Any) -> None:
         """Change what is registered."""
-        self.client.meta = self.client.meta.model_copy(update=metadata)
+        client = self.client
+        client.meta = client.meta.model_copy(update=metadata)
+        client.first_party = client.meta.first_party and not client.sandbox
 
     async def person(self, **values: Any) -> None:
         async with self.city.provider.db.write() as session:
@@ -413,10 +415,10 @@ async def test_a_device_leads_to_what_is_missing_and_back(city: City) -> None:
         assert "Akun Anda dikunci" in page.text
         assert "/recover" in page.text
         answer = await browser.open(office.party.url())
+        assert answer.status_code == 403
         assert "Akun Anda dikunci" in answer.text
-        back = next(one for one in Forms(answer.text).forms if one.action == "/identity")
-        told = await browser.http.post("/identity", data=back.fields)
-        assert query_of(told.headers["location"])["error"] == "access_denied"
+        await office.person(locked_until=None)
+        page = await browser.open(here)
         assert "ditolak" in (await browser.submit(page, choice="deny")).text, "refusing is always possible"
         made = await office.party.token(grant_type=Way.DEVICE_CODE, device_code=begun["device_code"])
         assert made.body["error"] == "access_denied"

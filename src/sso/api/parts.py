@@ -405,12 +405,12 @@ async def once(
             return _created(_answer(await make(session)))
     caller = caller_in(request)
     name = f"{caller.client.client_id} {caller.actor} {key}"
-    address = f"{request.url.path}?{request.url.query}"
+    address = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     asked = f"{request.method} {address} {hashlib.sha256(await request.body()).hexdigest()}"
     try:
         async with provider.db.write() as session:
-            await check(session)
             before = await begin_once(session, provider.box, name, asked)
+            await check(session)
             if before is not None:
                 return _created(before)
             answer = _answer(await make(session))

@@ -567,6 +567,7 @@ async def approve(
     decided = _full({**application.granted, **granted})
     wanted = wanted_of(application)
     metadata = production_metadata(wanted, decided, allow_http_loopback=allow_http_loopback)
+    await store.lock_clients(session, [application.application_id, sandbox_id(application.application_id)])
     row = await _ours(session, application)
     await _check_privileges(session, application.application_id, wanted)
     present = stored_metadata(row.metadata_) if row is not None and row.status != REMOVED else None

@@ -202,6 +202,7 @@ async def merge_users(
         raise UserError("one of them was deleted, or is a test person")
     for one in (kept, other):
         _keep_locked(one)
+    await _end_proofs(session, other)
     await keep_an_administrator(session, other)
     async with contacts_told(session, provider, kept, other):
         await _move(session, provider, kept, other, actor, request_id)

@@ -23,9 +23,7 @@ class TooPowerful(Refusal):
     """The act concerns an account that may do more than whoever acts. ``permission``: the first that is missing."""
 
     def __init__(self, permission: str) -> None:
-        super().__init__(
-            f"this account may do what you may not: whoever changes it needs the permission {permission} too"
-        )
+        super().__init__(f"to change this account you need the permission {permission}, which the account has too")
         self.permission = permission
 
 
@@ -46,7 +44,7 @@ def check_power(actor: Collection[str], power: Collection[str]) -> None:
 
 async def power_over(session: AsyncSession, provider: Provider, user_id: uuid.UUID) -> frozenset[str]:
     """Return the power over an account: of its roles, of its groups, and of the applications of its teams, those to
-    which the person is invited included. Three statements."""
+    which the person is invited included. Four statements."""
     roles = await users.roles_of(session, user_id)
     applications = set(await teams.teams_with(session, user_id))
     known = await users.identifiers_of(session, user_id)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from sqlalchemy import CursorResult, bindparam, delete, null, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -129,7 +129,12 @@ _USE_REFRESH_TOKEN = (
     .returning(_r.grant_id)
 )
 _FIND_GRANT = select(*_GRANT, _p.sid, *_STANDING).select_from(_BEHIND).where(_g.id == bindparam("grant_id"), _HOLDS)
-_HOLD_GRANT = _FIND_GRANT.with_for_update(read=True, of=_grants)
+Lock = Literal["none", "share", "change"]
+_FIND_GRANT_WITH: dict[Lock, Any] = {
+    "none": _FIND_GRANT,
+    "share": _FIND_GRANT.with_for_update(read=True, of=_grants),
+    "change": _FIND_GRANT.with_for_update(key_share=True, of=_grants),
+}
 _SESSION_OF_GRANT = (
     select(_s.id)
     .join(_grants, _g.session_id == _s.id)
@@ -278,12 +283,12 @@ def find_refresh_token(session: Session, token_hash: bytes) -> RefreshToken | No
 
 
 def find_grant(
-    session: Session, grant_id: uuid.UUID, now: datetime, idle_since: datetime, *, lock: bool = False
+    session: Session, grant_id: uuid.UUID, now: datetime, idle_since: datetime, *, lock: Lock = "none"
 ) -> LiveGrant | None:
     """Return a grant where it still holds. ``lock`` holds it until the transaction ends, so that nothing is issued
-    from one that is being revoked."""
+    from one that is being revoked: ``share``, or ``change`` where this transaction may revoke it itself."""
     values = {"grant_id": grant_id, "now": now, "idle_since": idle_since}
-    row = session.execute(_HOLD_GRANT if lock else _FIND_GRANT, values).first()
+    row = session.execute(_FIND_GRANT_WITH[lock], values).first()
     return _live_grant(row) if row else None
 
 

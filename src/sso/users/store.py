@@ -185,7 +185,8 @@ async def page_of_names(session: AsyncSession, words: str, before: uuid.UUID | N
 
 async def move_identity(session: AsyncSession, giver: uuid.UUID, taker: uuid.UUID, now: datetime) -> int:
     """Let what somebody signs in with, and the ids by which applications knew them, be somebody else's; contacts and
-    the NIK are to be verified again. Return how many identifiers that were."""
+    the NIK are to be verified again. The giver's credentials and identity checks are deleted. Return how many
+    identifiers were moved."""
     theirs = await identifiers_of(session, taker)
     known, kinds, moved = {one.lookup for one in theirs}, {one.kind for one in theirs}, 0
     for one in await identifiers_of(session, giver):
@@ -195,6 +196,9 @@ async def move_identity(session: AsyncSession, giver: uuid.UUID, taker: uuid.UUI
         if one.kind in ("email", "phone", "nik"):
             one.verified_at = None
         kinds.add(one.kind)
+    await session.flush()
+    for table in (Credential, IdentityCheck):  # before local accounts: the order of locks
+        await session.execute(delete(table).where(table.user_id == giver))
     await session.execute(update(LocalAccount).where(LocalAccount.user_id == giver).values(user_id=taker))
     await mark_changed(session, taker, now)
     return moved

@@ -132,7 +132,7 @@ async def _lead(request: Request, waiting: DeviceCode, client: Client, who: Sign
         level=client.meta.minimum_identity if identity else str(unmet.demand),
         text=NOT_ALLOWED_TEXTS.get(unmet.demand, ""),
         user_code=waiting.user_code,
-        form_token=form_token(request, f"device {waiting.user_code}", read_cookie(request, "session")),
+        form_token=form_token(request, _purpose(waiting, client), read_cookie(request, "session")),
     )
 
 

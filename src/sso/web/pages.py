@@ -91,10 +91,10 @@ FAILURES = {
     ),
     "stale_form": Failure(N_("This page was open for too long"), N_("Go back, reload the page and try again.")),
     "more_than_yours": Failure(
-        N_("This application may do more than you"),
+        N_("You do not have all permissions of this application"),
         N_(
-            "It has administration permissions or restricted data. Only somebody who has all of these permissions "
-            "changes it, its secrets or its team. Ask a full administrator."
+            "The application has administration permissions or restricted data. Only somebody who has all of these "
+            "permissions can change the application, its secrets or its team. Ask a full administrator."
         ),
     ),
     "no_permission": Failure(

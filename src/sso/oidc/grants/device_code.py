@@ -74,7 +74,7 @@ class DeviceCodeGrant(AuthlibDeviceCodeGrant):
         request, now = self.request, clock.now()
         idle_since = now - request.provider.idle
         store.hold_session_of(request.session, self._row.grant_id)
-        grant = store.find_grant(request.session, self._row.grant_id, now, idle_since, lock=True)
+        grant = store.find_grant(request.session, self._row.grant_id, now, idle_since, lock="change")
         self._row.status = "used"
         if grant is None:
             raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")

@@ -59,7 +59,7 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
                 self._end_family(seen)
                 return None
             grant_id, successor = seen.grant_id, retried
-        grant = store.find_grant(request.session, grant_id, now, now - request.provider.idle, lock=True)
+        grant = store.find_grant(request.session, grant_id, now, now - request.provider.idle, lock="share")
         if grant is None:
             raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
         unmet = unmet_by_grant(request.provider, request.session, Way.REFRESH, request.client, grant, request.caller)
