@@ -194,7 +194,8 @@ def uncheck_command(user: Who) -> None:
 
     async def work(provider: Provider) -> bool:
         async with provider.db.write() as session:
-            return await revoke_identity_check(session, await find(session, user, provider.box), actor="cli")
+            found = await find(session, user, provider.box)
+            return await revoke_identity_check(session, provider, found, actor="cli")
 
     print("taken back" if run(work) else "it had not been checked")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -433,7 +433,7 @@ async def check_identity(
     await users.lock_user(session, user.id)
     if check.nik:
         async with contacts_told(session, provider, user):
-            await _prove_nik(session, provider, user, check.nik, key)
+            await _prove_nik(session, provider, user, check.nik, key, now)
     made = IdentityCheck(
         user_id=user.id,
         officer=actor,
@@ -501,7 +501,9 @@ async def start_recovery(
     return code
 
 
-async def _prove_nik(session: AsyncSession, provider: Provider, user: User, digits: str, key: bytes) -> None:
+async def _prove_nik(
+    session: AsyncSession, provider: Provider, user: User, digits: str, key: bytes, now: datetime
+) -> None:
     owner = await users.verified_owner(session, nik_lookup(digits, key))
     if owner is not None and owner != user.id:
         raise UserError("somebody else has proven that this NIK is theirs")
@@ -516,16 +518,24 @@ async def _prove_nik(session: AsyncSession, provider: Provider, user: User, digi
         mine = Identifier(user_id=user.id, kind="nik", is_primary=True, created_at=clock.now(), value="", lookup="")
         seal_nik(mine, digits, key, provider.box)
         session.add(mine)
-    mine.verified_at = mine.verified_at or clock.now()
+    mine.verified_at = mine.verified_at or now
 
 
 async def revoke_identity_check(
-    session: AsyncSession, user: User, *, actor: str, request_id: str | None = None
+    session: AsyncSession, provider: Provider, user: User, *, actor: str, request_id: str | None = None
 ) -> bool:
-    """Take back that a person's document was checked; tell whether it had been."""
+    """Take back that a person's document was checked; tell whether it had been. A NIK that was proven by the check
+    alone, and not by an import before it, is not verified any more: its right owner can prove it."""
+    await users.lock_user(session, user.id)
     now, held = clock.now(), [one for one in await users.checks_of(session, user.id) if one.revoked_at is None]
     for one in held:
         one.revoked_at = now
+    cards = [one.checked_at for one in held if one.document == "ktp"]
+    if cards:
+        async with contacts_told(session, provider, user):
+            for known in await users.identifiers_of(session, user.id):
+                if known.kind == "nik" and known.verified_at is not None and known.verified_at >= min(cards):
+                    known.verified_at = None
     user.identity_checked_at, user.updated_at = None, now
     if held:
         record(session, "user.identity_check_revoked", actor=actor, subject=str(user.id), request_id=request_id)

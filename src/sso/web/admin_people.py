@@ -270,7 +270,7 @@ async def _check(session: AsyncSession, asked: Asked) -> None:
 
 
 async def _uncheck(session: AsyncSession, asked: Asked) -> None:
-    await people.revoke_identity_check(session, asked.user, **asked.about)
+    await people.revoke_identity_check(session, site_of(asked.request).provider, asked.user, **asked.about)
 
 
 async def _delete(session: AsyncSession, asked: Asked) -> None:
