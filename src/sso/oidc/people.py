@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -27,7 +28,7 @@ from sso.users import store as users
 from sso.users.identifiers import nik_lookup, normal_nik
 from sso.users.models import Identifier, IdentityCheck, MergeProposal, User
 from sso.users.schemas import UserChange
-from sso.users.service import UserError, change_user, keep_an_administrator, nik_key, seal_nik
+from sso.users.service import UserError, change_user, keep_an_administrator, nik_key, seal_nik, set_roles
 
 NOT_ME_DAYS = 30
 """How long the link "this was not me" works."""
@@ -209,6 +210,36 @@ async def _move(
     record(session, "user.merged", actor=actor, subject=str(other.id), request_id=request_id, data=about)
     notify(session, provider, kept, "merged")
     await delete_user(session, provider, other, actor=actor, request_id=request_id)
+
+
+async def give_roles(
+    session: AsyncSession,
+    provider: Provider,
+    user: User,
+    roles: Collection[str],
+    *,
+    actor: str,
+    request_id: str | None = None,
+) -> int:
+    """Give a person these roles in place of any others. Where one of them is the first that needs a second factor,
+    whatever was opened without one ends: sessions, grants, trusted browsers, and sign-ins that are under way.
+
+    Returns:
+        How many sessions were ended.
+
+    Raises:
+        UserError: when there is no such role, or nobody would be an administrator any more.
+    """
+    before, must = set(await users.roles_of(session, user.id)), set(provider.settings.second_factor_roles)
+    await set_roles(session, user, roles, actor=actor, request_id=request_id)
+    if before & must or not set(roles) & must:
+        return 0
+    await _end_proofs(session, user)
+    await sessions.distrust(session, user.id)
+    mine = SessionFilter(user_id=user.id)
+    await sessions.lock_matching(session, mine)
+    await tokens.revoke_grants_of_user(session, user.id, clock.now())
+    return await end_matching(session, provider, mine, "administrator", actor=actor, request_id=request_id)
 
 
 async def plan_deletion(

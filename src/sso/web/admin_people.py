@@ -28,7 +28,7 @@ from sso.tokens import store as tokens
 from sso.users import store as users
 from sso.users.models import User
 from sso.users.schemas import UserChange
-from sso.users.service import UserError, find, set_roles
+from sso.users.service import UserError, find
 from sso.web.account import EVENTS, contacts_of
 from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, by, own_form, said, to_sign_in_again, token_for
 from sso.web.http import read_id
@@ -228,7 +228,7 @@ async def _roles(session: AsyncSession, asked: Asked) -> None:
     check_power(asked.here.rights, power_of(wanted, ()))
     before = await users.roles_of(session, asked.user.id)
     if sorted(wanted) != before:
-        await set_roles(session, asked.user, wanted, **asked.about)
+        await people.give_roles(session, site_of(asked.request).provider, asked.user, wanted, **asked.about)
     groups = [
         name.removeprefix("group ") for name, value in asked.fields.items() if name.startswith("group ") and value
     ]
