@@ -218,11 +218,21 @@ async def give_roles(
     user: User,
     roles: Collection[str],
     *,
+    groups: Collection[str] | None = None,
     actor: str,
     request_id: str | None = None,
 ) -> int:
     """Give a person these roles in place of any others. Where one of them is the first that needs a second factor,
     whatever was opened without one ends: sessions, grants, trusted browsers, and sign-ins that are under way.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        user: the person, locked.
+        roles: the roles.
+        groups: the groups of applications that the person administers; None: they stay as they are.
+        actor: who decides.
+        request_id: the reference for log and audit.
 
     Returns:
         How many sessions were ended.
@@ -231,10 +241,18 @@ async def give_roles(
         UserError: when there is no such role, or nobody would be an administrator any more.
     """
     before, must = set(await users.roles_of(session, user.id)), set(provider.settings.second_factor_roles)
-    await set_roles(session, user, roles, actor=actor, request_id=request_id)
-    if before & must or not set(roles) & must:
+    ends = bool(set(roles) & must) and not before & must
+    if ends:
+        await _end_proofs(session, user)
+    if groups is None or set(roles) != before:
+        await set_roles(session, user, roles, actor=actor, request_id=request_id)
+    if groups is not None and sorted(groups) != await users.groups_of(session, user.id):
+        await users.replace_groups(session, user.id, sorted(groups))
+        about = {"groups": sorted(groups)}
+        record(session, "user.groups_changed", actor=actor, subject=str(user.id), request_id=request_id, data=about)
+    if not ends:
         return 0
-    await _end_proofs(session, user)
+    await session.flush()
     await sessions.distrust(session, user.id)
     mine = SessionFilter(user_id=user.id)
     await sessions.lock_matching(session, mine)
@@ -559,14 +577,14 @@ async def revoke_identity_check(
     alone, and not by an import before it, is not verified any more: its right owner can prove it."""
     await users.lock_user(session, user.id)
     now, held = clock.now(), [one for one in await users.checks_of(session, user.id) if one.revoked_at is None]
-    for one in held:
-        one.revoked_at = now
     cards = [one.checked_at for one in held if one.document == "ktp"]
     if cards:
         async with contacts_told(session, provider, user):
             for known in await users.identifiers_of(session, user.id):
                 if known.kind == "nik" and known.verified_at is not None and known.verified_at >= min(cards):
                     known.verified_at = None
+    for one in held:
+        one.revoked_at = now
     user.identity_checked_at, user.updated_at = None, now
     if held:
         record(session, "user.identity_check_revoked", actor=actor, subject=str(user.id), request_id=request_id)

@@ -226,18 +226,12 @@ async def _stop_recovery(session: AsyncSession, asked: Asked) -> None:
 async def _roles(session: AsyncSession, asked: Asked) -> None:
     wanted = [name for name in ROLES if asked.fields.get(f"role {name}") == "1"]
     check_power(asked.here.rights, power_of(wanted, ()))
-    before = await users.roles_of(session, asked.user.id)
-    if sorted(wanted) != before:
-        await people.give_roles(session, site_of(asked.request).provider, asked.user, wanted, **asked.about)
     groups = [
         name.removeprefix("group ") for name, value in asked.fields.items() if name.startswith("group ") and value
     ]
     if "group_admin" not in wanted:
         groups = []
-    if sorted(groups) != await users.groups_of(session, asked.user.id):
-        await users.replace_groups(session, asked.user.id, sorted(groups))
-        data = {"groups": sorted(groups)}
-        record(session, "user.groups_changed", subject=str(asked.user.id), data=data, **asked.about)
+    await people.give_roles(session, site_of(asked.request).provider, asked.user, wanted, groups=groups, **asked.about)
 
 
 async def _edit(session: AsyncSession, asked: Asked) -> None:
