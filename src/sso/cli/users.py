@@ -198,7 +198,7 @@ def uncheck_command(user: Who) -> None:
             found = await find(session, user, provider.box)
             return await revoke_identity_check(session, provider, found, actor="cli")
 
-    print("taken back" if run(work) else "it had not been checked")
+    print("taken back" if run(work, load=True) else "it had not been checked")
 
 
 proposals = group("People who were imported and seem to be here already.")
