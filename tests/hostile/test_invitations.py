@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import delete, select, update
+from tests.api.conftest import program
 from tests.support import Browser, City
 from tests.web.test_developer import person, post, register, signed_in
 
@@ -142,3 +143,14 @@ async def test_who_was_deleted_or_merged_leaves_no_invitation(city: City, owner:
     assert not await joins(city, "tetap")
     async with city.provider.db.read() as session:
         assert (await session.execute(select(TeamInvitation))).scalars().all() == []
+
+
+async def test_an_address_that_a_program_marked_as_verified_carries_no_invitation(city: City, owner: Browser) -> None:
+    await person(city, "wayan")
+    await invite(owner, "calon@warga.example")
+    api = await program(city, "sso:users:read sso:users:write")
+    path = f"/users/{city.users['wayan']}"
+    change = {"email": "calon@warga.example", "email_verified": True}
+    answer = await api("PATCH", path, json=change, headers={"If-Match": await api.etag(path)})
+    assert answer.status_code == 200, answer.text
+    assert not await joins(city, "wayan")

@@ -172,7 +172,7 @@ async def test_the_owner_stops_it(city: City) -> None:
 
 async def helpdesk(city: City, name: str = "siti") -> str:
     async with city.provider.db.write() as session:
-        return await start_recovery(session, city.provider, await find(session, name), actor="test")
+        return await start_recovery(session, city.provider, await find(session, name), actor="cli")
 
 
 async def test_the_helpdesks_code_stands_for_what_was_lost(city: City) -> None:

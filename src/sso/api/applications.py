@@ -47,7 +47,7 @@ from sso.clients.applications import Kind, State, Unfinished, Wanted, sandbox_id
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.clients.privileges import check_hold
 from sso.clients.service import ClientError, add_secret, revoke_secret, valid_secrets
-from sso.oidc.applications import approve_application, own_redirect_uri, submit_application
+from sso.oidc.applications import approve_application, check_sector_of, own_redirect_uri, submit_application
 from sso.oidc.rp_check import Outcome, begin_check, holds, last_check, passed, start
 from sso.usage.store import mistakes_of
 from sso.users.models import User
@@ -394,6 +394,9 @@ async def act(request: Request, application_id: str, wanted: Act) -> Response:
 async def review(request: Request, application_id: str, wanted: Review) -> Response:
     provider = site_of(request).provider
     who = by(request)
+    if wanted.decision == "approve":
+        with _explained():
+            await check_sector_of(provider, application_id, wanted.revision)
     async with provider.db.write() as session:
         found = await apps.lock_application(session, application_id)
         if found is None:

@@ -193,10 +193,12 @@ async def check(request: Request, user_id: uuid.UUID, wanted: CheckWanted) -> Ch
     **needs("users:check_identity"),
 )
 async def uncheck(request: Request, user_id: uuid.UUID) -> Response:
-    async with site_of(request).provider.db.write() as session:
+    """A NIK that the check alone proved is not verified any more."""
+    provider = site_of(request).provider
+    async with provider.db.write() as session:
         found = await present_person(request, session, user_id)
         actor, reference = caller_in(request).actor, request_id_of(request)
-        await revoke_identity_check(session, found, actor=actor, request_id=reference)
+        await revoke_identity_check(session, provider, found, actor=actor, request_id=reference)
     return Response(status_code=204)
 
 

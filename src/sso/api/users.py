@@ -38,13 +38,13 @@ from sso.api.parts import (
     shown_response,
     site_of,
 )
-from sso.oidc.people import change_person, delete_user, disable_user, enable_user
+from sso.oidc.people import change_person, delete_user, disable_user, enable_user, give_roles
 from sso.oidc.power import check_power, check_power_over, invited_power
 from sso.security.permissions import RoleName, power_of
 from sso.users import store
 from sso.users.models import Identifier, User
 from sso.users.schemas import NewUser, Profile, UserChange
-from sso.users.service import UserError, create_users, find, set_roles
+from sso.users.service import UserError, create_users, find
 
 router = APIRouter(prefix=PREFIX, tags=["users"])
 
@@ -213,19 +213,21 @@ async def patch_user(request: Request, user_id: uuid.UUID, change: UserChange, i
 )
 async def put_roles(request: Request, user_id: uuid.UUID, wanted: RolesWanted, if_match: IfMatch = None) -> Response:
     """Put these roles in place of any others. Who calls holds every permission of the roles, those that the person has
-    and those that they get. The last administrator stays one."""
-    async with site_of(request).provider.db.write() as session:
+    and those that they get. The last administrator stays one. With the first role that needs a second factor every
+    session of the person ends."""
+    site = site_of(request)
+    async with site.provider.db.write() as session:
         found = await present_person(request, session, user_id, opens=False)
         check_etag(if_match, (await _shown(session, [found]))[0])
         check_power(rights_of(request), power_of(wanted.roles, ()))
         try:
-            await set_roles(
-                session, found, wanted.roles, actor=caller_in(request).actor, request_id=request_id_of(request)
-            )
+            await give_roles(session, site.provider, found, wanted.roles, **by(request))
         except UserError as error:
             raise refused(error) from None
         await session.refresh(found)
-        return shown_response((await _shown(session, [found]))[0])
+        shown = (await _shown(session, [found]))[0]
+    site.worker.nudge()
+    return shown_response(shown)
 
 
 @router.post(

@@ -25,6 +25,7 @@ from sso.api.parts import (
     problems,
     refused,
     request_id_of,
+    require,
     site_of,
 )
 from sso.delivery import webhooks as rules
@@ -89,10 +90,12 @@ async def list_webhooks(request: Request) -> Page[WebhookShown]:
     **needs("webhooks:write"),
 )
 async def add_webhook(request: Request, wanted: WebhookWanted, key: IdempotencyKeyHeader = None) -> Response:
+    """A webhook is sent what the audit log says: it needs `sso:audit:read` too."""
+    require(request, "audit:read")
     provider = site_of(request).provider
 
     async def check(_: AsyncSession) -> None:
-        """The permission is all that it takes."""
+        """The two permissions are all that it takes."""
 
     async def make(session: AsyncSession) -> Made:
         try:

@@ -19,6 +19,7 @@ from sso.oidc.people import (
     delete_user,
     disable_user,
     enable_user,
+    give_roles,
     read_check,
     revoke_identity_check,
     start_recovery,
@@ -29,7 +30,7 @@ from sso.security.text import csv_cell
 from sso.settings import Settings, load_settings
 from sso.users import merging, store
 from sso.users.schemas import NewUser
-from sso.users.service import UserError, create_users, describe, find, set_roles
+from sso.users.service import UserError, create_users, describe, find
 
 app = group("People.")
 
@@ -194,9 +195,10 @@ def uncheck_command(user: Who) -> None:
 
     async def work(provider: Provider) -> bool:
         async with provider.db.write() as session:
-            return await revoke_identity_check(session, await find(session, user, provider.box), actor="cli")
+            found = await find(session, user, provider.box)
+            return await revoke_identity_check(session, provider, found, actor="cli")
 
-    print("taken back" if run(work) else "it had not been checked")
+    print("taken back" if run(work, load=True) else "it had not been checked")
 
 
 proposals = group("People who were imported and seem to be here already.")
@@ -342,10 +344,10 @@ def roles_command(
     async def work(provider: Provider) -> list[str]:
         async with provider.db.write() as session:
             found = await find(session, user, provider.box)
-            await set_roles(session, found, role or [], actor="cli")
+            await give_roles(session, provider, found, role or [], actor="cli")
             return await store.roles_of(session, found.id)
 
-    print(f"roles: {', '.join(run(work)) or 'none'}")
+    print(f"roles: {', '.join(run(work, load=True)) or 'none'}")
 
 
 @app.command("delete")

@@ -11,6 +11,7 @@ from sso import clock
 from sso.audit import record
 from sso.clients import store as clients
 from sso.clients.applications import (
+    Stale,
     approve,
     lock_application,
     mark,
@@ -20,8 +21,10 @@ from sso.clients.applications import (
     wanted_of,
 )
 from sso.clients.apply import Plan, apply_plan
+from sso.clients.metadata import ClientMetadata
 from sso.clients.models import BLOCKED, REMOVED, SANDBOX, SANDBOX_END, Application, ClientRow
 from sso.clients.privileges import OPERATOR, Authority, check_hold, end_all
+from sso.clients.registration import RegistrationRefused, check_sector
 from sso.clients.service import ClientError
 from sso.db import bump_version
 from sso.oidc import mass_ending
@@ -123,6 +126,43 @@ async def approve_application(
         actor=actor,
         request_id=request_id,
     )
+
+
+async def check_sector_of(provider: Provider, application_id: str, revision: int) -> None:
+    """Check that an application that waits for a decision may be in the sector that it names (OpenID Connect
+    Registration section 5). It fetches a document: call it before the transaction that decides.
+
+    Args:
+        provider: the provider.
+        application_id: the application.
+        revision: of what was looked at; what is fetched is for this one alone.
+
+    Raises:
+        Stale: when it was changed since that revision.
+        ClientError: when the document does not name its redirect URIs, or cannot be read.
+    """
+    async with provider.db.read() as session:
+        application = await session.get(Application, application_id)
+    if application is None or application.state != "submitted" or not application.document.get("sector_identifier_uri"):
+        return
+    if application.revision != revision:
+        raise Stale("somebody else changed it meanwhile")
+    loopback = provider.settings.loopback
+    await check_sector_named(
+        provider, production_metadata(wanted_of(application), application.granted, allow_http_loopback=loopback)
+    )
+
+
+async def check_sector_named(provider: Provider, metadata: ClientMetadata) -> None:
+    """Check that an application may be in the sector that it names.
+
+    Raises:
+        ClientError: when the document does not name its redirect URIs, or cannot be read.
+    """
+    try:
+        await check_sector(provider.outbound, metadata)
+    except RegistrationRefused as error:
+        raise ClientError(str(error).rstrip(".")) from None
 
 
 async def _must_be_checked(session: AsyncSession, provider: Provider, application: Application) -> None:

@@ -51,9 +51,11 @@ async def invite(
 
 
 async def invitations_of_person(session: AsyncSession, user_id: uuid.UUID) -> list[TeamInvitation]:
-    """Return the invitations that somebody can accept now."""
+    """Return the invitations that somebody can accept now. An address or number that somebody else marked as verified
+    on their account is not one that they have verified: they add it once more, with a code, to accept."""
     known = await identifiers_of(session, user_id)
-    contacts = [one.lookup for one in known if one.kind in ("email", "phone") and one.verified_at is not None]
+    reached = [one for one in known if one.kind in ("email", "phone")]
+    contacts = [one.lookup for one in reached if one.verified_at is not None and one.asserted_at is None]
     found = await teams.invitations_for(session, user_id, contacts)
     return [one for one in found if await _holds(session, one)]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -28,7 +29,7 @@ from sso.users import store as users
 from sso.users.identifiers import nik_lookup, normal_nik
 from sso.users.models import Identifier, IdentityCheck, MergeProposal, User
 from sso.users.schemas import UserChange
-from sso.users.service import UserError, change_user, keep_an_administrator, nik_key, seal_nik
+from sso.users.service import UserError, change_user, keep_an_administrator, nik_key, seal_nik, set_roles
 
 NOT_ME_DAYS = 30
 """How long the link "this was not me" works."""
@@ -222,6 +223,54 @@ async def _move(
     record(session, "user.merged", actor=actor, subject=str(other.id), request_id=request_id, data=about)
     notify(session, provider, kept, "merged")
     await delete_user(session, provider, other, actor=actor, request_id=request_id)
+
+
+async def give_roles(
+    session: AsyncSession,
+    provider: Provider,
+    user: User,
+    roles: Collection[str],
+    *,
+    groups: Collection[str] | None = None,
+    actor: str,
+    request_id: str | None = None,
+) -> int:
+    """Give a person these roles in place of any others. Where one of them is the first that needs a second factor,
+    whatever was opened without one ends: sessions, grants, trusted browsers, and sign-ins that are under way.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        user: the person, locked.
+        roles: the roles.
+        groups: the groups of applications that the person administers; None: they stay as they are.
+        actor: who decides.
+        request_id: the reference for log and audit.
+
+    Returns:
+        How many sessions were ended.
+
+    Raises:
+        UserError: when there is no such role, or nobody would be an administrator any more.
+    """
+    before, must = set(await users.roles_of(session, user.id)), set(provider.settings.second_factor_roles)
+    ends = bool(set(roles) & must) and not before & must
+    if ends:
+        await _end_proofs(session, user)
+    if groups is None or set(roles) != before:
+        await set_roles(session, user, roles, actor=actor, request_id=request_id)
+    if groups is not None and sorted(groups) != await users.groups_of(session, user.id):
+        await users.replace_groups(session, user.id, sorted(groups))
+        about = {"groups": sorted(groups)}
+        record(session, "user.groups_changed", actor=actor, subject=str(user.id), request_id=request_id, data=about)
+    if not ends:
+        return 0
+    await session.flush()
+    await sessions.distrust(session, user.id)
+    mine = SessionFilter(user_id=user.id)
+    await sessions.lock_matching(session, mine)
+    await tokens.revoke_grants_of_user(session, user.id, clock.now())
+    return await end_matching(session, provider, mine, "administrator", actor=actor, request_id=request_id)
 
 
 async def plan_deletion(
@@ -446,7 +495,7 @@ async def check_identity(
     await users.lock_user(session, user.id)
     if check.nik:
         async with contacts_told(session, provider, user):
-            await _prove_nik(session, provider, user, check.nik, key)
+            await _prove_nik(session, provider, user, check.nik, key, now)
     made = IdentityCheck(
         user_id=user.id,
         officer=actor,
@@ -514,7 +563,9 @@ async def start_recovery(
     return code
 
 
-async def _prove_nik(session: AsyncSession, provider: Provider, user: User, digits: str, key: bytes) -> None:
+async def _prove_nik(
+    session: AsyncSession, provider: Provider, user: User, digits: str, key: bytes, now: datetime
+) -> None:
     owner = await users.verified_owner(session, nik_lookup(digits, key))
     if owner is not None and owner != user.id:
         raise UserError("somebody else has proven that this NIK is theirs")
@@ -529,14 +580,22 @@ async def _prove_nik(session: AsyncSession, provider: Provider, user: User, digi
         mine = Identifier(user_id=user.id, kind="nik", is_primary=True, created_at=clock.now(), value="", lookup="")
         seal_nik(mine, digits, key, provider.box)
         session.add(mine)
-    mine.verified_at = mine.verified_at or clock.now()
+    mine.verified_at = mine.verified_at or now
 
 
 async def revoke_identity_check(
-    session: AsyncSession, user: User, *, actor: str, request_id: str | None = None
+    session: AsyncSession, provider: Provider, user: User, *, actor: str, request_id: str | None = None
 ) -> bool:
-    """Take back that a person's document was checked; tell whether it had been."""
+    """Take back that a person's document was checked; tell whether it had been. A NIK that was proven by the check
+    alone, and not by an import before it, is not verified any more: its right owner can prove it."""
+    await users.lock_user(session, user.id)
     now, held = clock.now(), [one for one in await users.checks_of(session, user.id) if one.revoked_at is None]
+    cards = [one.checked_at for one in held if one.document == "ktp"]
+    if cards:
+        async with contacts_told(session, provider, user):
+            for known in await users.identifiers_of(session, user.id):
+                if known.kind == "nik" and known.verified_at is not None and known.verified_at >= min(cards):
+                    known.verified_at = None
     for one in held:
         one.revoked_at = now
     user.identity_checked_at, user.updated_at = None, now

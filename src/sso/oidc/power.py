@@ -14,9 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.clients import teams
 from sso.clients.applications import sandbox_id
 from sso.errors import Refusal
+from sso.oidc.people import is_locked
 from sso.oidc.provider import Provider
-from sso.security.permissions import GRANTING, lacking, power_of
+from sso.security.permissions import GRANTING, effective_permissions, lacking, permissions_of, power_of
 from sso.users import store as users
+from sso.users.models import User
+
+RECOVERS = "users:recover"
+"""The permission to make recovery codes."""
 
 
 class TooPowerful(Refusal):
@@ -87,6 +92,28 @@ async def check_power_over(
     for user_id in user_ids:
         power = await power_over(session, provider, user_id)
         check_power(actor, power if opens else power - {GRANTING})
+
+
+async def still_recovers(session: AsyncSession, provider: Provider, maker: str | None, user_id: uuid.UUID) -> bool:
+    """Tell whether whoever made a recovery code may still make one for this account: both may have changed since.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        maker: who made it, as the audit log names them: a person, a program, or the command line.
+        user_id: whose account it opens.
+    """
+    if maker == "cli":
+        return True
+    try:
+        person = await session.get(User, uuid.UUID(maker or ""))
+    except ValueError:
+        program = provider.registry.enabled(maker or "")
+        rights = effective_permissions(None, program.scopes_alone if program is not None else ())
+    else:
+        in_order = person is not None and person.disabled_at is None and not is_locked(person)
+        rights = permissions_of(await users.roles_of(session, person.id)) if person and in_order else frozenset()
+    return RECOVERS in rights and not lacking(rights, await power_over(session, provider, user_id))
 
 
 def _scopes(provider: Provider, application_ids: Collection[str]) -> frozenset[str]:

@@ -23,7 +23,7 @@ from sso.clients.privileges import PRIVILEGES, grant_privilege, revoke_privilege
 from sso.clients.profiles import RELAXATIONS
 from sso.clients.registry import Client, stored_metadata
 from sso.clients.service import ClientError, replace_client
-from sso.oidc.applications import approve_application, remove_client, resume_client, suspend_client
+from sso.oidc.applications import approve_application, check_sector_of, remove_client, resume_client, suspend_client
 from sso.oidc.messages import notify
 from sso.security.permissions import GRANTING, ROLES
 from sso.sessions import store as sessions
@@ -356,6 +356,8 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
     # Whether it is the city's own, an administrator of a group does not decide: it stays as it is.
     granted: dict[str, Any] = {"first_party": fields.get("first_party") == "1"} if here.groups is None else {}
     try:
+        if choice == "approve":
+            await check_sector_of(site.provider, client_id, read_revision(revision))
         async with site.provider.db.write() as session:
             application = await present(request, session, client_id)
             _allowed(request, here, await clients.get_client(session, client_id), application)

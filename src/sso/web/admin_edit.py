@@ -14,6 +14,7 @@ from sso.clients.metadata import ClientMetadata
 from sso.clients.models import SANDBOX_END, Application, ClientRow
 from sso.clients.registry import stored_metadata
 from sso.clients.service import ClientError
+from sso.oidc.applications import check_sector_named
 from sso.web.admin_apps import APPLICATIONS, NOTE_MISSING, Changes, Sees, locked_both, looked_up, register_at_once
 from sso.web.console import Here, Interrupted, admin_page, own_form, said, token_for
 from sso.web.developer import CANNOT, advise_typed, form_context, impersonates
@@ -59,6 +60,10 @@ async def change_settings(request: Request, client_id: str, here: Changes) -> Re
     if typed.mistakes:
         return _page(request, here, row, typed, 400)
     try:
+        planned = _metadata(
+            stored_metadata(row.metadata_), wanted, fields.get("first_party") == "1", site.settings.loopback
+        )
+        await check_sector_named(site.provider, planned)
         async with site.provider.db.write() as session:
             locked, application = await locked_both(session, client_id)
             if locked is None or fields.get("revision") != str(locked.version):

@@ -30,7 +30,7 @@ from sso.tokens import store as tokens
 from sso.users import store as users
 from sso.users.models import User
 from sso.users.schemas import UserChange
-from sso.users.service import UserError, find, set_roles
+from sso.users.service import UserError, find
 from sso.web.account import EVENTS, contacts_of
 from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, by, own_form, said, to_sign_in_again, token_for
 from sso.web.http import read_id
@@ -228,18 +228,12 @@ async def _stop_recovery(session: AsyncSession, asked: Asked) -> None:
 async def _roles(session: AsyncSession, asked: Asked) -> None:
     wanted = [name for name in ROLES if asked.fields.get(f"role {name}") == "1"]
     check_power(asked.here.rights, power_of(wanted, ()))
-    before = await users.roles_of(session, asked.user.id)
-    if sorted(wanted) != before:
-        await set_roles(session, asked.user, wanted, **asked.about)
     groups = [
         name.removeprefix("group ") for name, value in asked.fields.items() if name.startswith("group ") and value
     ]
     if "group_admin" not in wanted:
         groups = []
-    if sorted(groups) != await users.groups_of(session, asked.user.id):
-        await users.replace_groups(session, asked.user.id, sorted(groups))
-        data = {"groups": sorted(groups)}
-        record(session, "user.groups_changed", subject=str(asked.user.id), data=data, **asked.about)
+    await people.give_roles(session, site_of(asked.request).provider, asked.user, wanted, groups=groups, **asked.about)
 
 
 async def _edit(session: AsyncSession, asked: Asked) -> None:
@@ -272,7 +266,7 @@ async def _check(session: AsyncSession, asked: Asked) -> None:
 
 
 async def _uncheck(session: AsyncSession, asked: Asked) -> None:
-    await people.revoke_identity_check(session, asked.user, **asked.about)
+    await people.revoke_identity_check(session, site_of(asked.request).provider, asked.user, **asked.about)
 
 
 async def _delete(session: AsyncSession, asked: Asked) -> None:

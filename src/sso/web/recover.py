@@ -20,11 +20,13 @@ from sso.audit import record
 from sso.authn import ceremonies, factors, recovery
 from sso.authn.ceremonies import Running
 from sso.authn.factors import PasskeyRefused
+from sso.authn.models import Recovery
 from sso.authn.passwords import Busy, WeakPassword
 from sso.authn.policy import STRONG
 from sso.oidc.contacts import tell_everywhere
 from sso.oidc.messages import link_token, not_me_session, notify, send_code
 from sso.oidc.people import not_me, recover
+from sso.oidc.power import still_recovers
 from sso.oidc.provider import Provider
 from sso.oidc.test_people import MARK
 from sso.security.limits import Purpose, Reservation, TooManyFailures
@@ -342,7 +344,7 @@ async def _helpdesk_code(request: Request, running: Running, typed: str, attempt
     async with provider.db.write() as session:
         await ceremonies.lock(session, running)
         user, _ = await _find(request, session, running.data["typed"])
-        found = await recovery.find(session, "helpdesk", typed.replace(" ", ""), user.id if user else UUID(int=0))
+        found = await _code_of_helpdesk(session, provider, typed, user.id if user else UUID(int=0))
         another = user is not None and running.user_id not in (None, user.id)  # the name is somebody else's now
         if user is None or found is None or another or not await recovery.take(session, found):
             return await _page(request, running, WRONG_CODE, 400)
@@ -355,6 +357,13 @@ async def _helpdesk_code(request: Request, running: Running, typed: str, attempt
             made = await _wait(request, session, running, user)
     await attempt.succeeded()
     return made
+
+
+async def _code_of_helpdesk(session: AsyncSession, provider: Provider, typed: str, user_id: UUID) -> Recovery | None:
+    """Return the helpdesk's code that was typed, where whoever made it may still make one for this account."""
+    found = await recovery.find(session, "helpdesk", typed.replace(" ", ""), user_id)
+    holds = found is not None and await still_recovers(session, provider, found.created_by, user_id)
+    return found if holds else None
 
 
 async def _check_second(request: Request, running: Running, fields: dict[str, str]) -> Response:
@@ -401,7 +410,7 @@ async def _is_second(
     if app is not None and await factors.check_totp(session, provider.box, app, typed):
         return True
     held = await _is_held(session, provider, running)
-    helpdesk = await recovery.find(session, "helpdesk", typed.replace(" ", ""), user.id) if typed and not held else None
+    helpdesk = await _code_of_helpdesk(session, provider, typed, user.id) if typed and not held else None
     if helpdesk is not None and await recovery.take(session, helpdesk):
         running.data["drop"] = True
         return True
