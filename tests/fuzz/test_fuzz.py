@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from tests.api.conftest import ALL_SCOPES
+from tests.api.conftest import PROGRAM_SCOPES
 from tests.fuzz.fuzzer import Fuzzer, routes
 from tests.support import City
 from tests.web.test_developer import person, register, signed_in
@@ -53,7 +53,7 @@ async def test_no_route_fails_whatever_is_sent(city: City) -> None:
     async with city.provider.db.write() as session:
         await set_roles(session, await find(session, "ratna"), ["admin", "developer", "officer", "helpdesk", "auditor"])
     administrator, citizen = await signed_in(city, "ratna"), await signed_in(city, "siti")
-    tokens = await city.relying_party("petugas").token(grant_type="client_credentials", scope=ALL_SCOPES)
+    tokens = await city.relying_party("petugas").token(grant_type="client_credentials", scope=PROGRAM_SCOPES)
     signals = await city.relying_party("sinyal").token(grant_type="client_credentials", scope="ssf.manage ssf.read")
     known = await known_values(city)
     fuzzer = Fuzzer(city, SEED)

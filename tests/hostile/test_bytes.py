@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from sqlalchemy import select
-from tests.api.conftest import ALL_SCOPES
+from tests.api.conftest import PROGRAM_SCOPES
 from tests.fuzz.fuzzer import routes
 from tests.support import ISSUER, KEY_OF_KUNCI, City, Forms, query_of
 from tests.web.test_developer import NEW, person, register, signed_in
@@ -188,7 +188,7 @@ async def test_pages_and_the_api_with_numbers_dates_and_names(city: City) -> Non
     for name in ("Antrean\r\nBcc: x@y.example", "Antre\u202ean", "Antre\x00an"):
         answer = await developer.http.post(form.action, data={**form.fields, "client_name": name})
         assert answer.status_code == 400, name
-    tokens = await city.relying_party("petugas").token(grant_type="client_credentials", scope=ALL_SCOPES)
+    tokens = await city.relying_party("petugas").token(grant_type="client_credentials", scope=PROGRAM_SCOPES)
     async with city.client() as http:
         http.headers["Authorization"] = f"Bearer {tokens['access_token']}"
         wanted = {"revision": 1, "document": {"client_name": "Antrean\r\nBcc: x@y.example"}}
