@@ -158,6 +158,8 @@ async def answer_invitation(request: Request, here: Anybody) -> Response:
         for team in {one.application_id for one in chosen}:
             await joining.decline(session, team, here.visit.user.id)
     lookups = {one.lookup for one in mine if one.application_id == application_id}
+    if lookups:
+        lookups.add(str(here.visit.user.id))  # by none of their identifiers
     for lookup in lookups:  # this team, or every team, cannot invite them again for a while
         with suppress(TooManyFailures):
             await site_of(request).declined.take(f"{'*' if choice == 'block' else application_id} {lookup}")

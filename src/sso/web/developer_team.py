@@ -23,7 +23,7 @@ from sso.security.documents import read_json
 from sso.security.limits import TooManyFailures
 from sso.security.outbound import OutboundFailed, OutboundRefused, public_reason
 from sso.users.identifiers import normalise
-from sso.users.store import names_of
+from sso.users.store import names_of, proven_owner
 from sso.web.console import DEVELOPER, There, by, developer_page, own_form, token_for
 from sso.web.developer import APPS, CANNOT, STATES, Member, Owner, Reader, secret_page
 from sso.web.http import read_id, to_wait
@@ -135,8 +135,8 @@ async def _invite(request: Request, there: There, typed: str, role: Any) -> Resp
 
 
 async def _count_invitation(request: Request, there: There, lookup: str) -> bool:
-    """Count an invitation for who invites, the application and the recipient; tell whether the recipient has not
-    declined one.
+    """Count an invitation for who invites, the application and the recipient; tell whether it may be sent: the
+    recipient has not declined one, by whichever identifier, and is not invited too often.
 
     Raises:
         TooManyFailures: when there were too many of one of them.
@@ -154,8 +154,21 @@ async def _count_invitation(request: Request, there: There, lookup: str) -> bool
         for one in taken:
             await one.give_back()
         raise
-    blocked = [await site.declined.is_full(f"{team} {lookup}") for team in (there.application_id, "*")]
-    return not any(blocked)
+    async with site.provider.db.read() as session:
+        user = await proven_owner(session, lookup)
+    names = [lookup, *([str(user.id)] if user is not None else [])]
+    teams_of = (there.application_id, "*")
+    blocked = [await site.declined.is_full(f"{team} {name}") for team in teams_of for name in names]
+    if any(blocked):
+        return False
+    if user is not None:
+        # All identifiers of an account together. This limit is silent: it must not tell whose they are.
+        try:
+            for limit in (site.invited, site.invited_lately):
+                await limit.take(f"account {user.id}")
+        except TooManyFailures:
+            return False
+    return True
 
 
 @router.get(APPS + "/{application_id}/secrets")
