@@ -1,4 +1,4 @@
-"""More of what comes from outside (issue 16 section 5): charsets, keys, browsers that name themselves, combining marks."""
+"""More of what comes from outside (issue 16 section 5): charsets, keys, browser names, combining marks."""
 
 from __future__ import annotations
 
