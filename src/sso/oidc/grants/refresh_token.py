@@ -68,6 +68,8 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
             if fresh:
                 store.give_back_refresh_token(request.session, hashed)
             raise InvalidGrantError(unmet.text)
+        if "offline_access" in grant.scope.split() and "offline_access" not in request.client.scopes:
+            raise InvalidGrantError("The application may not have offline access any more.")
         left = still_allowed(request.client, grant, grant.scope)
         if not left or not set((request.payload.scope or "").split()) <= set(left.split()):
             # A mistake of the application, not a theft: it keeps its token.
