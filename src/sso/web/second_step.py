@@ -233,6 +233,8 @@ async def _check(request: Request, session: AsyncSession, step: Step, fields: di
     provider, typed = site_of(request).provider, fields.get("code", "").strip()[:100]
     user, running = step.means.user, step.running
     so_far = proof_so_far(running, user)
+    if not await _may_change(session, step):
+        return None
     if step.enrol:
         return await _enrol(request, session, step, typed, so_far)
     assert step.method is not None
@@ -258,6 +260,15 @@ async def _check(request: Request, session: AsyncSession, step: Step, fields: di
         if step.verifies:
             return so_far if await verify_contact(session, provider, user, contact) else None
     return with_step(so_far, step.method)
+
+
+async def _may_change(session: AsyncSession, step: Step) -> bool:
+    """Tell whether a step that changes what opens the account may do so: nobody does whose proof is over, because the
+    account was recovered or its password changed meanwhile."""
+    if not step.enrol and not step.verifies:
+        return True
+    await users.lock_user(session, step.means.user.id)
+    return await ceremonies.lock(session, step.running)
 
 
 async def _enrol(
