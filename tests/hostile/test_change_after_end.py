@@ -10,11 +10,13 @@ import httpx
 import pyotp
 import pytest
 from sqlalchemy import select
-from tests.citizens import NEW_PASSWORD, Authenticator, form_at, here, options_of
+from tests.citizens import NEW_PASSWORD, Authenticator, form_at, here, kinds, options_of
 from tests.hostile.test_races import Interposed
 from tests.support import PASSWORD, Browser, City
 
 from sso import clock
+from sso.authn import ceremonies
+from sso.oidc.people import change_password
 from sso.users.models import Credential, Identifier, User
 
 SECURITY, CONTACTS, PROFILE, DATA = "/account/security", "/account/contacts", "/account/profile", "/account/data"
@@ -103,3 +105,35 @@ async def test_who_was_signed_out_meanwhile_changes_nothing(city: City, monkeypa
                 if not answer.headers.get("location", "").startswith("/login") or await what_is(city) != before:
                     wrong.append((act.__name__, answer.status_code, answer.headers.get("location")))
     assert not wrong, wrong
+
+
+@pytest.mark.parametrize("overrides", [{"second_factor_roles": ["admin"]}])
+async def test_no_app_is_set_up_by_a_sign_in_that_is_over(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role needs a second factor: somebody with the password sets an app up while the owner gets another password."""
+    middle = Interposed(city, monkeypatch)
+    async with city.browser() as thief:
+        page = await thief.submit(await thief.open("/login"), username="ratna", password=PASSWORD)
+        seed = re.search(r'class="key" translate="no">([A-Z2-7 ]+)<', page.text)
+        assert seed is not None, page.text[:800]
+        code = pyotp.TOTP(seed.group(1).replace(" ", "")).at(clock.timestamp())
+        form = form_at(page, "/login/second")
+
+        async def end() -> None:
+            async with city.provider.db.write() as session:
+                user = await session.get(User, city.users["ratna"])
+                assert user is not None
+                await change_password(session, city.provider, user, "$argon2id$x", actor="cli")
+
+        async def later() -> None:  # the attempt and its place are counted first
+            middle.arm(end)
+
+        count = ceremonies.count_attempt
+
+        async def counted(*args: Any, **options: Any) -> bool:
+            made = await count(*args, **options)
+            await later()
+            return made
+
+        monkeypatch.setattr(ceremonies, "count_attempt", counted)
+        await thief.http.post("/login/second", data={**form, "code": code})
+    assert await kinds(city, "ratna") == ["password"]

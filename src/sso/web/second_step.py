@@ -143,7 +143,7 @@ async def second_step(request: Request) -> Response:
         return to_wait(_page(request, step, WAIT, 429, minutes=error.minutes), error.retry_after)
     try:
         async with provider.db.write() as session:
-            proof = await _check(request, session, step, fields)
+            proof = await _check(request, session, step, fields) if await _may_change(session, step) else None
     except IntegrityError:  # somebody else verified the contact at the same moment
         proof = None
     if proof is not None:
@@ -233,8 +233,6 @@ async def _check(request: Request, session: AsyncSession, step: Step, fields: di
     provider, typed = site_of(request).provider, fields.get("code", "").strip()[:100]
     user, running = step.means.user, step.running
     so_far = proof_so_far(running, user)
-    if not await _may_change(session, step):
-        return None
     if step.enrol:
         return await _enrol(request, session, step, typed, so_far)
     assert step.method is not None
