@@ -211,6 +211,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(IntegrityError, on_conflict)
     app.add_exception_handler(accounts.AccountLocked, accounts.on_account_locked)
+    app.add_exception_handler(account.VisitOver, account.on_visit_over)
     app.add_exception_handler(sign_in.Gone, sign_in.on_gone)
     app.add_exception_handler(StreamRefused, shared_signals.on_stream_refused)
     app.add_exception_handler(console.Interrupted, console.on_interrupted)

@@ -99,10 +99,11 @@ async def recall(session: AsyncSession, box: SecretBox, purpose: Purpose, token:
     return Running(token, row, orjson.loads(box.open(row.sealed, _SEAL)))
 
 
-async def lock(session: AsyncSession, running: Running) -> None:
-    """Lock a ceremony until the transaction ends: before what proves something is looked at and used up."""
+async def lock(session: AsyncSession, running: Running) -> bool:
+    """Lock a ceremony until the transaction ends: before what proves something is looked at and used up. Tell whether
+    it has not ended."""
     mine = select(Ceremony.token_hash).where(Ceremony.token_hash == running.row.token_hash)
-    await session.execute(mine.with_for_update(key_share=True))
+    return (await session.execute(mine.with_for_update(key_share=True))).first() is not None
 
 
 async def keep(session: AsyncSession, box: SecretBox, running: Running, *, anew: bool = False) -> None:

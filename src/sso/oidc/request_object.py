@@ -27,6 +27,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.requests import Payload
 from sso.security.jose import CannotDecrypt, is_encrypted
 from sso.security.outbound import OutboundFailed, OutboundRefused, public_reason
+from sso.security.text import TextRefused, check_line
 from sso.security.tokens import token_hash
 
 Source = Literal["plain", "unsigned", "signed", "pushed", "pushed_signed"]
@@ -162,7 +163,10 @@ def _check_claims(provider: Provider, client: Client, outer: dict[str, str], cla
 
 def _as_text(name: str, value: Any) -> str:
     if isinstance(value, str):
-        return value
+        try:
+            return value if name == "claims" else check_line(value)
+        except TextRefused as error:
+            raise _invalid(f"holds a parameter that {error}") from None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if name == "claims" and isinstance(value, dict):

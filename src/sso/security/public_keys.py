@@ -61,14 +61,15 @@ def check_public_key(key: Any) -> None:
     Raises:
         ValueError: saying what is wrong, and what to do.
     """
-    if not isinstance(key, dict) or key.get("kty") not in _SIGNATURE:
+    kty = key.get("kty") if isinstance(key, dict) else None
+    if not isinstance(kty, str) or kty not in _SIGNATURE:
         raise ValueError("must hold RSA, EC or OKP keys")
     if any(member in key for member in _PRIVATE):
         raise ValueError("must hold public keys only: take the private members (d, p, q...) out")
     if len(key) > MAX_MEMBERS:
         raise ValueError(f"holds a key with more than {MAX_MEMBERS} members")
     _check_purpose(key)
-    {"RSA": _check_rsa, "EC": _check_ec, "OKP": _check_okp}[key["kty"]](key)
+    {"RSA": _check_rsa, "EC": _check_ec, "OKP": _check_okp}[kty](key)
 
 
 def is_usable(key: Any) -> bool:

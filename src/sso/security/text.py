@@ -29,8 +29,11 @@ _NOT_IN_LINES = (
 _INVISIBLE = (
     "\t\n\r"
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\u2800\u3164"
-    "\ufe00-\ufe0f\ufeff\uffa0\U0001d173-\U0001d17a\U000e0080-\U000e0fff"
+    "\u070f\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\ufffc\U00013430-\U0001343f\U00016fe4\U0001bca0-\U0001bca3"
+    "\U0001d159\U0001d173-\U0001d17a\U000e0080-\U000e0fff"
 )
+MAX_MARKS = 6
+"""How many combining marks may follow each other: more than any language has, and too few to paint over other text."""
 _LINES = re.compile(f"[{_NOT_IN_LINES}]")
 _LINE = re.compile(f"[{_NOT_IN_LINES}{_INVISIBLE}]")
 
@@ -61,9 +64,12 @@ def check_line(text: str) -> str:
     """Return text of one line.
 
     Raises:
-        TextRefused: when it has line breaks, control characters, or characters that nobody sees.
+        TextRefused: when it has line breaks, control characters, characters that nobody sees, or marks that would be
+            drawn over other text.
     """
-    return _checked(text, _LINE)
+    if _checked(text, _LINE) != _without_many_marks(text):
+        raise TextRefused(f"must not begin with a combining mark, or have more than {MAX_MARKS} in a row")
+    return text
 
 
 def one_line(text: str) -> str:
@@ -71,7 +77,7 @@ def one_line(text: str) -> str:
 
     For text that was stored before there were rules for it.
     """
-    return " ".join(_LINE.sub(" ", text).split())
+    return _without_many_marks(" ".join(_LINE.sub(" ", text).split()))
 
 
 def csv_cell(text: str) -> str:
@@ -83,6 +89,19 @@ def csv_cell(text: str) -> str:
 def composed(text: str) -> str:
     """Return ``text`` in the form in which equal text is equal (Unicode Normalization Form C)."""
     return unicodedata.normalize("NFC", text)
+
+
+def _without_many_marks(text: str) -> str:
+    """Return ``text`` without the combining marks that it begins with, and without those past :data:`MAX_MARKS` in a
+    row. A mark is drawn on what stands before it: on text of the page, or far above and below the line."""
+    if text.isascii():
+        return text
+    kept, marks = [], MAX_MARKS
+    for char in text:
+        marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
+        if marks <= MAX_MARKS:
+            kept.append(char)
+    return "".join(kept)
 
 
 def _checked(text: str, refused: re.Pattern[str]) -> str:

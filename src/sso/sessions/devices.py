@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
+
+MAX_USER_AGENT_CHARS = 400
+"""How much of what a browser says of itself is kept and read."""
+_PLAIN = re.compile(r"(?!.*\.[A-Za-z]{2})[A-Za-z0-9 ._+(),-]{1,40}")
+"""What is shown of it. The text is whoever's who sends the request, and it stands in mails: no links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,7 @@ def device_of(user_agent: str) -> Device:
     """Return the device that sent a User-Agent header. Looked up when it is shown, not when somebody signs in."""
     from ua_parser import parse  # its patterns are read only where a device is shown
 
-    found = parse(user_agent) if user_agent else None
+    found = parse(user_agent[:MAX_USER_AGENT_CHARS]) if user_agent else None
     if found is None:
         return Device("", "", "")
     browser, system, device = found.user_agent, found.os, found.device
@@ -37,10 +43,15 @@ def device_of(user_agent: str) -> Device:
 
 
 def _named(family: str, major: str | None) -> str:
-    return f"{family} {major}" if major else family
+    return _plain(f"{family} {major}" if major else family)
 
 
 def _model(brand: str | None, model: str | None) -> str:
     if not model or model in ("K", "Smartphone", "Desktop"):  # what browsers say so as to say nothing
         return ""
-    return model if not brand or brand.lower() in model.lower() or brand == "Generic" else f"{brand} {model}"
+    known = brand is not None and brand.lower() not in model.lower() and not brand.startswith("Generic")
+    return _plain(f"{brand} {model}" if known else model)
+
+
+def _plain(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else ""

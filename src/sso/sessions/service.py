@@ -14,10 +14,9 @@ from sso.authn.service import Authenticated
 from sso.db import new_id
 from sso.security.tokens import random_token, token_hash
 from sso.sessions import store
+from sso.sessions.devices import MAX_USER_AGENT_CHARS
 from sso.sessions.store import LiveSession
 from sso.settings import Settings
-
-MAX_USER_AGENT_CHARS = 400
 
 
 def idle_since(settings: Settings, now: datetime) -> datetime:

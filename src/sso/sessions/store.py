@@ -84,12 +84,12 @@ def _take_part(insert: Any) -> Any:
     ).returning(_c.sid)
 
 
-_HOLD = (
+_LIVES = (
     select(_s.id)
     .join(_users, _u.id == _s.user_id)
     .where(_s.id == bindparam("session_id"), ALIVE, _u.disabled_at.is_(None))
-    .with_for_update(read=True, of=_sessions)
 )
+_HOLD = _LIVES.with_for_update(read=True, of=_sessions)
 _TAKE_PART = {name: _take_part(insert) for name, insert in INSERTS.items()}
 _TOUCH = (
     update(_sessions)
@@ -399,6 +399,13 @@ async def lock_matching(session: AsyncSession, wanted: SessionFilter) -> None:
 async def lock(session: AsyncSession, *which: Any) -> list[uuid.UUID]:
     """Lock the sessions for which the conditions hold, in the order of their ids, and return their ids."""
     return await lock_rows(session, select(SsoSession.id).where(*which).order_by(SsoSession.id))
+
+
+async def lives(session: AsyncSession, session_id: uuid.UUID, now: datetime, idle_since: datetime) -> bool:
+    """Tell whether a session lives and its person is enabled. Lock the person before, so that what ends every session
+    of theirs has happened, or waits."""
+    row = await session.execute(_LIVES, {"session_id": session_id, "now": now, "idle_since": idle_since})
+    return row.first() is not None
 
 
 async def hold(session: AsyncSession, session_id: uuid.UUID, now: datetime, idle_since: datetime) -> bool:

@@ -134,6 +134,35 @@ async def visit(request: Request, then: str, *, recent: bool = False) -> Visit |
     return Visit(who, user, roles)
 
 
+class VisitOver(Exception):
+    """The session of a person's own page ended while the page was being answered. ``then`` names the page."""
+
+    def __init__(self, then: str) -> None:
+        super().__init__(then)
+        self.then = then
+
+
+def on_visit_over(_: Request, error: Exception) -> Response:
+    """Answer :class:`VisitOver` with the way to the sign-in page and back."""
+    assert isinstance(error, VisitOver)
+    return _sign_in(error.then)
+
+
+async def lock_visitor(request: Request, session: AsyncSession, here: Visit, then: str) -> User:
+    """Lock the person of a page of their own, and look once more whether the session lives. Every transaction that
+    changes something begins with it: between :func:`visit` and the change, the owner may have ended the session,
+    changed the password, or recovered the account.
+
+    Raises:
+        VisitOver: when it does not live any more.
+    """
+    user, now = await users.lock_user(session, here.user.id), clock.now()
+    idle = site_of(request).provider.idle
+    if user is None or not await sessions.lives(session, here.who.session.id, now, now - idle):
+        raise VisitOver(then)
+    return user
+
+
 def _sign_in(then: str, **more: str) -> Response:
     return RedirectResponse(f"/login?{urlencode({'then': then, **more})}", 303, {"Cache-Control": "no-store"})
 
@@ -213,8 +242,7 @@ async def change_profile(request: Request) -> Response:
         return await _profile_page(request, here, fields, mistakes, 400)
     provider = site_of(request).provider
     async with provider.db.write() as session:
-        user = await users.lock_user(session, here.user.id)
-        assert user is not None
+        user = await lock_visitor(request, session, here, "profile")
         user.name, user.profile, user.updated_at = name, made.model_dump(exclude_none=True), clock.now()
         who = str(user.id)
         record(session, "user.changed", actor=who, subject=who, request_id=request_id_of(request))
@@ -300,7 +328,7 @@ async def change_picture(request: Request) -> Response:
             mistakes = {"picture": NOT_A_PICTURE}
             return await _profile_page(request, here, _profile_values(here.user), mistakes, 400, megabytes=megabytes)
     async with provider.db.write() as session:
-        await users.lock_user(session, here.user.id)
+        await lock_visitor(request, session, here, "profile")
         present = await users.picture_of(session, here.user.id)
         if present is not None:
             await session.delete(present)
@@ -425,8 +453,7 @@ async def change_notifications(request: Request) -> Response:
     if not is_own_form(request, fields, "notifications"):
         return RedirectResponse("/account/notifications", 303)
     async with site_of(request).provider.db.write() as session:
-        user = await users.lock_user(session, here.user.id)
-        assert user is not None
+        user = await lock_visitor(request, session, here, "notifications")
         user.preferences = {**user.preferences, **{name: fields.get(name) == "1" for name, _ in NOTICES}}
         user.locale = fields.get("language") if fields.get("language") in ("id", "en") else None
         user.updated_at = clock.now()
@@ -456,6 +483,7 @@ async def export(request: Request) -> Response:
         return _data_page(request, here, STALE, 400)
     provider = site_of(request).provider
     async with provider.db.write() as session:
+        await lock_visitor(request, session, here, "data")
         made = await everything_about(session, provider, here.user.id)
         who, address = str(here.user.id), kept_address_of(request)
         record(session, "user.exported", actor=who, subject=who, address=address, request_id=request_id_of(request))
@@ -480,8 +508,7 @@ async def delete(request: Request) -> Response:
     site = site_of(request)
     try:
         async with site.provider.db.write() as session:
-            user = await users.lock_user(session, here.user.id)
-            assert user is not None
+            user = await lock_visitor(request, session, here, "data")
             await plan_deletion(session, site.provider, user, actor=str(user.id), request_id=request_id_of(request))
             until = user.delete_at
     except OnlyOwner as error:

@@ -74,7 +74,7 @@ async def upload(request: Request, name: str) -> tuple[dict[str, str], bytes]:
 
     try:
         form = await request.form(max_files=1, max_fields=20, max_part_size=65536)
-    except (HTTPException, MultiPartException):
+    except (HTTPException, MultiPartException, ValueError):  # ValueError: its text is not in the charset that it names
         raise BadRequest("The form cannot be read: it must be multipart/form-data with one file.") from None
     file, fields = form.get(name), {key: value for key, value in form.items() if isinstance(value, str)}
     body = await file.read() if isinstance(file, UploadFile) else b""

@@ -381,13 +381,16 @@ async def _check_second(request: Request, running: Running, fields: dict[str, st
         except TooManyFailures as error:
             made = await _page(request, running, TOO_MANY_TRIES, 429, minutes=error.minutes)
             return to_wait(made, error.retry_after)
+    if attempt is not None and not await _is_passkey(request, running, fields):
+        return await _page(request, running, WRONG_PROOF, 400)
     async with provider.db.write() as session:
-        await ceremonies.lock(session, running)
+        if not await ceremonies.lock(session, running):
+            return failure(request, "expired_interaction", 400)
         user = await session.get(User, running.user_id)
         assert user is not None
         if attempt is None:
             return await _wait(request, session, running, user)
-        if not await _is_second(request, session, running, user, fields):
+        if not fields.get("credential") and not await _is_second(session, provider, running, user, fields):
             return await _page(request, running, WRONG_PROOF, 400)
         running.data["stage"] = "password"
         await ceremonies.keep(session, provider.box, running)
@@ -395,16 +398,24 @@ async def _check_second(request: Request, running: Running, fields: dict[str, st
     return _to(request, running)
 
 
-async def _is_second(
-    request: Request, session: AsyncSession, running: Running, user: User, fields: dict[str, str]
-) -> bool:
-    provider, typed = site_of(request).provider, fields.get("code", "").strip()[:100]
-    if credential := fields.get("credential", "")[:20_000]:
-        try:
-            await provider.passkeys.check(session, browser_of(request), credential, user.id)
-        except PasskeyRefused:
-            return False
+async def _is_passkey(request: Request, running: Running, fields: dict[str, str]) -> bool:
+    """Tell whether the passkey that was sent is right, or none was sent. In a transaction of its own, because its
+    challenge is used up before the ceremony is locked, by the order of locks."""
+    provider, credential = site_of(request).provider, fields.get("credential", "")[:20_000]
+    if not credential:
         return True
+    try:
+        async with provider.db.write() as session:
+            await provider.passkeys.check(session, browser_of(request), credential, running.user_id)
+    except PasskeyRefused:
+        return False
+    return True
+
+
+async def _is_second(
+    session: AsyncSession, provider: Provider, running: Running, user: User, fields: dict[str, str]
+) -> bool:
+    typed = fields.get("code", "").strip()[:100]
     known = await users.credentials_of(session, user.id)
     app = next((one for one in known if one.kind == "totp"), None)
     if app is not None and await factors.check_totp(session, provider.box, app, typed):

@@ -143,7 +143,7 @@ async def second_step(request: Request) -> Response:
         return to_wait(_page(request, step, WAIT, 429, minutes=error.minutes), error.retry_after)
     try:
         async with provider.db.write() as session:
-            proof = await _check(request, session, step, fields)
+            proof = await _check(request, session, step, fields) if await _may_change(session, step) else None
     except IntegrityError:  # somebody else verified the contact at the same moment
         proof = None
     if proof is not None:
@@ -258,6 +258,15 @@ async def _check(request: Request, session: AsyncSession, step: Step, fields: di
         if step.verifies:
             return so_far if await verify_contact(session, provider, user, contact) else None
     return with_step(so_far, step.method)
+
+
+async def _may_change(session: AsyncSession, step: Step) -> bool:
+    """Tell whether a step that changes what opens the account may do so: nobody does whose proof is over, because the
+    account was recovered or its password changed meanwhile."""
+    if not step.enrol and not step.verifies:
+        return True
+    await users.lock_user(session, step.means.user.id)
+    return await ceremonies.lock(session, step.running)
 
 
 async def _enrol(

@@ -32,7 +32,7 @@ from sso.users.identifiers import normal_nik, normalise
 from sso.users.models import Credential, Identifier, User
 from sso.users.service import UserError, seal_nik
 from sso.web import qr
-from sso.web.account import Visit, contacts_of, is_own_form, own_page, visit
+from sso.web.account import Visit, contacts_of, is_own_form, lock_visitor, own_page, visit
 from sso.web.http import browser_of, form_fields, is_our_form, read_cookie, to_wait
 from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of
@@ -99,6 +99,7 @@ async def change_security(request: Request) -> Response:
         return await _make_codes(request, here)
     if choice == "distrust":
         async with site_of(request).provider.db.write() as session:
+            await lock_visitor(request, session, here, "security")
             await sessions.distrust(session, here.user.id)
         return _done(SECURITY, "trusted")
     return await _security(request, here)
@@ -145,7 +146,9 @@ async def add_app(request: Request) -> Response:
         return _app_page(request, here, running.token, running.data["seed"], WRONG_APP_CODE, 400)
     await attempt.succeeded()
     async with provider.db.write() as session:
-        await ceremonies.finish(session, running)
+        await lock_visitor(request, session, here, "security")
+        if not await ceremonies.finish(session, running):
+            return failure(request, "stale_form", 400)
         await factors.add_totp(session, provider.box, here.user.id, running.data["seed"], step)
         _changed(request, session, here.user, "factor.added", "factor_added", "totp")
         known = {one.kind for one in await users.credentials_of(session, here.user.id)}
@@ -234,8 +237,7 @@ async def _change_password(request: Request, here: Visit, fields: dict[str, str]
         return to_wait(await _security(request, here, BUSY, 503), error.retry_after)
     long = len(new) >= site.settings.password_min_chars
     async with provider.db.write() as session:
-        user = await users.lock_user(session, here.user.id)
-        assert user is not None
+        user = await lock_visitor(request, session, here, "security")
         await change_password(session, provider, user, hashed, actor=str(user.id), long=long, keep=here.who.session.id)
     site.worker.nudge()
     return _done(SECURITY, "password")
@@ -249,6 +251,7 @@ async def _add_passkey(request: Request, here: Visit, fields: dict[str, str]) ->
         async with provider.db.write() as session:
             answer = fields.get("credential", "")[:20_000]
             await provider.passkeys.add(session, here.user.id, browser_of(request), answer, name)
+            await lock_visitor(request, session, here, "security")  # after the challenge, by the order of locks
             _changed(request, session, here.user, "factor.added", "factor_added", "passkey", name)
             known = {one.kind for one in await users.credentials_of(session, here.user.id)}
             codes = await factors.new_recovery_codes(session, here.user.id) if "recovery_code" not in known else []
@@ -263,7 +266,7 @@ async def _remove(request: Request, here: Visit, which: str) -> Response:
     password."""
     provider = site_of(request).provider
     async with provider.db.write() as session:
-        await users.lock_user(session, here.user.id)
+        await lock_visitor(request, session, here, "security")
         known = await users.credentials_of(session, here.user.id)
         chosen = next((one for one in known if str(one.id) == which and one.kind != "recovery_code"), None)
         if chosen is None:
@@ -292,6 +295,7 @@ def _may_not_go(left: Sequence[Credential]) -> str:
 
 async def _make_codes(request: Request, here: Visit) -> Response:
     async with site_of(request).provider.db.write() as session:
+        await lock_visitor(request, session, here, "security")
         codes = await factors.new_recovery_codes(session, here.user.id)
         _changed(request, session, here.user, "factor.recovery_codes_made", "factor_added", "recovery_code")
     site_of(request).worker.nudge()
@@ -456,8 +460,7 @@ async def contact_code(request: Request) -> Response:
     await attempt.succeeded()
     try:
         async with provider.db.write() as session:
-            user = await users.lock_user(session, here.user.id)
-            assert user is not None
+            user = await lock_visitor(request, session, here, "contacts")
             if not await ceremonies.finish(session, running):
                 return failure(request, "stale_form", 400)
             kind, value = running.data["kind"], running.data["value"]
@@ -524,8 +527,7 @@ async def _change_contact(request: Request, here: Visit, choice: str, which: str
     provider = site_of(request).provider
     try:
         async with provider.db.write() as session:
-            user = await users.lock_user(session, here.user.id)
-            assert user is not None
+            user = await lock_visitor(request, session, here, "contacts")
             known = await users.identifiers_of(session, user.id)
             chosen = next((one for one in known if str(one.id) == which), None)
             if chosen is None or chosen.kind == "username":
@@ -556,12 +558,10 @@ async def _set_username(request: Request, here: Visit, typed: str) -> Response:
         return await _contacts(request, here, NOT_A_NAME, 400, field="username", typed=typed)
     try:
         async with provider.db.write() as session:
-            await users.lock_user(session, here.user.id)
+            user = await lock_visitor(request, session, here, "contacts")
             owner = await users.verified_owner(session, wanted.value)
             if owner is not None and owner != here.user.id:
                 return await _contacts(request, here, TAKEN, 409, field="username", typed=typed)
-            user = await users.lock_user(session, here.user.id)
-            assert user is not None
             now = clock.now()
             async with contacts_told(session, provider, user):
                 known = await users.identifiers_of(session, user.id)
@@ -588,8 +588,7 @@ async def _set_nik(request: Request, here: Visit, typed: str) -> Response:
     except ValueError:
         return await _contacts(request, here, NOT_A_NIK, 400, field="nik")
     async with provider.db.write() as session:
-        user = await users.lock_user(session, here.user.id)
-        assert user is not None
+        user = await lock_visitor(request, session, here, "contacts")
         known = [one for one in await users.identifiers_of(session, user.id) if one.kind == "nik"]
         if any(one.verified_at is not None for one in known):
             return await _contacts(request, here, NIK_FIXED, 409)

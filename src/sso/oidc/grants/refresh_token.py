@@ -68,7 +68,7 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
             if fresh:
                 store.give_back_refresh_token(request.session, hashed)
             raise InvalidGrantError(unmet.text)
-        left = still_allowed(request.client, grant, grant.scope)
+        left = self._left(grant)
         if not left or not set((request.payload.scope or "").split()) <= set(left.split()):
             # A mistake of the application, not a theft: it keeps its token.
             if fresh:
@@ -79,6 +79,13 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         if fresh:
             store_refresh_token(request, grant, successor)
         return _Refresh(grant, left)
+
+    def _left(self, grant: LiveGrant) -> str:
+        """Return the scopes that the grant still holds."""
+        client = self.request.client
+        if "offline_access" in grant.scope.split() and "offline_access" not in client.scopes:
+            raise InvalidGrantError("The application may not have offline access any more.")
+        return still_allowed(client, grant, grant.scope)
 
     def authenticate_user(self, refresh_token: _Refresh) -> UUID:
         return refresh_token.grant.user_id
