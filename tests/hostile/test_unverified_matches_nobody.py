@@ -84,7 +84,7 @@ async def test_a_typed_nik_matches_no_imported_row_and_keeps_its_owner_from_noth
     found = (await admin.get("/users", identifier=NIK))["items"]
     assert [one["id"] for one in found] == [str(owner.id)]
     seen = {"document": "ktp", "document_number": NIK, "place": "MPP"}
-    assert (await officer("POST", f"/users/{budis}/identity-checks", json=seen)).status_code == 409
+    assert (await admin("POST", f"/users/{budis}/identity-checks", json=seen)).status_code == 409
     # A row with a NIK that nobody vouches for: it opens nothing, and finds nobody.
     assert await imported(city, tmp_path, {**rows, "username": "lain", "local_user_id": "2", "email": ""}) == []
     assert await waiting(admin) == []
