@@ -70,7 +70,6 @@ async def waiting(admin: Api) -> list[dict[str, Any]]:
 
 async def test_a_typed_nik_matches_no_imported_row_and_keeps_its_owner_from_nothing(city: City, tmp_path: Path) -> None:
     admin = await person_with(city, "admin")
-    officer = await person_with(city, "officer", name="lengkap")
     async with await signed_in(city, "budi") as budi:
         await type_nik(budi, NIK)
     rows = {"nik": NIK, "name": "Pemilik", "username": "pemilik", "local_user_id": "1", "email": "p@warga.example"}
