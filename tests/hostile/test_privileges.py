@@ -229,7 +229,15 @@ async def want_more(walk: Walk) -> None:
 async def approve(walk: Walk) -> None:
     """Approve with everything that a reviewer may write."""
     for granted in ({"first_party": True, "audience": ISSUER, "profile": "legacy"}, {}):
-        await walk("POST", "/applications/biasa/review", {"decision": "approve", "granted": granted})
+        await walk(
+            "POST",
+            "/applications/biasa/review",
+            {
+                "decision": "approve",
+                "granted": granted,
+                "revision": (await walk("GET", "/applications/biasa"))["revision"],
+            },
+        )
 
 
 async def change_client(walk: Walk, client_id: str) -> None:
@@ -449,7 +457,7 @@ async def test_a_new_revision_needs_a_full_administrator_where_it_names_a_privil
     submitted = await owner("POST", "/applications/pasien/acts", {"act": "submit"})
     assert submitted["application"]["state"] == "submitted", submitted
     reviewer = await program(city, "sso:applications:review sso:clients:write")
-    decision = {"decision": "approve"}
+    decision = {"decision": "approve", "revision": submitted["application"]["revision"]}
     assert (await reviewer("POST", "/applications/pasien/review", json=decision)).status_code == 403
     admin = await person_with(city, "admin", name="ratna")
     assert (await admin("POST", "/applications/pasien/review", json=decision)).status_code == 200

@@ -106,7 +106,9 @@ async def list_users(
     identifier: Annotated[
         str | None,
         Query(
-            max_length=254, description="Of whom this is verified, or who alone says that it is theirs: see `verified`."
+            max_length=254,
+            description="The person who has verified this identifier, or the only person who claims it: see "
+            "`verified`.",
         ),
     ] = None,
     role: Annotated[RoleName | None, Query()] = None,

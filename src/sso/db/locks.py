@@ -46,6 +46,7 @@ LOCK_ORDER = (
     "clients",
     "client_secrets",
     "client_registrations",
+    "client_privileges",
     "versions",
     # People, and what proves who they are.
     "users",
