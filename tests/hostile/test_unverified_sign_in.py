@@ -79,7 +79,7 @@ async def test_verifying_a_contact_is_no_second_factor(city: City) -> None:
         assert (tokens.claims()["acr"], tokens.claims()["amr"]) == ("urn:sso:acr:password", ["pwd"])
         page = await browser.open(aman.url())
         assert "location" not in page.headers or "code=" not in page.headers["location"]
-    assert "contact_added" in await notices(city), "the person is told that a contact opens the account now"
+    assert "contact_verified" in await notices(city), "the person is told that a contact opens the account now"
 
 
 async def test_a_role_that_needs_a_second_factor_needs_it_with_an_unverified_contact_too(city: City) -> None:
