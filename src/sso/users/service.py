@@ -203,7 +203,7 @@ def open_nik(identifier: Identifier, box: SecretBox) -> str | None:
 async def find(session: AsyncSession, text: str, box: SecretBox | None = None, *, unverified: bool = False) -> User:
     """Return the person of whom the identifier ``text`` is verified, or with the user id ``text``. By NIK only with the
     ``box``. An identifier that nobody has verified finds nobody; with ``unverified`` it finds the one person who says
-    that it is theirs: to be shown, with what is verified and what is not, never to be given anything.
+    that it is theirs, except a NIK: to be shown, with what is verified and what is not, never to be given anything.
 
     Raises:
         UserError: when there is none, or several say so.
@@ -242,8 +242,9 @@ async def _by_identifier(session: AsyncSession, text: str, box: SecretBox | None
         return None
     key = await nik_key(session, box) if wanted.kind == "nik" else b""
     lookup = wanted.lookup(key)
+    claimed = unverified and wanted.kind != "nik"  # a NIK names somebody surely, or it names nobody
     try:
-        return await (store.find_user if unverified else store.proven_owner)(session, lookup)
+        return await (store.find_user if claimed else store.proven_owner)(session, lookup)
     except LookupError:
         raise UserError("several people say that this is theirs; name one by the user id") from None
 
