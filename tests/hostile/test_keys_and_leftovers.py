@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jwt
 import pytest
-from tests.support import ISSUER, City
+from tests.support import ISSUER, City, query_of
 
 from sso import clock
 from sso.clients.metadata import ClientMetadata
@@ -126,3 +126,13 @@ async def test_offline_access_ends_when_the_application_may_not_have_it_any_more
         await city.provider.refresh()
         answer = await party.refresh(tokens["refresh_token"])
         assert (answer.status, answer.body["error"]) == (400, "invalid_grant")
+
+
+async def test_a_code_looks_at_the_consent_of_its_own_user(city: City) -> None:
+    party = city.relying_party("mitra")
+    for username, scope in (("siti", "openid"), ("lengkap", "openid profile")):
+        async with city.browser() as browser:
+            page = await browser.sign_in(party, username=username, scope=scope)
+            answer = await browser.submit(page, choice="allow")
+            code = query_of(answer.headers["location"])["code"]
+            assert (await party.exchange(code)).status == 200, username

@@ -46,6 +46,9 @@ SETTINGS: dict[str, Any] = {
     "sign_in_failures_per_address": 10_000,
     "database_pool_size": 12,
     "device_poll_seconds": 1,
+    "device_codes_per_address": 100_000,
+    "waiting_requests_per_address": 100_000,
+    "waiting_requests": 1_000_000,
     "registry_poll_seconds": 0.2,
 }
 

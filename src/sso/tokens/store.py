@@ -91,6 +91,10 @@ _CODE = (_g.code_hash == bindparam("code")) & (_g.client_id == bindparam("client
 _UNUSED = (_g.code_used_at.is_(None)) & (_g.code_expires_at > bindparam("now")) & (_g.revoked_at.is_(None))
 
 
+# On SQLite the columns of RETURNING have no table: the names within must not be those of the grant's columns.
+_allowed = select(_c.user_id.label("whose"), _c.client_id.label("whom"), _c.scopes).subquery("allowed")
+
+
 def _use_code(*sessions_first: Any) -> Any:
     used = update(_grants).where(_CODE, _UNUSED, *sessions_first)
     return used.values(code_used_at=bindparam("now"), expires_at=bindparam("until")).returning(
@@ -100,8 +104,8 @@ def _use_code(*sessions_first: Any) -> Any:
             select(one).where(_u.id == _g.user_id).correlate(_grants).scalar_subquery()
             for one in (_u.delete_at.is_not(None), _u.locked_until)
         ),
-        select(_c.scopes)
-        .where(_c.user_id == _g.user_id, _c.client_id == _g.client_id)
+        select(_allowed.c.scopes)
+        .where(_allowed.c.whose == _g.user_id, _allowed.c.whom == _g.client_id)
         .correlate(_grants)
         .scalar_subquery(),
     )
