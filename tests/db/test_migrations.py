@@ -62,6 +62,8 @@ from sso.users.models import (
     Picture,
 )
 
+pytestmark = pytest.mark.locks_freely
+
 
 def test_the_newest_migration_is_the_head() -> None:
     scripts = ScriptDirectory.from_config(alembic_config())

@@ -69,6 +69,7 @@ async def test_changes_of_clients_and_keys_reach_every_host(city: City, tmp_path
 
     async with another_host(city, tmp_path) as other:
         async with city.provider.db.write() as session:
+            await store.lock_client(session, "padam")
             version = await bump_version(session, "clients")
             await store.update_client(session, "padam", version, clock.now(), status="suspended")
             await rotate(session, city.provider.box, force=True)

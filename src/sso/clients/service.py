@@ -54,7 +54,7 @@ async def new_secret(
         ClientError: when there is no such application, or it uses no secret.
         PrivilegeRefused: when the application may do more than the actor.
     """
-    row = await store.get_client(session, client_id)
+    row = await store.lock_client(session, client_id)
     if row is None or row.status == REMOVED:
         raise ClientError(f"there is no application {client_id!r}; see: sso clients list")
     await check_hold(session, client_id, authority)
