@@ -30,7 +30,7 @@ from sso.users.service import create_users
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 SCOPE = "openid profile"
 OFFLINE = f"{SCOPE} offline_access"
-REQUESTS = {"postgresql": 36, "sqlite": 10}
+REQUESTS = {"postgresql": 32, "sqlite": 4}
 """How many requests run at once."""
 _numbers = itertools.count()
 

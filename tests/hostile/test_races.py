@@ -96,6 +96,7 @@ class Interposed:
             yield session
 
 
+@pytest.mark.parametrize("database_kind", ["postgresql"])  # one writer at a time has no middle
 @pytest.mark.parametrize("overrides", [SETTINGS])
 async def test_an_end_in_the_middle_of_every_other_act(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
     token, wrong = (await program(city)).token, []
