@@ -164,7 +164,7 @@ def _nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     async def reached(*_: Any, **__: Any) -> None:
         raise UserError(REACHED)
 
-    for name in ("change_person", "set_roles", "disable_user", "enable_user", "delete_user"):
+    for name in ("change_person", "give_roles", "disable_user", "enable_user", "delete_user"):
         monkeypatch.setattr(api_users, name, reached)
     monkeypatch.setattr(api_users, "check_etag", lambda *_, **__: None)
     for name in ("check_identity", "revoke_identity_check", "merge_users", "start_recovery", "decide_proposal"):
@@ -175,7 +175,7 @@ def _nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admin_system, "decide_proposal", reached)
     for act, (permission, work) in ACTS.items():
         monkeypatch.setitem(ACTS, act, (permission, work if act in ("roles", "merge") else reached))
-    monkeypatch.setattr(admin_people, "set_roles", reached)
+    monkeypatch.setattr(admin_people.people, "give_roles", reached)
     monkeypatch.setattr(admin_people.people, "merge_users", reached)
 
 

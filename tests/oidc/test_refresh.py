@@ -171,6 +171,7 @@ ENDS: dict[str, tuple[Act, bool]] = {
 }
 
 
+@pytest.mark.locks_freely
 @pytest.mark.parametrize(("act", "offline_lives"), ENDS.values(), ids=ENDS.keys())
 @pytest.mark.parametrize("offline", [False, True])
 async def test_what_ends_a_family(city: City, act: Act, offline_lives: bool, offline: bool) -> None:

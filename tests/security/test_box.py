@@ -40,6 +40,7 @@ def test_the_same_data_is_sealed_differently_each_time() -> None:
     assert box.seal(b"data", "x") != box.seal(b"data", "x")
 
 
+@pytest.mark.locks_freely
 async def test_the_secret_key_is_replaced_without_losing_anything(city: City) -> None:
     """Put the new one in front, reseal, take the old one away."""
     both = city.settings.model_copy(update={"secret_key": []})

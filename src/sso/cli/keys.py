@@ -73,13 +73,13 @@ def reseal_command() -> None:
         async with provider.db.write() as session:
             record(session, "keys.resealed", actor="cli")
             return (
-                await reseal(session, provider.box)
-                + await reseal_instance_secrets(session, provider.box)
-                + await reseal_secrets(session, provider.box)
-                + await reseal_webhooks(session, provider.box)
-                + await reseal_streams(session, provider.box)
-                + await reseal_seeds(session, provider.box)
+                await reseal_secrets(session, provider.box)
                 + await reseal_people(session, provider.box)
+                + await reseal_seeds(session, provider.box)
+                + await reseal_streams(session, provider.box)
+                + await reseal_webhooks(session, provider.box)
+                + await reseal(session, provider.box)
+                + await reseal_instance_secrets(session, provider.box)
             )
 
     print(f"{run(work, load=True)} secrets were sealed anew")
