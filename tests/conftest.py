@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
+from tests.databases import Databases, run_statement, take_snapshot
 from tests.lock_order import Watch, in_words
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 
@@ -150,21 +150,14 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dic
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+def postgres_databases(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Databases, dict[str, Any]]:
+    """Filled databases, lent to one test at a time, and what is in them."""
     directory = tmp_path_factory.mktemp("template")
     name = f"template_{directory.parent.name.replace('-', '_')}".lower()
-    run_apart(admin(postgres, f"CREATE DATABASE {name}"))
-    made = run_apart(fill(settings_for(postgres.replace("DATABASE", name), directory)))
-    return name, made
-
-
-async def admin(postgres: str, statement: str) -> None:
-    """Run a statement that creates or drops a database."""
-    connection = await asyncpg.connect(postgres.replace("DATABASE", "postgres"))
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+    url = postgres.replace("DATABASE", name)
+    run_apart(run_statement(postgres, f"CREATE DATABASE {name}"))
+    made = run_apart(fill(settings_for(url, directory)))
+    return Databases(postgres, name, run_apart(take_snapshot(url))), made
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -180,9 +173,9 @@ async def empty_database(request: pytest.FixtureRequest, database_kind: str, tmp
         return
     postgres = request.getfixturevalue("postgres")
     name = f"empty_{tmp_path.parent.name}_{next(_numbers)}".replace("-", "_").lower()
-    await admin(postgres, f"CREATE DATABASE {name}")
+    await run_statement(postgres, f"CREATE DATABASE {name}")
     yield postgres.replace("DATABASE", name)
-    await admin(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    await run_statement(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -195,12 +188,10 @@ async def database(
         shutil.copy(template, tmp_path / "sso.db")
         yield f"sqlite:///{tmp_path / 'sso.db'}", made
         return
-    postgres = request.getfixturevalue("postgres")
-    template, made = request.getfixturevalue("postgres_template")
-    name = f"{template}_{next(_numbers)}"
-    await admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield postgres.replace("DATABASE", name), made
-    await admin(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    databases, made = request.getfixturevalue("postgres_databases")
+    name = await databases.lend()
+    yield databases.url(name), made
+    await databases.take_back(name)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import _numbers, admin, run_apart
+from tests.conftest import run_apart
 from tests.delivery.test_mail import Post, post
 from tests.support import ISSUER, SECRET_KEY
 
@@ -77,10 +77,8 @@ def cli(
         monkeypatch.setenv("SSO_DATABASE_URL", f"sqlite:///{tmp_path / 'sso.db'}")
         yield Cli(monkeypatch, capfd, made)
         return
-    postgres = request.getfixturevalue("postgres")
-    template, made = request.getfixturevalue("postgres_template")
-    name = f"{template}_cli_{next(_numbers)}"
-    run_apart(admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template}"))
-    monkeypatch.setenv("SSO_DATABASE_URL", postgres.replace("DATABASE", name))
+    databases, made = request.getfixturevalue("postgres_databases")
+    name = run_apart(databases.lend())
+    monkeypatch.setenv("SSO_DATABASE_URL", databases.url(name))
     yield Cli(monkeypatch, capfd, made)
-    run_apart(admin(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+    run_apart(databases.take_back(name))

@@ -48,7 +48,8 @@ class Post:
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         assert isinstance(data, LoginPassword)
         self.users.append(data.login)
-        return AuthResult(success=data.password == b"kata:sandi")
+        right = data.password == b"kata:sandi"
+        return AuthResult(success=right, handled=right)  # what is not handled is refused with 535
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         if self.refusal:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import admin, run_apart
+from tests.conftest import run_apart
+from tests.databases import run_statement
 from tests.journeys.conftest import free_ports
 
 HERE = Path(__file__).parent
@@ -65,7 +66,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     else:
         postgres = request.getfixturevalue("postgres")
         name = re.sub(r"\W", "_", f"interop_{directory.parent.name}_{directory.name}").lower()
-        run_apart(admin(postgres, f"CREATE DATABASE {name}"))
+        run_apart(run_statement(postgres, f"CREATE DATABASE {name}"))
         url = postgres.replace("DATABASE", name)
     port = free_ports(3)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright
 
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
@@ -92,8 +93,8 @@ def _wait(process: subprocess.Popen[bytes], log: Path, ports: list[int]) -> None
             time.sleep(0.1)
 
 
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _browser() -> AsyncIterator[Browser]:
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         pytest.fail("no chromium on this machine: run `make test`, which installs it, or set CHROMIUM to its path")
@@ -103,7 +104,15 @@ async def chromium() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def chromium(_browser: Browser) -> AsyncIterator[Browser]:
+    """A browser without contexts; one runs for all journeys of a worker, and what a test opened is closed after it."""
+    yield _browser
+    for context in _browser.contexts:
+        await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def person(chromium: Browser) -> AsyncIterator[BrowserContext]:
     """A citizen's phone: small, in Indonesian."""
     context = await chromium.new_context(viewport={"width": 360, "height": 740}, locale="id-ID")

@@ -17,13 +17,14 @@ from urllib.parse import urlencode
 import httpx
 import pyotp
 import pytest
+import pytest_asyncio
 import yaml
 from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, expect
 from tests.journeys.conftest import Demo
 from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
 from tests.support import challenge_of
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("citizens")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("citizens")]
 SSO = str(Path(sys.executable).with_name("sso"))
 PASSWORD = "perahu-kertas-di-sungai-88"
 OTHER = "layang-layang-tembaga-17"
@@ -76,7 +77,7 @@ async def authenticator(page: Page) -> None:
     await session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def other(chromium: Browser) -> AsyncIterator[BrowserContext]:
     """Another device of the same person."""
     context = await chromium.new_context(viewport={"width": 1280, "height": 800}, locale="id-ID")

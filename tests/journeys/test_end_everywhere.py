@@ -23,7 +23,7 @@ from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
 
 from sso.security.permissions import GRANTING, PERMISSIONS
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("end-everywhere")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("end-everywhere")]
 SSO = str(Path(sys.executable).with_name("sso"))
 APP = Path(__file__).parents[2] / "examples" / "app.py"
 PASSWORD = "perahu-kertas-di-sungai-88"

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.interop.conftest import wait_for
 from tests.journeys.conftest import Demo, free_ports
 from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("portal")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "app.py"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def desks(chromium: Browser) -> AsyncIterator[dict[str, BrowserContext]]:
     """The browsers of a developer, an administrator and a citizen."""
     made = {}

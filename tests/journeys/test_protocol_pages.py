@@ -24,7 +24,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.journeys.conftest import _wait, free_ports
 from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("protocol")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("protocol")]
 SSO = str(Path(sys.executable).with_name("sso"))
 PASSWORD = "perahu-kertas-di-sungai-88"
 
