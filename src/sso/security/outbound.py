@@ -12,9 +12,12 @@ import asyncio
 import ipaddress
 import logging
 import socket
+import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -134,16 +137,24 @@ def is_allowed_address(address: str, allow_loopback: bool, networks: Sequence[Ne
     return parsed.is_global and not parsed.is_multicast
 
 
+@cache
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Return a context that trusts the public authorities, those of the machine (a city may have one of its own there)
+    and those of ``ca_file``. Reading them takes 50 ms, so it is done once for each file."""
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
+
+
 class Outbound:
     """Sends small requests to applications. Create it once, :meth:`close` it at the end."""
 
     def __init__(self, settings: Settings) -> None:
         self._allow_loopback = settings.loopback
         self._seconds = settings.outbound_timeout_seconds
-        context = httpx.create_ssl_context(trust_env=False)
-        context.load_default_certs()  # those of the machine too: a city may have an authority of its own there
-        if settings.outbound_ca_file is not None:
-            context.load_verify_locations(settings.outbound_ca_file)
+        context = _tls_context(settings.outbound_ca_file)
         networks = [ipaddress.ip_network(one, strict=False) for one in settings.outbound_networks]
         transport = httpx.AsyncHTTPTransport(verify=context, retries=0, trust_env=False)
         transport._pool = httpcore.AsyncConnectionPool(
