@@ -25,7 +25,7 @@ async def check_access(page: Page) -> None:
 
 
 async def keep_picture(page: Page, path: Path) -> None:
-    """Keep a picture of a page in ``artefacts``, where ``PICTURES`` is set in the environment: ``PICTURES=1 make unit``.
+    """Keep a picture of a page in ``artefacts`` where the environment has ``PICTURES``, as in ``PICTURES=1 make unit``.
     Chromium sometimes refuses the first one, and takes the same one when it is asked again."""
     if not os.environ.get("PICTURES"):
         return
