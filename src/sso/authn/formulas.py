@@ -131,15 +131,15 @@ class _Reader:
         kind, value = self.tokens.pop(0) if self.tokens else ("", "")
         if kind == "text":
             literal = value.encode()
-            return lambda password, salt: literal
+            return lambda _password, _salt: literal
         if kind != "name":
             raise NotAFormula(f"has {value!r} where a name is expected" if value else "ends too early")
         if value == "password":
             self.uses_password = True
-            return lambda password, salt: password
+            return lambda password, _salt: password
         if value == "salt":
             self.uses_salt = True
-            return lambda password, salt: salt
+            return lambda _password, salt: salt
         return self._call(value, depth)
 
     def _call(self, name: str, depth: int) -> Part:
@@ -151,7 +151,7 @@ class _Reader:
                 raise NotAFormula(f"lacks '(' after {name}")
             self.uses_password = True
             digest = _ONE[name]
-            return lambda password, salt: digest(password)
+            return lambda password, _salt: digest(password)
         self.expect("(")
         first = self.joined(depth + 1)
         if name in _ONE:

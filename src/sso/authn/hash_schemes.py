@@ -515,7 +515,7 @@ def _drupal(found: re.Match[str]) -> Hash:
         made = hashlib.sha512(salt + secret).digest()
         for _ in range(1 << rounds):
             made = hashlib.sha512(made + secret).digest()
-        return _same(h64.encode_bytes(made)[:43], wanted)
+        return _same(bytes(h64.encode_bytes(made))[:43], wanted)
 
     return Hash("drupal", check, {"log_rounds": rounds}, (_trimmed,))
 
@@ -635,8 +635,7 @@ def _ion_auth(found: re.Match[str]) -> Hash:
 @_form(r"\*([0-9a-fA-F]{40})")
 def _mysql41(found: re.Match[str]) -> Hash:
     wanted = found[1].lower().encode()
-    once = lambda secret: hashlib.sha1(secret, usedforsecurity=False).digest()  # noqa: E731
-    return Hash("mysql", lambda secret: _same(_hexed("sha1", once(secret)), wanted))
+    return Hash("mysql", lambda secret: _same(_hexed("sha1", hashlib.sha1(secret).digest()), wanted))  # noqa: S324
 
 
 _LDAP = {name: name for name in DIGESTS} | {"sha": "sha1"}

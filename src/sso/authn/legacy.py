@@ -19,10 +19,11 @@ from sso.authn import hash_schemes as schemes
 from sso.authn.formulas import NotAFormula, read_formula
 from sso.authn.hash_schemes import read_hash, unwrapped
 from sso.errors import NoPassword as NoPassword
+from sso.users.records import SchemeUnknown
 
 _MARKS = {
-    "", "x", "xx", "*", "!", "!!", "!*", "*!", "np", "lk", "*np*", "*lk*", "-", "--", "null", "none", "\\n", "not cached",
-    "restored", "disabled", "locked", "<null>", "to be generated",
+    "", "x", "xx", "*", "!", "!!", "!*", "*!", "np", "lk", "*np*", "*lk*", "-", "--", "null", "none", "\\n",
+    "not cached", "restored", "disabled", "locked", "<null>", "to be generated",
 }  # fmt: skip
 """What stands in a password field when no password opens the account: shadow, Moodle, spreadsheets, dumps."""
 _ELSEWHERE = re.compile(r"\{(sasl|kerberos|krb5|passthrough|saslauthd|ldap|radius|pam)\}.*", re.I | re.S)
@@ -30,9 +31,7 @@ _ELSEWHERE = re.compile(r"\{(sasl|kerberos|krb5|passthrough|saslauthd|ldap|radiu
 _Taken = Callable[[str, str], str]
 
 
-def taken_over(
-    text: str, *, salt: str = "", scheme: str = "", parameters: Mapping[str, Any] | None = None
-) -> str:
+def taken_over(text: str, *, salt: str = "", scheme: str = "", parameters: Mapping[str, Any] | None = None) -> str:
     """Return a hash of another system in the form that is kept.
 
     Args:
@@ -45,7 +44,8 @@ def taken_over(
 
     Raises:
         NoPassword: when the field says that no password opens the account.
-        ValueError: when the hash is of no kind that can be verified, or would cost too much, or the scheme is unknown.
+        SchemeUnknown: when there is no such scheme.
+        ValueError: when the hash is of no kind that can be verified, or would cost too much.
     """
     text, scheme = text.strip(), scheme.strip()
     take = _named(scheme, parameters or {}) if scheme else _told
@@ -88,32 +88,44 @@ def _told(text: str, salt: str) -> str:
         return f"$imported{text}"  # so that it is never taken for one of ours
     if text.startswith(("$only", "$imported", "$digest", "$salted", "$firebase", "$formula", "$symfony", "$ion-auth")):
         raise ValueError("is of no kind that can be verified")
-    if found := re.fullmatch(r":A:([0-9a-fA-F]{32})", text):
-        return schemes.formula_form("md5(password)", b"", found[1])
-    if found := re.fullmatch(r":B:([^:]{1,64}):([0-9a-fA-F]{32})", text):
-        return schemes.formula_form("md5(salt.'-'.md5(password))", found[1].encode(), found[2])
-    if found := re.fullmatch(r"(?:\{sha256\})?([0-9a-f]{32}|[0-9a-f]{64}):([^:\s]{1,128})(?::1)?", text, re.I):
-        return schemes.digest_form(found[2].encode(), found[1].lower())
-    if found := re.fullmatch(r"(md5|sha1|sha256|sha512)\$\$([0-9a-fA-F]+)", text):
-        return found[2].lower()
+    for pattern, change in _SPELLINGS:
+        if found := re.fullmatch(pattern, text, re.IGNORECASE | re.ASCII):
+            return change(*found.groups())
     if found := re.fullmatch(r"md5([0-9a-f]{32})", text):
         return _postgresql(found[1], salt)
-    if _is_aspnet(text):
+    if _ASPNET.fullmatch(text):
         return _from_aspnet(text, "")
-    if salt and re.fullmatch(r"[0-9a-fA-F]+", text) and len(text) in schemes.BY_LENGTH:
+    return _with_salt(text, salt) if salt else text
+
+
+_SPELLINGS: tuple[tuple[str, Callable[..., str]], ...] = (
+    (r":A:([0-9a-f]{32})", lambda digits: schemes.formula_form("md5(password)", b"", digits)),
+    (
+        r"(?::B:|\$B\$)([^:$]{1,64})[:$]([0-9a-f]{32})",
+        lambda salt, digits: schemes.formula_form("md5(salt.'-'.md5(password))", salt.encode(), digits),
+    ),
+    (
+        r"(?:\{sha256\})?([0-9a-f]{32}|[0-9a-f]{64}):([^:\s]{1,128})(?::1)?",
+        lambda digits, salt: schemes.digest_form(salt.encode(), digits.lower()),
+    ),
+    (r"(?:md5|sha1|sha256|sha512)\$\$([0-9a-f]+)", str.lower),
+)
+"""MediaWiki (A, B), Joomla and Magento, and Django without a salt."""
+
+
+def _with_salt(text: str, salt: str) -> str:
+    if re.fullmatch(r"[0-9a-fA-F]+", text) and len(text) in schemes.BY_LENGTH:
         return schemes.digest_form(salt.encode(), text.lower())
-    if salt and text.startswith("$"):
+    if text.startswith("$"):
         return text  # it holds its own salt, the column repeats it
-    if salt:
-        raise ValueError("with a salt apart must be md5, sha1, sha256 or sha512 in hexadecimal, or name its scheme")
-    return text
+    raise ValueError("with a salt apart must be md5, sha1, sha256 or sha512 in hexadecimal, or name its scheme")
 
 
 def _named(scheme: str, parameters: Mapping[str, Any]) -> _Taken:
     """Return how the hashes of a named scheme are taken.
 
     Raises:
-        ValueError: when there is no such scheme.
+        SchemeUnknown: when there is no such scheme.
     """
     name = re.sub(r"[\s_]+", "-", scheme.casefold())
     if name in _MAKERS:
@@ -128,8 +140,8 @@ def _named(scheme: str, parameters: Mapping[str, Any]) -> _Taken:
         near = difflib.get_close_matches(name, SCHEMES, n=1)
         hint = f"; the nearest is {near[0]}" if near else ""
         if "(" in scheme:
-            raise ValueError(f"password_scheme {scheme[:60]!r} {error}") from None
-        raise ValueError(
+            raise SchemeUnknown(f"password_scheme {scheme[:60]!r} {error}") from None
+        raise SchemeUnknown(
             f"password_scheme {scheme[:60]!r} is not known{hint}; known: {', '.join(SCHEMES)}, or a formula"
         ) from None
     return lambda text, salt: _of_formula(formula.text, formula.uses_salt, text, salt)
@@ -171,7 +183,7 @@ def _ion_auth(text: str, salt: str) -> str:
     return f"$ion-auth${text}"
 
 
-def _codeigniter(text: str, salt: str) -> str:
+def _codeigniter(text: str, _: str) -> str:
     slow = "argon2" if text.startswith("$argon2") else "bcrypt"
     return schemes.formula_form(f"{slow}(base64(unhex(sha384(password))))", b"", text)
 
@@ -201,11 +213,11 @@ def _symfony(text: str, salt: str) -> str:
 _PRFS = ("sha1", "sha256", "sha512")
 
 
-def _is_aspnet(text: str) -> bool:
-    return len(text) >= 64 and re.fullmatch(r"A[A-Za-z0-9+/]{63,}={0,2}", text) is not None and text[:2] in ("AA", "AQ")
+_ASPNET = re.compile(r"A[A-P][A-Za-z0-9+/]{64}==|AQAAAA[A-Za-z0-9+/]{58,}={0,2}", re.ASCII)
+"""Version 2 has 49 bytes and begins with 0x00; version 3 begins with 0x01 and a small number in four bytes."""
 
 
-def _from_aspnet(text: str, salt: str) -> str:
+def _from_aspnet(text: str, _: str) -> str:
     """ASP.NET Identity: version 2 (0x00, 16 bytes of salt, 32 of key) and 3 (0x01, PRF, rounds, length of the salt)."""
     raw = schemes.unpadded(text)
     if raw[:1] == b"\x00" and len(raw) == 49:
@@ -248,7 +260,7 @@ def _from_json(text: str) -> str:
         raise ValueError(f"is malformed: {error!r}"[:200]) from None
 
 
-_KEYCLOAK = {
+_KEYCLOAK: Mapping[str, str] = {
     "pbkdf2": "sha1", "pbkdf2-sha1": "sha1", "pbkdf2-sha256": "sha256", "pbkdf2-sha512": "sha512",
     "pbkdf2-sha384": "sha384",
 }  # fmt: skip
@@ -304,7 +316,9 @@ def _from_auth0(found: Mapping[str, Any]) -> str:
         order = "pre" if salt.get("position", "prefix") == "prefix" else "post"
         return schemes.salted_form(algorithm, order, salt_bytes, raw.hex())
     if algorithm == "scrypt":
-        n, r, p = (int(found.get(one, usual)) for one, usual in (("cost", 16384), ("blockSize", 8), ("parallelization", 1)))
+        n, r, p = (
+            int(found.get(one, usual)) for one, usual in (("cost", 16384), ("blockSize", 8), ("parallelization", 1))
+        )
         return schemes.scrypt_form(n, r, p, salt_bytes, raw)
     if algorithm == "hmac":
         key = _auth0_bytes(found["hash"]["key"])
@@ -325,7 +339,7 @@ def _auth0_bytes(given: Mapping[str, Any]) -> bytes:
     return value.encode()
 
 
-def _json_only(text: str, salt: str) -> str:
+def _json_only(text: str, _: str) -> str:
     if not text.startswith("{") or '"' not in text:
         raise ValueError("must be the JSON object of the credential")
     return _from_json(text)
@@ -352,7 +366,7 @@ _FORMULAS: Mapping[str, str] = {
     "vbulletin": "md5(md5(password).salt)",
     "mybb": "md5(md5(salt).md5(password))",
     "ipb": "md5(md5(salt).md5(password))",
-    "aspnet-membership": "base64(sha1(unbase64(salt).utf16le(password)))",
+    "aspnet-membership": "base64(unhex(sha1(unbase64(salt).utf16le(password))))",
 }
 _CRYPT = {"md5_crypt", "sha256_crypt", "sha512_crypt", "sha1_crypt", "des_crypt", "bsdi_crypt", "yescrypt", "bcrypt"}
 _FAMILIES: Mapping[str, set[str]] = {

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from sso.security.hash_costs import argon2_costs, check_costs
 from sso.security.permissions import RoleName
 from sso.security.text import Line, Lines
 from sso.users.identifiers import normalise
@@ -76,6 +77,8 @@ class NewUser(BaseModel):
     def _is_argon2id(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith("$argon2id$"):
             raise ValueError("must be an argon2id hash ($argon2id$...)")
+        if value is not None:
+            check_costs("argon2", argon2_costs(value))
         return value
 
 
