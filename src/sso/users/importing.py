@@ -256,6 +256,7 @@ async def import_file(
     reject: Callable[[int, str, str], None] = lambda *_: None,
     report: Report | None = None,
     told: Callable[[Progress], None] = lambda _: None,
+    checked: Checked | None = None,
     dry_run: bool = False,
     is_current: Callable[[str], bool] = lambda _: True,
     contacts_told: ContactsTold = lambda *_: nullcontext(),
@@ -271,6 +272,7 @@ async def import_file(
         reject: told of each row that cannot be taken over: its line, the application's id of it, and why.
         report: told of those rows and of values that are left out; in place of ``reject``.
         told: told how far it is, after each thousand.
+        checked: what :func:`check_file` returned, where it was asked already.
         dry_run: change nothing.
         is_current: whether a password hash is one that a sign-in here would have made: ``--update`` keeps such a
             password. The default keeps every password.
@@ -283,7 +285,7 @@ async def import_file(
         Refusal: when the file is of no kind that can be read, the options do not fit it, the file was imported before
             with other options, or it changed while it was read.
     """
-    checked = check_file(path, options)
+    checked = checked or check_file(path, options)
     state = _state(path)
     digests = digests_of(path, options)
     async with db.read() as session:
