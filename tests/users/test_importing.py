@@ -15,7 +15,7 @@ from tests.support import City, query_of
 
 from sso.authn.legacy import taken_over
 from sso.users import importing, store
-from sso.users.importing import Options, Progress, import_file, read_rows
+from sso.users.importing import Options, Progress, import_file
 from sso.users.models import ImportRun, MergeProposal, User
 
 OLD = "sandi lama 99"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from sso import clock
 from sso.security.hash_costs import argon2_costs, check_costs
 from sso.security.permissions import RoleName
 from sso.security.text import Line, Lines
@@ -16,6 +18,32 @@ Role = RoleName
 NAME = re.compile(r"[^\x00-\x1f\x7f<>]{1,200}")
 Short = Annotated[Line, Field(max_length=200)]
 FullName = Annotated[Line, Field(min_length=1, max_length=200, pattern=r"^[^<>]+$")]
+
+BIRTHDATE_FORM = "must be year, month and day (1990-04-21), or the year alone (1990), or 0000-04-21 without a year"
+_LEAP_YEAR = 2000
+_FIRST_TIME_ZONE = timedelta(hours=14)
+
+
+def check_birthdate(text: str) -> str:
+    """Return a date of birth of the form ``YYYY-MM-DD``, ``0000-MM-DD`` or ``YYYY`` (OpenID Connect Core section 5.1),
+    if there is such a day and it is not in the future.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    year, _, day = text.partition("-")
+    if int(year) == 0 and not day:
+        raise ValueError(BIRTHDATE_FORM)
+    try:
+        born = date.fromisoformat(f"{_LEAP_YEAR if int(year) == 0 else year}-{day or '01-01'}")
+    except ValueError:
+        raise ValueError("is a day that does not exist") from None
+    if born > (clock.now() + _FIRST_TIME_ZONE).date():
+        raise ValueError("is in the future")
+    return text
+
+
+Birthdate = Annotated[str, Field(pattern=r"^[0-9]{4}(-[0-9]{2}-[0-9]{2})?$"), AfterValidator(check_birthdate)]
 
 
 class Address(BaseModel):
@@ -44,7 +72,7 @@ class Profile(BaseModel):
     picture: Annotated[str, Field(max_length=500, pattern=r"^https://")] | None = None
     website: Annotated[str, Field(max_length=500, pattern=r"^https://")] | None = None
     gender: Short | None = None
-    birthdate: Annotated[str, Field(pattern=r"^[0-9]{4}(-[0-9]{2}-[0-9]{2})?$")] | None = None
+    birthdate: Birthdate | None = None
     zoneinfo: Annotated[str, Field(max_length=60)] | None = None
     address: Address | None = None
 

@@ -202,8 +202,8 @@ class _Array:
 
     def _refused(self, reason: str) -> Refusal:
         return Refusal(
-            f"{self.path} is not a JSON array: line {self.line}: {reason}. Correct the file, or export it as JSON lines "
-            "(one object in each line), where a broken line costs only itself"
+            f"{self.path} is not a JSON array: line {self.line}: {reason}. Correct the file, or export it as JSON "
+            "lines (one object in each line), where a broken line costs only itself"
         )
 
 
