@@ -153,7 +153,7 @@ def _entry(client: Mapping[str, Any], name: str, warnings: list[str]) -> dict[st
     entry |= _grants(client, kind, redirected, warnings)
     if kind != "service":
         entry["scope"] = _scope(client, warnings)
-    entry |= _authentication(client, attributes, kind, warnings)
+    entry |= _authentication(client, attributes, warnings)
     entry |= _from_attributes(attributes, warnings)
     _warn_of_the_rest(client, attributes, warnings)
     return entry
@@ -234,9 +234,7 @@ def _scope(client: Mapping[str, Any], warnings: list[str]) -> str:
     return " ".join(["openid", *known])
 
 
-def _authentication(
-    client: Mapping[str, Any], attributes: Mapping[str, str], kind: str, warnings: list[str]
-) -> dict[str, Any]:
+def _authentication(client: Mapping[str, Any], attributes: Mapping[str, str], warnings: list[str]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     if attributes.get("use.jwks.url") == "true" and attributes.get("jwks.url"):
         made["jwks_uri"] = attributes["jwks.url"]

@@ -37,6 +37,13 @@ _COPY = re.compile(rf"COPY\s+{_TABLE}\s*(?:{_LIST})?\s+FROM\s+stdin[^;\n]*;[ \t]
 _BEGINS = re.compile(r"(INSERT|REPLACE|CREATE|COPY)\b", re.IGNORECASE)
 _RESUME = re.compile(r"^(?:INSERT|REPLACE|CREATE|COPY|ALTER|DROP|LOCK|UNLOCK|SET|--|/\*!)", re.I | re.M)
 _BLANK = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|#[^\n]*(?:\n|$))*")
+_BEGINS_A_DUMP = re.compile(
+    r"\s*(?:--|/\*|\\\w|(?:INSERT|CREATE|COPY|PRAGMA|SET|DROP|USE|BEGIN|START|REPLACE)\b[^,\t|]*(?:\n|;|\())",
+    re.IGNORECASE,
+)
+_MYSQL = re.compile(r"(?:--|#).*(?:MySQL|MariaDB|phpMyAdmin|HeidiSQL|Adminer)|/\*!", re.IGNORECASE)
+_FIRST = re.compile(r"\s*(?:INSERT|REPLACE|CREATE|DROP|COPY|ALTER)\b", re.IGNORECASE)
+_SPACE = re.compile(r"\s*")
 _STOP = re.compile(r"""['"`;]|--|/\*|\$[A-Za-z_]*\$""")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"[A-Za-z_][\w.]*")
@@ -84,14 +91,22 @@ def read_sql(path: Path, encoding: str | None, wanted: Wanted, what: str) -> Ite
         yield from _Dump(path, file, wanted, what).records()
 
 
+def _is_mysql(head: str) -> bool:
+    """Tell whether backslashes escape in the texts of a dump: by its first comments, or by how its first statement
+    writes the name of its table. What stands in texts further on has no say."""
+    for line in head.splitlines():
+        if _MYSQL.match(line):
+            return True
+        if _FIRST.match(line):
+            return "`" in re.split(r"['\"(]", line, maxsplit=1)[0]
+    return False
+
+
 def is_dump(path: Path, encoding: str | None = None) -> bool:
     """Tell whether a file seems to be an SQL dump."""
     with TextFile(path, encoding) as file:
         start = file.start()
-    return (
-        re.search(r"^\s*(?:--|/\*|INSERT\s+INTO|CREATE\s+TABLE|COPY\s|PRAGMA|SET\s|DROP\s)", start, re.I | re.M)
-        is not None
-    )
+    return _BEGINS_A_DUMP.match(start) is not None
 
 
 def table_named(name: str) -> Wanted:
@@ -110,9 +125,7 @@ class _Dump:
         self.found = False
         head = file.start()
         self.batches = re.search(r"^GO\s*$", head, re.MULTILINE) is not None
-        self.escapes = (
-            not self.batches and re.search(r"`|MySQL|MariaDB|phpMyAdmin|ENGINE=", head, re.IGNORECASE) is not None
-        )
+        self.escapes = not self.batches and _is_mysql(head)
 
     def records(self) -> Iterator[Record]:
         """Yield every row of the tables that are wanted."""
@@ -291,7 +304,7 @@ class _Dump:
 
     def _comma(self) -> bool:
         while True:
-            found = re.compile(r"\s*").match(self.text, self.at)
+            found = _SPACE.match(self.text, self.at)
             end = found.end() if found else self.at
             if end < len(self.text):
                 if self.text[end] == ",":
