@@ -30,9 +30,9 @@ from sso.errors import Refusal
 from sso.security.box import SecretBox
 from sso.security.documents import DocumentRefused, check_document
 from sso.security.text import one_line
-from sso.users.identifiers import Kind, masked, nik_lookup, normalise
+from sso.users.identifiers import Kind, masked, nik_lookup, normalise_as
 from sso.users.models import Credential, Identifier, ImportRun, LocalAccount, MergeProposal, User, UserRole
-from sso.users.schemas import NAME, Profile
+from sso.users.schemas import KIND_OF_FIELD, NAME, Profile
 from sso.users.service import NIK, nik_key
 
 BATCH = 1000
@@ -172,10 +172,10 @@ def read_row(number: int, given: Mapping[str, Any], options: Options, take_hash:
     said = {name: given.get(options.columns.get(name, name)) for name in (*COLUMNS, *PROFILE_COLUMNS)}
     text = {name: str(value).strip() for name, value in said.items() if value not in (None, "")}
     identifiers: list[tuple[Kind, str, bool]] = []
-    for column, kind in (("username", "username"), ("email", "email"), ("phone_number", "phone"), (NIK, NIK)):
+    for column, kind in KIND_OF_FIELD.items():
         if column in text:
             verified = kind == "username" or kind in options.verified or _is_true(text.get(f"{column}_verified", ""))
-            identifiers.append((kind, _normal(column, kind, text[column]), verified))  # type: ignore[arg-type]
+            identifiers.append((kind, _normal(column, kind, text[column]), verified))
     if not identifiers:
         raise RowRefused("has no user name, e-mail, telephone number or NIK to sign in with")
     name = " ".join(text.get("name", "").split()) or _name_of(text)
@@ -197,14 +197,11 @@ def _is_true(text: str) -> bool:
     return text.casefold() in _TRUE
 
 
-def _normal(column: str, kind: str, text: str) -> str:
+def _normal(column: str, kind: Kind, text: str) -> str:
     try:
-        found = normalise(text)
+        return normalise_as(kind, text).value
     except ValueError as error:
         raise RowRefused(f"{column}: {error}") from None
-    if found.kind != kind:
-        raise RowRefused(f"{column}: looks like a {found.kind}")
-    return found.value
 
 
 def _name_of(text: Mapping[str, str]) -> str:
