@@ -15,8 +15,9 @@ from tests.support import City, query_of
 
 from sso.authn.legacy import taken_over
 from sso.users import importing, store
-from sso.users.importing import Options, Progress, import_file
+from sso.users.importing import Options, Progress, Report, import_file
 from sso.users.models import ImportRun, MergeProposal, User
+from sso.users.rows import Note
 
 OLD = "sandi lama 99"
 
@@ -25,20 +26,48 @@ class Stopped(Exception):
     """The machine was switched off."""
 
 
+class Kept(Report):
+    """Keeps what is reported."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, str, str]] = []
+        self.notes: list[tuple[int, str, Note]] = []
+        self.begun: list[int | None] = []
+
+    def begin(self, line: int | None) -> None:
+        self.begun.append(line)
+
+    def rejected(self, line: int, local_user_id: str, reason: str) -> None:
+        self.rows.append((line, local_user_id, reason))
+
+    def noted(self, line: int, local_user_id: str, note: Note) -> None:
+        self.notes.append((line, local_user_id, note))
+
+
 async def run(
-    city: City, path: Path, *, rejected: list[tuple[int, str, str]] | None = None, told: Any = None, **options: Any
+    city: City, path: Path, *, rejected: list[tuple[int, str, str]] | None = None, told: Any = None, **given: Any
 ) -> Progress:
     kept = rejected if rejected is not None else []
-    return await import_file(
+    options = Options(
+        given.pop("client_id", "sehat"),
+        frozenset(given.pop("verified", ())),
+        given.pop("columns", {}),
+        given.pop("format", "auto"),
+        given.pop("encoding", None),
+        given.pop("update", False),
+    )
+    done = await import_file(
         city.provider.db,
         city.provider.box,
         path,
-        Options(options.pop("client_id", "sehat"), frozenset(options.pop("verified", ())), options.pop("columns", {})),
+        options,
         taken_over,
         reject=lambda *one: kept.append(one),
         told=told or (lambda _: None),
-        **options,
+        **given,
     )
+    assert done.rows == done.balance()
+    return done
 
 
 async def count(city: City, table: Any = User) -> int:
@@ -122,20 +151,24 @@ async def test_every_rejected_row_is_named_with_the_reason(city: City, tmp_path:
         '{"username": "baik2", "name": "Baik", "local_user_id": "7"}',
         '["a"]',
     ]
-    path, rejected = tmp_path / "p", list[tuple[int, str, str]]()
+    path, report = tmp_path / "p", Kept()
     path.write_text("\n".join(lines))
-    done = await run(city, path, rejected=rejected)
-    assert (done.rows, done.made, done.rejected) == (12, 1, 11)
-    why = {line: reason for line, _, reason in rejected}
-    assert sorted(why) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12]
+    done = await run(city, path, report=report)
+    assert (done.rows, done.made, done.rejected) == (12, 5, 7)
+    why = {line: reason for line, _, reason in report.rows}
+    assert sorted(why) == [1, 2, 3, 4, 9, 11, 12]
     assert "to sign in with" in why[1]
     assert "cannot be read" in why[2]
     assert why[3].startswith("username:")
-    assert why[5].startswith("password_hash:")
-    assert why[6].startswith("nik:")
     assert "is taken" in why[9]
     assert "before" in why[11]
-    assert (3, "2") in [(line, local) for line, local, _ in rejected]
+    assert (3, "2") in [(line, local) for line, local, _ in report.rows]
+    left_out = {(line, note.kind, note.text.partition(":")[0]) for line, _, note in report.notes}
+    assert left_out == {
+        (line, "left out", column)
+        for line, column in enumerate(("password_hash", "nik", "email", "birthdate"), start=5)
+    }
+    assert done.left_out == {"password_hash": 1, "nik": 1, "email": 1, "birthdate": 1}
 
 
 async def test_duplicates_within_and_across_files_are_proposed(city: City, tmp_path: Path) -> None:
@@ -215,23 +248,3 @@ async def test_columns_have_the_names_that_they_have_there(city: City, tmp_path:
     path = as_csv(tmp_path / "p.csv", [{"surel": "a1@warga.example", "nama": "Andi", "sandi": HASHES["md5"]}])
     columns = {"email": "surel", "name": "nama", "password_hash": "sandi"}
     assert (await run(city, path, columns=columns)).made == 1
-
-
-def test_rows_are_read_one_at_a_time(tmp_path: Path) -> None:
-    path = tmp_path / "p.csv"
-    with path.open("w") as file:
-        file.write("username,name\n")
-        file.writelines(f"lama{n},Lama\n" for n in range(100_000))
-    rows = read_rows(path)
-    assert next(rows)[1] == {"username": "lama0", "name": "Lama"}
-    assert next(rows)[2] < path.stat().st_size / 2
-    rows.close()
-
-
-@pytest.mark.parametrize("text", ["", "hello", "\x00\x01\x02"])
-def test_what_is_no_such_file_is_refused(tmp_path: Path, text: str) -> None:
-    from sso.errors import Refusal
-
-    (tmp_path / "p").write_text(text)
-    with pytest.raises(Refusal):
-        list(read_rows(tmp_path / "p"))

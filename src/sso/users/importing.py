@@ -43,7 +43,6 @@ from sso.users.rows import (
     RowRefused,
     TakeHash,
     as_typed,
-    check_options,
     fit_columns,
     line_break_in,
     read_row,
@@ -123,8 +122,6 @@ def check_file(path: Path, options: Options) -> Checked:
     Raises:
         Refusal: when the options do not fit, the file is of no kind that can be read, or it holds no row that can.
     """
-    if wrong := check_options(options):
-        raise Refusal("; ".join(wrong))
     if options.format == "auto":
         options = replace(options, format=guess_format(path, options.encoding))
     names: dict[str, None] = {}
