@@ -12,7 +12,18 @@ from pydantic import ValidationError
 
 from sso import clock
 from sso.authn.passwords import Passwords, WeakPassword, check_strength
-from sso.cli.common import Json, an_id, complain, group, print_json, print_table, progress_bar, read_password, refuse, run
+from sso.cli.common import (
+    Json,
+    an_id,
+    complain,
+    group,
+    print_json,
+    print_table,
+    progress_bar,
+    read_password,
+    refuse,
+    run,
+)
 from sso.oidc.people import (
     change_password,
     check_identity,
