@@ -6,7 +6,7 @@ Run this when a source has a newer edition, and commit what changes:
     python scripts/codes.py places 2026-02-13 "Kepmendagri 300.2.2-2430/2025" wilayah.sql [older editions ...]
 
 ``language-subtag-registry`` is the file of that name of IANA (RFC 5646 section 3.1). ``wilayah.sql`` is that of
-github.com/cahyadsn/wilayah (MIT), which follows the Ministry of Home Affairs; older editions are under ``db/archive``. A
+github.com/cahyadsn/wilayah (MIT), which follows the Ministry of Home Affairs; older editions are in ``db/archive``. A
 NIK keeps the code of the place where it was issued, so older codes are kept too.
 """
 

@@ -44,7 +44,7 @@ from sso.security.permissions import RoleName, power_of
 from sso.users import store
 from sso.users.models import Identifier, User
 from sso.users.schemas import NewUser, Profile, UserChange
-from sso.users.service import UserError, create_users, find
+from sso.users.service import UserError, create_users, find_all
 
 router = APIRouter(prefix=PREFIX, tags=["users"])
 
@@ -108,7 +108,7 @@ async def list_users(
         Query(
             max_length=254,
             description="The person who has verified this identifier, or the only person who claims it: see "
-            "`verified`.",
+            "`verified`. Two people where it is the user name of one, and the telephone number or NIK of another.",
         ),
     ] = None,
     role: Annotated[RoleName | None, Query()] = None,
@@ -119,7 +119,7 @@ async def list_users(
     async with site_of(request).provider.db.read() as session:
         if identifier is not None:
             try:
-                found = [await find(session, identifier, site_of(request).provider.box, unverified=True)]
+                found = await find_all(session, identifier, site_of(request).provider.box, unverified=True)
             except UserError:
                 found = []
             return Page(items=await _shown(session, found))

@@ -203,7 +203,7 @@ def print_outcome(done: Progress, unread: Sequence[str], listed: Path, *, update
         values = ", ".join(f"{column} {count}" for column, count in sorted(done.left_out.items()))
         print(f"{sum(done.left_out.values())} values were left out ({values}); why is in {listed}")
     for said, count in sorted(done.said.items()):
-        print(f"{said}: in {count} rows")
+        print(f"{said} ({count} rows)")
     print(f"{done.rows} rows read = {balance(done, update=update)}")
 
 

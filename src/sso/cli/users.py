@@ -13,7 +13,18 @@ from pydantic import ValidationError
 
 from sso import clock
 from sso.authn.passwords import Passwords, WeakPassword, check_strength
-from sso.cli.common import Json, an_id, group, print_json, print_table, progress_bar, read_password, refuse, run
+from sso.cli.common import (
+    Json,
+    an_id,
+    complain,
+    group,
+    print_json,
+    print_table,
+    progress_bar,
+    read_password,
+    refuse,
+    run,
+)
 from sso.oidc.people import (
     change_password,
     check_identity,
@@ -160,6 +171,10 @@ def import_people(
         _check_imported_password(file, checked.options, check_password, password_stdin, take_hash)
         return
     listed = report or file.with_name(f"{file.name}.{'dry-run' if dry_run else 'rejected'}.csv")
+    if listed.resolve() == file.resolve():
+        refuse(f"--report {listed}: this is the file that is imported")
+    if client is None and "local_user_id" in checked.options.columns:
+        complain("local_user_id is not stored: name the application that has these ids with --from")
     sample = sample_of(file, checked.options, take_hash, imports.SAMPLE) if dry_run else []
 
     async def work(provider: Provider) -> Progress:

@@ -386,7 +386,7 @@ async def remove_contact(
     """
     known = await users.identifiers_of(session, user.id)
     left = [one for one in known if one.id != contact.id and one.kind in ("email", "phone") and one.verified_at]
-    if contact.verified_at is not None and not left:
+    if contact.kind != "username" and contact.verified_at is not None and not left:
         raise UserError("last_contact")
     async with contacts_told(session, provider, user):
         await session.delete(contact)

@@ -36,6 +36,7 @@ E164_CHARS = 16
 _REGION = "ID"
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._\-]{2,63}")
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>\"(),:;\\\[\]]{1,64}@[a-z0-9](?:[a-z0-9.\-]{0,250}[a-z0-9])?")
+_USER_ID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}")
 _NIP_PRINTED = re.compile(r"([0-9]{8})[ .]([0-9]{6})[ .]([0-9])[ .]([0-9]{3})")
 _SPREADSHEET = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?e[+-]?[0-9]+|\+?[0-9]{5,}[.,][0-9]{1,2}")
 _SPREADSHEET_NAME = re.compile(r"[0-9]+([.,][0-9]+)?e\+[0-9]+|[0-9]+[.,][0-9]+e[0-9]+|[0-9]{5,}[.,]00?")
@@ -119,16 +120,6 @@ def normalise_as(kind: Kind, text: str) -> NormalIdentifier:
     return NormalIdentifier("username", _username(value))
 
 
-def normalise(text: str) -> NormalIdentifier:
-    """Return one normal form of what somebody typed, guessed from its shape."""
-    if "@" in text or "＠" in text:
-        return normalise_as("email", text)
-    found = {one.kind: one for one in meanings(text) if one.provable}
-    if not found:
-        raise ValueError("must be an e-mail address, a telephone number, or 3 to 64 letters, digits, dots or hyphens")
-    return found.get("nik") or found.get("phone") or found["username"]
-
-
 def normalise_contact(text: str) -> NormalIdentifier:
     """Return the normal form of what was typed in a field that takes an e-mail address or a telephone number.
 
@@ -149,6 +140,35 @@ def meanings(text: str) -> tuple[NormalIdentifier, ...]:
     if printed:
         found.append(NormalIdentifier("username", "".join(printed.groups())))
     return tuple({(one.kind, one.value): one for one in found}.values())
+
+
+def counted_as(text: str, nik_key: bytes) -> str:
+    """Return one form of what was typed, under which attempts with it are counted: that of a contact before that of a
+    user name, so that every spelling of a telephone number counts as one."""
+    found = meanings(text)
+    return found[-1].lookup(nik_key) if found else text.casefold()
+
+
+def receives_codes(kind: str, value: str) -> bool:
+    """Tell whether a code can be sent there: to an e-mail address, and to a telephone that takes an SMS."""
+    return kind == "email" or (kind == "phone" and takes_sms(value))
+
+
+def can_be_verified(kind: str, value: str) -> bool:
+    """Tell whether a stored identifier may count as verified: not a telephone number that no numbering plan has."""
+    if kind != "phone":
+        return True
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(value.partition(";")[0], _REGION))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def may_be_chosen(name: str) -> bool:
+    """Tell whether somebody may choose a user name for themselves: it has a letter, and can mean nothing else. Names of
+    digits are given by administrators and imports alone, so that nobody takes the telephone number, the NIK or the
+    NIP of somebody else as their name."""
+    return any(char.isalpha() for char in name) and len(meanings(name)) == 1 and not _USER_ID.fullmatch(name)
 
 
 def takes_sms(number: str) -> bool:

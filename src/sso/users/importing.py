@@ -43,7 +43,6 @@ from sso.users.rows import (
     RowRefused,
     TakeHash,
     as_typed,
-    check_options,
     fit_columns,
     line_break_in,
     read_row,
@@ -123,8 +122,6 @@ def check_file(path: Path, options: Options) -> Checked:
     Raises:
         Refusal: when the options do not fit, the file is of no kind that can be read, or it holds no row that can.
     """
-    if wrong := check_options(options):
-        raise Refusal("; ".join(wrong))
     if options.format == "auto":
         options = replace(options, format=guess_format(path, options.encoding))
     names: dict[str, None] = {}
@@ -513,24 +510,38 @@ async def _known_row(
     holders: Holders,
 ) -> None:
     """Decide about a row whose ``local_user_id`` was taken over, or proposed, before."""
-    if known is None or not work.options.update:
-        batch.reject(row, "local_user_id: was taken over before")
-        return
-    if isinstance(known, MergeProposal):
-        if known.status != "open":
-            batch.reject(row, "local_user_id: a person decided about this row before")
-        elif orjson.loads(work.box.open(known.sealed, SEAL)) == orjson.loads(orjson.dumps(row.stored())):
+    if why := _why_not_updated(work, known):
+        batch.reject(row, f"local_user_id: {why}")
+    elif isinstance(known, MergeProposal):
+        if orjson.loads(work.box.open(known.sealed, SEAL)) == orjson.loads(orjson.dumps(row.stored())):
             batch.unchanged += 1
         else:
             known.sealed = work.box.seal(orjson.dumps(row.stored()), SEAL)
             batch.updated += 1
-        return
-    if known.looked_at >= work.started_at:
-        batch.reject(row, "local_user_id: stands twice in this file")
-        return
-    if known.user.deleted_at is not None:
-        batch.reject(row, "local_user_id: the person was deleted here")
-        return
+    elif known is not None:
+        await _update_person(session, work, batch, row, lookups, known, holders)
+
+
+def _why_not_updated(work: _Import, known: Known) -> str:
+    """Return why a row is rejected whose ``local_user_id`` was taken over, or proposed, before; empty: it is not."""
+    if not work.options.update:
+        return "was taken over before"
+    if known is None or (isinstance(known, updating.Present) and known.looked_at >= work.started_at):
+        return "stands twice in this file"
+    if isinstance(known, MergeProposal):
+        return "" if known.status == "open" else "a person decided about this row before"
+    return "the person was deleted here" if known.user.deleted_at is not None else ""
+
+
+async def _update_person(
+    session: AsyncSession,
+    work: _Import,
+    batch: _Batch,
+    row: Row,
+    lookups: Sequence[str],
+    known: updating.Present,
+    holders: Holders,
+) -> None:
     paired = list(zip(row.identifiers, lookups, strict=True))
     theirs = {one.lookup for one in known.identifiers}
     free = {one[0] for one in holders.free([pair for pair in paired if pair[1] not in theirs])}
@@ -576,7 +587,7 @@ def add_person(
         }
     )
     for kind, value, verified in identifiers:
-        made.identifiers.append(identifier_row(box, user_id, kind, value, verified, key))
+        made.identifiers.append(identifier_row(box, user_id, kind, value, verified, key, now))
     if row.password:
         made.credentials.append(
             {
@@ -598,10 +609,16 @@ def add_person(
 
 
 def identifier_row(
-    box: SecretBox, user_id: uuid.UUID, kind: str, value: str, verified: bool, key: bytes
+    box: SecretBox,
+    user_id: uuid.UUID,
+    kind: str,
+    value: str,
+    verified: bool,
+    key: bytes,
+    now: datetime | None = None,
 ) -> dict[str, Any]:
     """Return an identifier as it is inserted."""
-    now = clock.now()
+    now = now or clock.now()
     return {
         "id": new_id(),
         "user_id": user_id,
@@ -677,26 +694,27 @@ async def _known_accounts(
     is enough that somebody has."""
     found: dict[str, Known] = {}
     wanted = sorted({one for one in local_ids if one})
-    client_id = work.options.client_id
-    for start in range(0, len(wanted), CHUNK):
-        chunk = wanted[start : start + CHUNK]
-        proposals = select(MergeProposal).where(
-            MergeProposal.client_id == client_id, MergeProposal.local_user_id.in_(chunk)
-        )
-        accounts = select(LocalAccount).where(
-            LocalAccount.client_id == client_id, LocalAccount.local_user_id.in_(chunk)
-        )
+    chunks = [wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK)]
+    client_id, accounts = work.options.client_id, list[LocalAccount]()
+    for chunk in chunks:
+        mine = select(LocalAccount).where(LocalAccount.client_id == client_id, LocalAccount.local_user_id.in_(chunk))
         if work.options.update:
-            for one in (await session.execute(proposals.with_for_update(key_share=True))).scalars():
-                found[one.local_user_id or ""] = one
-            found |= await updating.present(session, list((await session.execute(accounts)).scalars()), key)
+            accounts += (await session.execute(mine)).scalars()
         else:
-            for statement in (
-                proposals.with_only_columns(MergeProposal.local_user_id),
-                accounts.with_only_columns(LocalAccount.local_user_id),
-            ):
-                found.update(dict.fromkeys(filter(None, (await session.execute(statement)).scalars())))
-    return found
+            names = (await session.execute(mine.with_only_columns(LocalAccount.local_user_id))).scalars()
+            found.update(dict.fromkeys(names))
+    proposed = MergeProposal.local_user_id
+    present = await updating.present(session, accounts, key)
+    for chunk in chunks:
+        those = select(MergeProposal).where(MergeProposal.client_id == client_id, proposed.in_(chunk))
+        if work.options.update:
+            those = those.order_by(MergeProposal.id).with_for_update(key_share=True)
+            found.update((one.local_user_id or "", one) for one in (await session.execute(those)).scalars())
+        else:
+            found.update(
+                dict.fromkeys(filter(None, (await session.execute(those.with_only_columns(proposed))).scalars()))
+            )
+    return found | present
 
 
 async def _remember(session: AsyncSession, work: _Import, *, last: bool) -> None:

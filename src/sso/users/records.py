@@ -10,8 +10,8 @@ MAX_RECORD_BYTES = 64 * 1024
 
 
 class SchemeUnknown(ValueError):
-    """``password_scheme`` names a scheme that is not known. The row is rejected; another refused hash costs only the
-    password."""
+    """``password_scheme`` names a scheme that is not known; the message says so and names the column. The row is
+    rejected; another refused hash costs only the password."""
 
 
 @dataclass(frozen=True, slots=True)

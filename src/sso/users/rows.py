@@ -22,7 +22,7 @@ from sso.errors import Refusal
 from sso.security.text import TextRefused, check_line, one_line
 from sso.users.identifiers import Kind, is_nothing, normalise_as
 from sso.users.records import SchemeUnknown
-from sso.users.schemas import BIRTHDATE_FORM, NAME, Profile
+from sso.users.schemas import BIRTHDATE_FORM, KIND_OF_FIELD, NAME, Profile
 
 COLUMNS = (
     "username", "email", "email_verified", "phone_number", "phone_number_verified", "nik", "nik_verified", "name",
@@ -31,9 +31,7 @@ COLUMNS = (
 """What a row may hold, besides the claims of a profile; each may be missing."""
 PROFILE_COLUMNS = tuple(Profile.model_fields)
 KNOWN = (*COLUMNS, *PROFILE_COLUMNS)
-IDENTIFIERS: tuple[tuple[str, Kind], ...] = (
-    ("username", "username"), ("email", "email"), ("phone_number", "phone"), ("nik", "nik"),
-)  # fmt: skip
+IDENTIFIERS = tuple(KIND_OF_FIELD.items())
 YES_NO = frozenset({"email_verified", "phone_number_verified", "nik_verified"})
 MAX_LOCAL_ID = 200
 
@@ -396,7 +394,7 @@ def _password(text: Mapping[str, str], take_hash: TakeHash, notes: list[Note]) -
     try:
         return take_hash(text["password_hash"], salt=salt, scheme=scheme)
     except SchemeUnknown as error:
-        raise RowRefused(f"password_scheme: {error}") from None
+        raise RowRefused(str(error)) from None
     except (ValueError, TypeError) as error:
         notes.append(Note("left out", f"password_hash: {error}; the person comes without a password"))
         return ""

@@ -12,9 +12,10 @@ from sso import clock
 from sso.security.hash_costs import argon2_costs, check_costs
 from sso.security.permissions import RoleName
 from sso.security.text import Line, Lines
-from sso.users.identifiers import normalise
+from sso.users.identifiers import Kind, normalise_as
 
 Role = RoleName
+KIND_OF_FIELD: dict[str, Kind] = {"username": "username", "email": "email", "phone_number": "phone", "nik": "nik"}
 NAME = re.compile(r"[^\x00-\x1f\x7f<>]{1,200}")
 Short = Annotated[Line, Field(max_length=200)]
 FullName = Annotated[Line, Field(min_length=1, max_length=200, pattern=r"^[^<>]+$")]
@@ -131,10 +132,4 @@ class UserChange(BaseModel):
 
 
 def _of_kind(value: str | None, field: str) -> str | None:
-    if value is None:
-        return None
-    wanted = {"username": "username", "email": "email", "phone_number": "phone", "nik": "nik"}[field]
-    found = normalise(value)
-    if found.kind != wanted:
-        raise ValueError(f"looks like a {found.kind}, not a {wanted}")
-    return found.value
+    return None if value is None else normalise_as(KIND_OF_FIELD[field], value).value

@@ -76,12 +76,23 @@ class Known:
 async def proven_owner(session: AsyncSession, lookup: str) -> User | None:
     """Return the person of whom the identifier ``lookup`` is verified. What somebody only typed, or was imported
     unverified, finds nobody: it must never stand for a person where something is given, opened or merged."""
+    found = await proven_owners(session, [lookup])
+    return found[0][0] if found else None
+
+
+async def proven_owners(session: AsyncSession, lookups: Sequence[str]) -> list[tuple[User, Identifier]]:
+    """Return the people of whom one of these identifiers is verified, each with the first of them, in the order of
+    ``lookups``."""
     statement = (
-        select(User)
+        select(User, Identifier)
         .join(Identifier, Identifier.user_id == User.id)
-        .where(Identifier.lookup == lookup, Identifier.verified_at.is_not(None))
+        .where(Identifier.lookup.in_(lookups), Identifier.verified_at.is_not(None))
     )
-    return (await session.execute(statement)).scalar_one_or_none()
+    rows = (await session.execute(statement)).all()
+    found: dict[uuid.UUID, tuple[User, Identifier]] = {}
+    for user, identifier in sorted(rows, key=lambda row: lookups.index(row[1].lookup)):
+        found.setdefault(user.id, (user, identifier))
+    return list(found.values())
 
 
 async def find_user(session: AsyncSession, lookup: str) -> User | None:
@@ -91,17 +102,17 @@ async def find_user(session: AsyncSession, lookup: str) -> User | None:
     Raises:
         LookupError: when several say so, and none has proven it.
     """
-    statement = (
-        select(User, Identifier.verified_at)
-        .join(Identifier, Identifier.user_id == User.id)
-        .where(Identifier.lookup == lookup)
-        .order_by(Identifier.verified_at.is_(None))
-        .limit(2)
-    )
-    rows = (await session.execute(statement)).all()
-    if len(rows) > 1 and rows[0][1] is None:
+    found = await proven_owner(session, lookup)
+    claimed = [found] if found is not None else await claimants(session, [lookup])
+    if len(claimed) > 1:
         raise LookupError(lookup)
-    return rows[0][0] if rows else None
+    return claimed[0] if claimed else None
+
+
+async def claimants(session: AsyncSession, lookups: Sequence[str]) -> list[User]:
+    """Return at most two people who say that one of these identifiers is theirs."""
+    said = select(Identifier.user_id).where(Identifier.lookup.in_(lookups))
+    return list((await session.execute(select(User).where(User.id.in_(said)).limit(2))).scalars())
 
 
 async def taken(

@@ -29,6 +29,7 @@ from sso.users.identifiers import Kind
 from sso.users.models import Credential, Identifier, LocalAccount, User
 from sso.users.rows import Note, Row
 
+CHUNK = 500
 Paired = tuple[tuple[Kind, str, bool], str]
 """An identifier of a row, and the form under which it is found."""
 
@@ -70,17 +71,18 @@ class Changes:
 async def present(session: AsyncSession, accounts: Sequence[LocalAccount], key: bytes) -> dict[str, Any]:
     """Return the people of these accounts by ``local_user_id``, locked in the order of their ids."""
     ids = sorted({one.user_id for one in accounts})
-    if not ids:
-        return {}
-    locked = select(User).where(User.id.in_(ids)).order_by(User.id).with_for_update(key_share=True)
-    locked = locked.execution_options(populate_existing=True)
-    users = {one.id: one for one in (await session.execute(locked)).scalars()}
+    users: dict[uuid.UUID, User] = {}
     identifiers: dict[uuid.UUID, list[Identifier]] = {}
-    for known in (await session.execute(select(Identifier).where(Identifier.user_id.in_(ids)))).scalars():
-        identifiers.setdefault(known.user_id, []).append(known)
     credentials: dict[uuid.UUID, list[Credential]] = {}
-    for factor in (await session.execute(select(Credential).where(Credential.user_id.in_(ids)))).scalars():
-        credentials.setdefault(factor.user_id, []).append(factor)
+    for start in range(0, len(ids), CHUNK):
+        some = ids[start : start + CHUNK]
+        locked = select(User).where(User.id.in_(some)).order_by(User.id).with_for_update(key_share=True)
+        locked = locked.execution_options(populate_existing=True)
+        users |= {one.id: one for one in (await session.execute(locked)).scalars()}
+        for known in (await session.execute(select(Identifier).where(Identifier.user_id.in_(some)))).scalars():
+            identifiers.setdefault(known.user_id, []).append(known)
+        for factor in (await session.execute(select(Credential).where(Credential.user_id.in_(some)))).scalars():
+            credentials.setdefault(factor.user_id, []).append(factor)
     return {
         one.local_user_id: Present(
             one, users[one.user_id], key, identifiers.get(one.user_id, []), credentials.get(one.user_id, [])

@@ -90,6 +90,10 @@ router = APIRouter()
 MAX_TYPED_CHARS = 254
 
 WRONG = N_("The name or the password is not right. Check both and try again.")
+WRONG_OF_SEVERAL = N_(
+    "The name or the password is not right. Check both and try again. Write a telephone number with its country code, "
+    "such as +62 812 3456 7890."
+)
 BUSY = N_("Very many people are signing in just now. Please try again in a few seconds.")
 WAIT = N_("There were too many wrong attempts. Please try again in %(minutes)d minutes, or ask for help.")
 MISSING = N_("Type your e-mail, telephone number or user name, and your password.")
@@ -293,7 +297,7 @@ async def _check_password(
         proven = await prove(request, name, password, wanted)
     except WrongCredentials as error:
         await _record_failure(request, waiting, error)
-        return sign_in_alone(request, waiting, who, fields, WRONG, 400)
+        return sign_in_alone(request, waiting, who, fields, WRONG_OF_SEVERAL if error.several else WRONG, 400)
     except TooManyFailures as error:
         site.provider.usage.count("sign_in_failed", label="too_many")
         return sign_in_later(request, waiting, who, fields, error)
@@ -702,16 +706,18 @@ async def who_is_here(request: Request, said: Mapping[str, str]) -> SignedIn | N
 
 async def _record_failure(request: Request, waiting: Waiting | None, error: WrongCredentials) -> None:
     site_of(request).provider.usage.count("sign_in_failed", label="password")
+    tried: Sequence[uuid.UUID | None] = error.user_ids or [None]
     async with site_of(request).provider.db.write() as session:
-        record(
-            session,
-            "sign_in.failed",
-            outcome="failure",
-            subject=str(error.user_id) if error.user_id else None,
-            client_id=waiting.asked.client.client_id if waiting else None,
-            address=kept_address_of(request),
-            request_id=request_id_of(request),
-        )
+        for user_id in tried:
+            record(
+                session,
+                "sign_in.failed",
+                outcome="failure",
+                subject=str(user_id) if user_id else None,
+                client_id=waiting.asked.client.client_id if waiting else None,
+                address=kept_address_of(request),
+                request_id=request_id_of(request),
+            )
 
 
 def _remember_alone(request: Request, said: Mapping[str, str]) -> None:

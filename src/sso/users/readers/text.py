@@ -179,7 +179,8 @@ class TextFile:
                 data = state + block
                 line += data[: error.start].count(b"\n")
                 there = shown(data, error.start)
-                as_1252 = data[max(0, error.start - 20) : error.start + 10].decode("cp1252", "replace")
+                begin = max(data.rfind(b"\n", 0, error.start) + 1, error.start - 20)
+                as_1252 = data[begin : error.start + 10].partition(b"\n")[0].decode("cp1252", "replace")
                 raise Refusal(
                     f"{self.path} is not UTF-8: line {line} has byte 0x{data[error.start]:02x} in {there}. Name its "
                     f"encoding, for example --encoding windows-1252 if this is right: {' '.join(as_1252.split())!r}. "
@@ -230,5 +231,6 @@ def known_encoding(name: str) -> str:
 
 def shown(data: bytes, at: int) -> str:
     """Return the bytes around a place, as a person can read them."""
-    around = data[max(0, at - 12) : at + 8]
+    begin = max(data.rfind(b"\n", 0, at) + 1, at - 12)
+    around = data[begin : at + 8].partition(b"\n")[0]
     return "'" + "".join(chr(one) if 32 <= one < 127 else f"\\x{one:02x}" for one in around) + "'"
