@@ -80,8 +80,8 @@ def auth0(path: Path) -> Path:
         {"user_id": "auth0|2", "email": "a0.budi@warga.example", "email_verified": False, "blocked": True},
         {"user_id": "auth0|3", "email": "a0.citra@warga.example", "name": "a0.citra@warga.example",
          "given_name": "Citra", "family_name": "Lestari", "app_metadata": {"roles": ["admin"]},
-         "custom_password_hash": {"algorithm": "pbkdf2", "hash": {"value": known.pbkdf2_sha256.using(rounds=9).hash(OLD),
-                                  "encoding": "utf8"}}},
+         "custom_password_hash": {"algorithm": "pbkdf2", "hash": {"encoding": "utf8",
+                                  "value": known.pbkdf2_sha256.using(rounds=9).hash(OLD)}}},
         {"user_id": "google-oauth2|4", "email": "a0.dewi@warga.example", "email_verified": True, "name": "Dewi",
          "identities": [{"provider": "google-oauth2", "connection": "google-oauth2", "isSocial": True}]},
     ]  # fmt: skip
@@ -149,8 +149,8 @@ def django(path: Path) -> Path:
          "first_name": "Ani", "last_name": "Wijaya", "password": hashed}},
         {"model": "auth.user", "pk": 2, "fields": {**fields, "username": "dj.budi", "is_active": False,
          "password": hashed}},
-        {"model": "auth.user", "pk": 3, "fields": {**fields, "username": "dj.citra", "is_superuser": True, "groups": [7],
-         "password": hashed, "email": ""}},
+        {"model": "auth.user", "pk": 3, "fields": {**fields, "username": "dj.citra", "is_superuser": True,
+         "groups": [7], "password": hashed, "email": ""}},
         {"model": "warga.akun", "pk": "0b1f", "fields": {"last_login": None, "password": "!" + "a1B2" * 10,
          "email": "dj.dewi@warga.example", "full_name": "Dewi", "is_active": True, "jabatan": "staf"}},
     ]  # fmt: skip
@@ -166,7 +166,8 @@ def django_lines(path: Path) -> Path:
 def ldif(path: Path) -> Path:
     hashed = known.ldap_salted_sha1.hash(OLD).replace("{SSHA}", "{ssha}")
     lines = [
-        "version: 1", "# a comment", "  that goes on", "dn: dc=kota,dc=example", "objectClass: organization", "o: Kota", "",
+        "version: 1", "# a comment", "  that goes on", "dn: dc=kota,dc=example",
+        "objectClass: organization", "o: Kota", "",
         "dn: uid=ld.ani,ou=people,dc=kota,dc=example", "objectClass: inetOrgPerson", "uid: ld.ani",
         "cn:: " + b64("Añi Wijaya".encode()), "sn: Wijaya", "mail: ld.ani@warga.ex", " ample",
         "mail: ani2@warga.example", "mobile: +62 812 1111 0004", "userPassword:: " + b64(hashed.encode()),
@@ -202,7 +203,7 @@ def wordpress(path: Path) -> Path:
         "LOCK TABLES `wp_users` WRITE;\n"
         f"INSERT INTO `wp_users` VALUES (1,'wp.ani','{wp}','ani','wp.ani@warga.example','https://ani.example',"
         "'2024-01-01 00:00:00','',0,'Ani \\'W\\' Wijaya'),"
-        f"(3,'wp.citra','{phpass}','citra','wp.citra@warga.example','','2024-01-01 00:00:00','',0,'Citra; (satu), dua'),"
+        f"(3,'wp.citra','{phpass}','citra','wp.citra@warga.example','','2024-01-01 00:00:00','',0,'Citra; (satu), 2'),"
         "(4,'wp.dewi','','dewi','wp.dewi@warga.example','','2024-01-01 00:00:00','',0,'Dewi');\nUNLOCK TABLES;\n"
         "INSERT INTO `wp_usermeta` (`umeta_id`, `user_id`, `meta_key`, `meta_value`) VALUES "
         "(1,1,'wp_capabilities','a:1:{s:10:\"subscriber\";b:1;}'),"
@@ -215,7 +216,8 @@ def wordpress_csv(path: Path) -> Path:
     path.write_text(
         "ID,user_login,user_pass,user_email,display_name,roles\n"
         f"1,wp.ani,{known.phpass.using(rounds=7).hash(OLD)},wp.ani@warga.example,Ani,subscriber\n"
-        f'3,wp.citra,{php()},wp.citra@warga.example,Citra,"administrator,editor"\n4,wp.dewi,,wp.dewi@warga.example,Dewi,\n'
+        f'3,wp.citra,{php()},wp.citra@warga.example,Citra,"administrator,editor"\n'
+        "4,wp.dewi,,wp.dewi@warga.example,Dewi,\n"
     )
     return path
 

@@ -155,7 +155,7 @@ def test_values_of_sql_dumps(tmp_path: Path) -> None:
     assert found[3].notes == ("b`c: is the expression now()",)
     standard = dump(
         tmp_path,
-        "INSERT INTO public.\"users\" (a, b) VALUES ('back\\slash', E'new\\nline'), ('2024-01-01'::date, '{}'::jsonb);\n"
+        "INSERT INTO public.\"users\" (a, b) VALUES ('back\\slash', E'new\\nline'),('2024-01-01'::date, '{}'::jsonb);\n"
         "INSERT INTO users VALUES (1);\nCOPY public.users (a, b) FROM stdin;\nx\\ty\t\\N\nonly one\nü\\\\\t1\n\\.\n"
         "INSERT INTO other (a) VALUES ('\nINSERT INTO users (a, b) VALUES (''evil'', ''1'');\n');\n",
     )
@@ -172,7 +172,7 @@ def test_values_of_sql_dumps(tmp_path: Path) -> None:
     ]
     server = dump(
         tmp_path,
-        "USE [kota]\r\nGO\r\nCREATE TABLE [dbo].[Users](\r\n\t[Id] [int] NOT NULL,\r\n\t[Name] [nvarchar](50) NULL\r\n)\r\n"
+        "USE [kota]\r\nGO\r\nCREATE TABLE [dbo].[Users](\r\n\t[Id] [int] NOT NULL,\r\n\t[Name] [nvarchar](50)\r\n)\r\n"
         "GO\r\nINSERT [dbo].[Log] ([Text]) VALUES (N'\r\nINSERT [dbo].[Users] ([Id], [Name]) VALUES (9, N''x'')')\r\n"
         "INSERT [dbo].[Users] ([Id], [Name]) VALUES (1, N'O''Neil')\r\nINSERT [dbo].[Users] ([Id], [Name]) VALUES "
         "(2, CAST(N'2024' AS DateTime2))\r\nGO\r\n",

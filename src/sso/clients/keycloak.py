@@ -70,13 +70,14 @@ def convert(clients: Iterable[Mapping[str, Any]], *, allow_http_loopback: bool =
             made.left_out.append((name, reason))
             continue
         warnings: list[str] = []
-        entry = _checked(_entry(client, name, warnings), warnings, allow_http_loopback)
+        refused: list[str] = []
+        entry = _checked(_entry(client, name, warnings), refused, allow_http_loopback)
         if entry is None:
-            made.left_out.append((name, "; ".join(warnings)))
+            made.left_out.append((name, "; ".join(refused) or "cannot be registered here"))
             continue
         seen.add(name)
         made.entries.append(entry)
-        made.warnings[name] = warnings
+        made.warnings[name] = [*warnings, *refused]
     return made
 
 
@@ -143,7 +144,7 @@ def _entry(client: Mapping[str, Any], name: str, warnings: list[str]) -> dict[st
     entry: dict[str, Any] = {"client_id": name, "type": kind, "client_name": " ".join(shown.split())[:100]}
     if client.get("description"):
         entry["description"] = " ".join(str(client["description"]).split())[:500]
-    base = _absolute(client, client.get("baseUrl") or "")
+    base = _absolute(client, str(client.get("baseUrl") or ""))
     if base.startswith("https://") and "*" not in base:
         entry["client_uri"] = base
     if redirected:
@@ -170,9 +171,13 @@ def _type(client: Mapping[str, Any], uris: Iterable[str], redirected: bool) -> s
 
 def _absolute(client: Mapping[str, Any], uri: str) -> str:
     root = str(client.get("rootUrl") or "")
-    if not uri or urlsplit(uri).scheme or "${" in root:
-        return str(uri)
-    return urljoin(root.rstrip("/") + "/", str(uri).lstrip("/")) if root else str(uri)
+    try:
+        is_whole = bool(urlsplit(uri).scheme)
+    except ValueError:
+        is_whole = True  # the check of the entry says what is wrong
+    if not uri or not root or is_whole or "${" in root:
+        return uri
+    return urljoin(root.rstrip("/") + "/", uri.lstrip("/"))
 
 
 def _redirect_uris(client: Mapping[str, Any], warnings: list[str]) -> list[str]:
@@ -182,7 +187,7 @@ def _redirect_uris(client: Mapping[str, Any], warnings: list[str]) -> list[str]:
         uri = _absolute(client, str(given))
         if "*" in uri:
             warnings.append(f"redirect URI {given}: wildcards do not exist here; write the exact addresses")
-        elif not urlsplit(uri).scheme:
+        elif uri.startswith("/") or not uri:
             warnings.append(f"redirect URI {given}: is not whole, and the client has no root URL")
         else:
             found.append(uri)
