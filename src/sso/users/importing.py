@@ -525,7 +525,7 @@ async def _known_row(
 def _why_not_updated(work: _Import, known: Known) -> str:
     """Return why a row is rejected whose ``local_user_id`` was taken over, or proposed, before; empty: it is not."""
     if not work.options.update:
-        return "was taken over before"
+        return "was taken over before; --update brings the person up to date"
     if known is None or (isinstance(known, updating.Present) and known.looked_at >= work.started_at):
         return "stands twice in this file"
     if isinstance(known, MergeProposal):
