@@ -525,7 +525,7 @@ async def _known_row(
 def _why_not_updated(work: _Import, known: Known) -> str:
     """Return why a row is rejected whose ``local_user_id`` was taken over, or proposed, before; empty: it is not."""
     if not work.options.update:
-        return "was taken over before"
+        return "was taken over before; --update brings the person up to date"
     if known is None or (isinstance(known, updating.Present) and known.looked_at >= work.started_at):
         return "stands twice in this file"
     if isinstance(known, MergeProposal):
@@ -553,12 +553,13 @@ async def _update_person(
         known.account.imported_at = clock.now()
         batch.unchanged += 1
         return
-    async with work.contacts_told(session, known.user) if changes.contacts else nullcontext():
+    told = changes.contacts and known.is_reached
+    async with work.contacts_told(session, known.user) if told else nullcontext():
         made = [
             identifier_row(work.box, known.user.id, kind, value, verified, known.key)
             for kind, value, verified in changes.added
         ]
-        await updating.apply(session, known, row, changes, made, work.options.client_id)
+        updating.apply(session, known, row, changes, made, work.options.client_id)
     for (_, _, verified), its in paired:
         if its in open_to:
             (holders.verified if verified else holders.said).setdefault(its, known.user.id)

@@ -241,17 +241,15 @@ def read_row(
     heard: list[str] = []
     text, nested = _texts(given, options.columns, said)
     identifiers = _identifiers(text, options, said, heard)
-    name = " ".join(text.get("name", "").split()) or _name_of(text)
-    if not NAME.fullmatch(name) or name != one_line(name):
-        raise RowRefused("name: must have 1 to 200 characters, without < and >")
+    profile = _profile(text, nested, said)
     return Row(
         number,
-        name,
+        _name(text, profile),
         identifiers,
         _local_user_id(text.get("local_user_id", "")),
         _password(text, take_hash, said),
         _locale(text.get("locale", ""), said),
-        _profile(text, nested, said),
+        profile,
         notes=tuple(said),
         said=tuple(heard),
         has_name="name" in text,
@@ -368,12 +366,22 @@ def yes_or_no(column: str, text: str) -> tuple[bool, bool]:
     return True, True
 
 
-def _name_of(text: Mapping[str, str]) -> str:
-    whole = " ".join(text[part] for part in ("given_name", "middle_name", "family_name") if part in text)
-    whole = whole or text.get("username", "") or text.get("email", "").partition("@")[0]
-    if not whole:
-        raise RowRefused("name: is missing, and there is no user name or e-mail address to use instead")
-    return whole
+def _name(text: Mapping[str, str], profile: Mapping[str, Any]) -> str:
+    """Return the name, or what can stand for it: the parts of the name, the user name, the e-mail before the @."""
+    if "name" in text:
+        name = " ".join(text["name"].split())
+        if not _is_name(name):
+            raise RowRefused("name: must have 1 to 200 characters, without < and >")
+        return name
+    parts = " ".join(profile[part] for part in ("given_name", "middle_name", "family_name") if part in profile)
+    for name in (parts, text.get("username", ""), text.get("email", "").partition("@")[0]):
+        if _is_name(name):
+            return name
+    raise RowRefused("name: is missing, and there is no user name or e-mail address to use instead")
+
+
+def _is_name(text: str) -> bool:
+    return NAME.fullmatch(text) is not None and text == one_line(text)
 
 
 def _local_user_id(text: str) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -43,6 +43,11 @@ class Present:
     key: bytes
     identifiers: list[Identifier] = field(default_factory=list)
     credentials: list[Credential] = field(default_factory=list)
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the person has a contact that is told of changes."""
+        return any(one.kind in ("email", "phone") and one.verified_at is not None for one in self.identifiers)
 
     @property
     def looked_at(self) -> datetime:
@@ -169,7 +174,7 @@ def _values(here: Present, row: Row) -> tuple[dict[str, Any], list[Note]]:
     return {}, [Note("kept", f"{name}: differs, and the account was changed here since the import") for name in wanted]
 
 
-async def apply(
+def apply(
     session: AsyncSession,
     here: Present,
     row: Row,
@@ -177,7 +182,7 @@ async def apply(
     added: Sequence[dict[str, Any]],
     client_id: str | None,
 ) -> None:
-    """Make the changes, and record them.
+    """Make the changes in the session, which writes them with those of others, and record them.
 
     Args:
         session: the transaction.
@@ -193,26 +198,21 @@ async def apply(
     user.profile = {**user.profile, **values}
     user.updated_at = now
     for one in changes.removed:
-        await session.delete(one)
+        session.sync_session.delete(one)
     for one in changes.verified:
         one.verified_at = one.asserted_at = now
-    await session.flush()
-    if added:
-        await session.execute(
-            insert(Identifier), [{**one, "asserted_at": now if one["verified_at"] else None} for one in added]
-        )
+    session.add_all(Identifier(**one, asserted_at=now if one["verified_at"] else None) for one in added)
     if changes.password:
-        await _set_password(session, here, row.password, now)
+        _set_password(session, here, row.password, now)
     here.account.imported_at = now
     data = {"changed": sorted(changes.what), "import": True}
     record(session, "user.changed", actor="cli", subject=str(user.id), client_id=client_id, data=data)
 
 
-async def _set_password(session: AsyncSession, here: Present, hashed: str, now: datetime) -> None:
+def _set_password(session: AsyncSession, here: Present, hashed: str, now: datetime) -> None:
     password = next((one for one in here.credentials if one.kind == "password"), None)
     if password is not None:
         password.secret, password.updated_at = hashed, now
         return
     made = Credential(id=new_id(), user_id=here.user.id, kind="password", secret=hashed, created_at=now, updated_at=now)
     session.add(made)
-    await session.flush()

@@ -190,7 +190,7 @@ def _header(path: Path, lines: Iterator[TextLine]) -> tuple[str, list[str]]:
             f"{path} is neither CSV with a first line of column names nor JSON lines nor a JSON array; "
             "name another kind with --format"
         )
-    return best[0], _distinct([name.strip() for name in best[1]], path)
+    return best[0], _distinct([" ".join(name.split()) for name in best[1]], path)
 
 
 def _distinct(names: Sequence[str], path: Path) -> list[str]:
