@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import argon2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from tests.support import City, query_of
 from tests.users import exports
 from tests.users.exports import FIREBASE, KINDS, OLD
 
+from sso.authn import yescrypt
 from sso.authn.legacy import taken_over, verify_imported
 from sso.errors import Refusal
 from sso.users import store
@@ -97,6 +100,46 @@ async def test_everybody_signs_in_with_the_old_password_and_has_no_rights(city: 
         ani = await store.find_user(session, "ld.ani")
         assert ani is not None
         assert ani.name == "Añi Wijaya"
+
+
+async def test_hashes_of_current_systems_open_the_account_over_http(city: City, tmp_path: Path) -> None:
+    """One file with many schemes: who has a password signs in, who has none does not, and an odd scheme is told."""
+    secret, path = OLD.encode(), tmp_path / "people.jsonl"
+    base384 = exports.b64(hashlib.sha384(secret).digest()).encode()
+    md5 = hashlib.md5(secret).hexdigest()
+    scrypt = hashlib.scrypt(secret, salt=b"garam", n=32768, r=8, p=1, maxmem=2**27).hex()
+    blob = b"\x01" + (2).to_bytes(4, "big") + (9).to_bytes(4, "big") + (16).to_bytes(4, "big") + b"s" * 16
+    good: dict[str, dict[str, str]] = {
+        "codeigniter": {"password_hash": exports.php(base384), "password_scheme": "codeigniter"},
+        "shield": {"password_hash": exports.php(base384)},
+        "ion-auth": {"password_hash": "0123456789" + hashlib.sha1(b"0123456789" + secret).hexdigest()[:30]},
+        "md5-md5": {"password_hash": hashlib.md5(md5.encode()).hexdigest().upper(), "password_scheme": "md5(md5)"},
+        "sha1-md5": {"password_hash": hashlib.sha1(md5.encode()).hexdigest()},
+        "flask": {"password_hash": f"scrypt:32768:8:1$garam${scrypt}"},
+        "aspnet": {"password_hash": exports.b64(blob + hashlib.pbkdf2_hmac("sha512", secret, b"s" * 16, 9, 32))},
+        "openldap": {"password_hash": "{ssha}" + exports.b64(hashlib.sha1(secret + b"ga").digest() + b"ga")},
+        "argon": {"password_hash": argon2.PasswordHasher(1, 64, 1).hash(OLD)},
+    }
+    if yescrypt.available():
+        good["debian"] = {"password_hash": yescrypt._compute(secret, "$y$j75$abcdefghijklmnop")}
+    marks = {f"tanpa{n}": {"password_hash": one} for n, one in enumerate(("!", "*", "!$6$x$y", "{SASL}a@b", "x", "!!"))}
+    wrong = {
+        "mahal": {"password_hash": "$argon2id$v=19$m=4194304,t=9,p=1$" + "$".join(["Z2dnZ2dnZ2dnZ2dn"] * 2)},
+        "rusak": {"password_hash": "$2y$10$terpotong"},
+        "aneh": {"password_hash": md5, "password_scheme": "md5md5"},
+    }
+    lines = [{"username": name, "name": name, **row} for name, row in {**good, **marks, **wrong}.items()]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    report = Kept()
+    done = await import_file(city.provider.db, city.provider.box, path, Options(), taken_over, report=report)
+    assert (done.made, done.rejected) == (len(lines) - 1, 1)
+    assert "'md5md5' is not known" in report.reasons[0]
+    assert sum("no password opens the account" in note for note in report.notes) == len(marks)
+    assert any("costs too much" in note for note in report.notes)
+    for name in (*good, *marks, *wrong):
+        async with city.browser() as browser:
+            answer = await browser.sign_in(city.relying_party("warga"), name, OLD)
+            assert answer.status_code == (303 if name in good else 400), name
 
 
 def test_a_realm_of_other_shapes(tmp_path: Path) -> None:

@@ -34,7 +34,6 @@ BCRYPT_BYTES = 72
 MAX_SPELLINGS = 4
 """How many spellings of one typed password are tried against one hash."""
 BY_LENGTH = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
-_B64 = "[A-Za-z0-9+/=]"
 _Check = Callable[[bytes], bool]
 _Spelling = Callable[[str], str]
 
@@ -61,12 +60,11 @@ class _Form:
 _FORMS: list[_Form] = []
 
 
-def _form(pattern: str, *, ignore_case: bool = False) -> Callable[[Callable[[re.Match[str]], Hash]], Any]:
+def _form(pattern: re.Pattern[str]) -> Callable[[Callable[[re.Match[str]], Hash]], Any]:
     """Register how the hashes of one spelling are read."""
-    flags = re.ASCII | (re.IGNORECASE if ignore_case else 0)
 
     def register(read: Callable[[re.Match[str]], Hash]) -> Callable[[re.Match[str]], Hash]:
-        _FORMS.append(_Form(re.compile(pattern, flags), read))
+        _FORMS.append(_Form(pattern, read))
         return read
 
     return register
@@ -200,7 +198,7 @@ def _from_url64(text: str) -> bytes:
 
 # --- bcrypt ---------------------------------------------------------------------------------------------------------
 
-_BCRYPT = r"\$2[aby]?\$([0-9]{2})\$([./A-Za-z0-9]{22})([./A-Za-z0-9]{31})"
+_BCRYPT = re.compile(r"\$2[aby]?\$([0-9]{2})\$([./A-Za-z0-9]{22})([./A-Za-z0-9]{31})", re.ASCII)
 _ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -210,7 +208,7 @@ def _masked(char: str, bits: int) -> str:
 
 
 def _bcrypt_check(text: str) -> tuple[int, _Check]:
-    found = re.fullmatch(_BCRYPT, text, re.ASCII)
+    found = _BCRYPT.fullmatch(text)
     if found is None:
         raise ValueError("is not bcrypt")
     rounds, salt, digest = found.groups()
@@ -245,13 +243,13 @@ def _bcrypt(found: re.Match[str]) -> Hash:
     return Hash("bcrypt", check, {"log_rounds": rounds}, (_long_as_symfony, _as_codeigniter))
 
 
-@_form(r"\$only(\$2.{57,58})")
+@_form(re.compile(r"\$only(\$2.{57,58})", re.ASCII))
 def _only_bcrypt(found: re.Match[str]) -> Hash:
     rounds, check = _bcrypt_check(found[1])
     return Hash("bcrypt", check, {"log_rounds": rounds}, (_long_as_symfony,))
 
 
-@_form(r"bcrypt_sha256\$(\$2.{57,58})")
+@_form(re.compile(r"bcrypt_sha256\$(\$2.{57,58})", re.ASCII))
 def _django_bcrypt_sha256(found: re.Match[str]) -> Hash:
     rounds, check = _bcrypt_check(found[1])
     hexed = lambda secret: check(hashlib.sha256(secret).hexdigest().encode())  # noqa: E731
@@ -270,7 +268,7 @@ def _trimmed(text: str) -> str:
 _WORDPRESS = (_trimmed, lambda text: _slashed(_trimmed(text)))
 
 
-@_form(r"\$wp(\$2y.{57}|\$argon2.+)")
+@_form(re.compile(r"\$wp(\$2y.{57}|\$argon2.+)", re.ASCII))
 def _wordpress(found: re.Match[str]) -> Hash:
     inner = read_hash(found[1])
 
@@ -283,11 +281,13 @@ def _wordpress(found: re.Match[str]) -> Hash:
 # --- argon2 ---------------------------------------------------------------------------------------------------------
 
 _TYPES = {"id": Type.ID, "i": Type.I, "d": Type.D}
-_ARGON2 = r"\$argon2(id|i|d)(?:\$v=(?:16|19))?\$m=[0-9]+,t=[0-9]+,p=[0-9]+\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)"
+_ARGON2 = re.compile(
+    r"\$argon2(id|i|d)(?:\$v=(?:16|19))?\$m=[0-9]+,t=[0-9]+,p=[0-9]+\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)", re.ASCII
+)
 
 
 def _argon2_check(text: str) -> tuple[Mapping[str, int], _Check]:
-    found = re.fullmatch(_ARGON2, text, re.ASCII)
+    found = _ARGON2.fullmatch(text)
     if found is None:
         raise ValueError("is not an argon2 hash in PHC form")
     if len(unpadded(found[2])) < 8 or len(unpadded(found[3])) < 12:
@@ -305,7 +305,7 @@ def _argon2(found: re.Match[str]) -> Hash:
     return Hash("argon2", check, costs)
 
 
-@_form(r"\$imported(\$argon2.+)")
+@_form(re.compile(r"\$imported(\$argon2.+)", re.ASCII))
 def _imported_argon2(found: re.Match[str]) -> Hash:
     costs, check = _argon2_check(found[1])
     return Hash("argon2", check, costs, (_as_codeigniter,))
@@ -326,26 +326,37 @@ def _pbkdf2(digest: str, rounds: int, salt: bytes, key: bytes) -> Hash:
     return Hash("pbkdf2", check, {"work": work})
 
 
-_AB64 = r"[A-Za-z0-9./+=]"
-_PBKDF2_NAME = r"(?:-(md5|sha1|sha224|sha256|sha384|sha512))?"
-
-
-@_form(rf"\$pbkdf2{_PBKDF2_NAME}\$([0-9]{{1,9}})\$({_AB64}*)\$({_AB64}+)")
+@_form(
+    re.compile(
+        r"\$pbkdf2(?:-(md5|sha1|sha224|sha256|sha384|sha512))?\$([0-9]{1,9})\$([A-Za-z0-9./+=]*)\$([A-Za-z0-9./+=]+)",
+        re.ASCII,
+    )
+)
 def _pbkdf2_passlib(found: re.Match[str]) -> Hash:
     return _pbkdf2(found[1] or "sha1", int(found[2]), ab64(found[3]), ab64(found[4]))
 
 
-@_form(rf"\$pbkdf2{_PBKDF2_NAME}\$i=([0-9]{{1,9}})(?:,l=[0-9]{{1,4}})?\$({_AB64}*)\$({_AB64}+)")
+@_form(
+    re.compile(
+        r"\$pbkdf2(?:-(md5|sha1|sha224|sha256|sha384|sha512))?\$i=([0-9]{1,9})(?:,l=[0-9]{1,4})?\$([A-Za-z0-9./+=]*)\$([A-Za-z0-9./+=]+)",
+        re.ASCII,
+    )
+)
 def _pbkdf2_phc(found: re.Match[str]) -> Hash:
     return _pbkdf2(found[1] or "sha1", int(found[2]), ab64(found[3]), ab64(found[4]))
 
 
-@_form(rf"\{{PBKDF2{_PBKDF2_NAME}\}}([0-9]{{1,9}})\$({_AB64}*)\$({_AB64}+)", ignore_case=True)
+@_form(
+    re.compile(
+        r"\{PBKDF2(?:-(md5|sha1|sha224|sha256|sha384|sha512))?\}([0-9]{1,9})\$([A-Za-z0-9./+=]*)\$([A-Za-z0-9./+=]+)",
+        re.ASCII | re.IGNORECASE,
+    )
+)
 def _pbkdf2_ldap(found: re.Match[str]) -> Hash:
     return _pbkdf2((found[1] or "sha1").lower(), int(found[2]), ab64(found[3]), ab64(found[4]))
 
 
-@_form(rf"\{{PBKDF2_SHA256\}}({_B64}+)", ignore_case=True)
+@_form(re.compile(r"\{PBKDF2_SHA256\}([A-Za-z0-9+/=]+)", re.ASCII | re.IGNORECASE))
 def _pbkdf2_389ds(found: re.Match[str]) -> Hash:
     raw = unpadded(found[1])
     if len(raw) != 4 + 64 + 256:
@@ -353,7 +364,7 @@ def _pbkdf2_389ds(found: re.Match[str]) -> Hash:
     return _pbkdf2("sha256", int.from_bytes(raw[:4], "big"), raw[4:68], raw[68:])
 
 
-@_form(rf"\{{PKCS5S2\}}({_B64}+)", ignore_case=True)
+@_form(re.compile(r"\{PKCS5S2\}([A-Za-z0-9+/=]+)", re.ASCII | re.IGNORECASE))
 def _pbkdf2_atlassian(found: re.Match[str]) -> Hash:
     raw = unpadded(found[1])
     if len(raw) != 16 + 32:
@@ -361,7 +372,7 @@ def _pbkdf2_atlassian(found: re.Match[str]) -> Hash:
     return _pbkdf2("sha1", 10_000, raw[:16], raw[16:])
 
 
-@_form(rf"pbkdf2_(md5|sha1|sha224|sha256|sha384|sha512)\$([0-9]{{1,9}})\$([^$]*)\$({_B64}+)")
+@_form(re.compile(r"pbkdf2_(md5|sha1|sha224|sha256|sha384|sha512)\$([0-9]{1,9})\$([^$]*)\$([A-Za-z0-9+/=]+)", re.ASCII))
 def _pbkdf2_django(found: re.Match[str]) -> Hash:
     return _pbkdf2(found[1], int(found[2]), found[3].encode(), unpadded(found[4]))
 
@@ -370,13 +381,22 @@ WERKZEUG_ROUNDS = 1_000_000
 """What Werkzeug 3.1 takes where the method names no rounds."""
 
 
-@_form(r"pbkdf2(?::(md5|sha1|sha224|sha256|sha384|sha512))?(?::([0-9]{1,9}))?\$([^$]*)\$([0-9a-fA-F]+)")
+@_form(
+    re.compile(
+        r"pbkdf2(?::(md5|sha1|sha224|sha256|sha384|sha512))?(?::([0-9]{1,9}))?\$([^$]*)\$([0-9a-fA-F]+)", re.ASCII
+    )
+)
 def _pbkdf2_werkzeug(found: re.Match[str]) -> Hash:
     rounds = int(found[2]) if found[2] else WERKZEUG_ROUNDS
     return _pbkdf2(found[1] or "sha256", rounds, found[3].encode(), bytes.fromhex(found[4]))
 
 
-@_form(rf":pbkdf2:(md5|sha1|sha224|sha256|sha384|sha512):([0-9]{{1,9}}):([0-9]{{1,4}}):({_B64}*):({_B64}+)")
+@_form(
+    re.compile(
+        r":pbkdf2:(md5|sha1|sha224|sha256|sha384|sha512):([0-9]{1,9}):([0-9]{1,4}):([A-Za-z0-9+/=]*):([A-Za-z0-9+/=]+)",
+        re.ASCII,
+    )
+)
 def _pbkdf2_mediawiki(found: re.Match[str]) -> Hash:
     key = unpadded(found[5])
     if len(key) != int(found[3]):
@@ -392,7 +412,9 @@ def _saslprep(text: str) -> str:
     return unicodedata.normalize("NFKC", mapped)
 
 
-@_form(rf"SCRAM-SHA-(1|256|512)\$([0-9]{{1,9}}):({_B64}+)\$({_B64}+):({_B64}+)")
+@_form(
+    re.compile(r"SCRAM-SHA-(1|256|512)\$([0-9]{1,9}):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+):([A-Za-z0-9+/=]+)", re.ASCII)
+)
 def _scram(found: re.Match[str]) -> Hash:
     digest, rounds, salt = f"sha{found[1]}", int(found[2]), unpadded(found[3])
     stored, server = unpadded(found[4]), unpadded(found[5])
@@ -426,7 +448,11 @@ def _scrypt(ln: int, r: int, p: int, salt: bytes, key: bytes) -> Hash:
     return Hash("scrypt", lambda secret: _same(_scrypt_key(secret, salt, ln, r, p, len(key)), key), costs)
 
 
-@_form(rf"\$scrypt\$ln=([0-9]{{1,2}}),r=([0-9]{{1,5}}),p=([0-9]{{1,5}})\$({_AB64}*)\$({_AB64}+)")
+@_form(
+    re.compile(
+        r"\$scrypt\$ln=([0-9]{1,2}),r=([0-9]{1,5}),p=([0-9]{1,5})\$([A-Za-z0-9./+=]*)\$([A-Za-z0-9./+=]+)", re.ASCII
+    )
+)
 def _scrypt_phc(found: re.Match[str]) -> Hash:
     ln, r, p = (int(one) for one in found.groups()[:3])
     return _scrypt(ln, r, p, ab64(found[4]), ab64(found[5]))
@@ -438,18 +464,22 @@ def _scrypt_n(n: int, r: int, p: int, salt: bytes, key: bytes) -> Hash:
     return _scrypt(n.bit_length() - 1, r, p, salt, key)
 
 
-@_form(r"scrypt(?::([0-9]{1,9})(?::([0-9]{1,5}):([0-9]{1,5}))?)?\$([^$]*)\$([0-9a-fA-F]+)")
+@_form(re.compile(r"scrypt(?::([0-9]{1,9})(?::([0-9]{1,5}):([0-9]{1,5}))?)?\$([^$]*)\$([0-9a-fA-F]+)", re.ASCII))
 def _scrypt_werkzeug(found: re.Match[str]) -> Hash:
     n, r, p = int(found[1] or 1 << 15), int(found[2] or 8), int(found[3] or 1)
     return _scrypt_n(n, r, p, found[4].encode(), bytes.fromhex(found[5]))
 
 
-@_form(rf"scrypt\$([0-9]{{1,9}})\$([^$]*)\$([0-9]{{1,5}})\$([0-9]{{1,5}})\$({_B64}+)")
+@_form(re.compile(r"scrypt\$([0-9]{1,9})\$([^$]*)\$([0-9]{1,5})\$([0-9]{1,5})\$([A-Za-z0-9+/=]+)", re.ASCII))
 def _scrypt_django(found: re.Match[str]) -> Hash:
     return _scrypt_n(int(found[1]), int(found[3]), int(found[4]), found[2].encode(), unpadded(found[5]))
 
 
-@_form(r"\$firebase\$ln=([0-9]{1,2}),r=([0-9]{1,5})\$([A-Za-z0-9_-]*)\$([A-Za-z0-9_-]+)\$([\w-]+)\$([\w-]+)")
+@_form(
+    re.compile(
+        r"\$firebase\$ln=([0-9]{1,2}),r=([0-9]{1,5})\$([A-Za-z0-9_-]*)\$([A-Za-z0-9_-]+)\$([\w-]+)\$([\w-]+)", re.ASCII
+    )
+)
 def _firebase(found: re.Match[str]) -> Hash:
     ln, r = int(found[1]), int(found[2])
     separator, signer, salt, wanted = (_from_url64(one) for one in found.groups()[2:])
@@ -464,7 +494,7 @@ def _firebase(found: re.Match[str]) -> Hash:
     return Hash("firebase_scrypt", check, _scrypt_costs(ln, r, 1))
 
 
-@_form(r"\$y\$j([./0-9A-Za-j])([./0-9A-Za-j])\$[./0-9A-Za-z]{1,86}\$[./0-9A-Za-z]{43}")
+@_form(re.compile(r"\$y\$j([./0-9A-Za-j])([./0-9A-Za-j])\$[./0-9A-Za-z]{1,86}\$[./0-9A-Za-z]{43}", re.ASCII))
 def _yescrypt(found: re.Match[str]) -> Hash:
     if not yescrypt.available():
         raise ValueError("is yescrypt, which needs libxcrypt (libcrypt.so.1) on this host")
@@ -485,7 +515,7 @@ def _passlib(name: str, text: str, cost: str = "", spellings: tuple[_Spelling, .
     return Hash(scheme or name, lambda secret: bool(handler.verify(secret, canonical)), costs, spellings)
 
 
-@_form(r"\$P\$[./0-9A-Za-z]{31}")
+@_form(re.compile(r"\$P\$[./0-9A-Za-z]{31}", re.ASCII))
 def _phpass(found: re.Match[str]) -> Hash:
     return _passlib("phpass", found[0], "log_rounds", _WORDPRESS)
 
@@ -495,7 +525,7 @@ def _as_phpbb(text: str) -> str:
     return html.escape(text, quote=False).replace('"', "&quot;")
 
 
-@_form(r"\$H\$[./0-9A-Za-z]{31}")
+@_form(re.compile(r"\$H\$[./0-9A-Za-z]{31}", re.ASCII))
 def _phpbb(found: re.Match[str]) -> Hash:
     return _passlib("phpass", found[0], "log_rounds", (_as_phpbb, _trimmed))
 
@@ -503,7 +533,7 @@ def _phpbb(found: re.Match[str]) -> Hash:
 _ITOA64 = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
-@_form(r"\$S\$([./0-9A-Za-z])([./0-9A-Za-z]{8})([./0-9A-Za-z]{43})")
+@_form(re.compile(r"\$S\$([./0-9A-Za-z])([./0-9A-Za-z]{8})([./0-9A-Za-z]{43})", re.ASCII))
 def _drupal(found: re.Match[str]) -> Hash:
     rounds, salt, wanted = _ITOA64.index(found[1]), found[2].encode(), found[3].encode()
     if not 7 <= rounds <= 30:
@@ -520,7 +550,7 @@ def _drupal(found: re.Match[str]) -> Hash:
     return Hash("drupal", check, {"log_rounds": rounds}, (_trimmed,))
 
 
-@_form(r"U(\$[SPH]\$.+)")
+@_form(re.compile(r"U(\$[SPH]\$.+)", re.ASCII))
 def _drupal_upgraded(found: re.Match[str]) -> Hash:
     inner = read_hash(found[1])
 
@@ -531,22 +561,26 @@ def _drupal_upgraded(found: re.Match[str]) -> Hash:
 
 
 for _name, _pattern, _cost in (
-    ("md5_crypt", r"\$1\$[^$]{0,8}\$[./0-9A-Za-z]{22}", ""),
-    ("apr_md5_crypt", r"\$apr1\$[^$]{0,8}\$[./0-9A-Za-z]{22}", ""),
-    ("sha256_crypt", r"\$5\$(?:rounds=[0-9]{1,9}\$)?[^$]{0,16}\$[./0-9A-Za-z]{43}", "rounds"),
-    ("sha512_crypt", r"\$6\$(?:rounds=[0-9]{1,9}\$)?[^$]{0,16}\$[./0-9A-Za-z]{86}", "rounds"),
-    ("sha1_crypt", r"\$sha1\$[0-9]{1,9}\$[./0-9A-Za-z]{0,64}\$[./0-9A-Za-z]{28}", "rounds"),
-    ("bsdi_crypt", r"_[./0-9A-Za-z]{19}", "rounds"),
-    ("des_crypt", r"[./0-9A-Za-z]{13}", ""),
-    ("bcrypt_sha256", r"\$bcrypt-sha256\$[^$]{1,40}\$[./A-Za-z0-9]{22}\$[./A-Za-z0-9]{31}", "log_rounds"),
-    ("mysql323", r"[0-9a-fA-F]{16}", ""),
+    ("md5_crypt", re.compile(r"\$1\$[^$]{0,8}\$[./0-9A-Za-z]{22}", re.ASCII), ""),
+    ("apr_md5_crypt", re.compile(r"\$apr1\$[^$]{0,8}\$[./0-9A-Za-z]{22}", re.ASCII), ""),
+    ("sha256_crypt", re.compile(r"\$5\$(?:rounds=[0-9]{1,9}\$)?[^$]{0,16}\$[./0-9A-Za-z]{43}", re.ASCII), "rounds"),
+    ("sha512_crypt", re.compile(r"\$6\$(?:rounds=[0-9]{1,9}\$)?[^$]{0,16}\$[./0-9A-Za-z]{86}", re.ASCII), "rounds"),
+    ("sha1_crypt", re.compile(r"\$sha1\$[0-9]{1,9}\$[./0-9A-Za-z]{0,64}\$[./0-9A-Za-z]{28}", re.ASCII), "rounds"),
+    ("bsdi_crypt", re.compile(r"_[./0-9A-Za-z]{19}", re.ASCII), "rounds"),
+    ("des_crypt", re.compile(r"[./0-9A-Za-z]{13}", re.ASCII), ""),
+    (
+        "bcrypt_sha256",
+        re.compile(r"\$bcrypt-sha256\$[^$]{1,40}\$[./A-Za-z0-9]{22}\$[./A-Za-z0-9]{31}", re.ASCII),
+        "log_rounds",
+    ),
+    ("mysql323", re.compile(r"[0-9a-fA-F]{16}", re.ASCII), ""),
 ):
     _scheme = {"bcrypt_sha256": "bcrypt_sha256_passlib", "apr_md5_crypt": "md5_crypt"}.get(_name, "")
 
     def _by_passlib(found: re.Match[str], name: str = _name, cost: str = _cost, scheme: str = _scheme) -> Hash:
         return _passlib(name, found[0], cost, scheme=scheme)
 
-    _FORMS.append(_Form(re.compile(_pattern, re.ASCII), _by_passlib))
+    _FORMS.append(_Form(_pattern, _by_passlib))
 
 
 # --- digests --------------------------------------------------------------------------------------------------------
@@ -583,17 +617,21 @@ def _digest_hash(digits: str, salt: bytes | None) -> Hash:
     return Hash("digest", check, {}, (_trimmed,))
 
 
-@_form("|".join(f"[0-9a-fA-F]{{{length}}}" for length in BY_LENGTH))
+@_form(
+    re.compile(r"(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{56}|[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128})")
+)
 def _bare_digest(found: re.Match[str]) -> Hash:
     return _digest_hash(found[0], None)
 
 
-@_form(r"\$digest\$([\w-]*)\$([0-9a-fA-F]{32,128})")
+@_form(re.compile(r"\$digest\$([\w-]*)\$([0-9a-fA-F]{32,128})", re.ASCII))
 def _salted_digest(found: re.Match[str]) -> Hash:
     return _digest_hash(found[2], _from_url64(found[1]))
 
 
-@_form(r"\$salted\$(md5|sha1|sha224|sha256|sha384|sha512)\$(pre|post)\$([\w-]*)\$([0-9a-f]{32,128})")
+@_form(
+    re.compile(r"\$salted\$(md5|sha1|sha224|sha256|sha384|sha512)\$(pre|post)\$([\w-]*)\$([0-9a-f]{32,128})", re.ASCII)
+)
 def _ordered_digest(found: re.Match[str]) -> Hash:
     digest, salt, wanted = found[1], _from_url64(found[3]), found[4].encode()
     if BY_LENGTH.get(len(wanted)) != digest:
@@ -602,7 +640,7 @@ def _ordered_digest(found: re.Match[str]) -> Hash:
     return Hash("digest", lambda secret: _same(_hexed(digest, *((salt, secret) if first else (secret, salt))), wanted))
 
 
-@_form(r"(md5|sha1|sha224|sha256|sha384|sha512)\$([^$]*)\$([0-9a-fA-F]{32,128})")
+@_form(re.compile(r"(md5|sha1|sha224|sha256|sha384|sha512)\$([^$]*)\$([0-9a-fA-F]{32,128})", re.ASCII))
 def _framework_digest(found: re.Match[str]) -> Hash:
     digest, salt, wanted = found[1], found[2].encode(), found[3].lower().encode()
     if BY_LENGTH.get(len(wanted)) != digest:
@@ -626,13 +664,13 @@ def _ion_auth_check(text: str, secret: bytes) -> bool:
     return any(found)
 
 
-@_form(r"(?:\$ion-auth\$)?([./0-9A-Za-z]{10}[0-9a-f]{30}|[./0-9A-Za-z]{22}[0-9a-f]{18})")
+@_form(re.compile(r"(?:\$ion-auth\$)?([./0-9A-Za-z]{10}[0-9a-f]{30}|[./0-9A-Za-z]{22}[0-9a-f]{18})", re.ASCII))
 def _ion_auth(found: re.Match[str]) -> Hash:
     text = found[1]
     return Hash("ion_auth", lambda secret: _ion_auth_check(text, secret))
 
 
-@_form(r"\*([0-9a-fA-F]{40})")
+@_form(re.compile(r"\*([0-9a-fA-F]{40})", re.ASCII))
 def _mysql41(found: re.Match[str]) -> Hash:
     wanted = found[1].lower().encode()
     return Hash("mysql", lambda secret: _same(_hexed("sha1", hashlib.sha1(secret).digest()), wanted))  # noqa: S324
@@ -643,7 +681,12 @@ _LDAP |= {f"s{name}": digest for name, digest in _LDAP.items()}
 _LDAP |= {"plain-md5": "md5", "ldap-md5": "md5"}
 
 
-@_form(r"\{(s?md5|s?sha(?:1|224|256|384|512)?|plain-md5|ldap-md5)(\.hex|\.b64)?\}([A-Za-z0-9+/=]+)", ignore_case=True)
+@_form(
+    re.compile(
+        r"\{(s?md5|s?sha(?:1|224|256|384|512)?|plain-md5|ldap-md5)(\.hex|\.b64)?\}([A-Za-z0-9+/=]+)",
+        re.ASCII | re.IGNORECASE,
+    )
+)
 def _ldap_digest(found: re.Match[str]) -> Hash:
     name, spelling, text = found[1].lower(), (found[2] or "").lower(), found[3]
     digest = _LDAP[name]
@@ -665,7 +708,7 @@ def _ldap_digest(found: re.Match[str]) -> Hash:
 _LDAP_PLAIN = ("sha", "sha1", "sha224", "sha256", "sha384", "sha512")
 
 
-@_form(r"\$symfony\$sha512\$([0-9]{1,9})\$([\w-]*)\$([\w-]+)")
+@_form(re.compile(r"\$symfony\$sha512\$([0-9]{1,9})\$([\w-]*)\$([\w-]+)", re.ASCII))
 def _symfony(found: re.Match[str]) -> Hash:
     rounds, salt, wanted = int(found[1]), _from_url64(found[2]), _from_url64(found[3])
     if rounds < 1 or len(wanted) != 64:
@@ -684,7 +727,7 @@ def _symfony(found: re.Match[str]) -> Hash:
 # --- formulas -------------------------------------------------------------------------------------------------------
 
 
-@_form(r"\$formula\$([\w-]+)\$([\w-]*)\$(.+)")
+@_form(re.compile(r"\$formula\$([\w-]+)\$([\w-]*)\$(.+)", re.ASCII))
 def _by_formula(found: re.Match[str]) -> Hash:
     formula, salt, rest = read_formula(_from_url64(found[1]).decode()), _from_url64(found[2]), found[3]
     if formula.slow:
@@ -722,7 +765,7 @@ def unwrapped(text: str) -> str:
     return f"${inner}" if inner.startswith("argon2") else inner
 
 
-@_form(_AROUND.pattern, ignore_case=True)
+@_form(_AROUND)
 def _around(found: re.Match[str]) -> Hash:
     inner = unwrapped(found[0])
     if inner.startswith(("{", ":")) or _AROUND.fullmatch(inner):

@@ -89,7 +89,7 @@ def _told(text: str, salt: str) -> str:
     if text.startswith(("$only", "$imported", "$digest", "$salted", "$firebase", "$formula", "$symfony", "$ion-auth")):
         raise ValueError("is of no kind that can be verified")
     for pattern, change in _SPELLINGS:
-        if found := re.fullmatch(pattern, text, re.IGNORECASE | re.ASCII):
+        if found := pattern.fullmatch(text):
             return change(*found.groups())
     if found := re.fullmatch(r"md5([0-9a-f]{32})", text):
         return _postgresql(found[1], salt)
@@ -98,17 +98,20 @@ def _told(text: str, salt: str) -> str:
     return _with_salt(text, salt) if salt else text
 
 
-_SPELLINGS: tuple[tuple[str, Callable[..., str]], ...] = (
-    (r":A:([0-9a-f]{32})", lambda digits: schemes.formula_form("md5(password)", b"", digits)),
+_SPELLINGS: tuple[tuple[re.Pattern[str], Callable[..., str]], ...] = (
     (
-        r"(?::B:|\$B\$)([^:$]{1,64})[:$]([0-9a-f]{32})",
+        re.compile(r":A:([0-9a-f]{32})", re.IGNORECASE | re.ASCII),
+        lambda digits: schemes.formula_form("md5(password)", b"", digits),
+    ),
+    (
+        re.compile(r"(?::B:|\$B\$)([^:$]{1,64})[:$]([0-9a-f]{32})", re.IGNORECASE | re.ASCII),
         lambda salt, digits: schemes.formula_form("md5(salt.'-'.md5(password))", salt.encode(), digits),
     ),
     (
-        r"(?:\{sha256\})?([0-9a-f]{32}|[0-9a-f]{64}):([^:\s]{1,128})(?::1)?",
+        re.compile(r"(?:\{sha256\})?([0-9a-f]{32}|[0-9a-f]{64}):([^:\s]{1,128})(?::1)?", re.IGNORECASE | re.ASCII),
         lambda digits, salt: schemes.digest_form(salt.encode(), digits.lower()),
     ),
-    (r"(?:md5|sha1|sha256|sha512)\$\$([0-9a-f]+)", str.lower),
+    (re.compile(r"(?:md5|sha1|sha256|sha512)\$\$([0-9a-f]+)", re.IGNORECASE | re.ASCII), str.lower),
 )
 """MediaWiki (A, B), Joomla and Magento, and Django without a salt."""
 
@@ -140,10 +143,8 @@ def _named(scheme: str, parameters: Mapping[str, Any]) -> _Taken:
         near = difflib.get_close_matches(name, SCHEMES, n=1)
         hint = f"; the nearest is {near[0]}" if near else ""
         if "(" in scheme:
-            raise SchemeUnknown(f"password_scheme {scheme[:60]!r} {error}") from None
-        raise SchemeUnknown(
-            f"password_scheme {scheme[:60]!r} is not known{hint}; known: {', '.join(SCHEMES)}, or a formula"
-        ) from None
+            raise SchemeUnknown(f"{scheme[:60]!r} {error}") from None
+        raise SchemeUnknown(f"{scheme[:60]!r} is not known{hint}; known: {', '.join(SCHEMES)}, or a formula") from None
     return lambda text, salt: _of_formula(formula.text, formula.uses_salt, text, salt)
 
 

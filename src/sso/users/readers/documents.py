@@ -12,6 +12,7 @@ from sso.users.readers.text import TextFile
 from sso.users.records import Record
 
 _MARK = re.compile(r'["\[\]{}]')
+_FIRST_MEMBER = re.compile(r'\{\s*"([^"]{0,100})"\s*:')
 _STRING_END = re.compile(r'["\\]')
 
 
@@ -32,7 +33,8 @@ def read_lines_or_elements(path: Path, encoding: str | None, member: str) -> Ite
     """Yield the objects of JSON lines, or the elements of an array as :func:`read_elements` does."""
     with TextFile(path, encoding) as file:
         start = file.start().lstrip()
-    is_document = start.startswith("[") or re.match(rf'{{\s*"{re.escape(member)}"\s*:', start) is not None
+    first = _FIRST_MEMBER.match(start)
+    is_document = start.startswith("[") or (first is not None and first[1] == member)
     yield from read_elements(path, encoding, member) if is_document else read_json_lines(path, encoding)
 
 

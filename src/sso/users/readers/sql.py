@@ -2,7 +2,7 @@
 
 The dump is read, never run. It is read one value list at a time, in bounded memory. A statement that cannot be read
 rejects what it holds from there on, and reading goes on at the next line that begins a statement. What stands inside
-a text is never taken for a statement, whatever a user wrote there.
+a text of a statement that can be read is never taken for a statement, whatever a user wrote there.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MAX_TABLES = 2000
 Wanted = Callable[[str, Sequence[str]], bool]
 """Whether a table is read, by its name (lower case, without schema) and its columns."""
 _NAME = r'(?:`(?:[^`]|``)+`|"(?:[^"]|"")+"|\[[^\]]+\]|[\w$]+)'
-_TABLE = rf"(?:{_NAME}\s*\.\s*)*({_NAME})"
-_LIST = r'\(((?:[^()`"\[]|`(?:[^`]|``)+`|"(?:[^"]|"")+"|\[[^\]]+\])*)\)'
+_TABLE = rf"(?:{_NAME}\s*\.\s*){{0,3}}({_NAME})"
+_LIST = r"\(([^()]*)\)"
 _INSERT = re.compile(
-    rf"(?:INSERT|REPLACE)\s+(?:LOW_PRIORITY\s+|DELAYED\s+|IGNORE\s+)*(?:OR\s+\w+\s+)?(?:INTO\s+)?(?:ONLY\s+)?{_TABLE}"
+    rf"(?:INSERT|REPLACE)\s+(?:(?:LOW_PRIORITY|DELAYED|IGNORE)\s+){{0,3}}(?:OR\s+\w+\s+)?(?:INTO\s+)?(?:ONLY\s+)?{_TABLE}"
     rf"\s*(?:{_LIST})?\s*(?:OVERRIDING\s+\w+\s+VALUE\s+)?VALUES?\s*(?=\()",
     re.IGNORECASE,
 )
@@ -36,21 +36,29 @@ _CREATE = re.compile(
 _COPY = re.compile(rf"COPY\s+{_TABLE}\s*(?:{_LIST})?\s+FROM\s+stdin[^;\n]*;[ \t]*\r?\n", re.IGNORECASE)
 _BEGINS = re.compile(r"(INSERT|REPLACE|CREATE|COPY)\b", re.IGNORECASE)
 _RESUME = re.compile(r"^(?:INSERT|REPLACE|CREATE|COPY|ALTER|DROP|LOCK|UNLOCK|SET|--|/\*!)", re.I | re.M)
-_BLANK = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|#[^\n]*(?:\n|$))*")
+_BLANK = re.compile(r"(?:\s++|--[^\n]*+(?:\n|$)|#[^\n]*+(?:\n|$))*+")
 _BEGINS_A_DUMP = re.compile(
     r"\s*(?:--|/\*|\\\w|(?:INSERT|CREATE|COPY|PRAGMA|SET|DROP|USE|BEGIN|START|REPLACE)\b[^,\t|]*(?:\n|;|\())",
     re.IGNORECASE,
 )
 _MYSQL = re.compile(r"(?:--|#).*(?:MySQL|MariaDB|phpMyAdmin|HeidiSQL|Adminer)|/\*!", re.IGNORECASE)
 _FIRST = re.compile(r"\s*(?:INSERT|REPLACE|CREATE|DROP|COPY|ALTER)\b", re.IGNORECASE)
+_QUOTED_END = {
+    ("'", False): re.compile("'"),
+    ("'", True): re.compile(r"['\\]"),
+    ('"', False): re.compile('"'),
+    ('"', True): re.compile(r'["\\]'),
+    ("`", False): re.compile("`"),
+}
+_NAMES = re.compile(_NAME)
 _SPACE = re.compile(r"\s*")
 _STOP = re.compile(r"""['"`;]|--|/\*|\$[A-Za-z_]*\$""")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"[A-Za-z_][\w.]*")
 _HEX = re.compile(r"0x([0-9A-Fa-f]*)")
 _TEXT = {
-    True: re.compile(r"'([^'\\]*(?:(?:''|\\.)[^'\\]*)*)'", re.S),
-    False: re.compile(r"'([^']*(?:''[^']*)*)'", re.S),
+    True: re.compile(r"'([^'\\]*+(?:(?:''|\\.)[^'\\]*+)*+)'", re.S),
+    False: re.compile(r"'([^']*+(?:''[^']*+)*+)'", re.S),
 }
 """A text in quotation marks, with backslashes as in MySQL or without as in standard SQL."""
 _ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "v": "\v", "f": "\f"}
@@ -213,7 +221,7 @@ class _Dump:
 
     def _after_text(self, mark: str) -> None:
         """Go after a quoted text or name that began before. A doubled mark begins another text, which is as good."""
-        stop = re.compile(rf"[{mark}\\]" if self.escapes and mark != "`" else mark)
+        stop = _QUOTED_END[mark, self.escapes and mark != "`"]
         while True:
             found = stop.search(self.text, self.at)
             if found is None:
@@ -327,7 +335,7 @@ class _Dump:
             self._go(end + 1)
             while len(self.text) - self.at < 16 and self._more():
                 pass
-            if _RESUME.match(self.text, self.at) or self.text.startswith("\n", self.at):
+            if _RESUME.match(self.text, self.at):
                 break
         lines = max(1, self.line - begun)
         return Record(
@@ -500,7 +508,7 @@ def _bare(name: str) -> str:
 
 
 def _names(listed: str) -> list[str]:
-    return [_bare(one) for one in re.findall(_NAME, listed)]
+    return [_bare(one) for one in _NAMES.findall(listed)]
 
 
 def _body(text: str, at: int) -> str:
@@ -538,9 +546,9 @@ def _columns(body: str) -> list[str]:
         elif char in "()":
             depth += 1 if char == "(" else -1
         elif char == "," and depth == 0:
-            part = re.sub(r"^(?:\s|--[^\n]*\n)+", "", body[start:at])
+            part = re.sub(r"^(?:\s++|--[^\n]*+\n)++", "", body[start:at])
             start = at + 1
-            name = re.match(_NAME, part)
+            name = _NAMES.match(part)
             if name is not None and (part[:1] in '`"[' or not _NO_COLUMN.match(part)):
                 found.append(_bare(name[0]))
     return found
