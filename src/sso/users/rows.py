@@ -197,7 +197,7 @@ def _find_columns(options: Options, names: Collection[str], wrong: list[str]) ->
     for ours in KNOWN:
         wanted = options.columns.get(ours, ours)
         same = [wanted] if wanted in names else by_form.get(_form(wanted), [])
-        twice = [name for name in names if name.startswith(f"{wanted} (column ")] if not same else []
+        twice = [] if same else [name for name in names if _form(name).startswith(f"{_form(wanted)}_(column_")]
         if len(same) > 1 or twice:
             several = ", ".join(repr(name) for name in same or twice)
             wrong.append(
