@@ -107,6 +107,22 @@ class ProposalShown(BaseModel):
     decided_by: str | None
 
 
+class LeftOut(BaseModel):
+    """What of the row did not come along: somebody else has it, or there is one already. The value is masked."""
+
+    kind: str
+    value: str
+
+
+class DecidedShown(ProposalShown):
+    """A proposal with what came of the decision."""
+
+    username: str | None = Field(description="The user name that applications see, where there is one.")
+    other_usernames: list[str] = Field(description="User names that are given up: they sign in all the same.")
+    left_out: list[LeftOut]
+    local_user_ids: list[str] = Field(description="What the application is told, the first taken over first.")
+
+
 class Decision(BaseModel):
     """``merged``: they are one. ``separate``: they are two. ``dropped``: the row is forgotten."""
 
@@ -248,7 +264,7 @@ async def list_proposals(
     responses=problems(404, 409),
     **needs("users:merge"),
 )
-async def decide(request: Request, proposal_id: uuid.UUID, wanted: Decision) -> ProposalShown:
+async def decide(request: Request, proposal_id: uuid.UUID, wanted: Decision) -> DecidedShown:
     """Once for each. Every contact of the person is told of what is added to their account."""
     provider, actor = site_of(request).provider, caller_in(request).actor
     async with provider.db.write() as session:
@@ -262,7 +278,7 @@ async def decide(request: Request, proposal_id: uuid.UUID, wanted: Decision) -> 
             )
         except UserError as error:
             raise refused(error) from None
-        shown = ProposalShown.model_validate(merging.shown(provider.box, made))
+        shown = DecidedShown.model_validate({**merging.shown(provider.box, made.proposal), **made.said()})
     site_of(request).worker.nudge()
     return shown
 

@@ -239,12 +239,18 @@ def _same(proposal: dict[str, Any]) -> str:
 def _decide(proposal: str, decision: str) -> None:
     chosen = an_id(proposal, "proposal")
 
-    async def work(provider: Provider) -> None:
+    async def work(provider: Provider) -> merging.Decided:
         async with provider.db.write() as session:
-            await decide_proposal(session, provider, chosen, decision, actor="cli")
+            return await decide_proposal(session, provider, chosen, decision, actor="cli")
 
-    run(work)
+    made = run(work)
     print(decision)
+    if made.other_usernames:
+        print(f"user name: {made.username}; {', '.join(made.other_usernames)} is given up, and signs in all the same")
+    for one in made.said()["left_out"]:
+        print(f"left out: {one['kind']} {one['value']}")
+    if len(made.local_user_ids) > 1:
+        print(f"the application is told: {', '.join(made.local_user_ids)}")
 
 
 Which = Annotated[str, typer.Argument(metavar="PROPOSAL", help="The id of a proposal.")]

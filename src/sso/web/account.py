@@ -362,7 +362,9 @@ async def applications_page(request: Request) -> Response:
         consents = {one.client_id: one for one in await tokens.consents_of(session, here.user.id)}
         granted = await tokens.granted_scopes(session, here.user.id)
         used = await sessions.last_used_clients(session, here.user.id)
-        local = {one.client_id: one.local_user_id for one in await users.local_accounts_of(session, here.user.id)}
+        local: dict[str, list[str]] = {}
+        for one in await users.local_accounts_of(session, here.user.id):
+            local.setdefault(one.client_id, []).append(one.local_user_id)
     rows = []
     for client_id in sorted({*consents, *granted, *used, *local}):
         client = provider.registry.known(client_id)
@@ -379,7 +381,7 @@ async def applications_page(request: Request) -> Response:
                 "asked": asked_for(client, shown),
                 "since": consent.created_at if consent is not None else None,
                 "used": used.get(client_id),
-                "local": local.get(client_id),
+                "local": ", ".join(local.get(client_id, [])),
                 "may_withdraw": consent is not None or client_id in granted,
             }
         )
