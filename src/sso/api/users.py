@@ -42,6 +42,7 @@ from sso.oidc.people import change_person, delete_user, disable_user, enable_use
 from sso.oidc.power import check_power, check_power_over, invited_power
 from sso.security.permissions import RoleName, power_of
 from sso.users import store
+from sso.users.identifiers import receives_codes
 from sso.users.models import Identifier, User
 from sso.users.schemas import NewUser, Profile, UserChange
 from sso.users.service import UserError, create_users, find_all
@@ -55,7 +56,8 @@ class IdentifierShown(BaseModel):
     kind: Literal["username", "email", "phone", "nik"] = Field(description="Of a NIK the value is masked.")
     value: str
     verified: bool
-    primary: bool
+    primary: bool = Field(description="Of several of a kind, the one that applications are told.")
+    receives_codes: bool = Field(description="Whether a code can be sent there: not to a landline, which gets no SMS.")
 
 
 class UserShown(BaseModel):
@@ -321,7 +323,13 @@ async def _shown(session: AsyncSession, people: Sequence[User]) -> list[UserShow
 def _shown_user(user: User, roles: list[str], identifiers: Sequence[Identifier]) -> UserShown:
     status = "deleted" if user.deleted_at else "disabled" if user.disabled_at else "active"
     shown = [
-        {"kind": one.kind, "value": one.value, "verified": one.verified_at is not None, "primary": one.is_primary}
+        {
+            "kind": one.kind,
+            "value": one.value,
+            "verified": one.verified_at is not None,
+            "primary": one.is_primary,
+            "receives_codes": receives_codes(one.kind, one.value),
+        }
         for one in identifiers
     ]
     return UserShown.model_validate(
