@@ -40,6 +40,7 @@ from sso.oidc.people import (
 )
 from sso.oidc.power import check_power_over
 from sso.users import merging, store
+from sso.users.codes import place_warning
 from sso.users.models import IdentityCheck, MergeProposal
 from sso.users.service import UserError
 
@@ -74,6 +75,12 @@ class CheckShown(BaseModel):
     officer: str
     checked_at: datetime
     revoked_at: datetime | None
+
+
+class CheckMade(CheckShown):
+    """A check that was recorded."""
+
+    warnings: list[str] = Field(description="What is unusual in the NIK, such as a place that no table has.")
 
 
 class RecoveryCode(BaseModel):
@@ -182,7 +189,7 @@ async def list_checks(request: Request, user_id: uuid.UUID) -> list[CheckShown]:
     responses=problems(404, 409),
     **needs("users:check_identity"),
 )
-async def check(request: Request, user_id: uuid.UUID, wanted: CheckWanted) -> CheckShown:
+async def check(request: Request, user_id: uuid.UUID, wanted: CheckWanted) -> CheckMade:
     """The person's identity is counter-verified from then on; nobody checks their own."""
     site, actor = site_of(request), caller_in(request).actor
     async with site.provider.db.write() as session:
@@ -196,7 +203,8 @@ async def check(request: Request, user_id: uuid.UUID, wanted: CheckWanted) -> Ch
             )
         except UserError as error:
             raise refused(error) from None
-        shown = _check(made)
+        warning = place_warning(seen.nik) if seen.nik else ""
+        shown = CheckMade(**_check(made).model_dump(), warnings=[warning] if warning else [])
     site.worker.nudge()
     return shown
 

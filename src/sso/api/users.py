@@ -26,6 +26,7 @@ from sso.api.parts import (
     caller_in,
     check_etag,
     cut,
+    etag_of,
     needs,
     not_found,
     once,
@@ -44,7 +45,7 @@ from sso.security.permissions import RoleName, power_of
 from sso.users import store
 from sso.users.identifiers import receives_codes
 from sso.users.models import Identifier, User
-from sso.users.schemas import NewUser, Profile, UserChange
+from sso.users.schemas import NewUser, Profile, UserChange, warnings_of
 from sso.users.service import UserError, create_users, find_all
 
 router = APIRouter(prefix=PREFIX, tags=["users"])
@@ -85,6 +86,14 @@ class UserWanted(NewUser):
     )
 
     profile: Profile = Field(default_factory=Profile)
+
+
+class UserKept(UserShown):
+    """A person who was made or changed."""
+
+    warnings: list[str] = Field(
+        description="What is unusual in the values that were given, such as a code that no table has. They are kept."
+    )
 
 
 class RolesWanted(BaseModel):
@@ -135,7 +144,7 @@ async def list_users(
     "/users",
     status_code=201,
     summary="Make a person",
-    response_model=UserShown,
+    response_model=UserKept,
     responses=problems(409),
     **needs("users:write"),
 )
@@ -161,7 +170,7 @@ async def create_user(request: Request, wanted: UserWanted, key: IdempotencyKeyH
         except UserError as error:
             raise refused(error) from None
         await session.flush()
-        return Made((await _shown(session, [made]))[0], f"{PREFIX}/users/{made.id}")
+        return Made(_kept((await _shown(session, [made]))[0], wanted), f"{PREFIX}/users/{made.id}")
 
     return await once(request, key, check, make)
 
@@ -184,7 +193,7 @@ async def get_user(request: Request, user_id: uuid.UUID) -> Response:
 @router.patch(
     "/users/{user_id}",
     summary="Change a person",
-    response_model=UserShown,
+    response_model=UserKept,
     responses=problems(404, 409, 412, 428),
     **needs("users:write"),
 )
@@ -205,7 +214,7 @@ async def patch_user(request: Request, user_id: uuid.UUID, change: UserChange, i
         await session.flush()
         shown = (await _shown(session, [found]))[0]
     site_of(request).worker.nudge()
-    return shown_response(shown)
+    return shown_response(_kept(shown, change), headers={"ETag": etag_of(shown)})
 
 
 @router.put(
@@ -318,6 +327,10 @@ async def _shown(session: AsyncSession, people: Sequence[User]) -> list[UserShow
     roles = await store.roles_of_many(session, user_ids)
     identifiers = await store.identifiers_of_many(session, user_ids)
     return [_shown_user(one, roles[one.id], identifiers[one.id]) for one in people]
+
+
+def _kept(shown: UserShown, said: NewUser | UserChange) -> UserKept:
+    return UserKept(**shown.model_dump(), warnings=warnings_of(said))
 
 
 def _shown_user(user: User, roles: list[str], identifiers: Sequence[Identifier]) -> UserShown:

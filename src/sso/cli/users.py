@@ -29,7 +29,7 @@ from sso.security.numbers import read_uuid
 from sso.security.text import csv_cell
 from sso.settings import Settings, load_settings
 from sso.users import merging, store
-from sso.users.schemas import NewUser
+from sso.users.schemas import NewUser, warnings_of
 from sso.users.service import UserError, create_users, describe, find
 
 app = group("People.")
@@ -47,7 +47,7 @@ def create(
     role: Annotated[
         list[str] | None, typer.Option(help="citizen, developer, helpdesk, auditor or admin; may be given again.")
     ] = None,
-    locale: Annotated[str | None, typer.Option(help="id or en.")] = None,
+    locale: Annotated[str | None, typer.Option(help="Language: id, en, or another tag such as id-ID.")] = None,
     verified: Annotated[bool, typer.Option(help="E-mail, telephone number and NIK were checked.")] = False,
     nik: Annotated[str | None, typer.Option(help="The NIK: 16 digits.")] = None,
     profile: Annotated[
@@ -89,6 +89,8 @@ def create(
             return await describe(session, user)
 
     made = run(work)
+    for warning in warnings_of(person):
+        typer.echo(f"warning: {warning}", err=True)
     if json:
         print_json(made)
     else:

@@ -163,7 +163,8 @@ def _countries() -> frozenset[str]:
 
 @cache
 def _alpha3() -> frozenset[str]:
-    return frozenset(one for one in get_global("territory_aliases") if len(one) == 3 and one.isalpha())
+    aliases = get_global("territory_aliases").items()
+    return frozenset(one for one, to in aliases if len(one) == 3 and {code.lower() for code in to} <= _countries())
 
 
 @cache

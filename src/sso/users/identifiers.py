@@ -33,7 +33,7 @@ MAX_IDENTIFIER_CHARS = 254
 NIK_DIGITS = 16
 E164_CHARS = 16
 """A plus sign and 15 digits."""
-_REGION = "ID"
+_REGION, COUNTRY_CODE = "ID", "62"
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._\-]{2,63}")
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>\"(),:;\\\[\]]{1,64}@[a-z0-9](?:[a-z0-9.\-]{0,250}[a-z0-9])?")
 _USER_ID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}")
@@ -290,11 +290,11 @@ def _without_extension(value: str) -> tuple[str, str]:
 
 
 def _parsed(plus: str, digits: str) -> phonenumbers.PhoneNumber:
-    """Return a number that the numbering plans at least hold possible. ``00`` begins an international number where
-    that gives a valid one."""
+    """Return a number that the numbering plans at least hold possible. ``00`` and ``62`` begin an international number
+    where that gives a valid one."""
     spellings = [plus + digits]
-    if not plus and digits.startswith("00"):
-        spellings.insert(0, "+" + digits[2:])
+    if not plus and digits.startswith(("00", COUNTRY_CODE)):
+        spellings.insert(0, "+" + digits.removeprefix("00"))
     for spelling in spellings:
         with suppress(phonenumbers.NumberParseException):
             number = phonenumbers.parse(spelling, _REGION)
