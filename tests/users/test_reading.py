@@ -267,13 +267,28 @@ def test_language_tags_have_their_canonical_form() -> None:
         "zh-cmn-hans": "cmn-Hans",
         "i-klingon": "tlh", "en-gb-oed": "en-GB-oxendict", "sgn-us": "ase", "de-DE-1996": "de-DE-1996",
         "my-BU": "my-MM", "EN-x-City": "en-x-city", "ban": "ban", "min": "min",
+        "en-u-ca-buddhist-a-foo-x-1": "en-a-foo-u-ca-buddhist-x-1",
         "ja-latn-hepburn-heploc": "ja-Latn-hepburn-alalc97",
     }  # fmt: skip
     for text, expected in canonical.items():
         assert language_tag(text).value == expected, text
         assert language_tag(expected).value == expected
         assert language_tag(text).warning == "", text
-    for wrong in ("", "i", "foo bar", "id-", "-id", "id--ID", "12", "de-1996-de", "x" * 36, "<b>"):
+    for wrong in (
+        "",
+        "i",
+        "en-u",
+        "en-u-x-a",
+        "en-x",
+        "foo bar",
+        "id-",
+        "-id",
+        "id--ID",
+        "12",
+        "de-1996-de",
+        "x" * 36,
+        "<b>",
+    ):
         with pytest.raises(ValueError, match="BCP 47"):
             language_tag(wrong)
     assert language_tag("qx").value == "qx"
