@@ -178,6 +178,8 @@ def test_a_user_name_of_digits_is_a_user_name(digits: str) -> None:
         ("081277770003", ["username 081277770003", f"phone {MOBILE}"]),
         ("0812-7777-0003", ["username 0812-7777-0003", f"phone {MOBILE}"]),
         ("0812 7777 0003", [f"phone {MOBILE}"]),
+        ("6281277770003", ["username 6281277770003", f"phone {MOBILE}"]),
+        ("62215550100", ["username 62215550100", f"phone {LANDLINE}", "phone +6262215550100"]),
         (MOBILE, [f"phone {MOBILE}"]),
         (NIK, [f"username {NIK}", f"nik {NIK}"]),
         ("3671 0141 0490 0001", [f"nik {NIK}"]),

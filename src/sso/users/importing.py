@@ -31,7 +31,7 @@ from sso.security.box import SecretBox
 from sso.security.documents import DocumentRefused, check_document
 from sso.security.text import one_line
 from sso.users.codes import language_tag
-from sso.users.identifiers import Kind, masked, nik_lookup, normalise_as
+from sso.users.identifiers import Kind, can_be_verified, masked, nik_lookup, normalise_as
 from sso.users.models import Credential, Identifier, ImportRun, LocalAccount, MergeProposal, User, UserRole
 from sso.users.schemas import KIND_OF_FIELD, NAME, Profile
 from sso.users.service import NIK, nik_key
@@ -176,7 +176,8 @@ def read_row(number: int, given: Mapping[str, Any], options: Options, take_hash:
     for column, kind in KIND_OF_FIELD.items():
         if column in text:
             verified = kind == "username" or kind in options.verified or _is_true(text.get(f"{column}_verified", ""))
-            identifiers.append((kind, _normal(column, kind, text[column]), verified))
+            value = _normal(column, kind, text[column])
+            identifiers.append((kind, value, verified and can_be_verified(kind, value)))
     if not identifiers:
         raise RowRefused("has no user name, e-mail, telephone number or NIK to sign in with")
     name = " ".join(text.get("name", "").split()) or _name_of(text)
