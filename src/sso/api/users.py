@@ -43,7 +43,6 @@ from sso.oidc.people import change_person, delete_user, disable_user, enable_use
 from sso.oidc.power import check_power, check_power_over, invited_power
 from sso.security.permissions import RoleName, power_of
 from sso.users import store
-from sso.users.identifiers import receives_codes
 from sso.users.models import Identifier, User
 from sso.users.schemas import NewUser, Profile, UserChange, warnings_of
 from sso.users.service import UserError, create_users, find_all
@@ -58,7 +57,6 @@ class IdentifierShown(BaseModel):
     value: str
     verified: bool
     primary: bool = Field(description="Of several of a kind, the one that applications are told.")
-    receives_codes: bool = Field(description="Whether a code can be sent there: not to a landline, which gets no SMS.")
 
 
 class UserShown(BaseModel):
@@ -341,7 +339,6 @@ def _shown_user(user: User, roles: list[str], identifiers: Sequence[Identifier])
             "value": one.value,
             "verified": one.verified_at is not None,
             "primary": one.is_primary,
-            "receives_codes": receives_codes(one.kind, one.value),
         }
         for one in identifiers
     ]
