@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,12 @@ from sso.cli.common import complain, refuse
 from sso.security.text import csv_cell, one_line
 from sso.users.identifiers import masked
 from sso.users.importing import Progress, Report
+from sso.users.readers import SQL, sql_format
 from sso.users.rows import Note, Row
 
 SAMPLE = 3
+MAX_PARAMETERS = 10_000
+FIREBASE = ("base64_signer_key", "base64_salt_separator", "rounds", "mem_cost")
 TITLES = ("line", "local_user_id", "reason", "kind")
 
 
@@ -85,6 +89,38 @@ def read_columns(given: Sequence[str]) -> dict[str, str]:
             refuse(f"--column {ours.strip()} is given twice")
         columns[ours.strip()] = theirs.strip()
     return columns
+
+
+def chosen_format(format: str, table: str | None) -> str:
+    """Return the name of the reader for ``--format`` and ``--table``."""
+    if table is None:
+        if format == SQL:
+            refuse("--format sql: name the table with --table, for example --table users")
+        return format
+    if format not in (SQL, "auto"):
+        refuse(f"--table is for --format sql, not for --format {format}")
+    return sql_format(table)
+
+
+def hash_parameters(path: Path | None, format: str) -> dict[str, Any]:
+    """Return what all the password hashes of an export have in common, from a file: as Firebase shows it, or JSON."""
+    if path is None:
+        if format == "firebase":
+            refuse(
+                "--format firebase: name the file with the password hash parameters of the project with "
+                "--hash-parameters (Firebase console, Authentication, Users, menu at the top right); "
+                "--hash-parameters none takes the people without their passwords"
+            )
+        return {}
+    if str(path) == "none":
+        return {}
+    text = path.read_text(encoding="utf-8")[:MAX_PARAMETERS]
+    found = dict(re.findall(r'"?(\w+)"?\s*[:=]\s*"?([A-Za-z0-9+/=_-]+)"?', text))
+    if missing := [one for one in FIREBASE if one not in found]:
+        refuse(f"--hash-parameters {path}: lacks {', '.join(missing)}")
+    if not found["rounds"].isdigit() or not found["mem_cost"].isdigit():
+        refuse(f"--hash-parameters {path}: rounds and mem_cost must be numbers")
+    return {one: found[one] for one in FIREBASE}
 
 
 def show_row(row: Row) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,7 +46,7 @@ from sso.users.schemas import NewUser, warnings_of
 from sso.users.service import UserError, create_users, describe, find
 
 if TYPE_CHECKING:
-    from sso.users.rows import Options
+    from sso.users.rows import Options, TakeHash
 
 app = group("People.")
 
@@ -127,7 +128,14 @@ def import_people(
     column: Annotated[
         list[str] | None, typer.Option(help="OURS=THEIRS: what a column is called there; may be given again.")
     ] = None,
-    format: Annotated[str, typer.Option(help=f"{', '.join(('auto', *FORMATS))}.")] = "auto",
+    format: Annotated[str, typer.Option(help=f"{', '.join(('auto', *FORMATS, 'sql'))}.")] = "auto",
+    table: Annotated[str | None, typer.Option(help="The table of an SQL dump (--format sql).")] = None,
+    parameters: Annotated[
+        Path | None,
+        typer.Option(
+            "--hash-parameters", help="A file with the password hash parameters of a Firebase project, or none."
+        ),
+    ] = None,
     encoding: Annotated[
         str | None, typer.Option(help="Character encoding, for example windows-1252; UTF-8 where none is given.")
     ] = None,
@@ -156,17 +164,20 @@ def import_people(
     from sso.users.importing import Options, Progress, check_file, import_file, sample_of
 
     columns = imports.read_columns(column or ())
+    common = imports.hash_parameters(parameters, format)
+    format = imports.chosen_format(format, table)
     options = Options(client, frozenset(verified or ()), columns, format, encoding, update)
     checked = check_file(file, options)
+    take_hash = partial(taken_over, parameters=common)
     if check_password is not None:
-        _check_imported_password(file, checked.options, check_password, password_stdin)
+        _check_imported_password(file, checked.options, check_password, password_stdin, take_hash)
         return
     listed = report or file.with_name(f"{file.name}.{'dry-run' if dry_run else 'rejected'}.csv")
     if listed.resolve() == file.resolve():
         refuse(f"--report {listed}: this is the file that is imported")
     if client is None and "local_user_id" in checked.options.columns:
         complain("local_user_id is not stored: name the application that has these ids with --from")
-    sample = sample_of(file, checked.options, taken_over, imports.SAMPLE) if dry_run else []
+    sample = sample_of(file, checked.options, take_hash, imports.SAMPLE) if dry_run else []
 
     async def work(provider: Provider) -> Progress:
         if client is not None and provider.registry.get(client) is None:
@@ -177,7 +188,7 @@ def import_people(
                 provider.box,
                 file,
                 options,
-                taken_over,
+                take_hash,
                 checked=checked,
                 report=written,
                 told=lambda progress: moved(progress.bytes),
@@ -194,15 +205,14 @@ def import_people(
     imports.print_outcome(done, checked.unread, listed, update=update, dry_run=dry_run)
 
 
-def _check_imported_password(file: Path, options: Options, who: str, from_stdin: bool) -> None:
+def _check_imported_password(file: Path, options: Options, who: str, from_stdin: bool, take_hash: TakeHash) -> None:
     """Say whether a password fits the hash in somebody's row. Nothing is written."""
-    from sso.authn.legacy import taken_over
     from sso.cli.imports import kind_of_hash
     from sso.users.importing import find_row
     from sso.users.rows import RowRefused
 
     try:
-        row = find_row(file, options, who, taken_over)
+        row = find_row(file, options, who, take_hash)
     except RowRefused as error:
         refuse(f"the row of {who} would be rejected: {error}")
     if row is None:

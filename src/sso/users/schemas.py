@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from sso import clock
+from sso.security.hash_costs import argon2_costs, check_costs
 from sso.security.permissions import RoleName
 from sso.security.text import Line, Lines
 from sso.users.codes import Code, country, language_tag, time_zone
@@ -131,6 +132,8 @@ class NewUser(BaseModel):
     def _is_argon2id(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith("$argon2id$"):
             raise ValueError("must be an argon2id hash ($argon2id$...)")
+        if value is not None:
+            check_costs("argon2", argon2_costs(value))
         return value
 
 
