@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -166,7 +167,8 @@ def import_people(
     columns = imports.read_columns(column or ())
     common = imports.hash_parameters(parameters, format)
     format = imports.chosen_format(format, table)
-    options = Options(client, frozenset(verified or ()), columns, format, encoding, update)
+    hashes = hashlib.sha256(orjson.dumps(common, option=orjson.OPT_SORT_KEYS)).hexdigest() if common else ""
+    options = Options(client, frozenset(verified or ()), columns, format, encoding, update, hashes)
     checked = check_file(file, options)
     take_hash = partial(taken_over, parameters=common)
     if check_password is not None:

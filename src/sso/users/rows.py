@@ -99,7 +99,8 @@ class Options:
 
     ``client_id`` is the application whose people they are; ``verified`` the contacts that it has verified itself;
     ``columns`` the names of its columns, by ours; ``format`` and ``encoding`` as in
-    :func:`sso.users.readers.read_records`; ``update``: change people who were taken over before.
+    :func:`sso.users.readers.read_records`; ``update``: change people who were taken over before; ``hashes`` names what
+    the password hashes have in common, as a digest.
     """
 
     client_id: str | None = None
@@ -108,6 +109,7 @@ class Options:
     format: str = "auto"
     encoding: str | None = None
     update: bool = False
+    hashes: str = ""
 
     def named(self) -> dict[str, Any]:
         """Return what names an import besides the file and the application."""
@@ -117,6 +119,7 @@ class Options:
             "format": self.format,
             "encoding": self.encoding,
             "update": self.update,
+            **({"hashes": self.hashes} if self.hashes else {}),
         }
 
 
@@ -126,6 +129,7 @@ def as_typed(named: Mapping[str, Any]) -> str:
     words += [f"--column {ours}={theirs}" for ours, theirs in named.get("columns", {}).items()]
     words += [f"--format {named['format']}"] if named.get("format", "auto") != "auto" else []
     words += [f"--encoding {named['encoding']}"] if named.get("encoding") else []
+    words += ["--hash-parameters"] if named.get("hashes") else []
     words += ["--update"] if named.get("update") else []
     return " ".join(words) or "no options"
 
