@@ -224,11 +224,21 @@ async def test_it_goes_on_where_it_was_stopped(city: City, tmp_path: Path, monke
     assert rejected == []
 
 
-async def test_a_dry_run_changes_nothing(city: City, tmp_path: Path) -> None:
+async def test_a_dry_run_changes_nothing(city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says what the import says, also where rows of one person are in different batches."""
+    monkeypatch.setattr(importing, "BATCH", 2)
     before = await count(city)
-    done = await run(city, as_csv(tmp_path / "p.csv", [{"username": "lama", "name": "Lama"}]), dry_run=True)
-    assert done.made == 1
+    row = {"username": "lama", "email": "lama@warga.example", "local_user_id": "1"}
+    rows = [row, row | {"local_user_id": "2"}, row | {"local_user_id": "3"}, row]
+    rows += [row | {"email": "", "local_user_id": "4"}, row | {"username": "baru", "email": "", "local_user_id": "5"}]
+    trial, report = Kept(), Kept()
+    path = as_csv(tmp_path / "p.csv", rows)
+    tried = await run(city, path, dry_run=True, verified=["email"], report=trial)
     assert (await count(city), await count(city, ImportRun)) == (before, 0)
+    done = await run(city, path, verified=["email"], report=report)
+    assert (done.made, done.proposed, done.rejected) == (2, 2, 2)
+    assert (tried.made, tried.proposed, tried.rejected) == (2, 2, 2)
+    assert report.rows == trial.rows
 
 
 async def test_what_the_application_has_verified_is_verified_and_nothing_else(city: City, tmp_path: Path) -> None:

@@ -59,8 +59,12 @@ def test_one_wrong_value_costs_itself() -> None:
     assert left_out(email="nobody", phone_number="8.12E+11", nik="3671") == ["email", "phone_number", "nik"]
     for hashed in ("!", "*", "!$6$abc", "{SASL}siti"):
         assert left_out(password_hash=hashed) == ["password_hash"]
-    assert left_out(locale="fr") == ["locale"]
-    assert [row(locale=one).locale for one in ("id_ID", "EN-us", "in")] == ["id", "en", "id"]
+    assert left_out(locale="bahasa indonesia") == ["locale"]
+    assert [row(locale=one).locale for one in ("id_ID", "EN-us", "in", "fr")] == ["id-ID", "en-US", "id", "fr"]
+    odd = row(locale="qq", zoneinfo="Asia/Jakarte", address={"country": "XQ"}).notes
+    assert sorted((one.kind, one.text.partition(":")[0]) for one in odd) == [
+        ("warning", "address.country"), ("warning", "locale"), ("warning", "zoneinfo"),
+    ]  # fmt: skip
     assert left_out(nickname="a\u200bb", given_name="S" * 201, gender="f") == ["given_name", "nickname"]
     found = row(address={"locality": "Kota", "region": ["a"], "planet": "x"}, profile={"gender": "f", "sub": "1"})
     assert found.profile == {"address": {"locality": "Kota"}, "gender": "f"}

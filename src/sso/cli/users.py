@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,7 +43,7 @@ from sso.security.numbers import read_uuid
 from sso.settings import Settings, load_settings
 from sso.users import merging, store
 from sso.users.readers import FORMATS
-from sso.users.schemas import NewUser
+from sso.users.schemas import NewUser, warnings_of
 from sso.users.service import UserError, create_users, describe, find
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def create(
     role: Annotated[
         list[str] | None, typer.Option(help="citizen, developer, helpdesk, auditor or admin; may be given again.")
     ] = None,
-    locale: Annotated[str | None, typer.Option(help="id or en.")] = None,
+    locale: Annotated[str | None, typer.Option(help="Language: id, en, or another tag such as id-ID.")] = None,
     verified: Annotated[bool, typer.Option(help="E-mail, telephone number and NIK were checked.")] = False,
     nik: Annotated[str | None, typer.Option(help="The NIK: 16 digits.")] = None,
     profile: Annotated[
@@ -105,6 +106,8 @@ def create(
             return await describe(session, user)
 
     made = run(work)
+    for warning in warnings_of(person):
+        typer.echo(f"warning: {warning}", err=True)
     if json:
         print_json(made)
     else:
@@ -164,7 +167,8 @@ def import_people(
     columns = imports.read_columns(column or ())
     common = imports.hash_parameters(parameters, format)
     format = imports.chosen_format(format, table)
-    options = Options(client, frozenset(verified or ()), columns, format, encoding, update)
+    hashes = hashlib.sha256(orjson.dumps(common, option=orjson.OPT_SORT_KEYS)).hexdigest() if common else ""
+    options = Options(client, frozenset(verified or ()), columns, format, encoding, update, hashes)
     checked = check_file(file, options)
     take_hash = partial(taken_over, parameters=common)
     if check_password is not None:
@@ -307,12 +311,18 @@ def _same(proposal: dict[str, Any]) -> str:
 def _decide(proposal: str, decision: str) -> None:
     chosen = an_id(proposal, "proposal")
 
-    async def work(provider: Provider) -> None:
+    async def work(provider: Provider) -> merging.Decided:
         async with provider.db.write() as session:
-            await decide_proposal(session, provider, chosen, decision, actor="cli")
+            return await decide_proposal(session, provider, chosen, decision, actor="cli")
 
-    run(work)
+    made = run(work)
     print(decision)
+    if made.other_usernames:
+        print(f"user name: {made.username}; {', '.join(made.other_usernames)} is given up, and signs in all the same")
+    for one in made.said()["left_out"]:
+        print(f"left out: {one['kind']} {one['value']}")
+    if len(made.local_user_ids) > 1:
+        print(f"the application is told: {', '.join(made.local_user_ids)}")
 
 
 Which = Annotated[str, typer.Argument(metavar="PROPOSAL", help="The id of a proposal.")]

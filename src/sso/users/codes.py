@@ -18,14 +18,10 @@ from babel import Locale
 from babel.core import get_global
 
 DATA = Path(__file__).parent / "data"
-_LANGTAG = re.compile(
-    r"(?P<language>[a-z]{2,3}(?P<extlang>-[a-z]{3}(?:-[a-z]{3}){0,2})?|[a-z]{4,8})"
-    r"(?:-(?P<script>[a-z]{4}))?"
-    r"(?:-(?P<region>[a-z]{2}|[0-9]{3}))?"
-    r"(?P<variants>(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*)"
-    r"(?P<extensions>(?:-[0-9a-wy-z](?:-[a-z0-9]{2,8})+)*)"
-    r"(?P<private>-x(?:-[a-z0-9]{1,8})+)?"
-)
+_LANGUAGE, _EXTLANG, _SCRIPT = re.compile("[a-z]{2,8}"), re.compile("[a-z]{3}"), re.compile("[a-z]{4}")
+_REGION, _VARIANT = re.compile("[a-z]{2}|[0-9]{3}"), re.compile("[a-z0-9]{5,8}|[0-9][a-z0-9]{3}")
+_SINGLETON, _SUBTAG = re.compile("[0-9a-wy-z]"), re.compile("[a-z0-9]{1,8}")
+_EXTENSION_SUBTAG = re.compile("[a-z0-9]{2,8}")
 _POSIX = re.compile(r"([a-z]{2,3}[_-][a-z]{2})(?:\.[a-z0-9-]+)?(?:@[a-z0-9]+)?", re.IGNORECASE)
 _NOT_COUNTRIES = {"aa", "eu", "ez", "un", "ac", "cp", "cq", "dg", "ea", "ic", "ta", "zz", "xk"}
 """Region subtags of two letters that ISO 3166-1 does not assign to a country: reserved codes and groups."""
@@ -67,25 +63,58 @@ def language_tag(text: str) -> Code:
     table = _subtags()
     for kind in ("grandfathered", "redundant"):
         tag = table.preferred.get((kind, tag), tag).lower()
-    found = _LANGTAG.fullmatch(tag)
-    if found is None or len(tag) > MAX_TAG_CHARS:
+    found = _parts(tag) if len(tag) <= MAX_TAG_CHARS else None
+    if found is None:
         raise ValueError("is not a language tag: write it as in id, id-ID or zh-Hant-TW (BCP 47)")
-    language, _, extlang = found["language"].partition("-")
-    language = extlang.split("-")[0] if extlang else language  # RFC 5646 section 4.5, step 4
-    script, region, variants = found["script"] or "", found["region"] or "", found["variants"].split("-")[1:]
-    if language not in table.known["language"]:
-        language = _short_language(language)
+    language = found.language if found.language in table.known["language"] else _short_language(found.language)
     language = table.preferred.get(("language", language), language).lower()
     language, _, of_language = language.partition("-")
-    script = script or of_language
-    region = table.preferred.get(("region", region), region).lower()
-    variants = [table.preferred.get(("variant", one), one).lower() for one in variants]
+    script = found.script or of_language
+    region = table.preferred.get(("region", found.region), found.region).lower()
+    variants = [table.preferred.get(("variant", one), one).lower() for one in found.variants]
     said = [("language", language), ("script", script), ("region", region), *(("variant", one) for one in variants)]
     unknown = [one for kind, one in said if one and one not in table.known[kind]]
-    extensions = [f"-{one}" for one in sorted(re.findall(r"[0-9a-wy-z](?:-[a-z0-9]{2,8})+", found["extensions"]))]
     parts = [language, *([script.title()] if script else []), *([region.upper()] if region else []), *variants]
     warning = f"{unknown[0]!r} is not in the IANA language subtag registry of {table.dated}" if unknown else ""
-    return Code("-".join(parts) + "".join(extensions) + (found["private"] or ""), warning)
+    return Code("-".join([*parts, *found.rest]), warning)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The parts of a language tag (RFC 5646 section 2.1), in small letters; extensions in their order."""
+
+    language: str
+    script: str
+    region: str
+    variants: list[str]
+    rest: list[str]
+
+
+def _parts(tag: str) -> _Parts | None:
+    """Return the parts of a language tag; None where it has not the form of one."""
+    left = tag.split("-")
+
+    def take(pattern: re.Pattern[str], most: int = 1) -> list[str]:
+        taken: list[str] = []
+        while left and len(taken) < most and pattern.fullmatch(left[0]):
+            taken.append(left.pop(0))
+        return taken
+
+    language = take(_LANGUAGE)
+    if not language:
+        return None
+    extlang = take(_EXTLANG, 3) if len(language[0]) < 4 else []
+    script, region, variants = take(_SCRIPT), take(_REGION), take(_VARIANT, len(left))
+    extensions = []
+    while left and (singleton := take(_SINGLETON)):
+        parts = take(_EXTENSION_SUBTAG, len(left))
+        extensions.append([*singleton, *parts])
+    private = left if left[:1] == ["x"] and len(left) > 1 and all(map(_SUBTAG.fullmatch, left[1:])) else []
+    if left != private or any(len(one) < 2 for one in extensions):
+        return None
+    rest = [part for one in sorted(extensions) for part in one]
+    of = (extlang[0] if extlang else language[0], "".join(script), "".join(region))  # section 4.5, step 4
+    return _Parts(*of, variants, [*rest, *private])
 
 
 def primary_language(text: str) -> str:
@@ -163,7 +192,8 @@ def _countries() -> frozenset[str]:
 
 @cache
 def _alpha3() -> frozenset[str]:
-    return frozenset(one for one in get_global("territory_aliases") if len(one) == 3 and one.isalpha())
+    aliases = get_global("territory_aliases").items()
+    return frozenset(one for one, to in aliases if len(one) == 3 and {code.lower() for code in to} <= _countries())
 
 
 @cache

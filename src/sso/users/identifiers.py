@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import re
 import unicodedata
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -33,7 +34,7 @@ MAX_IDENTIFIER_CHARS = 254
 NIK_DIGITS = 16
 E164_CHARS = 16
 """A plus sign and 15 digits."""
-_REGION = "ID"
+_REGION, _INTERNATIONAL = "ID", ("00", "62")
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._\-]{2,63}")
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>\"(),:;\\\[\]]{1,64}@[a-z0-9](?:[a-z0-9.\-]{0,250}[a-z0-9])?")
 _USER_ID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}")
@@ -131,11 +132,15 @@ def normalise_contact(text: str) -> NormalIdentifier:
 
 def meanings(text: str) -> tuple[NormalIdentifier, ...]:
     """Return everything that what was typed can mean, in the order in which it is looked up; nothing where it can be
-    no identifier."""
+    no identifier. Last comes the form in which a number that begins with 62 or 00 was stored by earlier releases."""
     found = []
     for kind in ORDER:
         with suppress(ValueError):
             found.append(normalise_as(kind, text))
+    digits = re.sub("[ ().-]", "", text)
+    if any(one.kind == "phone" for one in found) and digits.isdigit() and digits.startswith(_INTERNATIONAL):
+        with suppress(ValueError):
+            found.append(NormalIdentifier("phone", _e164(_parsed_as([digits]))))
     printed = _NIP_PRINTED.fullmatch(text.strip())
     if printed:
         found.append(NormalIdentifier("username", "".join(printed.groups())))
@@ -145,8 +150,8 @@ def meanings(text: str) -> tuple[NormalIdentifier, ...]:
 def counted_as(text: str, nik_key: bytes) -> str:
     """Return one form of what was typed, under which attempts with it are counted: that of a contact before that of a
     user name, so that every spelling of a telephone number counts as one."""
-    found = meanings(text)
-    return found[-1].lookup(nik_key) if found else text.casefold()
+    found = sorted(meanings(text), key=lambda one: one.kind == "username")
+    return found[0].lookup(nik_key) if found else text.casefold()
 
 
 def receives_codes(kind: str, value: str) -> bool:
@@ -275,10 +280,10 @@ def _phone(value: str) -> NormalIdentifier:
         raise ValueError("holds two telephone numbers: give one")
     digits = re.sub("[^0-9]", "", value)
     plus = context[1] if context and "+" not in value else "+" if "+" in value else ""
-    number = _parsed(plus, digits)
-    e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
-    if len(e164) > E164_CHARS:
-        raise ValueError(NOT_A_NUMBER)
+    # 00 and 62 begin an international number where that gives a valid one.
+    international = ["+" + digits.removeprefix("00")] if not plus and digits.startswith(_INTERNATIONAL) else []
+    number = _parsed_as([*international, plus + digits])
+    e164 = _e164(number)
     valid = phonenumbers.is_valid_number(number)
     warnings = () if valid else ("no numbering plan has this telephone number: it cannot count as verified",)
     return NormalIdentifier("phone", f"{e164};ext={extension}" if extension else e164, warnings, valid)
@@ -289,17 +294,19 @@ def _without_extension(value: str) -> tuple[str, str]:
     return (value[: found.start()].strip(" ,;"), found[1]) if found else (value, "")
 
 
-def _parsed(plus: str, digits: str) -> phonenumbers.PhoneNumber:
-    """Return a number that the numbering plans at least hold possible. ``00`` begins an international number where
-    that gives a valid one."""
-    spellings = [plus + digits]
-    if not plus and digits.startswith("00"):
-        spellings.insert(0, "+" + digits[2:])
+def _parsed_as(spellings: Sequence[str]) -> phonenumbers.PhoneNumber:
+    """Return the first of these that is valid, or the last where the numbering plans at least hold it possible."""
     for spelling in spellings:
         with suppress(phonenumbers.NumberParseException):
             number = phonenumbers.parse(spelling, _REGION)
-            if phonenumbers.is_valid_number(number) or (
-                spelling == spellings[-1] and phonenumbers.is_possible_number(number)
-            ):
+            possible = spelling == spellings[-1] and phonenumbers.is_possible_number(number)
+            if possible or phonenumbers.is_valid_number(number):
                 return number
     raise ValueError(NOT_A_NUMBER)
+
+
+def _e164(number: phonenumbers.PhoneNumber) -> str:
+    text = str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+    if len(text) > E164_CHARS:
+        raise ValueError(NOT_A_NUMBER)
+    return text

@@ -55,6 +55,8 @@ BATCH = 1000
 CHUNK = 500
 SEAL = "import-row"
 MAX_COLUMNS = 10_000
+MAX_TRIED = 500_000
+"""How many identifiers a dry run remembers, to tell which rows are of one person: about 40 MB."""
 MATCHING: tuple[Kind, ...] = ("nik", "email", "phone")
 """By what two rows are said to be of one person, the surest first."""
 
@@ -227,6 +229,34 @@ def digests_of(path: Path, options: Options) -> Digests:
 
 
 @dataclass(slots=True)
+class _Trial:
+    """What the earlier batches of a dry run would have stored: hashes of identifiers and ids."""
+
+    verified: set[int] = field(default_factory=set)
+    said: set[int] = field(default_factory=set)
+    local: set[int] = field(default_factory=set)
+
+    def add_to(self, holders: Holders, lookups: Iterable[str]) -> None:
+        """Let the holders of the database be those too who would be there."""
+        for one in lookups:
+            if hash(one) in self.verified:
+                holders.verified.setdefault(one, TRIED)
+            elif hash(one) in self.said:
+                holders.said.setdefault(one, TRIED)
+
+    def remember(self, holders: Holders, local_ids: Iterable[str]) -> None:
+        """Remember what a batch would have stored."""
+        if len(self.verified) + len(self.said) + len(self.local) < MAX_TRIED:
+            self.verified.update(map(hash, holders.verified))
+            self.said.update(map(hash, holders.said))
+            self.local.update(map(hash, filter(None, local_ids)))
+
+
+TRIED = uuid.UUID(int=0)
+"""Stands for somebody whom a dry run would have made."""
+
+
+@dataclass(slots=True)
 class _Import:
     """One import that is under way."""
 
@@ -241,6 +271,7 @@ class _Import:
     is_current: Callable[[str], bool]
     contacts_told: ContactsTold
     named: dict[str, Any]
+    trial: _Trial = field(default_factory=_Trial)
 
 
 async def import_file(
@@ -325,7 +356,7 @@ async def _check_other_runs(session: AsyncSession, options: Options, digests: Di
             continue
         given = as_typed(run.options) if run.options is not None else "options that are not known any more"
         state = "imported" if run.finished_at else f"imported up to row {run.rows_done}"
-        advice = "Give the same options to go on, or add" if run.finished_at is None else "Add"
+        advice = "Add" if run.finished_at or run.options is None else "Give the same options to go on, or add"
         raise Refusal(
             f"this file was {state} on {run.started_at:%Y-%m-%d %H:%M} UTC with other options ({given}; now "
             f"{as_typed(options.named())}): {run.made} people were made. {advice} --update, with --from and a column "
@@ -398,7 +429,6 @@ async def _take_over(work: _Import, batch: _Batch, *, last: bool = False) -> Non
         made = Made()
         if batch.rows:
             await _decide(session, work, batch, key, made)
-            await made.insert(session)
         progress.made += len(made.users)
         progress.proposed += len(made.proposals)
         progress.updated += batch.updated
@@ -409,6 +439,9 @@ async def _take_over(work: _Import, batch: _Batch, *, last: bool = False) -> Non
                 f"{progress.rows} rows were read, and {progress.balance()} have an outcome: this is a fault of the "
                 "import. Its last rows were not taken over"
             )
+        if work.dry_run:
+            made.proposals = [one for one in made.proposals if one["user_id"] != TRIED]
+        await made.insert(session)
         await _remember(session, work, last=last)
         if made.users or made.proposals or batch.updated:
             about = {"made": len(made.users), "proposed": len(made.proposals), "through_row": progress.rows}
@@ -467,9 +500,8 @@ async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: byte
     """Decide for each row: somebody new, somebody who seems to be here, somebody to be updated, or none of these."""
     options, box = work.options, work.box
     lookups = [[lookup_of(kind, value, key) for kind, value, _ in row.identifiers] for row in batch.rows]
-    holders = await holders_of(session, [one for mine in lookups for one in mine])
+    holders, known = await _who_is_here(session, work, batch, lookups, key)
     owners = holders.verified
-    known = await _known_accounts(session, work, [row.local_user_id for row in batch.rows], key)
     for row, mine in zip(batch.rows, lookups, strict=True):
         if row.local_user_id and row.local_user_id in known:
             await _known_row(session, work, batch, row, mine, known[row.local_user_id], holders)
@@ -488,12 +520,27 @@ async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: byte
             kinds = ", ".join(kind for kind, _, _ in row.identifiers)
             batch.reject(row, f"{kinds}: is taken, and there is nothing else to sign in with")
             continue
-        for kind, _, _ in row.identifiers[: len(row.identifiers) if len(free) < len(row.identifiers) else 0]:
-            if all(one[0] != kind for one in free):
-                batch.note(row, Note("left out", f"{COLUMN_OF[kind]}: somebody else has it"))
+        if len(free) < len(row.identifiers):
+            left = [one[0] for one in row.identifiers if one not in free]
+            batch.note(row, *(Note("left out", f"{COLUMN_OF[kind]}: somebody else has it") for kind in left))
         user_id = add_person(made, box, row, free, key, options.client_id)
         for (_, _, verified), its in paired:
             (owners if verified else holders.said).setdefault(its, user_id)
+    if work.dry_run:
+        work.trial.remember(holders, (row.local_user_id for row in batch.rows))
+
+
+async def _who_is_here(
+    session: AsyncSession, work: _Import, batch: _Batch, lookups: Sequence[Sequence[str]], key: bytes
+) -> tuple[Holders, dict[str, Known]]:
+    """Return who has the identifiers, and the application's ids, of a batch; in a dry run also who would have them."""
+    every = [one for mine in lookups for one in mine]
+    holders = await holders_of(session, every)
+    known = await _known_accounts(session, work, [row.local_user_id for row in batch.rows], key)
+    if work.dry_run:
+        work.trial.add_to(holders, every)
+        known |= {row.local_user_id: None for row in batch.rows if hash(row.local_user_id) in work.trial.local}
+    return holders, known
 
 
 Known = updating.Present | MergeProposal | None

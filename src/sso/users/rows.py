@@ -20,9 +20,10 @@ from pydantic import ValidationError
 from sso import clock
 from sso.errors import Refusal
 from sso.security.text import TextRefused, check_line, one_line
+from sso.users.codes import country, language_tag, time_zone
 from sso.users.identifiers import Kind, is_nothing, normalise_as
 from sso.users.records import SchemeUnknown
-from sso.users.schemas import BIRTHDATE_FORM, KIND_OF_FIELD, NAME, Profile
+from sso.users.schemas import BIRTHDATE_FORM, KIND_OF_FIELD, NAME, Profile, check_locale
 
 COLUMNS = (
     "username", "email", "email_verified", "phone_number", "phone_number_verified", "nik", "nik_verified", "name",
@@ -98,7 +99,8 @@ class Options:
 
     ``client_id`` is the application whose people they are; ``verified`` the contacts that it has verified itself;
     ``columns`` the names of its columns, by ours; ``format`` and ``encoding`` as in
-    :func:`sso.users.readers.read_records`; ``update``: change people who were taken over before.
+    :func:`sso.users.readers.read_records`; ``update``: change people who were taken over before; ``hashes`` names what
+    the password hashes have in common, as a digest.
     """
 
     client_id: str | None = None
@@ -107,6 +109,7 @@ class Options:
     format: str = "auto"
     encoding: str | None = None
     update: bool = False
+    hashes: str = ""
 
     def named(self) -> dict[str, Any]:
         """Return what names an import besides the file and the application."""
@@ -116,6 +119,7 @@ class Options:
             "format": self.format,
             "encoding": self.encoding,
             "update": self.update,
+            **({"hashes": self.hashes} if self.hashes else {}),
         }
 
 
@@ -125,6 +129,7 @@ def as_typed(named: Mapping[str, Any]) -> str:
     words += [f"--column {ours}={theirs}" for ours, theirs in named.get("columns", {}).items()]
     words += [f"--format {named['format']}"] if named.get("format", "auto") != "auto" else []
     words += [f"--encoding {named['encoding']}"] if named.get("encoding") else []
+    words += ["--hash-parameters"] if named.get("hashes") else []
     words += ["--update"] if named.get("update") else []
     return " ".join(words) or "no options"
 
@@ -197,7 +202,7 @@ def _find_columns(options: Options, names: Collection[str], wrong: list[str]) ->
     for ours in KNOWN:
         wanted = options.columns.get(ours, ours)
         same = [wanted] if wanted in names else by_form.get(_form(wanted), [])
-        twice = [name for name in names if name.startswith(f"{wanted} (column ")] if not same else []
+        twice = [] if same else [name for name in names if _form(name).startswith(f"{_form(wanted)}_(column_")]
         if len(same) > 1 or twice:
             several = ", ".join(repr(name) for name in same or twice)
             wrong.append(
@@ -409,14 +414,17 @@ def _password(text: Mapping[str, str], take_hash: TakeHash, notes: list[Note]) -
 
 
 def _locale(text: str, notes: list[Note]) -> str | None:
-    """Return the language of pages; ``in`` is the former code of Indonesian (ISO 639-1 of 1988)."""
+    """Return the language tag (BCP 47), in its canonical form."""
     if not text:
         return None
-    language = re.split("[-_.@]", text.casefold(), maxsplit=1)[0]
-    if language in ("id", "en", "in"):
-        return "id" if language == "in" else language
-    notes.append(Note("left out", "locale: is not id or en"))
-    return None
+    try:
+        tag = check_locale(check_line(text))
+    except ValueError as error:
+        notes.append(Note("left out", f"locale: {error}"))
+        return None
+    if warning := language_tag(tag).warning:
+        notes.append(Note("warning", f"locale: {warning}"))
+    return tag
 
 
 def _profile(text: Mapping[str, str], nested: Mapping[str, Any], notes: list[Note]) -> dict[str, Any]:
@@ -429,12 +437,22 @@ def _profile(text: Mapping[str, str], nested: Mapping[str, Any], notes: list[Not
     said |= {name: value for name, value in nested.get("profile", {}).items() if value not in (None, "")}
     while said:
         try:
-            return Profile.model_validate(said).model_dump(exclude_none=True)
+            profile = Profile.model_validate(said).model_dump(exclude_none=True)
+            notes += _warnings(profile)
+            return profile
         except ValidationError as error:
             for problem in error.errors():
                 notes.append(Note("left out", f"{'.'.join(map(str, problem['loc']))}: {_message(problem)}"))
                 _leave_out(said, problem["loc"])
     return {}
+
+
+def _warnings(profile: Mapping[str, Any]) -> list[Note]:
+    """Return what no table knows; it is kept."""
+    codes = [("zoneinfo", time_zone, profile.get("zoneinfo"))]
+    codes.append(("address.country", country, profile.get("address", {}).get("country")))
+    found = [(name, read(value).warning) for name, read, value in codes if value and value.strip()]
+    return [Note("warning", f"{name}: {warning}") for name, warning in found if warning]
 
 
 def _message(problem: Mapping[str, Any]) -> str:

@@ -130,10 +130,12 @@ async def _set_identifier(
     if present is not None and same:
         _assert_verified(present, verified)
         return
-    if present is not None:
+    own = next((one for one in await store.identifiers_of(session, user.id) if one.lookup == value), None)
+    if present is not None and own is not None and kind == "username":
+        present.is_primary = False  # one of several user names, from a merge: both stay
+    elif present is not None:
         await session.delete(present)
         await session.flush()
-    own = next((one for one in await store.identifiers_of(session, user.id) if one.lookup == value), None)
     if own is not None:
         own.is_primary = True
         _assert_verified(own, verified)
@@ -249,7 +251,8 @@ async def describe(session: AsyncSession, user: User) -> dict[str, Any]:
         "id": str(user.id),
         "name": user.name,
         "identifiers": [
-            {"kind": one.kind, "value": one.value, "verified": one.verified_at is not None} for one in identifiers
+            {"kind": one.kind, "value": one.value, "verified": one.verified_at is not None, "primary": one.is_primary}
+            for one in identifiers
         ],
         "roles": await store.roles_of(session, user.id),
         "locale": user.locale,

@@ -21,7 +21,7 @@ from sso.settings import Settings
 from sso.users import store as users
 from sso.users.identifiers import receives_codes
 from sso.users.models import Identifier, User
-from sso.web.i18n import N_
+from sso.web.i18n import N_, page_language
 from sso.web.pages import environment
 from sso.web.times import moment_text
 
@@ -300,7 +300,7 @@ def compose(
     """
     chosen = {"device", "place"} | ({"what"} if notice not in CONTACT_NOTICES else set())
     values = {key: plain_name(value) if key in chosen else value for key, value in (values or {}).items()}
-    language = locale if locale in ("id", "en") else settings.default_locale
+    language = page_language(locale, settings.default_locale)
     said, jinja = NOTICES[notice], environment(language)
 
     def moment(when: datetime) -> str:

@@ -79,12 +79,13 @@ async def prove(request: Request, name: str, password: str, wanted: str = ACR_PA
     """
     site, address, now = site_of(request), address_of(request), clock.now()
     provider = site.provider
-    lookups = [one.lookup(provider.nik_key) for one in meanings(name)][: MOST_MEANINGS + 1]
+    lookups = [one.lookup(provider.nik_key) for one in meanings(name)]
     device, country = read_cookie(request, "device"), provider.countries.of(address)
     people: list[SigningIn] = []
     if lookups:
         async with provider.db.read() as session:
-            people = await sessions.signing_in(session, lookups, token_hash(device) if device else None, country, now)
+            known_by = token_hash(device) if device else None
+            people = (await sessions.signing_in(session, lookups, known_by, country, now))[:MOST_MEANINGS]
     tries = await _places(site, people, counted_as(name, provider.nik_key), address, device)
     right = await _verified(request, tries, password, least=min(len(lookups), MOST_MEANINGS))
     if len(right) != 1:

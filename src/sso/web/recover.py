@@ -544,5 +544,5 @@ async def _page(
 
 def likely_kind(typed: str) -> str:
     """Return the kind of what was typed, that of a contact before that of a user name; or nothing."""
-    found = meanings(typed)
-    return found[-1].kind if found else ""
+    found = sorted(meanings(typed), key=lambda one: one.kind == "username")
+    return found[0].kind if found else ""

@@ -57,6 +57,7 @@ DONE = {
     "primary": N_("It comes first now."),
     "username": N_("The user name is changed."),
     "nik": N_("The NIK was noted. At a city counter it can be checked."),
+    "nik_place": N_("The NIK was noted. We do not know the place code in it: check the first six digits."),
 }
 WRONG_PASSWORD = N_("Your present password is not right.")
 WRONG_APP_CODE = N_("This code is not right. Check the clock of your telephone, and type the newest code.")
@@ -598,7 +599,7 @@ async def _set_nik(request: Request, here: Visit, typed: str) -> Response:
     """Note a NIK as the person says it; it opens nothing until it is checked at a counter."""
     provider = site_of(request).provider
     try:
-        digits = normalise_as("nik", typed).value
+        nik = normalise_as("nik", typed)
     except ValueError:
         return await _contacts(request, here, NOT_A_NIK, 400, field="nik")
     async with provider.db.write() as session:
@@ -611,12 +612,12 @@ async def _set_nik(request: Request, here: Visit, typed: str) -> Response:
                 await session.delete(one)
             await session.flush()
             made = Identifier(user_id=user.id, kind="nik", is_primary=True, created_at=clock.now())
-            seal_nik(made, digits, provider.nik_key, provider.box)
+            seal_nik(made, nik.value, provider.nik_key, provider.box)
             session.add(made)
         who = str(here.user.id)
         about = {"changed": ["nik"]}
         record(session, "user.changed", actor=who, subject=who, request_id=request_id_of(request), data=about)
-    return _done(CONTACTS, "nik")
+    return _done(CONTACTS, "nik_place" if nik.warnings else "nik")
 
 
 async def _contacts(

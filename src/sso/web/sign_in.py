@@ -79,7 +79,7 @@ from sso.web.http import (
     with_browser,
     with_browser_state,
 )
-from sso.web.i18n import N_
+from sso.web.i18n import N_, page_language
 from sso.web.pages import failure, page, territory_name, to_application
 from sso.web.proving import Proven, WrongCredentials, place_of, prove, with_device
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
@@ -436,7 +436,7 @@ async def _tell_of_consent(request: Request, session: AsyncSession, waiting: Wai
     """Tell the person that an application may have more of their data now."""
     user = await session.get(User, who.user.id)
     if user is not None and not waiting.asked.permissions <= who.consented:
-        what = waiting.asked.client.name(user.locale or site_of(request).settings.default_locale)
+        what = waiting.asked.client.name(page_language(user.locale, site_of(request).settings.default_locale))
         notify(session, site_of(request).provider, user, "application_connected", what=what)
         site_of(request).worker.nudge()
 
@@ -447,7 +447,7 @@ def _tell_of_device(request: Request, session: AsyncSession, user: User, session
     country = provider.countries.of(address_of(request)) or ""
     device = device_of(request.headers.get("user-agent", "")).text or "?"
     token = not_me_token(provider, session_id)
-    place = territory_name(user.locale or provider.settings.default_locale, country) if country else ""
+    place = territory_name(page_language(user.locale, provider.settings.default_locale), country) if country else ""
     notify(session, provider, user, "new_device", device=device, place=place, token=token)
     site_of(request).worker.nudge()
 
