@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from sso.users import store
 from sso.users.importing import Options, Report, check_file, import_file
 from sso.users.readers import FORMATS, read_records
 from sso.users.records import Record
-from sso.users.rows import Note, read_row
+from sso.users.rows import KNOWN, Note, RowRefused, read_row
 
 take_hash = partial(taken_over, parameters=FIREBASE)
 
@@ -332,3 +333,57 @@ def test_entries_of_a_directory(tmp_path: Path) -> None:
         "is the record of a change (delete), not an entry",
         "cn: is broken base64",
     ]
+
+
+ODD = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.floats(), st.text(max_size=5),
+                st.lists(st.integers() | st.text(max_size=3), max_size=2), st.just({"a": [{"b": 1}]}))  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["keycloak", "auth0, array", "firebase", "django"]), st.data())
+def test_a_value_of_another_type_costs_at_most_its_row(kind: str, data: st.DataObject) -> None:
+    import tempfile
+
+    format, write, _ = KINDS[kind]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "export"
+        document = json.loads(SAMPLES.setdefault(kind, write(path).read_text()))
+        people = document["users"] if isinstance(document, dict) else document
+        for person in people:
+            inside = person["fields"] if "fields" in person and data.draw(st.booleans()) else person
+            inside[data.draw(st.sampled_from(sorted(inside)))] = data.draw(ODD)
+        path.write_text(json.dumps(document))
+        found = records(path, format)
+    options = Options(format=format, columns={name: name for name in KNOWN})
+    for one in found:
+        assert (one.row is None) == bool(one.reason)
+        if one.row is not None:
+            with suppress(RowRefused):
+                row = read_row(one.line, one.row, options, take_hash, one.notes)
+                assert not re.search(r"[{}\[\]]|None|True|False", row.name), row.name
+                assert row.roles == ["citizen"]
+
+
+SAMPLES: dict[str, str] = {}
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.sampled_from(list(KINDS)), st.integers(0, 3000), st.integers(0, 60), st.binary(max_size=4))
+def test_a_damaged_file_is_read_as_far_as_it_can_be(kind: str, at: int, cut: int, put: bytes) -> None:
+    """Nothing but a refusal of the file, or of a record, may come of damage; and nobody gets another person's id."""
+    import tempfile
+
+    format, write, _ = KINDS[kind]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "export"
+        whole = WHOLE.setdefault(kind, write(path).read_bytes())
+        at %= len(whole)
+        path.write_bytes(whole[:at] + put + whole[at + cut :])
+        found: list[Record] = []
+        with suppress(Refusal):
+            found = list(read_records(path, format, "utf-8"))
+    assert all((one.row is None) == bool(one.reason) for one in found)
+    assert all(one.lines >= 1 and one.line >= 1 for one in found)
+
+
+WHOLE: dict[str, bytes] = {}

@@ -44,6 +44,8 @@ def people(records: Iterable[Record], change: Callable[[Any, list[str]], Row]) -
             yield replace(one, row=None, reason=str(error))
         except NotAPerson:
             continue
+        except (TypeError, ValueError, AttributeError, KeyError):
+            yield replace(one, row=None, reason="a value has another type than such an export has")
         else:
             yield replace(one, row=kept(row), notes=(*one.notes, *(note[:MAX_NOTE] for note in notes)))
 
@@ -100,11 +102,17 @@ def left_out(notes: list[str], column: str, values: Any, why: str = "grants noth
         values = [f"{name}: {value}" for name, value in values.items()]
     if isinstance(values, str) or not isinstance(values, Iterable):
         values = [values]
-    texts = [" ".join(str(value).split()) for value in values if value not in (None, "", [], {})]
+    texts = [" ".join(str(value).split()) for value in values if value not in (None, "", [], {}, False, "0")]
     if texts:
         notes.append(f"{column}: {', '.join(texts)[:200]} {why}")
 
 
 def full_name(*parts: Any) -> str:
-    """Return a name from its parts."""
+    """Return a name from its parts.
+
+    Raises:
+        NotTaken: when a part is not text.
+    """
+    if any(isinstance(part, dict | list | bool | float) for part in parts):
+        raise NotTaken("name: is not text")
     return " ".join(" ".join(str(part).split()) for part in parts if part not in (None, ""))
