@@ -10,3 +10,10 @@ class Refusal(Exception):
     def mistakes(self) -> list[str]:
         """One line for each reason."""
         return [str(self)]
+
+
+class NoPassword(ValueError):
+    """The password field of an imported account holds a mark that says: no password opens this account.
+
+    The account is taken over without a password. The message says what the mark was.
+    """

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from tests.api.conftest import Api, person_with
-from tests.citizens import NEW_PASSWORD, SENDING, last_code, notices, post
+from tests.citizens import NEW_PASSWORD, SENDING, here, identifiers, last_code, notices, post
 from tests.support import City, query_of
 
+from sso import clock
 from sso.authn.legacy import taken_over
 from sso.users import store
 from sso.users.importing import Options, import_file
@@ -46,7 +47,7 @@ async def test_an_officer_records_a_check_and_the_application_that_needs_it_open
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"document_number": "3671"}, {"document_number": "9971014104900001"}, {"place": " "}, {"document": "x"}]
+    "wrong", [{"document_number": "3671"}, {"document_number": "3671013002900001"}, {"place": " "}, {"document": "x"}]
 )
 async def test_a_check_that_cannot_be_right(city: City, wrong: dict[str, str]) -> None:
     officer = await person_with(city, "officer")
@@ -130,6 +131,54 @@ async def test_somebody_who_is_here_already_is_proposed_and_merged_by_a_person(c
         answer = await post(browser, "/login/second", {"code": await last_code(city)}, page)
         tokens = await warga.exchange(query_of(answer.headers["location"])["code"])
     assert "local_user_id" not in (await warga.userinfo(tokens["access_token"])).json()
+
+
+async def test_the_application_is_told_every_old_id_and_either_user_name_signs_in(city: City, tmp_path: Path) -> None:
+    admin, siti = await person_with(city, "admin"), str(city.users["siti"])
+    row = {"email": "siti@warga.example", "name": "Siti R"}
+    for name, local in (("siti.dinas", "12"), ("BUDI", "9"), ("198501012010011001", "10")):
+        assert await imported(city, tmp_path, {**row, "username": name, "local_user_id": local}) == []
+    answers = []
+    for one in sorted(await proposals(admin), key=lambda one: ["12", "9", "10"].index(one["local_user_id"])):
+        answer = await admin("POST", f"/merge-proposals/{one['id']}/decision", json={"decision": "merged"})
+        answers.append(answer.json())
+    assert [one["username"] for one in answers] == ["siti"] * 3
+    assert [one["other_usernames"] for one in answers][::2] == [["siti.dinas"], ["siti.dinas", "198501012010011001"]]
+    assert [one["left_out"] for one in answers] == [[], [{"kind": "username", "value": "budi"}], []]
+    assert answers[2]["local_user_ids"] == ["12", "9", "10"]
+    async with city.browser() as browser:
+        await here(city, browser, "ratna")
+        page = (await browser.open(f"/admin/imports?decided={answers[2]['id']}")).text
+        assert "siti.dinas, 198501012010011001" in page
+    party = city.relying_party("sehat")
+    for name in ("siti", "Siti.Dinas", "198501012010011001", "19850101 201001 1 001"):
+        async with city.browser() as browser:
+            page = await browser.sign_in(party, name, scope="openid profile")
+            if not page.is_redirect:
+                page = await post(browser, "/login/second", {"code": await last_code(city)}, page)
+            tokens = await party.exchange(query_of(page.headers["location"])["code"])
+        about = (await party.userinfo(tokens["access_token"])).json()
+        assert (about["preferred_username"], about["local_user_id"]) == ("siti", "12")
+        assert about["local_user_ids"] == ["12", "9", "10"]
+        clock.advance(61)
+    # She puts another one first, and removes one.
+    async with city.browser() as browser:
+        page = await here(city, browser, "siti")
+        if "/login/second" in str(page.url):
+            await post(browser, "/login/second", {"code": await last_code(city)}, page)
+        names = {one.value: str(one.id) for one in await identifiers(city) if one.kind == "username"}
+        for choice in (f"primary {names['siti.dinas']}", f"remove {names['siti']}"):
+            await post(browser, "/account/contacts", {"choice": choice}, await browser.open("/account/contacts"))
+        assert "12, 9, 10" in (await browser.open("/account/applications")).text
+        shown = (await browser.open("/account/contacts")).text
+        assert 'value="siti.dinas"' in shown
+    shown = [one for one in (await admin.get(f"/users/{siti}"))["identifiers"] if one["kind"] == "username"]
+    assert {one["value"]: one["primary"] for one in shown} == {"siti.dinas": True, "198501012010011001": False}
+    change = {"username": "198501012010011001"}
+    headers = {"If-Match": await admin.etag(f"/users/{siti}")}
+    assert (await admin("PATCH", f"/users/{siti}", json=change, headers=headers)).status_code == 200
+    shown = [one for one in (await admin.get(f"/users/{siti}"))["identifiers"] if one["kind"] == "username"]
+    assert {one["value"]: one["primary"] for one in shown} == {"siti.dinas": False, "198501012010011001": True}
 
 
 async def test_two_who_are_two_are_kept_apart(city: City, tmp_path: Path) -> None:

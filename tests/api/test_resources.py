@@ -164,6 +164,9 @@ async def test_which_sessions_are_ended_must_be_clear(city: City, api: Api, body
 
 async def test_a_person_is_made_changed_disabled_enabled_and_deleted(city: City, api: Api) -> None:
     body = {"username": "joko", "name": "Joko Susilo", "email": "Joko@Warga.example", "locale": "id"}
+    for day in ("1990-02-30", "0000-00-00", "21-04-1990", "2990-01-01"):
+        answer = await api("POST", "/users", json=body | {"profile": {"birthdate": day}})
+        problem(answer, 422, "invalid_request")
     made = await api("POST", "/users", json=body)
     assert made.status_code == 201
     joko = made.json()

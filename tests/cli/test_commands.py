@@ -38,7 +38,7 @@ def test_every_command_explains_itself() -> None:
         assert answer.exit_code == 0
         assert len(answer.output.splitlines()) > 4
         for option in re.findall(r"--[a-z-]*(?:secret|password)[a-z-]*", answer.output):
-            assert option == "--password-stdin", "secrets are never arguments"
+            assert option in ("--password-stdin", "--check-password"), "secrets are never arguments: it takes a user"
 
 
 def test_applications_are_applied_listed_and_shown(cli: Cli) -> None:

@@ -13,7 +13,7 @@ from tests.support import PASSWORD, Browser, City
 
 from sso import clock
 from sso.authn.legacy import taken_over
-from sso.oidc.contacts import NAME_CHANGED, NOTICES
+from sso.oidc.contacts import NAME_CHANGED, NOTICES, contacts_told
 from sso.users import store
 from sso.users.importing import Options, import_file
 from sso.web.mails import compose
@@ -119,6 +119,22 @@ async def test_every_old_contact_is_told_whoever_makes_the_change(city: City, tm
     seen = len(await sent(city))
     decided = api("POST", f"/merge-proposals/{proposal['id']}/decision", json={"decision": "merged"})
     await told("import", "contact_added", by=lambda: checked(decided))
+    # an import that brings somebody up to date who never signed in
+    seen = len(await sent(city))
+    for row, update in (("", False), (', "phone_number": "0811 7777 1111", "phone_number_verified": true', True)):
+        rows.write_text(f'{{"name": "B", "email": "b@warga.example", "local_user_id": "1"{row}}}')
+        options = Options("sehat", frozenset({"email"}), update=update)
+        await import_file(
+            city.provider.db,
+            city.provider.box,
+            rows,
+            options,
+            taken_over,
+            contacts_told=lambda session, user: contacts_told(session, city.provider, user),
+        )
+    assert [(one["about"], one["to"]) for one in (await sent(city))[seen:]][:1] == [
+        ("contact_added", "b@warga.example")
+    ]
     # another account that is merged: its own contacts are told too
     lengkap = city.users["lengkap"]
     merged = api("POST", f"/users/{siti}/merge", json={"other_id": str(lengkap)})

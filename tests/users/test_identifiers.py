@@ -13,7 +13,6 @@ from sso import clock
 from sso.authn.factors import add_totp, check_totp, new_totp_seed, reseal_seeds
 from sso.authn.passwords import Passwords
 from sso.security.box import SecretBox
-from sso.users.identifiers import masked, nik_birth_day, normal_nik, normalise
 from sso.users.importing import SEAL
 from sso.users.merging import reseal_people
 from sso.users.models import Identifier, MergeProposal
@@ -24,71 +23,12 @@ from sso.users.store import credentials_of, identifiers_of
 NIK = "3671014104900001"
 
 
-@pytest.mark.parametrize(
-    ("typed", "kind", "value"),
-    [
-        ("Siti", "username", "siti"),
-        ("  siti.r-2  ", "username", "siti.r-2"),
-        ("Ｓiti", "username", "siti"),
-        ("Siti@Warga.EXAMPLE", "email", "siti@warga.example"),
-        ("siti@bücher.example", "email", "siti@xn--bcher-kva.example"),
-        ("0812-3456-7890", "phone", "+6281234567890"),
-        ("62 812 3456 7890", "phone", "+6281234567890"),
-        ("+65 6123 4567", "phone", "+6561234567"),
-    ],
-)
-def test_normal_forms(typed: str, kind: str, value: str) -> None:
-    found = normalise(typed)
-    assert (found.kind, found.value) == (kind, value)
-
-
-@pytest.mark.parametrize(
-    "typed", ["", " ", "ab", "a" * 300, "a b", "@", "a@", "@b", "a@b..c", "a@b c", "a@b@c", "a\x00bc", "../etc", "<b>x"]
-)
-def test_what_can_be_no_identifier(typed: str) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        normalise(typed)
-
-
 async def test_an_identifier_belongs_to_one_person(city: City) -> None:
     for names, wrong in ((("SITI", "baru"), "siti"), (("dua", "DUA"), "dua")):
         people = [NewUser(username=name, name=name) for name in names]
         with pytest.raises(UserError, match=f"{wrong} is already used"):
             async with city.provider.db.write() as session:
                 await create_users(session, people)
-
-
-@pytest.mark.parametrize(
-    "typed", [NIK, "3671 0141 0490 0001", "367101.410490.0001", "３６７１０１４１０４９００００１"]
-)
-def test_a_nik_is_recognised(typed: str) -> None:
-    found = normalise(typed)
-    assert (found.kind, found.value) == ("nik", NIK)
-    assert NIK not in found.lookup(b"k" * 32)
-    assert found.lookup(b"k" * 32) == normalise(NIK).lookup(b"k" * 32)
-    assert found.lookup(b"k" * 32) != found.lookup(b"x" * 32)
-
-
-@pytest.mark.parametrize(
-    ("digits", "why"),
-    [
-        ("367101410490000", "16 digits"),
-        ("3671014104900000", "end"),
-        ("9971014104900001", "place"),
-        ("3671013002900001", "date"),
-        ("3671017213900001", "date"),
-        ("367101410490000a", "16 digits"),
-    ],
-)
-def test_what_can_be_no_nik(digits: str, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        normal_nik(digits)
-
-
-def test_a_nik_of_a_leap_day_and_the_day_of_a_woman() -> None:
-    assert normal_nik("3671016902000001") == "3671016902000001"
-    assert nik_birth_day("3671014104900001") == (1, 4)
-    assert masked("nik", NIK) == "3671••••••••0001"
 
 
 async def test_a_nik_is_sealed_found_and_shown_masked(city: City) -> None:

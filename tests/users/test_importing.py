@@ -13,10 +13,14 @@ from passlib import hash as known
 from sqlalchemy import func, select
 from tests.support import City, query_of
 
+from sso import clock
 from sso.authn.legacy import taken_over
+from sso.cli.imports import report_to
+from sso.errors import Refusal
 from sso.users import importing, store
-from sso.users.importing import Options, Progress, import_file, read_rows
-from sso.users.models import ImportRun, MergeProposal, User
+from sso.users.importing import Options, Progress, Report, import_file
+from sso.users.models import ImportRun, LocalAccount, MergeProposal, User
+from sso.users.rows import Note
 
 OLD = "sandi lama 99"
 
@@ -25,20 +29,49 @@ class Stopped(Exception):
     """The machine was switched off."""
 
 
+class Kept(Report):
+    """Keeps what is reported."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, str, str]] = []
+        self.notes: list[tuple[int, str, Note]] = []
+        self.begun: list[int | None] = []
+
+    def begin(self, line: int | None) -> None:
+        self.begun.append(line)
+
+    def rejected(self, line: int, local_user_id: str, reason: str) -> None:
+        self.rows.append((line, local_user_id, reason))
+
+    def noted(self, line: int, local_user_id: str, note: Note) -> None:
+        self.notes.append((line, local_user_id, note))
+
+
 async def run(
-    city: City, path: Path, *, rejected: list[tuple[int, str, str]] | None = None, told: Any = None, **options: Any
+    city: City, path: Path, *, rejected: list[tuple[int, str, str]] | None = None, told: Any = None, **given: Any
 ) -> Progress:
     kept = rejected if rejected is not None else []
-    return await import_file(
+    options = Options(
+        given.pop("client_id", "sehat"),
+        frozenset(given.pop("verified", ())),
+        given.pop("columns", {}),
+        given.pop("format", "auto"),
+        given.pop("encoding", None),
+        given.pop("update", False),
+    )
+    done = await import_file(
         city.provider.db,
         city.provider.box,
         path,
-        Options(options.pop("client_id", "sehat"), frozenset(options.pop("verified", ())), options.pop("columns", {})),
+        options,
         taken_over,
         reject=lambda *one: kept.append(one),
         told=told or (lambda _: None),
-        **options,
+        is_current=lambda stored: stored.startswith("$argon2id$"),
+        **given,
     )
+    assert done.rows == done.balance()
+    return done
 
 
 async def count(city: City, table: Any = User) -> int:
@@ -122,20 +155,24 @@ async def test_every_rejected_row_is_named_with_the_reason(city: City, tmp_path:
         '{"username": "baik2", "name": "Baik", "local_user_id": "7"}',
         '["a"]',
     ]
-    path, rejected = tmp_path / "p", list[tuple[int, str, str]]()
+    path, report = tmp_path / "p", Kept()
     path.write_text("\n".join(lines))
-    done = await run(city, path, rejected=rejected)
-    assert (done.rows, done.made, done.rejected) == (12, 1, 11)
-    why = {line: reason for line, _, reason in rejected}
-    assert sorted(why) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12]
+    done = await run(city, path, report=report)
+    assert (done.rows, done.made, done.rejected) == (12, 5, 7)
+    why = {line: reason for line, _, reason in report.rows}
+    assert sorted(why) == [1, 2, 3, 4, 9, 11, 12]
     assert "to sign in with" in why[1]
     assert "cannot be read" in why[2]
     assert why[3].startswith("username:")
-    assert why[5].startswith("password_hash:")
-    assert why[6].startswith("nik:")
     assert "is taken" in why[9]
     assert "before" in why[11]
-    assert (3, "2") in [(line, local) for line, local, _ in rejected]
+    assert (3, "2") in [(line, local) for line, local, _ in report.rows]
+    left_out = {(line, note.kind, note.text.partition(":")[0]) for line, _, note in report.notes}
+    assert left_out == {
+        (line, "left out", column)
+        for line, column in enumerate(("password_hash", "nik", "email", "birthdate"), start=5)
+    }
+    assert done.left_out == {"password_hash": 1, "nik": 1, "email": 1, "birthdate": 1}
 
 
 async def test_duplicates_within_and_across_files_are_proposed(city: City, tmp_path: Path) -> None:
@@ -187,11 +224,21 @@ async def test_it_goes_on_where_it_was_stopped(city: City, tmp_path: Path, monke
     assert rejected == []
 
 
-async def test_a_dry_run_changes_nothing(city: City, tmp_path: Path) -> None:
+async def test_a_dry_run_changes_nothing(city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says what the import says, also where rows of one person are in different batches."""
+    monkeypatch.setattr(importing, "BATCH", 2)
     before = await count(city)
-    done = await run(city, as_csv(tmp_path / "p.csv", [{"username": "lama", "name": "Lama"}]), dry_run=True)
-    assert done.made == 1
+    row = {"username": "lama", "email": "lama@warga.example", "local_user_id": "1"}
+    rows = [row, row | {"local_user_id": "2"}, row | {"local_user_id": "3"}, row]
+    rows += [row | {"email": "", "local_user_id": "4"}, row | {"username": "baru", "email": "", "local_user_id": "5"}]
+    trial, report = Kept(), Kept()
+    path = as_csv(tmp_path / "p.csv", rows)
+    tried = await run(city, path, dry_run=True, verified=["email"], report=trial)
     assert (await count(city), await count(city, ImportRun)) == (before, 0)
+    done = await run(city, path, verified=["email"], report=report)
+    assert (done.made, done.proposed, done.rejected) == (2, 2, 2)
+    assert (tried.made, tried.proposed, tried.rejected) == (2, 2, 2)
+    assert report.rows == trial.rows
 
 
 async def test_what_the_application_has_verified_is_verified_and_nothing_else(city: City, tmp_path: Path) -> None:
@@ -217,21 +264,145 @@ async def test_columns_have_the_names_that_they_have_there(city: City, tmp_path:
     assert (await run(city, path, columns=columns)).made == 1
 
 
-def test_rows_are_read_one_at_a_time(tmp_path: Path) -> None:
-    path = tmp_path / "p.csv"
-    with path.open("w") as file:
-        file.write("username,name\n")
-        file.writelines(f"lama{n},Lama\n" for n in range(100_000))
-    rows = read_rows(path)
-    assert next(rows)[1] == {"username": "lama0", "name": "Lama"}
-    assert next(rows)[2] < path.stat().st_size / 2
-    rows.close()
+async def person(city: City, local_user_id: str) -> tuple[User, dict[str, tuple[str, bool]], list[str]]:
+    """Return a person of ``sehat``, the identifiers with whether each is verified, and the kinds of passwords."""
+    async with city.provider.db.read() as session:
+        account = await session.get(LocalAccount, ("sehat", local_user_id))
+        assert account is not None
+        user = await session.get(User, account.user_id)
+        assert user is not None
+        identifiers = await store.identifiers_of(session, user.id)
+        credentials = await store.credentials_of(session, user.id)
+    found = {one.kind: (one.value, one.verified_at is not None) for one in identifiers}
+    return user, found, [one.secret for one in credentials]
 
 
-@pytest.mark.parametrize("text", ["", "hello", "\x00\x01\x02"])
-def test_what_is_no_such_file_is_refused(tmp_path: Path, text: str) -> None:
-    from sso.errors import Refusal
+async def test_an_update_changes_what_nobody_has_used(city: City, tmp_path: Path) -> None:
+    """A second run with other options is refused and offers --update; what people did here since stays."""
+    old, new = hashlib.md5(b"lama").hexdigest(), HASHES["md5"]
+    row = {"nama": "", "sandi": old, "telepon": "", "local_user_id": "", "username": "", "email": ""}
+    rows = [
+        row | {"local_user_id": n, "nama": f"Lama {n}", "username": f"lama{n}", "email": f"lama{n}@warga.example"}
+        for n in range(4)
+    ]
+    path = as_csv(tmp_path / "p.csv", rows)
+    plain = {"name": "nama", "password_hash": "sandi"}
+    assert (await run(city, path, columns=plain)).made == 4
+    again = await run(city, path, columns=plain)
+    assert (again.made, again.before is not None) == (4, True)
+    with pytest.raises(Refusal, match=r"other options \(--column name=nama .*now --verified email .*\).*--update"):
+        await run(city, path, columns=plain, verified=["email"])
+    with pytest.raises(Refusal, match="--update needs --from"):
+        await run(city, path, columns=plain, update=True, client_id=None)
+    done = await run(city, path, columns=plain, update=True)
+    assert (done.updated, done.unchanged, done.made, done.rejected) == (0, 4, 0, 0)
 
-    (tmp_path / "p").write_text(text)
-    with pytest.raises(Refusal):
-        list(read_rows(tmp_path / "p"))
+    async with city.browser() as browser:  # one signs in, one changes the profile
+        answer = await browser.sign_in(city.relying_party("warga"), "lama0", "lama")
+        assert "code" in query_of(answer.headers["location"])
+    user, _, _ = await person(city, "1")
+    async with city.provider.db.write() as session:
+        await store.mark_changed(session, user.id, clock.now())
+    rows = [one | {"nama": f"Baru {n}", "sandi": new, "telepon": f"0812345678{n}0"} for n, one in enumerate(rows)]
+    rows[3]["telepon"] = "8.12E+11"
+    rows += [rows[2] | {"nama": "Dua kali"}, row | {"local_user_id": 9, "username": "lama9", "nama": "Baru"}]
+    path, report = as_csv(tmp_path / "p.csv", rows), Kept()
+    options = {"columns": plain | {"phone_number": "telepon"}, "verified": ["email"], "update": True}
+    assert (await run(city, path, dry_run=True, **options)).updated == 3
+    done = await run(city, path, report=report, **options)
+    assert (done.updated, done.unchanged, done.made, done.rejected) == (3, 1, 1, 1)
+    assert report.rows == [(6, "2", "local_user_id: stands twice in this file")]
+    kept = {(line, note.text.partition(":")[0]) for line, _, note in report.notes if note.kind == "kept"}
+    assert kept == {(2, "email"), (2, "phone"), (3, "name"), (3, "email"), (3, "phone")}
+    assert [(line, note.kind) for line, _, note in report.notes if note.text.startswith("phone_number")] == [
+        (5, "left out")
+    ]
+    for number, name, mail, passwords in (
+        ("0", "Baru 0", False, ["$argon2id$"]), ("1", "Lama 1", False, [old]),
+        ("2", "Baru 2", True, [new]), ("3", "Baru 3", True, [new]),
+    ):  # fmt: skip
+        user, identifiers, secrets = await person(city, number)
+        assert (user.name, identifiers["email"][1]) == (name, mail)
+        assert ("phone" in identifiers) == (number == "2")
+        assert all(secret.startswith(wanted) for secret, wanted in zip(secrets, passwords, strict=True))
+    for name, secret in (("lama0", "lama"), ("lama1", "lama"), ("lama2", OLD), ("lama3@warga.example", OLD)):
+        async with city.browser() as browser:
+            answer = await browser.sign_in(city.relying_party("warga"), name, secret)
+            assert "code" in query_of(answer.headers["location"]), name
+
+
+async def test_an_update_takes_nothing_from_others_and_replaces_nothing_verified(city: City, tmp_path: Path) -> None:
+    first = [
+        {"local_user_id": "1", "username": "lama1", "email": "lama1@warga.example", "email_verified": "yes"},
+        {"local_user_id": "2", "username": "lama2", "email": "lama2@warga.example", "email_verified": "no"},
+        {"local_user_id": "3", "email": "siti@warga.example", "email_verified": "yes", "username": ""},
+    ]
+    done = await run(city, as_csv(tmp_path / "p.csv", first))
+    assert (done.made, done.proposed) == (2, 1)
+    second = [
+        first[0] | {"email": "lain@warga.example", "username": "siti"},
+        first[1] | {"email": "lama1@warga.example", "email_verified": "yes", "username": "lama3"},
+        first[2] | {"username": "siti3"},
+    ]
+    path, report = as_csv(tmp_path / "p.csv", second), Kept()
+    done = await run(city, path, update=True, report=report)
+    assert (done.updated, done.unchanged, done.rejected) == (2, 1, 0)
+    assert {note.text.partition(":")[0] for _, _, note in report.notes} == {"email", "username"}
+    assert (await person(city, "1"))[1] == {"username": ("lama1", True), "email": ("lama1@warga.example", True)}
+    assert (await person(city, "2"))[1] == {"username": ("lama3", True), "email": ("lama2@warga.example", False)}
+
+
+async def test_what_was_reported_before_a_stop_is_reported_once(
+    city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report is on the disk before the rows are committed; a run that goes on takes out what comes again."""
+    monkeypatch.setattr(importing, "BATCH", 10)
+    rows = [{"username": f"lama{n}", "name": "Lama", "gender": "x" * 300 * (n % 4 == 0)} for n in range(35)]
+    path, listed = as_csv(tmp_path / "p.csv", rows), tmp_path / "report.csv"
+
+    with report_to(listed) as report, monkeypatch.context() as patched, pytest.raises(Stopped):
+        flush = report.flush
+
+        def stopping() -> None:
+            flush()
+            if listed.exists() and len(listed.read_text().splitlines()) > 6:
+                raise Stopped
+
+        patched.setattr(report, "flush", stopping)
+        await run(city, path, report=report)
+    assert len(listed.read_text().splitlines()) == 9
+    with report_to(listed) as report:
+        done = await run(city, path, report=report)
+    assert (done.made, done.rejected) == (35, 0)
+    with listed.open() as file:
+        lines = list(csv.DictReader(file))
+    assert [int(one["line"]) for one in lines] == list(range(2, 37, 4))
+    assert {one["kind"] for one in lines} == {"left out"}
+
+
+async def test_counts_that_do_not_add_up_write_nothing(
+    city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forget(*arguments: Any) -> None:
+        arguments[2].rows.pop()
+        await decide(*arguments)
+
+    decide, before = importing._decide, await count(city)
+    monkeypatch.setattr(importing, "_decide", forget)
+    rows = [{"username": f"lama{n}", "name": "Lama"} for n in range(3)]
+    with pytest.raises(Refusal, match="3 rows were read, and 2 have an outcome"):
+        await run(city, as_csv(tmp_path / "p.csv", rows))
+    assert await count(city) == before
+    assert await count(city, ImportRun) == 0
+
+
+async def test_a_line_break_makes_nobody(city: City, tmp_path: Path) -> None:
+    """A name with a line break that was written to look like a row of its own becomes no person."""
+    lines = ["local_user_id,name,email,address", '1,Ani,a@x.example,"Jalan 1\r\nJakarta"', '2,"Budi', "3,Wali,w@x.id,"]
+    lines += ['4,x",b@x.example,', "5,Rina,r@x.example,"]
+    path, report = tmp_path / "p.csv", Kept()
+    path.write_text("\n".join(lines), newline="")
+    done = await run(city, path, report=report, verified=["email"])
+    assert (done.made, done.rejected) == (2, 3)
+    assert [line for line, _, _ in report.rows] == [4, 5, 6]
+    assert (await person(city, "1"))[0].profile == {"address": {"formatted": "Jalan 1\r\nJakarta"}}

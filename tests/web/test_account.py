@@ -111,6 +111,9 @@ async def test_what_is_wrong_in_a_profile_is_said_and_nothing_typed_is_lost(city
             assert text in answer.text
         answer = await post(browser, "/account/profile", {"name": "<b>"}, page)
         assert answer.status_code == 400
+        for day in ("1990-02-30", "0000-00-00", "2990-01-01"):
+            answer = await post(browser, "/account/profile", fields | {"website": "", "birthdate": day}, page)
+            assert (answer.status_code, 'href="#birthdate"' in answer.text) == (400, True), day
 
 
 def picture(size: tuple[int, int] = (900, 600), kind: str = "JPEG") -> bytes:

@@ -40,6 +40,7 @@ from sso.oidc.people import (
 )
 from sso.oidc.power import check_power_over
 from sso.users import merging, store
+from sso.users.codes import place_warning
 from sso.users.models import IdentityCheck, MergeProposal
 from sso.users.service import UserError
 
@@ -76,6 +77,12 @@ class CheckShown(BaseModel):
     revoked_at: datetime | None
 
 
+class CheckMade(CheckShown):
+    """A check that was recorded."""
+
+    warnings: list[str] = Field(description="What is unusual in the NIK, such as a place that no table has.")
+
+
 class RecoveryCode(BaseModel):
     """A code with which a person gets back in. It is not to be had again."""
 
@@ -105,6 +112,22 @@ class ProposalShown(BaseModel):
     created_at: datetime
     decided_at: datetime | None
     decided_by: str | None
+
+
+class LeftOut(BaseModel):
+    """What of the row did not come along: somebody else has it, or there is one already. The value is masked."""
+
+    kind: str
+    value: str
+
+
+class DecidedShown(ProposalShown):
+    """A proposal with what came of the decision."""
+
+    username: str | None = Field(description="The user name that applications see, where there is one.")
+    other_usernames: list[str] = Field(description="User names that are given up: they sign in all the same.")
+    left_out: list[LeftOut]
+    local_user_ids: list[str] = Field(description="What the application is told, the first taken over first.")
 
 
 class Decision(BaseModel):
@@ -166,7 +189,7 @@ async def list_checks(request: Request, user_id: uuid.UUID) -> list[CheckShown]:
     responses=problems(404, 409),
     **needs("users:check_identity"),
 )
-async def check(request: Request, user_id: uuid.UUID, wanted: CheckWanted) -> CheckShown:
+async def check(request: Request, user_id: uuid.UUID, wanted: CheckWanted) -> CheckMade:
     """The person's identity is counter-verified from then on; nobody checks their own."""
     site, actor = site_of(request), caller_in(request).actor
     async with site.provider.db.write() as session:
@@ -180,7 +203,8 @@ async def check(request: Request, user_id: uuid.UUID, wanted: CheckWanted) -> Ch
             )
         except UserError as error:
             raise refused(error) from None
-        shown = _check(made)
+        warning = place_warning(seen.nik) if seen.nik else ""
+        shown = CheckMade(**_check(made).model_dump(), warnings=[warning] if warning else [])
     site.worker.nudge()
     return shown
 
@@ -248,7 +272,7 @@ async def list_proposals(
     responses=problems(404, 409),
     **needs("users:merge"),
 )
-async def decide(request: Request, proposal_id: uuid.UUID, wanted: Decision) -> ProposalShown:
+async def decide(request: Request, proposal_id: uuid.UUID, wanted: Decision) -> DecidedShown:
     """Once for each. Every contact of the person is told of what is added to their account."""
     provider, actor = site_of(request).provider, caller_in(request).actor
     async with provider.db.write() as session:
@@ -262,7 +286,7 @@ async def decide(request: Request, proposal_id: uuid.UUID, wanted: Decision) -> 
             )
         except UserError as error:
             raise refused(error) from None
-        shown = ProposalShown.model_validate(merging.shown(provider.box, made))
+        shown = DecidedShown.model_validate({**merging.shown(provider.box, made.proposal), **made.said()})
     site_of(request).worker.nudge()
     return shown
 

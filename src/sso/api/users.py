@@ -26,6 +26,7 @@ from sso.api.parts import (
     caller_in,
     check_etag,
     cut,
+    etag_of,
     needs,
     not_found,
     once,
@@ -43,8 +44,8 @@ from sso.oidc.power import check_power, check_power_over, invited_power
 from sso.security.permissions import RoleName, power_of
 from sso.users import store
 from sso.users.models import Identifier, User
-from sso.users.schemas import NewUser, Profile, UserChange
-from sso.users.service import UserError, create_users, find
+from sso.users.schemas import NewUser, Profile, UserChange, warnings_of
+from sso.users.service import UserError, create_users, find_all
 
 router = APIRouter(prefix=PREFIX, tags=["users"])
 
@@ -55,7 +56,7 @@ class IdentifierShown(BaseModel):
     kind: Literal["username", "email", "phone", "nik"] = Field(description="Of a NIK the value is masked.")
     value: str
     verified: bool
-    primary: bool
+    primary: bool = Field(description="Of several of a kind, the one that applications are told.")
 
 
 class UserShown(BaseModel):
@@ -85,6 +86,14 @@ class UserWanted(NewUser):
     profile: Profile = Field(default_factory=Profile)
 
 
+class UserKept(UserShown):
+    """A person who was made or changed."""
+
+    warnings: list[str] = Field(
+        description="What is unusual in the values that were given, such as a code that no table has. They are kept."
+    )
+
+
 class RolesWanted(BaseModel):
     """The roles that a person is to have, and no others."""
 
@@ -108,7 +117,7 @@ async def list_users(
         Query(
             max_length=254,
             description="The person who has verified this identifier, or the only person who claims it: see "
-            "`verified`.",
+            "`verified`. Two people where it is the user name of one, and the telephone number or NIK of another.",
         ),
     ] = None,
     role: Annotated[RoleName | None, Query()] = None,
@@ -119,7 +128,7 @@ async def list_users(
     async with site_of(request).provider.db.read() as session:
         if identifier is not None:
             try:
-                found = [await find(session, identifier, site_of(request).provider.box, unverified=True)]
+                found = await find_all(session, identifier, site_of(request).provider.box, unverified=True)
             except UserError:
                 found = []
             return Page(items=await _shown(session, found))
@@ -133,7 +142,7 @@ async def list_users(
     "/users",
     status_code=201,
     summary="Make a person",
-    response_model=UserShown,
+    response_model=UserKept,
     responses=problems(409),
     **needs("users:write"),
 )
@@ -159,7 +168,7 @@ async def create_user(request: Request, wanted: UserWanted, key: IdempotencyKeyH
         except UserError as error:
             raise refused(error) from None
         await session.flush()
-        return Made((await _shown(session, [made]))[0], f"{PREFIX}/users/{made.id}")
+        return Made(_kept((await _shown(session, [made]))[0], wanted), f"{PREFIX}/users/{made.id}")
 
     return await once(request, key, check, make)
 
@@ -182,7 +191,7 @@ async def get_user(request: Request, user_id: uuid.UUID) -> Response:
 @router.patch(
     "/users/{user_id}",
     summary="Change a person",
-    response_model=UserShown,
+    response_model=UserKept,
     responses=problems(404, 409, 412, 428),
     **needs("users:write"),
 )
@@ -203,7 +212,7 @@ async def patch_user(request: Request, user_id: uuid.UUID, change: UserChange, i
         await session.flush()
         shown = (await _shown(session, [found]))[0]
     site_of(request).worker.nudge()
-    return shown_response(shown)
+    return shown_response(_kept(shown, change), headers={"ETag": etag_of(shown)})
 
 
 @router.put(
@@ -318,10 +327,19 @@ async def _shown(session: AsyncSession, people: Sequence[User]) -> list[UserShow
     return [_shown_user(one, roles[one.id], identifiers[one.id]) for one in people]
 
 
+def _kept(shown: UserShown, said: NewUser | UserChange) -> UserKept:
+    return UserKept(**shown.model_dump(), warnings=warnings_of(said))
+
+
 def _shown_user(user: User, roles: list[str], identifiers: Sequence[Identifier]) -> UserShown:
     status = "deleted" if user.deleted_at else "disabled" if user.disabled_at else "active"
     shown = [
-        {"kind": one.kind, "value": one.value, "verified": one.verified_at is not None, "primary": one.is_primary}
+        {
+            "kind": one.kind,
+            "value": one.value,
+            "verified": one.verified_at is not None,
+            "primary": one.is_primary,
+        }
         for one in identifiers
     ]
     return UserShown.model_validate(

@@ -24,6 +24,7 @@ from passlib.context import CryptContext
 from sso.authn.breached import is_breached
 from sso.authn.queue import Busy as Busy
 from sso.authn.queue import FairQueue
+from sso.security.hash_costs import argon2_costs, check_costs
 from sso.settings import Settings
 
 MAX_PASSWORD_CHARS = 256
@@ -32,7 +33,6 @@ MAX_JUDGED_CHARS = 32
 """How much of a password is judged: more makes none weaker, and may take very long."""
 MIN_LETTERS_LEFT = 4
 """How many letters must be left of a password without what is known of its owner."""
-BCRYPT_BYTES = 72
 ARGON2_ID = "$argon2id$"
 _T = TypeVar("_T")
 
@@ -60,8 +60,6 @@ class Passwords:
         }
         self._settings = settings
         self._context = CryptContext(schemes=["argon2"], **options)
-        self._options = options
-        self._all: CryptContext | None = None
         self._concurrency = settings.hash_concurrency or os.cpu_count() or 1
         self.queue = FairQueue(self._concurrency, settings.hash_queue)
         self._limiter: anyio.CapacityLimiter | None = None
@@ -94,29 +92,33 @@ class Passwords:
             self._as_much_work(password)
             return False, None
         if not hashed.startswith(ARGON2_ID):
-            return self._verify_legacy(password, hashed)
-        right, stronger = self._context.verify_and_update(prepared(password), hashed)
+            return self._verify_imported(password, hashed)
+        try:
+            self._check_cost(hashed)
+            right, stronger = self._context.verify_and_update(prepared(password), hashed)
+        except ValueError:
+            self._as_much_work(password)
+            return False, None
         return bool(right), stronger
 
-    def _verify_legacy(self, password: str, hashed: str) -> tuple[bool, str | None]:
-        """Check a hash of another system. What is wrong costs an argon2id hash too: so does what is right."""
-        for text in dict.fromkeys((password, prepared(password))):
-            secret = text.encode()[:BCRYPT_BYTES] if "$2" in hashed[:16] and "sha256" not in hashed else text
-            try:
-                right = bool(self._legacy().verify(secret, hashed))
-            except (ValueError, TypeError):
-                right = False
-            if right:
-                return True, str(self._context.hash(prepared(password)))
+    def _check_cost(self, hashed: str) -> None:
+        """Check that an argon2id hash costs no more than imported ones may, or than the settings say.
+
+        Raises:
+            ValueError: when it costs more, or is malformed.
+        """
+        costs, settings = argon2_costs(hashed), self._settings
+        if costs["memory_kib"] > settings.argon2_memory_kib or costs["passes"] > settings.argon2_iterations:
+            check_costs("argon2", costs)
+
+    def _verify_imported(self, password: str, hashed: str) -> tuple[bool, str | None]:
+        """Check a hash of another system. A wrong password costs an argon2id hash too, as a right one does."""
+        from sso.authn.legacy import verify_imported  # read only where somebody was imported
+
+        if verify_imported((password, prepared(password)), hashed):
+            return True, str(self._context.hash(prepared(password)))
         self._as_much_work(password)
         return False, None
-
-    def _legacy(self) -> CryptContext:
-        if self._all is None:
-            from sso.authn.legacy import SCHEMES, salted_digest  # read only where somebody was imported
-
-            self._all = CryptContext(schemes=["argon2", salted_digest, *SCHEMES], **self._options)
-        return self._all
 
     def _as_much_work(self, password: str) -> None:
         if self._dummy is None:

@@ -67,6 +67,36 @@ def apply(
     _show_plan(plan, dry_run)
 
 
+@app.command("convert")
+def convert_command(
+    file: Annotated[Path, typer.Argument(help="A realm export of Keycloak (JSON).")],
+    format: Annotated[str, typer.Option(help="keycloak.")] = "keycloak",
+    catalogue: Annotated[str, typer.Option(help="The name of the catalogue.")] = "keycloak",
+    encoding: Annotated[str | None, typer.Option(help="Character encoding; UTF-8 where none is given.")] = None,
+) -> None:
+    """Print the clients of another provider as a catalogue; what has no equivalent is a comment. Nothing is registered.
+
+    Save the output as a file, look at every comment, and bring it to the provider with "sso clients apply".
+    """
+    from sso.clients.catalogue import CATALOGUE_NAME
+    from sso.clients.keycloak import as_yaml, convert
+    from sso.users.readers.documents import read_elements
+
+    if format != "keycloak":
+        refuse(f"--format {format}: must be keycloak")
+    if not CATALOGUE_NAME.fullmatch(catalogue):
+        refuse(f"--catalogue {catalogue}: must be a name in small letters, such as tangerang")
+    found = list(read_elements(file, encoding, "clients"))
+    unread = [f"line {one.line}: {one.reason}" for one in found if one.row is None]
+    made = convert([one.row for one in found if one.row is not None], allow_http_loopback=load_settings().loopback)
+    print(as_yaml(made, catalogue), end="")
+    complain(
+        *[f"a client cannot be read: {one}" for one in unread],
+        f"{len(made.entries)} clients converted with {sum(map(len, made.warnings.values()))} warnings, "
+        f"{len(made.left_out)} left out, {len(unread)} not read; every warning is a comment in the catalogue",
+    )
+
+
 @app.command("list")
 def list_clients(
     group_name: Annotated[str, typer.Option("--group", help="Only those of one group.")] = "",

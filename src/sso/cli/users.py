@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -11,7 +14,18 @@ from pydantic import ValidationError
 
 from sso import clock
 from sso.authn.passwords import Passwords, WeakPassword, check_strength
-from sso.cli.common import Json, an_id, group, print_json, print_table, progress_bar, read_password, refuse, run
+from sso.cli.common import (
+    Json,
+    an_id,
+    complain,
+    group,
+    print_json,
+    print_table,
+    progress_bar,
+    read_password,
+    refuse,
+    run,
+)
 from sso.oidc.people import (
     change_password,
     check_identity,
@@ -26,11 +40,14 @@ from sso.oidc.people import (
 )
 from sso.oidc.provider import Provider
 from sso.security.numbers import read_uuid
-from sso.security.text import csv_cell
 from sso.settings import Settings, load_settings
 from sso.users import merging, store
-from sso.users.schemas import NewUser
+from sso.users.readers import FORMATS
+from sso.users.schemas import NewUser, warnings_of
 from sso.users.service import UserError, create_users, describe, find
+
+if TYPE_CHECKING:
+    from sso.users.rows import Options, TakeHash
 
 app = group("People.")
 
@@ -47,7 +64,7 @@ def create(
     role: Annotated[
         list[str] | None, typer.Option(help="citizen, developer, helpdesk, auditor or admin; may be given again.")
     ] = None,
-    locale: Annotated[str | None, typer.Option(help="id or en.")] = None,
+    locale: Annotated[str | None, typer.Option(help="Language: id, en, or another tag such as id-ID.")] = None,
     verified: Annotated[bool, typer.Option(help="E-mail, telephone number and NIK were checked.")] = False,
     nik: Annotated[str | None, typer.Option(help="The NIK: 16 digits.")] = None,
     profile: Annotated[
@@ -89,6 +106,8 @@ def create(
             return await describe(session, user)
 
     made = run(work)
+    for warning in warnings_of(person):
+        typer.echo(f"warning: {warning}", err=True)
     if json:
         print_json(made)
     else:
@@ -97,7 +116,9 @@ def create(
 
 @app.command("import")
 def import_people(
-    file: Annotated[Path, typer.Argument(help="CSV with a first line of names, or JSON lines; see docs/import.md.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV with a first line of names, JSON lines or a JSON array; see docs/import.md.")
+    ],
     client: Annotated[
         str | None, typer.Option("--from", help="client_id of the application whose people they are.")
     ] = None,
@@ -108,53 +129,104 @@ def import_people(
     column: Annotated[
         list[str] | None, typer.Option(help="OURS=THEIRS: what a column is called there; may be given again.")
     ] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Where rejected rows are listed, with the reason; FILE.rejected.csv.")
+    format: Annotated[str, typer.Option(help=f"{', '.join(('auto', *FORMATS, 'sql'))}.")] = "auto",
+    table: Annotated[str | None, typer.Option(help="The table of an SQL dump (--format sql).")] = None,
+    parameters: Annotated[
+        Path | None,
+        typer.Option(
+            "--hash-parameters", help="A file with the password hash parameters of a Firebase project, or none."
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file, and change nothing.")] = False,
+    encoding: Annotated[
+        str | None, typer.Option(help="Character encoding, for example windows-1252; UTF-8 where none is given.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Where rejected rows and left-out values are listed; FILE.rejected.csv or FILE.dry-run.csv."),
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Bring people who were imported before up to date, by local_user_id.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the file, show the first rows as they would be stored; no change.")
+    ] = False,
+    check_password: Annotated[
+        str | None,
+        typer.Option(metavar="USER", help="Say whether a password fits the hash in this user's row; no change."),
+    ] = None,
+    password_stdin: FromStdin = False,
     json: Json = False,
 ) -> None:
     """Take people over from another application, with their passwords as they are. Goes on where it was stopped."""
-    import csv
-
     from sso.authn.legacy import taken_over
-    from sso.users.importing import Options, Progress, import_file
+    from sso.authn.passwords import ARGON2_ID
+    from sso.cli import imports
+    from sso.oidc.contacts import contacts_told
+    from sso.users.importing import Options, Progress, check_file, import_file, sample_of
 
-    unknown = sorted(set(verified or ()) - {"email", "phone", "nik"})
-    if unknown:
-        refuse(f"--verified {unknown[0]} is not email, phone or nik")
-    columns = dict(one.partition("=")[::2] for one in column or ())
-    options = Options(client, frozenset(verified or ()), columns)
-    listed = report or file.with_name(f"{file.name}.rejected.csv")
-    size = file.stat().st_size
+    columns = imports.read_columns(column or ())
+    common = imports.hash_parameters(parameters, format)
+    format = imports.chosen_format(format, table)
+    hashes = hashlib.sha256(orjson.dumps(common, option=orjson.OPT_SORT_KEYS)).hexdigest() if common else ""
+    options = Options(client, frozenset(verified or ()), columns, format, encoding, update, hashes)
+    checked = check_file(file, options)
+    take_hash = partial(taken_over, parameters=common)
+    if check_password is not None:
+        _check_imported_password(file, checked.options, check_password, password_stdin, take_hash)
+        return
+    listed = report or file.with_name(f"{file.name}.{'dry-run' if dry_run else 'rejected'}.csv")
+    if listed.resolve() == file.resolve():
+        refuse(f"--report {listed}: this is the file that is imported")
+    if client is None and "local_user_id" in checked.options.columns:
+        complain("local_user_id is not stored: name the application that has these ids with --from")
+    sample = sample_of(file, checked.options, take_hash, imports.SAMPLE) if dry_run else []
 
     async def work(provider: Provider) -> Progress:
         if client is not None and provider.registry.get(client) is None:
             refuse(f"there is no application {client}: register it first")
-        with listed.open("a", newline="", encoding="utf-8") as out, progress_bar(size) as moved:
-            writer = csv.writer(out)
-            if out.tell() == 0:
-                writer.writerow(("line", "local_user_id", "reason"))
+        with imports.report_to(listed) as written, progress_bar(file.stat().st_size) as moved:
             return await import_file(
                 provider.db,
                 provider.box,
                 file,
                 options,
-                taken_over,
-                reject=lambda line, local, reason: writer.writerow((line, csv_cell(local), csv_cell(reason))) and None,
+                take_hash,
+                checked=checked,
+                report=written,
                 told=lambda progress: moved(progress.bytes),
                 dry_run=dry_run,
+                is_current=lambda stored: stored.startswith(ARGON2_ID),
+                contacts_told=lambda session, user: contacts_told(session, provider, user),
             )
 
     done = run(work, load=True)
     if json:
-        print_json({"rows": done.rows, "made": done.made, "proposed": done.proposed, "rejected": done.rejected})
+        print_json(imports.as_json(done, checked.unread, listed, sample))
         return
-    print(f"{done.rows} rows: {done.made} people {'would be' if dry_run else 'were'} made")
-    if done.proposed:
-        print(f"{done.proposed} seem to be here already; see: sso users proposals list")
-    if done.rejected:
-        print(f"{done.rejected} were rejected; why is in {listed}")
+    imports.print_sample(sample)
+    imports.print_outcome(done, checked.unread, listed, update=update, dry_run=dry_run)
+
+
+def _check_imported_password(file: Path, options: Options, who: str, from_stdin: bool, take_hash: TakeHash) -> None:
+    """Say whether a password fits the hash in somebody's row. Nothing is written."""
+    from sso.cli.imports import kind_of_hash
+    from sso.users.importing import find_row
+    from sso.users.rows import RowRefused
+
+    try:
+        row = find_row(file, options, who, take_hash)
+    except RowRefused as error:
+        refuse(f"the row of {who} would be rejected: {error}")
+    if row is None:
+        refuse(f"no row of {file} has this user name, e-mail, telephone number, NIK or local_user_id")
+    if not row.password:
+        lost = [note.text for note in row.notes if note.text.startswith("password")]
+        refuse(f"line {row.number}: {'; '.join(lost) or 'the row has no password'}")
+    password = read_password(True) if from_stdin else str(typer.prompt("Password", hide_input=True))
+    right, _ = asyncio.run(Passwords(load_settings()).verify(password, row.password))
+    if not right:
+        refuse(f"line {row.number}: the password does not fit the hash ({kind_of_hash(row.password)})")
+    print(f"line {row.number}: the password fits the hash ({kind_of_hash(row.password)})")
 
 
 @app.command("recovery")
@@ -239,12 +311,18 @@ def _same(proposal: dict[str, Any]) -> str:
 def _decide(proposal: str, decision: str) -> None:
     chosen = an_id(proposal, "proposal")
 
-    async def work(provider: Provider) -> None:
+    async def work(provider: Provider) -> merging.Decided:
         async with provider.db.write() as session:
-            await decide_proposal(session, provider, chosen, decision, actor="cli")
+            return await decide_proposal(session, provider, chosen, decision, actor="cli")
 
-    run(work)
+    made = run(work)
     print(decision)
+    if made.other_usernames:
+        print(f"user name: {made.username}; {', '.join(made.other_usernames)} is given up, and signs in all the same")
+    for one in made.said()["left_out"]:
+        print(f"left out: {one['kind']} {one['value']}")
+    if len(made.local_user_ids) > 1:
+        print(f"the application is told: {', '.join(made.local_user_ids)}")
 
 
 Which = Annotated[str, typer.Argument(metavar="PROPOSAL", help="The id of a proposal.")]

@@ -14,7 +14,7 @@ from sso.users.models import Identifier
 from sso.users.service import open_nik
 from sso.users.store import Known
 
-ALWAYS = ("local_user_id",)
+ALWAYS = ("local_user_id", "local_user_ids")
 """What only the application itself ever knew is told to it without being asked for."""
 ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash")
 
@@ -68,7 +68,8 @@ def user_claims(
         "name": user.name,
         "locale": user.locale,
         "updated_at": int(user.updated_at.timestamp()),
-        "local_user_id": person.local_user_id,
+        "local_user_id": person.local_user_ids[0] if person.local_user_ids else None,
+        "local_user_ids": person.local_user_ids or None,
         "identity_level": _identity(person),
     }
     if user.identity_checked_at is not None:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.oidc.messages import send
 from sso.oidc.provider import Provider
 from sso.users import store as users
-from sso.users.identifiers import masked
+from sso.users.identifiers import masked, receives_codes
 from sso.users.models import User
 
 REACHED_BY = ("email", "phone")
@@ -84,7 +84,7 @@ async def contacts_told(session: AsyncSession, provider: Provider, *people: User
         present = await _known(session, one)
         found = changes(past, present)
         for kind, value in receivers(past, present) if found else ():
-            if provider.settings.can_send(kind):
+            if provider.settings.can_send(kind) and receives_codes(kind, value):
                 for notice, those in found.items():
                     what = ", ".join(masked(those_one.kind, those_one.value) for those_one in those)
                     send(session, provider, kind, value, notice, locale, what=what)
@@ -102,7 +102,7 @@ async def tell_everywhere(session: AsyncSession, provider: Provider, user: User,
     """
     known = await _known(session, user)
     for kind, value in receivers(known, ()):
-        if provider.settings.can_send(kind):
+        if provider.settings.can_send(kind) and receives_codes(kind, value):
             send(session, provider, kind, value, about, user.locale, seconds=86400, **values)
 
 

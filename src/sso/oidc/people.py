@@ -27,6 +27,7 @@ from sso.tokens import store as tokens
 from sso.users import merging
 from sso.users import store as users
 from sso.users.identifiers import nik_lookup, normal_nik
+from sso.users.merging import Decided
 from sso.users.models import Identifier, IdentityCheck, MergeProposal, User
 from sso.users.schemas import UserChange
 from sso.users.service import UserError, change_user, keep_an_administrator, nik_key, seal_nik, set_roles
@@ -94,7 +95,7 @@ async def decide_proposal(
     *,
     actor: str,
     request_id: str | None = None,
-) -> MergeProposal:
+) -> Decided:
     """Decide about somebody who was imported and seems to be here already, and tell the person what was added to their
     account. Arguments and decisions as in :func:`sso.users.merging.decide`.
 
@@ -189,10 +190,13 @@ async def lock_to_merge(
 
 async def merge_users(
     session: AsyncSession, provider: Provider, kept: User, other: User, *, actor: str, request_id: str | None = None
-) -> None:
+) -> list[str]:
     """Let two accounts of one person be one. What the other signs in with, the ids by which applications knew them, and
     their places in teams come along; contacts must be proven again, and no password, second step, role or permission of
     theirs does. The other is deleted: applications are told so, and know the person by ``kept`` from then on.
+
+    Returns:
+        The user names of the other, with which the person signs in besides the one of ``kept``.
 
     Raises:
         UserError: when they are the same, one was deleted or is nobody, or nobody would be an administrator any more.
@@ -207,6 +211,8 @@ async def merge_users(
     await keep_an_administrator(session, other)
     async with contacts_told(session, provider, kept, other):
         await _move(session, provider, kept, other, actor, request_id)
+    names = await users.identifiers_of(session, kept.id)
+    return [one.value for one in names if one.kind == "username" and not one.is_primary]
 
 
 async def _move(
@@ -386,7 +392,7 @@ async def remove_contact(
     """
     known = await users.identifiers_of(session, user.id)
     left = [one for one in known if one.id != contact.id and one.kind in ("email", "phone") and one.verified_at]
-    if contact.verified_at is not None and not left:
+    if contact.kind != "username" and contact.verified_at is not None and not left:
         raise UserError("last_contact")
     async with contacts_told(session, provider, user):
         await session.delete(contact)

@@ -503,7 +503,9 @@ class Attempts:
         self._durable = durable or self._counts
         self._here = MemoryStorage()
 
-    async def reserve(self, purpose: Purpose, account: str, address: str, device: str = "") -> Reservation:
+    async def reserve(
+        self, purpose: Purpose, account: str, address: str, device: str = "", *, with_source: bool = True
+    ) -> Reservation:
         """Take a place for one attempt. Do it before anything is verified, and outside any transaction.
 
         Args:
@@ -511,6 +513,7 @@ class Attempts:
             account: whose secret it is: the id of the account or, where nobody has it, what was typed.
             address: the network address.
             device: a browser that the person has used before; it has a share of its own, and feels no others'.
+            with_source: count for the source too; not where another account's place of the same attempt did.
 
         Raises:
             TooManyFailures: when somebody has to wait.
@@ -520,8 +523,9 @@ class Attempts:
         if not device:
             if account and budget.window:
                 rules, clears = self._of_account(purpose, budget, account, address)
-            rules += of_source("failures", address, self._per_address, WINDOW_MINUTES * MINUTE)
-            rules += of_source("failures-day", address, self._per_address * PER_DAY, DAY)
+            if with_source:
+                rules += of_source("failures", address, self._per_address, WINDOW_MINUTES * MINUTE)
+                rules += of_source("failures-day", address, self._per_address * PER_DAY, DAY)
         return await (self._durable if budget.durable else self._counts).take(rules, clears)
 
     def reserve_here(self, purpose: Purpose, account: str, address: str) -> _ReservationHere:

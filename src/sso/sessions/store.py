@@ -126,12 +126,14 @@ def _insert(names: tuple[str, ...]) -> Any:
 class SigningIn:
     """Somebody who is about to prove who they are, and what decides what that takes.
 
-    ``identifier_kind`` and ``verified`` are of what was typed. ``known``: this browser is one of the person's;
-    ``trusted``: they asked that it need no second step; ``seen_before``: they have signed in before, at any browser.
+    ``identifier_kind``, ``lookup`` and ``verified`` are of what was typed. ``known``: this browser is one of the
+    person's; ``trusted``: they asked that it need no second step; ``seen_before``: they have signed in before, at any
+    browser.
     """
 
     user: User
     identifier_kind: str
+    lookup: str
     verified: bool
     credentials: list[Credential]
     roles: frozenset[str]
@@ -169,27 +171,35 @@ _SIGNING_IN = (
         ),
         _seen(),
         _seen(SsoSession.country == bindparam("country", type_=SsoSession.country.type)),
+        Identifier.lookup,
     )
     .join(Identifier, Identifier.user_id == User.id)
     .outerjoin(Credential, Credential.user_id == User.id)
-    .where(Identifier.lookup == bindparam("lookup"))
+    .where(Identifier.lookup.in_(bindparam("lookups", expanding=True)))
 )
 
 
 async def signing_in(
-    session: AsyncSession, lookup: str, device_hash: bytes | None, country: str | None, now: datetime
-) -> SigningIn | None:
-    """Return who has the identifier ``lookup``: who has proven it, or who alone says so. One statement."""
-    values = {"lookup": lookup, "device_hash": device_hash, "country": country, "now": now}
+    session: AsyncSession, lookups: Sequence[str], device_hash: bytes | None, country: str | None, now: datetime
+) -> list[SigningIn]:
+    """Return everybody whom what was typed can mean, in the order of ``lookups``: who has proven one of these
+    identifiers (a user name is its holder's), or else who alone says so. One statement."""
+    values = {"lookups": list(lookups), "device_hash": device_hash, "country": country, "now": now}
     rows: Any = (await session.execute(_SIGNING_IN, values)).all()
-    verified = [row for row in rows if row[2] is not None]
-    rows = verified or rows
-    if not rows or len({row[0].id for row in rows}) > 1:
-        return None
+    verified = [row for row in rows if row[2] is not None or row[1] == "username"]
+    people: dict[uuid.UUID, list[Any]] = {}
+    for row in sorted(verified or rows, key=lambda one: lookups.index(one[9])):
+        people.setdefault(row[0].id, []).append(row)
+    if not verified and len(people) > 1:
+        return []
+    return [_signing_in(mine) for mine in people.values()]
+
+
+def _signing_in(rows: list[Any]) -> SigningIn:
     first = rows[0]
-    credentials = [row[3] for row in rows if row[3] is not None]
-    roles = frozenset((first[4] or "").split())
-    return SigningIn(first[0], first[1], first[2] is not None, credentials, roles, *map(bool, first[5:9]))
+    credentials = {row[3].id: row[3] for row in rows if row[3] is not None}
+    roles, seen = frozenset((first[4] or "").split()), map(bool, first[5:9])
+    return SigningIn(first[0], first[1], first[9], first[2] is not None, list(credentials.values()), roles, *seen)
 
 
 async def is_known(session: AsyncSession, user_id: uuid.UUID, device_hash: bytes) -> tuple[bool, bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -65,7 +65,7 @@ _proven = _identifiers.alias("proven")
 _BY_IDENTIFIER = (
     select(*_COLUMNS)
     .select_from(_users.join(_proven, _proven.c.user_id == _u.id))
-    .where(_proven.c.lookup == bindparam("lookup"), _proven.c.verified_at.is_not(None))
+    .where(_proven.c.lookup.in_(bindparam("lookups", expanding=True)), _proven.c.verified_at.is_not(None))
 )
 
 
@@ -89,15 +89,18 @@ def standing_of(
     )
 
 
-def standing_with(session: Session, lookup: str, client_id: str, application_id: str) -> Standing | None:
-    """Return the same of the user whose verified identifier has the normalised form ``lookup``, held."""
-    return _read(session, _HOLD_BY_IDENTIFIER, lookup=lookup, client_id=client_id, application_id=application_id)
+def standing_with(session: Session, lookups: Sequence[str], client_id: str, application_id: str) -> Standing | None:
+    """Return the same of the user whose verified identifier has one of the normalised forms ``lookups``, held; None
+    where these are identifiers of several users."""
+    names = {"client_id": client_id, "application_id": application_id}
+    return _read(session, _HOLD_BY_IDENTIFIER, lookups=list(lookups), **names)
 
 
 def _read(session: Session, statement: Any, **values: Any) -> Standing | None:
-    row = session.execute(statement, values).first()
-    if row is None:
+    rows = session.execute(statement, values).all()
+    if len({row[0] for row in rows}) != 1:
         return None
+    row = rows[0]
     preferences: dict[str, Any] = row[4] or {}
     consented: Iterable[str] = row[9] or ()
     return Standing(

@@ -4,22 +4,26 @@ a stop.
 A row that seems to be somebody who is here already, by NIK, e-mail or telephone, is never merged by itself: it becomes
 a proposal, on which a person decides (``users/merging.py``). Only what is verified on both sides says so: the person
 here has verified it, and the operator vouches for the file's (``--verified``, or its column). What somebody only typed,
-here or there, matches nobody, and keeps nobody out. A row that cannot be taken over is reported with the reason.
+here or there, matches nobody, and keeps nobody out.
+
+Every row that is read is counted as made, proposed, updated, unchanged or rejected; a row that is rejected and a value
+that is left out are reported with the reason before the rows are committed. ``users/rows.py`` reads a row,
+``users/updating.py`` changes people who were taken over before.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -28,212 +32,246 @@ from sso.audit import record
 from sso.db import Database, new_id, table_of
 from sso.errors import Refusal
 from sso.security.box import SecretBox
-from sso.security.documents import DocumentRefused, check_document
-from sso.security.text import one_line
-from sso.users.identifiers import Kind, masked, nik_lookup, normalise
+from sso.users import updating
+from sso.users.identifiers import Kind, masked, nik_lookup, normalise_as
 from sso.users.models import Credential, Identifier, ImportRun, LocalAccount, MergeProposal, User, UserRole
-from sso.users.schemas import NAME, Profile
+from sso.users.readers import guess_format, read_records
+from sso.users.records import Record
+from sso.users.rows import (
+    IDENTIFIERS,
+    Note,
+    RowRefused,
+    TakeHash,
+    as_typed,
+    fit_columns,
+    line_break_in,
+    read_row,
+)
+from sso.users.rows import Options as Options
+from sso.users.rows import Row as Row
 from sso.users.service import NIK, nik_key
 
 BATCH = 1000
 CHUNK = 500
-MAX_LINE_BYTES = 64 * 1024
 SEAL = "import-row"
-COLUMNS = (
-    "username", "email", "email_verified", "phone_number", "phone_number_verified", "nik", "nik_verified", "name",
-    "locale", "password_hash", "password_salt", "password_scheme", "local_user_id",
-)  # fmt: skip
-"""What a row may hold, besides the claims of a profile; each may be missing."""
-PROFILE_COLUMNS = tuple(name for name in Profile.model_fields if name != "address")
+MAX_COLUMNS = 10_000
+MAX_TRIED = 500_000
+"""How many identifiers a dry run remembers, to tell which rows are of one person: about 40 MB."""
 MATCHING: tuple[Kind, ...] = ("nik", "email", "phone")
 """By what two rows are said to be of one person, the surest first."""
-_TRUE = {"1", "true", "yes", "y", "ya", "t"}
-
-TakeHash = Callable[..., str]
-
-
-class RowRefused(Exception):
-    """A row cannot be taken over; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Somebody to be taken over."""
-
-    number: int
-    name: str
-    identifiers: list[tuple[Kind, str, bool]]
-    local_user_id: str
-    password: str
-    locale: str | None
-    profile: dict[str, Any]
-    roles: list[str] = field(default_factory=lambda: ["citizen"])
-
-    def stored(self) -> dict[str, Any]:
-        """Return the row as a proposal keeps it, sealed."""
-        return {
-            "name": self.name,
-            "identifiers": [list(one) for one in self.identifiers],
-            "password": self.password,
-            "locale": self.locale,
-            "profile": self.profile,
-            "roles": self.roles,
-        }
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far an import is: rows looked at, people made, proposals, rows that were rejected, bytes read."""
+    """How far an import is. ``rows`` is how many rows were read; it is the sum of ``made``, ``proposed``, ``updated``,
+    ``unchanged`` and ``rejected``. ``left_out`` counts values by column, ``said`` how values were understood.
+    ``bytes`` is how much of the file was read. ``before``: this very import ended then, and nothing was done now."""
 
     rows: int = 0
     made: int = 0
     proposed: int = 0
     rejected: int = 0
+    updated: int = 0
+    unchanged: int = 0
     bytes: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    said: Counter[str] = field(default_factory=Counter)
+    before: datetime | None = None
+
+    def balance(self) -> int:
+        """Return how many rows have an outcome."""
+        return self.made + self.proposed + self.updated + self.unchanged + self.rejected
+
+
+class Report:
+    """Is told of what is not taken over. This one forgets it; the command line writes it to a file."""
+
+    def begin(self, line: int | None) -> None:
+        """Begin. ``line``: an earlier run was stopped, and what is reported from this line on comes again."""
+
+    def rejected(self, line: int, local_user_id: str, reason: str) -> None:
+        """Take a row that is not taken over."""
+
+    def noted(self, line: int, local_user_id: str, note: Note) -> None:
+        """Take something about a row that is taken over."""
+
+    def flush(self) -> None:
+        """Keep what was reported: the rows that it is about are committed next."""
+
+
+class _Told(Report):
+    def __init__(self, reject: Callable[[int, str, str], None]) -> None:
+        self._reject = reject
+
+    def rejected(self, line: int, local_user_id: str, reason: str) -> None:
+        self._reject(line, local_user_id, reason)
+
+
+ContactsTold = Callable[[AsyncSession, User], AbstractAsyncContextManager[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How a file is read.
+class Checked:
+    """A file whose options fit: the options with the columns of the file, and the columns that are not read."""
 
-    ``client_id`` is the application whose people they are; ``verified`` the contacts that it has verified itself;
-    ``columns`` the names of its columns, by ours.
-    """
-
-    client_id: str | None = None
-    verified: frozenset[str] = frozenset()
-    columns: Mapping[str, str] = field(default_factory=dict)
+    options: Options
+    unread: list[str]
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | None, int]]:
-    """Yield the rows of a file, CSV with a first line of names or JSON lines, one at a time: the number of the
-    line, the
-    row (None: it cannot be read), and how many bytes were read so far.
+def check_file(path: Path, options: Options) -> Checked:
+    """Check the options against the file, and a file that is not read line by line to its end. Nothing is written.
 
     Raises:
-        Refusal: when the file is of neither kind.
+        Refusal: when the options do not fit, the file is of no kind that can be read, or it holds no row that can.
     """
-    with path.open("rb") as file:
-        first = file.readline(MAX_LINE_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n")
-        file.seek(0)
-        if first.startswith(b"{"):
-            yield from _json_rows(file)
-        elif b"," in first or b";" in first or b"\t" in first:
-            yield from _csv_rows(file, first)
-        else:
-            raise Refusal(f"{path} is neither CSV with a first line of column names nor JSON lines")
-
-
-def _json_rows(file: io.BufferedReader) -> Iterator[tuple[int, dict[str, Any] | None, int]]:
-    read = 0
-    for number, line in enumerate(file, start=1):
-        read += len(line)
-        if not line.strip():
+    if options.format == "auto":
+        options = replace(options, format=guess_format(path, options.encoding))
+    names: dict[str, None] = {}
+    reason = ""
+    for one in read_records(path, options.format, options.encoding):
+        if one.row is None:
+            reason = reason or f"line {one.line}: {one.reason}"
             continue
-        try:
-            row = orjson.loads(line) if len(line) <= MAX_LINE_BYTES else None
-            check_document(row)
-        except (orjson.JSONDecodeError, DocumentRefused):
-            row = None
-        yield number, row if isinstance(row, dict) else None, read
+        names.update(dict.fromkeys(one.row))
+        if len(names) > MAX_COLUMNS:
+            raise Refusal(f"{path} has more than {MAX_COLUMNS} columns")
+        if options.format == "csv":
+            break
+    if not names:
+        raise Refusal(f"{path} holds no row that can be read{': ' + reason if reason else ''}")
+    return Checked(*fit_columns(options, names))
 
 
-def _csv_rows(file: io.BufferedReader, first: bytes) -> Iterator[tuple[int, dict[str, Any] | None, int]]:
-    delimiter = max(",;\t", key=lambda one: first.count(one.encode()))
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
-    csv.field_size_limit(MAX_LINE_BYTES)
-    reader = csv.reader(text, delimiter=delimiter)
-    names = [name.strip() for name in next(reader)]
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            yield reader.line_num, None, file.tell()
-            continue
-        if any(cell.strip() for cell in cells):
-            row = dict(zip(names, cells, strict=False)) if len(cells) == len(names) else None
-            yield reader.line_num, row, file.tell()
+def rows_of(path: Path, options: Options) -> Iterator[Record]:
+    """Yield the records of a file, with the options that :func:`check_file` returned.
+
+    A CSV record over several lines whose line break stands in a value of one line is refused line by line: either its
+    quotation marks are wrong, and each line is a row that somebody must look at, or the line break was written on
+    purpose, and what follows it must not become a person.
+    """
+    for one in read_records(path, options.format, options.encoding):
+        if one.row is not None and one.lines > 1 and options.format == "csv":
+            column = line_break_in(one.row, options.columns)
+            if column:
+                last = one.line + one.lines - 1
+                reason = f"{column}: has a line break (the record stands in lines {one.line} to {last})"
+                yield replace(one, row=None, reason=reason, lines=1)
+                for line in range(one.line + 1, last + 1):
+                    reason = f"belongs to the record that begins in line {one.line}"
+                    yield Record(line, None, reason, one.read)
+                continue
+        yield one
 
 
-def read_row(number: int, given: Mapping[str, Any], options: Options, take_hash: TakeHash) -> Row:
-    """Return a row, checked and normalised.
-
-    Args:
-        number: the number of its line.
-        given: what it holds.
-        options: how the file is read.
-        take_hash: turns a password hash into the form that is kept.
+def find_row(path: Path, options: Options, who: str, take_hash: TakeHash) -> Row | None:
+    """Return the first row of a file with this user name, e-mail, telephone number, NIK or ``local_user_id``.
 
     Raises:
-        RowRefused: saying why.
+        RowRefused: when that row cannot be taken over.
     """
-    said = {name: given.get(options.columns.get(name, name)) for name in (*COLUMNS, *PROFILE_COLUMNS)}
-    text = {name: str(value).strip() for name, value in said.items() if value not in (None, "")}
-    identifiers: list[tuple[Kind, str, bool]] = []
-    for column, kind in (("username", "username"), ("email", "email"), ("phone_number", "phone"), (NIK, NIK)):
-        if column in text:
-            verified = kind == "username" or kind in options.verified or _is_true(text.get(f"{column}_verified", ""))
-            identifiers.append((kind, _normal(column, kind, text[column]), verified))  # type: ignore[arg-type]
-    if not identifiers:
-        raise RowRefused("has no user name, e-mail, telephone number or NIK to sign in with")
-    name = " ".join(text.get("name", "").split()) or _name_of(text)
-    if not NAME.fullmatch(name) or name != one_line(name):
-        raise RowRefused("name: must have 1 to 200 characters, without < and >")
-    password = ""
-    if "password_hash" in text:
+    wanted = {who.strip().casefold()}
+    for _, kind in IDENTIFIERS:
         try:
-            salt, scheme = text.get("password_salt", ""), text.get("password_scheme", "")
-            password = take_hash(text["password_hash"], salt=salt, scheme=scheme)
-        except (ValueError, TypeError) as error:
-            raise RowRefused(f"password_hash: {error}") from None
-    local_user_id = text.get("local_user_id", "")[:200]
-    locale = text.get("locale") if text.get("locale") in ("id", "en") else None
-    return Row(number, name, identifiers, local_user_id, password, locale, _profile(text, given))
+            wanted.add(normalise_as(kind, who).value)
+        except ValueError:
+            continue
+    columns = [options.columns[one] for one, _ in IDENTIFIERS if one in options.columns]
+    local = options.columns.get("local_user_id", "")
+    for one in rows_of(path, options):
+        if one.row is None:
+            continue
+        raw = {str(one.row.get(name, "")).strip().casefold() for name in (*columns, local)}
+        try:
+            row = read_row(one.line, one.row, options, take_hash, one.notes)
+        except RowRefused:
+            if wanted & raw:
+                raise
+            continue
+        if wanted & raw or wanted & {value for _, value, _ in row.identifiers}:
+            return row
+    return None
 
 
-def _is_true(text: str) -> bool:
-    return text.casefold() in _TRUE
+def sample_of(path: Path, options: Options, take_hash: TakeHash, count: int) -> list[Row]:
+    """Return the first rows that can be taken over, as they would be stored."""
+    found: list[Row] = []
+    for one in rows_of(path, options):
+        if one.row is not None:
+            try:
+                found.append(read_row(one.line, one.row, options, take_hash, one.notes))
+            except RowRefused:
+                continue
+        if len(found) == count:
+            break
+    return found
 
 
-def _normal(column: str, kind: str, text: str) -> str:
-    try:
-        found = normalise(text)
-    except ValueError as error:
-        raise RowRefused(f"{column}: {error}") from None
-    if found.kind != kind:
-        raise RowRefused(f"{column}: looks like a {found.kind}")
-    return found.value
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What names an import: ``named`` the file, the application and the options; ``content`` the file; ``former`` the
+    file and the application, as releases before 0011 named it."""
+
+    named: bytes
+    content: bytes
+    former: bytes
 
 
-def _name_of(text: Mapping[str, str]) -> str:
-    whole = " ".join(text[part] for part in ("given_name", "middle_name", "family_name") if part in text)
-    return whole or text.get("username", "") or text.get("email", "").partition("@")[0]
-
-
-def _profile(text: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
-    said: dict[str, Any] = {name: text[name] for name in PROFILE_COLUMNS if name in text}
-    if isinstance(given.get("address"), dict):
-        said["address"] = given["address"]
-    if isinstance(given.get("profile"), dict):
-        said |= given["profile"]
-    if not said:
-        return {}
-    try:
-        return Profile.model_validate(said).model_dump(exclude_none=True)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise RowRefused(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
-
-
-def digest_of(path: Path, options: Options) -> bytes:
-    """Return what names an import: the file's content and the application."""
-    made = hashlib.sha256((options.client_id or "").encode() + b"\0")
+def digests_of(path: Path, options: Options) -> Digests:
+    """Return what names an import."""
+    client = (options.client_id or "").encode() + b"\0"
+    content, former = hashlib.sha256(), hashlib.sha256(client)
     with path.open("rb") as file:
         while block := file.read(1024 * 1024):
-            made.update(block)
-    return made.digest()
+            content.update(block)
+            former.update(block)
+    named = hashlib.sha256(client + orjson.dumps(options.named()) + b"\0" + content.digest())
+    return Digests(named.digest(), content.digest(), former.digest())
+
+
+@dataclass(slots=True)
+class _Trial:
+    """What the earlier batches of a dry run would have stored: hashes of identifiers and ids."""
+
+    verified: set[int] = field(default_factory=set)
+    said: set[int] = field(default_factory=set)
+    local: set[int] = field(default_factory=set)
+
+    def add_to(self, holders: Holders, lookups: Iterable[str]) -> None:
+        """Let the holders of the database be those too who would be there."""
+        for one in lookups:
+            if hash(one) in self.verified:
+                holders.verified.setdefault(one, TRIED)
+            elif hash(one) in self.said:
+                holders.said.setdefault(one, TRIED)
+
+    def remember(self, holders: Holders, local_ids: Iterable[str]) -> None:
+        """Remember what a batch would have stored."""
+        if len(self.verified) + len(self.said) + len(self.local) < MAX_TRIED:
+            self.verified.update(map(hash, holders.verified))
+            self.said.update(map(hash, holders.said))
+            self.local.update(map(hash, filter(None, local_ids)))
+
+
+TRIED = uuid.UUID(int=0)
+"""Stands for somebody whom a dry run would have made."""
+
+
+@dataclass(slots=True)
+class _Import:
+    """One import that is under way."""
+
+    db: Database
+    box: SecretBox
+    options: Options
+    digests: Digests
+    report: Report
+    dry_run: bool
+    progress: Progress
+    started_at: datetime
+    is_current: Callable[[str], bool]
+    contacts_told: ContactsTold
+    named: dict[str, Any]
+    trial: _Trial = field(default_factory=_Trial)
 
 
 async def import_file(
@@ -243,9 +281,13 @@ async def import_file(
     options: Options,
     take_hash: TakeHash,
     *,
-    reject: Callable[[int, str, str], None],
+    reject: Callable[[int, str, str], None] = lambda *_: None,
+    report: Report | None = None,
     told: Callable[[Progress], None] = lambda _: None,
+    checked: Checked | None = None,
     dry_run: bool = False,
+    is_current: Callable[[str], bool] = lambda _: True,
+    contacts_told: ContactsTold = lambda *_: nullcontext(),
 ) -> Progress:
     """Take people over from a file, a thousand at a time, each thousand in a transaction of its own.
 
@@ -256,78 +298,181 @@ async def import_file(
         options: how it is read.
         take_hash: turns a password hash into the form that is kept.
         reject: told of each row that cannot be taken over: its line, the application's id of it, and why.
+        report: told of those rows and of values that are left out; in place of ``reject``.
         told: told how far it is, after each thousand.
+        checked: what :func:`check_file` returned, where it was asked already.
         dry_run: change nothing.
+        is_current: whether a password hash is one that a sign-in here would have made: ``--update`` keeps such a
+            password. The default keeps every password.
+        contacts_told: tells a person whose contacts an update changes.
 
     Returns:
         What came of it, rows of an earlier run that had been stopped included.
 
     Raises:
-        Refusal: when the file is of no kind that can be read.
+        Refusal: when the file is of no kind that can be read, the options do not fit it, the file was imported before
+            with other options, or it changed while it was read.
     """
-    digest = digest_of(path, options)
-    progress, done = Progress(), 0
+    checked = checked or check_file(path, options)
+    state = _state(path)
+    digests = digests_of(path, options)
     async with db.read() as session:
-        before = await session.get(ImportRun, digest)
-    if before is not None and not dry_run:
-        done = before.rows_done
-        progress = Progress(done, before.made, before.proposed, before.rejected)
-    batch: list[Row] = []
-    seen = 0
-    for number, given, read in read_rows(path):
-        seen += 1
-        progress.bytes = read
-        if seen <= done:
-            continue
-        progress.rows += 1
-        try:
-            if given is None:
-                raise RowRefused("cannot be read")
-            batch.append(read_row(number, given, options, take_hash))
-        except RowRefused as error:
-            progress.rejected += 1
-            local = given.get(options.columns.get("local_user_id", "local_user_id"), "") if given else ""
-            reject(number, str(local), str(error))
-        if progress.rows % BATCH == 0:
-            await _take_over(db, box, batch, options, progress, digest, reject, dry_run=dry_run)
-            batch = []
-            told(progress)
-    await _take_over(db, box, batch, options, progress, digest, reject, dry_run=dry_run, last=True)
-    told(progress)
+        before = await session.get(ImportRun, digests.named)
+        if not dry_run and not options.update:
+            await _check_other_runs(session, options, digests)
+    progress, done, started = Progress(), 0, clock.now()
+    if before is not None and not dry_run and not (options.update and before.finished_at):
+        done, started = before.rows_done, before.started_at
+        counts = (before.rows_done, before.made, before.proposed, before.rejected, before.updated, before.unchanged)
+        progress = Progress(*counts, before=before.finished_at)
+        if before.finished_at:
+            return progress
+    work = _Import(
+        db, box, checked.options, digests, report or _Told(reject), dry_run, progress, started, is_current,
+        contacts_told, options.named(),
+    )  # fmt: skip
+    await _run(work, path, take_hash, done, told)
+    if _state(path) != state:
+        raise Refusal(f"{path} was changed while it was read: import it again, with --update where it has --from")
     return progress
 
 
-async def _take_over(
-    db: Database,
-    box: SecretBox,
-    batch: Sequence[Row],
-    options: Options,
-    progress: Progress,
-    digest: bytes,
-    reject: Callable[[int, str, str], None],
-    *,
-    dry_run: bool,
-    last: bool = False,
-) -> None:
-    """Take over one batch, and record how far the import is, in one transaction."""
-    async with db.write() as session:
-        key = await nik_key(session, box)
-        rejected: list[tuple[int, str, str]] = []
+def _state(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+async def _check_other_runs(session: AsyncSession, options: Options, digests: Digests) -> None:
+    """Refuse a file that was imported before with other options.
+
+    Raises:
+        Refusal: saying which, and what to do.
+    """
+    same_file = (ImportRun.content == digests.content) | (ImportRun.digest == digests.former)
+    wanted = select(ImportRun).where(same_file, ImportRun.digest != digests.named).order_by(ImportRun.started_at)
+    for run in (await session.execute(wanted)).scalars():
+        people = run.made + run.proposed + run.updated
+        if run.client_id != options.client_id or (run.finished_at is not None and not people):
+            continue
+        given = as_typed(run.options) if run.options is not None else "options that are not known any more"
+        state = "imported" if run.finished_at else f"imported up to row {run.rows_done}"
+        advice = "Add" if run.finished_at or run.options is None else "Give the same options to go on, or add"
+        raise Refusal(
+            f"this file was {state} on {run.started_at:%Y-%m-%d %H:%M} UTC with other options ({given}; now "
+            f"{as_typed(options.named())}): {run.made} people were made. {advice} --update, with --from and a column "
+            "local_user_id, to bring these people up to date and take over the others"
+        )
+
+
+async def _run(work: _Import, path: Path, take_hash: TakeHash, done: int, told: Callable[[Progress], None]) -> None:
+    """Read the rows after the first ``done``, and take them over in batches."""
+    progress, batch = work.progress, _Batch()
+    begun = False
+    for seen, one in enumerate(rows_of(path, work.options), start=1):
+        progress.bytes = one.read
+        if seen <= done:
+            continue
+        if not begun:
+            work.report.begin(one.line if done else None)
+            begun = True
+        progress.rows += 1
+        try:
+            if one.row is None:
+                raise RowRefused(f"cannot be read: {one.reason}")
+            batch.rows.append(read_row(one.line, one.row, work.options, take_hash, one.notes))
+        except RowRefused as error:
+            batch.rejected.append((one.line, _local_id(one.row, work.options), str(error)))
+        if progress.rows % BATCH == 0:
+            await _take_over(work, batch)
+            batch = _Batch()
+            told(progress)
+    if not begun:
+        work.report.begin(None)
+    await _take_over(work, batch, last=True)
+    told(progress)
+
+
+def _local_id(given: dict[str, Any] | None, options: Options) -> str:
+    value = (given or {}).get(options.columns.get("local_user_id", ""), "")
+    return str(value)[:200] if isinstance(value, str | int) else ""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Rows that are taken over together, and what is reported of them."""
+
+    rows: list[Row] = field(default_factory=list)
+    rejected: list[tuple[int, str, str]] = field(default_factory=list)
+    notes: list[tuple[int, str, Note]] = field(default_factory=list)
+    updated: int = 0
+    unchanged: int = 0
+
+    def reject(self, row: Row, reason: str) -> None:
+        """Reject a row that could be read."""
+        self.rejected.append((row.number, row.local_user_id, reason))
+
+    def note(self, row: Row, *notes: Note) -> None:
+        """Take notes about a row."""
+        self.notes += [(row.number, row.local_user_id, note) for note in notes]
+
+
+async def _take_over(work: _Import, batch: _Batch, *, last: bool = False) -> None:
+    """Take over one batch, and record how far the import is, in one transaction. What is reported is kept before the
+    transaction ends.
+
+    Raises:
+        Refusal: when the rows and their outcomes do not add up; nothing of the batch is written then.
+    """
+    progress = work.progress
+    async with work.db.write() as session:
+        key = await nik_key(session, work.box)
         made = Made()
-        if batch:
-            await _decide(session, box, batch, options, key, made, rejected)
-            await made.insert(session)
+        if batch.rows:
+            await _decide(session, work, batch, key, made)
         progress.made += len(made.users)
         progress.proposed += len(made.proposals)
-        progress.rejected += len(rejected)
-        await _remember(session, digest, options, progress, last=last)
-        if made.users or made.proposals:
+        progress.updated += batch.updated
+        progress.unchanged += batch.unchanged
+        progress.rejected += len(batch.rejected)
+        if progress.balance() != progress.rows:
+            raise Refusal(
+                f"{progress.rows} rows were read, and {progress.balance()} have an outcome: this is a fault of the "
+                "import. Its last rows were not taken over"
+            )
+        if work.dry_run:
+            made.proposals = [one for one in made.proposals if one["user_id"] != TRIED]
+        await made.insert(session)
+        await _remember(session, work, last=last)
+        if made.users or made.proposals or batch.updated:
             about = {"made": len(made.users), "proposed": len(made.proposals), "through_row": progress.rows}
-            record(session, "users.imported", actor="cli", client_id=options.client_id, data=about)
-        if dry_run:
+            about |= {"updated": batch.updated} if batch.updated else {}
+            record(session, "users.imported", actor="cli", client_id=work.options.client_id, data=about)
+        await session.flush()
+        _tell(work, batch)
+        if work.dry_run:
             await session.rollback()
-    for one in rejected:
-        reject(*one)
+
+
+def _tell(work: _Import, batch: _Batch) -> None:
+    """Report what became of the rows, in the order of the file."""
+    progress = work.progress
+    refused = {(line, local) for line, local, _ in batch.rejected}
+    for row in batch.rows:
+        if (row.number, row.local_user_id) not in refused:
+            batch.note(row, *row.notes)
+            progress.said.update(row.said)
+    told: list[tuple[int, str, str | Note]] = [*batch.rejected, *batch.notes]
+    for line, local, what in sorted(told, key=lambda one: one[0]):
+        if isinstance(what, Note):
+            work.report.noted(line, local, what)
+            if what.kind == "left out":
+                progress.left_out[what.text.partition(":")[0]] += 1
+        else:
+            work.report.rejected(line, local, what)
+    work.report.flush()
+
+
+COLUMN_OF = {kind: column for column, kind in IDENTIFIERS}
 
 
 @dataclass(slots=True)
@@ -351,26 +496,19 @@ class Made:
                 await session.execute(table_of(table).insert(), rows)
 
 
-async def _decide(
-    session: AsyncSession,
-    box: SecretBox,
-    batch: Sequence[Row],
-    options: Options,
-    key: bytes,
-    made: Made,
-    rejected: list[tuple[int, str, str]],
-) -> None:
-    """Decide for each row: somebody new, somebody who seems to be here, or neither."""
-    lookups = [[lookup_of(kind, value, key) for kind, value, _ in row.identifiers] for row in batch]
-    holders = await holders_of(session, [one for mine in lookups for one in mine])
+async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: bytes, made: Made) -> None:
+    """Decide for each row: somebody new, somebody who seems to be here, somebody to be updated, or none of these."""
+    options, box = work.options, work.box
+    lookups = [[lookup_of(kind, value, key) for kind, value, _ in row.identifiers] for row in batch.rows]
+    holders, known = await _who_is_here(session, work, batch, lookups, key)
     owners = holders.verified
-    known = await _known_accounts(session, options.client_id, [row.local_user_id for row in batch])
-    for row, mine in zip(batch, lookups, strict=True):
+    for row, mine in zip(batch.rows, lookups, strict=True):
         if row.local_user_id and row.local_user_id in known:
-            rejected.append((row.number, row.local_user_id, "was taken over before"))
+            await _known_row(session, work, batch, row, mine, known[row.local_user_id], holders)
+            known[row.local_user_id] = None
             continue
         if row.local_user_id:
-            known.add(row.local_user_id)
+            known[row.local_user_id] = None
         paired = list(zip(row.identifiers, mine, strict=True))
         matching = {kind: owners[its] for (kind, _, verified), its in paired if verified and its in owners}
         reasons = [kind for kind in MATCHING if kind in matching]
@@ -380,12 +518,99 @@ async def _decide(
         free = holders.free(paired)
         if not free:
             kinds = ", ".join(kind for kind, _, _ in row.identifiers)
-            why = f"{kinds}: is taken, and there is nothing else to sign in with"
-            rejected.append((row.number, row.local_user_id, why))
+            batch.reject(row, f"{kinds}: is taken, and there is nothing else to sign in with")
             continue
+        if len(free) < len(row.identifiers):
+            left = [one[0] for one in row.identifiers if one not in free]
+            batch.note(row, *(Note("left out", f"{COLUMN_OF[kind]}: somebody else has it") for kind in left))
         user_id = add_person(made, box, row, free, key, options.client_id)
         for (_, _, verified), its in paired:
             (owners if verified else holders.said).setdefault(its, user_id)
+    if work.dry_run:
+        work.trial.remember(holders, (row.local_user_id for row in batch.rows))
+
+
+async def _who_is_here(
+    session: AsyncSession, work: _Import, batch: _Batch, lookups: Sequence[Sequence[str]], key: bytes
+) -> tuple[Holders, dict[str, Known]]:
+    """Return who has the identifiers, and the application's ids, of a batch; in a dry run also who would have them."""
+    every = [one for mine in lookups for one in mine]
+    holders = await holders_of(session, every)
+    known = await _known_accounts(session, work, [row.local_user_id for row in batch.rows], key)
+    if work.dry_run:
+        work.trial.add_to(holders, every)
+        known |= {row.local_user_id: None for row in batch.rows if hash(row.local_user_id) in work.trial.local}
+    return holders, known
+
+
+Known = updating.Present | MergeProposal | None
+"""Who has an id of the application: a person, a proposal, or a row of this run."""
+
+
+async def _known_row(
+    session: AsyncSession,
+    work: _Import,
+    batch: _Batch,
+    row: Row,
+    lookups: Sequence[str],
+    known: Known,
+    holders: Holders,
+) -> None:
+    """Decide about a row whose ``local_user_id`` was taken over, or proposed, before."""
+    if why := _why_not_updated(work, known):
+        batch.reject(row, f"local_user_id: {why}")
+    elif isinstance(known, MergeProposal):
+        if orjson.loads(work.box.open(known.sealed, SEAL)) == orjson.loads(orjson.dumps(row.stored())):
+            batch.unchanged += 1
+        else:
+            known.sealed = work.box.seal(orjson.dumps(row.stored()), SEAL)
+            batch.updated += 1
+    elif known is not None:
+        await _update_person(session, work, batch, row, lookups, known, holders)
+
+
+def _why_not_updated(work: _Import, known: Known) -> str:
+    """Return why a row is rejected whose ``local_user_id`` was taken over, or proposed, before; empty: it is not."""
+    if not work.options.update:
+        return "was taken over before; --update brings the person up to date"
+    if known is None or (isinstance(known, updating.Present) and known.looked_at >= work.started_at):
+        return "stands twice in this file"
+    if isinstance(known, MergeProposal):
+        return "" if known.status == "open" else "a person decided about this row before"
+    return "the person was deleted here" if known.user.deleted_at is not None else ""
+
+
+async def _update_person(
+    session: AsyncSession,
+    work: _Import,
+    batch: _Batch,
+    row: Row,
+    lookups: Sequence[str],
+    known: updating.Present,
+    holders: Holders,
+) -> None:
+    paired = list(zip(row.identifiers, lookups, strict=True))
+    theirs = {one.lookup for one in known.identifiers}
+    free = {one[0] for one in holders.free([pair for pair in paired if pair[1] not in theirs])}
+    open_to = {its for (kind, _, _), its in paired if kind in free and its not in theirs}
+    open_to |= {its for _, its in paired if its in theirs and holders.verified.get(its) in (None, known.user.id)}
+    changes = updating.changes_for(known, row, paired, open_to, work.is_current)
+    batch.note(row, *changes.notes)
+    if not changes.what:
+        known.account.imported_at = clock.now()
+        batch.unchanged += 1
+        return
+    told = changes.contacts and known.is_reached
+    async with work.contacts_told(session, known.user) if told else nullcontext():
+        made = [
+            identifier_row(work.box, known.user.id, kind, value, verified, known.key)
+            for kind, value, verified in changes.added
+        ]
+        updating.apply(session, known, row, changes, made, work.options.client_id)
+    for (_, _, verified), its in paired:
+        if its in open_to:
+            (holders.verified if verified else holders.said).setdefault(its, known.user.id)
+    batch.updated += 1
 
 
 def add_person(
@@ -410,7 +635,7 @@ def add_person(
         }
     )
     for kind, value, verified in identifiers:
-        made.identifiers.append(identifier_row(box, user_id, kind, value, verified, key))
+        made.identifiers.append(identifier_row(box, user_id, kind, value, verified, key, now))
     if row.password:
         made.credentials.append(
             {
@@ -432,10 +657,16 @@ def add_person(
 
 
 def identifier_row(
-    box: SecretBox, user_id: uuid.UUID, kind: str, value: str, verified: bool, key: bytes
+    box: SecretBox,
+    user_id: uuid.UUID,
+    kind: str,
+    value: str,
+    verified: bool,
+    key: bytes,
+    now: datetime | None = None,
 ) -> dict[str, Any]:
     """Return an identifier as it is inserted."""
-    now = clock.now()
+    now = now or clock.now()
     return {
         "id": new_id(),
         "user_id": user_id,
@@ -504,23 +735,44 @@ async def holders_of(session: AsyncSession, lookups: Sequence[str]) -> Holders:
     return found
 
 
-async def _known_accounts(session: AsyncSession, client_id: str | None, local_ids: Sequence[str]) -> set[str]:
-    """Return which ids of the application were taken over, or proposed, before."""
-    found: set[str] = set()
-    wanted = [one for one in local_ids if one]
-    for table in (LocalAccount, MergeProposal):
-        for start in range(0, len(wanted), CHUNK):
-            chunk = wanted[start : start + CHUNK]
-            mine = select(table.local_user_id).where(table.client_id == client_id, table.local_user_id.in_(chunk))
-            found.update(one for one in (await session.execute(mine)).scalars() if one)
-    return found
+async def _known_accounts(
+    session: AsyncSession, work: _Import, local_ids: Sequence[str], key: bytes
+) -> dict[str, Known]:
+    """Return who has these ids of the application: people who were taken over, or proposals. Without ``--update`` it
+    is enough that somebody has."""
+    found: dict[str, Known] = {}
+    wanted = sorted({one for one in local_ids if one})
+    chunks = [wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK)]
+    client_id, accounts = work.options.client_id, list[LocalAccount]()
+    for chunk in chunks:
+        mine = select(LocalAccount).where(LocalAccount.client_id == client_id, LocalAccount.local_user_id.in_(chunk))
+        if work.options.update:
+            accounts += (await session.execute(mine)).scalars()
+        else:
+            names = (await session.execute(mine.with_only_columns(LocalAccount.local_user_id))).scalars()
+            found.update(dict.fromkeys(names))
+    proposed = MergeProposal.local_user_id
+    present = await updating.present(session, accounts, key)
+    for chunk in chunks:
+        those = select(MergeProposal).where(MergeProposal.client_id == client_id, proposed.in_(chunk))
+        if work.options.update:
+            those = those.order_by(MergeProposal.id).with_for_update(key_share=True)
+            found.update((one.local_user_id or "", one) for one in (await session.execute(those)).scalars())
+        else:
+            found.update(
+                dict.fromkeys(filter(None, (await session.execute(those.with_only_columns(proposed))).scalars()))
+            )
+    return found | present
 
 
-async def _remember(session: AsyncSession, digest: bytes, options: Options, progress: Progress, *, last: bool) -> None:
-    run = await session.get(ImportRun, digest)
+async def _remember(session: AsyncSession, work: _Import, *, last: bool) -> None:
+    progress = work.progress
+    run = await session.get(ImportRun, work.digests.named)
     if run is None:
-        run = ImportRun(digest=digest, client_id=options.client_id, started_at=clock.now())
+        run = ImportRun(digest=work.digests.named, client_id=work.options.client_id)
+        run.content, run.options = work.digests.content, work.named
         session.add(run)
+    run.started_at = work.started_at
     run.rows_done, run.made, run.proposed = progress.rows, progress.made, progress.proposed
-    run.rejected = progress.rejected
+    run.rejected, run.updated, run.unchanged = progress.rejected, progress.updated, progress.unchanged
     run.finished_at = clock.now() if last else None

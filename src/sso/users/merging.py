@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -19,6 +20,32 @@ from sso.users.models import Identifier, ImportRun, LocalAccount, MergeProposal
 from sso.users.service import NIK, UserError, nik_key
 
 MAX_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What came of a decision.
+
+    ``username`` is the user name that applications see from now on, and ``other_usernames`` those with which the person
+    signs in as well: a user name that is given up opens the account all the same. ``left_out`` is what of the row did
+    not come along, because somebody else has it or because there is one already: kind and value, masked.
+    ``local_user_ids`` is what the application is told of the person, the first that was taken over first.
+    """
+
+    proposal: MergeProposal
+    username: str | None = None
+    other_usernames: list[str] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    local_user_ids: list[str] = field(default_factory=list)
+
+    def said(self) -> dict[str, Any]:
+        """Return it to be shown."""
+        return {
+            "username": self.username,
+            "other_usernames": self.other_usernames,
+            "left_out": [{"kind": kind, "value": masked(kind, value)} for kind, value in self.left_out],
+            "local_user_ids": self.local_user_ids,
+        }
 
 
 async def page_of_proposals(
@@ -72,7 +99,7 @@ async def decide(
     *,
     actor: str,
     request_id: str | None = None,
-) -> MergeProposal:
+) -> Decided:
     """Decide about a proposal.
 
     Args:
@@ -84,6 +111,9 @@ async def decide(
             merged while something is verified on both sides: in the row, and by the person, now.
         actor: who decides.
         request_id: the reference for log and audit.
+
+    Returns:
+        The proposal, and how the person signs in now.
 
     Raises:
         UserError: when there is no such proposal, it was decided before, nothing that is verified is the same any more,
@@ -98,10 +128,11 @@ async def decide(
     row = Row(
         0, said["name"], identifiers, proposal.local_user_id or "", said["password"], said["locale"], said["profile"]
     )
+    user_id, left_out = None, []
     if decision == "merged":
-        await _merge(session, box, proposal, row)
+        user_id, left_out = proposal.user_id, await _merge(session, box, proposal, row)
     elif decision == "separate":
-        await _separate(session, box, proposal, row)
+        user_id, left_out = await _separate(session, box, proposal, row)
     now = clock.now()
     proposal.status, proposal.decided_at, proposal.decided_by = decision, now, actor
     proposal.sealed = box.seal(orjson.dumps({**row.stored(), "password": ""}), SEAL)
@@ -114,7 +145,31 @@ async def decide(
         request_id=request_id,
         data={"proposal": str(proposal.id), "reasons": proposal.reasons},
     )
-    return proposal
+    return await _decided(session, proposal, user_id, left_out)
+
+
+async def merged(session: AsyncSession, proposal_id: uuid.UUID) -> Decided | None:
+    """Return how somebody signs in into whom a row was merged; None where it was not."""
+    proposal = await session.get(MergeProposal, proposal_id)
+    if proposal is None or proposal.status != "merged":
+        return None
+    return await _decided(session, proposal, proposal.user_id, [])
+
+
+async def _decided(
+    session: AsyncSession, proposal: MergeProposal, user_id: uuid.UUID | None, left_out: list[tuple[str, str]]
+) -> Decided:
+    if user_id is None:
+        return Decided(proposal)
+    names = [one for one in await store.identifiers_of(session, user_id) if one.kind == "username"]
+    accounts = await store.local_accounts_of(session, user_id)
+    return Decided(
+        proposal,
+        next((one.value for one in names if one.is_primary), None),
+        [one.value for one in names if not one.is_primary],
+        left_out,
+        [one.local_user_id for one in accounts if one.client_id == proposal.client_id],
+    )
 
 
 async def reseal_people(session: AsyncSession, box: SecretBox) -> int:
@@ -138,9 +193,9 @@ async def reseal_people(session: AsyncSession, box: SecretBox) -> int:
         session.expunge_all()
 
 
-async def _merge(session: AsyncSession, box: SecretBox, proposal: MergeProposal, row: Row) -> None:
-    """Add to the person what the other application knew besides. Contacts are not verified by it; a user name that
-    nobody has becomes theirs."""
+async def _merge(session: AsyncSession, box: SecretBox, proposal: MergeProposal, row: Row) -> list[tuple[str, str]]:
+    """Add to the person what the other application knew besides, and return what somebody else has. Contacts are not
+    verified by it; a user name that nobody has becomes theirs, after the one that they have."""
     user = await store.lock_user(session, proposal.user_id)
     if user is None or user.deleted_at is not None:
         raise UserError("the person was deleted")
@@ -153,17 +208,21 @@ async def _merge(session: AsyncSession, box: SecretBox, proposal: MergeProposal,
         raise UserError("nothing that is verified on both sides is the same: unverified identifiers merge nobody")
     kinds, lookups = {one.kind for one in known}, {one.lookup for one in known}
     holders = await holders_of(session, [lookup for _, lookup in paired])
-    for kind, value, _ in holders.free([((kind, value, False), lookup) for (kind, value, _), lookup in paired]):
+    wanted = [(one, lookup) for one, lookup in paired if lookup not in lookups]
+    free = holders.free([((kind, value, False), lookup) for (kind, value, _), lookup in wanted])
+    added = [(kind, value) for kind, value, _ in free if not (kind == NIK and kind in kinds)]
+    for kind, value in added:
         made = identifier_row(box, user.id, kind, value, kind == "username", key)
-        if made["lookup"] in lookups or (kind in ("username", "nik") and kind in kinds):
-            continue
         await session.execute(insert(Identifier), [{**made, "is_primary": kind not in kinds}])
     user.profile = {**row.profile, **user.profile}
     user.updated_at = now
     await _account(session, proposal, user.id)
+    return [(kind, value) for (kind, value, _), _ in wanted if (kind, value) not in added]
 
 
-async def _separate(session: AsyncSession, box: SecretBox, proposal: MergeProposal, row: Row) -> None:
+async def _separate(
+    session: AsyncSession, box: SecretBox, proposal: MergeProposal, row: Row
+) -> tuple[uuid.UUID, list[tuple[str, str]]]:
     key = await nik_key(session, box)
     paired = [(one, lookup_of(one[0], one[1], key)) for one in row.identifiers]
     free = (await holders_of(session, [lookup for _, lookup in paired])).free(paired)
@@ -173,6 +232,8 @@ async def _separate(session: AsyncSession, box: SecretBox, proposal: MergePropos
     user_id = add_person(made, box, row, free, key, None)
     await made.insert(session)
     await _account(session, proposal, user_id)
+    kept = [(kind, value) for kind, value, _ in free]
+    return user_id, [(kind, value) for kind, value, _ in row.identifiers if (kind, value) not in kept]
 
 
 async def _account(session: AsyncSession, proposal: MergeProposal, user_id: uuid.UUID) -> None:

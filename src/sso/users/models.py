@@ -134,7 +134,10 @@ class IdentityCheck(Base):
 
 
 class LocalAccount(Base):
-    """The id by which an application knew a person before: told to that application, so that it finds its own row."""
+    """The id by which an application knew a person before: told to that application, so that it finds its own row.
+
+    ``imported_at`` is when an import with ``--update`` last looked at the person; None: the import that made them did.
+    """
 
     __tablename__ = "local_accounts"
 
@@ -142,10 +145,15 @@ class LocalAccount(Base):
     local_user_id: Mapped[str] = mapped_column(String(200), primary_key=True)
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime]
+    imported_at: Mapped[datetime | None]
 
 
 class ImportRun(Base):
-    """A file of people that is being imported, or was: how far, so that it can go on after a stop."""
+    """A file of people that is being imported, or was: how far, so that it can go on after a stop.
+
+    ``digest`` is of the file, the application and the options; ``content`` of the file alone; ``options`` as
+    :meth:`sso.users.rows.Options.named` returns them.
+    """
 
     __tablename__ = "import_runs"
 
@@ -157,6 +165,10 @@ class ImportRun(Base):
     rejected: Mapped[int]
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+    content: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    options: Mapped[dict[str, Any] | None]
+    updated: Mapped[int] = mapped_column(default=0, server_default="0")
+    unchanged: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class MergeProposal(Base):

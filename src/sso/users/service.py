@@ -17,7 +17,7 @@ from sso.security.instance import instance_secret
 from sso.security.numbers import read_uuid
 from sso.security.permissions import ROLES
 from sso.users import store
-from sso.users.identifiers import masked, nik_lookup, normalise
+from sso.users.identifiers import can_be_verified, masked, meanings, nik_lookup
 from sso.users.models import Credential, Identifier, User, UserRole
 from sso.users.schemas import NewUser, UserChange
 
@@ -61,6 +61,8 @@ async def create_users(
     used |= await store.taken(session, said, unverified=True)
     if used:
         raise UserError(*(f"{_shown(lookup)} is already used" for lookup in sorted(used)))
+    for kind, lookup, verified in (one for mine in wanted for one in mine):
+        _check_verified(kind, lookup, verified)
     now = clock.now()
     made = []
     for person in people:
@@ -122,15 +124,18 @@ async def _set_identifier(
 ) -> None:
     now = clock.now()
     same = present is not None and present.lookup == value
+    _check_verified(kind, value or "", verified)
     if value is not None and await store.taken(session, [value], unverified=not same, but=user.id):
         raise UserError(f"{value} is already used")
     if present is not None and same:
         _assert_verified(present, verified)
         return
-    if present is not None:
+    own = next((one for one in await store.identifiers_of(session, user.id) if one.lookup == value), None)
+    if present is not None and own is not None and kind == "username":
+        present.is_primary = False  # one of several user names, from a merge: both stay
+    elif present is not None:
         await session.delete(present)
         await session.flush()
-    own = next((one for one in await store.identifiers_of(session, user.id) if one.lookup == value), None)
     if own is not None:
         own.is_primary = True
         _assert_verified(own, verified)
@@ -139,6 +144,11 @@ async def _set_identifier(
         made.verified_at = made.asserted_at = now if verified else None
         session.add(made)
         await session.flush()
+
+
+def _check_verified(kind: str, value: str, verified: bool) -> None:
+    if value and verified and not can_be_verified(kind, value):
+        raise UserError(f"{value} cannot count as verified: no numbering plan has this telephone number")
 
 
 def _assert_verified(present: Identifier, verified: bool) -> None:
@@ -206,15 +216,32 @@ async def find(session: AsyncSession, text: str, box: SecretBox | None = None, *
     that it is theirs, except a NIK: to be shown, with what is verified and what is not, never to be given anything.
 
     Raises:
-        UserError: when there is none, or several say so.
+        UserError: when there is none, or it means several people: the user name of one can be the telephone number or
+            the NIK of another.
+    """
+    found = await find_all(session, text, box, unverified=unverified)
+    if not found:
+        raise UserError(f"nobody has the verified identifier {text!r}")
+    if len(found) > 1:
+        ids = ", ".join(str(one.id) for one in found)
+        raise UserError(f"{text!r} means several people: name one by the user id: {ids}")
+    return found[0]
+
+
+async def find_all(
+    session: AsyncSession, text: str, box: SecretBox | None = None, *, unverified: bool = False
+) -> list[User]:
+    """Return everybody whom ``text`` can mean, as :func:`find` does: the user with that id, or those of whom it is a
+    verified identifier, in the order in which it is looked up.
+
+    Raises:
+        UserError: when nobody has verified it, and several people say that it is theirs.
     """
     try:
         user = await session.get(User, read_uuid(text))
     except ValueError:
-        user = await _by_identifier(session, text, box, unverified=unverified)
-    if user is None:
-        raise UserError(f"nobody has the verified identifier {text!r}")
-    return user
+        return await _by_identifier(session, text, box, unverified=unverified)
+    return [user] if user is not None else []
 
 
 async def describe(session: AsyncSession, user: User) -> dict[str, Any]:
@@ -224,7 +251,8 @@ async def describe(session: AsyncSession, user: User) -> dict[str, Any]:
         "id": str(user.id),
         "name": user.name,
         "identifiers": [
-            {"kind": one.kind, "value": one.value, "verified": one.verified_at is not None} for one in identifiers
+            {"kind": one.kind, "value": one.value, "verified": one.verified_at is not None, "primary": one.is_primary}
+            for one in identifiers
         ],
         "roles": await store.roles_of(session, user.id),
         "locale": user.locale,
@@ -233,20 +261,17 @@ async def describe(session: AsyncSession, user: User) -> dict[str, Any]:
     }
 
 
-async def _by_identifier(session: AsyncSession, text: str, box: SecretBox | None, *, unverified: bool) -> User | None:
-    try:
-        wanted = normalise(text)
-    except ValueError:
-        return None
-    if wanted.kind == "nik" and box is None:
-        return None
-    key = await nik_key(session, box) if wanted.kind == "nik" else b""
-    lookup = wanted.lookup(key)
-    claimed = unverified and wanted.kind != "nik"  # a NIK names somebody surely, or it names nobody
-    try:
-        return await (store.find_user if claimed else store.proven_owner)(session, lookup)
-    except LookupError:
-        raise UserError("several people say that this is theirs; name one by the user id") from None
+async def _by_identifier(session: AsyncSession, text: str, box: SecretBox | None, *, unverified: bool) -> list[User]:
+    wanted = [one for one in meanings(text) if one.kind != NIK or box is not None]
+    key = await nik_key(session, box) if any(one.kind == NIK for one in wanted) else b""
+    found = await store.proven_owners(session, [one.lookup(key) for one in wanted])
+    if found or not unverified:
+        return [user for user, _ in found]
+    # A NIK names somebody surely, or it names nobody.
+    claimed = await store.claimants(session, [one.lookup(key) for one in wanted if one.kind != NIK])
+    if len(claimed) > 1:
+        raise UserError("several people say that this is theirs; name one by the user id")
+    return claimed
 
 
 def _identifiers(person: NewUser, key: bytes = b"") -> list[tuple[str, str, bool]]:

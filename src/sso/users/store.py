@@ -31,19 +31,13 @@ from sso.users.models import (
 
 BATCH = 500
 
-_LOCAL_ID = (
-    select(LocalAccount.local_user_id)
-    .where(LocalAccount.user_id == User.id, LocalAccount.client_id == bindparam("client_id"))
-    .order_by(LocalAccount.created_at.desc())
-    .limit(1)
-    .scalar_subquery()
-)
 _PICTURE = select(Picture.id).where(Picture.user_id == User.id).scalar_subquery()
 _WITH_IDENTIFIERS = (
-    select(User, Identifier, _LOCAL_ID, _PICTURE)
+    select(User, Identifier, LocalAccount.local_user_id, _PICTURE)
     .outerjoin(Identifier, Identifier.user_id == User.id)
+    .outerjoin(LocalAccount, (LocalAccount.user_id == User.id) & (LocalAccount.client_id == bindparam("client_id")))
     .where(User.id == bindparam("user_id"))
-    .order_by(Identifier.created_at, Identifier.id)
+    .order_by(Identifier.created_at, Identifier.id, LocalAccount.created_at, LocalAccount.local_user_id)
 )
 
 
@@ -65,23 +59,35 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A person with everything that claims are made of. ``local_user_id``: as the application knew them before."""
+    """A person with everything that claims are made of. ``local_user_ids``: as the application knew them before, the
+    first that was taken over first; several where accounts of theirs were merged."""
 
     user: User
     identifiers: list[Identifier]
-    local_user_id: str | None
+    local_user_ids: list[str]
     picture_id: str | None
 
 
 async def proven_owner(session: AsyncSession, lookup: str) -> User | None:
     """Return the person of whom the identifier ``lookup`` is verified. What somebody only typed, or was imported
     unverified, finds nobody: it must never stand for a person where something is given, opened or merged."""
+    found = await proven_owners(session, [lookup])
+    return found[0][0] if found else None
+
+
+async def proven_owners(session: AsyncSession, lookups: Sequence[str]) -> list[tuple[User, Identifier]]:
+    """Return the people of whom one of these identifiers is verified, each with the first of them, in the order of
+    ``lookups``."""
     statement = (
-        select(User)
+        select(User, Identifier)
         .join(Identifier, Identifier.user_id == User.id)
-        .where(Identifier.lookup == lookup, Identifier.verified_at.is_not(None))
+        .where(Identifier.lookup.in_(lookups), Identifier.verified_at.is_not(None))
     )
-    return (await session.execute(statement)).scalar_one_or_none()
+    rows = (await session.execute(statement)).all()
+    found: dict[uuid.UUID, tuple[User, Identifier]] = {}
+    for user, identifier in sorted(rows, key=lambda row: lookups.index(row[1].lookup)):
+        found.setdefault(user.id, (user, identifier))
+    return list(found.values())
 
 
 async def find_user(session: AsyncSession, lookup: str) -> User | None:
@@ -91,17 +97,17 @@ async def find_user(session: AsyncSession, lookup: str) -> User | None:
     Raises:
         LookupError: when several say so, and none has proven it.
     """
-    statement = (
-        select(User, Identifier.verified_at)
-        .join(Identifier, Identifier.user_id == User.id)
-        .where(Identifier.lookup == lookup)
-        .order_by(Identifier.verified_at.is_(None))
-        .limit(2)
-    )
-    rows = (await session.execute(statement)).all()
-    if len(rows) > 1 and rows[0][1] is None:
+    found = await proven_owner(session, lookup)
+    claimed = [found] if found is not None else await claimants(session, [lookup])
+    if len(claimed) > 1:
         raise LookupError(lookup)
-    return rows[0][0] if rows else None
+    return claimed[0] if claimed else None
+
+
+async def claimants(session: AsyncSession, lookups: Sequence[str]) -> list[User]:
+    """Return at most two people who say that one of these identifiers is theirs."""
+    said = select(Identifier.user_id).where(Identifier.lookup.in_(lookups))
+    return list((await session.execute(select(User).where(User.id.in_(said)).limit(2))).scalars())
 
 
 async def taken(
@@ -139,7 +145,9 @@ def with_identifiers(session: Session, user_id: uuid.UUID, client_id: str) -> Kn
     rows = session.execute(_WITH_IDENTIFIERS, {"user_id": user_id, "client_id": client_id}).all()
     if not rows:
         return None
-    return Known(rows[0][0], [row[1] for row in rows if row[1] is not None], rows[0][2], rows[0][3])
+    identifiers = list({row[1].id: row[1] for row in rows if row[1] is not None}.values())
+    local_user_ids = list(dict.fromkeys(row[2] for row in rows if row[2] is not None))
+    return Known(rows[0][0], identifiers, local_user_ids, rows[0][3])
 
 
 async def roles_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:
@@ -185,12 +193,12 @@ async def page_of_names(session: AsyncSession, words: str, before: uuid.UUID | N
 
 async def move_identity(session: AsyncSession, giver: uuid.UUID, taker: uuid.UUID, now: datetime) -> int:
     """Let what somebody signs in with, and the ids by which applications knew them, be somebody else's; contacts and
-    the NIK are to be verified again. The giver's credentials and identity checks are deleted. Return how many
-    identifiers were moved."""
+    the NIK are to be verified again. A user name comes after the one that is there. The giver's credentials and
+    identity checks are deleted. Return how many identifiers were moved."""
     theirs = await identifiers_of(session, taker)
     known, kinds, moved = {one.lookup for one in theirs}, {one.kind for one in theirs}, 0
     for one in await identifiers_of(session, giver):
-        if one.lookup in known or (one.kind in ("nik", "username") and one.kind in kinds):
+        if one.lookup in known or (one.kind == "nik" and one.kind in kinds):
             continue
         one.user_id, one.is_primary, moved = taker, one.kind not in kinds, moved + 1
         if one.kind in ("email", "phone", "nik"):
@@ -441,8 +449,10 @@ async def verified_owner(session: AsyncSession, lookup: str) -> uuid.UUID | None
 
 
 async def local_accounts_of(session: AsyncSession, user_id: uuid.UUID) -> list[LocalAccount]:
-    """Return the ids by which applications knew a person before."""
-    mine = select(LocalAccount).where(LocalAccount.user_id == user_id).order_by(LocalAccount.client_id)
+    """Return the ids by which applications knew a person before; of each application the first that was taken over
+    first."""
+    order = (LocalAccount.client_id, LocalAccount.created_at, LocalAccount.local_user_id)
+    mine = select(LocalAccount).where(LocalAccount.user_id == user_id).order_by(*order)
     return list((await session.execute(mine)).scalars())
 
 

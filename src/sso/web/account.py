@@ -37,7 +37,7 @@ from sso.users.service import UserError
 from sso.web.accounts import present_account, with_accounts
 from sso.web.asking import asked_for
 from sso.web.http import form_fields, form_token, is_our_form, read_cookie, upload
-from sso.web.i18n import N_
+from sso.web.i18n import LOCALES, N_, page_language
 from sso.web.logos import made_small
 from sso.web.pages import failure, page
 from sso.web.sign_in import STALE, is_recent
@@ -362,7 +362,9 @@ async def applications_page(request: Request) -> Response:
         consents = {one.client_id: one for one in await tokens.consents_of(session, here.user.id)}
         granted = await tokens.granted_scopes(session, here.user.id)
         used = await sessions.last_used_clients(session, here.user.id)
-        local = {one.client_id: one.local_user_id for one in await users.local_accounts_of(session, here.user.id)}
+        local: dict[str, list[str]] = {}
+        for one in await users.local_accounts_of(session, here.user.id):
+            local.setdefault(one.client_id, []).append(one.local_user_id)
     rows = []
     for client_id in sorted({*consents, *granted, *used, *local}):
         client = provider.registry.known(client_id)
@@ -379,7 +381,7 @@ async def applications_page(request: Request) -> Response:
                 "asked": asked_for(client, shown),
                 "since": consent.created_at if consent is not None else None,
                 "used": used.get(client_id),
-                "local": local.get(client_id),
+                "local": ", ".join(local.get(client_id, [])),
                 "may_withdraw": consent is not None or client_id in granted,
             }
         )
@@ -439,7 +441,7 @@ async def notifications_page(request: Request) -> Response:
         "account_notifications.html",
         notices=NOTICES,
         wanted={name: here.user.preferences.get(name) is not False for name, _ in NOTICES},
-        language=here.user.locale or "",
+        language=page_language(here.user.locale, ""),
         done=request.query_params.get("done", ""),
     )
 
@@ -455,9 +457,11 @@ async def change_notifications(request: Request) -> Response:
     async with site_of(request).provider.db.write() as session:
         user = await lock_visitor(request, session, here, "notifications")
         user.preferences = {**user.preferences, **{name: fields.get(name) == "1" for name, _ in NOTICES}}
-        user.locale = fields.get("language") if fields.get("language") in ("id", "en") else None
+        language = fields.get("language", "") if fields.get("language") in LOCALES else ""
+        if language != page_language(user.locale, ""):  # the page names the language; the region stays
+            user.locale = language or None
         user.updated_at = clock.now()
-    chosen = {"done": "1", **({"lang": user.locale} if user.locale else {})}
+    chosen = {"done": "1", **({"lang": language} if language else {})}
     return RedirectResponse(f"/account/notifications?{urlencode(chosen)}", 303)
 
 

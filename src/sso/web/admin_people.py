@@ -30,7 +30,7 @@ from sso.tokens import store as tokens
 from sso.users import store as users
 from sso.users.models import User
 from sso.users.schemas import UserChange
-from sso.users.service import UserError, find
+from sso.users.service import UserError, find, find_all
 from sso.web.account import EVENTS, contacts_of
 from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, by, own_form, said, to_sign_in_again, token_for
 from sso.web.http import read_id
@@ -85,7 +85,7 @@ async def list_page(request: Request, here: Sees) -> Response:
         found: list[User] = []
         try:
             if asked:
-                found = [await find(session, asked, provider.box)]
+                found = await find_all(session, asked, provider.box)
         except UserError:
             pass  # nobody has verified it; perhaps it is a name
         if not found:

@@ -418,6 +418,8 @@ async def _imports_page(request: Request, here: Here, problem: str = "", status:
     async with provider.db.read() as session:
         found = await merging.page_of_proposals(session, state, after, PAGE + 1)
         runs = await merging.import_runs(session, TOP)
+        decided = read_id(query.get("decided", ""))
+        merged = await merging.merged(session, decided) if decided is not None else None
         names = await names_of(session, [str(one.user_id) for one in found])
     following = {"state": state, "after": str(found[PAGE - 1].id)} if len(found) > PAGE else {}
     return admin_page(
@@ -431,6 +433,7 @@ async def _imports_page(request: Request, here: Here, problem: str = "", status:
         state=state,
         states=PROPOSALS,
         decisions=DECISIONS,
+        merged=merged,
         following=f"{ADMIN}/imports?{urlencode(following)}" if following else "",
         problem=problem,
         values=values,
@@ -456,7 +459,7 @@ async def decide(request: Request, here: Merges) -> Response:
             )
     except UserError as error:
         return await _imports_page(request, here, CANNOT, 409, detail=str(error))
-    return RedirectResponse(ADMIN + "/imports", 303)
+    return RedirectResponse(f"{ADMIN}/imports?{urlencode({'decided': chosen})}", 303)
 
 
 @router.get(ADMIN + "/system")

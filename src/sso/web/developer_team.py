@@ -22,7 +22,7 @@ from sso.oidc.messages import notify, send
 from sso.security.documents import read_json
 from sso.security.limits import TooManyFailures
 from sso.security.outbound import OutboundFailed, OutboundRefused, public_reason
-from sso.users.identifiers import normalise
+from sso.users.identifiers import normalise_as
 from sso.users.store import names_of, proven_owner
 from sso.web.console import DEVELOPER, There, by, developer_page, own_form, token_for
 from sso.web.developer import APPS, CANNOT, STATES, Member, Owner, Reader, secret_page
@@ -106,10 +106,8 @@ async def leave(request: Request, there: Member) -> Response:
 async def _invite(request: Request, there: There, typed: str, role: Any) -> Response:
     site = site_of(request)
     try:
-        wanted = normalise(typed)
+        wanted = normalise_as("email" if "@" in typed else "username", typed)
     except ValueError:
-        return await _team_page(request, there, NOT_A_PERSON, 400, typed=typed)
-    if wanted.kind not in ("email", "username"):
         return await _team_page(request, there, NOT_A_PERSON, 400, typed=typed)
     what = there.application.name
     try:

@@ -9,6 +9,8 @@ from pathlib import Path
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
+from sso.users.codes import primary_language
+
 LOCALES = ("id", "en")
 LOCALE_DIR = Path(__file__).parent / "locale"
 LANGUAGE_NAMES = {"id": "Bahasa Indonesia", "en": "English"}
@@ -42,10 +44,17 @@ def choose_locale(chosen: str, ui_locales: str, cookie: str, accept_language: st
         default: the language where nobody asks for one that we have.
     """
     for wanted in (chosen, *ui_locales.split()[:10], cookie):
-        primary = wanted.split("-", 1)[0].lower()
+        primary = primary_language(wanted)
         if primary in LOCALES:
             return primary
     return _accepted(accept_language) or default
+
+
+def page_language(locale: str | None, default: str) -> str:
+    """Return the language of pages and messages for somebody with a locale (``id-ID``: ``id``); ``default`` where it is
+    none of ours."""
+    primary = primary_language(locale or "")
+    return primary if primary in LOCALES else default
 
 
 def _accepted(header: str) -> str | None:
@@ -56,7 +65,7 @@ def _accepted(header: str) -> str | None:
             quality = float(parameters.partition("=")[2]) if "q=" in parameters else 1.0
         except ValueError:
             continue
-        primary = tag.split("-", 1)[0].lower()
+        primary = primary_language(tag)
         if primary in LOCALES and quality > 0:
             wanted.append((quality, primary))
     return max(wanted, key=lambda one: one[0])[1] if wanted else None

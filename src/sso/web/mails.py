@@ -19,8 +19,9 @@ from sso.oidc.provider import Provider
 from sso.security.text import one_line
 from sso.settings import Settings
 from sso.users import store as users
+from sso.users.identifiers import receives_codes
 from sso.users.models import Identifier, User
-from sso.web.i18n import N_
+from sso.web.i18n import N_, page_language
 from sso.web.pages import environment
 from sso.web.times import moment_text
 
@@ -299,7 +300,7 @@ def compose(
     """
     chosen = {"device", "place"} | ({"what"} if notice not in CONTACT_NOTICES else set())
     values = {key: plain_name(value) if key in chosen else value for key, value in (values or {}).items()}
-    language = locale if locale in ("id", "en") else settings.default_locale
+    language = page_language(locale, settings.default_locale)
     said, jinja = NOTICES[notice], environment(language)
 
     def moment(when: datetime) -> str:
@@ -408,7 +409,8 @@ def _deliver(provider: Provider) -> Callable[[str, Mail], Awaitable[None]]:
 def _address(settings: Settings, identifiers: list[Identifier]) -> tuple[str, str] | None:
     """Return kind and value of where a person is reached: their first mail address, or telephone."""
     for kind in ("email", "phone"):
-        verified = [one for one in identifiers if one.kind == kind and one.verified_at is not None]
+        mine = [one for one in identifiers if one.kind == kind and receives_codes(kind, one.value)]
+        verified = [one for one in mine if one.verified_at is not None]
         if verified and settings.can_send(kind):
             return kind, max(verified, key=lambda one: one.is_primary).value
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
@@ -15,26 +16,36 @@ from sso.authn.passwords import Busy
 from sso.authn.policy import Reason, Situation, second_step
 from sso.authn.service import Authenticated, by_password, is_password
 from sso.oidc.test_people import MARK
-from sso.security.limits import Purpose, Reservation
+from sso.security.limits import Purpose, Reservation, TooManyFailures
 from sso.security.tokens import random_token, token_hash
 from sso.sessions import store as sessions
 from sso.sessions.service import Place
 from sso.sessions.store import SigningIn
+from sso.settings import Settings
 from sso.users import store as users
-from sso.users.identifiers import normalise
-from sso.users.models import User
+from sso.users.identifiers import can_be_verified, counted_as, meanings, receives_codes
+from sso.users.models import Credential, User
 from sso.web.http import read_cookie, set_cookie
-from sso.web.site import address_of, site_of, source_of
+from sso.web.site import Site, address_of, site_of, source_of
 
 DEVICE_COOKIE_SECONDS = 365 * 86400
+MOST_MEANINGS = 2
+"""How many accounts one text can mean: one by the user name, and one by what else the text is."""
+SETTLED = timedelta(days=1)
+"""How old a password must be for its right use to be no guess at another account."""
 
 
 class WrongCredentials(Exception):
-    """The identifier, the password or both are wrong, or the account is disabled: one answer for all of them."""
+    """The identifier, the password or both are wrong, or the account is disabled: one answer for all of them.
 
-    def __init__(self, user_id: object = None) -> None:
+    ``user_ids`` are the accounts that were tried. ``several``: what was typed can mean several things, whether or not
+    anybody has one of them.
+    """
+
+    def __init__(self, user_ids: Sequence[UUID] = (), *, several: bool = False) -> None:
         super().__init__("wrong identifier or password")
-        self.user_id = user_id
+        self.user_ids = list(user_ids)
+        self.several = several
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,9 @@ class Proven:
 async def prove(request: Request, name: str, password: str, wanted: str = ACR_PASSWORD) -> Proven:
     """Check an identifier and a password. One statement; nothing is held open while the hash is computed.
 
+    What was typed can mean several accounts: the user name of one is the telephone number or the NIK of another. The
+    password is compared with each, and must be right for exactly one (docs/decisions/0041).
+
     Args:
         request: where it was typed.
         name: the identifier.
@@ -65,35 +79,102 @@ async def prove(request: Request, name: str, password: str, wanted: str = ACR_PA
     """
     site, address, now = site_of(request), address_of(request), clock.now()
     provider = site.provider
-    lookup = _lookup(name, provider.nik_key)
+    lookups = [one.lookup(provider.nik_key) for one in meanings(name)]
     device, country = read_cookie(request, "device"), provider.countries.of(address)
-    found: SigningIn | None = None
-    if lookup:
+    people: list[SigningIn] = []
+    if lookups:
         async with provider.db.read() as session:
-            found = await sessions.signing_in(session, lookup, token_hash(device) if device else None, country, now)
-    own = device if found is not None and found.known else ""
-    # The account counts, whichever of its identifiers was typed; an identifier of nobody counts in the same way.
-    account = str(found.user.id) if found is not None else f"nobody {lookup or name.casefold()}"
-    attempt = await site.limits.reserve(Purpose.PASSWORD, account, address, own)
-    user = found.user if found is not None and _may_be_used(found, provider.settings.can_send) else None
-    user = user if user is None or not user.preferences.get(MARK) else None
-    credential = found.password if found is not None else None
-    try:
-        right, stronger = await is_password(site.passwords, user, credential, password, source=source_of(request))
-    except Busy:
-        await attempt.give_back()
-        raise
-    if not right or found is None or user is None:
-        raise WrongCredentials(found.user.id if found else None)
-    await attempt.succeeded()
-    if stronger and credential is not None:
+            known_by = token_hash(device) if device else None
+            people = (await sessions.signing_in(session, lookups, known_by, country, now))[:MOST_MEANINGS]
+    tries = await _places(site, people, counted_as(name, provider.nik_key), address, device)
+    right = await _verified(request, tries, password, least=min(len(lookups), MOST_MEANINGS))
+    if len(right) != 1:
+        tried = [one.found.user.id for one in tries if one.found is not None]
+        raise WrongCredentials(tried, several=len(lookups) > 1)
+    chosen = right[0]
+    found, credential = chosen.found, chosen.credential
+    assert found is not None
+    assert credential is not None
+    await chosen.attempt.succeeded()
+    if credential.updated_at < now - SETTLED:
+        for one in tries:
+            if one is not chosen:
+                await one.attempt.give_back()
+    if chosen.stronger:
         async with provider.db.write() as session:
-            await users.upgrade_password_hash(session, credential.id, stronger, now)
+            await users.upgrade_password_hash(session, credential.id, chosen.stronger, now)
     step = second_step(
         situation_of(found, country), wanted, site.settings.second_factor_roles, site.settings.risk_second_step
     )
     unproven = not found.verified and found.identifier_kind in ("email", "phone")
-    return Proven(by_password(user), step, found.seen_before and not found.known, lookup if unproven else "")
+    is_new = found.seen_before and not found.known
+    return Proven(by_password(found.user), step, is_new, found.lookup if unproven else "")
+
+
+@dataclass(slots=True)
+class _Try:
+    """One account that was meant, or nobody, with the place that was taken for it."""
+
+    found: SigningIn | None
+    attempt: Reservation
+    stronger: str | None = None
+
+    @property
+    def credential(self) -> Credential | None:
+        """The password to compare with."""
+        return self.found.password if self.found is not None else None
+
+
+async def _places(site: Site, people: Sequence[SigningIn], nobody: str, address: str, device: str) -> list[_Try]:
+    """Take a place at every account that was meant. An account counts whichever of its identifiers was typed; an
+    identifier of nobody counts in the same way. An account without a free place is not tried, which keeps nobody from
+    another one: who guesses at one account does not shut out the other.
+
+    Raises:
+        TooManyFailures: when no account has a place.
+    """
+    tries: list[_Try] = []
+    refused, with_source = None, True
+    everybody: Sequence[SigningIn | None] = people or [None]
+    for found in everybody:
+        account = str(found.user.id) if found is not None else f"nobody {nobody}"
+        own = device if found is not None and found.known else ""
+        try:
+            attempt = await site.limits.reserve(Purpose.PASSWORD, account, address, own, with_source=with_source)
+        except TooManyFailures as error:
+            refused = error
+            continue
+        with_source = with_source and bool(own)
+        tries.append(_Try(found, attempt))
+    if refused is not None and not tries:
+        raise refused
+    return tries
+
+
+async def _verified(request: Request, tries: Sequence[_Try], password: str, *, least: int) -> list[_Try]:
+    """Return the tries for which the password is right. When it is wrong, ``least`` hashes are computed, which depends
+    only on what was typed, so that time does not tell how many accounts it means.
+
+    Raises:
+        Busy: when too many passwords are waiting. What was tried stays counted.
+    """
+    site, source, right = site_of(request), source_of(request), []
+    for number, one in enumerate(tries):
+        found = one.found
+        user = found.user if found is not None and _may_be_used(found, site.settings) else None
+        user = user if user is None or not user.preferences.get(MARK) else None
+        try:
+            is_right, one.stronger = await is_password(site.passwords, user, one.credential, password, source=source)
+        except Busy:
+            for left in tries[number:]:
+                await left.attempt.give_back()
+            raise
+        if is_right:
+            right.append(one)
+    if not right:
+        for _ in range(least - len(tries)):
+            await is_password(site.passwords, None, None, password, source=source)
+    return right
 
 
 def situation_of(found: SigningIn, country: str | None) -> Situation:
@@ -154,16 +235,10 @@ async def reserve(request: Request, purpose: Purpose, user_id: UUID) -> Reservat
     return await site_of(request).limits.reserve(purpose, str(user_id), address_of(request), device)
 
 
-def _lookup(name: str, nik_key: bytes) -> str:
-    try:
-        return normalise(name).lookup(nik_key)
-    except ValueError:
-        return ""
-
-
-def _may_be_used(found: SigningIn, can_send: object) -> bool:
+def _may_be_used(found: SigningIn, settings: Settings) -> bool:
     """Tell whether what was typed opens an account: a user name, and whatever else was proven; or a contact that can be
     proven on the way."""
     if found.verified or found.identifier_kind == "username":
         return True
-    return found.identifier_kind in ("email", "phone") and callable(can_send) and bool(can_send(found.identifier_kind))
+    kind, value = found.identifier_kind, found.lookup
+    return settings.can_send(kind) and receives_codes(kind, value) and can_be_verified(kind, value)

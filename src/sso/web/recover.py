@@ -31,7 +31,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.test_people import MARK
 from sso.security.limits import Purpose, Reservation, TooManyFailures
 from sso.users import store as users
-from sso.users.identifiers import masked, normalise
+from sso.users.identifiers import counted_as, masked, meanings, receives_codes
 from sso.users.models import Credential, Identifier, User
 from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, to_wait, with_browser
 from sso.web.i18n import N_
@@ -216,20 +216,21 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
 
 async def _find(request: Request, session: AsyncSession, typed: str) -> tuple[User | None, Identifier | None]:
     """Return whose verified identifier was typed, and the contact to which the code goes: the one that was typed, or
-    else the first. What nobody has verified finds nobody."""
+    else the first. What nobody has verified finds nobody. A contact comes before a user name here: whoever holds the
+    telephone receives the code, whatever user name somebody else was given."""
     provider = site_of(request).provider
-    try:
-        lookup = normalise(typed).lookup(provider.nik_key)
-    except ValueError:
+    lookups = [one.lookup(provider.nik_key) for one in sorted(meanings(typed), key=lambda one: one.kind == "username")]
+    found = await users.proven_owners(session, lookups)
+    if not found:
         return None, None
-    user = await users.proven_owner(session, lookup)
-    if user is None or user.disabled_at is not None or user.preferences.get(MARK):
+    user, lookup = found[0][0], found[0][1].lookup
+    if user.disabled_at is not None or user.preferences.get(MARK):
         return None, None
     known = await users.identifiers_of(session, user.id)
     able = [
         one
         for one in known
-        if one.kind in ("email", "phone") and one.verified_at is not None and provider.settings.can_send(one.kind)
+        if one.verified_at is not None and receives_codes(one.kind, one.value) and provider.settings.can_send(one.kind)
     ]
     if not able:
         return user, None
@@ -249,11 +250,8 @@ async def _may_send(request: Request, data: dict[str, Any], user_id: UUID | None
 
 
 def _asked(request: Request, typed: str) -> str:
-    """Return what was typed in the form in which it is looked up."""
-    try:
-        return normalise(typed).lookup(site_of(request).provider.nik_key)
-    except ValueError:
-        return typed.casefold()
+    """Return what was typed in the form in which it is counted."""
+    return counted_as(typed, site_of(request).provider.nik_key)
 
 
 async def _send(request: Request, session: AsyncSession, running: Running, allowed: bool) -> bool:
@@ -531,7 +529,7 @@ async def _page(
         here=f"{HERE}?{urlencode({'c': running.token})}",
         c=running.token,
         typed=data.get("typed", ""),
-        shown=masked(normalise_kind(data.get("typed", "")), data.get("typed", "")),
+        shown=masked(likely_kind(data.get("typed", "")), data.get("typed", "")),
         minutes=settings.code_minutes,
         hours=settings.recovery_delay_hours,
         least=settings.password_min_chars_with_second_factor if second else settings.password_min_chars,
@@ -544,9 +542,7 @@ async def _page(
     )
 
 
-def normalise_kind(typed: str) -> str:
-    """Return the kind of what was typed, or nothing."""
-    try:
-        return normalise(typed).kind
-    except ValueError:
-        return ""
+def likely_kind(typed: str) -> str:
+    """Return the kind of what was typed, that of a contact before that of a user name; or nothing."""
+    found = sorted(meanings(typed), key=lambda one: one.kind == "username")
+    return found[0].kind if found else ""

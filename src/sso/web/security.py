@@ -28,7 +28,7 @@ from sso.security.limits import Purpose, TooManyFailures
 from sso.sessions import store as sessions
 from sso.sessions.devices import device_of
 from sso.users import store as users
-from sso.users.identifiers import normal_nik, normalise
+from sso.users.identifiers import can_be_verified, may_be_chosen, normalise_as, normalise_contact, receives_codes
 from sso.users.models import Credential, Identifier, User
 from sso.users.service import UserError, seal_nik
 from sso.web import qr
@@ -38,7 +38,7 @@ from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of
 from sso.web.proving import reserve
 from sso.web.sign_in import BUSY, STALE
-from sso.web.sign_up import NOT_SENT, TOO_MANY_CODES, WEAK, WRONG_CODE
+from sso.web.sign_up import LANDLINE, NOT_A_CONTACT, NOT_SENT, TOO_MANY_CODES, WEAK, WRONG_CODE
 from sso.web.site import address_of, request_id_of, site_of, source_of
 
 router = APIRouter()
@@ -57,6 +57,7 @@ DONE = {
     "primary": N_("It comes first now."),
     "username": N_("The user name is changed."),
     "nik": N_("The NIK was noted. At a city counter it can be checked."),
+    "nik_place": N_("The NIK was noted. We do not know the place code in it: check the first six digits."),
 }
 WRONG_PASSWORD = N_("Your present password is not right.")
 WRONG_APP_CODE = N_("This code is not right. Check the clock of your telephone, and type the newest code.")
@@ -65,8 +66,7 @@ NEEDS_LONGER = N_("Choose a longer password first: without a second step it need
 LAST_WAY = N_("This is your only way to sign in. Add another one first.")
 LAST_CONTACT = N_("This is the only way to reach you. Add another one first.")
 TAKEN = N_("This cannot be used. Choose another.")
-NOT_A_CONTACT = N_("Type an e-mail address such as siti@example.id, or a telephone number such as 0812 3456 7890.")
-NOT_A_NAME = N_("A user name has 3 to 64 small letters, digits, dots or hyphens.")
+NOT_A_NAME = N_("A user name has 3 to 64 small letters, digits, dots or hyphens, and at least one letter.")
 NOT_A_NIK = N_("This is not a NIK: it has 16 digits, and holds a place and a date of birth. Check it.")
 NIK_FIXED = N_("Your NIK was checked at a counter. Only a counter can change it.")
 MANY = N_("That is too many. Remove one first.")
@@ -382,11 +382,13 @@ async def _begin_contact(request: Request, here: Visit, typed: str) -> Response:
     """Send a code to a new contact. Whether somebody else has it is not told: then the code never comes."""
     site, provider = site_of(request), site_of(request).provider
     try:
-        wanted = normalise(typed)
+        wanted = normalise_contact(typed)
     except ValueError:
         return await _contacts(request, here, NOT_A_CONTACT, 400, field="contact", typed=typed)
-    if wanted.kind not in ("email", "phone") or not site.settings.can_send(wanted.kind):
+    if not wanted.provable or not site.settings.can_send(wanted.kind):
         return await _contacts(request, here, NOT_A_CONTACT, 400, field="contact", typed=typed)
+    if not receives_codes(wanted.kind, wanted.value):
+        return await _contacts(request, here, LANDLINE, 400, field="contact", typed=typed)
     async with provider.db.read() as session:
         known = await users.identifiers_of(session, here.user.id)
     if len(known) >= MAX_CONTACTS:
@@ -530,7 +532,7 @@ async def _change_contact(request: Request, here: Visit, choice: str, which: str
             user = await lock_visitor(request, session, here, "contacts")
             known = await users.identifiers_of(session, user.id)
             chosen = next((one for one in known if str(one.id) == which), None)
-            if chosen is None or chosen.kind == "username":
+            if chosen is None or (chosen.kind == "username" and chosen.is_primary):
                 return _done(CONTACTS, "removed")
             if chosen.kind == "nik" and chosen.verified_at is not None:
                 return await _contacts(request, here, NIK_FIXED, 409)
@@ -551,26 +553,21 @@ async def _change_contact(request: Request, here: Visit, choice: str, which: str
 async def _set_username(request: Request, here: Visit, typed: str) -> Response:
     provider = site_of(request).provider
     try:
-        wanted = normalise(typed)
+        wanted = normalise_as("username", typed)
     except ValueError:
-        wanted = None
-    if wanted is None or wanted.kind != "username":
         return await _contacts(request, here, NOT_A_NAME, 400, field="username", typed=typed)
     try:
         async with provider.db.write() as session:
             user = await lock_visitor(request, session, here, "contacts")
+            names = [one for one in await users.identifiers_of(session, user.id) if one.kind == "username"]
+            if not may_be_chosen(wanted.value) and wanted.value not in [one.value for one in names]:
+                return await _contacts(request, here, NOT_A_NAME, 400, field="username", typed=typed)
             owner = await users.verified_owner(session, wanted.value)
             if owner is not None and owner != here.user.id:
                 return await _contacts(request, here, TAKEN, 409, field="username", typed=typed)
             now = clock.now()
             async with contacts_told(session, provider, user):
-                known = await users.identifiers_of(session, user.id)
-                mine = next((one for one in known if one.kind == "username"), None)
-                if mine is None:
-                    mine = Identifier(user_id=user.id, kind="username", is_primary=True, created_at=now)
-                    session.add(mine)
-                mine.value = mine.lookup = wanted.value
-                mine.verified_at = mine.verified_at or now
+                _name_first(session, user, names, wanted.value)
             await users.mark_changed(session, here.user.id, now)
             who = str(here.user.id)
             about = {"changed": ["username"]}
@@ -580,11 +577,29 @@ async def _set_username(request: Request, here: Visit, typed: str) -> Response:
     return _done(CONTACTS, "username")
 
 
+def _can_be_proven(one: Identifier) -> bool:
+    return receives_codes(one.kind, one.value) and can_be_verified(one.kind, one.value)
+
+
+def _name_first(session: AsyncSession, user: User, names: list[Identifier], wanted: str) -> None:
+    """Let a user name be the main one: one that the person has already, from a merge, or else in place of the present
+    main one."""
+    present = next((one for one in names if one.is_primary), names[0] if names else None)
+    mine = next((one for one in names if one.value == wanted), present)
+    if mine is None:
+        mine = Identifier(user_id=user.id, kind="username", is_primary=True, created_at=clock.now())
+        session.add(mine)
+    for one in names:
+        one.is_primary = one is mine
+    mine.value = mine.lookup = wanted
+    mine.verified_at = mine.verified_at or clock.now()
+
+
 async def _set_nik(request: Request, here: Visit, typed: str) -> Response:
     """Note a NIK as the person says it; it opens nothing until it is checked at a counter."""
     provider = site_of(request).provider
     try:
-        digits = normal_nik(typed)
+        nik = normalise_as("nik", typed)
     except ValueError:
         return await _contacts(request, here, NOT_A_NIK, 400, field="nik")
     async with provider.db.write() as session:
@@ -597,12 +612,12 @@ async def _set_nik(request: Request, here: Visit, typed: str) -> Response:
                 await session.delete(one)
             await session.flush()
             made = Identifier(user_id=user.id, kind="nik", is_primary=True, created_at=clock.now())
-            seal_nik(made, digits, provider.nik_key, provider.box)
+            seal_nik(made, nik.value, provider.nik_key, provider.box)
             session.add(made)
         who = str(here.user.id)
         about = {"changed": ["nik"]}
         record(session, "user.changed", actor=who, subject=who, request_id=request_id_of(request), data=about)
-    return _done(CONTACTS, "nik")
+    return _done(CONTACTS, "nik_place" if nik.warnings else "nik")
 
 
 async def _contacts(
@@ -619,7 +634,9 @@ async def _contacts(
         "account_contacts.html",
         status,
         contacts=[one for one in known if one.kind in ("email", "phone")],
-        username=next((one.value for one in known if one.kind == "username"), ""),
+        username=next((one.value for one in known if one.kind == "username" and one.is_primary), ""),
+        other_names=[one for one in known if one.kind == "username" and not one.is_primary],
+        can_prove={one.id for one in known if one.kind in kinds and _can_be_proven(one)},
         nik=next((one for one in known if one.kind == "nik"), None),
         kinds=kinds,
         problem=problem,

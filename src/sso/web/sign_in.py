@@ -79,7 +79,7 @@ from sso.web.http import (
     with_browser,
     with_browser_state,
 )
-from sso.web.i18n import N_
+from sso.web.i18n import N_, page_language
 from sso.web.pages import failure, page, territory_name, to_application
 from sso.web.proving import Proven, WrongCredentials, place_of, prove, with_device
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
@@ -90,6 +90,10 @@ router = APIRouter()
 MAX_TYPED_CHARS = 254
 
 WRONG = N_("The name or the password is not right. Check both and try again.")
+WRONG_OF_SEVERAL = N_(
+    "The name or the password is not right. Check both and try again. Write a telephone number with its country code, "
+    "such as +62 812 3456 7890."
+)
 BUSY = N_("Very many people are signing in just now. Please try again in a few seconds.")
 WAIT = N_("There were too many wrong attempts. Please try again in %(minutes)d minutes, or ask for help.")
 MISSING = N_("Type your e-mail, telephone number or user name, and your password.")
@@ -293,7 +297,7 @@ async def _check_password(
         proven = await prove(request, name, password, wanted)
     except WrongCredentials as error:
         await _record_failure(request, waiting, error)
-        return sign_in_alone(request, waiting, who, fields, WRONG, 400)
+        return sign_in_alone(request, waiting, who, fields, WRONG_OF_SEVERAL if error.several else WRONG, 400)
     except TooManyFailures as error:
         site.provider.usage.count("sign_in_failed", label="too_many")
         return sign_in_later(request, waiting, who, fields, error)
@@ -432,7 +436,7 @@ async def _tell_of_consent(request: Request, session: AsyncSession, waiting: Wai
     """Tell the person that an application may have more of their data now."""
     user = await session.get(User, who.user.id)
     if user is not None and not waiting.asked.permissions <= who.consented:
-        what = waiting.asked.client.name(user.locale or site_of(request).settings.default_locale)
+        what = waiting.asked.client.name(page_language(user.locale, site_of(request).settings.default_locale))
         notify(session, site_of(request).provider, user, "application_connected", what=what)
         site_of(request).worker.nudge()
 
@@ -443,7 +447,7 @@ def _tell_of_device(request: Request, session: AsyncSession, user: User, session
     country = provider.countries.of(address_of(request)) or ""
     device = device_of(request.headers.get("user-agent", "")).text or "?"
     token = not_me_token(provider, session_id)
-    place = territory_name(user.locale or provider.settings.default_locale, country) if country else ""
+    place = territory_name(page_language(user.locale, provider.settings.default_locale), country) if country else ""
     notify(session, provider, user, "new_device", device=device, place=place, token=token)
     site_of(request).worker.nudge()
 
@@ -702,16 +706,18 @@ async def who_is_here(request: Request, said: Mapping[str, str]) -> SignedIn | N
 
 async def _record_failure(request: Request, waiting: Waiting | None, error: WrongCredentials) -> None:
     site_of(request).provider.usage.count("sign_in_failed", label="password")
+    tried: Sequence[uuid.UUID | None] = error.user_ids or [None]
     async with site_of(request).provider.db.write() as session:
-        record(
-            session,
-            "sign_in.failed",
-            outcome="failure",
-            subject=str(error.user_id) if error.user_id else None,
-            client_id=waiting.asked.client.client_id if waiting else None,
-            address=kept_address_of(request),
-            request_id=request_id_of(request),
-        )
+        for user_id in tried:
+            record(
+                session,
+                "sign_in.failed",
+                outcome="failure",
+                subject=str(user_id) if user_id else None,
+                client_id=waiting.asked.client.client_id if waiting else None,
+                address=kept_address_of(request),
+                request_id=request_id_of(request),
+            )
 
 
 def _remember_alone(request: Request, said: Mapping[str, str]) -> None:

@@ -30,7 +30,7 @@ from sso.db import new_id
 from sso.oidc.messages import notify, send, send_code
 from sso.security.limits import Purpose, TooManyFailures
 from sso.users import store as users
-from sso.users.identifiers import masked, normalise
+from sso.users.identifiers import masked, normalise_contact, receives_codes
 from sso.users.models import Agreement, Identifier, User, UserRole
 from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, to_wait, with_browser
 from sso.web.i18n import N_
@@ -46,6 +46,7 @@ SECONDS = 3600
 MAX_NAME_CHARS = 200
 
 NOT_A_CONTACT = N_("Type an e-mail address such as siti@example.id, or a telephone number such as 0812 3456 7890.")
+LANDLINE = N_("This telephone number cannot receive an SMS. Type the number of a mobile telephone.")
 NOT_A_MAIL = N_("Type an e-mail address such as siti@example.id.")
 NOT_AGREED = N_("Tick the box if you agree. Without it we cannot make an account for you.")
 TOO_MANY = N_("There were very many registrations from your network. Please try again in %(minutes)d minutes.")
@@ -108,12 +109,14 @@ async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, st
     if not is_our_form(request, fields, "sign-up"):
         return _begin_page(request, waiting, fields, STALE, 400)
     try:
-        contact = normalise(fields.get("contact", ""))
+        contact = normalise_contact(fields.get("contact", ""))
     except ValueError:
         contact = None
-    if contact is None or contact.kind not in settings.sign_up_kinds:
+    if contact is None or contact.kind not in settings.sign_up_kinds or not contact.provable:
         problem = NOT_A_CONTACT if "phone" in settings.sign_up_kinds else NOT_A_MAIL
         return _begin_page(request, waiting, fields, problem, 400)
+    if not receives_codes(contact.kind, contact.value):
+        return _begin_page(request, waiting, fields, LANDLINE, 400)
     if fields.get("agree") != "1":
         return _begin_page(request, waiting, fields, NOT_AGREED, 400, field="agree")
     try:

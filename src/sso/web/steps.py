@@ -23,6 +23,7 @@ from sso.oidc.messages import send_code
 from sso.oidc.provider import Provider
 from sso.security.limits import TooManyFailures
 from sso.users import store as users
+from sso.users.identifiers import receives_codes
 from sso.users.models import Credential, Identifier, User
 from sso.web.http import browser_of, with_browser
 from sso.web.pages import failure
@@ -90,7 +91,7 @@ async def means_of(
     if user is None or user.disabled_at is not None:
         return None
     known = await users.identifiers_of(session, user_id)
-    able = [one for one in known if one.kind in ("email", "phone") and provider.settings.can_send(one.kind)]
+    able = [one for one in known if receives_codes(one.kind, one.value) and provider.settings.can_send(one.kind)]
     if contact:
         mine = [one for one in able if one.lookup == contact]
         return Means(user, [], mine, [_kind(one) for one in mine])

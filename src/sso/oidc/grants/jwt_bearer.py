@@ -39,7 +39,7 @@ from sso.security.replay import first_use
 from sso.tokens import store
 from sso.tokens.standing import standing_of, standing_with
 from sso.tokens.store import LiveGrant
-from sso.users.identifiers import normalise
+from sso.users.identifiers import meanings
 
 ACR_ASSERTION = "urn:sso:acr:assertion"
 ASSERTION_SECONDS = 600
@@ -107,7 +107,8 @@ class JwtBearerGrant(JWTBearerGrant):
             raise InvalidScopeError("scope must name scopes that the client has registered, none of OpenID Connect's.")
 
     def authenticate_user(self, claims: dict[str, Any]) -> uuid.UUID:
-        """Return the person that the issuer speaks of: found by a verified identifier, or by user id."""
+        """Return the person that the issuer speaks of: found by a verified identifier, or by user id. An
+        identifier that means two people means nobody."""
         sub, request = claims.get("sub"), self.request
         client, session, standing = request.client, request.session, None
         names = (client.client_id, application_of(client.client_id))
@@ -116,7 +117,7 @@ class JwtBearerGrant(JWTBearerGrant):
                 standing = (
                     standing_of(session, read_uuid(sub), *names, hold=True)
                     if claims["subject_is"] == "user_id"
-                    else standing_with(session, normalise(sub).lookup(request.provider.nik_key), *names)
+                    else standing_with(session, [one.lookup(request.provider.nik_key) for one in meanings(sub)], *names)
                 )
         if standing is None or not standing.usable:
             raise InvalidGrantError("sub of the assertion is nobody that we know.")

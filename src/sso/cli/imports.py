@@ -1,0 +1,213 @@
+"""What ``sso users import`` shows: the report file, the sample of a trial, the counts, the check of a password."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from sso.cli.common import complain, refuse
+from sso.security.text import csv_cell, one_line
+from sso.users.identifiers import masked
+from sso.users.importing import Progress, Report
+from sso.users.readers import SQL, sql_format
+from sso.users.rows import Note, Row
+
+SAMPLE = 3
+MAX_PARAMETERS = 10_000
+FIREBASE = ("base64_signer_key", "base64_salt_separator", "rounds", "mem_cost")
+TITLES = ("line", "local_user_id", "reason", "kind")
+
+
+class CsvReport(Report):
+    """Writes what is not taken over into a CSV file that a spreadsheet opens safely."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: IO[str] | None = None
+        self._writer: Any = None
+
+    def begin(self, line: int | None) -> None:
+        """Begin a new file, or go on with that of a run that was stopped: what comes again is taken out."""
+        kept = list(self._before(line)) if line is not None and self.path.exists() else []
+        beside = self.path.with_name(f"{self.path.name}.part")
+        self._file = beside.open("w", newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(TITLES)
+        self._writer.writerows(kept)
+        self.flush()
+        beside.replace(self.path)
+
+    def rejected(self, line: int, local_user_id: str, reason: str) -> None:
+        """Write a row that is not taken over."""
+        self._writer.writerow((line, csv_cell(local_user_id), csv_cell(reason), "rejected"))
+
+    def noted(self, line: int, local_user_id: str, note: Note) -> None:
+        """Write a value that is left out, unusual or kept."""
+        self._writer.writerow((line, csv_cell(local_user_id), csv_cell(note.text), note.kind))
+
+    def flush(self) -> None:
+        """Bring everything to the disk."""
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """End the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _before(self, line: int) -> Iterator[Sequence[str]]:
+        with self.path.open(newline="", encoding="utf-8") as file:
+            for cells in csv.reader(file):
+                if cells and cells[0].isdigit() and int(cells[0]) < line:
+                    yield [*cells, "rejected"] if len(cells) < len(TITLES) else cells
+
+
+@contextmanager
+def report_to(path: Path) -> Iterator[CsvReport]:
+    """Yield a report that is written to a file."""
+    report = CsvReport(path)
+    try:
+        yield report
+    finally:
+        report.close()
+
+
+def read_columns(given: Sequence[str]) -> dict[str, str]:
+    """Return what was given as ``--column OURS=THEIRS``."""
+    columns: dict[str, str] = {}
+    for one in given:
+        ours, sign, theirs = one.partition("=")
+        if not sign or not ours.strip():
+            refuse(f"--column {one}: write OURS=THEIRS, for example --column email=mail")
+        if ours.strip() in columns:
+            refuse(f"--column {ours.strip()} is given twice")
+        columns[ours.strip()] = theirs.strip()
+    return columns
+
+
+def chosen_format(format: str, table: str | None) -> str:
+    """Return the name of the reader for ``--format`` and ``--table``."""
+    if table is None:
+        if format == SQL:
+            refuse("--format sql: name the table with --table, for example --table users")
+        return format
+    if format not in (SQL, "auto"):
+        refuse(f"--table is for --format sql, not for --format {format}")
+    return sql_format(table)
+
+
+def hash_parameters(path: Path | None, format: str) -> dict[str, Any]:
+    """Return what all the password hashes of an export have in common, from a file: as Firebase shows it, or JSON."""
+    if path is None:
+        if format == "firebase":
+            refuse(
+                "--format firebase: name the file with the password hash parameters of the project with "
+                "--hash-parameters (Firebase console, Authentication, Users, menu at the top right); "
+                "--hash-parameters none takes the people without their passwords"
+            )
+        return {}
+    if str(path) == "none":
+        return {}
+    text = path.read_text(encoding="utf-8")[:MAX_PARAMETERS]
+    found = dict(re.findall(r'"?(\w+)"?\s*[:=]\s*"?([A-Za-z0-9+/=_-]+)"?', text))
+    if missing := [one for one in FIREBASE if one not in found]:
+        refuse(f"--hash-parameters {path}: lacks {', '.join(missing)}")
+    if not found["rounds"].isdigit() or not found["mem_cost"].isdigit():
+        refuse(f"--hash-parameters {path}: rounds and mem_cost must be numbers")
+    return {one: found[one] for one in FIREBASE}
+
+
+def show_row(row: Row) -> dict[str, Any]:
+    """Return a row as it would be stored, the NIK masked and of the password its kind alone."""
+    identifiers = [
+        {"kind": kind, "value": masked(kind, value) if kind == "nik" else value, "verified": verified}
+        for kind, value, verified in row.identifiers
+    ]
+    return {
+        "line": row.number,
+        "name": row.name,
+        "identifiers": identifiers,
+        "locale": row.locale,
+        "profile": row.profile,
+        "password": kind_of_hash(row.password),
+        "local_user_id": row.local_user_id or None,
+        "notes": [f"{note.kind}: {note.text}" for note in row.notes],
+    }
+
+
+def kind_of_hash(stored: str) -> str | None:
+    """Return by what a stored hash is recognised, without anything of the digest itself."""
+    if not stored:
+        return None
+    if stored.startswith("{"):
+        return f"{stored.partition('}')[0]}}}"
+    if "$" in stored:
+        return "$".join(stored.split("$")[:2]) + "$"
+    return f"{len(stored)} characters"
+
+
+def print_sample(rows: Sequence[Row]) -> None:
+    """Print rows as they would be stored."""
+    for shown in map(show_row, rows):
+        print(f"line {shown['line']}, as it would be stored:")
+        print(f"  name: {one_line(shown['name'])}")
+        for one in shown["identifiers"]:
+            print(f"  {one['kind']}: {one['value']}{'' if one['verified'] else ' (not verified)'}")
+        for name, value in shown["profile"].items():
+            print(f"  {name}: {one_line(str(value))}")
+        for name in ("locale", "password", "local_user_id"):
+            print(f"  {name}: {one_line(str(shown[name] or 'none'))}")
+        for note in shown["notes"]:
+            print(f"  {one_line(note)}")
+
+
+def as_json(done: Progress, unread: Sequence[str], listed: Path, sample: Sequence[Row]) -> dict[str, Any]:
+    """Return what came of an import, for scripts."""
+    shown = {"sample": [show_row(row) for row in sample]} if sample else {}
+    return {
+        "rows": done.rows,
+        "made": done.made,
+        "proposed": done.proposed,
+        "rejected": done.rejected,
+        "updated": done.updated,
+        "unchanged": done.unchanged,
+        "left_out": dict(done.left_out),
+        "read_as": dict(done.said),
+        "columns_not_read": list(unread),
+        "report": str(listed),
+        "finished_before": done.before,
+        **shown,
+    }
+
+
+def print_outcome(done: Progress, unread: Sequence[str], listed: Path, *, update: bool, dry_run: bool) -> None:
+    """Print what came of an import: every row that was read is in one of the counts."""
+    if unread:
+        complain(f"columns that are not read: {', '.join(map(one_line, unread[:50]))}")
+    if done.before is not None:
+        print(f"this file was imported with these options on {done.before:%Y-%m-%d %H:%M} UTC; nothing was changed now")
+    print(f"{done.rows} rows: {done.made} people {'would be' if dry_run else 'were'} made")
+    if update:
+        print(f"{done.updated} people were updated, {done.unchanged} were up to date")
+    if done.proposed:
+        print(f"{done.proposed} seem to be here already; see: sso users proposals list")
+    if done.rejected:
+        print(f"{done.rejected} were rejected; why is in {listed}")
+    if done.left_out:
+        values = ", ".join(f"{column} {count}" for column, count in sorted(done.left_out.items()))
+        print(f"{sum(done.left_out.values())} values were left out ({values}); why is in {listed}")
+    for said, count in sorted(done.said.items()):
+        print(f"{said} ({count} rows)")
+    print(f"{done.rows} rows read = {balance(done, update=update)}")
+
+
+def balance(done: Progress, *, update: bool) -> str:
+    """Return the counts whose sum is the number of rows."""
+    parts = [f"{done.made} made", f"{done.proposed} proposed for merging", f"{done.rejected} rejected"]
+    return " + ".join([*parts, f"{done.updated} updated", f"{done.unchanged} unchanged"] if update else parts)

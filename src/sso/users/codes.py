@@ -1,0 +1,212 @@
+"""Codes that stand in profiles and in NIKs: languages, countries, time zones and places of registration.
+
+The tables are data with a date: the IANA Language Subtag Registry and the codes of the Ministry of Home Affairs in
+``users/data`` (``scripts/codes.py`` makes them anew), the Unicode CLDR in Babel, and the time zone database of the
+system. A table may be older than the value that somebody has, so a value that is in no table is kept and only
+warned of; a value that has the wrong form is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from babel import Locale
+from babel.core import get_global
+
+DATA = Path(__file__).parent / "data"
+_LANGUAGE, _EXTLANG, _SCRIPT = re.compile("[a-z]{2,8}"), re.compile("[a-z]{3}"), re.compile("[a-z]{4}")
+_REGION, _VARIANT = re.compile("[a-z]{2}|[0-9]{3}"), re.compile("[a-z0-9]{5,8}|[0-9][a-z0-9]{3}")
+_SINGLETON, _SUBTAG = re.compile("[0-9a-wy-z]"), re.compile("[a-z0-9]{1,8}")
+_EXTENSION_SUBTAG = re.compile("[a-z0-9]{2,8}")
+_POSIX = re.compile(r"([a-z]{2,3}[_-][a-z]{2})(?:\.[a-z0-9-]+)?(?:@[a-z0-9]+)?", re.IGNORECASE)
+_NOT_COUNTRIES = {"aa", "eu", "ez", "un", "ac", "cp", "cq", "dg", "ea", "ic", "ta", "zz", "xk"}
+"""Region subtags of two letters that ISO 3166-1 does not assign to a country: reserved codes and groups."""
+_INDONESIAN_ZONES = {"wib": "Asia/Jakarta", "wita": "Asia/Makassar", "wit": "Asia/Jayapura"}
+MAX_TAG_CHARS = 35
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A code in its canonical form. ``warning`` says what no table knows; empty where everything is known."""
+
+    value: str
+    warning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Subtags:
+    dated: str
+    known: dict[str, frozenset[str]]
+    preferred: dict[tuple[str, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    dated: str
+    districts: dict[str, frozenset[str]]
+
+
+def language_tag(text: str) -> Code:
+    """Return a language tag in its canonical form (RFC 5646 section 4.5): ``ID-id`` becomes ``id-ID``, ``in`` ``id``,
+    ``iw`` ``he``. The forms of POSIX and Java (``id_ID.UTF-8``) are read too.
+
+    Raises:
+        ValueError: when it has not the form of a language tag.
+    """
+    tag = text.strip()
+    posix = _POSIX.fullmatch(tag)
+    tag = (posix[1] if posix else tag).replace("_", "-").lower()
+    table = _subtags()
+    for kind in ("grandfathered", "redundant"):
+        tag = table.preferred.get((kind, tag), tag).lower()
+    found = _parts(tag) if len(tag) <= MAX_TAG_CHARS else None
+    if found is None:
+        raise ValueError("is not a language tag: write it as in id, id-ID or zh-Hant-TW (BCP 47)")
+    language = found.language if found.language in table.known["language"] else _short_language(found.language)
+    language = table.preferred.get(("language", language), language).lower()
+    language, _, of_language = language.partition("-")
+    script = found.script or of_language
+    region = table.preferred.get(("region", found.region), found.region).lower()
+    variants = [table.preferred.get(("variant", one), one).lower() for one in found.variants]
+    said = [("language", language), ("script", script), ("region", region), *(("variant", one) for one in variants)]
+    unknown = [one for kind, one in said if one and one not in table.known[kind]]
+    parts = [language, *([script.title()] if script else []), *([region.upper()] if region else []), *variants]
+    warning = f"{unknown[0]!r} is not in the IANA language subtag registry of {table.dated}" if unknown else ""
+    return Code("-".join([*parts, *found.rest]), warning)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The parts of a language tag (RFC 5646 section 2.1), in small letters; extensions in their order."""
+
+    language: str
+    script: str
+    region: str
+    variants: list[str]
+    rest: list[str]
+
+
+def _parts(tag: str) -> _Parts | None:
+    """Return the parts of a language tag; None where it has not the form of one."""
+    left = tag.split("-")
+
+    def take(pattern: re.Pattern[str], most: int = 1) -> list[str]:
+        taken: list[str] = []
+        while left and len(taken) < most and pattern.fullmatch(left[0]):
+            taken.append(left.pop(0))
+        return taken
+
+    language = take(_LANGUAGE)
+    if not language:
+        return None
+    extlang = take(_EXTLANG, 3) if len(language[0]) < 4 else []
+    script, region, variants = take(_SCRIPT), take(_REGION), take(_VARIANT, len(left))
+    extensions = []
+    while left and (singleton := take(_SINGLETON)):
+        parts = take(_EXTENSION_SUBTAG, len(left))
+        extensions.append([*singleton, *parts])
+    private = left if left[:1] == ["x"] and len(left) > 1 and all(map(_SUBTAG.fullmatch, left[1:])) else []
+    if left != private or any(len(one) < 2 for one in extensions):
+        return None
+    rest = [part for one in sorted(extensions) for part in one]
+    of = (extlang[0] if extlang else language[0], "".join(script), "".join(region))  # section 4.5, step 4
+    return _Parts(*of, variants, [*rest, *private])
+
+
+def primary_language(text: str) -> str:
+    """Return the language of a tag without script, region and variants; nothing where it is no tag."""
+    try:
+        return language_tag(text).value.partition("-")[0]
+    except ValueError:
+        return ""
+
+
+def country(text: str) -> Code:
+    """Return a country: a code of ISO 3166-1 in capitals (``id`` becomes ``ID``, ``idn`` ``IDN``), a name as it is
+    (OpenID Connect Core section 5.1.1 says ``Country name``)."""
+    value = " ".join(text.split())
+    if len(value) in (2, 3) and value.isascii() and value.isalpha():
+        known = value.lower() in _countries() or value.upper() in _alpha3()
+        return Code(value.upper(), "" if known else f"{value.upper()} is not a country code of ISO 3166-1")
+    known = value.casefold() in _country_names()
+    return Code(value, "" if known else f"{value} is not the name of a country in Indonesian or English")
+
+
+def time_zone(text: str) -> Code:
+    """Return a time zone in the spelling of the time zone database: ``asia/jakarta`` becomes ``Asia/Jakarta``, and
+    ``WIB``, ``WITA`` and ``WIT`` the zone that is meant."""
+    value = text.strip()
+    wanted = _INDONESIAN_ZONES.get(value.casefold()) or _zones().get(value.replace(" ", "_").casefold())
+    return Code(wanted) if wanted else Code(value, f"{value} is not in the time zone database")
+
+
+def place_warning(digits: str) -> str:
+    """Return what is unknown of the first six digits of a NIK, the place where it was issued; nothing where the place
+    is known. Districts are divided often, and the first NIKs hold codes that no list has: unknown is not wrong."""
+    table = _places()
+    regency, district = digits[:4], digits[4:6]
+    if not any(one.startswith(digits[:2]) for one in table.districts):
+        return f"province {digits[:2]} is not in the codes of {table.dated}"
+    if regency not in table.districts:
+        return f"regency {regency} is not in the codes of {table.dated}"
+    if district not in table.districts[regency]:
+        return f"district {digits[:6]} is not in the codes of {table.dated}"
+    return ""
+
+
+def _short_language(language: str) -> str:
+    """Return the two letters of a language that was given by three (``ind``: ISO 639-2), as BCP 47 wants it."""
+    short = str(get_global("language_aliases").get(language, ""))
+    return short if len(short) == 2 else language
+
+
+@cache
+def _subtags() -> _Subtags:
+    head, *lines = (DATA / "languages.txt").read_text("utf-8").splitlines()
+    rows = dict(line.split(": ", 1) for line in lines)
+    triples = (one.split("=") for one in rows.pop("preferred").split())
+    dated = re.search(r"File-Date: ([0-9-]+)", head)
+    assert dated is not None
+    known = {kind: frozenset(value.split()) for kind, value in rows.items()}
+    return _Subtags(dated[1], known, {(kind, tag): value for kind, tag, value in triples})
+
+
+@cache
+def _places() -> _Places:
+    lines = (DATA / "places.txt").read_text("utf-8").splitlines()
+    dated = re.search(r"districts, (.+?), and", lines[0])
+    assert dated is not None
+    rows = (line.partition(" ")[::2] for line in lines if not line.startswith("#"))
+    table = {regency: frozenset(codes[at : at + 2] for at in range(0, len(codes), 2)) for regency, codes in rows}
+    return _Places(dated[1], table)
+
+
+@cache
+def _countries() -> frozenset[str]:
+    return frozenset(one for one in _subtags().known["region"] if len(one) == 2) - _NOT_COUNTRIES
+
+
+@cache
+def _alpha3() -> frozenset[str]:
+    aliases = get_global("territory_aliases").items()
+    return frozenset(one for one, to in aliases if len(one) == 3 and {code.lower() for code in to} <= _countries())
+
+
+@cache
+def _country_names() -> frozenset[str]:
+    codes = [one.upper() for one in _countries()]
+    return frozenset(
+        str(Locale(language).territories[one]).casefold()
+        for language in ("id", "en")
+        for one in codes
+        if one in Locale(language).territories
+    ) | {"republik indonesia", "republic of indonesia"}
+
+
+@cache
+def _zones() -> dict[str, str]:
+    return {one.casefold(): one for one in zoneinfo.available_timezones()}
