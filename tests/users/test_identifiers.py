@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import pyotp
 import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
+from tests.api.conftest import person_with
+from tests.citizens import SENDING, here, post, sent
 from tests.db.test_migrations import _dump
 from tests.support import PASSWORD, SECRET_KEY, City, query_of
 
@@ -21,6 +26,11 @@ from sso.users.service import UserError, create_users, find, open_nik
 from sso.users.store import credentials_of, identifiers_of
 
 NIK = "3671014104900001"
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    return {**SENDING, "risk_second_step": "none"}
 
 
 async def test_an_identifier_belongs_to_one_person(city: City) -> None:
@@ -58,6 +68,60 @@ async def test_one_signs_in_with_a_nik_that_was_checked_and_with_no_other(city: 
         assert "code" in query_of((await browser.sign_in(city.relying_party("warga"), NIK)).headers["location"])
     async with city.browser() as browser:
         assert (await browser.sign_in(city.relying_party("warga"), "3671014104900003")).status_code == 400
+
+
+async def test_numbers_and_codes_are_read_the_same_way_wherever_they_are_taken(city: City) -> None:
+    api, made = await person_with(city, "admin", name="ratna"), itertools.count(1)
+
+    async def create(**about: Any) -> tuple[int, dict[str, Any]]:
+        answer = await api("POST", "/users", json={"username": f"orang{next(made)}", "name": "Orang", **about})
+        return answer.status_code, answer.json()
+
+    landline = {"phone_number": "(021) 555-0100 ext. 7", "phone_number_verified": True}
+    status, shown = await create(**landline, email="kantor@warga.example", email_verified=True)
+    assert (status, shown["identifiers"][2]["value"], shown["warnings"]) == (201, "+62215550100;ext=7", [])
+    for spelling in ("021-5550100 x7", "tel:+62-21-555-0100;ext=7"):
+        assert (await create(phone_number=spelling, phone_number_verified=True))[0] == 409
+    assert (await create(phone_number="0215550100", phone_number_verified=True))[0] == 201
+    for wrong in ("81277770003.0", "8.12E+11", "8,12E+11", "-", "NULL", "0812 7777 0003 / 0813 7777 0003"):
+        assert (await create(phone_number=wrong))[0] == 422, wrong
+    assert (await create(phone_number="+62-21-555", phone_number_verified=True))[0] == 409
+    codes = {"locale": "IN_id", "nik": "9971014104900001"}
+    profile = {"zoneinfo": "asia/jakarta", "address": {"country": "xx"}}
+    status, shown = await create(phone_number="+62-21-555", **codes, profile=profile)
+    assert (status, shown["locale"], shown["profile"]["zoneinfo"]) == (201, "id-ID", "Asia/Jakarta")
+    said = [one.partition(":")[0] for one in shown["warnings"]]
+    assert said == ["phone_number", "nik", "profile.address.country"]
+    path, headers = f"/users/{shown['id']}", {"If-Match": await api.etag(f"/users/{shown['id']}")}
+    change = {"phone_number_verified": True}
+    assert (await api("PATCH", path, json=change, headers=headers)).status_code == 409
+    checked = {"document": "ktp", "document_number": "9971014104900001", "place": "MPP"}
+    answer = await api("POST", f"{path}/identity-checks", json=checked)
+    assert (answer.status_code, "province 99" in answer.json()["warnings"][0]) == (201, True)
+    assert (await create(locale="bahasa indonesia"))[0] == 422
+    # A landline is promised no SMS, and a number that does not exist is never proven.
+    for typed, text in (("021 5550199", "SMS"), ("8.12E+11", "0812 3456"), ("+62-21-555", "0812 3456")):
+        async with city.browser() as browser:
+            page = await browser.open("/signup?lang=en")
+            page = await post(browser, "/signup", {"contact": typed, "agree": "1"}, page)
+            assert (page.status_code, text in page.text) == (400, True), typed
+        async with city.browser() as browser:
+            await here(city, browser, "siti")
+            page = await browser.open("/account/contacts?lang=en")
+            page = await post(browser, "/account/contacts", {"choice": "add", "contact": typed}, page)
+            assert (page.status_code, text in page.text) == (400, True), typed
+    async with city.browser() as browser:
+        page = await browser.open("/recover")
+        await post(browser, "/recover", {"username": "+62 21 555 0100 pes. 7"}, page)
+    assert [(one["kind"], one["to"]) for one in await sent(city) if "to" in one][-1:] == [
+        ("email", "kantor@warga.example")
+    ]
+    # Languages of pages, by any spelling of the tag.
+    party = city.relying_party("warga")
+    for tags, language in (("in", "id"), ("ind", "id"), ("EN_us", "en"), ("fr id-ID", "id"), ("eng", "en")):
+        async with city.browser() as browser:
+            page = await browser.open(party.url(ui_locales=tags))
+            assert f'<html lang="{language}"' in page.text, tags
 
 
 async def test_several_may_say_what_nobody_has_proven_and_who_proves_it_has_it(city: City) -> None:
