@@ -199,9 +199,11 @@ async def note_call(
 ) -> tuple[Play, Client, str] | None:
     """Write down that the application called one of our endpoints, and return what is being played; None: nothing.
     ``redeemed``: the code for which it is given tokens."""
-    client = provider.registry.enabled(sandbox_id(application_id))
+    client = await provider.client(sandbox_id(application_id))
+    if client is None or not client.enabled:
+        return None
     async with provider.db.read() as session:  # most of the time nothing is: no transaction is written for that
-        if client is None or await running_check(session, application_id) is None:
+        if await running_check(session, application_id) is None:
             return None
     async with provider.db.write() as session:
         found = await played(session, provider, application_id)

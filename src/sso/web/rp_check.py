@@ -135,6 +135,7 @@ async def begin(request: Request, there: Member) -> Response:
     """Begin a check; the page shows how far it is."""
     fields, site = await own_form(request, f"check {there.application_id}"), site_of(request)
     page = fields.get("page", "").strip()[:2000]
+    await site.provider.look()  # the sandbox may have been changed a moment ago
     try:
         async with site.provider.db.write() as session:
             application = await present(request, session, there.application_id)
@@ -154,8 +155,8 @@ CHECK = dishonest.PATH + "{application_id}"
 async def discovery(request: Request, application_id: str) -> Response:
     """What it says of itself: also between checks, so that the application can be configured."""
     provider = site_of(request).provider
-    client = provider.registry.enabled(sandbox_id(application_id))
-    if client is None or not client.sandbox:
+    client = await provider.client(sandbox_id(application_id))
+    if client is None or not client.enabled or not client.sandbox:
         return failure(request, "not_found", 404)
     issuer = dishonest.issuer_of(provider, application_id)
     return _json(dishonest.metadata(issuer, client, provider.id_token_alg(client)))
