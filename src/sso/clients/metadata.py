@@ -125,7 +125,8 @@ class AssertionIssuer(BaseModel):
 class ClientMetadata(BaseModel):
     """The configuration of one application.
 
-    Validate with ``context={"allow_http_loopback": True}`` where loopback addresses over http are allowed.
+    Validate with ``context={"allow_http_loopback": True}`` where loopback addresses over http are allowed, and with
+    ``{"own_secret": True}`` where an installed application registers itself, or did, and may authenticate.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, str_strip_whitespace=True)
@@ -137,7 +138,9 @@ class ClientMetadata(BaseModel):
     profile: Profile = Field(
         "standard",
         description="Which strict rules may be relaxed; see below. Only what is written relaxes anything, but for "
-        "`require_pkce`, which `legacy` and `certification` turn off.",
+        "`require_pkce`, which `legacy` and `certification` turn off; the `aud` of assertions, which with `legacy` may be "
+        "a list of names of this provider; and request objects, which with `certification` may be unsigned where "
+        "`request_object_signing_alg` is left out.",
     )
     group: Group | None = Field(None, description="The group it is listed in.")
     client_name: Name = Field(description="Its name, in Indonesian; `client_name#en` in English.")
@@ -266,6 +269,8 @@ class ClientMetadata(BaseModel):
     def _addresses(cls, value: list[str], info: ValidationInfo) -> list[str]:
         kind = application_type(info.data.get("type", "web"))
         for uri in value:
+            if _is_stored(info) and ":///" in uri:  # stored before this was refused
+                continue
             try:
                 check_redirect_uri(uri, kind, _loopback_allowed(info))
             except ValueError as error:
@@ -297,10 +302,21 @@ class ClientMetadata(BaseModel):
         return value if _is_stored(info) else checked_keys(value)
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _whole(self, info: ValidationInfo) -> Self:
         for problem in _contradictions(self):
             raise ValueError(problem)
+        if self.has_shared_secret and not (_is_stored(info) or (info.context or {}).get("own_secret")):
+            raise ValueError(
+                "token_endpoint_auth_method: must be none, because everybody who has the application can read what is "
+                "in it (RFC 8252 section 8.5). An instance that registers itself may have a secret of its own "
+                "(section 8.4)"
+            )
         return self
+
+    @property
+    def has_shared_secret(self) -> bool:
+        """Whether it is installed by people and authenticates: right only where each instance registered itself."""
+        return self.type in ("single_page", "android") and not self.is_public
 
     @property
     def application_type(self) -> ApplicationType:
@@ -316,6 +332,19 @@ class ClientMetadata(BaseModel):
     def needs_secret(self) -> bool:
         """Whether it authenticates with a secret that we make."""
         return self.token_endpoint_auth_method.startswith("client_secret")
+
+    @property
+    def must_sign_requests(self) -> bool:
+        """Whether it registered that it signs its request objects."""
+        return self.require_signed_request_object or self.request_object_signing_alg not in (None, "none")
+
+    @property
+    def unsigned_requests_allowed(self) -> bool:
+        """Whether its request objects may be unsigned: where it registered that, or, with the profile
+        ``certification``, where it registered no algorithm and may use any (Dynamic Client Registration section 2)."""
+        if self.request_object_signing_alg is None:
+            return self.profile == "certification" and not self.require_signed_request_object
+        return self.request_object_signing_alg == "none"
 
     @property
     def sector_identifier(self) -> str:
@@ -437,8 +466,6 @@ def _flow_problems(client: ClientMetadata) -> list[str]:
 
 def _secret_problems(client: ClientMetadata) -> list[str]:
     problems = []
-    if client.type in ("single_page", "android") and not client.is_public:
-        problems.append("token_endpoint_auth_method: must be none, because what is installed cannot keep a secret")
     if client.is_public:
         for grant_type in ("client_credentials", JWT_BEARER):
             if grant_type in client.grant_types:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -66,6 +66,24 @@ RELAXATIONS = (
         lambda client: client.request_object_signing_alg == "none",
     ),
 )
+
+
+RESPONSE_TYPES, UNSIGNED_ID_TOKENS, UNSIGNED_REQUESTS = (
+    "response_types: id_token, token",
+    "id_token_signed_response_alg: none",
+    "request_object_signing_alg: none",
+)
+"""Relaxations that discovery announces where they are permitted."""
+
+
+def permitted(name: str, profiles: Collection[str]) -> bool:
+    """Tell whether one of ``profiles`` permits a relaxation.
+
+    Args:
+        name: of the relaxation.
+        profiles: those that are in use.
+    """
+    return any(one.name == name and not set(one.profiles).isdisjoint(profiles) for one in RELAXATIONS)
 
 
 def relaxations(client: ClientMetadata) -> list[str]:

@@ -14,6 +14,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.requests import NO_STORE, Answer, description
 from sso.oidc.userinfo import challenge
 from sso.security.documents import DocumentRefused, NotJson, read_json
+from sso.sessions.reasons import EndReason
 
 
 async def register(provider: Provider, authorization: str, body: bytes, address: str | None) -> Answer:
@@ -56,7 +57,8 @@ async def update(provider: Provider, client_id: str, authorization: str, body: b
     token = _bearer(authorization)
     try:
         present, document = await _present(provider, client_id, token), _json(body)
-        client = await provider.client(client_id)
+        await provider.look()  # another process may have made the secret a moment ago
+        client = provider.registry.get(client_id)
         rules.check_update(present, document, client.check_client_secret if client else lambda _: False)
         metadata = await _read(provider, document, present.metadata.profile)
         async with provider.db.write() as session:
@@ -75,7 +77,7 @@ async def delete(provider: Provider, client_id: str, authorization: str, address
         return _error(error)
     async with provider.db.write() as session:
         await rules.remove_registration(session, present, address=address)
-        await end_part_everywhere(session, provider, [client_id], "client_removed", actor="registration")
+        await end_part_everywhere(session, provider, [client_id], EndReason.CLIENT_REMOVED, actor="registration")
     await provider.refresh()
     return Answer(204, "", NO_STORE)
 

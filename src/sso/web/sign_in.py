@@ -51,6 +51,7 @@ from sso.security.limits import TooManyFailures
 from sso.sessions import service as sessions
 from sso.sessions import store as sessions_store
 from sso.sessions.devices import device_of
+from sso.sessions.reasons import EndReason
 from sso.users.models import User
 from sso.users.store import Person
 from sso.web.accounts import (
@@ -473,7 +474,7 @@ async def _end_what_is_over(
     surplus = [*(one.session.id for one in too_many_here), *too_many]
     if other_person and surplus:
         await sessions_store.lock(session, *sessions_store.not_over([*other_person, *surplus]))
-    for session_ids, reason in ((other_person, "other_person"), (surplus, "too_many")):
+    for session_ids, reason in ((other_person, EndReason.OTHER_PERSON), (surplus, EndReason.TOO_MANY)):
         if session_ids:
             await end_sessions(
                 session,
@@ -633,7 +634,7 @@ async def recall_waiting(request: Request, token: str) -> tuple[Waiting, SignedI
         if stored is None:
             raise Gone
         who = await present_account(request, session, stored.client_id)
-    asked = requests.stored_request(site.server, stored)
+    asked = await requests.stored_request(site.server, stored)
     who = await _as_hinted(request, asked, who)
     return Waiting(asked, token, stored, requests.progress_of(stored)), who
 

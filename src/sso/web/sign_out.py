@@ -9,11 +9,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.clients.registry import Client
+from sso.oidc.authorize import with_news
 from sso.oidc.ending import end_sessions
 from sso.oidc.logout import LogoutRequest, check_logout, frontchannel_addresses
 from sso.oidc.provider import Provider
 from sso.sessions import store as sessions
-from sso.sessions.store import Participation
+from sso.sessions.reasons import EndReason
+from sso.sessions.store import REACHED, Participation
 from sso.web.accounts import Account, accounts_of, tokens_of, with_accounts
 from sso.web.http import (
     Pairs,
@@ -44,7 +46,12 @@ async def logout(request: Request) -> Response:
         return failure(request, "repeated", 400, repeated)
     if request.method == "POST" and not cookie and "form_token" not in data:
         return _once_more_by_get(data)
-    asked = check_logout(site_of(request).provider, data)
+    provider = site_of(request).provider
+
+    async def check() -> LogoutRequest:
+        return check_logout(provider, data)
+
+    asked = await with_news(provider, check)
     accounts = await _accounts(request, asked)
     if not accounts:
         return _after(request, data, asked, None, [])
@@ -78,7 +85,7 @@ async def _end(request: Request, leaving: list[Account]) -> list[Participation]:
                 session,
                 site.provider,
                 [one.session.id],
-                "signed_out",
+                EndReason.SIGNED_OUT,
                 actor=str(one.person.id),
                 address=kept_address_of(request),
                 request_id=request_id_of(request),
@@ -141,7 +148,7 @@ def _after(
 def _reached(provider: Provider, told: list[Participation]) -> tuple[list[Client], list[Client]]:
     """Return the applications that are told, and those that are not."""
     known = [(one, client) for one in told if (client := provider.registry.get(one.client_id)) is not None]
-    reached = [client for one, client in known if one.told_by in ("back_channel", "front_channel")]
+    reached = [client for one, client in known if one.told_by in REACHED]
     return reached, [client for _, client in known if client not in reached]
 
 
