@@ -242,10 +242,16 @@ async def get_client(request: Request, client_id: str) -> Response:
 async def put_client(request: Request, client_id: str, wanted: ClientChange, if_match: IfMatch = None) -> Response:
     """Register this in place of what is registered. What a catalogue file looks after is changed there."""
     provider = site_of(request).provider
+    async with provider.db.read() as session:
+        found = await store.get_client(session, client_id)
+    if found is None or found.status == REMOVED:
+        raise not_found("application")
+    check_etag(if_match, _shown(found))
+    metadata = await _metadata(provider, wanted.metadata)  # may fetch a document: before the transaction
     async with provider.db.write() as session:
         row = await _present(session, client_id)
         check_etag(if_match, _shown(row))
-        before, metadata = stored_metadata(row.metadata_), await _metadata(provider, wanted.metadata)
+        before = stored_metadata(row.metadata_)
         try:
             await replace_client(
                 session,

@@ -9,13 +9,14 @@ import typer
 from sso.audit import record
 from sso.cli.common import Json, an_id, group, print_json, print_table, refuse, run
 from sso.delivery import store
-from sso.delivery.models import Delivery
+from sso.delivery.models import Delivery, DeliveryKind, DeliveryStatus
 from sso.delivery.store import DeliveryFilter
 from sso.oidc.provider import Provider
 
 app = group("What is sent: notices, events, mails, webhooks.")
 
-STATUSES = ("pending", "held", "done", "given_up")
+STATUSES = tuple(DeliveryStatus)
+KINDS = tuple(DeliveryKind)
 NAMES = (
     "id", "kind", "status", "client_id", "session_id", "receiver", "attempts", "created_at", "first_attempt_at",
     "next_attempt_at", "finished_at", "last_error",
@@ -25,7 +26,7 @@ NAMES = (
 @app.command("list")
 def list_command(
     status: Annotated[str | None, typer.Option(help=f"Only those: {', '.join(STATUSES)}.")] = None,
-    kind: Annotated[str | None, typer.Option(help="backchannel_logout, ssf_push, ssf_poll, webhook, notice.")] = None,
+    kind: Annotated[str | None, typer.Option(help=f"Only those: {', '.join(KINDS)}.")] = None,
     client: Annotated[str | None, typer.Option("--client", help="To this application.")] = None,
     before: Annotated[str | None, typer.Option(help="Begin before this delivery.")] = None,
     limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 100,
@@ -34,6 +35,8 @@ def list_command(
     """List deliveries, the newest first."""
     if status is not None and status not in STATUSES:
         refuse(f"--status must be one of {', '.join(STATUSES)}")
+    if kind is not None and kind not in KINDS:
+        refuse(f"--kind must be one of {', '.join(KINDS)}")
     start = an_id(before, "delivery") if before else None
 
     async def work(provider: Provider) -> list[Delivery]:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.db import new_id
-from sso.delivery import Abandon, enqueue
+from sso.delivery import Abandon, DeliveryKind, DeliveryStatus, enqueue
 from sso.oidc.models import EventStream, ExcludedSubject
 from sso.oidc.provider import Provider
 from sso.security.documents import read_json
@@ -37,7 +37,7 @@ EVENTS = (SESSION_REVOKED, CREDENTIAL_CHANGE, ACCOUNT_DISABLED, ACCOUNT_ENABLED,
 """Every kind of event that a stream can ask for."""
 VERIFICATION = f"{_SSF}verification"
 
-PUSH, POLL = "ssf_push", "ssf_poll"
+PUSH, POLL = DeliveryKind.SSF_PUSH, DeliveryKind.SSF_POLL
 SET_TYP = "secevent+jwt"
 _BY_ADMINISTRATOR = ("administrator", "user_disabled", "user_deleted")
 _BY_PERSON = ("signed_out", "other_person", "by_person", "password_changed")
@@ -129,7 +129,7 @@ def send(
         client_id=stream.client_id,
         session_id=about.session_id if about else None,
         receiver=urlsplit(stream.endpoint_url or "").netloc if push else None,
-        status="pending" if push and stream.status == "enabled" else "held",
+        status=DeliveryStatus.PENDING if push and stream.status == "enabled" else DeliveryStatus.HELD,
         delivery_id=event_id,
     )
 
