@@ -13,12 +13,13 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
+
+from tests.api.conftest import program
+from tests.support import City
 
 import sso
 from sso.clients import store
-from tests.api.conftest import program
-from tests.support import City
 
 SOURCE = Path(sso.__file__).parent
 SENDERS = ("get", "post", "post_form", "visit", "ready")
@@ -73,8 +74,10 @@ def fetching_names(found: list[tuple[str, ast.AsyncFunctionDef]]) -> set[str]:
         known = more
 
 
-def holds_connection(node: ast.AsyncWith) -> bool:
-    return any(ast.unparse(item.context_expr).endswith(("db.write()", "db.read()")) for item in node.items)
+def holds_connection(node: ast.AST) -> TypeGuard[ast.AsyncWith]:
+    return isinstance(node, ast.AsyncWith) and any(
+        ast.unparse(item.context_expr).endswith(("db.write()", "db.read()")) for item in node.items
+    )
 
 
 def test_no_code_fetches_inside_a_transaction() -> None:
@@ -85,12 +88,9 @@ def test_no_code_fetches_inside_a_transaction() -> None:
     for place, one in found:
         takes_session = any(arg.arg == "session" for arg in (*one.args.args, *one.args.kwonlyargs))
         blocks = [one.body] if takes_session else []
-        blocks += [node.body for node in own_nodes(one.body) if isinstance(node, ast.AsyncWith) and holds_connection(node)]
+        blocks += [node.body for node in own_nodes(one.body) if holds_connection(node)]
         wrong += [
-            f"{place}: {ast.unparse(node)[:80]}"
-            for body in blocks
-            for node in own_nodes(body)
-            if fetches(node, known)
+            f"{place}: {ast.unparse(node)[:80]}" for body in blocks for node in own_nodes(body) if fetches(node, known)
         ]
     assert not wrong, "\n".join(wrong)
 

@@ -35,15 +35,14 @@ from sso.delivery.store import DeliveryFilter
 router = APIRouter(prefix=PREFIX, tags=["deliveries"])
 
 
-
 class DeliveryShown(BaseModel):
     """Something that is sent. What it says is not shown: it may be personal."""
 
     id: uuid.UUID
     kind: DeliveryKind
     status: DeliveryStatus = Field(
-        description="`held`: it waits to be fetched, or for a stream that is paused. `skipped`: nobody is to receive it, "
-        "because no address is known or the receiver does not want it."
+        description="`held`: it waits to be fetched, or for a stream that is paused. `skipped`: nobody is to receive "
+        "it, because no address is known or the receiver does not want it."
     )
     client_id: str | None
     session_id: uuid.UUID | None
@@ -97,7 +96,8 @@ async def retry(request: Request, delivery_id: uuid.UUID) -> Response:
             raise not_found("delivery")
         found = await store.retry(session, delivery_id)
         if found is None:
-            raise Problem(409, "not_retried", "It is not sent again", "It arrived, waits to be fetched, or is sent to nobody.")
+            said = "It arrived, waits to be fetched, or is sent to nobody."
+            raise Problem(409, "not_retried", "It is not sent again", said)
         record(
             session,
             "delivery.retried",

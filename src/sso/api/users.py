@@ -42,6 +42,7 @@ from sso.oidc.people import change_person, delete_user, disable_user, enable_use
 from sso.oidc.power import check_power, check_power_over, invited_power
 from sso.security.permissions import RoleName, power_of
 from sso.users import store
+from sso.users.identifiers import Kind as IdentifierKind
 from sso.users.models import Identifier, User
 from sso.users.schemas import NewUser, Profile, UserChange
 from sso.users.service import UserError, create_users, find
@@ -52,7 +53,7 @@ router = APIRouter(prefix=PREFIX, tags=["users"])
 class IdentifierShown(BaseModel):
     """What a person signs in with."""
 
-    kind: Literal["username", "email", "phone", "nik"] = Field(description="Of a NIK the value is masked.")
+    kind: IdentifierKind = Field(description="Of a NIK the value is masked.")
     value: str
     verified: bool
     primary: bool

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 import yaml
 
-from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run
+from sso.cli.common import Json, check_choice, complain, group, print_json, print_table, refuse, run
 from sso.clients import applications as apps
 from sso.clients import teams
 from sso.clients.applications import Wanted
@@ -22,13 +22,14 @@ from sso.users.service import find
 
 app = group("Applications of teams: from a draft to production.")
 
+STATES = get_args(apps.State)
 ApplicationId = Annotated[str, typer.Argument(metavar="ID", help="Its client_id in production.")]
 Text = Annotated[str, typer.Option("--text", help="What its team, or the administrators, should know.")]
 
 
 @app.command("list")
 def list_command(
-    state: Annotated[str, typer.Option(help="Only those in this state, such as submitted.")] = "", json: Json = False
+    state: Annotated[str, typer.Option(help=f"Only those in this state: {', '.join(STATES)}.")] = "", json: Json = False
 ) -> None:
     """List applications of teams."""
 
@@ -37,6 +38,8 @@ def list_command(
             states = (state,) if state else ()
             return await apps.page_of_applications(session, states=states, limit=100_000)
 
+    if state:
+        check_choice("--state", state, STATES)
     found = run(work)
     rows = [(one.application_id, one.state, one.kind, one.group or "", one.name) for one in found]
     if json:
@@ -194,7 +197,7 @@ def send_back(
 def member(
     application_id: ApplicationId,
     who: Annotated[str, typer.Argument(help="User name, e-mail or user id.")],
-    role: Annotated[str, typer.Option(help="owner, member, or none: take them out.")] = "member",
+    role: Annotated[str, typer.Option(help=f"{', '.join(teams.ROLES)}, or none: take them out.")] = "member",
 ) -> None:
     """Put somebody into a team, give them another place, or take them out. Never the last owner."""
 

@@ -57,7 +57,7 @@ def apply(
                 await apply_catalogue(session, provider, plan)
             return plan
 
-    plan = run(work, load=True)
+    plan = run(work, load=not dry_run, begins=not dry_run)
     if json:
         changes = [{"action": one.action, "client_id": one.client_id, "fields": one.fields} for one in plan.changes]
         privileges = [asdict(one) for one in plan.privileges]

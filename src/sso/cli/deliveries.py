@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sso.audit import record
-from sso.cli.common import Json, an_id, group, print_json, print_table, refuse, run
+from sso.cli.common import Json, an_id, check_choice, first_of, group, print_json, print_table, refuse, run
 from sso.delivery import store
 from sso.delivery.models import Delivery, DeliveryKind, DeliveryStatus
 from sso.delivery.store import DeliveryFilter
@@ -33,17 +33,17 @@ def list_command(
     json: Json = False,
 ) -> None:
     """List deliveries, the newest first."""
-    if status is not None and status not in STATUSES:
-        refuse(f"--status must be one of {', '.join(STATUSES)}")
-    if kind is not None and kind not in KINDS:
-        refuse(f"--kind must be one of {', '.join(KINDS)}")
+    if status is not None:
+        check_choice("--status", status, STATUSES)
+    if kind is not None:
+        check_choice("--kind", kind, KINDS)
     start = an_id(before, "delivery") if before else None
 
     async def work(provider: Provider) -> list[Delivery]:
         async with provider.db.read() as session:
-            return await store.page_of(session, DeliveryFilter(status, kind, client), start, limit)
+            return await store.page_of(session, DeliveryFilter(status, kind, client), start, limit + 1)
 
-    found = run(work)
+    found = first_of(run(work), limit, "For more, give the id of the last one with --before, or a greater --limit.")
     if json:
         print_json([{name: getattr(one, name) for name in NAMES} for one in found])
         return

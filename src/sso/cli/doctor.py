@@ -14,13 +14,14 @@ from sso.audit import verify
 from sso.cli.common import Json, print_json
 from sso.clients.profiles import relaxations
 from sso.db import Database, read_versions
+from sso.db.database import NoDatabase
 from sso.db.migrate import current_revision, head_revision
 from sso.delivery import store as deliveries
 from sso.delivery.webhooks import all_webhooks
 from sso.oidc.provider import Provider
 from sso.security.limits import storage_for
 from sso.security.permissions import GIVES_POWER, PERMISSIONS, restricted
-from sso.settings import Settings, load_settings
+from sso.settings import Settings, SettingsError, load_settings
 from sso.users import store as users
 from sso.users.service import ADMIN
 
@@ -56,8 +57,13 @@ def doctor(json: Json = False) -> None:
 async def examine(settings: Settings) -> list[Finding]:
     """Return what was found. What cannot be looked at is a finding too."""
     found = [_settings(settings), _disk(settings)]
-    db = Database(settings)
-    provider = Provider(settings, db)
+    try:
+        db = Database(settings, create=False)
+        provider = Provider(settings, db, create=False)
+    except NoDatabase as error:
+        return [*found, Finding("database", "bad", str(error))]
+    except SettingsError as error:
+        return [*found, Finding("secret key", "bad", "; ".join(error.mistakes))]
     try:
         for about, look in _LOOKS:
             try:

@@ -1,0 +1,77 @@
+"""A command in the wrong folder creates nothing there: no database, no secret key."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from sso.cli import command_line, main
+from sso.settings import Settings
+
+BEGIN = {"serve", "worker", "demo", "db upgrade", "users create", "users import", "clients apply"}
+"""The commands that may begin an installation."""
+CATALOGUE = "catalogue: kota\napplications: []\n"
+
+
+def commands(group: click.Command, path: tuple[str, ...] = ()) -> dict[str, click.Command]:
+    if not hasattr(group, "commands"):
+        return {" ".join(path): group}
+    found: dict[str, click.Command] = {}
+    for name, one in group.commands.items():
+        found |= commands(one, (*path, name))
+    return found
+
+
+def words(name: str, command: click.Command) -> list[str]:
+    """Return a command with something for whatever it requires."""
+    said = name.split()
+    for one in command.params:
+        if not one.required:
+            continue
+        value = "2026-01-01" if one.name == "before" else str(uuid.uuid4()) if one.name.endswith("id") else "1"
+        said += [value] if isinstance(one, click.Argument) or not one.opts[0].startswith("-") else [one.opts[0], value]
+    return said
+
+
+def test_no_command_but_those_that_begin_an_installation_creates_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, catalogue = tmp_path / "empty", tmp_path / "kota.yaml"
+    folder.mkdir()
+    catalogue.write_text(CATALOGUE)
+    monkeypatch.chdir(folder)
+    for setting in Settings.model_fields:
+        monkeypatch.delenv(f"SSO_{setting.upper()}", raising=False)
+    monkeypatch.setenv("SSO_ISSUER", "http://localhost:8000")
+    found = commands(typer.main.get_command(command_line()))
+    assert found.keys() >= BEGIN
+    called = [words(name, one) for name, one in found.items() if name not in BEGIN]
+    called.append(["clients", "apply", str(catalogue), "--dry-run"])
+    said = []
+    for one in called:
+        monkeypatch.setattr(sys, "argv", ["sso", *one])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output = capsys.readouterr()
+        text = output.out + output.err
+        assert ended.value.code, (one, text)
+        assert not list(folder.iterdir()), (one, list(folder.iterdir()))
+        assert "Traceback" not in text
+        if "there is no database at" in text:
+            assert "sso db upgrade" in text
+            said.append(one)
+    assert len(said) > 30, "most commands come as far as the database"
+    # Where it exists, the same commands use it.
+    for one, code in ((["db", "upgrade"], 0), (["users", "list"], 0), (["clients", "apply", str(catalogue)], 0)):
+        monkeypatch.setattr(sys, "argv", ["sso", *one])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == code, (one, capsys.readouterr())
+    assert sorted(path.name for path in (folder / "var").rglob("*") if path.suffix in (".db", ".key")) == [
+        "secret.key", "sso.db"
+    ]  # fmt: skip
