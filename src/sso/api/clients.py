@@ -38,6 +38,7 @@ from sso.api.parts import (
 from sso.clients import store
 from sso.clients.applications import follow_client, lock_application
 from sso.clients.metadata import ClientMetadata
+from sso.clients.mistakes import mistakes_of
 from sso.clients.models import HERE, REMOVED, SANDBOX, SANDBOX_END, ClientRow
 from sso.clients.privileges import check_hold, grant_privilege, revoke_privilege, shown
 from sso.clients.profiles import relaxations
@@ -477,21 +478,13 @@ async def _metadata(provider: Provider, document: dict[str, Any]) -> ClientMetad
         await check_sector(provider.outbound, made)
         return made
     except ValidationError as error:
-        mistakes = [_mistake(one) for one in error.errors()]
+        found = mistakes_of(document, error, context)
+        mistakes = [Mistake(pointer="/".join(["/metadata", *map(str, one.place)]), detail=one.text) for one in found]
     except RegistrationRefused as error:
         field, _, text = str(error).partition(": ")
         mistakes = [Mistake(pointer=f"/metadata/{field}", detail=text)]
     title, first = "The application cannot be registered like this", mistakes[0]
     raise Problem(422, "invalid_client_metadata", title, f"{first.pointer}: {first.detail}", mistakes)
-
-
-def _mistake(problem: Any) -> Mistake:
-    path = "/".join(["/metadata", *(str(part) for part in problem["loc"])])
-    text = str(problem["msg"]).removeprefix("Value error, ")
-    field, separator, rest = text.partition(": ")
-    if not problem["loc"] and separator:
-        return Mistake(pointer=f"/metadata/{field}", detail=rest)
-    return Mistake(pointer=path, detail=text)
 
 
 def _shown(row: ClientRow) -> ClientShown:
