@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from authlib.oauth2.rfc6749 import InvalidRequestError, InvalidScopeError, OAuth2Error
+from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -29,7 +29,7 @@ from sso.oidc.hints import read_hint
 from sso.oidc.interaction import Asked, Decision, Fail, Present, Progress, decide, least_level
 from sso.oidc.provider import Provider
 from sso.oidc.request_object import RequestObjectRefused, Source, expand
-from sso.oidc.requests import ProtocolRequest, check_granted, description
+from sso.oidc.requests import ProtocolRequest, check_granted, description, no_such_scope, note_ignored_scopes
 from sso.oidc.server import ProviderServer
 from sso.security.numbers import read_int
 from sso.security.tokens import token_hash
@@ -167,6 +167,7 @@ async def read_request(server: ProviderServer, parameters: list[tuple[str, str]]
     else:
         checked = check_request(server, parameters)
     client = checked.client
+    note_ignored_scopes(provider, client, checked.parameters.get("scope", ""), "/authorize")
     if client.meta.id_token_encrypted_response_alg and carries_tokens(checked.parameters):
         try:
             await provider.client_keys.ready(client.meta.jwks_uri)
@@ -245,7 +246,7 @@ def _check_the_rest(
     grant = server.get_authorization_grant(request)
     grant.validate_authorization_request()
     if not request.scope:
-        raise InvalidScopeError("The client has not registered any of these scopes.")
+        raise no_such_scope(client, data.get("scope", ""), "The client has not registered any of these scopes.")
     claims = read_claims_request(data.get("claims"), client.scopes, client.withheld)
     request.asked_claims = claims.stored()
     return AuthorizationRequest(

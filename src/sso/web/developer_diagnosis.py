@@ -70,6 +70,10 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("It asked for more than is registered."),
         N_("Add the scope in the settings, with a reason, or do not ask for it."),
     ),
+    "ignored_scope": (
+        N_("The application asked for a scope that is not registered. Sign-in works, without that scope."),
+        N_("Check the spelling, or add the scope in the settings with a reason."),
+    ),
     "unauthorized_client": (
         N_("It used a way to get tokens that is not registered."),
         N_("Programs without people register as such; everything else uses authorization_code."),
@@ -179,7 +183,7 @@ def _explained(one: ClientMistake, client: Client | None) -> dict[str, Any]:
         near = nearest(str(one.sent.get("said", "")), meta.redirect_uris)
     elif meta is not None and one.code == "invalid_client":
         expected = [f"token_endpoint_auth_method: {meta.token_endpoint_auth_method}"]
-    elif meta is not None and one.code == "invalid_scope":
+    elif meta is not None and one.code in ("invalid_scope", "ignored_scope"):
         expected = [f"scope: {' '.join(name for name in meta.scope.split() if name in scopes)}"]
     elif meta is not None and one.code == "unauthorized_client":
         expected = [f"grant_types: {' '.join(meta.grant_types)}"]
