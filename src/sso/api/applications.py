@@ -146,6 +146,9 @@ class Act(BaseModel):
 
     act: Literal["submit", "withdraw", "open_sandbox", "comment"]
     text: Annotated[str, Field(max_length=2000)] = ""
+    accept_new_subjects: Annotated[str, Field(max_length=100)] = Field(
+        "", description="To submit: the application_id, where the team accepts that every `sub` of its users changes."
+    )
 
 
 class Review(BaseModel):
@@ -160,6 +163,9 @@ class Review(BaseModel):
     text: Annotated[str, Field(max_length=2000)] = ""
     revision: int = Field(ge=0, le=2**31 - 1, description="Of what was looked at: it is decided about this alone.")
     granted: dict[str, Any] = Field(default_factory=dict, description="Of what only administrators decide.")
+    accept_new_subjects: Annotated[str, Field(max_length=100)] = Field(
+        "", description="To approve: the application_id, where it is accepted that every `sub` of its users changes."
+    )
 
 
 class Acted(BaseModel):
@@ -371,7 +377,8 @@ async def act(request: Request, application_id: str, wanted: Act) -> Response:
         found = await _theirs(request, session, application_id)
         with _explained():
             if wanted.act == "submit":
-                await submit_application(session, provider, found, wanted.text, **who)
+                accepted = wanted.accept_new_subjects
+                await submit_application(session, provider, found, wanted.text, accepted=accepted, **who)
             elif wanted.act == "withdraw":
                 await apps.withdraw(session, found, **who)
             elif wanted.act == "open_sandbox":
@@ -411,6 +418,7 @@ async def review(request: Request, application_id: str, wanted: Review) -> Respo
                     wanted.granted,
                     revision=wanted.revision,
                     authority=caller_in(request).authority,
+                    accepted=wanted.accept_new_subjects,
                     **who,
                 )
             elif wanted.revision != found.revision:

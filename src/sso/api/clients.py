@@ -44,9 +44,11 @@ from sso.clients.privileges import check_hold, grant_privilege, revoke_privilege
 from sso.clients.profiles import relaxations
 from sso.clients.registration import RegistrationRefused, check_sector
 from sso.clients.registry import stored_metadata
+from sso.clients.sectors import check_kept_sector
 from sso.clients.service import ClientError, create_client, new_secret, replace_client
 from sso.oidc.applications import own_redirect_uri, remove_client, resume_client, suspend_client
 from sso.oidc.provider import Provider
+from sso.oidc.subjects import check_subjects
 
 router = APIRouter(prefix=PREFIX, tags=["clients"])
 
@@ -93,6 +95,9 @@ class ClientChange(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"metadata": _EXAMPLE["metadata"]}]})
 
     metadata: dict[str, Any] = Field(description="See docs/clients.md.")
+    accept_new_subjects: Annotated[str, Field(max_length=100)] = Field(
+        "", description="The client_id: it is accepted that every `sub` of its users changes."
+    )
 
 
 class NewClient(BaseModel):
@@ -198,6 +203,7 @@ async def create(request: Request, wanted: ClientWanted, key: IdempotencyKeyHead
 
     async def make(session: AsyncSession) -> Made:
         try:
+            check_kept_sector(None, metadata)
             secret = await create_client(
                 session,
                 provider.box,
@@ -254,6 +260,9 @@ async def put_client(request: Request, client_id: str, wanted: ClientChange, if_
         check_etag(if_match, _shown(row))
         before = stored_metadata(row.metadata_)
         try:
+            await check_subjects(
+                session, client_id, before, metadata, accepted=wanted.accept_new_subjects, **by(request)
+            )
             await replace_client(
                 session,
                 row,

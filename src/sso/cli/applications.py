@@ -22,6 +22,10 @@ from sso.users.service import find
 
 app = group("Applications of teams: from a draft to production.")
 
+AcceptNewSubjects = Annotated[
+    str,
+    typer.Option("--accept-new-subjects", metavar="ID", help="The client_id, where every sub of its users may change."),
+]
 STATES = get_args(apps.State)
 ApplicationId = Annotated[str, typer.Argument(metavar="ID", help="Its client_id in production.")]
 Text = Annotated[str, typer.Option("--text", help="What its team, or the administrators, should know.")]
@@ -147,12 +151,13 @@ def check(
 
 
 @app.command("submit")
-def submit(application_id: ApplicationId, text: Text = "") -> None:
+def submit(application_id: ApplicationId, text: Text = "", accept: AcceptNewSubjects = "") -> None:
     """Ask that what its team wants be used in production."""
 
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
-            await submit_application(session, provider, await _present(session, application_id), text, actor="cli")
+            found = await _present(session, application_id)
+            await submit_application(session, provider, found, text, accepted=accept, actor="cli")
 
     run(work)
 
@@ -166,6 +171,7 @@ def approve(
         typer.Option("--first-party/--third-party", help="Whether it is the city's own: no consent is asked."),
     ] = None,
     text: Text = "",
+    accept: AcceptNewSubjects = "",
 ) -> None:
     """Let production be what its team submitted, in the revision that was looked at."""
     granted = {} if first_party is None else {"first_party": first_party}
@@ -174,7 +180,15 @@ def approve(
         async with provider.db.write() as session:
             found = await _present(session, application_id)
             await approve_application(
-                session, provider, found, text, granted, revision=revision, authority=OPERATOR, actor="cli"
+                session,
+                provider,
+                found,
+                text,
+                granted,
+                revision=revision,
+                authority=OPERATOR,
+                accepted=accept,
+                actor="cli",
             )
 
     run(work)

@@ -57,7 +57,7 @@ THEIRS = (
     "tos_uri", *ADDRESSES, "scope", "scope_reasons", "claim_reasons", "contacts", "token_endpoint_auth_method",
     "token_endpoint_auth_signing_alg", "jwks", "jwks_uri", "id_token_signed_response_alg", "minimum_acr",
     "minimum_identity", "default_max_age", "require_pushed_authorization_requests", "sector_identifier_uri",
-    "subject_type", "grant_types",
+    "kept_sector", "subject_type", "grant_types",
 )  # fmt: skip
 """What a team decides."""
 TOGETHER = (
@@ -225,7 +225,9 @@ def sandbox_metadata(wanted: Wanted, granted: Mapping[str, Any], own_uri: str = 
     Raises:
         Unfinished: naming each field that is wrong; those of ``sandbox`` begin with ``sandbox.``.
     """
-    values = _without_privileges({name: value for name, value in wanted.document.items() if name not in ADDRESSES})
+    values = _without_privileges(
+        {name: value for name, value in wanted.document.items() if name not in (*ADDRESSES, "kept_sector")}
+    )
     kept = {name: value for name, value in granted.items() if name in IN_SANDBOX}
     values |= {**wanted.sandbox, **kept, "type": KINDS[wanted.kind]}
     if own_uri and wanted.kind != "service":
@@ -686,10 +688,15 @@ async def difference(
 ) -> dict[str, tuple[Any, Any]]:
     """Return what would change in production: for each field that differs, what is and what would be."""
     row = await store.get_client(session, application.application_id)
-    present = stored_metadata(row.metadata_).stored() if row is not None and row.status != REMOVED else {}
-    after = metadata.stored()
-    names = [name for name in dict.fromkeys([*after, *present]) if present.get(name) != after.get(name)]
+    present = stored_metadata(row.metadata_).effective() if row is not None and row.status != REMOVED else {}
+    after = metadata.effective()
+    names = [name for name in after if _shown(present.get(name)) != _shown(after[name])]
     return {name: (present.get(name), after.get(name)) for name in names}
+
+
+def _shown(value: Any) -> Any:
+    """Return a value as it is compared: what is empty is nothing."""
+    return None if value in ("", [], {}) else value
 
 
 async def outlook(

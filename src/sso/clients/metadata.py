@@ -223,6 +223,11 @@ class ClientMetadata(BaseModel):
     sector_identifier_uri: HttpsUri | None = Field(
         None, description="A JSON list with every redirect URI, which lets several hosts share pairwise subjects."
     )
+    kept_sector: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[a-z0-9.+:-]+$")] | None = Field(
+        None,
+        description="The sector that pairwise subjects are made for, whatever the redirect URIs are now: the host that "
+        "it had before, so that every `sub` stays. Only its own of until now.",
+    )
     default_max_age: Seconds | None = Field(None, ge=0, description="Seconds after which people sign in anew.")
     default_acr_values: list[Annotated[str, Field(max_length=200)]] = Field(
         default_factory=list, max_length=10, description="Which `acr` it asks for where a request names none."
@@ -352,13 +357,19 @@ class ClientMetadata(BaseModel):
 
     @property
     def sector_identifier(self) -> str:
-        """The host that pairwise subjects are made for (OpenID Connect Core section 8.1)."""
-        return _host(self.sector_identifier_uri or (self.redirect_uris[0] if self.redirect_uris else ""))
+        """The host that pairwise subjects are made for (OpenID Connect Core section 8.1), or the one that was kept."""
+        return self.kept_sector or _host(
+            self.sector_identifier_uri or (self.redirect_uris[0] if self.redirect_uris else "")
+        )
 
     @property
     def needs_encryption_key(self) -> bool:
         """Whether something is encrypted for it."""
         return bool(self.id_token_encrypted_response_alg or self.userinfo_encrypted_response_alg)
+
+    def effective(self) -> dict[str, Any]:
+        """Return the value of every field as it holds, written or not, names as in the specifications."""
+        return self.model_dump(mode="json", by_alias=True)
 
     def stored(self) -> dict[str, Any]:
         """Return the form that is stored: only what differs from the default, names as in the specifications.
@@ -544,6 +555,8 @@ def _pairwise_has_one_sector(client: ClientMetadata) -> Iterator[str]:
     hosts = {_host(uri) for uri in client.redirect_uris}
     if client.subject_type == "pairwise" and len(hosts) > 1 and client.sector_identifier_uri is None:
         yield "subject_type: pairwise needs redirect_uris on one host, or a sector_identifier_uri; otherwise use public"
+    if client.kept_sector and client.subject_type != "pairwise":
+        yield "kept_sector: only for subject_type: pairwise"
 
 
 def _scope_holds_openid(client: ClientMetadata) -> Iterator[str]:
