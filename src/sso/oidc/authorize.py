@@ -49,14 +49,16 @@ class PageError(Exception):
     """The request cannot be answered to an application, because its redirect URI is not proven: a page says why.
 
     ``code`` names a message; ``detail`` is what developers need: shown, never executed. ``client_id`` is the
-    application, where it is a registered one.
+    application, where it is a registered one and the mistake is counted as its own; ``named`` is the application that
+    the page may lead back to.
     """
 
-    def __init__(self, code: str, detail: str = "", client_id: str = "") -> None:
+    def __init__(self, code: str, detail: str = "", client_id: str = "", *, named: str = "") -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
         self.client_id = client_id
+        self.named = named
 
 
 class RedirectError(Exception):

@@ -55,7 +55,9 @@ async def form_pairs(request: Request) -> Pairs:
     content_type = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
     if content_type != FORM and (body or content_type):
         raise BadRequest(f"Content-Type must be {FORM}.")
-    return read_pairs(body)
+    pairs = read_pairs(body)
+    request.scope["sso.fields"] = dict(pairs)  # a page that says what went wrong may name the application
+    return pairs
 
 
 async def form_fields(request: Request) -> dict[str, str]:
