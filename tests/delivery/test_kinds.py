@@ -53,7 +53,8 @@ async def test_a_notice_to_somebody_without_an_address_is_no_failure(city: City)
     async with city.provider.db.write() as session:
         ratna = await session.get(User, city.users["ratna"])
         siti = await session.get(User, city.users["siti"])
-        assert ratna is not None and siti is not None
+        assert ratna is not None
+        assert siti is not None
         siti.preferences = {"new_device": False}
         notify(session, city.provider, ratna, "password_changed")
         notify(session, city.provider, siti, "new_device", device="?", place="", token="x")
