@@ -488,12 +488,19 @@ async def _metadata(provider: Provider, document: dict[str, Any]) -> ClientMetad
         return made
     except ValidationError as error:
         found = mistakes_of(document, error, context)
-        mistakes = [Mistake(pointer="/".join(["/metadata", *map(str, one.place)]), detail=one.text) for one in found]
+        mistakes = [Mistake(pointer=_pointer(one.place), detail=one.text) for one in found]
     except RegistrationRefused as error:
         field, _, text = str(error).partition(": ")
         mistakes = [Mistake(pointer=f"/metadata/{field}", detail=text)]
     title, first = "The application cannot be registered like this", mistakes[0]
     raise Problem(422, "invalid_client_metadata", title, f"{first.pointer}: {first.detail}", mistakes)
+
+
+def _pointer(place: tuple[str | int, ...]) -> str:
+    """Return where a mistake is. Of an address that is refused the field: the text names the address."""
+    if place and place[0] in ("redirect_uris", "post_logout_redirect_uris"):
+        place = place[:1]
+    return "/".join(["/metadata", *map(str, place)])
 
 
 def _shown(row: ClientRow) -> ClientShown:
