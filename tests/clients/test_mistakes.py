@@ -193,3 +193,13 @@ async def test_the_api_registration_and_the_portal_say_the_same(city: City) -> N
         answer = await team("POST", "/applications", json=wanted)
         assert answer.status_code == 422, (name, answer.text)
         assert said in answer.text, (name, answer.text)
+    wrong = await api("POST", "/clients", json={"client_id": 12345, "metadata": {}})
+    assert 'write it in quotes: \\"12345\\"' in wrong.text, wrong.text
+    wrong = await api("POST", "/clients", json={"client_id": "salah", "metadata": {"response_types": True}})
+    assert wrong.status_code == 422
+    assert "must be a list" in wrong.text
+    metadata = {"type": "web", "client_name": "Warga", "redirect_uris": ["https://a.example/cb"]}
+    made = await api("POST", "/clients", json={"client_id": "benar", "metadata": {**metadata, "scope": "openid emial"}})
+    assert made.json()["client"]["warnings"] == [
+        "scope: emial is not a scope of this provider; email is probably meant"
+    ]

@@ -44,6 +44,7 @@ from sso.clients import applications as apps
 from sso.clients import store as clients
 from sso.clients import teams
 from sso.clients.applications import Kind, State, Unfinished, Wanted, sandbox_id
+from sso.clients.mistakes import scope_warnings
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.clients.privileges import check_hold
 from sso.clients.service import ClientError, add_secret, revoke_secret, valid_secrets
@@ -83,6 +84,9 @@ class ApplicationShown(BaseModel):
     granted: dict[str, Any] = Field(description="What administrators decided.")
     changes: dict[str, tuple[Any, Any]] = Field(description="What would change in production: before, and after.")
     missing: dict[str, str] = Field(description="What production still needs, by the name of the field.")
+    warnings: list[str] = Field(
+        description="What can be registered and is probably not meant, such as a misspelt scope."
+    )
     checked: bool = Field(description="Whether it passed the relying-party check as it is now.")
     revision: int
     created_at: datetime
@@ -685,6 +689,7 @@ async def _shown(request: Request, session: AsyncSession, found: Application) ->
             "kept_by": apps.catalogue_of(row) or "team",
             "changes": changes,
             "missing": missing,
+            "warnings": scope_warnings(str(found.document.get("scope") or "")),
             "checked": holds(await last_check(session, found.application_id), found),
         }
     )

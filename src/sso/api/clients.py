@@ -38,7 +38,7 @@ from sso.api.parts import (
 from sso.clients import store
 from sso.clients.applications import follow_client, lock_application
 from sso.clients.metadata import ClientMetadata
-from sso.clients.mistakes import mistakes_of
+from sso.clients.mistakes import mistakes_of, scope_warnings
 from sso.clients.models import HERE, REMOVED, SANDBOX, SANDBOX_END, ClientRow
 from sso.clients.privileges import check_hold, grant_privilege, revoke_privilege, shown
 from sso.clients.profiles import relaxations
@@ -75,6 +75,9 @@ class ClientShown(BaseModel):
     name: str
     group: str | None
     relaxed: list[str] = Field(description="The strict rules that it is freed from.")
+    warnings: list[str] = Field(
+        description="What can be registered and is probably not meant, such as a misspelt scope."
+    )
     metadata: dict[str, Any] = Field(description="As registered; see docs/clients.md.")
     created_at: datetime
     updated_at: datetime
@@ -512,6 +515,7 @@ def _shown(row: ClientRow) -> ClientShown:
         name=metadata.client_name,
         group=metadata.group,
         relaxed=relaxations(metadata),
+        warnings=scope_warnings(metadata.scope),
         metadata=metadata.model_dump(mode="json", by_alias=True, exclude_none=True),
         created_at=row.created_at,
         updated_at=row.updated_at,

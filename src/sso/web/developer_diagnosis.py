@@ -105,6 +105,7 @@ WARNINGS: dict[Warning, str] = {
     "implicit": N_(
         "It gets tokens through the browser's address, where they are easily lost. Move to response_type=code."
     ),
+    "misspelt_scope": N_("A scope may be misspelt: %(what)s."),
     "no_secret": N_("It has no secret that is valid: it cannot get tokens."),
     "old_secret": N_("A secret is older than a year. Make another, and revoke it when it is not used any more."),
     "secret_ends": N_("A secret ends within three weeks. Make another and put it in."),
