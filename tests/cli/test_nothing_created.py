@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import uuid
 from pathlib import Path
@@ -66,12 +67,20 @@ def test_no_command_but_those_that_begin_an_installation_creates_anything(
             assert "sso db upgrade" in text
             said.append(one)
     assert len(said) > 30, "most commands come as far as the database"
-    # Where it exists, the same commands use it.
-    for one, code in ((["db", "upgrade"], 0), (["users", "list"], 0), (["clients", "apply", str(catalogue)], 0)):
+    # Where it exists, the same commands use it, and look only.
+    for one, code in (
+        (["db", "upgrade"], 0),
+        (["users", "list"], 0),
+        (["keys", "list"], 0),
+        (["clients", "apply", str(catalogue)], 0),
+    ):
         monkeypatch.setattr(sys, "argv", ["sso", *one])
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code == code, (one, capsys.readouterr())
+        if one == ["keys", "list"]:
+            with sqlite3.connect(folder / "var" / "sso.db") as db:
+                assert db.execute("SELECT count(*) FROM signing_keys").fetchone() == (0,)
     assert sorted(path.name for path in (folder / "var").rglob("*") if path.suffix in (".db", ".key")) == [
         "secret.key", "sso.db"
     ]  # fmt: skip
