@@ -231,6 +231,12 @@ def test_a_catalogue_is_refused_until_it_keeps_the_sector(cli: Cli, tmp_path: Pa
     assert "every sub" not in cli("clients", "apply", write(redirect_uris=[NEW], kept_sector="lama.example")).out
     assert "keep a sector: ketiga (lama.example)" in cli("doctor").out
     assert "public" in cli("clients", "apply", write(first_party=True), "--accept-new-subjects", "lain").err
+    stolen = cli("clients", "apply", write(redirect_uris=[NEW], kept_sector="mitra.example"))
+    assert stolen.code == 1
+    assert "ketiga: kept_sector: must be the sector that the application has now, lama.example" in stolen.err
+    new = {"client_id": "keempat", **metadata(kept_sector="mitra.example")}
+    file.write_text(json.dumps({"catalogue": "lain", "applications": [new]}))
+    assert "keempat: kept_sector: mitra.example is the sector of mitra" in cli("clients", "apply", str(file)).err
     accepted = cli("clients", "apply", write(redirect_uris=[NEW]), "--accept-new-subjects", "ketiga")
     assert accepted.code == 0, accepted.err
     assert "every sub changed lately: ketiga" in cli("doctor").out

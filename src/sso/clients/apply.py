@@ -15,7 +15,8 @@ from sso.clients.mistakes import scope_warnings
 from sso.clients.models import BLOCKED, REMOVED, ClientPrivilege
 from sso.clients.privileges import ALONE_GRANT_TYPES, end_all, end_grant, grant_rows, held_by
 from sso.clients.registry import stored_metadata
-from sso.clients.sectors import SubjectChange, check_kept_sector, subject_change
+from sso.clients.sectors import SubjectChange, check_kept_sector, subject_basis, subject_change
+from sso.clients.service import ClientError
 from sso.db import bump_version
 from sso.errors import Refusal
 from sso.security.permissions import needs_a_word, restricted
@@ -106,6 +107,7 @@ async def make_plan(session: AsyncSession, catalogue: Catalogue, *, delete: bool
     foreign += [f"{name} is being registered in the portal" for name in new if name in begun]
     if foreign:
         raise CatalogueConflict("; ".join(foreign))
+    _check_kept_sectors(catalogue, present)
     changes: list[Change] = []
     subjects: list[SubjectChange] = []
     for client_id, metadata in catalogue.applications.items():
@@ -117,9 +119,7 @@ async def make_plan(session: AsyncSession, catalogue: Catalogue, *, delete: bool
         _, status, stored = present[client_id]
         differing = _difference(stored, wanted)
         if differing:
-            before = stored_metadata(stored)
-            check_kept_sector(before, metadata)
-            changed = subject_change(client_id, before, metadata)
+            changed = subject_change(client_id, stored_metadata(stored), metadata)
             subjects += [changed] if changed is not None else []
         if status not in ("active", BLOCKED):
             changes.append(Change("resume", client_id, differing))
@@ -132,6 +132,30 @@ async def make_plan(session: AsyncSession, catalogue: Catalogue, *, delete: bool
     again = frozenset(name for name in catalogue.applications if name in known and name not in present)
     privileges = await _privileges(session, catalogue, {name: one[2] for name, one in present.items()})
     return Plan(catalogue, changes, len(catalogue.applications) - kept, again, privileges, subjects)
+
+
+def _check_kept_sectors(catalogue: Catalogue, present: dict[str, tuple[str, str, dict[str, Any]]]) -> None:
+    """Check the sectors that the file keeps: an application keeps its own; a new one, such as after a restore from the
+    file alone, keeps one that is nobody else's.
+
+    Raises:
+        CatalogueConflict: naming each application that keeps another's sector.
+    """
+    keeping = {name: one for name, one in catalogue.applications.items() if one.kept_sector}
+    wrong = []
+    for client_id, metadata in keeping.items():
+        if client_id in present:
+            try:
+                check_kept_sector(stored_metadata(present[client_id][2]), metadata)
+            except ClientError as error:
+                wrong.append(f"{client_id}: {error}")
+            continue
+        for other, (_, _, stored) in present.items():
+            if metadata.kept_sector == subject_basis(stored_metadata(stored)):
+                wrong.append(f"{client_id}: kept_sector: {metadata.kept_sector} is the sector of {other}")
+                break
+    if wrong:
+        raise CatalogueConflict("; ".join(wrong))
 
 
 async def _privileges(
