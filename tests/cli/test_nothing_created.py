@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import sys
 import uuid
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
 import typer
 
 from sso.cli import command_line, main
+from sso.clients.applications import State
+from sso.delivery import DeliveryKind, DeliveryStatus
+from sso.oidc.people import DOCUMENTS
+from sso.security.permissions import RoleName
 from sso.settings import Settings
+from sso.users.merging import PROPOSAL_STATES
 
 BEGIN = {"serve", "worker", "demo", "db upgrade", "users create", "users import", "clients apply"}
 """The commands that may begin an installation."""
+LISTS = (
+    get_args(RoleName), tuple(DeliveryKind), tuple(DeliveryStatus), PROPOSAL_STATES, get_args(State), DOCUMENTS,
+)  # fmt: skip
+"""What help texts list."""
 CATALOGUE = "catalogue: kota\napplications: []\n"
 
 
@@ -84,3 +95,15 @@ def test_no_command_but_those_that_begin_an_installation_creates_anything(
     assert sorted(path.name for path in (folder / "var").rglob("*") if path.suffix in (".db", ".key")) == [
         "secret.key", "sso.db"
     ]  # fmt: skip
+
+
+def test_a_help_text_that_lists_values_lists_all_of_them() -> None:
+    listed = 0
+    for name, command in commands(typer.main.get_command(command_line())).items():
+        for one in command.params:
+            words_of_help = set(re.findall(r"[a-z_]+", getattr(one, "help", None) or ""))
+            for values in LISTS:
+                if len(words_of_help & set(values)) > 2:
+                    listed += 1
+                    assert set(values) <= words_of_help, (name, one.name)
+    assert listed >= 6
