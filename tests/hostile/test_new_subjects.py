@@ -280,4 +280,8 @@ def test_a_plan_shows_what_holds_and_warns_of_misspelt_scopes(cli: Cli, tmp_path
     assert second["scope"] == ["openid emial", "openid profile email"], "the default that holds"
     assert second["require_pkce"] == [False, True]
     assert apply()["changes"] == []
+    longer = apply(access_token_seconds=86400)["warnings"]
+    assert longer == [
+        "ketiga: access_token_seconds: 86400 is more than the city's: 600 holds (SSO_ACCESS_TOKEN_SECONDS)"
+    ]
     assert "emial" not in json.dumps(apply(scope="openid kirim")["warnings"])

@@ -23,7 +23,7 @@ from sso.oidc.applications import apply_catalogue, remove_client, resume_client,
 from sso.oidc.provider import Provider
 from sso.oidc.subjects import counted
 from sso.security.permissions import restricted
-from sso.settings import load_settings
+from sso.settings import Settings, load_settings
 
 app = group("Registered applications.")
 
@@ -71,15 +71,16 @@ def apply(
             return made
 
     plan = run(work, load=not dry_run, begins=not dry_run)
+    warnings = [*plan.warnings, *_shortened(plan, load_settings())]
     if json:
         changes = [{"action": one.action, "client_id": one.client_id, "fields": one.fields} for one in plan.changes]
         privileges = [asdict(one) for one in plan.privileges]
         head = {"catalogue": catalogue.name, "applied": not dry_run, **plan.counted()}
         subjects = [asdict(one) for one in plan.subjects]
-        rest = {"privileges": privileges, "subjects": subjects, "warnings": plan.warnings}
+        rest = {"privileges": privileges, "subjects": subjects, "warnings": warnings}
         print_json({**head, "changes": changes, **rest})
         return
-    _show_plan(plan, dry_run)
+    _show_plan(plan, warnings, dry_run)
 
 
 @app.command("list")
@@ -293,7 +294,7 @@ def _secret_state(client: Client) -> str:
     return "present" if client.current_secrets() else "missing"
 
 
-def _show_plan(plan: Plan, dry_run: bool) -> None:
+def _show_plan(plan: Plan, warnings: list[str], dry_run: bool) -> None:
     for change in plan.changes[:SHOWN_CHANGES]:
         print(_change_line(plan, change))
         if change.action == "create":
@@ -310,7 +311,7 @@ def _show_plan(plan: Plan, dry_run: bool) -> None:
     for one_change in plan.subjects:
         accepted = f"--accept-new-subjects {one_change.client_id}"
         print(f"  WARNING {one_change.client_id}: {one_change.text()}; {one_change.advice(accepted)}")
-    for warning in plan.warnings[:SHOWN_CHANGES]:
+    for warning in warnings[:SHOWN_CHANGES]:
         print(f"  WARNING {warning}")
     counts = plan.counted()
     words = {
@@ -327,6 +328,16 @@ def _show_plan(plan: Plan, dry_run: bool) -> None:
         f"{plan.catalogue.name}: {total} applications; {', '.join([*said, str(counts['unchanged']) + ' unchanged'])}; "
         + ("nothing to do" if plan.is_empty else verb)
     )
+
+
+def _shortened(plan: Plan, settings: Settings) -> list[str]:
+    """Return a warning for each lifetime that is longer than the city's: the city's holds."""
+    return [
+        f"{client_id}: {name}: {wanted} is more than the city's: {limit} holds (SSO_{name.upper()})"
+        for client_id, metadata in plan.catalogue.applications.items()
+        for name in ("access_token_seconds", "refresh_token_seconds")
+        if (wanted := getattr(metadata, name)) is not None and wanted > (limit := getattr(settings, name))
+    ]
 
 
 def _holds(metadata: ClientMetadata) -> str:
