@@ -589,10 +589,20 @@ class Settings(BaseSettings):
                 return used + url.removeprefix(given)
         return url
 
-    def secrets(self) -> list[bytes]:
-        """Return the secret keys; on loopback, where none is given, one made and kept in the data directory."""
+    def secrets(self, *, create: bool = True) -> list[bytes]:
+        """Return the secret keys; on loopback, where none is given, one made and kept in the data directory.
+
+        Args:
+            create: make it where there is none yet.
+
+        Raises:
+            SettingsError: when there is none, and none is to be made.
+        """
         if self.secret_key:
             return [secret.get_secret_value().encode() for secret in self.secret_key]
+        path = self.data_dir / "secret.key"
+        if not create and not path.exists():
+            raise SettingsError([f"there is no secret key at {path}; make one with: sso db upgrade"])
         return [_made_secret(self.data_dir)]
 
 

@@ -129,15 +129,16 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     )
     found = mistakes(tmp_path, text)
     assert [line.split(": ")[0] for line in found] == [
-        "c.yaml:19", "c.yaml:8", "c.yaml:10", "c.yaml:12", "c.yaml:15", "c.yaml:16", "c.yaml:18",
+        "c.yaml:19", "c.yaml:8", "c.yaml:10", "c.yaml:10", "c.yaml:12", "c.yaml:15", "c.yaml:16", "c.yaml:18",
     ]  # fmt: skip
     assert "kucing: is not known here" in found[0]
     assert "dua: type: Input should be 'web', 'single_page', 'service' or 'android'" in found[1]
     assert "entry 3: client_id: must be 1 to 100 letters" in found[2]
-    assert "satu: client_id: is also used by entry 1" in found[3]
-    assert "entry 5: must be fields with values" in found[4]
-    assert "enam: client_name: is required" in found[5]
-    assert "your domain turned round" in found[6]
+    assert "entry 3: redirect_uris: needs at least one for authorization_code" in found[3]
+    assert "satu: client_id: is also used by entry 1" in found[4]
+    assert "entry 5: must be fields with values" in found[5]
+    assert "enam: client_name: is required" in found[6]
+    assert "your domain turned round" in found[7]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     [
         ("", "c.yaml:1: must have catalogue: NAME and applications: a list"),
         ("[1, 2]", "c.yaml:1: must have"),
-        ("catalogue: kota\napplications: {}", "c.yaml:1: must have"),
+        ("catalogue: kota\napplications: {}", "c.yaml:2: applications: must be a list"),
         ("a: [", "c.yaml:2: did not find expected node content"),
         ("a: \x00", "is not YAML"),
         ("catalogue: Kota!\napplications: []", "c.yaml:1: catalogue: must be a name in small letters"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import secrets
 
 import pytest
 from sqlalchemy import select
 from tests.support import PASSWORD, Browser, City, form_of
 
 from sso.audit.models import AuditEvent
+from sso.db import new_id
 from sso.sessions.devices import device_of
 from sso.sessions.models import SsoSession
 from sso.users.service import find, set_roles
@@ -170,3 +172,31 @@ def test_a_device_is_named_as_people_know_it(user_agent: str, said: str) -> None
     assert said in device_of(user_agent).text
     if not said:
         assert device_of(user_agent).text == ""
+
+
+async def test_more_sessions_than_a_page_shows_are_all_ended(city: City) -> None:
+    async with city.browser() as here:
+        await sign_in(here, "siti")
+        (mine,) = await sessions(city)
+        values = {
+            column.name: getattr(mine, column.key)
+            for column in SsoSession.__table__.columns  # type: ignore[attr-defined]
+            if column.name not in ("id", "token_hash")
+        }
+        rows = [{**values, "id": new_id(), "token_hash": secrets.token_bytes(32)} for _ in range(310)]
+        async with city.provider.db.write() as session:
+            await session.execute(SsoSession.__table__.insert(), rows)  # type: ignore[attr-defined]
+        page, seen = await here.open("/account/sessions"), set()
+        following = "/account/sessions"
+        while following:
+            page = await here.open(following)
+            seen |= set(re.findall(r'name="choice" value="([0-9a-f-]{36})"', page.text))
+            found = re.search(r'href="(/account/sessions\?before=[^"]+)"', page.text)
+            following = found[1] if found else ""
+        assert len(seen) == 311, "every session can be found"
+        oldest = str(rows[0]["id"])
+        await here.submit(page, choice=oldest)
+        assert [str(one.id) for one in await sessions(city) if one.ended_at] == [oldest]
+        page = await here.submit(await here.open("/account/sessions"), choice="others")
+        assert [one.id for one in await sessions(city) if one.ended_at is None] == [mine.id]
+        assert (await here.open("/account/sessions")).text.count("<h2>") == 1

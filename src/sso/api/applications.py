@@ -44,6 +44,7 @@ from sso.clients import applications as apps
 from sso.clients import store as clients
 from sso.clients import teams
 from sso.clients.applications import Kind, State, Unfinished, Wanted, sandbox_id
+from sso.clients.mistakes import scope_warnings
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.clients.privileges import check_hold
 from sso.clients.service import ClientError, add_secret, revoke_secret, valid_secrets
@@ -83,6 +84,9 @@ class ApplicationShown(BaseModel):
     granted: dict[str, Any] = Field(description="What administrators decided.")
     changes: dict[str, tuple[Any, Any]] = Field(description="What would change in production: before, and after.")
     missing: dict[str, str] = Field(description="What production still needs, by the name of the field.")
+    warnings: list[str] = Field(
+        description="What can be registered and is probably not meant, such as a misspelt scope."
+    )
     checked: bool = Field(description="Whether it passed the relying-party check as it is now.")
     revision: int
     created_at: datetime
@@ -146,6 +150,9 @@ class Act(BaseModel):
 
     act: Literal["submit", "withdraw", "open_sandbox", "comment"]
     text: Annotated[str, Field(max_length=2000)] = ""
+    accept_new_subjects: Annotated[str, Field(max_length=100)] = Field(
+        "", description="To submit: the application_id, where the team accepts that every `sub` of its users changes."
+    )
 
 
 class Review(BaseModel):
@@ -160,6 +167,9 @@ class Review(BaseModel):
     text: Annotated[str, Field(max_length=2000)] = ""
     revision: int = Field(ge=0, le=2**31 - 1, description="Of what was looked at: it is decided about this alone.")
     granted: dict[str, Any] = Field(default_factory=dict, description="Of what only administrators decide.")
+    accept_new_subjects: Annotated[str, Field(max_length=100)] = Field(
+        "", description="To approve: the application_id, where it is accepted that every `sub` of its users changes."
+    )
 
 
 class Acted(BaseModel):
@@ -371,7 +381,8 @@ async def act(request: Request, application_id: str, wanted: Act) -> Response:
         found = await _theirs(request, session, application_id)
         with _explained():
             if wanted.act == "submit":
-                await submit_application(session, provider, found, wanted.text, **who)
+                accepted = wanted.accept_new_subjects
+                await submit_application(session, provider, found, wanted.text, accepted=accepted, **who)
             elif wanted.act == "withdraw":
                 await apps.withdraw(session, found, **who)
             elif wanted.act == "open_sandbox":
@@ -411,6 +422,7 @@ async def review(request: Request, application_id: str, wanted: Review) -> Respo
                     wanted.granted,
                     revision=wanted.revision,
                     authority=caller_in(request).authority,
+                    accepted=wanted.accept_new_subjects,
                     **who,
                 )
             elif wanted.revision != found.revision:
@@ -678,6 +690,7 @@ async def _shown(request: Request, session: AsyncSession, found: Application) ->
             "kept_by": apps.catalogue_of(row) or "team",
             "changes": changes,
             "missing": missing,
+            "warnings": scope_warnings(str(found.document.get("scope") or "")),
             "checked": holds(await last_check(session, found.application_id), found),
         }
     )

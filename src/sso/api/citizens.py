@@ -41,6 +41,7 @@ from sso.oidc.people import (
 from sso.oidc.power import check_power_over
 from sso.users import merging, store
 from sso.users.codes import place_warning
+from sso.users.merging import ProposalState
 from sso.users.models import IdentityCheck, MergeProposal
 from sso.users.service import UserError
 
@@ -106,7 +107,7 @@ class ProposalShown(BaseModel):
     client_id: str | None
     local_user_id: str | None
     reasons: list[str] = Field(description="Which kinds of identifier are the same, verified on both sides.")
-    status: Literal["open", "merged", "separate", "dropped"]
+    status: ProposalState
     name: str
     identifiers: list[ProposalIdentifier]
     created_at: datetime
@@ -253,7 +254,7 @@ async def merge(request: Request, user_id: uuid.UUID, wanted: MergeWanted) -> Re
 @router.get("/merge-proposals", summary="List merge proposals", responses=problems(), **needs("users:read"))
 async def list_proposals(
     request: Request,
-    status: Annotated[Literal["open", "merged", "separate", "dropped"], Query()] = "open",
+    status: Annotated[ProposalState, Query()] = "open",
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[ProposalShown]:

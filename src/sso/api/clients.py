@@ -38,14 +38,17 @@ from sso.api.parts import (
 from sso.clients import store
 from sso.clients.applications import follow_client, lock_application
 from sso.clients.metadata import ClientMetadata
+from sso.clients.mistakes import mistakes_of, scope_warnings
 from sso.clients.models import HERE, REMOVED, SANDBOX, SANDBOX_END, ClientRow
 from sso.clients.privileges import check_hold, grant_privilege, revoke_privilege, shown
 from sso.clients.profiles import relaxations
 from sso.clients.registration import RegistrationRefused, check_sector
 from sso.clients.registry import stored_metadata
+from sso.clients.sectors import check_kept_sector
 from sso.clients.service import ClientError, create_client, new_secret, replace_client
 from sso.oidc.applications import own_redirect_uri, remove_client, resume_client, suspend_client
 from sso.oidc.provider import Provider
+from sso.oidc.subjects import check_subjects
 
 router = APIRouter(prefix=PREFIX, tags=["clients"])
 
@@ -72,6 +75,9 @@ class ClientShown(BaseModel):
     name: str
     group: str | None
     relaxed: list[str] = Field(description="The strict rules that it is freed from.")
+    warnings: list[str] = Field(
+        description="What can be registered and is probably not meant, such as a misspelt scope."
+    )
     metadata: dict[str, Any] = Field(description="As registered; see docs/clients.md.")
     created_at: datetime
     updated_at: datetime
@@ -92,6 +98,9 @@ class ClientChange(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"metadata": _EXAMPLE["metadata"]}]})
 
     metadata: dict[str, Any] = Field(description="See docs/clients.md.")
+    accept_new_subjects: Annotated[str, Field(max_length=100)] = Field(
+        "", description="The client_id: it is accepted that every `sub` of its users changes."
+    )
 
 
 class NewClient(BaseModel):
@@ -197,6 +206,7 @@ async def create(request: Request, wanted: ClientWanted, key: IdempotencyKeyHead
 
     async def make(session: AsyncSession) -> Made:
         try:
+            check_kept_sector(None, metadata)
             secret = await create_client(
                 session,
                 provider.box,
@@ -242,12 +252,22 @@ async def get_client(request: Request, client_id: str) -> Response:
 async def put_client(request: Request, client_id: str, wanted: ClientChange, if_match: IfMatch = None) -> Response:
     """Register this in place of what is registered. What a catalogue file looks after is changed there."""
     provider = site_of(request).provider
+    async with provider.db.read() as session:
+        found = await store.get_client(session, client_id)
+    if found is None or found.status == REMOVED:
+        raise not_found("application")
+    check_etag(if_match, _shown(found))
+    own_secret = stored_metadata(found.metadata_).has_shared_secret
+    # May fetch a document: before the transaction.
+    metadata = await _metadata(provider, wanted.metadata, own_secret=own_secret)
     async with provider.db.write() as session:
         row = await _present(session, client_id)
         check_etag(if_match, _shown(row))
         before = stored_metadata(row.metadata_)
-        metadata = await _metadata(provider, wanted.metadata, own_secret=before.has_shared_secret)
         try:
+            await check_subjects(
+                session, client_id, before, metadata, accepted=wanted.accept_new_subjects, **by(request)
+            )
             await replace_client(
                 session,
                 row,
@@ -472,7 +492,8 @@ async def _metadata(provider: Provider, document: dict[str, Any], *, own_secret:
         await check_sector(provider.outbound, made)
         return made
     except ValidationError as error:
-        mistakes = [_mistake(one) for one in error.errors()]
+        found = mistakes_of(document, error, context)
+        mistakes = [Mistake(pointer=_pointer(one.place), detail=one.text) for one in found]
     except RegistrationRefused as error:
         field, _, text = str(error).partition(": ")
         mistakes = [Mistake(pointer=f"/metadata/{field}", detail=text)]
@@ -480,13 +501,11 @@ async def _metadata(provider: Provider, document: dict[str, Any], *, own_secret:
     raise Problem(422, "invalid_client_metadata", title, f"{first.pointer}: {first.detail}", mistakes)
 
 
-def _mistake(problem: Any) -> Mistake:
-    path = "/".join(["/metadata", *(str(part) for part in problem["loc"])])
-    text = str(problem["msg"]).removeprefix("Value error, ")
-    field, separator, rest = text.partition(": ")
-    if not problem["loc"] and separator:
-        return Mistake(pointer=f"/metadata/{field}", detail=rest)
-    return Mistake(pointer=path, detail=text)
+def _pointer(place: tuple[str | int, ...]) -> str:
+    """Return where a mistake is. Of an address that is refused the field: the text names the address."""
+    if place and place[0] in ("redirect_uris", "post_logout_redirect_uris"):
+        place = place[:1]
+    return "/".join(["/metadata", *map(str, place)])
 
 
 def _shown(row: ClientRow) -> ClientShown:
@@ -498,6 +517,7 @@ def _shown(row: ClientRow) -> ClientShown:
         name=metadata.client_name,
         group=metadata.group,
         relaxed=relaxations(metadata),
+        warnings=scope_warnings(metadata.scope),
         metadata=metadata.model_dump(mode="json", by_alias=True, exclude_none=True),
         created_at=row.created_at,
         updated_at=row.updated_at,

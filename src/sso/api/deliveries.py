@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
@@ -29,21 +29,21 @@ from sso.api.parts import (
 )
 from sso.audit import record
 from sso.delivery import store
-from sso.delivery.models import Delivery
+from sso.delivery.models import Delivery, DeliveryKind, DeliveryStatus
 from sso.delivery.store import DeliveryFilter
 
 router = APIRouter(prefix=PREFIX, tags=["deliveries"])
-
-Kind = Literal["backchannel_logout", "ssf_push", "ssf_poll", "webhook", "notice"]
-Status = Literal["pending", "held", "done", "given_up"]
 
 
 class DeliveryShown(BaseModel):
     """Something that is sent. What it says is not shown: it may be personal."""
 
     id: uuid.UUID
-    kind: Kind
-    status: Status = Field(description="`held`: it waits to be fetched, or for a stream that is paused.")
+    kind: DeliveryKind
+    status: DeliveryStatus = Field(
+        description="`held`: it waits to be fetched, or for a stream that is paused. `skipped`: nobody is to receive "
+        "it, because no address is known or the receiver does not want it."
+    )
     client_id: str | None
     session_id: uuid.UUID | None
     receiver: str | None
@@ -58,8 +58,8 @@ class DeliveryShown(BaseModel):
 @router.get("/deliveries", summary="List deliveries", responses=problems(), **needs("deliveries:read"))
 async def list_deliveries(
     request: Request,
-    status: Annotated[Status | None, Query()] = None,
-    kind: Annotated[Kind | None, Query()] = None,
+    status: Annotated[DeliveryStatus | None, Query()] = None,
+    kind: Annotated[DeliveryKind | None, Query()] = None,
     client_id: Annotated[str | None, Query(max_length=100)] = None,
     session_id: Annotated[uuid.UUID | None, Query()] = None,
     limit: Limit = 50,
@@ -96,7 +96,8 @@ async def retry(request: Request, delivery_id: uuid.UUID) -> Response:
             raise not_found("delivery")
         found = await store.retry(session, delivery_id)
         if found is None:
-            raise Problem(409, "not_retried", "It is not sent again", "It arrived, or waits to be fetched.")
+            said = "It arrived, waits to be fetched, or is sent to nobody."
+            raise Problem(409, "not_retried", "It is not sent again", said)
         record(
             session,
             "delivery.retried",

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
+from sso.clients.mistakes import not_a_list, not_text
 from sso.clients.privileges import PrivilegeError, PrivilegeRefused
 from sso.delivery import Worker
 from sso.errors import Refusal
@@ -162,7 +163,12 @@ def on_conflict(request: Request, error: Exception) -> Response:
 def _mistake(problem: Any) -> Mistake:
     where, *path = [str(part) for part in problem["loc"]]
     pointer = "/" + "/".join(path) if where == "body" else ".".join(path) or where
-    return Mistake(pointer=pointer, detail=str(problem["msg"]).removeprefix("Value error, "))
+    text = str(problem["msg"]).removeprefix("Value error, ")
+    if where == "body" and problem["type"] == "string_type":
+        text = not_text(problem.get("input"))
+    elif where == "body" and problem["type"] == "list_type":
+        text = not_a_list(problem.get("input"))
+    return Mistake(pointer=pointer, detail=text)
 
 
 # Who calls

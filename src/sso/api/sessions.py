@@ -39,14 +39,14 @@ from sso.oidc import mass_ending
 from sso.oidc.models import MassEnding
 from sso.oidc.people import end_session_of_person
 from sso.oidc.power import check_power_over
-from sso.oidc.proof import Proof, Told, proof_of
+from sso.oidc.proof import Proof, State, Told, proof_of
 from sso.oidc.provider import Provider
 from sso.security.addresses import network_wanted
 from sso.sessions import store
 from sso.sessions.devices import device_of
 from sso.sessions.models import SsoSession
 from sso.sessions.reasons import EndReason
-from sso.sessions.store import Participation, SessionFilter
+from sso.sessions.store import HowTold, Participation, SessionFilter
 from sso.users.models import User
 
 router = APIRouter(prefix=PREFIX, tags=["sessions"])
@@ -109,8 +109,8 @@ class ToldShown(BaseModel):
 
     client_id: str
     name: str
-    how: Literal["back_channel", "shared_signals", "front_channel", "token_lifetime", "not_at_all"]
-    state: Literal["confirmed", "waiting", "given_up", "unconfirmed"]
+    how: HowTold
+    state: State
     told_at: datetime | None
     confirmed_at: datetime | None
     attempts: int

@@ -43,6 +43,7 @@ from sso.oidc.people import change_person, delete_user, disable_user, enable_use
 from sso.oidc.power import check_power, check_power_over, invited_power
 from sso.security.permissions import RoleName, power_of
 from sso.users import store
+from sso.users.identifiers import Kind as IdentifierKind
 from sso.users.models import Identifier, User
 from sso.users.schemas import NewUser, Profile, UserChange, warnings_of
 from sso.users.service import UserError, create_users, find_all
@@ -53,7 +54,7 @@ router = APIRouter(prefix=PREFIX, tags=["users"])
 class IdentifierShown(BaseModel):
     """What a person signs in with."""
 
-    kind: Literal["username", "email", "phone", "nik"] = Field(description="Of a NIK the value is masked.")
+    kind: IdentifierKind = Field(description="Of a NIK the value is masked.")
     value: str
     verified: bool
     primary: bool = Field(description="Of several of a kind, the one that applications are told.")

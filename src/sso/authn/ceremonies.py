@@ -57,6 +57,7 @@ async def begin(
     *,
     user_id: uuid.UUID | None = None,
     seconds: int,
+    end: str = "",
 ) -> Running:
     """Begin a ceremony.
 
@@ -68,8 +69,9 @@ async def begin(
         data: what is known so far.
         user_id: whom it is about.
         seconds: how long it may take. Of what only the account itself begins, the oldest makes room for the newest.
+        end: what its token ends with, so that its page can say which application it was for when the ceremony is over.
     """
-    now, token = clock.now(), random_token()
+    now, token = clock.now(), random_token() + end
     if user_id is not None and purpose in MOST_OF_ACCOUNT:
         mine = (Ceremony.user_id == user_id) & (Ceremony.purpose == purpose)
         newest = select(Ceremony.token_hash).where(mine).order_by(Ceremony.created_at.desc())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 import yaml
 
-from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run
+from sso.cli.common import Json, check_choice, complain, group, print_json, print_table, refuse, run
 from sso.clients import applications as apps
 from sso.clients import teams
 from sso.clients.applications import Wanted
@@ -22,13 +22,18 @@ from sso.users.service import find
 
 app = group("Applications of teams: from a draft to production.")
 
+AcceptNewSubjects = Annotated[
+    str,
+    typer.Option("--accept-new-subjects", metavar="ID", help="The client_id, where every sub of its users may change."),
+]
+STATES = get_args(apps.State)
 ApplicationId = Annotated[str, typer.Argument(metavar="ID", help="Its client_id in production.")]
 Text = Annotated[str, typer.Option("--text", help="What its team, or the administrators, should know.")]
 
 
 @app.command("list")
 def list_command(
-    state: Annotated[str, typer.Option(help="Only those in this state, such as submitted.")] = "", json: Json = False
+    state: Annotated[str, typer.Option(help=f"Only those in this state: {', '.join(STATES)}.")] = "", json: Json = False
 ) -> None:
     """List applications of teams."""
 
@@ -37,6 +42,8 @@ def list_command(
             states = (state,) if state else ()
             return await apps.page_of_applications(session, states=states, limit=100_000)
 
+    if state:
+        check_choice("--state", state, STATES)
     found = run(work)
     rows = [(one.application_id, one.state, one.kind, one.group or "", one.name) for one in found]
     if json:
@@ -144,12 +151,13 @@ def check(
 
 
 @app.command("submit")
-def submit(application_id: ApplicationId, text: Text = "") -> None:
+def submit(application_id: ApplicationId, text: Text = "", accept: AcceptNewSubjects = "") -> None:
     """Ask that what its team wants be used in production."""
 
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
-            await submit_application(session, provider, await _present(session, application_id), text, actor="cli")
+            found = await _present(session, application_id)
+            await submit_application(session, provider, found, text, accepted=accept, actor="cli")
 
     run(work)
 
@@ -163,6 +171,7 @@ def approve(
         typer.Option("--first-party/--third-party", help="Whether it is the city's own: no consent is asked."),
     ] = None,
     text: Text = "",
+    accept: AcceptNewSubjects = "",
 ) -> None:
     """Let production be what its team submitted, in the revision that was looked at."""
     granted = {} if first_party is None else {"first_party": first_party}
@@ -171,7 +180,15 @@ def approve(
         async with provider.db.write() as session:
             found = await _present(session, application_id)
             await approve_application(
-                session, provider, found, text, granted, revision=revision, authority=OPERATOR, actor="cli"
+                session,
+                provider,
+                found,
+                text,
+                granted,
+                revision=revision,
+                authority=OPERATOR,
+                accepted=accept,
+                actor="cli",
             )
 
     run(work)
@@ -194,7 +211,7 @@ def send_back(
 def member(
     application_id: ApplicationId,
     who: Annotated[str, typer.Argument(help="User name, e-mail or user id.")],
-    role: Annotated[str, typer.Option(help="owner, member, or none: take them out.")] = "member",
+    role: Annotated[str, typer.Option(help=f"{', '.join(teams.ROLES)}, or none: take them out.")] = "member",
 ) -> None:
     """Put somebody into a team, give them another place, or take them out. Never the last owner."""
 

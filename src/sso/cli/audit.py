@@ -11,7 +11,7 @@ import typer
 
 from sso.audit import AuditReport, export, prune, record, verify, verify_archive
 from sso.audit.service import AuditFilter, content, page_of_events
-from sso.cli.common import Json, group, print_json, print_table, run
+from sso.cli.common import Json, first_of, group, print_json, print_table, run
 from sso.oidc.housekeeping import seal_audit
 from sso.oidc.provider import Provider
 
@@ -82,9 +82,9 @@ def list_command(
     async def work(provider: Provider) -> list[dict[str, Any]]:
         async with provider.db.read() as session:
             wanted = AuditFilter(type=type_, actor=actor, subject=subject, client_id=client)
-            return [{**content(one), "seq": one.seq} for one in await page_of_events(session, wanted, None, limit)]
+            return [{**content(one), "seq": one.seq} for one in await page_of_events(session, wanted, None, limit + 1)]
 
-    found = run(work)
+    found = first_of(run(work), limit, "For more, give a greater --limit; the whole log: sso audit export")
     if json:
         print_json(found)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ from sso.cli.common import Json, complain, group, print_json, print_table, refus
 from sso.clients import store
 from sso.clients.apply import Change, Plan, PrivilegeChange, make_plan
 from sso.clients.catalogue import read_catalogue
+from sso.clients.metadata import ClientMetadata
 from sso.clients.privileges import OPERATOR, grant_privilege, revoke_privilege, shown
 from sso.clients.profiles import PROFILES, relaxations
 from sso.clients.registration import invite
@@ -20,8 +21,9 @@ from sso.clients.service import new_secret
 from sso.db import read_versions
 from sso.oidc.applications import apply_catalogue, remove_client, resume_client, suspend_client
 from sso.oidc.provider import Provider
+from sso.oidc.subjects import counted
 from sso.security.permissions import restricted
-from sso.settings import load_settings
+from sso.settings import Settings, load_settings
 
 app = group("Registered applications.")
 
@@ -37,12 +39,22 @@ def apply(
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete applications that vanished from the file, not only suspend them.")
     ] = False,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--accept-new-subjects", metavar="ID", help="Every sub of this application may change; may be given again."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Bring the registered applications to what FILE says: all of it, or nothing.
 
     Shows every change. Applications that vanished from the file are suspended. Secrets are neither made, shown nor
     changed: make one with "sso clients secret". Signs: + new, ~ changed, ^ active again, ! suspended, - deleted.
+
+    Every value is shown as it will hold, written in FILE or not. Where every sub of an application's users would change
+    (another redirect host, pairwise instead of public), nothing is applied unless FILE keeps the sector (kept_sector,
+    or sector_identifier_uri at the same host) or --accept-new-subjects names the application.
 
     Administration scopes (sso:...) and restricted data (nik) that FILE names for the city's own applications are
     granted by this command, each shown on a line of its own. One that was revoked stays revoked until
@@ -52,19 +64,23 @@ def apply(
 
     async def work(provider: Provider) -> Plan:
         async with provider.db.write() as session:
-            plan = await make_plan(session, catalogue, delete=delete)
+            made = await make_plan(session, catalogue, delete=delete)
+            made = replace(made, subjects=await counted(session, made.subjects))
             if not dry_run:
-                await apply_catalogue(session, provider, plan)
-            return plan
+                await apply_catalogue(session, provider, made, accepted=accept or ())
+            return made
 
-    plan = run(work, load=True)
+    plan = run(work, load=not dry_run, begins=not dry_run)
+    warnings = [*plan.warnings, *_shortened(plan, load_settings())]
     if json:
         changes = [{"action": one.action, "client_id": one.client_id, "fields": one.fields} for one in plan.changes]
         privileges = [asdict(one) for one in plan.privileges]
         head = {"catalogue": catalogue.name, "applied": not dry_run, **plan.counted()}
-        print_json({**head, "changes": changes, "privileges": privileges})
+        subjects = [asdict(one) for one in plan.subjects]
+        rest = {"privileges": privileges, "subjects": subjects, "warnings": warnings}
+        print_json({**head, "changes": changes, **rest})
         return
-    _show_plan(plan, dry_run)
+    _show_plan(plan, warnings, dry_run)
 
 
 @app.command("convert")
@@ -308,9 +324,11 @@ def _secret_state(client: Client) -> str:
     return "present" if client.current_secrets() else "missing"
 
 
-def _show_plan(plan: Plan, dry_run: bool) -> None:
+def _show_plan(plan: Plan, warnings: list[str], dry_run: bool) -> None:
     for change in plan.changes[:SHOWN_CHANGES]:
         print(_change_line(plan, change))
+        if change.action == "create":
+            print(f"      {_holds(plan.catalogue.applications[change.client_id])}")
         if change.action in ("update", "resume"):
             for name, (old, new) in change.fields.items():
                 print(f"      {name}: {old!r} -> {new!r}")
@@ -320,6 +338,11 @@ def _show_plan(plan: Plan, dry_run: bool) -> None:
         print(_privilege_line(one))
     if len(plan.privileges) > SHOWN_CHANGES:
         print(f"  ... and {len(plan.privileges) - SHOWN_CHANGES} more privileges; --json shows all")
+    for one_change in plan.subjects:
+        accepted = f"--accept-new-subjects {one_change.client_id}"
+        print(f"  WARNING {one_change.client_id}: {one_change.text()}; {one_change.advice(accepted)}")
+    for warning in warnings[:SHOWN_CHANGES]:
+        print(f"  WARNING {warning}")
     counts = plan.counted()
     words = {
         "create": "new",
@@ -335,6 +358,29 @@ def _show_plan(plan: Plan, dry_run: bool) -> None:
         f"{plan.catalogue.name}: {total} applications; {', '.join([*said, str(counts['unchanged']) + ' unchanged'])}; "
         + ("nothing to do" if plan.is_empty else verb)
     )
+
+
+def _shortened(plan: Plan, settings: Settings) -> list[str]:
+    """Return a warning for each lifetime that is longer than the city's: the city's holds."""
+    return [
+        f"{client_id}: {name}: {wanted} is more than the city's: {limit} holds (SSO_{name.upper()})"
+        for client_id, metadata in plan.catalogue.applications.items()
+        for name in ("access_token_seconds", "refresh_token_seconds")
+        if (wanted := getattr(metadata, name)) is not None and wanted > (limit := getattr(settings, name))
+    ]
+
+
+def _holds(metadata: ClientMetadata) -> str:
+    """Return what holds for an application that its entry may not say, in one line."""
+    sector = f" for {metadata.sector_identifier}" if metadata.subject_type == "pairwise" else ""
+    said = [
+        "first party" if metadata.first_party else "third party",
+        f"{metadata.subject_type} subjects{sector}",
+        metadata.token_endpoint_auth_method,
+        "PKCE required" if metadata.require_pkce else "PKCE not required",
+        f"scope {metadata.scope}" if metadata.scope else "no scope",
+    ]
+    return ", ".join(said)
 
 
 def _privilege_line(one: PrivilegeChange) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -52,34 +52,43 @@ def guarded(command: Callable[[], Any]) -> None:
         raise SystemExit(CANNOT) from None
 
 
-def run(work: Callable[[Provider], Coroutine[Any, Any, T]], *, load: bool = False) -> T:
+def run(work: Callable[[Provider], Coroutine[Any, Any, T]], *, load: bool = False, begins: bool = False) -> T:
     """Run ``work`` with the provider of the settings in effect.
 
     Args:
         work: what to do.
         load: read keys and applications first.
+        begins: the command may begin an installation: it makes the embedded database and the secret key where there
+            are none. Any other command refuses there and creates nothing.
     """
     settings = load_settings()
 
     async def inside() -> T:
-        async with opened(settings, load=load) as provider:
+        async with opened(settings, load=load, begins=begins) as provider:
             return await work(provider)
 
     return asyncio.run(inside())
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, load: bool = False) -> AsyncIterator[Provider]:
-    """Yield the provider of ``settings`` on a database whose schema is current."""
+async def opened(settings: Settings, *, load: bool = False, begins: bool = False) -> AsyncIterator[Provider]:
+    """Yield the provider of ``settings`` on a database whose schema is current.
+
+    Raises:
+        NoDatabase: when there is no embedded database, and the command does not begin an installation.
+    """
     # Imported here: half of a second that commands which need no provider, and help, do not wait for.
     from sso.db import Database
-    from sso.db.migrate import check_schema
+    from sso.db.database import NoDatabase
+    from sso.db.migrate import check_schema, current_revision
     from sso.oidc.provider import Provider
 
-    db = Database(settings)
+    db = Database(settings, create=begins)
     try:
+        if not begins and db.is_sqlite and await current_revision(db) is None:
+            raise NoDatabase(f"the database at {db.url.database} is empty; run: sso db upgrade")
         await check_schema(db, settings)
-        provider = Provider(settings, db)
+        provider = Provider(settings, db, create=begins)
         if load:
             await provider.load()
         yield provider
@@ -110,6 +119,25 @@ def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
     with Progress(BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console, transient=True) as shown:
         task = shown.add_task("", total=total)
         yield lambda done: shown.update(task, completed=done)
+
+
+def first_of(found: Sequence[T], limit: int, then: str) -> list[T]:
+    """Return the first ``limit`` rows of a list, and say on standard error where there are more.
+
+    Args:
+        found: one row more than ``limit`` where there are more.
+        limit: how many are shown.
+        then: how to see the others.
+    """
+    if len(found) > limit:
+        complain(f"Only the first {limit} are shown. {then}")
+    return list(found[:limit])
+
+
+def check_choice(option: str, value: str, allowed: Iterable[str]) -> None:
+    """End the command where ``value`` is not one of ``allowed``."""
+    if value not in allowed:
+        refuse(f"{option} must be one of {', '.join(allowed)}")
 
 
 def complain(*lines: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 from sso.cli.common import Json, group, print_json
 from sso.db import Database
+from sso.db.database import NoDatabase
 from sso.db.migrate import current_revision, head_revision, upgrade
 from sso.settings import Settings, load_settings
 
@@ -15,7 +16,9 @@ app = group("The database's schema.")
 @app.command("upgrade")
 def upgrade_command() -> None:
     """Bring the schema to what this release needs. Safe while the previous release still runs."""
-    before, after = asyncio.run(_upgrade(load_settings()))
+    settings = load_settings()
+    settings.secrets()  # on loopback the secret key is made with the database
+    before, after = asyncio.run(_upgrade(settings))
     print(f"schema {after}: nothing to do" if before == after else f"schema {before or 'none'} -> {after}")
 
 
@@ -42,7 +45,10 @@ async def _upgrade(settings: Settings) -> tuple[str | None, str | None]:
 
 
 async def _current(settings: Settings) -> str | None:
-    db = Database(settings)
+    try:
+        db = Database(settings, create=False)
+    except NoDatabase:
+        return None
     try:
         return await current_revision(db)
     finally:

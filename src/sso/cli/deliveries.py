@@ -7,15 +7,16 @@ from typing import Annotated
 import typer
 
 from sso.audit import record
-from sso.cli.common import Json, an_id, group, print_json, print_table, refuse, run
+from sso.cli.common import Json, an_id, check_choice, first_of, group, print_json, print_table, refuse, run
 from sso.delivery import store
-from sso.delivery.models import Delivery
+from sso.delivery.models import Delivery, DeliveryKind, DeliveryStatus
 from sso.delivery.store import DeliveryFilter
 from sso.oidc.provider import Provider
 
 app = group("What is sent: notices, events, mails, webhooks.")
 
-STATUSES = ("pending", "held", "done", "given_up")
+STATUSES = tuple(DeliveryStatus)
+KINDS = tuple(DeliveryKind)
 NAMES = (
     "id", "kind", "status", "client_id", "session_id", "receiver", "attempts", "created_at", "first_attempt_at",
     "next_attempt_at", "finished_at", "last_error",
@@ -25,22 +26,24 @@ NAMES = (
 @app.command("list")
 def list_command(
     status: Annotated[str | None, typer.Option(help=f"Only those: {', '.join(STATUSES)}.")] = None,
-    kind: Annotated[str | None, typer.Option(help="backchannel_logout, ssf_push, ssf_poll, webhook, notice.")] = None,
+    kind: Annotated[str | None, typer.Option(help=f"Only those: {', '.join(KINDS)}.")] = None,
     client: Annotated[str | None, typer.Option("--client", help="To this application.")] = None,
     before: Annotated[str | None, typer.Option(help="Begin before this delivery.")] = None,
     limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 100,
     json: Json = False,
 ) -> None:
     """List deliveries, the newest first."""
-    if status is not None and status not in STATUSES:
-        refuse(f"--status must be one of {', '.join(STATUSES)}")
+    if status is not None:
+        check_choice("--status", status, STATUSES)
+    if kind is not None:
+        check_choice("--kind", kind, KINDS)
     start = an_id(before, "delivery") if before else None
 
     async def work(provider: Provider) -> list[Delivery]:
         async with provider.db.read() as session:
-            return await store.page_of(session, DeliveryFilter(status, kind, client), start, limit)
+            return await store.page_of(session, DeliveryFilter(status, kind, client), start, limit + 1)
 
-    found = run(work)
+    found = first_of(run(work), limit, "For more, give the id of the last one with --before, or a greater --limit.")
     if json:
         print_json([{name: getattr(one, name) for name in NAMES} for one in found])
         return

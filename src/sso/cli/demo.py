@@ -7,12 +7,13 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -34,6 +35,8 @@ from sso.users.service import create_users
 APPS = {"contoh-layanan-warga": "Layanan Warga", "contoh-puskesmas": "Antrean Puskesmas"}
 DEMO_FILES = ("sso.db", "sso.db-wal", "sso.db-shm", "secret.key", "demo.yaml")
 WRITTEN_PORTS = (8001, 8002)
+APP_SECONDS = 5
+"""How long a sample app may take to end before it is killed."""
 WORDS = (
     "angin",
     "bambu",
@@ -153,7 +156,7 @@ async def _fill(settings: Settings, data: Path, ports: list[int], people: list[P
         text = text.replace(f"localhost:{written}", f"localhost:{port}")
     own.write_text(text)
     catalogues = [read_catalogue(path, allow_http_loopback=True) for path in (example_catalogue(), own)]
-    async with opened(settings, load=True) as provider:
+    async with opened(settings, load=True, begins=True) as provider:
         hashes = [await Passwords(settings).hash(person.password) for person in people]
         async with provider.db.write() as session:
             for catalogue in catalogues:
@@ -218,23 +221,24 @@ def _serve(settings: Settings, ports: list[int], people: list[Person], app_secre
     import uvicorn
 
     configure_logging(settings)
-    apps = [
-        subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", RUN_APP, str(examples_dir() / "app.py")],
-            env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("SSO_")},
+    # By default these two signals end this process at once, and the sample apps would go on running.
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))  # uvicorn stops in order at SIGTERM
+    apps: list[subprocess.Popen[bytes]] = []
+    try:
+        for (client_id, name), port, other in zip(APPS.items(), ports[1:], reversed(ports[1:]), strict=True):
+            values = {
                 "APP_ISSUER": settings.issuer,
                 "APP_CLIENT_ID": client_id,
                 "APP_CLIENT_SECRET": app_secrets[client_id],
                 "APP_NAME": name,
                 "APP_PORT": str(port),
                 "APP_OTHER": f"http://localhost:{other}",
-            },
-        )
-        for (client_id, name), port, other in zip(APPS.items(), ports[1:], reversed(ports[1:]), strict=True)
-    ]
-    print(_banner(settings, ports, people), flush=True)
-    try:
+            }
+            kept = {key: value for key, value in os.environ.items() if not key.startswith("SSO_")}
+            command = [sys.executable, "-c", RUN_APP, str(examples_dir() / "app.py")]
+            apps.append(subprocess.Popen(command, env={**kept, **values}))  # noqa: S603
+        print(_banner(settings, ports, people), flush=True)
         uvicorn.run(
             "sso.app:app_from_environment",
             factory=True,
@@ -247,10 +251,24 @@ def _serve(settings: Settings, ports: list[int], people: list[Person], app_secre
             timeout_graceful_shutdown=3,
         )
     finally:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         for app in apps:
             app.terminate()
         for app in apps:
-            app.wait()
+            _wait_for(app)
+
+
+def _stop(*_: Any) -> NoReturn:
+    raise SystemExit(0)
+
+
+def _wait_for(app: subprocess.Popen[bytes]) -> None:
+    try:
+        app.wait(APP_SECONDS)
+    except subprocess.TimeoutExpired:
+        app.kill()
+        app.wait()
 
 
 def _banner(settings: Settings, ports: list[int], people: list[Person]) -> str:

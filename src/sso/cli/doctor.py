@@ -6,21 +6,31 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Literal
 
 from sqlalchemy import text
 
+from sso import clock
 from sso.audit import verify
+from sso.audit.service import AuditFilter, page_of_events
 from sso.cli.common import Json, print_json
+from sso.clients import applications as apps
+from sso.clients.mistakes import scope_warnings
 from sso.clients.profiles import relaxations
+from sso.clients.sectors import subject_basis
+from sso.clients.service import ClientError
 from sso.db import Database, read_versions
+from sso.db.database import NoDatabase
 from sso.db.migrate import current_revision, head_revision
 from sso.delivery import store as deliveries
 from sso.delivery.webhooks import all_webhooks
+from sso.oidc.applications import subjects_of
 from sso.oidc.provider import Provider
+from sso.oidc.subjects import EVENT
 from sso.security.limits import storage_for
 from sso.security.permissions import GIVES_POWER, PERMISSIONS, restricted
-from sso.settings import Settings, load_settings
+from sso.settings import Settings, SettingsError, load_settings
 from sso.users import store as users
 from sso.users.service import ADMIN
 
@@ -56,8 +66,13 @@ def doctor(json: Json = False) -> None:
 async def examine(settings: Settings) -> list[Finding]:
     """Return what was found. What cannot be looked at is a finding too."""
     found = [_settings(settings), _disk(settings)]
-    db = Database(settings)
-    provider = Provider(settings, db)
+    try:
+        db = Database(settings, create=False)
+        provider = Provider(settings, db, create=False)
+    except NoDatabase as error:
+        return [*found, Finding("database", "bad", str(error))]
+    except SettingsError as error:
+        return [*found, Finding("secret key", "bad", "; ".join(error.mistakes))]
     try:
         for about, look in _LOOKS:
             try:
@@ -128,9 +143,48 @@ async def _applications(provider: Provider) -> Finding:
     said = [f"{len(clients)} registered"]
     if missing:
         said.append(f"{len(missing)} have no secret yet (sso clients secret ID): {', '.join(missing[:3])}...")
+    misspelt = [f"{one.client_id}: {text}" for one in clients for text in scope_warnings(one.meta.scope)]
+    if misspelt:
+        said.append("; ".join(misspelt[:5]))
     if relaxed:
         said.append(f"{len(relaxed)} with relaxed rules: {'; '.join(relaxed[:5])}")
-    return Finding("applications", "warning" if missing or relaxed or not clients else "good", "; ".join(said))
+    return Finding(
+        "applications", "warning" if missing or relaxed or misspelt or not clients else "good", "; ".join(said)
+    )
+
+
+async def _subjects(provider: Provider) -> Finding:
+    """Say which applications keep a sector, and of which every ``sub`` changes when a submitted change is approved."""
+    pairwise = [one for one in provider.registry if one.enabled and not one.sandbox and subject_basis(one.meta)]
+    kept = [f"{one.client_id} ({one.meta.kept_sector})" for one in pairwise if one.meta.kept_sector]
+    loopback, waiting = provider.settings.loopback, []
+    async with provider.db.read() as session:
+        for application in await apps.page_of_applications(session, states=("submitted", "approved"), limit=1000):
+            try:
+                wanted = apps.production_metadata(
+                    apps.wanted_of(application), application.granted, allow_http_loopback=loopback
+                )
+                change = await subjects_of(session, application, wanted)
+            except ClientError:
+                continue
+            if change is not None and change.users:
+                waiting.append(f"{change.client_id}: {change.text()}; {change.advice('--accept-new-subjects')}")
+        since = clock.now() - timedelta(days=CHANGED_DAYS)
+        wanted_events = AuditFilter(type=EVENT, since=since)
+        changed = [
+            f"{one.client_id} at {one.at:%Y-%m-%d}"
+            for one in await page_of_events(session, wanted_events, None, 20)
+            if one.data.get("users")
+        ]
+    said = [f"{len(pairwise)} applications know people by a sub of their sector"]
+    said += [f"{len(kept)} keep a sector: {', '.join(kept[:5])}"] if kept else []
+    said += [f"every sub changed lately: {', '.join(changed[:5])}"] if changed else []
+    said += [f"not yet approved: {one}" for one in waiting[:5]]
+    return Finding("subjects", "warning" if waiting or changed else "good", "; ".join(said))
+
+
+CHANGED_DAYS = 30
+"""How long doctor tells of a change of every ``sub`` of an application."""
 
 
 async def _privileges(provider: Provider) -> Finding:
@@ -211,6 +265,7 @@ _LOOKS: list[tuple[str, Callable[[Provider], Awaitable[Finding]]]] = [
     ("keys", _keys),
     ("applications", _applications),
     ("privileges", _privileges),
+    ("subjects", _subjects),
     ("people", _people),
     ("deliveries", _deliveries),
     ("mail", _mail),

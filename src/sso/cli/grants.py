@@ -8,7 +8,7 @@ import typer
 
 from sso import clock
 from sso.audit import record
-from sso.cli.common import Json, an_id, group, print_json, print_table, refuse, run
+from sso.cli.common import Json, an_id, first_of, group, print_json, print_table, refuse, run
 from sso.oidc.provider import Provider
 from sso.tokens import store
 from sso.tokens.store import GrantFilter
@@ -32,11 +32,11 @@ def list_command(
         async with provider.db.read() as session:
             person, now = (await find(session, user, provider.box)).id if user else None, clock.now()
             wanted = GrantFilter(user_id=person, client_id=client)
-            found = await store.page_of_grants(session, wanted, start, now, now - provider.idle, limit)
+            found = await store.page_of_grants(session, wanted, start, now, now - provider.idle, limit + 1)
         names = ("id", "client_id", "user_id", "session_id", "scope", "offline", "created_at", "expires_at")
         return [{name: getattr(one, name) for name in names} for one in found]
 
-    found = run(work)
+    found = first_of(run(work), limit, "For more, give the id of the last one with --before, or a greater --limit.")
     if json:
         print_json(found)
         return

@@ -29,7 +29,7 @@ def list_command(json: Json = False) -> None:
         async with provider.db.read() as session:
             return await list_keys(session)
 
-    found = run(work, load=True)
+    found = run(work)
     if json:
         names = ("kid", "alg", "status", "created_at", "activated_at", "retired_at")
         print_json([{name: getattr(one, name) for name in names} for one in found])

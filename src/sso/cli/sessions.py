@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from sso import clock
-from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run
+from sso.cli.common import Json, complain, first_of, group, print_json, print_table, refuse, run
 from sso.oidc.mass_ending import begin, endings, get_ending, stop_ending, work_once
 from sso.oidc.models import MassEnding
 from sso.oidc.people import end_session_of_person
@@ -45,9 +45,9 @@ def list_command(
             wanted = await _wanted(provider, session, None, user, client)
             now = clock.now()
             if ended:
-                found = await store.over(session, wanted, limit)
+                found = await store.over(session, wanted, limit + 1)
             else:
-                found = await store.living(session, wanted, now, now - provider.idle, limit)
+                found = await store.living(session, wanted, now, now - provider.idle, limit + 1)
             return [
                 {
                     "id": str(one.id),
@@ -65,7 +65,7 @@ def list_command(
                 for one, person in found
             ]
 
-    found = run(work)
+    found = first_of(run(work), limit, "For more, narrow the list with --user or --client, or give a greater --limit.")
     if json:
         print_json(found)
         return
@@ -177,9 +177,9 @@ def endings_command(
 
     async def work(provider: Provider) -> list[MassEnding]:
         async with provider.db.read() as session:
-            return await endings(session, limit)
+            return await endings(session, limit + 1)
 
-    found = run(work)
+    found = first_of(run(work), limit, "For more, give a greater --limit.")
     names = ("id", "status", "ended", "total", "client_id", "user_id", "reason", "actor", "created_at", "finished_at")
     if json:
         print_json([{name: getattr(one, name) for name in names} for one in found])

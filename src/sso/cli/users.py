@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import orjson
 import typer
@@ -17,7 +17,9 @@ from sso.authn.passwords import Passwords, WeakPassword, check_strength
 from sso.cli.common import (
     Json,
     an_id,
+    check_choice,
     complain,
+    first_of,
     group,
     print_json,
     print_table,
@@ -27,6 +29,7 @@ from sso.cli.common import (
     run,
 )
 from sso.oidc.people import (
+    DOCUMENTS,
     change_password,
     check_identity,
     decide_proposal,
@@ -40,8 +43,10 @@ from sso.oidc.people import (
 )
 from sso.oidc.provider import Provider
 from sso.security.numbers import read_uuid
+from sso.security.permissions import RoleName
 from sso.settings import Settings, load_settings
 from sso.users import merging, store
+from sso.users.merging import PROPOSAL_STATES
 from sso.users.readers import FORMATS
 from sso.users.schemas import NewUser, warnings_of
 from sso.users.service import UserError, create_users, describe, find
@@ -50,6 +55,9 @@ if TYPE_CHECKING:
     from sso.users.rows import Options, TakeHash
 
 app = group("People.")
+
+NAMES_OF_ROLES = ", ".join(get_args(RoleName))
+MORE_AFTER = "For more, give the id of the last one with --after, or a greater --limit."
 
 Who = Annotated[str, typer.Argument(metavar="USER", help="User name, verified e-mail or telephone number, or user id.")]
 FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
@@ -61,9 +69,7 @@ def create(
     name: Annotated[str, typer.Option(help="Full name; the user name where none is given.")] = "",
     email: Annotated[str | None, typer.Option(help="E-mail address.")] = None,
     phone: Annotated[str | None, typer.Option(help="Telephone number.")] = None,
-    role: Annotated[
-        list[str] | None, typer.Option(help="citizen, developer, helpdesk, auditor or admin; may be given again.")
-    ] = None,
+    role: Annotated[list[str] | None, typer.Option(help=f"{NAMES_OF_ROLES}; may be given again.")] = None,
     locale: Annotated[str | None, typer.Option(help="Language: id, en, or another tag such as id-ID.")] = None,
     verified: Annotated[bool, typer.Option(help="E-mail, telephone number and NIK were checked.")] = False,
     nik: Annotated[str | None, typer.Option(help="The NIK: 16 digits.")] = None,
@@ -105,7 +111,7 @@ def create(
             await session.flush()
             return await describe(session, user)
 
-    made = run(work)
+    made = run(work, begins=True)
     for warning in warnings_of(person):
         typer.echo(f"warning: {warning}", err=True)
     if json:
@@ -199,7 +205,7 @@ def import_people(
                 contacts_told=lambda session, user: contacts_told(session, provider, user),
             )
 
-    done = run(work, load=True)
+    done = run(work, load=True, begins=not dry_run)
     if json:
         print_json(imports.as_json(done, checked.unread, listed, sample))
         return
@@ -246,7 +252,7 @@ def recovery_command(user: Who) -> None:
 @app.command("check")
 def check_command(
     user: Who,
-    document: Annotated[str, typer.Option(help="Which document: ktp, passport, kk, other.")],
+    document: Annotated[str, typer.Option(help=f"Which document: {', '.join(DOCUMENTS)}.")],
     number: Annotated[str, typer.Option(help="Its number, of which the end is kept; of a KTP the NIK.")],
     place: Annotated[str, typer.Option(help="Where it was checked.")],
 ) -> None:
@@ -279,7 +285,7 @@ app.add_typer(proposals, name="proposals")
 
 @proposals.command("list")
 def list_proposals(
-    status: Annotated[str, typer.Option(help="open, merged, separate or dropped.")] = "open",
+    status: Annotated[str, typer.Option(help=f"Only those: {', '.join(PROPOSAL_STATES)}.")] = "open",
     after: Annotated[str | None, typer.Option(help="Begin after this id.")] = None,
     limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 100,
     json: Json = False,
@@ -289,10 +295,11 @@ def list_proposals(
 
     async def work(provider: Provider) -> list[dict[str, Any]]:
         async with provider.db.read() as session:
-            found = await merging.page_of_proposals(session, status, start, limit)
+            found = await merging.page_of_proposals(session, status, start, limit + 1)
         return [merging.shown(provider.box, one) for one in found]
 
-    found = run(work)
+    check_choice("--status", status, PROPOSAL_STATES)
+    found = first_of(run(work), limit, MORE_AFTER)
     if json:
         print_json(found)
         return
@@ -356,10 +363,10 @@ def list_people(
 
     async def work(provider: Provider) -> list[dict[str, Any]]:
         async with provider.db.read() as session:
-            users = await store.page_of_users(session, read_uuid(after) if after else None, limit)
+            users = await store.page_of_users(session, read_uuid(after) if after else None, limit + 1)
             return [await describe(session, user) for user in users]
 
-    found = run(work)
+    found = first_of(run(work), limit, MORE_AFTER)
     if json:
         print_json(found)
         return
@@ -413,9 +420,7 @@ def disable(user: Who) -> None:
 @app.command("roles")
 def roles_command(
     user: Who,
-    role: Annotated[
-        list[str] | None, typer.Option(help="citizen, developer, helpdesk, auditor or admin; may be given again.")
-    ] = None,
+    role: Annotated[list[str] | None, typer.Option(help=f"{NAMES_OF_ROLES}; may be given again.")] = None,
 ) -> None:
     """Give a person these roles, in place of any others. The last administrator stays one."""
 

@@ -22,7 +22,7 @@ def worker() -> None:
 
 async def _work(settings: Settings) -> None:
     stop = asyncio.Event()
-    async with opened(settings, load=True) as provider:
+    async with opened(settings, load=True, begins=True) as provider:
         handlers = import_module("sso.app").handlers  # wired there, where rooms come together; uvicorn finds it so too
         sender = Worker(provider.db, settings, handlers(provider))
 

@@ -23,6 +23,7 @@ from sso.audit import record
 from sso.clients import store
 from sso.clients.claims import SCOPE_OF
 from sso.clients.metadata import ClientMetadata
+from sso.clients.mistakes import mistakes_of, not_a_list, not_text, unknown_field
 from sso.clients.models import HERE, REMOVED, SANDBOX, Application, ApplicationNote, ClientRow
 from sso.clients.models import SANDBOX_END as SANDBOX_END
 from sso.clients.privileges import OPERATOR, Authority, check_hold, check_registration, held_by
@@ -56,7 +57,7 @@ THEIRS = (
     "tos_uri", *ADDRESSES, "scope", "scope_reasons", "claim_reasons", "contacts", "token_endpoint_auth_method",
     "token_endpoint_auth_signing_alg", "jwks", "jwks_uri", "id_token_signed_response_alg", "minimum_acr",
     "minimum_identity", "default_max_age", "require_pushed_authorization_requests", "sector_identifier_uri",
-    "subject_type", "grant_types",
+    "kept_sector", "subject_type", "grant_types",
 )  # fmt: skip
 """What a team decides."""
 TOGETHER = (
@@ -119,32 +120,48 @@ class Wanted:
         Raises:
             Unfinished: when it holds what a team does not decide.
         """
-        foreign = [name for name in self.document if name not in THEIRS]
-        foreign += [f"sandbox.{name}" for name in self.sandbox if name not in ADDRESSES]
+        foreign = {name: _foreign(name, THEIRS) for name in self.document if name not in THEIRS}
+        foreign |= {f"sandbox.{name}": _foreign(name, ADDRESSES) for name in self.sandbox if name not in ADDRESSES}
         if foreign:
-            raise Unfinished(dict.fromkeys(foreign, "only an administrator decides this, or there is no such field"))
+            raise Unfinished(foreign)
         try:
             check_document([self.document, self.sandbox], several_lines=())
         except DocumentRefused as error:
             raise Unfinished({"": str(error)}) from None
-        shapeless = [name for name, value in self.document.items() if not _has_shape(name, value)]
-        shapeless += [f"sandbox.{name}" for name, value in self.sandbox.items() if not _has_shape(name, value)]
+        shapeless = {name: _shape_problem(name, value) for name, value in self.document.items()}
+        shapeless |= {f"sandbox.{name}": _shape_problem(name, value) for name, value in self.sandbox.items()}
+        shapeless = {name: text for name, text in shapeless.items() if text}
         if shapeless:
-            raise Unfinished(dict.fromkeys(shapeless, "is not of the right form"))
+            raise Unfinished(shapeless)
         if self.kind not in KINDS:
             raise Unfinished({"kind": f"must be one of {', '.join(KINDS)}"})
         return Wanted(self.kind, _full(self.document), _full(self.sandbox))
 
 
-def _has_shape(name: str, value: Any) -> bool:
-    """Tell whether a value is of the form that its field has, so that a draft can be shown before it is right."""
+def _foreign(name: str, known: tuple[str, ...]) -> str:
+    """Return why a field is not among those that a team decides."""
+    if name in GRANTED or (name in THEIRS and known is ADDRESSES):
+        return "only an administrator decides this" if name in GRANTED else "is the same in the sandbox"
+    return unknown_field(name, known)
+
+
+def _shape_problem(name: str, value: Any) -> str:
+    """Return what is wrong with the form of a value; nothing where it is of the form that its field has, so that a
+    draft can be shown before it is right."""
     if value is None:
-        return True
+        return ""
     if name in LISTS:
-        return isinstance(value, list) and len(value) <= MAX_LISTED and all(isinstance(one, str) for one in value)
-    if name in ("scope_reasons", "claim_reasons"):
-        return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
-    return isinstance(value, dict) if name == "jwks" else isinstance(value, (str, int, bool))
+        if not isinstance(value, list):
+            return not_a_list(value)
+        if len(value) > MAX_LISTED:
+            return f"must have at most {MAX_LISTED} values"
+        return next((not_text(one) for one in value if not isinstance(one, str)), "")
+    if name in ("scope_reasons", "claim_reasons", "jwks"):
+        if not isinstance(value, dict):
+            return "must be fields with values"
+        texts = () if name == "jwks" else value.values()
+        return next((not_text(one) for one in texts if not isinstance(one, str)), "")
+    return "" if isinstance(value, (str, int, bool)) else not_text(value, separated=name == "scope")
 
 
 def _full(said: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,7 +225,9 @@ def sandbox_metadata(wanted: Wanted, granted: Mapping[str, Any], own_uri: str = 
     Raises:
         Unfinished: naming each field that is wrong; those of ``sandbox`` begin with ``sandbox.``.
     """
-    values = _without_privileges({name: value for name, value in wanted.document.items() if name not in ADDRESSES})
+    values = _without_privileges(
+        {name: value for name, value in wanted.document.items() if name not in (*ADDRESSES, "kept_sector")}
+    )
     kept = {name: value for name, value in granted.items() if name in IN_SANDBOX}
     values |= {**wanted.sandbox, **kept, "type": KINDS[wanted.kind]}
     if own_uri and wanted.kind != "service":
@@ -266,16 +285,13 @@ def valid_metadata(values: dict[str, Any], allow_http_loopback: bool) -> ClientM
     Raises:
         Unfinished: naming each field that is wrong.
     """
+    context = {"allow_http_loopback": allow_http_loopback}
     try:
-        return ClientMetadata.model_validate(values, context={"allow_http_loopback": allow_http_loopback})
+        return ClientMetadata.model_validate(values, context=context)
     except ValidationError as error:
         problems: dict[str, str] = {}
-        for one in error.errors():
-            text = str(one["msg"]).removeprefix("Value error, ")
-            field_name = str(one["loc"][0]) if one["loc"] else ""
-            if not field_name and ": " in text:
-                field_name, _, text = text.partition(": ")
-            problems.setdefault(field_name, text)
+        for one in mistakes_of(values, error, context):
+            problems.setdefault(str(one.place[0]) if one.place else "", one.text)
         raise Unfinished(problems) from None
 
 
@@ -672,10 +688,15 @@ async def difference(
 ) -> dict[str, tuple[Any, Any]]:
     """Return what would change in production: for each field that differs, what is and what would be."""
     row = await store.get_client(session, application.application_id)
-    present = stored_metadata(row.metadata_).stored() if row is not None and row.status != REMOVED else {}
-    after = metadata.stored()
-    names = [name for name in dict.fromkeys([*after, *present]) if present.get(name) != after.get(name)]
+    present = stored_metadata(row.metadata_).effective() if row is not None and row.status != REMOVED else {}
+    after = metadata.effective()
+    names = [name for name in after if _shown(present.get(name)) != _shown(after[name])]
     return {name: (present.get(name), after.get(name)) for name in names}
+
+
+def _shown(value: Any) -> Any:
+    """Return a value as it is compared: what is empty is nothing."""
+    return None if value in ("", [], {}) else value
 
 
 async def outlook(

@@ -11,9 +11,12 @@ from sso import clock
 from sso.audit import record
 from sso.clients import store
 from sso.clients.catalogue import Catalogue
+from sso.clients.mistakes import scope_warnings
 from sso.clients.models import BLOCKED, REMOVED, ClientPrivilege
 from sso.clients.privileges import ALONE_GRANT_TYPES, end_all, end_grant, grant_rows, held_by
 from sso.clients.registry import stored_metadata
+from sso.clients.sectors import SubjectChange, check_kept_sector, subject_basis, subject_change
+from sso.clients.service import ClientError
 from sso.db import bump_version
 from sso.errors import Refusal
 from sso.security.permissions import needs_a_word, restricted
@@ -49,13 +52,24 @@ class PrivilegeChange:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Every change, and how many applications stay as they are. ``again``: those that had been removed.
-    ``privileges``: what is granted and revoked with it: that the file names them is the act of granting."""
+    ``privileges``: what is granted and revoked with it: that the file names them is the act of granting. ``subjects``:
+    the applications of which every ``sub`` changes."""
 
     catalogue: Catalogue
     changes: list[Change]
     unchanged: int
     again: frozenset[str] = frozenset()
     privileges: list[PrivilegeChange] = field(default_factory=list)
+    subjects: list[SubjectChange] = field(default_factory=list)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is probably not meant, but can be registered."""
+        return [
+            f"{client_id}: {text}"
+            for client_id, metadata in self.catalogue.applications.items()
+            for text in scope_warnings(metadata.scope)
+        ]
 
     @property
     def is_empty(self) -> bool:
@@ -93,14 +107,20 @@ async def make_plan(session: AsyncSession, catalogue: Catalogue, *, delete: bool
     foreign += [f"{name} is being registered in the portal" for name in new if name in begun]
     if foreign:
         raise CatalogueConflict("; ".join(foreign))
+    _check_kept_sectors(catalogue, present)
     changes: list[Change] = []
+    subjects: list[SubjectChange] = []
     for client_id, metadata in catalogue.applications.items():
         wanted = metadata.stored()
         if client_id not in present:
-            changes.append(Change("create", client_id, {name: (None, value) for name, value in wanted.items()}))
+            holds = {name: value for name, value in metadata.effective().items() if value not in (None, [], {})}
+            changes.append(Change("create", client_id, {name: (None, value) for name, value in holds.items()}))
             continue
         _, status, stored = present[client_id]
         differing = _difference(stored, wanted)
+        if differing:
+            changed = subject_change(client_id, stored_metadata(stored), metadata)
+            subjects += [changed] if changed is not None else []
         if status not in ("active", BLOCKED):
             changes.append(Change("resume", client_id, differing))
         elif differing:
@@ -111,7 +131,31 @@ async def make_plan(session: AsyncSession, catalogue: Catalogue, *, delete: bool
     kept = sum(1 for change in changes if change.action in ("create", "update", "resume"))
     again = frozenset(name for name in catalogue.applications if name in known and name not in present)
     privileges = await _privileges(session, catalogue, {name: one[2] for name, one in present.items()})
-    return Plan(catalogue, changes, len(catalogue.applications) - kept, again, privileges)
+    return Plan(catalogue, changes, len(catalogue.applications) - kept, again, privileges, subjects)
+
+
+def _check_kept_sectors(catalogue: Catalogue, present: dict[str, tuple[str, str, dict[str, Any]]]) -> None:
+    """Check the sectors that the file keeps: an application keeps its own; a new one, such as after a restore from the
+    file alone, keeps one that is nobody else's.
+
+    Raises:
+        CatalogueConflict: naming each application that keeps another's sector.
+    """
+    keeping = {name: one for name, one in catalogue.applications.items() if one.kept_sector}
+    wrong = []
+    for client_id, metadata in keeping.items():
+        if client_id in present:
+            try:
+                check_kept_sector(stored_metadata(present[client_id][2]), metadata)
+            except ClientError as error:
+                wrong.append(f"{client_id}: {error}")
+            continue
+        for other, (_, _, stored) in present.items():
+            if metadata.kept_sector == subject_basis(stored_metadata(stored)):
+                wrong.append(f"{client_id}: kept_sector: {metadata.kept_sector} is the sector of {other}")
+                break
+    if wrong:
+        raise CatalogueConflict("; ".join(wrong))
 
 
 async def _privileges(
@@ -207,6 +251,6 @@ def _name(plan: Plan) -> str:
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     if old == new:
         return {}
-    old = stored_metadata(old).stored()  # an older release may have written defaults too
-    names = [*new, *(name for name in old if name not in new)]
-    return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
+    # An older release may have written defaults too. What is compared and shown is what holds, written or not.
+    before, after = stored_metadata(old).effective(), stored_metadata(new).effective()
+    return {name: (before[name], after[name]) for name in after if before[name] != after[name]}

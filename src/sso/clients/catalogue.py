@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gc
 import re
 from dataclasses import dataclass
@@ -12,10 +13,21 @@ import yaml
 from pydantic import ValidationError
 
 from sso.clients.metadata import ClientMetadata
+from sso.clients.mistakes import (
+    NOT_TEXT,
+    FieldMistake,
+    fields_of_metadata,
+    mistakes_of,
+    nearest_name,
+    not_text,
+    not_text_as_written,
+    unknown_field,
+)
 from sso.clients.models import SELF_REGISTERED
 from sso.errors import Refusal
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}")
+ID_RULE = "must be 1 to 100 letters, digits, dots, hyphens or underscores, beginning with a letter or digit"
 CATALOGUE_NAME = re.compile(r"[a-z0-9][a-z0-9\-]{0,59}")
 MAX_GROWTH = 2
 """How many values a file may have for each of its characters, when its aliases are written out."""
@@ -60,7 +72,8 @@ def read_catalogue(path: Path, *, allow_http_loopback: bool = False) -> Catalogu
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _checked(path, text, _parse(path, text), allow_http_loopback)
+        problems: list[tuple[int, str]] = []
+        return _checked(path, text, _parse(path, text, problems), problems, allow_http_loopback)
     finally:
         if collecting:
             gc.enable()
@@ -77,34 +90,110 @@ def _read(path: Path) -> str:
         raise CatalogueError([f"{path}: is not UTF-8 at byte {error.start}"]) from None
 
 
+class WrittenInt(int):
+    """A number whose text is not its decimal form, such as 0123 (octal, 83) or 1:30 (90). ``raw`` is that text."""
+
+    raw: str
+
+
+class _Raw:
+    """A value that is no text, and the text that was written."""
+
+    raw: str
+
+
+class _RawDate(dt.date, _Raw):
+    pass
+
+
+class _RawDateTime(dt.datetime, _Raw):
+    pass
+
+
+class _RawFloat(float, _Raw):
+    pass
+
+
 class _StrictLoader(_Loader):
-    """Loads plain values only, and refuses a key that stands twice in one mapping."""
+    """Loads plain values only. A key that stands twice in one mapping, and one that is no text, is a problem: it is
+    raised, or where ``problems`` is a list added to that, so that all are found."""
+
+    problems: list[tuple[int, str]] | None = None
 
 
 def _mapping(loader: Any, node: Any) -> dict[Any, Any]:
-    if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+    own = [pair for pair in node.value if pair[0].tag != "tag:yaml.org,2002:merge"]
+    if len(own) < len(node.value):
         loader.flatten_mapping(node)
-    made: dict[Any, Any] = {}
-    for key_node, value_node in node.value:
+    merged, made = len(node.value) - len(own), {}
+    written: set[str] = set()
+    for index, (key_node, value_node) in enumerate(node.value):
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str):
-            raise yaml.MarkedYAMLError(None, None, f"the key {key!r} must be text", key_node.start_mark)
-        if key in made:
-            raise yaml.MarkedYAMLError(None, None, f"{key} stands twice", key_node.start_mark)
+            text = key_node.value if isinstance(key_node, yaml.ScalarNode) else key
+            _problem(loader, key_node, f'the key {text} must be text: write it in quotes: "{text}"')
+            continue
+        if key in written:
+            _problem(loader, key_node, f"{key} stands twice")
+            continue
+        if index >= merged:  # what is written here replaces what is merged in (<<)
+            written.add(key)
         made[key] = loader.construct_object(value_node, deep=True)
     return made
 
 
+def _problem(loader: Any, node: Any, text: str) -> None:
+    if loader.problems is None:
+        raise yaml.MarkedYAMLError(None, None, text, node.start_mark)
+    loader.problems.append((node.start_mark.line + 1, text))
+
+
+def _with_raw(kind: Any, construct: str) -> Any:
+    def made(loader: Any, node: Any) -> Any:
+        try:
+            value = getattr(loader, construct)(node)
+        except ValueError as error:  # 2024-13-45 has the form of a date, and is none
+            _problem(loader, node, f'{node.value} cannot be read: {error}; for text write it in quotes: "{node.value}"')
+            return None
+        if kind is WrittenInt and str(value) == node.value:
+            return value
+        kept = _copied(kind, value)
+        kept.raw = node.value
+        return kept
+
+    return made
+
+
+def _copied(kind: Any, value: Any) -> Any:
+    if isinstance(value, dt.datetime):
+        return _RawDateTime.fromisoformat(value.isoformat())
+    if isinstance(value, dt.date):
+        return _RawDate.fromisoformat(value.isoformat())
+    return kind(value)
+
+
 _StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _with_raw(WrittenInt, "construct_yaml_int"))
+_StrictLoader.add_constructor("tag:yaml.org,2002:float", _with_raw(_RawFloat, "construct_yaml_float"))
+_StrictLoader.add_constructor("tag:yaml.org,2002:timestamp", _with_raw(None, "construct_yaml_timestamp"))
 
 
-def read_yaml(text: str) -> Any:
+def read_yaml(text: str, problems: list[tuple[int, str]] | None = None) -> Any:
     """Return a YAML document of plain values, in which no mapping has a key twice.
+
+    Args:
+        text: the document.
+        problems: where keys that stand twice, or are no text, are listed with their lines instead of being raised.
 
     Raises:
         yaml.YAMLError, RecursionError: when it is none, is too deep, or grows by its aliases ("billion laughs").
     """
-    document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a safe loader, made stricter
+    loader = _StrictLoader(text)
+    loader.problems = problems
+    try:
+        document = loader.get_single_data()
+    finally:
+        loader.dispose()
     if "*" in text and "&" in text and _size(document, {}) > MAX_GROWTH * len(text) + MAX_GROWTH:
         raise yaml.YAMLError("its aliases make it too large: write the values out")
     return document
@@ -120,49 +209,62 @@ def _size(value: Any, known: dict[int, int]) -> int:
     return known[id(value)]
 
 
-def _parse(path: Path, text: str) -> Any:
+def _parse(path: Path, text: str, problems: list[tuple[int, str]]) -> Any:
     try:
-        return read_yaml(text)
+        return read_yaml(text, problems)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise CatalogueError([f"{path}{line}: {error.problem or error.context}"]) from None
+        raise CatalogueError([f"{path}{line}: {_explained(text, error)}"]) from None
     except (yaml.YAMLError, RecursionError) as error:
         raise CatalogueError([f"{path}: is not YAML: {error}"]) from None
 
 
-def _checked(path: Path, text: str, data: Any, allow_http_loopback: bool) -> Catalogue:
-    if not isinstance(data, dict) or not isinstance(data.get("applications"), list):
+def _explained(text: str, error: yaml.MarkedYAMLError) -> str:
+    """Return what is wrong with a document that is no YAML, and what to write instead where that is known."""
+    said, mark = str(error.problem or error.context), error.problem_mark
+    lines = text.splitlines()
+    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+    indent = line[: len(line) - len(line.lstrip())]
+    if "\t" in indent or "tab" in said:
+        return f"{said}; indent with spaces, not with tabs"
+    hint = next((hint for part, hint in _HINTS.items() if part in said), "")
+    return f"{said}; {hint}" if hint else said
+
+
+_HINTS = {
+    "cannot start any token": "write text that begins with @ or ` in quotes",
+    "directive": "write text that begins with % in quotes",
+    "mapping values are not allowed": "check the indentation, and write text with a colon and a blank in quotes",
+    "another document": "a file holds one document: take the line --- out",
+    "undefined alias": "write text that begins with * in quotes",
+    "end of stream": "a quotation mark or bracket is not closed",
+}
+
+
+def _checked(path: Path, text: str, data: Any, problems: list[tuple[int, str]], allow_http_loopback: bool) -> Catalogue:
+    if data is None and not problems:
+        raise CatalogueError([f"{path}:1: must have catalogue: NAME and applications: a list; the file is empty"])
+    if not isinstance(data, dict):
         raise CatalogueError([f"{path}:1: must have catalogue: NAME and applications: a list"])
-    mistakes: list[_Mistake] = [
-        _Mistake((key,), "", key, f"is not known here; allowed are {', '.join(_TOP)}")
-        for key in data
-        if key not in _TOP
-    ]
-    name = data.get("catalogue")
-    if not isinstance(name, str) or not CATALOGUE_NAME.fullmatch(name):
-        mistakes.append(_Mistake(("catalogue",), "", "catalogue", "must be a name in small letters, such as tangerang"))
-    if name == SELF_REGISTERED:
-        mistakes.append(_Mistake(("catalogue",), "", "catalogue", "is the name of those that registered themselves"))
-    defaults = data.get("defaults") or {}
-    if not isinstance(defaults, dict):
-        mistakes.append(_Mistake(("defaults",), "", "defaults", "must be fields with values"))
-        defaults = {}
+    mistakes = _of_the_file(data)
+    defaults = data["defaults"] if isinstance(data.get("defaults"), dict) else {}
     applications: dict[str, ClientMetadata] = {}
     places: dict[str, int] = {}
-    for index, entry in enumerate(data["applications"]):
-        client_id, made, problems = _application(index, entry, defaults, allow_http_loopback)
+    entries = data["applications"] if isinstance(data.get("applications"), list) else []
+    for index, entry in enumerate(entries):
+        client_id, made, found = _application(index, entry, defaults, allow_http_loopback)
         if client_id in places:
             first = places[client_id] + 1
-            problems.append(
+            found.append(
                 _Mistake(("applications", index, "client_id"), client_id, "client_id", f"is also used by entry {first}")
             )
         places[client_id] = index
-        mistakes.extend(problems)
+        mistakes.extend(found)
         if made is not None:
             applications[client_id] = made
-    if mistakes:
-        raise CatalogueError(_located(path, text, mistakes))
-    return Catalogue(str(name), applications)
+    if mistakes or problems:
+        raise CatalogueError(_located(path, text, mistakes, problems))
+    return Catalogue(str(data["catalogue"]), applications)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,54 +275,99 @@ class _Mistake:
     message: str
 
 
+def _of_the_file(data: dict[str, Any]) -> list[_Mistake]:
+    """Return what is wrong with the file outside its applications."""
+    mistakes = [
+        _Mistake((key,), "", key, unknown_field(key, _TOP, "is not known here")) for key in data if key not in _TOP
+    ]
+    name = data.get("catalogue")
+    if not isinstance(name, str):
+        said = not_text(name) if name is not None else "must be a name in small letters, such as tangerang"
+        mistakes.append(_Mistake(("catalogue",), "", "catalogue", said))
+    elif not CATALOGUE_NAME.fullmatch(name):
+        mistakes.append(_Mistake(("catalogue",), "", "catalogue", "must be a name in small letters, such as tangerang"))
+    elif name == SELF_REGISTERED:
+        mistakes.append(_Mistake(("catalogue",), "", "catalogue", "is the name of those that registered themselves"))
+    if not isinstance(data.get("defaults") or {}, dict):
+        mistakes.append(_Mistake(("defaults",), "", "defaults", "must be fields with values"))
+    entries = data.get("applications")
+    if "applications" not in data:
+        mistakes.append(_Mistake((), "", "applications", "is missing: the list of applications"))
+    elif not isinstance(entries, list):
+        said = "must be a list: begin each application with a hyphen (- client_id: ...)"
+        mistakes.append(_Mistake(("applications",), "", "applications", said))
+    return mistakes
+
+
 def _application(
     index: int, entry: Any, defaults: dict[str, Any], allow_http_loopback: bool
 ) -> tuple[str, ClientMetadata | None, list[_Mistake]]:
     place: tuple[str | int, ...] = ("applications", index)
     label = f"entry {index + 1}"
     if not isinstance(entry, dict):
-        return label, None, [_Mistake(place, label, "", "must be fields with values")]
-    client_id = entry.get("client_id")
-    if not isinstance(client_id, str) or not CLIENT_ID.fullmatch(client_id):
-        message = "must be 1 to 100 letters, digits, dots, hyphens or underscores, beginning with a letter or digit"
-        return label, None, [_Mistake((*place, "client_id"), label, "client_id", message)]
+        said = "must be fields with values, such as - client_id: antrean"
+        return label, None, [_Mistake(place, label, "", said)]
+    client_id, wrong = entry.get("client_id"), _wrong_id(entry)
+    name = client_id if isinstance(client_id, str) and not wrong else label
+    mistakes = [_Mistake((*place, "client_id"), label, "client_id", wrong)] if wrong else []
     fields = {**defaults, **{key: value for key, value in entry.items() if key != "client_id"}}
+    context = {"allow_http_loopback": allow_http_loopback}
+    made: ClientMetadata | None = None
+    found: list[FieldMistake] = []
     try:
-        made = ClientMetadata.model_validate(fields, context={"allow_http_loopback": allow_http_loopback})
+        made = ClientMetadata.model_validate(fields, context=context)
     except ValidationError as error:
-        return client_id, None, [_mistake(place, client_id, problem) for problem in error.errors()]
-    return client_id, made, []
+        found = mistakes_of(fields, error, context)
+    found += _odd_numbers(fields, {one.place for one in found})
+    for one in found:
+        inherited = one.place and one.place[0] in defaults and one.place[0] not in entry
+        where, label = (("defaults",), "defaults") if inherited else (place, name)
+        mistakes.append(_Mistake((*where, *one.place), label, one.field, one.text))
+    return name, made if not mistakes else None, mistakes
 
 
-def _mistake(place: tuple[str | int, ...], client_id: str, problem: Any) -> _Mistake:
-    where = tuple(part for part in problem["loc"] if isinstance(part, (str, int)))
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    field = ".".join(str(part) for part in where)
-    if not where and ": " in message:
-        field, message = message.split(": ", 1)
-        where = (field,)
-    if problem["type"] == "extra_forbidden":
-        message = f"is not known; allowed are {', '.join(_known_fields())}"
-    elif problem["type"] == "missing":
-        message = "is required"
-    return _Mistake((*place, *where), client_id, field, message)
+def _wrong_id(entry: dict[str, Any]) -> str:
+    """Return what is wrong with the client_id of an entry; nothing where it is right."""
+    client_id = entry.get("client_id")
+    if client_id is None:
+        near = nearest_name("client_id", [key for key in entry if key not in ("client_id", *fields_of_metadata())])
+        return f"{ID_RULE}; it is missing" + (f": {near} is not known" if near else "")
+    if not isinstance(client_id, str):
+        return not_text(client_id)
+    if not CLIENT_ID.fullmatch(client_id):
+        return ID_RULE
+    return ""
 
 
-def _known_fields() -> list[str]:
-    return ["client_id", *(field.alias or name for name, field in ClientMetadata.model_fields.items())]
+_Place = tuple[str | int, ...]
 
 
-def _located(path: Path, text: str, mistakes: list[_Mistake]) -> list[str]:
-    """Say where each mistake stands. The file is read a second time for it, only when there are mistakes."""
+def _odd_numbers(value: Any, known: set[_Place], place: _Place = ()) -> list[FieldMistake]:
+    """Return a mistake for each number that YAML reads as another one than is written, such as 0600, which is 384."""
+    if isinstance(value, WrittenInt) and place not in known:
+        said = f"{value.raw} is read as {int(value)}: write {int(value)} for that number, or quotes for text"
+        return [FieldMistake(place, said)]
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [one for key, each in inner for one in _odd_numbers(each, known, (*place, key))]
+
+
+def _located(path: Path, text: str, mistakes: list[_Mistake], problems: list[tuple[int, str]]) -> list[str]:
+    """Say where each mistake stands: those of the file itself first, then the others in the order of the lines. The
+    file is read a second time for it, only when there are mistakes."""
     root = yaml.compose(text, Loader=_Loader)
-    lines = []
-    for mistake in mistakes:
+    lines = [(1, line, said) for line, said in problems]
+    for mistake in dict.fromkeys(mistakes):
         about = [part for part in (mistake.application, mistake.field) if part]
-        lines.append(f"{path}:{_line(root, mistake.place)}: {': '.join([*about, mistake.message])}")
-    return lines
+        line, node = _found(root, mistake.place)
+        said = mistake.message
+        if said.startswith(NOT_TEXT) and isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:bool":
+            said = not_text_as_written(node.value, "true or false in YAML")
+        lines.append((int(bool(mistake.application)), line, ": ".join([*about, said])))
+    return [f"{path}:{line}: {said}" for _, line, said in sorted(lines, key=lambda one: one[:2])]
 
 
-def _line(node: Any, place: tuple[str | int, ...]) -> int:
+def _found(node: Any, place: tuple[str | int, ...]) -> tuple[int, Any]:
+    """Return the line on which a value stands, and its node; where it is not there, those of what is around it."""
     line = int(node.start_mark.line) + 1
     for part in place:
         found = None
@@ -232,8 +379,8 @@ def _line(node: Any, place: tuple[str | int, ...]) -> int:
                     line, found = int(key.start_mark.line) + 1, value
                     break
         if found is None:
-            return line
+            return line, node
         node = found
         if isinstance(part, int):
             line = int(node.start_mark.line) + 1
-    return line
+    return line, node

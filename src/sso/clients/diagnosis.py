@@ -11,6 +11,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from sso.clients.metadata import ClientMetadata
+from sso.clients.mistakes import scope_warnings
 from sso.clients.uris import with_one_slash
 
 Part = Literal["scheme", "host", "port", "path", "slash", "case", "query", "fragment", "slashes"]
@@ -65,7 +66,7 @@ def differences(left: str, right: str) -> tuple[Part, ...]:
 
 Warning = Literal[
     "no_pkce", "old_secret", "secret_ends", "no_backchannel", "unused_redirect_uri", "failing_deliveries", "no_secret",
-    "implicit",
+    "implicit", "misspelt_scope",
 ]  # fmt: skip
 
 
@@ -94,6 +95,7 @@ def warnings(meta: ClientMetadata, known: Known, now: datetime) -> list[tuple[Wa
         found.append(("no_pkce", ""))
     if "implicit" in meta.grant_types:
         found.append(("implicit", ""))
+    found += [("misspelt_scope", text) for text in scope_warnings(meta.scope)]
     if meta.needs_secret and not known.secrets:
         found.append(("no_secret", ""))
     if any((now - made).days > OLD_SECRET_DAYS for made, _ in known.secrets):

@@ -5,15 +5,25 @@ Strict by default. What relaxes a rule is a field of its own, named for what it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from sso.clients.claims import COMES_WITH, SCOPE_OF, WITH_ANY
 from sso.clients.policy import check_hours, check_network
-from sso.clients.profiles import Profile, forbidden_relaxations
+from sso.clients.profiles import RELAXATIONS, Profile, forbidden
 from sso.clients.uris import ApplicationType, check_https_uri, check_redirect_uri
 from sso.security.permissions import PERMISSIONS, SCOPE_PREFIX, RoleName
 from sso.security.public_keys import check_key_set
@@ -49,6 +59,22 @@ MAX_SECONDS = 10**9
 """The longest time that can be registered: 31 years, with which dates can still be calculated."""
 
 _ASYMMETRIC = ("RS256", "PS256", "ES256", "EdDSA")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong. ``place``: where in the value it is, such as the index in a list."""
+
+    text: str
+    place: tuple[str | int, ...] = ()
+
+
+class Problems(ValueError):
+    """Several things that are wrong with one value. The message says the first."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__(problems[0].text)
+        self.problems = problems
 
 
 def _https(value: str, info: ValidationInfo) -> str:
@@ -138,8 +164,8 @@ class ClientMetadata(BaseModel):
     profile: Profile = Field(
         "standard",
         description="Which strict rules may be relaxed; see below. Only what is written relaxes anything, but for "
-        "`require_pkce`, which `legacy` and `certification` turn off; the `aud` of assertions, which with `legacy` may be "
-        "a list of names of this provider; and request objects, which with `certification` may be unsigned where "
+        "`require_pkce`, which `legacy` and `certification` turn off; the `aud` of assertions, which with `legacy` may "
+        "be a list of names of this provider; and request objects, which with `certification` may be unsigned where "
         "`request_object_signing_alg` is left out.",
     )
     group: Group | None = Field(None, description="The group it is listed in.")
@@ -199,6 +225,11 @@ class ClientMetadata(BaseModel):
     subject_type: Literal["public", "pairwise"]
     sector_identifier_uri: HttpsUri | None = Field(
         None, description="A JSON list with every redirect URI, which lets several hosts share pairwise subjects."
+    )
+    kept_sector: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[a-z0-9.+:-]+$")] | None = Field(
+        None,
+        description="The sector that pairwise subjects are made for, whatever the redirect URIs are now: the host that "
+        "it had before, so that every `sub` stays. Only its own of until now.",
     )
     default_max_age: Seconds | None = Field(None, ge=0, description="Seconds after which people sign in anew.")
     default_acr_values: list[Annotated[str, Field(max_length=200)]] = Field(
@@ -268,15 +299,18 @@ class ClientMetadata(BaseModel):
     @classmethod
     def _addresses(cls, value: list[str], info: ValidationInfo) -> list[str]:
         kind = application_type(info.data.get("type", "web"))
-        for uri in value:
+        problems = []
+        for index, uri in enumerate(value):
             if _is_stored(info) and ":///" in uri:  # stored before this was refused
                 continue
             try:
                 check_redirect_uri(uri, kind, _loopback_allowed(info))
             except ValueError as error:
-                raise ValueError(f"{uri!r} {error}") from None
-        if len(set(value)) != len(value):
-            raise ValueError("must not name an address twice")
+                problems.append(Problem(f"{uri!r} {error}", (index,)))
+            if uri in value[:index]:
+                problems.append(Problem("must not name an address twice", (index,)))
+        if problems:
+            raise Problems(problems)
         return value
 
     @field_validator("response_types", mode="before")
@@ -289,8 +323,11 @@ class ClientMetadata(BaseModel):
 
     @field_validator("scope")
     @classmethod
-    def _scope_tokens(cls, value: str) -> str:
+    def _scope_tokens(cls, value: str, info: ValidationInfo) -> str:
         names = value.split()
+        if "," in value and not _is_stored(info):
+            separated = " ".join(name for name in value.replace(",", " ").split())
+            raise ValueError(f"its names are separated by spaces, not by commas: {separated}")
         for name in names:
             if any(not ("\x21" <= c <= "\x7e" and c not in '"\\') for c in name):
                 raise ValueError(f"{name!r} is not a scope (RFC 6749 section 3.3)")
@@ -303,14 +340,9 @@ class ClientMetadata(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self, info: ValidationInfo) -> Self:
-        for problem in _contradictions(self):
-            raise ValueError(problem)
-        if self.has_shared_secret and not (_is_stored(info) or (info.context or {}).get("own_secret")):
-            raise ValueError(
-                "token_endpoint_auth_method: must be none, because everybody who has the application can read what is "
-                "in it (RFC 8252 section 8.5). An instance that registers itself may have a secret of its own "
-                "(section 8.4)"
-            )
+        problems = [Problem(one) for one in _contradictions(self, _may_have_own_secret(info.context))]
+        if problems:
+            raise Problems(problems)
         return self
 
     @property
@@ -348,13 +380,19 @@ class ClientMetadata(BaseModel):
 
     @property
     def sector_identifier(self) -> str:
-        """The host that pairwise subjects are made for (OpenID Connect Core section 8.1)."""
-        return _host(self.sector_identifier_uri or (self.redirect_uris[0] if self.redirect_uris else ""))
+        """The host that pairwise subjects are made for (OpenID Connect Core section 8.1), or the one that was kept."""
+        return self.kept_sector or _host(
+            self.sector_identifier_uri or (self.redirect_uris[0] if self.redirect_uris else "")
+        )
 
     @property
     def needs_encryption_key(self) -> bool:
         """Whether something is encrypted for it."""
         return bool(self.id_token_encrypted_response_alg or self.userinfo_encrypted_response_alg)
+
+    def effective(self) -> dict[str, Any]:
+        """Return the value of every field as it holds, written or not, names as in the specifications."""
+        return self.model_dump(mode="json", by_alias=True)
 
     def stored(self) -> dict[str, Any]:
         """Return the form that is stored: only what differs from the default, names as in the specifications.
@@ -394,7 +432,8 @@ def with_defaults(data: dict[str, Any]) -> dict[str, Any]:
 
 def _grant_types_for(response_types: Any) -> list[str]:
     """Return the grant types that go with response types (Dynamic Client Registration section 2)."""
-    words = {word for one in response_types or ["code"] for word in str(one).split()}
+    known = response_types if isinstance(response_types, list) and response_types else ["code"]
+    words = {word for one in known for word in str(one).split()}
     grant_types = ["authorization_code", "refresh_token"] if "code" in words else []
     return [*grant_types, *(["implicit"] if words & {"id_token", "token"} else [])]
 
@@ -403,116 +442,269 @@ def _loopback_allowed(info: ValidationInfo) -> bool:
     return bool((info.context or {}).get("allow_http_loopback"))
 
 
-def _contradictions(client: ClientMetadata) -> list[str]:
-    checks = (_scope_problems, _flow_problems, _secret_problems, _key_problems, _crypto_problems, forbidden_relaxations)
-    return [problem for check in checks for problem in check(client)]
+class _Unreadable(Exception):
+    """A rule asks for a field that cannot be read."""
 
 
-def _scope_problems(client: ClientMetadata) -> list[str]:
-    """What administrators may do, applications may only do that are the city's own."""
-    ours = [name for name in client.scope.split() if name.startswith(SCOPE_PREFIX)]
+class _Partial:
+    """Metadata of which some fields cannot be read: a rule that asks for one of them is left out."""
+
+    def __init__(self, readable: ClientMetadata, wrong: Collection[str]) -> None:
+        self._readable, self._wrong = readable, wrong
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._wrong:
+            raise _Unreadable(name)
+        found = getattr(ClientMetadata, name, None)
+        return found.fget(self) if isinstance(found, property) and found.fget else getattr(self._readable, name)
+
+
+_FOLLOWS = {
+    "type": ("grant_types", "response_types", "token_endpoint_auth_method", "subject_type", "require_pkce", "scope"),
+    "first_party": ("subject_type",),
+    "response_types": ("grant_types",),
+    "profile": ("require_pkce",),
+    "token_endpoint_auth_method": ("require_pkce",),
+}
+"""Which fields follow from another one where they are not written."""
+_PLACEHOLDERS = {"type": "web", "client_name": "x"}
+
+
+def contradictions_in(document: Mapping[str, Any], wrong: Collection[str], context: dict[str, Any]) -> list[str]:
+    """Return what contradicts itself in metadata of which some fields cannot be read, as ``field: text``.
+
+    Args:
+        document: what was written.
+        wrong: the names of the fields that cannot be read.
+        context: with what it is checked.
+    """
+    names = {field.alias or name for name, field in ClientMetadata.model_fields.items()}
+    readable = {name: value for name, value in document.items() if name in names and name not in wrong}
+    unknown = {name for name in wrong if name in names}
+    for name in wrong:
+        unknown |= {one for one in _FOLLOWS.get(name, ()) if readable.get(one) is None}
+    try:
+        made = _Readable.model_validate({**_PLACEHOLDERS, **readable}, context=context)
+    except ValidationError:
+        return []
+    return _contradictions(_Partial(made, unknown), _may_have_own_secret(context))
+
+
+def _may_have_own_secret(context: Mapping[str, Any] | None) -> bool:
+    """Tell whether the metadata are of an instance that registered itself, or were stored before."""
+    return bool(context and (context.get("stored") or context.get("own_secret")))
+
+
+def _contradictions(client: Any, own_secret: bool) -> list[str]:
+    """Return every contradiction between fields. Each rule stands alone, so that one field that cannot be read hides no
+    mistake in others."""
+    found = []
+    for rule in _RULES if own_secret else (*_RULES, _installed_keeps_no_secret):
+        try:
+            found += list(rule(client))
+        except _Unreadable:
+            continue
+    for relaxation in RELAXATIONS:
+        try:
+            found += forbidden(relaxation, client)
+        except _Unreadable:
+            continue
+    return found
+
+
+def _our_scopes(client: ClientMetadata) -> list[str]:
+    return [name for name in client.scope.split() if name.startswith(SCOPE_PREFIX)]
+
+
+def _permissions_exist(client: ClientMetadata) -> Iterator[str]:
     known = {one.scope for one in PERMISSIONS.values()}
-    problems = [f"scope: {name} is not a permission; see docs/api.md" for name in ours if name not in known]
+    for name in _our_scopes(client):
+        if name not in known:
+            yield f"scope: {name} is not a permission; see docs/api.md"
+
+
+def _scope_reasons_are_of_scopes(client: ClientMetadata) -> Iterator[str]:
     for name in client.scope_reasons:
         if name not in client.scope.split():
-            problems.append(f"scope_reasons: {name} is not among the scopes")
-    problems += [f"claim_reasons: {problem}" for problem in _claim_problems(client)]
-    if ours and not client.first_party:
-        problems.append(f"scope: {ours[0]} is only for the city's own: first_party: true")
-    if ours and client.is_public:
-        problems.append(f"scope: {ours[0]} needs an application that can authenticate")
-    if "nik" in client.scope.split() and not client.first_party:
-        problems.append("scope: nik is only for the city's own: first_party: true")
-    return problems
+            yield f"scope_reasons: {name} is not among the scopes"
 
 
-def _claim_problems(client: ClientMetadata) -> Iterator[str]:
+def _claim_reasons_are_of_scopes(client: ClientMetadata) -> Iterator[str]:
     for name in client.claim_reasons:
         if name in COMES_WITH:
-            yield f"{name} comes with {COMES_WITH[name]}: give that the reason"
+            yield f"claim_reasons: {name} comes with {COMES_WITH[name]}: give that the reason"
         elif name == WITH_ANY or SCOPE_OF.get(name) not in client.scope.split():
-            yield f"{name} is not a claim of the scopes"
+            yield f"claim_reasons: {name} is not a claim of the scopes"
 
 
-def _flow_problems(client: ClientMetadata) -> list[str]:
-    problems = []
-    words = {word for one in client.response_types for word in one.split()}
-    redirected = [kind for kind in ("authorization_code", "implicit") if kind in client.grant_types]
+def _permissions_are_for_first_parties(client: ClientMetadata) -> Iterator[str]:
+    """What administrators may do, applications may only do that are the city's own."""
+    ours = _our_scopes(client)
+    if ours and not client.first_party:
+        yield f"scope: {ours[0]} is only for the city's own: first_party: true"
+
+
+def _permissions_need_authentication(client: ClientMetadata) -> Iterator[str]:
+    ours = _our_scopes(client)
+    if ours and client.is_public:
+        yield f"scope: {ours[0]} needs an application that can authenticate"
+
+
+def _nik_is_for_first_parties(client: ClientMetadata) -> Iterator[str]:
+    if "nik" in client.scope.split() and not client.first_party:
+        yield "scope: nik is only for the city's own: first_party: true"
+
+
+def _redirected(client: ClientMetadata) -> list[str]:
+    return [kind for kind in ("authorization_code", "implicit") if kind in client.grant_types]
+
+
+def _redirect_uri_is_there(client: ClientMetadata) -> Iterator[str]:
+    redirected = _redirected(client)
     if redirected and not client.redirect_uris:
-        problems.append(f"redirect_uris: needs at least one for {redirected[0]}")
+        yield f"redirect_uris: needs at least one for {redirected[0]}"
+
+
+def _response_types_fit_grant_types(client: ClientMetadata) -> Iterator[str]:
+    words = {word for one in client.response_types for word in one.split()}
     if ("authorization_code" in client.grant_types) != ("code" in words):
-        problems.append("response_types: code goes together with the grant type authorization_code")
+        yield "response_types: code goes together with the grant type authorization_code"
     if ("implicit" in client.grant_types) != bool(words & {"id_token", "token"}):
-        problems.append("response_types: id_token and token go together with the grant type implicit")
+        yield "response_types: id_token and token go together with the grant type implicit"
+
+
+def _refresh_tokens_have_a_source(client: ClientMetadata) -> Iterator[str]:
     if "refresh_token" in client.grant_types and not {"authorization_code", DEVICE_CODE} & set(client.grant_types):
-        problems.append("grant_types: refresh_token needs authorization_code")
+        yield "grant_types: refresh_token needs authorization_code"
+
+
+def _pairwise_has_one_sector(client: ClientMetadata) -> Iterator[str]:
+    """OpenID Connect Core section 8.1."""
     hosts = {_host(uri) for uri in client.redirect_uris}
     if client.subject_type == "pairwise" and len(hosts) > 1 and client.sector_identifier_uri is None:
-        problems.append(
-            "subject_type: pairwise needs redirect_uris on one host, or a sector_identifier_uri; otherwise use public"
-        )
-    if redirected and "openid" not in client.scope.split():
-        problems.append("scope: must hold openid")
-    if client.frontchannel_logout_uri and _origin(client.frontchannel_logout_uri) not in map(
-        _origin, client.redirect_uris
-    ):
-        problems.append(
-            "frontchannel_logout_uri: must be at the origin of a redirect URI (Front-Channel Logout section 2)"
-        )
+        yield "subject_type: pairwise needs redirect_uris on one host, or a sector_identifier_uri; otherwise use public"
+    if client.kept_sector and client.subject_type != "pairwise":
+        yield "kept_sector: only for subject_type: pairwise"
+
+
+def _scope_holds_openid(client: ClientMetadata) -> Iterator[str]:
+    if _redirected(client) and "openid" not in client.scope.split():
+        yield "scope: must hold openid"
+
+
+def _front_channel_is_at_a_redirect_origin(client: ClientMetadata) -> Iterator[str]:
+    origins = map(_origin, client.redirect_uris)
+    if client.frontchannel_logout_uri and _origin(client.frontchannel_logout_uri) not in origins:
+        yield "frontchannel_logout_uri: must be at the origin of a redirect URI (Front-Channel Logout section 2)"
+
+
+def _assertion_issuers_fit_grant_types(client: ClientMetadata) -> Iterator[str]:
     if (JWT_BEARER in client.grant_types) != bool(client.assertion_issuers):
-        problems.append(f"assertion_issuers: goes together with the grant type {JWT_BEARER}")
-    return problems
+        yield f"assertion_issuers: goes together with the grant type {JWT_BEARER}"
 
 
-def _secret_problems(client: ClientMetadata) -> list[str]:
-    problems = []
-    if client.is_public:
-        for grant_type in ("client_credentials", JWT_BEARER):
-            if grant_type in client.grant_types:
-                problems.append(f"grant_types: {grant_type} needs a client that can authenticate")
-        if not client.require_pkce:
-            problems.append("require_pkce: a public client always needs it (RFC 9700 section 2.1.1)")
-    return problems
+def _installed_keeps_no_secret(client: ClientMetadata) -> Iterator[str]:
+    if client.has_shared_secret:
+        yield (
+            "token_endpoint_auth_method: must be none, because everybody who has the application can read what is "
+            "in it (RFC 8252 section 8.5). An instance that registers itself may have a secret of its own "
+            "(section 8.4)"
+        )
 
 
-def _key_problems(client: ClientMetadata) -> list[str]:
-    method, alg = client.token_endpoint_auth_method, client.token_endpoint_auth_signing_alg
-    problems = []
-    has_keys = client.jwks is not None or client.jwks_uri is not None
+def _grants_need_authentication(client: ClientMetadata) -> Iterator[str]:
+    for grant_type in ("client_credentials", JWT_BEARER):
+        if client.is_public and grant_type in client.grant_types:
+            yield f"grant_types: {grant_type} needs a client that can authenticate"
+
+
+def _public_needs_pkce(client: ClientMetadata) -> Iterator[str]:
+    if client.is_public and not client.require_pkce:
+        yield "require_pkce: a public client always needs it (RFC 9700 section 2.1.1)"
+
+
+def _has_keys(client: ClientMetadata) -> bool:
+    return client.jwks is not None or client.jwks_uri is not None
+
+
+def _one_source_of_keys(client: ClientMetadata) -> Iterator[str]:
     if client.jwks is not None and client.jwks_uri is not None:
-        problems.append("jwks: either jwks or jwks_uri, not both (Dynamic Client Registration section 2)")
-    if method == "private_key_jwt" and not has_keys:
-        problems.append("jwks: token_endpoint_auth_method: private_key_jwt needs jwks or jwks_uri")
-    if client.needs_encryption_key and not has_keys:
-        problems.append("jwks: encryption for the application needs jwks or jwks_uri")
-    if (client.request_object_signing_alg or "none") != "none" and not has_keys:
-        problems.append("jwks: signed request objects need jwks or jwks_uri")
-    if client.require_signed_request_object and (client.request_object_signing_alg == "none" or not has_keys):
-        problems.append("require_signed_request_object: needs a signing algorithm and jwks or jwks_uri")
+        yield "jwks: either jwks or jwks_uri, not both (Dynamic Client Registration section 2)"
+
+
+def _keys_are_there(client: ClientMetadata) -> Iterator[str]:
+    if client.token_endpoint_auth_method == "private_key_jwt" and not _has_keys(client):
+        yield "jwks: token_endpoint_auth_method: private_key_jwt needs jwks or jwks_uri"
+
+
+def _encryption_has_keys(client: ClientMetadata) -> Iterator[str]:
+    if client.needs_encryption_key and not _has_keys(client):
+        yield "jwks: encryption for the application needs jwks or jwks_uri"
+
+
+def _request_objects_have_keys(client: ClientMetadata) -> Iterator[str]:
+    if (client.request_object_signing_alg or "none") != "none" and not _has_keys(client):
+        yield "jwks: signed request objects need jwks or jwks_uri"
+
+
+def _signed_requests_can_be_signed(client: ClientMetadata) -> Iterator[str]:
+    if client.require_signed_request_object and (client.request_object_signing_alg == "none" or not _has_keys(client)):
+        yield "require_signed_request_object: needs a signing algorithm and jwks or jwks_uri"
+
+
+def _assertion_alg_fits_method(client: ClientMetadata) -> Iterator[str]:
+    method, alg = client.token_endpoint_auth_method, client.token_endpoint_auth_signing_alg
     if method == "private_key_jwt" and alg == "HS256":
-        problems.append(f"token_endpoint_auth_signing_alg: must be one of {', '.join(_ASYMMETRIC)} for private_key_jwt")
+        yield f"token_endpoint_auth_signing_alg: must be one of {', '.join(_ASYMMETRIC)} for private_key_jwt"
     if method == "client_secret_jwt" and alg not in (None, "HS256"):
-        problems.append("token_endpoint_auth_signing_alg: must be HS256 for client_secret_jwt")
+        yield "token_endpoint_auth_signing_alg: must be HS256 for client_secret_jwt"
     if alg and method not in ("private_key_jwt", "client_secret_jwt"):
-        problems.append("token_endpoint_auth_signing_alg: only for private_key_jwt and client_secret_jwt")
-    return problems
+        yield "token_endpoint_auth_signing_alg: only for private_key_jwt and client_secret_jwt"
 
 
-def _crypto_problems(client: ClientMetadata) -> list[str]:
-    problems = []
+def _enc_has_alg(client: ClientMetadata) -> Iterator[str]:
     for alg, enc in (
         ("id_token_encrypted_response_alg", "id_token_encrypted_response_enc"),
         ("userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc"),
         ("request_object_encryption_alg", "request_object_encryption_enc"),
     ):
         if getattr(client, enc) is not None and getattr(client, alg) is None:
-            problems.append(f"{enc}: needs {alg}")
+            yield f"{enc}: needs {alg}"
+
+
+def _unsigned_id_tokens_only_from_the_token_endpoint(client: ClientMetadata) -> Iterator[str]:
     if client.id_token_signed_response_alg == "none" and any("id_token" in one for one in client.response_types):
-        problems.append(
+        yield (
             "id_token_signed_response_alg: none only where no ID token comes from the authorization endpoint "
             "(Dynamic Client Registration section 2)"
         )
-    return problems
+
+
+_RULES: tuple[Callable[[Any], Iterator[str]], ...] = (
+    _permissions_exist,
+    _scope_reasons_are_of_scopes,
+    _claim_reasons_are_of_scopes,
+    _permissions_are_for_first_parties,
+    _permissions_need_authentication,
+    _nik_is_for_first_parties,
+    _redirect_uri_is_there,
+    _response_types_fit_grant_types,
+    _refresh_tokens_have_a_source,
+    _pairwise_has_one_sector,
+    _scope_holds_openid,
+    _front_channel_is_at_a_redirect_origin,
+    _assertion_issuers_fit_grant_types,
+    _grants_need_authentication,
+    _public_needs_pkce,
+    _one_source_of_keys,
+    _keys_are_there,
+    _encryption_has_keys,
+    _request_objects_have_keys,
+    _signed_requests_can_be_signed,
+    _assertion_alg_fits_method,
+    _enc_has_alg,
+    _unsigned_id_tokens_only_from_the_token_endpoint,
+)
 
 
 def _origin(uri: str) -> tuple[str, str]:
@@ -522,3 +714,11 @@ def _origin(uri: str) -> tuple[str, str]:
 
 def _host(uri: str) -> str:
     return urlsplit(uri).hostname or urlsplit(uri).scheme
+
+
+class _Readable(ClientMetadata):
+    """The same fields, without the rules between them."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        return self

@@ -91,10 +91,9 @@ def relaxations(client: ClientMetadata) -> list[str]:
     return [one.name for one in RELAXATIONS if one.used(client)]
 
 
-def forbidden_relaxations(client: ClientMetadata) -> list[str]:
-    """Return one line for each relaxation that the profile of ``client`` does not allow."""
-    return [
-        f"{one.name.partition(':')[0]}: {one.name} needs profile: {' or '.join(one.profiles)}"
-        for one in RELAXATIONS
-        if one.used(client) and client.profile not in one.profiles
-    ]
+def forbidden(relaxation: Relaxation, client: ClientMetadata) -> list[str]:
+    """Return one line where ``client`` uses a relaxation that its profile does not allow."""
+    if client.profile in relaxation.profiles or not relaxation.used(client):
+        return []
+    field = relaxation.name.partition(":")[0]
+    return [f"{field}: {relaxation.name} needs profile: {' or '.join(relaxation.profiles)}"]

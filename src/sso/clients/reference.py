@@ -49,6 +49,30 @@ What follows from `type`, where a field is left out:
 | service | a program without people | client_credentials | client_secret_basic |
 
 `subject_type` is `public` for the city's own applications (`first_party: true`) and services, `pairwise` otherwise.
+
+## Before you change a host
+
+A pairwise `sub` is made from the sector: the host of `sector_identifier_uri`, or of the redirect URIs. A change of the
+sector, of `subject_type` or of `first_party` gives every user of the application a new `sub`, and the application takes
+them for new users. `sso clients apply` says so with the number of users, and applies nothing until you decide:
+
+- Keep every `sub`: write `kept_sector:` with the previous host, or put a JSON list of every redirect URI on that host
+  and write its address as `sector_identifier_uri`.
+- Accept new subjects: `sso clients apply FILE --accept-new-subjects ID`.
+
+Redirect URIs on several hosts need a `sector_identifier_uri` in any case (OpenID Connect Core section 8.1).
+[Why](decisions/0043-a-new-sub-is-accepted-by-name.md).
+
+## Mistakes in the file
+
+Every mistake is reported in one run, with its line, its application and what to write instead. YAML reads some text as
+something else: `12345`, `0123`, `1:30`, `yes`, `no`, `2024-01-01`. Write such text in quotes: `client_id: "12345"`.
+Names in `scope` are separated by spaces. A name in `scope` that looks like a misspelt one, such as `emial`, is a
+warning: a resource server of the city may have a scope of that name. The plan shows the values that will hold, also
+those that follow from `type`, `first_party` and `profile`.
+
+## Strict rules
+
 Strict by default: PKCE with S256, the code flow only, exact redirect URIs over https. What relaxes a rule is a field
 of its own, allowed only by the application's `profile`, and `sso doctor` and `sso clients show` name each one:
 

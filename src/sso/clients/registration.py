@@ -6,6 +6,7 @@ is freed from, which resources it serves) is left out, as RFC 7591 section 2 has
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from sso import clock
 from sso.audit import record
 from sso.clients import store
 from sso.clients.metadata import OIDC_SCOPES, STANDARD_SCOPES, ClientMetadata
+from sso.clients.mistakes import FieldMistake, mistakes_of, nearest_name, not_a_list, not_text
 from sso.clients.models import SELF_REGISTERED, ClientRegistration, ClientRow, Invitation
 from sso.clients.profiles import Profile
 from sso.clients.registry import stored_metadata
@@ -43,6 +45,10 @@ THEIRS = tuple(
 _NEVER_SENT = (
     "registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at",
 )  # fmt: skip
+_OF_THE_PROTOCOL = (*_NEVER_SENT, *_NOT_THEIRS, "client_id", "client_secret", "application_type", "software_id",
+    "software_version", "software_statement", "client_name#id",
+)  # fmt: skip
+MAX_TEXT_CHARS = 1000
 DEFAULT_ID_TOKEN_ALG = "RS256"
 _WITH_RESPONSE_TYPES = ("authorization_code", "implicit")
 """The grant types that follow from the response types, whatever was said of them (RFC 7591 section 2.1)."""
@@ -76,7 +82,7 @@ def read_registration(document: Any, profile: Profile, allow_http_loopback: bool
         allow_http_loopback: whether loopback addresses over http are allowed.
 
     Raises:
-        RegistrationRefused: for the first thing that is wrong, in words that a developer can act on.
+        RegistrationRefused: naming each field that is wrong, in words that a developer can act on.
     """
     if not isinstance(document, dict):
         raise RegistrationRefused("invalid_client_metadata", "Send a JSON object (RFC 7591 section 3.1).")
@@ -85,12 +91,11 @@ def read_registration(document: Any, profile: Profile, allow_http_loopback: bool
     fields = {**known, **_derived(said, known), "profile": profile}
     if fields["token_endpoint_auth_method"] not in ("private_key_jwt", "client_secret_jwt"):
         fields.pop("token_endpoint_auth_signing_alg", None)  # libraries send it whatever the method is
+    context = {"allow_http_loopback": allow_http_loopback, "own_secret": True}
     try:
-        return ClientMetadata.model_validate(
-            fields, context={"allow_http_loopback": allow_http_loopback, "own_secret": True}
-        )
+        return ClientMetadata.model_validate(fields, context=context)
     except ValidationError as error:
-        raise _refused(error.errors()[0]) from None
+        raise _refused(mistakes_of(fields, error, context), said) from None
 
 
 def _derived(said: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
@@ -123,8 +128,11 @@ def _derived(said: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
 
 
 def _texts(name: str, value: Any) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise RegistrationRefused("invalid_client_metadata", f"{name}: must be a list of texts.")
+    if not isinstance(value, list):
+        raise RegistrationRefused("invalid_client_metadata", f"{name}: {not_a_list(value)}.")
+    for one in value:
+        if not isinstance(one, str):
+            raise RegistrationRefused("invalid_client_metadata", f"{name}: {not_text(one)}.")
     return list(value)
 
 
@@ -137,20 +145,29 @@ def _scope(asked: Any, service: bool) -> str:
     """Return what may be asked for: of OpenID Connect's scopes those that were named. Others only the city gives."""
     if service:
         return ""
-    if not isinstance(asked, str):
+    if asked is None:
         return " ".join(STANDARD_SCOPES)
+    if not isinstance(asked, str):
+        raise RegistrationRefused("invalid_client_metadata", f"scope: {not_text(asked, separated=True)}.")
+    if "," in asked:
+        text = f"scope: its names are separated by spaces, not by commas: {' '.join(asked.replace(',', ' ').split())}."
+        raise RegistrationRefused("invalid_client_metadata", text)
     return " ".join(
         dict.fromkeys(["openid", *(name for name in asked.split() if name in OIDC_SCOPES and name != "nik")])
     )
 
 
-def _refused(problem: Any) -> RegistrationRefused:
-    field = ".".join(str(part) for part in problem["loc"])
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    if not field and ": " in message:
-        field, message = message.split(": ", 1)
-    error = "invalid_redirect_uri" if field.partition(".")[0] == "redirect_uris" else "invalid_client_metadata"
-    return RegistrationRefused(error, f"{field}: {message}.")
+def _refused(mistakes: list[FieldMistake], said: Mapping[str, Any]) -> RegistrationRefused:
+    """Return the refusal of a registration: every mistake, and which unknown fields were probably meant otherwise. The
+    others are ignored (RFC 7591 section 2)."""
+    texts = [f"{one.field}: {one.text}" if one.field else one.text for one in mistakes]
+    for name in said:
+        near = nearest_name(name, THEIRS) if name not in (*THEIRS, *_OF_THE_PROTOCOL) else ""
+        if near and near not in said:
+            texts.append(f"{name}: is not known: {near} is probably meant")
+    of_redirects = bool(mistakes) and mistakes[0].field.partition(".")[0] == "redirect_uris"
+    error = "invalid_redirect_uri" if of_redirects else "invalid_client_metadata"
+    return RegistrationRefused(error, "; ".join(texts)[:MAX_TEXT_CHARS].rstrip(".") + ".")
 
 
 async def check_sector(outbound: Outbound, metadata: ClientMetadata) -> None:

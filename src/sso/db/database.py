@@ -38,11 +38,25 @@ class TransactionConflict(DatabaseUnavailable):
     a lock that could not be had). Nothing of the transaction was kept: the same work can be done again at once."""
 
 
-class Database:
-    """The database of one process. Create it once, :meth:`close` it at the end."""
+class NoDatabase(Refusal):
+    """The file of the embedded database does not exist."""
 
-    def __init__(self, settings: Settings) -> None:
+
+class Database:
+    """The database of one process. Create it once, :meth:`close` it at the end.
+
+    Args:
+        settings: where it is.
+        create: make the file of an embedded database where it does not exist.
+
+    Raises:
+        NoDatabase: when the file does not exist and must not be made.
+    """
+
+    def __init__(self, settings: Settings, *, create: bool = True) -> None:
         url = make_url(settings.effective_database_url())
+        if not create and url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+            raise NoDatabase(f"there is no database at {url.database}; make one with: sso db upgrade")
         self.url = url
         self.is_sqlite = url.get_backend_name() == "sqlite"
         if self.is_sqlite:

@@ -3,7 +3,8 @@
 What is sent, and how, is given by handlers from other rooms; not known here.
 """
 
+from sso.delivery.models import DeliveryKind, DeliveryStatus
 from sso.delivery.store import enqueue
-from sso.delivery.worker import Abandon, Worker
+from sso.delivery.worker import Abandon, NotNeeded, Worker
 
-__all__ = ["Abandon", "Worker", "enqueue"]
+__all__ = ["Abandon", "DeliveryKind", "DeliveryStatus", "NotNeeded", "Worker", "enqueue"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import BigInteger, Index, LargeBinary, String, Text
@@ -12,11 +13,35 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sso.db import Base, new_id
 
 
+class DeliveryKind(StrEnum):
+    """What is sent: every value that ``Delivery.kind`` can have. API, command line and pages are made from this."""
+
+    BACKCHANNEL_LOGOUT = "backchannel_logout"
+    SSF_PUSH = "ssf_push"
+    SSF_POLL = "ssf_poll"
+    WEBHOOK = "webhook"
+    NOTICE = "notice"
+    MESSAGE = "message"
+
+
+class DeliveryStatus(StrEnum):
+    """Every value that ``Delivery.status`` can have.
+
+    ``skipped`` is no failure: there was nobody to send it to, or the receiver does not want it.
+    """
+
+    PENDING = "pending"
+    HELD = "held"
+    DONE = "done"
+    GIVEN_UP = "given_up"
+    SKIPPED = "skipped"
+
+
 class Delivery(Base):
     """Something to be sent: written in the transaction of its cause, sent by the worker until done or given up.
 
-    ``receiver`` is the host that it goes to: only so many are sent to one host at the same time. ``status`` is pending,
-    done, given_up, or held: kept for a receiver that fetches it, or that has asked for a pause.
+    ``receiver`` is the host that it goes to: only so many are sent to one host at the same time. ``status`` is one of
+    :class:`DeliveryStatus`; held: kept for a receiver that fetches it, or that has asked for a pause.
     """
 
     __tablename__ = "deliveries"

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.db import new_id
-from sso.delivery.models import Delivery
+from sso.delivery.models import Delivery, DeliveryKind, DeliveryStatus
 
 LOOKED_AT = 1000
 """How many due deliveries are looked at to choose from."""
@@ -24,13 +24,13 @@ NOTHING: Mapping[str, int] = MappingProxyType({})
 
 def enqueue(
     session: AsyncSession,
-    kind: str,
+    kind: DeliveryKind,
     payload: dict[str, Any],
     *,
     client_id: str | None = None,
     session_id: uuid.UUID | None = None,
     receiver: str | None = None,
-    status: str = "pending",
+    status: DeliveryStatus = DeliveryStatus.PENDING,
     delivery_id: uuid.UUID | None = None,
 ) -> None:
     """Add something to be sent to the transaction of ``session``. ``receiver`` is the host that it goes to; ``status``
@@ -115,7 +115,7 @@ async def of_session(session: AsyncSession, session_id: uuid.UUID, kinds: Sequen
 
 
 async def finish(session: AsyncSession, delivery_id: uuid.UUID, status: str, error: str | None) -> None:
-    """Record that a delivery is ``done`` or ``given_up``."""
+    """Record that a delivery is ``done``, ``given_up`` or ``skipped``."""
     values = {"status": status, "finished_at": clock.now(), "last_error": error}
     await session.execute(update(Delivery).where(Delivery.id == delivery_id).values(**values))
 

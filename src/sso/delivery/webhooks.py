@@ -23,14 +23,14 @@ from sso.audit import record
 from sso.audit.models import AuditEvent
 from sso.audit.service import content
 from sso.db import Database, new_id
-from sso.delivery.models import Webhook
+from sso.delivery.models import DeliveryKind, Webhook
 from sso.delivery.store import enqueue
-from sso.delivery.worker import Abandon
+from sso.delivery.worker import Abandon, NotNeeded
 from sso.errors import Refusal
 from sso.security.box import SecretBox
 from sso.security.outbound import Outbound, OutboundRefused
 
-WEBHOOK = "webhook"
+WEBHOOK = DeliveryKind.WEBHOOK
 SECRET_PREFIX = "whsec_"
 SECRET_BYTES = 32
 EVERYTHING = "*"
@@ -156,7 +156,7 @@ def send_webhook(
         async with db.read() as session:
             webhook = await session.get(Webhook, uuid.UUID(payload["webhook_id"]))
         if webhook is None or not webhook.enabled:
-            raise Abandon("the webhook is gone, or switched off")
+            raise NotNeeded("the webhook is gone, or switched off")
         body = orjson.dumps(payload["body"])
         key = box.open(webhook.secret, _purpose(webhook.id))
         headers = signed_headers(key, payload["message_id"], clock.timestamp(), body)

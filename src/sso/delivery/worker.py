@@ -19,7 +19,7 @@ from sso import clock
 from sso.audit import record
 from sso.db import Database, DatabaseUnavailable
 from sso.delivery import store
-from sso.delivery.models import Delivery
+from sso.delivery.models import Delivery, DeliveryKind, DeliveryStatus
 from sso.security.text import one_line
 from sso.settings import Settings
 
@@ -32,13 +32,18 @@ FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 1800.0
 LAST_SECONDS = 10.0
 MAX_ERROR_CHARS = 300
-NEVER_TOLD = "webhook"
+NEVER_TOLD = DeliveryKind.WEBHOOK
 """What is given up of these is not an event: it would be told to webhooks, and given up, and told."""
 JITTER = (0.75, 1.0)
 
 
 class Abandon(Exception):
     """A handler raises this when trying again cannot help."""
+
+
+class NotNeeded(Exception):
+    """A handler raises this when nobody is to receive it: no address is known, or the receiver does not want it. That
+    is no failure."""
 
 
 class Worker:
@@ -142,14 +147,18 @@ class Worker:
             if handler is None:
                 raise Abandon(f"nothing here sends {delivery.kind}")
             await handler(delivery.payload)
+        except NotNeeded as error:
+            await self._record(delivery, str(error), skip=True)
         except Abandon as error:
             await self._record(delivery, str(error), abandon=True)
         except Exception as error:
-            await self._record(delivery, f"{type(error).__name__}: {error}", abandon=False)
+            await self._record(delivery, f"{type(error).__name__}: {error}")
         else:
-            await self._record(delivery, None, abandon=False)
+            await self._record(delivery, None)
 
-    async def _record(self, delivery: Delivery, error: str | None, *, abandon: bool) -> None:
+    async def _record(
+        self, delivery: Delivery, error: str | None, *, abandon: bool = False, skip: bool = False
+    ) -> None:
         """Keep the result. When that fails the lease runs out, and it is sent again: at least once, never lost.
 
         What a receiver answered may be in ``error``: it is kept as one line of what a database can store.
@@ -158,7 +167,9 @@ class Worker:
         try:
             async with self._db.write() as session:
                 if error is None:
-                    await store.finish(session, delivery.id, "done", None)
+                    await store.finish(session, delivery.id, DeliveryStatus.DONE, None)
+                elif skip:
+                    await store.finish(session, delivery.id, DeliveryStatus.SKIPPED, error[:MAX_ERROR_CHARS])
                 elif abandon or clock.now() - delivery.created_at >= self._give_up:
                     log.error("gave up %s to %s: %s", delivery.kind, delivery.client_id, error)
                     if delivery.kind != NEVER_TOLD:
@@ -173,7 +184,7 @@ class Worker:
                             client_id=client_id,
                             data=about,
                         )
-                    await store.finish(session, delivery.id, "given_up", error[:MAX_ERROR_CHARS])
+                    await store.finish(session, delivery.id, DeliveryStatus.GIVEN_UP, error[:MAX_ERROR_CHARS])
                 else:
                     seconds = pause_after(delivery.attempts) * random.uniform(*JITTER)  # noqa: S311 - nothing to guess
                     at = clock.now() + timedelta(seconds=seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -25,9 +25,11 @@ from sso.clients.metadata import ClientMetadata
 from sso.clients.models import BLOCKED, REMOVED, SANDBOX, SANDBOX_END, Application, ClientRow
 from sso.clients.privileges import OPERATOR, Authority, check_hold, end_all
 from sso.clients.registration import RegistrationRefused, check_sector
+from sso.clients.registry import stored_metadata
+from sso.clients.sectors import SubjectChange, SubjectsWouldChange, check_kept_sector
 from sso.clients.service import ClientError
 from sso.db import bump_version
-from sso.oidc import mass_ending
+from sso.oidc import mass_ending, subjects
 from sso.oidc.provider import Provider
 from sso.oidc.rp_check import holds, last_check
 from sso.sessions.reasons import EndReason
@@ -50,8 +52,23 @@ class NotChecked(ClientError):
     """The application has not passed the relying-party check."""
 
 
-async def apply_catalogue(session: AsyncSession, provider: Provider, plan: Plan, *, actor: str = "cli") -> None:
-    """Carry out a plan, and end the part in every session of the applications that it suspends or removes."""
+async def apply_catalogue(
+    session: AsyncSession, provider: Provider, plan: Plan, *, accepted: Collection[str] = (), actor: str = "cli"
+) -> None:
+    """Carry out a plan, and end the part in every session of the applications that it suspends or removes.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        plan: what to do.
+        accepted: the applications of which every ``sub`` may change.
+        actor: who asks.
+
+    Raises:
+        SubjectsWouldChange: when every ``sub`` of another application would change.
+    """
+    changes = await subjects.counted(session, plan.subjects)
+    subjects.require_acceptance(session, changes, accepted, actor=actor, accept="--accept-new-subjects")
     await apply_plan(session, plan, actor=actor)
     for action, reason in (("suspend", EndReason.CLIENT_SUSPENDED), ("delete", EndReason.CLIENT_REMOVED)):
         gone = [change.client_id for change in plan.changes if change.action == action]
@@ -65,19 +82,25 @@ async def submit_application(
     text: str,
     *,
     actor: str,
+    accepted: str = "",
     request_id: str | None = None,
 ) -> None:
-    """Ask that what a team wants be used in production. A web application must have passed the relying-party check,
+    """Ask that what a team wants be used in production. Where every ``sub`` would change, ``accepted`` is the client_id
+    if the team wants that. A web application must have passed the relying-party check,
     where the city requires it.
 
     Raises:
         NotChecked: when it has not.
+        SubjectsWouldChange: when every ``sub`` would change, and the team has not accepted that.
         Unfinished: naming each field that is wrong.
         ClientError: when there is nothing to ask for.
     """
     loopback = provider.settings.loopback
-    production_metadata(wanted_of(application), application.granted, allow_http_loopback=loopback)
+    wanted = production_metadata(wanted_of(application), application.granted, allow_http_loopback=loopback)
     await _must_be_checked(session, provider, application)
+    change = await subjects_of(session, application, wanted)
+    if change is not None and change.users and accepted != application.application_id:
+        raise SubjectsWouldChange([change], subjects.ACCEPT)
     await submit(session, application, text, allow_http_loopback=loopback, actor=actor, request_id=request_id)
 
 
@@ -91,6 +114,7 @@ async def approve_application(
     revision: int,
     authority: Authority,
     actor: str,
+    accepted: str = "",
     request_id: str | None = None,
 ) -> None:
     """Let production be what was submitted, in exactly the revision that was looked at. The relying-party check must
@@ -105,16 +129,28 @@ async def approve_application(
         revision: of what was looked at.
         authority: what the actor may do.
         actor: who decides.
+        accepted: the client_id, where it is accepted that every ``sub`` changes.
         request_id: the reference for log and audit.
 
     Raises:
         Stale: when it was changed, or submitted anew, since that revision.
+        SubjectsWouldChange: when every ``sub`` would change, and nobody has accepted that.
         NotChecked: when the check does not hold for it.
         Unfinished: when it cannot be registered like this.
         ClientError: when nothing was submitted.
     """
     if application.state == "submitted" and revision == application.revision:
         await _must_be_checked(session, provider, application)
+        await clients.lock_clients(session, [application.application_id, sandbox_id(application.application_id)])
+        await subjects.check_subjects(
+            session,
+            application.application_id,
+            await _present_metadata(session, application),
+            _decided(provider, application, granted),
+            accepted=accepted,
+            actor=actor,
+            request_id=request_id,
+        )
     await approve(
         session,
         application,
@@ -127,6 +163,32 @@ async def approve_application(
         actor=actor,
         request_id=request_id,
     )
+
+
+async def subjects_of(session: AsyncSession, application: Application, wanted: ClientMetadata) -> SubjectChange | None:
+    """Return the change of every ``sub`` in production that what a team wants would bring; None: there is none.
+
+    Raises:
+        ClientError: when a kept sector is not the application's own.
+    """
+    present = await _present_metadata(session, application)
+    check_kept_sector(present, wanted)
+    return await subjects.change_of(session, application.application_id, present, wanted)
+
+
+async def _present_metadata(session: AsyncSession, application: Application) -> ClientMetadata | None:
+    row = await clients.get_client(session, application.application_id)
+    return stored_metadata(row.metadata_) if row is not None and row.status != REMOVED else None
+
+
+def _decided(provider: Provider, application: Application, granted: Mapping[str, Any]) -> ClientMetadata:
+    """Return what an approval would register."""
+    decided = {name: value for name, value in {**application.granted, **granted}.items() if value not in _NOTHING}
+    loopback = provider.settings.loopback
+    return production_metadata(wanted_of(application), decided, allow_http_loopback=loopback)
+
+
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
 async def check_sector_of(provider: Provider, application_id: str, revision: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from authlib.oauth2.rfc6749 import InvalidRequestError, InvalidScopeError, OAuth2Error
+from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -30,7 +30,7 @@ from sso.oidc.interaction import Asked, Decision, Fail, Present, Progress, decid
 from sso.oidc.parameters import check_supported, repeated
 from sso.oidc.provider import Provider
 from sso.oidc.request_object import RequestObjectRefused, Source, expand
-from sso.oidc.requests import ProtocolRequest, check_granted, description
+from sso.oidc.requests import ProtocolRequest, check_granted, description, no_such_scope, note_ignored_scopes
 from sso.oidc.server import ProviderServer
 from sso.security.numbers import read_int
 from sso.security.tokens import token_hash
@@ -51,14 +51,16 @@ class PageError(Exception):
     """The request cannot be answered to an application, because its redirect URI is not proven: a page says why.
 
     ``code`` names a message; ``detail`` is what developers need: shown, never executed. ``client_id`` is the
-    application, where it is a registered one.
+    application, where it is a registered one and the mistake is counted as its own; ``named`` is the application that
+    the page may lead back to.
     """
 
-    def __init__(self, code: str, detail: str = "", client_id: str = "") -> None:
+    def __init__(self, code: str, detail: str = "", client_id: str = "", *, named: str = "") -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
         self.client_id = client_id
+        self.named = named
 
 
 class RedirectError(Exception):
@@ -189,6 +191,7 @@ async def _read_request(server: ProviderServer, parameters: list[tuple[str, str]
     else:
         checked = check_request(server, parameters)
     client = checked.client
+    note_ignored_scopes(provider, client, checked.parameters.get("scope", ""), "/authorize")
     if client.meta.id_token_encrypted_response_alg and carries_tokens(checked.parameters):
         try:
             await provider.client_keys.ready(client.meta.jwks_uri)
@@ -268,7 +271,7 @@ def _check_the_rest(
     grant = server.get_authorization_grant(request)
     grant.validate_authorization_request()
     if not request.scope:
-        raise InvalidScopeError("The client has not registered any of these scopes.")
+        raise no_such_scope(client, data.get("scope", ""), "The client has not registered any of these scopes.")
     claims = read_claims_request(data.get("claims"), client.scopes, client.withheld)
     request.asked_claims = claims.stored()
     return AuthorizationRequest(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from authlib.oauth2.rfc6749 import InvalidScopeError, UnauthorizedClientError
+from authlib.oauth2.rfc6749 import UnauthorizedClientError
 from authlib.oauth2.rfc8628 import DeviceAuthorizationEndpoint as AuthlibDeviceAuthorizationEndpoint
 from authlib.oauth2.rfc8628.endpoint import create_string_user_code
 from sqlalchemy import CursorResult, delete, select, update
@@ -27,7 +27,7 @@ from sso.oidc.demands import Unmet, Way, unmet
 from sso.oidc.enforcement import facts_at_page, must_read, recorded, standing_at_page
 from sso.oidc.models import DeviceCode
 from sso.oidc.provider import Provider
-from sso.oidc.requests import ProtocolRequest, check_granted
+from sso.oidc.requests import ProtocolRequest, check_granted, no_such_scope, note_ignored_scopes
 from sso.security.tokens import random_token, token_hash
 from sso.sessions import store as sessions
 from sso.tokens import store
@@ -53,10 +53,12 @@ class DeviceAuthorizationEndpoint(AuthlibDeviceAuthorizationEndpoint):
         client = self.authenticate_client(request)
         if not client.check_grant_type(DEVICE_CODE):
             raise UnauthorizedClientError("The client has not registered the device code grant.")
-        check_granted(client, request.payload.data.get("scope", "").split())
-        scope = client.get_allowed_scope(request.payload.data.get("scope", ""))
+        asked = request.payload.data.get("scope", "")
+        check_granted(client, asked.split())
+        scope = client.get_allowed_scope(asked)
         if not scope:
-            raise InvalidScopeError("The client has not registered any of these scopes.")
+            raise no_such_scope(client, asked, "The client has not registered any of these scopes.")
+        note_ignored_scopes(request.provider, client, asked, "/device_authorization")
         settings, device_code = request.provider.settings, random_token()
         user_code = _store(request, device_code, scope)
         uri = request.provider.url("/device")

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.audit import record
-from sso.delivery import Abandon, enqueue
+from sso.delivery import Abandon, DeliveryKind, enqueue
 from sso.oidc import signals
 from sso.oidc.models import EventStream
 from sso.oidc.provider import Provider
@@ -27,7 +27,7 @@ from sso.sessions.reasons import EndReason
 from sso.sessions.store import HowTold, Participation, SessionFilter
 from sso.tokens import store as tokens
 
-BACKCHANNEL_LOGOUT = "backchannel_logout"
+BACKCHANNEL_LOGOUT = DeliveryKind.BACKCHANNEL_LOGOUT
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 LOGOUT_TOKEN_TYP = "logout+jwt"
 LOGOUT_TOKEN_SECONDS = 120

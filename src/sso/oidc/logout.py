@@ -39,19 +39,19 @@ def check_logout(provider: Provider, data: dict[str, str]) -> LogoutRequest:
         PageError: when the client, the hint or the address is not right.
     """
     hint, named = data.get("id_token_hint"), data.get("client_id")
-    client, hint_sub = _from_hint(provider, hint) if hint else (None, None)
+    client, hint_sub = _from_hint(provider, hint, named or "") if hint else (None, None)
     if named is not None and client is None:
         client = provider.registry.get(named)
         if client is None:
             raise PageError("unknown_client", named[:100])
     if client is not None and named is not None and client.client_id != named:
-        raise PageError("bad_logout_hint", "client_id")
+        raise PageError("bad_logout_hint", "client_id", named=client.client_id)
     uri = data.get("post_logout_redirect_uri")
     if uri is None or hint_sub is None:
         return LogoutRequest(client, hint_sub, None)
     assert client is not None
     if not client.check_post_logout_redirect_uri(uri):
-        raise PageError("unregistered_logout_uri", uri[:300])
+        raise PageError("unregistered_logout_uri", uri[:300], named=client.client_id)
     state = [("state", data["state"])] if "state" in data else []
     return LogoutRequest(client, hint_sub, with_parameters(uri, state) if state else uri)
 
@@ -68,12 +68,12 @@ def frontchannel_addresses(provider: Provider, told: Sequence[Participation]) ->
     return addresses
 
 
-def _from_hint(provider: Provider, hint: str) -> tuple[Client, str]:
+def _from_hint(provider: Provider, hint: str, named: str) -> tuple[Client, str]:
     try:
         claims = read_hint(provider, hint)
     except InvalidToken:
-        raise PageError("bad_logout_hint", "id_token_hint") from None
+        raise PageError("bad_logout_hint", "id_token_hint", named=named) from None
     client = provider.registry.get(str(claims.get("aud")))
     if client is None:
-        raise PageError("bad_logout_hint", "id_token_hint")
+        raise PageError("bad_logout_hint", "id_token_hint", named=named)
     return client, str(claims["sub"])

@@ -16,14 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.authn import ceremonies
 from sso.authn.ceremonies import Running
-from sso.delivery import enqueue
+from sso.delivery import DeliveryKind, enqueue
 from sso.oidc.provider import Provider
 from sso.security.tokens import equal, keyed_token
 from sso.users.models import User
 
-NOTICE = "notice"
+NOTICE = DeliveryKind.NOTICE
 """The kind of delivery that is a notice to a person, at their address of the moment when it is sent."""
-MESSAGE = "message"
+MESSAGE = DeliveryKind.MESSAGE
 """The kind of delivery that goes to one address or number, whoever's it is."""
 _SEAL = "message"
 

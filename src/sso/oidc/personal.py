@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.audit import record
+from sso.audit.models import AuditEvent
 from sso.audit.service import AuditFilter, content, page_of_events
 from sso.authn.levels import identity_level
 from sso.clients.teams import teams_with
@@ -24,6 +25,7 @@ from sso.users.models import Credential, User
 from sso.users.service import open_nik
 
 EVENTS = 1000
+"""How many events are read at a time."""
 
 
 async def everything_about(session: AsyncSession, provider: Provider, user_id: uuid.UUID) -> dict[str, Any]:
@@ -85,7 +87,7 @@ async def everything_about(session: AsyncSession, provider: Provider, user_id: u
 
 async def _what_was_used(session: AsyncSession, provider: Provider, user_id: uuid.UUID) -> dict[str, Any]:
     names = {one.client_id: one.meta.client_name for one in provider.registry}
-    events = await page_of_events(session, AuditFilter(person=str(user_id)), None, EVENTS)
+    events = await _events_of(session, user_id)
     return {
         "consents": [
             {"client_id": one.client_id, "name": names.get(one.client_id), "scopes": one.scopes, "at": one.updated_at}
@@ -116,6 +118,17 @@ async def _what_was_used(session: AsyncSession, provider: Provider, user_id: uui
         "favourites": sorted(await users.favourites_of(session, user_id)),
         "activity": [content(one) for one in events],
     }
+
+
+async def _events_of(session: AsyncSession, user_id: uuid.UUID) -> list[AuditEvent]:
+    """Return every event about a person, the newest first, read a page at a time."""
+    found: list[AuditEvent] = []
+    wanted = AuditFilter(person=str(user_id))
+    while True:
+        page = await page_of_events(session, wanted, found[-1].id if found else None, EVENTS)
+        found += page
+        if len(page) < EVENTS:
+            return found
 
 
 def _credential(one: Credential) -> dict[str, Any]:

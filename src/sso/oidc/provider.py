@@ -49,12 +49,16 @@ class Provider:
     Args:
         settings: every setting.
         db: the database.
+        create: make the secret key where there is none.
+
+    Raises:
+        SettingsError: when there is no secret key, and none is to be made.
     """
 
-    def __init__(self, settings: Settings, db: Database) -> None:
+    def __init__(self, settings: Settings, db: Database, *, create: bool = True) -> None:
         self.settings = settings
         self.db = db
-        self.box = SecretBox(settings.secrets())
+        self.box = SecretBox(settings.secrets(create=create))
         longest = max(settings.access_token_seconds, settings.id_token_seconds)
         self.keys = KeyRing(self.box, longest + _PUBLISHED_SLACK_SECONDS, settings.signing_alg)
         self.registry = Registry()

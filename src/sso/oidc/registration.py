@@ -5,13 +5,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from sso.clients import registration as rules
 from sso.clients.metadata import ClientMetadata
 from sso.clients.profiles import Profile
 from sso.clients.registration import Registered, RegistrationRefused
+from sso.clients.service import ClientError
 from sso.oidc.applications import end_part_everywhere
 from sso.oidc.provider import Provider
 from sso.oidc.requests import NO_STORE, Answer, description
+from sso.oidc.subjects import check_subjects
 from sso.oidc.userinfo import challenge
 from sso.security.documents import DocumentRefused, NotJson, read_json
 from sso.sessions.reasons import EndReason
@@ -36,6 +40,7 @@ async def register(provider: Provider, authorization: str, body: bytes, address:
         async with provider.db.write() as session:
             if token:
                 await rules.use_invitation(session, token)
+            metadata = metadata.model_copy(update={"kept_sector": None})  # a new application has none to keep
             made = await rules.register(session, provider.box, metadata, address=address)
     except RegistrationRefused as error:
         return _error(error)
@@ -61,12 +66,22 @@ async def update(provider: Provider, client_id: str, authorization: str, body: b
         client = provider.registry.get(client_id)
         rules.check_update(present, document, client.check_client_secret if client else lambda _: False)
         metadata = await _read(provider, document, present.metadata.profile)
+        accepted = document.get("accept_new_subjects")
         async with provider.db.write() as session:
+            await _check_subjects(session, present, metadata, accepted if isinstance(accepted, str) else "")
             made = await rules.replace_registration(session, provider.box, present, metadata, address=address)
     except RegistrationRefused as error:
         return _error(error)
     await provider.refresh()
     return _answer(provider, 200, made, token)
+
+
+async def _check_subjects(session: AsyncSession, present: Registered, metadata: ClientMetadata, accepted: str) -> None:
+    before = present.metadata
+    try:
+        await check_subjects(session, present.client_id, before, metadata, accepted=accepted, actor="registration")
+    except ClientError as error:
+        raise RegistrationRefused("invalid_client_metadata", f"{error}.") from None
 
 
 async def delete(provider: Provider, client_id: str, authorization: str, address: str | None) -> Answer:

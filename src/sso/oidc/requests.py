@@ -11,6 +11,8 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from authlib.oauth2.rfc6749 import InvalidScopeError, OAuth2Payload, OAuth2Request
 from sqlalchemy.orm import Session
 
+from sso.clients.mistakes import KNOWN_SCOPES, nearest_name
+
 if TYPE_CHECKING:
     from sso.clients.registry import Client
     from sso.oidc.provider import Provider
@@ -126,6 +128,44 @@ class ProtocolRequest(OAuth2Request):
     @property
     def form(self) -> dict[str, str]:
         return self.payload.data if self.method == "POST" else {}
+
+
+def no_such_scope(client: Client, asked: str, text: str) -> InvalidScopeError:
+    """Return the error for scopes that an application cannot have, with what was probably meant.
+
+    Args:
+        client: the application.
+        asked: the parameter ``scope`` as it came.
+        text: what is wrong, in general.
+    """
+    hints = _meant(client, asked)
+    if "," in asked:
+        hints = ["Scopes are separated by spaces, not by commas (RFC 6749 section 3.3)."]
+    return InvalidScopeError(description(" ".join([text, *hints])))
+
+
+def note_ignored_scopes(provider: Provider, client: Client, asked: str, at: str) -> None:
+    """Remember for the team of an application that it asked for scopes that it does not have. The request goes on
+    without them (RFC 6749 section 3.3).
+
+    Args:
+        provider: the provider.
+        client: the application.
+        asked: the parameter ``scope`` as it came.
+        at: the path of the endpoint.
+    """
+    ignored = [name for name in asked.split() if name not in client.scopes]
+    if ignored:
+        said = " ".join([f"Not registered, so left out: {' '.join(ignored[:10])}.", *_meant(client, asked)])
+        if any("," in name for name in ignored):
+            said += " Scopes are separated by spaces, not by commas (RFC 6749 section 3.3)."
+        provider.usage.mistake(client.client_id, "ignored_scope", {"at": at, "said": description(said), "scope": asked})
+
+
+def _meant(client: Client, asked: str) -> list[str]:
+    known = sorted({*client.scopes, *KNOWN_SCOPES})
+    pairs = [(name, nearest_name(name, known)) for name in asked.split()[:10] if name not in known and "," not in name]
+    return [f"{name}: {near} is probably meant." for name, near in pairs if near]
 
 
 def check_granted(client: Client, asked: Iterable[str], *, alone: bool = False) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.db import new_id
-from sso.delivery import Abandon, enqueue
+from sso.delivery import Abandon, DeliveryKind, DeliveryStatus, enqueue
 from sso.oidc.models import EventStream, ExcludedName, ExcludedSubject
 from sso.oidc.provider import Provider
 from sso.security.documents import read_json
@@ -40,7 +40,7 @@ EVENTS = (SESSION_REVOKED, CREDENTIAL_CHANGE, ACCOUNT_DISABLED, ACCOUNT_ENABLED,
 """Every kind of event that a stream can ask for."""
 VERIFICATION = f"{_SSF}verification"
 
-PUSH, POLL = "ssf_push", "ssf_poll"
+PUSH, POLL = DeliveryKind.SSF_PUSH, DeliveryKind.SSF_POLL
 SET_TYP = "secevent+jwt"
 _CREDENTIAL_TYPES = {"password": "password", "totp": "app", "recovery_code": "recovery-code"}
 """The types of CAEP section 3.3.1 by our kinds. It has none for recovery codes: theirs is our own."""
@@ -211,7 +211,7 @@ def send(
         client_id=stream.client_id,
         session_id=about.session_id if about else None,
         receiver=urlsplit(stream.endpoint_url or "").netloc if push else None,
-        status="pending" if push and stream.status == "enabled" else "held",
+        status=DeliveryStatus.PENDING if push and stream.status == "enabled" else DeliveryStatus.HELD,
         delivery_id=event_id,
     )
 

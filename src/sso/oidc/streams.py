@@ -27,7 +27,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.signals import EVENTS, POLL, PUSH
 from sso.security.box import SecretBox
 from sso.security.numbers import read_uuid
-from sso.users.identifiers import normalise
+from sso.users.identifiers import Kind, normalise_as
 from sso.users.store import verified_owner
 
 MANAGE, READ = "ssf.manage", "ssf.read"
@@ -438,13 +438,13 @@ async def _names(
     return [provider.subject(client, user_id)] if user_id is not None else []
 
 
-async def _owner(session: AsyncSession, provider: Provider, kind: str, value: str) -> uuid.UUID | None:
+async def _owner(session: AsyncSession, provider: Provider, kind: Kind, value: str) -> uuid.UUID | None:
     """Return who has proven that an e-mail address or a telephone number is theirs."""
     try:
-        identifier = normalise(value)
+        identifier = normalise_as(kind, value)
     except ValueError:
         return None
-    return await verified_owner(session, identifier.lookup(provider.nik_key)) if identifier.kind == kind else None
+    return await verified_owner(session, identifier.lookup(provider.nik_key))
 
 
 def _recorded(session: AsyncSession, client: Client, stream: EventStream, what: str) -> None:

@@ -9,24 +9,54 @@ from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.clients.registry import Client
 from sso.oidc.authorize import AuthorizationRequest, check_request, with_news
 from sso.oidc.interaction import Progress
 from sso.oidc.models import Interaction
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
-from sso.security.tokens import random_token, token_hash
+from sso.security.tokens import equal, keyed_token, random_token, token_hash
+
+_PROOF_CHARS = 22
+"""How much of a proof a token holds: 132 bits."""
+
+
+def token_end(provider: Provider, client_id: str) -> str:
+    """Return what the token of a page ends with, so that the page still names its application when nothing is stored
+    for the token any more: a proof that we wrote it, and the client_id."""
+    key = provider.box.derived_keys(_PURPOSE)[0]
+    return f".{keyed_token(key, client_id)[:_PROOF_CHARS]}.{client_id}"
+
+
+def end_of(token: str) -> str:
+    """Return the end of a token that names an application, to be that of another token; nothing where it has none."""
+    _, separator, end = token.partition(".")
+    return separator + end
+
+
+def client_of_token(provider: Provider, token: str) -> Client | None:
+    """Return the application that a token names, where we wrote it and the application is enabled."""
+    proof, _, client_id = end_of(token).removeprefix(".").partition(".")
+    keys = provider.box.derived_keys(_PURPOSE) if client_id else []
+    if not any([equal(proof, keyed_token(key, client_id)[:_PROOF_CHARS]) for key in keys]):
+        return None
+    return provider.registry.enabled(client_id)
+
+
+_PURPOSE = "way-back"
 
 
 async def remember_request(
     provider: Provider, session: AsyncSession, request: AuthorizationRequest, browser: str
 ) -> str:
     """Store a request that waits for a person, bound to the browser, and return its token. One statement."""
-    now, token = clock.now(), random_token()
+    client_id = request.client.client_id
+    now, token = clock.now(), random_token() + token_end(provider, client_id)
     session.add(
         Interaction(
             token_hash=token_hash(token),
             browser_hash=token_hash(browser),
-            client_id=request.client.client_id,
+            client_id=client_id,
             parameters={"query": urlencode(list(request.parameters.items())), "source": request.source},
             progress=[],
             created_at=now,

@@ -370,7 +370,7 @@ async def consents_of(session: AsyncSession, user_id: uuid.UUID) -> list[Consent
 
 async def grants_of(session: AsyncSession, user_id: uuid.UUID) -> list[Grant]:
     """Return every authorization of a person that is still known, the newest first."""
-    mine = select(Grant).where(Grant.user_id == user_id).order_by(Grant.id.desc()).limit(1000)
+    mine = select(Grant).where(Grant.user_id == user_id).order_by(Grant.id.desc())
     return list((await session.execute(mine)).scalars())
 
 

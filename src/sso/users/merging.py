@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 import orjson
 from sqlalchemy import func, insert, select
@@ -20,6 +20,8 @@ from sso.users.models import Identifier, ImportRun, LocalAccount, MergeProposal
 from sso.users.service import NIK, UserError, nik_key
 
 MAX_PAGE = 200
+ProposalState = Literal["open", "merged", "separate", "dropped"]
+PROPOSAL_STATES: tuple[ProposalState, ...] = get_args(ProposalState)
 
 
 @dataclass(frozen=True, slots=True)

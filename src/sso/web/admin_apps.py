@@ -22,9 +22,18 @@ from sso.clients.models import HERE, REMOVED, SANDBOX, SANDBOX_END, Application,
 from sso.clients.privileges import PRIVILEGES, grant_privilege, revoke_privilege, shown
 from sso.clients.profiles import RELAXATIONS
 from sso.clients.registry import Client, stored_metadata
+from sso.clients.sectors import SubjectChange, SubjectsWouldChange
 from sso.clients.service import ClientError, replace_client
-from sso.oidc.applications import approve_application, check_sector_of, remove_client, resume_client, suspend_client
+from sso.oidc.applications import (
+    approve_application,
+    check_sector_of,
+    remove_client,
+    resume_client,
+    subjects_of,
+    suspend_client,
+)
 from sso.oidc.messages import notify
+from sso.oidc.subjects import check_subjects
 from sso.security.permissions import GRANTING, ROLES
 from sso.sessions import store as sessions
 from sso.users.models import User
@@ -33,7 +42,7 @@ from sso.users.store import names_of
 from sso.web.admin_people import ROLE_TEXTS
 from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, by, own_form, said, token_for
 from sso.web.developer import CANNOT, NOTES, STATES, own_uri, present
-from sso.web.developer_form import IDENTITIES, LABELS, LEVELS
+from sso.web.developer_form import IDENTITIES, KEEP_SECTOR, LABELS, LEVELS, NEW_SUBJECTS, subjects_shown
 from sso.web.http import read_revision
 from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of
@@ -175,6 +184,7 @@ async def _page(
     status: int = 200,
     field: str = "",
     typed: dict[str, str] | str = "",
+    subjects: SubjectChange | None = None,
     **values: str,
 ) -> Response:
     site = site_of(request)
@@ -183,6 +193,7 @@ async def _page(
     async with site.provider.db.read() as session:
         row, application = await looked_up(request, session, client_id, here)
         wanted, changes, unfinished = await _wanted(request, session, application)
+        change = subjects or await _subjects(request, session, application)
         notes = await apps.notes_of(session, client_id)
         team = await teams.team_of(session, client_id)
         names = await names_of(session, [*(one.actor for one in notes), *(str(one.user_id) for one in team)])
@@ -210,6 +221,8 @@ async def _page(
         unfinished=unfinished,
         relaxed=[(rule.name, MEANINGS[rule.name]) for rule in RELAXATIONS if client and rule.used(client.meta)],
         labels=LABELS,
+        subjects=subjects_shown(change) if change is not None and change.users else None,
+        subject_texts=(NEW_SUBJECTS, KEEP_SECTOR),
         notes=[
             {"kind": one.kind, "who": names.get(one.actor, one.actor), "text": one.text, "at": one.created_at}
             for one in notes
@@ -268,14 +281,17 @@ async def register_at_once(
     metadata: ClientMetadata,
     event: str,
     note: str,
+    accepted: str = "",
 ) -> None:
     """Register what an administrator wants, without approval; its sandbox and what its team wants follow, and its team
-    is told why.
+    is told why. ``accepted``: the client_id, where it is accepted that every ``sub`` changes.
 
     Raises:
+        SubjectsWouldChange: when every ``sub`` would change, and that was not accepted.
         ClientError: when a catalogue file looks after it, or the sandbox cannot follow.
     """
     before, who = stored_metadata(row.metadata_), by(request, here)
+    await check_subjects(session, row.client_id, before, metadata, accepted=accepted, **who)
     await replace_client(session, row, metadata, catalogue=HERE, authority=here.authority, **who)
     if application is not None:
         await apps.follow_client(session, application, before, metadata, own_uri=own_uri(request))
@@ -308,6 +324,18 @@ async def _wanted(
     except Unfinished as error:
         return _lines(application.document), {}, error.problems
     return _lines(metadata.stored()), await apps.difference(session, application, metadata), {}
+
+
+async def _subjects(request: Request, session: AsyncSession, application: Application | None) -> SubjectChange | None:
+    """Return the change of every ``sub`` that an approval would bring."""
+    if application is None or application.state != "submitted":
+        return None
+    loopback = site_of(request).settings.loopback
+    try:
+        wanted = apps.production_metadata(wanted_of(application), application.granted, allow_http_loopback=loopback)
+        return await subjects_of(session, application, wanted)
+    except ClientError:  # what is wrong is said on its own
+        return None
 
 
 def _state(row: ClientRow | None, application: Application | None) -> str:
@@ -370,6 +398,7 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
                     granted,
                     revision=read_revision(revision),
                     authority=here.authority,
+                    accepted=fields.get("accept_new_subjects", "").strip(),
                     **who,
                 )
             elif choice == "send_back":
@@ -381,6 +410,9 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
             await _tell_team(request, session, application)
     except Stale:
         return await _page(request, client_id, here, TEAM_CHANGED, 409)
+    except SubjectsWouldChange as error:
+        change = error.changes[0]
+        return await _page(request, client_id, here, CANNOT, 409, "text", subjects=change, detail=str(error))
     except ClientError as error:
         return await _page(request, client_id, here, CANNOT, 409, "text", detail=str(error))
     await site.provider.refresh()

@@ -13,12 +13,13 @@ from sso.clients.applications import THEIRS, Stale, Unfinished, Wanted, catalogu
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import SANDBOX_END, Application, ClientRow
 from sso.clients.registry import stored_metadata
+from sso.clients.sectors import SubjectsWouldChange
 from sso.clients.service import ClientError
 from sso.oidc.applications import check_sector_named
 from sso.web.admin_apps import APPLICATIONS, NOTE_MISSING, Changes, Sees, locked_both, looked_up, register_at_once
 from sso.web.console import Here, Interrupted, admin_page, own_form, said, token_for
 from sso.web.developer import CANNOT, advise_typed, form_context, impersonates
-from sso.web.developer_form import Typed, read_typed, typed_from, wanted_from
+from sso.web.developer_form import NEW_SUBJECTS, Typed, read_typed, subjects_shown, typed_from, wanted_from
 from sso.web.i18n import N_
 from sso.web.pages import failure
 from sso.web.site import site_of
@@ -56,6 +57,7 @@ async def change_settings(request: Request, client_id: str, here: Changes) -> Re
     advise_typed(request, typed, wanted, client_id)
     note = typed.values["note"] = said(fields)
     typed.values["first_party"] = fields.get("first_party", "")
+    accepted = typed.values["accept_new_subjects"] = fields.get("accept_new_subjects", "").strip()[:100]
     _judge(typed, here, present, wanted)
     if typed.mistakes:
         return _page(request, here, row, typed, 400)
@@ -70,7 +72,9 @@ async def change_settings(request: Request, client_id: str, here: Changes) -> Re
                 raise Stale("somebody else changed it meanwhile")
             before = stored_metadata(locked.metadata_)
             after = _metadata(before, wanted, fields.get("first_party") == "1", site.settings.loopback)
-            await register_at_once(request, session, here, locked, application, after, "client.settings_set", note)
+            await register_at_once(
+                request, session, here, locked, application, after, "client.settings_set", note, accepted
+            )
     except Stale:
         typed.mistakes[""] = (CHANGED_MEANWHILE, {})
         row, _ = await _present(request, client_id, here)
@@ -78,6 +82,10 @@ async def change_settings(request: Request, client_id: str, here: Changes) -> Re
     except Unfinished as error:
         _refuse(typed, error.problems)
         return _page(request, here, row, typed, 400)
+    except SubjectsWouldChange as error:
+        typed.mistakes[""] = (CANNOT, {"detail": str(error)})
+        typed.mistakes["accept_new_subjects"] = (NEW_SUBJECTS, subjects_shown(error.changes[0]))
+        return _page(request, here, row, typed, 409)
     except ClientError as error:
         typed.mistakes[""] = (CANNOT, {"detail": str(error)})
         return _page(request, here, row, typed, 409)

@@ -135,7 +135,7 @@ async def _person_page(
             return failure(request, "not_found", 404)
         credentials = await users.credentials_of(session, chosen)
         wanted = SessionFilter(user_id=chosen)
-        living = await sessions.page_of(session, wanted, "living", now, now - provider.idle, None, MAX_SESSIONS)
+        living = await sessions.page_of(session, wanted, "living", now, now - provider.idle, None, MAX_SESSIONS + 1)
         events = await page_of_events(session, AuditFilter(person=str(chosen)), None, MAX_EVENTS)
         consents, groups = await tokens.consents_of(session, chosen), await users.groups_of(session, chosen)
         shown = {
@@ -155,7 +155,8 @@ async def _person_page(
         their_groups=groups,
         **shown,
         factors=[(kind, [one for one in credentials if one.kind == kind]) for kind in FACTOR_TEXTS],
-        living=[one for one, _ in living],
+        living=[one for one, _ in living[:MAX_SESSIONS]],
+        more_sessions=len(living) > MAX_SESSIONS,
         applications=[(one, registry.known(one.client_id)) for one in consents],
         events=events if here.may("audit:read") else [],
         event_texts=EVENTS,

@@ -77,6 +77,7 @@ STATUS = {
     "done": N_("arrived"),
     "given_up": N_("given up"),
     "held": N_("kept to be fetched"),
+    "skipped": N_("not sent: nobody to send to"),
 }
 KINDS = {
     "backchannel_logout": N_("end of a session, to an application"),

@@ -17,9 +17,10 @@ from sso.clients import teams
 from sso.clients.applications import KINDS, Kind, Stale, Unfinished, Wanted, sandbox_id, suggested_id, wanted_of
 from sso.clients.models import SANDBOX_END, Application, ApplicationNote
 from sso.clients.registry import Registry, stored_metadata
+from sso.clients.sectors import SubjectChange
 from sso.clients.service import ClientError
 from sso.oidc import joining
-from sso.oidc.applications import NotChecked, own_redirect_uri, remove_client, submit_application
+from sso.oidc.applications import NotChecked, own_redirect_uri, remove_client, subjects_of, submit_application
 from sso.security.limits import TooManyFailures
 from sso.usage.store import mistakes_of
 from sso.users.store import names_of
@@ -39,16 +40,19 @@ from sso.web.console import (
 from sso.web.developer_form import (
     ADVICE,
     IDENTITIES,
+    KEEP_SECTOR,
     KIND_TEXTS,
     LABELS,
     LEVELS,
     METHODS,
+    NEW_SUBJECTS,
     Typed,
     advise_all,
     data_offered,
     groups_offered,
     hosts_of_others,
     read_typed,
+    subjects_shown,
     typed_from,
     wanted_from,
 )
@@ -234,6 +238,7 @@ async def overview_page(
     """Return the page of one application."""
     site = site_of(request)
     async with site.provider.db.read() as session:
+        change = await _subjects(request, session, there.application)
         notes = await apps.notes_of(session, there.application_id)
         names = await names_of(session, [one.actor for one in notes])
     return await developer_page(
@@ -255,6 +260,8 @@ async def overview_page(
         problem=problem,
         values=values,
         typed_note=said_before,
+        subjects=subjects_shown(change) if change is not None and change.users else None,
+        subject_texts=(NEW_SUBJECTS, KEEP_SECTOR),
         form_token=token_for(request, f"app {there.application_id}"),
     )
 
@@ -275,6 +282,18 @@ def _missing(request: Request, application: Application) -> dict[str, str]:
     return {} if application.document.get("contacts") else {"contacts": "name at least one"}
 
 
+async def _subjects(request: Request, session: AsyncSession, application: Application) -> SubjectChange | None:
+    """Return the change of every ``sub`` that what is wanted would bring in production."""
+    if application.state not in ("sandbox", "approved") or application.approved_at is None:
+        return None
+    loopback = site_of(request).settings.loopback
+    try:
+        wanted = apps.production_metadata(wanted_of(application), application.granted, allow_http_loopback=loopback)
+        return await subjects_of(session, application, wanted)
+    except ClientError:  # what is wrong is said on its own
+        return None
+
+
 @router.post(APPS + "/{application_id}")
 async def act(request: Request, there: Member) -> Response:
     """Submit it, take that back, open its sandbox, or say something about it."""
@@ -286,7 +305,8 @@ async def act(request: Request, there: Member) -> Response:
         async with site.provider.db.write() as session:
             application = await present(request, session, there.application_id)
             if choice == "submit":
-                await submit_application(session, site.provider, application, text, **who)
+                accepted = fields.get("accept_new_subjects", "").strip()
+                await submit_application(session, site.provider, application, text, accepted=accepted, **who)
             elif choice == "withdraw":
                 await apps.withdraw(session, application, **who)
             elif choice == "sandbox":

@@ -70,6 +70,10 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("It asked for more than is registered."),
         N_("Add the scope in the settings, with a reason, or do not ask for it."),
     ),
+    "ignored_scope": (
+        N_("The application asked for a scope that is not registered. Sign-in works, without that scope."),
+        N_("Check the spelling, or add the scope in the settings with a reason."),
+    ),
     "unauthorized_client": (
         N_("It used a way to get tokens that is not registered."),
         N_("Programs without people register as such; everything else uses authorization_code."),
@@ -102,6 +106,7 @@ WARNINGS: dict[Warning, str] = {
     "implicit": N_(
         "It gets tokens through the browser's address, where they are easily lost. Move to response_type=code."
     ),
+    "misspelt_scope": N_("A scope may be misspelt: %(what)s."),
     "no_secret": N_("It has no secret that is valid: it cannot get tokens."),
     "old_secret": N_("A secret is older than a year. Make another, and revoke it when it is not used any more."),
     "secret_ends": N_("A secret ends within three weeks. Make another and put it in."),
@@ -180,7 +185,7 @@ def _explained(one: ClientMistake, client: Client | None) -> dict[str, Any]:
         near = nearest(str(one.sent.get("said", "")), meta.redirect_uris)
     elif meta is not None and one.code == "invalid_client":
         expected = [f"token_endpoint_auth_method: {meta.token_endpoint_auth_method}"]
-    elif meta is not None and one.code == "invalid_scope":
+    elif meta is not None and one.code in ("invalid_scope", "ignored_scope"):
         expected = [f"scope: {' '.join(name for name in meta.scope.split() if name in scopes)}"]
     elif meta is not None and one.code == "unauthorized_client":
         expected = [f"grant_types: {' '.join(meta.grant_types)}"]

@@ -14,6 +14,7 @@ from sso.clients.applications import KINDS, Kind, Wanted
 from sso.clients.claims import SCOPE_OF, data_of, with_its_parts
 from sso.clients.metadata import GROUPS, application_type
 from sso.clients.registry import Registry
+from sso.clients.sectors import SubjectChange
 from sso.security.documents import DocumentRefused, NotJson, read_json
 from sso.web.i18n import N_
 
@@ -79,7 +80,7 @@ IDENTITIES = {
 SINGLE = (
     "client_name", "client_name#en", "description", "description#en", "group", "client_uri", "logo_uri", "policy_uri",
     "tos_uri", "initiate_login_uri", "backchannel_logout_uri", "jwks_uri", "token_endpoint_auth_method", "minimum_acr",
-    "minimum_identity",
+    "minimum_identity", "sector_identifier_uri", "kept_sector",
 )  # fmt: skip
 ADVICE = {
     "http": N_("%(uri)s goes over http: everybody on the way can read it. Use https."),
@@ -147,14 +148,29 @@ LABELS = {
     "minimum_identity": N_("Who may use it"),
     "token_endpoint_auth_method": N_("How it authenticates itself"),
     "note": N_("Why?"),
+    "sector_identifier_uri": N_("Sector identifier URI"),
+    "kept_sector": N_("Kept sector"),
     "jwks_uri": N_("Where its public keys are"),
     "jwks": N_("or its public keys themselves"),
 }
+NEW_SUBJECTS = N_(
+    "This change gives every user of the application a new identifier (sub), made from %(after)s instead of "
+    "%(before)s. Users: %(users)s. The application will treat all of them as new users."
+)
+KEEP_SECTOR = N_(
+    "To keep the identifiers, enter %(before)s as the kept sector, or register a sector identifier URI on that host."
+)
 OTHERWISE = N_("This cannot be registered: %(detail)s.")
 NO_HOST_SHARED = N_(
     "These are on several hosts. Then every application could tell that it is the same person: use one host, or ask an "
     "administrator."
 )
+
+
+def subjects_shown(change: SubjectChange) -> dict[str, str]:
+    """Return what the texts about a change of every ``sub`` say."""
+    before, after = change.before or "user_id", change.after or "user_id"
+    return {"before": before, "after": after, "users": str(change.users)}
 
 
 @dataclass(slots=True)

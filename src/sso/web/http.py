@@ -63,7 +63,9 @@ async def form_pairs(request: Request) -> Pairs:
     content_type = _content_type(request)
     if content_type != FORM and (body or content_type):
         raise BadRequest(f"Content-Type must be {FORM}.")
-    return read_pairs(body)
+    pairs = read_pairs(body)
+    request.scope["sso.fields"] = dict(pairs)  # a page that says what went wrong may name the application
+    return pairs
 
 
 def _content_type(request: Request) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from sso import clock
-from sso.delivery import Abandon
+from sso.delivery import Abandon, NotNeeded
 from sso.delivery.mail import Mailer
 from sso.delivery.sms import HttpGateway
 from sso.oidc.contacts import NOTICES as CONTACT_NOTICES
@@ -368,10 +368,12 @@ def send_notice(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[N
             known = await users.identifiers_of(session, user.id) if user else []
         notice = payload["notice"]
         to = _address(provider.settings, known)
-        if user is None or to is None or notice not in NOTICES:
-            raise Abandon("the person has no address that was verified")
+        if notice not in NOTICES:
+            raise Abandon(f"this release does not know the notice {notice}")
+        if user is None or to is None:
+            raise NotNeeded("the person has no address that was verified")
         if notice in OPTIONAL and user.preferences.get(OPTIONAL[notice]) is False:
-            raise Abandon("the person does not want to be told")
+            raise NotNeeded("the person does not want to be told")
         at, values = datetime.fromisoformat(payload["at"]), opened(provider, payload)
         made = _written(provider.settings, notice, to[1], at, name=user.name, locale=user.locale, values=values)
         await deliver(to[0], made)

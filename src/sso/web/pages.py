@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.authn.passwords import Busy
+from sso.clients.registry import Client
 from sso.oidc.answers import AuthorizationResponse
 from sso.oidc.authorize import PageError
 from sso.oidc.session_state import origin_of
@@ -34,6 +35,7 @@ from sso.web.http import (
 from sso.web.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
 from sso.web.site import request_id_of, site_of
 from sso.web.times import moment_text
+from sso.web.way_back import application_of_page, way_back
 
 log = logging.getLogger("sso.pages")
 
@@ -135,6 +137,10 @@ FAILURES = {
         "server_error",
     ),
 }
+
+
+_OF_AN_APPLICATION = ("expired_interaction", "no_cookies", "stale_form", "too_many", "unavailable", "broken")
+"""The failures of pages that may have been of an application, which is named then."""
 
 
 @cache
@@ -267,9 +273,24 @@ def failure(
     detail: str = "",
     here: str = "",
     values: dict[str, int] | None = None,
+    *,
+    client: Client | None = None,
+    signing_in: bool = True,
     **context: Any,
 ) -> Response:
-    """Return the page, or where programs ask the JSON, that says what went wrong."""
+    """Return the page, or where programs ask the JSON, that says what went wrong.
+
+    Args:
+        request: what is answered.
+        code: one of ``FAILURES``.
+        status: the HTTP status.
+        detail: what developers need.
+        here: the address under which the page can be had again.
+        values: what the text says.
+        client: the application that the page was of; of a page that is stale it is found by the page's token.
+        signing_in: whether somebody was signing in, not out.
+        context: what the template shows besides.
+    """
     found = FAILURES[code]
     headers = {"Retry-After": str(found.retry_after)} if found.retry_after else {}
     if request.url.path.startswith("/api/"):
@@ -283,6 +304,7 @@ def failure(
         registers = code == "bad_text" and request.url.path.startswith("/register") and request.method != "GET"
         error = "invalid_client_metadata" if registers else found.error  # RFC 7591 section 3.2.2
         return json_error(status, error, detail or found.title + ".", headers)
+    client = client or (application_of_page(request) if code in _OF_AN_APPLICATION else None)
     log.info("%s: page %s: %s", request_id_of(request), code, "".join(c if c.isprintable() else "?" for c in detail))
     made = page(
         request,
@@ -294,6 +316,8 @@ def failure(
         values=values or {},
         detail=detail,
         reference=request_id_of(request),
+        client=client,
+        back=way_back(client, signing_in=signing_in),
         **context,
     )
     if found.retry_after:
@@ -329,7 +353,8 @@ def on_page_error(request: Request, error: Exception) -> Response:
     count_page_error(request, error)
     # What the link named is shown as an address is written: a sentence in it does not read as one of ours.
     detail = error.detail if error.code == "bad_request_object" else quote(error.detail, safe=_IN_ADDRESSES)
-    return failure(request, error.code, 400, detail)
+    client = site_of(request).provider.registry.enabled(error.client_id or error.named)
+    return failure(request, error.code, 400, detail, client=client, signing_in=request.url.path != "/logout")
 
 
 def _in_language(request: Request, here: str, locale: str) -> str:

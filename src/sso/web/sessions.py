@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from fastapi import APIRouter
@@ -13,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from sso import clock
 from sso.clients.registry import Client
 from sso.oidc.authorize import SignedIn
-from sso.oidc.ending import end_sessions
+from sso.oidc.ending import BATCH, end_sessions
 from sso.sessions import store
 from sso.sessions.devices import device_of
 from sso.sessions.models import SsoSession
@@ -21,12 +22,12 @@ from sso.sessions.reasons import EndReason
 from sso.sessions.store import Participation, SessionFilter
 from sso.web.account import is_own_form, own_page, visit
 from sso.web.accounts import present_account, tokens_of, with_accounts
-from sso.web.http import form_fields
+from sso.web.http import form_fields, read_id
 from sso.web.site import kept_address_of, request_id_of, site_of
 
 router = APIRouter()
 
-MAX_OWN = 100
+PAGE = 50
 MINE = "/account/sessions"
 
 
@@ -47,11 +48,12 @@ async def my_sessions(request: Request) -> Response:
     if isinstance(here, Response):
         return here
     who = here.who
-    provider, now = site_of(request).provider, clock.now()
+    provider, now, before = site_of(request).provider, clock.now(), read_id(request.query_params.get("before", ""))
     async with provider.db.read() as session:
         wanted = SessionFilter(user_id=who.user.id)
-        found = await store.page_of(session, wanted, "living", now, now - provider.idle, None, MAX_OWN)
-        rows = await rows_of(request, session, [(one, person.name) for one, person in found])
+        found = await store.page_of(session, wanted, "living", now, now - provider.idle, before, PAGE + 1)
+        rows = await rows_of(request, session, [(one, person.name) for one, person in found[:PAGE]])
+    following = f"{MINE}?{urlencode({'before': str(found[PAGE - 1][0].id)})}" if len(found) > PAGE else ""
     rows.sort(key=lambda one: (one.session.id != who.session.id, -one.session.last_seen_at.timestamp()))
     return own_page(
         request,
@@ -60,38 +62,49 @@ async def my_sessions(request: Request) -> Response:
         "account_sessions.html",
         rows=rows,
         this=who.session.id,
+        several=before is not None or len(rows) > 1,
+        following=following,
         done=request.query_params.get("done", ""),
     )
 
 
 @router.post(MINE)
 async def end_mine(request: Request) -> Response:
-    """End one of the person's own sessions, or all but this."""
+    """End one of the person's own sessions, or all but this, however many there are."""
     who, fields = await _who(request), await form_fields(request)
     if who is None:
         return _sign_in("sessions")
     if not is_own_form(request, fields, "sessions"):
         return RedirectResponse(MINE, 303)
-    site, now = site_of(request), clock.now()
-    chosen = fields.get("choice", "")
+    site, chosen = site_of(request), fields.get("choice", "")
+    count = 0
     async with site.provider.db.write() as session:
-        wanted = SessionFilter(user_id=who.user.id)
-        mine = await store.page_of(session, wanted, "living", now, now - site.provider.idle, None, MAX_OWN)
-        ids = [one.id for one, _ in mine if (one.id != who.session.id if chosen == "others" else str(one.id) == chosen)]
-        await end_sessions(
-            session,
-            site.provider,
-            ids,
-            EndReason.BY_PERSON,
-            actor=str(who.user.id),
-            address=kept_address_of(request),
-            request_id=request_id_of(request),
-        )
+        while ids := await _chosen(session, who, chosen):
+            await end_sessions(
+                session,
+                site.provider,
+                ids,
+                EndReason.BY_PERSON,
+                actor=str(who.user.id),
+                address=kept_address_of(request),
+                request_id=request_id_of(request),
+            )
+            count += len(ids)
     site.worker.nudge()
-    made = RedirectResponse(f"{MINE}?done={len(ids)}", 303)
-    if who.session.id in ids:
+    made = RedirectResponse(f"{MINE}?done={count}", 303)
+    if chosen == str(who.session.id):
         with_accounts(request, made, tokens_of(request)[1:])
     return made
+
+
+async def _chosen(session: AsyncSession, who: SignedIn, chosen: str) -> list[uuid.UUID]:
+    """Return the sessions that are to be ended next, at most ``BATCH``: the one with the id ``chosen``, or ``others``:
+    all but this one. Nothing: none is left."""
+    wanted = SessionFilter(user_id=who.user.id)
+    if chosen == "others":
+        return await store.not_ended(session, replace(wanted, but=who.session.id), BATCH)
+    one = read_id(chosen)
+    return await store.not_ended(session, replace(wanted, session_id=one), 1) if one is not None else []
 
 
 async def _who(request: Request) -> SignedIn | None:

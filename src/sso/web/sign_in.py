@@ -155,12 +155,18 @@ class Waiting:
 
 
 class Gone(Exception):
-    """The waiting request is unknown, over, or another browser's."""
+    """The waiting request is unknown, over, or another browser's. ``token`` is what named it."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__()
+        self.token = token
 
 
-def on_gone(request: Request, _: Exception) -> Response:
+def on_gone(request: Request, error: Exception) -> Response:
     """Answer :class:`Gone`."""
-    return failure(request, "expired_interaction", 400)
+    assert isinstance(error, Gone)
+    client = requests.client_of_token(site_of(request).provider, error.token)
+    return failure(request, "expired_interaction", 400, client=client)
 
 
 def on_redirect_error(request: Request, error: Exception) -> Response:
@@ -632,7 +638,7 @@ async def recall_waiting(request: Request, token: str) -> tuple[Waiting, SignedI
     async with site.provider.db.read() as session:
         stored = await requests.recall_request(session, token, read_cookie(request, "browser"))
         if stored is None:
-            raise Gone
+            raise Gone(token)
         who = await present_account(request, session, stored.client_id)
     asked = await requests.stored_request(site.server, stored)
     who = await _as_hinted(request, asked, who)

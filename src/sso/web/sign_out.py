@@ -28,6 +28,7 @@ from sso.web.http import (
 )
 from sso.web.pages import failure, page
 from sso.web.site import kept_address_of, request_id_of, site_of
+from sso.web.way_back import way_back
 
 router = APIRouter()
 
@@ -104,6 +105,7 @@ def _confirm(request: Request, data: dict[str, str], accounts: list[Account], as
         person=accounts[0].person.name,
         others=[one.person.name for one in accounts[1:]],
         client=asked.client,
+        back=way_back(asked.client, signing_in=False),
         kept=[(name, data[name]) for name in _PARAMETERS if name in data],
         form_token=form_token(request, "logout", read_cookie(request, "session")),
     )
@@ -135,6 +137,7 @@ def _after(
             reached=reached,
             unreached=unreached,
             client=asked.client,
+            back=way_back(asked.client, signing_in=False),
             frames=frames,
             onward=asked.redirect or "",
             remaining=[one.person.name for one in remaining],

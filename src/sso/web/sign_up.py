@@ -28,6 +28,7 @@ from sso.authn.passwords import Busy, WeakPassword
 from sso.authn.service import AMR_PASSKEY, Authenticated, by_password
 from sso.db import new_id
 from sso.oidc.messages import notify, send, send_code
+from sso.oidc.waiting import end_of
 from sso.security.limits import Purpose, TooManyFailures
 from sso.users import store as users
 from sso.users.identifiers import masked, normalise_contact, receives_codes
@@ -139,7 +140,13 @@ async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, st
         allowed = await _may_send(request, data)
     async with site.provider.db.write() as session:
         running = await ceremonies.begin(
-            session, site.provider.box, "sign_up", browser_of(request), data, seconds=SECONDS
+            session,
+            site.provider.box,
+            "sign_up",
+            browser_of(request),
+            data,
+            seconds=SECONDS,
+            end=end_of(data["i"]),
         )
         if allowed is not None:
             await _send(request, session, running, allowed)

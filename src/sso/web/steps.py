@@ -21,6 +21,7 @@ from sso.authn.policy import LEVEL_OF, Method, methods
 from sso.authn.service import Authenticated
 from sso.oidc.messages import send_code
 from sso.oidc.provider import Provider
+from sso.oidc.waiting import end_of
 from sso.security.limits import TooManyFailures
 from sso.users import store as users
 from sso.users.identifiers import receives_codes
@@ -168,6 +169,7 @@ async def begin_step(
             data,
             user_id=proof.user.id,
             seconds=STEP_SECONDS,
+            end=end_of(options.i),
         )
         if allowed:
             await send_step_code(request, session, running, means, kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from authlib.oauth2.rfc6749 import InvalidScopeError, UnauthorizedClientError
+from authlib.oauth2.rfc6749 import UnauthorizedClientError
 from authlib.oauth2.rfc6749 import grants as authlib_grants
 
 from sso.clients.metadata import OIDC_SCOPES
@@ -12,7 +12,7 @@ from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.demands import Way
 from sso.oidc.enforcement import unmet_by_program
 from sso.oidc.issue import token_response
-from sso.oidc.requests import ProtocolRequest, check_granted
+from sso.oidc.requests import ProtocolRequest, check_granted, no_such_scope
 
 
 class ClientCredentialsGrant(authlib_grants.ClientCredentialsGrant):
@@ -32,7 +32,8 @@ class ClientCredentialsGrant(authlib_grants.ClientCredentialsGrant):
         asked = (self.request.payload.data.get("scope") or "").split()
         check_granted(self.request.client, asked, alone=True)
         if not allowed.issuperset(asked):
-            raise InvalidScopeError("The client has not registered one of these scopes.")
+            said = "The client has not registered one of these scopes."
+            raise no_such_scope(self.request.client, " ".join(asked), said)
 
     def generate_token(self, scope: str | None = None, **_: Any) -> dict[str, Any]:
         client = self.request.client

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from authlib.oauth2.rfc6749 import InvalidRequestError, InvalidScopeError
+from authlib.oauth2.rfc6749 import InvalidRequestError
 from authlib.oauth2.rfc6749.grants.authorization_code import validate_code_authorization_request
 from authlib.oidc.core.grants import OpenIDHybridGrant, OpenIDImplicitGrant
 
 from sso.oidc.answers import words_of
 from sso.oidc.grants.front_channel import FrontChannel
+from sso.oidc.requests import no_such_scope
 
 
 def _validate(grant: Any) -> str:
@@ -23,7 +24,8 @@ def _validate(grant: Any) -> str:
     """
     redirect_uri: str = validate_code_authorization_request(grant)
     if "openid" not in (grant.request.scope or "").split():
-        raise InvalidScopeError("scope must hold openid.")
+        asked = grant.request.payload.data.get("scope", "")
+        raise no_such_scope(grant.request.client, asked, "scope must hold openid.")
     if "id_token" in words_of(grant.request.payload.response_type) and "nonce" not in grant.request.payload.data:
         raise InvalidRequestError("nonce is required with this response_type (OpenID Connect Core section 3.2.2.1).")
     return redirect_uri

@@ -11,7 +11,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError, InvalidScopeError, UnauthorizedClientError
+from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError, UnauthorizedClientError
 from authlib.oauth2.rfc7523 import JWTBearerGrant
 
 from sso import clock
@@ -35,7 +35,7 @@ from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.client_keys import KeysUnavailable
 from sso.oidc.enforcement import recorded, unmet_by_assertion
 from sso.oidc.issue import token_response
-from sso.oidc.requests import Outdated, ProtocolRequest, check_granted
+from sso.oidc.requests import Outdated, ProtocolRequest, check_granted, no_such_scope
 from sso.security.numbers import read_uuid
 from sso.security.replay import first_use
 from sso.tokens import store
@@ -109,7 +109,8 @@ class JwtBearerGrant(JWTBearerGrant):
         check_granted(self.request.client, asked, alone=True)
         allowed = self.request.client.scopes_alone - set(OIDC_SCOPES)
         if not asked or not allowed.issuperset(asked):
-            raise InvalidScopeError("scope must name scopes that the client has registered, none of OpenID Connect's.")
+            said = "scope must name scopes that the client has registered, none of OpenID Connect's."
+            raise no_such_scope(self.request.client, " ".join(asked), said)
 
     def authenticate_user(self, claims: dict[str, Any]) -> uuid.UUID:
         """Return the person that the issuer speaks of: found by a verified identifier, or by user id. An

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidScopeError
+from authlib.oauth2.rfc6749 import InvalidGrantError
 from authlib.oauth2.rfc6749 import grants as authlib_grants
 
 from sso import clock
@@ -15,7 +15,7 @@ from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.demands import Way
 from sso.oidc.enforcement import unmet_by_grant
 from sso.oidc.issue import REFRESH_PREFIX, end_family, still_allowed, store_refresh_token, token_response
-from sso.oidc.requests import ProtocolRequest
+from sso.oidc.requests import ProtocolRequest, no_such_scope
 from sso.security.tokens import equal, keyed_token, token_hash
 from sso.tokens import store
 from sso.tokens.models import RefreshToken
@@ -73,7 +73,8 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
             # A mistake of the application, not a theft: it keeps its token.
             if fresh:
                 store.give_back_refresh_token(request.session, hashed)
-            raise InvalidScopeError("scope must be what was granted, or less (RFC 6749 section 6).")
+            said = "scope must be what was granted, or less (RFC 6749 section 6)."
+            raise no_such_scope(request.client, request.payload.scope or "", said)
         request.grant = grant
         request.refresh_token_string = successor
         if fresh:

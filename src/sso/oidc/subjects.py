@@ -1,0 +1,102 @@
+"""Changes of an application that would give every one of its users a new ``sub``: found, counted, and refused until
+somebody accepts them by naming the application. What changes a ``sub`` is in ``clients/sectors.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from sqlalchemy import func, select, union
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso.audit import record
+from sso.clients.metadata import ClientMetadata
+from sso.clients.sectors import SubjectChange, SubjectsWouldChange, check_kept_sector, subject_change
+from sso.sessions.models import SessionClient, SsoSession
+from sso.tokens.models import Consent, Grant
+
+ACCEPT = "accept_new_subjects:"
+"""How a program accepts the change, followed by the client_id."""
+
+
+async def count_users(session: AsyncSession, client_id: str) -> int:
+    """Return how many people an application knows: who allowed it something, was granted something, or used it in a
+    session that is kept."""
+    used = select(SsoSession.user_id).join(SessionClient, SessionClient.session_id == SsoSession.id)
+    people = union(
+        select(Consent.user_id).where(Consent.client_id == client_id),
+        select(Grant.user_id).where(Grant.client_id == client_id),
+        used.where(SessionClient.client_id == client_id),
+    ).subquery()
+    return int((await session.execute(select(func.count()).select_from(people))).scalar_one())
+
+
+async def counted(session: AsyncSession, changes: Sequence[SubjectChange]) -> list[SubjectChange]:
+    """Return changes with the number of people that each affects."""
+    return [replace(one, users=await count_users(session, one.client_id)) for one in changes]
+
+
+async def change_of(
+    session: AsyncSession, client_id: str, before: ClientMetadata | None, after: ClientMetadata
+) -> SubjectChange | None:
+    """Return the change of every ``sub`` that a change of an application brings, with how many people it affects."""
+    change = subject_change(client_id, before, after) if before is not None else None
+    return (await counted(session, [change]))[0] if change is not None else None
+
+
+async def check_subjects(
+    session: AsyncSession,
+    client_id: str,
+    before: ClientMetadata | None,
+    after: ClientMetadata,
+    *,
+    accepted: str,
+    actor: str,
+    accept: str = ACCEPT,
+    request_id: str | None = None,
+) -> None:
+    """Refuse a change of an application that gives its users a new ``sub``, unless it was accepted.
+
+    Args:
+        session: the transaction.
+        client_id: the application.
+        before: what is registered; None: it is new.
+        after: what is to be registered.
+        accepted: the client_id, where somebody accepts the change.
+        actor: who changes it.
+        accept: how the change is accepted there, for the message.
+        request_id: the reference for log and audit.
+
+    Raises:
+        SubjectsWouldChange: when people are affected and nobody has accepted it.
+        ClientError: when it would take over another application's sector.
+    """
+    check_kept_sector(before, after)
+    change = await change_of(session, client_id, before, after)
+    if change is not None:
+        require_acceptance(session, [change], {accepted}, actor=actor, accept=accept, request_id=request_id)
+
+
+def require_acceptance(
+    session: AsyncSession,
+    changes: Sequence[SubjectChange],
+    accepted: Collection[str],
+    *,
+    actor: str,
+    accept: str,
+    request_id: str | None = None,
+) -> None:
+    """Refuse changes that affect people and were not accepted; write those that happen into the audit log.
+
+    Raises:
+        SubjectsWouldChange: naming each of them.
+    """
+    refused = [one for one in changes if one.users and one.client_id not in accepted]
+    if refused:
+        raise SubjectsWouldChange(refused, accept)
+    for one in changes:
+        data = {"before": one.before or "public", "after": one.after or "public", "users": one.users}
+        record(session, EVENT, actor=actor, client_id=one.client_id, request_id=request_id, data=data)
+
+
+EVENT = "client.subjects_changed"

@@ -1,0 +1,73 @@
+"""Every kind and state of what is stored is shown by every list."""
+
+from __future__ import annotations
+
+import typing
+import uuid
+
+import pytest
+from sqlalchemy import select
+from tests.api.conftest import program
+from tests.support import City
+
+from sso import clock
+from sso.audit.models import AuditEvent
+from sso.cli import deliveries as cli_deliveries
+from sso.delivery import DeliveryKind, DeliveryStatus, Worker, enqueue
+from sso.delivery.models import Delivery
+from sso.oidc.messages import notify, send
+from sso.security.permissions import RoleName
+from sso.users.models import User
+from sso.web import admin_people, admin_system
+
+
+@pytest.fixture
+def overrides() -> dict[str, typing.Any]:
+    return {"smtp_url": "smtp://127.0.0.1:9"}
+
+
+def test_pages_and_commands_know_every_kind_and_status() -> None:
+    assert set(admin_system.KINDS) == set(DeliveryKind)
+    assert set(admin_system.STATUS) == set(DeliveryStatus)
+    assert set(cli_deliveries.KINDS) == set(DeliveryKind)
+    assert set(admin_people.ROLE_TEXTS) == set(typing.get_args(RoleName))
+
+
+async def test_the_list_shows_every_kind_in_every_state(city: City) -> None:
+    async with city.provider.db.write() as session:
+        for kind in DeliveryKind:
+            for status in DeliveryStatus:
+                enqueue(session, kind, {}, status=status, client_id="warga", receiver="warga.example")
+    api = await program(city)
+    shown = await api.pages("/deliveries")
+    assert {(one["kind"], one["status"]) for one in shown} == {(k, s) for k in DeliveryKind for s in DeliveryStatus}
+    for kind in DeliveryKind:
+        assert {one["kind"] for one in await api.pages("/deliveries", kind=kind)} == {kind}
+    for status in DeliveryStatus:
+        assert {one["status"] for one in await api.pages("/deliveries", status=status)} == {status}
+
+
+async def test_a_notice_to_somebody_without_an_address_is_no_failure(city: City) -> None:
+    from sso.app import handlers
+
+    async with city.provider.db.write() as session:
+        ratna = await session.get(User, city.users["ratna"])
+        siti = await session.get(User, city.users["siti"])
+        assert ratna is not None
+        assert siti is not None
+        siti.preferences = {"new_device": False}
+        notify(session, city.provider, ratna, "password_changed")
+        notify(session, city.provider, siti, "new_device", device="?", place="", token="x")
+        gone = User(id=uuid.uuid4(), name="x", profile={}, created_at=clock.now(), updated_at=clock.now())
+        notify(session, city.provider, gone, "password_changed")
+        send(session, city.provider, "email", "a@b.example", "already_here", "id", seconds=-1)
+    await Worker(city.provider.db, city.settings, handlers(city.provider)).drain()
+    async with city.provider.db.read() as session:
+        found = list((await session.execute(select(Delivery).order_by(Delivery.id))).scalars())
+        events = (await session.execute(select(AuditEvent).where(AuditEvent.type == "delivery.given_up"))).all()
+    assert [one.status for one in found] == ["skipped", "skipped", "skipped", "given_up"]
+    assert all(one.finished_at is not None and one.last_error for one in found)
+    assert len(events) == 1, "only the message that came too late"
+    api = await program(city)
+    answer = await api("POST", f"/deliveries/{found[0].id}/retry")
+    assert answer.status_code == 409

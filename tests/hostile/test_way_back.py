@@ -1,0 +1,147 @@
+"""A page that cannot go on names the application and leads back to it: after signing out, and where the request that a
+page belonged to is gone. Only to what is registered, and only while the application is enabled."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from fastapi.routing import APIRoute
+from sqlalchemy import delete
+from starlette.routing import BaseRoute
+from tests.support import City, Forms, form_of
+
+from sso import clock
+from sso.oidc.applications import suspend_client
+from sso.oidc.models import Interaction
+from sso.oidc.waiting import client_of_token, token_end
+
+PAGES = ("sso.web.sign_in", "sso.web.second_step", "sso.web.sign_up")
+"""The modules whose pages are steps of a sign-in for an application."""
+GONE = "Halaman ini sudah tidak berlaku"
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    return {"smtp_url": "smtp://127.0.0.1:9"}
+
+
+def steps(city: City) -> list[tuple[str, str]]:
+    """Return method and path of every page of a sign-in."""
+
+    def walk(routes: list[BaseRoute]) -> list[APIRoute]:
+        return [one for one in routes if isinstance(one, APIRoute)]
+
+    found = [
+        (method, one.path)
+        for one in walk(city.app.routes)
+        if one.endpoint.__module__ in PAGES and "{" not in one.path and one.path != "/authorize"
+        for method in sorted(one.methods or ())
+        if method in ("GET", "POST")
+    ]
+    assert {path for _, path in found} >= {"/login", "/select", "/consent", "/identity", "/login/second", "/signup"}
+    return found
+
+
+def links(html: str) -> list[str]:
+    return re.findall(r'<a href="([^"]*)"', html)
+
+
+async def forget(city: City) -> None:
+    async with city.provider.db.write() as session:
+        await session.execute(delete(Interaction))
+
+
+async def test_every_stale_page_of_a_sign_in_names_the_application(city: City) -> None:
+    token = "x" * 43 + token_end(city.provider, "warga")
+    foreign = ["x" * 43, "x.y.warga", "x" * 43 + token_end(city.provider, "warga").replace("warga", "mitra")]
+    seen = set()
+    async with city.browser() as browser:
+        await browser.open("/login")  # so that there is a browser cookie
+        for method, path in steps(city):
+            for name in ("i", "c"):
+                async with city.client(cookies=browser.http.cookies) as http:
+                    asked = {"params": {name: token}} if method == "GET" else {"data": {name: token, "choice": "x"}}
+                    answer = await http.request(method, path, **asked)
+                    if GONE not in answer.text:
+                        continue
+                    seen.add((method, path))
+                    assert answer.status_code == 400
+                    assert "Aplikasi: Layanan Warga" in answer.text, (method, path)
+                    assert "/open/warga" in links(answer.text), (method, path)
+        for other in foreign:
+            answer = await browser.open(f"/login?{urlencode({'i': other})}")
+            assert GONE in answer.text
+            assert "Aplikasi:" not in answer.text, other
+    assert seen >= {
+        ("GET", "/login"), ("POST", "/login"), ("POST", "/select"), ("POST", "/consent"), ("POST", "/identity"),
+        ("GET", "/login/second"), ("POST", "/login/second"), ("GET", "/signup"), ("POST", "/signup"),
+    }, seen  # fmt: skip
+
+
+async def test_back_after_the_answer_without_cookies_and_of_a_suspended_application(city: City) -> None:
+    sehat, mitra = city.relying_party("sehat"), city.relying_party("mitra")
+    async with city.browser() as browser, city.client() as stranger:
+        page = await browser.open(sehat.url())
+        fields = form_of(page).fields
+        here = f"/login?{urlencode({'i': fields['i']})}"
+        assert (await browser.submit(page, username="siti", password="kuda-laut-terbang-91")).status_code == 303
+        # The back button, a bookmark, and another browser.
+        for answer in (await browser.open(here), await stranger.get(here)):
+            assert "Aplikasi: Antrean Puskesmas" in answer.text
+            assert "https://sehat.example/" in links(answer.text), "the site of its redirect URI"
+        answer = await stranger.post("/login", data={**fields, "username": "siti", "password": "x"})
+        assert "Antrean Puskesmas" in answer.text, "without cookies"
+        assert answer.status_code == 400
+        consent = await browser.open(mitra.url())
+        assert "/consent" in {one.action for one in Forms(consent.text).forms}
+        await forget(city)
+        answer = await browser.submit(consent, choice="allow")
+        assert "Aplikasi: Apotek Mitra" in answer.text
+        # The token is of no use to learn of an application that is suspended.
+        async with city.provider.db.write() as session:
+            await suspend_client(session, city.provider, "sehat", actor="test")
+        await city.provider.refresh()
+        answer = await stranger.get(here)
+        assert GONE in answer.text
+        assert "Antrean" not in answer.text
+        assert client_of_token(city.provider, fields["i"]) is None
+        # A request whose redirect URI is not registered leads back to what is.
+        answer = await browser.open(city.relying_party("warga", "https://lain.example/cb").url())
+        assert answer.status_code == 400
+        assert "/open/warga" in links(answer.text)
+        assert not [one for one in links(answer.text) if one.startswith("https://lain")]
+
+
+async def test_there_is_a_way_back_after_signing_out(city: City) -> None:
+    home = {"warga": "https://warga.example/", "sehat": "https://sehat.example/", "peta": "https://peta.example/",
+            "ponsel": "example.ponsel:/signed-out", "mitra-lain": "https://klinik.example/"}  # fmt: skip
+    async with city.browser() as browser:
+        tokens = await browser.tokens(city.relying_party("warga"))
+        for client_id, address in home.items():
+            confirm = await browser.open(f"/logout?{urlencode({'client_id': client_id})}")
+            assert confirm.status_code == 200
+            assert address in links(confirm.text), (client_id, links(confirm.text))
+        for asked in (
+            {"id_token_hint": tokens["id_token"], "post_logout_redirect_uri": "https://lain.example/"},
+            {"client_id": "warga", "id_token_hint": "abc"},
+            {"client_id": "sehat", "id_token_hint": tokens["id_token"]},
+        ):
+            refused = await browser.open(f"/logout?{urlencode(asked)}")
+            assert refused.status_code == 400
+            assert home["warga"] in links(refused.text), asked
+            assert not [one for one in links(refused.text) if one.startswith("https://lain")]
+        done = await browser.open(f"/logout?{urlencode({'id_token_hint': tokens['id_token']})}")
+        assert home["warga"] in links(done.text)
+        assert browser.session is None
+        clock.advance(60)
+        for client_id, address in home.items():  # the session had ended already
+            again = await browser.open(f"/logout?{urlencode({'client_id': client_id})}")
+            assert address in links(again.text), client_id
+        async with city.provider.db.write() as session:
+            await suspend_client(session, city.provider, "sehat", actor="test")
+        await city.provider.refresh()
+        again = await browser.open(f"/logout?{urlencode({'client_id': 'sehat'})}")
+        assert home["sehat"] not in links(again.text)
