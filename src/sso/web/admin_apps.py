@@ -175,8 +175,25 @@ async def _page(
     status: int = 200,
     field: str = "",
     typed: dict[str, str] | str = "",
+    acted: str = "",
+    fields: dict[str, str] | None = None,
     **values: str,
 ) -> Response:
+    """Return the page of an application.
+
+    Args:
+        request: what is answered.
+        client_id: of the application.
+        here: who is here.
+        problem: why an act was refused.
+        status: the HTTP status.
+        field: the field that the mistake is about.
+        typed: the policies, or the new owner, as they were typed.
+        acted: the act that was refused: its form is open, and holds what was typed.
+        fields: the fields of that form.
+        values: what the text of the problem names.
+    """
+    sent = fields or {}
     site = site_of(request)
     if client_id.endswith(SANDBOX_END):
         return RedirectResponse(f"{APPLICATIONS}/{client_id.removesuffix(SANDBOX_END)}", 303)
@@ -220,7 +237,13 @@ async def _page(
         more_parts=parts > COUNTED,
         policies=_policies(row, typed),
         roles=ROLE_TEXTS,
-        chosen_roles=stored_metadata(row.metadata_).allowed_roles if row is not None else [],
+        chosen_roles=[name for name in ROLES if sent.get(f"role {name}") == "1"]
+        if acted == "policies"
+        else stored_metadata(row.metadata_).allowed_roles
+        if row is not None
+        else [],
+        acted=acted,
+        sent={name: text[: apps.MAX_NOTE_CHARS] for name, text in sent.items()},
         levels=LEVELS,
         identities=IDENTITIES,
         typed=typed if isinstance(typed, str) else "",
@@ -380,9 +403,11 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
                 await apps.comment(session, application, text, **who)
             await _tell_team(request, session, application)
     except Stale:
-        return await _page(request, client_id, here, TEAM_CHANGED, 409)
+        return await _page(request, client_id, here, TEAM_CHANGED, 409, acted="review", fields=fields)
     except ClientError as error:
-        return await _page(request, client_id, here, CANNOT, 409, "text", detail=str(error))
+        return await _page(
+            request, client_id, here, CANNOT, 409, "text", acted="review", fields=fields, detail=str(error)
+        )
     await site.provider.refresh()
     site.worker.nudge()
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)
@@ -401,8 +426,9 @@ async def change_status(request: Request, client_id: str, here: Changes) -> Resp
     """Suspend an application, let it work again, or take it out of service: with a reason."""
     fields = await own_form(request, f"admin app {client_id}")
     site, choice, note = site_of(request), fields.get("choice", ""), said(fields)
+    which = "remove" if choice == "remove" else "status"
     if not note:
-        return await _page(request, client_id, here, NOTE_MISSING, 400, "status-note")
+        return await _page(request, client_id, here, NOTE_MISSING, 400, f"{which}-note", acted=which, fields=fields)
     who = {**by(request, here), "note": note}
     try:
         async with site.provider.db.write() as session:
@@ -418,7 +444,9 @@ async def change_status(request: Request, client_id: str, here: Changes) -> Resp
             if application is not None:
                 await _tell_team(request, session, application)
     except ClientError as error:
-        return await _page(request, client_id, here, CANNOT, 409, "status-note", detail=str(error))
+        return await _page(
+            request, client_id, here, CANNOT, 409, f"{which}-note", acted=which, fields=fields, detail=str(error)
+        )
     await site.provider.refresh()
     site.worker.nudge()
     return RedirectResponse(APPLICATIONS if choice == "remove" else f"{APPLICATIONS}/{client_id}", 303)
@@ -429,8 +457,9 @@ async def set_policies(request: Request, client_id: str, here: Changes) -> Respo
     """Decide who may use an application, from where and when, how surely, and how long its tokens are valid."""
     fields, site = await own_form(request, f"admin app {client_id}"), site_of(request)
     note, typed = said(fields), {name: fields.get(name, "").strip()[:4000] for name in TYPED_POLICIES}
+    shown: dict[str, Any] = {"typed": typed, "acted": "policies", "fields": fields}
     if not note:
-        return await _page(request, client_id, here, NOTE_MISSING, 400, "policies-note", typed=typed)
+        return await _page(request, client_id, here, NOTE_MISSING, 400, "policies-note", **shown)
     values: dict[str, Any] = {
         **{name: typed[name].split("\n") for name in ("allowed_networks", "allowed_hours")},
         **{name: typed[name] for name in TYPED_POLICIES if name not in ("allowed_networks", "allowed_hours")},
@@ -447,10 +476,15 @@ async def set_policies(request: Request, client_id: str, here: Changes) -> Respo
             await register_at_once(request, session, here, row, application, metadata, "client.policies_set", note)
     except ValidationError as error:
         first = error.errors()[0]
-        detail = f"{first['loc'][0] if first['loc'] else ''}: {str(first['msg']).removeprefix('Value error, ')}"
-        return await _page(request, client_id, here, NOT_LIKE_THIS, 400, "policies-note", typed=typed, detail=detail)
+        name, text = str(first["loc"][0]) if first["loc"] else "", str(first["msg"]).removeprefix("Value error, ")
+        if not name and text.partition(": ")[0] in TYPED_POLICIES:
+            name, _, text = text.partition(": ")
+        field = name if name in TYPED_POLICIES else "policies-note"
+        return await _page(
+            request, client_id, here, NOT_LIKE_THIS, 400, field, detail=f"{name}: {text}" if name else text, **shown
+        )
     except ClientError as error:
-        return await _page(request, client_id, here, CANNOT, 409, "policies-note", typed=typed, detail=str(error))
+        return await _page(request, client_id, here, CANNOT, 409, "policies-note", detail=str(error), **shown)
     await site.provider.refresh()
     site.worker.nudge()
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)
@@ -474,8 +508,8 @@ async def change_privileges(request: Request, client_id: str, here: Grants) -> R
     fields, site = await own_form(request, f"admin app {client_id}"), site_of(request)
     choice, note, privilege = fields.get("choice", ""), said(fields), fields.get("privilege", "")[:60]
     if not note:
-        where = "revoke-note" if choice == "revoke" else "grant-note"
-        return await _page(request, client_id, here, NOTE_MISSING, 400, where)
+        which = "revoke" if choice == "revoke" else "grant"
+        return await _page(request, client_id, here, NOTE_MISSING, 400, f"{which}-note", acted=which, fields=fields)
     who = {**here.acts, "reason": note, "request_id": request_id_of(request)}
     async with site.provider.db.write() as session:
         await looked_up(request, session, client_id, here)

@@ -125,8 +125,24 @@ async def _person_page(
     *,
     field: str = "",
     code: str = "",
+    acted: str = "",
+    typed: dict[str, str] | None = None,
     **values: str,
 ) -> Response:
+    """Return the page of a person.
+
+    Args:
+        request: what is answered.
+        user_id: the id of the person.
+        here: who is here.
+        problem: why an act was refused.
+        status: the HTTP status.
+        field: the field that the mistake is about.
+        code: a recovery code that was just made.
+        acted: the act that was refused: its form is open, and holds what was typed.
+        typed: the fields of that form.
+        values: what the text of the problem names.
+    """
     provider, chosen, now = site_of(request).provider, read_id(user_id), clock.now()
     async with provider.db.read() as session:
         user = await session.get(User, chosen) if chosen is not None else None
@@ -167,6 +183,8 @@ async def _person_page(
         problem=problem,
         field=field,
         values=values,
+        acted=acted,
+        typed={name: text[:500] for name, text in (typed or {}).items()},
         code=code,
         minutes=site_of(request).settings.helpdesk_code_minutes,
         form_token=token_for(request, f"person {chosen}"),
@@ -305,6 +323,10 @@ ACTS: dict[str, tuple[str, Act]] = {
 """What may be done with a person: the permission that it takes, and how."""
 
 
+EDITED = ("name", "username", "email", "phone_number")
+"""The fields of the form that changes name and identifiers."""
+
+
 async def _held(session: AsyncSession, act: str, user_id: UUID, fields: dict[str, str], box: SecretBox) -> User | None:
     """Return a person, held until the transaction ends; with whom they are merged with, where that is the act."""
     if act != "merge":
@@ -327,7 +349,9 @@ async def do(request: Request, user_id: str, act: str, here: Sees) -> Response:
     fields = await own_form(request, f"person {chosen}")
     note = said(fields)
     if not note:
-        return await _person_page(request, user_id, here, NOTE_MISSING, 400, field=f"{act}-note")
+        return await _person_page(
+            request, user_id, here, NOTE_MISSING, 400, field=f"{act}-note", acted=act, typed=fields
+        )
     site = site_of(request)
     try:
         async with site.provider.db.write() as session:
@@ -339,14 +363,19 @@ async def do(request: Request, user_id: str, act: str, here: Sees) -> Response:
             code = await work(session, asked)
             data = {"act": act, "note": note}
             record(session, "user.administered", subject=str(chosen), data=data, **asked.about)
-    except TooPowerful as error:
-        return await _person_page(request, user_id, here, CANNOT, 403, field=f"{act}-note", detail=str(error))
-    except UserError as error:
-        return await _person_page(request, user_id, here, CANNOT, 409, field=f"{act}-note", detail=str(error))
+    except (TooPowerful, UserError) as error:
+        status = 403 if isinstance(error, TooPowerful) else 409
+        return await _person_page(
+            request, user_id, here, CANNOT, status, field=f"act-{act}", acted=act, typed=fields, detail=str(error)
+        )
     except ValidationError as error:
         first = error.errors()[0]
-        detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        return await _person_page(request, user_id, here, NOT_LIKE_THIS, 400, field="name", detail=detail)
+        name = str(first["loc"][0]) if first["loc"] else ""
+        field = name if name in EDITED else f"act-{act}"
+        detail = f"{name}: {str(first['msg']).removeprefix('Value error, ')}"
+        return await _person_page(
+            request, user_id, here, NOT_LIKE_THIS, 400, field=field, acted=act, typed=fields, detail=detail
+        )
     site.worker.nudge()
     if code:
         return await _person_page(request, user_id, here, code=code)

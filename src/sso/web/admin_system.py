@@ -367,7 +367,7 @@ async def keys_page(request: Request, here: SeesKeys) -> Response:
     return await _keys_page(request, here)
 
 
-async def _keys_page(request: Request, here: Here, problem: str = "", status: int = 200) -> Response:
+async def _keys_page(request: Request, here: Here, problem: str = "", status: int = 200, note: str = "") -> Response:
     site = site_of(request)
     async with site.provider.db.read() as session:
         found = await list_keys(session)
@@ -382,6 +382,7 @@ async def _keys_page(request: Request, here: Here, problem: str = "", status: in
         alg=site.settings.signing_alg,
         may_rotate=here.may("keys:rotate"),
         problem=problem,
+        note=note,
         form_token=token_for(request, "keys"),
     )
 
@@ -400,7 +401,7 @@ async def rotate_keys(request: Request, here: Rotates) -> Response:
                 session, "keys.rotation_asked", actor=here.actor, request_id=request_id_of(request), data={"note": note}
             )
     except KeyTooYoung:
-        return await _keys_page(request, here, TOO_YOUNG, 409)
+        return await _keys_page(request, here, TOO_YOUNG, 409, note)
     await provider.refresh()
     return RedirectResponse(ADMIN + "/keys", 303)
 
