@@ -30,12 +30,12 @@ from sso.sessions import store as sessions
 from sso.users.models import User
 from sso.users.service import UserError, find
 from sso.users.store import names_of
-from sso.web.admin_people import ROLE_TEXTS
 from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, by, own_form, said, token_for
 from sso.web.developer import CANNOT, NOTES, STATES, own_uri, present
 from sso.web.developer_form import IDENTITIES, LABELS, LEVELS
 from sso.web.http import read_revision
 from sso.web.i18n import N_
+from sso.web.labels import ROLE_TEXTS
 from sso.web.pages import failure, locale_of
 from sso.web.site import request_id_of, site_of
 

@@ -31,10 +31,12 @@ from sso.users import store as users
 from sso.users.models import User
 from sso.users.schemas import UserChange
 from sso.users.service import UserError, find
-from sso.web.account import EVENTS, contacts_of
+from sso.web.account import contacts_of
+from sso.web.audit_labels import ACT_TEXTS, EVENT_TEXTS
 from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, by, own_form, said, to_sign_in_again, token_for
 from sso.web.http import read_id
 from sso.web.i18n import N_
+from sso.web.labels import DOCUMENTS, FACTOR_TEXTS, KIND_TEXTS, ROLE_NAMES, ROLE_TEXTS
 from sso.web.pages import failure
 from sso.web.site import site_of
 
@@ -44,28 +46,6 @@ PEOPLE = ADMIN + "/people"
 PAGE = 50
 LEAST_CHARS = 3
 MAX_SESSIONS, MAX_EVENTS = 20, 30
-DOCUMENTS = {
-    "ktp": N_("identity card (KTP)"),
-    "passport": N_("passport"),
-    "kk": N_("family card (KK)"),
-    "other": N_("another"),
-}
-ROLE_TEXTS = {
-    "citizen": N_("citizen"),
-    "developer": N_("developer: registers applications"),
-    "helpdesk": N_("helpdesk: finds people, helps them back in"),
-    "officer": N_("officer at a counter: checks documents"),
-    "group_admin": N_("administrator of groups of applications"),
-    "auditor": N_("auditor: reads everything, changes nothing"),
-    "admin": N_("administrator: everything"),
-}
-KIND_TEXTS = {"email": N_("E-mail"), "phone": N_("Telephone"), "username": N_("User name"), "nik": "NIK"}
-FACTOR_TEXTS = {
-    "password": N_("Password"),
-    "passkey": N_("Passkey"),
-    "totp": N_("Authenticator app"),
-    "recovery_code": N_("Recovery code"),
-}
 TOO_SHORT = N_("Type at least three letters.")
 NOBODY = N_("Nobody has that name or identifier.")
 NOTE_MISSING = N_("Say why: it is kept in the audit log.")
@@ -173,7 +153,11 @@ async def _person_page(
         living=[one for one, _ in living],
         applications=[(one, registry.known(one.client_id)) for one in consents],
         events=events if here.may("audit:read") else [],
-        event_texts=EVENTS,
+        may_see_sessions=here.may("sessions:read"),
+        may_see_grants=here.may("grants:read"),
+        event_texts=EVENT_TEXTS,
+        act_texts=ACT_TEXTS,
+        role_names=ROLE_NAMES,
         role_texts=ROLE_TEXTS,
         kind_texts=KIND_TEXTS,
         factor_texts=FACTOR_TEXTS,
