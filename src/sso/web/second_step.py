@@ -30,6 +30,7 @@ from sso.users.models import Identifier, User
 from sso.web import qr
 from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, to_wait
 from sso.web.i18n import N_
+from sso.web.onward import Onward
 from sso.web.pages import failure, page
 from sso.web.proving import is_new_device, reserve
 from sso.web.sign_in import STALE, Waiting, recall_waiting, sign_in_alone, sign_in_later, signed_in, who_is_here
@@ -436,11 +437,18 @@ def _page(
         minutes=site.settings.code_minutes,
         can_trust=site.settings.trusted_device_days if step.may_trust else 0,
         can_recover=step.method in ("totp", "passkey", "recovery_code"),
+        recover_at=_onward(step).address("/recover"),
         passkey=site.provider.passkeys.request_options(browser_of(request)) if step.method == "passkey" else "",
         enrol=_enrolment(request, step) if step.enrol else None,
         needs_passkey=step.enrol and step.level == ACR_PASSKEY,
         **about,
     )
+
+
+def _onward(step: Step) -> Onward:
+    """Return where somebody wants to go who takes a second step."""
+    options, client = step.options, step.waiting.asked.client.client_id if step.waiting else ""
+    return Onward(i=options.i, then=options.then, user_code=options.user_code, client_id=client)
 
 
 def _masked(contact: Identifier | None) -> str:
