@@ -24,6 +24,8 @@ from sso.web.audit_labels import DATA_TEXTS, EVENT_TEXTS, OUTCOME_TEXTS, said_of
 from sso.web.console import ADMIN_PAGES, PAGE_TEXTS
 from sso.web.developer_form import KIND_TEXTS
 from sso.web.i18n import translations
+from sso.web.letters import SENT_FOR
+from sso.web.mails import NOTICES
 from sso.web.setting_texts import INDONESIAN
 
 SOURCE = Path(sso.__file__).parent
@@ -92,8 +94,9 @@ def test_every_key_of_an_audit_event_has_a_text() -> None:
         (KIND_TEXTS, set(APPLICATION_KINDS)),
         (PAGE_TEXTS, {one[0] for one in ADMIN_PAGES if one[3]} | {"developer"}),
         (INDONESIAN, set(Settings.model_fields)),
+        (SENT_FOR, set(NOTICES)),
     ],
-    ids=["permissions", "roles", "names of roles", "acts", "kinds", "pages", "settings"],
+    ids=["permissions", "roles", "names of roles", "acts", "kinds", "pages", "settings", "messages"],
 )
 def test_a_table_has_a_text_for_every_value(table: dict[str, object], values: set[str]) -> None:
     assert set(table) == values
@@ -108,6 +111,7 @@ def test_every_text_is_translated() -> None:
         *labels.PERMISSION_TEXTS.values(), *labels.ROLE_TEXTS.values(), *labels.ROLE_NAMES.values(),
         *labels.DOCUMENTS.values(), *labels.FACTOR_TEXTS.values(), *labels.KIND_TEXTS.values(),
         *EVENT_TEXTS.values(), *OUTCOME_TEXTS.values(), *DATA_TEXTS.values(), *REASONS.values(), *PAGE_TEXTS.values(),
+        *SENT_FOR.values(),
         *(text for table in audit_labels.VALUE_TEXTS.values() for text in table.values()),
     ]  # fmt: skip
     missing = sorted({one for one in every if INDONESIAN_WORDS.gettext(one) == one and one not in SAME})

@@ -87,6 +87,7 @@ async def list_page(request: Request, here: Sees) -> Response:
         problem=problem,
         following=f"{PEOPLE}?{urlencode(following)}" if following else "",
         may_merge=here.may("users:merge"),
+        role_names=ROLE_NAMES,
     )
 
 
