@@ -6,7 +6,8 @@ from sso.web.tables import with_labels
 
 PAGE = """<p>x</p><table class="a"><thead><tr><th scope="col">Nama <small>x</small></th><th scope="col" class="figure">\
 "Jumlah"</th></tr></thead><tbody>
-<tr class="b"><th scope="row">A</th><td class="figure">1</td></tr><tr><td colspan="2">&lt;td&gt;</td></tr></tbody></table>
+<tr class="b"><th scope="row">A</th><td class="figure">1</td></tr>
+<tr><td colspan="2">&lt;td&gt;</td></tr></tbody></table>
 <table class="facts"><tbody><tr><th scope="row">B</th><td>2</td></tr></tbody></table>"""
 
 
