@@ -17,6 +17,7 @@ import httpx
 import jwt
 from fastapi import FastAPI
 from sqlalchemy import event
+from tests.pages import check_page
 
 from sso import clock
 from sso.oidc.provider import Provider
@@ -169,7 +170,8 @@ class City:
     def client(self, address: str = "203.0.113.7", **options: Any) -> httpx.AsyncClient:
         """Return a program's connection to the provider."""
         transport = httpx.ASGITransport(self.app, client=(address, 50000), raise_app_exceptions=False)
-        return httpx.AsyncClient(transport=transport, base_url=ISSUER, **options)
+        hooks = {"response": [check_page]}
+        return httpx.AsyncClient(transport=transport, base_url=ISSUER, event_hooks=hooks, **options)
 
     def browser(self, **options: Any) -> Browser:
         """Return a new browser, with no cookies yet."""

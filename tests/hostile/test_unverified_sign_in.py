@@ -90,6 +90,7 @@ async def test_a_role_that_needs_a_second_factor_needs_it_with_an_unverified_con
         assert [one for one in await sent(city) if "code" in one["values"]] == []
         seed = page.text.partition('translate="no">')[2].partition("<")[0].replace(" ", "")
         page = await post(browser, STEP, {"code": now(pyotp.TOTP(seed))}, page)
+        page = await browser.submit(page, choice="kept")  # the recovery codes
         assert browser.session is None
         await post(browser, STEP, {"code": await last_code(city)}, page)
         assert browser.session is not None

@@ -148,6 +148,66 @@ async def test_register_with_a_passkey_and_no_password(demo: Demo, person: Brows
     await expect(page.get_by_role("heading", name="Halo, Kunci Saja")).to_be_visible()
 
 
+FAILS = """name => {
+  for (const method of ["get", "create"]) {
+    navigator.credentials[method] = async (options) => {
+      if (options.mediation === "conditional") return new Promise(() => {});
+      if (name === "network") throw new TypeError("Failed to fetch");
+      throw new DOMException("said in English", name);
+    };
+  }
+}"""
+"""Let every passkey fail in one way; what is offered in the field for the name waits."""
+FAILURES = {
+    "NotAllowedError": "Anda membatalkannya",
+    "AbortError": "Anda membatalkannya",
+    "InvalidStateError": "",
+    "SecurityError": "tidak berlaku di alamat ini",
+    "NotSupportedError": "tidak mendukung kunci sandi",
+    "ConstraintError": "Aktifkan kunci layar",
+    "UnknownError": "Periksa koneksi internet",
+    "network": "Periksa koneksi internet",
+}
+
+
+async def test_a_passkey_that_fails_says_why_and_what_to_do(demo: Demo, person: BrowserContext) -> None:
+    page, address = await person.new_page(), new_address()
+
+    async def check(create: bool, *, button: str) -> None:
+        for name, text in FAILURES.items():
+            await page.evaluate(FAILS, name)
+            await page.locator(button).click()
+            said = page.locator("form[data-passkey]").get_by_role("alert")
+            expected = text or ("sudah memiliki kunci sandi" if create else "Periksa koneksi internet")
+            await expect(said).to_contain_text(expected)
+            await expect(said.get_by_role("heading")).to_be_visible()
+            await expect(page.locator(button)).to_be_focused()
+            await expect(said).not_to_contain_text("English")
+
+    await page.goto(f"{demo.issuer}/login?lang=id")
+    await expect(page.get_by_role("alert").filter(has_text="Kunci")).to_have_count(0)  # the offer alone says nothing
+    await check(False, button="[data-passkey-button]")
+    await register(demo, page, address)
+    await authenticator(page)
+    await page.goto(f"{demo.issuer}/account/security")
+    await check(True, button="[data-passkey-button]")
+    await page.reload()  # and as the authenticator itself says it
+    await page.locator("[data-passkey-button]").click()
+    await expect(page.locator("ol.codes")).to_be_visible()
+    await page.goto(f"{demo.issuer}/account/security")
+    await page.locator("[data-passkey-button]").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Akun Anda sudah memiliki kunci sandi di perangkat ini")
+    # the second step, and a browser that knows no passkeys
+    await page.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = async () => false")
+    await page.goto(f"{demo.issuer}/login?add=1")
+    await sign_in(page, address, PASSWORD)
+    await expect(page).to_have_url(re.compile("/login/second"))
+    await check(False, button="[data-passkey-button]")
+    await page.add_init_script("window.PublicKeyCredential = undefined")
+    await page.reload()
+    await expect(page.get_by_role("alert")).to_contain_text("tidak mendukung kunci sandi")
+
+
 async def test_a_forgotten_password_is_recovered(demo: Demo, person: BrowserContext, other: BrowserContext) -> None:
     page, address = await other.new_page(), new_address()
     await register(demo, page, address)

@@ -16,7 +16,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.interop.conftest import wait_for
 from tests.journeys.conftest import Demo, free_ports
-from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
+from tests.journeys.test_sign_on import check_access, check_fits, keep_picture, sign_in
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "app.py"
@@ -264,4 +264,28 @@ async def test_a_developer_registers_and_an_administrator_searches_without_scrip
     await page.keyboard.press("Enter")
     await page.get_by_role("link", name="Siti Rahmawati").click()
     await expect(page.get_by_role("heading", name="Siti Rahmawati")).to_be_visible()
+    await context.close()
+
+
+async def test_nothing_is_cut_on_a_small_screen(demo: Demo, chromium: Browser) -> None:
+    """Every page that an administrator can reach by links, one of each kind."""
+    context = await chromium.new_context(viewport={"width": 360, "height": 740}, locale="id-ID")
+    context.set_default_timeout(15_000)
+    page = await context.new_page()
+    await page.goto(f"{demo.issuer}/login")
+    await sign_in(page, "ratna", demo.passwords["ratna"])
+    await page.wait_for_url(f"{demo.issuer}/")
+    todo, kinds = ["/", "/account", "/admin", "/developer", "/apps", "/outbox", "/privacy", "/terms"], set()
+    while todo:
+        path = todo.pop(0)
+        kind = re.sub(r"[0-9a-f-]{36}|/(applications|apps)/[^/?]+|/mails/.*", "/*", path).partition("?")[0]
+        if kind in kinds or kind.startswith(("/open", "/logout", "/login", "/picture", "/readyz", "/healthz")):
+            continue
+        kinds.add(kind)
+        await page.goto(demo.issuer + path)
+        await page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+        await check_fits(page)
+        links = await page.eval_on_selector_all("a[href^='/']", "all => all.map((one) => one.getAttribute('href'))")
+        todo += [one.partition("#")[0] for one in links if "lang=" not in one]
+    assert len(kinds) > 30, sorted(kinds)
     await context.close()

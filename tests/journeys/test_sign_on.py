@@ -20,8 +20,34 @@ async def check_access(page: Page) -> None:
     """Run axe-core on what is shown."""
     found = await Axe().run(page, options={"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]})
     assert found.violations_count == 0, found.generate_report()
-    wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert wide <= 0, "the page is wider than the screen"
+    await check_fits(page)
+
+
+CUT = """() => {
+  const found = [], width = document.documentElement.clientWidth, small = innerWidth < 768;
+  if (document.documentElement.scrollWidth > width) found.push("the page is wider than the screen");
+  for (const one of document.querySelectorAll("table")) {
+    const box = one.getBoundingClientRect(), around = one.parentElement;
+    if (small && (box.right > width || around.scrollWidth > around.clientWidth + 1)) {
+      found.push(`table cut: ${one.textContent.trim().slice(0, 60)}`);
+    }
+  }
+  for (const one of document.querySelectorAll("main :not(nav *):not(.scrolled *):not(pre *)")) {
+    const box = one.getBoundingClientRect(), text = one.textContent.trim().slice(0, 60);
+    if (box.width > 1 && box.right > width + 1) found.push(`${one.tagName} cut: ${text}`);
+  }
+  for (const one of document.querySelectorAll("summary")) {
+    const arrow = getComputedStyle(one, "::after"), room = parseFloat(getComputedStyle(one).paddingRight);
+    if (arrow.float !== "none" || arrow.position !== "absolute" || room < 20) found.push("an arrow floats");
+  }
+  return found;
+}"""
+
+
+async def check_fits(page: Page) -> None:
+    """Check that nothing of a page is cut: neither the page, nor a table or an arrow on it."""
+    found = await page.evaluate(CUT)
+    assert not found, f"{page.url}: {found}"
 
 
 async def keep_picture(page: Page, path: Path) -> None:

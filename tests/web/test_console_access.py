@@ -3,15 +3,17 @@ page without a rule fails."""
 
 from __future__ import annotations
 
+import html
 import re
 import uuid
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from tests.support import PASSWORD, Browser, City, query_of
-from tests.web.test_developer import register, signed_in
+from tests.web.test_developer import OFFERED, register, signed_in
 
 from sso import clock
 from sso.app import ROOMS
@@ -20,7 +22,9 @@ from sso.users import store
 from sso.users.schemas import NewUser
 from sso.users.service import create_users, set_roles
 from sso.web.admin_people import ACTS
-from sso.web.console import ADMIN, DEVELOPER, Needs, Team
+from sso.web.console import ADMIN, ADMIN_PAGES, DEVELOPER, Needs, Team
+from sso.web.i18n import translations
+from sso.web.labels import PERMISSION_TEXTS
 
 PAGES = [
     route
@@ -50,7 +54,8 @@ def test_every_page_of_developers_and_administrators_has_a_rule() -> None:
         rule = rule_of(route)
         if route.path.startswith(ADMIN):
             assert isinstance(rule, Needs), route.path
-            assert rule.permission in PERMISSIONS, route.path
+            assert rule.permissions, route.path
+            assert set(rule.permissions) <= set(PERMISSIONS), route.path
         elif isinstance(rule, Needs) and rule.permission is not None:
             assert rule.permission in PERMISSIONS
     for permission, _ in ACTS.values():
@@ -90,8 +95,7 @@ async def test_a_role_sees_and_does_what_the_table_says_and_nothing_else(city: C
         rule, answer = rule_of(route), await asked(browser, route, address(route))
         about = f"{role} {route.methods} {route.path}: {answer.status_code}"
         if isinstance(rule, Needs):
-            allowed = rule.permission is None or rule.permission in may
-            assert (answer.status_code != 403) == allowed, about
+            assert (answer.status_code != 403) == rule.allows(may), about
         elif rule.role == "reader" and "clients:read" in may and role != "group_admin":
             assert answer.status_code == 200, about
         else:
@@ -108,6 +112,59 @@ async def test_an_act_on_a_person_needs_its_own_permission(city: City, role: str
         allowed = "users:read" in may and permission in may
         assert answer.status_code == (400 if allowed else 403), f"{role} {act}"
     await browser.http.aclose()
+
+
+def links_of(page: httpx.Response) -> list[str]:
+    """Return the addresses of ours to which a page links, without those of the other language."""
+    found = [html.unescape(one) for one in re.findall(r'<a [^>]*?href="(/[^"#]*)', page.text)]
+    return [one for one in dict.fromkeys(found) if "lang=" not in one and not one.startswith("/login")]
+
+
+@OFFERED
+async def test_the_first_page_links_to_what_a_role_may_open_and_to_nothing_else(city: City) -> None:
+    owner = await browser_of(city, "developer")
+    await register(owner)
+    async with city.browser() as siti:
+        await siti.sign_in(city.relying_party("warga"))
+    for role, granted in ROLES.items():
+        may = granted | (GROUP_PERMISSIONS if role == "group_admin" else frozenset())
+        async with await browser_of(city, role) as browser:
+            first = await browser.open("/admin")
+            account, home = await browser.open("/account"), await browser.open("/")
+            administers = bool(may - {"applications:create"})
+            for page in (account, home):
+                assert ('href="/admin"' in page.text) == administers, role
+            if not may:
+                assert first.status_code == 403, role
+                continue
+            assert first.status_code == 200, role
+            for permission, text in PERMISSION_TEXTS.items():  # it says what the role may do, and nothing else
+                assert (text_in_indonesian(text) in first.text) == (permission in may), (role, permission)
+            for name, address, _, permission in ADMIN_PAGES:  # every page that it may open, and no other
+                linked = f'href="{address}"' in first.text
+                assert linked == (not permission or permission in may), (role, name)
+            seen: set[str] = set()
+            kinds: set[tuple[str, ...]] = set()
+            todo = links_of(first)
+            while todo:
+                address = todo.pop(0)
+                kind = tuple(re.sub(r"[0-9a-f-]{36}|/applications/[a-z0-9-]+", "*", address).split("?")[0].split("/"))
+                if address in seen or kind in kinds or not address.startswith(("/admin", "/developer", "/account")):
+                    continue
+                seen.add(address)
+                kinds.add(kind)
+                page = await browser.open(address)
+                assert page.status_code == 200, f"{role}: {address} is {page.status_code}"
+                if page.url.path.startswith("/admin"):
+                    todo += links_of(page)
+            if role == "admin":
+                assert len(kinds) > 14, kinds
+    await owner.http.aclose()
+
+
+def text_in_indonesian(text: str) -> str:
+    """Return a text as an Indonesian page shows it."""
+    return html.escape(translations("id").gettext(text))
 
 
 async def test_nobody_who_is_not_signed_in_sees_any_of_it(city: City) -> None:

@@ -339,9 +339,34 @@ async def test_a_role_that_needs_a_second_step_sets_one_up(city: City) -> None:
         assert seed is not None
         app = pyotp.TOTP(seed.group(1).replace(" ", ""))
         assert (await post(browser, STEP, {"code": "000000"}, page)).status_code == 400
-        await post(browser, STEP, {"code": now(app)}, page)
+        page = await post(browser, STEP, {"code": now(app)}, page)
+        codes = re.findall(r"<li>([a-z0-9-]{8,})</li>", page.text)
+        assert len(set(codes)) == 10
+        assert browser.session is None
+        for again in (
+            await browser.open(f"{STEP}?c={form_of(page).fields['c']}"),
+            await post(browser, STEP, {"code": now(app)}, page),
+        ):
+            assert again.status_code == 200
+            assert not any(one in again.text for one in codes)
+        assert (await browser.open("/account")).url.path == "/login"
+        stranger = await city.client().post(STEP, data={**form_of(page).fields, "choice": "kept"})
+        assert stranger.status_code == 400
+        home = await browser.submit(page, choice="kept")
+        assert home.status_code == 200
         assert browser.session is not None
-    assert await kinds(city, "ratna") == ["password", "totp"]
+        assert (await browser.open("/account/security")).status_code == 200
+        assert (await browser.http.post(STEP, data={**form_of(page).fields, "choice": "kept"})).status_code == 400
+    assert await kinds(city, "ratna") == ["password", *["recovery_code"] * 10, "totp"]
+    async with city.browser() as browser:  # a code works as the second step, once
+        page = await here(city, browser, "ratna")
+        await post(browser, STEP, {"code": codes[3], "m": "recovery_code"}, page)
+        assert browser.session is not None
+    async with city.browser() as browser:
+        party = city.relying_party("warga")
+        page = await browser.open(party.url())
+        page = await browser.submit(page, username="ratna", password=PASSWORD)
+        assert (await post(browser, STEP, {"code": codes[3], "m": "recovery_code"}, page)).status_code == 400
 
 
 @pytest.mark.parametrize("overrides", [{**SENDING, "second_factor_roles": ["helpdesk"]}], ids=[""])

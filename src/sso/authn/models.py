@@ -43,6 +43,7 @@ class Recovery(Base):
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(String(16))
     created_by: Mapped[str | None] = mapped_column(String(200))
+    client_id: Mapped[str | None] = mapped_column(String(100))
     created_at: Mapped[datetime]
     ready_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)

@@ -37,6 +37,7 @@ async def add(
     wait: timedelta,
     valid: timedelta,
     created_by: str | None = None,
+    client_id: str | None = None,
 ) -> Recovery:
     """Keep a way back, in place of any other of its kind.
 
@@ -48,6 +49,7 @@ async def add(
         wait: from when on.
         valid: for how long then.
         created_by: who made it.
+        client_id: the application from which it was begun.
     """
     now = clock.now()
     await session.execute(delete(Recovery).where(Recovery.user_id == user_id, Recovery.kind == kind))
@@ -56,6 +58,7 @@ async def add(
         user_id=user_id,
         kind=kind,
         created_by=created_by,
+        client_id=client_id,
         created_at=now,
         ready_at=now + wait,
         expires_at=now + wait + valid,

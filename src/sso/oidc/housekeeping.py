@@ -166,7 +166,9 @@ async def people_in_time(provider: Provider) -> None:
             user = await users.lock_user(session, waiting.user_id)
             if user is not None and await recovery.take(session, waiting):
                 token, valid = link_token(), timedelta(hours=recovery.READY_HOURS)
-                await recovery.add(session, user.id, "ready", token, wait=timedelta(0), valid=valid)
+                await recovery.add(
+                    session, user.id, "ready", token, wait=timedelta(0), valid=valid, client_id=waiting.client_id
+                )
                 notify(session, provider, user, "recovery_ready", token=token)
     while True:
         async with provider.db.write() as session:

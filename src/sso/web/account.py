@@ -534,11 +534,8 @@ async def contacts_of(session: AsyncSession, user_id: uuid.UUID) -> list[Identif
 def first_admin_page(roles: Collection[str]) -> str:
     """Return where somebody with these roles begins to administer; nothing where they do not."""
     may = permissions_of(roles) | (GROUP_PERMISSIONS if "group_admin" in roles else frozenset())
-    return next((address for address, permission in FIRST_PAGES if permission in may), "")
+    return "/admin" if may - NOT_OF_THE_CONSOLE else ""
 
 
-FIRST_PAGES = (
-    ("/admin", "statistics:read"),
-    ("/admin/people", "users:read"),
-    ("/admin/applications", "clients:read"),
-)
+NOT_OF_THE_CONSOLE = frozenset({"applications:create"})
+"""Permissions for which the console has no page: the developers' portal has."""

@@ -23,6 +23,7 @@ from sso.sessions import store as sessions
 from sso.sessions.store import LiveSession
 from sso.users.store import Person
 from sso.web.http import cookie_values, delete_cookie, read_cookie, set_cookie
+from sso.web.onward import Onward, read_onward
 from sso.web.pages import page
 from sso.web.site import site_of
 
@@ -50,12 +51,29 @@ def check_lock(person: Person) -> None:
 def on_account_locked(request: Request, error: Exception) -> Response:
     """Answer with the page that says that the account is locked, and what to do."""
     assert isinstance(error, AccountLocked)
-    return locked_page(request, error.person)
+    asked = request.query_params
+    named = {"client": asked.get("client_id", "")} if request.url.path == "/authorize" else dict(asked)
+    return locked_page(request, error.person, read_onward(named))
 
 
-def locked_page(request: Request, person: Person) -> Response:
-    """Return the page that says that the account is locked, and what to do."""
-    return page(request, "locked.html", status=403, here="/", person=person.name, until=person.locked_until)
+def locked_page(request: Request, person: Person, onward: Onward) -> Response:
+    """Return the page that says that the account is locked, and what to do.
+
+    Args:
+        request: what is answered.
+        person: whose account is locked.
+        onward: where they want to go; a recovery leads there.
+    """
+    recover_at = onward.address("/recover")
+    return page(
+        request,
+        "locked.html",
+        status=403,
+        here="/",
+        person=person.name,
+        until=person.locked_until,
+        recover_at=recover_at,
+    )
 
 
 @dataclass(frozen=True, slots=True)

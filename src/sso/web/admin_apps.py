@@ -39,12 +39,12 @@ from sso.sessions import store as sessions
 from sso.users.models import User
 from sso.users.service import UserError, find
 from sso.users.store import names_of
-from sso.web.admin_people import ROLE_TEXTS
 from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, by, own_form, said, token_for
 from sso.web.developer import CANNOT, NOTES, STATES, own_uri, present
 from sso.web.developer_form import IDENTITIES, KEEP_SECTOR, LABELS, LEVELS, NEW_SUBJECTS, subjects_shown
 from sso.web.http import read_revision
 from sso.web.i18n import N_
+from sso.web.labels import ROLE_TEXTS
 from sso.web.pages import failure, locale_of
 from sso.web.site import request_id_of, site_of
 
@@ -185,8 +185,26 @@ async def _page(
     field: str = "",
     typed: dict[str, str] | str = "",
     subjects: SubjectChange | None = None,
+    acted: str = "",
+    fields: dict[str, str] | None = None,
     **values: str,
 ) -> Response:
+    """Return the page of an application.
+
+    Args:
+        request: what is answered.
+        client_id: of the application.
+        here: who is here.
+        problem: why an act was refused.
+        status: the HTTP status.
+        field: the field that the mistake is about.
+        typed: the policies, or the new owner, as they were typed.
+        subjects: how the identifiers of users would change, when that was why the act was refused.
+        acted: the act that was refused: its form is open, and holds what was typed.
+        fields: the fields of that form.
+        values: what the text of the problem names.
+    """
+    sent = fields or {}
     site = site_of(request)
     if client_id.endswith(SANDBOX_END):
         return RedirectResponse(f"{APPLICATIONS}/{client_id.removesuffix(SANDBOX_END)}", 303)
@@ -233,7 +251,13 @@ async def _page(
         more_parts=parts > COUNTED,
         policies=_policies(row, typed),
         roles=ROLE_TEXTS,
-        chosen_roles=stored_metadata(row.metadata_).allowed_roles if row is not None else [],
+        chosen_roles=[name for name in ROLES if sent.get(f"role {name}") == "1"]
+        if acted == "policies"
+        else stored_metadata(row.metadata_).allowed_roles
+        if row is not None
+        else [],
+        acted=acted,
+        sent={name: text[: apps.MAX_NOTE_CHARS] for name, text in sent.items()},
         levels=LEVELS,
         identities=IDENTITIES,
         typed=typed if isinstance(typed, str) else "",
@@ -409,12 +433,25 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
                 await apps.comment(session, application, text, **who)
             await _tell_team(request, session, application)
     except Stale:
-        return await _page(request, client_id, here, TEAM_CHANGED, 409)
+        return await _page(request, client_id, here, TEAM_CHANGED, 409, acted="review", fields=fields)
     except SubjectsWouldChange as error:
         change = error.changes[0]
-        return await _page(request, client_id, here, CANNOT, 409, "text", subjects=change, detail=str(error))
+        return await _page(
+            request,
+            client_id,
+            here,
+            CANNOT,
+            409,
+            "text",
+            subjects=change,
+            acted="review",
+            fields=fields,
+            detail=str(error),
+        )
     except ClientError as error:
-        return await _page(request, client_id, here, CANNOT, 409, "text", detail=str(error))
+        return await _page(
+            request, client_id, here, CANNOT, 409, "text", acted="review", fields=fields, detail=str(error)
+        )
     await site.provider.refresh()
     site.worker.nudge()
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)
@@ -433,8 +470,9 @@ async def change_status(request: Request, client_id: str, here: Changes) -> Resp
     """Suspend an application, let it work again, or take it out of service: with a reason."""
     fields = await own_form(request, f"admin app {client_id}")
     site, choice, note = site_of(request), fields.get("choice", ""), said(fields)
+    which = "remove" if choice == "remove" else "status"
     if not note:
-        return await _page(request, client_id, here, NOTE_MISSING, 400, "status-note")
+        return await _page(request, client_id, here, NOTE_MISSING, 400, f"{which}-note", acted=which, fields=fields)
     who = {**by(request, here), "note": note}
     try:
         async with site.provider.db.write() as session:
@@ -450,7 +488,9 @@ async def change_status(request: Request, client_id: str, here: Changes) -> Resp
             if application is not None:
                 await _tell_team(request, session, application)
     except ClientError as error:
-        return await _page(request, client_id, here, CANNOT, 409, "status-note", detail=str(error))
+        return await _page(
+            request, client_id, here, CANNOT, 409, f"{which}-note", acted=which, fields=fields, detail=str(error)
+        )
     await site.provider.refresh()
     site.worker.nudge()
     return RedirectResponse(APPLICATIONS if choice == "remove" else f"{APPLICATIONS}/{client_id}", 303)
@@ -461,8 +501,9 @@ async def set_policies(request: Request, client_id: str, here: Changes) -> Respo
     """Decide who may use an application, from where and when, how surely, and how long its tokens are valid."""
     fields, site = await own_form(request, f"admin app {client_id}"), site_of(request)
     note, typed = said(fields), {name: fields.get(name, "").strip()[:4000] for name in TYPED_POLICIES}
+    shown: dict[str, Any] = {"typed": typed, "acted": "policies", "fields": fields}
     if not note:
-        return await _page(request, client_id, here, NOTE_MISSING, 400, "policies-note", typed=typed)
+        return await _page(request, client_id, here, NOTE_MISSING, 400, "policies-note", **shown)
     values: dict[str, Any] = {
         **{name: typed[name].split("\n") for name in ("allowed_networks", "allowed_hours")},
         **{name: typed[name] for name in TYPED_POLICIES if name not in ("allowed_networks", "allowed_hours")},
@@ -479,10 +520,15 @@ async def set_policies(request: Request, client_id: str, here: Changes) -> Respo
             await register_at_once(request, session, here, row, application, metadata, "client.policies_set", note)
     except ValidationError as error:
         first = error.errors()[0]
-        detail = f"{first['loc'][0] if first['loc'] else ''}: {str(first['msg']).removeprefix('Value error, ')}"
-        return await _page(request, client_id, here, NOT_LIKE_THIS, 400, "policies-note", typed=typed, detail=detail)
+        name, text = str(first["loc"][0]) if first["loc"] else "", str(first["msg"]).removeprefix("Value error, ")
+        if not name and text.partition(": ")[0] in TYPED_POLICIES:
+            name, _, text = text.partition(": ")
+        field = name if name in TYPED_POLICIES else "policies-note"
+        return await _page(
+            request, client_id, here, NOT_LIKE_THIS, 400, field, detail=f"{name}: {text}" if name else text, **shown
+        )
     except ClientError as error:
-        return await _page(request, client_id, here, CANNOT, 409, "policies-note", typed=typed, detail=str(error))
+        return await _page(request, client_id, here, CANNOT, 409, "policies-note", detail=str(error), **shown)
     await site.provider.refresh()
     site.worker.nudge()
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)
@@ -507,8 +553,8 @@ async def change_privileges(request: Request, client_id: str, here: Grants) -> R
     fields, site = await own_form(request, f"admin app {client_id}"), site_of(request)
     choice, note, privilege = fields.get("choice", ""), said(fields), fields.get("privilege", "")[:60]
     if not note:
-        where = "revoke-note" if choice == "revoke" else "grant-note"
-        return await _page(request, client_id, here, NOTE_MISSING, 400, where)
+        which = "revoke" if choice == "revoke" else "grant"
+        return await _page(request, client_id, here, NOTE_MISSING, 400, f"{which}-note", acted=which, fields=fields)
     who = {**here.acts, "reason": note, "request_id": request_id_of(request)}
     async with site.provider.db.write() as session:
         await looked_up(request, session, client_id, here)

@@ -32,10 +32,12 @@ from sso.users import store as users
 from sso.users.models import User
 from sso.users.schemas import UserChange
 from sso.users.service import UserError, find, find_all
-from sso.web.account import EVENTS, contacts_of
+from sso.web.account import contacts_of
+from sso.web.audit_labels import ACT_TEXTS, EVENT_TEXTS
 from sso.web.console import ADMIN, Here, Interrupted, Needs, admin_page, by, own_form, said, to_sign_in_again, token_for
 from sso.web.http import read_id
 from sso.web.i18n import N_
+from sso.web.labels import DOCUMENTS, FACTOR_TEXTS, KIND_TEXTS, ROLE_NAMES, ROLE_TEXTS
 from sso.web.pages import failure
 from sso.web.site import site_of
 
@@ -45,28 +47,6 @@ PEOPLE = ADMIN + "/people"
 PAGE = 50
 LEAST_CHARS = 3
 MAX_SESSIONS, MAX_EVENTS = 20, 30
-DOCUMENTS = {
-    "ktp": N_("identity card (KTP)"),
-    "passport": N_("passport"),
-    "kk": N_("family card (KK)"),
-    "other": N_("another"),
-}
-ROLE_TEXTS = {
-    "citizen": N_("citizen"),
-    "developer": N_("developer: registers applications"),
-    "helpdesk": N_("helpdesk: finds people, helps them back in"),
-    "officer": N_("officer at a counter: checks documents"),
-    "group_admin": N_("administrator of groups of applications"),
-    "auditor": N_("auditor: reads everything, changes nothing"),
-    "admin": N_("administrator: everything"),
-}
-KIND_TEXTS = {"email": N_("E-mail"), "phone": N_("Telephone"), "username": N_("User name"), "nik": "NIK"}
-FACTOR_TEXTS = {
-    "password": N_("Password"),
-    "passkey": N_("Passkey"),
-    "totp": N_("Authenticator app"),
-    "recovery_code": N_("Recovery code"),
-}
 TOO_SHORT = N_("Type at least three letters.")
 NOBODY = N_("Nobody has that name or identifier.")
 NOTE_MISSING = N_("Say why: it is kept in the audit log.")
@@ -108,6 +88,7 @@ async def list_page(request: Request, here: Sees) -> Response:
         problem=problem,
         following=f"{PEOPLE}?{urlencode(following)}" if following else "",
         may_merge=here.may("users:merge"),
+        role_names=ROLE_NAMES,
     )
 
 
@@ -126,8 +107,24 @@ async def _person_page(
     *,
     field: str = "",
     code: str = "",
+    acted: str = "",
+    typed: dict[str, str] | None = None,
     **values: str,
 ) -> Response:
+    """Return the page of a person.
+
+    Args:
+        request: what is answered.
+        user_id: the id of the person.
+        here: who is here.
+        problem: why an act was refused.
+        status: the HTTP status.
+        field: the field that the mistake is about.
+        code: a recovery code that was just made.
+        acted: the act that was refused: its form is open, and holds what was typed.
+        typed: the fields of that form.
+        values: what the text of the problem names.
+    """
     provider, chosen, now = site_of(request).provider, read_id(user_id), clock.now()
     async with provider.db.read() as session:
         user = await session.get(User, chosen) if chosen is not None else None
@@ -159,7 +156,11 @@ async def _person_page(
         more_sessions=len(living) > MAX_SESSIONS,
         applications=[(one, registry.known(one.client_id)) for one in consents],
         events=events if here.may("audit:read") else [],
-        event_texts=EVENTS,
+        may_see_sessions=here.may("sessions:read"),
+        may_see_grants=here.may("grants:read"),
+        event_texts=EVENT_TEXTS,
+        act_texts=ACT_TEXTS,
+        role_names=ROLE_NAMES,
         role_texts=ROLE_TEXTS,
         kind_texts=KIND_TEXTS,
         factor_texts=FACTOR_TEXTS,
@@ -169,6 +170,8 @@ async def _person_page(
         problem=problem,
         field=field,
         values=values,
+        acted=acted,
+        typed={name: text[:500] for name, text in (typed or {}).items()},
         code=code,
         minutes=site_of(request).settings.helpdesk_code_minutes,
         form_token=token_for(request, f"person {chosen}"),
@@ -307,6 +310,10 @@ ACTS: dict[str, tuple[str, Act]] = {
 """What may be done with a person: the permission that it takes, and how."""
 
 
+EDITED = ("name", "username", "email", "phone_number")
+"""The fields of the form that changes name and identifiers."""
+
+
 async def _held(session: AsyncSession, act: str, user_id: UUID, fields: dict[str, str], box: SecretBox) -> User | None:
     """Return a person, held until the transaction ends; with whom they are merged with, where that is the act."""
     if act != "merge":
@@ -329,7 +336,9 @@ async def do(request: Request, user_id: str, act: str, here: Sees) -> Response:
     fields = await own_form(request, f"person {chosen}")
     note = said(fields)
     if not note:
-        return await _person_page(request, user_id, here, NOTE_MISSING, 400, field=f"{act}-note")
+        return await _person_page(
+            request, user_id, here, NOTE_MISSING, 400, field=f"{act}-note", acted=act, typed=fields
+        )
     site = site_of(request)
     try:
         async with site.provider.db.write() as session:
@@ -341,14 +350,19 @@ async def do(request: Request, user_id: str, act: str, here: Sees) -> Response:
             code = await work(session, asked)
             data = {"act": act, "note": note}
             record(session, "user.administered", subject=str(chosen), data=data, **asked.about)
-    except TooPowerful as error:
-        return await _person_page(request, user_id, here, CANNOT, 403, field=f"{act}-note", detail=str(error))
-    except UserError as error:
-        return await _person_page(request, user_id, here, CANNOT, 409, field=f"{act}-note", detail=str(error))
+    except (TooPowerful, UserError) as error:
+        status = 403 if isinstance(error, TooPowerful) else 409
+        return await _person_page(
+            request, user_id, here, CANNOT, status, field=f"act-{act}", acted=act, typed=fields, detail=str(error)
+        )
     except ValidationError as error:
         first = error.errors()[0]
-        detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        return await _person_page(request, user_id, here, NOT_LIKE_THIS, 400, field="name", detail=detail)
+        name = str(first["loc"][0]) if first["loc"] else ""
+        field = name if name in EDITED else f"act-{act}"
+        detail = f"{name}: {str(first['msg']).removeprefix('Value error, ')}"
+        return await _person_page(
+            request, user_id, here, NOT_LIKE_THIS, 400, field=field, acted=act, typed=fields, detail=detail
+        )
     site.worker.nudge()
     if code:
         return await _person_page(request, user_id, here, code=code)

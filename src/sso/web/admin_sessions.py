@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -134,6 +135,9 @@ async def _list(
     problem: str = "",
     field: str = "",
     status: int = 200,
+    *,
+    note: str = "",
+    ticked: Sequence[uuid.UUID] = (),
 ) -> Response:
     provider, now = site_of(request).provider, clock.now()
     state: store.Status = "ended" if query.get("status") == "ended" else "living"
@@ -168,6 +172,8 @@ async def _list(
         ending_states=ENDING_STATES,
         may_end=here.may("sessions:end"),
         may_end_many=here.may("sessions:end_many"),
+        note=note,
+        ticked=ticked,
         form_token=token_for(request, "sessions"),
     )
 
@@ -180,7 +186,7 @@ async def end_chosen(request: Request, here: Ends) -> Response:
     note = said(fields)
     problem = NONE_CHOSEN if not chosen else NOTE_MISSING if not note else ""
     if problem:
-        return await _list(request, here, _asked(fields), fields, problem, "note", 400)
+        return await _list(request, here, _asked(fields), fields, problem, "note", 400, note=note, ticked=chosen)
     await _end(request, here, chosen, note)
     if len(chosen) == 1:
         return RedirectResponse(f"{ALL}/{chosen[0]}", 303)
@@ -255,7 +261,14 @@ async def begin_page(request: Request, here: EndsMany) -> Response:
 
 
 async def _begin_page(
-    request: Request, here: Here, asked: dict[str, str], problem: str = "", field: str = "", status: int = 200
+    request: Request,
+    here: Here,
+    asked: dict[str, str],
+    problem: str = "",
+    field: str = "",
+    status: int = 200,
+    *,
+    note: str = "",
 ) -> Response:
     provider, total = site_of(request).provider, 0
     try:
@@ -281,6 +294,7 @@ async def _begin_page(
         everything=not any(asked[name] for name in ("person", "client", "network")),
         problem=problem,
         field=field,
+        note=note,
         form_token=token_for(request, "ending"),
     )
 
@@ -294,11 +308,11 @@ async def begin(request: Request, here: EndsMany) -> Response:
     if not note:
         return await _begin_page(request, here, asked, NOTE_MISSING, "note", 400)
     if everything and fields.get("sure", "").strip().upper() not in ("SEMUA", "ALL"):
-        return await _begin_page(request, here, asked, TYPE_ALL, "sure", 400)
+        return await _begin_page(request, here, asked, TYPE_ALL, "sure", 400, note=note)
     try:
         wanted = await _filter(request, {**asked, "system": "", "unused": ""})
     except _Wrong as error:
-        return await _begin_page(request, here, asked, error.text, error.field, 400)
+        return await _begin_page(request, here, asked, error.text, error.field, 400, note=note)
     async with site.provider.db.write() as session:
         if wanted.user_id is not None:
             await check_power_over(session, site.provider, [wanted.user_id], here.rights)

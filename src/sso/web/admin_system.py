@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -16,7 +17,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from sso import clock
 from sso.audit import record, verify
 from sso.audit.models import AuditEvent
-from sso.audit.service import AuditFilter, chain_length, export, page_of_events
+from sso.audit.service import AuditFilter, AuditReport, chain_length, export, page_of_events
 from sso.clients.applications import count_waiting
 from sso.delivery import store as deliveries
 from sso.delivery.models import Delivery
@@ -26,6 +27,7 @@ from sso.oidc.housekeeping import GAUGES, seal_audit
 from sso.oidc.people import decide_proposal
 from sso.oidc.power import check_power_over
 from sso.security.numbers import read_day
+from sso.security.permissions import PERMISSIONS
 from sso.sessions import store as sessions
 from sso.settings import Settings
 from sso.usage import store as usage
@@ -34,12 +36,24 @@ from sso.users import merging
 from sso.users.models import MergeProposal
 from sso.users.service import UserError, find
 from sso.users.store import names_of
-from sso.web.admin_people import FACTOR_TEXTS
+from sso.web.audit_labels import (
+    ACTOR_TEXTS,
+    CHAIN_TEXTS,
+    DATA_TEXTS,
+    EVENT_TEXTS,
+    KIND_TEXTS,
+    METHOD_TEXTS,
+    OUTCOME_TEXTS,
+    VALUE_TEXTS,
+    said_of,
+)
 from sso.web.charts import Chart, chart
-from sso.web.console import ADMIN, Here, Needs, admin_page, own_form, said, token_for
+from sso.web.console import ADMIN, PAGE_TEXTS, Here, Needs, admin_page, own_form, said, tasks_of, token_for
 from sso.web.http import read_id
 from sso.web.i18n import N_, translations
+from sso.web.labels import FACTOR_TEXTS, ROLE_NAMES, permission_texts
 from sso.web.pages import failure, locale_of
+from sso.web.setting_texts import description
 from sso.web.site import request_id_of, site_of
 
 router = APIRouter()
@@ -57,15 +71,6 @@ LEVEL_TEXTS = {
     "urn:sso:acr:code": N_("with a code"),
     "urn:sso:acr:mfa": N_("with an app"),
     "urn:sso:acr:passkey": N_("Passkey"),
-}
-FAILURES = {
-    "password": N_("name or password not right"),
-    "too_many": N_("too many attempts"),
-    "totp": N_("code of the app not right"),
-    "email": N_("code by mail not right"),
-    "phone": N_("code by SMS not right"),
-    "recovery_code": N_("recovery code not right"),
-    "passkey": N_("passkey not right"),
 }
 GRANTS = {
     "authorization_code": N_("after signing in"),
@@ -93,7 +98,7 @@ NOTE_MISSING = N_("Say why: it is kept in the audit log.")
 TOO_YOUNG = N_("The next keys were published a moment ago: applications may not know them yet. Try again later.")
 CANNOT = N_("That cannot be done: %(detail)s.")
 
-Statistics = Annotated[Here, Depends(Needs("statistics:read"))]
+Anybody = Annotated[Here, Depends(Needs("statistics:read", *(name for name in PERMISSIONS)))]
 SeesDeliveries = Annotated[Here, Depends(Needs("deliveries:read"))]
 Retries = Annotated[Here, Depends(Needs("deliveries:retry"))]
 SeesAudit = Annotated[Here, Depends(Needs("audit:read"))]
@@ -104,7 +109,21 @@ SeesSettings = Annotated[Here, Depends(Needs("settings:read"))]
 
 
 @router.get(ADMIN)
-async def dashboard(request: Request, here: Statistics) -> Response:
+async def first_page(request: Request, here: Anybody) -> Response:
+    """What somebody may do here; and for those who may see statistics, the dashboard."""
+    tasks: dict[str, Any] = {
+        "tasks": tasks_of(here),
+        "page_texts": PAGE_TEXTS,
+        "roles": [ROLE_NAMES.get(one, one) for one in here.visit.roles],
+        "allowed": permission_texts(here.permissions),
+        "groups": sorted(here.groups) if here.groups is not None else [],
+    }
+    if not here.may("statistics:read"):
+        return admin_page(request, here, "admin", "admin_start.html", **tasks)
+    return await _dashboard(request, here, tasks)
+
+
+async def _dashboard(request: Request, here: Here, tasks: dict[str, Any]) -> Response:
     """How often what happens, over an hour, a day, a week or a month; each figure leads to its list."""
     chosen = request.query_params.get("span", "day")
     provider, now = site_of(request).provider, clock.now()
@@ -133,8 +152,9 @@ async def dashboard(request: Request, here: Statistics) -> Response:
         "admin_dashboard.html",
         spans=SPANS,
         span=shown.name,
-        charts=_charts(shown, counted, translations(locale).gettext),
-        failures=_by_label(counted, "sign_in_failed", FAILURES),
+        charts=_charts(here, shown, counted, translations(locale).gettext),
+        **tasks,
+        failures=_by_label(counted, "sign_in_failed", METHOD_TEXTS),
         tokens=_by_label(counted, "token", GRANTS),
         top=[(one, client.name(locale) if client else one, count) for one, client, count in named],
         wrong=[(one, client.name(locale) if client else one, count) for one, client, count in failing],
@@ -152,7 +172,7 @@ async def dashboard(request: Request, here: Statistics) -> Response:
 Counted = list[tuple[datetime, str, str, int]]
 
 
-def _charts(shown: Span, counted: Counted, words: Any) -> list[tuple[Chart, list[str]]]:
+def _charts(here: Here, shown: Span, counted: Counted, words: Any) -> list[tuple[Chart, list[str]]]:
     """Return the charts, each with the names of its series in the language of the page."""
 
     def of(name: str) -> list[tuple[datetime, str, int]]:
@@ -162,30 +182,38 @@ def _charts(shown: Span, counted: Counted, words: Any) -> list[tuple[Chart, list
         return [(hour, name, count) for hour, one, _, count in counted if one == name]
 
     made = [
-        chart(words(N_("Sign-ins")), shown, of("sign_in"), LEVELS, link="/admin/audit?type=session.started"),
+        chart(
+            words(N_("Sign-ins")), shown, of("sign_in"), LEVELS, link=here.opens(f"{ADMIN}/audit?type=session.started")
+        ),
         chart(
             words(N_("Sign-ins that failed")),
             shown,
             alone("sign_in_failed"),
             ("sign_in_failed",),
-            link=f"{ADMIN}/audit?type=sign_in.failed",
+            link=here.opens(f"{ADMIN}/audit?type=sign_in.failed"),
         ),
         chart(
             words(N_("Sessions")),
             shown,
             alone("sessions_living"),
             ("sessions_living",),
-            link=f"{ADMIN}/sessions",
+            link=here.opens(f"{ADMIN}/sessions"),
             highest=True,
         ),
-        chart(words(N_("New accounts")), shown, alone("account_made"), ("account_made",), link=f"{ADMIN}/people"),
-        chart(words(N_("Tokens")), shown, of("token"), tuple(GRANTS), link=f"{ADMIN}/applications"),
+        chart(
+            words(N_("New accounts")),
+            shown,
+            alone("account_made"),
+            ("account_made",),
+            link=here.opens(f"{ADMIN}/people"),
+        ),
+        chart(words(N_("Tokens")), shown, of("token"), tuple(GRANTS), link=here.opens(f"{ADMIN}/applications")),
         chart(
             words(N_("Mistakes of applications")),
             shown,
             [*alone("token_error"), *alone("authorize_error")],
             ("authorize_error", "token_error"),
-            link=f"{ADMIN}/applications",
+            link=here.opens(f"{ADMIN}/applications"),
         ),
     ]
     texts = {
@@ -296,6 +324,7 @@ async def _audit_page(request: Request, here: Here, report: Any = None) -> Respo
         sealed, waiting = await chain_length(session)
     kept = {name: value for name, value in asked.items() if value}
     following = {**kept, "before": str(found[PAGE - 1].id)} if len(found) > PAGE else {}
+    words = translations(locale_of(request)).gettext
     return admin_page(
         request,
         here,
@@ -303,7 +332,12 @@ async def _audit_page(request: Request, here: Here, report: Any = None) -> Respo
         "admin_audit.html",
         rows=found[:PAGE],
         names=people,
-        details=_details,
+        details=partial(_details, words),
+        event_texts=EVENT_TEXTS,
+        types=sorted(((name, words(text)) for name, text in EVENT_TEXTS.items()), key=lambda one: one[1].casefold()),
+        outcome_texts=OUTCOME_TEXTS,
+        actor_texts=ACTOR_TEXTS,
+        broken=_broken(report) if report is not None else "",
         asked=asked,
         problem=problem,
         sealed=sealed,
@@ -315,17 +349,20 @@ async def _audit_page(request: Request, here: Here, report: Any = None) -> Respo
     )
 
 
-def _details(event: AuditEvent) -> list[tuple[str, str]]:
-    """Return what an entry says besides, as it is shown."""
-    return [(key, _said(value)) for key, value in event.data.items()]
+def _details(words: Any, event: AuditEvent) -> list[tuple[str, str]]:
+    """Return what an entry says besides, in the language of the page."""
+    return [
+        (words(DATA_TEXTS.get(key, key)), said_of(key, value, words, AUDIT_VALUES)) for key, value in event.data.items()
+    ]
 
 
-def _said(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(_said(one) for one in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_said(one)}" for key, one in value.items())
-    return "" if value is None else str(value)
+AUDIT_VALUES = {**VALUE_TEXTS, "kind": {**KIND_TEXTS, **KINDS}}
+"""The texts of values of audit events, by their key."""
+
+
+def _broken(report: AuditReport) -> str:
+    """Return the text of what is wrong with the chain."""
+    return next((text for name, text in CHAIN_TEXTS.items() if name in report.reason), report.reason)
 
 
 async def _person(session: AsyncSession, typed: str, box: Any) -> tuple[str | None, str]:
@@ -368,7 +405,7 @@ async def keys_page(request: Request, here: SeesKeys) -> Response:
     return await _keys_page(request, here)
 
 
-async def _keys_page(request: Request, here: Here, problem: str = "", status: int = 200) -> Response:
+async def _keys_page(request: Request, here: Here, problem: str = "", status: int = 200, note: str = "") -> Response:
     site = site_of(request)
     async with site.provider.db.read() as session:
         found = await list_keys(session)
@@ -383,6 +420,7 @@ async def _keys_page(request: Request, here: Here, problem: str = "", status: in
         alg=site.settings.signing_alg,
         may_rotate=here.may("keys:rotate"),
         problem=problem,
+        note=note,
         form_token=token_for(request, "keys"),
     )
 
@@ -401,7 +439,7 @@ async def rotate_keys(request: Request, here: Rotates) -> Response:
                 session, "keys.rotation_asked", actor=here.actor, request_id=request_id_of(request), data={"note": note}
             )
     except KeyTooYoung:
-        return await _keys_page(request, here, TOO_YOUNG, 409)
+        return await _keys_page(request, here, TOO_YOUNG, 409, note)
     await provider.refresh()
     return RedirectResponse(ADMIN + "/keys", 303)
 
@@ -476,18 +514,26 @@ async def system_page(request: Request, here: SeesSettings) -> Response:
         "admin_system.html",
         processes=[(one, (now - one.seen_at) < timedelta(minutes=1)) for one in found],
         this=provider.process_id,
-        settings=settings_shown(site_of(request).settings),
+        settings=settings_shown(site_of(request).settings, locale_of(request)),
         database=provider.db.engine.dialect.name,
     )
 
 
-def settings_shown(settings: Settings) -> list[tuple[str, str, bool, str]]:
-    """Return (name, value, whether it differs from the default, what it is for) of every setting; secrets masked."""
+def settings_shown(settings: Settings, locale: str = "en") -> list[tuple[str, str, bool, str, str]]:
+    """Return (name, value, whether it differs from the default, what it is for, the language of that) of every
+    setting; secrets masked."""
     rows = []
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         default = field.get_default(call_default_factory=True) if not field.is_required() else None
-        rows.append((f"SSO_{name.upper()}", masked(value), value != default, field.description or ""))
+        rows.append(
+            (
+                f"SSO_{name.upper()}",
+                masked(value),
+                value != default,
+                *description(name, field.description or "", locale),
+            )
+        )
     return rows
 
 

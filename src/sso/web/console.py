@@ -6,7 +6,7 @@ that a route without one fails.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -95,6 +95,17 @@ class Here:
         """Tell whether they may do something."""
         return permission in self.permissions
 
+    @property
+    def administers(self) -> bool:
+        """Whether the console has a page for them."""
+        return any(self.may(one[3]) for one in ADMIN_PAGES if one[3])
+
+    def opens(self, address: str) -> str:
+        """Return the address of a page of the console where they may open it, and nothing where they may not."""
+        path = address.partition("?")[0]
+        found = [one for one in ADMIN_PAGES if one[1] != ADMIN and (path == one[1] or path.startswith(one[1] + "/"))]
+        return address if not found or self.may(found[0][3]) else ""
+
     def may_with(self, permission: str, client: Client | None) -> bool:
         """Tell whether they may do something with an application."""
         if not self.may(permission):
@@ -130,16 +141,22 @@ class Needs:
 
     Args:
         permission: one of ``PERMISSIONS``; None: to be signed in is enough.
+        others: permissions any of which is enough too. None of them is dangerous to have: such a page shows only.
     """
 
-    def __init__(self, permission: str | None) -> None:
+    def __init__(self, permission: str | None, *others: str) -> None:
         self.permission = permission
+        self.permissions: tuple[str, ...] = () if permission is None else (permission, *others)
+
+    def allows(self, permissions: Collection[str]) -> bool:
+        """Tell whether somebody with these permissions may use the route."""
+        return not self.permissions or any(one in permissions for one in self.permissions)
 
     async def __call__(self, request: Request) -> Here:
         here = await here_of(request)
         if self.permission is None:
             return here
-        if not here.may(self.permission):
+        if not self.allows(here.permissions):
             raise Interrupted(failure(request, "no_permission", 403))
         if request.method != "GET" and PERMISSIONS[self.permission].dangerous and not here.recent:
             raise Interrupted(to_sign_in_again(request))
@@ -249,25 +266,45 @@ def said(fields: dict[str, str], name: str = "note") -> str:
 
 Entry = tuple[str, str, str, str]
 ADMIN_PAGES: tuple[Entry, ...] = (
-    ("admin", ADMIN, N_("Overview"), "statistics:read"),
-    ("people", ADMIN + "/people", N_("People"), "users:read"),
+    ("admin", ADMIN, N_("Overview"), ""),
+    ("people", ADMIN + "/people", N_("Users"), "users:read"),
     ("sessions", ADMIN + "/sessions", N_("Sessions"), "sessions:read"),
     ("applications", ADMIN + "/applications", N_("Applications"), "clients:read"),
     ("deliveries", ADMIN + "/deliveries", N_("Deliveries"), "deliveries:read"),
     ("audit", ADMIN + "/audit", N_("Audit log"), "audit:read"),
     ("keys", ADMIN + "/keys", N_("Keys"), "keys:read"),
     ("imports", ADMIN + "/imports", N_("Imports"), "users:merge"),
-    ("mails", ADMIN + "/mails", N_("Mails"), "mails:read"),
+    ("mails", ADMIN + "/mails", N_("E-mails"), "mails:read"),
     ("system", ADMIN + "/system", N_("Settings and health"), "settings:read"),
 )
-"""The pages of administrators: the name, the address, the title, and the permission to see it."""
+"""The pages of administrators: the name, the address, the title, and the permission to see it; nothing: whoever has any
+permission sees it."""
+PAGE_TEXTS: dict[str, str] = {
+    "people": N_("Find a user and see the account."),
+    "sessions": N_("See who is signed in, and where."),
+    "applications": N_("See registered applications, and those that wait for approval."),
+    "deliveries": N_("See notices to applications and users, and which ones failed."),
+    "audit": N_("See what happened, when, and who did it."),
+    "keys": N_("See the keys that sign tokens."),
+    "imports": N_("Decide about imported users who may have an account already."),
+    "mails": N_("See the texts of e-mails and SMS."),
+    "system": N_("See the settings in effect and the health of each host."),
+    "developer": N_("Register applications, and see those of your teams."),
+}
+"""What each page is for."""
+DEVELOPER_ENTRY: Entry = ("developer", DEVELOPER, N_("Developer portal"), "applications:create")
+
+
+def tasks_of(here: Here) -> list[Entry]:
+    """Return the pages, besides the first, where somebody may do something."""
+    return [one for one in (*ADMIN_PAGES, DEVELOPER_ENTRY) if one[0] in PAGE_TEXTS and here.may(one[3])]
 
 
 def admin_page(
     request: Request, here: Here, current: str, template: str, status: int = 200, **context: Any
 ) -> Response:
     """Return one of the pages of administrators, with the way to the others."""
-    entries: Sequence[Entry] = [one for one in ADMIN_PAGES if here.may(one[3])]
+    entries: Sequence[Entry] = [one for one in ADMIN_PAGES if not one[3] or here.may(one[3])]
     return page(
         request,
         template,

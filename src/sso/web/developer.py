@@ -355,6 +355,7 @@ async def settings_page(request: Request, there: Reader) -> Response:
         typed.refuse(_missing(request, application))
         if application.state == "draft":
             typed.refuse(_sandbox_problems(request, application, wanted))
+        typed.saved = request.query_params.get("done", "") != ""
     return await _form_page(request, there.here, typed, there)
 
 
@@ -456,7 +457,7 @@ async def end(request: Request, there: Owner) -> Response:
     """Let an application be over: what was granted to it ends, its sessions end, nobody signs in there any more."""
     fields = await own_form(request, f"end {there.application_id}")
     if fields.get("name", "").strip() != there.application_id:
-        return await _end_page(request, there, NOT_SURE, 400)
+        return await _end_page(request, there, NOT_SURE, 400, note=said(fields), name=fields.get("name", "")[:100])
     site = site_of(request)
     try:
         async with site.provider.db.write() as session:
@@ -468,7 +469,7 @@ async def end(request: Request, there: Owner) -> Response:
                 **by(request, there.here),
             )
     except ClientError as error:
-        return await _end_page(request, there, CANNOT, 409, detail=str(error))
+        return await _end_page(request, there, CANNOT, 409, note=said(fields), detail=str(error))
     await site.provider.refresh()
     site.worker.nudge()
     return RedirectResponse(DEVELOPER, 303)

@@ -137,6 +137,8 @@ async def diagnosis_page(request: Request, there: Reader) -> Response:
             one.client_id: await usage.counts_since(session, COUNTED, shown.start, one.client_id, begins=shown.begins)
             for one in clients
         }
+    # Texts within an f-string are not found when messages are extracted.
+    signing, issued, mistaken = words(N_("Sign-ins")), words(N_("Tokens")), words(N_("Mistakes"))
     charts = []
     for client in clients:
         rows = counted[client.client_id]
@@ -145,13 +147,13 @@ async def diagnosis_page(request: Request, there: Reader) -> Response:
         tokens = [(hour, label, count) for hour, name, label, count in rows if name == "token"]
         wrong = [(hour, name, count) for hour, name, _, count in rows if name.endswith("_error")]
         charts += [
-            (chart(f"{words('Sign-ins')} ({place})", shown, signed, ("authorize",)), [words(N_("Sign-ins"))]),
+            (chart(f"{signing} ({place})", shown, signed, ("authorize",)), [words(N_("Sign-ins"))]),
             (
-                chart(f"{words('Tokens')} ({place})", shown, tokens, tuple(GRANTS)),
+                chart(f"{issued} ({place})", shown, tokens, tuple(GRANTS)),
                 [words(one) for one in GRANTS.values()],
             ),
             (
-                chart(f"{words('Mistakes')} ({place})", shown, wrong, ("authorize_error", "token_error")),
+                chart(f"{mistaken} ({place})", shown, wrong, ("authorize_error", "token_error")),
                 [words(N_("at the sign-in")), words(N_("at the token endpoint"))],
             ),
         ]

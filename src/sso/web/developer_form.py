@@ -160,6 +160,8 @@ NEW_SUBJECTS = N_(
 KEEP_SECTOR = N_(
     "To keep the identifiers, enter %(before)s as the kept sector, or register a sector identifier URI on that host."
 )
+PROBLEMS_OF_SERVICES = ("client_name", "client_name#en", "client_id", "contacts", "group", "jwks", "jwks_uri")
+"""Fields that the form of a program without people has too."""
 OTHERWISE = N_("This cannot be registered: %(detail)s.")
 NO_HOST_SHARED = N_(
     "These are on several hosts. Then every application could tell that it is the same person: use one host, or ask an "
@@ -181,6 +183,8 @@ class Typed:
     values: dict[str, str] = field(default_factory=dict)
     mistakes: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
     advice: dict[str, list[Advice]] = field(default_factory=dict)
+    saved: bool = False
+    """What is wrong was saved all the same: it is needed later, and nothing was refused."""
 
     def refuse(self, problems: Mapping[str, str]) -> None:
         """Add what the rules say is wrong, in words for the page."""
@@ -191,10 +195,41 @@ class Typed:
             plain = name.removeprefix("sandbox.")
             if plain == "subject_type":
                 self.mistakes["redirect_uris"] = (NO_HOST_SHARED, {})
-            elif plain in PROBLEMS and self.kind != "service":
+            elif name in PROBLEMS_OF_SERVICES or (plain in PROBLEMS and self.kind != "service"):
                 self.mistakes[name] = (PROBLEMS[plain], {"detail": detail})
             else:
-                self.mistakes[name if name in self.values else ""] = (OTHERWISE, {"detail": f"{plain}: {detail}"})
+                self.mistakes[name if self.shows(name) else ""] = (OTHERWISE, {"detail": f"{plain}: {detail}"})
+
+    def shows(self, name: str) -> bool:
+        """Tell whether the form has a field with this name that can be seen, beside which a mistake can be said."""
+        plain = name.removeprefix("sandbox.")
+        of_addresses = plain in (*SANDBOX_FIELDS, "scope_reasons", "minimum_acr", "minimum_identity")
+        of_authentication = plain in ("token_endpoint_auth_method", "jwks_uri", "jwks")
+        if (of_addresses and self.kind == "service") or (of_authentication and self.kind in ("single_page", "native")):
+            return False
+        return name in self.values or name == "scope_reasons"
+
+    @property
+    def problems(self) -> list[tuple[str, list[tuple[str, dict[str, str]]]]]:
+        """What is wrong, in the order of the form: the name of the field, and each text with its values. A mistake of
+        no field that the form shows comes first, with an empty name."""
+        names = ["", *self.values, "scope_reasons"]
+        found = []
+        for name in names:
+            texts = [self.mistakes[name]] if name in self.mistakes else []
+            texts += [
+                (ADVICE[one.code], {"uri": one.uri, "other": one.detail, "detail": one.detail})
+                for one in self.advice_of(name)
+            ]
+            if texts:
+                found.append((name if name == "" or self.shows(name) else "", texts))
+        return found
+
+    @property
+    def without_reason(self) -> str:
+        """The first field of a reason that is missing; nothing where none is."""
+        asked = [one.removeprefix("ask ") for one in self.values if one.startswith("ask ") and self.values[one] == "1"]
+        return next((f"reason-{name}" for name in asked if not self.values[f"reason {name}"].strip()), "scopes")
 
     def advice_of(self, name: str) -> list[Advice]:
         """Return what is refused of the addresses in a field."""

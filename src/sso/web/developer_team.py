@@ -108,13 +108,13 @@ async def _invite(request: Request, there: There, typed: str, role: Any) -> Resp
     try:
         wanted = normalise_as("email" if "@" in typed else "username", typed)
     except ValueError:
-        return await _team_page(request, there, NOT_A_PERSON, 400, typed=typed)
+        return await _team_page(request, there, NOT_A_PERSON, 400, typed=typed, role=str(role))
     what = there.application.name
     try:
         declined = not await _count_invitation(request, there, wanted.value)
     except TooManyFailures as error:
         hours = -(-error.retry_after // 3600)
-        made = await _team_page(request, there, MANY_INVITATIONS, 429, typed=typed, hours=str(hours))
+        made = await _team_page(request, there, MANY_INVITATIONS, 429, typed=typed, role=str(role), hours=str(hours))
         return to_wait(made, error.retry_after)
     if declined:  # the page looks the same
         return RedirectResponse(f"{APPS}/{there.application_id}/team", 303)
@@ -127,7 +127,7 @@ async def _invite(request: Request, there: There, typed: str, role: Any) -> Resp
             elif wanted.kind == "email" and site.settings.can_send("email"):
                 send(session, site.provider, "email", wanted.value, "team_invitation", None, what=what)
     except ClientError as error:
-        return await _team_page(request, there, CANNOT, 409, detail=str(error))
+        return await _team_page(request, there, CANNOT, 409, typed=typed, role=str(role), detail=str(error))
     site.worker.nudge()
     return RedirectResponse(f"{APPS}/{there.application_id}/team", 303)
 

@@ -22,6 +22,7 @@ from sso.web.accounts import present_account
 from sso.web.asking import asked_for, shown_digest
 from sso.web.http import form_fields, form_token, is_our_form, read_cookie, to_wait
 from sso.web.i18n import N_
+from sso.web.onward import Onward
 from sso.web.pages import page
 from sso.web.sign_in import NOT_ALLOWED_TEXTS, STALE, sign_in_alone
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
@@ -132,6 +133,7 @@ async def _lead(request: Request, waiting: DeviceCode, client: Client, who: Sign
         level=client.meta.minimum_identity if identity else str(unmet.demand),
         text=NOT_ALLOWED_TEXTS.get(unmet.demand, ""),
         user_code=waiting.user_code,
+        recover_at=Onward(user_code=waiting.user_code, client_id=client.client_id).address("/recover"),
         form_token=form_token(request, _purpose(waiting, client), read_cookie(request, "session")),
     )
 

@@ -62,7 +62,7 @@ async def open_application(request: Request, client_id: str) -> Response:
     if client is None or not client.enabled or client.meta.initiate_login_uri is None:
         return failure(request, "not_found", 404)
     target = with_parameters(client.meta.initiate_login_uri, [("iss", provider.settings.issuer)])
-    if client.first_party:
+    if client.first_party and request.query_params.get("ask") != "1":
         return Response(status_code=303, headers={"Location": target, "Cache-Control": "no-store"})
     host = urlsplit(target).netloc
     return page(request, "open.html", client=client, target=target, host=host)

@@ -311,6 +311,8 @@ def compose(
     filled = {key: one_line(str(value)) for key, value in filled.items()}
     filled |= {key: moment(datetime.fromisoformat(filled[key])) for key in _MOMENTS if key in filled}
     link = settings.issuer + LINKS[notice] if said.button else ""
+    if notice == "already_here" and str(filled.get("sign_in_at", "")).startswith("/login"):
+        link = settings.issuer + filled["sign_in_at"]
     if link and "token" in filled:
         link += f"?t={filled['token']}"
     context: dict[str, Any] = {

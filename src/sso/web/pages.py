@@ -34,6 +34,7 @@ from sso.web.http import (
 )
 from sso.web.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
 from sso.web.site import request_id_of, site_of
+from sso.web.tables import with_labels
 from sso.web.times import moment_text
 from sso.web.way_back import application_of_page, way_back
 
@@ -230,7 +231,7 @@ def page(
             **context,
         )
     )
-    made = Response(html, status, page_headers(settings, form_target, frames), "text/html")
+    made = Response(with_labels(html), status, page_headers(settings, form_target, frames), "text/html")
     if chosen_language(request):
         set_cookie(made, settings, "lang", locale, LANG_COOKIE_SECONDS)
     return with_browser(request, made)

@@ -35,6 +35,7 @@ from sso.users.identifiers import counted_as, masked, meanings, receives_codes
 from sso.users.models import Credential, Identifier, User
 from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, to_wait, with_browser
 from sso.web.i18n import N_
+from sso.web.onward import Onward, find_onward, read_onward, sign_in_address, stored_onward
 from sso.web.pages import failure, locale_of, page
 from sso.web.proving import known_device, reserve
 from sso.web.sign_in import BUSY, STALE
@@ -56,7 +57,8 @@ async def recover_page(request: Request) -> Response:
     """Where a recovery begins, or wherever it is."""
     token = request.query_params.get("c", "")
     if not token:
-        return _begin_page(request, {"username": request.query_params.get("username", "")})
+        query = dict(request.query_params)
+        return await _begin_page(request, query)
     running = await _recall(request, token)
     return await _page(request, running) if running else failure(request, "expired_interaction", 400)
 
@@ -130,7 +132,8 @@ async def continue_form(request: Request) -> Response:
         found = await recovery.find(session, "ready", fields.get("t", "")[:100])
         if found is None or not await recovery.take(session, found):
             return failure(request, "expired_interaction", 400)
-        data = {"stage": "password", "drop": True, "name": "", "locale": locale_of(request)}
+        onward = Onward(client_id=found.client_id or "")
+        data = {"stage": "password", "drop": True, "name": "", "locale": locale_of(request), **onward.stored}
         running = await ceremonies.begin(
             session, provider.box, "recover", browser_of(request), data, user_id=found.user_id, seconds=SECONDS
         )
@@ -168,14 +171,16 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
     site = site_of(request)
     provider = site.provider
     if not is_our_form(request, fields, "recover"):
-        return _begin_page(request, fields, STALE, 400)
+        return await _begin_page(request, fields, STALE, 400)
     typed = fields.get("username", "").strip()
     if not typed:
-        return _begin_page(request, fields, NOTHING_TYPED, 400)
+        return await _begin_page(request, fields, NOTHING_TYPED, 400)
     try:
         await site.sign_ups.take(address_of(request))
     except TooManyFailures as error:
-        return to_wait(_begin_page(request, fields, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
+        made = await _begin_page(request, fields, TOO_MANY, 429, minutes=error.minutes)
+        return to_wait(made, error.retry_after)
+    onward, _, _ = await find_onward(request, read_onward(fields))
     async with provider.db.read() as session:
         user, contact = await _find(request, session, typed)
     data = {
@@ -186,6 +191,7 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
         "to": contact.value if contact else "",
         "contact_id": str(contact.id) if contact else "",
         "locale": locale_of(request),
+        **onward.stored,
     }
     allowed = None
     with suppress(TooManyFailures):
@@ -432,13 +438,16 @@ async def _wait(request: Request, session: AsyncSession, running: Running, user:
     await ceremonies.finish(session, running)
     token, wait = link_token(), timedelta(hours=provider.settings.recovery_delay_hours)
     valid = timedelta(hours=recovery.READY_HOURS)
-    made = await recovery.add(session, user.id, "delayed", token, wait=wait, valid=valid)
+    made = await recovery.add(
+        session, user.id, "delayed", token, wait=wait, valid=valid, client_id=running.data.get("client_id") or None
+    )
     ready = made.ready_at.isoformat()
     await tell_everywhere(session, provider, user, "recovery_waits", ready=ready, token=token)
     who, address = str(user.id), kept_address_of(request)
     record(session, "recovery.delayed", subject=who, address=address, request_id=request_id_of(request))
     site_of(request).worker.nudge()
-    return page(request, "recover_waits.html", here=HERE, ready=made.ready_at)
+    client = provider.registry.get(made.client_id) if made.client_id else None
+    return page(request, "recover_waits.html", here=HERE, ready=made.ready_at, client=client)
 
 
 async def _set_password(request: Request, running: Running, fields: dict[str, str]) -> Response:
@@ -477,7 +486,9 @@ async def _set_password(request: Request, running: Running, fields: dict[str, st
         )
     await site.limits.forget(str(user.id))
     site.worker.nudge()
-    return page(request, "recover_done.html", here="/login")
+    onward, _, client = await find_onward(request, stored_onward(running.data))
+    target = sign_in_address(onward, client)
+    return page(request, "recover_done.html", here=target, client=client, target=target, user_code=onward.user_code)
 
 
 def _has_second(credentials: list[Credential]) -> bool:
@@ -495,15 +506,21 @@ def _to(request: Request, running: Running) -> Response:
     return with_browser(request, made)
 
 
-def _begin_page(
+async def _begin_page(
     request: Request, fields: dict[str, str], problem: str = "", status: int = 200, **values: int
 ) -> Response:
     settings = site_of(request).settings
+    onward, asked, client = await find_onward(request, read_onward(fields))
     return page(
         request,
         "recover.html",
         status=status,
-        here=HERE,
+        ui_locales=asked.ui_locales if asked else "",
+        here=onward.address(HERE),
+        display=asked.display if asked else "page",
+        client=client,
+        onward=onward.fields,
+        sign_in_at=sign_in_address(onward, client),
         username=fields.get("username", "")[:254],
         available=settings.can_send("email") or settings.can_send("phone"),
         problem=problem,
@@ -522,11 +539,15 @@ async def _page(
             has = {one.kind for one in await users.credentials_of(session, running.user_id)}
     second = stage == "password" and not data["drop"] and bool(has & STRONG)
     settings = site.settings
+    _, asked, client = await find_onward(request, stored_onward(data))
     return page(
         request,
         {"code": "recover_code.html", "second": "recover_second.html"}.get(stage, "recover_password.html"),
         status=status,
+        ui_locales=asked.ui_locales if asked else "",
         here=f"{HERE}?{urlencode({'c': running.token})}",
+        display=asked.display if asked else "page",
+        client=client,
         c=running.token,
         typed=data.get("typed", ""),
         shown=masked(likely_kind(data.get("typed", "")), data.get("typed", "")),

@@ -3,6 +3,7 @@ somebody must have one and has none, setting up an app. Also signing in by a pas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -30,6 +31,7 @@ from sso.users.models import Identifier, User
 from sso.web import qr
 from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, to_wait
 from sso.web.i18n import N_
+from sso.web.onward import Onward
 from sso.web.pages import failure, page
 from sso.web.proving import is_new_device, reserve
 from sso.web.sign_in import STALE, Waiting, recall_waiting, sign_in_alone, sign_in_later, signed_in, who_is_here
@@ -55,6 +57,8 @@ NOT_SENT = N_("We cannot send another code just now. Look for the last one, or t
 WRONG_PASSKEY = N_("This passkey did not work. Try again, or sign in with your password.")
 WAIT = N_("There were too many wrong codes. Please try again in %(minutes)d minutes, or use another way.")
 SENT = N_("We have sent a new code.")
+CODES = "codes"
+"""The reason of a step in which nothing is proven: recovery codes are shown."""
 RESTART_SECONDS = 30
 """After how long somebody may begin again whose step is over."""
 PURPOSES: dict[str, Purpose] = {
@@ -102,6 +106,11 @@ class Step:
         return bool(self.running.data["reason"] == UNVERIFIED)
 
     @property
+    def shows_codes(self) -> bool:
+        """Whether everything is proven, and recovery codes were shown: the person confirms that they kept them."""
+        return bool(self.running.data["reason"] == CODES)
+
+    @property
     def may_trust(self) -> bool:
         """Whether the browser can be trusted because of it: a second factor was due, and no application asked."""
         return self.running.data["reason"] in ("own", "role", "risk")
@@ -132,6 +141,15 @@ async def second_step(request: Request) -> Response:
         return await _resend(request, step)
     if step.running.data["reason"] == "deletion":
         return await _decide_deletion(request, step, fields)
+    if step.shows_codes:
+        if fields.get("choice") != "kept":
+            return _page(request, step)
+        return await _go_on(request, step, proof_so_far(step.running, step.means.user), trust=False)
+    return await _prove(request, step, fields)
+
+
+async def _prove(request: Request, step: Step, fields: dict[str, str]) -> Response:
+    """Check what was typed, or the passkey, within the limits."""
     provider = site_of(request).provider
     async with provider.db.write() as session:
         if not await ceremonies.count_attempt(session, step.running):
@@ -145,14 +163,17 @@ async def second_step(request: Request) -> Response:
     try:
         async with provider.db.write() as session:
             proof = await _check(request, session, step, fields) if await _may_change(session, step) else None
+            codes = await _first_codes(session, step) if proof is not None and step.enrol else []
     except IntegrityError:  # somebody else verified the contact at the same moment
-        proof = None
+        proof, codes = None, []
     if proof is not None:
         await attempt.succeeded()
     if proof is None:
         await _record_failure(request, step)
         site_of(request).provider.usage.count("sign_in_failed", label=step.method or "")
         return _page(request, step, WRONG_PASSKEY if step.method == "passkey" else WRONG_CODE, 400)
+    if codes:
+        return await _show_codes(request, step, proof, codes)
     return await _go_on(request, step, proof, trust=fields.get("trust") == "1")
 
 
@@ -288,10 +309,29 @@ async def _enrol(
     return with_step(so_far, "totp")
 
 
+async def _first_codes(session: AsyncSession, step: Step) -> list[str]:
+    """Return the recovery codes of somebody who has just set up their first app; none where they have some already."""
+    known = {one.kind for one in await users.credentials_of(session, step.means.user.id)}
+    return [] if "recovery_code" in known else await factors.new_recovery_codes(session, step.means.user.id)
+
+
+async def _show_codes(request: Request, step: Step, proof: Authenticated, codes: list[str]) -> Response:
+    """Show recovery codes, once. The sign-in goes on when the person confirms that they kept them."""
+    provider = site_of(request).provider
+    step.running.data |= {"acr": proof.acr, "amr": proof.amr, "reason": CODES, "seed": ""}
+    step.running.data["auth_time"] = proof.auth_time.isoformat() if proof.auth_time else None
+    async with provider.db.write() as session:
+        if not await ceremonies.lock(session, step.running):
+            return failure(request, "expired_interaction", 400)
+        await ceremonies.keep(session, provider.box, step.running)
+    site_of(request).worker.nudge()
+    return _page(request, step, codes=codes)
+
+
 async def _go_on(request: Request, step: Step, proof: Authenticated, *, trust: bool) -> Response:
     """Finish the ceremony: start the session, or ask for what is still missing."""
-    provider = site_of(request).provider
-    if step.method is not None and not step.verifies and not reaches(step.method, step.level):
+    provider, due = site_of(request).provider, not step.verifies and not step.shows_codes
+    if step.method is not None and due and not reaches(step.method, step.level):
         # A code by mail was only the beginning: now an app is set up.
         async with provider.db.write() as session:
             step.running.data["proven"] = True
@@ -360,7 +400,14 @@ async def _record_failure(request: Request, step: Step) -> None:
 
 
 def _page(
-    request: Request, step: Step, problem: str = "", status: int = 200, *, told: str = "", **values: int
+    request: Request,
+    step: Step,
+    problem: str = "",
+    status: int = 200,
+    *,
+    told: str = "",
+    codes: Sequence[str] = (),
+    **values: int,
 ) -> Response:
     site, running, asked = site_of(request), step.running, step.waiting.asked if step.waiting else None
     about: dict[str, Any] = {
@@ -378,6 +425,8 @@ def _page(
     }
     if running.data["reason"] == "deletion":
         return page(request, "account_keep.html", until=step.means.user.delete_at, **about)
+    if step.shows_codes:
+        return page(request, "second_step_codes.html", codes=codes, **about)
     contact = step.means.contact(step.method) if step.method in ("email", "phone") else None
     return page(
         request,
@@ -391,11 +440,18 @@ def _page(
         minutes=site.settings.code_minutes,
         can_trust=site.settings.trusted_device_days if step.may_trust else 0,
         can_recover=step.method in ("totp", "passkey", "recovery_code"),
+        recover_at=_onward(step).address("/recover"),
         passkey=site.provider.passkeys.request_options(browser_of(request)) if step.method == "passkey" else "",
         enrol=_enrolment(request, step) if step.enrol else None,
         needs_passkey=step.enrol and step.level == ACR_PASSKEY,
         **about,
     )
+
+
+def _onward(step: Step) -> Onward:
+    """Return where somebody wants to go who takes a second step."""
+    options, client = step.options, step.waiting.asked.client.client_id if step.waiting else ""
+    return Onward(i=options.i, then=options.then, user_code=options.user_code, client_id=client)
 
 
 def _masked(contact: Identifier | None) -> str:

@@ -81,6 +81,7 @@ from sso.web.http import (
     with_browser_state,
 )
 from sso.web.i18n import N_, page_language
+from sso.web.onward import Onward, named_in
 from sso.web.pages import failure, page, territory_name, to_application
 from sso.web.proving import Proven, WrongCredentials, place_of, prove, with_device
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
@@ -133,9 +134,14 @@ _CONSOLE = re.compile(
 )
 
 
+_OPEN = re.compile(r"/open/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,99}")
+
+
 def address_after(then: str) -> str:
-    """Return the page of ours that ``then`` names: by its name, or one of developers or administrators by its path,
-    with what is searched for there; nothing where it names none."""
+    """Return the page of ours that ``then`` names: by its name, one of developers or administrators by its path, with
+    what is searched for there, or the one that opens an application; nothing where it names none."""
+    if _OPEN.fullmatch(then):  # with a button: a form may not lead to another site (Content-Security-Policy)
+        return f"{then}?ask=1"
     return THEN.get(then, "") or (then if _CONSOLE.fullmatch(then) else "")
 
 
@@ -427,7 +433,7 @@ async def _signed_in(
                 with_accounts(request, made, tokens, remember=remembered)
                 return with_device(request, made)
     if person.locked:
-        made = locked_page(request, person)
+        made = locked_page(request, person, onward_of(request, waiting))
     elif waiting is None:
         request.scope["sso.then"], request.scope["sso.user_code"] = options.then, options.user_code
         made = RedirectResponse(_after_alone(request), 303)
@@ -774,6 +780,8 @@ def sign_in_alone(
 ) -> Response:
     """Return the sign-in page; what was typed is kept, but for the password. ``adding``: besides who is signed in."""
     asked, adding = waiting.asked if waiting else None, adding or (fields or {}).get("add") == "1"
+    onward = onward_of(request, waiting)
+    named = site_of(request).provider.registry.get(named_in(onward)) if named_in(onward) else None
     hint = asked.login_hint if asked else ""
     return page(
         request,
@@ -785,8 +793,10 @@ def sign_in_alone(
         display=asked.display if asked else "page",
         user_code=request.scope.get("sso.user_code", ""),
         then=_then(request),
-        client=asked.client if asked else None,
+        client=asked.client if asked else named,
         i=waiting.token if waiting else "",
+        recover_at=onward.address("/recover"),
+        sign_up_at=onward.address("/signup"),
         form_token=form_token(request, "login"),
         username=((fields or {}).get("username") or hint)[:MAX_TYPED_CHARS],
         again=again.user.name if again and not adding else "",
@@ -799,6 +809,13 @@ def sign_in_alone(
         problem=problem,
         values=values,
     )
+
+
+def onward_of(request: Request, waiting: Waiting | None) -> Onward:
+    """Return where somebody wants to go who is asked to sign in."""
+    if waiting is not None:
+        return Onward(i=waiting.token, client_id=waiting.asked.client.client_id)
+    return Onward(then=_then(request), user_code=str(request.scope.get("sso.user_code", "")))
 
 
 def sign_in_later(
@@ -836,6 +853,7 @@ def _request_page(
         level=level,
         text=text,
         i=waiting.token,
+        recover_at=onward_of(request, waiting).address("/recover"),
         form_token=form_token(request, purpose, session_cookie),
         select_token=form_token(request, "select", session_cookie),
     )

@@ -6,7 +6,9 @@ goes a message that says so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -26,6 +28,7 @@ from sso.authn.factors import PasskeyRefused
 from sso.authn.levels import ACR_PASSKEY
 from sso.authn.passwords import Busy, WeakPassword
 from sso.authn.service import AMR_PASSKEY, Authenticated, by_password
+from sso.clients.registry import Client
 from sso.db import new_id
 from sso.oidc.messages import notify, send, send_code
 from sso.oidc.waiting import end_of
@@ -35,8 +38,9 @@ from sso.users.identifiers import masked, normalise_contact, receives_codes
 from sso.users.models import Agreement, Identifier, User, UserRole
 from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, to_wait, with_browser
 from sso.web.i18n import N_
+from sso.web.onward import OPEN, Onward, read_onward, sign_in_address, stored_onward
 from sso.web.pages import failure, locale_of, page
-from sso.web.sign_in import BUSY, STALE, Waiting, recall_waiting, signed_in, who_is_here
+from sso.web.sign_in import BUSY, STALE, Gone, Waiting, recall_waiting, signed_in, who_is_here
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of, source_of
 from sso.web.steps import Options
 
@@ -72,10 +76,10 @@ async def sign_up_page(request: Request) -> Response:
         return failure(request, "not_found", 404)
     token = request.query_params.get("c", "")
     if not token:
-        i = request.query_params.get("i", "")
-        waiting = (await recall_waiting(request, i))[0] if i else None
+        query = dict(request.query_params)
+        waiting = await _waiting(request, query.get("i", ""))
         hint = waiting.asked.login_hint if waiting else ""
-        return _begin_page(request, waiting, {"contact": hint})
+        return _begin_page(request, waiting, {**query, "contact": hint})
     found = await _recall(request, token)
     if found is None:
         return failure(request, "expired_interaction", 400)
@@ -92,7 +96,7 @@ async def sign_up(request: Request) -> Response:
     if not read_cookie(request, "browser"):
         return failure(request, "no_cookies", 400)
     if not fields.get("c"):
-        waiting = (await recall_waiting(request, fields["i"]))[0] if fields.get("i") else None
+        waiting = await _waiting(request, fields.get("i", ""))
         return await _begin(request, waiting, fields)
     found = await _recall(request, fields["c"])
     if found is None:
@@ -128,8 +132,7 @@ async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, st
     data = {
         "kind": contact.kind,
         "contact": contact.value,
-        "i": waiting.token if waiting else "",
-        "then": fields.get("then", ""),
+        **_onward(waiting, fields).stored,
         "locale": locale,
         "terms": settings.terms_version,
         "agreed_at": clock.now().isoformat(),
@@ -180,7 +183,8 @@ async def _send(request: Request, session: AsyncSession, running: Running, allow
     really = allowed and owner is None
     sent = await send_code(session, site.provider, running, kind, to, "code_sign_up", locale, really=really)
     if sent and allowed and owner is not None:
-        send(session, site.provider, kind, to, "already_here", locale)
+        target = sign_in_address(*_without_request(request, stored_onward(data)))
+        send(session, site.provider, kind, to, "already_here", locale, sign_in_at=target)
     return sent
 
 
@@ -255,8 +259,12 @@ async def _make(request: Request, running: Running, waiting: Waiting | None, fie
         return _page(request, running, waiting, N_("The passkey could not be made. Try again."), 400, name=name)
     except IntegrityError:
         return _page(request, running, waiting, TAKEN, 409, name=name)
+    onward = stored_onward(running.data)
     before = (await recall_waiting(request, waiting.token))[1] if waiting else await who_is_here(request, running.data)
-    options = Options(i=waiting.token if waiting else "", add=True, then=running.data.get("then", ""))
+    then, client = onward.then, site.provider.registry.get(onward.client_id) if onward.client_id else None
+    if waiting is None and client is not None and client.enabled and client.meta.initiate_login_uri:
+        then = OPEN + client.client_id  # the request ended meanwhile
+    options = Options(i=waiting.token if waiting else "", add=True, then=then, user_code=onward.user_code)
     made = await signed_in(request, waiting, before, proof, options)
     site.worker.nudge()
     return made
@@ -294,17 +302,40 @@ async def _recall(request: Request, token: str) -> tuple[Running, Waiting | None
         running = await ceremonies.recall(session, provider.box, "sign_up", token, read_cookie(request, "browser"))
     if running is None:
         return None
-    waiting = (await recall_waiting(request, running.data["i"]))[0] if running.data["i"] else None
-    return running, waiting
+    return running, await _waiting(request, running.data["i"])
 
 
-def _common(request: Request, waiting: Waiting | None) -> dict[str, Any]:
+async def _waiting(request: Request, token: str) -> Waiting | None:
+    """Return the authorization request for which somebody registers; none where it has ended: they can register all
+    the same."""
+    try:
+        return (await recall_waiting(request, token))[0] if token else None
+    except Gone:
+        return None
+
+
+def _onward(waiting: Waiting | None, said: Mapping[str, str]) -> Onward:
+    """Return where somebody wants to go who registers."""
+    if waiting is not None:
+        return Onward(i=waiting.token, client_id=waiting.asked.client.client_id)
+    return replace(read_onward(said), i="")
+
+
+def _without_request(request: Request, onward: Onward) -> tuple[Onward, Client | None]:
+    """Return where a link in a mail leads, which may be opened in another browser: the application, where it can be
+    opened."""
+    client = site_of(request).provider.registry.get(onward.client_id) if onward.client_id else None
+    return replace(onward, i="", user_code=""), client
+
+
+def _common(request: Request, waiting: Waiting | None, onward: Onward) -> dict[str, Any]:
     asked, settings = waiting.asked if waiting else None, site_of(request).settings
+    named = site_of(request).provider.registry.get(onward.client_id) if onward.client_id else None
     return {
         "ui_locales": asked.ui_locales if asked else "",
         "form_target": asked.redirect_uri if asked else "",
         "display": asked.display if asked else "page",
-        "client": asked.client if asked else None,
+        "client": asked.client if asked else named if named is not None and named.enabled else None,
         "terms": settings.terms_url or "/terms",
         "privacy": settings.privacy_url or "/privacy",
     }
@@ -320,14 +351,15 @@ def _begin_page(
     field: str = "contact",
     **values: int,
 ) -> Response:
-    i = waiting.token if waiting else ""
+    onward = _onward(waiting, fields)
+    client = site_of(request).provider.registry.get(onward.client_id) if onward.client_id else None
     return page(
         request,
         "sign_up.html",
         status=status,
-        here=f"{HERE}?{urlencode({'i': i})}" if i else HERE,
-        i=i,
-        then=fields.get("then", "") or request.query_params.get("then", ""),
+        here=onward.address(HERE),
+        onward=onward.fields,
+        sign_in_at=sign_in_address(onward, client),
         contact=fields.get("contact", "")[:254],
         agreed=fields.get("agree") == "1",
         kinds=site_of(request).settings.sign_up_kinds,
@@ -335,7 +367,7 @@ def _begin_page(
         field=field,
         values=values,
         form_token=form_token(request, "sign-up"),
-        **_common(request, waiting),
+        **_common(request, waiting, onward),
     )
 
 
@@ -375,5 +407,5 @@ def _page(
         values=values,
         passkey=passkey,
         form_token=form_token(request, f"sign-up {running.token}"),
-        **_common(request, waiting),
+        **_common(request, waiting, stored_onward(data)),
     )

@@ -52,7 +52,7 @@
   // On a phone the ways to one's own pages are one row: the present one is brought into view.
   const row = document.querySelector(".own nav ul");
   const present = row && row.querySelector("[aria-current]");
-  if (present) row.scrollLeft = present.offsetLeft - row.offsetLeft - 16;
+  if (present) row.scrollLeft = present.offsetLeft - row.offsetLeft - 3;
   // A second tap on a slow phone must not send the form twice.
   for (const form of document.forms) {
     if ("again" in form.dataset) continue;

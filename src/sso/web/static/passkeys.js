@@ -1,7 +1,33 @@
 // Passkeys: the one thing that pages cannot do without a script. What the browser answers is sent with the form.
 (() => {
   const kit = globalThis.SimpleWebAuthnBrowser;
-  if (!kit || !kit.browserSupportsWebAuthn()) return;
+  // What went wrong is said on the page (WCAG 2.2 success criteria 3.3.1 and 4.1.3).
+  const tell = (form, which) => {
+    const place = form.querySelector("[data-passkey-said]");
+    const box = document.createElement("div");
+    const title = document.createElement("h2");
+    const text = document.createElement("p");
+    box.className = "problem";
+    title.textContent = place.dataset.title;
+    text.textContent = place.dataset[which] || place.dataset.other;
+    box.append(title, text);
+    place.replaceChildren(box);
+  };
+  const NAMES = {
+    NotAllowedError: "notAllowed",
+    AbortError: "notAllowed",
+    TimeoutError: "notAllowed",
+    InvalidStateError: "registered",
+    SecurityError: "security",
+    NotSupportedError: "unsupported",
+    ConstraintError: "constraint",
+  };
+  if (!kit || !kit.browserSupportsWebAuthn()) {
+    for (const form of document.querySelectorAll("form[data-passkey]")) {
+      if (form.querySelector("[data-needed]")) tell(form, "unsupported");
+    }
+    return;
+  }
   for (const form of document.querySelectorAll("form[data-passkey]")) {
     const optionsJSON = JSON.parse(form.dataset.options);
     const button = form.querySelector("[data-passkey-button]");
@@ -24,18 +50,25 @@
         return;
       }
       button.disabled = true;
+      form.querySelector("[data-passkey-said]").replaceChildren();
       try {
         send(await begin({ optionsJSON }));
-      } catch {
+      } catch (error) {
         button.disabled = false;
         button.focus();
+        const cause = error.cause && error.cause.name;
+        tell(form, NAMES[error.name] || NAMES[cause] || "other");
+        offer();
       }
     });
-    // The browser offers a passkey in the field for the name (conditional mediation), where it can.
-    if ("passkeyWaits" in form.dataset) {
+    // The browser offers a passkey in the field for the name (conditional mediation), where it can. Nobody asked for
+    // it, so nothing is said where it ends without one.
+    const offer = () => {
+      if (!("passkeyWaits" in form.dataset)) return;
       kit.browserSupportsWebAuthnAutofill().then((able) => {
         if (able) kit.startAuthentication({ optionsJSON, useBrowserAutofill: true }).then(send, () => {});
       });
-    }
+    };
+    offer();
   }
 })();

@@ -1,0 +1,121 @@
+"""Where somebody wants to go while they recover an account or register: to an application, a device or a page of ours.
+
+It is kept in the forms, the links and the ceremony of every page on the way, so that nobody ends on a page that leads
+nowhere. A waiting authorization request may end before they come back, or they may come back in another browser: then
+the application is still known, and a link opens it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from sso.clients.registry import Client
+from sso.oidc import waiting as requests
+from sso.oidc.authorize import AuthorizationRequest, PageError, RedirectError
+from sso.oidc.device import normal_user_code
+from sso.web.http import read_cookie
+from sso.web.site import site_of
+
+MAX_TOKEN_CHARS, MAX_CLIENT_CHARS = 100, 100
+OPEN = "/open/"
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """Where somebody wants to go.
+
+    Args:
+        i: the token of a waiting authorization request.
+        then: a page of ours, as signing in knows it.
+        user_code: the code of a device (RFC 8628).
+        client_id: of the application.
+    """
+
+    i: str = ""
+    then: str = ""
+    user_code: str = ""
+    client_id: str = ""
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What a form or an address keeps of it."""
+        named = {"i": self.i, "then": self.then, "user_code": self.user_code, "client": self.client_id}
+        return {name: value for name, value in named.items() if value}
+
+    @property
+    def stored(self) -> dict[str, str]:
+        """What a ceremony keeps of it."""
+        return asdict(self)
+
+    def address(self, path: str, **more: str) -> str:
+        """Return the address of a page of ours, with this.
+
+        Args:
+            path: of the page.
+            more: further parameters.
+        """
+        query = urlencode({**more, **self.fields})
+        return f"{path}?{query}" if query else path
+
+
+def stored_onward(data: Mapping[str, str]) -> Onward:
+    """Return what a ceremony kept; a ceremony of the release before keeps less."""
+    return Onward(*(str(data.get(name, "")) for name in ("i", "then", "user_code", "client_id")))
+
+
+def read_onward(said: Mapping[str, str]) -> Onward:
+    """Return what the fields of a form, or the parameters of an address, say. Nothing of it is trusted: the token must
+    be this browser's, the page one of ours, and the application registered."""
+    return Onward(
+        said.get("i", "")[:MAX_TOKEN_CHARS],
+        said.get("then", "")[:2000],
+        normal_user_code(said.get("user_code", "")[:40]),
+        said.get("client", "")[:MAX_CLIENT_CHARS],
+    )
+
+
+async def find_onward(request: Request, onward: Onward) -> tuple[Onward, AuthorizationRequest | None, Client | None]:
+    """Look up where somebody wants to go.
+
+    Returns:
+        What of it still holds; the waiting request, where it has not ended; and the application, where it is known and
+        can be used.
+    """
+    site, asked = site_of(request), None
+    if onward.i:
+        async with site.provider.db.read() as session:
+            stored = await requests.recall_request(session, onward.i, read_cookie(request, "browser"))
+        try:
+            asked = requests.stored_request(site.server, stored) if stored is not None else None
+        except (PageError, RedirectError):  # the application was changed meanwhile
+            asked = None
+    client = asked.client if asked is not None else site.provider.registry.get(onward.client_id or named_in(onward))
+    if client is None or not client.enabled:
+        client = None
+    held = replace(onward, i=onward.i if asked is not None else "", client_id=client.client_id if client else "")
+    return held, asked, client
+
+
+def named_in(onward: Onward) -> str:
+    """Return the application that the page names to which signing in leads; nothing where it names none."""
+    return onward.then.removeprefix(OPEN) if onward.then.startswith(OPEN) else ""
+
+
+def sign_in_address(onward: Onward, client: Client | None) -> str:
+    """Return the address of the sign-in page from which somebody comes to where they want to go.
+
+    Args:
+        onward: what still holds, from :func:`find_onward`.
+        client: the application, where it is known.
+    """
+    if onward.i:
+        return f"/login?{urlencode({'i': onward.i})}"
+    if onward.user_code:
+        return f"/login?{urlencode({'user_code': onward.user_code})}"
+    if client is not None and client.meta.initiate_login_uri:
+        return f"/login?{urlencode({'then': OPEN + client.client_id})}"
+    return f"/login?{urlencode({'then': onward.then})}" if onward.then else "/login"

@@ -1,0 +1,43 @@
+"""What must hold for every page that a test opens: see :func:`check_page`, which each connection of a test calls."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import httpx
+
+_IDS = re.compile(r'<[a-z][^>]*?\sid="([^"]+)"')
+_FIELDS = re.compile(r"<(?:input|select|textarea)\b[^>]*>")
+_IN_LABELS = re.compile(r"<label\b.*?</label>", re.S)
+_FOR = re.compile(r'<label\b[^>]*?\sfor="([^"]+)"')
+_REFERS = re.compile(r'\s(?:aria-describedby|aria-labelledby|aria-controls)="([^"]*)"')
+_LINKS = re.compile(r'<a\b[^>]*?\shref="#([^"]+)"')
+_NAMED = re.compile(r'\sid="([^"]+)"')
+
+
+def mistakes_of(page: str) -> list[str]:
+    """Return what is wrong with the markup of a page: more than one field with the focus, an id that stands twice, a
+    field without a label, a reference to an id that is not there."""
+    ids = Counter(_IDS.findall(page))
+    found = [f"id {name} stands {count} times" for name, count in ids.items() if count > 1]
+    if (focused := len(re.findall(r"<[a-z][^>]*\sautofocus[\s>=]", page))) > 1:
+        found.append(f"{focused} fields have autofocus")
+    named = set(_FOR.findall(page))
+    for field in _FIELDS.findall(_IN_LABELS.sub("", page)):
+        if 'type="hidden"' in field or "aria-label" in field:
+            continue
+        name = _NAMED.search(field)
+        if name is None or name[1] not in named:
+            found.append(f"no label: {field[:200]}")
+    referred = {one for text in _REFERS.findall(page) for one in text.split()} | set(_LINKS.findall(page)) | named
+    found += [f"nothing has the id {one}" for one in sorted(referred - set(ids))]
+    return found
+
+
+async def check_page(answer: httpx.Response) -> None:
+    """Check a page of ours; whatever else is answered is left alone."""
+    if answer.headers.get("content-type", "").startswith("text/html"):
+        await answer.aread()
+        found = mistakes_of(answer.text)
+        assert not found, f"{answer.request.method} {answer.request.url.path}: {'; '.join(found)}"

@@ -1,0 +1,159 @@
+"""Every value that pages show has a text in both languages: each table is compared with the list that it is for."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from tests.support import City
+from tests.web.test_developer import signed_in
+
+import sso
+from sso.audit import record
+from sso.clients.applications import KINDS as APPLICATION_KINDS
+from sso.security.permissions import PERMISSIONS, ROLES, RoleName
+from sso.settings import Settings
+from sso.users.models import User
+from sso.web import audit_labels, labels
+from sso.web.admin_people import ACTS
+from sso.web.admin_sessions import REASONS
+from sso.web.audit_labels import DATA_TEXTS, EVENT_TEXTS, OUTCOME_TEXTS, said_of
+from sso.web.console import ADMIN_PAGES, PAGE_TEXTS
+from sso.web.developer_form import KIND_TEXTS
+from sso.web.i18n import translations
+from sso.web.letters import SENT_FOR
+from sso.web.mails import NOTICES
+from sso.web.setting_texts import INDONESIAN
+
+SOURCE = Path(sso.__file__).parent
+INDONESIAN_WORDS = translations("id")
+
+
+@cache
+def calls() -> list[tuple[ast.Module, ast.Call]]:
+    """Return every call of ``record`` that adds an event to the audit log, with the module that it stands in."""
+    found = []
+    for path in SOURCE.rglob("*.py"):
+        text = path.read_text()
+        tree = ast.parse(text if "record(" in text else "")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and len(node.args) >= 2:
+                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                if name == "record":
+                    found.append((tree, node))
+    return found
+
+
+def types_recorded() -> set[str]:
+    """Return the types of events that the source records: each text of that shape, where a call names a variable."""
+    types: set[str] = set()
+    for tree, call in calls():
+        texts = [one.value for one in ast.walk(call.args[1]) if isinstance(one, ast.Constant)]
+        if texts and not isinstance(call.args[1], ast.JoinedStr):
+            types.update(str(one) for one in texts)
+        else:
+            every = [
+                one.value for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str)
+            ]
+            prefixes = ("user.", "session.", "contact.", "factor.", "client.")
+            types.update(
+                one
+                for one in every
+                if one.startswith(prefixes) and one.replace(".", "").isidentifier() and one[-1] != "_"
+            )
+    return {one for one in types if one.count(".") == 1}
+
+
+def test_every_type_of_audit_event_has_a_text() -> None:
+    assert len(calls()) > 60
+    missing = sorted(types_recorded() - set(EVENT_TEXTS))
+    assert not missing, f"add these to EVENT_TEXTS in sso/web/audit_labels.py: {missing}"
+
+
+def test_every_key_of_an_audit_event_has_a_text() -> None:
+    keys = set()
+    for _, call in calls():
+        for argument in call.keywords:
+            if argument.arg == "data" and isinstance(argument.value, ast.Dict):
+                keys |= {one.value for one in argument.value.keys if isinstance(one, ast.Constant)}
+    assert len(keys) > 15
+    missing = sorted(str(one) for one in keys - set(DATA_TEXTS))
+    assert not missing, f"add these to DATA_TEXTS in sso/web/audit_labels.py: {missing}"
+
+
+@pytest.mark.parametrize(
+    ("table", "values"),
+    [
+        (labels.PERMISSION_TEXTS, set(PERMISSIONS)),
+        (labels.ROLE_TEXTS, set(ROLES)),
+        (labels.ROLE_NAMES, set(get_args(RoleName))),
+        (audit_labels.ACT_TEXTS, set(ACTS)),
+        (KIND_TEXTS, set(APPLICATION_KINDS)),
+        (PAGE_TEXTS, {one[0] for one in ADMIN_PAGES if one[3]} | {"developer"}),
+        (INDONESIAN, set(Settings.model_fields)),
+        (SENT_FOR, set(NOTICES)),
+    ],
+    ids=["permissions", "roles", "names of roles", "acts", "kinds", "pages", "settings", "messages"],
+)
+def test_a_table_has_a_text_for_every_value(table: dict[str, object], values: set[str]) -> None:
+    assert set(table) == values
+
+
+SAME = {"NIK", "SMS", "Webhook", "access token", "refresh token", "authorization code", "administrator", "auditor"}
+"""Words that are the same in both languages."""
+
+
+def test_every_text_is_translated() -> None:
+    every = [
+        *labels.PERMISSION_TEXTS.values(), *labels.ROLE_TEXTS.values(), *labels.ROLE_NAMES.values(),
+        *labels.DOCUMENTS.values(), *labels.FACTOR_TEXTS.values(), *labels.KIND_TEXTS.values(),
+        *EVENT_TEXTS.values(), *OUTCOME_TEXTS.values(), *DATA_TEXTS.values(), *REASONS.values(), *PAGE_TEXTS.values(),
+        *SENT_FOR.values(),
+        *(text for table in audit_labels.VALUE_TEXTS.values() for text in table.values()),
+    ]  # fmt: skip
+    missing = sorted({one for one in every if INDONESIAN_WORDS.gettext(one) == one and one not in SAME})
+    assert missing in ([], ["webhook"]), missing
+
+
+def test_values_are_said_in_words() -> None:
+    words = INDONESIAN_WORDS.gettext
+    assert said_of("passed", True, words) == "ya"
+    assert said_of("roles", ["citizen", "group_admin"], words) == "warga, administrator kelompok aplikasi"
+    assert said_of("act", "reset_factors", words) == "verifikasi dua langkah dihapus"
+    assert said_of("note", "tidak dikenal", words) == "tidak dikenal"
+    assert said_of("kind", "something new", words) == "something new"
+
+
+async def test_the_audit_log_and_the_settings_are_in_the_language_of_the_page(city: City) -> None:
+    async with city.provider.db.write() as session:
+        ratna = str(city.users["ratna"])
+        for type_ in EVENT_TEXTS:
+            data = {"passed": True, "roles": ["group_admin"], "act": "disable", "reason": "password_changed"}
+            record(session, type_, actor=ratna, subject=ratna, outcome="failure", data=data)
+        user = await session.get(User, city.users["ratna"])
+        assert user is not None
+        user.locale = "id"
+    async with await signed_in(city, "ratna") as browser:
+        for language in ("id", "en"):
+            words = translations(language).gettext
+            page = (await browser.open(f"/admin/audit?lang={language}")).text
+            for text in (
+                ">gagal</span>, >failed</span>",
+                "Lulus: ya, Passed: yes",
+                "Tindakan: akun dinonaktifkan, Act: account disabled",
+            ):
+                own, other = text.split(", ") if language == "id" else reversed(text.split(", "))
+                assert own in page, own
+                assert other not in page, other
+            shown = [words(text) for text in EVENT_TEXTS.values()]
+            assert sum(text in page for text in shown) > 40  # one page of the list, and the filter
+            settings = (await browser.open(f"/admin/system?lang={language}")).text
+            assert ("Masa berlaku access token, dalam detik." in settings) == (language == "id")
+            assert ("Lifetime of an access token, in seconds." in settings) == (language == "en")
+            assert ">True<" not in settings
+            person = (await browser.open(f"/admin/people/{ratna}?lang={language}")).text
+            assert "user.administered" not in person
+            assert "user.groups_changed" not in person
