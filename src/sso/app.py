@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import orjson
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -40,7 +38,7 @@ from sso.errors import Refusal
 from sso.logs import configure_logging
 from sso.oidc.access import TokenRefused
 from sso.oidc.authorize import PageError, RedirectError
-from sso.oidc.discovery import metadata
+from sso.oidc.discovery import Discovery
 from sso.oidc.ending import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.oidc.housekeeping import keep_house
 from sso.oidc.messages import MESSAGE, NOTICE
@@ -134,7 +132,6 @@ def create_app(settings: Settings) -> FastAPI:
     provider.attempts = Attempts(
         settings.sign_in_failures_per_account, settings.sign_in_failures_per_address, counts, durable
     )
-    document = orjson.dumps(metadata(server))
     site = Site(
         settings=settings,
         provider=provider,
@@ -169,7 +166,7 @@ def create_app(settings: Settings) -> FastAPI:
         logos=logos.Logos(provider),
         worker=worker,
         assets=Assets(settings),
-        discovery=(document, f'"{hashlib.sha256(document).hexdigest()[:24]}"'),
+        discovery=Discovery(server),
     )
 
     @asynccontextmanager

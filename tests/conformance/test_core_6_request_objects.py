@@ -21,7 +21,7 @@ from tests.conformance.parties import (
     request_object,
 )
 from tests.demands import demand
-from tests.support import City, RelyingParty, challenge_of
+from tests.support import ISSUER, City, RelyingParty, challenge_of
 
 from sso import clock
 
@@ -48,16 +48,51 @@ async def test_a_signed_object_by_value(city: City, alg: str) -> None:
 
 
 @demand("Core 6.1", "an unsigned request object is accepted where the application registered none")
-@demand("Core 6.1", "an unsigned request object is request_not_supported where it did not")
+@demand("Registration 2", "without request_object_signing_alg any supported algorithm is accepted, none too")
+@demand("RFC 9101 6.2", "an unsigned object of an application that registered an algorithm is invalid_request_object")
 async def test_an_unsigned_object(city: City) -> None:
+    pair = KeyPair("EdDSA")
     party = await registered(city, request_object_signing_alg="none")
+    neither = await registered(city, jwks=key_set(pair))
     strict, _ = await signed(city)
-    neither = await registered(city)
+    always = await registered(city, jwks=key_set(pair), require_signed_request_object=True)
     async with city.browser() as browser:
-        assert "code" in await authorize(browser, party, **NOTHING, request=request_object(party, None))
-        for other in (strict, neither):
+        for good, key in ((party, None), (neither, None), (neither, pair)):
+            assert "code" in await authorize(browser, good, **NOTHING, request=request_object(good, key))
+        for other in (strict, always):
             answer = await authorize(browser, other, request=request_object(other, None))
-            assert answer["error"] == "request_not_supported"
+            assert answer["error"] == "invalid_request_object"
+        standard = city.relying_party("warga")
+        answer = await authorize(browser, standard, request=request_object(standard, None))
+        assert answer["error"] == "request_not_supported", "with the profile standard nothing unsigned is accepted"
+
+
+@demand("RFC 7515 4.1.9", "typ is compared without case, and application/ may be left out")
+async def test_the_type_of_an_object(city: City) -> None:
+    party, pair = await signed(city)
+    claims = claims_of(request_object(party, pair))
+    async with city.browser() as browser:
+        for typ in ("OAuth-Authz-Req+JWT", "application/oauth-authz-req+jwt", "application/JWT", "Jwt"):
+            answer = await authorize(browser, party, **NOTHING, request=pair.sign(claims, typ=typ))
+            assert "code" in answer, typ
+        for typ in ("application/at+jwt", "logout+jwt", "application/application/jwt"):
+            answer = await authorize(browser, party, request=pair.sign(claims, typ=typ))
+            assert answer["error"] == "invalid_request_object", typ
+
+
+@demand("RFC 8707 2", "resources may be a list in an object; what is not known there is ignored, whatever its type")
+async def test_members_of_an_object_that_are_no_texts(city: City) -> None:
+    party, pair = await signed(city)
+    async with city.browser() as browser:
+        good = request_object(party, pair, unknown=["x"], other=True, resource=[ISSUER])
+        assert "code" in await authorize(browser, party, **NOTHING, request=good)
+        for claims, error in (
+            ({"resource": [ISSUER, "https://elsewhere.example"]}, "invalid_target"),
+            ({"authorization_details": [{"type": "payment"}]}, "invalid_authorization_details"),
+            ({"registration": {"client_name": "x"}}, "registration_not_supported"),
+        ):
+            answer = await authorize(browser, party, **NOTHING, request=request_object(party, pair, **claims))
+            assert answer["error"] == error
 
 
 @demand("Core 6.2", "a request object at a registered request_uri is fetched, signed or unsigned as registered")

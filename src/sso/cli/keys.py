@@ -11,7 +11,7 @@ from sso.authn.factors import reseal_seeds
 from sso.cli.common import Json, group, print_json, print_table, run
 from sso.clients.service import reseal_secrets
 from sso.delivery.webhooks import reseal_webhooks
-from sso.keys import list_keys, reseal, rotate, withdraw
+from sso.keys import list_keys, read_alg, reseal, rotate, withdraw
 from sso.keys.models import SigningKey
 from sso.oidc.provider import Provider
 from sso.oidc.streams import reseal_streams
@@ -43,15 +43,20 @@ def rotate_command(
     force: Annotated[
         bool, typer.Option("--force", help="Even if the next keys are very new: a key has leaked.")
     ] = False,
+    alg: Annotated[
+        list[str] | None,
+        typer.Option("--alg", help="Only keys of this algorithm, such as RS256 or Ed25519; can be repeated."),
+    ] = None,
 ) -> None:
     """Sign with the next keys from now on. The old ones stay published while anything they signed can be valid."""
 
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
-            await rotate(session, provider.box, force=force)
+            await rotate(session, provider.box, algs=algs, force=force)
 
+    algs = [read_alg(one) for one in alg] if alg else None
     run(work, load=True)
-    print("rotated; every process follows within two seconds")
+    print(f"rotated{': ' + ', '.join(algs) if algs else ''}; every process follows within two seconds")
 
 
 @app.command("withdraw")

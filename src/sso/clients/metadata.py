@@ -318,6 +318,19 @@ class ClientMetadata(BaseModel):
         return self.token_endpoint_auth_method.startswith("client_secret")
 
     @property
+    def must_sign_requests(self) -> bool:
+        """Whether it registered that it signs its request objects."""
+        return self.require_signed_request_object or self.request_object_signing_alg not in (None, "none")
+
+    @property
+    def unsigned_requests_allowed(self) -> bool:
+        """Whether its request objects may be unsigned: where it registered that, or, with the profile
+        ``certification``, where it registered no algorithm and may use any (Dynamic Client Registration section 2)."""
+        if self.request_object_signing_alg is None:
+            return self.profile == "certification" and not self.require_signed_request_object
+        return self.request_object_signing_alg == "none"
+
+    @property
     def sector_identifier(self) -> str:
         """The host that pairwise subjects are made for (OpenID Connect Core section 8.1)."""
         return _host(self.sector_identifier_uri or (self.redirect_uris[0] if self.redirect_uris else ""))

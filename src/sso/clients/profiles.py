@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -62,10 +62,36 @@ RELAXATIONS = (
     Relaxation(
         "request_object_signing_alg: none",
         ("certification",),
-        "Anybody can make its request objects (OpenID Connect Core section 6.1).",
-        lambda client: client.request_object_signing_alg == "none",
+        "Anybody can make its request objects (OpenID Connect Core section 6.1). With this profile the same holds "
+        "where no algorithm is registered.",
+        lambda client: client.unsigned_requests_allowed,
+    ),
+    Relaxation(
+        "aud: a list of names of this provider",
+        ("legacy",),
+        "Its assertions may name the provider several times; a list that names anybody else too is refused "
+        "(RFC 7523 section 3).",
+        lambda client: client.profile == "legacy" and client.token_endpoint_auth_method.endswith("_jwt"),
     ),
 )
+
+
+RESPONSE_TYPES, UNSIGNED_ID_TOKENS, UNSIGNED_REQUESTS = (
+    "response_types: id_token, token",
+    "id_token_signed_response_alg: none",
+    "request_object_signing_alg: none",
+)
+"""Relaxations that discovery announces where they are permitted."""
+
+
+def permitted(name: str, profiles: Collection[str]) -> bool:
+    """Tell whether one of ``profiles`` permits a relaxation.
+
+    Args:
+        name: of the relaxation.
+        profiles: those that are in use.
+    """
+    return any(one.name == name and not set(one.profiles).isdisjoint(profiles) for one in RELAXATIONS)
 
 
 def relaxations(client: ClientMetadata) -> list[str]:

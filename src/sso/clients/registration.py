@@ -7,7 +7,7 @@ is freed from, which resources it serves) is left out, as RFC 7591 section 2 has
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -184,6 +184,13 @@ async def find_invitation(session: AsyncSession, token: str) -> Profile:
     return _profile(found)
 
 
+async def usable_profiles(session: AsyncSession) -> list[tuple[Profile, datetime]]:
+    """Return the profile that each usable initial access token allows, and when the token ends."""
+    left = or_(Invitation.uses_left.is_(None), Invitation.uses_left > 0)
+    statement = select(Invitation.profile, Invitation.expires_at).where(Invitation.expires_at > clock.now(), left)
+    return [(_profile(row[0]), row[1]) for row in (await session.execute(statement.distinct())).all()]
+
+
 async def use_invitation(session: AsyncSession, token: str) -> None:
     """Count one use of an initial access token. Of many callers at once no more than it allows succeed.
 
@@ -220,6 +227,7 @@ async def invite(
         actor: who asks.
     """
     token, now = random_token(), clock.now()
+    await bump_version(session, "clients")  # discovery says what the profile permits
     session.add(
         Invitation(
             token_hash=token_hash(token),

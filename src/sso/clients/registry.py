@@ -22,10 +22,13 @@ from sso.clients.claims import SCOPE_CLAIMS, withheld
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import REMOVED, SANDBOX
 from sso.clients.privileges import Held, effective_scopes, held_of
+from sso.clients.profiles import Profile
 from sso.clients.uris import is_registered
 from sso.security.permissions import RESTRICTED_SCOPES, is_restricted
 from sso.security.tokens import equal, token_hash
 
+ENABLED = ("active", SANDBOX)
+"""The statuses of an application that can be used."""
 MAX_BUILT = 5000
 MAX_LISTED = 500
 
@@ -62,7 +65,7 @@ class Client(ClientMixin):
         held: Mapping[str, Held] | None = None,
     ) -> None:
         self.client_id = client_id
-        self.enabled = status in ("active", SANDBOX)
+        self.enabled = status in ENABLED
         self.sandbox = status == SANDBOX
         self.removed = status == REMOVED
         self.meta = meta
@@ -156,6 +159,7 @@ class Client(ClientMixin):
 @dataclass(frozen=True, slots=True)
 class _Row:
     status: str
+    profile: Profile
     metadata: bytes
     secrets: tuple[Secret, ...]
     held: Mapping[str, Held]
@@ -168,6 +172,7 @@ class Registry:
         self._rows: dict[str, _Row] = {}
         self._built: dict[str, Client] = {}
         self._listed: list[Client] | None = None
+        self._profiles: frozenset[Profile] | None = None
         self._seen = 0
         self._removals = 0
 
@@ -214,6 +219,13 @@ class Registry:
             self._listed = sorted(chosen, key=lambda one: one.meta.client_name.casefold())
         return self._listed
 
+    @property
+    def profiles(self) -> frozenset[Profile]:
+        """The profiles of the applications that are enabled."""
+        if self._profiles is None:
+            self._profiles = frozenset(row.profile for row in self._rows.values() if row.status in ENABLED)
+        return self._profiles
+
     async def load(self, session: AsyncSession, versions: Mapping[str, int]) -> int:
         """Read what changed; everything where applications were deleted. Return how many rows that were.
 
@@ -229,16 +241,30 @@ class Registry:
         rows: dict[str, _Row] = {}
         async for client_id, status, metadata in store.changed_clients(session, seen):
             mine = tuple(Secret(*values) for values in secrets.get(client_id, []))
-            rows[client_id] = _Row(status, metadata.encode(), mine, held_of(privileges.get(client_id, [])))
+            held = held_of(privileges.get(client_id, []))
+            rows[client_id] = _Row(status, _profile_of(metadata), metadata.encode(), mine, held)
         if whole:
             self._rows, self._built = rows, {}
         else:
             self._rows.update(rows)
             for client_id in rows:
                 self._built.pop(client_id, None)
-        self._listed = None
+        self._listed = self._profiles = None
         self._seen, self._removals = versions.get("clients", 0), removals
         return len(rows)
+
+
+def _profile_of(metadata: str) -> Profile:
+    """Return the profile in stored metadata: nearly all applications have the usual one, and are not read for that."""
+    if '"profile"' not in metadata and '"require_pkce"' not in metadata:
+        return "standard"
+    return _stored_profile(orjson.loads(metadata))
+
+
+def _stored_profile(data: dict[str, Any]) -> Profile:
+    old = data.get("require_pkce") is False  # stored before there were profiles
+    profile: Profile = data.get("profile", "legacy" if old else "standard")
+    return profile
 
 
 def stored_metadata(data: dict[str, Any]) -> ClientMetadata:
@@ -247,8 +273,7 @@ def stored_metadata(data: dict[str, Any]) -> ClientMetadata:
     Fields of a newer release are left out, so that both can run on one database while one replaces the other.
     """
     known = {name: value for name, value in data.items() if name in _FIELDS}
-    if known.get("require_pkce") is False:  # stored before there were profiles
-        known.setdefault("profile", "legacy")
+    known["profile"] = _stored_profile(known)
     return ClientMetadata.model_validate(known, context={"allow_http_loopback": True, "stored": True})
 
 

@@ -4,16 +4,18 @@ Private keys are sealed in the database and live opened only in the memory of :c
 claims mean is not known here.
 """
 
-from sso.keys.ring import JWKS_MAX_AGE_SECONDS, InvalidToken, KeyRing
-from sso.keys.service import KeyTooYoung, ensure_keys, list_keys, reseal, rotate, rotate_when_due, withdraw
+from sso.keys.ring import JWKS_MAX_AGE_SECONDS, InvalidToken, KeyRing, UnknownKey
+from sso.keys.service import KeyTooYoung, ensure_keys, list_keys, read_alg, reseal, rotate, rotate_when_due, withdraw
 
 __all__ = [
     "JWKS_MAX_AGE_SECONDS",
     "InvalidToken",
     "KeyRing",
     "KeyTooYoung",
+    "UnknownKey",
     "ensure_keys",
     "list_keys",
+    "read_alg",
     "reseal",
     "rotate",
     "rotate_when_due",

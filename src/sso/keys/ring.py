@@ -17,16 +17,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.keys.models import SigningKey
 from sso.security.box import SecretBox
-from sso.security.jose import KEY_MANAGEMENT_ALGS, decrypt, private_key
+from sso.security.jose import KEY_MANAGEMENT_ALGS, decrypt, is_type, private_key
 from sso.security.tokens import base64url
 
 JWKS_MAX_AGE_SECONDS = 300
 MAX_TOKEN_CHARS = 16_384
 LEEWAY_SECONDS = 10
+_ORDER = ("active", "next", "retired")
 
 
 class InvalidToken(Exception):
     """A token is not one that we signed, is not valid now, or is of another type."""
+
+
+class UnknownKey(InvalidToken):
+    """A token names a key that is not in memory. Another process may have made it a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +53,12 @@ class KeyRing:
     Args:
         box: opens the private keys.
         published_seconds: how long a retired key stays published: longer than anything signed with it is valid.
+        default_alg: the algorithm whose active key stands first in the published set.
     """
 
-    def __init__(self, box: SecretBox, published_seconds: int) -> None:
+    def __init__(self, box: SecretBox, published_seconds: int, default_alg: str = "RS256") -> None:
         self._box = box
+        self._default_alg = default_alg
         self._published = timedelta(seconds=published_seconds)
         self._by_kid: dict[str, Key] = {}
         self._active: dict[str, Key] = {}
@@ -106,7 +113,9 @@ class KeyRing:
         try:
             header = jwt.get_unverified_header(token)
             key = self._by_kid.get(header.get("kid") or "")
-            if key is None or _decrypts(key) or header.get("typ") != typ or header.get("alg") != key.alg:
+            if key is None:
+                raise UnknownKey("the token was not signed here")
+            if _decrypts(key) or not is_type(header.get("typ"), typ) or header.get("alg") != key.alg:
                 raise InvalidToken("the token was not signed here, or is of another type")
             if not expired and not self._is_published(key):
                 raise InvalidToken("the token was signed with a key that was retired long ago")
@@ -138,12 +147,15 @@ class KeyRing:
         return decrypt(token, {key.kid: (key.alg, key.private) for key in self._published_keys() if _decrypts(key)})
 
     def jwks(self) -> tuple[bytes, str]:
-        """Return the published key set (RFC 7517 section 5) and its entity tag."""
+        """Return the published key set (RFC 7517 section 5) and its entity tag.
+
+        The active key of the default algorithm stands first, for applications that try the first key alone; then the
+        other active keys, those that sign next, those that are retired, and those for encryption.
+        """
         # Nobody should encrypt for a retired key any more; what it signed must still be verified.
-        published = [
-            key.public_jwk for key in self._published_keys() if not (_decrypts(key) and key.status == "retired")
-        ]
-        body = orjson.dumps({"keys": published})
+        published = [key for key in self._published_keys() if not (_decrypts(key) and key.status == "retired")]
+        published.sort(key=lambda key: (_decrypts(key), _ORDER.index(key.status), key.alg != self._default_alg))
+        body = orjson.dumps({"keys": [key.public_jwk for key in published]})
         return body, f'"{hashlib.sha256(body).hexdigest()[:24]}"'
 
     def _published_keys(self) -> list[Key]:

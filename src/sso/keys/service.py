@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ import jwt.algorithms
 import orjson
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -46,17 +47,46 @@ async def ensure_keys(session: AsyncSession, box: SecretBox) -> int:
     return len(missing)
 
 
-async def rotate(session: AsyncSession, box: SecretBox, *, force: bool = False, actor: str = "cli") -> None:
+def read_alg(name: str) -> str:
+    """Return the algorithm that somebody names: in any case, ``Ed25519`` too (RFC 9864 section 2.2).
+
+    Raises:
+        Refusal: when there are no keys for it.
+    """
+    known = {one.lower(): one for one in (*SIGNING_ALGS, *KEY_MANAGEMENT_ALGS)} | {"ed25519": "EdDSA"}
+    if name.lower() not in known:
+        raise Refusal(f"there are no keys for {name!r}; use one of {', '.join(sorted(set(known.values())))}")
+    return known[name.lower()]
+
+
+async def rotate(
+    session: AsyncSession,
+    box: SecretBox,
+    *,
+    algs: Collection[str] | None = None,
+    force: bool = False,
+    actor: str = "cli",
+) -> None:
     """Let the next key of each algorithm sign from now on, retire the active one, and publish a new next one.
 
     Encryption keys are replaced at once: the old ones still decrypt for a while.
+
+    Args:
+        session: the transaction.
+        box: seals the new keys.
+        algs: the algorithms whose keys are rotated; None: all.
+        force: rotate although applications may not know the next keys yet.
+        actor: who asks, for the audit log.
 
     Raises:
         KeyTooYoung: when applications may still hold a key set without the next key, unless ``force``.
     """
     await bump_version(session, "keys")
     now = clock.now()
-    rows = (await session.execute(select(SigningKey).where(SigningKey.status != "retired"))).scalars().all()
+    mine = SigningKey.status != "retired"
+    if algs is not None:
+        mine &= SigningKey.alg.in_(algs)
+    rows = (await session.execute(select(SigningKey).where(mine))).scalars().all()
     known_since = now - timedelta(seconds=JWKS_MAX_AGE_SECONDS)
     if not force and any(row.status == "next" and row.created_at > known_since for row in rows):
         raise KeyTooYoung(
@@ -75,7 +105,10 @@ async def rotate(session: AsyncSession, box: SecretBox, *, force: bool = False, 
         session,
         "keys.rotated",
         actor=actor,
-        data={"kids": [row.kid for row in rows if row.status == "active"]},
+        data={
+            "kids": [row.kid for row in rows if row.status == "active"],
+            **({"algs": sorted(algs)} if algs is not None else {}),
+        },
     )
 
 
@@ -112,20 +145,23 @@ async def withdraw(session: AsyncSession, box: SecretBox, kid: str, *, actor: st
 
 
 async def rotate_when_due(session: AsyncSession, box: SecretBox, days: int) -> bool:
-    """Rotate where the active keys have been in use for ``days``; tell whether that was so. 0 days: never."""
-    if days == 0 or not await _is_due(session, days):
+    """Rotate the keys of each algorithm whose active key has been in use for ``days``; tell whether there was one.
+    0 days: never."""
+    if days == 0 or not await _due(session, days):
         return False
     await bump_version(session, "keys")  # also the lock that lets only one process rotate
-    if not await _is_due(session, days):
+    due = await _due(session, days)
+    if not due:
         return False
-    await rotate(session, box, actor="system")
+    await rotate(session, box, algs=due, actor="system")
     return True
 
 
-async def _is_due(session: AsyncSession, days: int) -> bool:
-    since = select(func.min(SigningKey.activated_at)).where(SigningKey.status == "active")
-    oldest = (await session.execute(since)).scalar_one_or_none()
-    return oldest is not None and oldest <= clock.now() - timedelta(days=days)
+async def _due(session: AsyncSession, days: int) -> list[str]:
+    """Return the algorithms whose active key has been in use for ``days``."""
+    before = clock.now() - timedelta(days=days)
+    mine = (SigningKey.status == "active") & (SigningKey.activated_at <= before)
+    return sorted((await session.execute(select(SigningKey.alg).where(mine))).scalars())
 
 
 async def reseal(session: AsyncSession, box: SecretBox) -> int:

@@ -10,6 +10,7 @@ from sso.clients.privileges import Authority
 from sso.clients.registry import Client
 from sso.oidc.introspection import FoundToken, find_token
 from sso.oidc.provider import Provider
+from sso.oidc.requests import Outdated
 from sso.security.permissions import effective_permissions
 from sso.users.store import roles_of
 
@@ -56,12 +57,21 @@ async def caller_of(provider: Provider, authorization: str, resource: str) -> Ca
 
     Raises:
         TokenRefused: when there is no token, or none that is valid for this API.
+        DatabaseUnavailable: when there is no database now.
     """
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise TokenRefused(401, "", "Send an access token: Authorization: Bearer ...")
+    try:
+        return await _caller(provider, token.strip(), resource, looked=False)
+    except Outdated:
+        await provider.look()
+    return await _caller(provider, token.strip(), resource, looked=True)
+
+
+async def _caller(provider: Provider, token: str, resource: str, *, looked: bool) -> Caller:
     async with provider.db.read() as session:
-        found = await session.run_sync(lambda sync: find_token(provider, sync, token.strip()))
+        found = await session.run_sync(lambda sync: find_token(provider, sync, token, looked=looked))
         if found is None or found.kind != "access_token" or not _is_for(found, provider.settings.issuer, resource):
             raise TokenRefused(401, "invalid_token", "The access token is not valid (any more), or not for us.")
         client = provider.registry.enabled(found.client_id)

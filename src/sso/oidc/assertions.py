@@ -6,12 +6,13 @@ Only registered keys count: nothing that a header names (``jku``, ``jwk``, ``x5u
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jwt
 
+from sso.clients.registry import Client
 from sso.security.documents import DocumentRefused, check_document
 from sso.security.numbers import is_time
 from sso.security.public_keys import is_usable
@@ -107,6 +108,26 @@ def check_with(found: Unverified, keys: Sequence[Any]) -> None:
             continue
         return
     raise AssertionRefused("is not signed with a registered key")
+
+
+def names_us(aud: object, audiences: Collection[str], client: Client) -> bool:
+    """Tell whether the ``aud`` of an assertion names us: as one string, because an array could name another server too
+    (the advisories of 2025). Of an application with the profile ``legacy`` an array is accepted that holds nothing but
+    our own names.
+
+    Args:
+        aud: what the assertion says.
+        audiences: our names.
+        client: the application that presents the assertion.
+    """
+    if isinstance(aud, list) and client.meta.profile == "legacy":
+        return bool(aud) and all(isinstance(one, str) and one in audiences for one in aud)
+    return isinstance(aud, str) and aud in audiences
+
+
+def one_of(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them: ``a``, ``a or b``, ``a, b or c``."""
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def check_times(claims: dict[str, Any], now: int, longest: int, *, exp_required: bool = True) -> None:

@@ -6,9 +6,9 @@ a redirect with ``error``, ``state`` and ``iss``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from authlib.oauth2.rfc6749 import InvalidRequestError, InvalidScopeError, OAuth2Error
@@ -27,6 +27,7 @@ from sso.oidc.demands import Demand, Way, unmet
 from sso.oidc.enforcement import facts_at_page, from_session, must_read, recorded, standing_at_page
 from sso.oidc.hints import read_hint
 from sso.oidc.interaction import Asked, Decision, Fail, Present, Progress, decide, least_level
+from sso.oidc.parameters import check_supported, repeated
 from sso.oidc.provider import Provider
 from sso.oidc.request_object import RequestObjectRefused, Source, expand
 from sso.oidc.requests import ProtocolRequest, check_granted, description
@@ -38,6 +39,7 @@ from sso.tokens import store
 from sso.tokens.standing import Standing
 from sso.users.store import Person
 
+Checked = TypeVar("Checked")
 PROMPTS = ("none", "login", "consent", "select_account", "create")
 DISPLAYS = ("page", "popup", "touch")
 MAX_NONCE_CHARS = 2048
@@ -160,8 +162,28 @@ async def read_request(server: ProviderServer, parameters: list[tuple[str, str]]
         RedirectError: afterwards.
         DatabaseUnavailable: when there is no database now.
     """
+    return await with_news(server.provider, lambda: _read_request(server, parameters))
+
+
+async def with_news(provider: Provider, check: Callable[[], Awaitable[Checked]]) -> Checked:
+    """Return what ``check`` returns. Where it refuses the request, and applications or keys changed a moment ago in
+    another process, it is asked once more.
+
+    Raises:
+        PageError, RedirectError: when the request is refused with what is known now.
+        DatabaseUnavailable: when there is no database now.
+    """
+    before = provider.generation
+    try:
+        return await check()
+    except (PageError, RedirectError, RequestObjectRefused):
+        if await provider.look() == before:
+            raise
+    return await check()
+
+
+async def _read_request(server: ProviderServer, parameters: list[tuple[str, str]]) -> AuthorizationRequest:
     provider, data = server.provider, dict(parameters)
-    await provider.client(data.get("client_id", ""))
     if "request" in data or "request_uri" in data:
         checked = await _read_object(server, parameters)
     else:
@@ -241,6 +263,7 @@ def _check_the_rest(
     _check_source(client, source)
     for check in _CHECKS:
         check(request)
+    check_supported(request, client)
     check_granted(client, data.get("scope", "").split())
     grant = server.get_authorization_grant(request)
     grant.validate_authorization_request()
@@ -272,9 +295,9 @@ def _check_source(client: Client, source: Source) -> None:
 
 
 def _check_repeated(request: ProtocolRequest) -> None:
-    repeated = request.payload.repeated()
-    if repeated:
-        raise InvalidRequestError(description(f"{repeated} must not be repeated (RFC 6749 section 3.1)."))
+    name = repeated(request)
+    if name:
+        raise InvalidRequestError(description(f"{name} must not be repeated (RFC 6749 section 3.1)."))
 
 
 def _check_response(request: ProtocolRequest) -> None:

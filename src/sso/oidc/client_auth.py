@@ -25,6 +25,8 @@ from sso.oidc.assertions import (
     check_signature,
     check_times,
     check_with,
+    names_us,
+    one_of,
     read_unverified,
 )
 from sso.oidc.client_keys import KeysUnavailable
@@ -51,10 +53,13 @@ _SECRET_METHODS = ("client_secret_basic", "client_secret_post")
 _NOBODY = token_hash("nobody")
 
 
+FAILED = "Client authentication failed."
+
+
 class ClientRefused(InvalidClientError):
     """Client authentication failed: 401, with a challenge where Basic was used (RFC 6749 section 5.2)."""
 
-    def __init__(self, text: str = "Client authentication failed.", *, basic: bool = False) -> None:
+    def __init__(self, text: str = FAILED, *, basic: bool = False) -> None:
         super().__init__(description=text, status_code=401)
         self._basic = basic
 
@@ -83,15 +88,17 @@ def authenticate_client(request: ProtocolRequest) -> Client:
         raise InvalidRequestError("Use one client authentication method only (RFC 6749 section 2.3).")
     if not any(ways):
         return _by_name(request, form.get("client_id", ""))
-    named, source = client_named_by(request), request.caller or ""
-    attempt = request.provider.attempts.reserve_here(Purpose.CLIENT_SECRET, named, source)
+    if request.attempt is None:
+        named, source = client_named_by(request), request.caller or ""
+        request.attempt = request.provider.attempts.reserve_here(Purpose.CLIENT_SECRET, named, source)
     if basic:
         client = _by_basic(request, authorization[6:].strip())
     elif ways[1]:
         client = _by_secret(request, form.get("client_id", ""), form["client_secret"], "client_secret_post")
     else:
         client = _by_assertion(request)
-    attempt.succeeded()
+    request.attempt.succeeded()
+    request.attempt = None
     return client
 
 
@@ -126,11 +133,22 @@ def _by_secret(request: ProtocolRequest, client_id: str, secret: str, method: st
         equal(token_hash(secret), _NOBODY)
         raise ClientRefused(basic=basic)
     right = client.secret_like(secret)
-    if right is None or not client.check_endpoint_auth_method(method, "token"):
+    if right is None:
         raise ClientRefused(basic=basic)
+    if not client.check_endpoint_auth_method(method, "token"):
+        raise ClientRefused(_wrong_method(method, client), basic=basic)
     request.auth_method = method
     request.provider.usage.secret_used(right.id)
     return client
+
+
+def _wrong_method(method: str, client: Client) -> str:
+    """Return what is said to an application that has proven who it is, but by another method than it registered."""
+    registered = client.meta.token_endpoint_auth_method
+    return (
+        f"{FAILED} The request came with {method}, and this client is registered with "
+        f"token_endpoint_auth_method={registered}."
+    )
 
 
 def _by_name(request: ProtocolRequest, client_id: str) -> Client:
@@ -153,9 +171,11 @@ def _by_assertion(request: ProtocolRequest) -> Client:
         raise ClientRefused(f"The client assertion {error}.") from None
     named = found.claims.get("sub")
     client = request.provider.registry.enabled(named) if isinstance(named, str) else None
-    method = client.meta.token_endpoint_auth_method if client else ""
-    if client is None or method not in ("private_key_jwt", "client_secret_jwt"):
+    if client is None:
         raise ClientRefused()
+    method = client.meta.token_endpoint_auth_method
+    if method not in ("private_key_jwt", "client_secret_jwt"):
+        raise ClientRefused(_refused_assertion(request, client, found))
     if request.form.get("client_id", client.client_id) != client.client_id:
         raise InvalidRequestError("client_id differs from the sub of the client assertion.")
     _check_assertion_signature(request, client, found)
@@ -164,9 +184,20 @@ def _by_assertion(request: ProtocolRequest) -> Client:
     return client
 
 
+def _refused_assertion(request: ProtocolRequest, client: Client, found: Unverified) -> str:
+    """Return what is said where a client assertion comes from an application that registered another method. Only one
+    that is signed with a registered key learns more."""
+    meta = client.meta
+    try:
+        check_signature(found, request.provider.client_keys.known(meta.jwks, meta.jwks_uri))
+    except AssertionRefused:
+        return FAILED
+    return _wrong_method("private_key_jwt", client)
+
+
 async def prepare(request: ProtocolRequest) -> Client | None:
-    """Make ready what :func:`authenticate_client` and the answer need and cannot wait for within a transaction: the
-    application itself, where another process registered it just now, and its keys, where they must be fetched.
+    """Fetch the keys of the application where they must be fetched: :func:`authenticate_client` and the answer need
+    them within a transaction, and nothing is fetched there.
 
     Returns:
         The application that the request claims to come from. Nothing is proven yet.
@@ -182,7 +213,7 @@ async def prepare(request: ProtocolRequest) -> Client | None:
         except AssertionRefused:
             return None
         client_id, kid, signed = str(found.claims.get("sub")), found.kid, True
-    client = await provider.client(client_id) if client_id else None
+    client = provider.registry.get(client_id)
     if client is not None and (signed or client.meta.needs_encryption_key):
         # What cannot be fetched is said where the keys are missed.
         with contextlib.suppress(KeysUnavailable):
@@ -221,7 +252,7 @@ async def authenticates(request: ProtocolRequest, client: Client, audiences: Col
         return False
     said = [found.claims.get("iss"), found.claims.get("sub"), request.form.get("client_assertion_type")]
     aud = found.claims.get("aud")
-    return said == [client.client_id, client.client_id, ASSERTION_TYPE] and isinstance(aud, str) and aud in audiences
+    return said == [client.client_id, client.client_id, ASSERTION_TYPE] and names_us(aud, audiences, client)
 
 
 def _basic_credentials(encoded: str) -> tuple[str, str]:
@@ -271,8 +302,9 @@ def _check_assertion_claims(request: ProtocolRequest, client: Client, claims: di
     provider, now = request.provider, clock.timestamp()
     if claims.get("iss") != client.client_id or claims.get("sub") != client.client_id:
         raise ClientRefused("iss and sub of the client assertion must be the client_id.")
-    if not provider.is_audience(claims.get("aud")):
-        raise ClientRefused(f"aud of the client assertion must be the text {provider.settings.issuer}.")
+    audiences = provider.audiences(request.path)
+    if not names_us(claims.get("aud"), audiences, client):
+        raise ClientRefused(f"aud of the client assertion must be {one_of(audiences)}, as one string.")
     try:
         check_times(claims, now, ASSERTION_MAX_SECONDS)
     except AssertionRefused as error:

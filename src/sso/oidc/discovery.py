@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Collection
 from typing import Any
+
+import orjson
 
 from sso.authn.levels import ACR_VALUES
 from sso.clients.metadata import OIDC_SCOPES
+from sso.clients.profiles import RESPONSE_TYPES, UNSIGNED_ID_TOKENS, UNSIGNED_REQUESTS, permitted
 from sso.oidc.answers import RESPONSE_MODES
 from sso.oidc.assertions import ASYMMETRIC_ALGS
 from sso.oidc.authorize import DISPLAYS, prompts
@@ -18,9 +23,34 @@ from sso.settings import SIGNING_ALGS
 UI_LOCALES = ["id", "en"]
 
 
-def metadata(server: ProviderServer) -> dict[str, Any]:
-    """Return the document of both well-known addresses."""
+class Discovery:
+    """The document of both well-known addresses, in the form in which it is sent: made once for each set of profiles in
+    use, because they decide what is announced."""
+
+    def __init__(self, server: ProviderServer) -> None:
+        self._server = server
+        self._made: dict[frozenset[str], tuple[bytes, str]] = {}
+
+    def current(self) -> tuple[bytes, str]:
+        """Return the document of now, and its entity tag."""
+        profiles = self._server.provider.profiles()
+        if profiles not in self._made:
+            body = orjson.dumps(metadata(self._server, profiles))
+            self._made[profiles] = (body, f'"{hashlib.sha256(body).hexdigest()[:24]}"')
+        return self._made[profiles]
+
+
+def metadata(server: ProviderServer, profiles: Collection[str]) -> dict[str, Any]:
+    """Return what the document says.
+
+    Args:
+        server: the authorization server.
+        profiles: the profiles in use: what none of them permits is not announced.
+    """
     provider = server.provider
+    front = permitted(RESPONSE_TYPES, profiles)
+    unsigned_ids = ["none"] if permitted(UNSIGNED_ID_TOKENS, profiles) else []
+    unsigned_requests = ["none"] if permitted(UNSIGNED_REQUESTS, profiles) else []
     algs, methods = list(ASSERTION_ALGS), list(CLIENT_AUTH_METHODS)
     confidential = [method for method in methods if method != "none"]
     encryption = (list(KEY_MANAGEMENT_ALGS), list(CONTENT_ENCRYPTIONS))
@@ -37,18 +67,18 @@ def metadata(server: ProviderServer) -> dict[str, Any]:
         "pushed_authorization_request_endpoint": provider.url("/par"),
         "device_authorization_endpoint": provider.url("/device_authorization"),
         "scopes_supported": list(OIDC_SCOPES),
-        "response_types_supported": server.response_types(),
+        "response_types_supported": [one for one in server.response_types() if front or one == "code"],
         "response_modes_supported": list(RESPONSE_MODES),
-        "grant_types_supported": server.grant_types(),
+        "grant_types_supported": [one for one in server.grant_types() if front or one != "implicit"],
         "subject_types_supported": ["public", "pairwise"],
         "acr_values_supported": list(ACR_VALUES),
-        "id_token_signing_alg_values_supported": [*SIGNING_ALGS, "none"],
+        "id_token_signing_alg_values_supported": [*SIGNING_ALGS, *unsigned_ids],
         "id_token_encryption_alg_values_supported": encryption[0],
         "id_token_encryption_enc_values_supported": encryption[1],
         "userinfo_signing_alg_values_supported": list(SIGNING_ALGS),
         "userinfo_encryption_alg_values_supported": encryption[0],
         "userinfo_encryption_enc_values_supported": encryption[1],
-        "request_object_signing_alg_values_supported": [*ASYMMETRIC_ALGS, "none"],
+        "request_object_signing_alg_values_supported": [*ASYMMETRIC_ALGS, *unsigned_requests],
         "request_object_encryption_alg_values_supported": encryption[0],
         "request_object_encryption_enc_values_supported": encryption[1],
         "token_endpoint_auth_methods_supported": methods,

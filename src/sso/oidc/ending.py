@@ -177,6 +177,9 @@ def backchannel_logout(provider: Provider) -> Callable[[Mapping[str, Any]], Awai
 
     async def send(payload: Mapping[str, Any]) -> None:
         client = provider.registry.known(str(payload["client_id"]))
+        if client is None:
+            await provider.look()
+            client = provider.registry.known(str(payload["client_id"]))
         if client is None or not client.meta.backchannel_logout_uri:
             raise Abandon("the application is gone, or no longer asks to be told")
         token = logout_token(provider, str(payload["client_id"]), str(payload["sid"]), uuid.UUID(payload["user_id"]))

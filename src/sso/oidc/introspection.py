@@ -12,13 +12,13 @@ from authlib.oauth2.rfc7662 import IntrospectionEndpoint as AuthlibIntrospection
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.keys import InvalidToken
+from sso.keys import InvalidToken, UnknownKey
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS, ClientRefused
 from sso.oidc.demands import Way
 from sso.oidc.enforcement import unmet_by_grant, unmet_by_program
 from sso.oidc.issue import ACCESS_PREFIX, ACCESS_TOKEN_TYP, REFRESH_PREFIX
 from sso.oidc.provider import Provider
-from sso.oidc.requests import ProtocolRequest
+from sso.oidc.requests import Outdated, ProtocolRequest
 from sso.security.replay import was_seen
 from sso.security.tokens import token_hash
 from sso.tokens import store
@@ -48,14 +48,25 @@ class FoundToken:
         return self.client_id == client.client_id
 
 
-def find_token(provider: Provider, session: Any, token: str) -> FoundToken | None:
+def find_token(provider: Provider, session: Any, token: str, *, looked: bool) -> FoundToken | None:
     """Return what ``token`` is, where it is valid now: signature and time, client, session and grant, and every demand
     of the application that holds for a token in use.
 
     One statement; two where the application asks for roles, an identity, or is a sandbox.
+
+    Args:
+        provider: the provider.
+        session: for reading.
+        token: the token.
+        looked: whether this process has looked for changes of applications and keys since the request came.
+
+    Raises:
+        Outdated: where it has not, and the key or the application of the token is not known.
     """
-    found = find_issued(provider, session, token)
+    found = find_issued(provider, session, token, looked=looked)
     client = provider.registry.enabled(found.client_id) if found is not None else None
+    if found is not None and client is None and not looked:
+        raise Outdated
     if found is None or client is None:
         return None
     unmet = (
@@ -66,10 +77,15 @@ def find_token(provider: Provider, session: Any, token: str) -> FoundToken | Non
     return _with_what_is_left(found, client) if unmet is None else None
 
 
-def find_issued(provider: Provider, session: Any, token: str) -> FoundToken | None:
+def find_issued(provider: Provider, session: Any, token: str, *, looked: bool) -> FoundToken | None:
     """Return what ``token`` is, where it is neither over nor revoked, also while a demand of the application is not
-    met: such a token can be revoked."""
-    return _find(provider, session, token, clock.now())
+    met: such a token can be revoked. Arguments and ``Outdated`` as in :func:`find_token`."""
+    try:
+        return _find(provider, session, token, clock.now())
+    except UnknownKey:
+        if looked:
+            return None
+        raise Outdated from None
 
 
 def _with_what_is_left(found: FoundToken, client: Client) -> FoundToken | None:
@@ -95,6 +111,8 @@ def _find(provider: Provider, session: Any, token: str, now: datetime) -> FoundT
         return _find_opaque(provider, session, token, now)
     try:
         claims = provider.keys.verify(token, typ=ACCESS_TOKEN_TYP, issuer=provider.settings.issuer)
+    except UnknownKey:
+        raise
     except InvalidToken:
         return None
     if "grant_id" not in claims:
@@ -119,11 +137,10 @@ def _find_refresh_token(provider: Provider, session: Any, token: str, now: datet
         return None
     grant, created_at, expires_at = found
     client = provider.registry.get(grant.client_id)
-    if client is None:
-        return None
+    sub = provider.subject(client, grant.user_id) if client is not None else ""  # then it is not valid
     claims = {
         "iss": provider.settings.issuer,
-        "sub": provider.subject(client, grant.user_id),
+        "sub": sub,
         "client_id": grant.client_id,
         "scope": grant.scope,
         "iat": int(created_at.timestamp()),
@@ -143,7 +160,7 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):
         token = request.form.get("token")
         if token is None:
             raise InvalidRequestError("token is required.")
-        found = find_token(request.provider, request.session, token)
+        found = find_token(request.provider, request.session, token, looked=request.looked)
         return found if found and self.check_permission(found, client, request) else None
 
     def check_permission(self, token: FoundToken, client: Client, request: ProtocolRequest) -> bool:

@@ -8,12 +8,15 @@ import os
 import resource
 import socket
 import sys
-from datetime import timedelta
+import time
+from datetime import datetime, timedelta
 from functools import cached_property
 from uuid import UUID
 
 from sso import __version__, clock
 from sso.authn.factors import Passkeys
+from sso.clients.profiles import Profile
+from sso.clients.registration import usable_profiles
 from sso.clients.registry import Client, Registry
 from sso.clients.store import mark_secrets_used
 from sso.db import Database, DatabaseUnavailable, new_id, read_versions
@@ -33,6 +36,8 @@ from sso.users.service import nik_key
 
 log = logging.getLogger(__name__)
 _PUBLISHED_SLACK_SECONDS = 3600
+LOOK_SECONDS = 0.05
+LOOKS_AT_ONCE = 20
 USAGE_SECONDS = 5.0
 SEEN_EVERY = 4
 """After how many of these a process says that it lives."""
@@ -51,7 +56,7 @@ class Provider:
         self.db = db
         self.box = SecretBox(settings.secrets())
         longest = max(settings.access_token_seconds, settings.id_token_seconds)
-        self.keys = KeyRing(self.box, longest + _PUBLISHED_SLACK_SECONDS)
+        self.keys = KeyRing(self.box, longest + _PUBLISHED_SLACK_SECONDS, settings.signing_alg)
         self.registry = Registry()
         self.usage = Usage()
         self.process_id = new_id()
@@ -66,9 +71,15 @@ class Provider:
         self._pairwise_salt = b""
         self._browser_state_key = b""
         self._refreshing = asyncio.Lock()
+        self._look: asyncio.Task[int] | None = None
+        self._look_due = 0.0
         self._versions: dict[str, int] = {}
         self.has_streams = False
         self.loaded = False
+        self.generation = 0
+        """How often applications or keys were found changed."""
+        self.invited: list[tuple[Profile, datetime]] = []
+        """The profile that each initial access token allows, and when the token ends."""
 
     @cached_property
     def outbound(self) -> Outbound:
@@ -107,7 +118,7 @@ class Provider:
 
     async def refresh(self) -> bool:
         """Read what changed in keys and applications since the last time; tell whether anything had."""
-        async with self.db.read() as session:
+        async with self._refreshing, self.db.read() as session:
             versions = await read_versions(session)
             if versions == self._versions and self.loaded:
                 return False
@@ -115,24 +126,56 @@ class Provider:
                 await self.keys.load(session)
             if any(versions.get(name) != self._versions.get(name) for name in ("clients", "client_removals")):
                 await self.registry.load(session, versions)
+                self.invited = await usable_profiles(session)
             self.has_streams = "streams" in versions
             self._versions = versions
+            self.generation += 1
         return True
 
-    async def has_news(self) -> bool:
-        """Look once more, before an application or its token is called unknown: another process may have registered it
-        a moment ago. Tell whether anything had changed. Where nobody registers by themselves nothing is looked at."""
-        return self.settings.registration != "closed" and await self.refresh()
+    async def look(self) -> int:
+        """Read what changed in applications and keys, before a request is refused because of what this process knows of
+        them: another process or a command may have changed that a moment ago. Return :attr:`generation`.
+
+        Requests at the same time share one look, and there are at most :data:`LOOKS_AT_ONCE` in a burst and one each
+        :data:`LOOK_SECONDS` after that, so that nobody can make wrong names and secrets a load on the database. Every
+        caller gets a look that began after the call.
+
+        Raises:
+            DatabaseUnavailable: when the database cannot be reached.
+        """
+        if self._look is None:
+            self._look = asyncio.create_task(self._next_look())
+        return await asyncio.shield(self._look)
+
+    async def _next_look(self) -> int:
+        try:
+            now = time.monotonic()
+            due = max(self._look_due, now - (LOOKS_AT_ONCE - 1) * LOOK_SECONDS)
+            self._look_due = due + LOOK_SECONDS
+            if due > now:
+                await asyncio.sleep(due - now)
+        finally:
+            self._look = None  # who comes from now on needs a later look
+        await self.refresh()
+        return self.generation
 
     async def client(self, client_id: str) -> Client | None:
-        """Return the application ``client_id``, enabled or not, also when another process registered it just now."""
+        """Return the application ``client_id``, enabled or not, also when another process registered or enabled it just
+        now."""
         found = self.registry.get(client_id)
-        if found is None and client_id:
-            async with self._refreshing:
-                if self.registry.get(client_id) is None:
-                    await self.has_news()
-                found = self.registry.get(client_id)
+        if client_id and (found is None or not found.enabled):
+            await self.look()
+            found = self.registry.get(client_id)
         return found
+
+    def profiles(self) -> frozenset[Profile]:
+        """Return the profiles in use: of enabled applications, and those that an application may have that registers
+        itself now."""
+        settings, now = self.settings, clock.now()
+        if settings.registration == "closed":
+            return self.registry.profiles
+        opened = {settings.registration_profile} if settings.registration == "open" else set()
+        return self.registry.profiles.union(opened, (profile for profile, until in self.invited if until > now))
 
     async def follow(self, stop: asyncio.Event) -> None:
         """Follow the database until ``stop``. A database that is away is waited for."""
@@ -210,10 +253,10 @@ class Provider:
         """Return how long refresh tokens for ``client`` are valid: as long as the city's, or shorter."""
         return _shorter(self.settings.refresh_token_seconds, client.meta.refresh_token_seconds)
 
-    def is_audience(self, aud: object) -> bool:
-        """Tell whether ``aud`` of an assertion names us: as one text, because an array could name another server too
-        (the advisories of 2025). The issuer, or the token endpoint (RFC 7523 section 3)."""
-        return aud in (self.settings.issuer, self.url("/token"))
+    def audiences(self, path: str = "/token") -> list[str]:
+        """Return what an assertion that comes to the endpoint ``path`` may name as ``aud``: the issuer, the token
+        endpoint (RFC 7523 section 3), or the endpoint itself (RFC 9126 section 2)."""
+        return list(dict.fromkeys([self.settings.issuer, self.url("/token"), self.url(path)]))
 
     def url(self, path: str) -> str:
         """Return the public address of ``path``: always from the issuer, never from a request's Host."""

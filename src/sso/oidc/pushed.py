@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.oidc.authorize import PageError, RedirectError, check_request
+from sso.oidc.authorize import AuthorizationRequest, PageError, RedirectError, check_request, with_news
 from sso.oidc.models import PushedRequest
-from sso.oidc.request_object import PUSHED_PREFIX, RequestObjectRefused, expand
+from sso.oidc.parameters import repeated
+from sso.oidc.request_object import PUSHED_PREFIX, RequestObjectRefused, Source, expand
 from sso.oidc.requests import NO_STORE, Answer, ProtocolRequest, description
 from sso.oidc.server import ProviderServer
 from sso.security.tokens import random_token, token_hash
@@ -37,18 +38,15 @@ async def push(
         TooManyFailures: when too many were stored.
     """
     try:
-        repeated = request.payload.repeated()
-        if repeated:
-            raise InvalidRequestError(description(f"{repeated} must not be repeated."))
+        name = repeated(request)
+        if name:
+            raise InvalidRequestError(description(f"{name} must not be repeated."))
         client = await server.authenticated(request)
         if request.form.get("client_id", client.client_id) != client.client_id:
             raise InvalidRequestError("client_id is another's.")
         if "request_uri" in request.form:
             raise InvalidRequestError("request_uri must not be pushed (RFC 9126 section 2.1).")
-        pairs = [(name, value) for name, value in request.form.items() if name not in (*_CREDENTIALS, "client_id")]
-        expanded = await expand(server.provider, client, [*pairs, ("client_id", client.client_id)])
-        signed = expanded.source == "signed"
-        checked = check_request(server, expanded.parameters, "pushed_signed" if signed else "pushed")
+        source, checked = await with_news(server.provider, lambda: _checked(server, request, client))
     except OAuth2Error as error:
         return server.handle_error_response(request, error)
     except RequestObjectRefused as error:
@@ -65,11 +63,23 @@ async def push(
                 token_hash=token_hash(name),
                 client_id=client.client_id,
                 query=urlencode(list(checked.parameters.items())),
-                signed=signed,
+                signed=source == "pushed_signed",
                 expires_at=clock.now() + timedelta(seconds=seconds),
             )
         )
     return Answer(201, {"request_uri": PUSHED_PREFIX + name, "expires_in": seconds}, NO_STORE)
+
+
+async def _checked(
+    server: ProviderServer, request: ProtocolRequest, client: Client
+) -> tuple[Source, AuthorizationRequest]:
+    """Return a pushed request that passed the checks of the authorization endpoint, and how it came."""
+    sent = request.payload.datalist.items()
+    pairs = [(name, one) for name, values in sent for one in values if name not in (*_CREDENTIALS, "client_id") and one]
+    client = server.provider.registry.enabled(client.client_id) or client
+    expanded = await expand(server.provider, client, [*pairs, ("client_id", client.client_id)])
+    source: Source = "pushed_signed" if expanded.source == "signed" else "pushed"
+    return source, check_request(server, expanded.parameters, source)
 
 
 def _refused(error: str, text: str) -> Answer:

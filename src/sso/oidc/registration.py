@@ -56,7 +56,8 @@ async def update(provider: Provider, client_id: str, authorization: str, body: b
     token = _bearer(authorization)
     try:
         present, document = await _present(provider, client_id, token), _json(body)
-        client = await provider.client(client_id)
+        await provider.look()  # another process may have made the secret a moment ago
+        client = provider.registry.get(client_id)
         rules.check_update(present, document, client.check_client_secret if client else lambda _: False)
         metadata = await _read(provider, document, present.metadata.profile)
         async with provider.db.write() as session:

@@ -19,13 +19,15 @@ from sso.oidc.assertions import (
     Unverified,
     check_signature,
     check_times,
+    one_of,
     read_unverified,
 )
 from sso.oidc.client_keys import KeysUnavailable
 from sso.oidc.models import PushedRequest
+from sso.oidc.parameters import AUTHORIZATION
 from sso.oidc.provider import Provider
 from sso.oidc.requests import Payload
-from sso.security.jose import CannotDecrypt, is_encrypted
+from sso.security.jose import CannotDecrypt, is_encrypted, is_type
 from sso.security.outbound import OutboundFailed, OutboundRefused, public_reason
 from sso.security.text import TextRefused, check_line
 from sso.security.tokens import token_hash
@@ -36,8 +38,11 @@ Source = Literal["plain", "unsigned", "signed", "pushed", "pushed_signed"]
 PUSHED_PREFIX = "urn:ietf:params:oauth:request_uri:"
 MAX_OBJECT_CHARS = 32 * 1024
 MAX_LIFE_SECONDS = 86400
-_TYPES = (None, "JWT", "jwt", "oauth-authz-req+jwt")
+_TYPES = ("jwt", "oauth-authz-req+jwt")
 _NOT_PARAMETERS = ("iss", "aud", "exp", "iat", "nbf", "jti", "sub", "request", "request_uri")
+
+_STRUCTURED: dict[str, type] = {"claims": dict, "registration": dict, "authorization_details": list}
+"""Parameters whose value is JSON, and may stand as such in an object (RFC 9101 section 4)."""
 
 
 class RequestObjectRefused(Exception):
@@ -69,7 +74,8 @@ async def expand(provider: Provider, client: Client, pairs: list[tuple[str, str]
     payload = Payload(pairs)
     data = payload.data
     by_value, uri = data.get("request"), data.get("request_uri")
-    if (by_value is None and uri is None) or payload.repeated():  # which is refused by the checks that follow
+    # A repeated parameter is refused by the checks that follow.
+    if (by_value is None and uri is None) or payload.repeated(AUTHORIZATION):
         return Expanded(pairs, "plain")
     if by_value is not None and uri is not None:
         raise RequestObjectRefused("invalid_request", "Use request or request_uri, not both.")
@@ -79,10 +85,19 @@ async def expand(provider: Provider, client: Client, pairs: list[tuple[str, str]
     unsupported = "request_not_supported" if uri is None else "request_uri_not_supported"
     claims, source = await _opened(provider, client, str(text), unsupported)
     _check_claims(provider, client, data, claims)
-    inner = {name: _as_text(name, value) for name, value in claims.items() if name not in _NOT_PARAMETERS}
-    outer = {} if client.meta.require_signed_request_object else data
-    merged = {**outer, **inner, "client_id": client.client_id}
-    kept = [(name, value) for name, value in merged.items() if name not in ("request", "request_uri")]
+    inner: dict[str, list[str]] = {}
+    for name, value in claims.items():
+        if name not in _NOT_PARAMETERS and name in (*AUTHORIZATION, "resource"):
+            inner[name] = _texts(name, value)
+    outer = {} if client.meta.require_signed_request_object else payload.datalist
+    merged = {**outer, **inner, "client_id": [client.client_id]}
+    kept = [
+        (name, value)
+        for name, values in merged.items()
+        if name not in ("request", "request_uri")
+        for value in values
+        if value != ""
+    ]
     return Expanded(kept, source)
 
 
@@ -116,22 +131,30 @@ async def _opened(provider: Provider, client: Client, text: str, unsupported: st
         if is_encrypted(text):
             text = provider.keys.decrypt(text)
         found = read_unverified(text, MAX_OBJECT_CHARS)
-        if found.header.get("typ") not in _TYPES:
+        typ = found.header.get("typ")
+        if typ is not None and not any(is_type(typ, one) for one in _TYPES):
             raise AssertionRefused("is a JWT of another type")
         registered = client.meta.request_object_signing_alg
         if found.alg == "none":
-            if registered != "none":
+            if client.meta.must_sign_requests:
+                raise AssertionRefused(f"must be signed with {one_of(_allowed(registered))}")
+            if not client.meta.unsigned_requests_allowed:
                 raise RequestObjectRefused(unsupported, "This application has not registered unsigned request objects.")
             if found.token.rpartition(".")[2]:
                 raise AssertionRefused("has a signature although it names no algorithm")
             return found.claims, "unsigned"
-        allowed = (registered,) if registered else ASYMMETRIC_ALGS
-        if found.alg not in allowed:
-            raise AssertionRefused(f"must be signed with {' or '.join(allowed)}")
+        if found.alg not in _allowed(registered):
+            raise AssertionRefused(f"must be signed with {one_of(_allowed(registered))}")
         await _check_object_signature(provider, client, found)
     except (AssertionRefused, CannotDecrypt, KeysUnavailable) as error:
         raise _invalid(str(error)) from None
     return found.claims, "signed"
+
+
+def _allowed(registered: str | None) -> tuple[str, ...]:
+    """Return the algorithms with which an object may be signed: any supported one where the application registered none
+    (Dynamic Client Registration section 2)."""
+    return (registered,) if registered else ASYMMETRIC_ALGS
 
 
 async def _check_object_signature(provider: Provider, client: Client, found: Unverified) -> None:
@@ -161,6 +184,13 @@ def _check_claims(provider: Provider, client: Client, outer: dict[str, str], cla
             raise _invalid(f"has another {name} than the request")
 
 
+def _texts(name: str, value: Any) -> list[str]:
+    """Return a parameter of an object as it would stand outside: several resources are a list (RFC 8707 section 2)."""
+    if name == "resource" and isinstance(value, list):
+        return [_as_text(name, one) for one in value]
+    return [_as_text(name, value)]
+
+
 def _as_text(name: str, value: Any) -> str:
     if isinstance(value, str):
         try:
@@ -169,7 +199,7 @@ def _as_text(name: str, value: Any) -> str:
             raise _invalid(f"holds a parameter that {error}") from None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if name == "claims" and isinstance(value, dict):
+    if isinstance(value, _STRUCTURED.get(name, ())):
         return orjson.dumps(value).decode()
     raise _invalid(f"holds a {name} that is neither text nor a number")
 

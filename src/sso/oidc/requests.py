@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -14,8 +14,14 @@ from sqlalchemy.orm import Session
 if TYPE_CHECKING:
     from sso.clients.registry import Client
     from sso.oidc.provider import Provider
+    from sso.security.limits import ReservedHere
     from sso.sessions.store import LiveSession
     from sso.tokens.store import LiveGrant
+
+
+class Outdated(Exception):
+    """A request fails because of what this process knows of applications and keys. Another process, or a command, may
+    have changed that a moment ago: look (:meth:`sso.oidc.provider.Provider.look`), then try the request once more."""
 
 
 NO_STORE = [("Cache-Control", "no-store"), ("Pragma", "no-cache")]
@@ -53,9 +59,10 @@ class Payload(OAuth2Payload):
     def datalist(self) -> defaultdict[str, list[str]]:
         return self._lists
 
-    def repeated(self) -> str | None:
-        """Return a parameter that stands more than once (RFC 6749 section 3.1), or None."""
-        return next((name for name, values in self._lists.items() if len(values) > 1), None)
+    def repeated(self, known: Collection[str]) -> str | None:
+        """Return one of the ``known`` parameters that stands more than once (RFC 6749 section 3.1), or None. Another
+        parameter is ignored, however often it stands."""
+        return next((name for name, values in self._lists.items() if len(values) > 1 and name in known), None)
 
 
 class ProtocolRequest(OAuth2Request):
@@ -87,6 +94,7 @@ class ProtocolRequest(OAuth2Request):
         # Authlib refuses http here. Whether http is right was decided once, by the settings: loopback only.
         super().__init__(method, f"https://{urlsplit(provider.settings.issuer).netloc}{path}", headers=headers or {})
         self.provider = provider
+        self.path = path
         self.payload: Payload = Payload(parameters)
         self.query = Payload(query or [])
         self._session = session
@@ -100,6 +108,10 @@ class ProtocolRequest(OAuth2Request):
         self.caller: str | None = None
         self.recorded: dict[str, Any] = {}
         self.request_id = ""
+        self.looked = False
+        """Whether this process has looked for changes of applications and keys since the request came."""
+        self.attempt: ReservedHere | None = None
+        """The place that this request has taken in the limit of failed client authentication, until it succeeds."""
 
     @property
     def session(self) -> Session:

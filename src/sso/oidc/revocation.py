@@ -31,7 +31,7 @@ class RevocationEndpoint(AuthlibRevocationEndpoint):
         token = request.form.get("token")
         if token is None:
             raise InvalidRequestError("token is required.")
-        found = find_issued(request.provider, request.session, token)
+        found = find_issued(request.provider, request.session, token, looked=request.looked)
         return found if found and found.check_client(client) else None
 
     def revoke_token(self, token: FoundToken, request: ProtocolRequest) -> None:

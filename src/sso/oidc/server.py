@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from authlib.oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
@@ -19,12 +19,17 @@ from sso.oidc.grants.implicit import HybridGrant, ImplicitGrant
 from sso.oidc.grants.jwt_bearer import JwtBearerGrant, prepare_assertion
 from sso.oidc.grants.refresh_token import RefreshTokenGrant
 from sso.oidc.introspection import IntrospectionEndpoint
+from sso.oidc.parameters import check_supported, repeated
 from sso.oidc.provider import Provider
-from sso.oidc.requests import NO_STORE, Answer, ProtocolRequest, description
+from sso.oidc.requests import NO_STORE, Answer, Outdated, ProtocolRequest, description
 from sso.oidc.revocation import RevocationEndpoint
 
 # Authlib logs issued tokens at DEBUG. They never belong in a log, whatever its level.
 logging.getLogger("authlib").setLevel(logging.WARNING)
+
+Result = TypeVar("Result")
+_OF_REGISTRATION = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "invalid_target"})
+"""Errors that say what an application has not registered: at these nothing was consumed that must stay so."""
 
 
 class ProviderServer(AuthorizationServer):
@@ -59,6 +64,7 @@ class ProviderServer(AuthorizationServer):
         The transaction is committed although the answer is an error: a consumed code or a revoked family stays so.
 
         Raises:
+            Outdated: when the answer depends on what is registered, which may have changed a moment ago.
             DatabaseUnavailable: when there is no database now.
         """
         async with self.provider.db.write() as session:
@@ -66,6 +72,9 @@ class ProviderServer(AuthorizationServer):
             def run(sync_session: Any) -> Answer:
                 request._session = sync_session
                 answer: Answer = call(request)
+                error = answer.body.get("error") if isinstance(answer.body, dict) else None
+                if error in _OF_REGISTRATION and not request.looked:
+                    raise Outdated
                 return answer
 
             return await session.run_sync(run)
@@ -81,10 +90,7 @@ class ProviderServer(AuthorizationServer):
             answer: Answer = self.create_endpoint_response("introspection", one)
             return answer
 
-        answer = await self._checked(request, call)
-        # An assertion is used once, so such a request is not answered a second time.
-        again = answer.body == {"active": False} and "client_assertion" not in request.form
-        return await self._checked(request, call) if again and await self.provider.has_news() else answer
+        return await self._checked(request, call)
 
     async def authorize_device(self, request: ProtocolRequest) -> Answer:
         """Answer a device authorization request (RFC 8628 section 3.1)."""
@@ -96,36 +102,61 @@ class ProviderServer(AuthorizationServer):
         Raises:
             OAuth2Error: when it does not prove who it is.
         """
-        await prepare(request)
-        async with self.provider.db.write() as session:
 
-            def run(sync_session: Any) -> Client:
-                request._session = sync_session
-                return self.authenticate_client(request, None)
+        async def once() -> Client:
+            await prepare(request)
+            async with self.provider.db.write() as session:
 
-            return await session.run_sync(run)
+                def run(sync_session: Any) -> Client:
+                    request._session = sync_session
+                    try:
+                        return self.authenticate_client(request, None)
+                    except OAuth2Error as error:
+                        if not request.looked and error.error in _OF_REGISTRATION:
+                            raise Outdated from None
+                        raise
+
+                return await session.run_sync(run)
+
+        return await self._with_news(request, once)
 
     async def revoke(self, request: ProtocolRequest) -> Answer:
         """Answer a revocation request (RFC 7009)."""
         return await self._checked(request, lambda one: self.create_endpoint_response("revocation", one))
 
     async def _checked(self, request: ProtocolRequest, call: Callable[[ProtocolRequest], Any]) -> Answer:
-        repeated = request.payload.repeated()
-        if repeated:
-            error = InvalidRequestError(description(f"{repeated} must not be repeated."))
+        name = repeated(request)
+        if name:
+            error = InvalidRequestError(description(f"{name} must not be repeated."))
             return self.handle_response(*error())
         if call == self.create_token_response and "grant_type" not in request.form:
             return self.handle_response(*InvalidRequestError("grant_type is required.")())
-        client = await prepare(request)
-        if client is not None and request.form.get("grant_type") == JwtBearerGrant.GRANT_TYPE:
-            await prepare_assertion(request, client)
-        return await self.respond(request, call)
+
+        async def once() -> Answer:
+            client = await prepare(request)
+            if client is not None and request.form.get("grant_type") == JwtBearerGrant.GRANT_TYPE:
+                await prepare_assertion(request, client)
+            return await self.respond(request, call)
+
+        return await self._with_news(request, once)
+
+    async def _with_news(self, request: ProtocolRequest, once: Callable[[], Awaitable[Result]]) -> Result:
+        """Return what ``once`` returns. Where it fails because of what this process knows of applications and keys, its
+        transaction is rolled back, the process looks for changes, and it is done once more."""
+        try:
+            return await once()
+        except Outdated:
+            await self.provider.look()
+            request.looked = True
+        return await once()
 
     def query_client(self, client_id: str) -> Client | None:
         return self.provider.registry.enabled(client_id)
 
     def authenticate_client(self, request: ProtocolRequest, methods: Any, endpoint: str = "token") -> Client:
-        return authenticate_client(request)
+        client = authenticate_client(request)
+        check_supported(request, client)
+        return client
 
     def create_oauth2_request(self, request: ProtocolRequest) -> ProtocolRequest:
         return request

@@ -165,6 +165,9 @@ def push_event(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[No
         async with provider.db.read() as session:
             stream = await session.get(EventStream, uuid.UUID(payload["stream_id"]))
         token = security_event_token(provider, payload)
+        if token is None:
+            await provider.look()
+            token = security_event_token(provider, payload)
         if stream is None or token is None or stream.endpoint_url is None or stream.status == "disabled":
             raise Abandon("the stream is gone, or disabled")
         headers = {"Content-Type": f"application/{SET_TYP}", "Accept": "application/json"}

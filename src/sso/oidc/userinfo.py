@@ -15,7 +15,7 @@ from sso.oidc.client_keys import KeysUnavailable
 from sso.oidc.introspection import find_token
 from sso.oidc.issue import encrypted
 from sso.oidc.provider import Provider
-from sso.oidc.requests import NO_STORE, Answer, ProtocolRequest
+from sso.oidc.requests import NO_STORE, Answer, Outdated, ProtocolRequest
 from sso.users.store import with_identifiers
 
 _REALM = 'Bearer realm="sso"'
@@ -30,15 +30,17 @@ async def userinfo(provider: Provider, request: ProtocolRequest) -> Answer:
     token, refused = presented_token(request)
     if refused is not None:
         return refused
-    found = await _find(provider, token)
-    if isinstance(found, Answer) and await provider.has_news():
-        found = await _find(provider, token)
+    try:
+        found = await _find(provider, token, looked=False)
+    except Outdated:
+        await provider.look()
+        found = await _find(provider, token, looked=True)
     return found if isinstance(found, Answer) else await _in_its_form(provider, *found)
 
 
-async def _find(provider: Provider, token: str) -> Answer | tuple[Client, dict[str, Any]]:
+async def _find(provider: Provider, token: str, *, looked: bool) -> Answer | tuple[Client, dict[str, Any]]:
     async with provider.db.read() as session:
-        return await session.run_sync(lambda sync: _claims(provider, sync, token))
+        return await session.run_sync(lambda sync: _claims(provider, sync, token, looked))
 
 
 async def _in_its_form(provider: Provider, client: Client, claims: dict[str, Any]) -> Answer:
@@ -85,8 +87,8 @@ def challenge(status: int, error: str = "", text: str = "", scope: str = "") -> 
     return Answer(status, body, [("WWW-Authenticate", value), *NO_STORE])
 
 
-def _claims(provider: Provider, session: Session, token: str) -> Answer | tuple[Client, dict[str, Any]]:
-    found = find_token(provider, session, token)
+def _claims(provider: Provider, session: Session, token: str, looked: bool) -> Answer | tuple[Client, dict[str, Any]]:
+    found = find_token(provider, session, token, looked=looked)
     audience = found.claims.get("aud") if found else None
     ours = provider.settings.issuer in (audience if isinstance(audience, list) else [audience])
     if found is None or found.kind != "access_token" or found.grant is None or not ours:

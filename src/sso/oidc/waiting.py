@@ -9,7 +9,7 @@ from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.oidc.authorize import AuthorizationRequest, check_request
+from sso.oidc.authorize import AuthorizationRequest, check_request, with_news
 from sso.oidc.interaction import Progress
 from sso.oidc.models import Interaction
 from sso.oidc.provider import Provider
@@ -44,14 +44,19 @@ async def recall_request(session: AsyncSession, token: str, browser: str) -> Int
     return found
 
 
-def stored_request(server: ProviderServer, interaction: Interaction) -> AuthorizationRequest:
+async def stored_request(server: ProviderServer, interaction: Interaction) -> AuthorizationRequest:
     """Return a waiting request, checked again: the application may have been changed meanwhile.
 
     Raises:
         PageError, RedirectError: when it is not valid any more.
+        DatabaseUnavailable: when there is no database now.
     """
     parameters = parse_qsl(interaction.parameters["query"], keep_blank_values=True)
-    return check_request(server, parameters, interaction.parameters.get("source", "plain"))
+
+    async def check() -> AuthorizationRequest:
+        return check_request(server, parameters, interaction.parameters.get("source", "plain"))
+
+    return await with_news(server.provider, check)
 
 
 def progress_of(interaction: Interaction | None) -> Progress:

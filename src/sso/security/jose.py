@@ -99,6 +99,17 @@ def is_encrypted(token: str) -> bool:
     return token.count(".") == 4
 
 
+def is_type(typ: object, expected: str) -> bool:
+    """Tell whether the ``typ`` of a JWT is ``expected``. It is a media type: case does not matter, and ``application/``
+    may be left out (RFC 7515 section 4.1.9).
+
+    Args:
+        typ: what the header says.
+        expected: the media type in small letters, without ``application/``.
+    """
+    return isinstance(typ, str) and typ.lower().removeprefix("application/") == expected.lower()
+
+
 def _header(token: str) -> dict[str, Any]:
     first = token.partition(".")[0]
     try:

@@ -524,7 +524,7 @@ class Attempts:
             rules += of_source("failures-day", address, self._per_address * PER_DAY, DAY)
         return await (self._durable if budget.durable else self._counts).take(rules, clears)
 
-    def reserve_here(self, purpose: Purpose, account: str, address: str) -> _ReservationHere:
+    def reserve_here(self, purpose: Purpose, account: str, address: str) -> ReservedHere:
         """Take a place in the memory of this process: for secrets of 256 random bits, which code verifies that cannot
         wait, in the midst of a transaction.
 
@@ -533,7 +533,7 @@ class Attempts:
         """
         rules = [Rule(key_of(purpose, account, address), self._per_address, WINDOW_MINUTES * MINUTE)]
         rules += of_source(purpose, address, self._per_address * PER_SUBNET, WINDOW_MINUTES * MINUTE)
-        return _ReservationHere(self._here, self._here.take_now(rules))
+        return ReservedHere(self._here, self._here.take_now(rules))
 
     async def forget(self, account: str) -> None:
         """Forget the failures of an account from every network: its owner has proven otherwise who they are."""
@@ -589,7 +589,7 @@ class Attempts:
 
 
 @dataclass(slots=True)
-class _ReservationHere:
+class ReservedHere:
     """Places in the memory of this process."""
 
     storage: MemoryStorage

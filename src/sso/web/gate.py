@@ -86,6 +86,8 @@ async def checked(scope: Scope, receive: Receive) -> Receive:
     Raises:
         Refused: when something in it is not accepted.
     """
+    if scope["path"] == "/userinfo" and has_bearer(_header(scope, b"authorization")):
+        return receive  # the route does not read it
     kind = _content_type(scope)
     is_json = kind == "application/json" or kind.endswith("+json")
     if scope["method"] == "GET" or (kind != FORM and not is_json):
@@ -102,6 +104,12 @@ async def checked(scope: Scope, receive: Receive) -> Receive:
     else:
         read_pairs(bytes(body))
     return _again({"type": "http.request", "body": bytes(body), "more_body": False}, receive)
+
+
+def has_bearer(authorization: str) -> bool:
+    """Tell whether an Authorization header holds a bearer token (RFC 6750 section 2.1)."""
+    scheme, _, token = authorization.partition(" ")
+    return scheme.lower() == "bearer" and bool(token.strip())
 
 
 def read_pairs(data: bytes) -> list[tuple[str, str]]:
@@ -156,8 +164,11 @@ def check_json(body: bytes) -> None:
 
 
 def _content_type(scope: Scope) -> str:
-    found = [value for name, value in scope["headers"] if name == b"content-type"]
-    return found[0].decode("latin-1").split(";", 1)[0].strip().lower() if found else ""
+    return _header(scope, b"content-type").split(";", 1)[0].strip().lower()
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
 
 
 def _again(first: Message, receive: Receive) -> Receive:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -14,20 +16,26 @@ from sso.oidc.requests import Answer, ProtocolRequest
 from sso.security.numbers import read_int_or_none, read_uuid
 from sso.security.tokens import equal, keyed_token, random_token
 from sso.settings import Settings
-from sso.web.gate import FORM, check_fields, read_pairs
+from sso.web.gate import FORM, MAX_FIELDS, check_fields, has_bearer, read_pairs
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
 
 TOKEN_CHARS = 43
 
 OPEN = {"Access-Control-Allow-Origin": "*"}
-OPEN_PATHS = (
-    "/.well-known/openid-configuration",
-    "/.well-known/oauth-authorization-server",
-    "/jwks",
-    "/token",
-    "/userinfo",
+OPEN_PATHS = frozenset(
+    {
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-authorization-server",
+        "/jwks",
+        "/token",
+        "/userinfo",
+        "/revoke",
+        "/par",
+        "/device_authorization",
+    }
 )
-"""Where pages of applications may ask from a browser (Fetch, CORS protocol)."""
+"""Where pages of applications may ask from a browser: the endpoints that answer a public client, as discovery announces
+them (Fetch, CORS protocol). The shell adds the headers to every answer there, errors too."""
 
 Pairs = list[tuple[str, str]]
 
@@ -52,10 +60,14 @@ async def form_pairs(request: Request) -> Pairs:
         BadRequest: for another content type, or when they cannot be read.
     """
     body = await request.body()
-    content_type = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
+    content_type = _content_type(request)
     if content_type != FORM and (body or content_type):
         raise BadRequest(f"Content-Type must be {FORM}.")
     return read_pairs(body)
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
 
 
 async def form_fields(request: Request) -> dict[str, str]:
@@ -92,6 +104,26 @@ async def protocol_request(request: Request) -> ProtocolRequest:
     """
     query = query_pairs(request)
     parameters = await form_pairs(request) if request.method == "POST" else query
+    return _as_protocol(request, query, parameters)
+
+
+async def userinfo_request(request: Request) -> ProtocolRequest:
+    """Return a userinfo request as the protocol sees it. Where the Authorization header holds the access token, nothing
+    in the body counts, whatever its type, but for a second access token in a form (RFC 6750 sections 2.2 and 3.1).
+
+    Raises:
+        BadRequest: when the access token must be in the body, and that cannot be read.
+    """
+    if not has_bearer(request.headers.get("authorization", "")):
+        return await protocol_request(request)
+    parameters: Pairs = []
+    if request.method == "POST" and _content_type(request) == FORM:
+        with contextlib.suppress(UnicodeDecodeError, ValueError):
+            parameters = parse_qsl((await request.body()).decode("ascii"), max_num_fields=MAX_FIELDS)
+    return _as_protocol(request, [], [pair for pair in parameters if pair[0] == "access_token"])
+
+
+def _as_protocol(request: Request, query: Pairs, parameters: Pairs) -> ProtocolRequest:
     made = ProtocolRequest(
         site_of(request).provider, request.method, request.scope["path"], parameters, request.headers, query
     )

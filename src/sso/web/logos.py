@@ -115,8 +115,8 @@ def made_small(body: bytes, side: int = SIDE_PIXELS) -> bytes:
 async def logo(request: Request, client_id: str) -> Response:
     """The logo of an application."""
     site = site_of(request)
-    client = site.provider.registry.enabled(client_id)
-    found = await site.logos.get(client) if client is not None else None
+    client = await site.provider.client(client_id)
+    found = await site.logos.get(client) if client is not None and client.enabled else None
     if found is None:
         return Response(status_code=404, headers={"Cache-Control": "public, max-age=300"})
     headers = {"Cache-Control": "public, max-age=86400", "ETag": found.etag}

@@ -24,8 +24,6 @@ from sso.security.limits import TooManyFailures
 from sso.settings import Settings, is_loopback_host
 from sso.web.counting import count_page_error
 from sso.web.http import (
-    OPEN,
-    OPEN_PATHS,
     form_token,
     json_error,
     read_cookie,
@@ -282,8 +280,6 @@ def failure(
             orjson.dumps(body), status, {"Cache-Control": "no-store", **headers}, "application/problem+json"
         )
     if request.url.path.startswith(_JSON_PATHS):
-        if request.url.path in OPEN_PATHS:
-            headers |= OPEN
         registers = code == "bad_text" and request.url.path.startswith("/register") and request.method != "GET"
         error = "invalid_client_metadata" if registers else found.error  # RFC 7591 section 3.2.2
         return json_error(status, error, detail or found.title + ".", headers)

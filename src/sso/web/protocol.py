@@ -11,17 +11,15 @@ from sso.clients.registry import Client
 from sso.keys import JWKS_MAX_AGE_SECONDS
 from sso.oidc.client_auth import client_named_by
 from sso.oidc.pushed import push
-from sso.oidc.requests import Answer
 from sso.oidc.userinfo import userinfo as userinfo_answer
 from sso.web.counting import count_token
-from sso.web.http import OPEN, OPEN_PATHS, protocol_request, response
+from sso.web.http import OPEN_PATHS, protocol_request, response, userinfo_request
 from sso.web.site import address_of, site_of
 
 # Routes are tried in their order: those that are asked most stand first.
 router = APIRouter()
 
 _PREFLIGHT = {
-    **OPEN,
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Authorization, Content-Type",
     "Access-Control-Max-Age": "86400",
@@ -34,15 +32,14 @@ async def token(request: Request) -> Response:
     asked = await protocol_request(request)
     answer = await site_of(request).server.token(asked)
     count_token(request, asked, answer)
-    return _open(answer)
+    return response(answer)
 
 
 @router.api_route("/userinfo", methods=["GET", "POST"])
 async def userinfo(request: Request) -> Response:
     """The userinfo endpoint (OpenID Connect Core section 5.3)."""
-    made = _open(await userinfo_answer(site_of(request).provider, await protocol_request(request)))
-    made.headers["Access-Control-Expose-Headers"] = "WWW-Authenticate"
-    return made
+    asked = await userinfo_request(request)
+    return response(await userinfo_answer(site_of(request).provider, asked))
 
 
 @router.post("/introspect")
@@ -86,7 +83,7 @@ async def device_authorization(request: Request) -> Response:
 @router.get("/.well-known/oauth-authorization-server")
 async def discovery(request: Request) -> Response:
     """Provider metadata (OpenID Connect Discovery section 4, RFC 8414 section 3)."""
-    return _cached(request, *site_of(request).discovery)
+    return _cached(request, *site_of(request).discovery.current())
 
 
 @router.get("/jwks")
@@ -104,14 +101,8 @@ for _path in OPEN_PATHS:
     router.add_api_route(_path, preflight, methods=["OPTIONS"], include_in_schema=False)
 
 
-def _open(answer: Answer) -> Response:
-    made = response(answer)
-    made.headers.update(OPEN)
-    return made
-
-
 def _cached(request: Request, body: bytes, etag: str) -> Response:
-    headers = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_SECONDS}", "ETag": etag, **OPEN}
+    headers = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_SECONDS}", "ETag": etag}
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if etag in known:
         return Response(status_code=304, headers=headers)

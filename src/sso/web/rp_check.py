@@ -176,8 +176,12 @@ async def token(request: Request, application_id: str) -> Response:
         return json_error(400, "invalid_grant", "No check of this application is running.", {})
     play, client, alg = found
     issuer = dishonest.issuer_of(provider, application_id)
-    if not await authenticates(asked, client, (issuer, f"{issuer}/token")):
-        return json_error(401, "invalid_client", "Client authentication failed.", {})
+    audiences = (issuer, f"{issuer}/token")
+    if not await authenticates(asked, client, audiences):
+        await provider.look()  # the secret may have been made a moment ago
+        client = provider.registry.enabled(client.client_id) or client
+        if not await authenticates(asked, client, audiences):
+            return json_error(401, "invalid_client", "Client authentication failed.", {})
     if not dishonest.is_redemption(play, asked.form):
         text = "This is not the code of the check that is running, with its redirect_uri and code_verifier."
         return json_error(400, "invalid_grant", text, {})

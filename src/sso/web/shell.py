@@ -19,7 +19,7 @@ from sso.db import DatabaseUnavailable, TransactionConflict
 from sso.security.addresses import AddressPrivacy, kept_address
 from sso.settings import Settings
 from sso.web.gate import Refused, check_head, checked
-from sso.web.http import BadRequest
+from sso.web.http import OPEN_PATHS, BadRequest
 from sso.web.pages import failure
 from sso.web.site import client_address
 
@@ -37,6 +37,10 @@ PAUSE_SECONDS = 0.05
 RETRY_SECONDS = 5.0
 """A request that has taken this long is not carried out again."""
 
+_CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"WWW-Authenticate, Retry-After"),
+)
 _ALWAYS = ("/healthz", "/readyz", "/static/")
 
 
@@ -113,6 +117,7 @@ class Shell:
                 message["headers"] = [
                     *message["headers"],
                     *self._headers,
+                    *(_CORS if scope["path"] in OPEN_PATHS else ()),
                     (b"x-request-id", reference.encode()),
                 ]
             await send(message)

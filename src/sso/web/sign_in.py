@@ -629,7 +629,7 @@ async def recall_waiting(request: Request, token: str) -> tuple[Waiting, SignedI
         if stored is None:
             raise Gone
         who = await present_account(request, session, stored.client_id)
-    asked = requests.stored_request(site.server, stored)
+    asked = await requests.stored_request(site.server, stored)
     who = await _as_hinted(request, asked, who)
     return Waiting(asked, token, stored, requests.progress_of(stored)), who
 

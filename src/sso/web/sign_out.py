@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.clients.registry import Client
+from sso.oidc.authorize import with_news
 from sso.oidc.ending import end_sessions
 from sso.oidc.logout import LogoutRequest, check_logout, frontchannel_addresses
 from sso.oidc.provider import Provider
@@ -44,7 +45,12 @@ async def logout(request: Request) -> Response:
         return failure(request, "repeated", 400, repeated)
     if request.method == "POST" and not cookie and "form_token" not in data:
         return _once_more_by_get(data)
-    asked = check_logout(site_of(request).provider, data)
+    provider = site_of(request).provider
+
+    async def check() -> LogoutRequest:
+        return check_logout(provider, data)
+
+    asked = await with_news(provider, check)
     accounts = await _accounts(request, asked)
     if not accounts:
         return _after(request, data, asked, None, [])

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from sso.authn.passwords import Passwords
 from sso.delivery import Worker
+from sso.oidc.discovery import Discovery
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
 from sso.security.addresses import kept_address
@@ -51,7 +52,7 @@ class Site:
     logos: Logos
     worker: Worker
     assets: Assets
-    discovery: tuple[bytes, str]
+    discovery: Discovery
 
 
 def site_of(request: Request) -> Site:

@@ -27,13 +27,15 @@ from sso.oidc.assertions import (
     Unverified,
     check_signature,
     check_times,
+    names_us,
+    one_of,
     read_unverified,
 )
 from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.client_keys import KeysUnavailable
 from sso.oidc.enforcement import recorded, unmet_by_assertion
 from sso.oidc.issue import token_response
-from sso.oidc.requests import ProtocolRequest, check_granted
+from sso.oidc.requests import Outdated, ProtocolRequest, check_granted
 from sso.security.numbers import read_uuid
 from sso.security.replay import first_use
 from sso.tokens import store
@@ -87,9 +89,12 @@ class JwtBearerGrant(JWTBearerGrant):
                 raise AssertionRefused(f"must be signed with {', '.join(ASYMMETRIC_ALGS)}")
             check_signature(found, request.provider.client_keys.known(issuer.jwks, issuer.jwks_uri))
             check_times(found.claims, clock.timestamp(), ASSERTION_SECONDS)
-            if not request.provider.is_audience(found.claims.get("aud")):
-                raise AssertionRefused(f"must have the text {request.provider.settings.issuer} as aud")
+            audiences = request.provider.audiences()
+            if not names_us(found.claims.get("aud"), audiences, request.client):
+                raise AssertionRefused(f"must have {one_of(audiences)} as aud, as one string")
         except AssertionRefused as error:
+            if not request.looked:  # the issuer, or a key of it, may have been registered a moment ago
+                raise Outdated from None
             raise InvalidGrantError(f"The assertion {error}.") from None
         jti, until = (
             found.claims.get("jti"),
