@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -27,14 +28,14 @@ LISTENING = ("apache", "php", "passport", "page", "allauth")
 """Relying parties that listen, each at its own port: `APACHE_PORT` in the catalogue is replaced by that of `apache`."""
 PASSWORD = "perahu-kertas-di-sungai-88"
 START_SECONDS = 30
-NEW_SECRETS = """
-import sys
+COMMANDS = """
+import json, sys
 from sso.cli import command_line
-app = command_line("clients")
-for name in sys.argv[1:]:
-    app(["clients", "secret", name], standalone_mode=False)
+app = command_line()
+for words in json.loads(sys.argv[1]):
+    app(words, standalone_mode=False)
 """
-"""`sso clients secret` for several applications in one process: most of a command's time is its start."""
+"""Several commands in one process: most of a command's time is its start."""
 
 
 @dataclass
@@ -51,10 +52,16 @@ class Server:
         """Run a command and return what it printed."""
         return self._run([SSO, *words], stdin)
 
+    def sso_lines(self, *commands: list[str]) -> list[str]:
+        """Run commands that print one line each, in one process, and return the lines."""
+        lines = self._run([sys.executable, "-c", COMMANDS, json.dumps(commands)]).splitlines()
+        assert len(lines) == len(commands), lines
+        return lines
+
     def make_secrets(self, *clients: str) -> None:
         """Make a client secret for each of ``clients``, and keep it in ``secrets``."""
-        printed = self._run([sys.executable, "-c", NEW_SECRETS, *clients])
-        self.secrets |= zip(clients, printed.split(), strict=True)
+        printed = self.sso_lines(*(["clients", "secret", client] for client in clients))
+        self.secrets |= zip(clients, printed, strict=True)
 
     def _run(self, command: list[str], stdin: str = "") -> str:
         done = subprocess.run(

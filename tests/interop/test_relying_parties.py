@@ -32,12 +32,13 @@ def node() -> str:
 
 
 def test_openid_client_4_and_5_authenticate_with_private_key_jwt(server: Server) -> None:
-    """Up to 5.7.0 `aud` of the assertion is a list of our own names: profile `legacy` accepts the list, and
-    `clientAssertionPayload` makes it a text for profile `standard`."""
-    invitations = {
-        profile: server.sso("clients", "invite", "openid-client", "--profile", profile, "--uses", "3").strip()
+    """Up to 5.7.0 `aud` of the assertion is a list of our own names. Profile `legacy` accepts the list; for profile
+    `standard` the setting `clientAssertionPayload` makes it a text. 5.7.1 needs no setting."""
+    commands = [
+        ["clients", "invite", "openid-client", "--profile", profile, "--uses", "3"]
         for profile in ("legacy", "standard")
-    }
+    ]
+    invitations = dict(zip(("legacy", "standard"), server.sso_lines(*commands), strict=True))
     asked = {"issuer": server.issuer, "redirectUri": "http://localhost:7005/cb", "invitations": invitations}
     done = subprocess.run(
         [node(), "private_key_jwt.mjs"],
@@ -49,12 +50,8 @@ def test_openid_client_4_and_5_authenticate_with_private_key_jwt(server: Server)
     )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
-    versions = {"4.9.1": False, "5.7.0": True, "5.7.1": True}
-    assert seen == {
-        f"{version} {profile}": {"name": "Siti Rahmawati", "pushed": pushed, "active": [True, False]}
-        for version, pushed in versions.items()
-        for profile in ("legacy", "standard")
-    }
+    cases = ("4.9.1 legacy", "4.9.1 standard", "5.7.0 legacy", "5.7.0 standard", "5.7.1 standard")
+    assert seen == {case: {"name": "Siti Rahmawati", "active": [True, False]} for case in cases}
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
-// openid-client 4 and 5 with private_key_jwt: registration, sign-in, refresh, userinfo, introspection, revocation.
-// Each version registers twice: with the profile "legacy", and with "standard" and the documented setting.
-// Input: JSON on standard input. Output: JSON on standard output, with one member for each registration.
+// openid-client 4 and 5 with private_key_jwt: registration, pushed request, sign-in, refresh, userinfo, introspection,
+// revocation. Input: JSON on standard input. Output: JSON on standard output, with one member for each case.
 import { generateKeyPairSync } from "node:crypto";
 
 import * as four from "openid-client-4";
@@ -10,18 +9,18 @@ import * as fiveArray from "openid-client-5-array";
 import { Browser, readInput } from "../openid_client/browser.mjs";
 
 const { issuer, redirectUri, username, password, invitations } = await readInput();
-const versions = { "4.9.1": four, "5.7.0": fiveArray, "5.7.1": five };
 const browser = new Browser(issuer, username, password);
 
-function keySet(alg, kid) {
+function keySet(alg) {
   const { privateKey } = alg === "ES256" ? generateKeyPairSync("ec", { namedCurve: "P-256" }) : generateKeyPairSync("rsa", { modulusLength: 2048 });
-  return { keys: [{ ...privateKey.export({ format: "jwk" }), kid, alg, use: "sig" }] };
+  return { keys: [{ ...privateKey.export({ format: "jwk" }), kid: "one", alg, use: "sig" }] };
 }
+const keys = { RS256: keySet("RS256"), ES256: keySet("ES256") };
+// The setting for a client with the profile "standard": one audience instead of the list that older versions make.
+const setting = { clientAssertionPayload: { aud: issuer } };
 
-async function flow({ Issuer, generators }, profile, alg) {
+async function flow({ Issuer, generators }, profile, alg, extra) {
   const found = await Issuer.discover(issuer);
-  // The setting for a client with the profile "standard": one audience instead of the list that the library makes.
-  const setting = profile === "standard" ? { clientAssertionPayload: { aud: found.issuer } } : {};
   const client = await found.Client.register(
     {
       client_name: `openid-client ${alg}`,
@@ -34,32 +33,36 @@ async function flow({ Issuer, generators }, profile, alg) {
       revocation_endpoint_auth_method: "private_key_jwt",
       scope: "openid profile",
     },
-    { jwks: keySet(alg, "one"), initialAccessToken: invitations[profile] },
+    { jwks: keys[alg], initialAccessToken: invitations[profile] },
   );
   const verifier = generators.codeVerifier();
   const [state, nonce] = [generators.state(), generators.nonce()];
   const asked = { redirect_uri: redirectUri, scope: "openid profile", state, nonce, code_challenge: generators.codeChallenge(verifier), code_challenge_method: "S256" };
-  const pushed = client.pushedAuthorizationRequest ? await client.pushedAuthorizationRequest(asked, setting) : undefined;
-  const address = client.authorizationUrl(pushed ? { request_uri: pushed.request_uri } : asked);
-  const { url } = await browser.authorize(address);
+  const pushed = await client.pushedAuthorizationRequest(asked, extra);
+  const { url } = await browser.authorize(client.authorizationUrl({ request_uri: pushed.request_uri }));
   const checks = { state, nonce, code_verifier: verifier, response_type: "code" };
-  const tokens = await client.callback(redirectUri, client.callbackParams(url.href), checks, setting);
+  const tokens = await client.callback(redirectUri, client.callbackParams(url.href), checks, extra);
   const userinfo = await client.userinfo(tokens);
-  const refreshed = await client.refresh(tokens, setting);
-  const before = await client.introspect(refreshed.access_token, "access_token", setting);
-  await client.revoke(refreshed.refresh_token, "refresh_token", setting);
-  const after = await client.introspect(refreshed.access_token, "access_token", setting);
-  return { name: userinfo.name, pushed: Boolean(pushed), active: [before.active, after.active] };
+  const refreshed = await client.refresh(tokens, extra);
+  const before = await client.introspect(refreshed.access_token, "access_token", extra);
+  await client.revoke(refreshed.refresh_token, "refresh_token", extra);
+  const after = await client.introspect(refreshed.access_token, "access_token", extra);
+  return { name: userinfo.name, active: [before.active, after.active] };
 }
 
+const cases = {
+  "4.9.1 legacy": [four, "legacy", "RS256", {}],
+  "4.9.1 standard": [four, "standard", "ES256", setting],
+  "5.7.0 legacy": [fiveArray, "legacy", "RS256", {}],
+  "5.7.0 standard": [fiveArray, "standard", "ES256", setting],
+  "5.7.1 standard": [five, "standard", "RS256", {}],
+};
 const seen = {};
-for (const [version, library] of Object.entries(versions)) {
-  for (const [profile, alg] of [["legacy", "RS256"], ["standard", "ES256"]]) {
-    try {
-      seen[`${version} ${profile}`] = await flow(library, profile, alg);
-    } catch (error) {
-      seen[`${version} ${profile}`] = { failed: `${error.message} ${error.response?.body ? JSON.stringify(error.response.body) : ""}` };
-    }
+for (const [name, [library, ...how]] of Object.entries(cases)) {
+  try {
+    seen[name] = await flow(library, ...how);
+  } catch (error) {
+    seen[name] = { failed: `${error.message} ${JSON.stringify(error.response?.body ?? "")}` };
   }
 }
 console.log(JSON.stringify(seen));
