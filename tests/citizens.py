@@ -133,6 +133,7 @@ class Authenticator:
         self.user_handle = b""
         self.count = 0
         self.flags = 0x05  # the person is there, and was recognised
+        self.transports: list[str] = []
 
     def create(self, options: str | dict[str, Any]) -> str:
         """Answer navigator.credentials.create."""
@@ -145,6 +146,7 @@ class Authenticator:
         response = {
             "clientDataJSON": encoded(self._client_data("webauthn.create", asked["challenge"])),
             "attestationObject": encoded(cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})),
+            **({"transports": self.transports} if self.transports else {}),
         }
         return self._answer(response)
 

@@ -11,14 +11,25 @@ import httpx
 import jwt
 import pytest
 from sqlalchemy import select
+from tests.citizens import Authenticator, add_passkey, here, post, set_up_app
 from tests.conformance.conftest import World
 from tests.demands import demand
-from tests.support import ISSUER, PASSWORD, City
+from tests.support import ISSUER, PASSWORD, City, Statements
 
 from sso import clock
 from sso.delivery.models import Delivery
+from sso.oidc import streams
 from sso.oidc.ending import end_sessions
-from sso.oidc.people import change_password, delete_user, disable_user, enable_user
+from sso.oidc.models import ExcludedSubject
+from sso.oidc.people import (
+    change_password,
+    delete_user,
+    disable_user,
+    enable_user,
+    recover,
+    require_new_password,
+    reset_factors,
+)
 from sso.oidc.proof import proof_of
 from sso.oidc.signals import (
     ACCOUNT_DISABLED,
@@ -30,8 +41,11 @@ from sso.oidc.signals import (
     VERIFICATION,
 )
 from sso.sessions.models import SsoSession
+from sso.sessions.reasons import EndReason, initiator
+from sso.users import store as users
 from sso.users.models import User
 from sso.web import shared_signals
+from sso.web.admin_sessions import REASONS
 
 POLL, PUSH = "urn:ietf:rfc:8936", "urn:ietf:rfc:8935"
 
@@ -323,22 +337,167 @@ async def test_the_status_of_a_stream(city: City, receiver: Receiver, world: Wor
 
 
 @demand("Shared Signals 8.1.3", "of a person that was removed nothing is told, until they are added again")
-@pytest.mark.parametrize("form", ["iss_sub", "complex"])
-async def test_people_are_left_out_and_taken_in_again(city: City, receiver: Receiver, form: str) -> None:
+@demand(
+    "RFC 9493 3.2",
+    "a person is named by iss and sub, opaquely, by a verified e-mail or telephone, or by several of these",
+)
+async def test_people_are_left_out_and_taken_in_again(city: City, receiver: Receiver) -> None:
     stream = await receiver.make_stream()
     sub = (await signed_in(city)).claims()["sub"]
-    subject: dict[str, Any] = {"format": "iss_sub", "iss": ISSUER, "sub": sub}
-    if form == "complex":
-        subject = {"format": "complex", "user": subject}
-    body = {"stream_id": stream["stream_id"], "subject": subject}
-    assert (await receiver("POST", "/ssf/subjects/remove", body)).status_code == 204
-    assert (await receiver("POST", "/ssf/subjects/remove", body)).status_code == 204, "twice is as good as once"
+    by_sub = {"format": "iss_sub", "iss": ISSUER, "sub": sub}
+    email = {"format": "email", "email": "Siti@Warga.example"}
+    nobody = {"format": "opaque", "id": "nobody"}
+    for subject in (
+        by_sub,
+        {"format": "complex", "user": by_sub},
+        {"format": "opaque", "id": sub},
+        email,
+        {"format": "complex", "user": email},
+        {"format": "phone_number", "phone_number": "+62 812 3456 7890"},
+        {"format": "aliases", "identifiers": [nobody, email]},
+    ):
+        body = {"stream_id": stream["stream_id"], "subject": subject}
+        assert (await receiver("POST", "/ssf/subjects/remove", body)).status_code == 204
+        assert (await receiver("POST", "/ssf/subjects/remove", body)).status_code == 204, "twice is as good as once"
+        await end_all(city)
+        assert await receiver.poll(stream) == {"sets": {}}, subject
+        by_another = {"stream_id": stream["stream_id"], "subject": by_sub}
+        assert (await receiver("POST", "/ssf/subjects/add", by_another)).status_code == 200, "by any name"
+        await signed_in(city)
+        await end_all(city)
+        sets = (await receiver.poll(stream))["sets"]
+        assert len(sets) == 1, subject
+        await receiver.poll(stream, ack=list(sets))
+        await signed_in(city)
+    async with city.provider.db.write() as session:  # as the release before left somebody out
+        session.add(ExcludedSubject(stream_id=UUID(stream["stream_id"]), user_id=city.users["siti"]))
     await end_all(city)
     assert await receiver.poll(stream) == {"sets": {}}
-    assert (await receiver("POST", "/ssf/subjects/add", body)).status_code == 200
+    assert (await receiver("POST", "/ssf/subjects/add", by_another)).status_code == 200
     await signed_in(city)
     await end_all(city)
     assert len((await receiver.poll(stream))["sets"]) == 1
+
+
+async def test_whom_a_subject_names_costs_the_same_however_many_people_there_are(
+    city: City, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No `sub` is computed to find a person by it; and a stream cannot leave out names without end."""
+    stream = await receiver.make_stream()
+    made: list[UUID] = []
+    subject_of = city.provider.subject
+
+    def counted(client: Any, user_id: UUID) -> str:
+        made.append(user_id)
+        return subject_of(client, user_id)
+
+    monkeypatch.setattr(city.provider, "subject", counted)
+    monkeypatch.setattr(streams, "MOST_EXCLUDED", 3)
+    statements, seen = Statements(city), []
+    for one in ("a", "b", "c", "d"):
+        body = {"stream_id": stream["stream_id"], "subject": {"format": "opaque", "id": one}}
+        seen.append((await receiver("POST", "/ssf/subjects/remove", body)).status_code)
+    assert seen == [204, 204, 204, 403]
+    assert made == []
+    assert not [one for one in statements.take() if "FROM grants" in one and "client_id" not in one]
+
+
+@demand("CAEP 3.3.1", "credential-change has the type of the credential, and what happened to it")
+async def test_every_change_of_a_credential_is_an_event(city: City, receiver: Receiver) -> None:
+    """An app, recovery codes, passkeys on a device and on a key, the password; set up, replaced, removed and reset."""
+    stream = await receiver.make_stream(CREDENTIAL_CHANGE)
+    await signed_in(city)
+    provider = city.provider
+
+    async def told() -> list[tuple[str, str, str]]:
+        sets = (await receiver.poll(stream))["sets"]
+        events = [(await receiver.checked(one))["events"][CREDENTIAL_CHANGE] for one in sets.values()]
+        await receiver.poll(stream, ack=list(sets))
+        return sorted((one["credential_type"], one["change_type"], one["initiating_entity"]) for one in events)
+
+    device, key, synced = Authenticator(), Authenticator(), Authenticator()
+    device.transports, key.transports = ["internal", "hybrid"], ["usb", "nfc"]
+    async with city.browser() as browser:
+        await here(city, browser)
+        await set_up_app(city, browser)
+        assert await told() == [("app", "create", "user"), ("recovery-code", "create", "user")]
+        await add_passkey(browser, device, "Ponsel")
+        assert await told() == [("fido2-platform", "create", "user")]
+        await add_passkey(browser, key, "Kunci")
+        assert await told() == [("fido2-roaming", "create", "user")]
+        await add_passkey(browser, synced, "Lama")
+        assert await told() == [("fido2-roaming", "create", "user")], "nothing is known of where it is"
+        page = await browser.open("/account/security")
+        await post(browser, "/account/security", {"choice": "codes"}, page)
+        assert await told() == [("recovery-code", "update", "user")]
+        async with provider.db.read() as session:
+            known = await users.credentials_of(session, city.users["siti"])
+        chosen = next(one for one in known if one.name == "Ponsel")
+        page = await browser.open("/account/security")
+        await post(browser, "/account/security", {"choice": f"remove {chosen.id}"}, page)
+        assert await told() == [("fido2-platform", "delete", "user")]
+    async with provider.db.write() as session:
+        await reset_factors(session, provider, await user(city, session), actor="cli")
+    kinds = ["app", "fido2-roaming", "recovery-code"]
+    assert await told() == [(kind, "revoke", "admin") for kind in kinds]
+    async with provider.db.write() as session:
+        await require_new_password(session, provider, await user(city, session), actor="cli")
+    assert await told() == [("password", "revoke", "admin")]
+    async with provider.db.write() as session:
+        found = await user(city, session)
+        await recover(session, provider, found, "hash", long=True, drop_factors=True)
+    assert await told() == [("password", "create", "user")]
+    async with provider.db.write() as session:
+        await change_password(session, provider, await user(city, session), "hash", actor="cli")
+    assert await told() == [("password", "update", "admin")]
+
+
+async def test_every_reason_has_its_own_name(city: City, receiver: Receiver) -> None:
+    """A reset of second factors, a required password and a recovery are not a changed password."""
+    stream = await receiver.make_stream(SESSION_REVOKED)
+    provider = city.provider
+    acts: dict[EndReason, Any] = {
+        EndReason.FACTORS_RESET: lambda session, one: reset_factors(session, provider, one, actor="cli"),
+        EndReason.PASSWORD_CHANGED: lambda session, one: change_password(
+            session, provider, one, "hash", actor=str(one.id)
+        ),
+        EndReason.RECOVERED: lambda session, one: recover(
+            session, provider, one, "hash", long=True, drop_factors=False
+        ),
+        EndReason.PASSWORD_REQUIRED: lambda session, one: require_new_password(session, provider, one, actor="cli"),
+    }
+    async with provider.db.read() as session:
+        known = await users.credentials_of(session, city.users["siti"])
+    right = next(one.secret for one in known if one.kind == "password")
+    for reason, act in acts.items():
+        async with provider.db.write() as session:
+            await users.set_password_hash(session, city.users["siti"], right, clock.now())
+        await signed_in(city)
+        async with provider.db.write() as session:
+            await act(session, await user(city, session))
+        async with provider.db.read() as session:
+            last = select(SsoSession).order_by(SsoSession.created_at.desc(), SsoSession.id.desc()).limit(1)
+            ended = (await session.execute(last)).scalar_one()
+        assert ended.end_reason == reason
+        sets = (await receiver.poll(stream))["sets"]
+        (event,) = [(await receiver.checked(one))["events"][SESSION_REVOKED] for one in sets.values()]
+        by_admin = reason in (EndReason.FACTORS_RESET, EndReason.PASSWORD_REQUIRED)
+        assert event["initiating_entity"] == ("admin" if by_admin else "user")
+        await receiver.poll(stream, ack=list(sets))
+    assert set(REASONS) == set(EndReason), "every reason has words on the pages"
+    assert {initiator(one) for one in EndReason} == {"user", "admin", "policy"}
+
+
+async def test_whom_shared_signals_tell_is_not_listed_as_not_reached(city: City, receiver: Receiver) -> None:
+    await receiver.make_stream(SESSION_REVOKED)
+    async with city.browser() as browser:
+        await browser.tokens(city.relying_party("sinyal"))
+        await browser.tokens(city.relying_party("buram"))
+        page = await browser.open("/logout")
+        done = await browser.submit(page)
+    reached, _, unreached = done.text.partition("Token Buram")
+    assert "Pusat Sinyal" in reached
+    assert "Pusat Sinyal" not in unreached
 
 
 async def test_nobody_learns_who_exists(city: City, receiver: Receiver) -> None:
@@ -346,8 +505,29 @@ async def test_nobody_learns_who_exists(city: City, receiver: Receiver) -> None:
     for sub in (str(city.users["ratna"]), "nobody", ""):
         body = {"stream_id": stream["stream_id"], "subject": {"format": "iss_sub", "iss": ISSUER, "sub": sub}}
         assert (await receiver("POST", "/ssf/subjects/add", body)).status_code == 200
-    body["subject"] = {"format": "email", "email": "siti@warga.example"}
-    assert (await receiver("POST", "/ssf/subjects/add", body)).status_code == 400
+    for subject in (
+        {"format": "email", "email": "siti@warga.example"},
+        {"format": "email", "email": "nobody@warga.example"},
+        {"format": "email", "email": "no address"},
+        {"format": "phone_number", "phone_number": "+620000"},
+        {"format": "opaque", "id": "nobody"},
+        {"format": "aliases", "identifiers": [{"format": "opaque", "id": "nobody"}]},
+    ):
+        for path, status in (("/ssf/subjects/remove", 204), ("/ssf/subjects/add", 200)):
+            answer = await receiver("POST", path, {**body, "subject": subject})
+            assert (answer.status_code, answer.text) == (status, ""), subject
+    for subject in (
+        {"format": "account", "uri": "acct:siti@warga.example"},
+        {"format": "email"},
+        {"format": "email", "email": ["siti@warga.example"]},
+        {"format": "aliases", "identifiers": [{"format": "aliases", "identifiers": []}]},
+        {"format": "aliases", "identifiers": ["siti"]},
+        {"format": "complex", "user": {"format": "complex", "user": {}}},
+        {"email": "siti@warga.example"},
+    ):
+        answer = await receiver("POST", "/ssf/subjects/remove", {**body, "subject": subject})
+        assert answer.status_code == 400, subject
+        assert "subject" in answer.json()["error_description"]
 
 
 @demand("Shared Signals 8.1.4", "verification is an event about the stream with the state that was sent")

@@ -43,7 +43,7 @@ from sso.delivery.webhooks import add_webhook
 from sso.oidc import streams
 from sso.oidc.housekeeping import seal_audit
 from sso.oidc.mass_ending import begin
-from sso.oidc.models import DeviceCode, ExcludedSubject, PushedRequest
+from sso.oidc.models import DeviceCode, ExcludedName, ExcludedSubject, PushedRequest
 from sso.schema import metadata
 from sso.security.idempotency import begin_once
 from sso.security.models import RateCounter
@@ -117,6 +117,7 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         assert sinyal is not None
         stream = await streams.create(session, city.provider, sinyal, streams.StreamSettings())
         session.add(ExcludedSubject(stream_id=stream.id, user_id=city.users["siti"]))
+        session.add(ExcludedName(stream_id=stream.id, name_hash=b"n" * 32, created_at=clock.now()))
         session.add_all(_of_citizens(city))
         session.add_all(_of_the_portal(city))
         session.add(PushedRequest(token_hash=b"p" * 32, client_id=made.client_id, query="", expires_at=clock.now()))

@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from tests.demands import demand
-from tests.support import ISSUER, City, Statements, tampered
+from tests.elsewhere import change
+from tests.support import ISSUER, City, RelyingParty, Statements, tampered
 
 from sso import clock
 from sso.clients.service import new_secret
@@ -242,3 +243,70 @@ async def _with_assertion(city: City, assertion: str) -> Any:
     form = {**GRANT, "client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
     async with city.client() as http:
         return await http.post("/token", data=form)
+
+
+@demand("RFC 6749 5.2", "who authenticates with the right secret by another method learns which is registered")
+async def test_the_right_secret_by_another_method(city: City) -> None:
+    """Nobody else learns how an application is registered."""
+    cases = [
+        ("warga", "client_secret_post", "client_secret_basic"),
+        ("sehat", "client_secret_basic", "client_secret_post"),
+        ("rahasia-jwt", "client_secret_basic", "client_secret_jwt"),
+    ]
+    kunci = city.provider.registry.get("kunci")
+    warga = city.provider.registry.get("warga")
+    assert kunci is not None
+    assert warga is not None
+    await change(city, "warga", metadata_={**warga.meta.stored(), "jwks": kunci.meta.jwks})
+    await city.provider.refresh()
+    for client_id, method, registered in cases:
+        party = RelyingParty(city, client_id, "", method)
+        right = city.secrets[client_id]
+        for secret, expected in ((right, f"The request came with {method}"), (right[:-1], "")):
+            city.secrets[client_id] = secret
+            answer = await party.post("/token", GRANT)
+            said = answer.json()["error_description"]
+            assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+            assert said.startswith("Client authentication failed.")
+            assert expected in said
+            assert (registered in said) == bool(expected), said
+        city.secrets[client_id] = right
+    signed = RelyingParty(city, "warga", "", "private_key_jwt")
+    said = (await signed.post("/token", GRANT)).json()["error_description"]
+    assert "private_key_jwt" in said
+    assert "client_secret_basic" in said
+    forged = signed.assertion(key=ec.generate_private_key(ec.SECP256R1()))
+    assert (await _with_assertion(city, forged)).json()["error_description"] == "Client authentication failed."
+
+
+@demand("RFC 9126 2", "an assertion may name the issuer, the token endpoint, or the endpoint that it comes to")
+@demand(
+    "RFC 7523 3", "aud is one string; of an application with the profile legacy a list of our own names is accepted"
+)
+async def test_whom_an_assertion_may_name(city: City) -> None:
+    found = city.provider.registry.get("kunci")
+    assert found is not None
+    party, form = city.relying_party("kunci"), {"client_assertion_type": ASSERTION_TYPE, "token": "x"}
+    elsewhere = "https://elsewhere.example"
+    async with city.client() as http:
+
+        async def answered(path: str, aud: Any) -> Any:
+            body = {**form, "grant_type": "client_credentials", "client_assertion": party.assertion(aud=aud)}
+            return (await http.post(path, data=body)).json() if path != "/revoke" else await http.post(path, data=body)
+
+        for path in ("/token", "/par", "/introspect", "/device_authorization"):
+            for aud in (ISSUER, f"{ISSUER}/token", f"{ISSUER}{path}"):
+                assert (await answered(path, aud)).get("error") != "invalid_client", (path, aud)
+            for wrong in (elsewhere, f"{ISSUER}/authorize", f"{ISSUER}/", [ISSUER], None, [], {"a": ISSUER}, 1):
+                refused = await answered(path, wrong)
+                assert refused["error"] == "invalid_client", (path, wrong)
+            for name in (ISSUER, f"{ISSUER}/token", f"{ISSUER}{path}"):
+                assert name in refused["error_description"]
+        assert (await answered("/revoke", f"{ISSUER}/revoke")).status_code == 200
+        assert (await answered("/token", f"{ISSUER}/par"))["error"] == "invalid_client", "another endpoint"
+        await change(city, "kunci", metadata_={**found.meta.stored(), "profile": "legacy"})
+        await city.provider.refresh()
+        for good in ([ISSUER], [ISSUER, f"{ISSUER}/token"], f"{ISSUER}/token"):
+            assert (await answered("/token", good)).get("error") is None, good
+        for bad in ([], [ISSUER, elsewhere], [elsewhere], [ISSUER, 1], [[ISSUER]], {"aud": ISSUER}):
+            assert (await answered("/token", bad))["error"] == "invalid_client", bad

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import jwt
 import pytest
+from tests.elsewhere import add_client, change
 from tests.support import ISSUER, City, Statements
 
 from sso import clock
-from sso.keys import KeyTooYoung, rotate
+from sso.clients.registration import invite
+from sso.errors import Refusal
+from sso.keys import KeyTooYoung, list_keys, read_alg, rotate, rotate_when_due
 
 
 async def test_both_documents_are_the_same_and_cost_nothing(city: City) -> None:
@@ -118,3 +121,87 @@ async def test_the_host_header_changes_nothing(city: City) -> None:
         answer = await http.get("/.well-known/openid-configuration", headers=headers)
         page = await http.get("/login", headers=headers)
     assert "evil" not in answer.text + page.text
+
+
+async def test_only_what_a_profile_in_use_permits_is_announced(city: City) -> None:
+    """An application that is enabled, open registration, and an initial access token let a profile be used."""
+
+    async def announced() -> tuple[bool, bool, bool]:
+        async with city.client() as http:
+            answer = await http.get("/.well-known/openid-configuration")
+        document = answer.json()
+        front = "id_token" in document["response_types_supported"]
+        assert ("implicit" in document["grant_types_supported"]) == front
+        assert ("code token" in document["response_types_supported"]) == front
+        unsigned = [
+            "none" in document[f"{what}_signing_alg_values_supported"] for what in ("id_token", "request_object")
+        ]
+        assert unsigned[0] == unsigned[1]
+        assert "none" not in document["userinfo_signing_alg_values_supported"]
+        return "code" in document["response_types_supported"], front, unsigned[0]
+
+    provider = city.provider
+    assert await announced() == (True, True, False), "lama has the profile legacy"
+    await change(city, "lama", status="suspended")
+    await provider.refresh()
+    assert await announced() == (True, False, False)
+    await add_client(city, "uji", profile="certification")
+    await provider.refresh()
+    assert await announced() == (True, True, True)
+    await change(city, "uji", status="suspended")
+    await provider.refresh()
+    assert await announced() == (True, False, False)
+    assert provider.settings.registration == "token"
+    async with provider.db.write() as session:
+        await invite(session, "certification", "suite", days=1, uses=1)
+    await provider.refresh()
+    assert await announced() == (True, True, True), "who has the token may register that"
+    clock.advance(86_401)
+    assert await announced() == (True, False, False)
+    provider.settings = provider.settings.model_copy(update={"registration": "open", "registration_profile": "legacy"})
+    assert await announced() == (True, True, False)
+
+
+async def test_the_active_key_of_the_default_algorithm_stands_first(city: City) -> None:
+    """Also after a rotation; keys for encryption stand last."""
+    clock.advance(600)
+    async with city.provider.db.write() as session:
+        await rotate(session, city.provider.box)
+    await city.provider.refresh()
+    async with city.browser() as browser, city.client() as http:
+        tokens = await browser.tokens(city.relying_party("warga"))
+        keys = (await http.get("/jwks")).json()["keys"]
+    assert keys[0]["kid"] == jwt.get_unverified_header(tokens["id_token"])["kid"]
+    assert keys[0]["alg"] == city.settings.signing_alg
+    uses = [key["use"] for key in keys]
+    assert uses == sorted(uses, reverse=True)
+
+
+async def test_one_algorithm_is_rotated_alone(city: City) -> None:
+    """By command, and when its key is due."""
+
+    async def active() -> dict[str, str]:
+        async with city.provider.db.read() as session:
+            return {one.alg: one.kid for one in await list_keys(session) if one.status == "active"}
+
+    async def rotated(*algs: str, force: bool = False) -> set[str]:
+        before = await active()
+        async with city.provider.db.write() as session:
+            await rotate(session, city.provider.box, algs=algs, force=force)
+        after = await active()
+        return {alg for alg, kid in after.items() if kid != before[alg]}
+
+    clock.advance(600)
+    assert await rotated(read_alg("ed25519")) == {"EdDSA"}
+    with pytest.raises(KeyTooYoung):
+        await rotated("EdDSA")
+    assert await rotated("RS256", "RSA-OAEP-256") == {"RS256", "RSA-OAEP-256"}, "the young key of another is no matter"
+    with pytest.raises(Refusal, match="Ed448"):
+        read_alg("Ed448")
+    clock.advance(50 * 86_400)
+    assert await rotated("ES256") == {"ES256"}
+    before = await active()
+    clock.advance(45 * 86_400)
+    async with city.provider.db.write() as session:
+        assert await rotate_when_due(session, city.provider.box, 90)
+    assert {alg for alg, kid in (await active()).items() if kid == before[alg]} == {"ES256"}, "its key is young"

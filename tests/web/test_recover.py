@@ -72,7 +72,7 @@ async def test_a_contact_alone_is_enough_where_nothing_else_is_set_up(city: City
     assert (await party.refresh(tokens.body.get("refresh_token", "x"))).status == 400
     async with city.provider.db.read() as session:
         old = (await session.execute(select(SsoSession).order_by(SsoSession.id).limit(1))).scalar_one()
-    assert old.end_reason == "password_changed"
+    assert old.end_reason == "recovered"
     assert "recovered" in await notices(city)
     assert (await sent(city))[0]["kind"] == ("phone" if name.startswith("0") else "email")
 

@@ -45,6 +45,7 @@ from sso.security.addresses import network_wanted
 from sso.sessions import store
 from sso.sessions.devices import device_of
 from sso.sessions.models import SsoSession
+from sso.sessions.reasons import EndReason
 from sso.sessions.store import Participation, SessionFilter
 from sso.users.models import User
 
@@ -66,6 +67,10 @@ class DeviceShown(BaseModel):
     browser: str
     system: str
     model: str
+
+
+Reason = Annotated[str, Field(json_schema_extra={"enum": [str(one) for one in EndReason]})]
+"""Why a session is over. Reasons of a newer release are shown too."""
 
 
 class PartShown(BaseModel):
@@ -96,7 +101,7 @@ class SessionShown(BaseModel):
     device: DeviceShown
     applications: list[PartShown]
     ended_at: datetime | None
-    end_reason: str | None
+    end_reason: Reason | None
 
 
 class ToldShown(BaseModel):
@@ -118,7 +123,7 @@ class ProofShown(BaseModel):
     session_id: uuid.UUID
     person: PersonBrief
     ended_at: datetime
-    reason: str
+    reason: Reason
     open: int = Field(description="How many applications are still to be told.")
     seconds_to_last_confirmation: float | None = Field(
         description="From the end to the last confirmation, once everybody who can confirm has."
@@ -163,7 +168,7 @@ class EndingShown(BaseModel):
     user_id: uuid.UUID | None
     client_id: str | None
     network: str | None
-    reason: str
+    reason: Reason
     actor: str
     total: int
     ended: int
@@ -258,7 +263,9 @@ async def begin_ending(request: Request, wanted: EndingWanted, key: IdempotencyK
 
     async def make(session: AsyncSession) -> Made:
         chosen = SessionFilter(user_id=wanted.user_id, client_id=wanted.client_id, network=network)
-        made = await mass_ending.begin(session, chosen, "administrator", actor=caller.actor, note=wanted.note or None)
+        made = await mass_ending.begin(
+            session, chosen, EndReason.ADMINISTRATOR, actor=caller.actor, note=wanted.note or None
+        )
         return Made(shown_ending(made), f"{PREFIX}/session-endings/{made.id}", 202)
 
     return await once(request, key, check, make)

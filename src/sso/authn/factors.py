@@ -9,6 +9,7 @@ import secrets
 import struct
 import uuid
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -31,6 +32,7 @@ MAX_PASSKEYS = 20
 MAX_NAME_CHARS = 60
 CHALLENGE_SECONDS = 1800
 _TOTP_SEAL = "totp"
+_TRANSPORTS = ("ble", "hybrid", "internal", "nfc", "smart-card", "usb")
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -208,6 +210,7 @@ class Passkeys:
         if await store.find_passkey(session, made.credential_id) is not None:
             raise PasskeyRefused("it is known already")
         data = {"sign_count": made.sign_count, "backed_up": made.credential_backed_up, "aaguid": str(made.aaguid)}
+        data |= _where_it_is(answer)
         credential = Credential(
             user_id=user_id,
             kind="passkey",
@@ -291,3 +294,13 @@ class Passkeys:
     @staticmethod
     def _proof(key: bytes, head: bytes, browser: str, purpose: str) -> bytes:
         return hmac.digest(key, head + f"{browser} {purpose}".encode(), "sha256")[:16]
+
+
+def _where_it_is(answer: str) -> dict[str, Any]:
+    """Return what the browser says of where a new passkey is (Web Authentication sections 5.1 and 5.2.1): it is told to
+    applications as a type, and nothing depends on it."""
+    said = read_json(answer)
+    transports = said["response"].get("transports")
+    known = [one for one in transports if one in _TRANSPORTS] if isinstance(transports, list) else []
+    attachment = said.get("authenticatorAttachment")
+    return {"transports": known, "attachment": attachment if attachment in ("platform", "cross-platform") else None}

@@ -19,6 +19,7 @@ from sso.oidc.provider import Provider
 from sso.security.numbers import read_uuid
 from sso.sessions import store
 from sso.sessions.devices import device_of
+from sso.sessions.reasons import EndReason
 from sso.sessions.store import SessionFilter
 from sso.users.service import find
 
@@ -143,7 +144,7 @@ def revoke(
             if wanted.session_id is not None:
                 about = {"actor": "cli", "note": note[:200]}
                 return int(await end_session_of_person(session, provider, wanted.session_id, **about))
-            begun = await begin(session, wanted, "administrator", actor="cli", note=note[:200])
+            begun = await begin(session, wanted, EndReason.ADMINISTRATOR, actor="cli", note=note[:200])
         return None if background else await _to_the_end(provider, begun.id)
 
     count = run(work, load=True)

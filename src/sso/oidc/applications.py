@@ -30,6 +30,7 @@ from sso.db import bump_version
 from sso.oidc import mass_ending
 from sso.oidc.provider import Provider
 from sso.oidc.rp_check import holds, last_check
+from sso.sessions.reasons import EndReason
 from sso.sessions.store import SessionFilter
 from sso.tokens import store as tokens
 
@@ -52,7 +53,7 @@ class NotChecked(ClientError):
 async def apply_catalogue(session: AsyncSession, provider: Provider, plan: Plan, *, actor: str = "cli") -> None:
     """Carry out a plan, and end the part in every session of the applications that it suspends or removes."""
     await apply_plan(session, plan, actor=actor)
-    for action, reason in (("suspend", "client_suspended"), ("delete", "client_removed")):
+    for action, reason in (("suspend", EndReason.CLIENT_SUSPENDED), ("delete", EndReason.CLIENT_REMOVED)):
         gone = [change.client_id for change in plan.changes if change.action == action]
         await end_part_everywhere(session, provider, gone, reason, actor=actor)
 
@@ -207,13 +208,13 @@ async def suspend_client(
     data = {"end_sessions": end_sessions, "note": note}
     record(session, "client.suspended", actor=actor, client_id=client_id, request_id=request_id, data=data)
     if end_sessions:
-        await mass_ending.begin(session, SessionFilter(client_id=client_id), "client_suspended", actor=actor)
+        await mass_ending.begin(session, SessionFilter(client_id=client_id), EndReason.CLIENT_SUSPENDED, actor=actor)
         await tokens.revoke_grants_of_client(session, client_id, clock.now())
     else:
-        await end_part_everywhere(session, provider, [client_id], "client_suspended", actor=actor)
+        await end_part_everywhere(session, provider, [client_id], EndReason.CLIENT_SUSPENDED, actor=actor)
     if application is not None:
         sandbox = [sandbox_id(client_id)]
-        await end_part_everywhere(session, provider, sandbox, "client_suspended", actor=actor)
+        await end_part_everywhere(session, provider, sandbox, EndReason.CLIENT_SUSPENDED, actor=actor)
 
 
 async def resume_client(
@@ -269,15 +270,15 @@ async def remove_client(
     if application is not None:
         mark(session, application, "retired", actor, note)
     record(session, "client.removed", actor=actor, client_id=client_id, request_id=request_id, data={"note": note})
-    await end_part_everywhere(session, provider, names, "client_removed", actor=actor)
+    await end_part_everywhere(session, provider, names, EndReason.CLIENT_REMOVED, actor=actor)
 
 
 async def end_part_everywhere(
-    session: AsyncSession, provider: Provider, client_ids: Sequence[str], reason: str, *, actor: str
+    session: AsyncSession, provider: Provider, client_ids: Sequence[str], reason: EndReason, *, actor: str
 ) -> None:
     """End what was granted to applications and their part in every session: many of them in the background."""
     for client_id in client_ids:
-        if reason == "client_removed":
+        if reason is EndReason.CLIENT_REMOVED:
             await tokens.forget_consents(session, client_id=client_id)
         await tokens.revoke_grants_of_client(session, client_id, clock.now())
         await mass_ending.begin_parts(session, provider, client_id, reason, actor=actor)

@@ -23,6 +23,7 @@ from sso.oidc.provider import Provider
 from sso.security.outbound import OutboundRefused
 from sso.sessions import store as sessions
 from sso.sessions.models import SessionClient
+from sso.sessions.reasons import EndReason
 from sso.sessions.store import HowTold, Participation, SessionFilter
 from sso.tokens import store as tokens
 
@@ -37,7 +38,7 @@ async def end_sessions(
     session: AsyncSession,
     provider: Provider,
     session_ids: Sequence[uuid.UUID],
-    reason: str,
+    reason: EndReason,
     *,
     actor: str | None = None,
     address: str | None = None,
@@ -51,9 +52,7 @@ async def end_sessions(
         session: the transaction.
         provider: the provider.
         session_ids: those that are over already are left alone.
-        reason: ``signed_out``, ``by_person`` (elsewhere), ``other_person``, ``expired``, ``too_many``,
-            ``administrator``, ``user_disabled``, ``user_deleted``, ``password_changed``, ``not_me``,
-            ``deletion_planned``.
+        reason: why they end.
         actor: who asked for it.
         address: the network address it came from.
         request_id: the reference for log and audit.
@@ -93,7 +92,7 @@ async def end_parts(
     provider: Provider,
     client_id: str,
     session_ids: Sequence[uuid.UUID],
-    reason: str,
+    reason: EndReason,
     *,
     actor: str | None = None,
 ) -> list[Participation]:
@@ -115,7 +114,7 @@ async def end_parts(
 
 
 async def _tell(
-    session: AsyncSession, provider: Provider, parts: Sequence[Participation], reason: str, in_browser: bool
+    session: AsyncSession, provider: Provider, parts: Sequence[Participation], reason: EndReason, in_browser: bool
 ) -> list[Participation]:
     """Write down how each application learns of an end, and put what is sent to it into the outbox."""
     if not parts:
@@ -134,7 +133,7 @@ async def _tell(
             receiver = urlsplit(client.meta.backchannel_logout_uri or "").netloc
             about: dict[str, Any] = {"client_id": one.client_id, "session_id": one.session_id}
             enqueue(session, BACKCHANNEL_LOGOUT, payload, receiver=receiver, **about)
-    await signals.session_revoked(session, streams, told, reason)
+    await signals.session_revoked(session, provider, streams, told, reason)
     return told
 
 
@@ -157,7 +156,7 @@ async def end_matching(
     session: AsyncSession,
     provider: Provider,
     wanted: SessionFilter,
-    reason: str,
+    reason: EndReason,
     *,
     actor: str,
     request_id: str | None = None,

@@ -32,6 +32,7 @@ from sso.security import limits
 from sso.security.idempotency import forget_expired as forget_idempotency_keys
 from sso.security.replay import forget_expired as forget_replays
 from sso.sessions import store as sessions
+from sso.sessions.reasons import EndReason
 from sso.tokens import store as tokens
 from sso.usage import store as usage
 from sso.usage.service import RECENT, five_minutes
@@ -86,7 +87,7 @@ async def clear_up(provider: Provider) -> None:
     while True:
         async with provider.db.write() as session:
             over = await sessions.expired(session, now, now - provider.idle, BATCH)
-            await end_sessions(session, provider, over, "expired", actor="system")
+            await end_sessions(session, provider, over, EndReason.EXPIRED, actor="system")
         if len(over) < BATCH:
             break
     async with provider.db.write() as session:

@@ -20,6 +20,7 @@ from sso.oidc.ending import end_parts, end_sessions
 from sso.oidc.models import MassEnding
 from sso.oidc.provider import Provider
 from sso.sessions import store as sessions
+from sso.sessions.reasons import EndReason
 from sso.sessions.store import SessionFilter
 
 PART = 100
@@ -27,7 +28,7 @@ LONGEST_PAUSE_SECONDS = 2.0
 
 
 async def begin(
-    session: AsyncSession, wanted: SessionFilter, reason: str, *, actor: str, note: str | None = None
+    session: AsyncSession, wanted: SessionFilter, reason: EndReason, *, actor: str, note: str | None = None
 ) -> MassEnding:
     """Begin to end every session that matches and has begun by now, within the transaction of ``session``. ``note``:
     why, in the words of who asked for it."""
@@ -58,7 +59,7 @@ async def begin(
 
 
 async def begin_parts(
-    session: AsyncSession, provider: Provider, client_id: str, reason: str, *, actor: str
+    session: AsyncSession, provider: Provider, client_id: str, reason: EndReason, *, actor: str
 ) -> MassEnding | None:
     """Begin to end the part that an application takes in sessions, and end the first hundred at once.
 
@@ -88,10 +89,10 @@ async def _do_part(session: AsyncSession, provider: Provider, found: MassEnding)
     if found.what == "parts":
         assert found.client_id is not None
         part = await sessions.parts_not_ended(session, found.client_id, found.created_at, PART)
-        await end_parts(session, provider, found.client_id, part, found.reason, actor=found.actor)
+        await end_parts(session, provider, found.client_id, part, EndReason(found.reason), actor=found.actor)
     else:
         part = await sessions.not_ended(session, wanted_by(found), PART)
-        await end_sessions(session, provider, part, found.reason, actor=found.actor)
+        await end_sessions(session, provider, part, EndReason(found.reason), actor=found.actor)
     found.ended += len(part)
     if len(part) < PART:
         found.status, found.finished_at = "done", clock.now()

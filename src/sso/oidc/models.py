@@ -106,8 +106,19 @@ class EventStream(Base):
     updated_at: Mapped[datetime]
 
 
+class ExcludedName(Base):
+    """A person of whom an application does not want to be told (Shared Signals Framework section 8.1.3.3), by the hash
+    of the ``sub`` by which the application knows them: whether there is such a person is not looked up."""
+
+    __tablename__ = "event_stream_excluded_names"
+
+    stream_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("event_streams.id", ondelete="CASCADE"), primary_key=True)
+    name_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    created_at: Mapped[datetime]
+
+
 class ExcludedSubject(Base):
-    """A person of whom an application does not want to be told (Shared Signals Framework section 8.1.3.3)."""
+    """The same by the person's id: from before there was :class:`ExcludedName`, and by the previous release."""
 
     __tablename__ = "event_stream_excluded"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,8 +20,10 @@ from sso.oidc.contacts import contacts_told
 from sso.oidc.ending import end_matching, end_sessions
 from sso.oidc.messages import notify
 from sso.oidc.provider import Provider
+from sso.oidc.signals import CredentialChange
 from sso.security.replay import first_use
 from sso.sessions import store as sessions
+from sso.sessions.reasons import EndReason, Initiator
 from sso.sessions.store import SessionFilter
 from sso.tokens import store as tokens
 from sso.users import merging
@@ -61,6 +63,8 @@ def _keep_fictional(user: User) -> None:
         raise UserError("a test person is nobody: the account cannot be changed, checked or recovered")
 
 
+SECOND_FACTORS = ("totp", "recovery_code", "passkey")
+"""The kinds of credentials that a reset takes away."""
 OPENS = frozenset({"username", "email", "email_verified", "phone_number", "phone_number_verified"})
 """What of a person's record opens the account."""
 
@@ -130,7 +134,7 @@ async def disable_user(
         await users.set_disabled(session, user.id, now, now)
         await signals.about_person(session, provider, user.id, signals.ACCOUNT_DISABLED, {})
         notify(session, provider, user, "account_disabled")
-    return await _end_everything(session, provider, user, "user.disabled", "user_disabled", actor, request_id)
+    return await _end_everything(session, provider, user, "user.disabled", EndReason.USER_DISABLED, actor, request_id)
 
 
 async def enable_user(
@@ -169,7 +173,7 @@ async def delete_user(
     await recovery.forget(session, user.id)
     await sessions.forget_places(session, user.id)
     await tokens.forget_consents(session, user_id=user.id)
-    count = await _end_everything(session, provider, user, "user.deleted", "user_deleted", actor, request_id)
+    count = await _end_everything(session, provider, user, "user.deleted", EndReason.USER_DELETED, actor, request_id)
     await teams.leave_all(session, user.id)
     await session.flush()
     await redact(session, provider.box, str(user.id))
@@ -270,7 +274,7 @@ async def give_roles(
     mine = SessionFilter(user_id=user.id)
     await sessions.lock_matching(session, mine)
     await tokens.revoke_grants_of_user(session, user.id, clock.now())
-    return await end_matching(session, provider, mine, "administrator", actor=actor, request_id=request_id)
+    return await end_matching(session, provider, mine, EndReason.ADMINISTRATOR, actor=actor, request_id=request_id)
 
 
 async def plan_deletion(
@@ -291,7 +295,7 @@ async def plan_deletion(
     notify(session, provider, user, "deletion_planned", until=user.delete_at.isoformat())
     await session.flush()
     return await _end_everything(
-        session, provider, user, "user.deletion_planned", "deletion_planned", actor, request_id
+        session, provider, user, "user.deletion_planned", EndReason.DELETION_PLANNED, actor, request_id
     )
 
 
@@ -428,13 +432,23 @@ async def recover(
     """
     await _end_proofs(session, user)
     user.locked_until = None
+    known = await users.credentials_of(session, user.id)
+    changes = [signals.replaced(known, "password")]
     if drop_factors:
-        await users.remove_credentials(session, user.id, ["totp", "recovery_code", "passkey"])
+        await users.remove_credentials(session, user.id, SECOND_FACTORS)
+        changes += signals.factor_changes(known, "revoke")
     await users.set_password_hash(session, user.id, hashed, clock.now(), long=long)
     await recovery.forget(session, user.id)
-    who = str(user.id)
-    return await _credential_changed(
-        session, provider, user, "user.recovered", "recovered", "update", actor=who, request_id=request_id
+    return await _credentials_changed(
+        session,
+        provider,
+        user,
+        "user.recovered",
+        EndReason.RECOVERED,
+        "recovered",
+        changes,
+        actor=str(user.id),
+        request_id=request_id,
     )
 
 
@@ -470,7 +484,7 @@ async def not_me(
     await sessions.forget_device(session, session_id)
     await sessions.distrust(session, user.id)
     await tokens.revoke_grants_of_user(session, user.id, clock.now())
-    await end_matching(session, provider, mine, "not_me", actor=str(user.id), request_id=request_id)
+    await end_matching(session, provider, mine, EndReason.NOT_ME, actor=str(user.id), request_id=request_id)
     record(session, "user.locked", subject=str(user.id), **about)
     notify(session, provider, user, "locked", until=until.isoformat())
     return user
@@ -629,10 +643,19 @@ async def change_password(
         How many sessions were ended.
     """
     await _end_proofs(session, user)
+    known = await users.credentials_of(session, user.id)
     await users.set_password_hash(session, user.id, hashed, clock.now(), long=long)
     await recovery.forget(session, user.id)
-    return await _credential_changed(
-        session, provider, user, "user.password_changed", "password_changed", "update", actor=actor, keep=keep
+    return await _credentials_changed(
+        session,
+        provider,
+        user,
+        "user.password_changed",
+        EndReason.PASSWORD_CHANGED,
+        "password_changed",
+        [signals.replaced(known, "password")],
+        actor=actor,
+        keep=keep,
     )
 
 
@@ -653,13 +676,14 @@ async def require_new_password(
     if not any(one.kind in ("email", "phone") and one.verified_at is not None for one in known):
         raise UserError("no e-mail address or telephone number of theirs is proven, so they could not get back in")
     await users.remove_credentials(session, user.id, ["password"])
-    return await _credential_changed(
+    return await _credentials_changed(
         session,
         provider,
         user,
         "user.password_required",
+        EndReason.PASSWORD_REQUIRED,
         "new_password_needed",
-        "revoke",
+        [CredentialChange("password", "revoke")],
         actor=actor,
         request_id=request_id,
     )
@@ -675,44 +699,44 @@ async def reset_factors(
         How many sessions were ended.
     """
     await _end_proofs(session, user)
-    known = {one.kind for one in await users.credentials_of(session, user.id)}
-    if "password" not in known and "passkey" in known:
+    known = await users.credentials_of(session, user.id)
+    kinds = {one.kind for one in known}
+    if "password" not in kinds and "passkey" in kinds:
         raise UserError("a passkey is their only way to sign in: make a recovery code instead")
-    await users.remove_credentials(session, user.id, ["totp", "recovery_code", "passkey"])
-    return await _credential_changed(
+    await users.remove_credentials(session, user.id, SECOND_FACTORS)
+    return await _credentials_changed(
         session,
         provider,
         user,
         "user.factors_reset",
+        EndReason.FACTORS_RESET,
         "factors_reset",
-        "revoke",
-        credential="fido2-roaming",
+        signals.factor_changes(known, "revoke"),
         actor=actor,
         request_id=request_id,
     )
 
 
-async def _credential_changed(
+async def _credentials_changed(
     session: AsyncSession,
     provider: Provider,
     user: User,
     event: str,
+    reason: EndReason,
     notice: str,
-    change: Literal["update", "revoke"],
+    changes: Sequence[CredentialChange],
     *,
-    credential: Literal["password", "fido2-roaming"] = "password",
     actor: str,
     request_id: str | None = None,
     keep: uuid.UUID | None = None,
 ) -> int:
-    """End whatever a credential opened that was changed or taken away, and tell the person and the applications
+    """End whatever credentials opened that were changed or taken away, and tell the person and the applications
     (CAEP section 3.3); return how many sessions were ended."""
     await sessions.distrust(session, user.id)
-    about: dict[str, Any] = {"credential_type": credential, "change_type": change}
-    about["initiating_entity"] = "user" if actor == str(user.id) else "admin"
-    await signals.about_person(session, provider, user.id, signals.CREDENTIAL_CHANGE, about)
+    by: Initiator = "user" if actor == str(user.id) else "admin"
+    await signals.credentials_changed(session, provider, user.id, changes, by)
     notify(session, provider, user, notice)
-    return await _end_everything(session, provider, user, event, "password_changed", actor, request_id, keep)
+    return await _end_everything(session, provider, user, event, reason, actor, request_id, keep)
 
 
 async def end_session_of_person(
@@ -740,7 +764,7 @@ async def end_session_of_person(
     if found is None or not await sessions.lock(session, *sessions.not_over([session_id])):
         return False
     about: dict[str, Any] = {"actor": actor, "address": address, "request_id": request_id, "note": note}
-    await end_sessions(session, provider, [session_id], "administrator", **about)
+    await end_sessions(session, provider, [session_id], EndReason.ADMINISTRATOR, **about)
     notify(session, provider, found[1], "sessions_ended")
     return True
 
@@ -757,7 +781,7 @@ async def _end_everything(
     provider: Provider,
     user: User,
     event: str,
-    reason: str,
+    reason: EndReason,
     actor: str,
     request_id: str | None = None,
     keep: uuid.UUID | None = None,

@@ -17,6 +17,7 @@ from sso.clients.teams import teams_with
 from sso.oidc.ending import end_parts
 from sso.oidc.provider import Provider
 from sso.sessions import store as sessions
+from sso.sessions.reasons import EndReason
 from sso.tokens import store as tokens
 from sso.users import store as users
 from sso.users.models import Credential, User
@@ -145,6 +146,6 @@ async def withdraw(
     await tokens.forget_consents(session, user_id=user_id, client_id=client_id)
     await tokens.revoke_grants_of_user(session, user_id, clock.now(), client_id=client_id)
     parts = await sessions.parts_of_user(session, user_id, client_id)
-    await end_parts(session, provider, client_id, parts, "consent_withdrawn", actor=who)
+    await end_parts(session, provider, client_id, parts, EndReason.CONSENT_WITHDRAWN, actor=who)
     about: dict[str, Any] = {"address": address, "request_id": request_id}
     record(session, "consent.withdrawn", actor=who, subject=who, client_id=client_id, **about)

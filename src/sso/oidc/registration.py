@@ -14,6 +14,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.requests import NO_STORE, Answer, description
 from sso.oidc.userinfo import challenge
 from sso.security.documents import DocumentRefused, NotJson, read_json
+from sso.sessions.reasons import EndReason
 
 
 async def register(provider: Provider, authorization: str, body: bytes, address: str | None) -> Answer:
@@ -76,7 +77,7 @@ async def delete(provider: Provider, client_id: str, authorization: str, address
         return _error(error)
     async with provider.db.write() as session:
         await rules.remove_registration(session, present, address=address)
-        await end_part_everywhere(session, provider, [client_id], "client_removed", actor="registration")
+        await end_part_everywhere(session, provider, [client_id], EndReason.CLIENT_REMOVED, actor="registration")
     await provider.refresh()
     return Answer(204, "", NO_STORE)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from sqlalchemy import select
@@ -18,13 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.db import new_id
 from sso.delivery import Abandon, enqueue
-from sso.oidc.models import EventStream, ExcludedSubject
+from sso.oidc.models import EventStream, ExcludedName, ExcludedSubject
 from sso.oidc.provider import Provider
 from sso.security.documents import read_json
 from sso.security.outbound import OutboundRefused
+from sso.security.tokens import token_hash
 from sso.sessions import store as sessions
+from sso.sessions.reasons import EndReason, Initiator, initiator
 from sso.sessions.store import Participation
 from sso.tokens import store as tokens
+from sso.users.models import Credential
 
 _CAEP, _RISC = (f"https://schemas.openid.net/secevent/{name}/event-type/" for name in ("caep", "risc"))
 _SSF = "https://schemas.openid.net/secevent/ssf/event-type/"
@@ -39,8 +42,21 @@ VERIFICATION = f"{_SSF}verification"
 
 PUSH, POLL = "ssf_push", "ssf_poll"
 SET_TYP = "secevent+jwt"
-_BY_ADMINISTRATOR = ("administrator", "user_disabled", "user_deleted")
-_BY_PERSON = ("signed_out", "other_person", "by_person", "password_changed")
+_CREDENTIAL_TYPES = {"password": "password", "totp": "app", "recovery_code": "recovery-code"}
+"""The types of CAEP section 3.3.1 by our kinds. It has none for recovery codes: theirs is our own."""
+
+
+Change = Literal["create", "update", "revoke", "delete"]
+"""What happens to a credential (CAEP section 3.3.1): the person or an administrator takes one away that is lost
+(``revoke``), or the person removes one (``delete``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialChange:
+    """A change of a credential, in the words of CAEP section 3.3.1."""
+
+    credential_type: str
+    change_type: Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,49 +83,115 @@ def is_told(stream: EventStream | None, event: str) -> bool:
 
 
 async def session_revoked(
-    session: AsyncSession, streams: Mapping[str, EventStream], ended: Sequence[Participation], reason: str
+    session: AsyncSession,
+    provider: Provider,
+    streams: Mapping[str, EventStream],
+    ended: Sequence[Participation],
+    reason: EndReason,
 ) -> None:
     """Tell applications of sessions that are over for them (CAEP section 3.1)."""
     concerned = [Concerned(one.client_id, one.user_id, one.session_id, one.sid) for one in ended]
-    await _emit(session, streams, SESSION_REVOKED, concerned, {"initiating_entity": initiator(reason)})
+    await _emit(session, provider, streams, SESSION_REVOKED, concerned, [{"initiating_entity": initiator(reason)}])
 
 
 async def about_person(
-    session: AsyncSession, provider: Provider, user_id: uuid.UUID, event: str, body: dict[str, Any]
+    session: AsyncSession, provider: Provider, user_id: uuid.UUID, event: str, *bodies: dict[str, Any]
 ) -> None:
-    """Tell every application that a person has used of something that happened to their account."""
-    if not provider.has_streams:
+    """Tell every application that a person has used of something that happened to their account: one event for each of
+    ``bodies``."""
+    if not provider.has_streams or not bodies:
         return
     known = await sessions.clients_of_user(session, user_id) | await tokens.clients_of_user(session, user_id)
     streams = await streams_of(session, provider, known)
-    await _emit(session, streams, event, [Concerned(one, user_id) for one in streams], body)
+    await _emit(session, provider, streams, event, [Concerned(one, user_id) for one in streams], bodies)
 
 
-def initiator(reason: str) -> str:
-    """Return who ended a session, in the words of CAEP section 2."""
-    if reason in _BY_ADMINISTRATOR:
-        return "admin"
-    return "user" if reason in _BY_PERSON else "policy"
+def credential_type(kind: str, data: Mapping[str, Any]) -> str:
+    """Return the type of a credential in the words of CAEP section 3.3.1.
+
+    Args:
+        kind: of the credential (:class:`sso.users.models.Credential`).
+        data: what is known of it. A passkey that is part of a device, or synced between devices, is ``fido2-platform``;
+            one on a key that is carried around is ``fido2-roaming``.
+    """
+    if kind != "passkey":
+        return _CREDENTIAL_TYPES[kind]
+    transports = data.get("transports") or []
+    if transports:
+        platform = "internal" in transports
+    else:  # older browsers, and passkeys from before transports were stored
+        platform = data.get("attachment") == "platform" or bool(data.get("backed_up"))
+    return "fido2-platform" if platform else "fido2-roaming"
+
+
+def replaced(known: Sequence[Credential], kind: str) -> CredentialChange:
+    """Return the change of a person with the credentials ``known`` who gets a new one in place of any other of its
+    kind."""
+    had = any(one.kind == kind for one in known)
+    return CredentialChange(credential_type(kind, {}), "update" if had else "create")
+
+
+def factor_changes(known: Sequence[Credential], change: Change) -> list[CredentialChange]:
+    """Return the change of every second factor among credentials, once for each type."""
+    return credential_changes([one for one in known if one.kind != "password"], change)
+
+
+def credential_changes(chosen: Sequence[Credential], change: Change) -> list[CredentialChange]:
+    """Return the change of credentials, once for each type."""
+    types = [credential_type(one.kind, one.data) for one in chosen]
+    return [CredentialChange(one, change) for one in dict.fromkeys(types)]
+
+
+async def credentials_changed(
+    session: AsyncSession, provider: Provider, user_id: uuid.UUID, changes: Sequence[CredentialChange], by: Initiator
+) -> None:
+    """Tell applications of changed credentials of a person (CAEP section 3.3)."""
+    bodies = [{**asdict(one), "initiating_entity": by} for one in changes]
+    await about_person(session, provider, user_id, CREDENTIAL_CHANGE, *bodies)
 
 
 async def _emit(
     session: AsyncSession,
+    provider: Provider,
     streams: Mapping[str, EventStream],
     event: str,
     concerned: Sequence[Concerned],
-    body: dict[str, Any],
+    bodies: Sequence[dict[str, Any]],
 ) -> None:
     told = [(one, streams[one.client_id]) for one in concerned if is_told(streams.get(one.client_id), event)]
     if not told:
         return
-    statement = select(ExcludedSubject.stream_id, ExcludedSubject.user_id).where(
-        ExcludedSubject.stream_id.in_({stream.id for _, stream in told}),
-        ExcludedSubject.user_id.in_({one.user_id for one, _ in told}),
-    )
-    excluded = {(row[0], row[1]) for row in (await session.execute(statement)).all()}
+    excluded = await _excluded(session, provider, told)
     for one, stream in told:
         if (stream.id, one.user_id) not in excluded:
-            send(session, stream, event, {**body, "event_timestamp": clock.timestamp()}, about=one)
+            for body in bodies:
+                send(session, stream, event, {**body, "event_timestamp": clock.timestamp()}, about=one)
+
+
+async def _excluded(
+    session: AsyncSession, provider: Provider, told: Sequence[tuple[Concerned, EventStream]]
+) -> set[tuple[uuid.UUID, uuid.UUID]]:
+    """Return (stream, person) of those of whom an application does not want to be told."""
+    names = {
+        (stream.id, name_hash(provider.subject(client, one.user_id))): one.user_id
+        for one, stream in told
+        if (client := provider.registry.known(one.client_id)) is not None
+    }
+    streams = {stream.id for _, stream in told}
+    by_name = select(ExcludedName.stream_id, ExcludedName.name_hash).where(
+        ExcludedName.stream_id.in_(streams), ExcludedName.name_hash.in_({name for _, name in names})
+    )
+    by_person = select(ExcludedSubject.stream_id, ExcludedSubject.user_id).where(
+        ExcludedSubject.stream_id.in_(streams), ExcludedSubject.user_id.in_({one.user_id for one, _ in told})
+    )
+    rows = (await session.execute(by_name)).all()
+    found = {(row[0], names[row[0], row[1]]) for row in rows if (row[0], row[1]) in names}
+    return found | {(row[0], row[1]) for row in (await session.execute(by_person)).all()}
+
+
+def name_hash(sub: str) -> bytes:
+    """Return the form in which the name of an excluded person is kept."""
+    return token_hash(sub)
 
 
 def send(

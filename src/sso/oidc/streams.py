@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -22,13 +22,13 @@ from sso.clients.registry import Client
 from sso.db import bump_version, insert_for, new_id
 from sso.delivery import store as deliveries
 from sso.oidc import signals
-from sso.oidc.models import EventStream, ExcludedSubject
+from sso.oidc.models import EventStream, ExcludedName, ExcludedSubject
 from sso.oidc.provider import Provider
 from sso.oidc.signals import EVENTS, POLL, PUSH
 from sso.security.box import SecretBox
 from sso.security.numbers import read_uuid
-from sso.sessions import store as sessions
-from sso.tokens import store as tokens
+from sso.users.identifiers import normalise
+from sso.users.store import verified_owner
 
 MANAGE, READ = "ssf.manage", "ssf.read"
 """The scopes (CAEP Interoperability Profile 1.0 section 2.7.2)."""
@@ -37,6 +37,11 @@ POLL_METHOD: Literal["urn:ietf:rfc:8936"] = "urn:ietf:rfc:8936"
 METHODS = {PUSH_METHOD: "push", POLL_METHOD: "poll"}
 MIN_VERIFICATION_SECONDS = 10
 MOST_EVENTS = 100
+MOST_EXCLUDED = 100_000
+MOST_ALIASES = 10
+_MEMBERS = {"iss_sub": "sub", "opaque": "id", "email": "email", "phone_number": "phone_number"}
+"""The member that names the person in each format of a subject."""
+_FORMATS = "iss_sub (iss and sub), opaque (id: the sub), email, phone_number, aliases, or complex (user)"
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
@@ -226,7 +231,8 @@ async def remove(session: AsyncSession, client: Client, stream_id: str | None) -
     """
     found = await find(session, client, stream_id)
     await _drop_waiting(session, client, "the stream was deleted")
-    await session.execute(delete(ExcludedSubject).where(ExcludedSubject.stream_id == found.id))
+    for kind in (ExcludedName, ExcludedSubject):
+        await session.execute(delete(kind).where(kind.stream_id == found.id))
     await session.delete(found)
     _recorded(session, client, found, "deleted")
 
@@ -257,23 +263,36 @@ def status_of(stream: EventStream) -> dict[str, Any]:
 async def set_subject(
     session: AsyncSession, provider: Provider, client: Client, wanted: SubjectChange, *, excluded: bool
 ) -> None:
-    """Leave a person out, or take them in again (section 8.1.3). Of somebody whom the application does not know
-    nothing is said: nobody learns who exists.
+    """Leave a person out, or take them in again (section 8.1.3). Whether there is such a person is not looked up, and
+    not said: the name is kept, and compared when there is an event.
 
     Raises:
-        StreamRefused: when there is no stream, or the subject cannot be understood.
+        StreamRefused: when there is no stream, the subject cannot be understood, or too many are left out.
     """
     found = await find(session, client, wanted.stream_id)
-    user_id = await _person(session, provider, client, wanted.subject)
-    if user_id is None:
+    names = await _names(session, provider, client, wanted.subject)
+    hashes = [signals.name_hash(one) for one in names]
+    if not hashes:
         return
-    mine = {"stream_id": found.id, "user_id": user_id}
     if excluded:
-        await session.execute(insert_for(session)(ExcludedSubject).values(**mine).on_conflict_do_nothing())
-    else:
-        await session.execute(
-            delete(ExcludedSubject).where(ExcludedSubject.stream_id == found.id, ExcludedSubject.user_id == user_id)
-        )
+        await _check_room(session, found)
+        rows = [{"stream_id": found.id, "name_hash": one, "created_at": clock.now()} for one in hashes]
+        await session.execute(insert_for(session)(ExcludedName).values(rows).on_conflict_do_nothing())
+        return
+    mine = (ExcludedName.stream_id == found.id) & ExcludedName.name_hash.in_(hashes)
+    await session.execute(delete(ExcludedName).where(mine))
+    before = select(ExcludedSubject.user_id).where(ExcludedSubject.stream_id == found.id)
+    meant = [one for one in (await session.execute(before)).scalars() if provider.subject(client, one) in names]
+    if meant:
+        theirs = (ExcludedSubject.stream_id == found.id) & ExcludedSubject.user_id.in_(meant)
+        await session.execute(delete(ExcludedSubject).where(theirs))
+
+
+async def _check_room(session: AsyncSession, stream: EventStream) -> None:
+    mine = select(ExcludedName.name_hash).where(ExcludedName.stream_id == stream.id).limit(MOST_EXCLUDED)
+    count = (await session.execute(select(func.count()).select_from(mine.subquery()))).scalar_one()
+    if count >= MOST_EXCLUDED:
+        raise StreamRefused(403, f"At most {MOST_EXCLUDED} subjects can be left out of a stream.")
 
 
 async def verify(session: AsyncSession, client: Client, wanted: VerificationWanted) -> None:
@@ -385,26 +404,47 @@ async def _drop_waiting(session: AsyncSession, client: Client, why: str) -> None
         await deliveries.set_aside(session, client.client_id, kind, status, "given_up", why)
 
 
-async def _person(
-    session: AsyncSession, provider: Provider, client: Client, subject: dict[str, Any]
-) -> uuid.UUID | None:
-    """Return the person whom the application means (RFC 9493), if it knows anybody of that name."""
-    if subject.get("format") == "complex" and isinstance(subject.get("user"), dict):
-        subject = subject["user"]
-    if subject.get("format") != "iss_sub" or not isinstance(subject.get("sub"), str):
-        raise StreamRefused(400, "subject: must have the format iss_sub, with iss and sub (RFC 9493 section 3.2.4).")
-    if subject.get("iss") != provider.settings.issuer:
+async def _names(
+    session: AsyncSession, provider: Provider, client: Client, subject: dict[str, Any], *, nested: bool = False
+) -> list[str]:
+    """Return by which ``sub`` the application knows the person whom it means (RFC 9493); nothing where nobody can be
+    meant. At most one statement for each identifier.
+
+    Args:
+        session: for reading.
+        provider: the provider.
+        client: the application.
+        subject: the subject identifier.
+        nested: whether it is one of several aliases.
+
+    Raises:
+        StreamRefused: when it cannot be understood.
+    """
+    kind = subject.get("format")
+    if kind == "complex" and isinstance(subject.get("user"), dict) and not nested:
+        return await _names(session, provider, client, subject["user"])
+    if kind == "aliases" and isinstance(subject.get("identifiers"), list) and not nested:
+        found = subject["identifiers"][:MOST_ALIASES]
+        if not all(isinstance(one, dict) for one in found):
+            raise StreamRefused(400, "subject: the identifiers of aliases must be objects (RFC 9493 section 3.2.8).")
+        return [name for one in found for name in await _names(session, provider, client, one, nested=True)]
+    member = _MEMBERS.get(str(kind))
+    value = subject.get(member) if member is not None else None
+    if not isinstance(value, str):
+        raise StreamRefused(400, f"subject: must have one of these formats (RFC 9493 section 3.2): {_FORMATS}.")
+    if kind in ("iss_sub", "opaque"):
+        return [value] if kind == "opaque" or subject.get("iss") == provider.settings.issuer else []
+    user_id = await _owner(session, provider, "email" if kind == "email" else "phone", value)
+    return [provider.subject(client, user_id)] if user_id is not None else []
+
+
+async def _owner(session: AsyncSession, provider: Provider, kind: str, value: str) -> uuid.UUID | None:
+    """Return who has proven that an e-mail address or a telephone number is theirs."""
+    try:
+        identifier = normalise(value)
+    except ValueError:
         return None
-    if client.meta.subject_type == "public":
-        user_id = _id(subject["sub"])
-        if user_id is None:
-            return None
-        known = await sessions.clients_of_user(session, user_id) | await tokens.clients_of_user(session, user_id)
-        return user_id if client.client_id in known else None
-    for user_id in await tokens.users_of_client(session, client.client_id):
-        if provider.subject(client, user_id) == subject["sub"]:
-            return user_id
-    return None
+    return await verified_owner(session, identifier.lookup(provider.nik_key)) if identifier.kind == kind else None
 
 
 def _recorded(session: AsyncSession, client: Client, stream: EventStream, what: str) -> None:

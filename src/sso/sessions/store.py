@@ -20,6 +20,8 @@ from sso.users.models import Credential, Identifier, User, UserRole
 from sso.users.store import Person
 
 HowTold = Literal["back_channel", "front_channel", "shared_signals", "token_lifetime", "not_at_all"]
+REACHED: frozenset[HowTold] = frozenset({"back_channel", "front_channel", "shared_signals"})
+"""The ways in which an application is told that a session is over, and does not have to find out by itself."""
 
 
 @dataclass(frozen=True, slots=True)

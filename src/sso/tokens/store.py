@@ -390,15 +390,6 @@ async def clients_of_user(session: AsyncSession, user_id: uuid.UUID) -> set[str]
     return set((await session.execute(granted.union(allowed))).scalars())
 
 
-async def users_of_client(session: AsyncSession, client_id: str) -> set[uuid.UUID]:
-    """Return everybody who granted an application something that is still known, or took part in a session with it."""
-    granted = select(Grant.user_id).where(Grant.client_id == client_id)
-    allowed = select(Consent.user_id).where(Consent.client_id == client_id)
-    used = select(SsoSession.user_id).join(SessionClient, SessionClient.session_id == SsoSession.id)
-    used = used.where(SessionClient.client_id == client_id)
-    return set((await session.execute(granted.union(allowed, used))).scalars())
-
-
 @dataclass(frozen=True, slots=True)
 class GrantFilter:
     """Which grants: each given field narrows."""

@@ -25,6 +25,7 @@ from sso.oidc.power import TooPowerful, check_power, check_power_over, invited_p
 from sso.security.box import SecretBox
 from sso.security.permissions import PERMISSIONS, ROLES, power_of
 from sso.sessions import store as sessions
+from sso.sessions.reasons import EndReason
 from sso.sessions.store import SessionFilter
 from sso.tokens import store as tokens
 from sso.users import store as users
@@ -202,7 +203,7 @@ async def _enable(session: AsyncSession, asked: Asked) -> None:
 
 async def _end_sessions(session: AsyncSession, asked: Asked) -> None:
     wanted = SessionFilter(user_id=asked.user.id)
-    await begin(session, wanted, "administrator", actor=asked.here.actor, note=asked.note)
+    await begin(session, wanted, EndReason.ADMINISTRATOR, actor=asked.here.actor, note=asked.note)
 
 
 async def _recovery_code(session: AsyncSession, asked: Asked) -> str:

@@ -18,6 +18,7 @@ from sso.oidc.power import check_power_over
 from sso.oidc.proof import Proof, proof_of, proof_of_many
 from sso.security.addresses import network_wanted
 from sso.sessions import store
+from sso.sessions.reasons import EndReason
 from sso.sessions.store import SessionFilter
 from sso.users.models import User
 from sso.users.service import UserError, find
@@ -58,6 +59,9 @@ REASONS = {
     "user_disabled": N_("the account was switched off"),
     "user_deleted": N_("the account was deleted"),
     "password_changed": N_("the password was changed"),
+    "password_required": N_("a new password was required"),
+    "factors_reset": N_("two-step verification was reset"),
+    "recovered": N_("the account was recovered"),
     "not_me": N_("the person said that it was not them"),
     "deletion_planned": N_("the person asked to be deleted"),
     "consent_withdrawn": N_("the person withdrew their permission"),
@@ -298,7 +302,7 @@ async def begin(request: Request, here: EndsMany) -> Response:
     async with site.provider.db.write() as session:
         if wanted.user_id is not None:
             await check_power_over(session, site.provider, [wanted.user_id], here.rights)
-        made = await mass_ending.begin(session, wanted, "administrator", actor=here.actor, note=note)
+        made = await mass_ending.begin(session, wanted, EndReason.ADMINISTRATOR, actor=here.actor, note=note)
         ending_id = made.id
     if made.total <= mass_ending.PART:  # nobody waits for the background where it is done at once
         await mass_ending.work_once(site.provider, ending_id)

@@ -20,6 +20,7 @@ from sso.authn.factors import PasskeyRefused
 from sso.authn.levels import ACR_CODE, ACR_PASSKEY
 from sso.authn.policy import Method
 from sso.authn.service import AMR_PASSKEY, Authenticated, with_step
+from sso.oidc import signals
 from sso.oidc.messages import notify
 from sso.oidc.people import cancel_deletion, verify_contact
 from sso.security.limits import Purpose, TooManyFailures
@@ -279,9 +280,11 @@ async def _enrol(
     used = factors.totp_step(step.running.data["seed"], typed)
     if used is None:
         return None
+    changes = [signals.replaced(await users.credentials_of(session, user.id), "totp")]
     await factors.add_totp(session, provider.box, user.id, step.running.data["seed"], used)
     record(session, "factor.added", actor=str(user.id), subject=str(user.id), data={"kind": "totp"})
     notify(session, provider, user, "factor_added", what="TOTP")
+    await signals.credentials_changed(session, provider, user.id, changes, "user")
     return with_step(so_far, "totp")
 
 

@@ -21,9 +21,11 @@ from sso.authn import ceremonies, factors
 from sso.authn.factors import PasskeyRefused
 from sso.authn.passwords import Busy, WeakPassword, least_chars
 from sso.authn.policy import STRONG
+from sso.oidc import signals
 from sso.oidc.contacts import contacts_told
 from sso.oidc.messages import notify, send_code
 from sso.oidc.people import add_contact, change_password, remove_contact
+from sso.oidc.signals import CredentialChange
 from sso.security.limits import Purpose, TooManyFailures
 from sso.sessions import store as sessions
 from sso.sessions.devices import device_of
@@ -149,10 +151,11 @@ async def add_app(request: Request) -> Response:
         await lock_visitor(request, session, here, "security")
         if not await ceremonies.finish(session, running):
             return failure(request, "stale_form", 400)
+        known = await users.credentials_of(session, here.user.id)
         await factors.add_totp(session, provider.box, here.user.id, running.data["seed"], step)
-        _changed(request, session, here.user, "factor.added", "factor_added", "totp")
-        known = {one.kind for one in await users.credentials_of(session, here.user.id)}
-        codes = await factors.new_recovery_codes(session, here.user.id) if "recovery_code" not in known else []
+        codes, changes = await _first_codes(session, known, here.user)
+        changes = [signals.replaced(known, "totp"), *changes]
+        await _changed(request, session, here.user, "factor.added", "factor_added", "totp", changes)
     site_of(request).worker.nudge()
     return await _codes_page(request, here, codes) if codes else _done(SECURITY, "totp")
 
@@ -250,11 +253,11 @@ async def _add_passkey(request: Request, here: Visit, fields: dict[str, str]) ->
     try:
         async with provider.db.write() as session:
             answer = fields.get("credential", "")[:20_000]
-            await provider.passkeys.add(session, here.user.id, browser_of(request), answer, name)
+            made = await provider.passkeys.add(session, here.user.id, browser_of(request), answer, name)
             await lock_visitor(request, session, here, "security")  # after the challenge, by the order of locks
-            _changed(request, session, here.user, "factor.added", "factor_added", "passkey", name)
-            known = {one.kind for one in await users.credentials_of(session, here.user.id)}
-            codes = await factors.new_recovery_codes(session, here.user.id) if "recovery_code" not in known else []
+            codes, changes = await _first_codes(session, await users.credentials_of(session, here.user.id), here.user)
+            changes = [*signals.factor_changes([made], "create"), *changes]
+            await _changed(request, session, here.user, "factor.added", "factor_added", "passkey", changes, name)
     except PasskeyRefused:
         return await _security(request, here, PASSKEY_FAILED, 400)
     site_of(request).worker.nudge()
@@ -275,9 +278,12 @@ async def _remove(request: Request, here: Visit, which: str) -> Response:
         problem = _may_not_go(left)
         if not problem:
             await users.remove_credentials(session, here.user.id, [chosen.kind], chosen.id)
+            gone = [chosen]
             if not {one.kind for one in left} & STRONG:
                 await users.remove_credentials(session, here.user.id, ["recovery_code"])
-            _changed(request, session, here.user, "factor.removed", "factor_removed", chosen.kind, chosen.name or "")
+                gone += [one for one in left if one.kind == "recovery_code"]
+            changes, name = signals.credential_changes(gone, "delete"), chosen.name or ""
+            await _changed(request, session, here.user, "factor.removed", "factor_removed", chosen.kind, changes, name)
     if problem:
         least = site_of(request).settings.password_min_chars
         return await _security(request, here, problem, 409, least=least)
@@ -296,8 +302,10 @@ def _may_not_go(left: Sequence[Credential]) -> str:
 async def _make_codes(request: Request, here: Visit) -> Response:
     async with site_of(request).provider.db.write() as session:
         await lock_visitor(request, session, here, "security")
+        changes = [signals.replaced(await users.credentials_of(session, here.user.id), "recovery_code")]
         codes = await factors.new_recovery_codes(session, here.user.id)
-        _changed(request, session, here.user, "factor.recovery_codes_made", "factor_added", "recovery_code")
+        event = "factor.recovery_codes_made"
+        await _changed(request, session, here.user, event, "factor_added", "recovery_code", changes)
     site_of(request).worker.nudge()
     return await _codes_page(request, here, codes)
 
@@ -309,14 +317,31 @@ async def _codes_page(request: Request, here: Visit, codes: list[str]) -> Respon
 WHAT = {"totp": "TOTP", "passkey": "passkey", "recovery_code": "recovery codes", "password": "password"}
 
 
-def _changed(
-    request: Request, session: AsyncSession, user: User, event: str, notice: str, kind: str, name: str = ""
+async def _first_codes(
+    session: AsyncSession, known: Sequence[Credential], user: User
+) -> tuple[list[str], list[CredentialChange]]:
+    """Give a person recovery codes who sets up a second step and has none yet; return them, and what changed."""
+    if any(one.kind == "recovery_code" for one in known):
+        return [], []
+    return await factors.new_recovery_codes(session, user.id), [signals.replaced(known, "recovery_code")]
+
+
+async def _changed(
+    request: Request,
+    session: AsyncSession,
+    user: User,
+    event: str,
+    notice: str,
+    kind: str,
+    changes: Sequence[CredentialChange],
+    name: str = "",
 ) -> None:
-    """Record a change of what opens the account, and tell the person."""
+    """Record a change of what opens the account, and tell the person and the applications."""
     who, data = str(user.id), {"kind": kind, **({"name": name} if name else {})}
     record(session, event, actor=who, subject=who, request_id=request_id_of(request), data=data)
     what = f"{WHAT[kind]} ({name})" if name else WHAT[kind]
     notify(session, site_of(request).provider, user, notice, what=what)
+    await signals.credentials_changed(session, site_of(request).provider, user.id, changes, "user")
 
 
 def _done(address: str, what: str) -> Response:

@@ -17,6 +17,7 @@ from sso.oidc.ending import end_sessions
 from sso.sessions import store
 from sso.sessions.devices import device_of
 from sso.sessions.models import SsoSession
+from sso.sessions.reasons import EndReason
 from sso.sessions.store import Participation, SessionFilter
 from sso.web.account import is_own_form, own_page, visit
 from sso.web.accounts import present_account, tokens_of, with_accounts
@@ -81,7 +82,7 @@ async def end_mine(request: Request) -> Response:
             session,
             site.provider,
             ids,
-            "by_person",
+            EndReason.BY_PERSON,
             actor=str(who.user.id),
             address=kept_address_of(request),
             request_id=request_id_of(request),

@@ -51,6 +51,7 @@ from sso.security.limits import TooManyFailures
 from sso.sessions import service as sessions
 from sso.sessions import store as sessions_store
 from sso.sessions.devices import device_of
+from sso.sessions.reasons import EndReason
 from sso.users.models import User
 from sso.users.store import Person
 from sso.web.accounts import (
@@ -469,7 +470,7 @@ async def _end_what_is_over(
     surplus = [*(one.session.id for one in too_many_here), *too_many]
     if other_person and surplus:
         await sessions_store.lock(session, *sessions_store.not_over([*other_person, *surplus]))
-    for session_ids, reason in ((other_person, "other_person"), (surplus, "too_many")):
+    for session_ids, reason in ((other_person, EndReason.OTHER_PERSON), (surplus, EndReason.TOO_MANY)):
         if session_ids:
             await end_sessions(
                 session,

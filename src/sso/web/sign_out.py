@@ -14,7 +14,8 @@ from sso.oidc.ending import end_sessions
 from sso.oidc.logout import LogoutRequest, check_logout, frontchannel_addresses
 from sso.oidc.provider import Provider
 from sso.sessions import store as sessions
-from sso.sessions.store import Participation
+from sso.sessions.reasons import EndReason
+from sso.sessions.store import REACHED, Participation
 from sso.web.accounts import Account, accounts_of, tokens_of, with_accounts
 from sso.web.http import (
     Pairs,
@@ -84,7 +85,7 @@ async def _end(request: Request, leaving: list[Account]) -> list[Participation]:
                 session,
                 site.provider,
                 [one.session.id],
-                "signed_out",
+                EndReason.SIGNED_OUT,
                 actor=str(one.person.id),
                 address=kept_address_of(request),
                 request_id=request_id_of(request),
@@ -147,7 +148,7 @@ def _after(
 def _reached(provider: Provider, told: list[Participation]) -> tuple[list[Client], list[Client]]:
     """Return the applications that are told, and those that are not."""
     known = [(one, client) for one in told if (client := provider.registry.get(one.client_id)) is not None]
-    reached = [client for one, client in known if one.told_by in ("back_channel", "front_channel")]
+    reached = [client for one, client in known if one.told_by in REACHED]
     return reached, [client for _, client in known if client not in reached]
 
 

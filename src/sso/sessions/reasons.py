@@ -1,0 +1,51 @@
+"""Why sessions, and the parts of applications in them, end: one list, from which pages, API and events are made."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+Initiator = Literal["user", "admin", "policy"]
+
+
+class EndReason(StrEnum):
+    """Why a session, or the part that an application takes in it, is over."""
+
+    SIGNED_OUT = "signed_out"
+    BY_PERSON = "by_person"
+    OTHER_PERSON = "other_person"
+    EXPIRED = "expired"
+    TOO_MANY = "too_many"
+    ADMINISTRATOR = "administrator"
+    USER_DISABLED = "user_disabled"
+    USER_DELETED = "user_deleted"
+    PASSWORD_CHANGED = "password_changed"
+    PASSWORD_REQUIRED = "password_required"
+    FACTORS_RESET = "factors_reset"
+    RECOVERED = "recovered"
+    NOT_ME = "not_me"
+    DELETION_PLANNED = "deletion_planned"
+    CONSENT_WITHDRAWN = "consent_withdrawn"
+    CLIENT_SUSPENDED = "client_suspended"
+    CLIENT_REMOVED = "client_removed"
+
+
+_BY_ADMINISTRATOR = frozenset(
+    {
+        EndReason.ADMINISTRATOR,
+        EndReason.USER_DISABLED,
+        EndReason.USER_DELETED,
+        EndReason.PASSWORD_REQUIRED,
+        EndReason.FACTORS_RESET,
+        EndReason.CLIENT_SUSPENDED,
+        EndReason.CLIENT_REMOVED,
+    }
+)
+_BY_POLICY = frozenset({EndReason.EXPIRED, EndReason.TOO_MANY})
+
+
+def initiator(reason: EndReason) -> Initiator:
+    """Return who ended a session, in the words of CAEP section 2 (``initiating_entity``)."""
+    if reason in _BY_ADMINISTRATOR:
+        return "admin"
+    return "policy" if reason in _BY_POLICY else "user"
