@@ -149,9 +149,9 @@ class KeyRing:
     def jwks(self) -> tuple[bytes, str]:
         """Return the published key set (RFC 7517 section 5) and its entity tag.
 
-        The keys of the default algorithm stand first, the active one before the next and the retired: some libraries try
-        the first key alone, and others try all keys in turn but fail at the first key of another type (python-jose).
-        Keys for encryption stand last.
+        The keys of the default algorithm stand first, the active one before the next and the retired: some libraries
+        try the first key alone, and others try all keys in turn but fail at the first key of another type
+        (python-jose). Keys for encryption stand last.
         """
         # Nobody should encrypt for a retired key any more; what it signed must still be verified.
         published = [key for key in self._published_keys() if not (_decrypts(key) and key.status == "retired")]
