@@ -1,5 +1,5 @@
 #!/bin/sh
-# What `make interop-all` needs besides the tools of `make test`: Java 17 or newer, Maven, the Spring resource server,
+# What `make interop-all` needs besides the tools of `make test`: Java 17 or newer, Maven, the Spring application,
 # and a virtual environment with django-allauth and python-jose. It installs what is missing (Debian, as root), and fails
 # with a message where it cannot.
 set -eu
@@ -31,13 +31,13 @@ major=$(javac -version 2>&1 | sed 's/^javac \([0-9]*\).*/\1/')
 [ "$major" -ge 17 ] || fail "Spring Boot needs Java 17 or newer; this is Java $major"
 
 for version in 3.5.7 4.0.7; do
-  jar="$folder/spring-$version/resource-server-$version.jar"
+  jar="$folder/spring-$version/spring-$version.jar"
   if [ ! -e "$jar" ] || [ -n "$(find tests/interop/heavy/spring -newer "$jar" -type f)" ]; then
-    echo "building the resource server with Spring Boot $version"
+    echo "building the application with Spring Boot $version"
     mvn -q -B -f tests/interop/heavy/spring/pom.xml -Dspring-boot.version="$version" \
       -Doutput.directory="$PWD/$folder/spring-$version" package >"$folder/maven.log" 2>&1 || {
       tail -n 20 "$folder/maven.log"
-      fail "Maven cannot build the resource server with Spring Boot $version"
+      fail "Maven cannot build the application with Spring Boot $version"
     }
   fi
 done

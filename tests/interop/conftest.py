@@ -24,7 +24,7 @@ from tests.support import form_of
 HERE = Path(__file__).parent
 SSO = str(Path(sys.executable).with_name("sso"))
 CLIENTS = ("openid-client", "authlib", "authlib-jwt", "apache", "php", "passport")
-LISTENING = ("apache", "php", "passport", "page", "allauth")
+LISTENING = ("apache", "php", "passport", "page", "allauth", "spring")
 """Relying parties that listen, each at its own port: `APACHE_PORT` in the catalogue is replaced by that of `apache`."""
 PASSWORD = "perahu-kertas-di-sungai-88"
 START_SECONDS = 30

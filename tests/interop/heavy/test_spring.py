@@ -1,14 +1,14 @@
-"""A Spring Boot resource server accepts access tokens, with the settings of docs/libraries.md."""
+"""Spring Boot: a resource server with the settings of docs/libraries.md, and a client with those of the quick start."""
 
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
-from tests.interop.conftest import Server
+from tests.interop.conftest import Server, signed_in
 from tests.interop.heavy.conftest import TOOLS, serving, tool
 from tests.journeys.conftest import free_ports
 
@@ -31,6 +31,13 @@ def settings(server: Server, way: str) -> list[str]:
     return [f"{opaque}{name}={value}" for name, value in values.items()]
 
 
+def spring(version: str, port: int, settings: list[str], log: Path) -> AbstractContextManager[None]:
+    """Run the application with a version of Spring Boot."""
+    jar = TOOLS / f"spring-{version}" / f"spring-{version}.jar"
+    command = [tool("java"), *QUICK_START, "-jar", str(jar), "--server.address=127.0.0.1", f"--server.port={port}"]
+    return serving([*command, *settings], dict(os.environ), port, log)
+
+
 def access_token(server: Server, client_id: str) -> str:
     """Return an access token of a program."""
     asked = {"grant_type": "client_credentials", "scope": "read"}
@@ -41,21 +48,11 @@ def access_token(server: Server, client_id: str) -> str:
 
 def test_a_spring_resource_server_checks_access_tokens(server: Server, tmp_path: Path) -> None:
     server.make_secrets("spring", "caller", "stranger")
-    java, port = tool("java"), free_ports(len(WAYS))
+    port = free_ports(len(WAYS))
     addresses: dict[tuple[str, str], str] = {}
     with ExitStack() as running:
         for number, (version, way) in enumerate(WAYS):
-            jar = TOOLS / f"spring-{version}" / f"resource-server-{version}.jar"
-            command = [
-                java,
-                *QUICK_START,
-                "-jar",
-                str(jar),
-                "--server.address=127.0.0.1",
-                f"--server.port={port + number}",
-            ]
-            log = tmp_path / f"{way}-{version}"
-            running.enter_context(serving([*command, *settings(server, way)], dict(os.environ), port + number, log))
+            running.enter_context(spring(version, port + number, settings(server, way), tmp_path / f"{way}-{version}"))
             addresses[version, way] = f"http://localhost:{port + number}/me"
         ours, foreign = access_token(server, "caller"), access_token(server, "stranger")
         for (version, way), address in addresses.items():
@@ -65,3 +62,22 @@ def test_a_spring_resource_server_checks_access_tokens(server: Server, tmp_path:
             assert "SCOPE_read" in answer.json()["authorities"]
             answer = httpx.get(address, headers={"Authorization": f"Bearer {foreign}"}, timeout=30)
             assert answer.status_code == 401, (version, way)
+
+
+@pytest.mark.parametrize("version", ["3.5.7", "4.0.7"])
+def test_a_spring_client_signs_in(server: Server, version: str, tmp_path: Path) -> None:
+    server.make_secrets("spring-client")
+    port = server.ports["spring"]
+    client = "spring.security.oauth2.client."
+    values = {
+        "registration.city.client-id": "spring-client",
+        "registration.city.client-secret": server.secrets["spring-client"],
+        "registration.city.scope": "openid,profile",
+        "registration.city.redirect-uri": f"http://localhost:{port}/callback",
+        "provider.city.issuer-uri": server.issuer,
+    }
+    settings = ["--spring.profiles.active=client", *(f"--{client}{name}={value}" for name, value in values.items())]
+    with spring(version, port, settings, tmp_path / "log"):
+        page = signed_in(server, f"http://localhost:{port}/me")
+    assert page.status_code == 200, page.text
+    assert page.json()["name"] == "Siti Rahmawati"
