@@ -213,6 +213,10 @@ def test_keys_are_listed_and_rotated(cli: Cli) -> None:
     after = cli("keys", "list", "--json").json
     assert len(after) == 16
     assert sum(one["status"] == "retired" for one in after) == 6
+    assert "EdDSA" in cli("keys", "rotate", "--force", "--alg", "Ed25519").out
+    assert cli("keys", "rotate", "--alg", "HS256").code == 1
+    retired = [one["alg"] for one in cli("keys", "list", "--json").json if one["status"] == "retired"]
+    assert (len(retired), retired.count("EdDSA")) == (7, 2)
     assert "private" not in cli("keys", "list").out
     assert cli("keys", "reseal").out.startswith("0 secrets")
 

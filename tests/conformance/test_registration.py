@@ -12,13 +12,14 @@ from tests.conformance.parties import (
     EVERYTHING,
     KeyPair,
     authorize,
+    go_on,
     key_set,
     post_registration,
     registered,
     tokens,
 )
 from tests.demands import demand
-from tests.support import ISSUER, City
+from tests.support import ISSUER, City, RelyingParty
 
 from sso.clients.registration import invite
 
@@ -222,6 +223,41 @@ async def test_native_applications(city: City) -> None:
     assert "client_secret" not in party.registration
     refused = await post_registration(city, {"application_type": "native", "redirect_uris": ["http://localhost/cb"]})
     assert refused.json()["error"] == "invalid_redirect_uri"
+    for uri in ("example.rp://cb", "example.rp:///cb", "example.rp://"):
+        refused = await post_registration(city, {"application_type": "native", "redirect_uris": [uri]})
+        assert refused.json()["error"] == "invalid_redirect_uri"
+        said = refused.json()["error_description"]
+        assert "two slashes" in said
+        assert f"register example.rp:/{uri.rpartition('/')[2]}, with one slash" in said
+
+
+@demand("RFC 8252 8.4", "an instance of a native application that registers itself may have a secret or key of its own")
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "private_key_jwt"])
+async def test_a_native_application_with_a_secret_of_its_own(city: City, method: str) -> None:
+    pair = KeyPair("ES256")
+    keys = {"jwks": key_set(pair)} if method == "private_key_jwt" else {}
+    party = await registered(
+        city, application_type="native", redirect_uris=["example.rp:/cb"], token_endpoint_auth_method=method, **keys
+    )
+    assert party.registration["application_type"] == "native"
+    assert bool(party.registration.get("client_secret")) == (method != "private_key_jwt")
+    async with city.browser() as browser:
+        answer = await go_on(browser, await browser.open(party.url()))
+        without = await RelyingParty(city, party.client_id, party.redirect_uri, "none").exchange(answer["code"])
+        assert (without.status, without.body["error"]) == (401, "invalid_client")
+        if method != "private_key_jwt":
+            made = await party.exchange(answer["code"])
+            assert made.status == 200, made.body
+        no_pkce = await browser.open(party.url(code_challenge=None, code_challenge_method=None))
+        assert "code_challenge" in no_pkce.headers["location"], "it uses PKCE all the same (section 8.1)"
+    headers = {"Authorization": f"Bearer {party.registration['registration_access_token']}"}
+    sent = {"client_id": party.client_id, "application_type": "native", "redirect_uris": ["example.rp:/cb2"]}
+    path = f"/register/{party.client_id}"
+    async with city.client() as http:
+        changed = await http.put(path, json={**sent, "token_endpoint_auth_method": method, **keys}, headers=headers)
+        assert (changed.status_code, changed.json()["redirect_uris"]) == (200, ["example.rp:/cb2"])
+    city.provider.registry._built.clear()
+    assert city.provider.registry.enabled(party.client_id) is not None, "it can be read again"
 
 
 @demand("RFC 7517 5", "keys for encryption stand beside keys for signatures, also without a use")

@@ -11,10 +11,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx
 import jwt
 import pytest
+from sqlalchemy import update
 from tests.support import Browser, City, challenge_of
 from tests.web.test_developer import NEW, person, post, register, secret_of, signed_in
 
-from sso.clients.models import Application
+from sso.clients.models import Application, RelyingPartyCheck
 from sso.oidc import dishonest, rp_check
 from sso.security.outbound import OutboundFailed, Visited
 
@@ -269,3 +270,53 @@ async def test_an_approval_is_of_the_revision_that_was_looked_at(city: City) -> 
     assert client.meta.redirect_uris == ["https://lain.example/cb"]
     await developer.http.aclose()
     await admin.http.aclose()
+
+
+class Keeping(RelyingParty):
+    """An honest application that keeps the key set, and fetches it again for a kid that it does not know; ``stubborn``:
+    it never fetches it again."""
+
+    def __init__(self, city: City, secret: str, *, stubborn: bool = False) -> None:
+        super().__init__(city, secret)
+        self.kept: dict[str, jwt.PyJWK] = {}
+        self.stubborn, self.fetched = stubborn, 0
+
+    async def read(self, http: httpx.AsyncClient, issuer: str, token: str) -> dict[str, Any] | None:
+        kid = jwt.get_unverified_header(token).get("kid", "")
+        if kid not in self.kept and not (self.stubborn and self.kept):
+            self.fetched += 1
+            found = (await http.get(f"{issuer}/jwks")).json()
+            self.kept |= {one["kid"]: jwt.PyJWK(one) for one in found["keys"]}
+        try:
+            return dict(jwt.decode(token, self.kept[kid], ["ES256"], audience="antrean-sandbox", issuer=issuer))
+        except (jwt.PyJWTError, KeyError):
+            return None
+
+
+async def test_an_honest_application_that_keeps_keys_passes_again_and_again(city: City) -> None:
+    """By a kid that it knows, and, where the key is another, by fetching the set again; whoever never does that is told
+    so, and the page is not blamed."""
+    developer, secret = await with_sandbox(city)
+    honest, stubborn = Keeping(city, secret), Keeping(city, secret, stubborn=True)
+    for party in (honest, stubborn, honest):
+        passed, outcomes = await check(city, developer, party)
+        assert passed, outcomes
+    assert (len(honest.kept), len(stubborn.kept)) == (1, 1), "the key stays from one check to the next"
+    async with city.client() as http:
+        shown = (await http.get("/check/antrean/jwks")).json()["keys"]
+    assert [one["kid"] for one in shown] == list(honest.kept), "it can be fetched between checks"
+    async with city.provider.db.write() as session:
+        await session.execute(update(RelyingPartyCheck).values(play=None))  # the key is gone
+    passed, outcomes = await check(city, developer, honest)
+    assert passed, outcomes
+    assert len(honest.kept) == 2, "another key has another kid"
+    async with city.provider.db.write() as session:
+        await session.execute(update(RelyingPartyCheck).values(play=None))
+    passed, outcomes = await check(city, developer, stubborn)
+    assert (passed, outcomes["honest"]) == (False, "failed")
+    async with city.provider.db.read() as session:
+        found = await rp_check.last_check(session, "antrean")
+    assert found is not None
+    assert found.results["findings"][0]["detail"] == "old_keys"
+    page = await developer.open(CHECK)
+    assert "jwks_uri" in page.text

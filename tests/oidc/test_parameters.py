@@ -6,10 +6,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from starlette.routing import Route
 from tests.demands import demand
 from tests.support import ISSUER, City, RelyingParty, query_of
 
 from sso.oidc.parameters import KNOWN
+from sso.web import protocol
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 UNKNOWN = [("x_unknown", "a"), ("x_unknown", "b"), ("utm_source", "c"), ("utm_source", "c")]
@@ -36,6 +38,12 @@ def a_request(party: RelyingParty, path: str, token: str) -> list[tuple[str, str
         "/revoke": {"token": "unknown"},
     }
     return list(by_path[path].items())
+
+
+def test_every_endpoint_has_a_list_of_its_parameters() -> None:
+    """A new endpoint that takes a form cannot forget it."""
+    forms = {one.path for one in protocol.router.routes if isinstance(one, Route) and "POST" in (one.methods or ())}
+    assert set(KNOWN) == (forms | {"/authorize"}) - {"/userinfo"}
 
 
 @demand("RFC 6749 3.2", "unknown parameters are ignored at every endpoint, repeated or not; known ones stand once")

@@ -576,6 +576,7 @@ async def list_mistakes(request: Request, application_id: str) -> list[MistakeSh
 async def begin_rp_check(request: Request, application_id: str, wanted: CheckAsked) -> Response:
     """A provider that does not play by the rules signs in at the sandbox, a dozen times. Watch it at this address."""
     provider = site_of(request).provider
+    await provider.look()  # the sandbox may have been changed a moment ago
     async with provider.db.write() as session:
         found = await _theirs(request, session, application_id)
         with _explained():

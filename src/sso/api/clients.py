@@ -245,7 +245,8 @@ async def put_client(request: Request, client_id: str, wanted: ClientChange, if_
     async with provider.db.write() as session:
         row = await _present(session, client_id)
         check_etag(if_match, _shown(row))
-        before, metadata = stored_metadata(row.metadata_), await _metadata(provider, wanted.metadata)
+        before = stored_metadata(row.metadata_)
+        metadata = await _metadata(provider, wanted.metadata, own_secret=before.has_shared_secret)
         try:
             await replace_client(
                 session,
@@ -464,8 +465,8 @@ async def _present(session: AsyncSession, client_id: str) -> ClientRow:
     return row
 
 
-async def _metadata(provider: Provider, document: dict[str, Any]) -> ClientMetadata:
-    context = {"allow_http_loopback": provider.settings.loopback}
+async def _metadata(provider: Provider, document: dict[str, Any], *, own_secret: bool = False) -> ClientMetadata:
+    context = {"allow_http_loopback": provider.settings.loopback, "own_secret": own_secret}
     try:
         made = ClientMetadata.model_validate(document, context=context)
         await check_sector(provider.outbound, made)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from sso.clients.uris import ApplicationType, check_redirect_uri, is_loopback_literal
+from sso.clients.uris import ApplicationType, check_redirect_uri, is_loopback_literal, with_one_slash
 
 Code = Literal[
     "http", "wildcard", "fragment", "localhost", "look_alike", "trailing_slash", "user_name", "upper_case",
-    "whole_address", "dots", "scheme", "characters", "private", "other",
+    "whole_address", "dots", "two_slashes", "scheme", "characters", "private", "other",
 ]  # fmt: skip
 LEAST_CHARS = 8
 """Shorter hosts are not compared: too many are near each other."""
@@ -103,6 +103,7 @@ _RULES: tuple[_Rule, ...] = (
     ("http", lambda it: it.parts.scheme == "http", lambda it: urlunsplit(it.parts._replace(scheme="https"))),
     ("dots", lambda it: ". or .." in it.problem, _nothing),
     ("private", lambda it: "native applications" in it.problem, _nothing),
+    ("two_slashes", lambda it: "two slashes" in it.problem, lambda it: with_one_slash(it.text)),
     ("scheme", lambda it: "scheme" in it.problem, _nothing),
     ("characters", lambda it: "characters" in it.problem, lambda it: it.text),
 )

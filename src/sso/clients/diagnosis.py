@@ -11,8 +11,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from sso.clients.metadata import ClientMetadata
+from sso.clients.uris import with_one_slash
 
-Part = Literal["scheme", "host", "port", "path", "slash", "case", "query", "fragment"]
+Part = Literal["scheme", "host", "port", "path", "slash", "case", "query", "fragment", "slashes"]
 OLD_SECRET_DAYS = 365
 ENDS_SOON_DAYS = 21
 """How long before a secret ends its team is warned, and its owners are reminded."""
@@ -45,6 +46,8 @@ def differences(left: str, right: str) -> tuple[Part, ...]:
     found: list[Part] = []
     if left != right and left.lower() == right.lower():
         return ("case",)
+    if left != right and with_one_slash(left) == with_one_slash(right):
+        return ("slashes",)
     if one.scheme != other.scheme:
         found.append("scheme")
     if one.hostname != other.hostname:

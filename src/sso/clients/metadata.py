@@ -125,7 +125,8 @@ class AssertionIssuer(BaseModel):
 class ClientMetadata(BaseModel):
     """The configuration of one application.
 
-    Validate with ``context={"allow_http_loopback": True}`` where loopback addresses over http are allowed.
+    Validate with ``context={"allow_http_loopback": True}`` where loopback addresses over http are allowed, and with
+    ``{"own_secret": True}`` where an installed application registers itself, or did, and may authenticate.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, str_strip_whitespace=True)
@@ -266,6 +267,8 @@ class ClientMetadata(BaseModel):
     def _addresses(cls, value: list[str], info: ValidationInfo) -> list[str]:
         kind = application_type(info.data.get("type", "web"))
         for uri in value:
+            if _is_stored(info) and ":///" in uri:  # stored before this was refused
+                continue
             try:
                 check_redirect_uri(uri, kind, _loopback_allowed(info))
             except ValueError as error:
@@ -297,10 +300,21 @@ class ClientMetadata(BaseModel):
         return value if _is_stored(info) else checked_keys(value)
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _whole(self, info: ValidationInfo) -> Self:
         for problem in _contradictions(self):
             raise ValueError(problem)
+        if self.has_shared_secret and not (_is_stored(info) or (info.context or {}).get("own_secret")):
+            raise ValueError(
+                "token_endpoint_auth_method: must be none, because everybody who has the application can read what is "
+                "in it (RFC 8252 section 8.5). An instance that registers itself may have a secret of its own "
+                "(section 8.4)"
+            )
         return self
+
+    @property
+    def has_shared_secret(self) -> bool:
+        """Whether it is installed by people and authenticates: right only where each instance registered itself."""
+        return self.type in ("single_page", "android") and not self.is_public
 
     @property
     def application_type(self) -> ApplicationType:
@@ -450,8 +464,6 @@ def _flow_problems(client: ClientMetadata) -> list[str]:
 
 def _secret_problems(client: ClientMetadata) -> list[str]:
     problems = []
-    if client.type in ("single_page", "android") and not client.is_public:
-        problems.append("token_endpoint_auth_method: must be none, because what is installed cannot keep a secret")
     if client.is_public:
         for grant_type in ("client_credentials", JWT_BEARER):
             if grant_type in client.grant_types:

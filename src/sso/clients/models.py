@@ -163,7 +163,7 @@ class RelyingPartyCheck(Base):
     """That we played a dishonest provider against an application's sandbox: what it accepted and what it refused.
 
     ``revision`` is the application's at that time, and ``digest`` of what was checked: the check holds for that alone.
-    ``play`` is what is being played now, sealed.
+    ``play`` is what is being played now, or was played last, sealed: the next check signs with the same key.
     """
 
     __tablename__ = "relying_party_checks"

@@ -86,7 +86,9 @@ def read_registration(document: Any, profile: Profile, allow_http_loopback: bool
     if fields["token_endpoint_auth_method"] not in ("private_key_jwt", "client_secret_jwt"):
         fields.pop("token_endpoint_auth_signing_alg", None)  # libraries send it whatever the method is
     try:
-        return ClientMetadata.model_validate(fields, context={"allow_http_loopback": allow_http_loopback})
+        return ClientMetadata.model_validate(
+            fields, context={"allow_http_loopback": allow_http_loopback, "own_secret": True}
+        )
     except ValidationError as error:
         raise _refused(error.errors()[0]) from None
 

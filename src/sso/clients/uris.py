@@ -47,8 +47,18 @@ def check_redirect_uri(uri: str, application_type: ApplicationType, allow_http_l
         raise ValueError("must use https; private-use schemes are for native applications")
     if not _PRIVATE_SCHEME.fullmatch(scheme):
         raise ValueError(f"the scheme {scheme!r} must be your domain turned round, such as id.go.kota.aplikasi:/masuk")
-    if parts.netloc:
-        raise ValueError(f"write a private-use address with one slash: {scheme}:/masuk")
+    if uri[len(scheme) + 1 :].startswith("//"):
+        raise ValueError(
+            f"has two slashes after {scheme}:, so that what follows them is a host, and a private-use scheme has none "
+            f"(RFC 8252 section 7.1): register {with_one_slash(uri)}, with one slash, and let the application use "
+            "exactly that"
+        )
+
+
+def with_one_slash(uri: str) -> str:
+    """Return a private-use address as it should be written: with one slash after its scheme."""
+    scheme, _, rest = uri.partition(":")
+    return f"{scheme}:/{rest.lstrip('/')}"
 
 
 def check_https_uri(uri: str, allow_http_loopback: bool, *, fragment: bool = False) -> None:

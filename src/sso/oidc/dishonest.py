@@ -36,7 +36,6 @@ IN_THE_TOKEN: frozenset[Case] = frozenset(
 )
 """What is wrong with the ID token: the application has refused it only when it has fetched it."""
 PATH = "/check/"
-KID = "check"
 MINUTES = 20
 """How long a check may take: after that its issuer is gone."""
 
@@ -54,6 +53,7 @@ class Play:
         subject: who signs in: nobody real.
         asked: which of our endpoints the application has called.
         redirect_uri: where the application wants the answer.
+        alg: the algorithm of the key.
         redeemed: whether it fetched the tokens of this round: with its registered authentication, the redirect URI and
             the code_verifier of its request.
     """
@@ -67,6 +67,7 @@ class Play:
     asked: list[str] = field(default_factory=list)
     redirect_uri: str = ""
     redeemed: bool = False
+    alg: str = ""
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -95,11 +96,26 @@ def new_key(alg: str) -> str:
 
 def public_jwks(play: Play, alg: str) -> dict[str, Any]:
     """Return the key set that the application fetches."""
-    algorithm = jwt.get_algorithm_by_name(alg)
+    jwk = _public_jwk(play, alg)
+    return {"keys": [{**jwk, "kid": _thumbprint(jwk), "alg": alg, "use": "sig"}]}
+
+
+def key_id(play: Play, alg: str) -> str:
+    """Return the key id of the key: another for each key, as applications know keys by it (OpenID Connect Core
+    section 10.1.1)."""
+    return _thumbprint(_public_jwk(play, alg))
+
+
+def _public_jwk(play: Play, alg: str) -> dict[str, Any]:
     key: Any = load_pem_private_key(play.key.encode(), None)
-    jwk = json.loads(algorithm.to_jwk(key.public_key()))
-    jwk.pop("key_ops", None)
-    return {"keys": [{**jwk, "kid": KID, "alg": alg, "use": "sig"}]}
+    jwk: dict[str, Any] = json.loads(jwt.get_algorithm_by_name(alg).to_jwk(key.public_key()))
+    return {name: jwk[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in jwk}
+
+
+def _thumbprint(jwk: dict[str, Any]) -> str:
+    """Return the thumbprint of a key (RFC 7638 section 3)."""
+    text = json.dumps(jwk, sort_keys=True, separators=(",", ":"))
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
 
 
 def metadata(issuer: str, client: Client, alg: str) -> dict[str, Any]:
@@ -181,7 +197,7 @@ def id_token(play: Play, issuer: str, client: Client, alg: str) -> str:
         "expired": {"iat": now - 7200, "exp": now - 3600, "auth_time": now - 7200},
     }
     claims |= wrong.get(play.case, {})
-    return signed(play, claims, alg, {"kid": KID})
+    return signed(play, claims, alg, {"kid": key_id(play, alg)})
 
 
 def signed(play: Play, claims: Mapping[str, Any], alg: str, headers: dict[str, Any]) -> str:
@@ -210,7 +226,7 @@ def logout_token(play: Play, issuer: str, client: Client, alg: str) -> str:
         "sid": f"check-{play.code[:16]}",
         "events": {LOGOUT_EVENT: {}},
     }
-    return signed(play, claims, alg, {"kid": KID, "typ": LOGOUT_TOKEN_TYP})
+    return signed(play, claims, alg, {"kid": key_id(play, alg), "typ": LOGOUT_TOKEN_TYP})
 
 
 def userinfo(play: Play) -> dict[str, Any]:

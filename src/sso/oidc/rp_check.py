@@ -32,6 +32,7 @@ from sso.oidc import dishonest
 from sso.oidc.dishonest import IN_THE_TOKEN, MINUTES, WRONG, Case, Play
 from sso.oidc.provider import Provider
 from sso.oidc.requests import with_parameters
+from sso.security.box import CannotOpen
 from sso.security.outbound import OutboundFailed, OutboundRefused, Visited, public_reason
 
 log = logging.getLogger(__name__)
@@ -198,9 +199,11 @@ async def note_call(
 ) -> tuple[Play, Client, str] | None:
     """Write down that the application called one of our endpoints, and return what is being played; None: nothing.
     ``redeemed``: the code for which it is given tokens."""
-    client = provider.registry.enabled(sandbox_id(application_id))
+    client = await provider.client(sandbox_id(application_id))
+    if client is None or not client.enabled:
+        return None
     async with provider.db.read() as session:  # most of the time nothing is: no transaction is written for that
-        if client is None or await running_check(session, application_id) is None:
+        if await running_check(session, application_id) is None:
             return None
     async with provider.db.write() as session:
         found = await played(session, provider, application_id)
@@ -211,6 +214,32 @@ async def note_call(
         play.redeemed = play.redeemed or redeemed == play.code
         check.play = provider.box.seal(play.to_json(), _SEAL)
     return play, client, provider.id_token_alg(client)
+
+
+async def published_key(provider: Provider, application_id: str) -> tuple[Play, str] | None:
+    """Return the play whose key is in the key set of the issuer of an application's checks, and the algorithm: of the
+    check that runs, or else of the last. Applications may fetch the key set at their start."""
+    client = provider.registry.enabled(sandbox_id(application_id))
+    if client is None:
+        return None
+    alg = provider.id_token_alg(client)
+    async with provider.db.read() as session:
+        play = await _last_play(session, provider, application_id, alg)
+    return (play, alg) if play is not None else None
+
+
+async def _last_play(session: AsyncSession, provider: Provider, application_id: str, alg: str) -> Play | None:
+    """Return the last play of an application with a key for an algorithm, where it can still be opened."""
+    mine = select(RelyingPartyCheck.play).where(
+        RelyingPartyCheck.application_id == application_id, RelyingPartyCheck.play.is_not(None)
+    )
+    sealed = (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
+    if sealed is None:
+        return None
+    with contextlib.suppress(CannotOpen):  # sealed with a secret that is gone: a new key is made
+        play = Play.from_json(provider.box.open(sealed, _SEAL))
+        return play if play.alg == alg else None
+    return None
 
 
 def start(provider: Provider, check: RelyingPartyCheck) -> None:
@@ -237,15 +266,17 @@ class Check:
         client = provider.registry.enabled(sandbox_id(check.application_id))
         assert client is not None  # begin_check saw it
         self.provider, self.check_id, self.client = provider, check.id, client
+        self.client_application = check.application_id
         self.issuer = dishonest.issuer_of(provider, check.application_id)
         self.alg = provider.id_token_alg(client)
-        self.key = dishonest.new_key(self.alg)
+        self.key = ""
+        self.fetched_keys = False
         start = str(client.meta.initiate_login_uri)
         self.start = with_parameters(start, [("iss", self.issuer)])
         self.page = str(check.results.get("page", "")) or start
         own = {_origin(provider.settings.issuer)}
         self.hosts = frozenset({_origin(one) for one in (start, *client.meta.redirect_uris)} - own)
-        self.play = Play("honest", "", "", "", self.key, "")
+        self.play = Play("honest", "", "", "", "", "")
         self.out: Look | None = None
         self.into: Look | None = None
 
@@ -253,6 +284,7 @@ class Check:
         """Play every case, and write what became of each. Whatever fails is a finding, not an error."""
         findings: list[Finding] = []
         try:
+            await self._choose_key()
             findings.append(await self._honest())
             await self._write(findings, "running")
             if findings[0].outcome == "passed":
@@ -264,6 +296,14 @@ class Check:
         except Exception:
             log.exception("the relying-party check of %s failed", self.client.client_id)
             await self._write([*findings, Finding("honest", "failed", "our side failed")], "done")
+
+    async def _choose_key(self) -> None:
+        """Sign with the key of the last check, which the application may have kept, or with a new one."""
+        async with self.provider.db.read() as session:
+            last = await _last_play(session, self.provider, self.client_application, self.alg)
+        self.fetched_keys = last is not None
+        self.key = last.key if last is not None else dishonest.new_key(self.alg)
+        self.play = Play("honest", "", "", "", self.key, "", alg=self.alg)
 
     async def _wrong_ones(self, findings: list[Finding]) -> None:
         """Play what must be refused, and sign in honestly after each: an application that refuses everything has
@@ -321,8 +361,12 @@ class Check:
             look = await self._look(browser)
         except Stuck as error:
             return str(error)[:300]
-        if not (await self._played()).redeemed:
+        played = await self._played()
+        self.fetched_keys = self.fetched_keys or "jwks" in played.asked
+        if not played.redeemed:
             return "no_token"
+        if not self.fetched_keys and (look == self.out or answer.status >= 400):
+            return "old_keys"
         if answer.status >= 400:
             return "callback_fails"
         if not 200 <= look.status < 300 or look.path == self.issuer:
@@ -407,6 +451,7 @@ class Check:
             self.key,
             f"uji-{secrets.token_hex(4)}",
             redirect_uri=asked["redirect_uri"],
+            alg=self.alg,
         )
         await self._write_play()
         return asked
@@ -457,6 +502,6 @@ class Check:
                 return
             row.results = {**row.results, "findings": shown}
             if status == "done":
-                row.status, row.finished_at, row.play = "done", clock.now(), None
+                row.status, row.finished_at = "done", clock.now()  # its key is used by the next check
                 data = {"passed": passed(row)}
                 record(session, "application.checked", actor=row.started_by, client_id=row.application_id, data=data)

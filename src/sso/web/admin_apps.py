@@ -443,7 +443,7 @@ async def set_policies(request: Request, client_id: str, here: Changes) -> Respo
             _allowed(request, here, row, application)
             if row is None or row.status == REMOVED:
                 raise Interrupted(failure(request, "not_found", 404))
-            metadata = _with_policies(stored_metadata(row.metadata_).stored(), values)
+            metadata = _with_policies(stored_metadata(row.metadata_), values)
             await register_at_once(request, session, here, row, application, metadata, "client.policies_set", note)
     except ValidationError as error:
         first = error.errors()[0]
@@ -462,10 +462,11 @@ def _cleaned(value: Any) -> Any:
     return value or None
 
 
-def _with_policies(before: dict[str, Any], values: dict[str, Any]) -> ClientMetadata:
-    kept = {name: value for name, value in before.items() if name not in values}
+def _with_policies(before: ClientMetadata, values: dict[str, Any]) -> ClientMetadata:
+    kept = {name: value for name, value in before.stored().items() if name not in values}
     chosen = {name: value for name, value in values.items() if value is not None}
-    return ClientMetadata.model_validate({**kept, **chosen}, context={"allow_http_loopback": True})
+    context = {"allow_http_loopback": True, "own_secret": before.has_shared_secret}
+    return ClientMetadata.model_validate({**kept, **chosen}, context=context)
 
 
 @router.post(APPLICATIONS + "/{client_id}/privileges")

@@ -95,6 +95,7 @@ DIFFERS: dict[Part, str] = {
     "case": N_("small and capital letters"),
     "query": N_("what follows the question mark"),
     "fragment": N_("what follows the number sign"),
+    "slashes": N_("the number of slashes after the scheme"),
 }
 WARNINGS: dict[Warning, str] = {
     "no_pkce": N_("It may leave PKCE out. A stolen code is worth more then: turn it on, and ask an administrator."),

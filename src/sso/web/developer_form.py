@@ -97,6 +97,10 @@ ADVICE = {
     "upper_case": N_("Write the host of %(uri)s in small letters, without a final dot."),
     "whole_address": N_("%(uri)s is not a whole address. Begin with https://."),
     "dots": N_("%(uri)s has . or .. in its path. Write the path that is meant."),
+    "two_slashes": N_(
+        "%(uri)s has two slashes after its scheme, so what follows them is a host. A private-use scheme has no host: "
+        "use one slash, here and in the application."
+    ),
     "scheme": N_("%(uri)s: a scheme of your own must be your domain turned round, such as id.go.kota.aplikasi:/masuk."),
     "private": N_("%(uri)s: only applications that are installed may have a scheme of their own. Use https."),
     "characters": N_("%(uri)s has signs that an address cannot have, such as spaces or letters beyond ASCII."),

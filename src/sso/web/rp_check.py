@@ -14,7 +14,7 @@ from sso.clients.applications import sandbox_id
 from sso.clients.service import ClientError
 from sso.oidc import dishonest
 from sso.oidc.client_auth import authenticates
-from sso.oidc.rp_check import begin_check, holds, last_check, note_call, passed, start
+from sso.oidc.rp_check import begin_check, holds, last_check, note_call, passed, published_key, start
 from sso.web.console import There, developer_page, own_form, token_for
 from sso.web.developer import APPS, CANNOT, STATES, Member, Reader, present
 from sso.web.http import OPEN, json_error, protocol_request
@@ -75,6 +75,10 @@ DETAILS = {
     "not_redeemed": N_("It never fetched the ID token, so it cannot have checked it."),
     "not_signed_in": N_("An honest sign-in did not succeed in this attempt, so nothing can be told."),
     "dead": N_("After this attempt honest sign-ins failed too: the application refuses everything."),
+    "old_keys": N_(
+        "It fetched the ID token, but not our key set, and nobody was signed in: it looks for the key among old ones. "
+        "Fetch jwks_uri again when a token names a kid that is not known (OpenID Connect Core 10.1.1)."
+    ),
     "callback_fails": N_("Its redirect URI answered an honest sign-in with an error."),
     "page_fails": N_("The page that shows who is signed in answered with an error."),
     "logout_fails": N_("It refuses honest logout tokens too."),
@@ -131,6 +135,7 @@ async def begin(request: Request, there: Member) -> Response:
     """Begin a check; the page shows how far it is."""
     fields, site = await own_form(request, f"check {there.application_id}"), site_of(request)
     page = fields.get("page", "").strip()[:2000]
+    await site.provider.look()  # the sandbox may have been changed a moment ago
     try:
         async with site.provider.db.write() as session:
             application = await present(request, session, there.application_id)
@@ -150,8 +155,8 @@ CHECK = dishonest.PATH + "{application_id}"
 async def discovery(request: Request, application_id: str) -> Response:
     """What it says of itself: also between checks, so that the application can be configured."""
     provider = site_of(request).provider
-    client = provider.registry.enabled(sandbox_id(application_id))
-    if client is None or not client.sandbox:
+    client = await provider.client(sandbox_id(application_id))
+    if client is None or not client.enabled or not client.sandbox:
         return failure(request, "not_found", 404)
     issuer = dishonest.issuer_of(provider, application_id)
     return _json(dishonest.metadata(issuer, client, provider.id_token_alg(client)))
@@ -159,12 +164,11 @@ async def discovery(request: Request, application_id: str) -> Response:
 
 @router.get(CHECK + "/jwks")
 async def jwks(request: Request, application_id: str) -> Response:
-    """The key of the check that runs."""
-    found = await note_call(site_of(request).provider, application_id, "jwks")
-    if found is None:
-        return _json({"keys": []})
-    play, _, alg = found
-    return _json(dishonest.public_jwks(play, alg))
+    """The key of the check that runs, or that ran last."""
+    provider = site_of(request).provider
+    await note_call(provider, application_id, "jwks")
+    found = await published_key(provider, application_id)
+    return _json(dishonest.public_jwks(*found) if found is not None else {"keys": []})
 
 
 @router.post(CHECK + "/token")
