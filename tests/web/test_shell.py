@@ -138,7 +138,7 @@ def test_the_address_of_a_client_is_believed_only_from_a_trusted_proxy(
 async def test_cors_is_closed_where_it_need_not_be_open(city: City) -> None:
     headers = {"Origin": "https://evil.example"}
     async with city.client() as http:
-        for path in ("/login", "/authorize", "/logout", "/introspect", "/revoke"):
+        for path in ("/login", "/authorize", "/logout", "/introspect", "/register"):
             answer = await http.post(path, headers=headers)
             assert "access-control-allow-origin" not in answer.headers, path
 

@@ -138,7 +138,9 @@ class ClientMetadata(BaseModel):
     profile: Profile = Field(
         "standard",
         description="Which strict rules may be relaxed; see below. Only what is written relaxes anything, but for "
-        "`require_pkce`, which `legacy` and `certification` turn off.",
+        "`require_pkce`, which `legacy` and `certification` turn off; the `aud` of assertions, which with `legacy` may be "
+        "a list of names of this provider; and request objects, which with `certification` may be unsigned where "
+        "`request_object_signing_alg` is left out.",
     )
     group: Group | None = Field(None, description="The group it is listed in.")
     client_name: Name = Field(description="Its name, in Indonesian; `client_name#en` in English.")

@@ -62,16 +62,8 @@ RELAXATIONS = (
     Relaxation(
         "request_object_signing_alg: none",
         ("certification",),
-        "Anybody can make its request objects (OpenID Connect Core section 6.1). With this profile the same holds "
-        "where no algorithm is registered.",
-        lambda client: client.unsigned_requests_allowed,
-    ),
-    Relaxation(
-        "aud: a list of names of this provider",
-        ("legacy",),
-        "Its assertions may name the provider several times; a list that names anybody else too is refused "
-        "(RFC 7523 section 3).",
-        lambda client: client.profile == "legacy" and client.token_endpoint_auth_method.endswith("_jwt"),
+        "Anybody can make its request objects (OpenID Connect Core section 6.1).",
+        lambda client: client.request_object_signing_alg == "none",
     ),
 )
 
