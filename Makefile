@@ -9,7 +9,7 @@ SECONDS ?= 180
 SEED ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint types imports unit fuzz races bench lock docs dist clean tools
+.PHONY: run test check lint types imports unit interop-all fuzz races bench lock docs dist clean tools
 
 run: $(VENV)/run.stamp   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
@@ -31,6 +31,10 @@ imports: $(VENV)/dev.stamp
 unit: $(VENV)/dev.stamp   ## the test suite alone; ARGS="-k word" narrows it
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q $(ARGS)
 
+interop-all: tools   ## every relying party of tests/interop, also the heavy ones: django-allauth, python-jose, Spring
+	sh scripts/interop_tools.sh
+	INTEROP_ALL=1 $(BIN)/python -m pytest -q tests/interop $(ARGS)
+
 fuzz: $(VENV)/dev.stamp   ## nasty values to every route on PostgreSQL, for SECONDS (180); SEED=2 chooses others; make test runs the short form
 	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/fuzz $(ARGS)
 	SCHEMATHESIS_EXAMPLES=40 $(BIN)/python -m pytest -q tests/api/test_schemathesis.py
@@ -38,7 +42,7 @@ fuzz: $(VENV)/dev.stamp   ## nasty values to every route on PostgreSQL, for SECO
 races: $(VENV)/dev.stamp   ## every pair of acts on one session at once, on PostgreSQL; ARGS="20" is the number of rounds
 	RACES=$(or $(ARGS),10) $(BIN)/python -m pytest -q tests/hostile/test_races.py tests/hostile/test_conflicts.py
 
-tools: $(VENV)/dev.stamp   ## what the tests need besides Python: Chromium, Node with openid-client, Apache
+tools: $(VENV)/dev.stamp   ## what the tests need besides Python: Chromium, Node with relying parties, Apache
 	sh scripts/tools.sh
 
 bench: $(VENV)/dev.stamp   ## CPU time of each flow; ARGS="--seconds 3 --only refresh"

@@ -6,4 +6,5 @@ options="--universal --python-version 3.11 --generate-hashes --no-header --no-an
 printf 'hatchling\neditables\n' >requirements/build.in
 uv pip compile $options pyproject.toml requirements/build.in -o requirements/run.txt
 uv pip compile $options pyproject.toml --group dev -o requirements/dev.txt
+uv pip compile $options requirements/interop.in -o requirements/interop.txt
 rm requirements/build.in

@@ -33,9 +33,12 @@ if [ "$major" -lt 20 ]; then
   echo "openid-client needs Node.js 20 or newer; this is $(node --version)"
   exit 1
 fi
-if [ ! -d tests/interop/openid_client/node_modules/openid-client ]; then
-  npm ci --prefix tests/interop/openid_client --ignore-scripts --no-audit --no-fund --silent || {
-    echo "openid-client cannot be installed from the npm registry: npm ci --prefix tests/interop/openid_client"
-    exit 1
-  }
-fi
+for folder in tests/interop/openid_client tests/interop/relying_parties; do
+  installed="$folder/node_modules/.package-lock.json"
+  if [ ! -e "$installed" ] || [ "$folder/package-lock.json" -nt "$installed" ]; then
+    npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --silent || {
+      echo "the packages of $folder cannot be installed from the npm registry: npm ci --prefix $folder"
+      exit 1
+    }
+  fi
+done

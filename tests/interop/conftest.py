@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -14,16 +15,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.conftest import run_apart
 from tests.databases import run_statement
 from tests.journeys.conftest import free_ports
+from tests.support import form_of
 
 HERE = Path(__file__).parent
 SSO = str(Path(sys.executable).with_name("sso"))
-CLIENTS = ("openid-client", "authlib", "authlib-jwt", "apache", "php")
+CLIENTS = ("openid-client", "authlib", "authlib-jwt", "apache", "php", "passport")
+LISTENING = ("apache", "php", "passport", "page", "allauth", "spring")
+"""Relying parties that listen, each at its own port: `APACHE_PORT` in the catalogue is replaced by that of `apache`."""
 PASSWORD = "perahu-kertas-di-sungai-88"
 START_SECONDS = 30
+COMMANDS = """
+import json, sys
+from sso.cli import command_line
+app = command_line()
+for words in json.loads(sys.argv[1]):
+    app(words, standalone_mode=False)
+"""
+"""Several commands in one process: most of a command's time is its start."""
 
 
 @dataclass
@@ -33,16 +46,29 @@ class Server:
     issuer: str
     environment: dict[str, str]
     directory: Path
-    apache_port: int
-    php_port: int
+    ports: dict[str, int]
     secrets: dict[str, str] = field(default_factory=dict)
 
     def sso(self, *words: str, stdin: str = "") -> str:
         """Run a command and return what it printed."""
+        return self._run([SSO, *words], stdin)
+
+    def sso_lines(self, *commands: list[str]) -> list[str]:
+        """Run commands that print one line each, in one process, and return the lines."""
+        lines = self._run([sys.executable, "-c", COMMANDS, json.dumps(commands)]).splitlines()
+        assert len(lines) == len(commands), lines
+        return lines
+
+    def make_secrets(self, *clients: str) -> None:
+        """Make a client secret for each of ``clients``, and keep it in ``secrets``."""
+        printed = self.sso_lines(*(["clients", "secret", client] for client in clients))
+        self.secrets |= zip(clients, printed, strict=True)
+
+    def _run(self, command: list[str], stdin: str = "") -> str:
         done = subprocess.run(
-            [SSO, *words], env=self.environment, cwd=self.directory, input=stdin, capture_output=True, text=True
+            command, env=self.environment, cwd=self.directory, input=stdin, capture_output=True, text=True
         )
-        assert done.returncode == 0, f"sso {words}: {done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
 
 
@@ -58,6 +84,19 @@ def wait_for(port: int, process: subprocess.Popen[Any], log: Path) -> None:
         time.sleep(0.05)
 
 
+def signed_in(server: Server, address: str) -> httpx.Response:
+    """Open ``address`` of an application, sign siti in where the provider asks, and return the last page."""
+    with httpx.Client(follow_redirects=True) as browser:
+        page = browser.get(address)
+        for _ in range(3):
+            if not str(page.url).startswith(server.issuer):
+                break
+            form = form_of(page)
+            fields = {**form.fields, "username": "siti", "password": PASSWORD, "choice": "allow"}
+            page = browser.post(server.issuer + form.action, data=fields)
+        return page
+
+
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("server")
@@ -68,7 +107,8 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         name = re.sub(r"\W", "_", f"interop_{directory.parent.name}_{directory.name}").lower()
         run_apart(run_statement(postgres, f"CREATE DATABASE {name}"))
         url = postgres.replace("DATABASE", name)
-    port = free_ports(3)
+    port = free_ports(1 + len(LISTENING))
+    ports = {name: port + number for number, name in enumerate(LISTENING, 1)}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
     environment |= {
         "SSO_ISSUER": f"http://localhost:{port}",
@@ -76,14 +116,14 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "SSO_DATA_DIR": str(directory),
         "SSO_LOG_LEVEL": "INFO",
     }
-    made = Server(f"http://localhost:{port}", environment, directory, port + 1, port + 2)
+    made = Server(f"http://localhost:{port}", environment, directory, ports)
     made.sso("db", "upgrade")
-    catalogue = directory / "interop.yaml"
-    catalogue.write_text(
-        (HERE / "interop.yaml").read_text().replace("APACHE_PORT", str(port + 1)).replace("PHP_PORT", str(port + 2))
-    )
+    catalogue, text = directory / "interop.yaml", (HERE / "interop.yaml").read_text()
+    for name, number in ports.items():
+        text = text.replace(f"{name.upper()}_PORT", str(number))
+    catalogue.write_text(text)
     made.sso("clients", "apply", str(catalogue))
-    made.secrets = {client: made.sso("clients", "secret", client).strip() for client in CLIENTS}
+    made.make_secrets(*CLIENTS)
     made.sso("users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin", stdin=PASSWORD)
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(

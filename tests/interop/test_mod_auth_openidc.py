@@ -87,7 +87,7 @@ def apache(server: Server, tmp_path: Path) -> Iterator[str]:
     configuration.write_text(
         CONFIGURATION.format(
             root=root,
-            port=server.apache_port,
+            port=server.ports["apache"],
             modules=MODULES,
             issuer=server.issuer,
             secret=server.secrets["apache"],
@@ -96,8 +96,8 @@ def apache(server: Server, tmp_path: Path) -> Iterator[str]:
     )
     process = subprocess.Popen([program, "-f", str(configuration), "-DFOREGROUND"], start_new_session=True)
     try:
-        wait_for(server.apache_port, process, configuration)
-        yield f"http://localhost:{server.apache_port}"
+        wait_for(server.ports["apache"], process, configuration)
+        yield f"http://localhost:{server.ports['apache']}"
     finally:
         process.terminate()
         process.wait(20)

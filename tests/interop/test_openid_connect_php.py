@@ -131,7 +131,7 @@ def test_a_logout_token_passes_the_checks_of_the_library(server: Server) -> None
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    listener = HTTPServer(("127.0.0.1", server.php_port), Receiver)
+    listener = HTTPServer(("127.0.0.1", server.ports["php"]), Receiver)
     thread = threading.Thread(target=listener.handle_request, daemon=True)
     thread.start()
     with httpx.Client(base_url=server.issuer) as browser:

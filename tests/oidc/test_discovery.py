@@ -89,8 +89,13 @@ async def test_rotation_signs_with_a_key_that_was_published_before(city: City) -
         kids = [jwt.get_unverified_header(tokens["id_token"])["kid"] for tokens in (before, after)]
         assert kids[0] != kids[1]
         assert set(kids) <= published
-        now = {key["kid"] for key in (await http.get("/jwks")).json()["keys"]}
+        keys = (await http.get("/jwks")).json()["keys"]
+        now = {key["kid"] for key in keys}
         assert set(kids) <= now
+        # python-jose tries the keys in their order, and fails at the first of another type than the algorithm needs.
+        default = [key["kid"] for key in keys if key["alg"] == "ES256"]
+        assert [key["kid"] for key in keys[: len(default)]] == default, "keys of the default algorithm stand first"
+        assert (default[0], default[-1]) == (kids[1], kids[0]), "the active one first, the retired one last"
         assert (await party.userinfo(after["access_token"])).status_code == 200
         assert (await party.refresh(before["refresh_token"])).status == 200
         clock.advance(86400)

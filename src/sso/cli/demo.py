@@ -244,6 +244,7 @@ def _serve(settings: Settings, ports: list[int], people: list[Person], app_secre
             factory=True,
             host="127.0.0.1",
             port=ports[0],
+            http="sso.web.wire:BoundedProtocol",
             log_config=None,
             access_log=False,
             server_header=False,

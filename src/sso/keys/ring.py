@@ -149,12 +149,13 @@ class KeyRing:
     def jwks(self) -> tuple[bytes, str]:
         """Return the published key set (RFC 7517 section 5) and its entity tag.
 
-        The active key of the default algorithm stands first, for applications that try the first key alone; then the
-        other active keys, those that sign next, those that are retired, and those for encryption.
+        The keys of the default algorithm stand first, the active one before the next and the retired: some libraries
+        try the first key alone, and others try all keys in turn but fail at the first key of another type
+        (python-jose). Keys for encryption stand last.
         """
         # Nobody should encrypt for a retired key any more; what it signed must still be verified.
         published = [key for key in self._published_keys() if not (_decrypts(key) and key.status == "retired")]
-        published.sort(key=lambda key: (_decrypts(key), _ORDER.index(key.status), key.alg != self._default_alg))
+        published.sort(key=lambda key: (_decrypts(key), key.alg != self._default_alg, _ORDER.index(key.status)))
         body = orjson.dumps({"keys": [key.public_jwk for key in published]})
         return body, f'"{hashlib.sha256(body).hexdigest()[:24]}"'
 

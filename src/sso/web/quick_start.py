@@ -32,21 +32,23 @@ class Stack:
         title: what it is called.
         kinds: for which kinds of application it is.
         tested: whether our own tests run it exactly as it is shown.
+        auth_method: the only ``token_endpoint_auth_method`` that the program uses.
     """
 
     title: str
     kinds: tuple[str, ...]
     tested: bool
+    auth_method: str = "client_secret_basic"
 
 
 STACKS = {
     "python": Stack("Python, Authlib", ("web",), True),
     "node": Stack("Node, openid-client", ("web",), True),
     "php": Stack("PHP, OpenID-Connect-PHP", ("web",), False),
-    "laravel": Stack("Laravel", ("web",), False),
+    "laravel": Stack("Laravel", ("web",), False, "client_secret_post"),
     "spring": Stack("Java, Spring", ("web",), False),
-    "dotnet": Stack(".NET", ("web",), False),
-    "android": Stack("Android, AppAuth", ("native",), False),
+    "dotnet": Stack(".NET", ("web",), False, "client_secret_post"),
+    "android": Stack("Android, AppAuth", ("native",), False, "none"),
     "apache": Stack("Apache, mod_auth_openidc", ("proxy", "web"), True),
 }
 
@@ -117,6 +119,7 @@ async def quick_start_page(request: Request, there: Reader) -> Response:
         client=client,
         stacks=offered,
         stack=chosen,
+        auth_method=offered[chosen].auth_method if chosen in offered else "",
         parts=filled(chosen, issuer, client) if client is not None and chosen else [],
         tested=chosen in offered and offered[chosen].tested,
         issuer=issuer,

@@ -1,0 +1,107 @@
+"""Requests as bytes: an offer to upgrade to another protocol is ignored, and the request is read whole."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+from tests.journeys.conftest import free_ports
+
+from sso.web import wire
+
+# What the HttpClient of Java sends with its first request over plain http (Spring Security 7 and others).
+OFFER = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAA\r\n"
+WEBSOCKET = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
+FORM = "grant_type=client_credentials&scope=read"
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with the method, the path, the number of headers and the body."""
+    body, more = b"", True
+    while more:
+        event = await receive()
+        body, more = body + event.get("body", b""), event.get("more_body", False)
+    said = json.dumps([scope["method"], scope["path"], len(scope["headers"]), body.decode()]).encode()
+    headers = [(b"content-length", str(len(said)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": said})
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[int]:
+    """Serve :func:`echo`, and give its port."""
+    port = free_ports(1)
+    config = uvicorn.Config(echo, port=port, http=wire.BoundedProtocol, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server._serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield port
+    server.should_exit = True
+    await task
+
+
+async def answers(port: int, parts: list[bytes], count: int) -> list[Any]:
+    """Send parts of a stream one by one on one connection, and return what is answered."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    found = []
+    async with asyncio.timeout(10):
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0.002)  # so that it comes as a segment of its own
+        for _ in range(count):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200"), head
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            found.append(json.loads(await reader.readexactly(length)))
+    writer.close()
+    return found
+
+
+@pytest.mark.parametrize("offer", [OFFER, WEBSOCKET], ids=["h2c", "websocket"])
+async def test_the_body_of_a_request_that_offers_an_upgrade_is_read(offer: str) -> None:
+    lines = offer.count("\r\n")
+    whole = f"POST /token HTTP/1.1\r\nHost: x\r\n{offer}Content-Length: {len(FORM)}\r\n\r\n{FORM}".encode()
+    chunked = f"POST /token HTTP/1.1\r\nHost: x\r\n{offer}Transfer-Encoding: chunked\r\n\r\n"
+    chunked += f"{len(FORM):x}\r\n{FORM}\r\n0\r\n\r\n"
+    bodiless = f"GET /jwks HTTP/1.1\r\nHost: x\r\n{offer}\r\n".encode()
+    after = b"GET /userinfo HTTP/1.1\r\nHost: x\r\n\r\n"
+    posted, got = ["POST", "/token", 2 + lines, FORM], ["GET", "/jwks", 1 + lines, ""]
+    next_one = ["GET", "/userinfo", 1, ""]
+    head = whole.index(b"\r\n\r\n") + 4
+    async with serving() as port:
+        for at in (0, 30, head - 2, head, head + 7):
+            assert await answers(port, [whole[:at], whole[at:]], 1) == [posted]
+        for sent, expected in ((whole, posted), (chunked.encode(), posted), (bodiless, got)):
+            assert await answers(port, [sent, after], 2) == [expected, next_one]
+            assert await answers(port, [sent + sent + after], 3) == [expected, expected, next_one]
+
+
+async def test_framing_stays_strict_after_an_offer_to_upgrade() -> None:
+    smuggled = b"0\r\n\r\nGET /admin HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with serving() as port:
+        for framing in (
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            "Content-Length: 5\r\nContent-Length: 6\r\n",
+            "Transfer-Encoding: chunked, identity\r\n",
+            "Content-Length: -1\r\n",
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"POST /token HTTP/1.1\r\nHost: x\r\n{OFFER}{framing}\r\n".encode() + smuggled)
+            async with asyncio.timeout(10):
+                answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 400"), framing
+            assert b"/admin" not in answer, framing
+            writer.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\nGET /admin HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        assert b"/admin" not in answer
+        writer.close()
