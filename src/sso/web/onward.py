@@ -20,7 +20,7 @@ from sso.oidc.device import normal_user_code
 from sso.web.http import read_cookie
 from sso.web.site import site_of
 
-MAX_TOKEN_CHARS, MAX_CLIENT_CHARS = 100, 100
+MAX_TOKEN_CHARS, MAX_CLIENT_CHARS = 200, 100
 OPEN = "/open/"
 
 
@@ -90,7 +90,7 @@ async def find_onward(request: Request, onward: Onward) -> tuple[Onward, Authori
         async with site.provider.db.read() as session:
             stored = await requests.recall_request(session, onward.i, read_cookie(request, "browser"))
         try:
-            asked = requests.stored_request(site.server, stored) if stored is not None else None
+            asked = await requests.stored_request(site.server, stored) if stored is not None else None
         except (PageError, RedirectError):  # the application was changed meanwhile
             asked = None
     client = asked.client if asked is not None else site.provider.registry.get(onward.client_id or named_in(onward))
