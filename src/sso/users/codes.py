@@ -149,9 +149,9 @@ def place_warning(digits: str) -> str:
     is known. Districts are divided often, and the first NIKs hold codes that no list has: unknown is not wrong."""
     table = _places()
     regency, district = digits[:4], digits[4:6]
-    if not any(one.startswith(digits[:2]) for one in table.districts):
-        return f"province {digits[:2]} is not in the codes of {table.dated}"
     if regency not in table.districts:
+        if not any(one.startswith(digits[:2]) for one in table.districts):
+            return f"province {digits[:2]} is not in the codes of {table.dated}"
         return f"regency {regency} is not in the codes of {table.dated}"
     if district not in table.districts[regency]:
         return f"district {digits[:6]} is not in the codes of {table.dated}"

@@ -237,6 +237,8 @@ def _typed(text: str) -> str:
     value = check_line(unicodedata.normalize("NFKC", text).strip()).casefold()
     if not value or len(value) > MAX_IDENTIFIER_CHARS:
         raise ValueError(f"must have 1 to {MAX_IDENTIFIER_CHARS} characters")
+    if value.isascii():
+        return value
     value = "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in value)
     return _DASHES.sub("-", value)
 
