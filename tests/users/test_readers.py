@@ -123,6 +123,20 @@ def test_records_that_are_too_long_are_refused_in_bounded_memory(file: Path, mon
     assert found[-2:] == [(1, "has more than 64 KB"), (1, {"a": -1})]
 
 
+@pytest.mark.parametrize("name", ["x", "\xff", "x" * 70_000, "x\n\n", '""', ",", "\r"])
+def test_what_stands_inside_a_value_is_never_a_row(file: Path, name: str) -> None:
+    """Somebody who chose a name with a line break and a row of its own in the former application makes no person."""
+    hostile = f"{name}\n9,wali@x.example,k\n{name}"
+    for inside in (
+        f'1,"{hostile}",k',
+        f'1,k,"{hostile}"',
+        f'1,"{hostile}","{hostile}"',
+        f'1,"{"y" * 70_000}\n","{hostile}"',
+    ):
+        found = rows(file, f"a,b,c\n{inside}\n2,b@x.example,k\n".encode("latin-1"), encoding="utf-8")
+        assert [row["a"] for _, row in found if isinstance(row, dict)] in (["2"], ["1", "2"])
+
+
 def test_spreadsheets_are_read_as_they_write(file: Path) -> None:
     same = [(2, {"nama": "Renée, S.Pd", "surel": "a"}), (3, {"nama": "B", "surel": "b\r\nc"})]
     quoted = 'nama,surel\r\n"Renée, S.Pd",a\r\nB,"b\r\nc"\r\n,\r\n\r\n'

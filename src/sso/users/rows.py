@@ -376,7 +376,7 @@ def _name(text: Mapping[str, str], profile: Mapping[str, Any]) -> str:
     if "name" in text:
         name = " ".join(text["name"].split())
         if not _is_name(name):
-            raise RowRefused("name: must have 1 to 200 characters, without < and >")
+            raise RowRefused("name: must have 1 to 200 characters, without <, > and invisible characters")
         return name
     parts = " ".join(profile[part] for part in ("given_name", "middle_name", "family_name") if part in profile)
     for name in (parts, text.get("username", ""), text.get("email", "").partition("@")[0]):

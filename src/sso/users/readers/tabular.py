@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from sso.errors import Refusal
 from sso.users.readers.text import TextFile, TextLine
@@ -35,86 +35,91 @@ def read_csv(path: Path, encoding: str | None = None) -> Iterator[Record]:
         lines = file.lines()
         delimiter, names = _header(path, lines)
         for line in lines:
-            if line.text is None:
-                yield Record(line.number, None, line.reason, line.offset + line.size)
-            elif line.text.strip("\x1a \t\r"):
+            if line.text is None or line.text.strip("\x1a \t\r"):
                 yield from _records(file, line, lines, delimiter, names)
 
 
 def _records(
     file: TextFile, line: TextLine, lines: Iterator[TextLine], delimiter: str, names: Sequence[str]
 ) -> Iterator[Record]:
-    """Yield the record that begins in ``line``: itself, or a refused record for each of its lines."""
-    assert line.text is not None
+    """Yield the record that begins in ``line``: itself, or a refused record for each of its lines.
+
+    Where a quoted value is open at the end of the line, the file is looked at ahead before another line is taken: where
+    the value is not closed, or the record would not fit the columns, ``line`` alone is refused, so that no quotation
+    mark takes other rows away. What is inside a quoted value is never read as a row.
+    """
+    read = line.offset + line.size
     try:
-        cells = split(line.text, delimiter)
+        cells = _cells(file, line, delimiter)
     except _Open:
-        yield from _long_record(file, line, lines, delimiter, names)
+        found = _ahead(file, line, delimiter, len(names))
+        if found is None:
+            yield Record(line.number, None, line.reason or "a quotation mark is opened and not closed", read)
+            return
+        last = line.number
+        while read < found.end:
+            after = next(lines)
+            last, read = after.number, after.offset + after.size
+        if found.cells is not None:
+            yield _record(line.number, found.cells, names, read, last - line.number + 1)
+            return
+        for number in range(line.number, last + 1):
+            place = f"stands between quotation marks that open in line {line.number} and close in line {last}"
+            yield Record(number, None, f"{place}: {found.reason}", read)
         return
     except ValueError as error:
-        yield Record(line.number, None, str(error), line.offset + line.size)
+        yield Record(line.number, None, line.reason or str(error), read)
         return
-    if any(cell.strip() for cell in cells):
-        yield _record(line.number, cells, names, line.offset + line.size)
+    if line.text is None:
+        yield Record(line.number, None, line.reason, read)
+    elif any(cell.strip() for cell in cells):
+        yield _record(line.number, cells, names, read)
 
 
-def _long_record(
-    file: TextFile, first: TextLine, lines: Iterator[TextLine], delimiter: str, names: Sequence[str]
-) -> Iterator[Record]:
-    """Yield the record that begins in ``first`` and has line breaks in quoted values.
+def _cells(file: TextFile, line: TextLine, delimiter: str) -> list[str]:
+    """Return the values of a line. Of one that is too long nothing is returned; whether a value is open at its end is
+    told by the number of its quotation marks.
 
-    The file is looked at ahead before a line is taken: where the quoted value is not closed, or the record would not
-    fit the columns, ``first`` alone is refused. So no quotation mark takes other rows away.
+    Raises:
+        _Open: when a quoted value does not end with the line.
+        ValueError: when a quotation mark stands where none may.
     """
-    text, taken, end = _ahead(file, first, delimiter, len(names))
-    if not taken:
-        reason = "a quotation mark is opened and not closed"
-        yield Record(first.number, None, reason, first.offset + first.size)
-        return
-    span = [first.number]
-    read = first.offset + first.size
-    while read < end:
-        line = next(lines)
-        span.append(line.number)
-        read = line.offset + line.size
-    if text is not None:
-        yield _record(first.number, split(text, delimiter), names, read, len(span))
-        return
-    reason = f"stands between quotation marks that open in line {span[0]} and close in line {span[-1]}: too long"
-    for number in span:
-        yield Record(number, None, reason, read)
+    if line.loose is not None:
+        return split(line.loose, delimiter)
+    if file.count_marks(line.offset, line.offset + line.size) % 2:
+        raise _Open
+    return []
 
 
-def _ahead(file: TextFile, first: TextLine, delimiter: str, width: int) -> tuple[str | None, bool, int]:
-    """Return the text of the record that begins in ``first``, whether there is one, and where it ends. No text: the
-    record is too long."""
-    with file.path.open("rb") as again:
-        end = first.offset + first.size
-        while True:
-            closed = file.quoted_until(end, delimiter)
-            if closed is None:
-                return None, False, 0
-            again.seek(closed)
-            rest = again.readline(MAX_RECORD_BYTES) if file.newline == b"\n" else _to_return(again)
-            end = closed + len(rest)
-            if end - first.offset > MAX_RECORD_BYTES:
-                return None, True, end
-            again.seek(first.offset)
-            data = again.read(end - first.offset)
-            try:
-                text = data.decode(file.encoding).rstrip("\r\n")
-                return (text, True, end) if len(split(text, delimiter)) == width else (None, False, 0)
-            except _Open:
-                continue
-            except ValueError:  # of the encoding, or of the quotation marks
-                return None, False, 0
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A record over several lines: where it ends, and its values. None: it is refused for ``reason``."""
+
+    end: int
+    cells: list[str] | None
+    reason: str = ""
 
 
-def _to_return(file: IO[bytes]) -> bytes:
-    """Return the rest of a line that ends with a carriage return alone."""
-    data = file.read(MAX_RECORD_BYTES)
-    end = data.find(b"\r")
-    return data if end < 0 else data[: end + 1]
+def _ahead(file: TextFile, first: TextLine, delimiter: str, width: int) -> _Found | None:
+    """Return the record that begins in ``first`` and has line breaks in quoted values; None: there is none."""
+    end = first.offset + first.size
+    while (closed := file.quoted_until(end, delimiter)) is not None:
+        end = file.line_end(closed)
+        if end - first.offset > MAX_RECORD_BYTES:
+            if file.count_marks(first.offset, end) % 2 == 0:
+                return _Found(end, None, f"more than {MAX_RECORD_BYTES // 1024} KB")
+            continue
+        text, reason = file.decoded(file.bytes_between(first.offset, end))
+        try:
+            cells = split(text.rstrip("\r\n"), delimiter)
+        except _Open:
+            continue
+        except ValueError:
+            return None
+        if len(cells) != width:
+            return None
+        return _Found(end, None if reason else cells, reason)
+    return None
 
 
 def _record(number: int, cells: Sequence[str], names: Sequence[str], read: int, lines: int = 1) -> Record:

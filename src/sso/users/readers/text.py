@@ -30,13 +30,15 @@ _STATEFUL = re.compile(r"utf_?7|iso_?2022.*|hz|punycode|idna|.*escape.*|undefine
 @dataclass(frozen=True, slots=True)
 class TextLine:
     """One line: its number, where it begins and how many bytes it has with its end, and its text without the end. None:
-    the line is refused for ``reason``."""
+    the line is refused for ``reason``. ``loose`` is the text even where it is not of the encoding, with U+FFFD, to
+    tell its structure; None: the line is too long."""
 
     number: int
     offset: int
     size: int
     text: str | None
-    reason: str = ""
+    reason: str
+    loose: str | None
 
 
 class TextFile:
@@ -95,16 +97,22 @@ class TextFile:
         """Yield every line. A line that is too long or not of the encoding has no text."""
         offset = self.begin
         for number, (data, size) in enumerate(self._raw_lines(), start=1):
-            text, reason = None, ""
             if data is None:
                 reason = f"the line has more than {MAX_RECORD_BYTES // 1024} KB"
+                yield TextLine(number, offset, size, None, reason, None)
             else:
-                try:
-                    text = data.decode(self.encoding).removesuffix("\r")
-                except UnicodeDecodeError as error:
-                    reason = f"is not {self.encoding} (byte 0x{data[error.start]:02x} in {shown(data, error.start)})"
-            yield TextLine(number, offset, size, text, reason)
+                text, reason = self.decoded(data)
+                text = text.removesuffix("\r")
+                yield TextLine(number, offset, size, None if reason else text, reason, text)
             offset += size
+
+    def decoded(self, data: bytes) -> tuple[str, str]:
+        """Return text, and why it is refused; empty where it is of the encoding."""
+        try:
+            return data.decode(self.encoding), ""
+        except UnicodeDecodeError as error:
+            reason = f"is not {self.encoding} (byte 0x{data[error.start]:02x} in {shown(data, error.start)})"
+            return data.decode(self.encoding, "replace"), reason
 
     def blocks(self) -> Iterator[str]:
         """Yield the text in blocks. What is not of the encoding becomes lone surrogates."""
@@ -138,6 +146,33 @@ class TextFile:
                     at = found + 2
                     continue
                 return base + found + 1 if after in ends else None
+
+    def bytes_between(self, begin: int, end: int) -> bytes:
+        """Return what stands between two places."""
+        with self.path.open("rb") as file:
+            file.seek(begin)
+            return file.read(end - begin)
+
+    def count_marks(self, begin: int, end: int) -> int:
+        """Return how many quotation marks stand between two places."""
+        count = 0
+        with self.path.open("rb") as file:
+            file.seek(begin)
+            while begin < end and (block := file.read(min(BLOCK, end - begin))):
+                count += block.count(b'"')
+                begin += len(block)
+        return count
+
+    def line_end(self, offset: int) -> int:
+        """Return the place after the end of the line in which ``offset`` is."""
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            while block := file.read(BLOCK):
+                found = block.find(self.newline)
+                if found >= 0:
+                    return offset + found + 1
+                offset += len(block)
+        return offset
 
     def _head(self) -> bytes:
         self.file.seek(self.begin)
