@@ -44,10 +44,10 @@ _BEGINS_A_DUMP = re.compile(
 _MYSQL = re.compile(r"(?:--|#).*(?:MySQL|MariaDB|phpMyAdmin|HeidiSQL|Adminer)|/\*!", re.IGNORECASE)
 _FIRST = re.compile(r"\s*(?:INSERT|REPLACE|CREATE|DROP|COPY|ALTER)\b", re.IGNORECASE)
 _QUOTED_END = {
-    ("'", False): re.compile("'"),
-    ("'", True): re.compile(r"['\\]"),
+    ("'", False): re.compile("'+"),
+    ("'", True): re.compile(r"'+|[\\\n]"),
     ('"', False): re.compile('"'),
-    ('"', True): re.compile(r'["\\]'),
+    ('"', True): re.compile(r'["\\\n]'),
     ("`", False): re.compile("`"),
 }
 _NAMES = re.compile(_NAME)
@@ -131,6 +131,9 @@ class _Dump:
         self.columns: dict[str, list[str]] = {}
         self.seen: dict[str, None] = {}
         self.found = False
+        self.wrong = ""
+        """Why the statement that is passed over cannot be read."""
+        self.begins_line = False
         head = file.start()
         self.batches = re.search(r"^GO\s*$", head, re.MULTILINE) is not None
         self.escapes = not self.batches and _is_mysql(head)
@@ -138,7 +141,12 @@ class _Dump:
     def records(self) -> Iterator[Record]:
         """Yield every row of the tables that are wanted."""
         while self._to_statement():
+            begun = self.line
             yield from self._statement()
+            if self.wrong:
+                reason = f"the statement cannot be read, to line {max(begun, self.line - 1)}: {self.wrong}"
+                yield Record(begun, None, reason, self._read(), max(1, self.line - begun))
+                self.wrong = ""
         if not self.found:
             tables = ", ".join(sorted(self.seen)[:30]) or "none"
             raise Refusal(f"{self.path} has no {self.what}; its tables with rows or columns: {tables}")
@@ -207,9 +215,14 @@ class _Dump:
             self._go(found.end())
             if mark == ";":
                 return
-            self._after_quoted(mark)
+            escaped = mark == "'" and self.text[max(0, found.start() - 1) : found.start()] in ("e", "E")
+            self._after_quoted(mark, escaped)
+            if self.wrong:
+                self._to_resume(self.begins_line)
+                self.begins_line = False
+                return
 
-    def _after_quoted(self, mark: str) -> None:
+    def _after_quoted(self, mark: str, escaped: bool) -> None:
         if mark == "--":
             self._after("\n")
         elif mark == "/*":
@@ -217,24 +230,56 @@ class _Dump:
         elif mark.startswith("$"):
             self._after(mark)
         else:
-            self._after_text(mark)
+            self._after_text(mark, escaped)
 
-    def _after_text(self, mark: str) -> None:
-        """Go after a quoted text or name that began before. A doubled mark begins another text, which is as good."""
-        stop = _QUOTED_END[mark, self.escapes and mark != "`"]
+    def _after_text(self, mark: str, escaped: bool) -> None:
+        """Go after a quoted text or name that began before.
+
+        A text that is not closed would take what follows it away: in MySQL's dumps no text has a line break before a
+        statement, and in no SQL a text is followed by a letter.
+        """
+        begun, escapes = self.line, (self.escapes and mark != "`") or escaped
+        stop = _QUOTED_END[mark, escapes]
         while True:
             found = stop.search(self.text, self.at)
             if found is None:
                 self._go(len(self.text))
                 if not self._more():
+                    self.wrong = f"a text that begins in line {begun} does not end"
                     return
                 continue
+            if found.end() == len(self.text) and self._more():
+                continue  # the run of marks may go on
             self._go(found.end())
-            if found[0] == mark:
+            self._ahead(16)
+            if found[0][0] == mark:
+                if len(found[0]) % 2 == 0:
+                    continue  # doubled marks stand for themselves
+                after = self.text[self.at : self.at + 1]
+                if mark == "'" and (after.isalnum() or after == "_"):
+                    self.wrong = f"a text is followed by {self.text[self.at : self.at + 10]!r}"
                 return
-            while self.at >= len(self.text) and self._more():
-                pass
-            self._go(min(self.at + 1, len(self.text)))
+            if found[0] == "\\":
+                self._go(min(self.at + 1, len(self.text)))
+            elif self.escapes and _RESUME.match(self.text, self.at):
+                self.wrong = f"a text that begins in line {begun} is not closed before line {self.line}"
+                self.begins_line = True
+                return
+
+    def _ahead(self, size: int) -> None:
+        """Read on until some characters can be looked at."""
+        while len(self.text) - self.at < size and self._more():
+            pass
+
+    def _to_resume(self, at_line: bool) -> None:
+        """Go to the next line that begins a statement. ``at_line``: a line begins here, which may be the one."""
+        while not (at_line and _RESUME.match(self.text, self.at)):
+            before = self.line
+            self._after("\n")
+            at_line = True
+            self._ahead(16)
+            if self.at >= len(self.text) or (self.ended and self.line == before):
+                return
 
     # --- statements -----------------------------------------------------------------------------------------------
 
@@ -325,18 +370,9 @@ class _Dump:
     def _rest_refused(self, begun: int, reason: str) -> Record:
         """Reject the rest of a statement, and go on at the next line that begins one."""
         start = self.line
-        while True:
-            end = self.text.find("\n", self.at)
-            if end < 0:
-                self._go(len(self.text))
-                if not self._more():
-                    break
-                continue
-            self._go(end + 1)
-            while len(self.text) - self.at < 16 and self._more():
-                pass
-            if _RESUME.match(self.text, self.at):
-                break
+        self._after("\n")
+        self._ahead(16)
+        self._to_resume(True)
         lines = max(1, self.line - begun)
         return Record(
             begun, None, f"the statement cannot be read from here to line {max(start, self.line - 1)}: {reason}",
