@@ -11,7 +11,8 @@ import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import delete
 from starlette.routing import BaseRoute
-from tests.support import City, Forms, form_of
+from tests.conformance.test_rfc8628_devices import begin, device
+from tests.support import PASSWORD, City, Forms, form_of
 
 from sso import clock
 from sso.oidc.applications import suspend_client
@@ -25,7 +26,7 @@ GONE = "Halaman ini sudah tidak berlaku"
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {"smtp_url": "smtp://127.0.0.1:9"}
+    return {"smtp_url": "smtp://127.0.0.1:9", "registration": "open"}
 
 
 def steps(city: City) -> list[tuple[str, str]]:
@@ -113,6 +114,19 @@ async def test_back_after_the_answer_without_cookies_and_of_a_suspended_applicat
         assert answer.status_code == 400
         assert "/open/warga" in links(answer.text)
         assert not [one for one in links(answer.text) if one.startswith("https://lain")]
+
+
+async def test_a_code_of_a_device_that_is_over_names_the_application(city: City) -> None:
+    party = await device(city, client_name="Mesin Antrean")
+    begun = await begin(party)
+    async with city.browser() as browser:
+        page = await browser.submit(await browser.open("/login"), username="siti", password=PASSWORD)
+        page = await browser.open(begun["verification_uri_complete"])
+        await browser.submit(page, choice="deny")
+        for address in (begun["verification_uri_complete"], "/device?user_code=BCDF-GHJK"):
+            page = await browser.open(address)
+            assert page.status_code == 400
+            assert ("Aplikasi: Mesin Antrean" in page.text) == ("BCDF" not in address)
 
 
 async def test_there_is_a_way_back_after_signing_out(city: City) -> None:

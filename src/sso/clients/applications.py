@@ -691,6 +691,8 @@ async def difference(
     present = stored_metadata(row.metadata_).effective() if row is not None and row.status != REMOVED else {}
     after = metadata.effective()
     names = [name for name in after if _shown(present.get(name)) != _shown(after[name])]
+    if not present:  # of a new application what it does not do is no change
+        names = [name for name in names if after[name] is not False]
     return {name: (present.get(name), after.get(name)) for name in names}
 
 

@@ -116,6 +116,13 @@ async def find_waiting(session: AsyncSession, user_code: str) -> DeviceCode | No
     return (await session.execute(statement)).scalar_one_or_none()
 
 
+async def application_of(session: AsyncSession, user_code: str) -> str:
+    """Return the client_id of the device with ``user_code``, also where its time is over or it was decided about;
+    nothing where nobody has that code."""
+    statement = select(DeviceCode.client_id).where(DeviceCode.user_code == user_code)
+    return (await session.execute(statement)).scalar_one_or_none() or ""
+
+
 async def unmet_by(
     session: AsyncSession, provider: Provider, waiting: DeviceCode, client: Client, who: SignedIn, address: str
 ) -> Unmet | None:

@@ -27,6 +27,7 @@ from sso.web.pages import page
 from sso.web.sign_in import NOT_ALLOWED_TEXTS, STALE, sign_in_alone
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
 from sso.web.steps import Options, begin_step
+from sso.web.way_back import way_back
 
 router = APIRouter()
 
@@ -75,7 +76,7 @@ async def _look_up(request: Request, typed: str) -> Response:
         return to_wait(_type_page(request, typed, WAIT, 429, minutes=error.minutes), error.retry_after)
     waiting, client, who = await _find(request, typed)
     if waiting is None or client is None:
-        return _type_page(request, typed, UNKNOWN, 400)
+        return await _unknown_page(request, typed)
     await attempt.give_back()
     if who is None:
         return RedirectResponse(f"/login?{urlencode({'user_code': waiting.user_code})}", 303)
@@ -114,7 +115,7 @@ async def _lead(request: Request, waiting: DeviceCode, client: Client, who: Sign
     """Lead a person to what is missing before they can connect a device, and back; or say why they cannot, as for an
     authorization request."""
     if unmet.demand in (Demand.APPLICATION, Demand.GRANT_TYPE):
-        return _type_page(request, waiting.user_code, UNKNOWN, 400)
+        return await _unknown_page(request, waiting.user_code)
     if unmet.demand is Demand.MAX_AGE:
         request.scope["sso.user_code"] = waiting.user_code
         return sign_in_alone(request, None, who)
@@ -157,7 +158,7 @@ async def _decide(request: Request, typed: str, allowed: bool) -> Response:
         return to_wait(_type_page(request, typed, WAIT, 429, minutes=error.minutes), error.retry_after)
     waiting, client, who = await _find(request, typed)
     if waiting is None or client is None:
-        return _type_page(request, typed, UNKNOWN, 400)
+        return await _unknown_page(request, typed)
     await attempt.give_back()
     if who is None:
         return await _look_up(request, typed)
@@ -182,11 +183,26 @@ async def _decide(request: Request, typed: str, allowed: bool) -> Response:
     if unmet is not None:
         return await _lead(request, waiting, client, who, unmet)
     if not done:
-        return _type_page(request, typed, UNKNOWN, 400)
+        return await _unknown_page(request, typed)
     return page(request, "device_done.html", here="/device", client=client, allowed=allowed)
 
 
-def _type_page(request: Request, typed: str = "", problem: str = "", status: int = 200, **values: int) -> Response:
+async def _unknown_page(request: Request, typed: str) -> Response:
+    """Say that a code is not good. Where it was once, the page names the application and leads back to it."""
+    provider, user_code = site_of(request).provider, device.normal_user_code(typed)
+    async with provider.db.read() as session:
+        client_id = await device.application_of(session, user_code) if user_code else ""
+    return _type_page(request, typed, UNKNOWN, 400, provider.registry.enabled(client_id))
+
+
+def _type_page(
+    request: Request,
+    typed: str = "",
+    problem: str = "",
+    status: int = 200,
+    client: Client | None = None,
+    **values: int,
+) -> Response:
     return page(
         request,
         "device.html",
@@ -194,6 +210,8 @@ def _type_page(request: Request, typed: str = "", problem: str = "", status: int
         here="/device",
         user_code=typed[:20],
         problem=problem,
+        client=client,
+        back=way_back(client, signing_in=True),
         values=values,
         form_token=form_token(request, "device"),
     )
