@@ -28,7 +28,7 @@ CLIENTS = ("openid-client", "authlib", "authlib-jwt", "apache", "php", "passport
 LISTENING = ("apache", "php", "passport", "page", "allauth", "spring")
 """Relying parties that listen, each at its own port: `APACHE_PORT` in the catalogue is replaced by that of `apache`."""
 PASSWORD = "perahu-kertas-di-sungai-88"
-START_SECONDS = 30
+START_SECONDS = 90
 COMMANDS = """
 import json, sys
 from sso.cli import command_line
