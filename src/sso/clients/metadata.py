@@ -138,8 +138,8 @@ class ClientMetadata(BaseModel):
     profile: Profile = Field(
         "standard",
         description="Which strict rules may be relaxed; see below. Only what is written relaxes anything, but for "
-        "`require_pkce`, which `legacy` and `certification` turn off; the `aud` of assertions, which with `legacy` may be "
-        "a list of names of this provider; and request objects, which with `certification` may be unsigned where "
+        "`require_pkce`, which `legacy` and `certification` turn off; the `aud` of assertions, which with `legacy` may "
+        "be a list of names of this provider; and request objects, which with `certification` may be unsigned where "
         "`request_object_signing_alg` is left out.",
     )
     group: Group | None = Field(None, description="The group it is listed in.")
