@@ -43,6 +43,7 @@ EVENT_TEXTS: dict[str, str] = {
     "client.secret_made": N_("A client secret was made"),
     "client.secret_revoked": N_("A client secret was revoked"),
     "client.settings_set": N_("An administrator changed the settings of an application"),
+    "client.subjects_changed": N_("Users of an application got new identifiers (sub)"),
     "client.suspended": N_("An application was suspended"),
     "client.updated": N_("The registration of an application was changed"),
     "clients.applied": N_("A catalogue file was applied"),
