@@ -30,10 +30,9 @@ from sso.errors import Refusal
 from sso.security.box import SecretBox
 from sso.security.documents import DocumentRefused, check_document
 from sso.security.text import one_line
-from sso.users.codes import language_tag
 from sso.users.identifiers import Kind, can_be_verified, masked, nik_lookup, normalise_as
 from sso.users.models import Credential, Identifier, ImportRun, LocalAccount, MergeProposal, User, UserRole
-from sso.users.schemas import KIND_OF_FIELD, NAME, Profile
+from sso.users.schemas import KIND_OF_FIELD, NAME, Profile, read_locale
 from sso.users.service import NIK, nik_key
 
 BATCH = 1000
@@ -192,7 +191,7 @@ def read_row(number: int, given: Mapping[str, Any], options: Options, take_hash:
             raise RowRefused(f"password_hash: {error}") from None
     local_user_id = text.get("local_user_id", "")[:200]
     try:
-        locale = language_tag(text["locale"]).value[:16] if "locale" in text else None
+        locale = read_locale(text["locale"]) if "locale" in text else None
     except ValueError:
         locale = None
     return Row(number, name, identifiers, local_user_id, password, locale, _profile(text, given))

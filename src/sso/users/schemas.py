@@ -25,7 +25,12 @@ def _in_canonical_form(read: Callable[[str], Code]) -> AfterValidator:
     return AfterValidator(lambda text: read(text).value if text.strip() else text)
 
 
-def _locale(text: str) -> str:
+def read_locale(text: str) -> str:
+    """Return a language tag in its canonical form, as it is stored of a person.
+
+    Raises:
+        ValueError: when it is no language tag, or longer than what is stored.
+    """
     tag = language_tag(text).value
     if len(tag) > MAX_LOCALE_CHARS:
         raise ValueError(f"must have at most {MAX_LOCALE_CHARS} characters")
@@ -33,7 +38,7 @@ def _locale(text: str) -> str:
 
 
 LanguageTag = Annotated[
-    Line, Field(max_length=35, examples=["id", "en", "id-ID"], description="BCP 47."), AfterValidator(_locale)
+    Line, Field(max_length=35, examples=["id", "en", "id-ID"], description="BCP 47."), AfterValidator(read_locale)
 ]
 TimeZone = Annotated[Line, Field(max_length=60), _in_canonical_form(time_zone)]
 Country = Annotated[Line, Field(max_length=200), _in_canonical_form(country)]
