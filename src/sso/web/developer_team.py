@@ -22,7 +22,7 @@ from sso.oidc.messages import notify, send
 from sso.security.documents import read_json
 from sso.security.limits import TooManyFailures
 from sso.security.outbound import OutboundFailed, OutboundRefused, public_reason
-from sso.users.identifiers import normalise_as
+from sso.users.identifiers import meanings, normalise_as
 from sso.users.store import names_of, proven_owner
 from sso.web.console import DEVELOPER, There, by, developer_page, own_form, token_for
 from sso.web.developer import APPS, CANNOT, STATES, Member, Owner, Reader, secret_page
@@ -108,6 +108,9 @@ async def _invite(request: Request, there: There, typed: str, role: Any) -> Resp
     try:
         wanted = normalise_as("email" if "@" in typed else "username", typed)
     except ValueError:
+        return await _team_page(request, there, NOT_A_PERSON, 400, typed=typed, role=str(role))
+    # A NIK or a telephone number is not kept readable in an invitation, and not taken for a user name.
+    if any(one.kind == "nik" or (one.kind == "phone" and one.provable) for one in meanings(typed)):
         return await _team_page(request, there, NOT_A_PERSON, 400, typed=typed, role=str(role))
     what = there.application.name
     try:
