@@ -20,7 +20,7 @@ from sso.users.rows import Note, Row
 SAMPLE = 3
 MAX_PARAMETERS = 10_000
 FIREBASE = ("base64_signer_key", "base64_salt_separator", "rounds", "mem_cost")
-TITLES = ("line", "local_user_id", "reason", "kind")
+TITLES = ("line", "local_user_id", "reason", "kind", "row")
 
 
 class CsvReport(Report):
@@ -30,6 +30,11 @@ class CsvReport(Report):
         self.path = path
         self._file: IO[str] | None = None
         self._writer: Any = None
+        self._row = 0
+
+    def at(self, row: int) -> None:
+        """Take the number of the row that the next calls are about."""
+        self._row = row
 
     def begin(self, line: int | None) -> None:
         """Begin a new file, or go on with that of a run that was stopped: what comes again is taken out."""
@@ -44,11 +49,11 @@ class CsvReport(Report):
 
     def rejected(self, line: int, local_user_id: str, reason: str) -> None:
         """Write a row that is not taken over."""
-        self._writer.writerow((line, csv_cell(local_user_id), csv_cell(reason), "rejected"))
+        self._writer.writerow((line, csv_cell(local_user_id), csv_cell(reason), "rejected", self._row))
 
     def noted(self, line: int, local_user_id: str, note: Note) -> None:
         """Write a value that is left out, unusual or kept."""
-        self._writer.writerow((line, csv_cell(local_user_id), csv_cell(note.text), note.kind))
+        self._writer.writerow((line, csv_cell(local_user_id), csv_cell(note.text), note.kind, self._row))
 
     def flush(self) -> None:
         """Bring everything to the disk."""
@@ -62,10 +67,15 @@ class CsvReport(Report):
             self._file.close()
 
     def _before(self, line: int) -> Iterator[Sequence[str]]:
+        """Yield what was reported about the rows before this one. Earlier releases did not write the number of the row;
+        there the line says it."""
         with self.path.open(newline="", encoding="utf-8") as file:
             for cells in csv.reader(file):
-                if cells and cells[0].isdigit() and int(cells[0]) < line:
-                    yield [*cells, "rejected"] if len(cells) < len(TITLES) else cells
+                if len(cells) >= len(TITLES) and cells[-1].isdigit():
+                    if int(cells[-1]) < self._row:
+                        yield cells
+                elif cells and cells[0].isdigit() and int(cells[0]) < line:
+                    yield [*cells, "rejected"] if len(cells) < len(TITLES) - 1 else cells
 
 
 @contextmanager
@@ -196,7 +206,8 @@ def print_outcome(done: Progress, unread: Sequence[str], listed: Path, *, update
     if update:
         print(f"{done.updated} people were updated, {done.unchanged} were up to date")
     if done.proposed:
-        print(f"{done.proposed} seem to be here already; see: sso users proposals list")
+        see = "they would be proposed for merging" if dry_run else "see: sso users proposals list"
+        print(f"{done.proposed} seem to be here already; {see}")
     if done.rejected:
         print(f"{done.rejected} were rejected; why is in {listed}")
     if done.left_out:

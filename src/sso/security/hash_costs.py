@@ -25,7 +25,7 @@ BOUNDS: Mapping[str, Mapping[str, int]] = {
     "sha512_crypt": {"rounds": 1_000_000},
     "sha1_crypt": {"rounds": 1_000_000},
     "des_crypt": {},
-    "bsdi_crypt": {"rounds": 100_000},
+    "bsdi_crypt": {"rounds": 40_000},
     "pbkdf2": {"work": 6_000_000},
     "scram": {"work": 6_000_000},
     "scrypt": {"memory_kib": MEMORY_KIB + 1024, "work_kib": 4 * MEMORY_KIB},

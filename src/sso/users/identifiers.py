@@ -45,7 +45,7 @@ _FORMULA = re.compile(r'="([^"]*)"')
 _DASHES = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
 _DIRECTION_MARKS = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _EXTENSION = re.compile(r"[\s,;]*(?:ekstensi|extension|ext|x|pesawat|pes|psw|#)\s*[.:=]?\s*([0-9]{1,7})$")
-_CONTEXT = re.compile(r";phone-context=(\+[0-9]{1,7})")
+_CONTEXT = re.compile(r";phone-context=(\+[0-9.()\-]{1,14})(?![0-9.()\-])")
 _TEL_NUMBER = re.compile(r"\(?\s*\+?[0-9(][0-9 ().\-/]*")
 _NOTHING = {
     "", "null", "(null)", "\\n", "n/a", "#n/a", "n.a.", "na", "nil", "none", "nan", "undefined", "tidak ada",
@@ -281,7 +281,8 @@ def _phone(value: str) -> NormalIdentifier:
     if min((len(re.sub("[^0-9]", "", part)) for part in value.split("/", 1)), default=0) > 6 and "/" in value:
         raise ValueError("holds two telephone numbers: give one")
     digits = re.sub("[^0-9]", "", value)
-    plus = context[1] if context and "+" not in value else "+" if "+" in value else ""
+    area = re.sub("[^+0-9]", "", context[1]) if context else ""
+    plus = area if area and "+" not in value else "+" if "+" in value else ""
     # 00 and 62 begin an international number where that gives a valid one.
     international = ["+" + digits.removeprefix("00")] if not plus and digits.startswith(_INTERNATIONAL) else []
     number = _parsed_as([*international, plus + digits])

@@ -86,8 +86,11 @@ class Progress:
 class Report:
     """Is told of what is not taken over. This one forgets it; the command line writes it to a file."""
 
+    def at(self, row: int) -> None:
+        """Say which row of the file the next calls are about; the first is 1. Several rows may stand in one line."""
+
     def begin(self, line: int | None) -> None:
-        """Begin. ``line``: an earlier run was stopped, and what is reported from this line on comes again."""
+        """Begin. ``line``: an earlier run was stopped, and what is reported from this row on comes again."""
 
     def rejected(self, line: int, local_user_id: str, reason: str) -> None:
         """Take a row that is not taken over."""
@@ -373,15 +376,17 @@ async def _run(work: _Import, path: Path, take_hash: TakeHash, done: int, told: 
         if seen <= done:
             continue
         if not begun:
+            work.report.at(seen)
             work.report.begin(one.line if done else None)
             begun = True
         progress.rows += 1
         try:
             if one.row is None:
                 raise RowRefused(f"cannot be read: {one.reason}")
-            batch.rows.append(read_row(one.line, one.row, work.options, take_hash, one.notes))
+            row = read_row(one.line, one.row, work.options, take_hash, one.notes)
+            batch.rows.append(replace(row, order=seen))
         except RowRefused as error:
-            batch.rejected.append((one.line, _local_id(one.row, work.options), str(error)))
+            batch.rejected.append((seen, one.line, _local_id(one.row, work.options), str(error)))
         if progress.rows % BATCH == 0:
             await _take_over(work, batch)
             batch = _Batch()
@@ -399,21 +404,22 @@ def _local_id(given: dict[str, Any] | None, options: Options) -> str:
 
 @dataclass(slots=True)
 class _Batch:
-    """Rows that are taken over together, and what is reported of them."""
+    """Rows that are taken over together, and what is reported of them: the number of the row, its line, the id that
+    the application has for it, and what is said."""
 
     rows: list[Row] = field(default_factory=list)
-    rejected: list[tuple[int, str, str]] = field(default_factory=list)
-    notes: list[tuple[int, str, Note]] = field(default_factory=list)
+    rejected: list[tuple[int, int, str, str]] = field(default_factory=list)
+    notes: list[tuple[int, int, str, Note]] = field(default_factory=list)
     updated: int = 0
     unchanged: int = 0
 
     def reject(self, row: Row, reason: str) -> None:
         """Reject a row that could be read."""
-        self.rejected.append((row.number, row.local_user_id, reason))
+        self.rejected.append((row.order, row.number, row.local_user_id, reason))
 
     def note(self, row: Row, *notes: Note) -> None:
         """Take notes about a row."""
-        self.notes += [(row.number, row.local_user_id, note) for note in notes]
+        self.notes += [(row.order, row.number, row.local_user_id, note) for note in notes]
 
 
 async def _take_over(work: _Import, batch: _Batch, *, last: bool = False) -> None:
@@ -456,13 +462,14 @@ async def _take_over(work: _Import, batch: _Batch, *, last: bool = False) -> Non
 def _tell(work: _Import, batch: _Batch) -> None:
     """Report what became of the rows, in the order of the file."""
     progress = work.progress
-    refused = {(line, local) for line, local, _ in batch.rejected}
+    refused = {order for order, _, _, _ in batch.rejected}
     for row in batch.rows:
-        if (row.number, row.local_user_id) not in refused:
+        if row.order not in refused:
             batch.note(row, *row.notes)
             progress.said.update(row.said)
-    told: list[tuple[int, str, str | Note]] = [*batch.rejected, *batch.notes]
-    for line, local, what in sorted(told, key=lambda one: one[0]):
+    told: list[tuple[int, int, str, str | Note]] = [*batch.rejected, *batch.notes]
+    for order, line, local, what in sorted(told, key=lambda one: one[0]):
+        work.report.at(order)
         if isinstance(what, Note):
             work.report.noted(line, local, what)
             if what.kind == "left out":

@@ -40,13 +40,17 @@ _NEEDED = frozenset({"name", "local_user_id", "password_hash", "password_salt", 
 """Columns of which a wrong type rejects the row: without them the person would be another."""
 _NOTHING = frozenset({"", "-", "NULL", "\\N"})
 """How databases and spreadsheets write that there is no value."""
-_YES = frozenset({"1", "true", "yes", "y", "ya", "t"})
-_NO = frozenset({"0", "false", "no", "n", "tidak", "f"})
+_YES = frozenset({"1", "true", "yes", "y", "ya", "t", "\x01"})
+_NO = frozenset({"0", "false", "no", "n", "tidak", "f", "\x00"})
+"""The last ones are a BIT(1) of MySQL in a dump."""
 _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T]([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:\.[0-9]{1,9})?)?"
     r" ?(?:Z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 )
-_ZERO_DATES = frozenset({"0000-00-00", "0001-01-01", "1970-01-01"})
+_ZERO_DATES = frozenset({"0000-00-00", "0001-01-01"})
+_FIRST_TIME = datetime(1970, 1, 3, tzinfo=UTC)
+"""An application verified nothing before: databases and spreadsheets write 1970-01-01 (in some time zone), 1900-01-01
+or 1899-12-30 for nothing."""
 _SPREADSHEET = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+[0-9]+")
 
 TakeHash = Callable[..., str]
@@ -67,7 +71,8 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Somebody to be taken over. ``said`` is how values were understood that can be understood in several ways."""
+    """Somebody to be taken over. ``number`` is the number of the line, ``order`` that of the row among all rows of the
+    file; ``said`` is how values were understood that can be understood in several ways."""
 
     number: int
     name: str
@@ -80,6 +85,7 @@ class Row:
     notes: tuple[Note, ...] = ()
     said: tuple[str, ...] = ()
     has_name: bool = True
+    order: int = 0
 
     def stored(self) -> dict[str, Any]:
         """Return the row as a proposal keeps it, sealed."""
@@ -127,7 +133,9 @@ def as_typed(named: Mapping[str, Any]) -> str:
     """Return options as they are typed."""
     words = [f"--verified {one}" for one in named.get("verified", ())]
     words += [f"--column {ours}={theirs}" for ours, theirs in named.get("columns", {}).items()]
-    words += [f"--format {named['format']}"] if named.get("format", "auto") != "auto" else []
+    format, _, table = str(named.get("format", "auto")).partition(":")
+    words += [f"--format {format}"] if format != "auto" else []
+    words += [f"--table {table}"] if table else []
     words += [f"--encoding {named['encoding']}"] if named.get("encoding") else []
     words += ["--hash-parameters"] if named.get("hashes") else []
     words += ["--update"] if named.get("update") else []
@@ -165,7 +173,7 @@ def check_options(options: Options) -> list[str]:
 def fit_columns(options: Options, names: Collection[str]) -> tuple[Options, list[str]]:
     """Return the options with the column of the file for each of ours that it has, and the columns that are not read.
 
-    Capital letters, blanks and hyphens in the names of columns make no difference.
+    Capital letters, blanks, hyphens and underscores in the names of columns make no difference.
 
     Args:
         options: as they were given.
@@ -198,10 +206,12 @@ def _find_columns(options: Options, names: Collection[str], wrong: list[str]) ->
     by_form: dict[str, list[str]] = {}
     for name in names:
         by_form.setdefault(_form(name), []).append(name)
+        by_form.setdefault(f"bare {_bare(name)}", []).append(name)
     found: dict[str, str] = {}
     for ours in KNOWN:
         wanted = options.columns.get(ours, ours)
-        same = [wanted] if wanted in names else by_form.get(_form(wanted), [])
+        similar = by_form.get(_form(wanted)) or by_form.get(f"bare {_bare(wanted)}", [])
+        same = [wanted] if wanted in names else similar
         twice = [] if same else [name for name in names if _form(name).startswith(f"{_form(wanted)}_(column_")]
         if len(same) > 1 or twice:
             several = ", ".join(repr(name) for name in same or twice)
@@ -217,6 +227,10 @@ def _find_columns(options: Options, names: Collection[str], wrong: list[str]) ->
 
 def _form(name: str) -> str:
     return re.sub(r"[\s\-]+", "_", name.strip().casefold())
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\s\-_]+", "", name.casefold())
 
 
 def _near(name: str, names: Collection[str]) -> str:
@@ -366,6 +380,8 @@ def yes_or_no(column: str, text: str) -> tuple[bool, bool]:
         when = datetime.fromisoformat(f"{day} {time or '00:00'}").replace(tzinfo=UTC)
     except ValueError:
         raise RowRefused(f"{column}: is a time that does not exist") from None
+    if when < _FIRST_TIME:
+        return False, True
     if when > clock.now() + timedelta(days=1):
         raise RowRefused(f"{column}: is a time in the future")
     return True, True

@@ -18,7 +18,7 @@ from sso.users.readers.keycloak import read_keycloak
 from sso.users.readers.laravel import read_laravel
 from sso.users.readers.ldif import read_ldif
 from sso.users.readers.moodle import read_moodle
-from sso.users.readers.sql import read_sql, table_named
+from sso.users.readers.sql import looks_like_dump, read_sql, table_named
 from sso.users.readers.tabular import read_csv
 from sso.users.readers.text import TextFile
 from sso.users.readers.wordpress import read_wordpress
@@ -81,6 +81,11 @@ def guess_format(path: Path, encoding: str | None = None) -> str:
     """
     with TextFile(path, encoding) as text:
         start = text.start().lstrip()
+    if looks_like_dump(start):
+        raise Refusal(
+            f"{path} is an SQL dump: name its kind with --format (wordpress, moodle, laravel), or the table with "
+            "--format sql --table users"
+        )
     if start.startswith("["):
         return "json"
     return "jsonl" if start.startswith("{") else "csv"

@@ -93,6 +93,11 @@ def read_json_lines(path: Path, encoding: str | None = None) -> Iterator[Record]
             except ValueError:
                 yield Record(line.number, None, "is not JSON", read)
                 continue
+            if not wrong and isinstance(value, dict) and isinstance(value.get("users"), list):
+                wrong = (
+                    "is an object with a list of users, not a user: name its kind with --format, or take the list out "
+                    f"of it: jq -c '.users[]' {path.name} > people.jsonl"
+                )
             if end < len(text):
                 yield Record(line.number, None, "has text after the JSON object", read)
             else:

@@ -43,6 +43,9 @@ def keycloak_row(user: Mapping[str, Any], notes: list[str]) -> Row:
     Raises:
         NotTaken: of a disabled user, a service account, or one whose values have another type.
     """
+    if "realm" in user and isinstance(user.get("users"), list):
+        raise NotTaken(f"is the realm {str(user['realm'])[:40]!r}, not a user: export one realm, or take it out of the "
+                       "file: jq '.[] | select(.realm == \"kota\")'")  # fmt: skip
     if user.get("serviceAccountClientId"):
         raise NotTaken("is the service account of a client, not a person")
     refuse_disabled(user.get("enabled") is not True, "enabled is not true")

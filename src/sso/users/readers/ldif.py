@@ -196,7 +196,7 @@ def ldif_row(entry: Mapping[str, list[str]], notes: list[str]) -> Row:
         values = [value for name in names for value in entry.get(name, ())]
         row[ours] = values[0].strip() if values else None
         if ours in ("username", "email", "phone_number", "nik"):
-            left_out(notes, ours, dict.fromkeys(values[1:]), "is a further value; the first one is taken")
+            left_out(notes, ours, list(dict.fromkeys(values[1:])), "is a further value; the first one is taken")
     row["name"] = row["name"] or full_name(row["given_name"], row["family_name"])
     row["local_user_id"] = row["local_user_id"] or row["username"] or entry["dn"][0]
     left_out(notes, "groups", [one for name in _GROUPS for one in entry.get(name, ())])

@@ -14,8 +14,9 @@ from sso.users.records import Record
 
 MAX_NOTE = 300
 Row = dict[str, Any]
-_YES = frozenset({"1", "true", "t", "yes", "y", "ya"})
-_NO = frozenset({"", "0", "false", "f", "no", "n", "tidak", "null"})
+_YES = frozenset({"1", "true", "t", "yes", "y", "ya", "\x01"})
+_NO = frozenset({"", "0", "false", "f", "no", "n", "tidak", "null", "\x00"})
+"""The last ones are a BIT(1) of MySQL in a dump."""
 
 
 class NotTaken(ValueError):

@@ -30,6 +30,10 @@ _INSERT = re.compile(
     rf"\s*(?:{_LIST})?\s*(?:OVERRIDING\s+\w+\s+VALUE\s+)?VALUES?\s*(?=\()",
     re.IGNORECASE,
 )
+_INTO = re.compile(
+    rf"(?:INSERT|REPLACE)\s+(?:(?:LOW_PRIORITY|DELAYED|IGNORE)\s+){{0,3}}(?:OR\s+\w+\s+)?INTO\s+(?:ONLY\s+)?{_TABLE}",
+    re.IGNORECASE,
+)
 _CREATE = re.compile(
     rf"CREATE\s+(?:UNLOGGED\s+|TEMPORARY\s+|TEMP\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?{_TABLE}\s*(?=\()", re.IGNORECASE
 )
@@ -40,6 +44,9 @@ _BLANK = re.compile(r"(?:\s++|--[^\n]*+(?:\n|$)|#[^\n]*+(?:\n|$))*+")
 _BEGINS_A_DUMP = re.compile(
     r"\s*(?:--|/\*|\\\w|(?:INSERT|CREATE|COPY|PRAGMA|SET|DROP|USE|BEGIN|START|REPLACE)\b[^,\t|]*(?:\n|;|\())",
     re.IGNORECASE,
+)
+_STATEMENT = re.compile(
+    r"^\s*(?:(?:INSERT|REPLACE)\s+INTO|CREATE\s+TABLE|COPY)\s+[`\"\[\w]", re.IGNORECASE | re.MULTILINE
 )
 _MYSQL = re.compile(r"(?:--|#).*(?:MySQL|MariaDB|phpMyAdmin|HeidiSQL|Adminer)|/\*!", re.IGNORECASE)
 _FIRST = re.compile(r"\s*(?:INSERT|REPLACE|CREATE|DROP|COPY|ALTER)\b", re.IGNORECASE)
@@ -115,6 +122,11 @@ def is_dump(path: Path, encoding: str | None = None) -> bool:
     with TextFile(path, encoding) as file:
         start = file.start()
     return _BEGINS_A_DUMP.match(start) is not None
+
+
+def looks_like_dump(start: str) -> bool:
+    """Tell whether the beginning of a file, of which nobody said the kind, is that of an SQL dump."""
+    return _BEGINS_A_DUMP.match(start) is not None and _STATEMENT.search(start) is not None
 
 
 def table_named(name: str) -> Wanted:
@@ -294,7 +306,17 @@ class _Dump:
             if found is not None:
                 yield from read(found)
                 return
+        yield from self._other()
+
+    def _other(self) -> Iterator[Record]:
+        """Pass over a statement that is of no form that is read. Rows that it would write are not lost in silence."""
+        found, begun = _INTO.match(self.text, self.at), self.line
+        name = _bare(found[1]).casefold() if found is not None else ""
         self._skip()
+        if name and self.wanted(name, self.columns.get(name, [])):
+            self.found = True
+            reason = "an INSERT without VALUES (INSERT ... SET or SELECT) is not read"
+            yield Record(begun, None, reason, self._read(), max(1, self.line - begun))
 
     def _may_go_on(self) -> bool:
         return len(self.text) - self.at < 16 * 1024

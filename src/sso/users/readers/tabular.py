@@ -13,6 +13,10 @@ from sso.users.readers.text import TextFile, TextLine
 from sso.users.records import MAX_RECORD_BYTES, Record
 
 DELIMITERS = ",;\t|"
+_NO_CSV = (
+    "is neither CSV with a first line of column names nor JSON lines nor a JSON array; name another kind with --format"
+)
+_ONE_NAME = re.compile(r'(")?[^\W\d_][\w .\-]{0,63}(?(1)")')
 _SEP = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
 
@@ -34,9 +38,13 @@ def read_csv(path: Path, encoding: str | None = None) -> Iterator[Record]:
     with TextFile(path, encoding) as file:
         lines = file.lines()
         delimiter, names = _header(path, lines)
+        none = True
         for line in lines:
             if line.text is None or line.text.strip("\x1a \t\r"):
+                none = False
                 yield from _records(file, line, lines, delimiter, names)
+        if none and len(names) == 1:
+            raise Refusal(f"{path} {_NO_CSV}")
 
 
 def _records(
@@ -190,11 +198,10 @@ def _header(path: Path, lines: Iterator[TextLine]) -> tuple[str, list[str]]:
             continue
         if len(names) > max(len(best[1]), 1):
             best = delimiter, names
+    if not best[0] and _ONE_NAME.fullmatch(text.strip()):
+        best = said or ",", split(text.strip(), ",")  # one column
     if not best[0]:
-        raise Refusal(
-            f"{path} is neither CSV with a first line of column names nor JSON lines nor a JSON array; "
-            "name another kind with --format"
-        )
+        raise Refusal(f"{path} {_NO_CSV}")
     return best[0], _distinct([" ".join(name.split()) for name in best[1]], path)
 
 

@@ -23,6 +23,17 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 """Byte order marks, the longer ones first: that of UTF-32 begins with that of UTF-16."""
+_BINARY = (
+    (b"PK\x03\x04", "a ZIP archive or an Excel workbook: save the sheet as CSV UTF-8, or unpack the archive"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook: save the sheet as CSV UTF-8"),
+    (b"\x1f\x8b", "compressed with gzip: unpack it first, for example with gunzip"),
+    (b"BZh", "compressed with bzip2: unpack it first, for example with bunzip2"),
+    (b"\xfd7zXZ\x00", "compressed with xz: unpack it first, for example with unxz"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd: unpack it first, for example with unzstd"),
+    (b"PGDMP", "a binary dump of PostgreSQL: convert it first, for example pg_restore -f dump.sql -t users FILE"),
+    (b"SQLite format 3\x00", "an SQLite database: export the table first, for example sqlite3 FILE .dump > dump.sql"),
+)
+"""How files begin that hold no text, and what to do with them."""
 _WIDE = re.compile(r"utf-(16|32)(-[lb]e)?")
 _STATEFUL = re.compile(r"utf_?7|iso_?2022.*|hz|punycode|idna|.*escape.*|undefined", re.IGNORECASE)
 
@@ -65,6 +76,9 @@ class TextFile:
 
     def _open(self, encoding: str | None) -> None:
         start = self.file.read(BLOCK)
+        for begin, advice in _BINARY:
+            if start.startswith(begin) and (begin != b"BZh" or start[4:10] == b"1AY&SY"):
+                raise Refusal(f"{self.path} is {advice}")
         mark, marked = next(((mark, name) for mark, name in _MARKS if start.startswith(mark)), (b"", ""))
         self.encoding = known_encoding(encoding) if encoding else marked
         if marked and encoding and not marked.startswith(self.encoding):

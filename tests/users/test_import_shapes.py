@@ -1,0 +1,139 @@
+"""Shapes of files that other systems write, tried from the documentation alone."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from passlib import hash as known
+from tests.cli.conftest import Cli, cli
+
+from sso.authn.hash_schemes import read_hash
+from sso.errors import Refusal
+from sso.users.identifiers import normalise_as
+from sso.users.importing import check_file, rows_of
+from sso.users.readers import read_records
+from sso.users.rows import Options, Row, as_typed, fit_columns, read_row, yes_or_no
+
+__all__ = ["cli"]
+
+
+def rows(path: Path, data: str | bytes, format: str = "auto") -> list[Row | str]:
+    """Return the rows of a file, and why the others are refused."""
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    checked = check_file(path, Options(format=format))
+    return [
+        read_row(one.line, one.row, checked.options, lambda text, **_: text, one.notes) if one.row else one.reason
+        for one in rows_of(path, checked.options)
+    ]
+
+
+def test_rows_of_one_line_are_told_apart_in_the_report(cli: Cli, tmp_path: Path) -> None:
+    """A JSON array in one line, and the long INSERT of mysqldump: a rejected row hides nothing about its neighbours."""
+    people = [
+        {"email": "satu@warga.example", "birthdate": "21-04-1990"}, {"email": {"a": 1}},
+        {"email": "tiga@warga.example", "website": "http://x.example", "email_verified": "2024-01-01"},
+    ]  # fmt: skip
+    (tmp_path / "p.json").write_text(json.dumps(people))
+    answer = cli("users", "import", "p.json")
+    assert "2 values were left out (birthdate 1, website 1)" in answer.out, answer.out
+    assert "email_verified: a time is read as yes (1 rows)" in answer.out
+    with (tmp_path / "p.json.rejected.csv").open() as file:
+        listed = [(one["row"], one["line"], one["kind"]) for one in csv.DictReader(file)]
+    assert listed == [("1", "1", "left out"), ("2", "1", "rejected"), ("3", "1", "left out")]
+    trial = cli("users", "import", "p.json", "--verified", "email", "--update", "--from", "warga", "--dry-run")
+    assert "the file has no column local_user_id" in trial.err
+    (tmp_path / "q.json").write_text(json.dumps([{"email": "tiga@warga.example", "email_verified": True}]))
+    trial = cli("users", "import", "q.json", "--dry-run")
+    assert "1 seem to be here already; they would be proposed for merging" in trial.out, trial.out
+
+
+def test_names_of_columns_differ_by_letters_and_digits_alone() -> None:
+    options, unread = fit_columns(Options(), ["E-Mail", "User Name", "PhoneNumber", "LOCAL_USER-ID", "x"])
+    assert dict(options.columns) == {
+        "email": "E-Mail", "username": "User Name", "phone_number": "PhoneNumber", "local_user_id": "LOCAL_USER-ID",
+    }  # fmt: skip
+    assert unread == ["x"]
+    with pytest.raises(Refusal, match="several such columns"):
+        fit_columns(Options(), ["E-Mail", "e mail"])
+    assert as_typed({"format": "sql:pengguna"}) == "--format sql --table pengguna"
+
+
+def test_times_of_nothing_are_no_and_bits_are_bits(tmp_path: Path) -> None:
+    zero = ("1970-01-01 07:00:00", "1970-01-01T00:00:00Z", "1969-12-31 19:00", "1900-01-01 00:00:00", "1899-12-30")
+    for text in zero:
+        assert yes_or_no("email_verified", text) == (False, True), text
+    assert yes_or_no("email_verified", "1999-01-01") == (True, True)
+    assert [yes_or_no("email_verified", text)[0] for text in ("\x01", "\x00")] == [True, False]
+    dump = (
+        "INSERT INTO `users` (`id`,`email`,`password`,`is_active`) VALUES "
+        "(1,'a@x.example','x',_binary '\x01'),(2,'b@x.example','x',_binary '\\0');"
+    )
+    one, other = rows(tmp_path / "d.sql", dump, "laravel")
+    assert isinstance(one, Row)
+    assert "not active" in str(other)
+
+
+def test_what_is_no_text_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    dump = "INSERT INTO `users` (`id`,`email`) VALUES (1,'a@x.example');"
+    for data, said in (
+        (gzip.compress(b'{"email":"a@x.example"}'), "gunzip"),
+        (b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0", "save the sheet as CSV UTF-8"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "save the sheet as CSV UTF-8"),
+        (b"PGDMP\x01\x0e\0", "pg_restore -f dump.sql"),
+        (b"SQLite format 3\0\x10\0", "sqlite3"),
+        (dump.encode(), "--format sql --table users"),
+        (b'{"users":[{"email":"a@x.example"}]}', "jq -c '.users[]'"),
+    ):
+        with pytest.raises(Refusal) as refused:
+            rows(tmp_path / "f", data)
+        assert said in str(refused.value), refused.value
+    realms = json.dumps([{"realm": "master", "enabled": True, "users": [{"username": "budi", "enabled": True}]}])
+    with pytest.raises(Refusal, match="is the realm 'master', not a user"):
+        rows(tmp_path / "r.json", realms, "keycloak")
+    # A column that is named like the beginning of a statement is a column.
+    (one,) = rows(tmp_path / "s.csv", "Set;email\n1;a@x.example\n")
+    assert isinstance(one, Row)
+
+
+def test_a_file_of_one_column_is_read(tmp_path: Path) -> None:
+    for text in ("email\na@x.example\nb@x.example\n", '\ufeff"E-mail"\r\n"a@x.example"\r\n"b@x.example"\r\n'):
+        found = rows(tmp_path / "p.csv", text)
+        assert [one.identifiers[0][1] for one in found if isinstance(one, Row)] == ["a@x.example", "b@x.example"]
+    for text in ("<html>\n", "a@x.example\nb@x.example\n"):
+        with pytest.raises(Refusal):
+            rows(tmp_path / "p.csv", text)
+
+
+def test_an_insert_that_is_not_read_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "d.sql").write_text(
+        "INSERT INTO pengguna (email) VALUES ('a@x.example');\nINSERT INTO pengguna SET email = 'b@x.example';\n"
+        "REPLACE INTO pengguna SELECT * FROM lama;\nINSERT INTO lain SET email = 'c@x.example';\n"
+    )
+    found = list(read_records(tmp_path / "d.sql", "sql:pengguna"))
+    assert [(one.line, "without VALUES" in one.reason) for one in found] == [(1, False), (2, True), (3, True)]
+
+
+def test_further_values_of_a_directory_are_named(tmp_path: Path) -> None:
+    entry = "dn: uid=budi,dc=x\nobjectClass: person\nuid: budi\nmail: a@x.example\nmail: b@x.example\n"
+    (one,) = rows(tmp_path / "d.ldif", entry, "ldif")
+    assert isinstance(one, Row)
+    assert [note.text for note in one.notes] == ["email: b@x.example is a further value; the first one is taken"]
+
+
+def test_a_phone_context_may_have_hyphens() -> None:
+    """RFC 3966 section 3: a global number in ``phone-context`` may have visual separators."""
+    for context in ("+1-202", "+1(202)", "+1202"):
+        assert normalise_as("phone", f"tel:456-0100;phone-context={context}").value == "+12024560100"
+    with pytest.raises(ValueError, match="telephone number"):
+        normalise_as("phone", "tel:456-0100;phone-context=example.com")
+
+
+def test_a_slow_scheme_is_bounded_by_time() -> None:
+    """BSDi's crypt is computed in Python: 2 seconds for 65,536 rounds."""
+    read_hash(known.bsdi_crypt.using(rounds=101).hash("x"))
+    with pytest.raises(ValueError, match="costs too much"):
+        read_hash("_" + "..E." + "abcd" + "a" * 11)
