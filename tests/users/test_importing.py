@@ -380,6 +380,39 @@ async def test_what_was_reported_before_a_stop_is_reported_once(
     assert {one["kind"] for one in lines} == {"left out"}
 
 
+async def test_where_a_batch_ends_makes_no_difference(
+    city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rejected row does not take its ``local_user_id``, and a proposal is replaced once in a run."""
+    rows = [
+        {"local_user_id": "1", "username": "budi"}, {"local_user_id": "1", "username": "lama1"},
+        {"local_user_id": "2", "email": "siti@warga.example", "name": "Dua"},
+        {"local_user_id": "3", "username": "lama3"}, {"local_user_id": "3", "username": "lama4"},
+        {"local_user_id": "2", "email": "siti@warga.example", "name": "Lain"},
+    ]  # fmt: skip
+    path, found = as_csv(tmp_path / "p.csv", rows), []
+    expected = [
+        (2, "1", "username: is taken, and there is nothing else to sign in with"),
+        (6, "3", "local_user_id: was taken over before; --update brings the person up to date"),
+        (7, "2", "local_user_id: was taken over before; --update brings the person up to date"),
+    ]
+    for size, dry_run in ((1, True), (2, True), (1000, True), (2, False)):
+        monkeypatch.setattr(importing, "BATCH", size)
+        report = Kept()
+        await run(city, path, verified=["email"], report=report, dry_run=dry_run)
+        found.append(report.rows)
+    assert found == [expected] * 4
+    for size in (1000, 1):
+        monkeypatch.setattr(importing, "BATCH", size)
+        report = Kept()
+        done = await run(city, path, verified=["email"], report=report, update=True)
+        assert (done.made, done.updated, done.unchanged) == (0, 0, 3), size
+        assert report.rows == [
+            (3, "1", "local_user_id: stands twice in this file"), (6, "3", "local_user_id: stands twice in this file"),
+            (7, "2", "local_user_id: stands twice in this file"),
+        ]  # fmt: skip
+
+
 async def test_counts_that_do_not_add_up_write_nothing(
     city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -275,6 +275,8 @@ class _Import:
     contacts_told: ContactsTold
     named: dict[str, Any]
     trial: _Trial = field(default_factory=_Trial)
+    proposals: set[uuid.UUID] = field(default_factory=set)
+    """The proposals that rows of this run made or replaced."""
 
 
 async def import_file(
@@ -514,13 +516,13 @@ async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: byte
             await _known_row(session, work, batch, row, mine, known[row.local_user_id], holders)
             known[row.local_user_id] = None
             continue
-        if row.local_user_id:
-            known[row.local_user_id] = None
         paired = list(zip(row.identifiers, mine, strict=True))
         matching = {kind: owners[its] for (kind, _, verified), its in paired if verified and its in owners}
         reasons = [kind for kind in MATCHING if kind in matching]
         if reasons:
             made.proposals.append(_proposal(box, row, options.client_id, matching[reasons[0]], reasons))
+            known[row.local_user_id] = None
+            work.proposals.add(made.proposals[-1]["id"])
             continue
         free = holders.free(paired)
         if not free:
@@ -531,10 +533,11 @@ async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: byte
             left = [one[0] for one in row.identifiers if one not in free]
             batch.note(row, *(Note("left out", f"{COLUMN_OF[kind]}: somebody else has it") for kind in left))
         user_id = add_person(made, box, row, free, key, options.client_id)
+        known[row.local_user_id] = None
         for (_, _, verified), its in paired:
             (owners if verified else holders.said).setdefault(its, user_id)
     if work.dry_run:
-        work.trial.remember(holders, (row.local_user_id for row in batch.rows))
+        work.trial.remember(holders, (row.local_user_id for row in batch.rows if row.local_user_id in known))
 
 
 async def _who_is_here(
@@ -567,6 +570,7 @@ async def _known_row(
     if why := _why_not_updated(work, known):
         batch.reject(row, f"local_user_id: {why}")
     elif isinstance(known, MergeProposal):
+        work.proposals.add(known.id)
         if orjson.loads(work.box.open(known.sealed, SEAL)) == orjson.loads(orjson.dumps(row.stored())):
             batch.unchanged += 1
         else:
@@ -583,6 +587,8 @@ def _why_not_updated(work: _Import, known: Known) -> str:
     if known is None or (isinstance(known, updating.Present) and known.looked_at >= work.started_at):
         return "stands twice in this file"
     if isinstance(known, MergeProposal):
+        if known.id in work.proposals:
+            return "stands twice in this file"
         return "" if known.status == "open" else "a person decided about this row before"
     return "the person was deleted here" if known.user.deleted_at is not None else ""
 
