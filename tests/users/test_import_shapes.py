@@ -132,6 +132,22 @@ def test_a_phone_context_may_have_hyphens() -> None:
         normalise_as("phone", "tel:456-0100;phone-context=example.com")
 
 
+def test_an_address_is_never_the_address_of_somebody_else() -> None:
+    """Letters that only compare as equal are other letters: \u00df is not ss, in the mailbox and in the domain."""
+    assert normalise_as("email", "Wei\u00df@Warga.example").value == "wei\u00df@warga.example"
+    assert normalise_as("email", "b@M\u00dcnchen.example").value == "b@xn--mnchen-3ya.example"
+    for domain in ("fa\u00df.example", "\u03b2\u03cc\u03bb\u03bf\u03c2.example"):
+        with pytest.raises(ValueError, match="xn--"):
+            normalise_as("email", f"b@{domain}")
+
+
+def test_a_person_who_is_not_taken_over_was_read_nevertheless(cli: Cli, tmp_path: Path) -> None:
+    users = [{"username": "budi9", "enabled": True, "id": "1"}, {"username": "ani9", "enabled": False, "id": "2"}]
+    (tmp_path / "r.json").write_text(json.dumps({"realm": "kota", "users": users}))
+    cli("users", "import", "r.json", "--format", "keycloak", "--dry-run")
+    assert ',"the account is disabled there' in (tmp_path / "r.json.dry-run.csv").read_text().replace(",the", ',"the')
+
+
 def test_a_slow_scheme_is_bounded_by_time() -> None:
     """BSDi's crypt is computed in Python: 2 seconds for 65,536 rounds."""
     read_hash(known.bsdi_crypt.using(rounds=101).hash("x"))

@@ -43,6 +43,9 @@ _SPREADSHEET = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?e[+-]?[0-9]+|\+?[0-9]{5,}[.,
 _SPREADSHEET_NAME = re.compile(r"[0-9]+([.,][0-9]+)?e\+[0-9]+|[0-9]+[.,][0-9]+e[0-9]+|[0-9]{5,}[.,]00?")
 _FORMULA = re.compile(r'="([^"]*)"')
 _DASHES = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
+_DEVIATIONS = re.compile("[\u00df\u03c2\u200c\u200d]")
+"""Characters whose domain is another one in IDNA 2008 than in IDNA 2003 (UTS 46 section 7), so that a mail may reach
+somebody else: fa\u00df.example and fass.example."""
 _DIRECTION_MARKS = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _EXTENSION = re.compile(r"[\s,;]*(?:ekstensi|extension|ext|x|pesawat|pes|psw|#)\s*[.:=]?\s*([0-9]{1,7})$")
 _CONTEXT = re.compile(r";phone-context=(\+[0-9.()\-]{1,14})(?![0-9.()\-])")
@@ -105,7 +108,7 @@ def normalise_as(kind: Kind, text: str) -> NormalIdentifier:
     """
     value = _typed(_DIRECTION_MARKS.sub("", text) if kind == "phone" else text)
     if kind == "email":
-        return NormalIdentifier("email", _email(value))
+        return NormalIdentifier("email", _email(unicodedata.normalize("NFKC", text).strip().lower()))
     formula = _FORMULA.fullmatch(value)
     value = formula[1].strip() if formula else value
     if value.startswith(("'", "’")):  # a spreadsheet's mark for text
@@ -256,6 +259,8 @@ def _username(value: str) -> str:
 
 def _email(value: str) -> str:
     local, _, domain = value.rpartition("@")
+    if _DEVIATIONS.search(domain):
+        raise ValueError("is not an e-mail address that is clear: write its domain in ASCII letters (xn--...)")
     try:
         domain = domain.encode("idna").decode("ascii") if not domain.isascii() else domain
     except UnicodeError:

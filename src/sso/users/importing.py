@@ -384,7 +384,7 @@ async def _run(work: _Import, path: Path, take_hash: TakeHash, done: int, told: 
         progress.rows += 1
         try:
             if one.row is None:
-                raise RowRefused(f"cannot be read: {one.reason}")
+                raise RowRefused(one.reason if one.is_read else f"cannot be read: {one.reason}")
             row = read_row(one.line, one.row, work.options, take_hash, one.notes)
             batch.rows.append(replace(row, order=seen))
         except RowRefused as error:

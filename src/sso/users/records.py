@@ -26,6 +26,7 @@ class Record:
         read: how many bytes of the file are read so far.
         lines: how many lines of the file the record takes.
         notes: values that the reader left out, each as ``column: reason``.
+        is_read: the record was read, and ``reason`` says why its person is not taken over.
     """
 
     line: int
@@ -34,3 +35,4 @@ class Record:
     read: int = 0
     lines: int = 1
     notes: tuple[str, ...] = ()
+    is_read: bool = False

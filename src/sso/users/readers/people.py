@@ -42,7 +42,7 @@ def people(records: Iterable[Record], change: Callable[[Any, list[str]], Row]) -
         try:
             row = change(one.row, notes)
         except NotTaken as error:
-            yield replace(one, row=None, reason=str(error))
+            yield replace(one, row=None, reason=str(error), is_read=True)
         except NotAPerson:
             continue
         except (TypeError, ValueError, AttributeError, KeyError):
