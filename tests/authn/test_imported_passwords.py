@@ -496,6 +496,31 @@ def test_truncated_and_broken_hashes_are_refused() -> None:
         assert not isinstance(refused.value, NoPassword), text
 
 
+def test_spring_security_and_nextcloud_verify() -> None:
+    """As the encoders of Spring Security 5.8 and 6 and Nextcloud's Hasher write them."""
+    text, salt = OLD.encode(), b"0123456789abcdef"
+    argon2 = hash_secret(text, salt, 2, 1024, 1, 32, Type.ID).decode()
+    scrypt = hashlib.scrypt(text, salt=salt, n=1024, r=8, p=1, dklen=32)
+    for stored in (
+        f"{{argon2@SpringSecurity_v5_8}}{argon2}",
+        "{pbkdf2@SpringSecurity_v5_8}" + (salt + hashlib.pbkdf2_hmac("sha256", text, salt, 310_000, 32)).hex(),
+        "{pbkdf2}" + (salt[:8] + hashlib.pbkdf2_hmac("sha1", text, salt[:8], 185_000, 32)).hex(),
+        f"{{scrypt@SpringSecurity_v5_8}}$a0801${b64(salt)}${b64(scrypt)}",
+        "{SHA-256}{c2FsdA==}" + hashlib.sha256(text + b"{c2FsdA==}").hexdigest(),
+        f"3|{argon2}",
+    ):
+        kept = taken_over(stored)
+        assert (verify_imported([OLD], kept), verify_imported([OLD + "x"], kept)) == (True, False), stored
+    for stored in (
+        "{noop}sandi",
+        "{pbkdf2@SpringSecurity_v5_8}00ff",
+        "{scrypt}$ff0801$c2FsdA==$c2FsdHNhbHRzYWx0",
+        "3|x",
+    ):
+        with pytest.raises(ValueError, match=r"no kind|costs|impossible"):
+            taken_over(stored)
+
+
 def test_the_forms_do_not_overlap() -> None:
     """A hash that two forms recognise would be verified by whichever stands first."""
     for text, options in SAMPLES:

@@ -98,6 +98,30 @@ def _told(text: str, salt: str) -> str:
     return _with_salt(text, salt) if salt else text
 
 
+def _spring_pbkdf2(digest: str, rounds: int, size: int) -> Callable[[str], str]:
+    """Spring Security: the salt and 32 bytes of key in hexadecimal. The name says the rest."""
+
+    def change(text: str) -> str:
+        raw = bytes.fromhex(text)
+        return schemes.pbkdf2_form(digest, rounds, raw[:size], raw[size:])
+
+    return change
+
+
+def _spring_scrypt(costs: str, salt: str, key: str) -> str:
+    """Spring Security: the logarithm of N, r and p in one hexadecimal number, a byte for each of the last two."""
+    number = int(costs, 16)
+    n, r, p = 1 << min(number >> 16, 40), number >> 8 & 255, number & 255
+    return schemes.scrypt_form(n, r, p, schemes.unpadded(salt), schemes.unpadded(key))
+
+
+def _spring_digest(name: str, salt: str, digits: str) -> str:
+    digest = name.lower().replace("-", "")
+    if schemes.BY_LENGTH.get(len(digits)) != digest:
+        raise ValueError(f"is malformed: it is not as long as {digest}")
+    return schemes.salted_form(digest, "post", salt.encode(), digits.lower())
+
+
 _SPELLINGS: tuple[tuple[re.Pattern[str], Callable[..., str]], ...] = (
     (
         re.compile(r":A:([0-9a-f]{32})", re.IGNORECASE | re.ASCII),
@@ -111,9 +135,24 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], Callable[..., str]], ...] = (
         re.compile(r"(?:\{sha256\})?([0-9a-f]{32}|[0-9a-f]{64}):([^:\s]{1,128})(?::1)?", re.IGNORECASE | re.ASCII),
         lambda digits, salt: schemes.digest_form(salt.encode(), digits.lower()),
     ),
+    (re.compile(r"[123]\|(\$.+)", re.ASCII), lambda inner: _told(inner, "")),
+    (re.compile(r"\{argon2@SpringSecurity_v5_[0-9]\}(\$argon2.+)", re.ASCII), lambda inner: _told(inner, "")),
+    (re.compile(r"\{pbkdf2@SpringSecurity_v5_8\}([0-9a-f]{96})", re.ASCII), _spring_pbkdf2("sha256", 310_000, 16)),
+    (
+        re.compile(r"\{pbkdf2(?:@SpringSecurity_v5_5)?\}([0-9a-f]{80})", re.ASCII),
+        _spring_pbkdf2("sha1", 185_000, 8),
+    ),
+    (
+        re.compile(
+            r"\{scrypt(?:@SpringSecurity_v[45]_[0-9])?\}\$([0-9a-f]{5,8})\$([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+)",
+            re.ASCII,
+        ),
+        _spring_scrypt,
+    ),
+    (re.compile(r"\{(MD5|SHA-1|SHA-256|SHA-512)\}(\{[^{}]{1,88}\})([0-9a-fA-F]+)", re.ASCII), _spring_digest),
     (re.compile(r"(?:md5|sha1|sha256|sha512)\$\$([0-9a-f]+)", re.IGNORECASE | re.ASCII), str.lower),
 )
-"""MediaWiki (A, B), Joomla and Magento, and Django without a salt."""
+"""MediaWiki (A, B), Joomla and Magento, Nextcloud (1 to 3), Spring Security, and Django without a salt."""
 
 
 def _with_salt(text: str, salt: str) -> str:
