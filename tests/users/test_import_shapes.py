@@ -44,6 +44,7 @@ def test_rows_of_one_line_are_told_apart_in_the_report(cli: Cli, tmp_path: Path)
     with (tmp_path / "p.json.rejected.csv").open() as file:
         listed = [(one["row"], one["line"], one["kind"]) for one in csv.DictReader(file)]
     assert listed == [("1", "1", "left out"), ("2", "1", "rejected"), ("3", "1", "left out")]
+    assert cli("users", "import", "missing.csv").err.strip() == "missing.csv: there is no such file"
     trial = cli("users", "import", "p.json", "--verified", "email", "--update", "--from", "warga", "--dry-run")
     assert "the file has no column local_user_id" in trial.err
     (tmp_path / "q.json").write_text(json.dumps([{"email": "tiga@warga.example", "email_verified": True}]))

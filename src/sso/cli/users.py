@@ -170,6 +170,8 @@ def import_people(
     from sso.oidc.contacts import contacts_told
     from sso.users.importing import Options, Progress, check_file, import_file, sample_of
 
+    if not file.is_file():
+        refuse(f"{file}: there is no such file")
     columns = imports.read_columns(column or ())
     common = imports.hash_parameters(parameters, format)
     format = imports.chosen_format(format, table)
@@ -325,7 +327,8 @@ def _decide(proposal: str, decision: str) -> None:
     made = run(work)
     print(decision)
     if made.other_usernames:
-        print(f"user name: {made.username}; {', '.join(made.other_usernames)} is given up, and signs in all the same")
+        rest = "is given up, and signs" if len(made.other_usernames) == 1 else "are given up, and sign"
+        print(f"user name: {made.username}; {', '.join(made.other_usernames)} {rest} in all the same")
     for one in made.said()["left_out"]:
         print(f"left out: {one['kind']} {one['value']}")
     if len(made.local_user_ids) > 1:
