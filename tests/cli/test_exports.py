@@ -27,6 +27,7 @@ def test_an_export_is_imported_by_its_format(cli: Cli, tmp_path: Path) -> None:
     assert (done["rows"], done["made"], done["rejected"]) == (5, 3, 2)
     report = Path(done["report"]).read_text()
     assert "disabled there (enabled is not true)" in report
+    assert "cannot be read" not in report
     assert "roles: admin grants nothing here" in report
     assert "roles: realm-management/realm-admin grants nothing here" in report
     assert "groups: /admin grants nothing here" in report

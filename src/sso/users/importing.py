@@ -378,10 +378,10 @@ async def _run(work: _Import, path: Path, take_hash: TakeHash, done: int, told: 
         progress.rows += 1
         try:
             if one.row is None:
-                raise RowRefused(f"cannot be read: {one.reason}")
+                raise RowRefused(one.reason if one.rejected_id is not None else f"cannot be read: {one.reason}")
             batch.rows.append(read_row(one.line, one.row, work.options, take_hash, one.notes))
         except RowRefused as error:
-            batch.rejected.append((one.line, _local_id(one.row, work.options), str(error)))
+            batch.rejected.append((one.line, one.rejected_id or _local_id(one.row, work.options), str(error)))
         if progress.rows % BATCH == 0:
             await _take_over(work, batch)
             batch = _Batch()
