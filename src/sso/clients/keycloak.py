@@ -73,7 +73,8 @@ def convert(clients: Iterable[Mapping[str, Any]], *, allow_http_loopback: bool =
         refused: list[str] = []
         entry = _checked(_entry(client, name, warnings), refused, allow_http_loopback)
         if entry is None:
-            made.left_out.append((name, "; ".join(refused) or "cannot be registered here"))
+            lost = [one for one in warnings if one.startswith("redirect URI ")]
+            made.left_out.append((name, "; ".join([*refused, *lost]) or "cannot be registered here"))
             continue
         seen.add(name)
         made.entries.append(entry)
