@@ -341,7 +341,7 @@ async def act(request: Request, there: Member) -> Response:
             elif choice == "comment":
                 await apps.comment(session, application, text, **who)
     except NotChecked:
-        return await overview_page(request, there, NOT_CHECKED, 409, acted="submit", field="submit-text", sent=sent)
+        return await overview_page(request, there, NOT_CHECKED, 409, acted="submit", sent=sent)
     except Unfinished:
         return RedirectResponse(f"{APPS}/{there.application_id}/settings?check=1", 303)
     except SubjectsWouldChange:

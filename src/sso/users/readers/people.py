@@ -15,8 +15,8 @@ from sso.users.records import Record
 MAX_NOTE = 300
 MAX_ID = 200
 _IDS = (
-    "id", "user_id", "_id", "localId", "pk", "uuid", "entryuuid", "nsuniqueid", "ipauniqueid", "objectguid", "uidnumber",
-    "uid", "username", "user_login", "email", "dn",
+    "id", "user_id", "_id", "localId", "pk", "uuid", "entryuuid", "nsuniqueid", "ipauniqueid", "objectguid",
+    "uidnumber", "uid", "username", "user_login", "email", "dn",
 )  # fmt: skip
 """Columns and members that name a user in other systems, the surest first."""
 Row = dict[str, Any]
@@ -57,7 +57,7 @@ def people(records: Iterable[Record], change: Callable[[Any, list[str]], Row]) -
 
 
 def _id_of(given: Any) -> str:
-    """Return the id of a rejected record in the other system, or another name of the user; nothing where it has none."""
+    """Return the id of a rejected record in the other system, or a name of the user; nothing where it has none."""
     inner = given.get("fields") if isinstance(given, Mapping) else None
     found = first(given, *_IDS) if isinstance(given, Mapping) else None
     if found is None and isinstance(inner, Mapping):
