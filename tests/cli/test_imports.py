@@ -54,8 +54,9 @@ def test_a_trial_shows_what_would_be_stored_and_the_counts_add_up(cli: Cli, tmp_
     words = ("users", "import", "p.csv", "--from", "warga", "--encoding", "cp1252", *COLUMNS)
     trial = cli(*words, "--dry-run").out
     for text in (
-        "line 2, as it would be stored:", "name: René", "email: lama1@warga.example\n", "password: a hash of 32 characters",
-        "local_user_id: 1", "lama3@warga.example (not verified)", "4 rows: 2 people would be made",
+        "line 2, as it would be stored:", "name: René", "email: lama1@warga.example\n",
+        "password: a hash of 32 characters", "local_user_id: 1", "lama3@warga.example (not verified)",
+        "4 rows: 2 people would be made",
     ):  # fmt: skip
         assert text in trial, trial
     assert "lama1" not in cli("users", "show", "lama1").out
