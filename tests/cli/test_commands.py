@@ -250,7 +250,7 @@ def test_the_doctor_says_what_is_wrong(cli: Cli) -> None:
     answer = cli("doctor")
     assert answer.code == 1
     assert "still in SSO_SECRET_KEY" in answer.out
-    assert cli("keys", "list").code == 1
+    assert cli("keys", "rotate", "--force").code == 1
 
 
 def test_the_doctor_warns_of_open_registration(cli: Cli) -> None:

@@ -27,6 +27,7 @@ def test_an_export_is_imported_by_its_format(cli: Cli, tmp_path: Path) -> None:
     assert (done["rows"], done["made"], done["rejected"]) == (5, 3, 2)
     report = Path(done["report"]).read_text()
     assert "disabled there (enabled is not true)" in report
+    assert "cannot be read" not in report
     assert "roles: admin grants nothing here" in report
     assert "roles: realm-management/realm-admin grants nothing here" in report
     assert "groups: /admin grants nothing here" in report
@@ -142,3 +143,9 @@ def test_odd_clients_never_break_the_catalogue() -> None:
     made = convert(odd)
     document = yaml.safe_load(as_yaml(made, "kota"))
     assert {one["client_id"] for one in document["applications"]} <= {"a", "b", "c"}
+
+
+def test_a_client_with_wildcards_only_is_left_out_with_the_reason() -> None:
+    made = convert([{"clientId": "app", "standardFlowEnabled": True, "redirectUris": ["https://app.kota.example/*"]}])
+    assert not made.entries
+    assert "redirect URI https://app.kota.example/*: wildcards do not exist here" in as_yaml(made, "keycloak")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import httpx
 import jwt
+import pyotp
 import pytest
 from sqlalchemy import select
 from tests.citizens import Authenticator, add_passkey, here, post, set_up_app
@@ -637,3 +640,20 @@ async def test_without_any_stream_nothing_is_looked_up(city: City) -> None:
     statements = Statements(city)
     await end_all(city)
     assert not [one for one in statements.take() if "event_stream" in one]
+
+
+@pytest.mark.parametrize("overrides", [{"risk_second_step": "none"}], ids=[""])
+async def test_an_app_that_is_set_up_at_sign_in_is_told_with_its_recovery_codes(city: City, receiver: Receiver) -> None:
+    stream = await receiver.make_stream(CREDENTIAL_CHANGE)
+    await signed_in(city)
+    wanted = json.dumps({"id_token": {"acr": {"essential": True, "value": "urn:sso:acr:mfa"}}})
+    async with city.browser() as browser:
+        page = await browser.open(city.relying_party("sinyal").url(claims=wanted))
+        page = await browser.submit(page, username="siti", password=PASSWORD)
+        seed = re.search(r'class="key" translate="no">([A-Z2-7 ]+)<', page.text)
+        assert seed is not None, page.text
+        code = pyotp.TOTP(seed.group(1).replace(" ", "")).at(int(clock.now().timestamp()))
+        await post(browser, "/login/second", {"code": code}, page)
+    sets = (await receiver.poll(stream))["sets"]
+    events = [(await receiver.checked(one))["events"][CREDENTIAL_CHANGE] for one in sets.values()]
+    assert sorted(one["credential_type"] for one in events) == ["app", "recovery-code"]

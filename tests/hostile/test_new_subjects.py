@@ -239,7 +239,7 @@ def test_a_catalogue_is_refused_until_it_keeps_the_sector(cli: Cli, tmp_path: Pa
     assert "keempat: kept_sector: mitra.example is the sector of mitra" in cli("clients", "apply", str(file)).err
     accepted = cli("clients", "apply", write(redirect_uris=[NEW]), "--accept-new-subjects", "ketiga")
     assert accepted.code == 0, accepted.err
-    assert "every sub changed lately: ketiga" in cli("doctor").out
+    assert "every sub changed in the last 30 days: ketiga" in cli("doctor").out
 
 
 def use(cli: Cli) -> None:

@@ -403,3 +403,11 @@ def test_a_damaged_file_is_read_as_far_as_it_can_be(kind: str, at: int, cut: int
 
 
 WHOLE: dict[str, bytes] = {}
+
+
+def test_a_rejected_account_is_named_in_the_report(tmp_path: Path) -> None:
+    for name, (format, write, _) in KINDS.items():
+        path = write(tmp_path / name)
+        for one in records(path, format):
+            if one.row is None and "disabled there" in one.reason:
+                assert one.rejected_id, (name, one)

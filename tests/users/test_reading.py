@@ -16,7 +16,6 @@ from sso.users.identifiers import (
     masked,
     may_be_chosen,
     meanings,
-    nik_birth_day,
     normal_nik,
     normalise_as,
     normalise_contact,
@@ -246,7 +245,6 @@ def test_what_can_be_no_nik(digits: str, why: str) -> None:
 def test_a_nik_of_a_leap_day_and_the_day_of_a_woman() -> None:
     assert normal_nik("3671016902000001") == "3671016902000001"
     assert normal_nik("3671017112900001") == "3671017112900001"
-    assert nik_birth_day("3671014104900001") == (1, 4)
     assert masked("nik", NIK) == "3671••••••••0001"
 
 

@@ -53,7 +53,6 @@ _ONE: dict[str, Callable[[bytes], bytes]] = {
     "utf16le": lambda text: text.decode("utf-8").encode("utf-16-le"),
 }
 _TWO = {f"hmac_{name}": _hmac(name) for name in DIGESTS}
-FUNCTIONS = (*_ONE, *_TWO)
 SLOW = ("bcrypt", "argon2")
 """What may stand around a formula: the hash itself says how it is computed."""
 

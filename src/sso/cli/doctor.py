@@ -142,7 +142,8 @@ async def _applications(provider: Provider) -> Finding:
     relaxed = [f"{one.client_id} ({', '.join(names)})" for one in clients if (names := relaxations(one.meta))]
     said = [f"{len(clients)} registered"]
     if missing:
-        said.append(f"{len(missing)} have no secret yet (sso clients secret ID): {', '.join(missing[:3])}...")
+        more = "..." if len(missing) > 3 else ""
+        said.append(f"{len(missing)} have no secret yet (sso clients secret ID): {', '.join(missing[:3])}{more}")
     misspelt = [f"{one.client_id}: {text}" for one in clients for text in scope_warnings(one.meta.scope)]
     if misspelt:
         said.append("; ".join(misspelt[:5]))
@@ -178,7 +179,7 @@ async def _subjects(provider: Provider) -> Finding:
         ]
     said = [f"{len(pairwise)} applications know people by a sub of their sector"]
     said += [f"{len(kept)} keep a sector: {', '.join(kept[:5])}"] if kept else []
-    said += [f"every sub changed lately: {', '.join(changed[:5])}"] if changed else []
+    said += [f"every sub changed in the last {CHANGED_DAYS} days: {', '.join(changed[:5])}"] if changed else []
     said += [f"not yet approved: {one}" for one in waiting[:5]]
     return Finding("subjects", "warning" if waiting or changed else "good", "; ".join(said))
 

@@ -159,7 +159,7 @@ def kind_of_hash(stored: str) -> str | None:
         return f"{stored.partition('}')[0]}}}"
     if "$" in stored:
         return "$".join(stored.split("$")[:2]) + "$"
-    return f"{len(stored)} characters"
+    return f"a hash of {len(stored)} characters"
 
 
 def print_sample(rows: Sequence[Row]) -> None:
@@ -209,10 +209,10 @@ def print_outcome(done: Progress, unread: Sequence[str], listed: Path, *, update
         see = "they would be proposed for merging" if dry_run else "see: sso users proposals list"
         print(f"{done.proposed} seem to be here already; {see}")
     if done.rejected:
-        print(f"{done.rejected} were rejected; why is in {listed}")
+        print(f"{done.rejected} were rejected; the reasons are in {listed}")
     if done.left_out:
         values = ", ".join(f"{column} {count}" for column, count in sorted(done.left_out.items()))
-        print(f"{sum(done.left_out.values())} values were left out ({values}); why is in {listed}")
+        print(f"{sum(done.left_out.values())} values were left out ({values}); the reasons are in {listed}")
     for said, count in sorted(done.said.items()):
         print(f"{said} ({count} rows)")
     print(f"{done.rows} rows read = {balance(done, update=update)}")

@@ -233,8 +233,8 @@ def _check_imported_password(file: Path, options: Options, who: str, from_stdin:
     password = read_password(True) if from_stdin else str(typer.prompt("Password", hide_input=True))
     right, _ = asyncio.run(Passwords(load_settings()).verify(password, row.password))
     if not right:
-        refuse(f"line {row.number}: the password does not fit the hash ({kind_of_hash(row.password)})")
-    print(f"line {row.number}: the password fits the hash ({kind_of_hash(row.password)})")
+        refuse(f"line {row.number}: the password does not fit the hash: {kind_of_hash(row.password)}")
+    print(f"line {row.number}: the password fits the hash: {kind_of_hash(row.password)}")
 
 
 @app.command("recovery")

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from sso.clients.catalogue import CLIENT_ID
 from sso.clients.metadata import DEVICE_CODE, STANDARD_SCOPES, ClientMetadata
+from sso.settings import SIGNING_ALGS
 
 BUILT_IN = frozenset(
     {"account", "account-console", "admin-cli", "broker", "realm-management", "security-admin-console"}
@@ -43,7 +44,6 @@ _QUIET = re.compile(
     r"|standard\.token\.exchange|dpop\.bound|token\.response\.type|client\.use\.lightweight|logout\.confirmation)"
 )
 _QUIET_SCOPES = frozenset({"web-origins", "roles", "acr", "basic", "microprofile-jwt", "role_list", "service_account"})
-_WORD = {"RS256", "PS256", "ES256", "EdDSA"}
 
 
 @dataclass(slots=True)
@@ -73,7 +73,8 @@ def convert(clients: Iterable[Mapping[str, Any]], *, allow_http_loopback: bool =
         refused: list[str] = []
         entry = _checked(_entry(client, name, warnings), refused, allow_http_loopback)
         if entry is None:
-            made.left_out.append((name, "; ".join(refused) or "cannot be registered here"))
+            lost = [one for one in warnings if one.startswith("redirect URI ")]
+            made.left_out.append((name, "; ".join([*refused, *lost]) or "cannot be registered here"))
             continue
         seen.add(name)
         made.entries.append(entry)
@@ -269,7 +270,7 @@ def _from_attributes(attributes: Mapping[str, str], warnings: list[str]) -> dict
         ours: attributes[theirs] for theirs, ours in _OURS_OF_ATTRIBUTE.items() if attributes.get(theirs)
     }
     for name in ("id_token_signed_response_alg", "userinfo_signed_response_alg"):
-        if name in made and made[name] not in _WORD:
+        if name in made and made[name] not in SIGNING_ALGS:
             warnings.append(f"{name} {made.pop(name)}: does not exist here")
     if attributes.get("require.pushed.authorization.requests") == "true":
         made["require_pushed_authorization_requests"] = True

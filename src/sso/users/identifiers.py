@@ -14,7 +14,6 @@ import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
 from typing import Literal
 
 import phonenumbers
@@ -209,12 +208,6 @@ def normal_nik(text: str) -> str:
     if digits.startswith("00") or digits.endswith("0000"):
         raise ValueError("the beginning or the end of this NIK cannot be right")
     return digits
-
-
-def nik_birth_day(digits: str) -> tuple[int, int]:
-    """Return day and month of birth that a NIK holds; the century of the year is not in it."""
-    born: date = nik_rules.get_birth_date(digits)
-    return born.day, born.month
 
 
 def nik_lookup(digits: str, key: bytes) -> str:

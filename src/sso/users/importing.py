@@ -384,11 +384,11 @@ async def _run(work: _Import, path: Path, take_hash: TakeHash, done: int, told: 
         progress.rows += 1
         try:
             if one.row is None:
-                raise RowRefused(one.reason if one.is_read else f"cannot be read: {one.reason}")
+                raise RowRefused(one.reason if one.rejected_id is not None else f"cannot be read: {one.reason}")
             row = read_row(one.line, one.row, work.options, take_hash, one.notes)
             batch.rows.append(replace(row, order=seen))
         except RowRefused as error:
-            batch.rejected.append((seen, one.line, _local_id(one.row, work.options), str(error)))
+            batch.rejected.append((seen, one.line, one.rejected_id or _local_id(one.row, work.options), str(error)))
         if progress.rows % BATCH == 0:
             await _take_over(work, batch)
             batch = _Batch()

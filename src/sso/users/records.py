@@ -21,12 +21,13 @@ class Record:
     Attributes:
         line: the number of the line where the record begins; the first line of the file is 1.
         row: the values, under the column names of :data:`sso.users.importing.COLUMNS` or those of the file. None: the
-            record cannot be read.
-        reason: why the record cannot be read.
+            record is rejected.
+        reason: why the record is rejected.
         read: how many bytes of the file are read so far.
         lines: how many lines of the file the record takes.
         notes: values that the reader left out, each as ``column: reason``.
-        is_read: the record was read, and ``reason`` says why its person is not taken over.
+        rejected_id: of a record that was read and rejected: the id of the user in the other system, or nothing where
+            it has none. None: the record cannot be read.
     """
 
     line: int
@@ -35,4 +36,4 @@ class Record:
     read: int = 0
     lines: int = 1
     notes: tuple[str, ...] = ()
-    is_read: bool = False
+    rejected_id: str | None = None

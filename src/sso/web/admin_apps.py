@@ -75,6 +75,9 @@ TYPED_POLICIES = (
 )  # fmt: skip
 NOT_LIKE_THIS = N_("This cannot be kept: %(detail)s.")
 NOTE_MISSING = N_("Say why: it is kept in the audit log, and its team reads it.")
+NOT_ACCEPTED = N_(
+    "Users would get new identifiers. Type the client ID to accept new identifiers, or send the application back."
+)
 TEAM_CHANGED = N_("The team changed it meanwhile. Look at what it wants now, and decide again.")
 NOBODY = N_("Nobody signs in with that.")
 
@@ -435,19 +438,8 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
     except Stale:
         return await _page(request, client_id, here, TEAM_CHANGED, 409, acted="review", fields=fields)
     except SubjectsWouldChange as error:
-        change = error.changes[0]
-        return await _page(
-            request,
-            client_id,
-            here,
-            CANNOT,
-            409,
-            "text",
-            subjects=change,
-            acted="review",
-            fields=fields,
-            detail=str(error),
-        )
+        shown: dict[str, Any] = {"subjects": error.changes[0], "acted": "review", "fields": fields}
+        return await _page(request, client_id, here, NOT_ACCEPTED, 409, "accept_new_subjects", **shown)
     except ClientError as error:
         return await _page(
             request, client_id, here, CANNOT, 409, "text", acted="review", fields=fields, detail=str(error)

@@ -83,7 +83,6 @@ async def change_settings(request: Request, client_id: str, here: Changes) -> Re
         _refuse(typed, error.problems)
         return _page(request, here, row, typed, 400)
     except SubjectsWouldChange as error:
-        typed.mistakes[""] = (CANNOT, {"detail": str(error)})
         typed.mistakes["accept_new_subjects"] = (NEW_SUBJECTS, subjects_shown(error.changes[0]))
         return _page(request, here, row, typed, 409)
     except ClientError as error:

@@ -17,7 +17,7 @@ from sso.clients import teams
 from sso.clients.applications import KINDS, Kind, Stale, Unfinished, Wanted, sandbox_id, suggested_id, wanted_of
 from sso.clients.models import SANDBOX_END, Application, ApplicationNote
 from sso.clients.registry import Registry, stored_metadata
-from sso.clients.sectors import SubjectChange
+from sso.clients.sectors import SubjectChange, SubjectsWouldChange
 from sso.clients.service import ClientError
 from sso.oidc import joining
 from sso.oidc.applications import NotChecked, own_redirect_uri, remove_client, subjects_of, submit_application
@@ -91,8 +91,11 @@ CHANGED_MEANWHILE = N_(
 )
 NOTHING_SAID = N_("Type what you want to say.")
 CANNOT = N_("That cannot be done now: %(detail)s.")
-UNFINISHED = N_("Production needs more than this. Look at the fields that are marked below.")
 NOT_CHECKED = N_("Let it pass the relying-party check first: see Check above.")
+NOT_ACCEPTED = N_(
+    "Users would get new identifiers. Enter the kept sector in the settings, or type the client ID to accept new "
+    "identifiers."
+)
 NOT_SURE = N_("Type the name to confirm it.")
 
 Anybody = Annotated[Here, Depends(Needs(None))]
@@ -233,10 +236,29 @@ async def overview(request: Request, there: Reader) -> Response:
 
 
 async def overview_page(
-    request: Request, there: There, problem: str = "", status: int = 200, *, said_before: str = "", **values: str
+    request: Request,
+    there: There,
+    problem: str = "",
+    status: int = 200,
+    *,
+    acted: str = "comment",
+    field: str = "",
+    sent: dict[str, str] | None = None,
+    **values: str,
 ) -> Response:
-    """Return the page of one application."""
-    site = site_of(request)
+    """Return the page of one application.
+
+    Args:
+        request: what is answered.
+        there: who is here, and at which application.
+        problem: why an act was refused.
+        status: the HTTP status.
+        acted: the act that was refused: its form holds what was typed.
+        field: the id of the field that the mistake is about.
+        sent: the fields of that form.
+        values: what the text of the problem names.
+    """
+    site, typed = site_of(request), sent or {}
     async with site.provider.db.read() as session:
         change = await _subjects(request, session, there.application)
         notes = await apps.notes_of(session, there.application_id)
@@ -259,7 +281,10 @@ async def overview_page(
         issuer=site.settings.issuer,
         problem=problem,
         values=values,
-        typed_note=said_before,
+        field=field,
+        typed_note=typed.get("text", "") if acted == "comment" else "",
+        typed_submission=typed.get("text", "") if acted == "submit" else "",
+        typed_client_id=typed.get("accept_new_subjects", ""),
         subjects=subjects_shown(change) if change is not None and change.users else None,
         subject_texts=(NEW_SUBJECTS, KEEP_SECTOR),
         form_token=token_for(request, f"app {there.application_id}"),
@@ -299,7 +324,7 @@ async def act(request: Request, there: Member) -> Response:
     """Submit it, take that back, open its sandbox, or say something about it."""
     fields = await own_form(request, f"app {there.application_id}")
     site, choice, text = site_of(request), fields.get("choice", ""), fields.get("text", "")[: apps.MAX_NOTE_CHARS]
-    who = by(request, there.here)
+    who, sent = by(request, there.here), {**fields, "text": text}
     secret = None
     try:
         async with site.provider.db.write() as session:
@@ -316,12 +341,18 @@ async def act(request: Request, there: Member) -> Response:
             elif choice == "comment":
                 await apps.comment(session, application, text, **who)
     except NotChecked:
-        return await overview_page(request, there, NOT_CHECKED, 409, said_before=text)
+        return await overview_page(request, there, NOT_CHECKED, 409, acted="submit", sent=sent)
     except Unfinished:
         return RedirectResponse(f"{APPS}/{there.application_id}/settings?check=1", 303)
+    except SubjectsWouldChange:
+        field = "accept_new_subjects"
+        return await overview_page(request, there, NOT_ACCEPTED, 409, acted="submit", field=field, sent=sent)
     except ClientError as error:
         problem = NOTHING_SAID if choice == "comment" and not text.strip() else CANNOT
-        return await overview_page(request, there, problem, 409, said_before=text, detail=str(error))
+        field = {"comment": "text", "submit": "submit-text"}.get(choice, "")
+        return await overview_page(
+            request, there, problem, 409, acted=choice, field=field, sent=sent, detail=str(error)
+        )
     await site.provider.refresh()
     if secret is not None:
         return await secret_page(request, there.here, there.application_id, there.sandbox_id, secret)

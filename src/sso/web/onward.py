@@ -93,16 +93,17 @@ async def find_onward(request: Request, onward: Onward) -> tuple[Onward, Authori
             asked = await requests.stored_request(site.server, stored) if stored is not None else None
         except (PageError, RedirectError):  # the application was changed meanwhile
             asked = None
-    client = asked.client if asked is not None else site.provider.registry.get(onward.client_id or named_in(onward))
-    if client is None or not client.enabled:
-        client = None
+    client = asked.client if asked is not None and asked.client.enabled else None
+    client = client or application_named(request, onward)
     held = replace(onward, i=onward.i if asked is not None else "", client_id=client.client_id if client else "")
     return held, asked, client
 
 
-def named_in(onward: Onward) -> str:
-    """Return the application that the page names to which signing in leads; nothing where it names none."""
-    return onward.then.removeprefix(OPEN) if onward.then.startswith(OPEN) else ""
+def application_named(request: Request, onward: Onward) -> Client | None:
+    """Return the application to which somebody wants to go, by its client_id or by the page that opens it; None where
+    there is none, or it is disabled."""
+    opened = onward.then.removeprefix(OPEN) if onward.then.startswith(OPEN) else ""
+    return site_of(request).provider.registry.enabled(onward.client_id or opened)
 
 
 def sign_in_address(onward: Onward, client: Client | None) -> str:

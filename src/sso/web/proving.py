@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
+from sso.authn import factors
 from sso.authn.levels import ACR_PASSWORD
 from sso.authn.passwords import Busy
 from sso.authn.policy import Reason, Situation, second_step
 from sso.authn.service import Authenticated, by_password, is_password
+from sso.oidc import signals
+from sso.oidc.signals import CredentialChange
 from sso.oidc.test_people import MARK
 from sso.security.limits import Purpose, Reservation, TooManyFailures
 from sso.security.tokens import random_token, token_hash
@@ -242,3 +246,12 @@ def _may_be_used(found: SigningIn, settings: Settings) -> bool:
         return True
     kind, value = found.identifier_kind, found.lookup
     return settings.can_send(kind) and receives_codes(kind, value) and can_be_verified(kind, value)
+
+
+async def first_codes(
+    session: AsyncSession, known: Sequence[Credential], user: User
+) -> tuple[list[str], list[CredentialChange]]:
+    """Give a person recovery codes who sets up a second step and has none yet; return them, and what changed."""
+    if any(one.kind == "recovery_code" for one in known):
+        return [], []
+    return await factors.new_recovery_codes(session, user.id), [signals.replaced(known, "recovery_code")]

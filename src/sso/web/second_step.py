@@ -33,7 +33,7 @@ from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_
 from sso.web.i18n import N_
 from sso.web.onward import Onward
 from sso.web.pages import failure, page
-from sso.web.proving import is_new_device, reserve
+from sso.web.proving import first_codes, is_new_device, reserve
 from sso.web.sign_in import STALE, Waiting, recall_waiting, sign_in_alone, sign_in_later, signed_in, who_is_here
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
 from sso.web.steps import (
@@ -163,7 +163,7 @@ async def _prove(request: Request, step: Step, fields: dict[str, str]) -> Respon
     try:
         async with provider.db.write() as session:
             proof = await _check(request, session, step, fields) if await _may_change(session, step) else None
-            codes = await _first_codes(session, step) if proof is not None and step.enrol else []
+            codes = await _first_codes(request, session, step) if proof is not None and step.enrol else []
     except IntegrityError:  # somebody else verified the contact at the same moment
         proof, codes = None, []
     if proof is not None:
@@ -309,10 +309,13 @@ async def _enrol(
     return with_step(so_far, "totp")
 
 
-async def _first_codes(session: AsyncSession, step: Step) -> list[str]:
+async def _first_codes(request: Request, session: AsyncSession, step: Step) -> list[str]:
     """Return the recovery codes of somebody who has just set up their first app; none where they have some already."""
-    known = {one.kind for one in await users.credentials_of(session, step.means.user.id)}
-    return [] if "recovery_code" in known else await factors.new_recovery_codes(session, step.means.user.id)
+    user, provider = step.means.user, site_of(request).provider
+    codes, changes = await first_codes(session, await users.credentials_of(session, user.id), user)
+    if changes:
+        await signals.credentials_changed(session, provider, user.id, changes, "user")
+    return codes
 
 
 async def _show_codes(request: Request, step: Step, proof: Authenticated, codes: list[str]) -> Response:

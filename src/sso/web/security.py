@@ -38,7 +38,7 @@ from sso.web.account import Visit, contacts_of, is_own_form, lock_visitor, own_p
 from sso.web.http import browser_of, form_fields, is_our_form, read_cookie, to_wait
 from sso.web.i18n import N_
 from sso.web.pages import failure, locale_of
-from sso.web.proving import reserve
+from sso.web.proving import first_codes, reserve
 from sso.web.sign_in import BUSY, STALE
 from sso.web.sign_up import LANDLINE, NOT_A_CONTACT, NOT_SENT, TOO_MANY_CODES, WEAK, WRONG_CODE
 from sso.web.site import address_of, request_id_of, site_of, source_of
@@ -153,7 +153,7 @@ async def add_app(request: Request) -> Response:
             return failure(request, "stale_form", 400)
         known = await users.credentials_of(session, here.user.id)
         await factors.add_totp(session, provider.box, here.user.id, running.data["seed"], step)
-        codes, changes = await _first_codes(session, known, here.user)
+        codes, changes = await first_codes(session, known, here.user)
         changes = [signals.replaced(known, "totp"), *changes]
         await _changed(request, session, here.user, "factor.added", "factor_added", "totp", changes)
     site_of(request).worker.nudge()
@@ -255,7 +255,7 @@ async def _add_passkey(request: Request, here: Visit, fields: dict[str, str]) ->
             answer = fields.get("credential", "")[:20_000]
             made = await provider.passkeys.add(session, here.user.id, browser_of(request), answer, name)
             await lock_visitor(request, session, here, "security")  # after the challenge, by the order of locks
-            codes, changes = await _first_codes(session, await users.credentials_of(session, here.user.id), here.user)
+            codes, changes = await first_codes(session, await users.credentials_of(session, here.user.id), here.user)
             changes = [*signals.factor_changes([made], "create"), *changes]
             await _changed(request, session, here.user, "factor.added", "factor_added", "passkey", changes, name)
     except PasskeyRefused:
@@ -315,15 +315,6 @@ async def _codes_page(request: Request, here: Visit, codes: list[str]) -> Respon
 
 
 WHAT = {"totp": "TOTP", "passkey": "passkey", "recovery_code": "recovery codes", "password": "password"}
-
-
-async def _first_codes(
-    session: AsyncSession, known: Sequence[Credential], user: User
-) -> tuple[list[str], list[CredentialChange]]:
-    """Give a person recovery codes who sets up a second step and has none yet; return them, and what changed."""
-    if any(one.kind == "recovery_code" for one in known):
-        return [], []
-    return await factors.new_recovery_codes(session, user.id), [signals.replaced(known, "recovery_code")]
 
 
 async def _changed(

@@ -81,7 +81,7 @@ from sso.web.http import (
     with_browser_state,
 )
 from sso.web.i18n import N_, page_language
-from sso.web.onward import Onward, named_in
+from sso.web.onward import Onward, application_named
 from sso.web.pages import failure, page, territory_name, to_application
 from sso.web.proving import Proven, WrongCredentials, place_of, prove, with_device
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of
@@ -781,7 +781,7 @@ def sign_in_alone(
     """Return the sign-in page; what was typed is kept, but for the password. ``adding``: besides who is signed in."""
     asked, adding = waiting.asked if waiting else None, adding or (fields or {}).get("add") == "1"
     onward = onward_of(request, waiting)
-    named = site_of(request).provider.registry.get(named_in(onward)) if named_in(onward) else None
+    named = application_named(request, onward)
     hint = asked.login_hint if asked else ""
     return page(
         request,

@@ -38,7 +38,7 @@ from sso.users.identifiers import masked, normalise_contact, receives_codes
 from sso.users.models import Agreement, Identifier, User, UserRole
 from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, to_wait, with_browser
 from sso.web.i18n import N_
-from sso.web.onward import OPEN, Onward, read_onward, sign_in_address, stored_onward
+from sso.web.onward import OPEN, Onward, application_named, read_onward, sign_in_address, stored_onward
 from sso.web.pages import failure, locale_of, page
 from sso.web.sign_in import BUSY, STALE, Gone, Waiting, recall_waiting, signed_in, who_is_here
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of, source_of
@@ -261,8 +261,8 @@ async def _make(request: Request, running: Running, waiting: Waiting | None, fie
         return _page(request, running, waiting, TAKEN, 409, name=name)
     onward = stored_onward(running.data)
     before = (await recall_waiting(request, waiting.token))[1] if waiting else await who_is_here(request, running.data)
-    then, client = onward.then, site.provider.registry.get(onward.client_id) if onward.client_id else None
-    if waiting is None and client is not None and client.enabled and client.meta.initiate_login_uri:
+    then, client = onward.then, application_named(request, onward)
+    if waiting is None and client is not None and client.meta.initiate_login_uri:
         then = OPEN + client.client_id  # the request ended meanwhile
     options = Options(i=waiting.token if waiting else "", add=True, then=then, user_code=onward.user_code)
     made = await signed_in(request, waiting, before, proof, options)
@@ -324,18 +324,18 @@ def _onward(waiting: Waiting | None, said: Mapping[str, str]) -> Onward:
 def _without_request(request: Request, onward: Onward) -> tuple[Onward, Client | None]:
     """Return where a link in a mail leads, which may be opened in another browser: the application, where it can be
     opened."""
-    client = site_of(request).provider.registry.get(onward.client_id) if onward.client_id else None
+    client = application_named(request, onward)
     return replace(onward, i="", user_code=""), client
 
 
 def _common(request: Request, waiting: Waiting | None, onward: Onward) -> dict[str, Any]:
     asked, settings = waiting.asked if waiting else None, site_of(request).settings
-    named = site_of(request).provider.registry.get(onward.client_id) if onward.client_id else None
+    named = application_named(request, onward)
     return {
         "ui_locales": asked.ui_locales if asked else "",
         "form_target": asked.redirect_uri if asked else "",
         "display": asked.display if asked else "page",
-        "client": asked.client if asked else named if named is not None and named.enabled else None,
+        "client": asked.client if asked else named,
         "terms": settings.terms_url or "/terms",
         "privacy": settings.privacy_url or "/privacy",
     }
@@ -352,7 +352,7 @@ def _begin_page(
     **values: int,
 ) -> Response:
     onward = _onward(waiting, fields)
-    client = site_of(request).provider.registry.get(onward.client_id) if onward.client_id else None
+    client = application_named(request, onward)
     return page(
         request,
         "sign_up.html",

@@ -45,7 +45,6 @@ _CLASSES = frozenset(
 )
 _FORM = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*)((?:;[A-Za-z0-9-]+)*):(:|<)? *(.*)", re.S)
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*", re.ASCII)
-_PERMANENT_LOCK = "000001010000Z"
 MAX_VALUES = 200
 
 

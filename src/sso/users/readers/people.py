@@ -13,6 +13,12 @@ from typing import Any
 from sso.users.records import Record
 
 MAX_NOTE = 300
+MAX_ID = 200
+_IDS = (
+    "id", "user_id", "_id", "localId", "pk", "uuid", "entryuuid", "nsuniqueid", "ipauniqueid", "objectguid",
+    "uidnumber", "uid", "username", "user_login", "email", "dn",
+)  # fmt: skip
+"""Columns and members that name a user in other systems, the surest first."""
 Row = dict[str, Any]
 _YES = frozenset({"1", "true", "t", "yes", "y", "ya", "\x01"})
 _NO = frozenset({"", "0", "false", "f", "no", "n", "tidak", "null", "\x00"})
@@ -42,13 +48,24 @@ def people(records: Iterable[Record], change: Callable[[Any, list[str]], Row]) -
         try:
             row = change(one.row, notes)
         except NotTaken as error:
-            yield replace(one, row=None, reason=str(error), is_read=True)
+            yield replace(one, row=None, reason=str(error), rejected_id=_id_of(one.row))
         except NotAPerson:
             continue
         except (TypeError, ValueError, AttributeError, KeyError):
             yield replace(one, row=None, reason="a value has another type than such an export has")
         else:
             yield replace(one, row=kept(row), notes=(*one.notes, *(note[:MAX_NOTE] for note in notes)))
+
+
+def _id_of(given: Any) -> str:
+    """Return the id of a rejected record in the other system, or a name of the user; nothing where it has none."""
+    inner = given.get("fields") if isinstance(given, Mapping) else None
+    found = first(given, *_IDS) if isinstance(given, Mapping) else None
+    if found is None and isinstance(inner, Mapping):
+        found = first(inner, *_IDS)
+    if isinstance(found, list):
+        found = found[0]
+    return str(found)[:MAX_ID] if isinstance(found, str | int) else ""
 
 
 def kept(row: Row) -> Row:
