@@ -143,6 +143,8 @@ async def _opened(provider: Provider, client: Client, text: str, unsupported: st
             if found.token.rpartition(".")[2]:
                 raise AssertionRefused("has a signature although it names no algorithm")
             return found.claims, "unsigned"
+        if registered == "none":
+            raise AssertionRefused("must not be signed: request_object_signing_alg=none is registered")
         if found.alg not in _allowed(registered):
             raise AssertionRefused(f"must be signed with {one_of(_allowed(registered))}")
         await _check_object_signature(provider, client, found)
