@@ -35,7 +35,7 @@ from sso.users.identifiers import counted_as, masked, meanings, receives_codes
 from sso.users.models import Credential, Identifier, User
 from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, to_wait, with_browser
 from sso.web.i18n import N_
-from sso.web.onward import Onward, find_onward, read_onward, sign_in_address, stored_onward
+from sso.web.onward import Onward, find_onward, page_end, read_onward, sign_in_address, stored_onward
 from sso.web.pages import failure, locale_of, page
 from sso.web.proving import known_device, reserve
 from sso.web.sign_in import BUSY, STALE
@@ -135,7 +135,14 @@ async def continue_form(request: Request) -> Response:
         onward = Onward(client_id=found.client_id or "")
         data = {"stage": "password", "drop": True, "name": "", "locale": locale_of(request), **onward.stored}
         running = await ceremonies.begin(
-            session, provider.box, "recover", browser_of(request), data, user_id=found.user_id, seconds=SECONDS
+            session,
+            provider.box,
+            "recover",
+            browser_of(request),
+            data,
+            user_id=found.user_id,
+            seconds=SECONDS,
+            end=page_end(provider, onward),
         )
     await attempt.succeeded()
     return _to(request, running)
@@ -205,6 +212,7 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
             data,
             user_id=user.id if user is not None and contact is not None else None,
             seconds=SECONDS,
+            end=page_end(provider, onward),
         )
         if allowed is not None:
             await _send(request, session, running, allowed)

@@ -1,7 +1,8 @@
 """The way back to the application: where a page may lead somebody who cannot go on here.
 
 Only to what the application has registered, and only while it is enabled. Which application a page that is stale was of
-is read from the end of its token (``oidc/waiting.py``), so that a bookmark or a browser without cookies has it too.
+is read from the end of its token (``oidc/waiting.py``), so that a bookmark or a browser without cookies has it too; or
+from what it says of where somebody wants to go (``onward.py``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from starlette.requests import Request
 
 from sso.clients.registry import Client
 from sso.oidc.waiting import client_of_token
+from sso.web.onward import named_in, read_onward
 from sso.web.site import site_of
 
 TOKENS = ("i", "c")
@@ -26,6 +28,11 @@ def application_of_page(request: Request) -> Client | None:
             client = client_of_token(site_of(request).provider, token)
             if client is not None:
                 return client
+    for said in (request.query_params, fields):
+        onward = read_onward(said)
+        client = site_of(request).provider.registry.enabled(onward.client_id or named_in(onward))
+        if client is not None:
+            return client
     return None
 
 
