@@ -159,3 +159,12 @@ async def test_there_is_a_way_back_after_signing_out(city: City) -> None:
         await city.provider.refresh()
         again = await browser.open(f"/logout?{urlencode({'client_id': 'sehat'})}")
         assert home["sehat"] not in links(again.text)
+        tokens = await browser.tokens(city.relying_party("warga"))
+        async with city.provider.db.write() as session:
+            await suspend_client(session, city.provider, "warga", actor="test")
+        await city.provider.refresh()
+        hint = {"id_token_hint": tokens["id_token"], "post_logout_redirect_uri": "https://warga.example/keluar"}
+        done = await browser.open(f"/logout?{urlencode(hint)}")
+        assert done.status_code == 200, "nobody is sent to a suspended application"
+        assert not [one for one in links(done.text) if "warga" in one]
+        assert "Layanan Warga" not in (await browser.open("/login?then=/open/warga")).text

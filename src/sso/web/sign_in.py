@@ -781,7 +781,7 @@ def sign_in_alone(
     """Return the sign-in page; what was typed is kept, but for the password. ``adding``: besides who is signed in."""
     asked, adding = waiting.asked if waiting else None, adding or (fields or {}).get("add") == "1"
     onward = onward_of(request, waiting)
-    named = site_of(request).provider.registry.get(named_in(onward)) if named_in(onward) else None
+    named = site_of(request).provider.registry.enabled(named_in(onward)) if named_in(onward) else None
     hint = asked.login_hint if asked else ""
     return page(
         request,
