@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
+from sso.clients.metadata import ClientMetadata
 from sso.clients.registry import Client
 from sso.oidc.waiting import client_of_token
 from sso.web.onward import named_in, read_onward
@@ -49,15 +50,17 @@ def way_back(client: Client | None, *, signing_in: bool) -> str:
     meta = client.meta
     begins = f"/open/{client.client_id}" if meta.initiate_login_uri else ""
     after = meta.post_logout_redirect_uris[0] if meta.post_logout_redirect_uris else ""
-    site = _site(meta.redirect_uris)
+    site = _site(meta)
     ways = (begins, meta.client_uri, site) if signing_in else (meta.client_uri, after, site, begins)
     return next((one for one in ways if one), "")
 
 
-def _site(redirect_uris: list[str]) -> str:
-    """Return the root of the site of an application's redirect URIs; nothing for those of an installed program."""
-    for uri in redirect_uris:
+def _site(meta: ClientMetadata) -> str:
+    """Return the root of the site of an application's redirect URIs; nothing for those of an installed program, which
+    listens on the person's own machine only while it waits for an answer (RFC 8252 section 7.3)."""
+    schemes = ("https",) if meta.application_type == "native" else ("https", "http")
+    for uri in meta.redirect_uris:
         parts = urlsplit(uri)
-        if parts.scheme in ("https", "http"):
+        if parts.scheme in schemes:
             return f"{parts.scheme}://{parts.netloc}/"
     return ""
