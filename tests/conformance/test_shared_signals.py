@@ -444,6 +444,9 @@ async def test_every_change_of_a_credential_is_an_event(city: City, receiver: Re
         await require_new_password(session, provider, await user(city, session), actor="cli")
     assert await told() == [("password", "revoke", "admin")]
     async with provider.db.write() as session:
+        await require_new_password(session, provider, await user(city, session), actor="cli")
+    assert await told() == [], "there is no password any more"
+    async with provider.db.write() as session:
         found = await user(city, session)
         await recover(session, provider, found, "hash", long=True, drop_factors=True)
     assert await told() == [("password", "create", "user")]
