@@ -112,6 +112,16 @@ async def test_a_request_that_ended_meanwhile_is_replaced_by_the_way_to_the_appl
         page = await browser.submit(page, username="siti", password=NEW_PASSWORD)
         assert page.url.path == "/open/warga"
         assert 'href="https://warga.example/masuk?iss=' in page.text
+    clock.advance(3600)
+    async with city.browser() as browser:  # an application that we cannot open: the page links to its site
+        page = await browser.open(city.relying_party("sehat").url())
+        page = await browser.open(link(page, "/recover"))
+        page = await browser.submit(page, username=MAIL)
+        page = await browser.submit(page, code=await last_code(city))
+        clock.advance(city.settings.interaction_seconds + 1)
+        page = await browser.submit(page, password=NEW_PASSWORD)
+        assert 'href="https://sehat.example/"' in page.text
+        assert "Setelah masuk" not in page.text, "signing in does not lead there"
     # an old link of the sign-in page opens the recovery all the same
     async with city.browser() as browser:
         assert (await browser.open("/recover?i=unbekannt&client=gibt-es-nicht")).status_code == 200

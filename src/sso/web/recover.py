@@ -41,6 +41,7 @@ from sso.web.proving import known_device, reserve
 from sso.web.sign_in import BUSY, STALE
 from sso.web.sign_up import NOT_SENT, TOO_MANY, TOO_MANY_CODES, TOO_MANY_TRIES, WEAK, WRONG_CODE
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of, source_of
+from sso.web.way_back import way_back
 
 router = APIRouter()
 
@@ -496,7 +497,15 @@ async def _set_password(request: Request, running: Running, fields: dict[str, st
     site.worker.nudge()
     onward, _, client = await find_onward(request, stored_onward(running.data))
     target = sign_in_address(onward, client)
-    return page(request, "recover_done.html", here=target, client=client, target=target, user_code=onward.user_code)
+    return page(
+        request,
+        "recover_done.html",
+        here=target,
+        client=client,
+        target=target,
+        back=way_back(client, signing_in=True),
+        user_code=onward.user_code,
+    )
 
 
 def _has_second(credentials: list[Credential]) -> bool:
