@@ -194,7 +194,9 @@ async def test_grant_types(city: City) -> None:
         error = (await party.token(grant_type=grant_type)).body["error"]
         assert error in ("invalid_request", "invalid_grant", "unauthorized_client"), (grant_type, error)
     for other in ("password", "urn:ietf:params:oauth:grant-type:token-exchange", "urn:openid:params:grant-type:ciba"):
-        assert (await party.token(grant_type=other)).body["error"] == "unsupported_grant_type"
+        refused = (await party.token(grant_type=other)).body
+        assert refused["error"] == "unsupported_grant_type"
+        assert "implicit" not in refused["error_description"]
 
 
 @demand("Discovery 3", "every announced signing and encryption algorithm is used as registered")

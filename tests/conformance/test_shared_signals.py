@@ -447,6 +447,9 @@ async def test_every_change_of_a_credential_is_an_event(city: City, receiver: Re
         await require_new_password(session, provider, await user(city, session), actor="cli")
     assert await told() == [("password", "revoke", "admin")]
     async with provider.db.write() as session:
+        await require_new_password(session, provider, await user(city, session), actor="cli")
+    assert await told() == [], "there is no password any more"
+    async with provider.db.write() as session:
         found = await user(city, session)
         await recover(session, provider, found, "hash", long=True, drop_factors=True)
     assert await told() == [("password", "create", "user")]
@@ -459,20 +462,26 @@ async def test_every_reason_has_its_own_name(city: City, receiver: Receiver) -> 
     """A reset of second factors, a required password and a recovery are not a changed password."""
     stream = await receiver.make_stream(SESSION_REVOKED)
     provider = city.provider
-    acts: dict[EndReason, Any] = {
-        EndReason.FACTORS_RESET: lambda session, one: reset_factors(session, provider, one, actor="cli"),
-        EndReason.PASSWORD_CHANGED: lambda session, one: change_password(
-            session, provider, one, "hash", actor=str(one.id)
+    change = EndReason.PASSWORD_CHANGED
+    acts: list[tuple[EndReason, str, Any]] = [
+        (EndReason.FACTORS_RESET, "admin", lambda session, one: reset_factors(session, provider, one, actor="cli")),
+        (change, "user", lambda session, one: change_password(session, provider, one, "hash", actor=str(one.id))),
+        (change, "admin", lambda session, one: change_password(session, provider, one, "hash", actor="cli")),
+        (
+            EndReason.RECOVERED,
+            "user",
+            lambda session, one: recover(session, provider, one, "hash", long=True, drop_factors=False),
         ),
-        EndReason.RECOVERED: lambda session, one: recover(
-            session, provider, one, "hash", long=True, drop_factors=False
+        (
+            EndReason.PASSWORD_REQUIRED,
+            "admin",
+            lambda session, one: require_new_password(session, provider, one, actor="cli"),
         ),
-        EndReason.PASSWORD_REQUIRED: lambda session, one: require_new_password(session, provider, one, actor="cli"),
-    }
+    ]
     async with provider.db.read() as session:
         known = await users.credentials_of(session, city.users["siti"])
     right = next(one.secret for one in known if one.kind == "password")
-    for reason, act in acts.items():
+    for reason, by, act in acts:
         async with provider.db.write() as session:
             await users.set_password_hash(session, city.users["siti"], right, clock.now())
         await signed_in(city)
@@ -484,8 +493,7 @@ async def test_every_reason_has_its_own_name(city: City, receiver: Receiver) -> 
         assert ended.end_reason == reason
         sets = (await receiver.poll(stream))["sets"]
         (event,) = [(await receiver.checked(one))["events"][SESSION_REVOKED] for one in sets.values()]
-        by_admin = reason in (EndReason.FACTORS_RESET, EndReason.PASSWORD_REQUIRED)
-        assert event["initiating_entity"] == ("admin" if by_admin else "user")
+        assert event["initiating_entity"] == by
         await receiver.poll(stream, ack=list(sets))
     assert set(REASONS) == set(EndReason), "every reason has words on the pages"
     assert {initiator(one) for one in EndReason} == {"user", "admin", "policy"}

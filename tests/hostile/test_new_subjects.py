@@ -139,10 +139,38 @@ async def test_an_application_that_manages_itself_is_asked_too(city: City) -> No
         assert f"accept_new_subjects: {client_id}" in text
         wrong = await http.put(uri, json={**changed, "kept_sector": "warga.example"}, headers=headers)
         assert wrong.status_code == 400
+        assert "sector_identifier_uri on the host lama.example" in text
+        # A redirect URI on a host proves nothing, so the sector of that host cannot be taken along.
         kept = await http.put(uri, json={**changed, "kept_sector": "lama.example"}, headers=headers)
-        assert kept.status_code == 200, kept.text
+        assert kept.status_code == 400, kept.text
+        assert "sector_identifier_uri" in kept.json()["error_description"]
         accepted = {**changed, "accept_new_subjects": client_id}
         assert (await http.put(uri, json=accepted, headers=headers)).status_code == 200
+
+
+async def test_nobody_takes_the_sector_of_another_application_along(city: City) -> None:
+    """In two steps: first a redirect URI on the host of the other one, then one's own host with the sector kept."""
+    victim = city.provider.registry.get("mitra")
+    assert victim is not None
+    theirs = city.provider.subject(victim, city.users["siti"])
+    there, here = "https://mitra.example/lain", "https://penyerang.example/cb"
+    async with city.client() as http:
+        made = (await http.post("/register", json={"redirect_uris": [there]})).json()
+        headers = {"authorization": f"Bearer {made['registration_access_token']}"}
+        for uri in (there, here):
+            sent = {"client_id": made["client_id"], "redirect_uris": [uri], "kept_sector": "mitra.example"}
+            answer = await http.put(made["registration_client_uri"], json=sent, headers=headers)
+            assert answer.status_code == 400, answer.text
+    api = await register(city)
+    assert (await put(api, metadata(redirect_uris=[there]))).status_code == 200
+    for uri in (there, here):
+        answer = await put(api, metadata(redirect_uris=[uri], kept_sector="mitra.example"))
+        assert answer.status_code == 409, answer.text
+        assert "the sector of mitra too" in answer.text
+    client = city.provider.registry.get("ketiga")
+    assert client is not None
+    assert client.meta.redirect_uris == [there]
+    assert theirs == city.provider.subject(client, city.users["siti"]), "the tokens go to mitra.example alone"
 
 
 async def test_a_team_and_administrators_are_asked(city: City) -> None:

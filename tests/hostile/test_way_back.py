@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy import delete
 from starlette.routing import BaseRoute
 from tests.conformance.test_rfc8628_devices import begin, device
+from tests.elsewhere import add_client
 from tests.support import PASSWORD, City, Forms, form_of
 
 from sso import clock
@@ -132,8 +133,11 @@ async def test_a_code_of_a_device_that_is_over_names_the_application(city: City)
 async def test_there_is_a_way_back_after_signing_out(city: City) -> None:
     home = {"warga": "https://warga.example/", "sehat": "https://sehat.example/", "peta": "https://peta.example/",
             "ponsel": "example.ponsel:/signed-out", "mitra-lain": "https://klinik.example/"}  # fmt: skip
+    await add_client(city, "meja", type="android", redirect_uris=["http://127.0.0.1/cb", "id.go.kota.meja:/cb"])
     async with city.browser() as browser:
         tokens = await browser.tokens(city.relying_party("warga"))
+        installed = await browser.open("/logout?client_id=meja")
+        assert "127.0.0.1" not in installed.text, "nothing listens there"
         for client_id, address in home.items():
             confirm = await browser.open(f"/logout?{urlencode({'client_id': client_id})}")
             assert confirm.status_code == 200
@@ -159,3 +163,12 @@ async def test_there_is_a_way_back_after_signing_out(city: City) -> None:
         await city.provider.refresh()
         again = await browser.open(f"/logout?{urlencode({'client_id': 'sehat'})}")
         assert home["sehat"] not in links(again.text)
+        tokens = await browser.tokens(city.relying_party("warga"))
+        async with city.provider.db.write() as session:
+            await suspend_client(session, city.provider, "warga", actor="test")
+        await city.provider.refresh()
+        hint = {"id_token_hint": tokens["id_token"], "post_logout_redirect_uri": "https://warga.example/keluar"}
+        done = await browser.open(f"/logout?{urlencode(hint)}")
+        assert done.status_code == 200, "nobody is sent to a suspended application"
+        assert not [one for one in links(done.text) if "warga" in one]
+        assert "Layanan Warga" not in (await browser.open("/login?then=/open/warga")).text

@@ -310,3 +310,27 @@ async def test_whom_an_assertion_may_name(city: City) -> None:
             assert (await answered("/token", good)).get("error") is None, good
         for bad in ([], [ISSUER, elsewhere], [elsewhere], [ISSUER, 1], [[ISSUER]], {"aud": ISSUER}):
             assert (await answered("/token", bad))["error"] == "invalid_client", bad
+
+
+async def test_a_wrong_assertion_says_nothing_of_the_client(city: City) -> None:
+    """Whoever does not hold the key or the secret learns neither that there is a client nor how it authenticates."""
+    mine = rsa.generate_private_key(65537, 2048)
+    pem = mine.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    bodies = set()
+    async with city.client() as http:
+        for client_id in ("kunci", "rahasia-jwt", "warga", "padam", "nobody"):
+            for key, alg in ((pem, "RS256"), ("x" * 64, "HS256"), ("x" * 64, "HS512"), ("", "none")):
+                claims = {"iss": client_id, "sub": client_id, "aud": "https://evil.example", "exp": 1}
+                assertion = jwt.encode(claims, key, alg)
+                form = {**GRANT, "client_assertion": assertion, "client_assertion_type": ASSERTION_TYPE}
+                answer = await http.post("/token", data=form)
+                assert answer.status_code == 401
+                bodies.add(answer.text)
+    assert bodies == {'{"error":"invalid_client","error_description":"Client authentication failed."}'}
+    party = city.relying_party("kunci")
+    client = city.provider.registry.get("kunci")
+    assert client is not None
+    await change(city, "kunci", metadata_={**client.meta.stored(), "token_endpoint_auth_signing_alg": "RS256"})
+    await city.provider.refresh()
+    proven = await party.token(**GRANT)
+    assert proven.body["error_description"] == "The client assertion must be signed with RS256."

@@ -117,6 +117,8 @@ async def test_userinfo_with_a_header_reads_no_body(city: City) -> None:
             headers = {"Authorization": f"Bearer {token}", **({"Content-Type": kind} if kind else {})}
             answer = await http.post("/userinfo", content=body, headers=headers)
             assert (answer.status_code, answer.json().get("name")) == (200, "Siti Rahmawati"), kind
+        encoded = {"Authorization": f"Bearer {token}", "Content-Encoding": "gzip"}
+        assert (await http.post("/userinfo", content=b"\x1f\x8b", headers=encoded)).status_code == 200
         wrong = await http.post("/userinfo", json={"access_token": token})
         assert wrong.status_code in (400, 401), "without a header the token must be in a form"
 

@@ -55,6 +55,35 @@ async def test_a_recovery_leads_on_to_the_application(city: City) -> None:
         assert (await party.exchange(query_of(answer.headers["location"])["code"])).status == 200
 
 
+async def test_a_stale_page_of_a_recovery_names_the_application(city: City) -> None:
+    """Also where the request had ended before the recovery began, and where the browser lost its cookies."""
+    party = city.relying_party("warga")
+    for ended in (False, True):
+        async with city.browser() as browser, city.client() as stranger:
+            page = await browser.open(party.url())
+            begun = await browser.open(link(page, "/recover"))
+            if ended:
+                clock.advance(city.settings.interaction_seconds + 1)
+                begun = await browser.open(str(begun.url))
+            answers = [await stranger.post("/recover", data={**form_of(begun).fields, "username": MAIL})]
+            page = await browser.submit(begun, username=MAIL)
+            clock.advance(3601)
+            answers += [await browser.open(str(page.url)), await browser.submit(page, code="123456")]
+            answers.append(await stranger.get(str(page.url)))
+            for answer in answers:
+                assert answer.status_code == 400
+                assert "Aplikasi: Layanan Warga" in answer.text
+                assert 'href="/open/warga"' in answer.text
+    async with city.browser() as browser, city.client() as stranger:
+        page = await browser.open("/login?then=/open/warga")
+        answer = await stranger.post("/login", data={**form_of(page).fields, "username": "siti", "password": "x"})
+        assert "Aplikasi: Layanan Warga" in answer.text
+        for client_id in ("padam-lain", "//evil.example", "<b>"):
+            answer = await browser.http.post("/recover", data={"c": "x", "client": client_id})
+            assert answer.status_code == 400
+            assert "Aplikasi:" not in answer.text
+
+
 async def test_a_recovery_leads_on_to_a_page_and_to_a_device(city: City) -> None:
     async with city.browser() as browser:
         page = await recovered(city, browser, await browser.open("/login?then=data"))
@@ -83,6 +112,16 @@ async def test_a_request_that_ended_meanwhile_is_replaced_by_the_way_to_the_appl
         page = await browser.submit(page, username="siti", password=NEW_PASSWORD)
         assert page.url.path == "/open/warga"
         assert 'href="https://warga.example/masuk?iss=' in page.text
+    clock.advance(3600)
+    async with city.browser() as browser:  # an application that we cannot open: the page links to its site
+        page = await browser.open(city.relying_party("sehat").url())
+        page = await browser.open(link(page, "/recover"))
+        page = await browser.submit(page, username=MAIL)
+        page = await browser.submit(page, code=await last_code(city))
+        clock.advance(city.settings.interaction_seconds + 1)
+        page = await browser.submit(page, password=NEW_PASSWORD)
+        assert 'href="https://sehat.example/"' in page.text
+        assert "Setelah masuk" not in page.text, "signing in does not lead there"
     # an old link of the sign-in page opens the recovery all the same
     async with city.browser() as browser:
         assert (await browser.open("/recover?i=unbekannt&client=gibt-es-nicht")).status_code == 200

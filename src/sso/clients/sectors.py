@@ -28,10 +28,13 @@ class SubjectChange:
         known = f"{self.users} user{'' if self.users == 1 else 's'}" if self.users else "no user yet"
         return f"every sub changes from {_basis(self.before)} to {_basis(self.after)}: {known}"
 
-    def advice(self, accept: str) -> str:
-        """Say how to keep every ``sub``, or to accept the change with ``accept``."""
+    def advice(self, accept: str, *, may_keep: bool = True) -> str:
+        """Say how to keep every ``sub``, or to accept the change with ``accept``. ``may_keep``: whether ``kept_sector``
+        is one of the ways."""
         if not self.before:
             keep = "keep subject_type: public"
+        elif not may_keep:
+            keep = f"register a sector_identifier_uri on the host {self.before}"
         else:
             keep = (
                 f"register a sector_identifier_uri on the host {self.before}, or keep the sector with "
@@ -43,8 +46,11 @@ class SubjectChange:
 class SubjectsWouldChange(ClientError):
     """A change would give every user of an application a new ``sub``, and nobody has accepted that."""
 
-    def __init__(self, changes: list[SubjectChange], accept: str) -> None:
-        lines = [f"{one.client_id}: {one.text()}; {one.advice(f'{accept} {one.client_id}')}" for one in changes]
+    def __init__(self, changes: list[SubjectChange], accept: str, *, may_keep: bool = True) -> None:
+        lines = [
+            f"{one.client_id}: {one.text()}; {one.advice(f'{accept} {one.client_id}', may_keep=may_keep)}"
+            for one in changes
+        ]
         super().__init__("; ".join(lines))
         self.changes = changes
         self._lines = lines

@@ -26,7 +26,7 @@ from sso.clients.models import BLOCKED, REMOVED, SANDBOX, SANDBOX_END, Applicati
 from sso.clients.privileges import OPERATOR, Authority, check_hold, end_all
 from sso.clients.registration import RegistrationRefused, check_sector
 from sso.clients.registry import stored_metadata
-from sso.clients.sectors import SubjectChange, SubjectsWouldChange, check_kept_sector
+from sso.clients.sectors import SubjectChange, SubjectsWouldChange
 from sso.clients.service import ClientError
 from sso.db import bump_version
 from sso.oidc import mass_ending, subjects
@@ -169,10 +169,10 @@ async def subjects_of(session: AsyncSession, application: Application, wanted: C
     """Return the change of every ``sub`` in production that what a team wants would bring; None: there is none.
 
     Raises:
-        ClientError: when a kept sector is not the application's own.
+        ClientError: when a kept sector is not the application's own alone.
     """
     present = await _present_metadata(session, application)
-    check_kept_sector(present, wanted)
+    await subjects.check_kept(session, application.application_id, present, wanted)
     return await subjects.change_of(session, application.application_id, present, wanted)
 
 

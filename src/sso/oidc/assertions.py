@@ -120,9 +120,14 @@ def names_us(aud: object, audiences: Collection[str], client: Client) -> bool:
         audiences: our names.
         client: the application that presents the assertion.
     """
-    if isinstance(aud, list) and client.meta.profile == "legacy":
+    if isinstance(aud, list) and takes_lists(client):
         return bool(aud) and all(isinstance(one, str) and one in audiences for one in aud)
     return isinstance(aud, str) and aud in audiences
+
+
+def takes_lists(client: Client) -> bool:
+    """Tell whether the ``aud`` of an application's assertions may be a list of our names."""
+    return client.meta.profile == "legacy"
 
 
 def one_of(names: Sequence[str]) -> str:

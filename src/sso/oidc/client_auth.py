@@ -28,6 +28,7 @@ from sso.oidc.assertions import (
     names_us,
     one_of,
     read_unverified,
+    takes_lists,
 )
 from sso.oidc.client_keys import KeysUnavailable
 from sso.oidc.requests import ProtocolRequest
@@ -275,15 +276,16 @@ def _check_assertion_signature(request: ProtocolRequest, client: Client, found: 
     registered = meta.token_endpoint_auth_signing_alg
     shared = meta.token_endpoint_auth_method == "client_secret_jwt"
     allowed = (registered,) if registered else ("HS256",) if shared else ASYMMETRIC_ALGS
-    if found.alg not in allowed:
-        raise ClientRefused(f"The client assertion must be signed with {' or '.join(allowed)}.")
     try:
-        if shared:
-            check_with(found, _shared_keys(request, client))
+        if found.alg == "HS256":
+            check_with(found, _shared_keys(request, client) if shared else [])
         else:
             check_signature(found, request.provider.client_keys.known(meta.jwks, meta.jwks_uri))
     except AssertionRefused:
         raise ClientRefused() from None
+    # Only who holds the key learns what is registered.
+    if found.alg not in allowed:
+        raise ClientRefused(f"The client assertion must be signed with {one_of(allowed)}.")
 
 
 def _shared_keys(request: ProtocolRequest, client: Client) -> list[Any]:
@@ -304,7 +306,8 @@ def _check_assertion_claims(request: ProtocolRequest, client: Client, claims: di
         raise ClientRefused("iss and sub of the client assertion must be the client_id.")
     audiences = provider.audiences(request.path)
     if not names_us(claims.get("aud"), audiences, client):
-        raise ClientRefused(f"aud of the client assertion must be {one_of(audiences)}, as one string.")
+        form = "as one string, or as a list that holds nothing else" if takes_lists(client) else "as one string"
+        raise ClientRefused(f"aud of the client assertion must be {one_of(audiences)}, {form}.")
     try:
         check_times(claims, now, ASSERTION_MAX_SECONDS)
     except AssertionRefused as error:

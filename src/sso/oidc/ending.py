@@ -69,7 +69,7 @@ async def end_sessions(
     await tokens.revoke_grants_of_sessions(session, ended, now)
     await sessions.lock_parts(session, SessionClient.session_id.in_(ended))  # nobody else tells of them meanwhile
     parts = [one for one in await sessions.participants(session, ended) if one.ended_at is None]
-    told = await _tell(session, provider, parts, reason, in_browser)
+    told = await _tell(session, provider, parts, reason, actor, in_browser)
     for session_id in ended:
         record(
             session,
@@ -102,7 +102,7 @@ async def end_parts(
     if not ended:
         return []
     parts = [one for one in await sessions.participants(session, ended) if one.client_id == client_id]
-    told = await _tell(session, provider, parts, reason, in_browser=False)
+    told = await _tell(session, provider, parts, reason, actor, in_browser=False)
     record(
         session,
         "session.part_ended",
@@ -114,7 +114,12 @@ async def end_parts(
 
 
 async def _tell(
-    session: AsyncSession, provider: Provider, parts: Sequence[Participation], reason: EndReason, in_browser: bool
+    session: AsyncSession,
+    provider: Provider,
+    parts: Sequence[Participation],
+    reason: EndReason,
+    actor: str | None,
+    in_browser: bool,
 ) -> list[Participation]:
     """Write down how each application learns of an end, and put what is sent to it into the outbox."""
     if not parts:
@@ -133,7 +138,7 @@ async def _tell(
             receiver = urlsplit(client.meta.backchannel_logout_uri or "").netloc
             about: dict[str, Any] = {"client_id": one.client_id, "session_id": one.session_id}
             enqueue(session, BACKCHANNEL_LOGOUT, payload, receiver=receiver, **about)
-    await signals.session_revoked(session, provider, streams, told, reason)
+    await signals.session_revoked(session, provider, streams, told, reason, actor)
     return told
 
 

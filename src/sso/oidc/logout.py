@@ -33,7 +33,8 @@ class LogoutRequest:
 def check_logout(provider: Provider, data: dict[str, str]) -> LogoutRequest:
     """Check a logout request (RP-Initiated Logout sections 2 and 3).
 
-    A redirect is made only with a valid id_token_hint and an address that is registered, exactly.
+    A redirect is made only with a valid id_token_hint, to an address that is registered, exactly, by an application
+    that is not suspended.
 
     Raises:
         PageError: when the client, the hint or the address is not right.
@@ -47,9 +48,8 @@ def check_logout(provider: Provider, data: dict[str, str]) -> LogoutRequest:
     if client is not None and named is not None and client.client_id != named:
         raise PageError("bad_logout_hint", "client_id", named=client.client_id)
     uri = data.get("post_logout_redirect_uri")
-    if uri is None or hint_sub is None:
+    if uri is None or hint_sub is None or client is None or not client.enabled:
         return LogoutRequest(client, hint_sub, None)
-    assert client is not None
     if not client.check_post_logout_redirect_uri(uri):
         raise PageError("unregistered_logout_uri", uri[:300], named=client.client_id)
     state = [("state", data["state"])] if "state" in data else []

@@ -681,6 +681,7 @@ async def require_new_password(
     known = await users.identifiers_of(session, user.id)
     if not any(one.kind in ("email", "phone") and one.verified_at is not None for one in known):
         raise UserError("no e-mail address or telephone number of theirs is proven, so they could not get back in")
+    passwords = [one for one in await users.credentials_of(session, user.id) if one.kind == "password"]
     await users.remove_credentials(session, user.id, ["password"])
     return await _credentials_changed(
         session,
@@ -689,7 +690,7 @@ async def require_new_password(
         "user.password_required",
         EndReason.PASSWORD_REQUIRED,
         "new_password_needed",
-        [CredentialChange("password", "revoke")],
+        signals.credential_changes(passwords, "revoke"),
         actor=actor,
         request_id=request_id,
     )

@@ -11,11 +11,12 @@ from sso.clients import registration as rules
 from sso.clients.metadata import ClientMetadata
 from sso.clients.profiles import Profile
 from sso.clients.registration import Registered, RegistrationRefused
+from sso.clients.sectors import SubjectsWouldChange
 from sso.clients.service import ClientError
 from sso.oidc.applications import end_part_everywhere
 from sso.oidc.provider import Provider
 from sso.oidc.requests import NO_STORE, Answer, description
-from sso.oidc.subjects import check_subjects
+from sso.oidc.subjects import ACCEPT, check_subjects
 from sso.oidc.userinfo import challenge
 from sso.security.documents import DocumentRefused, NotJson, read_json
 from sso.sessions.reasons import EndReason
@@ -78,8 +79,16 @@ async def update(provider: Provider, client_id: str, authorization: str, body: b
 
 async def _check_subjects(session: AsyncSession, present: Registered, metadata: ClientMetadata, accepted: str) -> None:
     before = present.metadata
+    if metadata.kept_sector is not None and metadata.kept_sector != before.kept_sector:
+        # Anybody can register a redirect URI on the host of another application: that proves no sector.
+        text = "kept_sector: is for the city to decide: prove the sector with a sector_identifier_uri on its host."
+        raise RegistrationRefused("invalid_client_metadata", text)
     try:
         await check_subjects(session, present.client_id, before, metadata, accepted=accepted, actor="registration")
+    except SubjectsWouldChange as error:
+        raise RegistrationRefused(
+            "invalid_client_metadata", f"{SubjectsWouldChange(error.changes, ACCEPT, may_keep=False)}."
+        ) from None
     except ClientError as error:
         raise RegistrationRefused("invalid_client_metadata", f"{error}.") from None
 

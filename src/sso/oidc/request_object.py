@@ -143,8 +143,6 @@ async def _opened(provider: Provider, client: Client, text: str, unsupported: st
             if found.token.rpartition(".")[2]:
                 raise AssertionRefused("has a signature although it names no algorithm")
             return found.claims, "unsigned"
-        if found.alg not in _allowed(registered):
-            raise AssertionRefused(f"must be signed with {one_of(_allowed(registered))}")
         await _check_object_signature(provider, client, found)
     except (AssertionRefused, CannotDecrypt, KeysUnavailable) as error:
         raise _invalid(str(error)) from None
@@ -158,7 +156,11 @@ def _allowed(registered: str | None) -> tuple[str, ...]:
 
 
 async def _check_object_signature(provider: Provider, client: Client, found: Unverified) -> None:
-    meta = client.meta
+    meta, registered = client.meta, client.meta.request_object_signing_alg
+    if registered == "none":
+        raise AssertionRefused("must not be signed: request_object_signing_alg=none is registered")
+    if found.alg not in _allowed(registered):
+        raise AssertionRefused(f"must be signed with {one_of(_allowed(registered))}")
     await provider.client_keys.ready(meta.jwks_uri, found.kid, signature=True)
     check_signature(found, provider.client_keys.known(meta.jwks, meta.jwks_uri))
 

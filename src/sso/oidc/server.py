@@ -52,7 +52,11 @@ class ProviderServer(AuthorizationServer):
     def grant_types(self) -> list[str]:
         """Return the grant types that are registered."""
         front = ["implicit"] if len(self.response_types()) > 1 else []
-        return [grant.GRANT_TYPE for grant, _ in self._token_grants] + front
+        return self.token_grant_types() + front
+
+    def token_grant_types(self) -> list[str]:
+        """Return the grant types of the token endpoint."""
+        return [grant.GRANT_TYPE for grant, _ in self._token_grants]
 
     def response_types(self) -> list[str]:
         """Return the response types that are registered."""
@@ -182,7 +186,7 @@ class ProviderServer(AuthorizationServer):
         if error.description:
             return {}
         words = {
-            "unsupported_grant_type": f"grant_type must be one of {', '.join(self.grant_types())}.",
+            "unsupported_grant_type": f"grant_type must be one of {', '.join(self.token_grant_types())}.",
             "invalid_grant": "The code or token is not valid, not valid any more, or not this client's.",
             "unauthorized_client": "The client has not registered this grant type.",
         }

@@ -88,10 +88,19 @@ async def session_revoked(
     streams: Mapping[str, EventStream],
     ended: Sequence[Participation],
     reason: EndReason,
+    actor: str | None,
 ) -> None:
-    """Tell applications of sessions that are over for them (CAEP section 3.1)."""
+    """Tell applications of sessions that are over for them (CAEP section 3.1). ``actor``: who asked for it."""
+    by_another = actor is not None and any(str(one.user_id) != actor for one in ended)
     concerned = [Concerned(one.client_id, one.user_id, one.session_id, one.sid) for one in ended]
-    await _emit(session, provider, streams, SESSION_REVOKED, concerned, [{"initiating_entity": initiator(reason)}])
+    await _emit(
+        session,
+        provider,
+        streams,
+        SESSION_REVOKED,
+        concerned,
+        [{"initiating_entity": initiator(reason, by_another=by_another)}],
+    )
 
 
 async def about_person(

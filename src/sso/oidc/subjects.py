@@ -10,8 +10,12 @@ from sqlalchemy import func, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.audit import record
+from sso.clients import store
 from sso.clients.metadata import ClientMetadata
-from sso.clients.sectors import SubjectChange, SubjectsWouldChange, check_kept_sector, subject_change
+from sso.clients.models import REMOVED, SANDBOX_END
+from sso.clients.registry import stored_metadata
+from sso.clients.sectors import SubjectChange, SubjectsWouldChange, check_kept_sector, subject_basis, subject_change
+from sso.clients.service import ClientError
 from sso.sessions.models import SessionClient, SsoSession
 from sso.tokens.models import Consent, Grant
 
@@ -44,6 +48,34 @@ async def change_of(
     return (await counted(session, [change]))[0] if change is not None else None
 
 
+async def check_kept(
+    session: AsyncSession, client_id: str, before: ClientMetadata | None, after: ClientMetadata
+) -> None:
+    """Check that a sector that an application begins to keep is its own, and no other application's: a redirect URI on
+    the host of another one is no proof that the sector may be used elsewhere.
+
+    Args:
+        session: the transaction.
+        client_id: the application.
+        before: what is registered; None: it is new.
+        after: what is to be registered.
+
+    Raises:
+        ClientError: when it is another application's.
+    """
+    check_kept_sector(before, after)
+    sector = after.kept_sector
+    if sector is None or (before is not None and before.kept_sector == sector):
+        return
+    for other, (_, status, stored) in (await store.all_clients(session)).items():
+        own = other in (client_id, client_id + SANDBOX_END)
+        if not own and status != REMOVED and subject_basis(stored_metadata(stored)) == sector:
+            raise ClientError(
+                f"kept_sector: {sector} is the sector of {other} too: register a sector_identifier_uri on the host "
+                f"{sector}"
+            )
+
+
 async def check_subjects(
     session: AsyncSession,
     client_id: str,
@@ -71,7 +103,7 @@ async def check_subjects(
         SubjectsWouldChange: when people are affected and nobody has accepted it.
         ClientError: when it would take over another application's sector.
     """
-    check_kept_sector(before, after)
+    await check_kept(session, client_id, before, after)
     change = await change_of(session, client_id, before, after)
     if change is not None:
         require_acceptance(session, [change], {accepted}, actor=actor, accept=accept, request_id=request_id)

@@ -42,10 +42,17 @@ _BY_ADMINISTRATOR = frozenset(
     }
 )
 _BY_POLICY = frozenset({EndReason.EXPIRED, EndReason.TOO_MANY})
+_BY_EITHER = frozenset({EndReason.PASSWORD_CHANGED, EndReason.DELETION_PLANNED})
+"""What the person does, or an administrator does for them."""
 
 
-def initiator(reason: EndReason) -> Initiator:
-    """Return who ended a session, in the words of CAEP section 2 (``initiating_entity``)."""
-    if reason in _BY_ADMINISTRATOR:
+def initiator(reason: EndReason, *, by_another: bool = False) -> Initiator:
+    """Return who ended a session, in the words of CAEP section 2 (``initiating_entity``).
+
+    Args:
+        reason: why it ended.
+        by_another: whether somebody else than its person asked for it.
+    """
+    if reason in _BY_ADMINISTRATOR or (by_another and reason in _BY_EITHER):
         return "admin"
     return "policy" if reason in _BY_POLICY else "user"

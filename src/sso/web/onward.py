@@ -17,6 +17,7 @@ from sso.clients.registry import Client
 from sso.oidc import waiting as requests
 from sso.oidc.authorize import AuthorizationRequest, PageError, RedirectError
 from sso.oidc.device import normal_user_code
+from sso.oidc.provider import Provider
 from sso.web.http import read_cookie
 from sso.web.site import site_of
 
@@ -102,8 +103,19 @@ async def find_onward(request: Request, onward: Onward) -> tuple[Onward, Authori
 def application_named(request: Request, onward: Onward) -> Client | None:
     """Return the application to which somebody wants to go, by its client_id or by the page that opens it; None where
     there is none, or it is disabled."""
+    return _application(site_of(request).provider, onward)
+
+
+def _application(provider: Provider, onward: Onward) -> Client | None:
     opened = onward.then.removeprefix(OPEN) if onward.then.startswith(OPEN) else ""
-    return site_of(request).provider.registry.enabled(onward.client_id or opened)
+    return provider.registry.enabled(onward.client_id or opened)
+
+
+def page_end(provider: Provider, onward: Onward) -> str:
+    """Return what the token of a page ends with, so that the page names the application when it is stale: that of the
+    waiting request, or of the application that is known otherwise; nothing where there is none."""
+    client = _application(provider, onward)
+    return requests.end_of(onward.i) or (requests.token_end(provider, client.client_id) if client is not None else "")
 
 
 def sign_in_address(onward: Onward, client: Client | None) -> str:

@@ -35,12 +35,13 @@ from sso.users.identifiers import counted_as, masked, meanings, receives_codes
 from sso.users.models import Credential, Identifier, User
 from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, to_wait, with_browser
 from sso.web.i18n import N_
-from sso.web.onward import Onward, find_onward, read_onward, sign_in_address, stored_onward
+from sso.web.onward import Onward, find_onward, page_end, read_onward, sign_in_address, stored_onward
 from sso.web.pages import failure, locale_of, page
 from sso.web.proving import known_device, reserve
 from sso.web.sign_in import BUSY, STALE
 from sso.web.sign_up import NOT_SENT, TOO_MANY, TOO_MANY_CODES, TOO_MANY_TRIES, WEAK, WRONG_CODE
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of, source_of
+from sso.web.way_back import way_back
 
 router = APIRouter()
 
@@ -135,7 +136,14 @@ async def continue_form(request: Request) -> Response:
         onward = Onward(client_id=found.client_id or "")
         data = {"stage": "password", "drop": True, "name": "", "locale": locale_of(request), **onward.stored}
         running = await ceremonies.begin(
-            session, provider.box, "recover", browser_of(request), data, user_id=found.user_id, seconds=SECONDS
+            session,
+            provider.box,
+            "recover",
+            browser_of(request),
+            data,
+            user_id=found.user_id,
+            seconds=SECONDS,
+            end=page_end(provider, onward),
         )
     await attempt.succeeded()
     return _to(request, running)
@@ -205,6 +213,7 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
             data,
             user_id=user.id if user is not None and contact is not None else None,
             seconds=SECONDS,
+            end=page_end(provider, onward),
         )
         if allowed is not None:
             await _send(request, session, running, allowed)
@@ -488,7 +497,15 @@ async def _set_password(request: Request, running: Running, fields: dict[str, st
     site.worker.nudge()
     onward, _, client = await find_onward(request, stored_onward(running.data))
     target = sign_in_address(onward, client)
-    return page(request, "recover_done.html", here=target, client=client, target=target, user_code=onward.user_code)
+    return page(
+        request,
+        "recover_done.html",
+        here=target,
+        client=client,
+        target=target,
+        back=way_back(client, signing_in=True),
+        user_code=onward.user_code,
+    )
 
 
 def _has_second(credentials: list[Credential]) -> bool:

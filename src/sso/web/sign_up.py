@@ -31,14 +31,13 @@ from sso.authn.service import AMR_PASSKEY, Authenticated, by_password
 from sso.clients.registry import Client
 from sso.db import new_id
 from sso.oidc.messages import notify, send, send_code
-from sso.oidc.waiting import end_of
 from sso.security.limits import Purpose, TooManyFailures
 from sso.users import store as users
 from sso.users.identifiers import masked, normalise_contact, receives_codes
 from sso.users.models import Agreement, Identifier, User, UserRole
 from sso.web.http import browser_of, form_fields, form_token, is_our_form, read_cookie, to_wait, with_browser
 from sso.web.i18n import N_
-from sso.web.onward import OPEN, Onward, application_named, read_onward, sign_in_address, stored_onward
+from sso.web.onward import OPEN, Onward, application_named, page_end, read_onward, sign_in_address, stored_onward
 from sso.web.pages import failure, locale_of, page
 from sso.web.sign_in import BUSY, STALE, Gone, Waiting, recall_waiting, signed_in, who_is_here
 from sso.web.site import address_of, kept_address_of, request_id_of, site_of, source_of
@@ -129,10 +128,11 @@ async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, st
     except TooManyFailures as error:
         return to_wait(_begin_page(request, waiting, fields, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
     locale = locale_of(request)
+    onward = _onward(waiting, fields)
     data = {
         "kind": contact.kind,
         "contact": contact.value,
-        **_onward(waiting, fields).stored,
+        **onward.stored,
         "locale": locale,
         "terms": settings.terms_version,
         "agreed_at": clock.now().isoformat(),
@@ -149,7 +149,7 @@ async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, st
             browser_of(request),
             data,
             seconds=SECONDS,
-            end=end_of(data["i"]),
+            end=page_end(site.provider, onward),
         )
         if allowed is not None:
             await _send(request, session, running, allowed)

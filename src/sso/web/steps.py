@@ -21,12 +21,12 @@ from sso.authn.policy import LEVEL_OF, Method, methods
 from sso.authn.service import Authenticated
 from sso.oidc.messages import send_code
 from sso.oidc.provider import Provider
-from sso.oidc.waiting import end_of
 from sso.security.limits import TooManyFailures
 from sso.users import store as users
 from sso.users.identifiers import receives_codes
 from sso.users.models import Credential, Identifier, User
 from sso.web.http import browser_of, with_browser
+from sso.web.onward import Onward, page_end
 from sso.web.pages import failure
 from sso.web.proving import known_device
 from sso.web.site import address_of, site_of, source_of
@@ -169,7 +169,7 @@ async def begin_step(
             data,
             user_id=proof.user.id,
             seconds=STEP_SECONDS,
-            end=end_of(options.i),
+            end=page_end(provider, Onward(i=options.i, then=options.then)),
         )
         if allowed:
             await send_step_code(request, session, running, means, kind)
