@@ -179,6 +179,7 @@ async def test_a_person_is_made_changed_disabled_enabled_and_deleted(city: City,
     }
     problem(await api("POST", "/users", json=body), 409, "refused")
     (found,) = await api.pages("/users", identifier="JOKO@warga.example")
+    assert joko.pop("warnings") == []
     assert found == joko
     assert await api.pages("/users", identifier="nobody") == []
 

@@ -400,6 +400,8 @@ async def test_a_device_leads_to_what_is_missing_and_back(city: City) -> None:
         assert found is not None, "and is set up, as on the way to an application"
         seed = found[1]
         page = await browser.submit(page, code=pyotp.TOTP(seed).at(clock.timestamp()))
+        assert "recovery" in page.text or "pemulihan" in page.text, "recovery codes come first"
+        page = await browser.submit(page, choice="kept")
         assert page.url.path == "/device"
         assert begun["user_code"] in page.text
         office.change(minimum_identity="urn:sso:identity:counter-verified")

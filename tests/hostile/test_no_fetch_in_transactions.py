@@ -55,7 +55,16 @@ def fetches(node: ast.AST, known: set[str]) -> bool:
         if called.attr in SENDERS and owner.removesuffix("()").endswith(("outbound", "client_keys")):
             return True
         return called.attr in known
-    return isinstance(called, ast.Name) and called.id in known
+    if isinstance(called, ast.Name) and called.id in known:
+        return True
+    return any(is_passed_on(one, known) for one in node.value.args)
+
+
+def is_passed_on(argument: ast.expr, known: set[str]) -> bool:
+    """Tell whether a function that fetches is given to another one, which awaits it."""
+    if isinstance(argument, ast.Lambda) and isinstance(argument.body, ast.Call):
+        argument = argument.body.func
+    return isinstance(argument, ast.Name) and argument.id in known
 
 
 def fetching_names(found: list[tuple[str, ast.AsyncFunctionDef]]) -> set[str]:

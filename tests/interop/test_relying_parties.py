@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser
 from tests.interop.conftest import HERE, PASSWORD, Server, signed_in, wait_for
-from tests.journeys.conftest import chromium as chromium  # a fixture
+from tests.journeys.conftest import _browser as _browser  # fixtures
+from tests.journeys.conftest import chromium as chromium
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
 FOLDER = HERE / "relying_parties"
@@ -113,6 +114,7 @@ def page(server: Server) -> Iterator[str]:
     thread.join(10)
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_oidc_client_ts_signs_in_renews_revokes_and_signs_out_in_chromium(
     server: Server, page: str, chromium: Browser
 ) -> None:

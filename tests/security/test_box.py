@@ -44,7 +44,7 @@ def test_the_same_data_is_sealed_differently_each_time() -> None:
 async def test_the_secret_key_is_replaced_without_losing_anything(city: City) -> None:
     """Put the new one in front, reseal, take the old one away."""
     both = city.settings.model_copy(update={"secret_key": []})
-    object.__setattr__(both, "secrets", lambda: [NEW, SECRET_KEY.encode()])
+    object.__setattr__(both, "secrets", lambda **_: [NEW, SECRET_KEY.encode()])
     provider = Provider(both, city.provider.db)
     await provider.load()
     async with city.provider.db.write() as session:
@@ -52,7 +52,7 @@ async def test_the_secret_key_is_replaced_without_losing_anything(city: City) ->
         count += await reseal_instance_secrets(session, provider.box)
         count += await reseal_secrets(session, provider.box)
     assert count >= 10 + 2 + 1
-    object.__setattr__(both, "secrets", lambda: [NEW])
+    object.__setattr__(both, "secrets", lambda **_: [NEW])
     only_new = Provider(both, city.provider.db)
     await only_new.load()
     assert only_new.keys.algs
@@ -61,7 +61,7 @@ async def test_the_secret_key_is_replaced_without_losing_anything(city: City) ->
     sealed = client.current_secrets()[0].sealed
     assert sealed is not None
     assert only_new.box.open(sealed, "client-secret:rahasia-jwt").decode() == city.secrets["rahasia-jwt"]
-    object.__setattr__(both, "secrets", lambda: [SECRET_KEY.encode()])
+    object.__setattr__(both, "secrets", lambda **_: [SECRET_KEY.encode()])
     with pytest.raises(CannotOpen):
         await Provider(both, city.provider.db).load()
     async with city.provider.db.read() as session:
