@@ -381,9 +381,7 @@ async def test_figures_are_counted_and_lead_to_their_lists(city: City, admin: Br
 
 def drawn(page: httpx.Response, title: str) -> list[tuple[str, int]]:
     """Return (moment, everything together) of each step of a chart, from its table."""
-    table = (
-        re.split(rf"<figcaption><a [^>]*>{title}</a>", page.text)[1].partition("<tbody")[2].partition("</tbody>")[0]
-    )
+    table = re.split(rf"<figcaption><a [^>]*>{title}</a>", page.text)[1].partition("<tbody")[2].partition("</tbody>")[0]
     rows = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in table.split("</tr>") if "<td" in row]
     return [(row[0], sum(int(one) for one in row[1:])) for row in rows]
 
