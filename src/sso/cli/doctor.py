@@ -19,13 +19,12 @@ from sso.clients import applications as apps
 from sso.clients.mistakes import scope_warnings
 from sso.clients.profiles import relaxations
 from sso.clients.sectors import subject_basis
-from sso.clients.service import ClientError
 from sso.db import Database, read_versions
 from sso.db.database import NoDatabase
 from sso.db.migrate import current_revision, head_revision
 from sso.delivery import store as deliveries
 from sso.delivery.webhooks import all_webhooks
-from sso.oidc.applications import subjects_of
+from sso.oidc.applications import pending_subject_change
 from sso.oidc.provider import Provider
 from sso.oidc.subjects import EVENT
 from sso.security.limits import storage_for
@@ -161,13 +160,7 @@ async def _subjects(provider: Provider) -> Finding:
     loopback, waiting = provider.settings.loopback, []
     async with provider.db.read() as session:
         for application in await apps.page_of_applications(session, states=("submitted", "approved"), limit=1000):
-            try:
-                wanted = apps.production_metadata(
-                    apps.wanted_of(application), application.granted, allow_http_loopback=loopback
-                )
-                change = await subjects_of(session, application, wanted)
-            except ClientError:
-                continue
+            change = await pending_subject_change(session, application, allow_http_loopback=loopback)
             if change is not None and change.users:
                 waiting.append(f"{change.client_id}: {change.text()}; {change.advice('--accept-new-subjects')}")
         since = clock.now() - timedelta(days=CHANGED_DAYS)

@@ -176,6 +176,26 @@ async def subjects_of(session: AsyncSession, application: Application, wanted: C
     return await subjects.change_of(session, application.application_id, present, wanted)
 
 
+async def pending_subject_change(
+    session: AsyncSession, application: Application, *, allow_http_loopback: bool
+) -> SubjectChange | None:
+    """Return the change of every ``sub`` in production that the settings of a team would bring as they stand. None:
+    there is none, or the settings cannot be registered yet, which is said where they are checked.
+
+    Args:
+        session: the transaction.
+        application: the application of a team.
+        allow_http_loopback: whether loopback addresses over http are allowed.
+    """
+    try:
+        wanted = production_metadata(
+            wanted_of(application), application.granted, allow_http_loopback=allow_http_loopback
+        )
+        return await subjects_of(session, application, wanted)
+    except ClientError:
+        return None
+
+
 async def _present_metadata(session: AsyncSession, application: Application) -> ClientMetadata | None:
     row = await clients.get_client(session, application.application_id)
     return stored_metadata(row.metadata_) if row is not None and row.status != REMOVED else None

@@ -27,9 +27,9 @@ from sso.clients.service import ClientError, replace_client
 from sso.oidc.applications import (
     approve_application,
     check_sector_of,
+    pending_subject_change,
     remove_client,
     resume_client,
-    subjects_of,
     suspend_client,
 )
 from sso.oidc.messages import notify
@@ -358,11 +358,7 @@ async def _subjects(request: Request, session: AsyncSession, application: Applic
     if application is None or application.state != "submitted":
         return None
     loopback = site_of(request).settings.loopback
-    try:
-        wanted = apps.production_metadata(wanted_of(application), application.granted, allow_http_loopback=loopback)
-        return await subjects_of(session, application, wanted)
-    except ClientError:  # what is wrong is said on its own
-        return None
+    return await pending_subject_change(session, application, allow_http_loopback=loopback)
 
 
 def _state(row: ClientRow | None, application: Application | None) -> str:

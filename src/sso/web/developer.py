@@ -20,7 +20,13 @@ from sso.clients.registry import Registry, stored_metadata
 from sso.clients.sectors import SubjectChange, SubjectsWouldChange
 from sso.clients.service import ClientError
 from sso.oidc import joining
-from sso.oidc.applications import NotChecked, own_redirect_uri, remove_client, subjects_of, submit_application
+from sso.oidc.applications import (
+    NotChecked,
+    own_redirect_uri,
+    pending_subject_change,
+    remove_client,
+    submit_application,
+)
 from sso.security.limits import TooManyFailures
 from sso.usage.store import mistakes_of
 from sso.users.store import names_of
@@ -312,11 +318,7 @@ async def _subjects(request: Request, session: AsyncSession, application: Applic
     if application.state not in ("sandbox", "approved") or application.approved_at is None:
         return None
     loopback = site_of(request).settings.loopback
-    try:
-        wanted = apps.production_metadata(wanted_of(application), application.granted, allow_http_loopback=loopback)
-        return await subjects_of(session, application, wanted)
-    except ClientError:  # what is wrong is said on its own
-        return None
+    return await pending_subject_change(session, application, allow_http_loopback=loopback)
 
 
 @router.post(APPS + "/{application_id}")
