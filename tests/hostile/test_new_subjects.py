@@ -16,6 +16,7 @@ from tests.web.test_developer import post, signed_in
 
 from sso import clock
 from sso.audit.models import AuditEvent
+from sso.cli.doctor import examine
 from sso.clients.metadata import ClientMetadata
 from sso.clients.sectors import subject_basis, subject_change
 from sso.tokens.models import Consent
@@ -204,6 +205,8 @@ async def test_a_team_and_administrators_are_asked(city: City) -> None:
         page = await post(budi, page, choice="submit", accept_new_subjects="ketiga")
         assert page.status_code == 303 or page.status_code == 200, page.text[:300]
     assert (await team.get("/applications/ketiga"))["state"] == "submitted"
+    said = "; ".join(one.text for one in await examine(city.settings) if one.about == "subjects")
+    assert "not yet approved: ketiga: every sub changes from the sector lama.example" in said, said
     refused = await admin("POST", review, json={"decision": "approve", "revision": await revision()})
     assert refused.status_code == 409
     assert "2 users" in refused.text
