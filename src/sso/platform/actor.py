@@ -10,7 +10,7 @@ class Actor:
     """Who acts.
 
     Args:
-        name: a user id, ``client <client_id>``, ``cli``, or another name that the audit log shows; None: nobody is known.
+        name: a user id, ``client <client_id>``, ``cli``, or another name for the audit log; None: unknown.
         permissions: the permissions that the actor has now.
         groups: the groups of applications that the permissions are limited to; None: all.
         stored_ip_address: the IP address in the form in which it may be stored; None: there is none.
