@@ -22,7 +22,7 @@ BEGIN, END = "<!-- imports: begin -->", "<!-- imports: end -->"
 Graph = dict[str, set[str]]
 
 WIDTH, MARGIN, GAP, BOX, CHIP, ROW = 960, 16, 28, 36, 24, 40
-"""Pixels: width of the picture, its margin, between boxes of a row, height of a box, of a line of parts, between rows."""
+"""Pixels: width of the picture, its margin, between boxes, height of a box, of a line of parts, between rows."""
 CHARACTER = 7.2
 """Pixels of one character of the names of parts."""
 

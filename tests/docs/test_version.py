@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sso import __version__
-from sso.api.about import description
 from sso.cli import main
+from sso.http.api.openapi import description
 
 ROOT = Path(__file__).parents[2]
 RELEASE = re.compile(r"^## \[?(\d+\.\d+\.\d+)\]? - \d{4}-\d{2}-\d{2}$", re.M)
