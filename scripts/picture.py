@@ -21,9 +21,9 @@ BEGIN, END = "<!-- imports: begin -->", "<!-- imports: end -->"
 
 Graph = dict[str, set[str]]
 
-WIDTH, MARGIN, GAP, BOX, CHIP, ROW = 960, 16, 28, 36, 24, 40
-"""Pixels: width of the picture, its margin, between boxes, height of a box, of a line of parts, between rows."""
-CHARACTER = 7.2
+WIDTH, MARGIN, GAP, BOX, LINE, ROW = 900, 16, 90, 36, 26, 38
+"""Pixels: width of the picture, its margin, between boxes, height of a box, of the line of parts, between rows."""
+CHARACTER = 7.4
 """Pixels of one character of the names of parts."""
 
 
@@ -73,20 +73,28 @@ def contracts() -> dict[str, list[list[str]]]:
 def rows(graph: Graph) -> list[list[str]]:
     """Return the packages of each layer that exist, the highest layer first."""
     layers = [[name for name in layer if name in graph] for layer in contracts()["sso"]]
-    return [layer for layer in layers if layer]
+    shared = [name for layer in layers for name in layer if name in foundation(graph)]
+    above = [[name for name in layer if name not in shared] for layer in layers]
+    return [layer for layer in [*above, shared] if layer]
 
 
-def parts(package: str) -> list[list[str]]:
-    """Return the packages within a package, in the rows of their own contract, or in one row."""
+def foundation(graph: Graph) -> set[str]:
+    """Return the modules that import no package; every package may import them. They share the last row."""
+    packages = {name for name in graph if (SOURCE / name).is_dir()}
+    return {name for name in graph.keys() - packages if not graph[name] & packages}
+
+
+def parts(package: str) -> str:
+    """Return the packages within a package, in the order of their own contract where there is one."""
     folders = sorted(file.parent.name for file in (SOURCE / package).glob("*/__init__.py"))
-    own = contracts().get(f"sso.{package}")
-    if own is None:
-        return [folders] if folders else []
-    return [row for row in ([name for name in layer if name in folders] for layer in own) if row]
+    own = contracts().get(f"sso.{package}", [folders])
+    layers = [" | ".join(name for name in layer if name in folders) for layer in own]
+    return (" > " if len(own) > 1 else "").join(layer for layer in layers if layer)
 
 
 def necessary(graph: Graph) -> list[tuple[str, str]]:
     """Return the arrows that are drawn: those that no longer way along other arrows implies."""
+    graph = {name: graph[name] - foundation(graph) for name in graph}
     level = {name: index for index, layer in enumerate(rows(graph)) for name in layer}
     down = {name: {target for target in graph[name] if level[target] > level[name]} for name in graph}
     drawn = []
@@ -111,12 +119,12 @@ def picture() -> str:
     places: dict[str, tuple[float, float, float, float]] = {}
     top = float(MARGIN)
     for row in rows(graph):
-        height = max(_height(name) for name in row)
+        height = BOX + (LINE if any(parts(name) for name in row) else 0)
         widths = [_width(name) for name in row]
-        left = (WIDTH - sum(widths) - GAP * 4 * (len(row) - 1)) / 2
+        left = (WIDTH - sum(widths) - GAP * (len(row) - 1)) / 2
         for name, width in zip(row, widths, strict=True):
             places[name] = (left, top, width, height)
-            left += width + GAP * 4
+            left += width + GAP
         top += height + ROW
     total = round(top - ROW + MARGIN)
     lines = [
@@ -134,13 +142,7 @@ def picture() -> str:
 
 
 def _width(name: str) -> float:
-    longest = max((sum(len(part) + 4 for part in row) for row in parts(name)), default=0)
-    return max(110.0, longest * CHARACTER + 24, len(name) * 9.0 + 24)
-
-
-def _height(name: str) -> float:
-    lines = len(parts(name))
-    return BOX + lines * CHIP + (8 if lines else 0)
+    return max(110.0, len(parts(name)) * CHARACTER + 24, len(name) * 9.0 + 24)
 
 
 def _box(name: str, place: tuple[float, float, float, float]) -> Iterator[str]:
@@ -154,11 +156,10 @@ def _box(name: str, place: tuple[float, float, float, float]) -> Iterator[str]:
         f'<text x="{middle:.0f}" y="{top + 23:.0f}" text-anchor="middle" font-size="14" font-weight="bold" '
         f'fill="#24292f">{escape(name)}</text>'
     )
-    for number, row in enumerate(parts(name)):
-        y = top + BOX + number * CHIP + 10
+    if parts(name):
         yield (
-            f'<text x="{middle:.0f}" y="{y:.0f}" text-anchor="middle" fill="#0550ae">'
-            f"{escape('   '.join(row)).replace('   ', ' &#183; ')}</text>"
+            f'<text x="{middle:.0f}" y="{top + BOX + 10:.0f}" text-anchor="middle" fill="#0550ae">'
+            f"{escape(parts(name))}</text>"
         )
 
 
@@ -176,6 +177,10 @@ def _arrow(source: tuple[float, float, float, float], target: tuple[float, float
         bend = max(x, to_x) + 60
         path = f"M{x:.0f} {y:.0f} C{bend:.0f} {y:.0f} {bend:.0f} {to_y:.0f} {to_x:.0f} {to_y:.0f}"
         return line.format(path, "#cf222e", ' stroke-dasharray="5 3"')
+    if to_top - top - height > ROW:  # past a row: along the left side
+        y, to_y, lane = top + height / 2, to_top + to_height / 2, min(left, to_left) - 50
+        path = f"M{left:.0f} {y:.0f} C{lane:.0f} {y:.0f} {lane:.0f} {to_y:.0f} {to_left:.0f} {to_y:.0f}"
+        return line.format(path, "#57606a", "")
     x, to_x = left + width / 2, to_left + to_width / 2
     shift = max(-width / 3, min(width / 3, (to_x - x) / 6))
     to_shift = max(-to_width / 3, min(to_width / 3, (x - to_x) / 6))
@@ -190,18 +195,12 @@ def _arrow(source: tuple[float, float, float, float], target: tuple[float, float
 def table() -> str:
     """Return the table of all imports between packages, in Markdown."""
     graph = package_graph()
-    lines = ["| package | what it is | imports |", "| --- | --- | --- |"]
-    for row in rows(graph):
-        for name in row:
-            lines.append(f"| `{name}` | {_summary(name)} | {', '.join(sorted(graph[name])) or 'nothing'} |")
     arrows = sum(len(targets) for targets in graph.values())
-    return "\n".join([f"{len(graph)} packages and modules, {arrows} arrows between them.", "", *lines])
-
-
-def _summary(name: str) -> str:
-    """Return the first sentence of the docstring of a package or module."""
-    text = " ".join((ast.get_docstring(ast.parse(modules()[name].read_text("utf-8"))) or "").split())
-    return re.split(r"(?<=[.:;]) ", text + " ")[0].rstrip(".:; ")
+    lines = [f"{len(graph)} packages and modules, {arrows} arrows between them.", "", "| package | imports |"]
+    lines.append("| --- | --- |")
+    for name in (name for row in rows(graph) for name in row):
+        lines.append(f"| `{name}` | {', '.join(f'`{target}`' for target in sorted(graph[name])) or 'nothing'} |")
+    return "\n".join(lines)
 
 
 def page(text: str) -> str:

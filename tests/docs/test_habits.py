@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -11,20 +10,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.docs.scripts import ROOT, script
 
-ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
 
 
 @pytest.fixture(scope="module")
 def refusal() -> Callable[[str], str]:
-    spec = importlib.util.spec_from_file_location("commit_subject", ROOT / "scripts/commit_subject.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found: Callable[[str], str] = module.refusal
+    found: Callable[[str], str] = script("commit_subject").refusal
     return found
 
 

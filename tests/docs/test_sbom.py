@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.docs.scripts import ROOT, script
 
 from sso import __version__
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("sbom", ROOT / "scripts/sbom.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def bom() -> Any:
+    return script("sbom").sbom()
 
 
-@pytest.fixture(scope="module")
-def bom(script: ModuleType) -> Any:
-    return script.sbom()
-
-
-def test_the_sbom_is_valid(script: ModuleType, bom: Any) -> None:
+def test_the_sbom_is_valid(bom: Any) -> None:
     assert bom["specVersion"] == "1.6"
-    assert script.mistakes(bom) == ""
+    assert script("sbom").mistakes(bom) == ""
 
 
-def test_the_sbom_names_every_locked_package_with_its_hashes(script: ModuleType, bom: Any) -> None:
-    locked = script.locked()
+def test_the_sbom_names_every_locked_package_with_its_hashes(bom: Any) -> None:
+    locked = script("sbom").locked()
     lines = re.findall(r"^\S+==", (ROOT / "requirements/run.txt").read_text(), re.M)
     assert len(locked) == len(lines) > 50
     assert {component["name"]: component["version"] for component in bom["components"]} == locked
@@ -60,7 +46,7 @@ def test_most_packages_state_their_licence(bom: Any) -> None:
     assert len(stated) > 0.8 * len(bom["components"])
 
 
-def test_the_sbom_is_the_same_each_time(script: ModuleType, bom: Any) -> None:
-    assert script.sbom() == bom
+def test_the_sbom_is_the_same_each_time(bom: Any) -> None:
+    assert script("sbom").sbom() == bom
     assert "timestamp" not in bom["metadata"]
     assert "serialNumber" not in bom
