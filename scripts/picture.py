@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from html import escape
 from pathlib import Path
 
@@ -27,6 +28,7 @@ CHARACTER = 7.4
 """Pixels of one character of the names of parts."""
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Return the file of each module by its name, such as ``oidc.token.issue``; ``""`` is ``sso`` itself."""
     found = {}
@@ -49,6 +51,7 @@ def imports(file: Path) -> Iterator[str]:
         yield from (name.removeprefix("sso.") for name in full if name.startswith("sso."))
 
 
+@cache
 def package_graph() -> Graph:
     """Return what each package, and each module beside the packages, imports of the others."""
     graph: Graph = defaultdict(set)
@@ -60,6 +63,7 @@ def package_graph() -> Graph:
     return dict(sorted(graph.items()))
 
 
+@cache
 def contracts() -> dict[str, list[list[str]]]:
     """Return the layers, the highest first, of each contract of import-linter, by the package that it is about."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
