@@ -62,5 +62,15 @@ def test_the_version_follows_the_changelog() -> None:
         assert __version__ == newest
 
 
+def test_every_version_of_the_changelog_has_upgrade_notes() -> None:
+    versions = (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1:]
+    assert versions[0].startswith("[Unreleased]\n")
+    assert versions[-1].startswith("[0.1.0] - ")
+    for version in versions:
+        headings = re.findall(r"^### (.+)$", version, re.M)
+        assert headings[0] == "Upgrade notes"
+        assert set(headings[1:]) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
 def _parts(version: str) -> list[int]:
     return [int(part) for part in version.split(".")]
