@@ -87,8 +87,8 @@ def measure(directory: Path, database: str, workers: int, chosen: argparse.Names
         "SSO_SIGNING_ALG": chosen.alg,
         "SSO_LOG_LEVEL": "WARNING",
         # Everything comes from one address.
-        "SSO_WAITING_REQUESTS_PER_ADDRESS": "100000000",
-        "SSO_WAITING_REQUESTS": "100000000",
+        "SSO_PENDING_REQUESTS_PER_IP_ADDRESS": "100000000",
+        "SSO_PENDING_REQUESTS_TOTAL": "100000000",
         "SSO_PUSHED_REQUESTS_PER_CLIENT": "100000000",
     }
     target = set_up(directory, environment, port)

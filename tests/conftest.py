@@ -107,7 +107,7 @@ def settings_for(database_url: str, data_dir: Path, **overrides: Any) -> Setting
         "database_url": database_url,
         "data_dir": data_dir,
         "secret_key": [SECRET_KEY],
-        "argon2_memory_kib": 8192,
+        "argon2_memory": "8MiB",
         "argon2_iterations": 1,
         "database_pool_size": 4,
         "run_worker": False,

@@ -70,7 +70,7 @@ def cli(
         monkeypatch.delenv(f"SSO_{name.upper()}", raising=False)
     monkeypatch.setenv("SSO_ISSUER", ISSUER)
     monkeypatch.setenv("SSO_SECRET_KEY", SECRET_KEY)
-    monkeypatch.setenv("SSO_ARGON2_MEMORY_KIB", "8192")
+    monkeypatch.setenv("SSO_ARGON2_MEMORY", "8MiB")
     if database_kind == "sqlite":
         template, made = request.getfixturevalue("sqlite_template")
         shutil.copy(template, tmp_path / "sso.db")

@@ -39,6 +39,7 @@ from sso.oidc.people import (
     start_recovery,
 )
 from sso.oidc.power import check_power_over
+from sso.settings import whole_seconds
 from sso.users import merging, store
 from sso.users.codes import place_warning
 from sso.users.merging import ProposalState
@@ -168,7 +169,7 @@ async def recovery(request: Request, user_id: uuid.UUID) -> RecoveryCode:
         except UserError as error:
             raise refused(error) from None
     site.worker.nudge()
-    return RecoveryCode(code=code, expires_in=site.settings.helpdesk_code_minutes * 60)
+    return RecoveryCode(code=code, expires_in=whole_seconds(site.settings.helpdesk_code_lifetime))
 
 
 @router.get(

@@ -101,7 +101,7 @@ def demo(
         "SSO_DATABASE_URL": f"sqlite:///{data / 'sso.db'}",
         "SSO_LOG_LEVEL": "WARNING",
         "SSO_DEVELOPMENT_OUTBOX": "true",
-        "SSO_RISK_SECOND_STEP": "new_country",
+        "SSO_RISK_BASED_SECOND_FACTOR": "new_country",
         "SSO_SECOND_FACTOR_ROLES": "none",
     }
     settings = load_settings()

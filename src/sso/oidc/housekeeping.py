@@ -91,8 +91,8 @@ async def clear_up(provider: Provider) -> None:
         if len(over) < BATCH:
             break
     async with provider.db.write() as session:
-        await rotate_when_due(session, provider.box, provider.settings.key_rotation_days)
-    old = now - timedelta(days=provider.settings.keep_deliveries_days)
+        await rotate_when_due(session, provider.box, provider.settings.key_rotation_interval)
+    old = now - provider.settings.delivery_retention
     kept, recent = now - timedelta(days=KEEP_COUNTS_DAYS), now - timedelta(hours=KEEP_RECENT_HOURS)
     forgetting: list[Callable[[AsyncSession], Awaitable[object]]] = [
         lambda session: forget_expired_requests(session, now),
@@ -181,11 +181,11 @@ async def _forget_old(provider: Provider) -> None:
     now, settings = clock.now(), provider.settings
     while True:
         async with provider.db.write() as session:
-            ended = now - timedelta(days=settings.keep_ended_sessions_days)
+            ended = now - settings.ended_session_retention
             if await sessions.forget_ended(session, ended, BATCH) < BATCH:
                 break
-    while settings.audit_retention_days:
+    while settings.audit_retention:
         async with provider.db.write() as session:
-            kept = now - timedelta(days=settings.audit_retention_days)
+            kept = now - settings.audit_retention
             if await audit.prune(session, provider.box, kept, actor="system") == 0:
                 break

@@ -19,6 +19,7 @@ from sso.authn.ceremonies import Running
 from sso.delivery import DeliveryKind, enqueue
 from sso.oidc.provider import Provider
 from sso.security.tokens import equal, keyed_token
+from sso.settings import whole_seconds
 from sso.users.models import User
 
 NOTICE = DeliveryKind.NOTICE
@@ -102,7 +103,7 @@ async def send_code(
     if code is None:
         return False
     if really:
-        seconds = provider.settings.code_minutes * 60
+        seconds = whole_seconds(provider.settings.one_time_code_lifetime)
         send(session, provider, kind, to, about, locale, seconds=seconds, code=code)
     return True
 

@@ -21,6 +21,7 @@ from sso.security.numbers import read_uuid
 from sso.security.tokens import token_hash
 from sso.sessions import store as sessions
 from sso.sessions.store import LiveSession
+from sso.settings import whole_seconds
 from sso.users.store import Person
 from sso.web.http import cookie_values, delete_cookie, read_cookie, set_cookie
 from sso.web.onward import Onward, read_onward
@@ -157,6 +158,7 @@ def with_accounts(
     else:
         delete_cookie(made, settings, "session")
     if kept:
-        set_cookie(made, settings, "remembered", ".".join(kept), settings.remembered_absolute_seconds)
+        max_age = whole_seconds(settings.remembered_session_lifetime)
+        set_cookie(made, settings, "remembered", ".".join(kept), max_age)
     elif cookie_values(request, "remembered"):
         delete_cookie(made, settings, "remembered")

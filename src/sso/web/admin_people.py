@@ -27,6 +27,7 @@ from sso.security.permissions import PERMISSIONS, ROLES, power_of
 from sso.sessions import store as sessions
 from sso.sessions.reasons import EndReason
 from sso.sessions.store import SessionFilter
+from sso.settings import whole_minutes
 from sso.tokens import store as tokens
 from sso.users import store as users
 from sso.users.models import User
@@ -173,7 +174,7 @@ async def _person_page(
         acted=acted,
         typed={name: text[:500] for name, text in (typed or {}).items()},
         code=code,
-        minutes=site_of(request).settings.helpdesk_code_minutes,
+        minutes=whole_minutes(site_of(request).settings.helpdesk_code_lifetime),
         form_token=token_for(request, f"person {chosen}"),
     )
 

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
-from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -29,7 +28,7 @@ from sso.oidc.power import check_power_over
 from sso.security.numbers import read_day
 from sso.security.permissions import PERMISSIONS
 from sso.sessions import store as sessions
-from sso.settings import Settings
+from sso.settings import whole_days
 from sso.usage import store as usage
 from sso.usage.service import RECENT, Span, span
 from sso.users import merging
@@ -53,7 +52,7 @@ from sso.web.http import read_id
 from sso.web.i18n import N_, translations
 from sso.web.labels import FACTOR_TEXTS, ROLE_NAMES, permission_texts
 from sso.web.pages import failure, locale_of
-from sso.web.setting_texts import description
+from sso.web.setting_texts import settings_shown
 from sso.web.site import request_id_of, site_of
 
 router = APIRouter()
@@ -416,7 +415,7 @@ async def _keys_page(request: Request, here: Here, problem: str = "", status: in
         "admin_keys.html",
         status,
         rows=found,
-        days=site.settings.key_rotation_days,
+        days=whole_days(site.settings.key_rotation_interval),
         alg=site.settings.signing_alg,
         may_rotate=here.may("keys:rotate"),
         problem=problem,
@@ -514,41 +513,9 @@ async def system_page(request: Request, here: SeesSettings) -> Response:
         "admin_system.html",
         processes=[(one, (now - one.seen_at) < timedelta(minutes=1)) for one in found],
         this=provider.process_id,
-        settings=settings_shown(site_of(request).settings, locale_of(request)),
+        groups=settings_shown(site_of(request).settings, locale_of(request)),
         database=provider.db.engine.dialect.name,
     )
-
-
-def settings_shown(settings: Settings, locale: str = "en") -> list[tuple[str, str, bool, str, str]]:
-    """Return (name, value, whether it differs from the default, what it is for, the language of that) of every
-    setting; secrets masked."""
-    rows = []
-    for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        default = field.get_default(call_default_factory=True) if not field.is_required() else None
-        rows.append(
-            (
-                f"SSO_{name.upper()}",
-                masked(value),
-                value != default,
-                *description(name, field.description or "", locale),
-            )
-        )
-    return rows
-
-
-def masked(value: Any) -> str:
-    """Return a value as it is shown: of what is secret nothing."""
-    if isinstance(value, SecretStr):
-        return "••••••••" if value.get_secret_value() else ""
-    if isinstance(value, (list, tuple)):
-        return ", ".join(masked(one) for one in value)
-    text = str(value) if value is not None else ""
-    if "://" in text and "@" in text:
-        parts = urlsplit(text)
-        if parts.password:
-            text = urlunsplit(parts._replace(netloc=f"{parts.username}:••••••••@{parts.hostname}"))
-    return text
 
 
 def _day(text: str, *, end: bool = False) -> datetime | None:

@@ -3,7 +3,6 @@ what would have been sent. And the terms and the privacy notice."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -13,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from sso import clock
 from sso.delivery.outbox import kept
 from sso.oidc.messages import link_token
+from sso.settings import whole_days
 from sso.web.console import Here, Needs, admin_page
 from sso.web.i18n import LOCALES, N_
 from sso.web.mails import NOTICES, Mail, compose
@@ -95,7 +95,7 @@ async def mail_page(request: Request, notice: str, locale: str) -> Response:
 def _sample(request: Request, notice: str, locale: str) -> Mail:
     """Return a message as somebody would get it: with a code and a link that open nothing."""
     settings, now = site_of(request).settings, clock.now()
-    later = (now + timedelta(hours=settings.recovery_delay_hours)).isoformat()
+    later = (now + settings.recovery_delay).isoformat()
     values = {"code": "123456", "device": "Chrome 131, Android 14", "what": "s•••i@warga.example", "place": "Tangerang"}
     values["what"] = SAMPLES.get(notice, values["what"])
     values |= {"ready": later, "until": later, "token": link_token()}
@@ -132,6 +132,6 @@ def _document(request: Request, name: str, address: str) -> Response:
         f"{name}.html",
         here=f"/{name}",
         version=settings.terms_version,
-        days=settings.deletion_grace_days,
-        kept_days=settings.keep_ended_sessions_days,
+        days=whole_days(settings.deletion_grace_period),
+        kept_days=whole_days(settings.ended_session_retention),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
 from urllib.parse import urlencode
 
 import orjson
@@ -29,6 +28,7 @@ from sso.oidc.signals import CredentialChange
 from sso.security.limits import Purpose, TooManyFailures
 from sso.sessions import store as sessions
 from sso.sessions.devices import device_of
+from sso.settings import whole_minutes
 from sso.users import store as users
 from sso.users.identifiers import can_be_verified, may_be_chosen, normalise_as, normalise_contact, receives_codes
 from sso.users.models import Credential, Identifier, User
@@ -238,7 +238,7 @@ async def _change_password(request: Request, here: Visit, fields: dict[str, str]
         return to_wait(await _security(request, here, WAIT, 429, minutes=error.minutes), error.retry_after)
     except Busy as error:
         return to_wait(await _security(request, here, BUSY, 503), error.retry_after)
-    long = len(new) >= site.settings.password_min_chars
+    long = len(new) >= site.settings.password_min_length
     async with provider.db.write() as session:
         user = await lock_visitor(request, session, here, "security")
         await change_password(session, provider, user, hashed, actor=str(user.id), long=long, keep=here.who.session.id)
@@ -285,7 +285,7 @@ async def _remove(request: Request, here: Visit, which: str) -> Response:
             changes, name = signals.credential_changes(gone, "delete"), chosen.name or ""
             await _changed(request, session, here.user, "factor.removed", "factor_removed", chosen.kind, changes, name)
     if problem:
-        least = site_of(request).settings.password_min_chars
+        least = site_of(request).settings.password_min_length
         return await _security(request, here, problem, 409, least=least)
     site_of(request).worker.nudge()
     return _done(SECURITY, "removed")
@@ -472,7 +472,7 @@ async def contact_code(request: Request) -> Response:
         attempt = await reserve(request, Purpose.CONTACT_CODE, here.user.id)
     except TooManyFailures as error:
         return to_wait(_code_page(request, here, running, WAIT, 429, minutes=error.minutes), error.retry_after)
-    valid = timedelta(minutes=site.settings.code_minutes)
+    valid = site.settings.one_time_code_lifetime
     if not ceremonies.is_code(provider.box, running, fields.get("code", ""), valid):
         return _code_page(request, here, running, WRONG_CODE, 400)
     await attempt.succeeded()
@@ -525,7 +525,7 @@ def _code_page(
     sent_again: bool = False,
     **values: int,
 ) -> Response:
-    data, minutes = running.data, site_of(request).settings.code_minutes
+    data, minutes = running.data, whole_minutes(site_of(request).settings.one_time_code_lifetime)
     return own_page(
         request,
         here,

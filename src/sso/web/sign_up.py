@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -32,6 +31,7 @@ from sso.clients.registry import Client
 from sso.db import new_id
 from sso.oidc.messages import notify, send, send_code
 from sso.security.limits import Purpose, TooManyFailures
+from sso.settings import whole_minutes
 from sso.users import store as users
 from sso.users.identifiers import masked, normalise_contact, receives_codes
 from sso.users.models import Agreement, Identifier, User, UserRole
@@ -210,7 +210,7 @@ async def _check_code(request: Request, running: Running, waiting: Waiting | Non
     except TooManyFailures as error:
         made = _page(request, running, waiting, TOO_MANY_TRIES, 429, minutes=error.minutes)
         return to_wait(made, error.retry_after)
-    valid = timedelta(minutes=site.settings.code_minutes)
+    valid = site.settings.one_time_code_lifetime
     async with provider.db.read() as session:
         owner = await users.verified_owner(session, running.data["contact"])
     if not ceremonies.is_code(provider.box, running, fields.get("code", ""), valid) or owner is not None:
@@ -398,8 +398,8 @@ def _page(
         kind=data["kind"],
         contact=data["contact"],
         shown=masked(data["kind"], data["contact"]),
-        minutes=site.settings.code_minutes,
-        least=site.settings.password_min_chars,
+        minutes=whole_minutes(site.settings.one_time_code_lifetime),
+        least=site.settings.password_min_length,
         name=name,
         problem=problem,
         field=field,
