@@ -22,17 +22,17 @@ from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 
 from sso import clock
 from sso.app import create_app
-from sso.authn.passwords import Passwords
-from sso.clients.apply import apply_plan, make_plan
 from sso.clients.catalogue import read_catalogue
-from sso.clients.service import new_secret
-from sso.db import Database
-from sso.db.migrate import upgrade
+from sso.clients.catalogue_apply import apply_plan, make_plan
+from sso.clients.secrets import new_secret
+from sso.identity.authn.passwords import Passwords
+from sso.identity.users import store
+from sso.identity.users.schemas import NewUser
+from sso.identity.users.service import create_users
 from sso.oidc.provider import Provider
+from sso.platform.db import Database
+from sso.platform.db.migrate import upgrade
 from sso.settings import Settings
-from sso.users import store
-from sso.users.schemas import NewUser
-from sso.users.service import create_users
 
 TESTS = Path(__file__).parent
 CATALOGUE = TESTS / "clients.yaml"

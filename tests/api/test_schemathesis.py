@@ -17,8 +17,8 @@ from schemathesis.config import SchemathesisConfig
 from tests.api.conftest import PROGRAM_SCOPES
 from tests.conftest import settings_for
 
-from sso.api.about import description
 from sso.app import create_app
+from sso.http.api.openapi import description
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "12"))
 

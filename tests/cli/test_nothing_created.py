@@ -13,13 +13,13 @@ import click
 import pytest
 import typer
 
+from sso.accounts.service import DOCUMENTS
 from sso.cli import command_line, main
-from sso.clients.applications import State
-from sso.delivery import DeliveryKind, DeliveryStatus
-from sso.oidc.people import DOCUMENTS
-from sso.security.permissions import RoleName
+from sso.identity.users.merge_proposals import PROPOSAL_STATES
+from sso.platform.outbox import DeliveryKind, DeliveryStatus
+from sso.platform.permissions import RoleName
+from sso.portal.applications import State
 from sso.settings import Settings
-from sso.users.merging import PROPOSAL_STATES
 
 BEGIN = {"serve", "worker", "demo", "db upgrade", "users create", "users import", "clients apply"}
 """The commands that may begin an installation."""
