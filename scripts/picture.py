@@ -22,6 +22,9 @@ BEGIN, END = "<!-- imports: begin -->", "<!-- imports: end -->"
 
 Graph = dict[str, set[str]]
 
+FOUNDATION = frozenset({"logs", "settings", "clock", "errors"})
+"""What every package may import. These share the last row, and no arrow to them is drawn."""
+
 WIDTH, MARGIN, GAP, BOX, LINE, ROW = 900, 16, 90, 36, 26, 38
 """Pixels: width of the picture, its margin, between boxes, height of a box, of the line of parts, between rows."""
 CHARACTER = 7.4
@@ -77,15 +80,9 @@ def contracts() -> dict[str, list[list[str]]]:
 def rows(graph: Graph) -> list[list[str]]:
     """Return the packages of each layer that exist, the highest layer first."""
     layers = [[name for name in layer if name in graph] for layer in contracts()["sso"]]
-    shared = [name for layer in layers for name in layer if name in foundation(graph)]
+    shared = [name for layer in layers for name in layer if name in FOUNDATION]
     above = [[name for name in layer if name not in shared] for layer in layers]
     return [layer for layer in [*above, shared] if layer]
-
-
-def foundation(graph: Graph) -> set[str]:
-    """Return the modules that import no package; every package may import them. They share the last row."""
-    packages = {name for name in graph if (SOURCE / name).is_dir()}
-    return {name for name in graph.keys() - packages if not graph[name] & packages}
 
 
 def parts(package: str) -> str:
@@ -98,7 +95,7 @@ def parts(package: str) -> str:
 
 def necessary(graph: Graph) -> list[tuple[str, str]]:
     """Return the arrows that are drawn: those that no longer way along other arrows implies."""
-    graph = {name: graph[name] - foundation(graph) for name in graph}
+    graph = {name: graph[name] - FOUNDATION for name in graph}
     level = {name: index for index, layer in enumerate(rows(graph)) for name in layer}
     down = {name: {target for target in graph[name] if level[target] > level[name]} for name in graph}
     drawn = []

@@ -31,10 +31,10 @@ def test_an_arrow_that_others_imply_is_left_out_of_the_picture() -> None:
     drawn = set(picture.necessary(graph))
     assert ("http", "platform") not in drawn
     assert "platform" in graph["http"]
-    assert not {target for _, target in drawn} & picture.foundation(graph)
+    assert not {target for _, target in drawn} & picture.FOUNDATION
     for name, targets in graph.items():
         reached = picture._reached({start: {end for begin, end in drawn if begin == start} for start in graph}, name)
-        assert targets - picture.foundation(graph) <= reached, name
+        assert targets - picture.FOUNDATION <= reached, name
 
 
 def test_every_package_is_described() -> None:
