@@ -43,7 +43,7 @@ races: $(VENV)/dev.stamp   ## every pair of acts on one session at once, on Post
 	RACES=$(or $(ARGS),10) $(BIN)/python -m pytest -q tests/hostile/test_races.py tests/hostile/test_conflicts.py
 
 deps:   ## install what the tests need besides Python packages, with apt-get, as root or with sudo; says what is missing
-	sh scripts/deps.sh
+	PYTHON="$(PYTHON)" sh scripts/deps.sh
 
 ready: $(VENV)/dev.stamp
 	@sh scripts/deps.sh --no-sudo

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install what the tests need besides Python packages: Chromium, Node.js 20 with npm, Redis or Valkey, Apache with
-# mod_auth_openidc, and the Node.js packages of tests/interop. What is there already stays as it is.
+# Install what the tests need besides Python packages: a Python that makes virtual environments, Chromium, Node.js 20 with
+# npm, Redis or Valkey, Apache with mod_auth_openidc, and the Node.js packages of tests/interop. What is there stays.
 #
 #   sh scripts/deps.sh            install as root, or with sudo (make deps)
 #   sh scripts/deps.sh --no-sudo  install as root only: never ask for a password (make test)
@@ -20,6 +20,10 @@ note() {
 }
 
 has() { command -v "$1" >/dev/null 2>&1; }
+has_python() {
+  [ -x .venv/bin/python ] ||
+    ${PYTHON:-python3} -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
 has_chromium() { [ -n "${CHROMIUM:-}" ] || has chromium || has google-chrome; }
 has_node() { has node && [ "$(node --version | sed 's/^v\([0-9]*\).*/\1/')" -ge 20 ]; }
 has_npm() { has npm; }
@@ -29,6 +33,7 @@ has_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_openid
 
 # One line for each: check, package of Debian, name.
 PROGRAMS="
+has_python|python3-venv|Python 3.11 or newer with venv
 has_chromium|chromium|Chromium (or CHROMIUM=/path/to/chromium)
 has_node|nodejs|Node.js 20 or newer
 has_npm|npm|npm

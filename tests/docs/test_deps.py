@@ -48,7 +48,7 @@ def machine(tmp_path: Path) -> Machine:
 
 def fill(machine: Machine) -> None:
     """Add every program that the tests need."""
-    for name in ("chromium", "redis-server", "apache2"):
+    for name in ("python3", "chromium", "redis-server", "apache2"):
         machine.program(name)
     machine.program("node", "echo v22.1.0")
     machine.program("npm", f'for folder in {" ".join(FOLDERS)}; do mkdir -p $folder/node_modules; : '
@@ -61,7 +61,15 @@ def test_everything_that_is_missing_is_in_one_list_with_its_command(machine: Mac
     machine.program("apt-get", "exit 1")
     done = machine.run("--no-sudo")
     assert done.returncode == 1
-    for package in ("chromium", "nodejs", "npm", "redis-server", "apache2", "libapache2-mod-auth-openidc"):
+    for package in (
+        "python3-venv",
+        "chromium",
+        "nodejs",
+        "npm",
+        "redis-server",
+        "apache2",
+        "libapache2-mod-auth-openidc",
+    ):
         assert f": sudo apt-get install {package}\n" in done.stdout
     for folder in FOLDERS:
         assert f"Node.js packages of {folder}: npm ci --prefix {folder}" in done.stdout
