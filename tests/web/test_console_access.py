@@ -8,7 +8,7 @@ import re
 import uuid
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute

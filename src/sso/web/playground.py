@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
-import httpx
+import httpx2 as httpx
 import jwt
 import orjson
 from fastapi import APIRouter, Depends
