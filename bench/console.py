@@ -21,16 +21,16 @@ from sqlalchemy import text
 
 from sso import clock
 from sso.app import create_app
-from sso.authn.service import by_password
-from sso.db import Database
-from sso.db.migrate import upgrade
-from sso.security.tokens import random_token
-from sso.sessions.service import start
+from sso.http.common.cookies import cookie_name
+from sso.http.common.state import Site
+from sso.identity.authn.authenticated import by_password
+from sso.identity.sessions.service import start
+from sso.identity.users.schemas import NewUser
+from sso.identity.users.service import create_users
+from sso.platform.db import Database
+from sso.platform.db.migrate import upgrade
+from sso.platform.security.tokens import random_token
 from sso.settings import Settings
-from sso.users.schemas import NewUser
-from sso.users.service import create_users
-from sso.web.http import cookie_name
-from sso.web.site import Site
 
 ISSUER = "https://masuk.kota.example"
 ROUNDS = 7

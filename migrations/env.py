@@ -5,7 +5,7 @@ from typing import Any
 from alembic import context
 from sqlalchemy import JSON
 
-from sso.db import UtcDateTime
+from sso.platform.db import UtcDateTime
 from sso.schema import metadata
 
 

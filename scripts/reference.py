@@ -7,9 +7,9 @@ from pathlib import Path
 
 import orjson
 
-from sso.api.about import description
 from sso.cli.reference import reference as commands
-from sso.clients.reference import reference as fields
+from sso.clients.docs_page import reference as fields
+from sso.http.api.openapi import description
 from sso.oidc.demands import reference as demands
 from sso.settings import reference as settings
 

@@ -21,10 +21,10 @@ from sqlalchemy import select
 from tests.support import ISSUER, PASSWORD, Browser, City
 
 from sso import clock
-from sso.delivery.models import Delivery
-from sso.oidc.messages import opened
-from sso.users import store
-from sso.users.models import Identifier
+from sso.accounts.notifications import opened
+from sso.identity.users import store
+from sso.identity.users.models import Identifier
+from sso.platform.outbox.models import Delivery
 
 SENDING = {"smtp_url": "smtp://127.0.0.1:1", "sms_url": "https://sms.example/send"}
 """Settings with which mail and SMS can be promised; the worker does not run in tests, so nothing leaves."""

@@ -22,17 +22,17 @@ from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 
 from sso import clock
 from sso.app import create_app
-from sso.authn.passwords import Passwords
-from sso.clients.apply import apply_plan, make_plan
 from sso.clients.catalogue import read_catalogue
-from sso.clients.service import new_secret
-from sso.db import Database
-from sso.db.migrate import upgrade
+from sso.clients.catalogue_apply import apply_plan, make_plan
+from sso.clients.secrets import new_secret
+from sso.identity.authn.passwords import Passwords
+from sso.identity.users import store
+from sso.identity.users.schemas import NewUser
+from sso.identity.users.service import create_users
 from sso.oidc.provider import Provider
+from sso.platform.db import Database
+from sso.platform.db.migrate import upgrade
 from sso.settings import Settings
-from sso.users import store
-from sso.users.schemas import NewUser
-from sso.users.service import create_users
 
 TESTS = Path(__file__).parent
 CATALOGUE = TESTS / "clients.yaml"
@@ -141,7 +141,7 @@ async def fill(settings: Settings) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    path = tmp_path_factory.mktemp("template") / "sso.db"
+    path = tmp_path_factory.mktemp("template") / "sso.platform.db"
     made = run_apart(fill(settings_for(f"sqlite:///{path}", path.parent)))
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -185,8 +185,8 @@ async def database(
     """The address of a filled database of this test's own, and what is in it."""
     if database_kind == "sqlite":
         template, made = request.getfixturevalue("sqlite_template")
-        shutil.copy(template, tmp_path / "sso.db")
-        yield f"sqlite:///{tmp_path / 'sso.db'}", made
+        shutil.copy(template, tmp_path / "sso.platform.db")
+        yield f"sqlite:///{tmp_path / 'sso.platform.db'}", made
         return
     databases, made = request.getfixturevalue("postgres_databases")
     name = await databases.lend()

@@ -11,8 +11,8 @@ from sso import clock
 from sso.clients import store
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import ClientRow
-from sso.clients.service import new_secret
-from sso.db import bump_version
+from sso.clients.secrets import new_secret
+from sso.platform.db import bump_version
 
 
 async def add_client(city: City, client_id: str, **fields: Any) -> str:

@@ -1,4 +1,4 @@
-"""Checks in which order transactions lock rows: what :data:`sso.db.locks.LOCK_ORDER` says.
+"""Checks in which order transactions lock rows: what :data:`sso.platform.db.locks.LOCK_ORDER` says.
 
 :func:`watch` listens to every statement of a database. It reads from the SQL text which tables a statement locks, and
 collects what is out of order. This needs no luck: a transaction that is wrong is found by running it once, alone.
@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import event
 
-from sso.db import Database
-from sso.db.locks import LOCK_ORDER, OF_A_PERSON, WITHOUT_ORDER
+from sso.platform.db import Database
+from sso.platform.db.locks import LOCK_ORDER, OF_A_PERSON, WITHOUT_ORDER
 
 RANK = {name: number for number, name in enumerate(LOCK_ORDER)}
 _FOR = re.compile(r"\bFOR (NO KEY UPDATE|KEY SHARE|UPDATE|SHARE)\b(?: OF (\w+(?:, \w+)*))?")

@@ -21,11 +21,11 @@ from tests.citizens import NEW_PASSWORD, form_at
 from tests.conformance.parties import registered
 from tests.support import PASSWORD, Browser, City, RelyingParty, form_of, query_of
 
-from sso.delivery.models import Delivery
-from sso.sessions.models import SsoSession
-from sso.users.models import Credential
-from sso.users.schemas import NewUser
-from sso.users.service import create_users
+from sso.identity.sessions.models import SsoSession
+from sso.identity.users.models import Credential
+from sso.identity.users.schemas import NewUser
+from sso.identity.users.service import create_users
+from sso.platform.outbox.models import Delivery
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 SCOPE = "openid profile"

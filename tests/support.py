@@ -20,9 +20,9 @@ from sqlalchemy import event
 from tests.pages import check_page
 
 from sso import clock
+from sso.http.common.state import Site
 from sso.oidc.provider import Provider
 from sso.settings import Settings
-from sso.web.site import Site
 
 ISSUER = "https://masuk.tangerang.example"
 SECRET_KEY = "a secret key for tests of more than 32 characters"

@@ -16,8 +16,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sso import clock
-from sso.api import about
-from sso.api.parts import (
+from sso.accounts.notifications import MESSAGE, NOTICE
+from sso.accounts.power import TooPowerful
+from sso.clients.privileges import PrivilegeRefused
+from sso.errors import Refusal
+from sso.http.account import applications as apps
+from sso.http.account import home, legal, security, sessions
+from sso.http.account import profile as account
+from sso.http.admin import application_edit as admin_edit
+from sso.http.admin import applications as admin_apps
+from sso.http.admin import mails as admin_mails
+from sso.http.admin import sessions as admin_sessions
+from sso.http.admin import system as admin_system
+from sso.http.admin import users as admin_people
+from sso.http.api import openapi as about
+from sso.http.api.common import (
     PREFIX,
     Problem,
     on_conflict,
@@ -26,77 +39,85 @@ from sso.api.parts import (
     on_problem,
     on_too_powerful,
 )
-from sso.api.routes import routers as api_routers
-from sso.authn.passwords import Busy, Passwords
-from sso.clients.privileges import PrivilegeRefused
-from sso.db import Database, DatabaseUnavailable
-from sso.db.migrate import check_schema
-from sso.delivery import Worker
-from sso.delivery.webhooks import WEBHOOK, send_webhook
-from sso.delivery.worker import Handler
-from sso.errors import Refusal
-from sso.logs import configure_logging
-from sso.oidc.access import TokenRefused
-from sso.oidc.authorize import PageError, RedirectError
-from sso.oidc.discovery import Discovery
-from sso.oidc.ending import BACKCHANNEL_LOGOUT, backchannel_logout
-from sso.oidc.housekeeping import keep_house
-from sso.oidc.messages import MESSAGE, NOTICE
-from sso.oidc.power import TooPowerful
-from sso.oidc.provider import Provider
-from sso.oidc.server import ProviderServer
-from sso.oidc.signals import PUSH, push_event
-from sso.oidc.streams import StreamRefused
-from sso.security.limits import Attempts, CountLimit, Counts, DatabaseStorage, TooManyFailures, storage_for
-from sso.security.message_limits import MessageLimits
-from sso.settings import Settings, load_settings
-from sso.web import (
-    account,
-    accounts,
-    admin_apps,
-    admin_edit,
-    admin_people,
-    admin_sessions,
-    admin_system,
-    apps,
-    check_session,
-    console,
-    developer,
-    developer_diagnosis,
-    developer_team,
-    device,
-    health,
-    home,
-    letters,
-    logos,
-    pages,
+from sso.http.api.routers import routers as api_routers
+from sso.http.common import images as logos
+from sso.http.common import pages
+from sso.http.common.assets import Assets, static
+from sso.http.common.mail_texts import send_message, send_notice
+from sso.http.common.middleware import Shell, TooLarge, TooSlow
+from sso.http.common.state import Site
+from sso.http.console import access as console
+from sso.http.developer import (
+    applications as developer,
+)
+from sso.http.developer import (
+    diagnosis as developer_diagnosis,
+)
+from sso.http.developer import (
     playground,
-    protocol,
     quick_start,
-    recover,
-    registration,
     rp_check,
-    second_step,
-    security,
-    sessions,
-    shared_signals,
-    sign_in,
-    sign_out,
+)
+from sso.http.developer import (
+    team as developer_team,
+)
+from sso.http.protocol import check_session, health, registration
+from sso.http.protocol import endpoints as protocol
+from sso.http.protocol import ssf as shared_signals
+from sso.http.sign_in import (
+    account_chooser as accounts,
+)
+from sso.http.sign_in import (
+    authorize as sign_in,
+)
+from sso.http.sign_in import (
+    device,
     sign_up,
 )
-from sso.web.assets import Assets, static
-from sso.web.mails import send_message, send_notice
-from sso.web.shell import Shell, TooLarge, TooSlow
-from sso.web.site import Site
+from sso.http.sign_in import (
+    logout as sign_out,
+)
+from sso.http.sign_in import (
+    recovery as recover,
+)
+from sso.http.sign_in import (
+    second_factor as second_step,
+)
+from sso.identity.authn.passwords import Busy, Passwords
+from sso.jobs import keep_house
+from sso.logout.end_sessions import BACKCHANNEL_LOGOUT, backchannel_logout
+from sso.logs import configure_logging
+from sso.oidc.authorize.request import PageError, RedirectError
+from sso.oidc.discovery import Discovery
+from sso.oidc.provider import Provider
+from sso.oidc.server import ProviderServer
+from sso.oidc.token.bearer import TokenRefused
+from sso.platform.db import Database, DatabaseUnavailable
+from sso.platform.db.migrate import check_schema
+from sso.platform.outbox import Worker
+from sso.platform.outbox.webhooks import WEBHOOK, send_webhook
+from sso.platform.outbox.worker import Handler
+from sso.platform.security.message_limits import MessageLimits
+from sso.platform.security.rate_limits import (
+    Attempts,
+    CountLimit,
+    Counts,
+    DatabaseStorage,
+    TooManyFailures,
+    storage_for,
+)
+from sso.settings import Settings, load_settings
+from sso.ssf.events import PUSH, push_event
+from sso.ssf.streams import StreamRefused
 
 log = logging.getLogger("sso")
 
 ROOMS = (
     protocol, sign_in, second_step, sign_up, recover, sign_out, check_session, device, registration, logos, home, apps,
-    account, security, sessions, letters, shared_signals, developer, developer_team, developer_diagnosis,
+    account, security, sessions, legal, shared_signals, developer, developer_team, developer_diagnosis,
     quick_start, playground, rp_check,
     admin_apps, admin_edit, admin_people,
-    admin_sessions, admin_system, health,
+    admin_sessions, admin_system, admin_mails, health,
 )  # fmt: skip
 RETRY_SECONDS = 1.0
 STRENGTHS_PER_MINUTE = 60

@@ -1,17 +1,17 @@
 """Every table, gathered in one place for migrations and tests."""
 
-from sso.audit import models as audit
-from sso.authn import models as authn
 from sso.clients import models as clients
-from sso.db import Base
-from sso.delivery import models as delivery
-from sso.keys import models as keys
+from sso.identity.authn import models as authn
+from sso.identity.sessions import models as sessions
+from sso.identity.users import models as users
 from sso.oidc import models as oidc
-from sso.security import models as security
-from sso.sessions import models as sessions
-from sso.tokens import models as tokens
-from sso.usage import models as usage
-from sso.users import models as users
+from sso.oidc.store import models as tokens
+from sso.platform.audit import models as audit
+from sso.platform.db import Base
+from sso.platform.keys import models as keys
+from sso.platform.metrics import models as usage
+from sso.platform.outbox import models as delivery
+from sso.platform.security import models as security
 
 metadata = Base.metadata
 

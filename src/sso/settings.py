@@ -579,7 +579,7 @@ class Settings(BaseSettings):
 
     def effective_database_url(self) -> str:
         """Return the database address with the driver that is used for it."""
-        url = self.database_url or f"sqlite:///{self.data_dir / 'sso.db'}"
+        url = self.database_url or f"sqlite:///{self.data_dir / 'sso.platform.db'}"
         for given, used in (
             ("postgres://", "postgresql+asyncpg://"),
             ("postgresql://", "postgresql+asyncpg://"),

@@ -9,8 +9,8 @@ import httpx2 as httpx
 import pytest
 from tests.support import City
 
-from sso.security.permissions import GRANTING, PERMISSIONS
-from sso.users.service import find, set_roles
+from sso.identity.users.service import find, set_roles
+from sso.platform.permissions import GRANTING, PERMISSIONS
 
 ALL_SCOPES = " ".join(one.scope for one in PERMISSIONS.values())
 PROGRAM_SCOPES = " ".join(one.scope for one in PERMISSIONS.values() if one.name != GRANTING)

@@ -14,10 +14,10 @@ from tests.demands import demand
 from tests.support import City, form_of, query_of
 
 from sso import clock
-from sso.api.about import description
-from sso.api.routes import routers
-from sso.security.permissions import PERMISSIONS, ROLES, permissions_of
-from sso.users.schemas import Role
+from sso.http.api.openapi import description
+from sso.http.api.routers import routers
+from sso.identity.users.schemas import Role
+from sso.platform.permissions import PERMISSIONS, ROLES, permissions_of
 
 ROUTES: list[APIRoute] = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
 BODIES: dict[str, Any] = {
@@ -201,7 +201,7 @@ async def test_permissions_are_only_for_the_citys_own_applications(
 
 
 async def test_who_registers_by_themselves_gets_no_permission(city: City) -> None:
-    from sso.clients.registration import read_registration
+    from sso.clients.dynamic_registration import read_registration
 
     made = read_registration(
         {"redirect_uris": ["https://x.example/cb"], "scope": "openid sso:users:write ssf.manage"}, "standard", False

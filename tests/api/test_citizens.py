@@ -12,9 +12,9 @@ from tests.citizens import NEW_PASSWORD, SENDING, here, identifiers, last_code, 
 from tests.support import City, query_of
 
 from sso import clock
-from sso.authn.legacy import taken_over
-from sso.users import store
-from sso.users.importing import Options, import_file
+from sso.identity.authn.legacy_hashes import taken_over
+from sso.identity.users import store
+from sso.identity.users.importing import Options, import_file
 
 NIK = "3671014104900001"
 CHECK = {"document": "ktp", "document_number": NIK, "place": "MPP Kota Tangerang"}

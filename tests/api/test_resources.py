@@ -14,12 +14,12 @@ from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, form_of
 
 from sso import clock
-from sso.audit import verify
-from sso.audit.models import AuditEvent
-from sso.delivery.models import Delivery
-from sso.oidc.housekeeping import clear_up, keep_house, seal_audit
-from sso.oidc.people import disable_user
-from sso.users.service import UserError, find, set_roles
+from sso.accounts.service import disable_user
+from sso.identity.users.service import UserError, find, set_roles
+from sso.jobs import clear_up, keep_house, seal_audit
+from sso.platform.audit import verify
+from sso.platform.audit.models import AuditEvent
+from sso.platform.outbox.models import Delivery
 
 CONTROL = {"client_id": "e-antrean", "metadata": {"type": "web", "client_name": "e-Antrean", "first_party": True}}
 CONTROL["metadata"]["redirect_uris"] = ["https://antrean.example/cb"]  # type: ignore[index]
@@ -233,7 +233,7 @@ async def test_who_is_deleted_is_signed_out_everywhere_and_nothing_of_them_is_le
 async def test_somebody_with_a_long_history_is_deleted_too(
     city: City, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sso.audit.service.SEAL_BATCH", 2)
+    monkeypatch.setattr("sso.platform.audit.service.SEAL_BATCH", 2)
     siti = str(city.users["siti"])
     for _ in range(5):
         await signed_in(city, "warga", "sehat")
@@ -370,9 +370,9 @@ async def test_each_mistake_in_an_application_is_named_where_it_is(city: City, a
 async def test_suspended_by_an_administrator_stays_so_whatever_the_catalogue_says(city: City, api: Api) -> None:
     from tests.conftest import CATALOGUE
 
-    from sso.clients.apply import make_plan
     from sso.clients.catalogue import read_catalogue
-    from sso.oidc.applications import apply_catalogue
+    from sso.clients.catalogue_apply import make_plan
+    from sso.portal.lifecycle import apply_catalogue
 
     await api("POST", "/clients/sehat/suspend", json={})
     async with city.provider.db.write() as session:

@@ -17,8 +17,8 @@ from schemathesis.config import SchemathesisConfig
 from tests.api.conftest import PROGRAM_SCOPES
 from tests.conftest import settings_for
 
-from sso.api.about import description
 from sso.app import create_app
+from sso.http.api.openapi import description
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "12"))
 
@@ -31,8 +31,8 @@ def served(sqlite_template: tuple[Path, dict[str, Any]], tmp_path_factory: pytes
     import httpx2 as httpx
 
     directory = tmp_path_factory.mktemp("schemathesis")
-    shutil.copy(sqlite_template[0], directory / "sso.db")
-    url = f"sqlite:///{directory / 'sso.db'}"
+    shutil.copy(sqlite_template[0], directory / "sso.platform.db")
+    url = f"sqlite:///{directory / 'sso.platform.db'}"
     config = uvicorn.Config(
         create_app(settings_for(url, directory, access_token_seconds=7200)), port=0, log_level="critical", lifespan="on"
     )

@@ -12,9 +12,9 @@ from sqlalchemy import text
 from tests.support import City
 
 from sso import clock
-from sso.audit import export, prune, record, redact, seal, verify, verify_archive
-from sso.audit.models import AuditCheckpoint
-from sso.audit.service import AuditReport
+from sso.platform.audit import export, prune, record, redact, seal, verify, verify_archive
+from sso.platform.audit.models import AuditCheckpoint
+from sso.platform.audit.service import AuditReport
 
 
 async def chained(city: City) -> None:
@@ -134,7 +134,7 @@ async def test_a_checkpoint_that_somebody_made_up_is_found_out(city: City) -> No
 
 @pytest.mark.parametrize("overrides", [{"audit_retention_days": 30}])
 async def test_old_events_go_by_themselves_where_a_city_says_so(city: City) -> None:
-    from sso.oidc.housekeeping import clear_up
+    from sso.jobs import clear_up
 
     await chained(city)
     clock.advance(20 * 86400)
@@ -150,7 +150,7 @@ async def test_old_events_go_by_themselves_where_a_city_says_so(city: City) -> N
 
 
 async def test_two_hosts_that_write_and_chain_at_once_never_break_it(city: City, tmp_path: Path) -> None:
-    from sso.db import Database
+    from sso.platform.db import Database
 
     other = Database(city.settings)
     box = city.provider.box

@@ -18,14 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from passlib import hash as known
 
-from sso.authn import hash_schemes, yescrypt
-from sso.authn.formulas import NotAFormula, read_formula
-from sso.authn.hash_schemes import read_hash
-from sso.authn.legacy import SCHEMES, NoPassword, taken_over, verify_imported
-from sso.authn.passwords import Passwords
-from sso.security.hash_costs import BOUNDS
+from sso.identity.authn import hash_schemes, yescrypt
+from sso.identity.authn.formulas import NotAFormula, read_formula
+from sso.identity.authn.hash_schemes import read_hash
+from sso.identity.authn.legacy_hashes import SCHEMES, NoPassword, taken_over, verify_imported
+from sso.identity.authn.passwords import Passwords
+from sso.identity.users.records import SchemeUnknown
+from sso.platform.security.hash_costs import BOUNDS
 from sso.settings import Settings
-from sso.users.records import SchemeUnknown
 
 OLD = "sandi lama 99"
 FIREBASE = {

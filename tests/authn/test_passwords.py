@@ -11,9 +11,9 @@ import pytest
 from passlib import hash as known
 from tests.demands import demand
 
-from sso.authn.breached import is_breached
-from sso.authn.legacy import taken_over
-from sso.authn.passwords import Passwords, WeakPassword, check_strength, common_words, strength
+from sso.identity.authn.breached import is_breached
+from sso.identity.authn.legacy_hashes import taken_over
+from sso.identity.authn.passwords import Passwords, WeakPassword, check_strength, common_words, strength
 from sso.settings import Settings
 
 GOOD = "kuda-laut-terbang-91"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sso.authn.levels import (
+from sso.identity.authn.assurance import (
     ACR_CODE,
     ACR_MFA,
     ACR_PASSKEY,
@@ -16,7 +16,7 @@ from sso.authn.levels import (
     identity_level,
     is_met,
 )
-from sso.authn.policy import Situation, methods, second_step
+from sso.identity.authn.second_factor_policy import Situation, methods, second_step
 
 ROLES = ["admin"]
 

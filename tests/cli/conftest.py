@@ -73,8 +73,8 @@ def cli(
     monkeypatch.setenv("SSO_ARGON2_MEMORY_KIB", "8192")
     if database_kind == "sqlite":
         template, made = request.getfixturevalue("sqlite_template")
-        shutil.copy(template, tmp_path / "sso.db")
-        monkeypatch.setenv("SSO_DATABASE_URL", f"sqlite:///{tmp_path / 'sso.db'}")
+        shutil.copy(template, tmp_path / "sso.platform.db")
+        monkeypatch.setenv("SSO_DATABASE_URL", f"sqlite:///{tmp_path / 'sso.platform.db'}")
         yield Cli(monkeypatch, capfd, made)
         return
     databases, made = request.getfixturevalue("postgres_databases")

@@ -309,9 +309,9 @@ def test_a_person_is_made_with_a_profile(cli: Cli) -> None:
 
 def in_a_session(cli: Cli) -> str:
     """Let siti be signed in with two applications, and return the session."""
-    from sso.db import Database, new_id
-    from sso.sessions import store
-    from sso.sessions.store import take_part
+    from sso.identity.sessions import store
+    from sso.identity.sessions.store import take_part
+    from sso.platform.db import Database, new_id
     from sso.settings import load_settings
 
     async def work() -> str:

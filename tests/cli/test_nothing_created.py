@@ -13,13 +13,13 @@ import click
 import pytest
 import typer
 
+from sso.accounts.service import DOCUMENTS
 from sso.cli import command_line, main
-from sso.clients.applications import State
-from sso.delivery import DeliveryKind, DeliveryStatus
-from sso.oidc.people import DOCUMENTS
-from sso.security.permissions import RoleName
+from sso.identity.users.merge_proposals import PROPOSAL_STATES
+from sso.platform.outbox import DeliveryKind, DeliveryStatus
+from sso.platform.permissions import RoleName
+from sso.portal.applications import State
 from sso.settings import Settings
-from sso.users.merging import PROPOSAL_STATES
 
 BEGIN = {"serve", "worker", "demo", "db upgrade", "users create", "users import", "clients apply"}
 """The commands that may begin an installation."""
@@ -90,10 +90,10 @@ def test_no_command_but_those_that_begin_an_installation_creates_anything(
             main()
         assert ended.value.code == code, (one, capsys.readouterr())
         if one == ["keys", "list"]:
-            with sqlite3.connect(folder / "var" / "sso.db") as db:
+            with sqlite3.connect(folder / "var" / "sso.platform.db") as db:
                 assert db.execute("SELECT count(*) FROM signing_keys").fetchone() == (0,)
     assert sorted(path.name for path in (folder / "var").rglob("*") if path.suffix in (".db", ".key")) == [
-        "secret.key", "sso.db"
+        "secret.key", "sso.platform.db"
     ]  # fmt: skip
 
 

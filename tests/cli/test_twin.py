@@ -172,8 +172,8 @@ def test_everything_sealed_is_sealed_anew(cli: Cli, monkeypatch: pytest.MonkeyPa
     async def work(city: Any) -> bytes:
         import uuid
 
-        from sso.delivery.models import Webhook
-        from sso.delivery.webhooks import _purpose
+        from sso.platform.outbox.models import Webhook
+        from sso.platform.outbox.webhooks import _purpose
 
         async with city.provider.db.read() as session:
             webhook = await session.get(Webhook, uuid.UUID(found["id"]))
@@ -192,7 +192,7 @@ def test_the_doctor_sees_who_administers_and_which_webhooks_are_off(cli: Cli) ->
     async def switch_off(city: Any) -> None:
         from sqlalchemy import update
 
-        from sso.delivery.models import Webhook
+        from sso.platform.outbox.models import Webhook
 
         async with city.provider.db.write() as session:
             await session.execute(update(Webhook).values(enabled=False))

@@ -10,12 +10,12 @@ from tests.clients.test_catalogue import ROOT, many
 from tests.conftest import settings_for
 from tests.support import City
 
-from sso.clients.apply import CatalogueConflict, Plan, apply_plan, make_plan
 from sso.clients.catalogue import Catalogue, read_catalogue
+from sso.clients.catalogue_apply import CatalogueConflict, Plan, apply_plan, make_plan
 from sso.clients.models import ClientRow, ClientSecret
 from sso.clients.registry import Registry
-from sso.db import Database, read_versions
-from sso.db.migrate import upgrade
+from sso.platform.db import Database, read_versions
+from sso.platform.db.migrate import upgrade
 
 
 def catalogue(tmp_path: Path, *names: str, kind: str = "web", title: str = "Nama", own: str = "kota") -> Catalogue:

@@ -27,8 +27,8 @@ from tests.demands import demand
 from tests.support import ISSUER, City, RelyingParty
 
 from sso import clock
-from sso.keys import rotate
-from sso.oidc.housekeeping import clear_up
+from sso.jobs import clear_up
+from sso.platform.keys import rotate
 
 ALGS = ["RS256", "ES256", "EdDSA", "PS256"]
 ENCS = ["A128CBC-HS256", "A128GCM", "A256GCM"]

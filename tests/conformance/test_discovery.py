@@ -26,10 +26,10 @@ from tests.demands import demand
 from tests.support import ISSUER, City, query_of
 
 from sso import clock
-from sso.authn.levels import ACR_VALUES
-from sso.oidc.people import check_identity, read_check
-from sso.users.models import LocalAccount
-from sso.users.service import find
+from sso.accounts.service import check_identity, read_check
+from sso.identity.authn.assurance import ACR_VALUES
+from sso.identity.users.models import LocalAccount
+from sso.identity.users.service import find
 
 ENDPOINTS = {
     "authorization_endpoint": ("GET", 400),

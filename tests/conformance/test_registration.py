@@ -21,7 +21,7 @@ from tests.conformance.parties import (
 from tests.demands import demand
 from tests.support import ISSUER, City, RelyingParty
 
-from sso.clients.registration import invite
+from sso.clients.dynamic_registration import invite
 
 USUAL: dict[str, Any] = {"redirect_uris": ["https://rp.example/cb"]}
 
@@ -445,7 +445,7 @@ async def test_a_closed_endpoint_is_not_there(city: City, registration: str) -> 
 
 
 async def test_registrations_from_one_address_are_limited(city: City) -> None:
-    from sso.security.limits import CountLimit
+    from sso.platform.security.rate_limits import CountLimit
 
     object.__setattr__(city.site, "registrations", CountLimit(2, 60))
     answers = [await post_registration(city, USUAL) for _ in range(3)]

@@ -12,12 +12,12 @@ from tests.demands import demand
 from tests.support import ISSUER, City, RelyingParty
 
 from sso import clock
+from sso.accounts.service import disable_user
 from sso.clients import store
 from sso.clients.metadata import ClientMetadata
-from sso.clients.service import new_secret
-from sso.db import bump_version
-from sso.oidc.people import disable_user
-from sso.users.service import find
+from sso.clients.secrets import new_secret
+from sso.identity.users.service import find
+from sso.platform.db import bump_version
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SOMEBODY = "https://kepegawaian.example"

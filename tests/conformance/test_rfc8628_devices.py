@@ -11,8 +11,8 @@ from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, Browser, City, RelyingParty, form_of
 
 from sso import clock
-from sso.oidc.device import normal_user_code
-from sso.security.limits import CountLimit
+from sso.oidc.device.service import normal_user_code
+from sso.platform.security.rate_limits import CountLimit
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 

@@ -20,11 +20,7 @@ from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, Statements
 
 from sso import clock
-from sso.delivery.models import Delivery
-from sso.oidc import streams
-from sso.oidc.ending import end_sessions
-from sso.oidc.models import ExcludedSubject
-from sso.oidc.people import (
+from sso.accounts.service import (
     change_password,
     delete_user,
     disable_user,
@@ -33,8 +29,18 @@ from sso.oidc.people import (
     require_new_password,
     reset_factors,
 )
-from sso.oidc.proof import proof_of
-from sso.oidc.signals import (
+from sso.http.admin.sessions import REASONS
+from sso.http.protocol import ssf as shared_signals
+from sso.identity.sessions.models import SsoSession
+from sso.identity.sessions.reasons import EndReason, initiator
+from sso.identity.users import store as users
+from sso.identity.users.models import User
+from sso.logout.delivery_report import proof_of
+from sso.logout.end_sessions import end_sessions
+from sso.oidc.models import ExcludedSubject
+from sso.platform.outbox.models import Delivery
+from sso.ssf import streams
+from sso.ssf.events import (
     ACCOUNT_DISABLED,
     ACCOUNT_ENABLED,
     ACCOUNT_PURGED,
@@ -43,12 +49,6 @@ from sso.oidc.signals import (
     SESSION_REVOKED,
     VERIFICATION,
 )
-from sso.sessions.models import SsoSession
-from sso.sessions.reasons import EndReason, initiator
-from sso.users import store as users
-from sso.users.models import User
-from sso.web import shared_signals
-from sso.web.admin_sessions import REASONS
 
 POLL, PUSH = "urn:ietf:rfc:8936", "urn:ietf:rfc:8935"
 
@@ -612,7 +612,7 @@ async def test_a_pairwise_application_is_told_by_its_own_names(city: City, world
     scope = {"scope": "openid ssf.manage ssf.read", "subject_type": "pairwise"}
     await add(city, "berpasangan", grant_types=["authorization_code", "refresh_token", "client_credentials"], **scope)
     async with city.provider.db.write() as session:
-        from sso.clients.service import new_secret
+        from sso.clients.secrets import new_secret
 
         secret = await new_secret(session, city.provider.box, "berpasangan")
     await city.provider.refresh()

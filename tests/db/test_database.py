@@ -13,8 +13,8 @@ from tests.conftest import settings_for
 from tests.support import City
 
 from sso.app import create_app
-from sso.db import Database, DatabaseUnavailable, bump_version, read_versions
-from sso.db.migrate import upgrade
+from sso.platform.db import Database, DatabaseUnavailable, bump_version, read_versions
+from sso.platform.db.migrate import upgrade
 
 
 async def test_a_write_is_all_or_nothing(city: City) -> None:

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy.dialects import postgresql
 from tests.lock_order import Locks, Watch, locks_of
 
-from sso.db.locks import LOCK_ORDER
+from sso.oidc.store.store import _USE_CODE
+from sso.platform.db.locks import LOCK_ORDER
 from sso.schema import metadata
-from sso.tokens.store import _USE_CODE
 
 
 def test_every_table_of_the_order_is_there_once() -> None:

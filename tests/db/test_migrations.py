@@ -15,8 +15,7 @@ from tests.conftest import settings_for
 from tests.support import City
 
 from sso import clock
-from sso.audit import prune
-from sso.authn.models import Ceremony, Recovery
+from sso.clients.dynamic_registration import invite, register
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import (
     Application,
@@ -28,28 +27,9 @@ from sso.clients.models import (
     TeamMember,
 )
 from sso.clients.privileges import held_by
-from sso.clients.registration import invite, register
-from sso.db import Database, new_id
-from sso.db.migrate import (
-    WrongSchema,
-    alembic_config,
-    check_schema,
-    current_revision,
-    downgrade,
-    head_revision,
-    upgrade,
-)
-from sso.delivery.webhooks import add_webhook
-from sso.oidc import streams
-from sso.oidc.housekeeping import seal_audit
-from sso.oidc.mass_ending import begin
-from sso.oidc.models import DeviceCode, ExcludedName, ExcludedSubject, PushedRequest
-from sso.schema import metadata
-from sso.security.idempotency import begin_once
-from sso.security.models import RateCounter
-from sso.sessions.store import SessionFilter
-from sso.usage.models import ClientMistake, ProcessSeen, UsageCount
-from sso.users.models import (
+from sso.identity.authn.models import Ceremony, Recovery
+from sso.identity.sessions.store import SessionFilter
+from sso.identity.users.models import (
     Agreement,
     Credential,
     Favourite,
@@ -61,6 +41,26 @@ from sso.users.models import (
     MergeProposal,
     Picture,
 )
+from sso.jobs import seal_audit
+from sso.logout.bulk import begin
+from sso.oidc.models import DeviceCode, ExcludedName, ExcludedSubject, PushedRequest
+from sso.platform.audit import prune
+from sso.platform.db import Database, new_id
+from sso.platform.db.migrate import (
+    WrongSchema,
+    alembic_config,
+    check_schema,
+    current_revision,
+    downgrade,
+    head_revision,
+    upgrade,
+)
+from sso.platform.metrics.models import ClientMistake, ProcessSeen, UsageCount
+from sso.platform.outbox.webhooks import add_webhook
+from sso.platform.security.idempotency import begin_once
+from sso.platform.security.models import RateCounter
+from sso.schema import metadata
+from sso.ssf import streams
 
 pytestmark = pytest.mark.locks_freely
 
@@ -98,8 +98,8 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         await browser.open(city.relying_party("warga").url())
         await browser.sign_in(city.relying_party("mitra"))
     async with db.write() as session:
-        from sso.delivery import enqueue
-        from sso.tokens.store import remember_consent
+        from sso.oidc.store.store import remember_consent
+        from sso.platform.outbox import enqueue
 
         enqueue(session, "test", {"a": 1})
         metadata_of = ClientMetadata.model_validate(

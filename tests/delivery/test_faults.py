@@ -19,10 +19,10 @@ from tests.delivery.test_proof import Receiver, add, by_name, end, proof, sessio
 from tests.support import SECRET_KEY, City
 
 from sso import clock
-from sso.delivery import Worker
-from sso.oidc.ending import BACKCHANNEL_LOGOUT, backchannel_logout
-from sso.oidc.people import disable_user, enable_user
-from sso.users.service import find
+from sso.accounts.service import disable_user, enable_user
+from sso.identity.users.service import find
+from sso.logout.end_sessions import BACKCHANNEL_LOGOUT, backchannel_logout
+from sso.platform.outbox import Worker
 
 SSO = str(Path(sys.executable).with_name("sso"))
 

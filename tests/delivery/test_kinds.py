@@ -11,14 +11,15 @@ from tests.api.conftest import program
 from tests.support import City
 
 from sso import clock
-from sso.audit.models import AuditEvent
+from sso.accounts.notifications import notify, send
 from sso.cli import deliveries as cli_deliveries
-from sso.delivery import DeliveryKind, DeliveryStatus, Worker, enqueue
-from sso.delivery.models import Delivery
-from sso.oidc.messages import notify, send
-from sso.security.permissions import RoleName
-from sso.users.models import User
-from sso.web import admin_people, admin_system
+from sso.http.admin import system as admin_system
+from sso.http.admin import users as admin_people
+from sso.identity.users.models import User
+from sso.platform.audit.models import AuditEvent
+from sso.platform.outbox import DeliveryKind, DeliveryStatus, Worker, enqueue
+from sso.platform.outbox.models import Delivery
+from sso.platform.permissions import RoleName
 
 
 @pytest.fixture

@@ -17,13 +17,13 @@ from sqlalchemy import select
 from tests.support import City
 
 from sso import clock
-from sso.delivery.mail import Mailer
-from sso.delivery.models import Delivery
-from sso.delivery.worker import Abandon
-from sso.oidc.messages import notify
-from sso.oidc.people import change_password, disable_user
+from sso.accounts.notifications import notify
+from sso.accounts.service import change_password, disable_user
+from sso.identity.users.service import find
+from sso.platform.outbox.models import Delivery
+from sso.platform.outbox.smtp import Mailer
+from sso.platform.outbox.worker import Abandon
 from sso.settings import SettingsError, load_settings
-from sso.users.service import find
 
 
 class Post:
@@ -177,7 +177,7 @@ def test_an_address_that_is_no_mail_server_stops_the_start(url: str, monkeypatch
 
 async def test_a_server_outside_must_offer_starttls(city: City, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over the network nothing goes in the clear: a server without STARTTLS gets nothing."""
-    from sso.delivery import mail
+    from sso.platform.outbox import smtp as mail
 
     monkeypatch.setattr(mail, "is_loopback_host", lambda _: False)
     await change(city, "siti")

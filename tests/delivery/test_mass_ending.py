@@ -11,13 +11,13 @@ from sqlalchemy import func, select
 from tests.support import City
 
 from sso import clock
-from sso.db import new_id, table_of
-from sso.delivery.models import Delivery
-from sso.oidc.housekeeping import keep_house
-from sso.oidc.mass_ending import PART, begin, endings, get_ending, stop_ending, work, work_once
+from sso.identity.sessions.models import SessionClient, SsoSession
+from sso.identity.sessions.store import SessionFilter
+from sso.jobs import keep_house
+from sso.logout.bulk import PART, begin, endings, get_ending, stop_ending, work, work_once
 from sso.oidc.models import MassEnding
-from sso.sessions.models import SessionClient, SsoSession
-from sso.sessions.store import SessionFilter
+from sso.platform.db import new_id, table_of
+from sso.platform.outbox.models import Delivery
 
 
 async def fill(city: City, count: int, client_id: str = "warga", who: str = "siti") -> None:

@@ -15,11 +15,11 @@ from tests.support import City
 from sso import clock
 from sso.clients import store as clients
 from sso.clients.metadata import ClientMetadata
-from sso.db import bump_version
-from sso.delivery.worker import pause_after
-from sso.oidc.ending import end_sessions
-from sso.oidc.proof import Proof, Told, proof_of
-from sso.sessions.models import SsoSession
+from sso.identity.sessions.models import SsoSession
+from sso.logout.delivery_report import Proof, Told, proof_of
+from sso.logout.end_sessions import end_sessions
+from sso.platform.db import bump_version
+from sso.platform.outbox.worker import pause_after
 
 
 class Receiver:
@@ -77,9 +77,9 @@ async def add(city: City, client_id: str, **fields: Any) -> None:
 
 async def session_with(city: City, *client_ids: str) -> UUID:
     """Let somebody be signed in with these applications taking part, and return the session."""
-    from sso.db import new_id
-    from sso.sessions import store
-    from sso.sessions.store import take_part
+    from sso.identity.sessions import store
+    from sso.identity.sessions.store import take_part
+    from sso.platform.db import new_id
 
     now, session_id = clock.now(), new_id()
     async with city.provider.db.write() as session:

@@ -16,10 +16,10 @@ from tests.demands import demand
 from tests.support import City
 
 from sso import clock
-from sso.delivery import webhooks as rules
-from sso.delivery.models import Delivery, Webhook
-from sso.delivery.webhooks import WebhookError
-from sso.oidc.housekeeping import seal_audit
+from sso.jobs import seal_audit
+from sso.platform.outbox import webhooks as rules
+from sso.platform.outbox.models import Delivery, Webhook
+from sso.platform.outbox.webhooks import WebhookError
 
 
 class Hook:
@@ -71,7 +71,7 @@ async def add(city: City, hook: Hook, *events: str) -> str:
 
 
 async def sign_in(city: City) -> None:
-    from sso.audit import record
+    from sso.platform.audit import record
 
     async with city.provider.db.write() as session:
         for type_ in ("session.started", "token.issued"):

@@ -13,13 +13,13 @@ from sqlalchemy import select
 from tests.support import ISSUER, City
 
 from sso import clock
-from sso.delivery import Abandon, Worker, enqueue
-from sso.delivery import store as deliveries
-from sso.delivery.models import Delivery
-from sso.delivery.worker import pause_after
-from sso.oidc.ending import LOGOUT_EVENT, logout_token
-from sso.oidc.housekeeping import clear_up
-from sso.sessions.models import SsoSession
+from sso.identity.sessions.models import SsoSession
+from sso.jobs import clear_up
+from sso.logout.end_sessions import LOGOUT_EVENT, logout_token
+from sso.platform.outbox import Abandon, Worker, enqueue
+from sso.platform.outbox import store as deliveries
+from sso.platform.outbox.models import Delivery
+from sso.platform.outbox.worker import pause_after
 
 
 async def put(city: City, *kinds: str) -> None:
@@ -156,7 +156,7 @@ async def test_clearing_up_keeps_what_is_alive(city: City) -> None:
     async with city.provider.db.read() as session:
         from sqlalchemy import func
 
-        from sso.tokens.models import Grant, RefreshToken
+        from sso.oidc.store.models import Grant, RefreshToken
 
         assert (await session.execute(select(func.count()).select_from(Grant))).scalar_one() == 0
         assert (await session.execute(select(func.count()).select_from(RefreshToken))).scalar_one() == 0

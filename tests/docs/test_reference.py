@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from tests.demands import SPECIFICATIONS, proofs, specification_of, table
 
-from sso.api.about import description
 from sso.cli import COMMANDS, GROUPS
 from sso.cli.reference import reference as commands
-from sso.clients.reference import reference as fields
+from sso.clients.docs_page import reference as fields
+from sso.http.api.openapi import description
 from sso.oidc.demands import reference as demands
 
 ROOT = Path(__file__).parents[2]

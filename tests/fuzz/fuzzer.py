@@ -25,13 +25,13 @@ from tests.fuzz.nasty import BODIES, HEADER_NAMES, HEADERS, RAW, TEXT, VALUES
 from tests.support import PASSWORD, Browser, City, Form, Forms
 
 import sso.web
-from sso.api import about
-from sso.api.routes import routers
 from sso.app import ROOMS
 from sso.clients.metadata import ClientMetadata
-from sso.oidc import streams
+from sso.http.api import openapi as about
+from sso.http.api.routers import routers
+from sso.ssf import streams
 
-SOURCES = Path(sso.web.__file__).parent
+SOURCES = Path(sso.http.__file__).parent
 _NAMED = re.compile(r"""\.get\(\s*"([A-Za-z_#. ]{1,40})"|fields\["([A-Za-z_#. ]{1,40})"\]""")
 PROTOCOL = (
     "client_id", "client_secret", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt",

@@ -12,7 +12,7 @@ from tests.fuzz.fuzzer import Fuzzer, routes
 from tests.support import City
 from tests.web.test_developer import person, register, signed_in
 
-from sso.users.service import find, set_roles
+from sso.identity.users.service import find, set_roles
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 """How long to go on after the first round, which is all that the suite does."""

@@ -15,10 +15,10 @@ from tests.api.conftest import Api, person_with, program
 from tests.api.test_access import ROUTES, permission_of
 from tests.support import City
 
-from sso.clients import teams
-from sso.security.permissions import GRANTING, PERMISSIONS
-from sso.users import store
-from sso.users.service import set_roles
+from sso.identity.users import store
+from sso.identity.users.service import set_roles
+from sso.platform.permissions import GRANTING, PERMISSIONS
+from sso.portal import teams
 
 TAKING = [one for one in ROUTES if "key" in inspect.signature(one.endpoint).parameters]
 """The routes that take the header: their parameter of it is called ``key``."""

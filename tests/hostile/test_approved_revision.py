@@ -16,8 +16,9 @@ from tests.support import Browser, City, challenge_of
 from tests.web.test_developer import NEW, person, post, register, secret_of, signed_in
 
 from sso.clients.models import Application, RelyingPartyCheck
-from sso.oidc import dishonest, rp_check
-from sso.security.outbound import OutboundFailed, Visited
+from sso.platform.security.outbound_http import OutboundFailed, Visited
+from sso.portal.rp_check import fake_provider as dishonest
+from sso.portal.rp_check import runner as rp_check
 
 HERE = "http://localhost:3000"
 CHECK, APP, ADMIN = "/developer/apps/antrean/check", "/developer/apps/antrean", "/admin/applications/antrean"

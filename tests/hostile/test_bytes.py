@@ -28,17 +28,17 @@ from tests.web.test_developer import NEW, person, register, signed_in
 
 from sso.clients.catalogue import CatalogueError, read_catalogue
 from sso.clients.models import Application
-from sso.security.documents import DocumentRefused, NotJson, read_json
-from sso.security.numbers import MAX_TIME, is_time, read_day, read_int, read_uuid
-from sso.security.public_keys import check_key_set, is_usable
-from sso.security.text import check_line, check_lines, one_line
-from sso.web import literals
-from sso.web.gate import SECRETS, SEVERAL_LINES, Refused, check_fields
-from sso.web.literals import LANGUAGES
-from sso.web.logos import made_small
-from sso.web.quick_start import STACKS, filled
+from sso.http.common.images import made_small
+from sso.http.common.request_checks import SECRETS, SEVERAL_LINES, Refused, check_fields
+from sso.http.developer import literals
+from sso.http.developer.literals import LANGUAGES
+from sso.http.developer.quick_start import STACKS, filled
+from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
+from sso.platform.security.numbers import MAX_TIME, is_time, read_day, read_int, read_uuid
+from sso.platform.security.public_keys import check_key_set, is_usable
+from sso.platform.security.text import check_line, check_lines, one_line
 
-TEMPLATES = Path(literals.__file__).parent / "templates"
+TEMPLATES = Path(literals.__file__).parents[1]
 UNSEEN = (
     "\u202e",
     "\u2066",

@@ -15,9 +15,9 @@ from tests.hostile.test_races import Interposed
 from tests.support import PASSWORD, Browser, City
 
 from sso import clock
-from sso.authn import ceremonies
-from sso.oidc.people import change_password
-from sso.users.models import Credential, Identifier, User
+from sso.accounts.service import change_password
+from sso.identity.authn import pending_flows as ceremonies
+from sso.identity.users.models import Credential, Identifier, User
 
 SECURITY, CONTACTS, PROFILE, DATA = "/account/security", "/account/contacts", "/account/profile", "/account/data"
 

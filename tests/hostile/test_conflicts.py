@@ -9,8 +9,8 @@ from sqlalchemy.exc import DBAPIError
 from tests.api.conftest import program
 from tests.support import City
 
-from sso.delivery.models import Delivery
-from sso.sessions.models import SsoSession
+from sso.identity.sessions.models import SsoSession
+from sso.platform.outbox.models import Delivery
 
 
 class Conflicts:

@@ -12,11 +12,11 @@ from tests.citizens import SENDING, here, last_code, post, sent
 from tests.support import PASSWORD, Browser, City
 
 from sso import clock
-from sso.authn.legacy import taken_over
-from sso.oidc.contacts import NAME_CHANGED, NOTICES, contacts_told
-from sso.users import store
-from sso.users.importing import Options, import_file
-from sso.web.mails import compose
+from sso.accounts.contact_changes import NAME_CHANGED, NOTICES, contacts_told
+from sso.http.common.mail_texts import compose
+from sso.identity.authn.legacy_hashes import taken_over
+from sso.identity.users import store
+from sso.identity.users.importing import Options, import_file
 
 MAIL, PHONE, NIK = "siti@warga.example", "+6281234567890", "3671014104900001"
 TELLS = {*NOTICES, NAME_CHANGED}

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from sqlalchemy import update
 from tests.support import City
 
-from sso.users import store
-from sso.users.models import Credential
-from sso.users.schemas import NewUser
+from sso.identity.users import store
+from sso.identity.users.models import Credential
+from sso.identity.users.schemas import NewUser
 
 B64 = base64.b64encode(b"g" * 32).decode().rstrip("=")
 STORED = [

@@ -13,10 +13,10 @@ from tests.web.test_developer import NEW, person, post, register, secret_of, sig
 
 from sso import clock
 from sso.clients import store as clients
-from sso.db import bump_version
+from sso.identity.users.models import Identifier
 from sso.oidc.models import MassEnding
-from sso.tokens.models import Consent
-from sso.users.models import Identifier
+from sso.oidc.store.models import Consent
+from sso.platform.db import bump_version
 
 
 @pytest.fixture

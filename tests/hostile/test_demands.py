@@ -33,17 +33,17 @@ from tests.support import (
 )
 
 from sso import clock
+from sso.accounts.data_export import withdraw
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE, ClientRow
 from sso.clients.registry import Client
-from sso.clients.service import create_client, replace_client
+from sso.clients.secrets import create_client, replace_client
+from sso.identity.sessions.models import SsoSession
+from sso.identity.users.models import User
+from sso.identity.users.service import find, set_roles
 from sso.oidc.demands import GRANTS, RULES, WAYS, Demand, Way, reference
-from sso.oidc.personal import withdraw
 from sso.oidc.provider import Provider
-from sso.sessions.models import SsoSession
-from sso.tokens.store import remember_consent
-from sso.users.models import User
-from sso.users.service import find, set_roles
+from sso.oidc.store.store import remember_consent
 
 HOME = "203.0.113.7"
 SCOPE = "openid profile offline_access surat:baca"

@@ -22,8 +22,8 @@ from tests.support import ISSUER, PASSWORD, SECRET_KEY, City, form_of, query_of
 
 from sso import clock
 from sso.app import create_app
-from sso.db import bump_version
-from sso.keys import rotate
+from sso.platform.db import bump_version
+from sso.platform.keys import rotate
 
 
 @asynccontextmanager
@@ -319,7 +319,7 @@ async def test_a_head_that_never_ends_is_cut_off(serve: tuple[Process, dict[str,
 async def test_a_head_that_takes_too_long_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     import uvicorn
 
-    from sso.web import wire
+    from sso.http.common import server_protocol as wire
 
     monkeypatch.setattr(wire, "HEAD_SECONDS", 0.2)
 

@@ -18,7 +18,7 @@ from tests.conformance.parties import (
 )
 from tests.support import City, Statements
 
-from sso.delivery import store as deliveries
+from sso.platform.outbox import store as deliveries
 
 INSIDE = [
     "https://127.0.0.1:9/x",

@@ -11,9 +11,9 @@ from tests.support import Browser, City
 from tests.web.test_developer import person, post, register, signed_in
 
 from sso import clock
+from sso.accounts.service import delete_user, merge_users
 from sso.clients.models import Application, TeamInvitation, TeamMember
-from sso.oidc.people import delete_user, merge_users
-from sso.users.models import Identifier, User
+from sso.identity.users.models import Identifier, User
 
 TEAM = "/developer/apps/antrean/team"
 

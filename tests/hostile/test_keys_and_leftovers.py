@@ -8,10 +8,10 @@ from tests.support import ISSUER, City, query_of
 
 from sso import clock
 from sso.clients.metadata import ClientMetadata
-from sso.clients.service import replace_client
+from sso.clients.secrets import replace_client
 from sso.clients.store import lock_client
-from sso.keys import list_keys, rotate, withdraw
-from sso.keys.ring import KeyRing
+from sso.platform.keys import list_keys, rotate, withdraw
+from sso.platform.keys.ring import KeyRing
 
 
 async def _forged(city: City, ring: KeyRing, alg: str, client_id: str, scope: str) -> str:

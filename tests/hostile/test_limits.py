@@ -1,7 +1,7 @@
 """Guessing and flooding over HTTP: limits are counted before the work, for the account and for the source (SECURITY 7).
 
-``GUESSES`` has an attack for every purpose in ``security/limits.py``; a purpose without one fails the test, and so does
-a route that verifies a secret without taking a place first.
+``GUESSES`` has an attack for every purpose in ``platform/security/rate_limits.py``; a purpose without one fails the
+test, and so does a route that verifies a secret without taking a place first.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from tests.web import test_developer as developers
 
 import sso
 from sso import clock
-from sso.authn.models import Ceremony
-from sso.authn.passwords import Busy, Passwords
-from sso.authn.queue import FairQueue
-from sso.oidc.contacts import NOTICES as CONTACT_NOTICES
+from sso.accounts.contact_changes import NOTICES as CONTACT_NOTICES
+from sso.http.common.mail_texts import NOTICES, compose
+from sso.identity.authn.models import Ceremony
+from sso.identity.authn.passwords import Busy, Passwords
+from sso.identity.authn.queue import FairQueue
 from sso.oidc.models import Interaction
-from sso.security.limits import BUDGETS, Counts, Purpose, RedisStorage, storage_for
+from sso.platform.security.rate_limits import BUDGETS, Counts, Purpose, RedisStorage, storage_for
 from sso.settings import Settings
-from sso.web.mails import NOTICES, compose
 
 SOURCES = Path(sso.__file__).parent
 STEP = "/login/second"

@@ -19,8 +19,8 @@ from tests.support import PASSWORD, City, form_of, query_of
 
 from sso import clock
 from sso.app import ROOMS
-from sso.users.service import set_roles
-from sso.users.store import lock_user
+from sso.identity.users.service import set_roles
+from sso.identity.users.store import lock_user
 
 PAGES = [route for room in ROOMS for route in room.router.routes if isinstance(route, APIRoute)]
 PROTOCOL = {

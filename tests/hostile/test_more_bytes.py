@@ -8,8 +8,8 @@ import jwt
 import pytest
 from tests.support import ISSUER, KEY_OF_KUNCI, City, query_of
 
-from sso.security.text import check_line, one_line
-from sso.sessions.devices import device_of
+from sso.identity.sessions.devices import device_of
+from sso.platform.security.text import check_line, one_line
 
 PART = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nxn--\\ud800\r\n--x--\r\n'
 

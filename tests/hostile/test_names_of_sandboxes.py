@@ -9,7 +9,7 @@ from tests.api.conftest import person_with, program
 from tests.support import City
 from tests.web.test_developer import person, post, register, signed_in
 
-from sso.users.store import replace_groups
+from sso.identity.users.store import replace_groups
 
 OTHERS: dict[str, Any] = {
     "type": "web", "client_name": "Lain", "group": "Perizinan", "redirect_uris": ["https://lain.example/cb"],

@@ -15,11 +15,11 @@ from tests.support import City
 from tests.web.test_developer import post, signed_in
 
 from sso import clock
-from sso.audit.models import AuditEvent
 from sso.cli.doctor import examine
 from sso.clients.metadata import ClientMetadata
 from sso.clients.sectors import subject_basis, subject_change
-from sso.tokens.models import Consent
+from sso.oidc.store.models import Consent
+from sso.platform.audit.models import AuditEvent
 
 __all__ = ["cli"]
 OLD, NEW = "https://lama.example/cb", "https://baru.example/cb"
@@ -277,7 +277,7 @@ def use(cli: Cli) -> None:
     """Let somebody have allowed the application something, straight in the database of the command line."""
     import asyncio
 
-    from sso.db import Database
+    from sso.platform.db import Database
     from sso.settings import load_settings
 
     async def write() -> None:

@@ -19,12 +19,12 @@ from tests.conformance.test_rfc7523_jwt_bearer import GRANT, assertion, trusting
 from tests.support import PASSWORD, Browser, City, form_of, query_of
 
 from sso import clock
-from sso.audit.models import AuditEvent
-from sso.authn.passwords import Passwords
-from sso.users import store
-from sso.users.models import Credential
-from sso.users.schemas import NewUser
-from sso.users.service import UserError, create_users, find, find_all
+from sso.identity.authn.passwords import Passwords
+from sso.identity.users import store
+from sso.identity.users.models import Credential
+from sso.identity.users.schemas import NewUser
+from sso.identity.users.service import UserError, create_users, find, find_all
+from sso.platform.audit.models import AuditEvent
 
 DIGITS, E164 = "081288887777", "+6281288887777"
 NIK = "3671014104900001"

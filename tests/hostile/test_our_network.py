@@ -19,8 +19,8 @@ from tests.conformance.parties import KeyPair, authorize, post_registration, reg
 from tests.support import City
 
 import sso
-from sso.security.outbound import UNREACHABLE
-from sso.web.developer_team import look_at_keys
+from sso.http.developer.team import look_at_keys
+from sso.platform.security.outbound_http import UNREACHABLE
 
 PLACES = {
     "private": "10.20.30.40",

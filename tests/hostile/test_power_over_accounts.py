@@ -21,23 +21,25 @@ from tests.citizens import NEW_PASSWORD, SENDING, last_code, post, sent
 from tests.support import PASSWORD, Browser, City, Forms
 
 from sso import clock
-from sso.api import citizens as api_citizens
-from sso.api import sessions as api_sessions
-from sso.api import users as api_users
 from sso.app import ROOMS
-from sso.clients import teams
 from sso.clients.models import Application
 from sso.clients.privileges import OPERATOR
-from sso.oidc import test_people as fictional
-from sso.security.permissions import GROUP_PERMISSIONS, PERMISSIONS, ROLES, permissions_of
-from sso.sessions.models import SsoSession
-from sso.users import store
-from sso.users.importing import SEAL
-from sso.users.models import MergeProposal
-from sso.users.schemas import NewUser
-from sso.users.service import UserError, create_users, set_roles
-from sso.web import admin_people, admin_sessions, admin_system
-from sso.web.admin_people import ACTS
+from sso.http.admin import sessions as admin_sessions
+from sso.http.admin import system as admin_system
+from sso.http.admin import users as admin_people
+from sso.http.admin.users import ACTS
+from sso.http.api import identity_checks as api_citizens
+from sso.http.api import sessions as api_sessions
+from sso.http.api import users as api_users
+from sso.identity import test_users as fictional
+from sso.identity.sessions.models import SsoSession
+from sso.identity.users import store
+from sso.identity.users.importing import SEAL
+from sso.identity.users.models import MergeProposal
+from sso.identity.users.schemas import NewUser
+from sso.identity.users.service import UserError, create_users, set_roles
+from sso.platform.permissions import GROUP_PERMISSIONS, PERMISSIONS, ROLES, permissions_of
+from sso.portal import teams
 
 REACHED = "the rule let the act through"
 POWERFUL = "petugas"

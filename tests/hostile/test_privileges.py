@@ -21,16 +21,17 @@ from tests.support import ISSUER, Browser, City, Forms, query_of
 from tests.web.test_developer import person, signed_in
 
 from sso import clock
-from sso.clients import applications as apps
-from sso.clients import store, teams
-from sso.clients.apply import apply_plan, make_plan
+from sso.clients import store
 from sso.clients.catalogue import read_catalogue
+from sso.clients.catalogue_apply import apply_plan, make_plan
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE, SANDBOX
 from sso.clients.privileges import OPERATOR, grant_privilege, held_by, revoke_privilege
-from sso.clients.service import create_client
-from sso.security.permissions import PERMISSIONS, ROLES
-from sso.users.store import replace_groups
+from sso.clients.secrets import create_client
+from sso.identity.users.store import replace_groups
+from sso.platform.permissions import PERMISSIONS, ROLES
+from sso.portal import applications as apps
+from sso.portal import teams
 
 SRC = Path(apps.__file__).parents[1]
 GRANTING = "clients:grant"

@@ -6,7 +6,7 @@ import pytest
 from tests.demands import demand
 from tests.support import City
 
-from sso.clients.uris import is_registered
+from sso.clients.redirect_uris import is_registered
 
 GOOD = "https://warga.example/cb"
 TRICKS = [

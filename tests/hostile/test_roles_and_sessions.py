@@ -9,7 +9,7 @@ from tests.api.conftest import ALL_SCOPES, Api, program
 from tests.support import PASSWORD, City
 from tests.web.test_developer import post
 
-from sso.users.store import groups_of
+from sso.identity.users.store import groups_of
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tests.api.conftest import person_with, program
 from tests.citizens import SENDING, post, sent
 from tests.support import PASSWORD, City
 
-from sso.users.service import find, set_roles
+from sso.identity.users.service import find, set_roles
 
 NIK = "3671014104900001"
 CHECK = {"document": "ktp", "document_number": NIK, "place": "MPP Kota Tangerang"}

@@ -15,13 +15,13 @@ from tests.support import Browser, City
 from tests.web.test_developer import signed_in
 
 from sso import clock
-from sso.authn.legacy import taken_over
-from sso.db import new_id
-from sso.security.instance import instance_secret
-from sso.users import store
-from sso.users.identifiers import nik_lookup
-from sso.users.importing import SEAL, Options, import_file
-from sso.users.models import Identifier, MergeProposal
+from sso.identity.authn.legacy_hashes import taken_over
+from sso.identity.users import store
+from sso.identity.users.identifiers import nik_lookup
+from sso.identity.users.importing import SEAL, Options, import_file
+from sso.identity.users.models import Identifier, MergeProposal
+from sso.platform.db import new_id
+from sso.platform.security.instance_secrets import instance_secret
 
 NIK, OTHER = "3671014104900001", "3671014104900002"
 MAIL = "siti@warga.example"

@@ -12,8 +12,8 @@ from tests.citizens import SENDING, form_at, here, identifiers, last_code, notic
 from tests.support import City, Forms, query_of
 
 from sso import clock
-from sso.users.models import Identifier
-from sso.users.service import find, set_roles
+from sso.identity.users.models import Identifier
+from sso.identity.users.service import find, set_roles
 
 STEP = "/login/second"
 MAIL, PHONE = "siti@warga.example", "0812 3456 7890"

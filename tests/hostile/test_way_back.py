@@ -16,11 +16,11 @@ from tests.elsewhere import add_client
 from tests.support import PASSWORD, City, Forms, form_of
 
 from sso import clock
-from sso.oidc.applications import suspend_client
+from sso.oidc.authorize.stored import client_of_token, token_end
 from sso.oidc.models import Interaction
-from sso.oidc.waiting import client_of_token, token_end
+from sso.portal.lifecycle import suspend_client
 
-PAGES = ("sso.web.sign_in", "sso.web.second_step", "sso.web.sign_up")
+PAGES = ("sso.http.sign_in.authorize", "sso.http.sign_in.second_factor", "sso.http.sign_in.sign_up")
 """The modules whose pages are steps of a sign-in for an application."""
 GONE = "Halaman ini sudah tidak berlaku"
 

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from tests.journeys.conftest import free_ports
 
-from sso.web import wire
+from sso.http.common import server_protocol as wire
 
 # What the HttpClient of Java sends with its first request over plain http (Spring Security 7 and others).
 OFFER = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAA\r\n"

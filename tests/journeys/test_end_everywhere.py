@@ -21,7 +21,7 @@ from playwright.async_api import Browser, BrowserContext, expect
 from tests.journeys.conftest import _wait, free_ports
 from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
 
-from sso.security.permissions import GRANTING, PERMISSIONS
+from sso.platform.permissions import GRANTING, PERMISSIONS
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("end-everywhere")]
 SSO = str(Path(sys.executable).with_name("sso"))

@@ -8,7 +8,7 @@ from tests.support import ISSUER, City, Statements, challenge_of, query_of
 
 from sso import clock
 from sso.clients import store
-from sso.db import bump_version
+from sso.platform.db import bump_version
 
 
 def error_of(location: str) -> str:

@@ -16,11 +16,11 @@ from tests.elsewhere import add_client, change, renew_secret
 from tests.support import City, RelyingParty, query_of
 
 from sso import clock
-from sso.db import bump_version
-from sso.keys import ensure_keys
-from sso.keys.models import SigningKey
 from sso.oidc import provider as provider_module
 from sso.oidc.provider import Provider
+from sso.platform.db import bump_version
+from sso.platform.keys import ensure_keys
+from sso.platform.keys.models import SigningKey
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,8 @@ from sso.clients.claims import SCOPE_CLAIMS, allowed_by, permissions, shortest, 
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import SELF_REGISTERED
 from sso.clients.registry import stored_metadata
-from sso.clients.service import replace_client
-from sso.web.developer_form import DATA, OFFERED
+from sso.clients.secrets import replace_client
+from sso.http.developer.form import DATA, OFFERED
 
 WEB: dict[str, Any] = {"type": "web", "client_name": "RP", "redirect_uris": ["https://rp.example/cb"]}
 NAME = {"name": "Nama di karcis."}

@@ -15,7 +15,7 @@ from tests.elsewhere import change
 from tests.support import ISSUER, City, RelyingParty, Statements, tampered
 
 from sso import clock
-from sso.clients.service import new_secret
+from sso.clients.secrets import new_secret
 
 GRANT = {"grant_type": "client_credentials"}
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

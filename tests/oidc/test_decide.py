@@ -6,7 +6,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sso.oidc.interaction import Asked, Consent, Fail, Present, Progress, Respond, SelectAccount, SignIn, decide
+from sso.oidc.authorize.decision import (
+    Asked,
+    Consent,
+    Fail,
+    Present,
+    Progress,
+    Respond,
+    SelectAccount,
+    SignIn,
+    decide,
+)
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 OLD = Present(NOW - timedelta(seconds=1000))

@@ -8,9 +8,9 @@ from tests.elsewhere import add_client, change
 from tests.support import ISSUER, City, Statements
 
 from sso import clock
-from sso.clients.registration import invite
+from sso.clients.dynamic_registration import invite
 from sso.errors import Refusal
-from sso.keys import KeyTooYoung, list_keys, read_alg, rotate, rotate_when_due
+from sso.platform.keys import KeyTooYoung, list_keys, read_alg, rotate, rotate_when_due
 
 
 async def test_both_documents_are_the_same_and_cost_nothing(city: City) -> None:

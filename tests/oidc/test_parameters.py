@@ -10,8 +10,8 @@ from starlette.routing import Route
 from tests.demands import demand
 from tests.support import ISSUER, City, RelyingParty, query_of
 
+from sso.http.protocol import endpoints as protocol
 from sso.oidc.parameters import KNOWN
-from sso.web import protocol
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 UNKNOWN = [("x_unknown", "a"), ("x_unknown", "b"), ("utm_source", "c"), ("utm_source", "c")]

@@ -11,16 +11,16 @@ from tests.demands import demand
 from tests.support import PASSWORD, Browser, City, RelyingParty, Statements, query_of
 
 from sso import clock
-from sso.authn.passwords import Passwords
+from sso.accounts.service import change_password, disable_user
 from sso.clients import store as clients
-from sso.db import bump_version
-from sso.oidc.ending import end_matching
-from sso.oidc.people import change_password, disable_user
-from sso.sessions.store import SessionFilter
-from sso.tokens.models import Grant
-from sso.tokens.store import revoke_grants_of_user
-from sso.users.models import User
-from sso.users.store import set_disabled
+from sso.identity.authn.passwords import Passwords
+from sso.identity.sessions.store import SessionFilter
+from sso.identity.users.models import User
+from sso.identity.users.store import set_disabled
+from sso.logout.end_sessions import end_matching
+from sso.oidc.store.models import Grant
+from sso.oidc.store.store import revoke_grants_of_user
+from sso.platform.db import bump_version
 
 
 @demand("RFC 6749 6", "a refresh token is exchanged for new tokens")

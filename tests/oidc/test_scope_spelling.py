@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support import City, query_of
 
-from sso.usage.store import mistakes_of
+from sso.platform.metrics.store import mistakes_of
 
 
 async def test_scopes_with_commas_and_misspelt_ones(city: City) -> None:

@@ -154,8 +154,8 @@ async def test_a_code_dies_with_its_session(city: City) -> None:
 
 
 async def test_a_code_dies_with_its_person(city: City) -> None:
-    from sso.oidc.people import disable_user
-    from sso.users.models import User
+    from sso.accounts.service import disable_user
+    from sso.identity.users.models import User
 
     party = city.relying_party("warga")
     async with city.browser() as browser:

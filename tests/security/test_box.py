@@ -7,10 +7,10 @@ from sqlalchemy import text
 from tests.support import SECRET_KEY, City
 
 from sso.cli.keys import reseal
-from sso.clients.service import reseal_secrets
+from sso.clients.secrets import reseal_secrets
 from sso.oidc.provider import Provider
-from sso.security.box import CannotOpen, SecretBox
-from sso.security.instance import reseal_instance_secrets
+from sso.platform.security.encryption import CannotOpen, SecretBox
+from sso.platform.security.instance_secrets import reseal_instance_secrets
 
 OLD, NEW = b"o" * 32, b"n" * 32
 

@@ -10,8 +10,9 @@ from sqlalchemy import func, select
 from tests.support import City
 
 from sso import clock
-from sso.oidc.housekeeping import clear_up
-from sso.security.limits import (
+from sso.jobs import clear_up
+from sso.platform.security.models import RateCounter
+from sso.platform.security.rate_limits import (
     FROM_EVERYWHERE,
     PER_DAY,
     PER_SUBNET,
@@ -24,7 +25,6 @@ from sso.security.limits import (
     network_of,
     storage_for,
 )
-from sso.security.models import RateCounter
 from sso.settings import Settings
 
 MOST, MANY = 3, 1000

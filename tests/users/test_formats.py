@@ -18,14 +18,14 @@ from tests.support import City, query_of
 from tests.users import exports
 from tests.users.exports import FIREBASE, KINDS, OLD
 
-from sso.authn import yescrypt
-from sso.authn.legacy import taken_over, verify_imported
 from sso.errors import Refusal
-from sso.users import store
-from sso.users.importing import Options, Report, check_file, import_file
-from sso.users.readers import FORMATS, read_records
-from sso.users.records import Record
-from sso.users.rows import KNOWN, Note, RowRefused, read_row
+from sso.identity.authn import yescrypt
+from sso.identity.authn.legacy_hashes import taken_over, verify_imported
+from sso.identity.users import store
+from sso.identity.users.importing import Options, Report, check_file, import_file
+from sso.identity.users.readers import FORMATS, read_records
+from sso.identity.users.records import Record
+from sso.identity.users.rows import KNOWN, Note, RowRefused, read_row
 
 take_hash = partial(taken_over, parameters=FIREBASE)
 

@@ -15,15 +15,15 @@ from tests.db.test_migrations import _dump
 from tests.support import PASSWORD, SECRET_KEY, City, query_of
 
 from sso import clock
-from sso.authn.factors import add_totp, check_totp, new_totp_seed, reseal_seeds
-from sso.authn.passwords import Passwords
-from sso.security.box import SecretBox
-from sso.users.importing import SEAL
-from sso.users.merging import reseal_people
-from sso.users.models import Identifier, MergeProposal
-from sso.users.schemas import NewUser
-from sso.users.service import UserError, create_users, find, open_nik
-from sso.users.store import credentials_of, identifiers_of
+from sso.identity.authn.factors import add_totp, check_totp, new_totp_seed, reseal_seeds
+from sso.identity.authn.passwords import Passwords
+from sso.identity.users.importing import SEAL
+from sso.identity.users.merge_proposals import reseal_people
+from sso.identity.users.models import Identifier, MergeProposal
+from sso.identity.users.schemas import NewUser
+from sso.identity.users.service import UserError, create_users, find, open_nik
+from sso.identity.users.store import credentials_of, identifiers_of
+from sso.platform.security.encryption import SecretBox
 
 NIK = "3671014104900001"
 

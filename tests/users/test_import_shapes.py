@@ -11,12 +11,12 @@ import pytest
 from passlib import hash as known
 from tests.cli.conftest import Cli, cli
 
-from sso.authn.hash_schemes import read_hash
 from sso.errors import Refusal
-from sso.users.identifiers import normalise_as
-from sso.users.importing import check_file, rows_of
-from sso.users.readers import read_records
-from sso.users.rows import Options, Row, as_typed, fit_columns, read_row, yes_or_no
+from sso.identity.authn.hash_schemes import read_hash
+from sso.identity.users.identifiers import normalise_as
+from sso.identity.users.importing import check_file, rows_of
+from sso.identity.users.readers import read_records
+from sso.identity.users.rows import Options, Row, as_typed, fit_columns, read_row, yes_or_no
 
 __all__ = ["cli"]
 

@@ -14,13 +14,13 @@ from sqlalchemy import func, select
 from tests.support import City, query_of
 
 from sso import clock
-from sso.authn.legacy import taken_over
 from sso.cli.imports import report_to
 from sso.errors import Refusal
-from sso.users import importing, store
-from sso.users.importing import Options, Progress, Report, import_file
-from sso.users.models import ImportRun, LocalAccount, MergeProposal, User
-from sso.users.rows import Note
+from sso.identity.authn.legacy_hashes import taken_over
+from sso.identity.users import importing, store
+from sso.identity.users.importing import Options, Progress, Report, import_file
+from sso.identity.users.models import ImportRun, LocalAccount, MergeProposal, User
+from sso.identity.users.rows import Note
 
 OLD = "sandi lama 99"
 

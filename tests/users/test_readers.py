@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sso.errors import Refusal
-from sso.users.readers import read_records, text
-from sso.users.records import Record
+from sso.identity.users.readers import read_records, text
+from sso.identity.users.records import Record
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 PLAIN = st.from_regex(r"[a-zé][a-z ,;\"\n]{0,8}[a-z]", fullmatch=True)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from sso.users.codes import country, language_tag, place_warning, primary_language, time_zone
-from sso.users.identifiers import (
+from sso.identity.users.codes import country, language_tag, place_warning, primary_language, time_zone
+from sso.identity.users.identifiers import (
     can_be_verified,
     is_nothing,
     masked,
@@ -21,7 +21,7 @@ from sso.users.identifiers import (
     normalise_contact,
     receives_codes,
 )
-from sso.users.schemas import NewUser, Profile, UserChange, warnings_of
+from sso.identity.users.schemas import NewUser, Profile, UserChange, warnings_of
 
 NIK = "3671014104900001"
 MOBILE, LANDLINE = "+6281277770003", "+62215550100"

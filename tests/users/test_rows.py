@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sso.users.records import SchemeUnknown
-from sso.users.rows import Options, OptionsRefused, Row, RowRefused, fit_columns, read_row, yes_or_no
-from sso.users.schemas import Profile
+from sso.identity.users.records import SchemeUnknown
+from sso.identity.users.rows import Options, OptionsRefused, Row, RowRefused, fit_columns, read_row, yes_or_no
+from sso.identity.users.schemas import Profile
 
 
 def take(text: str, *, salt: str = "", scheme: str = "") -> str:

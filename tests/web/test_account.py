@@ -27,14 +27,14 @@ from tests.db.test_migrations import _dump
 from tests.support import ISSUER, PASSWORD, City, query_of
 
 from sso import clock
-from sso.audit import verify
-from sso.audit.models import AuditEvent
-from sso.oidc.housekeeping import people_in_time, seal_audit
-from sso.oidc.people import check_identity, read_check
-from sso.sessions.models import SsoSession
-from sso.sessions.store import SessionFilter, count_not_ended
-from sso.users.models import Identifier, User
-from sso.users.service import find
+from sso.accounts.service import check_identity, read_check
+from sso.identity.sessions.models import SsoSession
+from sso.identity.sessions.store import SessionFilter, count_not_ended
+from sso.identity.users.models import Identifier, User
+from sso.identity.users.service import find
+from sso.jobs import people_in_time, seal_audit
+from sso.platform.audit import verify
+from sso.platform.audit.models import AuditEvent
 
 PAGES = ["", "/profile", "/contacts", "/security", "/sessions", "/applications", "/activity", "/notifications", "/data"]
 SECURITY, CONTACTS = "/account/security", "/account/contacts"
@@ -189,8 +189,8 @@ async def test_a_new_password_ends_every_other_session(city: City) -> None:
 
 @pytest.mark.parametrize("overrides", [{"risk_second_step": "none"}])
 async def test_a_new_password_ends_however_many_sessions_there_are(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sso.oidc.ending.BATCH", 2)
-    monkeypatch.setattr("sso.oidc.people.MOST", 2, raising=False)
+    monkeypatch.setattr("sso.logout.end_sessions.BATCH", 2)
+    monkeypatch.setattr("sso.accounts.service.MOST", 2, raising=False)
     for _ in range(5):
         async with city.browser() as other:
             await here(city, other)
@@ -274,7 +274,7 @@ async def test_a_wrong_first_code_sets_up_nothing(city: City) -> None:
 
 
 async def credential_id(city: City, kind: str) -> str:
-    from sso.users.store import credentials_of
+    from sso.identity.users.store import credentials_of
 
     async with city.provider.db.read() as session:
         found = await credentials_of(session, city.users["siti"])

@@ -11,8 +11,8 @@ from sqlalchemy import select
 from tests.support import PASSWORD, Browser, City, Statements, form_of, query_of
 
 from sso import clock
-from sso.security.addresses import kept_address
-from sso.sessions.models import SsoSession
+from sso.identity.sessions.models import SsoSession
+from sso.platform.security.ip_privacy import kept_address
 
 SESSION, REMEMBERED = "__Host-sso-session", "__Host-sso-remembered"
 
@@ -147,9 +147,9 @@ async def test_signing_out_here_signs_out_everybody_or_one(city: City) -> None:
 
 
 async def test_five_accounts_at_the_most(city: City) -> None:
-    from sso.users.schemas import NewUser
-    from sso.users.service import create_users
-    from sso.users.store import credentials_of
+    from sso.identity.users.schemas import NewUser
+    from sso.identity.users.service import create_users
+    from sso.identity.users.store import credentials_of
 
     async with city.provider.db.write() as session:
         found = await credentials_of(session, city.users["siti"])
@@ -192,7 +192,7 @@ async def test_a_remembered_device_stays_signed_in_after_the_browser_was_closed(
 
 
 async def test_a_remembered_device_that_is_not_used_is_over_after_two_weeks(city: City) -> None:
-    from sso.oidc.housekeeping import clear_up
+    from sso.jobs import clear_up
 
     party = city.relying_party("warga")
     async with city.browser() as browser:
@@ -295,7 +295,7 @@ async def test_no_address_is_kept_anywhere_where_a_city_wants_none(city: City) -
 
 
 async def test_when_the_present_account_is_over_the_other_is_offered_and_never_taken_silently(city: City) -> None:
-    from sso.oidc.ending import end_sessions
+    from sso.logout.end_sessions import end_sessions
 
     party = city.relying_party("warga")
     async with city.browser() as browser:

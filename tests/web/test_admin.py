@@ -17,22 +17,22 @@ from tests.support import PASSWORD, Browser, City, form_of
 from tests.web.test_developer import NEW, person, post, register, signed_in
 
 from sso import clock
-from sso.audit.models import AuditEvent
-from sso.delivery import enqueue
-from sso.delivery.models import Delivery
-from sso.oidc import mass_ending
-from sso.oidc.housekeeping import clear_up, look_around
+from sso.accounts.service import end_session_of_person
+from sso.http.admin.system import masked, settings_shown
+from sso.identity.sessions.models import SsoSession
+from sso.identity.sessions.store import SessionFilter
+from sso.identity.users import store
+from sso.identity.users.models import User
+from sso.identity.users.service import find, set_roles
+from sso.jobs import clear_up, look_around
+from sso.logout import bulk as mass_ending
+from sso.logout.delivery_report import proof_of_many
 from sso.oidc.models import MassEnding
-from sso.oidc.people import end_session_of_person
-from sso.oidc.proof import proof_of_many
-from sso.sessions.models import SsoSession
-from sso.sessions.store import SessionFilter
-from sso.usage import store as usage
-from sso.usage.service import RECENT
-from sso.users import store
-from sso.users.models import User
-from sso.users.service import find, set_roles
-from sso.web.admin_system import masked, settings_shown
+from sso.platform.audit.models import AuditEvent
+from sso.platform.metrics import store as usage
+from sso.platform.metrics.counters import RECENT
+from sso.platform.outbox import enqueue
+from sso.platform.outbox.models import Delivery
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ async def test_a_new_password_is_required_and_chosen_by_recovery(city: City, adm
 
 async def test_lost_second_steps_are_taken_away(city: City, admin: Browser) -> None:
     async with city.provider.db.write() as session:
-        from sso.users.models import Credential
+        from sso.identity.users.models import Credential
 
         now = clock.now()
         about = {"secret": "s", "created_at": now, "updated_at": now}
@@ -209,7 +209,7 @@ async def test_sessions_are_found_by_network_device_and_age(city: City, admin: B
         assert (await admin.open(f"/admin/sessions?network={wrong}")).status_code == 400
     clock.advance(timedelta(hours=25).total_seconds())
     async with city.provider.db.write() as session:
-        from sso.sessions.models import SsoSession
+        from sso.identity.sessions.models import SsoSession
 
         later = clock.now() + timedelta(days=1)
         await session.execute(update(SsoSession).values(expires_at=later, remembered_until=later))
@@ -332,7 +332,7 @@ async def test_an_administrator_of_a_group_sees_and_does_only_theirs(city: City,
 async def test_applications_are_put_in_order_and_pages_go_on_where_the_last_ended(
     city: City, admin: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sso.web.admin_apps.PAGE", 5)
+    monkeypatch.setattr("sso.http.admin.applications.PAGE", 5)
     meta = {one.client_id: one.meta for one in city.provider.registry if one.enabled}
     orders = {
         "id": sorted(meta),

@@ -11,15 +11,15 @@ from tests.support import Browser, City
 from tests.web.test_admin import admin
 from tests.web.test_developer import OFFERED, approved, dimas, person, post, register, signed_in
 
-from sso.audit.models import AuditEvent
-from sso.clients import applications as apps
 from sso.clients import store as clients
-from sso.clients import teams
 from sso.clients.claims import data_of
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE
-from sso.clients.service import create_client
-from sso.users import store
+from sso.clients.secrets import create_client
+from sso.identity.users import store
+from sso.platform.audit.models import AuditEvent
+from sso.portal import applications as apps
+from sso.portal import teams
 
 __all__ = ["admin", "dimas"]
 PATH = "/admin/applications/antrean/settings"

@@ -17,14 +17,14 @@ from tests.web.test_developer import OFFERED, register, signed_in
 
 from sso import clock
 from sso.app import ROOMS
-from sso.security.permissions import GROUP_PERMISSIONS, PERMISSIONS, ROLES, permissions_of
-from sso.users import store
-from sso.users.schemas import NewUser
-from sso.users.service import create_users, set_roles
-from sso.web.admin_people import ACTS
-from sso.web.console import ADMIN, ADMIN_PAGES, DEVELOPER, Needs, Team
-from sso.web.i18n import translations
-from sso.web.labels import PERMISSION_TEXTS
+from sso.http.admin.users import ACTS
+from sso.http.common.i18n import translations
+from sso.http.common.labels import PERMISSION_TEXTS
+from sso.http.console.access import ADMIN, ADMIN_PAGES, DEVELOPER, Needs, Team
+from sso.identity.users import store
+from sso.identity.users.schemas import NewUser
+from sso.identity.users.service import create_users, set_roles
+from sso.platform.permissions import GROUP_PERMISSIONS, PERMISSIONS, ROLES, permissions_of
 
 PAGES = [
     route

@@ -14,15 +14,15 @@ from tests.conftest import CATALOGUE
 from tests.support import ISSUER, PASSWORD, Browser, City, Forms, query_of
 
 from sso import clock
-from sso.clients.advice import advise
-from sso.clients.apply import CatalogueConflict, make_plan
 from sso.clients.catalogue import read_catalogue
+from sso.clients.catalogue_apply import CatalogueConflict, make_plan
 from sso.clients.claims import data_of
-from sso.delivery.models import Delivery
-from sso.oidc.housekeeping import clear_up
-from sso.users import store
-from sso.users.schemas import NewUser
-from sso.users.service import create_users, set_roles
+from sso.identity.users import store
+from sso.identity.users.schemas import NewUser
+from sso.identity.users.service import create_users, set_roles
+from sso.jobs import clear_up
+from sso.platform.outbox.models import Delivery
+from sso.portal.redirect_uri_advice import advise
 
 NEW: dict[str, str] = {
     "client_name": "Antrean Puskesmas",
@@ -558,7 +558,7 @@ async def test_a_test_person_has_every_claim_and_the_level_that_was_chosen(city:
 
 @pytest.mark.parametrize("overrides", [SENDING])
 async def test_a_test_person_is_neither_signed_in_nor_recovered(city: City, dimas: Browser) -> None:
-    from sso.oidc.test_people import test_person as made
+    from sso.identity.test_users import test_person as made
 
     async with city.provider.db.write() as session:
         user = await made(session, "uji-lengkap")

@@ -12,21 +12,22 @@ from tests.support import City
 from tests.web.test_developer import signed_in
 
 import sso
-from sso.audit import record
-from sso.clients.applications import KINDS as APPLICATION_KINDS
-from sso.security.permissions import PERMISSIONS, ROLES, RoleName
+from sso.http.admin import audit_labels
+from sso.http.admin.audit_labels import DATA_TEXTS, EVENT_TEXTS, OUTCOME_TEXTS, said_of
+from sso.http.admin.mails import SENT_FOR
+from sso.http.admin.sessions import REASONS
+from sso.http.admin.setting_texts import INDONESIAN
+from sso.http.admin.users import ACTS
+from sso.http.common import labels
+from sso.http.common.i18n import translations
+from sso.http.common.mail_texts import NOTICES
+from sso.http.console.access import ADMIN_PAGES, PAGE_TEXTS
+from sso.http.developer.form import KIND_TEXTS
+from sso.identity.users.models import User
+from sso.platform.audit import record
+from sso.platform.permissions import PERMISSIONS, ROLES, RoleName
+from sso.portal.applications import KINDS as APPLICATION_KINDS
 from sso.settings import Settings
-from sso.users.models import User
-from sso.web import audit_labels, labels
-from sso.web.admin_people import ACTS
-from sso.web.admin_sessions import REASONS
-from sso.web.audit_labels import DATA_TEXTS, EVENT_TEXTS, OUTCOME_TEXTS, said_of
-from sso.web.console import ADMIN_PAGES, PAGE_TEXTS
-from sso.web.developer_form import KIND_TEXTS
-from sso.web.i18n import translations
-from sso.web.letters import SENT_FOR
-from sso.web.mails import NOTICES
-from sso.web.setting_texts import INDONESIAN
 
 SOURCE = Path(sso.__file__).parent
 INDONESIAN_WORDS = translations("id")
@@ -70,7 +71,7 @@ def types_recorded() -> set[str]:
 def test_every_type_of_audit_event_has_a_text() -> None:
     assert len(calls()) > 60
     missing = sorted(types_recorded() - set(EVENT_TEXTS))
-    assert not missing, f"add these to EVENT_TEXTS in sso/web/audit_labels.py: {missing}"
+    assert not missing, f"add these to EVENT_TEXTS in sso/http/admin/audit_labels.py: {missing}"
 
 
 def test_every_key_of_an_audit_event_has_a_text() -> None:
@@ -81,7 +82,7 @@ def test_every_key_of_an_audit_event_has_a_text() -> None:
                 keys |= {one.value for one in argument.value.keys if isinstance(one, ast.Constant)}
     assert len(keys) > 15
     missing = sorted(str(one) for one in keys - set(DATA_TEXTS))
-    assert not missing, f"add these to DATA_TEXTS in sso/web/audit_labels.py: {missing}"
+    assert not missing, f"add these to DATA_TEXTS in sso/http/admin/audit_labels.py: {missing}"
 
 
 @pytest.mark.parametrize(

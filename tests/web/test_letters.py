@@ -16,9 +16,9 @@ from tests.delivery.test_mail import Post
 from tests.support import City
 
 from sso import clock
+from sso.http.common.mail_texts import LINKS, NOTICES, compose
+from sso.identity.users.service import find, set_roles
 from sso.settings import Settings, contrast
-from sso.users.service import find, set_roles
-from sso.web.mails import LINKS, NOTICES, compose
 
 LOGO = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><script>1</script></svg>'
 
@@ -169,8 +169,8 @@ async def test_a_code_arrives_by_sms(gateway: str, database: Any, tmp_path: Path
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         city = City(app, settings, made["secrets"], made["users"])
-        from sso.authn import ceremonies
-        from sso.oidc.messages import send_code
+        from sso.accounts.notifications import send_code
+        from sso.identity.authn import pending_flows as ceremonies
 
         async with city.provider.db.write() as session:
             box = city.provider.box
@@ -201,7 +201,7 @@ async def test_a_code_that_comes_too_late_is_not_sent(city: City) -> None:
     await city.site.worker.drain()
     from sqlalchemy import select
 
-    from sso.delivery.models import Delivery
+    from sso.platform.outbox.models import Delivery
 
     async with city.provider.db.read() as session:
         row = (await session.execute(select(Delivery))).scalar_one()
@@ -260,7 +260,7 @@ async def test_the_citys_logo_and_colours(database: Any, tmp_path: Path, logo: P
 @pytest.mark.parametrize("body", [b"GIF89a", b"x" * 40_000, b""])
 def test_a_logo_that_is_none_stops_the_start(tmp_path: Path, body: bytes) -> None:
     from sso.errors import Refusal
-    from sso.web.assets import Assets
+    from sso.http.common.assets import Assets
 
     path = tmp_path / "logo"
     path.write_bytes(body)

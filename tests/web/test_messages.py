@@ -10,7 +10,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.pofile import read_po
 
-from sso.web.i18n import LOCALE_DIR, choose_locale
+from sso.http.common.i18n import LOCALE_DIR, choose_locale
 
 WEB = LOCALE_DIR.parent
 

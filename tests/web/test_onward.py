@@ -14,7 +14,7 @@ from tests.support import Browser, City, form_of, query_of
 from tests.web.test_second_step import with_app
 
 from sso import clock
-from sso.oidc.housekeeping import clear_up
+from sso.jobs import clear_up
 
 QUIET = {**SENDING, "risk_second_step": "none", "registration": "open"}
 pytestmark = pytest.mark.parametrize("overrides", [QUIET], ids=[""])

@@ -13,15 +13,15 @@ from tests.support import Browser, City, Forms, query_of
 from tests.web.test_developer import post, signed_in
 
 from sso import clock
-from sso.audit.models import AuditEvent
+from sso.clients.access_policy import check_hours, check_network
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE
-from sso.clients.policy import check_hours, check_network
 from sso.clients.registry import Client
-from sso.clients.service import create_client
+from sso.clients.secrets import create_client
+from sso.identity.users.service import find, set_roles
 from sso.oidc.demands import Facts, Way, unmet
-from sso.tokens.standing import Standing
-from sso.users.service import find, set_roles
+from sso.oidc.store.standing import Standing
+from sso.platform.audit.models import AuditEvent
 
 ZONE = "Asia/Jakarta"
 OFFICE: dict[str, Any] = {

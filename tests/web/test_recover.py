@@ -27,11 +27,11 @@ from tests.citizens import (
 from tests.support import PASSWORD, Browser, City, query_of
 
 from sso import clock
-from sso.authn.models import Recovery
-from sso.oidc.housekeeping import people_in_time
-from sso.oidc.people import start_recovery
-from sso.sessions.models import SsoSession
-from sso.users.service import find
+from sso.accounts.service import start_recovery
+from sso.identity.authn.models import Recovery
+from sso.identity.sessions.models import SsoSession
+from sso.identity.users.service import find
+from sso.jobs import people_in_time
 
 HERE = "/recover"
 
@@ -228,7 +228,7 @@ async def test_another_browser_cannot_go_on_with_it(city: City) -> None:
 
 
 async def test_a_disabled_person_gets_no_code(city: City) -> None:
-    from sso.users.store import set_disabled
+    from sso.identity.users.store import set_disabled
 
     async with city.provider.db.write() as session:
         await set_disabled(session, city.users["siti"], clock.now(), clock.now())

@@ -30,7 +30,7 @@ from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, Statements, form_of, query_of
 
 from sso import clock
-from sso.users.service import find, set_roles
+from sso.identity.users.service import find, set_roles
 
 STEP = "/login/second"
 

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import select
 from tests.support import PASSWORD, Browser, City, form_of
 
-from sso.audit.models import AuditEvent
-from sso.db import new_id
-from sso.sessions.devices import device_of
-from sso.sessions.models import SsoSession
-from sso.users.service import find, set_roles
+from sso.identity.sessions.devices import device_of
+from sso.identity.sessions.models import SsoSession
+from sso.identity.users.service import find, set_roles
+from sso.platform.audit.models import AuditEvent
+from sso.platform.db import new_id
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0"
 CHROME_ON_ANDROID = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile"

@@ -8,7 +8,7 @@ import logging
 import pytest
 from tests.support import PASSWORD, City, query_of
 
-from sso.web.site import client_address
+from sso.http.common.state import client_address
 
 
 @pytest.mark.parametrize("path", ["/login", "/authorize", "/logout", "/nothing", "/authorize?client_id=%00"])
@@ -42,7 +42,7 @@ async def test_a_failure_of_ours_shows_a_reference_and_no_trace(city: City, monk
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr("sso.oidc.authorize.read_request", broken)
+    monkeypatch.setattr("sso.oidc.authorize.request.read_request", broken)
     monkeypatch.setattr(city.provider.keys, "jwks", broken)
     async with city.client() as http:
         page, json = await http.get("/authorize"), await http.get("/jwks")
@@ -156,7 +156,7 @@ async def test_errors_can_be_read_by_pages_of_applications(city: City) -> None:
 
 
 async def test_a_body_that_takes_too_long_is_refused(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sso.web.shell.BODY_SECONDS", 0.05)
+    monkeypatch.setattr("sso.http.common.middleware.BODY_SECONDS", 0.05)
 
     async def drips():
         yield b"grant_type="

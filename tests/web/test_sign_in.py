@@ -11,8 +11,8 @@ from tests.demands import demand
 from tests.support import PASSWORD, City, form_of, query_of
 
 from sso import clock
-from sso.audit.models import AuditEvent
-from sso.authn.passwords import Busy
+from sso.identity.authn.passwords import Busy
+from sso.platform.audit.models import AuditEvent
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ async def test_an_unknown_name_costs_as_much_work_as_a_wrong_password(
 
 
 async def test_a_disabled_person_sees_what_a_wrong_password_shows(city: City) -> None:
-    from sso.users.store import set_disabled
+    from sso.identity.users.store import set_disabled
 
     async with city.provider.db.write() as session:
         await set_disabled(session, city.users["siti"], clock.now(), clock.now())
@@ -273,8 +273,8 @@ async def test_failures_and_sign_ins_are_in_the_audit_log_without_secrets(city: 
 async def test_a_stronger_hash_replaces_a_weaker_one_at_sign_in(city: City) -> None:
     from passlib.hash import argon2
 
-    from sso.users import store
-    from sso.users.models import Credential
+    from sso.identity.users import store
+    from sso.identity.users.models import Credential
 
     weak = argon2.using(type="ID", memory_cost=1024, time_cost=1, parallelism=1).hash(PASSWORD)
     async with city.provider.db.write() as session:
@@ -289,8 +289,8 @@ async def test_a_stronger_hash_replaces_a_weaker_one_at_sign_in(city: City) -> N
 
 
 async def test_a_password_is_the_same_from_every_keyboard(city: City) -> None:
-    from sso.authn.passwords import Passwords
-    from sso.users import store
+    from sso.identity.authn.passwords import Passwords
+    from sso.identity.users import store
 
     hashed = await Passwords(city.settings).hash("caf\u00e9-\ufb01lm-panjang-sekali")
     async with city.provider.db.write() as session:

@@ -10,7 +10,7 @@ from tests.demands import demand
 from tests.support import City, query_of, tampered
 
 from sso import clock
-from sso.delivery.models import Delivery
+from sso.platform.outbox.models import Delivery
 
 BACK = "https://warga.example/keluar"
 

@@ -24,8 +24,8 @@ from tests.demands import demand
 from tests.support import Browser, City, query_of
 
 from sso import clock
-from sso.users import store
-from sso.users.models import Agreement, Identifier, User
+from sso.identity.users import store
+from sso.identity.users.models import Agreement, Identifier, User
 
 MAIL = "baru@warga.example"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sso.web.tables import with_labels
+from sso.http.common.tables import with_labels
 
 PAGE = """<p>x</p><table class="a"><thead><tr><th scope="col">Nama <small>x</small></th><th scope="col" class="figure">\
 "Jumlah"</th></tr></thead><tbody>

@@ -9,16 +9,16 @@ import typer
 import yaml
 
 from sso.cli.common import Json, check_choice, complain, group, print_json, print_table, refuse, run
-from sso.clients import applications as apps
-from sso.clients import teams
-from sso.clients.applications import Wanted
 from sso.clients.catalogue import read_yaml
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.clients.privileges import OPERATOR
-from sso.oidc.applications import approve_application, own_redirect_uri, submit_application
+from sso.identity.users.service import find
 from sso.oidc.provider import Provider
-from sso.oidc.rp_check import Check, begin_check, holds, last_check, passed
-from sso.users.service import find
+from sso.portal import applications as apps
+from sso.portal import teams
+from sso.portal.applications import Wanted
+from sso.portal.lifecycle import approve_application, own_redirect_uri, submit_application
+from sso.portal.rp_check.runner import Check, begin_check, holds, last_check, passed
 
 app = group("Applications of teams: from a draft to production.")
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from sso.audit import AuditReport, export, prune, record, verify, verify_archive
-from sso.audit.service import AuditFilter, content, page_of_events
 from sso.cli.common import Json, first_of, group, print_json, print_table, run
-from sso.oidc.housekeeping import seal_audit
+from sso.jobs import seal_audit
 from sso.oidc.provider import Provider
+from sso.platform.audit import AuditReport, export, prune, record, verify, verify_archive
+from sso.platform.audit.service import AuditFilter, content, page_of_events
 
 app = group("What happened.")
 

@@ -10,19 +10,19 @@ import typer
 
 from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run
 from sso.clients import store
-from sso.clients.apply import Change, Plan, PrivilegeChange, make_plan
 from sso.clients.catalogue import read_catalogue
+from sso.clients.catalogue_apply import Change, Plan, PrivilegeChange, make_plan
+from sso.clients.dynamic_registration import invite
 from sso.clients.metadata import ClientMetadata
 from sso.clients.privileges import OPERATOR, grant_privilege, revoke_privilege, shown
 from sso.clients.profiles import PROFILES, relaxations
-from sso.clients.registration import invite
 from sso.clients.registry import Client
-from sso.clients.service import new_secret
-from sso.db import read_versions
-from sso.oidc.applications import apply_catalogue, remove_client, resume_client, suspend_client
+from sso.clients.secrets import new_secret
 from sso.oidc.provider import Provider
 from sso.oidc.subjects import counted
-from sso.security.permissions import restricted
+from sso.platform.db import read_versions
+from sso.platform.permissions import restricted
+from sso.portal.lifecycle import apply_catalogue, remove_client, resume_client, suspend_client
 from sso.settings import Settings, load_settings
 
 app = group("Registered applications.")
@@ -96,7 +96,7 @@ def convert_command(
     """
     from sso.clients.catalogue import CATALOGUE_NAME
     from sso.clients.keycloak import as_yaml, convert
-    from sso.users.readers.documents import read_elements
+    from sso.identity.users.readers.documents import read_elements
 
     if format != "keycloak":
         refuse(f"--format {format}: must be keycloak")

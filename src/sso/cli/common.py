@@ -13,7 +13,7 @@ import orjson
 import typer
 
 from sso.errors import Refusal
-from sso.security.numbers import read_uuid
+from sso.platform.security.numbers import read_uuid
 from sso.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -78,10 +78,10 @@ async def opened(settings: Settings, *, load: bool = False, begins: bool = False
         NoDatabase: when there is no embedded database, and the command does not begin an installation.
     """
     # Imported here: half of a second that commands which need no provider, and help, do not wait for.
-    from sso.db import Database
-    from sso.db.database import NoDatabase
-    from sso.db.migrate import check_schema, current_revision
     from sso.oidc.provider import Provider
+    from sso.platform.db import Database
+    from sso.platform.db.database import NoDatabase
+    from sso.platform.db.migrate import check_schema, current_revision
 
     db = Database(settings, create=begins)
     try:

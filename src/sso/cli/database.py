@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from sso.cli.common import Json, group, print_json
-from sso.db import Database
-from sso.db.database import NoDatabase
-from sso.db.migrate import current_revision, head_revision, upgrade
+from sso.platform.db import Database
+from sso.platform.db.database import NoDatabase
+from sso.platform.db.migrate import current_revision, head_revision, upgrade
 from sso.settings import Settings, load_settings
 
 app = group("The database's schema.")

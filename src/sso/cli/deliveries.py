@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from sso.audit import record
 from sso.cli.common import Json, an_id, check_choice, first_of, group, print_json, print_table, refuse, run
-from sso.delivery import store
-from sso.delivery.models import Delivery, DeliveryKind, DeliveryStatus
-from sso.delivery.store import DeliveryFilter
 from sso.oidc.provider import Provider
+from sso.platform.audit import record
+from sso.platform.outbox import store
+from sso.platform.outbox.models import Delivery, DeliveryKind, DeliveryStatus
+from sso.platform.outbox.store import DeliveryFilter
 
 app = group("What is sent: notices, events, mails, webhooks.")
 

@@ -18,22 +18,22 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from sso import clock
-from sso.authn.passwords import Passwords
 from sso.cli.common import opened, refuse
-from sso.clients.apply import apply_plan, make_plan
 from sso.clients.catalogue import read_catalogue
-from sso.clients.service import new_secret
-from sso.db import Database
-from sso.db.migrate import upgrade
+from sso.clients.catalogue_apply import apply_plan, make_plan
+from sso.clients.secrets import new_secret
+from sso.identity.authn.passwords import Passwords
+from sso.identity.users import store
+from sso.identity.users.schemas import Address, NewUser, Profile
+from sso.identity.users.service import create_users
 from sso.logs import configure_logging
 from sso.oidc.provider import Provider
+from sso.platform.db import Database
+from sso.platform.db.migrate import upgrade
 from sso.settings import Settings, load_settings
-from sso.users import store
-from sso.users.schemas import Address, NewUser, Profile
-from sso.users.service import create_users
 
 APPS = {"contoh-layanan-warga": "Layanan Warga", "contoh-puskesmas": "Antrean Puskesmas"}
-DEMO_FILES = ("sso.db", "sso.db-wal", "sso.db-shm", "secret.key", "demo.yaml")
+DEMO_FILES = ("sso.platform.db", "sso.platform.db-wal", "sso.platform.db-shm", "secret.key", "demo.yaml")
 WRITTEN_PORTS = (8001, 8002)
 APP_SECONDS = 5
 """How long a sample app may take to end before it is killed."""
@@ -98,7 +98,7 @@ def demo(
     os.environ |= {
         "SSO_ISSUER": f"http://localhost:{port}",
         "SSO_DATA_DIR": str(data),
-        "SSO_DATABASE_URL": f"sqlite:///{data / 'sso.db'}",
+        "SSO_DATABASE_URL": f"sqlite:///{data / 'sso.platform.db'}",
         "SSO_LOG_LEVEL": "WARNING",
         "SSO_DEVELOPMENT_OUTBOX": "true",
         "SSO_RISK_SECOND_STEP": "new_country",
@@ -171,7 +171,7 @@ async def _fill(settings: Settings, data: Path, ports: list[int], people: list[P
 
 
 def _say_what_was_made(provider: Provider, applications: int) -> None:
-    print(f"made {provider.settings.data_dir / 'sso.db'} with {applications} applications", flush=True)
+    print(f"made {provider.settings.data_dir / 'sso.platform.db'} with {applications} applications", flush=True)
 
 
 def _new_user(person: Person) -> NewUser:
@@ -244,7 +244,7 @@ def _serve(settings: Settings, ports: list[int], people: list[Person], app_secre
             factory=True,
             host="127.0.0.1",
             port=ports[0],
-            http="sso.web.wire:BoundedProtocol",
+            http="sso.http.common.server_protocol:BoundedProtocol",
             log_config=None,
             access_log=False,
             server_header=False,

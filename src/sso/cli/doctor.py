@@ -12,26 +12,26 @@ from typing import Literal
 from sqlalchemy import text
 
 from sso import clock
-from sso.audit import verify
-from sso.audit.service import AuditFilter, page_of_events
 from sso.cli.common import Json, print_json
-from sso.clients import applications as apps
 from sso.clients.mistakes import scope_warnings
 from sso.clients.profiles import relaxations
 from sso.clients.sectors import subject_basis
-from sso.db import Database, read_versions
-from sso.db.database import NoDatabase
-from sso.db.migrate import current_revision, head_revision
-from sso.delivery import store as deliveries
-from sso.delivery.webhooks import all_webhooks
-from sso.oidc.applications import pending_subject_change
+from sso.identity.users import store as users
+from sso.identity.users.service import ADMIN
 from sso.oidc.provider import Provider
 from sso.oidc.subjects import EVENT
-from sso.security.limits import storage_for
-from sso.security.permissions import GIVES_POWER, PERMISSIONS, restricted
+from sso.platform.audit import verify
+from sso.platform.audit.service import AuditFilter, page_of_events
+from sso.platform.db import Database, read_versions
+from sso.platform.db.database import NoDatabase
+from sso.platform.db.migrate import current_revision, head_revision
+from sso.platform.outbox import store as deliveries
+from sso.platform.outbox.webhooks import all_webhooks
+from sso.platform.permissions import GIVES_POWER, PERMISSIONS, restricted
+from sso.platform.security.rate_limits import storage_for
+from sso.portal import applications as apps
+from sso.portal.lifecycle import pending_subject_change
 from sso.settings import Settings, SettingsError, load_settings
-from sso.users import store as users
-from sso.users.service import ADMIN
 
 State = Literal["good", "warning", "bad"]
 SIGNS: dict[State, str] = {"good": "ok     ", "warning": "warning", "bad": "BAD    "}

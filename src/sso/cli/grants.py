@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from sso import clock
-from sso.audit import record
 from sso.cli.common import Json, an_id, first_of, group, print_json, print_table, refuse, run
+from sso.identity.users.service import find
 from sso.oidc.provider import Provider
-from sso.tokens import store
-from sso.tokens.store import GrantFilter
-from sso.users.service import find
+from sso.oidc.store import store
+from sso.oidc.store.store import GrantFilter
+from sso.platform.audit import record
 
 app = group("What was granted, and holds.")
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from sso.cli.common import complain, refuse
-from sso.security.text import csv_cell, one_line
-from sso.users.identifiers import masked
-from sso.users.importing import Progress, Report
-from sso.users.readers import SQL, sql_format
-from sso.users.rows import Note, Row
+from sso.identity.users.identifiers import masked
+from sso.identity.users.importing import Progress, Report
+from sso.identity.users.readers import SQL, sql_format
+from sso.identity.users.rows import Note, Row
+from sso.platform.security.text import csv_cell, one_line
 
 SAMPLE = 3
 MAX_PARAMETERS = 10_000

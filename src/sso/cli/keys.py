@@ -6,17 +6,17 @@ from typing import Annotated
 
 import typer
 
-from sso.audit import record
-from sso.authn.factors import reseal_seeds
 from sso.cli.common import Json, group, print_json, print_table, run
-from sso.clients.service import reseal_secrets
-from sso.delivery.webhooks import reseal_webhooks
-from sso.keys import list_keys, read_alg, reseal, rotate, withdraw
-from sso.keys.models import SigningKey
+from sso.clients.secrets import reseal_secrets
+from sso.identity.authn.factors import reseal_seeds
+from sso.identity.users.merge_proposals import reseal_people
 from sso.oidc.provider import Provider
-from sso.oidc.streams import reseal_streams
-from sso.security.instance import reseal_instance_secrets
-from sso.users.merging import reseal_people
+from sso.platform.audit import record
+from sso.platform.keys import list_keys, read_alg, reseal, rotate, withdraw
+from sso.platform.keys.models import SigningKey
+from sso.platform.outbox.webhooks import reseal_webhooks
+from sso.platform.security.instance_secrets import reseal_instance_secrets
+from sso.ssf.streams import reseal_streams
 
 app = group("Signing keys.")
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from sso.cli.common import group, refuse
-from sso.delivery import Abandon
-from sso.delivery.mail import Mailer
+from sso.platform.outbox import Abandon
+from sso.platform.outbox.smtp import Mailer
 from sso.settings import load_settings
 
 app = group("Mail.")

@@ -36,7 +36,7 @@ def serve(
         port=port,
         workers=workers if workers > 1 else None,
         loop="uvloop",
-        http="sso.web.wire:BoundedProtocol",
+        http="sso.http.common.server_protocol:BoundedProtocol",
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -49,10 +49,10 @@ def serve(
 
 async def _check(settings: Settings) -> None:
     """Say in one line what would keep every process from starting. A database that is away is no such thing."""
-    from sso.db import Database, DatabaseUnavailable
-    from sso.db.migrate import check_schema
-    from sso.keys.ring import KeyRing
-    from sso.security.box import SecretBox
+    from sso.platform.db import Database, DatabaseUnavailable
+    from sso.platform.db.migrate import check_schema
+    from sso.platform.keys.ring import KeyRing
+    from sso.platform.security.encryption import SecretBox
 
     db = Database(settings)
     try:

@@ -10,18 +10,18 @@ from typing import Annotated, Any
 import typer
 
 from sso import clock
+from sso.accounts.service import end_session_of_person
 from sso.cli.common import Json, complain, first_of, group, print_json, print_table, refuse, run
-from sso.oidc.mass_ending import begin, endings, get_ending, stop_ending, work_once
+from sso.identity.sessions import store
+from sso.identity.sessions.devices import device_of
+from sso.identity.sessions.reasons import EndReason
+from sso.identity.sessions.store import SessionFilter
+from sso.identity.users.service import find
+from sso.logout.bulk import begin, endings, get_ending, stop_ending, work_once
+from sso.logout.delivery_report import Proof, proof_of
 from sso.oidc.models import MassEnding
-from sso.oidc.people import end_session_of_person
-from sso.oidc.proof import Proof, proof_of
 from sso.oidc.provider import Provider
-from sso.security.numbers import read_uuid
-from sso.sessions import store
-from sso.sessions.devices import device_of
-from sso.sessions.reasons import EndReason
-from sso.sessions.store import SessionFilter
-from sso.users.service import find
+from sso.platform.security.numbers import read_uuid
 
 app = group("Who is signed in.")
 REST_SECONDS = 0.05

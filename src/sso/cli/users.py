@@ -13,7 +13,19 @@ import typer
 from pydantic import ValidationError
 
 from sso import clock
-from sso.authn.passwords import Passwords, WeakPassword, check_strength
+from sso.accounts.service import (
+    DOCUMENTS,
+    change_password,
+    check_identity,
+    decide_proposal,
+    delete_user,
+    disable_user,
+    enable_user,
+    give_roles,
+    read_check,
+    revoke_identity_check,
+    start_recovery,
+)
 from sso.cli.common import (
     Json,
     an_id,
@@ -28,31 +40,20 @@ from sso.cli.common import (
     refuse,
     run,
 )
-from sso.oidc.people import (
-    DOCUMENTS,
-    change_password,
-    check_identity,
-    decide_proposal,
-    delete_user,
-    disable_user,
-    enable_user,
-    give_roles,
-    read_check,
-    revoke_identity_check,
-    start_recovery,
-)
+from sso.identity.authn.passwords import Passwords, WeakPassword, check_strength
+from sso.identity.users import merge_proposals as merging
+from sso.identity.users import store
+from sso.identity.users.merge_proposals import PROPOSAL_STATES
+from sso.identity.users.readers import FORMATS
+from sso.identity.users.schemas import NewUser, warnings_of
+from sso.identity.users.service import UserError, create_users, describe, find
 from sso.oidc.provider import Provider
-from sso.security.numbers import read_uuid
-from sso.security.permissions import RoleName
+from sso.platform.permissions import RoleName
+from sso.platform.security.numbers import read_uuid
 from sso.settings import Settings, load_settings
-from sso.users import merging, store
-from sso.users.merging import PROPOSAL_STATES
-from sso.users.readers import FORMATS
-from sso.users.schemas import NewUser, warnings_of
-from sso.users.service import UserError, create_users, describe, find
 
 if TYPE_CHECKING:
-    from sso.users.rows import Options, TakeHash
+    from sso.identity.users.rows import Options, TakeHash
 
 app = group("People.")
 
@@ -164,11 +165,11 @@ def import_people(
     json: Json = False,
 ) -> None:
     """Take people over from another application, with their passwords as they are. Goes on where it was stopped."""
-    from sso.authn.legacy import taken_over
-    from sso.authn.passwords import ARGON2_ID
+    from sso.accounts.contact_changes import contacts_told
     from sso.cli import imports
-    from sso.oidc.contacts import contacts_told
-    from sso.users.importing import Options, Progress, check_file, import_file, sample_of
+    from sso.identity.authn.legacy_hashes import taken_over
+    from sso.identity.authn.passwords import ARGON2_ID
+    from sso.identity.users.importing import Options, Progress, check_file, import_file, sample_of
 
     if not file.is_file():
         refuse(f"{file}: there is no such file")
@@ -218,8 +219,8 @@ def import_people(
 def _check_imported_password(file: Path, options: Options, who: str, from_stdin: bool, take_hash: TakeHash) -> None:
     """Say whether a password fits the hash in somebody's row. Nothing is written."""
     from sso.cli.imports import kind_of_hash
-    from sso.users.importing import find_row
-    from sso.users.rows import RowRefused
+    from sso.identity.users.importing import find_row
+    from sso.identity.users.rows import RowRefused
 
     try:
         row = find_row(file, options, who, take_hash)

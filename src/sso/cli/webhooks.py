@@ -8,9 +8,9 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, an_id, complain, group, print_json, print_table, refuse, run
-from sso.delivery import webhooks as rules
-from sso.delivery.models import Webhook
 from sso.oidc.provider import Provider
+from sso.platform.outbox import webhooks as rules
+from sso.platform.outbox.models import Webhook
 
 app = group("Servers that are told of what is in the audit log (Standard Webhooks).")
 

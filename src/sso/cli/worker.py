@@ -7,9 +7,9 @@ import signal
 from importlib import import_module
 
 from sso.cli.common import opened
-from sso.delivery import Worker
+from sso.jobs import keep_house
 from sso.logs import configure_logging
-from sso.oidc.housekeeping import keep_house
+from sso.platform.outbox import Worker
 from sso.settings import Settings, load_settings
 
 

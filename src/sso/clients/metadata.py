@@ -21,13 +21,13 @@ from pydantic import (
     model_validator,
 )
 
+from sso.clients.access_policy import check_hours, check_network
 from sso.clients.claims import COMES_WITH, SCOPE_OF, WITH_ANY
-from sso.clients.policy import check_hours, check_network
 from sso.clients.profiles import RELAXATIONS, Profile, forbidden
-from sso.clients.uris import ApplicationType, check_https_uri, check_redirect_uri
-from sso.security.permissions import PERMISSIONS, SCOPE_PREFIX, RoleName
-from sso.security.public_keys import check_key_set
-from sso.security.text import check_line, composed, one_line
+from sso.clients.redirect_uris import ApplicationType, check_https_uri, check_redirect_uri
+from sso.platform.permissions import PERMISSIONS, SCOPE_PREFIX, RoleName
+from sso.platform.security.public_keys import check_key_set
+from sso.platform.security.text import check_line, composed, one_line
 from sso.settings import SigningAlg
 
 ClientType = Literal["web", "single_page", "service", "android"]

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sso.clients.metadata import OIDC_SCOPES, AssertionIssuer, ClientMetadata, Problems, contradictions_in
-from sso.security.permissions import PERMISSIONS
+from sso.platform.permissions import PERMISSIONS
 
 SHOWN_CHARS = 60
 NOT_TEXT = "must be text, and "

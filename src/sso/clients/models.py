@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sso.db import Base, new_id
+from sso.platform.db import Base, new_id
 
 SELF_REGISTERED = "registered"
 """The catalogue of the applications that registered themselves (RFC 7591): no file's."""
@@ -203,3 +203,8 @@ class Invitation(Base):
     uses_left: Mapped[int | None]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
+
+
+def application_of(client_id: str) -> str:
+    """Return the application of which ``client_id`` is the sandbox, or its client_id in production."""
+    return client_id.removesuffix(SANDBOX_END)

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.audit import record
 from sso.clients import store
 from sso.clients.claims import allowed_by
 from sso.clients.claims import permissions as data_of
 from sso.clients.models import REMOVED, SANDBOX, ClientPrivilege, ClientRow
 from sso.clients.profiles import relaxations
-from sso.db import bump_version, new_id
 from sso.errors import Refusal
-from sso.security.permissions import (
+from sso.platform.audit import record
+from sso.platform.db import bump_version, new_id
+from sso.platform.permissions import (
     GRANTING,
     PERMISSIONS,
     RESTRICTED_SCOPES,

@@ -23,9 +23,9 @@ from sso.clients.metadata import ClientMetadata
 from sso.clients.models import REMOVED, SANDBOX
 from sso.clients.privileges import Held, effective_scopes, held_of
 from sso.clients.profiles import Profile
-from sso.clients.uris import is_registered
-from sso.security.permissions import RESTRICTED_SCOPES, is_restricted
-from sso.security.tokens import equal, token_hash
+from sso.clients.redirect_uris import is_registered
+from sso.platform.permissions import RESTRICTED_SCOPES, is_restricted
+from sso.platform.security.tokens import equal, token_hash
 
 ENABLED = ("active", SANDBOX)
 """The statuses of an application that can be used."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sso.clients.metadata import ClientMetadata
-from sso.clients.service import ClientError
+from sso.clients.secrets import ClientError
 
 
 @dataclass(frozen=True, slots=True)

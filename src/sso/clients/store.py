@@ -20,7 +20,7 @@ from sso.clients.models import (
     ClientRow,
     ClientSecret,
 )
-from sso.db import bump_version, lock_rows
+from sso.platform.db import bump_version, lock_rows
 
 BATCH = 500
 PAGE = 2000

@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from sso.authn.levels import identity_level
 from sso.clients.claims import SCOPE_CLAIMS, SCOPE_OF
 from sso.clients.registry import Client
-from sso.security.box import SecretBox
-from sso.users.models import Identifier
-from sso.users.service import open_nik
-from sso.users.store import Known
+from sso.identity.authn.assurance import identity_level
+from sso.identity.users.models import Identifier
+from sso.identity.users.service import open_nik
+from sso.identity.users.store import Known
+from sso.platform.security.encryption import SecretBox
 
 ALWAYS = ("local_user_id", "local_user_ids")
 """What only the application itself ever knew is told to it without being asked for."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from sso.authn.levels import IDENTITY_LEVELS, is_met
+from sso.clients.access_policy import has_role, is_open, is_within, network_of
 from sso.clients.metadata import DEVICE_CODE, JWT_BEARER
-from sso.clients.policy import has_role, is_open, is_within, network_of
 from sso.clients.registry import Client
-from sso.tokens.standing import Standing
+from sso.identity.authn.assurance import IDENTITY_LEVELS, is_met
+from sso.oidc.store.standing import Standing
 
 
 class Way(StrEnum):
@@ -133,7 +133,8 @@ class Rule:
         text: what the application is told.
         check: whether the demand is met; only looked at on the ways of ``held``.
         held: the ways where :func:`unmet` refuses.
-        led: the ways where a page leads the user to what is missing: see ``oidc/interaction.py`` and ``web/device.py``.
+        led: the ways where a page leads the user to what is missing: see ``oidc/authorize/decision.py`` and
+            ``http/sign_in/device.py``.
         why: for every other way, why the demand is not asked for.
         notes: what else is to be known of a way.
         error: the error at the token endpoint.

@@ -8,16 +8,16 @@ from typing import Any
 
 import orjson
 
-from sso.authn.levels import ACR_VALUES
 from sso.clients.metadata import OIDC_SCOPES
 from sso.clients.profiles import RESPONSE_TYPES, UNSIGNED_ID_TOKENS, UNSIGNED_REQUESTS, permitted
-from sso.oidc.answers import RESPONSE_MODES
-from sso.oidc.assertions import ASYMMETRIC_ALGS
-from sso.oidc.authorize import DISPLAYS, prompts
+from sso.identity.authn.assurance import ACR_VALUES
+from sso.oidc.authorize.request import DISPLAYS, prompts
+from sso.oidc.authorize.response import RESPONSE_MODES
 from sso.oidc.claims import claims_supported
-from sso.oidc.client_auth import ASSERTION_ALGS, CLIENT_AUTH_METHODS
 from sso.oidc.server import ProviderServer
-from sso.security.jose import CONTENT_ENCRYPTIONS, KEY_MANAGEMENT_ALGS
+from sso.oidc.token.assertions import ASYMMETRIC_ALGS
+from sso.oidc.token.client_auth import ASSERTION_ALGS, CLIENT_AUTH_METHODS
+from sso.platform.security.jwe import CONTENT_ENCRYPTIONS, KEY_MANAGEMENT_ALGS
 from sso.settings import SIGNING_ALGS
 
 UI_LOCALES = ["id", "en"]

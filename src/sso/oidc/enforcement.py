@@ -13,18 +13,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from sso import clock
-from sso.authn.levels import IDENTITY_LEVELS
-from sso.clients.policy import network_of
+from sso.clients.access_policy import network_of
+from sso.clients.models import application_of
 from sso.clients.registry import Client
-from sso.clients.teams import application_of
+from sso.identity.authn.assurance import IDENTITY_LEVELS
+from sso.identity.sessions.store import LiveSession
+from sso.identity.test_users import MARK, is_test
+from sso.identity.users.store import Person
 from sso.oidc.demands import Facts, Unmet, Way, unmet
 from sso.oidc.provider import Provider
 from sso.oidc.requests import ProtocolRequest
-from sso.oidc.test_people import MARK, is_test
-from sso.sessions.store import LiveSession
-from sso.tokens.standing import Standing, standing_of
-from sso.tokens.store import LiveGrant
-from sso.users.store import Person
+from sso.oidc.store.standing import Standing, standing_of
+from sso.oidc.store.store import LiveGrant
 
 LEVEL = "level"
 """In the details of a grant: the level of the sign-in, where the ``acr`` of the grant names another one."""

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sso.db import Base, new_id
+from sso.platform.db import Base, new_id
 
 
 class Interaction(Base):

@@ -14,25 +14,25 @@ from functools import cached_property
 from uuid import UUID
 
 from sso import __version__, clock
-from sso.authn.factors import Passkeys
+from sso.clients.dynamic_registration import usable_profiles
 from sso.clients.profiles import Profile
-from sso.clients.registration import usable_profiles
 from sso.clients.registry import Client, Registry
 from sso.clients.store import mark_secrets_used
-from sso.db import Database, DatabaseUnavailable, new_id, read_versions
-from sso.keys import KeyRing, ensure_keys
-from sso.oidc.client_keys import ClientKeys
-from sso.security.box import SecretBox
-from sso.security.countries import Countries
-from sso.security.instance import instance_secret
-from sso.security.limits import Attempts
-from sso.security.outbound import Outbound
-from sso.security.tokens import keyed_token
+from sso.identity.authn.factors import Passkeys
+from sso.identity.users.service import nik_key
+from sso.oidc.token.client_keys import ClientKeys
+from sso.platform.db import Database, DatabaseUnavailable, new_id, read_versions
+from sso.platform.keys import KeyRing, ensure_keys
+from sso.platform.metrics import Usage
+from sso.platform.metrics import store as usage
+from sso.platform.metrics.counters import with_recent
+from sso.platform.security.encryption import SecretBox
+from sso.platform.security.geoip import Countries
+from sso.platform.security.instance_secrets import instance_secret
+from sso.platform.security.outbound_http import Outbound
+from sso.platform.security.rate_limits import Attempts
+from sso.platform.security.tokens import keyed_token
 from sso.settings import Settings
-from sso.usage import Usage
-from sso.usage import store as usage
-from sso.usage.service import with_recent
-from sso.users.service import nik_key
 
 log = logging.getLogger(__name__)
 _PUBLISHED_SLACK_SECONDS = 3600

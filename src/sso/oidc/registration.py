@@ -1,5 +1,5 @@
 """The registration endpoint (RFC 7591, OpenID Connect Dynamic Client Registration) and the client configuration
-endpoint (RFC 7592): who may register, and answers. What may be registered is in ``clients/registration.py``."""
+endpoint (RFC 7592): who may register, and answers. What may be registered is in ``clients/dynamic_registration.py``."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.clients import registration as rules
+from sso.clients import dynamic_registration as rules
+from sso.clients.dynamic_registration import Registered, RegistrationRefused
 from sso.clients.metadata import ClientMetadata
 from sso.clients.profiles import Profile
-from sso.clients.registration import Registered, RegistrationRefused
+from sso.clients.secrets import ClientError
 from sso.clients.sectors import SubjectsWouldChange
-from sso.clients.service import ClientError
-from sso.oidc.applications import end_part_everywhere
+from sso.identity.sessions.reasons import EndReason
 from sso.oidc.provider import Provider
 from sso.oidc.requests import NO_STORE, Answer, description
 from sso.oidc.subjects import ACCEPT, check_subjects
 from sso.oidc.userinfo import challenge
-from sso.security.documents import DocumentRefused, NotJson, read_json
-from sso.sessions.reasons import EndReason
+from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
+from sso.portal.lifecycle import end_part_everywhere
 
 
 async def register(provider: Provider, authorization: str, body: bytes, address: str | None) -> Answer:

@@ -15,10 +15,10 @@ from sso.clients.mistakes import KNOWN_SCOPES, nearest_name
 
 if TYPE_CHECKING:
     from sso.clients.registry import Client
+    from sso.identity.sessions.store import LiveSession
     from sso.oidc.provider import Provider
-    from sso.security.limits import ReservedHere
-    from sso.sessions.store import LiveSession
-    from sso.tokens.store import LiveGrant
+    from sso.oidc.store.store import LiveGrant
+    from sso.platform.security.rate_limits import ReservedHere
 
 
 class Outdated(Exception):

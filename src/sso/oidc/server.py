@@ -10,19 +10,19 @@ from authlib.oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
 
 from sso.clients.registry import Client
-from sso.oidc.client_auth import authenticate_client, prepare
-from sso.oidc.device import DeviceAuthorizationEndpoint
+from sso.oidc.device.service import DeviceAuthorizationEndpoint
 from sso.oidc.grants.authorization_code import AuthorizationCodeGrant, S256Challenge
 from sso.oidc.grants.client_credentials import ClientCredentialsGrant
 from sso.oidc.grants.device_code import DeviceCodeGrant
 from sso.oidc.grants.implicit import HybridGrant, ImplicitGrant
 from sso.oidc.grants.jwt_bearer import JwtBearerGrant, prepare_assertion
 from sso.oidc.grants.refresh_token import RefreshTokenGrant
-from sso.oidc.introspection import IntrospectionEndpoint
 from sso.oidc.parameters import check_supported, repeated
 from sso.oidc.provider import Provider
 from sso.oidc.requests import NO_STORE, Answer, Outdated, ProtocolRequest, description
-from sso.oidc.revocation import RevocationEndpoint
+from sso.oidc.token.client_auth import authenticate_client, prepare
+from sso.oidc.token.introspection import IntrospectionEndpoint
+from sso.oidc.token.revocation import RevocationEndpoint
 
 # Authlib logs issued tokens at DEBUG. They never belong in a log, whatever its level.
 logging.getLogger("authlib").setLevel(logging.WARNING)

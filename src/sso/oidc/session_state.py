@@ -1,6 +1,6 @@
 """``session_state``: by which an application's page sees whether the session at the provider is still the same.
 
-OpenID Connect Session Management 1.0 sections 2 and 3.2. The page that answers is ``web/check_session.py``.
+OpenID Connect Session Management 1.0 sections 2 and 3.2. The page that answers is ``http/protocol/check_session.py``.
 """
 
 from __future__ import annotations

@@ -9,15 +9,15 @@ from dataclasses import replace
 from sqlalchemy import func, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.audit import record
 from sso.clients import store
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import REMOVED, SANDBOX_END
 from sso.clients.registry import stored_metadata
+from sso.clients.secrets import ClientError
 from sso.clients.sectors import SubjectChange, SubjectsWouldChange, check_kept_sector, subject_basis, subject_change
-from sso.clients.service import ClientError
-from sso.sessions.models import SessionClient, SsoSession
-from sso.tokens.models import Consent, Grant
+from sso.identity.sessions.models import SessionClient, SsoSession
+from sso.oidc.store.models import Consent, Grant
+from sso.platform.audit import record
 
 ACCEPT = "accept_new_subjects:"
 """How a program accepts the change, followed by the client_id."""

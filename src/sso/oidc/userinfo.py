@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 
 from sso import clock
 from sso.clients.registry import Client
+from sso.identity.users.store import with_identifiers
 from sso.oidc.claims import user_claims, withheld_from
-from sso.oidc.client_keys import KeysUnavailable
-from sso.oidc.introspection import find_token
-from sso.oidc.issue import encrypted
 from sso.oidc.provider import Provider
 from sso.oidc.requests import NO_STORE, Answer, Outdated, ProtocolRequest
-from sso.users.store import with_identifiers
+from sso.oidc.token.client_keys import KeysUnavailable
+from sso.oidc.token.introspection import find_token
+from sso.oidc.token.issue import encrypted
 
 _REALM = 'Bearer realm="sso"'
 

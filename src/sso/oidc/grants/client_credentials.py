@@ -8,11 +8,11 @@ from authlib.oauth2.rfc6749 import UnauthorizedClientError
 from authlib.oauth2.rfc6749 import grants as authlib_grants
 
 from sso.clients.metadata import OIDC_SCOPES
-from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.demands import Way
 from sso.oidc.enforcement import unmet_by_program
-from sso.oidc.issue import token_response
 from sso.oidc.requests import ProtocolRequest, check_granted, no_such_scope
+from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
+from sso.oidc.token.issue import token_response
 
 
 class ClientCredentialsGrant(authlib_grants.ClientCredentialsGrant):

@@ -11,16 +11,16 @@ from authlib.oauth2.rfc8628 import DeviceCodeGrant as AuthlibDeviceCodeGrant
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.oidc import device
-from sso.oidc.client_auth import CLIENT_AUTH_METHODS
+from sso.identity.sessions.store import take_part
 from sso.oidc.demands import Way
+from sso.oidc.device import service as device
 from sso.oidc.enforcement import unmet_by_grant
-from sso.oidc.issue import end_family, first_tokens
 from sso.oidc.models import DeviceCode
 from sso.oidc.requests import ProtocolRequest
-from sso.security.tokens import token_hash
-from sso.sessions.store import take_part
-from sso.tokens import store
+from sso.oidc.store import store
+from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
+from sso.oidc.token.issue import end_family, first_tokens
+from sso.platform.security.tokens import token_hash
 
 
 class _Credential:

@@ -12,16 +12,16 @@ from uuid import UUID
 from authlib.oauth2.rfc6749 import OAuth2Error
 
 from sso import clock
-from sso.db import new_id
-from sso.oidc.answers import AuthorizationResponse, response_mode, words_of
+from sso.identity.sessions.store import take_part
+from sso.oidc.authorize.response import AuthorizationResponse, response_mode, words_of
 from sso.oidc.claims import kept_with_grant
-from sso.oidc.issue import id_token, issue_access_token, person_claims
 from sso.oidc.requests import ProtocolRequest
 from sso.oidc.session_state import session_state
-from sso.security.tokens import random_token, token_hash
-from sso.sessions.store import take_part
-from sso.tokens import store
-from sso.tokens.store import LiveGrant
+from sso.oidc.store import store
+from sso.oidc.store.store import LiveGrant
+from sso.oidc.token.issue import id_token, issue_access_token, person_claims
+from sso.platform.db import new_id
+from sso.platform.security.tokens import random_token, token_hash
 
 CODE_RETENTION_SECONDS = 3600
 """How long a code is remembered after its time, so that a late second use is recognised."""

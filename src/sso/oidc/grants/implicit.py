@@ -11,7 +11,7 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 from authlib.oauth2.rfc6749.grants.authorization_code import validate_code_authorization_request
 from authlib.oidc.core.grants import OpenIDHybridGrant, OpenIDImplicitGrant
 
-from sso.oidc.answers import words_of
+from sso.oidc.authorize.response import words_of
 from sso.oidc.grants.front_channel import FrontChannel
 from sso.oidc.requests import no_such_scope
 

@@ -15,12 +15,16 @@ from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError, Unaut
 from authlib.oauth2.rfc7523 import JWTBearerGrant
 
 from sso import clock
-from sso.audit import record
 from sso.clients.metadata import OIDC_SCOPES, AssertionIssuer
+from sso.clients.models import application_of
 from sso.clients.registry import Client
-from sso.clients.teams import application_of
-from sso.db import new_id
-from sso.oidc.assertions import (
+from sso.identity.users.identifiers import meanings
+from sso.oidc.enforcement import recorded, unmet_by_assertion
+from sso.oidc.requests import Outdated, ProtocolRequest, check_granted, no_such_scope
+from sso.oidc.store import store
+from sso.oidc.store.standing import standing_of, standing_with
+from sso.oidc.store.store import LiveGrant
+from sso.oidc.token.assertions import (
     ASYMMETRIC_ALGS,
     LEEWAY_SECONDS,
     AssertionRefused,
@@ -31,17 +35,13 @@ from sso.oidc.assertions import (
     one_of,
     read_unverified,
 )
-from sso.oidc.client_auth import CLIENT_AUTH_METHODS
-from sso.oidc.client_keys import KeysUnavailable
-from sso.oidc.enforcement import recorded, unmet_by_assertion
-from sso.oidc.issue import token_response
-from sso.oidc.requests import Outdated, ProtocolRequest, check_granted, no_such_scope
-from sso.security.numbers import read_uuid
-from sso.security.replay import first_use
-from sso.tokens import store
-from sso.tokens.standing import standing_of, standing_with
-from sso.tokens.store import LiveGrant
-from sso.users.identifiers import meanings
+from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
+from sso.oidc.token.client_keys import KeysUnavailable
+from sso.oidc.token.issue import token_response
+from sso.platform.audit import record
+from sso.platform.db import new_id
+from sso.platform.security.numbers import read_uuid
+from sso.platform.security.replay import first_use
 
 ACR_ASSERTION = "urn:sso:acr:assertion"
 ASSERTION_SECONDS = 600

@@ -11,15 +11,15 @@ from authlib.oauth2.rfc6749 import grants as authlib_grants
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.oidc.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.demands import Way
 from sso.oidc.enforcement import unmet_by_grant
-from sso.oidc.issue import REFRESH_PREFIX, end_family, still_allowed, store_refresh_token, token_response
 from sso.oidc.requests import ProtocolRequest, no_such_scope
-from sso.security.tokens import equal, keyed_token, token_hash
-from sso.tokens import store
-from sso.tokens.models import RefreshToken
-from sso.tokens.store import LiveGrant
+from sso.oidc.store import store
+from sso.oidc.store.models import RefreshToken
+from sso.oidc.store.store import LiveGrant
+from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
+from sso.oidc.token.issue import REFRESH_PREFIX, end_family, still_allowed, store_refresh_token, token_response
+from sso.platform.security.tokens import equal, keyed_token, token_hash
 
 
 class _Refresh:

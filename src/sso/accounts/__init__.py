@@ -1,0 +1,1 @@
+"""Use cases about accounts: sign-in, sign-up, recovery, profile, data export, notifications, and administration."""

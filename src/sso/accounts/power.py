@@ -1,0 +1,126 @@
+"""The power over an account, and the rule that nobody changes an account that holds more power than their own.
+
+The power is read in the transaction that changes the account, after the row of the person is locked, so that a role
+that is given at the same moment is not overlooked.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso.accounts.service import is_locked
+from sso.errors import Refusal
+from sso.identity.users import store as users
+from sso.identity.users.models import User
+from sso.oidc.provider import Provider
+from sso.platform.permissions import GRANTING, effective_permissions, lacking, permissions_of, power_of
+from sso.portal import teams
+from sso.portal.applications import sandbox_id
+
+RECOVERS = "users:recover"
+"""The permission to make recovery codes."""
+
+
+class TooPowerful(Refusal):
+    """The act concerns an account that may do more than whoever acts. ``permission``: the first that is missing."""
+
+    def __init__(self, permission: str) -> None:
+        super().__init__(f"to change this account you need the permission {permission}, which the account has too")
+        self.permission = permission
+
+
+def check_power(actor: Collection[str], power: Collection[str]) -> None:
+    """Check that whoever acts holds all of a power.
+
+    Args:
+        actor: what they may do, from ``effective_permissions``.
+        power: what the act would yield.
+
+    Raises:
+        TooPowerful: naming the first permission that they lack, and no other.
+    """
+    missing = lacking(actor, power)
+    if missing:
+        raise TooPowerful(missing[0])
+
+
+async def power_over(session: AsyncSession, provider: Provider, user_id: uuid.UUID) -> frozenset[str]:
+    """Return the power over an account: of its roles, of its groups, and of the applications of its teams, those to
+    which the person is invited included. Four statements."""
+    roles = await users.roles_of(session, user_id)
+    applications = set(await teams.teams_with(session, user_id))
+    known = await users.identifiers_of(session, user_id)
+    invited = await invited_power(session, provider, [one.lookup for one in known], user_id)
+    return power_of(roles, _scopes(provider, applications)) | invited
+
+
+async def invited_power(
+    session: AsyncSession, provider: Provider, lookups: Collection[str], user_id: uuid.UUID | None = None
+) -> frozenset[str]:
+    """Return the power that invitations to teams give to whoever verifies one of these contacts, and to a person.
+    One statement."""
+    if not lookups and user_id is None:
+        return frozenset()
+    found = await teams.invitations_for(session, user_id, lookups)
+    return power_of((), _scopes(provider, {one.application_id for one in found}))
+
+
+async def check_power_over(
+    session: AsyncSession,
+    provider: Provider,
+    user_ids: Iterable[uuid.UUID],
+    actor: Collection[str],
+    *,
+    opens: bool = True,
+) -> None:
+    """Check that whoever acts holds the power over each of these accounts.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        user_ids: whose accounts.
+        actor: what whoever acts may do.
+        opens: whether the act changes what opens the account. One that only takes away (ending, disabling, deleting,
+            fewer roles) does not need ``clients:grant``, which no program can have: programs disable administrators.
+
+    Raises:
+        TooPowerful: when they do not.
+    """
+    for user_id in user_ids:
+        power = await power_over(session, provider, user_id)
+        check_power(actor, power if opens else power - {GRANTING})
+
+
+async def still_recovers(session: AsyncSession, provider: Provider, maker: str | None, user_id: uuid.UUID) -> bool:
+    """Tell whether whoever made a recovery code may still make one for this account: both may have changed since.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        maker: who made it, as the audit log names them: a person, a program, or the command line.
+        user_id: whose account it opens.
+    """
+    if maker == "cli":
+        return True
+    try:
+        person = await session.get(User, uuid.UUID(maker or ""))
+    except ValueError:
+        program = provider.registry.enabled(maker or "")
+        rights = effective_permissions(None, program.scopes_alone if program is not None else ())
+    else:
+        in_order = person is not None and person.disabled_at is None and not is_locked(person)
+        rights = permissions_of(await users.roles_of(session, person.id)) if person and in_order else frozenset()
+    return RECOVERS in rights and not lacking(rights, await power_over(session, provider, user_id))
+
+
+def _scopes(provider: Provider, application_ids: Collection[str]) -> frozenset[str]:
+    """Return the scopes of applications and of their sandboxes; suspended ones count too, they can be resumed."""
+    found = (
+        provider.registry.get(client_id)
+        for application_id in application_ids
+        for client_id in (application_id, sandbox_id(application_id))
+    )
+    return frozenset().union(*(one.scopes for one in found if one is not None))

@@ -1,8 +1,0 @@
-"""The audit log: append-only events, chained by a keyed hash so that a change or a gap is found.
-
-Other rooms call :func:`record` within the transaction of what they do. What an event means is not known here.
-"""
-
-from sso.audit.service import AuditReport, export, prune, record, redact, seal, verify, verify_archive
-
-__all__ = ["AuditReport", "export", "prune", "record", "redact", "seal", "verify", "verify_archive"]

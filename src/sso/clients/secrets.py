@@ -1,0 +1,273 @@
+"""Rules about secrets and the state of one application."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.clients import store
+from sso.clients.metadata import ClientMetadata
+from sso.clients.models import REMOVED, ClientRow, ClientSecret
+from sso.clients.privileges import OPERATOR, Authority, check_hold, check_registration
+from sso.clients.registry import stored_metadata
+from sso.errors import Refusal
+from sso.platform.audit import record
+from sso.platform.db import bump_version
+from sso.platform.security.encryption import SecretBox
+from sso.platform.security.tokens import random_token, token_hash
+
+HINT_CHARS = 4
+"""How much of a secret is kept readable, so that its owner knows which it is: the rest has 232 random bits."""
+MOST_SECRETS = 2
+TRIAL, TRIAL_SECONDS = "trial", 900
+"""Who makes the secrets with which the portal tries an application, and how long they are valid."""
+
+
+class ClientError(Refusal):
+    """What was asked for cannot be done with this application; the message says why."""
+
+
+async def new_secret(
+    session: AsyncSession,
+    box: SecretBox,
+    client_id: str,
+    *,
+    overlap_seconds: int = 0,
+    actor: str = "cli",
+    authority: Authority = OPERATOR,
+) -> str:
+    """Make a new secret for an application and return it: it is not shown again.
+
+    Args:
+        session: the transaction.
+        box: seals the secret where client_secret_jwt needs it again.
+        client_id: the application.
+        overlap_seconds: how long its earlier secrets stay valid.
+        actor: who asks.
+        authority: what the actor may do.
+
+    Raises:
+        ClientError: when there is no such application, or it uses no secret.
+        PrivilegeRefused: when the application may do more than the actor.
+    """
+    row = await store.lock_client(session, client_id)
+    if row is None or row.status == REMOVED:
+        raise ClientError(f"there is no application {client_id!r}; see: sso clients list")
+    await check_hold(session, client_id, authority)
+    metadata = stored_metadata(row.metadata_)
+    if not metadata.needs_secret:
+        method = metadata.token_endpoint_auth_method
+        raise ClientError(f"{client_id!r} has token_endpoint_auth_method: {method}, which uses no secret")
+    now = clock.now()
+    end = now + timedelta(seconds=overlap_seconds)
+    for old in await store.secrets_of(session, client_id):
+        if overlap_seconds == 0:
+            await session.delete(old)
+        elif old.expires_at is None or old.expires_at > end:
+            old.expires_at = end
+    secret = random_token()
+    session.add(secret_row(box, client_id, metadata, secret, created_by=actor))
+    row.version = await bump_version(session, "clients")
+    record(session, "client.secret_made", actor=actor, client_id=client_id, data={"overlap_seconds": overlap_seconds})
+    return secret
+
+
+async def valid_secrets(session: AsyncSession, client_id: str) -> list[ClientSecret]:
+    """Return the secrets of an application that are valid now, oldest first."""
+    now = clock.now()
+    known = [one for one in await store.secrets_of(session, client_id) if one.created_by != TRIAL]
+    return [one for one in known if not one.expires_at or one.expires_at > now]
+
+
+async def trial_secret(session: AsyncSession, client_id: str) -> str:
+    """Make a secret with which the portal tries an application, for a few minutes, in place of the last such one."""
+    now, secret = clock.now(), random_token()
+    row = await store.lock_client(session, client_id)
+    assert row is not None
+    for old in await store.secrets_of(session, client_id):
+        if old.created_by == TRIAL and (old.expires_at is None or old.expires_at <= now):
+            await session.delete(old)
+    made = ClientSecret(client_id=client_id, secret_hash=token_hash(secret), created_at=now, created_by=TRIAL)
+    made.expires_at = now + timedelta(seconds=TRIAL_SECONDS)
+    session.add(made)
+    row.version = await bump_version(session, "clients")
+    return secret
+
+
+async def add_secret(
+    session: AsyncSession,
+    box: SecretBox,
+    client_id: str,
+    *,
+    valid_days: int | None,
+    actor: str,
+    authority: Authority = OPERATOR,
+    request_id: str | None = None,
+) -> str:
+    """Make another secret for an application beside the one that it has, and return it: it is not shown again.
+
+    Args:
+        session: the transaction.
+        box: seals the secret where client_secret_jwt needs it again.
+        client_id: the application.
+        valid_days: for how many days; None: until it is revoked.
+        actor: who asks.
+        authority: what the actor may do.
+        request_id: the reference for log and audit.
+
+    Raises:
+        ClientError: when there is no such application, it uses no secret, or two are valid already.
+        PrivilegeRefused: when the application may do more than the actor.
+    """
+    row = await store.lock_client(session, client_id)
+    if row is None or row.status == REMOVED:
+        raise ClientError(f"there is no application {client_id!r}")
+    await check_hold(session, client_id, authority)
+    metadata = stored_metadata(row.metadata_)
+    if not metadata.needs_secret:
+        raise ClientError(f"{client_id!r} uses no secret")
+    if len(await valid_secrets(session, client_id)) >= MOST_SECRETS:
+        raise ClientError("two secrets are valid already: revoke one first")
+    secret = random_token()
+    end = clock.now() + timedelta(days=valid_days) if valid_days else None
+    session.add(secret_row(box, client_id, metadata, secret, created_by=actor, expires_at=end))
+    row.version = await bump_version(session, "clients")
+    about = {"valid_days": valid_days}
+    record(session, "client.secret_made", actor=actor, client_id=client_id, request_id=request_id, data=about)
+    return secret
+
+
+async def revoke_secret(
+    session: AsyncSession, client_id: str, secret_id: UUID, *, actor: str, request_id: str | None = None
+) -> None:
+    """Let a secret be worth nothing any more, at once.
+
+    Raises:
+        ClientError: when the application has no such secret.
+    """
+    row = await store.lock_client(session, client_id)
+    found = next((one for one in await store.secrets_of(session, client_id) if one.id == secret_id), None)
+    if row is None or found is None:
+        raise ClientError("there is no such secret")
+    await session.delete(found)
+    row.version = await bump_version(session, "clients")
+    about = {"hint": found.hint}
+    record(session, "client.secret_revoked", actor=actor, client_id=client_id, request_id=request_id, data=about)
+
+
+async def create_client(
+    session: AsyncSession,
+    box: SecretBox,
+    client_id: str,
+    metadata: ClientMetadata,
+    *,
+    catalogue: str,
+    actor: str,
+    authority: Authority = OPERATOR,
+    request_id: str | None = None,
+) -> str | None:
+    """Register an application and return its secret, which is not shown again; None where it needs none. The privileges
+    among its scopes are granted with it.
+
+    Raises:
+        ClientError: when there is one of that name.
+        PrivilegeRefused: when the actor may not give it what it registers.
+    """
+    present = await store.get_client(session, client_id)
+    if present is not None:
+        raise ClientError(f"{client_id!r} is taken" + (" by one that was removed" if present.status == REMOVED else ""))
+    if client_id in await store.begun_ids(session, [client_id]):
+        raise ClientError(f"{client_id!r} is taken by an application that a team has begun in the portal")
+    now = clock.now()
+    row: dict[str, Any] = {
+        "client_id": client_id,
+        "catalogue": catalogue,
+        "status": "active",
+        "metadata": metadata.stored(),
+    }
+    row |= {"version": await bump_version(session, "clients"), "created_at": now, "updated_at": now}
+    await store.insert_clients(session, [row])
+    await check_registration(session, client_id, None, metadata, authority, actor=actor, request_id=request_id)
+    secret = random_token() if metadata.needs_secret else None
+    if secret is not None:
+        session.add(secret_row(box, client_id, metadata, secret))
+    record(session, "client.created", actor=actor, client_id=client_id, request_id=request_id)
+    return secret
+
+
+async def replace_client(
+    session: AsyncSession,
+    row: ClientRow,
+    metadata: ClientMetadata,
+    *,
+    catalogue: str,
+    actor: str,
+    authority: Authority = OPERATOR,
+    request_id: str | None = None,
+) -> None:
+    """Put other metadata in place of an application's. Privileges among its new scopes are granted with it; those of
+    scopes that it has no more are revoked.
+
+    Raises:
+        ClientError: when another catalogue, or the application itself, looks after it.
+        PrivilegeRefused: when the application may do more than the actor, or the actor may not give what is new.
+    """
+    if row.catalogue != catalogue:
+        raise ClientError(f"{row.client_id!r} is looked after by the catalogue {row.catalogue!r}: change it there")
+    present = stored_metadata(row.metadata_)
+    before = present.stored()
+    await check_registration(
+        session,
+        row.client_id,
+        present,
+        metadata,
+        authority,
+        actor=actor,
+        status=row.status,
+        request_id=request_id,
+    )
+    row.metadata_ = metadata.stored()
+    row.version, row.updated_at = await bump_version(session, "clients"), clock.now()
+    if not metadata.needs_secret:
+        for old in await store.secrets_of(session, row.client_id):
+            await session.delete(old)
+    after = row.metadata_
+    changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    about = {"changed": changed}
+    record(session, "client.updated", actor=actor, client_id=row.client_id, request_id=request_id, data=about)
+
+
+async def reseal_secrets(session: AsyncSession, box: SecretBox) -> int:
+    """Seal every secret that is kept sealed (client_secret_jwt) with the newest key; return how many had an older."""
+    old = [secret for secret in await store.sealed_secrets(session) if not box.is_current(secret.sealed or b"")]
+    await store.lock_clients(session, [secret.client_id for secret in old])
+    for secret in old:
+        purpose = f"client-secret:{secret.client_id}"
+        secret.sealed = box.seal(box.open(secret.sealed or b"", purpose), purpose)
+    for client_id in {secret.client_id for secret in old}:
+        row = await store.get_client(session, client_id)
+        assert row is not None
+        row.version = await bump_version(session, "clients")
+    return len(old)
+
+
+def secret_row(
+    box: SecretBox,
+    client_id: str,
+    metadata: ClientMetadata,
+    secret: str,
+    *,
+    created_by: str | None = None,
+    expires_at: datetime | None = None,
+) -> ClientSecret:
+    """Return the row for a new secret: its hash, and the secret itself sealed where signatures are checked with it."""
+    sealed = None
+    if metadata.token_endpoint_auth_method == "client_secret_jwt":
+        sealed = box.seal(secret.encode(), f"client-secret:{client_id}")
+    made = ClientSecret(client_id=client_id, secret_hash=token_hash(secret), sealed=sealed, created_at=clock.now())
+    made.hint, made.created_by, made.expires_at = secret[-HINT_CHARS:], created_by, expires_at
+    return made

@@ -1,0 +1,1 @@
+"""Pages of the signed-in person: home, applications, profile, security, sessions."""

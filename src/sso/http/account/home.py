@@ -1,0 +1,69 @@
+"""The start page: who is signed in here, the applications that they use, and the way out."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.http.account.profile import first_admin_page
+from sso.http.common.cookies import read_cookie, with_browser_state
+from sso.http.common.csrf import form_token
+from sso.http.common.pages import failure, page
+from sso.http.common.state import site_of
+from sso.http.sign_in.account_chooser import accounts_of, present_account, tokens_of
+from sso.identity.sessions import store as sessions
+from sso.identity.users.store import favourites_of, roles_of
+from sso.oidc.requests import with_parameters
+from sso.platform.permissions import permissions_of
+
+router = APIRouter()
+
+RECENT = 5
+
+
+@router.get("/")
+async def home(request: Request) -> Response:
+    """Who is signed in, what they use most, and a button to sign out; the sign-in page otherwise."""
+    provider, cookie = site_of(request).provider, read_cookie(request, "session")
+    async with provider.db.read() as session:
+        who = await present_account(request, session)
+        accounts = await accounts_of(request, session) if len(tokens_of(request)) > 1 else []
+        roles = await roles_of(session, who.user.id) if who is not None else []
+        starred = await favourites_of(session, who.user.id) if who is not None else set()
+        used = await sessions.last_used_clients(session, who.user.id) if who is not None else {}
+    if who is None:
+        made = RedirectResponse("/login", 303, {"Cache-Control": "no-store"})
+        return with_browser_state(request, made, "")
+    listed = provider.registry.listed()
+    recent = [one for one in listed if one.client_id in used and one.client_id not in starred]
+    recent = [one for one in recent if one.meta.initiate_login_uri]
+    return page(
+        request,
+        "home.html",
+        person=who.user.name,
+        favourites=[one for one in listed if one.client_id in starred and one.meta.initiate_login_uri],
+        recent=sorted(recent, key=lambda one: used[one.client_id], reverse=True)[:RECENT],
+        form_token=form_token(request, "logout", cookie),
+        others=[one for one in accounts if one.session.id != who.session.id],
+        may_administer=first_admin_page(roles),
+        may_develop="applications:create" in permissions_of(roles),
+        accounts_token=form_token(request, "accounts", cookie),
+    )
+
+
+@router.get("/open/{client_id}")
+async def open_application(request: Request, client_id: str) -> Response:
+    """Let an application begin a sign-in (OpenID Connect Core section 4): one of the city's own at once; of another the
+    person is told first where it leads, so that nobody is sent anywhere by a link alone."""
+    provider = site_of(request).provider
+    client = await provider.client(client_id)
+    if client is None or not client.enabled or client.meta.initiate_login_uri is None:
+        return failure(request, "not_found", 404)
+    target = with_parameters(client.meta.initiate_login_uri, [("iss", provider.settings.issuer)])
+    if client.first_party and request.query_params.get("ask") != "1":
+        return Response(status_code=303, headers={"Location": target, "Cache-Control": "no-store"})
+    host = urlsplit(target).netloc
+    return page(request, "open.html", client=client, target=target, host=host)

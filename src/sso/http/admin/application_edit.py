@@ -1,0 +1,169 @@
+"""The page on which administrators change what is registered of an application that no catalogue file looks after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.clients.metadata import ClientMetadata
+from sso.clients.models import SANDBOX_END, Application, ClientRow
+from sso.clients.registry import stored_metadata
+from sso.clients.secrets import ClientError
+from sso.clients.sectors import SubjectsWouldChange
+from sso.http.admin.applications import (
+    APPLICATIONS,
+    NOTE_MISSING,
+    Changes,
+    Sees,
+    locked_both,
+    looked_up,
+    register_at_once,
+)
+from sso.http.common.i18n import N_
+from sso.http.common.pages import failure
+from sso.http.common.state import site_of
+from sso.http.console.access import Here, Interrupted, admin_page, own_form, said, token_for
+from sso.http.developer.applications import CANNOT, advise_typed, form_context, impersonates
+from sso.http.developer.form import NEW_SUBJECTS, Typed, read_typed, subjects_shown, typed_from, wanted_from
+from sso.portal import applications as apps
+from sso.portal.applications import THEIRS, Stale, Unfinished, Wanted, catalogue_of
+from sso.portal.lifecycle import check_sector_named
+
+router = APIRouter()
+
+CHANGED_MEANWHILE = N_(
+    "Somebody else changed this meanwhile. What you typed is still here: compare it with what is registered, and save "
+    "again."
+)
+NOT_YOUR_GROUP = N_("Choose a group that you look after.")
+LOOKS_ALIKE = N_("An address can be taken for another application's. Look at the hint beside it.")
+
+
+@router.get(APPLICATIONS + "/{client_id}/settings")
+async def settings_page(request: Request, client_id: str, here: Sees) -> Response:
+    """What is registered of an application, to be changed."""
+    if client_id.endswith(SANDBOX_END):
+        return RedirectResponse(f"{APPLICATIONS}/{client_id.removesuffix(SANDBOX_END)}/settings", 303)
+    row, application = await _present(request, client_id, here)
+    wanted = apps.registered_as(application, stored_metadata(row.metadata_))
+    return _page(request, here, row, typed_from(wanted.kind, wanted, client_id))
+
+
+@router.post(APPLICATIONS + "/{client_id}/settings")
+async def change_settings(request: Request, client_id: str, here: Changes) -> Response:
+    """Register other settings, at once. The sandbox and what its team wants follow."""
+    fields, site = await own_form(request, f"admin settings {client_id}"), site_of(request)
+    row, application = await _present(request, client_id, here)
+    present = apps.registered_as(application, stored_metadata(row.metadata_))
+    if catalogue_of(row):  # the page has no button then
+        return _page(request, here, row, typed_from(present.kind, present, client_id), 409)
+    typed = read_typed(present.kind, fields)
+    wanted = wanted_from(typed, present)
+    advise_typed(request, typed, wanted, client_id)
+    note = typed.values["note"] = said(fields)
+    typed.values["first_party"] = fields.get("first_party", "")
+    accepted = typed.values["accept_new_subjects"] = fields.get("accept_new_subjects", "").strip()[:100]
+    _judge(typed, here, present, wanted)
+    if typed.mistakes:
+        return _page(request, here, row, typed, 400)
+    try:
+        planned = _metadata(
+            stored_metadata(row.metadata_), wanted, fields.get("first_party") == "1", site.settings.loopback
+        )
+        await check_sector_named(site.provider, planned)
+        async with site.provider.db.write() as session:
+            locked, application = await locked_both(session, client_id)
+            if locked is None or fields.get("revision") != str(locked.version):
+                raise Stale("somebody else changed it meanwhile")
+            before = stored_metadata(locked.metadata_)
+            after = _metadata(before, wanted, fields.get("first_party") == "1", site.settings.loopback)
+            await register_at_once(
+                request, session, here, locked, application, after, "client.settings_set", note, accepted
+            )
+    except Stale:
+        typed.mistakes[""] = (CHANGED_MEANWHILE, {})
+        row, _ = await _present(request, client_id, here)
+        return _page(request, here, row, typed, 409)
+    except Unfinished as error:
+        _refuse(typed, error.problems)
+        return _page(request, here, row, typed, 400)
+    except SubjectsWouldChange as error:
+        typed.mistakes["accept_new_subjects"] = (NEW_SUBJECTS, subjects_shown(error.changes[0]))
+        return _page(request, here, row, typed, 409)
+    except ClientError as error:
+        typed.mistakes[""] = (CANNOT, {"detail": str(error)})
+        return _page(request, here, row, typed, 409)
+    await site.provider.refresh()
+    site.worker.nudge()
+    return RedirectResponse(f"{APPLICATIONS}/{client_id}/settings?done=1", 303)
+
+
+async def _present(request: Request, client_id: str, here: Here) -> tuple[ClientRow, Application | None]:
+    """Return what is registered, and what its team looks after.
+
+    Raises:
+        Interrupted: when nothing is registered, or it is not theirs to see.
+    """
+    async with site_of(request).provider.db.read() as session:
+        row, application = await looked_up(request, session, client_id, here)
+    if row is None:  # a draft, or only a sandbox: its team changes that
+        raise Interrupted(failure(request, "not_found", 404))
+    return row, application
+
+
+def _judge(typed: Typed, here: Here, present: Wanted, wanted: Wanted) -> None:
+    """Add to a form what keeps it from being saved."""
+    if not typed.values["note"]:
+        typed.mistakes["note"] = (NOTE_MISSING, {})
+    if not wanted.document.get("client_name"):
+        typed.refuse({"client_name": "is missing"})
+    if here.groups is not None and wanted.document.get("group") not in here.groups:
+        typed.mistakes["group"] = (NOT_YOUR_GROUP, {})
+    if any(present.document.get(name) != wanted.document.get(name) for name in impersonates(typed)):
+        typed.mistakes[""] = (LOOKS_ALIKE, {})
+
+
+def _refuse(typed: Typed, problems: Mapping[str, str]) -> None:
+    """Add what the rules say is wrong: beside its field, or above the form where it is of the sandbox, which is not
+    shown."""
+    typed.refuse({name: text for name, text in problems.items() if not name.startswith("sandbox.")})
+    for name, text in problems.items():
+        if name.startswith("sandbox."):
+            typed.mistakes.setdefault("", (CANNOT, {"detail": f"{name}: {text}"}))
+
+
+def _metadata(before: ClientMetadata, wanted: Wanted, first_party: bool, loopback: bool) -> ClientMetadata:
+    """Return what is to be registered: what was typed, and the rest as it was.
+
+    Raises:
+        Unfinished: naming each field that is wrong.
+    """
+    kept = {name: value for name, value in before.stored().items() if name not in THEIRS}
+    return apps.valid_metadata({**kept, **wanted.document, "first_party": first_party}, loopback)
+
+
+def _page(request: Request, here: Here, row: ClientRow, typed: Typed, status: int = 200) -> Response:
+    stored = stored_metadata(row.metadata_)
+    typed.values = {"note": "", "first_party": "1" if stored.first_party else "", **typed.values}
+    kept_by = catalogue_of(row)
+    return admin_page(
+        request,
+        here,
+        "applications",
+        "developer_settings.html",
+        status,
+        admin=True,
+        app=None,
+        client_id=row.client_id,
+        name=stored.client_name,
+        **form_context(request, typed, sorted(here.groups) if here.groups is not None else None),
+        kept_by=kept_by,
+        may_change=here.may("clients:write") and here.recent and not kept_by,
+        open_now=True,
+        revision=row.version,
+        done=request.query_params.get("done", "") if status == 200 else "",
+        form_token=token_for(request, f"admin settings {row.client_id}"),
+    )

@@ -1,0 +1,242 @@
+"""What the page of the audit log calls the types of events, and what events say besides.
+
+Each table has a text for every value of its list; a test compares them, and looks for the types in the source. A value
+without a text is shown as it is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sso.http.account.profile import EVENTS
+from sso.http.admin.sessions import REASONS
+from sso.http.common.i18n import N_
+from sso.http.common.labels import DOCUMENTS, FACTOR_TEXTS, ROLE_NAMES
+from sso.http.common.labels import KIND_TEXTS as IDENTIFIER_TEXTS
+
+EVENT_TEXTS: dict[str, str] = {
+    **EVENTS,
+    "application.adopted": N_("A team took over an application"),
+    "application.approved": N_("An application was approved"),
+    "application.changed": N_("The settings of an application were changed"),
+    "application.check_begun": N_("A relying-party check was started"),
+    "application.checked": N_("A relying-party check was finished"),
+    "application.commented": N_("A comment was written about an application"),
+    "application.created": N_("A draft of an application was made"),
+    "application.sandbox_opened": N_("The sandbox of an application was opened"),
+    "application.sent_back": N_("An application was sent back to its team"),
+    "application.submitted": N_("An application was submitted for approval"),
+    "application.withdrawn": N_("A team took back the submission of an application"),
+    "audit.exported": N_("The audit log was exported"),
+    "audit.pruned": N_("Old audit events were deleted"),
+    "client.created": N_("An application was registered"),
+    "client.deleted": N_("The registration of an application was deleted"),
+    "client.event_stream": N_("The event stream of an application was changed"),
+    "client.invited": N_("An invitation to register an application was made"),
+    "client.policies_set": N_("The policies of an application were changed"),
+    "client.privilege_granted": N_("An application was granted a privilege"),
+    "client.privilege_revoked": N_("A privilege of an application was revoked"),
+    "client.registered": N_("An application registered itself"),
+    "client.removed": N_("An application was taken out of service"),
+    "client.resumed": N_("An application was resumed"),
+    "client.secret_made": N_("A client secret was made"),
+    "client.secret_revoked": N_("A client secret was revoked"),
+    "client.settings_set": N_("An administrator changed the settings of an application"),
+    "client.subjects_changed": N_("Users of an application got new identifiers (sub)"),
+    "client.suspended": N_("An application was suspended"),
+    "client.updated": N_("The registration of an application was changed"),
+    "clients.applied": N_("A catalogue file was applied"),
+    "delivery.given_up": N_("A notice could not be delivered"),
+    "delivery.retried": N_("A notice was sent again"),
+    "device.approved": N_("A device was allowed to sign in"),
+    "device.denied": N_("A device was refused"),
+    "grant.asserted": N_("A token was issued for an assertion"),
+    "keys.made": N_("Signing keys were made"),
+    "keys.resealed": N_("Stored secrets were encrypted with the new key"),
+    "keys.rotated": N_("The signing keys were replaced"),
+    "keys.rotation_asked": N_("Somebody asked to replace the signing keys"),
+    "keys.withdrawn": N_("A signing key was withdrawn"),
+    "recovery.helpdesk_code_made": N_("The helpdesk made a recovery code"),
+    "session.part_ended": N_("The session at one application ended"),
+    "sessions.ending": N_("A bulk revocation of sessions was started"),
+    "sessions.ending_stopped": N_("A bulk revocation of sessions was stopped"),
+    "team.invited": N_("Somebody was invited to a team"),
+    "team.member_removed": N_("A member left a team"),
+    "team.member_set": N_("A team has a new member or role"),
+    "token.revoked": N_("A token was revoked"),
+    "user.administered": N_("An administrator changed an account"),
+    "user.deleted": N_("An account was deleted"),
+    "user.disabled": N_("An account was disabled"),
+    "user.enabled": N_("An account was enabled"),
+    "user.factors_reset": N_("The two-step verification of an account was removed"),
+    "user.groups_changed": N_("The application groups of an administrator were changed"),
+    "user.identity_check_revoked": N_("The check of a document was taken back"),
+    "user.import_dropped": N_("An imported row was discarded"),
+    "user.import_merged": N_("An imported row was merged into an account"),
+    "user.import_separate": N_("An imported row became an account of its own"),
+    "user.merged": N_("Two accounts were merged"),
+    "user.password_required": N_("A new password was required"),
+    "users.imported": N_("Users were imported"),
+    "webhook.added": N_("A webhook was added"),
+    "webhook.removed": N_("A webhook was removed"),
+}
+OUTCOME_TEXTS = {"success": N_("succeeded"), "failure": N_("failed")}
+ACTOR_TEXTS = {"cli": N_("command line"), "system": N_("the system")}
+ACT_TEXTS = {
+    "edit": N_("name or identifiers changed"),
+    "disable": N_("account disabled"),
+    "enable": N_("account enabled"),
+    "new_password": N_("new password required"),
+    "reset_factors": N_("two-step verification removed"),
+    "unlock": N_("lock removed"),
+    "roles": N_("roles changed"),
+    "end_sessions": N_("all sessions ended"),
+    "recovery": N_("recovery code made"),
+    "stop_recovery": N_("recovery stopped"),
+    "check": N_("document checked"),
+    "uncheck": N_("check of a document taken back"),
+    "merge": N_("accounts merged"),
+    "delete": N_("account deleted"),
+}
+METHOD_TEXTS = {
+    "password": N_("name or password wrong"),
+    "too_many": N_("too many attempts"),
+    "totp": N_("code of the authenticator app wrong"),
+    "email": N_("code by e-mail wrong"),
+    "phone": N_("code by SMS wrong"),
+    "recovery_code": N_("recovery code wrong"),
+    "passkey": N_("passkey not accepted"),
+}
+KIND_TEXTS = {
+    **IDENTIFIER_TEXTS,
+    **FACTOR_TEXTS,
+    "access_token": N_("access token"),
+    "refresh_token": N_("refresh token"),
+    "authorization_code": N_("authorization code"),
+}
+TEAM_ROLE_TEXTS = {"owner": N_("owner"), "member": N_("member")}
+AMR_TEXTS = {
+    "pwd": N_("password"),
+    "otp": N_("one-time code"),
+    "mfa": N_("two-step verification"),
+    "hwk": N_("passkey"),
+    "swk": N_("passkey"),
+    "pop": N_("passkey"),
+    "user": N_("user presence"),
+    "sms": N_("SMS"),
+    "kba": N_("recovery code"),
+}
+"""How somebody signed in (RFC 8176)."""
+STATE_TEXTS = {"active": N_("in use"), "next": N_("comes next"), "retired": N_("published still")}
+YES_NO = {True: N_("yes"), False: N_("no")}
+
+DATA_TEXTS = {
+    "act": N_("Act"),
+    "added": N_("Added"),
+    "alg": N_("Algorithm"),
+    "amr": N_("Signed in with"),
+    "changed": N_("Changed"),
+    "client_id": N_("Application"),
+    "clients": N_("Applications"),
+    "count": N_("Number"),
+    "counts": N_("Numbers"),
+    "document": N_("Document"),
+    "end_sessions": N_("Sessions ended"),
+    "error": N_("Error"),
+    "events": N_("Events"),
+    "grant": N_("Grant"),
+    "granted": N_("Granted"),
+    "groups": N_("Groups"),
+    "hint": N_("Ends with"),
+    "identifiers": N_("Identifiers"),
+    "kept": N_("Account that stays"),
+    "kid": N_("Key"),
+    "kids": N_("Keys"),
+    "kind": N_("Kind"),
+    "made": N_("Created"),
+    "method": N_("Reason"),
+    "name": N_("Name"),
+    "note": N_("Reason"),
+    "overlap_seconds": N_("Overlap in seconds"),
+    "passed": N_("Passed"),
+    "place": N_("Place"),
+    "privilege": N_("Privilege"),
+    "profile": N_("Profile"),
+    "proposal": N_("Proposal"),
+    "proposed": N_("To be decided"),
+    "reason": N_("Reason"),
+    "reasons": N_("Reasons"),
+    "removed": N_("Removed"),
+    "role": N_("Role"),
+    "roles": N_("Roles"),
+    "scope": N_("Scopes"),
+    "scopes": N_("Scopes"),
+    "sessions": N_("Sessions"),
+    "since": N_("From"),
+    "status": N_("State"),
+    "stream": N_("Stream"),
+    "terms": N_("Version of the terms"),
+    "text": N_("Text"),
+    "through": N_("Through entry"),
+    "through_row": N_("Through line"),
+    "total": N_("Total"),
+    "until": N_("To"),
+    "url": N_("Address"),
+    "user_id": N_("Account"),
+    "uses": N_("Uses"),
+    "valid_days": N_("Valid for days"),
+    "webhook": N_("Webhook"),
+    "what": N_("What"),
+    "why": N_("Reason"),
+    "with": N_("Registered with"),
+    "without_person": N_("Also without a person"),
+}
+"""What audit events say besides, by the key."""
+VALUE_TEXTS: Mapping[str, Mapping[str, str]] = {
+    "act": ACT_TEXTS,
+    "added": ROLE_NAMES,
+    "removed": ROLE_NAMES,
+    "roles": ROLE_NAMES,
+    "role": {**ROLE_NAMES, **TEAM_ROLE_TEXTS},
+    "amr": AMR_TEXTS,
+    "kind": KIND_TEXTS,
+    "with": KIND_TEXTS,
+    "method": METHOD_TEXTS,
+    "reason": REASONS,
+    "reasons": KIND_TEXTS,
+    "document": DOCUMENTS,
+    "status": STATE_TEXTS,
+    "events": EVENT_TEXTS,
+}
+"""The texts of values, by the key of what an audit event says besides."""
+
+CHAIN_TEXTS = {
+    "altered": N_("Entry %(at)s was altered."),
+    "missing": N_("Entry %(at)s is missing."),
+    "checkpoint": N_("The checkpoint at entry %(at)s was altered."),
+}
+
+Words = Callable[[str], str]
+
+
+def said_of(key: str, value: Any, words: Words, texts: Mapping[str, Mapping[str, str]] = VALUE_TEXTS) -> str:
+    """Return a value of an audit event in the language of a page.
+
+    Args:
+        key: its name.
+        value: what is stored: text, a number, a list or an object.
+        words: translates a text.
+        texts: the texts of values, by their key.
+    """
+    if isinstance(value, bool):
+        return words(YES_NO[value])
+    if isinstance(value, list):
+        return ", ".join(said_of(key, one, words, texts) for one in value)
+    if isinstance(value, dict):
+        pairs = ((name, said_of(name, one, words, texts)) for name, one in value.items())
+        return ", ".join(f"{words(DATA_TEXTS.get(str(name), str(name)))} {text}" for name, text in pairs)
+    text = "" if value is None else str(value)
+    table = texts.get(key)
+    known = table.get(text) if table is not None else None
+    return words(known) if known else text

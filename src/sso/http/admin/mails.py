@@ -1,0 +1,100 @@
+"""The texts of e-mails and SMS, for administrators."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso import clock
+from sso.accounts.notifications import link_token
+from sso.http.common.i18n import LOCALES, N_
+from sso.http.common.mail_texts import NOTICES, Mail, compose
+from sso.http.common.pages import failure
+from sso.http.common.state import site_of
+from sso.http.console.access import Here, Needs, admin_page
+
+router = APIRouter()
+
+Reader = Annotated[Here, Depends(Needs("mails:read"))]
+
+MAILS = "/admin/mails"
+SENT_FOR = {
+    "code_sign_up": N_("Code for a registration"),
+    "code_sign_in": N_("Code for two-step verification at sign-in"),
+    "code_contact": N_("Code to verify a new e-mail address or telephone number"),
+    "code_recover": N_("Code to recover an account"),
+    "already_here": N_("Somebody tried to register with an address that has an account"),
+    "welcome": N_("Registration completed"),
+    "new_device": N_("Sign-in with a new device"),
+    "password_changed": N_("Password changed"),
+    "factor_added": N_("Passkey, authenticator app or recovery codes added"),
+    "factor_removed": N_("Passkey or authenticator app removed"),
+    "contact_added": N_("E-mail address or telephone number added"),
+    "contact_removed": N_("E-mail address or telephone number removed"),
+    "contact_verified": N_("E-mail address or telephone number marked as verified"),
+    "contact_unverified": N_("E-mail address or telephone number marked as not verified"),
+    "contact_primary": N_("Main e-mail address or telephone number changed"),
+    "sign_in_name_changed": N_("User name or NIK changed"),
+    "recovery_waits": N_("Account recovery started, with a waiting time"),
+    "recovery_ready": N_("Waiting time of an account recovery ended"),
+    "recovery_stopped": N_("Account recovery stopped"),
+    "helpdesk_recovery": N_("Recovery code made by the helpdesk"),
+    "recovered": N_("Account recovered"),
+    "locked": N_("Account locked after a report"),
+    "identity_checked": N_("Document checked at a counter"),
+    "exported": N_("Personal data downloaded"),
+    "deletion_planned": N_("Deletion of an account requested"),
+    "deletion_cancelled": N_("Deletion of an account cancelled"),
+    "application_connected": N_("Application allowed to receive data"),
+    "merged": N_("Two accounts merged"),
+    "new_password_needed": N_("New password required by an administrator"),
+    "factors_reset": N_("Two-step verification removed by an administrator"),
+    "team_invitation": N_("Invitation to the team of an application"),
+    "secret_expires": N_("Client secret about to expire"),
+    "application_decided": N_("Decision about an application"),
+    "account_disabled": N_("Account disabled"),
+    "sessions_ended": N_("All sessions ended by an administrator"),
+}
+"""When each message is sent. Its subject alone does not tell: several begin with the same words."""
+SAMPLES = {
+    **dict.fromkeys(("factor_added", "factor_removed"), "Passkey (Chrome, Android 14)"),
+    **dict.fromkeys(("application_connected", "team_invitation", "application_decided"), "Antrean Puskesmas"),
+    "secret_expires": "Antrean Puskesmas",
+    "sign_in_name_changed": "siti.rahmawati",
+}
+"""What a message is about, where it is no e-mail address."""
+SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
+"""A mail is written for mail programs, which read styles only within its elements. It is shown where nothing of it can
+do anything: no scripts, no forms, no origin."""
+
+
+@router.get(MAILS)
+async def mails_page(request: Request, here: Reader) -> Response:
+    """Every message, by what it is about."""
+    rows = [
+        (name, SENT_FOR.get(name, name), [_sample(request, name, locale) for locale in LOCALES]) for name in NOTICES
+    ]
+    return admin_page(request, here, "mails", "admin_mails.html", rows=rows)
+
+
+@router.get(MAILS + "/{notice}/{locale}", dependencies=[Depends(Needs("mails:read"))])
+async def mail_page(request: Request, notice: str, locale: str) -> Response:
+    """One message, as HTML, as a mail program shows it."""
+    if notice not in NOTICES or locale not in LOCALES:
+        return failure(request, "not_found", 404)
+    headers = {"Content-Security-Policy": SANDBOX, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    return Response(_sample(request, notice, locale).html, headers=headers, media_type="text/html")
+
+
+def _sample(request: Request, notice: str, locale: str) -> Mail:
+    """Return a message as somebody would get it: with a code and a link that open nothing."""
+    settings, now = site_of(request).settings, clock.now()
+    later = (now + timedelta(hours=settings.recovery_delay_hours)).isoformat()
+    values = {"code": "123456", "device": "Chrome 131, Android 14", "what": "s•••i@warga.example", "place": "Tangerang"}
+    values["what"] = SAMPLES.get(notice, values["what"])
+    values |= {"ready": later, "until": later, "token": link_token()}
+    return compose(settings, notice, "siti@warga.example", now, name="Siti Rahmawati", locale=locale, values=values)

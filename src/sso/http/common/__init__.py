@@ -1,0 +1,1 @@
+"""What all pages and endpoints share: forms, cookies, CSRF tokens, pages, middleware, translations."""

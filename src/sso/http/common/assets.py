@@ -1,0 +1,123 @@
+"""Static files: read once, compressed once, named by their content so that browsers keep them for good. The city's logo
+and colours are part of them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso.errors import Refusal
+from sso.http.common.state import site_of
+from sso.settings import Settings
+
+STATIC_DIR = Path(__file__).parent / "static"
+MAX_LOGO_BYTES = 32 * 1024
+_SOURCES = {
+    "style.css": ("vendor/pico.classless.min.css", "city.css"),
+    "enhance.js": ("enhance.js",),
+    "onward.js": ("onward.js",),
+    "passkeys.js": ("enhance.js", "vendor/simplewebauthn.umd.min.js", "passkeys.js"),
+    "check_session.js": ("vendor/sha256.min.js", "check_session.js"),
+    "icon.svg": ("icon.svg",),
+}
+_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+    "png": "image/png",
+}
+_LIGHT, _DARK = ":root:not([data-theme=dark])", ":root:not([data-theme])"
+_SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+"""An SVG that somebody opens by itself runs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file, as it is sent."""
+
+    path: str
+    media_type: str
+    plain: bytes
+    compressed: bytes
+
+
+class Assets:
+    """The static files of one process.
+
+    Args:
+        settings: the city's logo and colours.
+
+    Raises:
+        Refusal: when the logo cannot be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        files = {name: _read(sources) for name, sources in _SOURCES.items()}
+        files["style.css"] += _colours(settings)
+        logo = "icon.svg"
+        if settings.brand_logo is not None:
+            logo, body = _logo(settings.brand_logo)
+            files.pop("icon.svg")
+            files[logo] = body
+        made = {name: _asset(name, plain) for name, plain in files.items()}
+        self.by_path = {asset.path: asset for asset in made.values()}
+        self.paths = {name.replace(".", "_"): asset.path for name, asset in made.items()}
+        self.paths["icon_svg"] = made[logo].path
+        self.icon_type = made[logo].media_type
+
+
+def _read(sources: tuple[str, ...]) -> bytes:
+    return b"\n".join((STATIC_DIR / source).read_bytes() for source in sources)
+
+
+def _asset(name: str, plain: bytes) -> Asset:
+    stem, _, extension = name.rpartition(".")
+    digest = hashlib.sha256(plain).hexdigest()[:12]
+    return Asset(f"/static/{stem}.{digest}.{extension}", _TYPES[extension], plain, gzip.compress(plain, 9, mtime=0))
+
+
+def _logo(path: Path) -> tuple[str, bytes]:
+    body = path.read_bytes()
+    if len(body) > MAX_LOGO_BYTES:
+        raise Refusal(f"SSO_BRAND_LOGO: {path} has more than {MAX_LOGO_BYTES} bytes")
+    if body.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "logo.png", body
+    if b"<svg" in body[:1000]:
+        return "logo.svg", body
+    raise Refusal(f"SSO_BRAND_LOGO: {path} is neither SVG nor PNG")
+
+
+def _colours(settings: Settings) -> bytes:
+    """Return what makes the pages the city's colours. Buttons keep the light ground's colour on dark ground too: their
+    text is white."""
+    if not settings.brand_colour:
+        return b""
+    light, dark = settings.brand_colour, settings.brand_colour_dark
+    names = ("primary", "primary-hover", "primary-underline", "primary-hover-underline")
+    filled = ("primary-background", "primary-border", "primary-hover-background", "primary-hover-border")
+    fields = ("form-element-active-border-color", "form-element-focus-color")
+
+    def block(ink: str) -> str:
+        said = {f"--pico-{name}": ink for name in (*names, *fields)} | {f"--pico-{name}": light for name in filled}
+        return "".join(f"{name}:{value};" for name, value in {"--city-ink": ink, **said}.items())
+
+    css = f"\n{_LIGHT}{{{block(light)}}}@media(prefers-color-scheme:dark){{{_DARK}{{{block(dark)}}}}}"
+    return css.encode()
+
+
+async def static(request: Request) -> Response:
+    """Answer with a static file."""
+    asset = site_of(request).assets.by_path.get(request.url.path)
+    if asset is None:
+        return Response(status_code=404)
+    headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
+    if asset.media_type == "image/svg+xml":
+        headers["Content-Security-Policy"] = _SANDBOX
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(asset.compressed, 200, {**headers, "Content-Encoding": "gzip"}, asset.media_type)
+    return Response(asset.plain, 200, headers, asset.media_type)

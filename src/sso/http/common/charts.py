@@ -1,0 +1,102 @@
+"""Charts as SVG that needs no script and no colour, each with a table that says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sso.platform.metrics.counters import Span
+
+WIDTH, BASE, TOP = 600, 112, 10
+MOST_SERIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One part of a bar, where it is drawn."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    series: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Bars over time.
+
+    Args:
+        title: what is counted.
+        names: of the series, one on top of the other.
+        moments: the beginning of each step.
+        rows: for each step the value of each series.
+        bars: where they are drawn.
+        most: the highest bar.
+        link: where the list behind it is.
+        span: ``hour``, ``day``, ``week`` or ``month``.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    moments: list[datetime]
+    rows: list[tuple[int, ...]]
+    bars: list[Bar]
+    most: int
+    link: str
+    span: str
+
+    @property
+    def total(self) -> int:
+        """Everything together."""
+        return sum(sum(row) for row in self.rows)
+
+    @property
+    def totals(self) -> list[int]:
+        """The total of each series."""
+        return [sum(row[at] for row in self.rows) for at in range(len(self.names))]
+
+
+def chart(
+    title: str,
+    span: Span,
+    counts: Iterable[tuple[datetime, str, int]],
+    names: Sequence[str],
+    *,
+    link: str = "",
+    highest: bool = False,
+) -> Chart:
+    """Return a chart.
+
+    Args:
+        title: what is counted.
+        span: which time.
+        counts: moment, series and count; what is of no series in ``names`` is left out.
+        names: the series, those below first.
+        link: where the list behind it is.
+        highest: counts of one step are states, not events: the highest counts, and a step in which nobody looked is as
+            the one before.
+    """
+    rows = [[0] * len(names) for _ in range(span.steps)]
+    seen = set()
+    for moment, name, count in counts:
+        at = int((moment - span.start) / span.step)
+        if name in names and 0 <= at < span.steps:
+            series = list(names).index(name)
+            seen.add(at)
+            rows[at][series] = max(rows[at][series], count) if highest else rows[at][series] + count
+    for at in range(1, span.steps) if highest else ():
+        if at not in seen and at - 1 in seen:
+            rows[at] = rows[at - 1]
+    most = max((sum(row) for row in rows), default=0)
+    step = WIDTH / span.steps
+    bars = []
+    for at, row in enumerate(rows):
+        base = float(BASE)
+        for series, value in enumerate(row):
+            height = (BASE - TOP) * value / most if most else 0.0
+            if value:
+                base -= height
+                bars.append(Bar(round(at * step + 1, 1), round(base, 1), round(step - 2, 1), round(height, 1), series))
+    return Chart(title, tuple(names), span.moments(), [tuple(row) for row in rows], bars, most, link, span.name)

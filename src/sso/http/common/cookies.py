@@ -1,0 +1,87 @@
+"""The cookies of the provider: names, attributes, reading and writing."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso.http.common.state import site_of
+from sso.platform.security.tokens import random_token
+from sso.settings import Settings
+
+TOKEN_CHARS = 43
+
+CookieName = Literal["session", "remembered", "browser", "device", "lang", "state"]
+
+
+def cookie_name(settings: Settings, name: CookieName) -> str:
+    """Return a cookie's name: ``__Host-`` binds it to this host over https (RFC 6265bis section 4.1.3)."""
+    return f"__Host-sso-{name}" if settings.secure_cookies else f"sso-{name}"
+
+
+def read_cookie(request: Request, name: CookieName) -> str:
+    """Return the value of one of our cookies, or nothing. For ``session``, which may hold several: that of the present
+    account."""
+    if name == "session":
+        found = cookie_values(request, "session") or cookie_values(request, "remembered")
+        return found[0] if found else ""
+    value = request.cookies.get(cookie_name(site_of(request).settings, name), "")
+    return value if name == "lang" or (len(value) == TOKEN_CHARS and value.isascii()) else ""
+
+
+def cookie_values(request: Request, name: CookieName) -> list[str]:
+    """Return the values in a cookie that may hold several."""
+    text = request.cookies.get(cookie_name(site_of(request).settings, name), "")
+    return [one for one in text.split(".") if len(one) == TOKEN_CHARS and one.isascii()]
+
+
+def set_cookie(made: Response, settings: Settings, name: CookieName, value: str, max_age: int | None = None) -> None:
+    """Add one of our cookies to a response. ``max_age`` is in seconds; None: until the browser is closed."""
+    made.set_cookie(cookie_name(settings, name), value, max_age=max_age, **_cookie_attributes(settings, name))
+
+
+def delete_cookie(made: Response, settings: Settings, name: CookieName) -> None:
+    """Take one of our cookies back."""
+    made.delete_cookie(cookie_name(settings, name), **_cookie_attributes(settings, name))
+
+
+def _cookie_attributes(settings: Settings, name: CookieName) -> Any:
+    """Return how a cookie is kept. ``state`` alone is read by a script of ours that other sites frame: it holds nothing
+    but a value to compare (Session Management section 3.2)."""
+    framed = name == "state"
+    return {
+        "path": "/",
+        "secure": settings.secure_cookies,
+        "httponly": not framed,
+        "samesite": "none" if framed and settings.secure_cookies else "lax",
+    }
+
+
+def with_browser_state(request: Request, made: Response, state: str) -> Response:
+    """Let the cookie ``state`` say what the session now is; nothing: there is none."""
+    settings = site_of(request).settings
+    if state and read_cookie(request, "state") != state:
+        set_cookie(made, settings, "state", state)
+    elif not state and read_cookie(request, "state"):
+        delete_cookie(made, settings, "state")
+    return made
+
+
+def browser_of(request: Request) -> str:
+    """Return the random value that names this browser, made anew where it has none.
+
+    :func:`with_browser` sets the cookie.
+    """
+    known: str = request.scope.get("sso.browser") or read_cookie(request, "browser") or random_token()
+    request.scope["sso.browser"] = known
+    return known
+
+
+def with_browser(request: Request, made: Response) -> Response:
+    """Set the cookie that names this browser where the request did not bring it."""
+    browser = request.scope.get("sso.browser")
+    if browser and browser != read_cookie(request, "browser"):
+        set_cookie(made, site_of(request).settings, "browser", browser)
+    return made

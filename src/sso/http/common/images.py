@@ -1,0 +1,125 @@
+"""Logos of applications: fetched from their ``logo_uri``, made small and anew, and kept in memory.
+
+So no page loads anything from elsewhere, no picture of somebody else's reaches a browser as it came, and the first
+page stays small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import logging
+import warnings
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso import clock
+from sso.clients.registry import Client
+from sso.http.common.state import site_of
+from sso.oidc.provider import Provider
+from sso.platform.security.outbound_http import OutboundFailed, OutboundRefused
+
+log = logging.getLogger(__name__)
+router = APIRouter()
+
+MAX_FETCHED_BYTES = 1024 * 1024
+MAX_PIXELS = 4096 * 4096
+SIDE_PIXELS = 128
+KEEP_SECONDS = 86400
+RETRY_SECONDS = 300
+MAX_KEPT = 500
+_FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
+
+
+@dataclass(frozen=True, slots=True)
+class Logo:
+    """A picture as it is sent; no bytes: it cannot be had."""
+
+    png: bytes
+    etag: str
+    until: int
+
+
+class Logos:
+    """The logos of one process.
+
+    Args:
+        provider: fetches them.
+    """
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self._kept: OrderedDict[str, Logo] = OrderedDict()
+        self._fetching = asyncio.Semaphore(4)
+
+    async def get(self, client: Client) -> Logo | None:
+        """Return the logo of an application, or None where it has none that can be shown."""
+        uri = client.meta.logo_uri
+        if uri is None:
+            return None
+        found = self._kept.get(uri)
+        if found is None or found.until <= clock.timestamp():
+            async with self._fetching:
+                found = await self._fetch(uri)
+            self._kept[uri] = found
+            while len(self._kept) > MAX_KEPT:
+                self._kept.popitem(last=False)
+        return found if found.png else None
+
+    async def _fetch(self, uri: str) -> Logo:
+        try:
+            body = await self._provider.outbound.get(uri, accept="image/*", limit=MAX_FETCHED_BYTES)
+            png = await asyncio.to_thread(made_small, body)
+        except (OutboundRefused, OutboundFailed, ValueError) as error:
+            log.warning("the logo at %s cannot be shown: %s", uri, error)
+            return Logo(b"", "", clock.timestamp() + RETRY_SECONDS)
+        return Logo(png, f'"{hashlib.sha256(png).hexdigest()[:24]}"', clock.timestamp() + KEEP_SECONDS)
+
+
+def made_small(body: bytes, side: int = SIDE_PIXELS) -> bytes:
+    """Return a picture as a small PNG, made anew from its pixels: nothing else of the file is left.
+
+    Args:
+        body: the file.
+        side: the longest side, in pixels.
+
+    Raises:
+        ValueError: when it is not a picture of a kind that we read, or too large.
+    """
+    from PIL import Image, ImageOps  # here, because an installation without logos need not keep it in memory
+
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(body), formats=_FORMATS) as picture:
+            warnings.simplefilter("error")
+            if picture.width * picture.height > MAX_PIXELS:
+                raise ValueError("it has too many pixels")
+            ImageOps.exif_transpose(picture, in_place=True)
+            picture.thumbnail((side, side))
+            small = picture.convert("RGBA").quantize(256, method=Image.Quantize.FASTOCTREE)
+        small.info.clear()  # colour profile, comments
+        made = io.BytesIO()
+        small.save(made, "PNG", optimize=True)
+        return made.getvalue()
+    except ValueError:
+        raise
+    except Exception as error:  # Pillow raises many kinds for broken files
+        raise ValueError(f"it is not a picture that we can read ({type(error).__name__})") from None
+
+
+@router.get("/logo/{client_id}")
+async def logo(request: Request, client_id: str) -> Response:
+    """The logo of an application."""
+    site = site_of(request)
+    client = await site.provider.client(client_id)
+    found = await site.logos.get(client) if client is not None and client.enabled else None
+    if found is None:
+        return Response(status_code=404, headers={"Cache-Control": "public, max-age=300"})
+    headers = {"Cache-Control": "public, max-age=86400", "ETag": found.etag}
+    if found.etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(found.png, headers=headers, media_type="image/png")

@@ -1,0 +1,234 @@
+"""The outermost layer, plain ASGI: a reference for each request, limits on its body, headers that every answer carries,
+one log line, and an answer in the right form when something fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sso.http.common.forms import BadRequest
+from sso.http.common.pages import failure
+from sso.http.common.request_checks import Refused, check_head, checked
+from sso.http.common.responses import OPEN_PATHS
+from sso.http.common.state import client_address
+from sso.platform.db import DatabaseUnavailable, TransactionConflict
+from sso.platform.security.ip_privacy import AddressPrivacy, kept_address
+from sso.settings import Settings
+
+log = logging.getLogger("sso.access")
+errors = logging.getLogger("sso.errors")
+
+
+BODY_SECONDS = 20.0
+"""How long a request may take to arrive."""
+
+TRIES = 4
+"""How often a request is carried out, where another transaction is in the way of its own each time."""
+PAUSE_SECONDS = 0.05
+"""The longest pause before the second try; it grows with each."""
+RETRY_SECONDS = 5.0
+"""A request that has taken this long is not carried out again."""
+
+_CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"WWW-Authenticate, Retry-After"),
+)
+_ALWAYS = ("/healthz", "/readyz", "/static/")
+
+
+class TooLarge(Exception):
+    """A request has more than SSO_MAX_BODY_BYTES."""
+
+
+class TooSlow(Exception):
+    """A request took too long to arrive."""
+
+
+class Replay:
+    """What is received of a request, kept so that the request can be carried out again."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._kept: list[Message] = []
+        self._next = 0
+
+    async def __call__(self) -> Message:
+        if self._next == len(self._kept):
+            self._kept.append(await self._receive())
+        self._next += 1
+        return self._kept[self._next - 1]
+
+    def rewind(self) -> None:
+        """Begin with the first message again."""
+        self._next = 0
+
+
+class Shell:
+    """Wraps the application.
+
+    A request whose transaction another one was in the way of (``TransactionConflict``: a deadlock, a serialization
+    failure) is carried out again, as long as nothing was answered: for every route, present and future. What it does
+    outside of its transaction, such as counting towards a limit, is done again; what is sent goes through the outbox
+    and was rolled back with the transaction.
+
+    Args:
+        app: what is wrapped.
+        settings: limits and trusted proxies.
+        pause: waits for some seconds.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self._app = app
+        self._pause = pause
+        self._max_body = settings.max_body_bytes
+        self._larger = {"/account/picture": settings.picture_max_bytes + settings.max_body_bytes}
+        self._privacy = settings.address_privacy
+        self._trusted = [ipaddress.ip_network(one, strict=False) for one in settings.trusted_proxies]
+        self._headers = [(b"x-content-type-options", b"nosniff")]
+        if settings.secure_cookies:
+            self._headers.append((b"strict-transport-security", b"max-age=31536000; includeSubDomains"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        reference = secrets.token_hex(8)
+        if scope["method"] == "HEAD":  # as GET; the server leaves the body out (RFC 9110 section 9.3.2)
+            scope = {**scope, "method": "GET"}
+        scope["request_id"] = reference
+        scope["client_address"] = client_address(scope, self._trusted)
+        answered = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal answered
+            if message["type"] == "http.response.start":
+                answered = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    *self._headers,
+                    *(_CORS if scope["path"] in OPEN_PATHS else ()),
+                    (b"x-request-id", reference.encode()),
+                ]
+            await send(message)
+
+        try:
+            if not scope["app"].state.site.provider.loaded and not scope["path"].startswith(_ALWAYS):
+                raise DatabaseUnavailable("nothing is loaded yet")
+            check_head(scope)
+            whole = await checked(scope, self._limited(scope, receive))
+            await self._carry_out(scope, whole, sending, lambda: answered > 0)
+        except Exception as error:
+            if answered:
+                raise
+            await _answer(scope, error)(scope, receive, sending)
+        finally:
+            seconds = time.perf_counter() - started
+            _count(scope, answered, seconds)
+            if log.isEnabledFor(logging.INFO):
+                _log_line(scope, answered, seconds, self._privacy)
+
+    async def _carry_out(self, scope: Scope, receive: Receive, send: Send, answered: Callable[[], bool]) -> None:
+        """Carry a request out, and once more where another transaction was in the way and nothing was answered.
+
+        Raises:
+            TransactionConflict: when another transaction was in the way each time.
+        """
+        replay, asked, started = Replay(receive), dict(scope), time.perf_counter()
+        for tried in range(1, TRIES + 1):
+            try:
+                await self._app(scope, replay, send)
+                return
+            except TransactionConflict as error:
+                if answered() or tried == TRIES or time.perf_counter() - started > RETRY_SECONDS:
+                    raise
+                errors.info("%s: carried out again: %s", scope["request_id"], error)
+            await self._pause(tried * PAUSE_SECONDS * secrets.randbelow(1000) / 1000)
+            replay.rewind()
+            scope.clear()  # what the routes left in it was of that try alone
+            scope.update(asked)
+
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        most = self._larger.get(scope["path"], self._max_body)
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and (len(value) > 18 or int(value) > most):
+                return _refuse
+        if scope["method"] == "GET":
+            return receive
+        received, until = 0, time.monotonic() + BODY_SECONDS
+
+        async def limited() -> Message:
+            nonlocal received
+            try:
+                async with asyncio.timeout(until - time.monotonic()):
+                    message = await receive()
+            except TimeoutError:
+                raise TooSlow from None
+            received += len(message.get("body", b""))
+            if received > most:
+                raise TooLarge
+            return message
+
+        return limited
+
+
+async def _refuse() -> Message:
+    raise TooLarge
+
+
+def _answer(scope: Scope, error: Exception) -> Any:
+    request = Request(scope)
+    if isinstance(error, TooLarge):
+        return failure(request, "too_large", 413)
+    if isinstance(error, TooSlow):
+        return failure(request, "too_slow", 408)
+    if isinstance(error, Refused):
+        made = failure(request, error.code, error.status, str(error))
+        made.headers.update(error.headers)
+        return made
+    if isinstance(error, BadRequest):
+        return failure(request, "unreadable", 400, str(error))
+    if isinstance(error, DatabaseUnavailable):
+        errors.error("%s: the database is not available: %s", scope["request_id"], error)
+        return failure(request, "unavailable", 503)
+    errors.error("%s: %s %s failed", scope["request_id"], scope["method"], _printable(scope["path"]), exc_info=error)
+    return failure(request, "broken", 500)
+
+
+def _count(scope: Scope, status: int, seconds: float) -> None:
+    """Count a request at its route, so that administrators see which are slow, and how many fail on our side."""
+    usage, path = scope["app"].state.site.provider.usage, getattr(scope.get("route"), "path", "")
+    if not path:
+        return
+    usage.count("requests", label=path)
+    usage.count("milliseconds", label=path, times=round(seconds * 1000))
+    if status >= 500:
+        usage.count("requests_failed", label=path)
+
+
+def _log_line(scope: Scope, status: int, seconds: float, privacy: AddressPrivacy) -> None:
+    log.info(
+        "%s %s %s %d %.1fms %s",
+        scope["request_id"],
+        scope["method"],
+        _printable(scope["path"]),
+        status,
+        seconds * 1000,
+        kept_address(scope["client_address"], privacy) or "-",
+    )
+
+
+def _printable(text: str) -> str:
+    """Return ``text`` so that it stays on its line. Addresses' queries, which hold secrets, are never logged."""
+    return "".join(char if char.isprintable() else "?" for char in text[:200])

@@ -1,0 +1,382 @@
+"""Making pages: language, headers, and what every page shows; and the page, or the JSON, that says what went wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+import orjson
+from babel import Locale
+from babel.numbers import format_decimal
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso.clients.registry import Client
+from sso.http.common.cookies import read_cookie, set_cookie, with_browser
+from sso.http.common.counting import count_page_error
+from sso.http.common.csrf import form_token
+from sso.http.common.dates import moment_text
+from sso.http.common.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
+from sso.http.common.responses import json_error, to_wait
+from sso.http.common.state import request_id_of, site_of
+from sso.http.common.tables import with_labels
+from sso.http.common.way_back import application_of_page, way_back
+from sso.identity.authn.passwords import Busy
+from sso.oidc.authorize.request import PageError
+from sso.oidc.authorize.response import AuthorizationResponse
+from sso.oidc.session_state import origin_of
+from sso.platform.security.rate_limits import TooManyFailures
+from sso.settings import Settings, is_loopback_host
+
+log = logging.getLogger("sso.pages")
+
+_IN_ADDRESSES = "-._~:/?#[]@!$&'()*+,;=%"
+"""The characters that stay as they are where an address is shown (RFC 3986 section 2)."""
+AREAS = ("common", "sign_in", "account", "console", "developer", "admin")
+"""The packages of ``http`` that have pages: each keeps its templates beside its routes."""
+LANG_COOKIE_SECONDS = 365 * 86400
+_JSON_PATHS = (
+    "/token", "/userinfo", "/introspect", "/revoke", "/jwks", "/.well-known/", "/healthz", "/readyz", "/par",
+    "/device_authorization", "/register", "/ssf/",
+)  # fmt: skip
+"""Where programs ask: they are answered in JSON, whatever fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failure in words: what happened, and what to do."""
+
+    title: str
+    text: str
+    error: str = "invalid_request"
+    retry_after: int = 0
+
+
+_RESTART = N_("Go back to the application and sign in again from there.")
+_TELL = N_("This is a mistake in the application, not yours. Please tell the people who run the application.")
+
+FAILURES = {
+    "no_client": Failure(N_("The application did not say who it is"), _TELL),
+    "unknown_client": Failure(N_("We do not know this application"), _TELL),
+    "disabled_client": Failure(
+        N_("This application is switched off for now"),
+        N_("The city has suspended this application. Please try again later, or ask for help."),
+    ),
+    "repeated": Failure(N_("The application asked in a wrong way"), _TELL),
+    "no_redirect_uri": Failure(N_("The application did not say where to return to"), _TELL),
+    "unregistered_redirect_uri": Failure(
+        N_("The application asks us to send you to an address that we do not know"),
+        N_("To protect you, we do not go there. Please tell the people who run the application."),
+    ),
+    "bad_request_object": Failure(N_("The application asked in a wrong way"), _TELL),
+    "bad_logout_hint": Failure(
+        N_("The application asked for signing out in a wrong way"),
+        N_("You are still signed in. You can sign out on our start page."),
+    ),
+    "unregistered_logout_uri": Failure(
+        N_("The application asks us to send you to an address that we do not know"),
+        N_("You are still signed in. You can sign out on our start page."),
+    ),
+    "expired_interaction": Failure(N_("This page is no longer valid"), _RESTART),
+    "no_cookies": Failure(
+        N_("Your browser does not keep our cookies"),
+        N_("Allow cookies for this address, then go back to the application and sign in again."),
+    ),
+    "stale_form": Failure(N_("This page was open for too long"), N_("Go back, reload the page and try again.")),
+    "more_than_yours": Failure(
+        N_("You do not have all permissions of this application"),
+        N_(
+            "The application has administration permissions or restricted data. Only somebody who has all of these "
+            "permissions can change the application, its secrets or its team. Ask a full administrator."
+        ),
+    ),
+    "no_permission": Failure(
+        N_("This is not for you to see"),
+        N_("Your account has no permission for it. If you need it, ask an administrator."),
+        "access_denied",
+    ),
+    "check_only": Failure(
+        N_("This address plays a dishonest provider"),
+        N_("Only the relying-party check comes here. To sign in with it, the application must use the real issuer."),
+    ),
+    "not_found": Failure(N_("There is nothing at this address"), N_("Check the address, or begin on our start page.")),
+    "wrong_method": Failure(N_("This address cannot be used like this"), N_("Begin on our start page.")),
+    "too_large": Failure(N_("What was sent is too large"), N_("Go back and send less.")),
+    "too_slow": Failure(
+        N_("What you sent took too long to arrive"), N_("Check your connection, then go back and try again.")
+    ),
+    "unreadable": Failure(N_("What was sent cannot be read"), _RESTART),
+    "too_many": Failure(
+        N_("Too many requests"),
+        N_("Please try again in %(minutes)d minutes. If you cannot wait, contact the helpdesk."),
+        "temporarily_unavailable",
+    ),
+    "bad_text": Failure(
+        N_("Your request contains characters that this service does not accept"),
+        N_(
+            "Go back and type the text again instead of pasting it: the text has control characters or invisible "
+            "characters."
+        ),
+    ),
+    "unavailable": Failure(
+        N_("We cannot help you just now"),
+        N_("Something that we depend on is away. Nothing is lost: please try again in a moment."),
+        "temporarily_unavailable",
+        5,
+    ),
+    "broken": Failure(
+        N_("Something went wrong on our side"),
+        N_("Please try again. If it happens again, tell us the reference below."),
+        "server_error",
+    ),
+}
+
+
+_OF_AN_APPLICATION = ("expired_interaction", "no_cookies", "stale_form", "too_many", "unavailable", "broken")
+"""The failures of pages that may have been of an application, which is named then."""
+
+
+@cache
+def environment(locale: str) -> Environment:
+    """Return what renders templates in a language."""
+    made = Environment(
+        loader=ChoiceLoader([PackageLoader(f"sso.http.{area}", "templates") for area in AREAS]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        extensions=["jinja2.ext.i18n"],
+    )
+    made.install_gettext_translations(translations(locale), newstyle=True)  # type: ignore[attr-defined]
+    return made
+
+
+def prepare() -> None:
+    """Read catalogues and templates, so that the first person does not wait for it."""
+    for locale in LOCALES:
+        for name in environment(locale).list_templates():
+            environment(locale).get_template(name)
+
+
+def chosen_language(request: Request) -> str:
+    """Return the language that was chosen on this very page, or nothing."""
+    chosen = request.query_params.get("lang", "") or request.scope.get("sso.lang", "")
+    return chosen if chosen in LOCALES else ""
+
+
+def locale_of(request: Request, ui_locales: str = "") -> str:
+    """Return the language in which ``request`` is answered."""
+    return choose_locale(
+        chosen_language(request),
+        ui_locales,
+        read_cookie(request, "lang"),
+        request.headers.get("accept-language", ""),
+        site_of(request).settings.default_locale,
+    )
+
+
+def page(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    ui_locales: str = "",
+    here: str = "",
+    form_target: str = "",
+    frames: Sequence[str] = (),
+    display: str = "page",
+    **context: Any,
+) -> Response:
+    """Return a page.
+
+    Args:
+        request: what is answered.
+        template: the name of the template.
+        status: the HTTP status.
+        ui_locales: the languages that the application asks for.
+        here: the address under which this page can be had again, in another language too.
+        form_target: an address to which a form of the page may lead in the end.
+        frames: addresses that the page frames: applications that are signed out through the browser.
+        display: ``page``, ``popup`` or ``touch`` (OpenID Connect Core section 3.1.2.1).
+        context: what the template shows.
+    """
+    settings, locale = site_of(request).settings, locale_of(request, ui_locales)
+    html = (
+        environment(locale)
+        .get_template(template)
+        .render(
+            locale=locale,
+            languages=[(code, LANGUAGE_NAMES[code], _in_language(request, here, code)) for code in LOCALES],
+            chosen=chosen_language(request),
+            city=settings.city_name,
+            service=settings.service_name,
+            support=settings.support_contact,
+            frames=frames,
+            display=display,
+            number=partial(format_decimal, locale=locale),
+            territory=partial(territory_name, locale),
+            strength_token=partial(strength_token, request),
+            moment=partial(moment_text, locale=locale, zone=settings.time_zone),
+            asset=site_of(request).assets.paths,
+            icon_type=site_of(request).assets.icon_type,
+            **context,
+        )
+    )
+    made = Response(with_labels(html), status, page_headers(settings, form_target, frames), "text/html")
+    if chosen_language(request):
+        set_cookie(made, settings, "lang", locale, LANG_COOKIE_SECONDS)
+    return with_browser(request, made)
+
+
+def strength_token(request: Request) -> str:
+    """Return the token with which a page asks how strong a password is."""
+    return form_token(request, "strength")
+
+
+def territory_name(locale: str, code: str) -> str:
+    """Return the name of a country in a language."""
+    return str(Locale.parse(locale).territories.get(code, code))
+
+
+def page_headers(settings: Settings, form_target: str = "", frames: Sequence[str] = ()) -> dict[str, str]:
+    """Return the headers of a page: nobody may frame it, store it or learn where it was.
+
+    Pages are small and never compressed: they hold form tokens beside what a stranger may have written into the
+    request, and compression would tell by its size when the two agree (BREACH).
+    """
+    framed = " ".join(sorted({origin_of(address) for address in frames}))
+    return {
+        "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "img-src 'self' data:; "
+        f"form-action {_form_action(settings, form_target)}; base-uri 'none'; frame-ancestors 'none'"
+        + (f"; frame-src {framed}" if framed else ""),
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        "Cache-Control": "no-store",
+        "Vary": "Cookie, Accept-Language",
+    }
+
+
+def failure(
+    request: Request,
+    code: str,
+    status: int,
+    detail: str = "",
+    here: str = "",
+    values: dict[str, int] | None = None,
+    *,
+    client: Client | None = None,
+    signing_in: bool = True,
+    **context: Any,
+) -> Response:
+    """Return the page, or where programs ask the JSON, that says what went wrong.
+
+    Args:
+        request: what is answered.
+        code: one of ``FAILURES``.
+        status: the HTTP status.
+        detail: what developers need.
+        here: the address under which the page can be had again.
+        values: what the text says.
+        client: the application that the page was of; of a page that is stale it is found by the page's token.
+        signing_in: whether somebody was signing in, not out.
+        context: what the template shows besides.
+    """
+    found = FAILURES[code]
+    headers = {"Retry-After": str(found.retry_after)} if found.retry_after else {}
+    if request.url.path.startswith("/api/"):
+        said = detail or request.url.path
+        body = {"type": f"urn:sso:problem:{code}", "title": found.title, "status": status, "detail": said}
+        body["instance"] = f"urn:sso:request:{request_id_of(request)}"
+        return Response(
+            orjson.dumps(body), status, {"Cache-Control": "no-store", **headers}, "application/problem+json"
+        )
+    if request.url.path.startswith(_JSON_PATHS):
+        registers = code == "bad_text" and request.url.path.startswith("/register") and request.method != "GET"
+        error = "invalid_client_metadata" if registers else found.error  # RFC 7591 section 3.2.2
+        return json_error(status, error, detail or found.title + ".", headers)
+    client = client or (application_of_page(request) if code in _OF_AN_APPLICATION else None)
+    log.info("%s: page %s: %s", request_id_of(request), code, "".join(c if c.isprintable() else "?" for c in detail))
+    made = page(
+        request,
+        "error.html",
+        status=status,
+        here=here,
+        title=found.title,
+        text=found.text,
+        values=values or {},
+        detail=detail,
+        reference=request_id_of(request),
+        client=client,
+        back=way_back(client, signing_in=signing_in),
+        **context,
+    )
+    if found.retry_after:
+        made.headers["Retry-After"] = str(found.retry_after)
+    return made
+
+
+def on_too_many(request: Request, error: Exception) -> Response:
+    """Answer :class:`TooManyFailures` where no page of its own says so."""
+    assert isinstance(error, TooManyFailures)
+    made = failure(request, "too_many", 429, values={"minutes": error.minutes})
+    return to_wait(made, error.retry_after)
+
+
+def on_busy(request: Request, error: Exception) -> Response:
+    """Answer :class:`Busy` where no page of its own says so."""
+    assert isinstance(error, Busy)
+    return to_wait(failure(request, "unavailable", 503), error.retry_after)
+
+
+def to_application(request: Request, answer: AuthorizationResponse) -> Response:
+    """Return what carries the browser, with an answer, back to the application (RFC 6749 section 4.1.2): 303, so that a
+    form that was posted is not posted there too (RFC 9700 section 4.12)."""
+    if answer.mode == "form_post":
+        target = answer.redirect_uri
+        return page(request, "onward_form.html", form_target=target, action=target, parameters=answer.parameters)
+    return Response(status_code=303, headers={"Location": answer.location, "Cache-Control": "no-store"})
+
+
+def on_page_error(request: Request, error: Exception) -> Response:
+    """Answer a request that cannot be answered to an application."""
+    assert isinstance(error, PageError)
+    count_page_error(request, error)
+    # What the link named is shown as an address is written: a sentence in it does not read as one of ours.
+    detail = error.detail if error.code == "bad_request_object" else quote(error.detail, safe=_IN_ADDRESSES)
+    client = site_of(request).provider.registry.enabled(error.client_id or error.named)
+    return failure(request, error.code, 400, detail, client=client, signing_in=request.url.path != "/logout")
+
+
+def _in_language(request: Request, here: str, locale: str) -> str:
+    if not here:
+        query = request.url.query if request.method == "GET" else ""
+        # One slash only: a path such as //elsewhere would be another host's address in a link.
+        here = "/" + request.url.path.lstrip("/\\") + (f"?{query}" if query else "")
+    parts = urlsplit(here)
+    kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != "lang"]
+    return f"{parts.path}?{urlencode([*kept, ('lang', locale)])}"
+
+
+def _form_action(settings: Settings, target: str) -> str:
+    """Return where forms of a page may lead.
+
+    Browsers hold the redirects after a form to this list too, those that the application makes itself included, and
+    nobody knows them all: so any https address may follow where the registered one is https.
+    """
+    parts = urlsplit(target)
+    if not parts.scheme:
+        return "'self'"
+    if parts.scheme != "http":
+        return f"'self' {parts.scheme}:"
+    host = parts.hostname or ""
+    if settings.loopback and is_loopback_host(host):
+        return "'self' http://localhost:* http://127.0.0.1:* https:"
+    return f"'self' http://{f'[{host}]' if ':' in host else host}:*"

@@ -1,0 +1,190 @@
+"""The gate for what comes in: every path, query, header, form and JSON body is checked here, before any route.
+
+The shell calls it for each request, so that a new route cannot forget it. What comes later need not know which
+characters a database does not store, or which encoding a reader would guess. A multipart form has one reader,
+:func:`sso.http.common.forms.upload`, which asks the same rules.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from starlette.types import Message, Receive, Scope
+
+from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
+from sso.platform.security.text import TextRefused, check_line, check_lines, check_secret
+
+FORM = "application/x-www-form-urlencoded"
+MAX_PATH_BYTES = 2048
+MAX_QUERY_BYTES = 60 * 1024
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 64 * 1024
+MAX_FIELDS = 200
+MAX_NAME_CHARS = 200
+
+SECRETS = frozenset({"password", "new_password"})
+"""Fields in which people type passwords: every character that can be typed is allowed there."""
+SEVERAL_LINES = frozenset(
+    {"text", "claims", "contacts", "redirect_uris", "post_logout_redirect_uris", "sandbox.redirect_uris"}
+    | {"sandbox.post_logout_redirect_uris", "jwks", "allowed_networks", "allowed_hours"}
+)
+"""Fields with a ``textarea``, and ``claims``, which is JSON."""
+JSON_SEVERAL_LINES = frozenset({"text", "formatted", "street_address"})
+"""The same for members of JSON."""
+
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.#\-]{1,60}")
+
+
+class Refused(Exception):
+    """A request that is not let in.
+
+    Args:
+        status: the HTTP status.
+        code: one of the failures of ``http/common/pages.py``.
+        text: what is wrong, for the developer; it repeats nothing that was sent.
+        headers: of the answer.
+    """
+
+    def __init__(self, status: int, code: str, text: str = "", headers: dict[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status, self.code, self.headers = status, code, headers or {}
+
+
+def check_head(scope: Scope) -> None:
+    """Check the address and the headers of a request.
+
+    Raises:
+        Refused: when something in them is not accepted.
+    """
+    path = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogatepass")
+    if len(path) > MAX_PATH_BYTES or len(scope["query_string"]) > MAX_QUERY_BYTES:
+        raise Refused(414, "too_large")
+    try:
+        check_line(unquote_to_bytes(path).decode("utf-8"))
+    except UnicodeDecodeError:
+        raise _bad("The path must be UTF-8 in percent-encoding.") from None
+    except TextRefused as error:
+        raise _bad(f"The path {error}.") from None
+    read_pairs(scope["query_string"])
+    headers = scope["headers"]
+    if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+        raise Refused(431, "too_large")
+    for name, value in headers:
+        if _CONTROL.search(value):
+            raise _bad("A header must not have control characters.")
+        encoded = name == b"content-encoding" and value.strip().lower() not in (b"", b"identity")
+        if encoded and not _body_is_ignored(scope):
+            text = "Send the body as it is, without Content-Encoding."
+            raise Refused(415, "unreadable", text, {"Accept-Encoding": "identity"})
+
+
+async def checked(scope: Scope, receive: Receive) -> Receive:
+    """Return what receives a request whose body was checked, where it is a form or JSON.
+
+    Raises:
+        Refused: when something in it is not accepted.
+    """
+    if _body_is_ignored(scope):
+        return receive
+    kind = _content_type(scope)
+    is_json = kind == "application/json" or kind.endswith("+json")
+    if scope["method"] == "GET" or (kind != FORM and not is_json):
+        return receive
+    body, whole = bytearray(), False
+    while not whole:
+        message = await receive()
+        if message["type"] != "http.request":
+            return _again(message, receive)
+        body += message.get("body", b"")
+        whole = not message.get("more_body", False)
+    if is_json:
+        check_json(bytes(body))
+    else:
+        read_pairs(bytes(body))
+    return _again({"type": "http.request", "body": bytes(body), "more_body": False}, receive)
+
+
+def _body_is_ignored(scope: Scope) -> bool:
+    """Tell whether the route takes nothing from the body: userinfo, where the access token is in the header."""
+    return scope["path"] == "/userinfo" and has_bearer(_header(scope, b"authorization"))
+
+
+def has_bearer(authorization: str) -> bool:
+    """Tell whether an Authorization header holds a bearer token (RFC 6750 section 2.1)."""
+    scheme, _, token = authorization.partition(" ")
+    return scheme.lower() == "bearer" and bool(token.strip())
+
+
+def read_pairs(data: bytes) -> list[tuple[str, str]]:
+    """Return the parameters of a query or a form, in order, with repetitions.
+
+    Raises:
+        Refused: when they cannot be read, or have characters that are not accepted.
+    """
+    if not data:
+        return []
+    try:
+        pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except (UnicodeDecodeError, ValueError):
+        text = f"The parameters cannot be read: they must be UTF-8 in percent-encoding, and at most {MAX_FIELDS}."
+        raise _bad(text) from None
+    check_fields(pairs)
+    return pairs
+
+
+def check_fields(pairs: Iterable[tuple[str, str]]) -> None:
+    """Check the names and values of a form.
+
+    Raises:
+        Refused: when one has characters that are not accepted.
+    """
+    for name, value in pairs:
+        if len(name) > MAX_NAME_CHARS:
+            raise _bad(f"The name of a parameter must have at most {MAX_NAME_CHARS} characters.")
+        try:
+            check_line(name)
+        except TextRefused as error:
+            raise _bad(f"The name of a parameter {error}.") from None
+        try:
+            rule = check_secret if name in SECRETS else check_lines if name in SEVERAL_LINES else check_line
+            rule(value)
+        except TextRefused as error:
+            raise _bad(f"{name if _PLAIN_NAME.fullmatch(name) else 'A parameter'} {error}.") from None
+
+
+def check_json(body: bytes) -> None:
+    """Check a body of JSON. What is no JSON at all is left to the route, which says so in its own words.
+
+    Raises:
+        Refused: when it has something that is not accepted.
+    """
+    try:
+        read_json(body, JSON_SEVERAL_LINES)
+    except NotJson:
+        return
+    except DocumentRefused as error:
+        raise _bad(f"The JSON {error}.") from None
+
+
+def _content_type(scope: Scope) -> str:
+    return _header(scope, b"content-type").split(";", 1)[0].strip().lower()
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
+
+
+def _again(first: Message, receive: Receive) -> Receive:
+    waiting = [first]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+def _bad(text: str) -> Refused:
+    return Refused(400, "bad_text", text)

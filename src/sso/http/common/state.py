@@ -1,0 +1,110 @@
+"""What every route needs, and where it finds it."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+
+from sso.identity.authn.passwords import Passwords
+from sso.oidc.discovery import Discovery
+from sso.oidc.provider import Provider
+from sso.oidc.server import ProviderServer
+from sso.platform.outbox import Worker
+from sso.platform.security.ip_privacy import kept_address
+from sso.platform.security.message_limits import MessageLimits
+from sso.platform.security.rate_limits import Attempts, CountLimit, network_of
+from sso.settings import Settings
+
+if TYPE_CHECKING:
+    from sso.http.common.assets import Assets
+    from sso.http.common.images import Logos
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The parts of one process, wired together by ``create_app``."""
+
+    settings: Settings
+    provider: Provider
+    server: ProviderServer
+    passwords: Passwords
+    limits: Attempts
+    registrations: CountLimit
+    device_codes: CountLimit
+    new_device_codes: CountLimit
+    sign_ups: CountLimit
+    codes: MessageLimits
+    contact_codes: CountLimit
+    flows: CountLimit
+    waiting_requests: CountLimit
+    pushed_requests: CountLimit
+    inviters: CountLimit
+    invited_to: CountLimit
+    invited: CountLimit
+    invited_lately: CountLimit
+    declined: CountLimit
+    strengths: CountLimit
+    logos: Logos
+    worker: Worker
+    assets: Assets
+    discovery: Discovery
+
+
+def site_of(request: Request) -> Site:
+    """Return the site that ``request`` came to."""
+    site: Site = request.app.state.site
+    return site
+
+
+def address_of(request: Request) -> str:
+    """Return the network address that ``request`` came from; see ``SSO_TRUSTED_PROXIES``."""
+    return str(request.scope["client_address"])
+
+
+def source_of(request: Request) -> str:
+    """Return the network that ``request`` came from: what shares a queue with others."""
+    return network_of(address_of(request))
+
+
+def kept_address_of(request: Request) -> str | None:
+    """Return the same in the form in which it is kept; see ``SSO_ADDRESS_PRIVACY``."""
+    return kept_address(address_of(request), site_of(request).settings.address_privacy)
+
+
+def request_id_of(request: Request) -> str:
+    """Return the reference under which ``request`` is found in the log."""
+    return str(request.scope["request_id"])
+
+
+def client_address(scope: Any, trusted: list[Network]) -> str:
+    """Return who sent a request: the peer, or what a trusted proxy says of whom it asked for.
+
+    X-Forwarded-For is read from its end: the first address that is not a trusted proxy of ours counts, and what stands
+    before it may have been written by anyone.
+    """
+    peer = scope.get("client")
+    address = str(peer[0]) if peer else ""
+    if not trusted or not _within(address, trusted):
+        return address
+    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    for hop in reversed([part.strip() for part in ",".join(forwarded).split(",") if part.strip()]):
+        try:
+            address = str(ipaddress.ip_address(hop))
+        except ValueError:
+            return address
+        if not _within(address, trusted):
+            return address
+    return address
+
+
+def _within(address: str, networks: list[Network]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)

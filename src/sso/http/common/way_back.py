@@ -1,0 +1,66 @@
+"""The way back to the application: where a page may lead somebody who cannot go on here.
+
+Only to what the application has registered, and only while it is enabled. Which application a page that is stale was of
+is read from the end of its token (``oidc/authorize/stored.py``), so that a bookmark or a browser without cookies has it
+too; or from what it says of where somebody wants to go (``onward.py``).
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+from sso.clients.metadata import ClientMetadata
+from sso.clients.registry import Client
+from sso.http.common.onward import application_named, read_onward
+from sso.http.common.state import site_of
+from sso.oidc.authorize.stored import client_of_token
+
+TOKENS = ("i", "c")
+"""The fields of addresses and forms that hold the token of a waiting request or of a ceremony."""
+
+
+def application_of_page(request: Request) -> Client | None:
+    """Return the application whose page was asked for or sent; None where that cannot be known."""
+    fields = request.scope.get("sso.fields") or {}
+    for name in TOKENS:
+        for token in (request.query_params.get(name, ""), fields.get(name, "")):
+            client = client_of_token(site_of(request).provider, token)
+            if client is not None:
+                return client
+    for said in (request.query_params, fields):
+        onward = read_onward(said)
+        client = application_named(request, onward)
+        if client is not None:
+            return client
+    return None
+
+
+def way_back(client: Client | None, *, signing_in: bool) -> str:
+    """Return where an application is opened; nothing where it is disabled, or has registered no address to open.
+
+    Args:
+        client: the application.
+        signing_in: somebody wants to sign in: where the application begins a sign-in comes first. Otherwise they have
+            signed out, and its home page comes first.
+    """
+    if client is None or not client.enabled:
+        return ""
+    meta = client.meta
+    begins = f"/open/{client.client_id}" if meta.initiate_login_uri else ""
+    after = meta.post_logout_redirect_uris[0] if meta.post_logout_redirect_uris else ""
+    site = _site(meta)
+    ways = (begins, meta.client_uri, site) if signing_in else (meta.client_uri, after, site, begins)
+    return next((one for one in ways if one), "")
+
+
+def _site(meta: ClientMetadata) -> str:
+    """Return the root of the site of an application's redirect URIs; nothing for those of an installed program, which
+    listens on the person's own machine only while it waits for an answer (RFC 8252 section 7.3)."""
+    schemes = ("https",) if meta.application_type == "native" else ("https", "http")
+    for uri in meta.redirect_uris:
+        parts = urlsplit(uri)
+        if parts.scheme in schemes:
+            return f"{parts.scheme}://{parts.netloc}/"
+    return ""

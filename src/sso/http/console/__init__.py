@@ -1,0 +1,1 @@
+"""What the developer portal and the administration console share: who is here, permissions, page frames."""

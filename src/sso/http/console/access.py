@@ -1,0 +1,341 @@
+"""Who may see and do what on the pages of developers and administrators: a rule at each route, and nowhere else.
+
+A route names its rule as a dependency, :class:`Needs` or :class:`Team`; a test reads them from the routing table, so
+that a route without one fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.clients.models import Application
+from sso.clients.privileges import Authority, PrivilegeError, PrivilegeRefused
+from sso.clients.registry import Client
+from sso.clients.store import get_client
+from sso.http.account.profile import Visit, visit
+from sso.http.common.cookies import read_cookie
+from sso.http.common.csrf import form_token, is_our_form
+from sso.http.common.forms import form_fields
+from sso.http.common.i18n import N_
+from sso.http.common.pages import failure, page
+from sso.http.common.state import request_id_of, site_of
+from sso.http.sign_in.authorize import MAX_QUERY_CHARS, is_recent
+from sso.identity.users.store import groups_of
+from sso.platform.permissions import GROUP_PERMISSIONS, PERMISSIONS, effective_permissions, permissions_of
+from sso.portal.applications import catalogue_of, sandbox_id
+from sso.portal.teams import role_of, teams_with
+
+DEVELOPER, ADMIN = "/developer", "/admin"
+MAX_NOTE_CHARS = 500
+
+
+class Interrupted(Exception):
+    """The request is answered with something else than what its route answers."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__("answered otherwise")
+        self.response = response
+
+
+def on_interrupted(_: Request, error: Exception) -> Response:
+    """Answer with that."""
+    assert isinstance(error, Interrupted)
+    return error.response
+
+
+def on_privilege_refused(request: Request, error: Exception) -> Response:
+    """Answer an act that would yield more than whoever acts has."""
+    assert isinstance(error, PrivilegeRefused)
+    return failure(request, "more_than_yours", 409 if isinstance(error, PrivilegeError) else 403, str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Somebody on these pages.
+
+    Args:
+        visit: who it is.
+        permissions: everything that they may do.
+        groups: the groups of applications that they may do it for; None: every one.
+        recent: whether they signed in a moment ago, which dangerous acts need.
+    """
+
+    visit: Visit
+    permissions: frozenset[str]
+    groups: frozenset[str] | None
+    recent: bool
+
+    @property
+    def actor(self) -> str:
+        """Their name in the audit log."""
+        return str(self.visit.user.id)
+
+    @property
+    def rights(self) -> frozenset[str]:
+        """What they may do everywhere, without what they may do for their groups of applications alone: what is
+        compared with the power over an account."""
+        return effective_permissions(self.visit.roles, None)
+
+    @property
+    def authority(self) -> Authority:
+        """What they may do with applications: of the permissions that hold for their groups alone, none."""
+        everywhere = self.groups is None
+        return Authority(permissions_of(self.visit.roles), everywhere=everywhere)
+
+    @property
+    def acts(self) -> dict[str, Any]:
+        """Who acts, and what they may do: as the arguments ``actor`` and ``authority``."""
+        return {"actor": self.actor, "authority": self.authority}
+
+    def may(self, permission: str) -> bool:
+        """Tell whether they may do something."""
+        return permission in self.permissions
+
+    @property
+    def administers(self) -> bool:
+        """Whether the console has a page for them."""
+        return any(self.may(one[3]) for one in ADMIN_PAGES if one[3])
+
+    def opens(self, address: str) -> str:
+        """Return the address of a page of the console where they may open it, and nothing where they may not."""
+        path = address.partition("?")[0]
+        found = [one for one in ADMIN_PAGES if one[1] != ADMIN and (path == one[1] or path.startswith(one[1] + "/"))]
+        return address if not found or self.may(found[0][3]) else ""
+
+    def may_with(self, permission: str, client: Client | None) -> bool:
+        """Tell whether they may do something with an application."""
+        if not self.may(permission):
+            return False
+        return self.groups is None or (client is not None and client.meta.group in self.groups)
+
+
+async def here_of(request: Request) -> Here:
+    """Return who is here.
+
+    Raises:
+        Interrupted: with the way to the sign-in page where nobody is.
+    """
+    found = await visit(request, _here(request))
+    if isinstance(found, Response):
+        raise Interrupted(found)
+    permissions, groups = permissions_of(found.roles), None
+    if "group_admin" in found.roles and "clients:read" not in permissions:
+        permissions |= GROUP_PERMISSIONS
+        async with site_of(request).provider.db.read() as session:
+            groups = frozenset(await groups_of(session, found.user.id))
+    return Here(found, permissions, groups, is_recent(request, found.who))
+
+
+def by(request: Request, here: Here) -> dict[str, Any]:
+    """Return who asks, for log and audit: as the arguments ``actor`` and ``request_id``."""
+    return {"actor": here.actor, "request_id": request_id_of(request)}
+
+
+class Needs:
+    """That somebody has a permission. A dangerous one is only used soon after signing in: who signed in long ago sees
+    the page, and signs in again to change anything.
+
+    Args:
+        permission: one of ``PERMISSIONS``; None: to be signed in is enough.
+        others: permissions any of which is enough too. None of them is dangerous to have: such a page shows only.
+    """
+
+    def __init__(self, permission: str | None, *others: str) -> None:
+        self.permission = permission
+        self.permissions: tuple[str, ...] = () if permission is None else (permission, *others)
+
+    def allows(self, permissions: Collection[str]) -> bool:
+        """Tell whether somebody with these permissions may use the route."""
+        return not self.permissions or any(one in permissions for one in self.permissions)
+
+    async def __call__(self, request: Request) -> Here:
+        here = await here_of(request)
+        if self.permission is None:
+            return here
+        if not self.allows(here.permissions):
+            raise Interrupted(failure(request, "no_permission", 403))
+        if request.method != "GET" and PERMISSIONS[self.permission].dangerous and not here.recent:
+            raise Interrupted(to_sign_in_again(request))
+        return here
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """Somebody at one application. ``role``: theirs in its team; None: an administrator looks. ``kept_by``: the
+    catalogue file that looks after its configuration; nothing: its team does."""
+
+    here: Here
+    application: Application
+    role: str | None
+    kept_by: str
+
+    @property
+    def application_id(self) -> str:
+        return self.application.application_id
+
+    @property
+    def sandbox_id(self) -> str:
+        """The client_id of its sandbox."""
+        return sandbox_id(self.application.application_id)
+
+
+class Team:
+    """That somebody looks after the application that the path names.
+
+    Args:
+        role: ``owner``: only they; ``member``: everybody in its team; ``reader``: also who may see every application.
+        recent: they must have signed in a moment ago to change anything.
+    """
+
+    def __init__(self, role: Literal["owner", "member", "reader"], *, recent: bool = False) -> None:
+        self.role = role
+        self.recent = recent
+
+    async def __call__(self, request: Request, application_id: str) -> There:
+        here = await here_of(request)
+        async with site_of(request).provider.db.read() as session:
+            found = await session.get(Application, application_id)
+            row = await get_client(session, application_id)
+            role = await role_of(session, application_id, here.visit.user.id) if found is not None else None
+        kept_by = catalogue_of(row)
+        if found is not None and row is not None and kept_by:
+            found.state = "approved" if row.status == "active" else "suspended"  # its file decides that
+        looks = self.role == "reader" and here.may("clients:read")
+        if found is not None and role is None and looks and (here.groups is None or found.group in here.groups):
+            return There(here, found, None, kept_by)
+        if found is None or role is None:  # whether there is one is for its team to know
+            raise Interrupted(failure(request, "not_found", 404))
+        if self.role == "owner" and role != "owner":
+            raise Interrupted(failure(request, "no_permission", 403))
+        provider = site_of(request).provider
+        if found.state != "draft" and provider.registry.get(sandbox_id(application_id)) is None:
+            await provider.refresh()  # another process may have opened its sandbox a moment ago
+        if self.recent and request.method != "GET" and not here.recent:
+            raise Interrupted(to_sign_in_again(request))
+        return There(here, found, role, kept_by)
+
+
+def to_sign_in_again(request: Request, path: str = "") -> Response:
+    """Return the way to the sign-in page and back: to this page, or to another."""
+    return RedirectResponse(sign_in_again(request, path), 303, {"Cache-Control": "no-store"})
+
+
+def sign_in_again(request: Request, path: str = "") -> str:
+    """Return the address where somebody signs in again, and then comes back to this page, or to another. What only
+    takes forms is part of the page above it."""
+    here = path or _here(request)
+    above, _, last = here.rpartition("/")
+    return f"/login?{urlencode({'then': above if last in PARTS else here, 'again': '1'})}"
+
+
+def _here(request: Request) -> str:
+    """Return the address of this page, with what is searched for on it, as :func:`address_after` knows it."""
+    query = urlencode(request.query_params.multi_items()) if request.method == "GET" else ""
+    return f"{request.url.path}?{query}" if query and len(query) <= MAX_QUERY_CHARS else request.url.path
+
+
+PARTS = ("review", "status", "owner", "policies", "privileges", "leave", "test-person")
+"""Addresses that take forms of the page above them, and are no page themselves."""
+
+
+async def own_form(request: Request, purpose: str) -> dict[str, str]:
+    """Return the fields of one of our own forms.
+
+    Raises:
+        Interrupted: when it was not made by us, for this browser and this session.
+    """
+    fields = await form_fields(request)
+    if not is_our_form(request, fields, purpose, read_cookie(request, "session")):
+        raise Interrupted(failure(request, "stale_form", 400))
+    return fields
+
+
+def token_for(request: Request, purpose: str) -> str:
+    """Return the token of a form of ours."""
+    return form_token(request, purpose, read_cookie(request, "session"))
+
+
+def said(fields: dict[str, str], name: str = "note") -> str:
+    """Return what was typed, on one line."""
+    return "".join(char if char.isprintable() else " " for char in fields.get(name, "")).strip()[:MAX_NOTE_CHARS]
+
+
+Entry = tuple[str, str, str, str]
+ADMIN_PAGES: tuple[Entry, ...] = (
+    ("admin", ADMIN, N_("Overview"), ""),
+    ("people", ADMIN + "/people", N_("Users"), "users:read"),
+    ("sessions", ADMIN + "/sessions", N_("Sessions"), "sessions:read"),
+    ("applications", ADMIN + "/applications", N_("Applications"), "clients:read"),
+    ("deliveries", ADMIN + "/deliveries", N_("Deliveries"), "deliveries:read"),
+    ("audit", ADMIN + "/audit", N_("Audit log"), "audit:read"),
+    ("keys", ADMIN + "/keys", N_("Keys"), "keys:read"),
+    ("imports", ADMIN + "/imports", N_("Imports"), "users:merge"),
+    ("mails", ADMIN + "/mails", N_("E-mails"), "mails:read"),
+    ("system", ADMIN + "/system", N_("Settings and health"), "settings:read"),
+)
+"""The pages of administrators: the name, the address, the title, and the permission to see it; nothing: whoever has any
+permission sees it."""
+PAGE_TEXTS: dict[str, str] = {
+    "people": N_("Find a user and see the account."),
+    "sessions": N_("See who is signed in, and where."),
+    "applications": N_("See registered applications, and those that wait for approval."),
+    "deliveries": N_("See notices to applications and users, and which ones failed."),
+    "audit": N_("See what happened, when, and who did it."),
+    "keys": N_("See the keys that sign tokens."),
+    "imports": N_("Decide about imported users who may have an account already."),
+    "mails": N_("See the texts of e-mails and SMS."),
+    "system": N_("See the settings in effect and the health of each host."),
+    "developer": N_("Register applications, and see those of your teams."),
+}
+"""What each page is for."""
+DEVELOPER_ENTRY: Entry = ("developer", DEVELOPER, N_("Developer portal"), "applications:create")
+
+
+def tasks_of(here: Here) -> list[Entry]:
+    """Return the pages, besides the first, where somebody may do something."""
+    return [one for one in (*ADMIN_PAGES, DEVELOPER_ENTRY) if one[0] in PAGE_TEXTS and here.may(one[3])]
+
+
+def admin_page(
+    request: Request, here: Here, current: str, template: str, status: int = 200, **context: Any
+) -> Response:
+    """Return one of the pages of administrators, with the way to the others."""
+    entries: Sequence[Entry] = [one for one in ADMIN_PAGES if not one[3] or here.may(one[3])]
+    return page(
+        request,
+        template,
+        status=status,
+        display="broad",
+        entries=entries,
+        current=current,
+        here_is=here,
+        again_at=sign_in_again(request),
+        action=request.url.path,
+        **context,
+    )
+
+
+async def developer_page(
+    request: Request, here: Here, current: str, template: str, status: int = 200, **context: Any
+) -> Response:
+    """Return one of the pages of developers."""
+    async with site_of(request).provider.db.read() as session:
+        mine = await teams_with(session, here.visit.user.id)
+    return page(
+        request,
+        template,
+        status=status,
+        display="broad",
+        current=current,
+        mine=sorted(mine),
+        here_is=here,
+        again_at=sign_in_again(request),
+        action=request.url.path,
+        **context,
+    )

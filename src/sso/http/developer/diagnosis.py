@@ -1,0 +1,230 @@
+"""What went wrong lately with an application, in words; how often it is used; and what should be better about it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso import clock
+from sso.clients.registry import Client
+from sso.clients.secrets import valid_secrets
+from sso.http.common.charts import chart
+from sso.http.common.i18n import N_, translations
+from sso.http.common.labels import GRANTS, SPANS
+from sso.http.common.pages import locale_of
+from sso.http.common.state import site_of
+from sso.http.console.access import developer_page
+from sso.http.developer.applications import APPS, STATES, Reader
+from sso.platform.metrics import store as usage
+from sso.platform.metrics.counters import span
+from sso.platform.metrics.models import ClientMistake
+from sso.platform.outbox import store as deliveries
+from sso.portal.diagnosis import UNUSED_DAYS, Known, Part, Warning, nearest, warnings
+
+router = APIRouter()
+
+WORDS: dict[str, tuple[str, str]] = {
+    "unregistered_redirect_uri": (
+        N_("It asked us to send people to an address that is not registered."),
+        N_(
+            "Register the address exactly as it is sent, or send one that is registered. Nobody can sign in until then."
+        ),
+    ),
+    "no_redirect_uri": (
+        N_("It did not say where people come back to."),
+        N_("Send redirect_uri with every request, letter by letter as it is registered."),
+    ),
+    "bad_request_object": (
+        N_("Its request object could not be used."),
+        N_("Look at what we said about it: the signature, the key, or a parameter in it is not right."),
+    ),
+    "disabled_client": (
+        N_("It is suspended, or not approved yet."),
+        N_("Ask an administrator, or use the client_id of the sandbox."),
+    ),
+    "invalid_client": (
+        N_("It could not show who it is."),
+        N_(
+            "The secret is not right or has ended, or it was sent in another way than is registered. Compare how it "
+            "authenticates itself with what the settings say."
+        ),
+    ),
+    "invalid_grant": (
+        N_("The code or the refresh token was not good any more."),
+        N_(
+            "A code is used once, within a minute, with the same redirect_uri and the code_verifier that belongs to "
+            "it. "
+            "Is the request sent twice? Does the session of the person still live?"
+        ),
+    ),
+    "invalid_request": (
+        N_("Its request was not as the specification wants it."),
+        N_("Look at what we said about it. Most often code_challenge is missing: turn PKCE on in the library."),
+    ),
+    "invalid_scope": (
+        N_("It asked for more than is registered."),
+        N_("Add the scope in the settings, with a reason, or do not ask for it."),
+    ),
+    "ignored_scope": (
+        N_("The application asked for a scope that is not registered. Sign-in works, without that scope."),
+        N_("Check the spelling, or add the scope in the settings with a reason."),
+    ),
+    "unauthorized_client": (
+        N_("It used a way to get tokens that is not registered."),
+        N_("Programs without people register as such; everything else uses authorization_code."),
+    ),
+    "unsupported_response_type": (
+        N_("It asked for an answer that we do not give."),
+        N_("Use response_type=code."),
+    ),
+    "unsupported_grant_type": (N_("It used a grant_type that we do not know."), N_("Use authorization_code.")),
+    "invalid_target": (
+        N_("It asked for a token for somebody whom we do not know."),
+        N_("Leave resource out, or name the identifier of a registered server."),
+    ),
+}
+OTHER = (N_("Something about its request was not right."), N_("Look at what we said about it."))
+COUNTED = ("authorize", "token", "token_error", "authorize_error")
+DIFFERS: dict[Part, str] = {
+    "scheme": N_("http instead of https, or the other way round"),
+    "host": N_("another host"),
+    "port": N_("another port"),
+    "path": N_("another path"),
+    "slash": N_("a slash at the end"),
+    "case": N_("small and capital letters"),
+    "query": N_("what follows the question mark"),
+    "fragment": N_("what follows the number sign"),
+    "slashes": N_("the number of slashes after the scheme"),
+}
+WARNINGS: dict[Warning, str] = {
+    "no_pkce": N_("It may leave PKCE out. A stolen code is worth more then: turn it on, and ask an administrator."),
+    "implicit": N_(
+        "It gets tokens through the browser's address, where they are easily lost. Move to response_type=code."
+    ),
+    "misspelt_scope": N_("A scope may be misspelt: %(what)s."),
+    "no_secret": N_("It has no secret that is valid: it cannot get tokens."),
+    "old_secret": N_("A secret is older than a year. Make another, and revoke it when it is not used any more."),
+    "secret_ends": N_("A secret ends within three weeks. Make another and put it in."),
+    "no_backchannel": N_(
+        "Its server is not told when a session is over: people who sign out elsewhere stay signed in here. Register "
+        "where we tell it."
+    ),
+    "unused_redirect_uri": N_("Nobody came back to %(what)s in three months. If it is not needed, take it out."),
+    "failing_deliveries": N_(
+        "%(what)s notices did not reach its server. Is the address right, and does it answer 200?"
+    ),
+}
+
+
+@router.get(APPS + "/{application_id}/diagnosis")
+async def diagnosis_page(request: Request, there: Reader) -> Response:
+    """Mistakes, charts and warnings, for the sandbox and for production."""
+    site, now = site_of(request), clock.now()
+    chosen = request.query_params.get("span", "day")
+    shown = span(chosen if chosen in SPANS else "day", now)
+    words = translations(locale_of(request)).gettext
+    ids = [there.application_id, there.sandbox_id]
+    async with site.provider.db.read() as session:
+        mistakes = await usage.mistakes_of(session, ids)
+        clients = [one for one in (site.provider.registry.get(name) for name in ids) if one is not None]
+        warned = [(one, await _warnings(session, one)) for one in clients]
+        counted = {
+            one.client_id: await usage.counts_since(session, COUNTED, shown.start, one.client_id, begins=shown.begins)
+            for one in clients
+        }
+    # Texts within an f-string are not found when messages are extracted.
+    signing, issued, mistaken = words(N_("Sign-ins")), words(N_("Tokens")), words(N_("Mistakes"))
+    charts = []
+    for client in clients:
+        rows = counted[client.client_id]
+        place = words(N_("sandbox")) if client.sandbox else words(N_("production"))
+        signed = [(hour, name, count) for hour, name, _, count in rows if name == "authorize"]
+        tokens = [(hour, label, count) for hour, name, label, count in rows if name == "token"]
+        wrong = [(hour, name, count) for hour, name, _, count in rows if name.endswith("_error")]
+        charts += [
+            (chart(f"{signing} ({place})", shown, signed, ("authorize",)), [words(N_("Sign-ins"))]),
+            (
+                chart(f"{issued} ({place})", shown, tokens, tuple(GRANTS)),
+                [words(one) for one in GRANTS.values()],
+            ),
+            (
+                chart(f"{mistaken} ({place})", shown, wrong, ("authorize_error", "token_error")),
+                [words(N_("at the sign-in")), words(N_("at the token endpoint"))],
+            ),
+        ]
+    return await developer_page(
+        request,
+        there.here,
+        there.application_id,
+        "developer_diagnosis.html",
+        tab="diagnosis",
+        there=there,
+        app=there.application,
+        states=STATES,
+        rows=[_explained(one, site.provider.registry.get(one.client_id)) for one in mistakes],
+        warned=warned,
+        warning_texts=WARNINGS,
+        differs=DIFFERS,
+        charts=charts,
+        spans=SPANS,
+        span=shown.name,
+    )
+
+
+def _explained(one: ClientMistake, client: Client | None) -> dict[str, Any]:
+    """Return a mistake with what was expected, and for an address the nearest that is registered."""
+    what, advice = WORDS.get(one.code, OTHER)
+    expected, near = [], None
+    meta = client.meta if client is not None else None
+    scopes = client.scopes if client is not None else frozenset()
+    if meta is not None and one.code == "unregistered_redirect_uri":
+        expected = list(meta.redirect_uris)
+        near = nearest(str(one.sent.get("said", "")), meta.redirect_uris)
+    elif meta is not None and one.code == "invalid_client":
+        expected = [f"token_endpoint_auth_method: {meta.token_endpoint_auth_method}"]
+    elif meta is not None and one.code in ("invalid_scope", "ignored_scope"):
+        expected = [f"scope: {' '.join(name for name in meta.scope.split() if name in scopes)}"]
+    elif meta is not None and one.code == "unauthorized_client":
+        expected = [f"grant_types: {' '.join(meta.grant_types)}"]
+    sent = {name: value for name, value in one.sent.items() if name not in ("at", "said") and value}
+    said = str(one.sent.get("said", ""))
+    if one.code == "unregistered_redirect_uri":
+        sent, said = {"redirect_uri": said, **sent}, ""
+    return {
+        "client_id": one.client_id,
+        "sandbox": client is not None and client.sandbox,
+        "code": one.code,
+        "at": one.sent.get("at", ""),
+        "what": what,
+        "advice": advice,
+        "said": said,
+        "sent": sent,
+        "expected": expected,
+        "near": near,
+        "count": one.count,
+        "last_at": one.last_at,
+        "first_at": one.first_at,
+    }
+
+
+async def _warnings(session: AsyncSession, client: Client) -> list[tuple[Warning, str]]:
+    now = clock.now()
+    secrets = [(one.created_at, one.expires_at) for one in await valid_secrets(session, client.client_id)]
+    since = now - timedelta(days=UNUSED_DAYS)
+    rows = await usage.counts_since(session, ("returned", "authorize"), since, client.client_id)
+    used: dict[str, int] = {}
+    for _, name, label, count in rows:
+        if name == "returned":
+            used[label] = used.get(label, 0) + count
+    known = Known(
+        secrets=secrets,
+        failing=await deliveries.count_failing(session, client.client_id),
+        used_uris={uri: used[uri[:80]] for uri in client.meta.redirect_uris if uri[:80] in used},
+        signed_in=bool(used) and not client.sandbox,
+    )
+    return warnings(client.meta, known, now)

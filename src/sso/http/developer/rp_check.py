@@ -1,0 +1,213 @@
+"""The relying-party check: the page from which a team begins it, and the endpoints of the provider that plays false."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso import clock
+from sso.clients.secrets import ClientError
+from sso.http.common.forms import protocol_request
+from sso.http.common.i18n import N_
+from sso.http.common.pages import failure
+from sso.http.common.responses import OPEN, json_error
+from sso.http.common.state import site_of
+from sso.http.console.access import There, developer_page, own_form, token_for
+from sso.http.developer.applications import APPS, CANNOT, STATES, Member, Reader, present
+from sso.oidc.token.client_auth import authenticates
+from sso.portal.applications import sandbox_id
+from sso.portal.rp_check import fake_provider as dishonest
+from sso.portal.rp_check.runner import begin_check, holds, last_check, note_call, passed, published_key, start
+
+router = APIRouter()
+
+CASE_TEXTS = {
+    "honest": (N_("An honest sign-in"), N_("Everything is right: the application must let the person in.")),
+    "wrong_nonce": (N_("Wrong nonce"), N_("The ID token belongs to another sign-in (OpenID Connect Core 3.1.3.7).")),
+    "wrong_audience": (N_("Wrong audience"), N_("The ID token was made for another application: compare aud.")),
+    "wrong_issuer": (N_("Wrong issuer"), N_("The ID token says that somebody else made it: compare iss.")),
+    "expired": (N_("Expired"), N_("The ID token ended an hour ago: compare exp.")),
+    "alg_none": (
+        N_("Not signed (alg none)"),
+        N_("The ID token has no signature: accept only the registered algorithm."),
+    ),
+    "foreign_key": (N_("A foreign key"), N_("The ID token is signed with a key that is not in our key set.")),
+    "tampered_signature": (
+        N_("Altered after signing"),
+        N_("What the ID token says was changed; the signature is old."),
+    ),
+    "missing_state": (N_("No state"), N_("The answer comes back without state: somebody else may have begun it.")),
+    "foreign_state": (N_("A foreign state"), N_("The answer comes back with a state that this browser never had.")),
+    "mixed_up_issuer": (
+        N_("Mixed-up issuer"),
+        N_("The answer says that it comes from another issuer (iss, RFC 9207): the code must not be used."),
+    ),
+    "replayed_code": (N_("Replayed answer"), N_("The address with the code is opened once more, in another browser.")),
+    "forged_logout_token": (
+        N_("A forged logout token"),
+        N_("Somebody else signed it (Back-Channel Logout 2.6): nobody must be signed out."),
+    ),
+    "honest_again": (
+        N_("Honest sign-ins in between"),
+        N_("After each of these attempts, an honest sign-in must still succeed."),
+    ),
+}
+OUTCOMES = {
+    "refused": N_("refused, as it should"),
+    "accepted": N_("wrongly accepted"),
+    "passed": N_("let in, as it should"),
+    "failed": N_("did not work"),
+    "not_applicable": N_("does not apply"),
+    "unclear": N_("cannot be told"),
+}
+DETAILS = {
+    "no_nonce": N_("It sends no nonce, so there is nothing to compare; PKCE protects it. Better: send one."),
+    "no_state": N_("It sends no state: anybody can let a browser finish a sign-in that it never began."),
+    "no_pkce": N_("It sends no code_challenge: turn PKCE on."),
+    "no_backchannel": N_("It registers no address where we tell its server that a session is over."),
+    "no_token": N_(
+        "It did not fetch the tokens as it is registered: with this issuer, client_id, client authentication, "
+        "redirect URI and code_verifier."
+    ),
+    "not_redeemed": N_("It never fetched the ID token, so it cannot have checked it."),
+    "not_signed_in": N_("An honest sign-in did not succeed in this attempt, so nothing can be told."),
+    "dead": N_("After this attempt honest sign-ins failed too: the application refuses everything."),
+    "old_keys": N_(
+        "It fetched the ID token, but not our key set, and nobody was signed in: it looks for the key among old ones. "
+        "Fetch jwks_uri again when a token names a kid that is not known (OpenID Connect Core 10.1.1)."
+    ),
+    "callback_fails": N_("Its redirect URI answered an honest sign-in with an error."),
+    "page_fails": N_("The page that shows who is signed in answered with an error."),
+    "logout_fails": N_("It refuses honest logout tokens too."),
+    "changed": N_("The application was changed while it was checked. Check it again."),
+    "looks_the_same": N_("The page looks the same before and after signing in: name one that shows who is signed in."),
+}
+
+
+@router.get(APPS + "/{application_id}/check")
+async def check_page(request: Request, there: Reader) -> Response:
+    """How to be checked, and what the last check found."""
+    return await _page(request, there)
+
+
+async def _page(request: Request, there: There, problem: str = "", status: int = 200, **values: str) -> Response:
+    site = site_of(request)
+    async with site.provider.db.read() as session:
+        last = await last_check(session, there.application_id)
+    client = site.provider.registry.enabled(there.sandbox_id)
+    findings = last.results.get("findings", []) if last is not None else []
+    running = last is not None and last.status == "running"
+    stale = running and last is not None and (clock.now() - last.created_at).total_seconds() > dishonest.MINUTES * 60
+    return await developer_page(
+        request,
+        there.here,
+        there.application_id,
+        "developer_check.html",
+        status,
+        tab="check",
+        there=there,
+        app=there.application,
+        states=STATES,
+        client=client,
+        issuer=dishonest.issuer_of(site.provider, there.application_id),
+        last=last,
+        findings=findings,
+        remaining=[one for one in dishonest.CASES if one not in {found["case"] for found in findings}],
+        running=running and not stale,
+        passed=passed(last),
+        outdated=last is not None and not holds(last, there.application),
+        required=site.settings.relying_party_check == "required",
+        case_texts=CASE_TEXTS,
+        outcomes=OUTCOMES,
+        details=DETAILS,
+        seen=(last.results.get("page", "") if last is not None else ""),
+        problem=problem,
+        values=values,
+        form_token=token_for(request, f"check {there.application_id}"),
+    )
+
+
+@router.post(APPS + "/{application_id}/check")
+async def begin(request: Request, there: Member) -> Response:
+    """Begin a check; the page shows how far it is."""
+    fields, site = await own_form(request, f"check {there.application_id}"), site_of(request)
+    page = fields.get("page", "").strip()[:2000]
+    await site.provider.look()  # the sandbox may have been changed a moment ago
+    try:
+        async with site.provider.db.write() as session:
+            application = await present(request, session, there.application_id)
+            made = await begin_check(session, site.provider, application, page, actor=there.here.actor)
+    except ClientError as error:
+        return await _page(request, there, CANNOT, 409, detail=str(error))
+    start(site.provider, made)
+    return RedirectResponse(f"{APPS}/{there.application_id}/check", 303)
+
+
+# The provider that plays false. Its issuer lives while a check runs, and its keys are of that check alone.
+
+CHECK = dishonest.PATH + "{application_id}"
+
+
+@router.get(CHECK + "/.well-known/openid-configuration")
+async def discovery(request: Request, application_id: str) -> Response:
+    """What it says of itself: also between checks, so that the application can be configured."""
+    provider = site_of(request).provider
+    client = await provider.client(sandbox_id(application_id))
+    if client is None or not client.enabled or not client.sandbox:
+        return failure(request, "not_found", 404)
+    issuer = dishonest.issuer_of(provider, application_id)
+    return _json(dishonest.metadata(issuer, client, provider.id_token_alg(client)))
+
+
+@router.get(CHECK + "/jwks")
+async def jwks(request: Request, application_id: str) -> Response:
+    """The key of the check that runs, or that ran last."""
+    provider = site_of(request).provider
+    await note_call(provider, application_id, "jwks")
+    found = await published_key(provider, application_id)
+    return _json(dishonest.public_jwks(*found) if found is not None else {"keys": []})
+
+
+@router.post(CHECK + "/token")
+async def token(request: Request, application_id: str) -> Response:
+    """Tokens, right or wrong, as the case has it."""
+    provider, asked = site_of(request).provider, await protocol_request(request)
+    found = await note_call(provider, application_id, "token")
+    if found is None:
+        return json_error(400, "invalid_grant", "No check of this application is running.", {})
+    play, client, alg = found
+    issuer = dishonest.issuer_of(provider, application_id)
+    audiences = (issuer, f"{issuer}/token")
+    if not await authenticates(asked, client, audiences):
+        await provider.look()  # the secret may have been made a moment ago
+        client = provider.registry.enabled(client.client_id) or client
+        if not await authenticates(asked, client, audiences):
+            return json_error(401, "invalid_client", "Client authentication failed.", {})
+    if not dishonest.is_redemption(play, asked.form):
+        text = "This is not the code of the check that is running, with its redirect_uri and code_verifier."
+        return json_error(400, "invalid_grant", text, {})
+    await note_call(provider, application_id, "token", redeemed=play.code)
+    return _json(dishonest.token_answer(play, dishonest.issuer_of(provider, application_id), client, alg))
+
+
+@router.api_route(CHECK + "/userinfo", methods=["GET", "POST"])
+async def userinfo(request: Request, application_id: str) -> Response:
+    """Who signs in: nobody real."""
+    found = await note_call(site_of(request).provider, application_id, "userinfo")
+    if found is None or request.headers.get("authorization", "") != f"Bearer check-{found[0].code}":
+        return json_error(401, "invalid_token", "This is not the token of the check that is running.", {})
+    return _json(dishonest.userinfo(found[0]))
+
+
+@router.get(CHECK + "/authorize")
+async def authorize(request: Request) -> Response:
+    """Where only the check itself comes: a person who is sent here learns why nothing happens."""
+    return failure(request, "check_only", 400, here="/")
+
+
+def _json(body: Any) -> Response:
+    return Response(orjson.dumps(body), headers={"Cache-Control": "no-store", **OPEN}, media_type="application/json")

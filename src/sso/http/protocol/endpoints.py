@@ -1,0 +1,110 @@
+"""Protocol endpoints that answer programs: discovery, keys, token, userinfo, introspection, revocation, pushed
+requests, devices."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso.clients.registry import Client
+from sso.http.common.counting import count_token
+from sso.http.common.forms import protocol_request, userinfo_request
+from sso.http.common.responses import OPEN_PATHS, response
+from sso.http.common.state import address_of, site_of
+from sso.oidc.authorize.pushed import push
+from sso.oidc.token.client_auth import client_named_by
+from sso.oidc.userinfo import userinfo as userinfo_answer
+from sso.platform.keys import JWKS_MAX_AGE_SECONDS
+
+# Routes are tried in their order: those that are asked most stand first.
+router = APIRouter()
+
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Max-Age": "86400",
+}
+
+
+@router.post("/token")
+async def token(request: Request) -> Response:
+    """The token endpoint (RFC 6749 section 3.2)."""
+    asked = await protocol_request(request)
+    answer = await site_of(request).server.token(asked)
+    count_token(request, asked, answer)
+    return response(answer)
+
+
+@router.api_route("/userinfo", methods=["GET", "POST"])
+async def userinfo(request: Request) -> Response:
+    """The userinfo endpoint (OpenID Connect Core section 5.3)."""
+    asked = await userinfo_request(request)
+    return response(await userinfo_answer(site_of(request).provider, asked))
+
+
+@router.post("/introspect")
+async def introspect(request: Request) -> Response:
+    """Token introspection (RFC 7662)."""
+    return response(await site_of(request).server.introspect(await protocol_request(request)))
+
+
+@router.post("/revoke")
+async def revoke(request: Request) -> Response:
+    """Token revocation (RFC 7009)."""
+    return response(await site_of(request).server.revoke(await protocol_request(request)))
+
+
+@router.post("/par")
+async def par(request: Request) -> Response:
+    """Pushed authorization requests (RFC 9126)."""
+    site = site_of(request)
+
+    async def count(client: Client) -> object:
+        """A public client's requests may come from anybody; they count for their source."""
+        if client.meta.token_endpoint_auth_method == "none":
+            return await site.waiting_requests.take(address_of(request))
+        return await site.pushed_requests.take(client.client_id)
+
+    return response(await push(site.server, await protocol_request(request), count))
+
+
+@router.post("/device_authorization")
+async def device_authorization(request: Request) -> Response:
+    """Where a device begins (RFC 8628 section 3.1)."""
+    site, asked = site_of(request), await protocol_request(request)
+    place = await site.new_device_codes.take(address_of(request), client_named_by(asked))
+    answer = await site.server.authorize_device(asked)
+    if answer.status != 200:
+        await place.give_back()
+    return response(answer)
+
+
+@router.get("/.well-known/openid-configuration")
+@router.get("/.well-known/oauth-authorization-server")
+async def discovery(request: Request) -> Response:
+    """Provider metadata (OpenID Connect Discovery section 4, RFC 8414 section 3)."""
+    return _cached(request, *site_of(request).discovery.current())
+
+
+@router.get("/jwks")
+async def jwks(request: Request) -> Response:
+    """The keys with which tokens are signed (RFC 7517 section 5)."""
+    return _cached(request, *site_of(request).provider.keys.jwks())
+
+
+async def preflight() -> Response:
+    """Answer a browser that asks whether an application's page may call us (Fetch, CORS protocol)."""
+    return Response(status_code=204, headers=_PREFLIGHT)
+
+
+for _path in OPEN_PATHS:
+    router.add_api_route(_path, preflight, methods=["OPTIONS"], include_in_schema=False)
+
+
+def _cached(request: Request, body: bytes, etag: str) -> Response:
+    headers = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_SECONDS}", "ETag": etag}
+    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if etag in known:
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")

@@ -1,0 +1,37 @@
+"""What load balancers ask."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter
+from sqlalchemy import text
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from sso.http.common.state import site_of
+from sso.platform.db import DatabaseUnavailable
+
+router = APIRouter()
+READY_SECONDS = 3
+
+
+@router.get("/healthz")
+async def healthz() -> Response:
+    """The process lives."""
+    return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """The process can serve: keys and applications are loaded, and the database can be written."""
+    site = site_of(request)
+    status = 200 if site.provider.loaded else 503
+    try:
+        async with asyncio.timeout(READY_SECONDS), site.provider.db.write() as session:
+            # Takes a row lock and changes nothing: a read-only or full database is found out here.
+            await session.execute(text("UPDATE versions SET value = value WHERE name = 'ready'"))
+    except (DatabaseUnavailable, TimeoutError):
+        status = 503
+    body = {"status": "ready" if status == 200 else "not ready"}
+    return JSONResponse(body, status, headers={"Cache-Control": "no-store"})

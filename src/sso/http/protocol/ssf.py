@@ -1,0 +1,193 @@
+"""Where applications look after their stream of Shared Signals, and fetch events (SSF 1.0 section 8, RFC 8936)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso.clients.registry import Client
+from sso.http.common.responses import OPEN
+from sso.http.common.state import site_of
+from sso.oidc.token.bearer import TokenRefused, caller_of
+from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
+from sso.ssf import streams
+from sso.ssf.streams import MANAGE, MIN_VERIFICATION_SECONDS, READ, StreamRefused
+
+router = APIRouter()
+
+WAIT_SECONDS = 25.0
+"""How long a receiver that polls is kept waiting for an event (RFC 8936 section 2.4, returnImmediately)."""
+LOOK_SECONDS = 1.0
+_CHALLENGE = 'Bearer realm="sso"'
+
+
+@router.get("/.well-known/ssf-configuration")
+async def ssf_configuration(request: Request) -> Response:
+    """Transmitter metadata (section 7)."""
+    return _json(200, streams.transmitter_metadata(site_of(request).provider), OPEN)
+
+
+@router.post("/ssf/stream")
+async def create_stream(request: Request) -> Response:
+    """Make the application's stream (section 8.1.1.1)."""
+    client, wanted = await _client(request, MANAGE), await _message(request, streams.StreamSettings)
+    provider = site_of(request).provider
+    async with provider.db.write() as session:
+        made = await streams.create(session, provider, client, wanted)
+    return _json(201, streams.configuration(provider, made))
+
+
+@router.get("/ssf/stream")
+async def read_stream(request: Request) -> Response:
+    """Show the application's stream, or, where none is named, every stream it has (section 8.1.1.2)."""
+    client, named = await _client(request, READ, MANAGE), request.query_params.get("stream_id")
+    provider = site_of(request).provider
+    async with provider.db.read() as session:
+        try:
+            found = await streams.find(session, client, named)
+        except StreamRefused:
+            if named is not None:
+                raise
+            return _json(200, [])
+    said = streams.configuration(provider, found)
+    return _json(200, said if named is not None else [said])
+
+
+@router.patch("/ssf/stream")
+@router.put("/ssf/stream")
+async def change_stream(request: Request) -> Response:
+    """Change the application's stream, or replace what it is (sections 8.1.1.3 and 8.1.1.4)."""
+    client, wanted = await _client(request, MANAGE), await _message(request, streams.StreamSettings)
+    provider = site_of(request).provider
+    async with provider.db.write() as session:
+        found = await streams.change(session, provider, client, wanted, replace=request.method == "PUT")
+    site_of(request).worker.nudge()
+    return _json(200, streams.configuration(provider, found))
+
+
+@router.delete("/ssf/stream")
+async def delete_stream(request: Request) -> Response:
+    """Delete the application's stream (section 8.1.1.5)."""
+    client = await _client(request, MANAGE)
+    async with site_of(request).provider.db.write() as session:
+        await streams.remove(session, client, request.query_params.get("stream_id"))
+    return Response(status_code=204)
+
+
+@router.get("/ssf/status")
+async def read_status(request: Request) -> Response:
+    """Show the status of a stream (section 8.1.2.1)."""
+    client = await _client(request, READ, MANAGE)
+    async with site_of(request).provider.db.read() as session:
+        found = await streams.find(session, client, request.query_params.get("stream_id"))
+    return _json(200, streams.status_of(found))
+
+
+@router.post("/ssf/status")
+async def set_status(request: Request) -> Response:
+    """Enable, pause or disable a stream (section 8.1.2.2)."""
+    client, wanted = await _client(request, MANAGE), await _message(request, streams.StatusChange)
+    async with site_of(request).provider.db.write() as session:
+        found = await streams.set_status(session, client, wanted)
+    site_of(request).worker.nudge()
+    return _json(200, streams.status_of(found))
+
+
+@router.post("/ssf/subjects/add")
+async def add_subject(request: Request) -> Response:
+    """Tell of a person again (section 8.1.3.2)."""
+    return await _set_subject(request, excluded=False)
+
+
+@router.post("/ssf/subjects/remove")
+async def remove_subject(request: Request) -> Response:
+    """Tell of a person no more (section 8.1.3.3)."""
+    return await _set_subject(request, excluded=True)
+
+
+@router.post("/ssf/verify")
+async def verify(request: Request) -> Response:
+    """Send a verification event (section 8.1.4.2)."""
+    client, wanted = await _client(request, MANAGE), await _message(request, streams.VerificationWanted)
+    async with site_of(request).provider.db.write() as session:
+        await streams.verify(session, client, wanted)
+    site_of(request).worker.nudge()
+    return Response(status_code=204)
+
+
+@router.post("/ssf/poll/{stream_id}")
+async def poll(request: Request, stream_id: str) -> Response:
+    """Give events to a receiver that polls, and take its acknowledgements (RFC 8936 section 2)."""
+    client, wanted = await _client(request, READ, MANAGE), await _message(request, streams.PollRequest)
+    site, until = site_of(request), time.monotonic() + WAIT_SECONDS
+    while True:
+        async with site.provider.db.write() as session:
+            found = await streams.poll(session, site.provider, client, stream_id, wanted)
+        if found is None and time.monotonic() < until and not await request.is_disconnected():
+            wanted = wanted.model_copy(update={"ack": [], "set_errs": {}})
+            await asyncio.sleep(LOOK_SECONDS)
+            continue
+        return _json(200, found.body() if found is not None else {"sets": {}})
+
+
+def on_stream_refused(_: Request, error: Exception) -> Response:
+    """Answer what cannot be done."""
+    assert isinstance(error, StreamRefused)
+    headers = {"Retry-After": str(MIN_VERIFICATION_SECONDS)} if error.status == 429 else {}
+    return _json(error.status, {"error": "invalid_request", "error_description": str(error)}, headers)
+
+
+def on_token_refused(_: Request, error: Exception) -> Response:
+    """Answer a request without a good access token (RFC 6750 section 3)."""
+    assert isinstance(error, TokenRefused)
+    said = f', error="{error.error}", error_description="{error}"' if error.error else ""
+    body = {"error": error.error or "invalid_request", "error_description": str(error)}
+    return _json(error.status, body, {"WWW-Authenticate": _CHALLENGE + said})
+
+
+async def _set_subject(request: Request, *, excluded: bool) -> Response:
+    client, wanted = await _client(request, MANAGE), await _message(request, streams.SubjectChange)
+    provider = site_of(request).provider
+    async with provider.db.write() as session:
+        await streams.set_subject(session, provider, client, wanted, excluded=excluded)
+    return Response(status_code=204 if excluded else 200)
+
+
+async def _client(request: Request, *scopes: str) -> Client:
+    """Return the application that asks: it needs one of the scopes, in a token of its own (SSF 1.0 section 9): a token
+    that a person allowed says what may be known of that person, not who looks after the stream.
+
+    Raises:
+        TokenRefused: when it does not prove that.
+    """
+    provider = site_of(request).provider
+    caller = await caller_of(provider, request.headers.get("authorization", ""), provider.url("/ssf"))
+    if caller.scopes.isdisjoint(scopes):
+        raise TokenRefused(403, "insufficient_scope", f"The access token needs the scope {scopes[0]}.")
+    if caller.user_id is not None:
+        text = "Use an access token that the application got with client_credentials, not one of a person."
+        raise TokenRefused(403, "insufficient_scope", text)
+    return caller.client
+
+
+async def _message(request: Request, kind: type[BaseModel]) -> Any:
+    try:
+        document = read_json(await request.body() or b"{}")
+    except NotJson:
+        raise StreamRefused(400, "Send a JSON object.") from None
+    except DocumentRefused as error:
+        raise StreamRefused(400, f"The JSON {error}.") from None
+    if not isinstance(document, dict):
+        raise StreamRefused(400, "Send a JSON object.")
+    return streams.read_message(kind, document)
+
+
+def _json(status: int, body: Any, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(body), status, {"Cache-Control": "no-store", **(headers or {})}, "application/json")

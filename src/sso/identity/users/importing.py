@@ -1,0 +1,791 @@
+"""Taking people over from the city's existing applications: any number, in bounded memory, and able to go on after
+a stop.
+
+A row that seems to be somebody who is here already, by NIK, e-mail or telephone, is never merged by itself: it becomes
+a proposal, on which a person decides (``identity/users/merge_proposals.py``). Only what is verified on both sides says
+so: the person here has verified it, and the operator vouches for the file's (``--verified``, or its column). What
+somebody only typed, here or there, matches nobody, and keeps nobody out.
+
+Every row that is read is counted as made, proposed, updated, unchanged or rejected; a row that is rejected and a value
+that is left out are reported with the reason before the rows are committed. ``identity/users/rows.py`` reads a row,
+``identity/users/updating.py`` changes people who were taken over before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.errors import Refusal
+from sso.identity.users import updating
+from sso.identity.users.identifiers import Kind, masked, nik_lookup, normalise_as
+from sso.identity.users.models import Credential, Identifier, ImportRun, LocalAccount, MergeProposal, User, UserRole
+from sso.identity.users.readers import guess_format, read_records
+from sso.identity.users.records import Record
+from sso.identity.users.rows import (
+    IDENTIFIERS,
+    Note,
+    RowRefused,
+    TakeHash,
+    as_typed,
+    fit_columns,
+    line_break_in,
+    read_row,
+)
+from sso.identity.users.rows import Options as Options
+from sso.identity.users.rows import Row as Row
+from sso.identity.users.service import NIK, nik_key
+from sso.platform.audit import record
+from sso.platform.db import Database, new_id, table_of
+from sso.platform.security.encryption import SecretBox
+
+BATCH = 1000
+CHUNK = 500
+SEAL = "import-row"
+MAX_COLUMNS = 10_000
+MAX_TRIED = 500_000
+"""How many identifiers a dry run remembers, to tell which rows are of one person: about 40 MB."""
+MATCHING: tuple[Kind, ...] = ("nik", "email", "phone")
+"""By what two rows are said to be of one person, the surest first."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far an import is. ``rows`` is how many rows were read; it is the sum of ``made``, ``proposed``, ``updated``,
+    ``unchanged`` and ``rejected``. ``left_out`` counts values by column, ``said`` how values were understood.
+    ``bytes`` is how much of the file was read. ``before``: this very import ended then, and nothing was done now."""
+
+    rows: int = 0
+    made: int = 0
+    proposed: int = 0
+    rejected: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    bytes: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    said: Counter[str] = field(default_factory=Counter)
+    before: datetime | None = None
+
+    def balance(self) -> int:
+        """Return how many rows have an outcome."""
+        return self.made + self.proposed + self.updated + self.unchanged + self.rejected
+
+
+class Report:
+    """Is told of what is not taken over. This one forgets it; the command line writes it to a file."""
+
+    def at(self, row: int) -> None:
+        """Say which row of the file the next calls are about; the first is 1. Several rows may stand in one line."""
+
+    def begin(self, line: int | None) -> None:
+        """Begin. ``line``: an earlier run was stopped, and what is reported from this row on comes again."""
+
+    def rejected(self, line: int, local_user_id: str, reason: str) -> None:
+        """Take a row that is not taken over."""
+
+    def noted(self, line: int, local_user_id: str, note: Note) -> None:
+        """Take something about a row that is taken over."""
+
+    def flush(self) -> None:
+        """Keep what was reported: the rows that it is about are committed next."""
+
+
+class _Told(Report):
+    def __init__(self, reject: Callable[[int, str, str], None]) -> None:
+        self._reject = reject
+
+    def rejected(self, line: int, local_user_id: str, reason: str) -> None:
+        self._reject(line, local_user_id, reason)
+
+
+ContactsTold = Callable[[AsyncSession, User], AbstractAsyncContextManager[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file whose options fit: the options with the columns of the file, and the columns that are not read."""
+
+    options: Options
+    unread: list[str]
+
+
+def check_file(path: Path, options: Options) -> Checked:
+    """Check the options against the file, and a file that is not read line by line to its end. Nothing is written.
+
+    Raises:
+        Refusal: when the options do not fit, the file is of no kind that can be read, or it holds no row that can.
+    """
+    if options.format == "auto":
+        options = replace(options, format=guess_format(path, options.encoding))
+    names: dict[str, None] = {}
+    reason = ""
+    for one in read_records(path, options.format, options.encoding):
+        if one.row is None:
+            reason = reason or f"line {one.line}: {one.reason}"
+            continue
+        names.update(dict.fromkeys(one.row))
+        if len(names) > MAX_COLUMNS:
+            raise Refusal(f"{path} has more than {MAX_COLUMNS} columns")
+        if options.format == "csv":
+            break
+    if not names:
+        raise Refusal(f"{path} holds no row that can be read{': ' + reason if reason else ''}")
+    return Checked(*fit_columns(options, names))
+
+
+def rows_of(path: Path, options: Options) -> Iterator[Record]:
+    """Yield the records of a file, with the options that :func:`check_file` returned.
+
+    A CSV record over several lines whose line break stands in a value of one line is refused line by line: either its
+    quotation marks are wrong, and each line is a row that somebody must look at, or the line break was written on
+    purpose, and what follows it must not become a person.
+    """
+    for one in read_records(path, options.format, options.encoding):
+        if one.row is not None and one.lines > 1 and options.format == "csv":
+            column = line_break_in(one.row, options.columns)
+            if column:
+                last = one.line + one.lines - 1
+                reason = f"{column}: has a line break (the record stands in lines {one.line} to {last})"
+                yield replace(one, row=None, reason=reason, lines=1)
+                for line in range(one.line + 1, last + 1):
+                    reason = f"belongs to the record that begins in line {one.line}"
+                    yield Record(line, None, reason, one.read)
+                continue
+        yield one
+
+
+def find_row(path: Path, options: Options, who: str, take_hash: TakeHash) -> Row | None:
+    """Return the first row of a file with this user name, e-mail, telephone number, NIK or ``local_user_id``.
+
+    Raises:
+        RowRefused: when that row cannot be taken over.
+    """
+    wanted = {who.strip().casefold()}
+    for _, kind in IDENTIFIERS:
+        try:
+            wanted.add(normalise_as(kind, who).value)
+        except ValueError:
+            continue
+    columns = [options.columns[one] for one, _ in IDENTIFIERS if one in options.columns]
+    local = options.columns.get("local_user_id", "")
+    for one in rows_of(path, options):
+        if one.row is None:
+            continue
+        raw = {str(one.row.get(name, "")).strip().casefold() for name in (*columns, local)}
+        try:
+            row = read_row(one.line, one.row, options, take_hash, one.notes)
+        except RowRefused:
+            if wanted & raw:
+                raise
+            continue
+        if wanted & raw or wanted & {value for _, value, _ in row.identifiers}:
+            return row
+    return None
+
+
+def sample_of(path: Path, options: Options, take_hash: TakeHash, count: int) -> list[Row]:
+    """Return the first rows that can be taken over, as they would be stored."""
+    found: list[Row] = []
+    for one in rows_of(path, options):
+        if one.row is not None:
+            try:
+                found.append(read_row(one.line, one.row, options, take_hash, one.notes))
+            except RowRefused:
+                continue
+        if len(found) == count:
+            break
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What names an import: ``named`` the file, the application and the options; ``content`` the file; ``former`` the
+    file and the application, as releases before 0011 named it."""
+
+    named: bytes
+    content: bytes
+    former: bytes
+
+
+def digests_of(path: Path, options: Options) -> Digests:
+    """Return what names an import."""
+    client = (options.client_id or "").encode() + b"\0"
+    content, former = hashlib.sha256(), hashlib.sha256(client)
+    with path.open("rb") as file:
+        while block := file.read(1024 * 1024):
+            content.update(block)
+            former.update(block)
+    named = hashlib.sha256(client + orjson.dumps(options.named()) + b"\0" + content.digest())
+    return Digests(named.digest(), content.digest(), former.digest())
+
+
+@dataclass(slots=True)
+class _Trial:
+    """What the earlier batches of a dry run would have stored: hashes of identifiers and ids."""
+
+    verified: set[int] = field(default_factory=set)
+    said: set[int] = field(default_factory=set)
+    local: set[int] = field(default_factory=set)
+
+    def add_to(self, holders: Holders, lookups: Iterable[str]) -> None:
+        """Let the holders of the database be those too who would be there."""
+        for one in lookups:
+            if hash(one) in self.verified:
+                holders.verified.setdefault(one, TRIED)
+            elif hash(one) in self.said:
+                holders.said.setdefault(one, TRIED)
+
+    def remember(self, holders: Holders, local_ids: Iterable[str]) -> None:
+        """Remember what a batch would have stored."""
+        if len(self.verified) + len(self.said) + len(self.local) < MAX_TRIED:
+            self.verified.update(map(hash, holders.verified))
+            self.said.update(map(hash, holders.said))
+            self.local.update(map(hash, filter(None, local_ids)))
+
+
+TRIED = uuid.UUID(int=0)
+"""Stands for somebody whom a dry run would have made."""
+
+
+@dataclass(slots=True)
+class _Import:
+    """One import that is under way."""
+
+    db: Database
+    box: SecretBox
+    options: Options
+    digests: Digests
+    report: Report
+    dry_run: bool
+    progress: Progress
+    started_at: datetime
+    is_current: Callable[[str], bool]
+    contacts_told: ContactsTold
+    named: dict[str, Any]
+    trial: _Trial = field(default_factory=_Trial)
+    proposals: set[uuid.UUID] = field(default_factory=set)
+    """The proposals that rows of this run made or replaced."""
+
+
+async def import_file(
+    db: Database,
+    box: SecretBox,
+    path: Path,
+    options: Options,
+    take_hash: TakeHash,
+    *,
+    reject: Callable[[int, str, str], None] = lambda *_: None,
+    report: Report | None = None,
+    told: Callable[[Progress], None] = lambda _: None,
+    checked: Checked | None = None,
+    dry_run: bool = False,
+    is_current: Callable[[str], bool] = lambda _: True,
+    contacts_told: ContactsTold = lambda *_: nullcontext(),
+) -> Progress:
+    """Take people over from a file, a thousand at a time, each thousand in a transaction of its own.
+
+    Args:
+        db: the database.
+        box: seals what is sealed.
+        path: the file.
+        options: how it is read.
+        take_hash: turns a password hash into the form that is kept.
+        reject: told of each row that cannot be taken over: its line, the application's id of it, and why.
+        report: told of those rows and of values that are left out; in place of ``reject``.
+        told: told how far it is, after each thousand.
+        checked: what :func:`check_file` returned, where it was asked already.
+        dry_run: change nothing.
+        is_current: whether a password hash is one that a sign-in here would have made: ``--update`` keeps such a
+            password. The default keeps every password.
+        contacts_told: tells a person whose contacts an update changes.
+
+    Returns:
+        What came of it, rows of an earlier run that had been stopped included.
+
+    Raises:
+        Refusal: when the file is of no kind that can be read, the options do not fit it, the file was imported before
+            with other options, or it changed while it was read.
+    """
+    checked = checked or check_file(path, options)
+    state = _state(path)
+    digests = digests_of(path, options)
+    async with db.read() as session:
+        before = await session.get(ImportRun, digests.named)
+        if not dry_run and not options.update:
+            await _check_other_runs(session, options, digests)
+    progress, done, started = Progress(), 0, clock.now()
+    if before is not None and not dry_run and not (options.update and before.finished_at):
+        done, started = before.rows_done, before.started_at
+        counts = (before.rows_done, before.made, before.proposed, before.rejected, before.updated, before.unchanged)
+        progress = Progress(*counts, before=before.finished_at)
+        if before.finished_at:
+            return progress
+    work = _Import(
+        db, box, checked.options, digests, report or _Told(reject), dry_run, progress, started, is_current,
+        contacts_told, options.named(),
+    )  # fmt: skip
+    await _run(work, path, take_hash, done, told)
+    if _state(path) != state:
+        raise Refusal(f"{path} was changed while it was read: import it again, with --update where it has --from")
+    return progress
+
+
+def _state(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+async def _check_other_runs(session: AsyncSession, options: Options, digests: Digests) -> None:
+    """Refuse a file that was imported before with other options.
+
+    Raises:
+        Refusal: saying which, and what to do.
+    """
+    same_file = (ImportRun.content == digests.content) | (ImportRun.digest == digests.former)
+    wanted = select(ImportRun).where(same_file, ImportRun.digest != digests.named).order_by(ImportRun.started_at)
+    for run in (await session.execute(wanted)).scalars():
+        people = run.made + run.proposed + run.updated
+        if run.client_id != options.client_id or (run.finished_at is not None and not people):
+            continue
+        given = as_typed(run.options) if run.options is not None else "options that are not known any more"
+        state = "imported" if run.finished_at else f"imported up to row {run.rows_done}"
+        advice = "Add" if run.finished_at or run.options is None else "Give the same options to go on, or add"
+        raise Refusal(
+            f"this file was {state} on {run.started_at:%Y-%m-%d %H:%M} UTC with other options ({given}; now "
+            f"{as_typed(options.named())}): {run.made} people were made. {advice} --update, with --from and a column "
+            "local_user_id, to bring these people up to date and take over the others"
+        )
+
+
+async def _run(work: _Import, path: Path, take_hash: TakeHash, done: int, told: Callable[[Progress], None]) -> None:
+    """Read the rows after the first ``done``, and take them over in batches."""
+    progress, batch = work.progress, _Batch()
+    begun = False
+    for seen, one in enumerate(rows_of(path, work.options), start=1):
+        progress.bytes = one.read
+        if seen <= done:
+            continue
+        if not begun:
+            work.report.at(seen)
+            work.report.begin(one.line if done else None)
+            begun = True
+        progress.rows += 1
+        try:
+            if one.row is None:
+                raise RowRefused(one.reason if one.rejected_id is not None else f"cannot be read: {one.reason}")
+            row = read_row(one.line, one.row, work.options, take_hash, one.notes)
+            batch.rows.append(replace(row, order=seen))
+        except RowRefused as error:
+            batch.rejected.append((seen, one.line, one.rejected_id or _local_id(one.row, work.options), str(error)))
+        if progress.rows % BATCH == 0:
+            await _take_over(work, batch)
+            batch = _Batch()
+            told(progress)
+    if not begun:
+        work.report.begin(None)
+    await _take_over(work, batch, last=True)
+    told(progress)
+
+
+def _local_id(given: dict[str, Any] | None, options: Options) -> str:
+    value = (given or {}).get(options.columns.get("local_user_id", ""), "")
+    return str(value)[:200] if isinstance(value, str | int) else ""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Rows that are taken over together, and what is reported of them: the number of the row, its line, the id that
+    the application has for it, and what is said."""
+
+    rows: list[Row] = field(default_factory=list)
+    rejected: list[tuple[int, int, str, str]] = field(default_factory=list)
+    notes: list[tuple[int, int, str, Note]] = field(default_factory=list)
+    updated: int = 0
+    unchanged: int = 0
+
+    def reject(self, row: Row, reason: str) -> None:
+        """Reject a row that could be read."""
+        self.rejected.append((row.order, row.number, row.local_user_id, reason))
+
+    def note(self, row: Row, *notes: Note) -> None:
+        """Take notes about a row."""
+        self.notes += [(row.order, row.number, row.local_user_id, note) for note in notes]
+
+
+async def _take_over(work: _Import, batch: _Batch, *, last: bool = False) -> None:
+    """Take over one batch, and record how far the import is, in one transaction. What is reported is kept before the
+    transaction ends.
+
+    Raises:
+        Refusal: when the rows and their outcomes do not add up; nothing of the batch is written then.
+    """
+    progress = work.progress
+    async with work.db.write() as session:
+        key = await nik_key(session, work.box)
+        made = Made()
+        if batch.rows:
+            await _decide(session, work, batch, key, made)
+        progress.made += len(made.users)
+        progress.proposed += len(made.proposals)
+        progress.updated += batch.updated
+        progress.unchanged += batch.unchanged
+        progress.rejected += len(batch.rejected)
+        if progress.balance() != progress.rows:
+            raise Refusal(
+                f"{progress.rows} rows were read, and {progress.balance()} have an outcome: this is a fault of the "
+                "import. Its last rows were not taken over"
+            )
+        if work.dry_run:
+            made.proposals = [one for one in made.proposals if one["user_id"] != TRIED]
+        await made.insert(session)
+        await _remember(session, work, last=last)
+        if made.users or made.proposals or batch.updated:
+            about = {"made": len(made.users), "proposed": len(made.proposals), "through_row": progress.rows}
+            about |= {"updated": batch.updated} if batch.updated else {}
+            record(session, "users.imported", actor="cli", client_id=work.options.client_id, data=about)
+        await session.flush()
+        _tell(work, batch)
+        if work.dry_run:
+            await session.rollback()
+
+
+def _tell(work: _Import, batch: _Batch) -> None:
+    """Report what became of the rows, in the order of the file."""
+    progress = work.progress
+    refused = {order for order, _, _, _ in batch.rejected}
+    for row in batch.rows:
+        if row.order not in refused:
+            batch.note(row, *row.notes)
+            progress.said.update(row.said)
+    told: list[tuple[int, int, str, str | Note]] = [*batch.rejected, *batch.notes]
+    for order, line, local, what in sorted(told, key=lambda one: one[0]):
+        work.report.at(order)
+        if isinstance(what, Note):
+            work.report.noted(line, local, what)
+            if what.kind == "left out":
+                progress.left_out[what.text.partition(":")[0]] += 1
+        else:
+            work.report.rejected(line, local, what)
+    work.report.flush()
+
+
+COLUMN_OF = {kind: column for column, kind in IDENTIFIERS}
+
+
+@dataclass(slots=True)
+class Made:
+    """Rows of the tables, to be inserted together."""
+
+    users: list[dict[str, Any]] = field(default_factory=list)
+    identifiers: list[dict[str, Any]] = field(default_factory=list)
+    credentials: list[dict[str, Any]] = field(default_factory=list)
+    roles: list[dict[str, Any]] = field(default_factory=list)
+    accounts: list[dict[str, Any]] = field(default_factory=list)
+    proposals: list[dict[str, Any]] = field(default_factory=list)
+
+    async def insert(self, session: AsyncSession) -> None:
+        """Insert them."""
+        for table, rows in (
+            (User, self.users), (Identifier, self.identifiers), (Credential, self.credentials), (UserRole, self.roles),
+            (LocalAccount, self.accounts), (MergeProposal, self.proposals),
+        ):  # fmt: skip
+            if rows:
+                await session.execute(table_of(table).insert(), rows)
+
+
+async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: bytes, made: Made) -> None:
+    """Decide for each row: somebody new, somebody who seems to be here, somebody to be updated, or none of these."""
+    options, box = work.options, work.box
+    lookups = [[lookup_of(kind, value, key) for kind, value, _ in row.identifiers] for row in batch.rows]
+    holders, known = await _who_is_here(session, work, batch, lookups, key)
+    owners = holders.verified
+    for row, mine in zip(batch.rows, lookups, strict=True):
+        if row.local_user_id and row.local_user_id in known:
+            await _known_row(session, work, batch, row, mine, known[row.local_user_id], holders)
+            known[row.local_user_id] = None
+            continue
+        paired = list(zip(row.identifiers, mine, strict=True))
+        matching = {kind: owners[its] for (kind, _, verified), its in paired if verified and its in owners}
+        reasons = [kind for kind in MATCHING if kind in matching]
+        if reasons:
+            made.proposals.append(_proposal(box, row, options.client_id, matching[reasons[0]], reasons))
+            known[row.local_user_id] = None
+            work.proposals.add(made.proposals[-1]["id"])
+            continue
+        free = holders.free(paired)
+        if not free:
+            kinds = ", ".join(kind for kind, _, _ in row.identifiers)
+            batch.reject(row, f"{kinds}: is taken, and there is nothing else to sign in with")
+            continue
+        if len(free) < len(row.identifiers):
+            left = [one[0] for one in row.identifiers if one not in free]
+            batch.note(row, *(Note("left out", f"{COLUMN_OF[kind]}: somebody else has it") for kind in left))
+        user_id = add_person(made, box, row, free, key, options.client_id)
+        known[row.local_user_id] = None
+        for (_, _, verified), its in paired:
+            (owners if verified else holders.said).setdefault(its, user_id)
+    if work.dry_run:
+        work.trial.remember(holders, (row.local_user_id for row in batch.rows if row.local_user_id in known))
+
+
+async def _who_is_here(
+    session: AsyncSession, work: _Import, batch: _Batch, lookups: Sequence[Sequence[str]], key: bytes
+) -> tuple[Holders, dict[str, Known]]:
+    """Return who has the identifiers, and the application's ids, of a batch; in a dry run also who would have them."""
+    every = [one for mine in lookups for one in mine]
+    holders = await holders_of(session, every)
+    known = await _known_accounts(session, work, [row.local_user_id for row in batch.rows], key)
+    if work.dry_run:
+        work.trial.add_to(holders, every)
+        known |= {row.local_user_id: None for row in batch.rows if hash(row.local_user_id) in work.trial.local}
+    return holders, known
+
+
+Known = updating.Present | MergeProposal | None
+"""Who has an id of the application: a person, a proposal, or a row of this run."""
+
+
+async def _known_row(
+    session: AsyncSession,
+    work: _Import,
+    batch: _Batch,
+    row: Row,
+    lookups: Sequence[str],
+    known: Known,
+    holders: Holders,
+) -> None:
+    """Decide about a row whose ``local_user_id`` was taken over, or proposed, before."""
+    if why := _why_not_updated(work, known):
+        batch.reject(row, f"local_user_id: {why}")
+    elif isinstance(known, MergeProposal):
+        work.proposals.add(known.id)
+        if orjson.loads(work.box.open(known.sealed, SEAL)) == orjson.loads(orjson.dumps(row.stored())):
+            batch.unchanged += 1
+        else:
+            known.sealed = work.box.seal(orjson.dumps(row.stored()), SEAL)
+            batch.updated += 1
+    elif known is not None:
+        await _update_person(session, work, batch, row, lookups, known, holders)
+
+
+def _why_not_updated(work: _Import, known: Known) -> str:
+    """Return why a row is rejected whose ``local_user_id`` was taken over, or proposed, before; empty: it is not."""
+    if not work.options.update:
+        return "was taken over before; --update brings the person up to date"
+    if known is None or (isinstance(known, updating.Present) and known.looked_at >= work.started_at):
+        return "stands twice in this file"
+    if isinstance(known, MergeProposal):
+        if known.id in work.proposals:
+            return "stands twice in this file"
+        return "" if known.status == "open" else "a person decided about this row before"
+    return "the person was deleted here" if known.user.deleted_at is not None else ""
+
+
+async def _update_person(
+    session: AsyncSession,
+    work: _Import,
+    batch: _Batch,
+    row: Row,
+    lookups: Sequence[str],
+    known: updating.Present,
+    holders: Holders,
+) -> None:
+    paired = list(zip(row.identifiers, lookups, strict=True))
+    theirs = {one.lookup for one in known.identifiers}
+    free = {one[0] for one in holders.free([pair for pair in paired if pair[1] not in theirs])}
+    open_to = {its for (kind, _, _), its in paired if kind in free and its not in theirs}
+    open_to |= {its for _, its in paired if its in theirs and holders.verified.get(its) in (None, known.user.id)}
+    changes = updating.changes_for(known, row, paired, open_to, work.is_current)
+    batch.note(row, *changes.notes)
+    if not changes.what:
+        known.account.imported_at = clock.now()
+        batch.unchanged += 1
+        return
+    told = changes.contacts and known.is_reached
+    async with work.contacts_told(session, known.user) if told else nullcontext():
+        made = [
+            identifier_row(work.box, known.user.id, kind, value, verified, known.key)
+            for kind, value, verified in changes.added
+        ]
+        updating.apply(session, known, row, changes, made, work.options.client_id)
+    for (_, _, verified), its in paired:
+        if its in open_to:
+            (holders.verified if verified else holders.said).setdefault(its, known.user.id)
+    batch.updated += 1
+
+
+def add_person(
+    made: Made,
+    box: SecretBox,
+    row: Row,
+    identifiers: Sequence[tuple[Kind, str, bool]],
+    key: bytes,
+    client_id: str | None,
+) -> uuid.UUID:
+    """Add somebody new to what is inserted, and return the id."""
+    now, user_id = clock.now(), new_id()
+    made.users.append(
+        {
+            "id": user_id,
+            "name": row.name,
+            "profile": row.profile,
+            "locale": row.locale,
+            "created_at": now,
+            "updated_at": now,
+            "preferences": {},
+        }
+    )
+    for kind, value, verified in identifiers:
+        made.identifiers.append(identifier_row(box, user_id, kind, value, verified, key, now))
+    if row.password:
+        made.credentials.append(
+            {
+                "id": new_id(),
+                "user_id": user_id,
+                "kind": "password",
+                "secret": row.password,
+                "created_at": now,
+                "updated_at": now,
+                "data": {},
+            }
+        )
+    made.roles += [{"user_id": user_id, "role": role} for role in row.roles]
+    if client_id and row.local_user_id:
+        made.accounts.append(
+            {"client_id": client_id, "local_user_id": row.local_user_id, "user_id": user_id, "created_at": now}
+        )
+    return user_id
+
+
+def identifier_row(
+    box: SecretBox,
+    user_id: uuid.UUID,
+    kind: str,
+    value: str,
+    verified: bool,
+    key: bytes,
+    now: datetime | None = None,
+) -> dict[str, Any]:
+    """Return an identifier as it is inserted."""
+    now = now or clock.now()
+    return {
+        "id": new_id(),
+        "user_id": user_id,
+        "kind": kind,
+        "value": masked(kind, value) if kind == NIK else value,
+        "lookup": lookup_of(kind, value, key),
+        "is_primary": True,
+        "created_at": now,
+        "verified_at": now if verified else None,
+        "sealed": box.seal(value.encode(), NIK) if kind == NIK else None,
+    }
+
+
+def _proposal(
+    box: SecretBox, row: Row, client_id: str | None, user_id: uuid.UUID, reasons: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "user_id": user_id,
+        "client_id": client_id,
+        "local_user_id": row.local_user_id or None,
+        "reasons": list(reasons),
+        "sealed": box.seal(orjson.dumps(row.stored()), SEAL),
+        "status": "open",
+        "created_at": clock.now(),
+        "decided_at": None,
+        "decided_by": None,
+    }
+
+
+def lookup_of(kind: str, value: str, key: bytes) -> str:
+    """Return the form under which an identifier is found."""
+    return nik_lookup(value, key) if kind == NIK else value
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Who has identifiers, by their lookup: ``verified`` (a user name is its holder's), or ``said`` only."""
+
+    verified: dict[str, uuid.UUID] = field(default_factory=dict)
+    said: dict[str, uuid.UUID] = field(default_factory=dict)
+
+    def free(self, identifiers: Iterable[tuple[tuple[Kind, str, bool], str]]) -> list[tuple[Kind, str, bool]]:
+        """Return those identifiers that somebody new can have, each with its lookup. What others only say is theirs
+        keeps nobody from what is verified; of two unverified contacts that are the same, the second is left out: with
+        both, neither could sign in by it. An unverified NIK opens nothing, so that several may say the same."""
+        return [
+            one
+            for one, lookup in identifiers
+            if lookup not in self.verified and (one[2] or one[0] == NIK or lookup not in self.said)
+        ]
+
+
+async def holders_of(session: AsyncSession, lookups: Sequence[str]) -> Holders:
+    """Return who has these identifiers."""
+    found = Holders()
+    for start in range(0, len(lookups), CHUNK):
+        wanted = select(Identifier.lookup, Identifier.user_id, Identifier.verified_at, Identifier.kind).where(
+            Identifier.lookup.in_(lookups[start : start + CHUNK])
+        )
+        for lookup, user_id, verified_at, kind in (await session.execute(wanted)).all():
+            if verified_at is not None:
+                found.verified[lookup] = user_id
+            else:
+                (found.verified if kind == "username" else found.said).setdefault(lookup, user_id)
+    return found
+
+
+async def _known_accounts(
+    session: AsyncSession, work: _Import, local_ids: Sequence[str], key: bytes
+) -> dict[str, Known]:
+    """Return who has these ids of the application: people who were taken over, or proposals. Without ``--update`` it
+    is enough that somebody has."""
+    found: dict[str, Known] = {}
+    wanted = sorted({one for one in local_ids if one})
+    chunks = [wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK)]
+    client_id, accounts = work.options.client_id, list[LocalAccount]()
+    for chunk in chunks:
+        mine = select(LocalAccount).where(LocalAccount.client_id == client_id, LocalAccount.local_user_id.in_(chunk))
+        if work.options.update:
+            accounts += (await session.execute(mine)).scalars()
+        else:
+            names = (await session.execute(mine.with_only_columns(LocalAccount.local_user_id))).scalars()
+            found.update(dict.fromkeys(names))
+    proposed = MergeProposal.local_user_id
+    present = await updating.present(session, accounts, key)
+    for chunk in chunks:
+        those = select(MergeProposal).where(MergeProposal.client_id == client_id, proposed.in_(chunk))
+        if work.options.update:
+            those = those.order_by(MergeProposal.id).with_for_update(key_share=True)
+            found.update((one.local_user_id or "", one) for one in (await session.execute(those)).scalars())
+        else:
+            found.update(
+                dict.fromkeys(filter(None, (await session.execute(those.with_only_columns(proposed))).scalars()))
+            )
+    return found | present
+
+
+async def _remember(session: AsyncSession, work: _Import, *, last: bool) -> None:
+    progress = work.progress
+    run = await session.get(ImportRun, work.digests.named)
+    if run is None:
+        run = ImportRun(digest=work.digests.named, client_id=work.options.client_id)
+        run.content, run.options = work.digests.content, work.named
+        session.add(run)
+    run.started_at = work.started_at
+    run.rows_done, run.made, run.proposed = progress.rows, progress.made, progress.proposed
+    run.rejected, run.updated, run.unchanged = progress.rejected, progress.updated, progress.unchanged
+    run.finished_at = clock.now() if last else None

@@ -1,0 +1,193 @@
+"""What is done now and then, by any process: ending sessions whose time is over, or very many of them, sealing the
+audit log, rotating keys, clearing up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.accounts.notifications import link_token, notify
+from sso.accounts.service import delete_due
+from sso.clients import store as clients
+from sso.clients.models import SANDBOX_END
+from sso.identity.authn import pending_flows as ceremonies
+from sso.identity.authn import recovery_requests as recovery
+from sso.identity.sessions import store as sessions
+from sso.identity.sessions.reasons import EndReason
+from sso.identity.users import store as users
+from sso.identity.users.models import User
+from sso.logout import bulk as mass_ending
+from sso.logout.end_sessions import end_sessions
+from sso.oidc.authorize.pushed import forget_expired_pushes
+from sso.oidc.authorize.stored import forget_expired_requests
+from sso.oidc.device.service import forget_expired_devices
+from sso.oidc.provider import Provider
+from sso.oidc.store import store as tokens
+from sso.platform import audit
+from sso.platform.db import DatabaseUnavailable
+from sso.platform.keys import rotate_when_due
+from sso.platform.metrics import store as usage
+from sso.platform.metrics.counters import RECENT, five_minutes
+from sso.platform.outbox import store as deliveries
+from sso.platform.outbox.webhooks import tell_webhooks
+from sso.platform.security import rate_limits as limits
+from sso.platform.security.idempotency import forget_expired as forget_idempotency_keys
+from sso.platform.security.replay import forget_expired as forget_replays
+from sso.portal import teams
+from sso.portal.diagnosis import ENDS_SOON_DAYS
+
+log = logging.getLogger(__name__)
+
+SEAL_SECONDS = 5.0
+CLEAR_SECONDS = 300.0
+BATCH = 500
+KEEP_COUNTS_DAYS = 400
+KEEP_RECENT_HOURS = 3
+GAUGES = ("sessions_living", "people", "factors")
+KEEP_MISTAKES_DAYS = 14
+KEEP_DEVICES_DAYS = 1
+"""A device that asks with a code that is over is told so, not that the code is unknown."""
+
+
+async def keep_house(provider: Provider, stop: asyncio.Event, nudge: Callable[[], None] = lambda: None) -> None:
+    """Do it until ``stop``. A database that is away is waited for. ``nudge`` is called when notices were written."""
+    since_clearing = CLEAR_SECONDS
+    while True:
+        try:
+            await seal_audit(provider)
+            await mass_ending.work(provider, stop, nudge)
+            if since_clearing >= CLEAR_SECONDS:
+                await clear_up(provider)
+                since_clearing = 0.0
+        except DatabaseUnavailable as error:
+            log.warning("housekeeping waits for the database: %s", error)
+        except Exception:
+            log.exception("housekeeping failed")
+        if await clock.pause(stop, SEAL_SECONDS):
+            return
+        since_clearing += SEAL_SECONDS
+
+
+async def seal_audit(provider: Provider) -> None:
+    """Chain every audit event that is not chained yet, and let webhooks be told of them."""
+    while True:
+        async with provider.db.write() as session:
+            events = await audit.seal(session, provider.box)
+            await tell_webhooks(session, events)
+            if not events:
+                return
+
+
+async def clear_up(provider: Provider) -> None:
+    """End sessions whose time is over, and delete what nothing can use any more."""
+    now = clock.now()
+    while True:
+        async with provider.db.write() as session:
+            over = await sessions.expired(session, now, now - provider.idle, BATCH)
+            await end_sessions(session, provider, over, EndReason.EXPIRED, actor="system")
+        if len(over) < BATCH:
+            break
+    async with provider.db.write() as session:
+        await rotate_when_due(session, provider.box, provider.settings.key_rotation_days)
+    old = now - timedelta(days=provider.settings.keep_deliveries_days)
+    kept, recent = now - timedelta(days=KEEP_COUNTS_DAYS), now - timedelta(hours=KEEP_RECENT_HOURS)
+    forgetting: list[Callable[[AsyncSession], Awaitable[object]]] = [
+        lambda session: forget_expired_requests(session, now),
+        lambda session: forget_expired_pushes(session, now),
+        lambda session: forget_expired_devices(session, now - timedelta(days=KEEP_DEVICES_DAYS)),
+        lambda session: session.run_sync(lambda sync: forget_replays(sync, now)),
+        lambda session: session.run_sync(lambda sync: forget_idempotency_keys(sync, now)),
+        lambda session: deliveries.give_up_held(session, old),
+        lambda session: deliveries.forget_finished(session, old),
+        lambda session: ceremonies.forget_expired(session, now),
+        recovery.forget_expired,
+        lambda session: limits.forget_expired(session, now),
+        teams.forget_expired,
+        lambda session: usage.forget_old(session, kept, recent, now - timedelta(days=KEEP_MISTAKES_DAYS)),
+    ]
+    for forget in forgetting:  # each in a transaction of its own: none holds one table while it waits for another
+        async with provider.db.write() as session:
+            await forget(session)
+    async with provider.db.write() as session:
+        gone = await clients.removed_before(session, old, BATCH)
+        if gone:
+            await clients.delete_clients(session, gone)
+    await remind_of_secrets(provider)
+    await look_around(provider)
+    await people_in_time(provider)
+    await _forget_old(provider)
+    while True:
+        async with provider.db.write() as session:
+            if await tokens.forget_expired(session, now, BATCH) == 0:
+                return
+
+
+async def remind_of_secrets(provider: Provider) -> None:
+    """Tell the owners of applications of secrets that end soon: once for each."""
+    now = clock.now()
+    async with provider.db.write() as session:
+        for secret in await clients.secrets_ending(session, now, now + timedelta(days=ENDS_SOON_DAYS)):
+            secret.reminded_at = now
+            client = provider.registry.get(secret.client_id)
+            what, until = client.meta.client_name if client else secret.client_id, secret.expires_at
+            assert until is not None
+            for one in await teams.team_of(session, secret.client_id.removesuffix(SANDBOX_END)):
+                user = await session.get(User, one.user_id) if one.role == "owner" else None
+                if user is not None and user.disabled_at is None:
+                    notify(session, provider, user, "secret_expires", what=what, until=until.isoformat())
+
+
+async def look_around(provider: Provider) -> None:
+    """Write how many sessions there are, every five minutes, and how many people and ways to sign in, every hour, for
+    administrators to look at: counting millions takes a moment."""
+    now = clock.now()
+    moment, hour = five_minutes(now), now.replace(minute=0, second=0, microsecond=0)
+    async with provider.db.read() as session:
+        if await usage.counts_since(session, ["sessions_living"], moment, begins=RECENT):
+            return
+        living = await sessions.count_living(session, now, now - provider.idle)
+        values: dict[tuple[str, str], int] = {}
+        if not await usage.counts_since(session, GAUGES, hour):
+            values = {("sessions_living", ""): living, ("people", ""): await users.count_people(session)}
+            values |= {("factors", kind): count for kind, count in (await users.count_factors(session)).items()}
+    async with provider.db.write() as session:
+        await usage.set_gauges(session, moment, {(RECENT + "sessions_living", ""): living})
+        if values:
+            await usage.set_gauges(session, hour, values)
+
+
+async def people_in_time(provider: Provider) -> None:
+    """Do what people asked for and had to wait for: recoveries whose delay is over, deletions whose grace is."""
+    async with provider.db.write() as session:
+        for waiting in await recovery.due(session, BATCH):
+            user = await users.lock_user(session, waiting.user_id)
+            if user is not None and await recovery.take(session, waiting):
+                token, valid = link_token(), timedelta(hours=recovery.READY_HOURS)
+                await recovery.add(
+                    session, user.id, "ready", token, wait=timedelta(0), valid=valid, client_id=waiting.client_id
+                )
+                notify(session, provider, user, "recovery_ready", token=token)
+    while True:
+        async with provider.db.write() as session:
+            if await delete_due(session, provider, BATCH) < BATCH:
+                return
+
+
+async def _forget_old(provider: Provider) -> None:
+    """Delete sessions that ended long ago, and let audit events go that are older than they are to be kept."""
+    now, settings = clock.now(), provider.settings
+    while True:
+        async with provider.db.write() as session:
+            ended = now - timedelta(days=settings.keep_ended_sessions_days)
+            if await sessions.forget_ended(session, ended, BATCH) < BATCH:
+                break
+    while settings.audit_retention_days:
+        async with provider.db.write() as session:
+            kept = now - timedelta(days=settings.audit_retention_days)
+            if await audit.prune(session, provider.box, kept, actor="system") == 0:
+                break

@@ -1,0 +1,156 @@
+"""Ending very many sessions: in the background, some at a time, so that signing in stays fast meanwhile.
+
+Any process goes on with what another began: each part is one transaction that holds the row of the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.identity.sessions import store as sessions
+from sso.identity.sessions.reasons import EndReason
+from sso.identity.sessions.store import SessionFilter
+from sso.logout.end_sessions import end_parts, end_sessions
+from sso.oidc.models import MassEnding
+from sso.oidc.provider import Provider
+from sso.platform.audit import record
+
+PART = 100
+LONGEST_PAUSE_SECONDS = 2.0
+
+
+async def begin(
+    session: AsyncSession, wanted: SessionFilter, reason: EndReason, *, actor: str, note: str | None = None
+) -> MassEnding:
+    """Begin to end every session that matches and has begun by now, within the transaction of ``session``. ``note``:
+    why, in the words of who asked for it."""
+    now = clock.now()
+    made = MassEnding(
+        user_id=wanted.user_id,
+        client_id=wanted.client_id,
+        network=wanted.network,
+        reason=reason,
+        actor=actor,
+        status="running",
+        total=await sessions.count_not_ended(session, replace(wanted, begun_by=now)),
+        ended=0,
+        created_at=now,
+    )
+    session.add(made)
+    await session.flush()
+    about = {"total": made.total, "user_id": str(wanted.user_id or ""), "client_id": wanted.client_id or ""}
+    about |= {"network": wanted.network} if wanted.network else {}
+    record(
+        session,
+        "sessions.ending",
+        actor=actor,
+        subject=str(made.id),
+        data={"reason": reason, "note": note or "", **about},
+    )
+    return made
+
+
+async def begin_parts(
+    session: AsyncSession, provider: Provider, client_id: str, reason: EndReason, *, actor: str
+) -> MassEnding | None:
+    """Begin to end the part that an application takes in sessions, and end the first hundred at once.
+
+    Returns:
+        What goes on in the background, where there are more.
+    """
+    now = clock.now()
+    total = await sessions.count_parts_not_ended(session, client_id)
+    if total == 0:
+        return None
+    made = MassEnding(client_id=client_id, what="parts", reason=reason, actor=actor, status="running")
+    made.total, made.ended, made.created_at = total, 0, now
+    session.add(made)
+    await session.flush()
+    await _do_part(session, provider, made)
+    return made if made.status == "running" else None
+
+
+def wanted_by(found: MassEnding) -> SessionFilter:
+    """Return which sessions are ended."""
+    return SessionFilter(
+        user_id=found.user_id, client_id=found.client_id, begun_by=found.created_at, network=found.network
+    )
+
+
+async def _do_part(session: AsyncSession, provider: Provider, found: MassEnding) -> None:
+    if found.what == "parts":
+        assert found.client_id is not None
+        part = await sessions.parts_not_ended(session, found.client_id, found.created_at, PART)
+        await end_parts(session, provider, found.client_id, part, EndReason(found.reason), actor=found.actor)
+    else:
+        part = await sessions.not_ended(session, wanted_by(found), PART)
+        await end_sessions(session, provider, part, EndReason(found.reason), actor=found.actor)
+    found.ended += len(part)
+    if len(part) < PART:
+        found.status, found.finished_at = "done", clock.now()
+
+
+async def work_once(provider: Provider, ending_id: uuid.UUID | None = None) -> MassEnding | None:
+    """Do one part of what was begun: of ``ending_id``, or of the oldest that nobody else is at.
+
+    Returns:
+        How far it is now; None where there is nothing to do.
+    """
+    async with provider.db.write() as session:
+        chosen = select(MassEnding).where(MassEnding.status == "running").order_by(MassEnding.created_at)
+        if ending_id is not None:
+            chosen = chosen.where(MassEnding.id == ending_id)
+        found = (
+            await session.execute(chosen.limit(1).with_for_update(key_share=True, skip_locked=True))
+        ).scalar_one_or_none()
+        if found is None:
+            return None
+        await _do_part(session, provider, found)
+        return found
+
+
+async def work(provider: Provider, stop: asyncio.Event, after_part: Callable[[], None] = lambda: None) -> None:
+    """Go on with everything that was begun, until it is done or ``stop``. As long as it works it rests, so that others
+    get at the database."""
+    async with provider.db.read() as session:  # most of the time there is nothing: no transaction is written for that
+        if (
+            await session.execute(select(MassEnding.id).where(MassEnding.status == "running").limit(1))
+        ).first() is None:
+            return
+    while not stop.is_set():
+        started = time.monotonic()
+        if await work_once(provider) is None:
+            return
+        after_part()
+        await clock.pause(stop, min(time.monotonic() - started, LONGEST_PAUSE_SECONDS))
+
+
+async def stop_ending(session: AsyncSession, ending_id: uuid.UUID, *, actor: str) -> bool:
+    """Stop what was begun; sessions that are over stay over. Tell whether it was running."""
+    mine = (MassEnding.id == ending_id) & (MassEnding.status == "running")
+    stopped = update(MassEnding).where(mine).values(status="stopped", finished_at=clock.now()).returning(MassEnding.id)
+    if (await session.execute(stopped)).first() is None:
+        return False
+    record(session, "sessions.ending_stopped", actor=actor, subject=str(ending_id))
+    return True
+
+
+async def endings(session: AsyncSession, limit: int, before: uuid.UUID | None = None) -> list[MassEnding]:
+    """Return what was begun, the newest first, from before ``before`` on."""
+    statement = select(MassEnding).order_by(MassEnding.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(MassEnding.id < before)
+    return list((await session.execute(statement)).scalars())
+
+
+async def get_ending(session: AsyncSession, ending_id: uuid.UUID) -> MassEnding | None:
+    """Return one of them."""
+    return await session.get(MassEnding, ending_id, populate_existing=True)

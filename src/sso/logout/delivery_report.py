@@ -1,0 +1,151 @@
+"""The proof of an end: which applications took part in a session, how each learns that it is over, who was told when,
+who has confirmed, and what failed."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import case, false, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.identity.sessions import store as sessions
+from sso.identity.sessions.models import SessionClient, SsoSession
+from sso.identity.sessions.store import HowTold, Participation
+from sso.logout.bulk import wanted_by
+from sso.logout.end_sessions import BACKCHANNEL_LOGOUT
+from sso.oidc.models import MassEnding
+from sso.oidc.provider import Provider
+from sso.platform.outbox import store as deliveries
+from sso.platform.outbox.models import Delivery
+from sso.ssf.events import POLL, PUSH
+
+State = Literal["confirmed", "waiting", "given_up", "unconfirmed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One application of a session that is over.
+
+    ``state``: ``confirmed`` by an answer of 2xx; ``waiting`` to be told, or to be told once more; ``given_up``; or
+    ``unconfirmed``, where nobody can confirm.
+    """
+
+    client_id: str
+    name: str
+    how: HowTold
+    state: State
+    told_at: datetime | None = None
+    confirmed_at: datetime | None = None
+    attempts: int = 0
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What became of the end of a session."""
+
+    session_id: uuid.UUID
+    user_id: uuid.UUID
+    person: str
+    ended_at: datetime
+    reason: str
+    applications: list[Told]
+
+    @property
+    def open(self) -> int:
+        """How many applications are still to be told."""
+        return sum(one.state == "waiting" for one in self.applications)
+
+    @property
+    def seconds_to_last_confirmation(self) -> float | None:
+        """The time from the end to the last confirmation, in seconds, where everybody who can confirm has."""
+        confirmed = [one.confirmed_at for one in self.applications if one.confirmed_at is not None]
+        if not confirmed or any(one.state in ("waiting", "given_up") for one in self.applications):
+            return None
+        return max(timedelta(0), max(confirmed) - self.ended_at).total_seconds()
+
+
+async def proof_of(session: AsyncSession, provider: Provider, session_id: uuid.UUID) -> Proof | None:
+    """Return the proof of the end of a session, or None where it has not ended, or is unknown."""
+    found = await sessions.get(session, session_id)
+    if found is None:
+        return None
+    ended, person = found
+    if ended.ended_at is None:
+        return None
+    sent = await deliveries.of_session(session, session_id, (PUSH, POLL))
+    sent |= await deliveries.of_session(session, session_id, (BACKCHANNEL_LOGOUT,))
+    taken_part = await sessions.participants(session, [session_id])
+    return Proof(
+        session_id=session_id,
+        user_id=ended.user_id,
+        person=person.name,
+        ended_at=ended.ended_at,
+        reason=ended.end_reason or "",
+        applications=[_told(provider, one, sent.get(one.client_id)) for one in taken_part],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ToldOfMany:
+    """What became of telling one application that many sessions are over: how many of its sessions are at what."""
+
+    client_id: str
+    name: str
+    counts: dict[State, int]
+
+
+async def proof_of_many(session: AsyncSession, provider: Provider, found: MassEnding) -> list[ToldOfMany]:
+    """Return the proof of the end of many sessions, application by application."""
+    until = found.finished_at or clock.now()
+    told_by = case(
+        (SessionClient.told_by == "back_channel", Delivery.kind == BACKCHANNEL_LOGOUT),
+        (SessionClient.told_by == "shared_signals", Delivery.kind.in_((PUSH, POLL))),
+        else_=false(),
+    )
+    sent = (Delivery.session_id == SessionClient.session_id) & (Delivery.client_id == SessionClient.client_id) & told_by
+    told = (
+        select(SessionClient.client_id, Delivery.status, func.count())
+        .join(SsoSession, SsoSession.id == SessionClient.session_id)
+        .outerjoin(Delivery, sent)
+        .where(
+            SsoSession.ended_at >= found.created_at,
+            SsoSession.ended_at <= until,
+            SsoSession.end_reason == found.reason,
+        )
+    )
+    statement = sessions.filtered(told, wanted_by(found)).group_by(SessionClient.client_id, Delivery.status)
+    rows: dict[str, dict[State, int]] = {}
+    states: dict[str | None, State] = {None: "unconfirmed", "done": "confirmed", "given_up": "given_up"}
+    for client_id, status, count in (await session.execute(statement)).all():
+        counts, state = rows.setdefault(client_id, {}), states.get(status, "waiting")
+        counts[state] = counts.get(state, 0) + int(count)
+    return [ToldOfMany(one, _name(provider, one), rows[one]) for one in sorted(rows)]
+
+
+def _name(provider: Provider, client_id: str) -> str:
+    client = provider.registry.known(client_id)
+    return client.meta.client_name if client else client_id
+
+
+def _told(provider: Provider, one: Participation, sent: Delivery | None) -> Told:
+    client = provider.registry.known(one.client_id)
+    name, how = client.meta.client_name if client else one.client_id, one.told_by or "not_at_all"
+    if sent is None or how not in ("back_channel", "shared_signals"):
+        return Told(one.client_id, name, how, "unconfirmed")
+    states: dict[str, State] = {"done": "confirmed", "given_up": "given_up"}
+    state = states.get(sent.status, "waiting")
+    return Told(
+        one.client_id,
+        name,
+        how,
+        state,
+        told_at=sent.first_attempt_at,
+        confirmed_at=sent.finished_at if state == "confirmed" else None,
+        attempts=sent.attempts,
+        failure=sent.last_error if state != "confirmed" else None,
+    )

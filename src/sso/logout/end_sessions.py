@@ -1,0 +1,215 @@
+"""Ending sessions: one function with one effect, whoever asks for it.
+
+The session is over, what was granted within it is over (but for ``offline_access``), and every application that took
+part is told, through the outbox, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.identity.sessions import store as sessions
+from sso.identity.sessions.models import SessionClient
+from sso.identity.sessions.reasons import EndReason
+from sso.identity.sessions.store import HowTold, Participation, SessionFilter
+from sso.oidc.models import EventStream
+from sso.oidc.provider import Provider
+from sso.oidc.store import store as tokens
+from sso.platform.audit import record
+from sso.platform.outbox import Abandon, DeliveryKind, enqueue
+from sso.platform.security.outbound_http import OutboundRefused
+from sso.ssf import events as signals
+
+BACKCHANNEL_LOGOUT = DeliveryKind.BACKCHANNEL_LOGOUT
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+LOGOUT_TOKEN_TYP = "logout+jwt"
+LOGOUT_TOKEN_SECONDS = 120
+BATCH = 200
+
+
+async def end_sessions(
+    session: AsyncSession,
+    provider: Provider,
+    session_ids: Sequence[uuid.UUID],
+    reason: EndReason,
+    *,
+    actor: str | None = None,
+    address: str | None = None,
+    request_id: str | None = None,
+    in_browser: bool = False,
+    note: str | None = None,
+) -> list[Participation]:
+    """End sessions within the transaction of ``session``.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        session_ids: those that are over already are left alone.
+        reason: why they end.
+        actor: who asked for it.
+        address: the network address it came from.
+        request_id: the reference for log and audit.
+        in_browser: the person's own browser is here, and tells those that are told through it.
+        note: why, in the words of who asked for it.
+
+    Returns:
+        Every application that took part, with the ``sid`` by which it knows the session.
+    """
+    now = clock.now()
+    ended = await sessions.end(session, session_ids, reason, now)
+    if not ended:
+        return []
+    await tokens.revoke_grants_of_sessions(session, ended, now)
+    await sessions.lock_parts(session, SessionClient.session_id.in_(ended))  # nobody else tells of them meanwhile
+    parts = [one for one in await sessions.participants(session, ended) if one.ended_at is None]
+    told = await _tell(session, provider, parts, reason, actor, in_browser)
+    for session_id in ended:
+        record(
+            session,
+            "session.ended",
+            actor=actor,
+            subject=str(session_id),
+            address=address,
+            request_id=request_id,
+            data={
+                "reason": reason,
+                "clients": [one.client_id for one in told if one.session_id == session_id],
+                **({"note": note} if note else {}),
+            },
+        )
+    return told
+
+
+async def end_parts(
+    session: AsyncSession,
+    provider: Provider,
+    client_id: str,
+    session_ids: Sequence[uuid.UUID],
+    reason: EndReason,
+    *,
+    actor: str | None = None,
+) -> list[Participation]:
+    """End the part that one application takes in sessions: it was suspended or removed. It is told as if the sessions
+    were over; for everybody else they go on (docs/decisions/0014)."""
+    ended = await sessions.end_parts(session, session_ids, client_id, clock.now())
+    if not ended:
+        return []
+    parts = [one for one in await sessions.participants(session, ended) if one.client_id == client_id]
+    told = await _tell(session, provider, parts, reason, actor, in_browser=False)
+    record(
+        session,
+        "session.part_ended",
+        actor=actor,
+        client_id=client_id,
+        data={"reason": reason, "sessions": [str(session_id) for session_id in ended]},
+    )
+    return told
+
+
+async def _tell(
+    session: AsyncSession,
+    provider: Provider,
+    parts: Sequence[Participation],
+    reason: EndReason,
+    actor: str | None,
+    in_browser: bool,
+) -> list[Participation]:
+    """Write down how each application learns of an end, and put what is sent to it into the outbox."""
+    if not parts:
+        return []
+    client_ids = {one.client_id for one in parts}
+    streams = await signals.streams_of(session, provider, client_ids)
+    how = {name: how_told(provider, name, in_browser, streams.get(name)) for name in client_ids}
+    ended = list({one.session_id for one in parts})
+    for way in dict.fromkeys(how.values()):
+        await sessions.remember_how_told(session, ended, way, [name for name, its in how.items() if its == way])
+    told = [replace(one, told_by=how[one.client_id]) for one in parts]
+    for one in told:
+        client = provider.registry.known(one.client_id)
+        if client is not None and one.told_by == "back_channel":
+            payload = {"client_id": one.client_id, "sid": one.sid, "user_id": str(one.user_id)}
+            receiver = urlsplit(client.meta.backchannel_logout_uri or "").netloc
+            about: dict[str, Any] = {"client_id": one.client_id, "session_id": one.session_id}
+            enqueue(session, BACKCHANNEL_LOGOUT, payload, receiver=receiver, **about)
+    await signals.session_revoked(session, provider, streams, told, reason, actor)
+    return told
+
+
+def how_told(provider: Provider, client_id: str, in_browser: bool, stream: EventStream | None = None) -> HowTold:
+    """Return how an application learns that a session is over: by a notice, by an event, through the browser, or by
+    itself when it wants new tokens, or not at all until the person comes by again."""
+    client = provider.registry.known(client_id)
+    if client is None:
+        return "not_at_all"
+    if client.meta.backchannel_logout_uri:
+        return "back_channel"
+    if signals.is_told(stream, signals.SESSION_REVOKED):
+        return "shared_signals"
+    if in_browser and client.meta.frontchannel_logout_uri:
+        return "front_channel"
+    return "token_lifetime" if client.check_grant_type("refresh_token") else "not_at_all"
+
+
+async def end_matching(
+    session: AsyncSession,
+    provider: Provider,
+    wanted: SessionFilter,
+    reason: EndReason,
+    *,
+    actor: str,
+    request_id: str | None = None,
+) -> int:
+    """End every session that matches and return how many; a batch at a time."""
+    count = 0
+    while True:
+        found = await sessions.not_ended(session, wanted, BATCH)
+        if not found:
+            return count
+        await end_sessions(session, provider, found, reason, actor=actor, request_id=request_id)
+        count += len(found)
+
+
+def backchannel_logout(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+    """Return the handler that tells an application of an ended session (Back-Channel Logout section 2.5)."""
+
+    async def send(payload: Mapping[str, Any]) -> None:
+        client = provider.registry.known(str(payload["client_id"]))
+        if client is None:
+            await provider.look()
+            client = provider.registry.known(str(payload["client_id"]))
+        if client is None or not client.meta.backchannel_logout_uri:
+            raise Abandon("the application is gone, or no longer asks to be told")
+        token = logout_token(provider, str(payload["client_id"]), str(payload["sid"]), uuid.UUID(payload["user_id"]))
+        try:
+            status = await provider.outbound.post_form(client.meta.backchannel_logout_uri, {"logout_token": token})
+        except OutboundRefused as error:
+            raise Abandon(str(error)) from None
+        if not 200 <= status < 300:
+            raise RuntimeError(f"the application answered {status}")
+
+    return send
+
+
+def logout_token(provider: Provider, client_id: str, sid: str, user_id: uuid.UUID) -> str:
+    """Return a logout token (Back-Channel Logout section 2.4): made when it is sent, because it is short-lived."""
+    client = provider.registry.known(client_id)
+    assert client is not None
+    now = clock.timestamp()
+    claims = {
+        "iss": provider.settings.issuer,
+        "aud": client_id,
+        "iat": now,
+        "exp": now + LOGOUT_TOKEN_SECONDS,
+        "jti": uuid.uuid4().hex,
+        "sub": provider.subject(client, user_id),
+        "sid": sid,
+        "events": {LOGOUT_EVENT: {}},
+    }
+    return provider.keys.sign(claims, provider.id_token_alg(client), LOGOUT_TOKEN_TYP)

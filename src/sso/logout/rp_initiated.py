@@ -1,0 +1,79 @@
+"""What a request at the end_session_endpoint asks for (RP-Initiated Logout 1.0): a pure decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sso.clients.registry import Client
+from sso.identity.sessions.store import Participation
+from sso.oidc.authorize.request import PageError
+from sso.oidc.id_token_hint import read_hint
+from sso.oidc.provider import Provider
+from sso.oidc.requests import with_parameters
+from sso.platform.keys import InvalidToken
+
+
+@dataclass(frozen=True, slots=True)
+class LogoutRequest:
+    """A checked request. ``redirect`` is where to go afterwards; ``hint_sub`` whom a valid id_token_hint names."""
+
+    client: Client | None
+    hint_sub: str | None
+    redirect: str | None
+
+    def may_end_without_asking(self, provider: Provider, user_id: UUID) -> bool:
+        """Tell whether the hint proves that the application speaks of this person (section 2)."""
+        if self.client is None or self.hint_sub is None:
+            return False
+        return provider.subject(self.client, user_id) == self.hint_sub
+
+
+def check_logout(provider: Provider, data: dict[str, str]) -> LogoutRequest:
+    """Check a logout request (RP-Initiated Logout sections 2 and 3).
+
+    A redirect is made only with a valid id_token_hint, to an address that is registered, exactly, by an application
+    that is not suspended.
+
+    Raises:
+        PageError: when the client, the hint or the address is not right.
+    """
+    hint, named = data.get("id_token_hint"), data.get("client_id")
+    client, hint_sub = _from_hint(provider, hint, named or "") if hint else (None, None)
+    if named is not None and client is None:
+        client = provider.registry.get(named)
+        if client is None:
+            raise PageError("unknown_client", named[:100])
+    if client is not None and named is not None and client.client_id != named:
+        raise PageError("bad_logout_hint", "client_id", named=client.client_id)
+    uri = data.get("post_logout_redirect_uri")
+    if uri is None or hint_sub is None or client is None or not client.enabled:
+        return LogoutRequest(client, hint_sub, None)
+    if not client.check_post_logout_redirect_uri(uri):
+        raise PageError("unregistered_logout_uri", uri[:300], named=client.client_id)
+    state = [("state", data["state"])] if "state" in data else []
+    return LogoutRequest(client, hint_sub, with_parameters(uri, state) if state else uri)
+
+
+def frontchannel_addresses(provider: Provider, told: Sequence[Participation]) -> list[str]:
+    """Return what the signed-out page frames: of each application that can be told through the browser its address,
+    with ``iss`` and ``sid`` (Front-Channel Logout section 2). Those that get a notice too asked for both."""
+    addresses = []
+    for one in told:
+        client = provider.registry.get(one.client_id)
+        if client is not None and client.meta.frontchannel_logout_uri:
+            about = [("iss", provider.settings.issuer), ("sid", one.sid)]
+            addresses.append(with_parameters(client.meta.frontchannel_logout_uri, about))
+    return addresses
+
+
+def _from_hint(provider: Provider, hint: str, named: str) -> tuple[Client, str]:
+    try:
+        claims = read_hint(provider, hint)
+    except InvalidToken:
+        raise PageError("bad_logout_hint", "id_token_hint", named=named) from None
+    client = provider.registry.get(str(claims.get("aud")))
+    if client is None:
+        raise PageError("bad_logout_hint", "id_token_hint", named=named)
+    return client, str(claims["sub"])

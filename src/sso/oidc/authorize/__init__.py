@@ -1,0 +1,1 @@
+"""The authorization endpoint: request, decision, stored request, request objects, PAR, response."""

@@ -1,0 +1,107 @@
+"""The ``claims`` parameter (OpenID Connect Core section 5.5): single claims, asked for by name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from authlib.oauth2.rfc6749 import InvalidRequestError
+
+from sso.clients.claims import SCOPE_OF
+from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
+
+MAX_CHARS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsRequest:
+    """What was asked for, as far as the application may have it.
+
+    ``sub`` must be the person's. ``acr`` holds the values of which one is needed, where it is essential; ``acr_values``
+    those that are wished for.
+    """
+
+    userinfo: tuple[str, ...] = ()
+    id_token: tuple[str, ...] = ()
+    sub: str | None = None
+    acr: frozenset[str] | None = None
+    acr_values: tuple[str, ...] = ()
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes that hold these claims: what a person is asked to allow."""
+        return frozenset(SCOPE_OF[name] for name in (*self.userinfo, *self.id_token))
+
+    def stored(self) -> dict[str, Any]:
+        """Return what must be kept until the tokens are made."""
+        asked = {"userinfo": list(self.userinfo), "id_token": list(self.id_token)}
+        return {name: names for name, names in asked.items() if names}
+
+
+NOTHING = ClaimsRequest()
+
+
+def read_claims_request(
+    text: str | None, allowed_scopes: Collection[str], withheld: Collection[str] = ()
+) -> ClaimsRequest:
+    """Read the parameter.
+
+    Args:
+        text: its value, JSON.
+        allowed_scopes: the scopes that the application registered: claims of others are left out, without an error.
+        withheld: claims that it does not receive all the same: they are left out too.
+
+    Raises:
+        InvalidRequestError: when it is not what section 5.5 describes.
+    """
+    if text is None:
+        return NOTHING
+    if len(text) > MAX_CHARS:
+        raise InvalidRequestError(f"claims must have at most {MAX_CHARS} characters.")
+    try:
+        document = read_json(text)
+    except NotJson:
+        raise InvalidRequestError("claims must be a JSON object (OpenID Connect Core section 5.5).") from None
+    except DocumentRefused as error:
+        raise InvalidRequestError(f"claims {error}.") from None
+    if not isinstance(document, dict):
+        raise InvalidRequestError("claims must be a JSON object (OpenID Connect Core section 5.5).")
+    userinfo, id_token = _member(document, "userinfo"), _member(document, "id_token")
+    acr = id_token.get("acr") or {}
+    values = _values("acr", acr)
+    return ClaimsRequest(
+        userinfo=_names(userinfo, allowed_scopes, withheld),
+        id_token=_names(id_token, allowed_scopes, withheld),
+        sub=_sub(userinfo, id_token),
+        acr=frozenset(values) if acr.get("essential") is True and values else None,
+        acr_values=values,
+    )
+
+
+def _member(document: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any] | None]:
+    member = {} if document.get(name) is None else document[name]
+    if not isinstance(member, dict) or not all(one is None or isinstance(one, dict) for one in member.values()):
+        raise InvalidRequestError(f"claims: {name} must hold claims, each with null or an object.")
+    return member
+
+
+def _names(member: Mapping[str, Any], allowed_scopes: Collection[str], withheld: Collection[str]) -> tuple[str, ...]:
+    """Return the claims of a person, without language tags (section 5.2): there is one of each."""
+    bare = dict.fromkeys(name.partition("#")[0] for name in member)
+    return tuple(name for name in bare if SCOPE_OF.get(name) in allowed_scopes and name not in withheld)
+
+
+def _values(name: str, asked: Mapping[str, Any]) -> tuple[str, ...]:
+    values = asked.get("values", [])
+    found = [asked["value"]] if "value" in asked else values
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise InvalidRequestError(f"claims: value and values of {name} must be text.")
+    return tuple(found)
+
+
+def _sub(userinfo: Mapping[str, Any], id_token: Mapping[str, Any]) -> str | None:
+    wanted = {value for member in (userinfo, id_token) for value in _values("sub", member.get("sub") or {})}
+    if len(wanted) > 1:
+        raise InvalidRequestError("claims: sub must have one value.")
+    return next(iter(wanted), None)

@@ -1,0 +1,91 @@
+"""Pushed authorization requests (RFC 9126): an application sends its request itself, and the browser carries a name."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+
+from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.clients.registry import Client
+from sso.oidc.authorize.request import AuthorizationRequest, PageError, RedirectError, check_request, with_news
+from sso.oidc.authorize.request_object import PUSHED_PREFIX, RequestObjectRefused, Source, expand
+from sso.oidc.models import PushedRequest
+from sso.oidc.parameters import repeated
+from sso.oidc.requests import NO_STORE, Answer, ProtocolRequest, description
+from sso.oidc.server import ProviderServer
+from sso.platform.security.tokens import random_token, token_hash
+
+_CREDENTIALS = ("client_secret", "client_assertion", "client_assertion_type")
+
+
+async def push(
+    server: ProviderServer, request: ProtocolRequest, count: Callable[[Client], Awaitable[object]]
+) -> Answer:
+    """Answer a pushed request (RFC 9126 section 2): checked as at the authorization endpoint, with errors as JSON.
+
+    Args:
+        server: the authorization server.
+        request: the request.
+        count: counts a request that is to be stored, of the application that sent it.
+
+    Raises:
+        DatabaseUnavailable: when there is no database now.
+        TooManyFailures: when too many were stored.
+    """
+    try:
+        name = repeated(request)
+        if name:
+            raise InvalidRequestError(description(f"{name} must not be repeated."))
+        client = await server.authenticated(request)
+        if request.form.get("client_id", client.client_id) != client.client_id:
+            raise InvalidRequestError("client_id is another's.")
+        if "request_uri" in request.form:
+            raise InvalidRequestError("request_uri must not be pushed (RFC 9126 section 2.1).")
+        source, checked = await with_news(server.provider, lambda: _checked(server, request, client))
+    except OAuth2Error as error:
+        return server.handle_error_response(request, error)
+    except RequestObjectRefused as error:
+        return _refused(error.error, str(error))
+    except RedirectError as error:
+        return _refused(error.error, error.text)
+    except PageError as error:
+        return _refused("invalid_request", f"{error.code.replace('_', ' ')}: {error.detail}")
+    await count(client)
+    seconds, name = server.provider.settings.pushed_request_seconds, random_token()
+    async with server.provider.db.write() as session:
+        session.add(
+            PushedRequest(
+                token_hash=token_hash(name),
+                client_id=client.client_id,
+                query=urlencode(list(checked.parameters.items())),
+                signed=source == "pushed_signed",
+                expires_at=clock.now() + timedelta(seconds=seconds),
+            )
+        )
+    return Answer(201, {"request_uri": PUSHED_PREFIX + name, "expires_in": seconds}, NO_STORE)
+
+
+async def _checked(
+    server: ProviderServer, request: ProtocolRequest, client: Client
+) -> tuple[Source, AuthorizationRequest]:
+    """Return a pushed request that passed the checks of the authorization endpoint, and how it came."""
+    sent = request.payload.datalist.items()
+    pairs = [(name, one) for name, values in sent for one in values if name not in (*_CREDENTIALS, "client_id") and one]
+    client = server.provider.registry.enabled(client.client_id) or client
+    expanded = await expand(server.provider, client, [*pairs, ("client_id", client.client_id)])
+    source: Source = "pushed_signed" if expanded.source == "signed" else "pushed"
+    return source, check_request(server, expanded.parameters, source)
+
+
+def _refused(error: str, text: str) -> Answer:
+    return Answer(400, {"error": error, "error_description": description(text)}, NO_STORE)
+
+
+async def forget_expired_pushes(session: AsyncSession, now: datetime) -> None:
+    """Delete requests that were not opened in time."""
+    await session.execute(delete(PushedRequest).where(PushedRequest.expires_at < now))

@@ -1,0 +1,504 @@
+"""The authorization endpoint (RFC 6749 section 3.1, OpenID Connect Core section 3.1.2): from a request to an answer.
+
+``check_request`` holds the order of the checks. Until the redirect URI is proven an error is a page; afterwards it is
+a redirect with ``error``, ``state`` and ``iss``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.clients.claims import allowed_by, permissions, shortest
+from sso.clients.registry import Client
+from sso.identity.authn.assurance import ACR_VALUES, IDENTITY_LEVELS, answered_acr
+from sso.identity.sessions.store import LiveSession
+from sso.identity.users.store import Person
+from sso.oidc.authorize.claims_parameter import NOTHING, ClaimsRequest, read_claims_request
+from sso.oidc.authorize.decision import Asked, Decision, Fail, Present, Progress, decide, least_level
+from sso.oidc.authorize.request_object import RequestObjectRefused, Source, expand
+from sso.oidc.authorize.response import RESPONSE_MODES, AuthorizationResponse, carries_tokens, response_mode
+from sso.oidc.demands import Demand, Way, unmet
+from sso.oidc.enforcement import facts_at_page, from_session, must_read, recorded, standing_at_page
+from sso.oidc.id_token_hint import read_hint
+from sso.oidc.parameters import check_supported, repeated
+from sso.oidc.provider import Provider
+from sso.oidc.requests import ProtocolRequest, check_granted, description, no_such_scope, note_ignored_scopes
+from sso.oidc.server import ProviderServer
+from sso.oidc.store import store
+from sso.oidc.store.standing import Standing
+from sso.oidc.token.client_keys import KeysUnavailable
+from sso.platform.audit import record
+from sso.platform.keys import InvalidToken
+from sso.platform.security.numbers import read_int
+from sso.platform.security.tokens import token_hash
+
+Checked = TypeVar("Checked")
+PROMPTS = ("none", "login", "consent", "select_account", "create")
+DISPLAYS = ("page", "popup", "touch")
+MAX_NONCE_CHARS = 2048
+MAX_STATE_CHARS = 8192
+MAX_AGE_LIMIT = 10**9
+
+
+class PageError(Exception):
+    """The request cannot be answered to an application, because its redirect URI is not proven: a page says why.
+
+    ``code`` names a message; ``detail`` is what developers need: shown, never executed. ``client_id`` is the
+    application, where it is a registered one and the mistake is counted as its own; ``named`` is the application that
+    the page may lead back to.
+    """
+
+    def __init__(self, code: str, detail: str = "", client_id: str = "", *, named: str = "") -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.client_id = client_id
+        self.named = named
+
+
+class RedirectError(Exception):
+    """The request failed after its redirect URI was proven."""
+
+    def __init__(self, request: ProtocolRequest, error: str, text: str) -> None:
+        super().__init__(f"{error}: {text}")
+        self.request = request
+        self.error = error
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """A request that passed every check. ``grant`` is Authlib's, ready to answer."""
+
+    protocol: ProtocolRequest
+    client: Client
+    redirect_uri: str
+    scopes: frozenset[str]
+    prompt: frozenset[str]
+    max_age: int | None
+    hint_sub: str | None
+    grant: Any
+    claims: ClaimsRequest = NOTHING
+    source: Source = "plain"
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def permissions(self) -> frozenset[str]:
+        """What a person is asked to allow: the scopes, and those that hold the claims asked for by name; of a scope of
+        which the application has only some claims, these."""
+        return permissions(self.scopes | self.claims.scopes, self.client.meta.claim_reasons)
+
+    @property
+    def named_sub(self) -> str | None:
+        """The ``sub`` of the person that the application asks for (sections 3.1.2.1 and 5.5.1)."""
+        return self.hint_sub or self.claims.sub
+
+    @property
+    def display(self) -> str:
+        """How the pages are shown: ``page``, ``popup`` or ``touch`` (OpenID Connect Core section 3.1.2.1)."""
+        asked = self.parameters.get("display", "page")
+        return asked if asked in DISPLAYS else "page"
+
+    @property
+    def wished_acr(self) -> tuple[str, ...]:
+        """The levels that would be liked, the best first (``acr_values``, the claims parameter, or as registered)."""
+        asked = self.parameters.get("acr_values", "").split() or self.claims.acr_values
+        return tuple(asked or self.client.meta.default_acr_values)
+
+    @property
+    def minimum(self) -> frozenset[str]:
+        """The levels that the application has registered as its least."""
+        meta = self.client.meta
+        return frozenset(one for one in (meta.minimum_acr, meta.minimum_identity) if one)
+
+    @property
+    def wants_identity(self) -> bool:
+        """Whether anything depends on how surely it is known who the person is."""
+        return not (self.minimum | (self.claims.acr or frozenset()) | set(self.wished_acr)).isdisjoint(IDENTITY_LEVELS)
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether more must be known of the person than their session says."""
+        return self.wants_identity or must_read(self.client)
+
+    @property
+    def ui_locales(self) -> str:
+        """The languages asked for (OpenID Connect Core section 3.1.2.1)."""
+        return self.parameters.get("ui_locales", "")
+
+    @property
+    def login_hint(self) -> str:
+        """What to fill in on the sign-in page."""
+        return self.parameters.get("login_hint", "")[:254]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """The browser's living session, its person, what the person allowed the application, and what is known of them:
+    from the session, until more is read."""
+
+    session: LiveSession
+    user: Person
+    consented: frozenset[str]
+    read: Standing | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """What is known of the person."""
+        return self.read if self.read is not None else from_session(self.user, self.session)
+
+
+async def read_request(server: ProviderServer, parameters: list[tuple[str, str]]) -> AuthorizationRequest:
+    """Read and check an authorization request, wherever its parameters are: in the request itself, in a request object,
+    or pushed before.
+
+    Raises:
+        PageError: before the redirect URI is proven.
+        RedirectError: afterwards.
+        DatabaseUnavailable: when there is no database now.
+    """
+    return await with_news(server.provider, lambda: _read_request(server, parameters))
+
+
+async def with_news(provider: Provider, check: Callable[[], Awaitable[Checked]]) -> Checked:
+    """Return what ``check`` returns. Where it refuses the request, and applications or keys changed a moment ago in
+    another process, it is asked once more.
+
+    Raises:
+        PageError, RedirectError: when the request is refused with what is known now.
+        DatabaseUnavailable: when there is no database now.
+    """
+    before = provider.generation
+    try:
+        return await check()
+    except (PageError, RedirectError, RequestObjectRefused):
+        if await provider.look() == before:
+            raise
+    return await check()
+
+
+async def _read_request(server: ProviderServer, parameters: list[tuple[str, str]]) -> AuthorizationRequest:
+    provider, data = server.provider, dict(parameters)
+    if "request" in data or "request_uri" in data:
+        checked = await _read_object(server, parameters)
+    else:
+        checked = check_request(server, parameters)
+    client = checked.client
+    note_ignored_scopes(provider, client, checked.parameters.get("scope", ""), "/authorize")
+    if client.meta.id_token_encrypted_response_alg and carries_tokens(checked.parameters):
+        try:
+            await provider.client_keys.ready(client.meta.jwks_uri)
+        except KeysUnavailable as error:
+            raise RedirectError(checked.protocol, "invalid_request", str(error)) from None
+    return checked
+
+
+async def _read_object(server: ProviderServer, parameters: list[tuple[str, str]]) -> AuthorizationRequest:
+    request = ProtocolRequest(server.provider, "GET", "/authorize", parameters)
+    _check_named_once(request, ("client_id", "redirect_uri"))
+    client = _check_client(server, request)
+    try:
+        expanded = await expand(server.provider, client, parameters)
+    except RequestObjectRefused as error:
+        if client.check_redirect_uri(request.payload.data.get("redirect_uri", "")):
+            raise RedirectError(request, error.error, str(error)) from None
+        raise PageError("bad_request_object", f"{error.error}: {error}", client.client_id) from None
+    return check_request(server, expanded.parameters, expanded.source)
+
+
+def check_request(
+    server: ProviderServer, parameters: list[tuple[str, str]], source: Source = "plain"
+) -> AuthorizationRequest:
+    """Check the parameters of an authorization request.
+
+    Raises:
+        PageError: before the redirect URI is proven.
+        RedirectError: afterwards.
+    """
+    request = ProtocolRequest(server.provider, "GET", "/authorize", parameters)
+    _check_named_once(request, ("client_id", "redirect_uri"))
+    client = _check_client(server, request)
+    redirect_uri = _check_redirect_uri(request, client)
+    try:
+        return _check_the_rest(server, request, client, redirect_uri, source)
+    except OAuth2Error as error:
+        raise RedirectError(request, error.error, error.description or "") from None
+
+
+def _check_named_once(request: ProtocolRequest, names: tuple[str, ...]) -> None:
+    for name in names:
+        if len(request.payload.datalist.get(name, [])) > 1:
+            raise PageError("repeated", name)
+
+
+def _check_client(server: ProviderServer, request: ProtocolRequest) -> Client:
+    client_id = request.payload.data.get("client_id")
+    if client_id is None:
+        raise PageError("no_client", "client_id")
+    client = server.provider.registry.get(client_id)
+    if client is None:
+        raise PageError("unknown_client", client_id[:100])
+    if not client.enabled:
+        raise PageError("disabled_client", client.client_id, client.client_id)
+    return client
+
+
+def _check_redirect_uri(request: ProtocolRequest, client: Client) -> str:
+    redirect_uri = request.payload.data.get("redirect_uri")
+    if redirect_uri is None:
+        raise PageError("no_redirect_uri", "redirect_uri", client.client_id)
+    if not client.check_redirect_uri(redirect_uri):
+        raise PageError("unregistered_redirect_uri", redirect_uri[:300], client.client_id)
+    return redirect_uri
+
+
+def _check_the_rest(
+    server: ProviderServer, request: ProtocolRequest, client: Client, redirect_uri: str, source: Source
+) -> AuthorizationRequest:
+    data = request.payload.data
+    _check_source(client, source)
+    for check in _CHECKS:
+        check(request)
+    check_supported(request, client)
+    check_granted(client, data.get("scope", "").split())
+    grant = server.get_authorization_grant(request)
+    grant.validate_authorization_request()
+    if not request.scope:
+        raise no_such_scope(client, data.get("scope", ""), "The client has not registered any of these scopes.")
+    claims = read_claims_request(data.get("claims"), client.scopes, client.withheld)
+    request.asked_claims = claims.stored()
+    return AuthorizationRequest(
+        protocol=request,
+        client=client,
+        redirect_uri=redirect_uri,
+        scopes=frozenset(request.scope.split()),
+        prompt=_prompt(server.provider, data),
+        max_age=_max_age(data, client),
+        hint_sub=_hint(server.provider, client, data),
+        grant=grant,
+        claims=claims,
+        source=source,
+        parameters=dict(data),
+    )
+
+
+def _check_source(client: Client, source: Source) -> None:
+    meta = client.meta
+    if meta.require_pushed_authorization_requests and source not in ("pushed", "pushed_signed"):
+        raise InvalidRequestError("This application must push its requests (RFC 9126 section 6).")
+    if meta.require_signed_request_object and source not in ("signed", "pushed_signed"):
+        raise InvalidRequestError("This application must sign its requests (RFC 9101 section 10.5).")
+
+
+def _check_repeated(request: ProtocolRequest) -> None:
+    name = repeated(request)
+    if name:
+        raise InvalidRequestError(description(f"{name} must not be repeated (RFC 6749 section 3.1)."))
+
+
+def _check_response(request: ProtocolRequest) -> None:
+    data = request.payload.data
+    if "response_type" not in data:
+        raise InvalidRequestError("response_type is required.")
+    mode = data.get("response_mode")
+    if mode is None:
+        return
+    if mode not in RESPONSE_MODES:
+        raise InvalidRequestError(f"response_mode must be one of {', '.join(RESPONSE_MODES)}.")
+    if mode == "form_post" and urlsplit(data["redirect_uri"]).scheme not in ("https", "http"):
+        raise InvalidRequestError("response_mode=form_post needs an https redirect URI: a form is posted to it.")
+    if mode == "query" and carries_tokens(data):
+        raise InvalidRequestError(
+            "Tokens must not be in a query (OAuth 2.0 Multiple Response Type Encoding Practices section 3)."
+        )
+
+
+def _check_sizes(request: ProtocolRequest) -> None:
+    for name, most in (("nonce", MAX_NONCE_CHARS), ("state", MAX_STATE_CHARS)):
+        value = request.payload.data.get(name, "")
+        if len(value) > most or "\x00" in value:
+            raise InvalidRequestError(f"{name} must have at most {most} characters, and no NUL.")
+
+
+_CHECKS: tuple[Callable[[ProtocolRequest], None], ...] = (_check_repeated, _check_sizes, _check_response)
+
+
+def prompts(provider: Provider) -> list[str]:
+    """Return what ``prompt`` may be made of: ``create`` where people can register themselves."""
+    return [one for one in PROMPTS if one != "create" or provider.settings.sign_up_kinds]
+
+
+def _prompt(provider: Provider, data: dict[str, str]) -> frozenset[str]:
+    prompt = frozenset(data.get("prompt", "").split())
+    if not prompt.issubset(prompts(provider)):
+        raise InvalidRequestError(f"prompt must be made of {', '.join(prompts(provider))}.")
+    if "none" in prompt and len(prompt) > 1:
+        raise InvalidRequestError("prompt=none must stand alone (OpenID Connect Core section 3.1.2.1).")
+    return prompt
+
+
+def _max_age(data: dict[str, str], client: Client) -> int | None:
+    text = data.get("max_age")
+    if text is None:
+        return client.meta.default_max_age
+    try:
+        return read_int(text, 0, MAX_AGE_LIMIT)
+    except ValueError as error:
+        raise InvalidRequestError(f"max_age {error}.") from None
+
+
+def _hint(provider: Provider, client: Client, data: dict[str, str]) -> str | None:
+    """Return the ``sub`` of id_token_hint; an expired one is accepted (OpenID Connect Core section 3.1.2.1)."""
+    hint = data.get("id_token_hint")
+    if hint is None:
+        return None
+    try:
+        claims = read_hint(provider, hint, client.client_id)
+    except InvalidToken:
+        raise InvalidRequestError("id_token_hint is not an ID token that we gave this client.") from None
+    return str(claims.get("sub", ""))
+
+
+async def signed_in(provider: Provider, session: AsyncSession, cookie: str, client_id: str | None) -> SignedIn | None:
+    """Return who is signed in at the browser with the session cookie ``cookie``. One statement, none without cookie."""
+    if not cookie:
+        return None
+    now = clock.now()
+    row = await store.find_session(session, token_hash(cookie), client_id, now, now - provider.idle)
+    return SignedIn(row[0], row[1], allowed_by(row[2])) if row else None
+
+
+async def with_consent(session: AsyncSession, client: Client, who: SignedIn) -> SignedIn:
+    """Return ``who`` with what the person allowed ``client``. No statement for the city's own applications."""
+    if client.first_party:
+        return who
+    return replace(who, consented=allowed_by(await store.consented_scopes(session, who.user.id, client.client_id)))
+
+
+def next_step(
+    provider: Provider, request: AuthorizationRequest, who: SignedIn | None, progress: Progress, address: str
+) -> Decision:
+    """Return what ``request`` needs next. ``address`` is where the person comes from."""
+    hinted = None
+    wanted = {sub for sub in (request.hint_sub, request.claims.sub) if sub is not None}
+    if wanted and who is not None:
+        hinted = wanted == {provider.subject(request.client, who.user.id)}
+    asked = asked_for(request, hinted)
+    present = None
+    if who is not None:
+        facts = facts_at_page(provider, who.standing, who.session, address)
+        found = unmet(Way.AUTHORIZE, request.client, facts)
+        why = found.demand if found is not None else None
+        invited = why is not Demand.INVITATION
+        present = Present(
+            who.session.auth_time,
+            who.consented,
+            who.session.acr,
+            who.standing.identity,
+            invited,
+            why if invited else None,
+        )
+    return decide(asked, present, request.client.first_party, progress, clock.now(), ACR_VALUES)
+
+
+def asked_for(request: AuthorizationRequest, hinted: bool | None = None) -> Asked:
+    """Return what the application asks for, as far as it is decided on."""
+    return Asked(
+        request.permissions,
+        request.prompt,
+        request.max_age,
+        hinted,
+        request.claims.acr,
+        request.minimum,
+        frozenset(request.wished_acr),
+    )
+
+
+def needed_level(request: AuthorizationRequest) -> str:
+    """Return the level that a sign-in must reach for this request."""
+    return least_level(asked_for(request))
+
+
+async def with_standing(session: AsyncSession, request: AuthorizationRequest, who: SignedIn) -> SignedIn:
+    """Return ``who`` with what decides whether they may use the application. No statement where nothing depends on it,
+    otherwise one."""
+    if not request.wants_more:
+        return who
+    return replace(who, read=await standing_at_page(session, request.client, who.user.id))
+
+
+async def respond(
+    session: AsyncSession, request: AuthorizationRequest, who: SignedIn, address: str
+) -> AuthorizationResponse:
+    """Answer with what the response type names, within the transaction of ``session``: for a code one INSERT.
+
+    Args:
+        session: the transaction.
+        request: what was asked.
+        who: the person, who meets every demand.
+        address: where the person comes from.
+
+    Raises:
+        RedirectError: when it cannot be made: the session is over this very moment, or there is no key to encrypt with.
+    """
+    protocol, sso_session, level = request.protocol, who.session, who.session.acr
+    if wanted := [*sorted(request.claims.acr or ()), *request.wished_acr, *request.minimum]:
+        sso_session = replace(sso_session, acr=answered_acr(wanted, level, who.standing.identity))
+    protocol.sso_session = sso_session
+    protocol.recorded = recorded(request.client, address, level, sso_session.acr)
+    protocol.by_consent = bool(request.permissions) and not request.client.first_party
+
+    def run(sync_session: Any) -> AuthorizationResponse:
+        protocol._session = sync_session
+        made: AuthorizationResponse = request.grant.create_authorization_response(request.redirect_uri, sso_session)[1]
+        return made
+
+    try:
+        return await session.run_sync(run)
+    except OAuth2Error as error:
+        raise RedirectError(protocol, error.error, error.description or "") from None
+
+
+def error_answer(
+    provider: Provider, failed: RedirectError | tuple[AuthorizationRequest, Fail]
+) -> AuthorizationResponse:
+    """Return what tells the application of an error (RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6,
+    RFC 9207), in the mode of the request."""
+    if isinstance(failed, RedirectError):
+        request, error, text = failed.request, failed.error, failed.text
+    else:
+        request, error, text = failed[0].protocol, failed[1].error, failed[1].description
+    data = request.payload.data
+    parameters = [("error", error)]
+    if text:
+        parameters.append(("error_description", description(text)))
+    states = request.payload.datalist.get("state", [])
+    if len(states) == 1:
+        parameters.append(("state", states[0]))
+    parameters.append(("iss", provider.settings.issuer))
+    return AuthorizationResponse(data["redirect_uri"], response_mode(data), parameters)
+
+
+async def allow(
+    session: AsyncSession, request: AuthorizationRequest, who: SignedIn, address: str | None, request_id: str
+) -> None:
+    """Remember that the person allows what the application asks for, besides what was allowed before."""
+    scopes = shortest(request.permissions | who.consented)
+    await store.remember_consent(session, who.user.id, request.client.client_id, scopes, clock.now())
+    record(
+        session,
+        "consent.given",
+        actor=str(who.user.id),
+        subject=str(who.user.id),
+        client_id=request.client.client_id,
+        address=address,
+        request_id=request_id,
+        data={"scopes": sorted(request.permissions)},
+    )

@@ -1,0 +1,220 @@
+"""Devices without a browser (RFC 8628): they get a code, a person types it elsewhere and decides.
+
+User codes have eight letters without vowels: 34 bits, easy to read out and to type, and no words come of them.
+Guessing is limited per address where they are typed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from authlib.oauth2.rfc6749 import UnauthorizedClientError
+from authlib.oauth2.rfc8628 import DeviceAuthorizationEndpoint as AuthlibDeviceAuthorizationEndpoint
+from authlib.oauth2.rfc8628.endpoint import create_string_user_code
+from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from sso import clock
+from sso.clients.metadata import DEVICE_CODE
+from sso.clients.registry import Client
+from sso.identity.sessions import store as sessions
+from sso.oidc.claims import kept_with_grant
+from sso.oidc.demands import Unmet, Way, unmet
+from sso.oidc.enforcement import facts_at_page, must_read, recorded, standing_at_page
+from sso.oidc.models import DeviceCode
+from sso.oidc.provider import Provider
+from sso.oidc.requests import ProtocolRequest, check_granted, no_such_scope, note_ignored_scopes
+from sso.oidc.store import store
+from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
+from sso.platform.audit import record
+from sso.platform.db import insert_for, new_id
+from sso.platform.security.tokens import random_token, token_hash
+
+if TYPE_CHECKING:
+    from sso.oidc.authorize.request import SignedIn
+
+SLOW_DOWN_SECONDS = 5
+USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
+_TRIES = 5
+
+
+class SessionOver(Exception):
+    """The session in which a person decides ended before they did."""
+
+
+class DeviceAuthorizationEndpoint(AuthlibDeviceAuthorizationEndpoint):
+    """Where a device begins (RFC 8628 section 3.1)."""
+
+    CLIENT_AUTH_METHODS = CLIENT_AUTH_METHODS
+
+    def create_endpoint_response(self, request: ProtocolRequest) -> tuple[int, dict[str, Any], Any]:
+        client = self.authenticate_client(request)
+        if not client.check_grant_type(DEVICE_CODE):
+            raise UnauthorizedClientError("The client has not registered the device code grant.")
+        asked = request.payload.data.get("scope", "")
+        check_granted(client, asked.split())
+        scope = client.get_allowed_scope(asked)
+        if not scope:
+            raise no_such_scope(client, asked, "The client has not registered any of these scopes.")
+        note_ignored_scopes(request.provider, client, asked, "/device_authorization")
+        settings, device_code = request.provider.settings, random_token()
+        user_code = _store(request, device_code, scope)
+        uri = request.provider.url("/device")
+        return (
+            200,
+            {
+                "device_code": device_code,
+                "user_code": user_code,
+                "verification_uri": uri,
+                "verification_uri_complete": f"{uri}?user_code={user_code}",
+                "expires_in": settings.device_code_seconds,
+                "interval": settings.device_poll_seconds,
+            },
+            [("Content-Type", "application/json")],
+        )
+
+
+def _store(request: ProtocolRequest, device_code: str, scope: str) -> str:
+    now, settings = clock.now(), request.provider.settings
+    for _ in range(_TRIES):
+        user_code: str = create_string_user_code()
+        statement = insert_for(request.session)(DeviceCode).values(
+            device_hash=token_hash(device_code),
+            user_code=user_code,
+            client_id=request.client.client_id,
+            scope=scope,
+            status="pending",
+            interval=settings.device_poll_seconds,
+            created_at=now,
+            expires_at=now + timedelta(seconds=settings.device_code_seconds),
+        )
+        made = request.session.execute(statement.on_conflict_do_nothing(index_elements=["user_code"]))
+        if cast(CursorResult[Any], made).rowcount == 1:
+            return user_code
+    raise RuntimeError("no user code is free")
+
+
+def normal_user_code(typed: str) -> str:
+    """Return a user code as it is stored: however it was typed, with or without its hyphen (RFC 8628 section 6.1)."""
+    letters = "".join(char for char in typed.upper() if char in USER_CODE_LETTERS)
+    return f"{letters[:4]}-{letters[4:]}" if len(letters) == 8 else ""
+
+
+def held(session: Session, device_hash: bytes) -> DeviceCode | None:
+    """Return the code of a device, held until the transaction ends."""
+    statement = select(DeviceCode).where(DeviceCode.device_hash == device_hash).with_for_update(key_share=True)
+    return session.execute(statement).scalar_one_or_none()
+
+
+async def find_waiting(session: AsyncSession, user_code: str) -> DeviceCode | None:
+    """Return the device that waits for a decision with ``user_code``."""
+    statement = select(DeviceCode).where(
+        DeviceCode.user_code == user_code, DeviceCode.status == "pending", DeviceCode.expires_at > clock.now()
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def application_of(session: AsyncSession, user_code: str) -> str:
+    """Return the client_id of the device with ``user_code``, also where its time is over or it was decided about;
+    nothing where nobody has that code."""
+    statement = select(DeviceCode.client_id).where(DeviceCode.user_code == user_code)
+    return (await session.execute(statement)).scalar_one_or_none() or ""
+
+
+async def unmet_by(
+    session: AsyncSession, provider: Provider, waiting: DeviceCode, client: Client, who: SignedIn, address: str
+) -> Unmet | None:
+    """Return which demand a person does not meet who is about to connect a device, or None. At most one statement.
+
+    Args:
+        session: for reading.
+        provider: the provider.
+        waiting: the device.
+        client: its application.
+        who: the person.
+        address: the network address that they come from.
+    """
+    standing = await standing_at_page(session, client, who.user.id) if must_read(client) else who.standing
+    facts = facts_at_page(provider, standing, who.session, address, since=waiting.created_at)
+    return unmet(Way.DEVICE, client, facts)
+
+
+async def decide(
+    session: AsyncSession,
+    provider: Provider,
+    waiting: DeviceCode,
+    who: SignedIn,
+    *,
+    allowed: bool,
+    caller: str,
+    address: str | None,
+    request_id: str,
+) -> bool:
+    """Carry out what a person decided; tell whether the device was still waiting. Who allows has met every demand: see
+    :func:`unmet_by`.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        waiting: the device.
+        who: the person who decided.
+        allowed: what was decided.
+        caller: the network address it came from.
+        address: the same in the form in which it is kept.
+        request_id: the reference for log and audit.
+
+    Raises:
+        SessionOver: when the person's session ended meanwhile; the transaction must not be committed.
+    """
+    now = clock.now()
+    mine = (DeviceCode.device_hash == waiting.device_hash) & (DeviceCode.status == "pending")
+    status = "approved" if allowed else "denied"
+    changed = await session.execute(update(DeviceCode).where(mine).values(status=status))
+    if cast(CursorResult[Any], changed).rowcount != 1:
+        return False
+    if not await sessions.hold(session, who.session.id, now, now - provider.idle):
+        raise SessionOver
+    if allowed:
+        await _grant(session, provider, waiting, who, caller)
+    record(
+        session,
+        "device.approved" if allowed else "device.denied",
+        actor=str(who.user.id),
+        subject=str(who.user.id),
+        client_id=waiting.client_id,
+        address=address,
+        request_id=request_id,
+        data={"scope": waiting.scope},
+    )
+    return True
+
+
+async def _grant(session: AsyncSession, provider: Provider, waiting: DeviceCode, who: SignedIn, caller: str) -> None:
+    now, grant_id, settings = clock.now(), new_id(), provider.settings
+    client = provider.registry.known(waiting.client_id)
+    assert client is not None, "it was shown to the person"
+    keep = max(settings.refresh_token_seconds, settings.access_token_seconds, settings.device_code_seconds)
+    values = {
+        "id": grant_id,
+        "client_id": waiting.client_id,
+        "user_id": who.user.id,
+        "session_id": who.session.id,
+        "scope": waiting.scope,
+        "auth_time": who.session.auth_time,
+        "acr": who.session.acr,
+        "amr": who.session.amr,
+        "offline": "offline_access" in waiting.scope.split(),
+        "details": kept_with_grant(client, recorded(client, caller)),
+        "created_at": now,
+        "expires_at": now + timedelta(seconds=keep),
+    }
+    await session.run_sync(lambda sync: store.insert_grant(sync, values))
+    mine = DeviceCode.device_hash == waiting.device_hash
+    await session.execute(update(DeviceCode).where(mine).values(grant_id=grant_id))
+
+
+async def forget_expired_devices(session: AsyncSession, before: datetime) -> None:
+    """Delete the codes whose time was over ``before``."""
+    await session.execute(delete(DeviceCode).where(DeviceCode.expires_at < before))

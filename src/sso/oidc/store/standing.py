@@ -1,0 +1,117 @@
+"""What is known of a user when an application asks for a token: one statement for every way to a token."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, exists, func, select
+from sqlalchemy.orm import Session
+
+from sso.clients.models import TeamMember
+from sso.identity.authn.assurance import identity_level
+from sso.identity.users.models import Identifier, User, UserRole
+from sso.oidc.store.models import Consent
+from sso.platform.db import table_of
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A user, as far as it decides whether an application may have tokens for them.
+
+    ``usable``: neither disabled nor deleted. ``leaving``: the user asked to be deleted. ``test``: a test user of the
+    portal. ``in_team``: the user belongs to the team of the sandbox. ``consented`` is what the user allowed the
+    application. What was not read has the value that refuses.
+    """
+
+    user_id: uuid.UUID
+    usable: bool = True
+    leaving: bool = False
+    locked_until: datetime | None = None
+    test: bool = False
+    contact_verified: bool = False
+    checked: bool = False
+    roles: frozenset[str] = frozenset()
+    in_team: bool = False
+    consented: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """The identity assurance level."""
+        return identity_level(contact_verified=self.contact_verified, checked=self.checked)
+
+
+_users, _identifiers, _roles, _team, _consents = map(table_of, (User, Identifier, UserRole, TeamMember, Consent))
+_u, _i, _r, _t, _c = _users.c, _identifiers.c, _roles.c, _team.c, _consents.c
+
+_COLUMNS = (
+    _u.id,
+    _u.disabled_at.is_(None) & _u.deleted_at.is_(None),
+    _u.delete_at.is_not(None),
+    _u.locked_until,
+    _u.preferences,
+    exists().where(_i.user_id == _u.id, _i.kind.in_(("email", "phone")), _i.verified_at.is_not(None)).correlate(_users),
+    _u.identity_checked_at.is_not(None),
+    select(func.aggregate_strings(_r.role, " ")).where(_r.user_id == _u.id).correlate(_users).scalar_subquery(),
+    exists().where(_t.user_id == _u.id, _t.application_id == bindparam("application_id")).correlate(_users),
+    select(_c.scopes).where(_c.user_id == _u.id, _c.client_id == bindparam("client_id")).correlate(_users)
+    .scalar_subquery(),
+)  # fmt: skip
+_BY_ID = select(*_COLUMNS).where(_u.id == bindparam("user_id"))
+_proven = _identifiers.alias("proven")
+_BY_IDENTIFIER = (
+    select(*_COLUMNS)
+    .select_from(_users.join(_proven, _proven.c.user_id == _u.id))
+    .where(_proven.c.lookup.in_(bindparam("lookups", expanding=True)), _proven.c.verified_at.is_not(None))
+)
+
+
+_HOLD_BY_ID, _HOLD_BY_IDENTIFIER = (one.with_for_update(read=True, of=_users) for one in (_BY_ID, _BY_IDENTIFIER))
+
+
+def standing_of(
+    session: Session, user_id: uuid.UUID, client_id: str, application_id: str, *, hold: bool = False
+) -> Standing | None:
+    """Return what is known of a user. One statement; for use in the bridge.
+
+    Args:
+        session: for reading.
+        user_id: the user.
+        client_id: the application that asks.
+        application_id: the application whose team may use it, where it is a sandbox.
+        hold: nobody disables the user until the transaction ends.
+    """
+    return _read(
+        session, _HOLD_BY_ID if hold else _BY_ID, user_id=user_id, client_id=client_id, application_id=application_id
+    )
+
+
+def standing_with(session: Session, lookups: Sequence[str], client_id: str, application_id: str) -> Standing | None:
+    """Return the same of the user whose verified identifier has one of the normalised forms ``lookups``, held; None
+    where these are identifiers of several users."""
+    names = {"client_id": client_id, "application_id": application_id}
+    return _read(session, _HOLD_BY_IDENTIFIER, lookups=list(lookups), **names)
+
+
+def _read(session: Session, statement: Any, **values: Any) -> Standing | None:
+    rows = session.execute(statement, values).all()
+    if len({row[0] for row in rows}) != 1:
+        return None
+    row = rows[0]
+    preferences: dict[str, Any] = row[4] or {}
+    consented: Iterable[str] = row[9] or ()
+    return Standing(
+        user_id=row[0],
+        usable=bool(row[1]),
+        leaving=bool(row[2]),
+        locked_until=row[3],
+        test=bool(preferences.get("test")),
+        contact_verified=bool(row[5]),
+        checked=bool(row[6]),
+        roles=frozenset((row[7] or "").split()),
+        in_team=bool(row[8]),
+        consented=tuple(consented),
+    )

@@ -1,0 +1,464 @@
+"""Every SQL statement about grants. Functions that take a ``Session`` run within the bridge."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal, cast
+
+from sqlalchemy import CursorResult, bindparam, delete, null, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from sso.identity.sessions.models import SessionClient, SsoSession
+from sso.identity.sessions.store import ALIVE, LIVE_SESSION, LiveSession
+from sso.identity.users.models import User
+from sso.identity.users.store import Person
+from sso.oidc.store.models import AccessToken, Consent, Grant, RefreshToken
+from sso.platform.db import insert_for, lock_rows, table_of
+
+
+@dataclass(frozen=True, slots=True)
+class LiveGrant:
+    """A grant that holds: not revoked, its person enabled, its session not over unless it was made to outlive it.
+
+    ``sid`` is the name by which the application knows the session; ``details`` what was asked for besides scopes.
+    ``leaving``, ``locked_until`` and ``consented`` tell of the user: see ``standing.py``.
+    ``created_at``: None where it is made at this moment.
+    """
+
+    id: uuid.UUID
+    client_id: str
+    user_id: uuid.UUID
+    session_id: uuid.UUID | None
+    scope: str
+    nonce: str | None
+    auth_time: datetime
+    acr: str
+    amr: list[str]
+    redirect_uri: str | None
+    code_challenge: str | None
+    details: dict[str, Any]
+    created_at: datetime | None = None
+    sid: str | None = None
+    leaving: bool = False
+    locked_until: datetime | None = None
+    consented: list[str] | None = None
+
+    def with_sid(self, sid: str) -> LiveGrant:
+        """Return it with the name by which the application knows the session."""
+        return replace(self, sid=sid)
+
+    @property
+    def made(self) -> float | None:
+        """When it was made, in seconds since 1970; None: at this moment."""
+        return self.created_at.timestamp() if self.created_at is not None else None
+
+    @property
+    def asserted(self) -> bool:
+        """Whether nobody signed in for it: it came of an assertion (RFC 7523)."""
+        return "assertion" in self.details
+
+
+# The statements of the frequent flows are built once: building one costs more than running it.
+_grants, _refresh, _access, _consents = map(table_of, (Grant, RefreshToken, AccessToken, Consent))
+_users, _sessions, _parts = map(table_of, (User, SsoSession, SessionClient))
+_g, _r, _a, _c, _u, _s, _p = _grants.c, _refresh.c, _access.c, _consents.c, _users.c, _sessions.c, _parts.c
+
+_GRANT = (
+    _g.id, _g.client_id, _g.user_id, _g.session_id, _g.scope, _g.nonce, _g.auth_time, _g.acr, _g.amr, _g.redirect_uri,
+    _g.code_challenge, _g.details, _g.created_at,
+)  # fmt: skip
+_BEHIND = (
+    _grants.join(_users, _u.id == _g.user_id)
+    .outerjoin(_sessions, _s.id == _g.session_id)
+    .outerjoin(_parts, (_p.session_id == _g.session_id) & (_p.client_id == _g.client_id))
+    .outerjoin(_consents, (_c.user_id == _g.user_id) & (_c.client_id == _g.client_id))
+)
+_STANDING = (_u.delete_at.is_not(None), _u.locked_until, _c.scopes)
+_HOLDS = (_g.revoked_at.is_(None)) & (_u.disabled_at.is_(None)) & (_g.offline | ALIVE)
+
+_FIND_SESSION = (
+    select(*LIVE_SESSION, _u.name, _u.locked_until, _u.delete_at.is_not(None), _c.scopes)
+    .join(_users, _u.id == _s.user_id)
+    .outerjoin(_consents, (_c.user_id == _s.user_id) & (_c.client_id == bindparam("client_id")))
+    .where(_s.token_hash == bindparam("token_hash"), ALIVE, _u.disabled_at.is_(None))
+)
+_CODE = (_g.code_hash == bindparam("code")) & (_g.client_id == bindparam("client"))
+_UNUSED = (_g.code_used_at.is_(None)) & (_g.code_expires_at > bindparam("now")) & (_g.revoked_at.is_(None))
+
+
+# On SQLite the columns of RETURNING have no table: the names within must not be those of the grant's columns.
+_allowed = select(_c.user_id.label("whose"), _c.client_id.label("whom"), _c.scopes).subquery("allowed")
+
+
+def _use_code(*sessions_first: Any) -> Any:
+    used = update(_grants).where(_CODE, _UNUSED, *sessions_first)
+    return used.values(code_used_at=bindparam("now"), expires_at=bindparam("until")).returning(
+        *_GRANT,
+        null(),
+        *(
+            select(one).where(_u.id == _g.user_id).correlate(_grants).scalar_subquery()
+            for one in (_u.delete_at.is_not(None), _u.locked_until)
+        ),
+        select(_allowed.c.scopes)
+        .where(_allowed.c.whose == _g.user_id, _allowed.c.whom == _g.client_id)
+        .correlate(_grants)
+        .scalar_subquery(),
+    )
+
+
+_HELD = (
+    select(_g.id)
+    .join(_sessions, _s.id == _g.session_id)
+    .where(_CODE, _UNUSED)
+    .with_for_update(read=True, of=_sessions)
+    .cte("held")
+)
+# The session is locked before the grant, in one statement: a row of the grant is updated only after the row of "held"
+# that it is joined with, and PostgreSQL returns that row after it has locked the session.
+_USE_CODE = {"postgresql": _use_code(_g.id == _HELD.c.id), "sqlite": _use_code()}
+_USE_REFRESH_TOKEN = (
+    update(_refresh)
+    .where(
+        _r.token_hash == bindparam("token"),
+        _r.client_id == bindparam("client"),
+        _r.used_at.is_(None),
+        _r.expires_at > bindparam("now"),
+    )
+    .values(used_at=bindparam("now"), successor_hash=bindparam("successor"))
+    .returning(_r.grant_id)
+)
+_FIND_GRANT = select(*_GRANT, _p.sid, *_STANDING).select_from(_BEHIND).where(_g.id == bindparam("grant_id"), _HOLDS)
+Lock = Literal["none", "share", "change"]
+_FIND_GRANT_WITH: dict[Lock, Any] = {
+    "none": _FIND_GRANT,
+    "share": _FIND_GRANT.with_for_update(read=True, of=_grants),
+    "change": _FIND_GRANT.with_for_update(key_share=True, of=_grants),
+}
+_SESSION_OF_GRANT = (
+    select(_s.id)
+    .join(_grants, _g.session_id == _s.id)
+    .where(_g.id == bindparam("grant_id"))
+    .with_for_update(read=True, of=_sessions)
+)
+_FIND_REFRESH = (
+    select(*_GRANT, _p.sid, *_STANDING, _r.created_at, _r.expires_at)
+    .select_from(_BEHIND.join(_refresh, _r.grant_id == _g.id))
+    .where(_r.token_hash == bindparam("token"), _r.used_at.is_(None), _r.expires_at > bindparam("now"), _HOLDS)
+)
+_FIND_ACCESS = (
+    select(_a.client_id, _a.claims, _a.grant_id, *_GRANT, _p.sid, *_STANDING)
+    .select_from(_access.outerjoin(_BEHIND, _g.id == _a.grant_id))
+    .where(
+        _a.token_hash == bindparam("token"),
+        _a.revoked_at.is_(None),
+        _a.expires_at > bindparam("now"),
+        _a.grant_id.is_(None) | _HOLDS,
+    )
+)
+
+
+@cache
+def _insert_within(names: tuple[str, ...], by_consent: bool) -> Any:
+    """Return the statement that stores a grant within a living session, and where the person's consent is what allows
+    it, while that is there. Both are held, so that they cannot end before the transaction does."""
+    columns = [bindparam(name, type_=_g[name].type).label(name) for name in names]
+    alive = select(*columns).join_from(_sessions, _users, _u.id == _s.user_id)
+    held: tuple[Any, ...] = (_sessions,)
+    if by_consent:
+        mine = (_c.user_id == _s.user_id) & (_c.client_id == bindparam("client_id"))
+        alive, held = alive.join(_consents, mine), (_sessions, _consents)
+    alive = alive.where(_s.id == bindparam("session_id"), ALIVE, _u.disabled_at.is_(None))
+    alive = alive.with_for_update(read=True, of=held)
+    return _grants.insert().from_select(list(names), alive).returning(_g.id)
+
+
+_INSERT_GRANT, _INSERT_REFRESH, _INSERT_ACCESS = _grants.insert(), _refresh.insert(), _access.insert()
+
+
+def _live_grant(values: Any) -> LiveGrant:
+    return LiveGrant(*values)
+
+
+async def find_session(
+    session: AsyncSession, token_hash: bytes, client_id: str | None, now: datetime, idle_since: datetime
+) -> tuple[LiveSession, Person, list[str]] | None:
+    """Return the living session with the cookie ``token_hash``, its person, and the scopes that the person allowed
+    ``client_id``: all that an authorization request needs, in one statement."""
+    values = {"token_hash": token_hash, "client_id": client_id, "now": now, "idle_since": idle_since}
+    row = (await session.execute(_FIND_SESSION, values)).first()
+    if row is None:
+        return None
+    found = LiveSession(*row[:6])
+    return found, Person(found.user_id, row[6], row[7], bool(row[8])), row[9] or []
+
+
+def insert_grant(session: Session, values: dict[str, Any]) -> None:
+    """Store a grant that begins as a code."""
+    session.execute(_INSERT_GRANT, values)
+
+
+def insert_grant_within(
+    session: Session, values: dict[str, Any], now: datetime, idle_since: datetime, *, by_consent: bool
+) -> bool:
+    """Store a grant within its session, which is held until the transaction ends; tell whether it could be: not where
+    the session, or with ``by_consent`` the person's consent, has ended. One statement."""
+    statement = _insert_within(tuple(values), by_consent)
+    return session.execute(statement, {**values, "now": now, "idle_since": idle_since}).first() is not None
+
+
+def insert_refresh_token(session: Session, values: dict[str, Any]) -> None:
+    """Store a refresh token."""
+    session.execute(_INSERT_REFRESH, values)
+
+
+def insert_access_token(session: Session, values: dict[str, Any]) -> None:
+    """Store an opaque access token."""
+    session.execute(_INSERT_ACCESS, values)
+
+
+async def consented_scopes(session: AsyncSession, user_id: uuid.UUID, client_id: str) -> list[str]:
+    """Return the scopes that a person allowed an application."""
+    statement = select(Consent.scopes).where(Consent.user_id == user_id, Consent.client_id == client_id)
+    return (await session.execute(statement)).scalar_one_or_none() or []
+
+
+async def remember_consent(
+    session: AsyncSession, user_id: uuid.UUID, client_id: str, scopes: list[str], now: datetime
+) -> None:
+    """Remember what a person allows an application."""
+    statement = insert_for(session)(Consent).values(
+        user_id=user_id, client_id=client_id, scopes=scopes, created_at=now, updated_at=now
+    )
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["user_id", "client_id"], set_={"scopes": scopes, "updated_at": now}
+        )
+    )
+
+
+def use_code(
+    session: Session, code_hash: bytes, client_id: str, now: datetime, expires_at: datetime
+) -> LiveGrant | None:
+    """Consume a code of ``client_id`` and return its grant. Of many callers at once exactly one gets it.
+
+    The grant's session is held first, so that nothing ends it until the transaction does.
+    """
+    values = {"code": code_hash, "client": client_id, "now": now, "until": expires_at}
+    row = session.execute(_USE_CODE[session.get_bind().dialect.name], values).first()
+    return _live_grant(row) if row else None
+
+
+def find_used_code(session: Session, code_hash: bytes, client_id: str) -> uuid.UUID | None:
+    """Return the grant of a code that ``client_id`` has used before."""
+    statement = select(Grant.id).where(
+        Grant.code_hash == code_hash, Grant.client_id == client_id, Grant.code_used_at.is_not(None)
+    )
+    return session.execute(statement).scalar_one_or_none()
+
+
+def revoke_grant(session: Session, grant_id: uuid.UUID, now: datetime) -> bool:
+    """End a grant with everything that grew from it; tell whether it was alive."""
+    statement = update(Grant).where(Grant.id == grant_id, Grant.revoked_at.is_(None)).values(revoked_at=now)
+    return cast(CursorResult[Any], session.execute(statement)).rowcount == 1
+
+
+def use_refresh_token(
+    session: Session, token_hash: bytes, client_id: str, successor_hash: bytes, now: datetime
+) -> uuid.UUID | None:
+    """Consume a refresh token of ``client_id`` and return its grant. Of many callers exactly one gets it."""
+    values = {"token": token_hash, "client": client_id, "successor": successor_hash, "now": now}
+    return session.execute(_USE_REFRESH_TOKEN, values).scalar_one_or_none()
+
+
+def give_back_refresh_token(session: Session, token_hash: bytes) -> None:
+    """Undo :func:`use_refresh_token` within the same transaction."""
+    mine = RefreshToken.token_hash == token_hash
+    session.execute(update(RefreshToken).where(mine).values(used_at=None, successor_hash=None))
+
+
+def find_refresh_token(session: Session, token_hash: bytes) -> RefreshToken | None:
+    """Return a refresh token, used or not."""
+    return session.get(RefreshToken, token_hash)
+
+
+def find_grant(
+    session: Session, grant_id: uuid.UUID, now: datetime, idle_since: datetime, *, lock: Lock = "none"
+) -> LiveGrant | None:
+    """Return a grant where it still holds. ``lock`` holds it until the transaction ends, so that nothing is issued
+    from one that is being revoked: ``share``, or ``change`` where this transaction may revoke it itself."""
+    values = {"grant_id": grant_id, "now": now, "idle_since": idle_since}
+    row = session.execute(_FIND_GRANT_WITH[lock], values).first()
+    return _live_grant(row) if row else None
+
+
+def hold_session_of(session: Session, grant_id: uuid.UUID) -> None:
+    """Hold the session of a grant, if it has one, until the transaction ends: before the grant is."""
+    session.execute(_SESSION_OF_GRANT, {"grant_id": grant_id})
+
+
+def find_unused_refresh_token(
+    session: Session, token_hash: bytes, now: datetime, idle_since: datetime
+) -> tuple[LiveGrant, datetime, datetime] | None:
+    """Return the grant of a refresh token that can be used, and when the token was made and ends. One statement."""
+    row = session.execute(_FIND_REFRESH, {"token": token_hash, "now": now, "idle_since": idle_since}).first()
+    if row is None:
+        return None
+    return _live_grant(row[:-2]), row[-2], row[-1]
+
+
+def find_access_token(
+    session: Session, token_hash: bytes, now: datetime, idle_since: datetime
+) -> tuple[str, dict[str, Any], LiveGrant | None] | None:
+    """Return client, claims and grant (none for client_credentials) of an opaque access token that is valid now, in
+    one statement."""
+    row = session.execute(_FIND_ACCESS, {"token": token_hash, "now": now, "idle_since": idle_since}).first()
+    if row is None:
+        return None
+    return row[0], row[1], _live_grant(row[3:]) if row[2] is not None else None
+
+
+def revoke_access_token(session: Session, token_hash: bytes, client_id: str, now: datetime) -> bool:
+    """Revoke an opaque access token of ``client_id``; tell whether there was one."""
+    statement = (
+        update(AccessToken)
+        .where(AccessToken.token_hash == token_hash, AccessToken.client_id == client_id)
+        .values(revoked_at=now)
+    )
+    return cast(CursorResult[Any], session.execute(statement)).rowcount == 1
+
+
+async def revoke_grants_of_sessions(session: AsyncSession, session_ids: Sequence[uuid.UUID], now: datetime) -> None:
+    """End every grant of the sessions that was not made to outlive them (``offline_access``)."""
+    await _revoke(session, now, Grant.session_id.in_(session_ids), Grant.offline.is_(False))
+
+
+async def _revoke(session: AsyncSession, now: datetime, *which: Any) -> None:
+    """End the grants for which the conditions hold, and which are locked in the order of their ids."""
+    mine = (*which, Grant.revoked_at.is_(None))
+    if await lock_rows(session, select(Grant.id).where(*mine).order_by(Grant.id)):
+        ended = update(Grant).where(*mine).values(revoked_at=now)
+        await session.execute(ended.execution_options(synchronize_session=False))
+
+
+async def revoke_grants_of_client(session: AsyncSession, client_id: str, now: datetime) -> None:
+    """End every grant of an application, those that outlive sessions too."""
+    await _revoke(session, now, Grant.client_id == client_id)
+
+
+async def forget_consents(
+    session: AsyncSession, *, user_id: uuid.UUID | None = None, client_id: str | None = None
+) -> None:
+    """Delete what a person allowed, what an application was allowed, or where both are given what one allowed the
+    other."""
+    statement = delete(Consent)
+    if user_id is not None:
+        statement = statement.where(Consent.user_id == user_id)
+    if client_id is not None:
+        statement = statement.where(Consent.client_id == client_id)
+    await session.execute(statement)
+
+
+async def consents_of(session: AsyncSession, user_id: uuid.UUID) -> list[Consent]:
+    """Return what a person allowed applications."""
+    return list((await session.execute(select(Consent).where(Consent.user_id == user_id))).scalars())
+
+
+async def grants_of(session: AsyncSession, user_id: uuid.UUID) -> list[Grant]:
+    """Return every authorization of a person that is still known, the newest first."""
+    mine = select(Grant).where(Grant.user_id == user_id).order_by(Grant.id.desc())
+    return list((await session.execute(mine)).scalars())
+
+
+async def granted_scopes(session: AsyncSession, user_id: uuid.UUID) -> dict[str, set[str]]:
+    """Return which scopes of a person applications were granted and still hold, by application."""
+    mine = select(Grant.client_id, Grant.scope).where(Grant.user_id == user_id, Grant.revoked_at.is_(None)).distinct()
+    found: dict[str, set[str]] = {}
+    for client_id, scope in (await session.execute(mine)).all():
+        found.setdefault(client_id, set()).update(scope.split())
+    return found
+
+
+async def clients_of_user(session: AsyncSession, user_id: uuid.UUID) -> set[str]:
+    """Return every application that a person has granted something that is still known."""
+    granted = select(Grant.client_id).where(Grant.user_id == user_id)
+    allowed = select(Consent.client_id).where(Consent.user_id == user_id)
+    return set((await session.execute(granted.union(allowed))).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class GrantFilter:
+    """Which grants: each given field narrows."""
+
+    user_id: uuid.UUID | None = None
+    client_id: str | None = None
+    session_id: uuid.UUID | None = None
+
+
+def _that_hold(wanted: GrantFilter, now: datetime, idle_since: datetime) -> Any:
+    statement = (
+        select(Grant)
+        .join(User, User.id == Grant.user_id)
+        .outerjoin(SsoSession, SsoSession.id == Grant.session_id)
+        .where(_HOLDS, Grant.expires_at > now, Grant.code_hash.is_(None) | Grant.code_used_at.is_not(None))
+        .params(now=now, idle_since=idle_since)
+    )
+    for name in ("user_id", "client_id", "session_id"):
+        if (value := getattr(wanted, name)) is not None:
+            statement = statement.where(getattr(Grant, name) == value)
+    return statement
+
+
+async def page_of_grants(
+    session: AsyncSession,
+    wanted: GrantFilter,
+    before: uuid.UUID | None,
+    now: datetime,
+    idle_since: datetime,
+    limit: int,
+) -> list[Grant]:
+    """Return grants that hold, the newest first, from before ``before`` on."""
+    statement = _that_hold(wanted, now, idle_since).order_by(Grant.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(Grant.id < before)
+    return list((await session.execute(statement)).scalars())
+
+
+async def get_grant(session: AsyncSession, grant_id: uuid.UUID, now: datetime, idle_since: datetime) -> Grant | None:
+    """Return one grant where it holds."""
+    statement = _that_hold(GrantFilter(), now, idle_since).where(Grant.id == grant_id)
+    found: Grant | None = (await session.execute(statement)).scalar_one_or_none()
+    return found
+
+
+async def revoke_grants_of_user(
+    session: AsyncSession, user_id: uuid.UUID, now: datetime, *, but: uuid.UUID | None = None, client_id: str = ""
+) -> None:
+    """End every grant of a person, those that outlive sessions too: all but those of the session ``but``; or only those
+    to an application."""
+    which: list[Any] = [Grant.user_id == user_id]
+    if but is not None:
+        which.append(Grant.session_id.is_distinct_from(but))
+    if client_id:
+        which.append(Grant.client_id == client_id)
+    await _revoke(session, now, *which)
+
+
+async def forget_expired(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete grants and tokens whose time is over; return how many rows went."""
+    newest = select(RefreshToken.grant_id).where(RefreshToken.grant_id == Grant.id, RefreshToken.expires_at > now)
+    old: tuple[tuple[Any, Any, Any], ...] = (
+        (RefreshToken, RefreshToken.token_hash, RefreshToken.expires_at < now),
+        (Grant, Grant.id, (Grant.expires_at < now) & ~newest.exists()),
+        (AccessToken, AccessToken.token_hash, AccessToken.expires_at < now),
+    )
+    removed = 0
+    for table, key, over in old:
+        chosen = select(key).where(over).order_by(key).limit(limit).with_for_update(skip_locked=True)
+        gone = delete(table).where(key.in_(chosen)).execution_options(synchronize_session=False)
+        removed += cast(CursorResult[Any], await session.execute(gone)).rowcount
+    return removed

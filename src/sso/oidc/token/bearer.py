@@ -1,0 +1,93 @@
+"""Who calls one of our own APIs: an application with an access token of this server (RFC 6750), and whose it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sso.clients.privileges import Authority
+from sso.clients.registry import Client
+from sso.identity.users.store import roles_of
+from sso.oidc.provider import Provider
+from sso.oidc.requests import Outdated
+from sso.oidc.token.introspection import FoundToken, find_token
+from sso.platform.permissions import effective_permissions
+
+
+class TokenRefused(Exception):
+    """The request brings no access token that is good here (RFC 6750 section 3.1). ``error`` is empty where there is
+    none at all."""
+
+    def __init__(self, status: int, error: str, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An application that may call, and the person on whose behalf, if there is one. ``signed_in``: when that person
+    did; None: nobody signed in, it is a program, or a token from an assertion."""
+
+    client: Client
+    scopes: frozenset[str]
+    user_id: UUID | None
+    roles: list[str] | None
+    signed_in: datetime | None
+
+    @property
+    def actor(self) -> str:
+        """Who acts, as the audit log names it."""
+        return str(self.user_id) if self.user_id is not None else self.client.client_id
+
+    @property
+    def authority(self) -> Authority:
+        """What they may do with applications."""
+        return Authority(effective_permissions(self.roles, self.scopes), person=self.signed_in is not None)
+
+
+async def caller_of(provider: Provider, authorization: str, resource: str) -> Caller:
+    """Return who calls. At most three statements.
+
+    Args:
+        provider: the provider.
+        authorization: the header of that name.
+        resource: the address of the API, which a token may name as its audience instead of the issuer.
+
+    Raises:
+        TokenRefused: when there is no token, or none that is valid for this API.
+        DatabaseUnavailable: when there is no database now.
+    """
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise TokenRefused(401, "", "Send an access token: Authorization: Bearer ...")
+    try:
+        return await _caller(provider, token.strip(), resource, looked=False)
+    except Outdated:
+        await provider.look()
+    return await _caller(provider, token.strip(), resource, looked=True)
+
+
+async def _caller(provider: Provider, token: str, resource: str, *, looked: bool) -> Caller:
+    async with provider.db.read() as session:
+        found = await session.run_sync(lambda sync: find_token(provider, sync, token, looked=looked))
+        if found is None or found.kind != "access_token" or not _is_for(found, provider.settings.issuer, resource):
+            raise TokenRefused(401, "invalid_token", "The access token is not valid (any more), or not for us.")
+        client = provider.registry.enabled(found.client_id)
+        if client is None:
+            raise TokenRefused(401, "invalid_token", "The application is suspended.")
+        alone = found.grant is None or found.grant.asserted
+        mine = client.scopes_alone if alone else client.scopes
+        scopes = frozenset(str(found.claims.get("scope", "")).split()) & mine
+        if found.grant is None:
+            return Caller(client, scopes, None, None, None)
+        roles = await roles_of(session, found.grant.user_id)
+        signed_in = None if found.grant.asserted else found.grant.auth_time.astimezone(UTC)
+        return Caller(client, scopes, found.grant.user_id, roles, signed_in)
+
+
+def _is_for(found: FoundToken, issuer: str, resource: str) -> bool:
+    audience = found.claims.get("aud")
+    audiences = audience if isinstance(audience, list) else [audience]
+    return issuer in audiences or resource in audiences

@@ -1,0 +1,179 @@
+"""Token introspection (RFC 7662). What was revoked, anywhere, shows at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from authlib.oauth2.rfc6749 import InvalidRequestError
+from authlib.oauth2.rfc7662 import IntrospectionEndpoint as AuthlibIntrospectionEndpoint
+
+from sso import clock
+from sso.clients.registry import Client
+from sso.oidc.demands import Way
+from sso.oidc.enforcement import unmet_by_grant, unmet_by_program
+from sso.oidc.provider import Provider
+from sso.oidc.requests import Outdated, ProtocolRequest
+from sso.oidc.store import store
+from sso.oidc.store.store import LiveGrant
+from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS, ClientRefused
+from sso.oidc.token.issue import ACCESS_PREFIX, ACCESS_TOKEN_TYP, REFRESH_PREFIX
+from sso.platform.keys import InvalidToken, UnknownKey
+from sso.platform.security.replay import was_seen
+from sso.platform.security.tokens import token_hash
+
+REVOKED_JTI = "revoked"
+END_OF_SECOND = 0.999999
+"""``iat`` is in whole seconds: a token counts as issued at the end of its second."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundToken:
+    """A token of ours that is valid now. ``grant`` is nothing where no person is behind it."""
+
+    kind: str
+    claims: dict[str, Any]
+    client_id: str
+    grant: LiveGrant | None
+
+    def is_expired(self) -> bool:
+        return False
+
+    def is_revoked(self) -> bool:
+        return False
+
+    def check_client(self, client: Client) -> bool:
+        return self.client_id == client.client_id
+
+
+def find_token(provider: Provider, session: Any, token: str, *, looked: bool) -> FoundToken | None:
+    """Return what ``token`` is, where it is valid now: signature and time, client, session and grant, and every demand
+    of the application that holds for a token in use.
+
+    One statement; two where the application asks for roles, an identity, or is a sandbox.
+
+    Args:
+        provider: the provider.
+        session: for reading.
+        token: the token.
+        looked: whether this process has looked for changes of applications and keys since the request came.
+
+    Raises:
+        Outdated: where it has not, and the key or the application of the token is not known.
+    """
+    found = find_issued(provider, session, token, looked=looked)
+    client = provider.registry.enabled(found.client_id) if found is not None else None
+    if found is not None and client is None and not looked:
+        raise Outdated
+    if found is None or client is None:
+        return None
+    unmet = (
+        unmet_by_grant(provider, session, Way.IN_USE, client, found.grant)
+        if found.grant is not None
+        else unmet_by_program(provider, Way.MACHINE_IN_USE, client)
+    )
+    return _with_what_is_left(found, client) if unmet is None else None
+
+
+def find_issued(provider: Provider, session: Any, token: str, *, looked: bool) -> FoundToken | None:
+    """Return what ``token`` is, where it is neither over nor revoked, also while a demand of the application is not
+    met: such a token can be revoked. Arguments and ``Outdated`` as in :func:`find_token`."""
+    try:
+        return _find(provider, session, token, clock.now())
+    except UnknownKey:
+        if looked:
+            return None
+        raise Outdated from None
+
+
+def _with_what_is_left(found: FoundToken, client: Client) -> FoundToken | None:
+    """Return a token where the application still has each privilege in it. An access token is worth nothing any more
+    when one was revoked since; a refresh token holds what is left. Scopes that are not registered any more go."""
+    scopes = str(found.claims.get("scope", "")).split()
+    alone = found.grant is None or found.grant.asserted
+    made = found.grant.made if found.grant is not None else None
+    if found.kind == "access_token":
+        issued = found.claims["iat"] + END_OF_SECOND
+        made = issued if made is None else min(made, issued)
+    held = client.still(scopes, alone=alone, made=made)
+    if found.kind == "access_token" and held != scopes:
+        return None
+    left = client.get_allowed_scope(" ".join(held))
+    return found if left.split() == scopes else replace(found, claims={**found.claims, "scope": left})
+
+
+def _find(provider: Provider, session: Any, token: str, now: datetime) -> FoundToken | None:
+    if token.startswith(REFRESH_PREFIX):
+        return _find_refresh_token(provider, session, token, now)
+    if token.startswith(ACCESS_PREFIX):
+        return _find_opaque(provider, session, token, now)
+    try:
+        claims = provider.keys.verify(token, typ=ACCESS_TOKEN_TYP, issuer=provider.settings.issuer)
+    except UnknownKey:
+        raise
+    except InvalidToken:
+        return None
+    if "grant_id" not in claims:
+        if was_seen(session, REVOKED_JTI, claims["jti"]):
+            return None
+        return FoundToken("access_token", claims, claims["client_id"], None)
+    grant = store.find_grant(session, UUID(claims["grant_id"]), now, now - provider.idle)
+    return FoundToken("access_token", claims, claims["client_id"], grant) if grant else None
+
+
+def _find_opaque(provider: Provider, session: Any, token: str, now: datetime) -> FoundToken | None:
+    found = store.find_access_token(session, token_hash(token), now, now - provider.idle)
+    if found is None:
+        return None
+    client_id, claims, grant = found
+    return FoundToken("access_token", claims, client_id, grant)
+
+
+def _find_refresh_token(provider: Provider, session: Any, token: str, now: datetime) -> FoundToken | None:
+    found = store.find_unused_refresh_token(session, token_hash(token), now, now - provider.idle)
+    if found is None:
+        return None
+    grant, created_at, expires_at = found
+    client = provider.registry.get(grant.client_id)
+    sub = provider.subject(client, grant.user_id) if client is not None else ""  # then it is not valid
+    claims = {
+        "iss": provider.settings.issuer,
+        "sub": sub,
+        "client_id": grant.client_id,
+        "scope": grant.scope,
+        "iat": int(created_at.timestamp()),
+        "exp": int(expires_at.timestamp()),
+    }
+    return FoundToken("refresh_token", claims, grant.client_id, grant)
+
+
+class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):
+    """For applications that can authenticate: their own tokens, and those made for the resource that they are."""
+
+    CLIENT_AUTH_METHODS = CLIENT_AUTH_METHODS
+
+    def authenticate_token(self, request: ProtocolRequest, client: Client) -> FoundToken | None:
+        if client.meta.is_public:
+            raise ClientRefused("Introspection needs client authentication (RFC 7662 section 2.1).")
+        token = request.form.get("token")
+        if token is None:
+            raise InvalidRequestError("token is required.")
+        found = find_token(request.provider, request.session, token, looked=request.looked)
+        return found if found and self.check_permission(found, client, request) else None
+
+    def check_permission(self, token: FoundToken, client: Client, request: ProtocolRequest) -> bool:
+        audience = token.claims.get("aud")
+        audiences = audience if isinstance(audience, list) else [audience]
+        resource = client.meta.resource_identifier
+        return token.check_client(client) or (
+            token.kind == "access_token" and resource is not None and resource in audiences
+        )
+
+    def introspect_token(self, token: FoundToken) -> dict[str, Any]:
+        names = ("iss", "sub", "aud", "client_id", "scope", "iat", "exp", "jti", "auth_time", "acr", "amr")
+        payload = {name: token.claims[name] for name in names if name in token.claims}
+        if token.kind == "access_token":
+            payload["token_type"] = "Bearer"
+        return {"active": True, **payload}

@@ -1,0 +1,242 @@
+"""Making tokens: access tokens (RFC 9068, or opaque), ID tokens (OpenID Connect Core section 2), refresh tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from authlib.oauth2.rfc6749 import InvalidRequestError
+
+from sso import clock
+from sso.clients.registry import Client
+from sso.identity.users.store import with_identifiers
+from sso.oidc.claims import user_claims, withheld_from
+from sso.oidc.provider import Provider
+from sso.oidc.requests import ProtocolRequest
+from sso.oidc.store import store
+from sso.oidc.store.store import LiveGrant
+from sso.platform.audit import record
+from sso.platform.security.jwe import CannotEncrypt, encrypt
+from sso.platform.security.tokens import base64url, random_token, token_hash
+
+ACCESS_TOKEN_TYP = "at+jwt"
+ID_TOKEN_TYP = "JWT"
+REFRESH_PREFIX = "rt-"
+ACCESS_PREFIX = "at-"
+
+
+def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str | None) -> dict[str, Any]:
+    """Return the body of a successful token response (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3).
+
+    Args:
+        request: with the client, and the grant where a person is behind it.
+        scope: what is granted now; scopes that the application has not registered any more are left out.
+        refresh_token: to be handed out, if any.
+    """
+    client: Client = request.client
+    provider, grant = request.provider, request.grant
+    scope = still_allowed(client, grant, scope)
+    access_token = issue_access_token(request, scope)
+    body: dict[str, Any] = {
+        "access_token": access_token,
+        "token_type": "Bearer",
+        "expires_in": provider.access_token_seconds(client),
+        "scope": scope,
+    }
+    if refresh_token is not None:
+        body["refresh_token"] = refresh_token
+    scopes = scope.split()
+    if grant is not None and "openid" in scopes:
+        about = person_claims(request, grant, scopes if client.meta.scope_claims_in_id_token else [])
+        body["id_token"] = id_token(provider, client, grant, access_token, about=about)
+    return body
+
+
+def still_allowed(client: Client, grant: LiveGrant | None, scope: str) -> str:
+    """Return what of ``scope`` a token may hold now: what is still registered, and no privilege that the application
+    does not have, or has not had all the time since ``grant``. Every token passes here, whatever its grant type.
+
+    Args:
+        client: the application.
+        grant: what was granted; None: no person is behind it.
+        scope: what was granted then.
+    """
+    alone, registered = grant is None or grant.asserted, client.get_allowed_scope(scope)
+    return " ".join(client.still(registered.split(), alone=alone, made=grant.made if grant is not None else None))
+
+
+def first_tokens(request: ProtocolRequest, scope: str, with_refresh_token: bool) -> dict[str, Any]:
+    """Return the first token response of the grant of ``request``, and begin the family of its refresh tokens."""
+    refresh_token = None
+    if with_refresh_token:
+        assert request.grant is not None
+        refresh_token = REFRESH_PREFIX + random_token()
+        store_refresh_token(request, request.grant, refresh_token)
+    return token_response(request, scope, refresh_token=refresh_token)
+
+
+def end_family(request: ProtocolRequest, grant_id: uuid.UUID, client_id: str, reason: str) -> None:
+    """End a grant with everything that grew from it: what may be used once was used twice, so of two who hold it one
+    stole it (RFC 9700 sections 4.5 and 4.14.2)."""
+    if store.revoke_grant(request.session, grant_id, clock.now()):
+        record(
+            request.session,
+            "grant.revoked",
+            subject=str(grant_id),
+            client_id=client_id,
+            address=request.address,
+            request_id=request.request_id,
+            data={"reason": reason},
+        )
+
+
+def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[str]) -> dict[str, Any]:
+    """Return what an ID token says of the person: the claims of ``scopes``, and those that were asked for by name
+    (OpenID Connect Core sections 5.4, 5.5). One statement, none where it is nothing."""
+    names, wanted = grant.details.get("id_token", []), list(scopes)
+    if not names and not set(wanted) - {"openid", "offline_access"}:
+        return {}
+    person, provider = with_identifiers(request.session, grant.user_id, grant.client_id), request.provider
+    if person is None:
+        return {}
+    hidden = withheld_from(request.client, grant.details, grant.made)
+    return user_claims(person, wanted, names, withheld=hidden, issuer=provider.settings.issuer, box=provider.box)
+
+
+def issue_access_token(request: ProtocolRequest, scope: str) -> str:
+    """Return a new access token for the client of ``request``, of the form that it registered."""
+    provider, client, grant = request.provider, request.client, request.grant
+    now, scope = clock.now(), still_allowed(client, grant, scope)
+    claims = _access_claims(provider, client, grant, scope, now)
+    if client.meta.access_token_format == "jwt":
+        if grant is not None:
+            claims["grant_id"] = grant.id.hex
+        return provider.keys.sign(claims, provider.settings.signing_alg, ACCESS_TOKEN_TYP)
+    token = ACCESS_PREFIX + random_token()
+    store.insert_access_token(
+        request.session,
+        {
+            "token_hash": token_hash(token),
+            "grant_id": grant.id if grant else None,
+            "client_id": client.client_id,
+            "claims": claims,
+            "created_at": now,
+            "expires_at": now + timedelta(seconds=provider.access_token_seconds(client)),
+        },
+    )
+    return token
+
+
+def id_token(
+    provider: Provider,
+    client: Client,
+    grant: LiveGrant,
+    access_token: str | None,
+    code: str | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> str:
+    """Return an ID token, encrypted where the application registered it (OpenID Connect Core sections 2 and 3.3.2.11).
+
+    Args:
+        provider: the provider.
+        client: the application.
+        grant: what was granted.
+        access_token: given together with it, if any.
+        code: given together with it, if any.
+        about: what it says of the person.
+
+    Raises:
+        InvalidRequestError: when there is no key with which to encrypt.
+    """
+    now = clock.timestamp()
+    alg = provider.id_token_alg(client)
+    claims: dict[str, Any] = {
+        **(about or {}),
+        "iss": provider.settings.issuer,
+        "sub": provider.subject(client, grant.user_id),
+        "aud": client.client_id,
+        "exp": now + provider.settings.id_token_seconds,
+        "iat": now,
+        "auth_time": int(grant.auth_time.timestamp()),
+        "acr": grant.acr,
+        "amr": grant.amr,
+    }
+    if grant.nonce is not None:
+        claims["nonce"] = grant.nonce
+    if grant.sid is not None:
+        claims["sid"] = grant.sid
+    if access_token is not None and alg != "none":
+        claims["at_hash"] = half_hash(access_token, alg)
+    if code is not None:
+        claims["c_hash"] = half_hash(code, alg)
+    meta = client.meta
+    signed = provider.keys.sign(claims, alg, ID_TOKEN_TYP)
+    return encrypted(
+        provider, client, signed, meta.id_token_encrypted_response_alg, meta.id_token_encrypted_response_enc
+    )
+
+
+def encrypted(provider: Provider, client: Client, token: str, alg: str | None, enc: str | None) -> str:
+    """Return ``token``, encrypted for an application where it registered ``alg``.
+
+    Raises:
+        InvalidRequestError: when there is no key with which to encrypt.
+    """
+    if alg is None or enc is None:
+        return token
+    keys = provider.client_keys.known(client.meta.jwks, client.meta.jwks_uri)
+    try:
+        return encrypt(token, keys, alg, enc)
+    except CannotEncrypt as error:
+        raise InvalidRequestError(f"Cannot encrypt: {error}.") from None
+
+
+def half_hash(value: str, alg: str) -> str:
+    """Return at_hash or c_hash: the left half of the hash that belongs to ``alg`` (OpenID Connect Core 3.1.3.6).
+
+    EdDSA with Ed25519 uses SHA-512.
+    """
+    digest = (hashlib.sha512 if alg == "EdDSA" else hashlib.sha256)(value.encode("ascii")).digest()
+    return base64url(digest[: len(digest) // 2])
+
+
+def store_refresh_token(request: ProtocolRequest, grant: LiveGrant, token: str) -> None:
+    """Add ``token`` to the family of ``grant``."""
+    now = clock.now()
+    store.insert_refresh_token(
+        request.session,
+        {
+            "token_hash": token_hash(token),
+            "grant_id": grant.id,
+            "client_id": grant.client_id,
+            "created_at": now,
+            "expires_at": now + timedelta(seconds=request.provider.refresh_token_seconds(request.client)),
+        },
+    )
+
+
+def _access_claims(
+    provider: Provider, client: Client, grant: LiveGrant | None, scope: str, now: datetime
+) -> dict[str, Any]:
+    """RFC 9068 section 2.2. A token that opens userinfo names the issuer in ``aud``, besides the client's own API."""
+    issued = int(now.timestamp())
+    issuer = provider.settings.issuer
+    audience: str | list[str] = client.meta.audience or issuer
+    if client.meta.audience and "openid" in scope.split():
+        audience = [client.meta.audience, issuer]
+    claims: dict[str, Any] = {
+        "iss": issuer,
+        "sub": provider.subject(client, grant.user_id) if grant else client.client_id,
+        "aud": audience,
+        "client_id": client.client_id,
+        "iat": issued,
+        "exp": issued + provider.access_token_seconds(client),
+        "jti": uuid.uuid4().hex,
+        "scope": scope,
+    }
+    if grant is not None and not grant.asserted:
+        claims |= {"auth_time": int(grant.auth_time.timestamp()), "acr": grant.acr, "amr": grant.amr}
+    return claims

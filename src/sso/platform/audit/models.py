@@ -1,0 +1,47 @@
+"""Tables of the audit log."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from sso.platform.db import Base, new_id
+
+
+class AuditEvent(Base):
+    """Something that happened. Written in the transaction of its cause; chained shortly after by the sealer.
+
+    ``redaction`` is there where what told of a deleted person was taken out: a keyed hash over what is left.
+    """
+
+    __tablename__ = "audit_events"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    seq: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    type: Mapped[str] = mapped_column(String(64), index=True)
+    outcome: Mapped[str] = mapped_column(String(16))
+    actor: Mapped[str | None] = mapped_column(String(200), index=True)
+    subject: Mapped[str | None] = mapped_column(String(200), index=True)
+    client_id: Mapped[str | None] = mapped_column(String(100))
+    address: Mapped[str | None] = mapped_column(String(45))
+    request_id: Mapped[str | None] = mapped_column(String(32))
+    data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    redaction: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+
+
+class AuditCheckpoint(Base):
+    """Where the chain begins after its oldest events were let go: the last of them, and a keyed hash over that."""
+
+    __tablename__ = "audit_checkpoints"
+
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    hash: Mapped[bytes] = mapped_column(LargeBinary(32))
+    previous_seq: Mapped[int]
+    at: Mapped[datetime]
+    proof: Mapped[bytes] = mapped_column(LargeBinary(32))

@@ -1,0 +1,24 @@
+"""Storage: engine, transactions, column types and the base class of tables.
+
+Knows no domain: no table but the version counters lives here, and no rule.
+"""
+
+from sso.platform.db.base import INSERTS, Base, UtcDateTime, insert_for, new_id, table_of
+from sso.platform.db.database import Database, DatabaseUnavailable, TransactionConflict
+from sso.platform.db.locks import lock_rows
+from sso.platform.db.versions import bump_version, read_versions
+
+__all__ = [
+    "INSERTS",
+    "Base",
+    "Database",
+    "DatabaseUnavailable",
+    "TransactionConflict",
+    "UtcDateTime",
+    "bump_version",
+    "insert_for",
+    "lock_rows",
+    "new_id",
+    "read_versions",
+    "table_of",
+]

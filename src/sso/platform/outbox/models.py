@@ -1,0 +1,77 @@
+"""The outbox."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, Index, LargeBinary, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from sso.platform.db import Base, new_id
+
+
+class DeliveryKind(StrEnum):
+    """What is sent: every value that ``Delivery.kind`` can have. API, command line and pages are made from this."""
+
+    BACKCHANNEL_LOGOUT = "backchannel_logout"
+    SSF_PUSH = "ssf_push"
+    SSF_POLL = "ssf_poll"
+    WEBHOOK = "webhook"
+    NOTICE = "notice"
+    MESSAGE = "message"
+
+
+class DeliveryStatus(StrEnum):
+    """Every value that ``Delivery.status`` can have.
+
+    ``skipped`` is no failure: there was nobody to send it to, or the receiver does not want it.
+    """
+
+    PENDING = "pending"
+    HELD = "held"
+    DONE = "done"
+    GIVEN_UP = "given_up"
+    SKIPPED = "skipped"
+
+
+class Delivery(Base):
+    """Something to be sent: written in the transaction of its cause, sent by the worker until done or given up.
+
+    ``receiver`` is the host that it goes to: only so many are sent to one host at the same time. ``status`` is one of
+    :class:`DeliveryStatus`; held: kept for a receiver that fetches it, or that has asked for a pause.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (Index("ix_deliveries_due", "status", "next_attempt_at"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    kind: Mapped[str] = mapped_column(String(32))
+    client_id: Mapped[str | None] = mapped_column(String(100), index=True)
+    receiver: Mapped[str | None] = mapped_column(String(255))
+    session_id: Mapped[uuid.UUID | None] = mapped_column(index=True)
+    payload: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(String(16), default="pending")
+    attempts: Mapped[int] = mapped_column(BigInteger, default=0)
+    created_at: Mapped[datetime]
+    next_attempt_at: Mapped[datetime]
+    first_attempt_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    last_error: Mapped[str | None] = mapped_column(Text)
+
+
+class Webhook(Base):
+    """Somebody's server that is told of what happens. ``events`` are the types that it wants, or ``*``."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    url: Mapped[str] = mapped_column(Text)
+    secret: Mapped[bytes] = mapped_column(LargeBinary)
+    events: Mapped[list[str]]
+    description: Mapped[str] = mapped_column(String(200))
+    enabled: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]

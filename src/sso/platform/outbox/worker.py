@@ -1,0 +1,199 @@
+"""The worker: takes what is due, sends it, tries again with growing pauses, gives up in the end and says so.
+
+Any number of processes may work on one database. A receiver that is slow or dead holds a few of many places, however
+much is waiting for it, and delays nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from sso import clock
+from sso.platform.audit import record
+from sso.platform.db import Database, DatabaseUnavailable
+from sso.platform.outbox import store
+from sso.platform.outbox.models import Delivery, DeliveryKind, DeliveryStatus
+from sso.platform.security.text import one_line
+from sso.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+POLL_SECONDS = 1.0
+FIRST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 1800.0
+LAST_SECONDS = 10.0
+MAX_ERROR_CHARS = 300
+NEVER_TOLD = DeliveryKind.WEBHOOK
+"""What is given up of these is not an event: it would be told to webhooks, and given up, and told."""
+JITTER = (0.75, 1.0)
+
+
+class Abandon(Exception):
+    """A handler raises this when trying again cannot help."""
+
+
+class NotNeeded(Exception):
+    """A handler raises this when nobody is to receive it: no address is known, or the receiver does not want it. That
+    is no failure."""
+
+
+class Worker:
+    """Sends what is in the outbox.
+
+    Args:
+        db: the database.
+        settings: how many at once, how long to try.
+        handlers: what to do for each kind of delivery; any exception means that it did not arrive.
+    """
+
+    def __init__(self, db: Database, settings: Settings, handlers: Mapping[str, Handler]) -> None:
+        self._db = db
+        self._handlers = handlers
+        self._most = settings.delivery_concurrency
+        self._per_receiver = settings.delivery_per_receiver
+        self._lease = settings.outbound_timeout_seconds * 2 + 30
+        self._give_up = timedelta(seconds=settings.delivery_give_up_seconds)
+        self._nudge = asyncio.Event()
+        self._stopping = False
+        self._sending: set[asyncio.Task[None]] = set()
+        self._to: Counter[str] = Counter()
+
+    def nudge(self) -> None:
+        """Look at once, because something was just written."""
+        self._nudge.set()
+
+    def stop(self) -> None:
+        """Let :meth:`run` end."""
+        self._stopping = True
+        self._nudge.set()
+
+    async def run(self) -> None:
+        """Work until :meth:`stop`; then finish what is being sent. What takes too long is sent again by another."""
+        while not self._stopping:
+            try:
+                await self._round()
+            except DatabaseUnavailable as error:
+                log.warning("the outbox cannot be read: %s", error)
+            except Exception:
+                log.exception("the outbox failed")
+            await self._pause()
+        if self._sending:
+            _, late = await asyncio.wait(self._sending, timeout=LAST_SECONDS)
+            for task in late:
+                task.cancel()
+
+    async def drain(self) -> None:
+        """Send everything that is due now and wait for it."""
+        while True:
+            await self._round()
+            if not self._sending:
+                return
+            await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._nudge.wait()
+        except TimeoutError:
+            pass
+        if not self._stopping:
+            self._nudge.clear()
+
+    async def _round(self) -> None:
+        while (free := self._most - len(self._sending)) > 0:
+            full = self._full()
+            async with self._db.read() as session:
+                due = await store.is_any_due(session, full)
+            if not due and full != self._full():
+                continue  # a place was freed meanwhile
+            if not due:
+                return
+            async with self._db.write() as session:
+                taken = await store.claim(session, free, self._lease, self._per_receiver, self._to)
+            if not taken:
+                return
+            for delivery in taken:
+                if delivery.receiver is not None:
+                    self._to[delivery.receiver] += 1
+                task = asyncio.create_task(self._send(delivery))
+                self._sending.add(task)
+                task.add_done_callback(partial(self._sent, delivery.receiver))
+
+    def _full(self) -> list[str]:
+        """Return the receivers that get as much as they may."""
+        return [receiver for receiver, count in self._to.items() if count >= self._per_receiver]
+
+    def _sent(self, receiver: str | None, task: asyncio.Task[None]) -> None:
+        """A place is free: look whether something waited for it."""
+        self._sending.discard(task)
+        if receiver is not None:
+            self._to[receiver] -= 1
+            if self._to[receiver] <= 0:
+                del self._to[receiver]
+        self._nudge.set()
+
+    async def _send(self, delivery: Delivery) -> None:
+        try:
+            handler = self._handlers.get(delivery.kind)
+            if handler is None:
+                raise Abandon(f"nothing here sends {delivery.kind}")
+            await handler(delivery.payload)
+        except NotNeeded as error:
+            await self._record(delivery, str(error), skip=True)
+        except Abandon as error:
+            await self._record(delivery, str(error), abandon=True)
+        except Exception as error:
+            await self._record(delivery, f"{type(error).__name__}: {error}")
+        else:
+            await self._record(delivery, None)
+
+    async def _record(
+        self, delivery: Delivery, error: str | None, *, abandon: bool = False, skip: bool = False
+    ) -> None:
+        """Keep the result. When that fails the lease runs out, and it is sent again: at least once, never lost.
+
+        What a receiver answered may be in ``error``: it is kept as one line of what a database can store.
+        """
+        error = one_line(error) if error is not None else None
+        try:
+            async with self._db.write() as session:
+                if error is None:
+                    await store.finish(session, delivery.id, DeliveryStatus.DONE, None)
+                elif skip:
+                    await store.finish(session, delivery.id, DeliveryStatus.SKIPPED, error[:MAX_ERROR_CHARS])
+                elif abandon or clock.now() - delivery.created_at >= self._give_up:
+                    log.error("gave up %s to %s: %s", delivery.kind, delivery.client_id, error)
+                    if delivery.kind != NEVER_TOLD:
+                        about = {"kind": delivery.kind, "error": error[:MAX_ERROR_CHARS]}
+                        subject, client_id = str(delivery.id), delivery.client_id
+                        record(
+                            session,
+                            "delivery.given_up",
+                            outcome="failure",
+                            actor="system",
+                            subject=subject,
+                            client_id=client_id,
+                            data=about,
+                        )
+                    await store.finish(session, delivery.id, DeliveryStatus.GIVEN_UP, error[:MAX_ERROR_CHARS])
+                else:
+                    seconds = pause_after(delivery.attempts) * random.uniform(*JITTER)  # noqa: S311 - nothing to guess
+                    at = clock.now() + timedelta(seconds=seconds)
+                    await store.retry_at(session, delivery.id, at, error[:MAX_ERROR_CHARS])
+        except Exception:
+            log.exception("the result of a delivery could not be recorded")
+
+
+def pause_after(attempts: int) -> float:
+    """Return the seconds to wait after ``attempts`` failures: twice as long each time, to half an hour. In truth a
+    little less, by chance (:data:`JITTER`), so that what failed together does not come back together."""
+    return min(FIRST_PAUSE_SECONDS * 2.0 ** (min(attempts, 20) - 1), LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,121 @@
+"""JSON from outside: bounded in depth, size of numbers and characters, and without members that stand twice."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection
+from typing import Any, NoReturn
+
+from sso.platform.security.text import TextRefused, check_line, check_lines
+
+MAX_DEPTH = 32
+"""How deep arrays and objects may be within each other."""
+MAX_VALUES = 20_000
+"""How many values a document may have."""
+_LARGEST = 2**63 - 1
+
+
+class NotJson(ValueError):
+    """It is not JSON at all."""
+
+
+class DocumentRefused(ValueError):
+    """It is JSON, but has something that is not accepted. The message says what."""
+
+
+def read_json(data: bytes | str, several_lines: Collection[str] | None = None) -> Any:
+    """Return a JSON document (RFC 8259), UTF-8 without a mark at the beginning.
+
+    Args:
+        data: the document.
+        several_lines: the members whose text may have several lines and invisible characters, as at
+            :func:`check_document`.
+
+    Raises:
+        NotJson: when it is none.
+        DocumentRefused: when it is too deep, has too many values, numbers that are no 64-bit integers or finite, a
+            member twice, or characters that are refused.
+    """
+    if isinstance(data, bytes):
+        try:
+            data = data.decode("utf-8")
+        except UnicodeDecodeError:
+            raise DocumentRefused("must be UTF-8") from None
+    if data.startswith("\ufeff") or "\x00" in data:  # other encodings, which some readers would guess
+        raise DocumentRefused("must be UTF-8 without a byte order mark")
+    try:
+        document = _DECODER.decode(data)
+    except json.JSONDecodeError:
+        raise NotJson("must be JSON") from None
+    except RecursionError:
+        raise DocumentRefused(f"must not be deeper than {MAX_DEPTH}") from None
+    check_document(document, several_lines)
+    return document
+
+
+def check_document(document: Any, several_lines: Collection[str] | None = None) -> None:
+    """Check a document that was parsed by somebody else, such as the claims of a JWT.
+
+    Args:
+        document: the document.
+        several_lines: the members whose text may have several lines and invisible characters; None: all.
+
+    Raises:
+        DocumentRefused: as :func:`read_json` says.
+    """
+    values, depth = 0, 0
+    level: list[tuple[str, Any]] = [("", document)]
+    while level:
+        values, depth = values + len(level), depth + 1
+        if values > MAX_VALUES:
+            raise DocumentRefused(f"must not have more than {MAX_VALUES} values")
+        if depth > MAX_DEPTH + 1:
+            raise DocumentRefused(f"must not be deeper than {MAX_DEPTH}")
+        level = [inner for name, one in level for inner in _inside(name, one, several_lines)]
+
+
+def _inside(member: str, value: Any, several_lines: Collection[str] | None) -> list[tuple[str, Any]]:
+    """Check one value, and return those that it holds, each with the member that it belongs to."""
+    try:
+        if isinstance(value, str):
+            (check_lines if several_lines is None or member in several_lines else check_line)(value)
+        elif isinstance(value, dict):
+            for name in value:
+                check_line(name)
+            return list(value.items())
+    except TextRefused as error:
+        raise DocumentRefused(str(error)) from None
+    if isinstance(value, list):
+        return [(member, one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DocumentRefused("must have finite numbers only")
+    if isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
+        raise DocumentRefused("must have integers of at most 64 bits")
+    return []
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise DocumentRefused("must not have a member twice")
+    return made
+
+
+def _int(text: str) -> int:
+    if len(text) > 20:
+        raise DocumentRefused("must have integers of at most 64 bits")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    if len(text) > 400 or not math.isfinite(found := float(text)):
+        raise DocumentRefused("must have finite numbers only")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise DocumentRefused(f"must not have {name}")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_int, parse_float=_float, parse_constant=_no_constant)

@@ -1,0 +1,127 @@
+"""Encryption of JWTs (RFC 7516), nested: what is inside is signed. Signing is in ``keys``.
+
+Only key management with public keys, and content encryption that authenticates. Nothing compressed is opened
+(``zip``), so a small token never becomes a large one.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+from joserfc import jwe
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from sso.platform.security.json_documents import read_json
+
+KEY_MANAGEMENT_ALGS = ("RSA-OAEP-256", "ECDH-ES")
+CONTENT_ENCRYPTIONS = ("A128CBC-HS256", "A128GCM", "A256GCM")
+MAX_JWE_CHARS = 64 * 1024
+
+_REGISTRY = jwe.JWERegistry(algorithms=[*KEY_MANAGEMENT_ALGS, *CONTENT_ENCRYPTIONS])
+_KTY = {"RSA-OAEP-256": ("RSA",), "ECDH-ES": ("EC", "OKP")}
+
+
+class CannotEncrypt(Exception):
+    """There is no key with which to encrypt; the message says so."""
+
+
+class CannotDecrypt(Exception):
+    """What came cannot be decrypted with our keys, or is not a JWE of a kind that we accept."""
+
+
+def encrypt(payload: str, keys: list[dict[str, Any]], alg: str, enc: str) -> str:
+    """Return ``payload`` encrypted, in compact form; a signed JWT becomes a nested JWT (RFC 7519 section 5.2).
+
+    Args:
+        payload: the signed JWT, or a JSON object.
+        keys: public keys of the recipient, as JWKs.
+        alg: how the key is managed, one of :data:`KEY_MANAGEMENT_ALGS`.
+        enc: how the content is encrypted, one of :data:`CONTENT_ENCRYPTIONS`.
+
+    Raises:
+        CannotEncrypt: when no key fits.
+    """
+    for key in keys:
+        if key.get("kty") not in _KTY[alg] or key.get("use", "enc") != "enc" or key.get("alg", alg) != alg:
+            continue
+        header = {"alg": alg, "enc": enc, **({"kid": key["kid"]} if "kid" in key else {})}
+        if not payload.startswith("{"):
+            header["cty"] = "JWT"
+        try:
+            return jwe.encrypt_compact(header, payload.encode("utf-8"), _imported(key), registry=_REGISTRY)
+        except (JoseError, ValueError, TypeError, KeyError):
+            continue
+    raise CannotEncrypt(f"the application has no public key for {alg}")
+
+
+def decrypt(token: str, keys: dict[str, tuple[str, Any]]) -> str:
+    """Return the JWT within a nested JWT.
+
+    Args:
+        token: the JWE in compact form.
+        keys: our private keys by key id, each with its algorithm.
+
+    Raises:
+        CannotDecrypt: with a reason.
+    """
+    if len(token) > MAX_JWE_CHARS:
+        raise CannotDecrypt("the encrypted JWT is too long")
+    header = _header(token)
+    if "zip" in header:
+        raise CannotDecrypt("compressed content is not opened")
+    alg, kid = header.get("alg"), header.get("kid")
+    for known, (key_alg, private) in keys.items():
+        if key_alg != alg or (kid is not None and kid != known):
+            continue
+        try:
+            return bytes(jwe.decrypt_compact(token, private, registry=_REGISTRY).plaintext or b"").decode("ascii")
+        except (JoseError, ValueError, TypeError, UnicodeDecodeError):
+            continue
+    raise CannotDecrypt("it is not encrypted for one of our keys")
+
+
+def private_key(der: bytes, alg: str) -> Any:
+    """Return a private key (PKCS #8) of our own for :func:`decrypt`."""
+    if alg != "RSA-OAEP-256":
+        return ECKey.import_key(der)
+    # It was sealed by us and nobody altered it: proving its primes again takes 60 ms.
+    key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
+    assert isinstance(key, RSAPrivateKey)
+    return RSAKey.import_key(key)
+
+
+def is_encrypted(token: str) -> bool:
+    """Tell whether ``token`` has the five parts of a JWE in compact form (RFC 7516 section 7.1)."""
+    return token.count(".") == 4
+
+
+def is_type(typ: object, expected: str) -> bool:
+    """Tell whether the ``typ`` of a JWT is ``expected``. It is a media type: case does not matter, and ``application/``
+    may be left out (RFC 7515 section 4.1.9).
+
+    Args:
+        typ: what the header says.
+        expected: the media type in small letters, without ``application/``.
+    """
+    return isinstance(typ, str) and typ.lower().removeprefix("application/") == expected.lower()
+
+
+def _header(token: str) -> dict[str, Any]:
+    first = token.partition(".")[0]
+    try:
+        header = read_json(urlsafe_b64decode(first + "=" * (-len(first) % 4)))
+    except ValueError:
+        raise CannotDecrypt("it is not an encrypted JWT") from None
+    if not isinstance(header, dict):
+        raise CannotDecrypt("it is not an encrypted JWT")
+    return header
+
+
+def _imported(key: dict[str, Any]) -> Any:
+    plain = {name: value for name, value in key.items() if name not in ("use", "key_ops", "alg")}
+    kinds: dict[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+    return kinds[key["kty"]].import_key(plain)

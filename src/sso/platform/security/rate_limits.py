@@ -1,0 +1,701 @@
+"""Limits on guessing and on floods: reserve, work, give back on success.
+
+A limit that is checked before the work and counted after it lets many attempts at once through. Here an attempt takes a
+place in every counter that it touches first, all of them or none, in one atomic step of the storage. What succeeds
+gives its places back; what fails, or is broken off, stays counted.
+
+Each secret that somebody can guess is a :class:`Purpose` with a :class:`Budget`. Attempts are counted for the account
+(its id, whichever identifier was typed; for an unknown identifier, the identifier) and for the source (address, subnet
+and, for IPv6, site). A browser that the person has used before has a share of its own, so nobody else can use it up.
+
+Counters are fixed windows that begin with their first count. They are kept in memory, in the database or in Redis or
+Valkey (``SSO_LIMITS_URL``); those of second factors are always in the database, so that they hold for every process
+and survive a restart. NIST SP 800-63B-4 section 3.2.2: at most 100 consecutive failures for each authenticator of an
+account.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ipaddress
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from functools import lru_cache
+from itertools import islice
+from typing import Any, Protocol
+
+from sqlalchemy import and_, case, delete, or_, select, update
+
+from sso import clock
+from sso.platform.db import INSERTS, Database, table_of
+from sso.platform.security.models import RateCounter
+from sso.settings import Settings
+
+log = logging.getLogger(__name__)
+
+WINDOW_MINUTES = 15
+PER_DAY = 3
+"""How many times as many failures within a day as within 15 minutes."""
+FROM_EVERYWHERE = 10
+"""How many times as many failures of one account from every network together as from one."""
+PER_SUBNET = 5
+"""How many times as many from one subnet as from one address; and from one IPv6 site (/48) as from one subnet."""
+LASTING_DAYS = 400
+"""How long consecutive failures are remembered."""
+STORAGE_SECONDS = 0.5
+"""How long a storage may take to answer before counts are kept in the memory of this process."""
+RETRY_STORAGE_SECONDS = 5.0
+"""How long a storage that did not answer is left alone."""
+MAX_IN_MEMORY = 500_000
+SWEEP_EVERY = 4096
+DATABASE, MEMORY = "database", "memory"
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+class TooManyFailures(Exception):
+    """Too many attempts; try again after ``retry_after`` seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        self.retry_after = max(1, int(retry_after) + 1)
+        super().__init__(f"try again in {self.retry_after} seconds")
+
+    @property
+    def minutes(self) -> int:
+        """The same in whole minutes, for people: rather a little too late than too early."""
+        return -(-self.retry_after // 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """At most ``most`` within ``seconds`` are counted under ``key``."""
+
+    key: str
+    most: int
+    seconds: int
+
+
+Windows = Mapping[str, Any]
+"""The window of each counter in which a place was taken: what :meth:`Storage.settle` gives back into."""
+
+
+class Storage(Protocol):
+    """Where counters are."""
+
+    async def take(self, rules: Sequence[Rule]) -> Windows:
+        """Count one under every rule, atomically, or nothing under any.
+
+        Raises:
+            TooManyFailures: when one of them is full.
+        """
+
+    async def settle(self, windows: Windows, clear: Iterable[str] = ()) -> None:
+        """Give places back, each into the window from which it was taken, and set the counters ``clear`` to nothing."""
+
+    async def count(self, key: str) -> int:
+        """Return how many are counted under ``key`` now."""
+
+    async def check(self) -> bool:
+        """Tell whether the storage answers."""
+
+    async def reset(self) -> None:
+        """Forget every counter."""
+
+    async def close(self) -> None:
+        """Close connections."""
+
+
+class MemoryStorage:
+    """Counters in the memory of one process."""
+
+    def __init__(self) -> None:
+        self._counters: dict[str, tuple[int, float]] = {}
+        self._until_sweep = SWEEP_EVERY
+
+    async def take(self, rules: Sequence[Rule]) -> Windows:
+        return self.take_now(rules)
+
+    def take_now(self, rules: Sequence[Rule]) -> Windows:
+        """The same as :meth:`take`; for code that cannot wait."""
+        now = clock.now().timestamp()
+        self._sweep(now)
+        found = {rule.key: self._read(rule, now) for rule in rules}
+        full = [found[rule.key][1] - now for rule in rules if found[rule.key][0] >= rule.most]
+        if full:
+            raise TooManyFailures(max(full))
+        for key, (count, until) in found.items():
+            self._counters[key] = (count + 1, until)
+        return {key: until for key, (_, until) in found.items()}
+
+    def _read(self, rule: Rule, now: float) -> tuple[int, float]:
+        count, until = self._counters.get(rule.key, (0, 0.0))
+        return (count, until) if until > now else (0, now + rule.seconds)
+
+    def _sweep(self, now: float) -> None:
+        self._until_sweep -= 1
+        if self._until_sweep > 0:
+            return
+        self._until_sweep = SWEEP_EVERY
+        self._counters = {key: one for key, one in self._counters.items() if one[1] > now}
+        for key in list(islice(self._counters, max(0, len(self._counters) - MAX_IN_MEMORY))):
+            del self._counters[key]
+
+    async def settle(self, windows: Windows, clear: Iterable[str] = ()) -> None:
+        self.settle_now(windows, clear)
+
+    def settle_now(self, windows: Windows, clear: Iterable[str] = ()) -> None:
+        """The same as :meth:`settle`; for code that cannot wait."""
+        for key, until in windows.items():
+            count, present = self._counters.get(key, (0, 0.0))
+            if present == until and count > 0:
+                self._counters[key] = (count - 1, until)
+        for key in clear:
+            self._counters.pop(key, None)
+
+    async def count(self, key: str) -> int:
+        count, until = self._counters.get(key, (0, 0.0))
+        return count if until > clock.now().timestamp() else 0
+
+    async def check(self) -> bool:
+        return True
+
+    async def reset(self) -> None:
+        self._counters.clear()
+
+    async def close(self) -> None:
+        return None
+
+
+class DatabaseStorage:
+    """Counters in the provider's own database, for several processes without Redis or Valkey.
+
+    Never call it within a transaction: on SQLite there is one writer, and the counters need it.
+
+    Args:
+        db: the database.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def take(self, rules: Sequence[Rule]) -> Windows:
+        now, table = clock.now(), table_of(RateCounter)
+        # Always in the same order: two attempts that touch the same rows never wait for each other.
+        ordered = sorted(rules, key=lambda rule: rule.key)
+        rows = [{"key": one.key, "count": 1, "expires_at": now + timedelta(seconds=one.seconds)} for one in ordered]
+        over = table.c.expires_at <= now
+        async with self._db.write() as session:
+            made = INSERTS[session.get_bind().dialect.name](table).values(rows)
+            statement = made.on_conflict_do_update(
+                index_elements=["key"],
+                set_={
+                    "count": case((over, 1), else_=table.c.count + 1),
+                    "expires_at": case((over, made.excluded.expires_at), else_=table.c.expires_at),
+                },
+            ).returning(table.c.key, table.c.count, table.c.expires_at)
+            found = {key: (count, until) for key, count, until in (await session.execute(statement)).all()}
+            full = [found[one.key][1] for one in ordered if found[one.key][0] > one.most]
+            if full:  # raising rolls all of them back
+                raise TooManyFailures((max(full) - now).total_seconds())
+        return {key: until for key, (_, until) in found.items()}
+
+    async def settle(self, windows: Windows, clear: Iterable[str] = ()) -> None:
+        table, cleared = table_of(RateCounter), list(clear)
+        keys = sorted({*windows, *cleared})
+        if not keys:
+            return
+        async with self._db.write() as session:
+            # In the same order as in take(), whatever the collation of the database.
+            order = table.c.key.collate("C" if session.get_bind().dialect.name == "postgresql" else "BINARY")
+            held = select(table.c.key).where(table.c.key.in_(keys)).order_by(order).with_for_update()
+            present = set((await session.execute(held)).scalars())
+            mine = [
+                and_(table.c.key == key, table.c.expires_at == until)
+                for key, until in windows.items()
+                if key in present and key not in cleared
+            ]
+            if mine:
+                fewer = update(table).where(table.c.count > 0, or_(*mine)).values(count=table.c.count - 1)
+                await session.execute(fewer)
+            if cleared:
+                await session.execute(delete(table).where(table.c.key.in_(cleared)))
+
+    async def count(self, key: str) -> int:
+        mine = select(RateCounter.count).where(RateCounter.key == key, RateCounter.expires_at > clock.now())
+        async with self._db.read() as session:
+            return int((await session.execute(mine)).scalar_one_or_none() or 0)
+
+    async def check(self) -> bool:
+        return True
+
+    async def reset(self) -> None:
+        async with self._db.write() as session:
+            await session.execute(delete(RateCounter))
+
+    async def close(self) -> None:
+        return None
+
+
+_TAKE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local found, wait = {}, 0
+for i, key in ipairs(KEYS) do
+  local row = redis.call('HMGET', key, 'count', 'until')
+  local count, ends = tonumber(row[1]) or 0, tonumber(row[2]) or 0
+  if ends <= now then count, ends = 0, now + ARGV[2 * i] * 1000 end
+  if count >= tonumber(ARGV[2 * i - 1]) then wait = math.max(wait, ends - now) end
+  found[i] = {count, ends}
+end
+if wait > 0 then return {wait} end
+local answer = {0}
+for i, key in ipairs(KEYS) do
+  local ends = string.format('%.0f', found[i][2])
+  redis.call('HSET', key, 'count', found[i][1] + 1, 'until', ends)
+  redis.call('PEXPIREAT', key, ends)
+  answer[i + 1] = ends
+end
+return answer
+"""
+_SETTLE = """
+for i, key in ipairs(KEYS) do
+  if ARGV[i] == '' then
+    redis.call('DEL', key)
+  elseif redis.call('HGET', key, 'until') == ARGV[i] and tonumber(redis.call('HGET', key, 'count')) > 0 then
+    redis.call('HINCRBY', key, 'count', -1)
+  end
+end
+"""
+_PREFIX = "sso:limit:"
+
+
+class RedisStorage:
+    """Counters in one Redis or Valkey, for several hosts. Each step is a script, which the server runs as a whole.
+
+    Args:
+        url: ``redis://`` or ``rediss://``.
+    """
+
+    def __init__(self, url: str) -> None:
+        from redis.asyncio import Redis  # read only where it is used
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        self._redis: Any = Redis.from_url(
+            url,
+            socket_timeout=STORAGE_SECONDS,
+            socket_connect_timeout=STORAGE_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+        )
+        self._take = self._redis.register_script(_TAKE)
+        self._settle = self._redis.register_script(_SETTLE)
+
+    async def take(self, rules: Sequence[Rule]) -> Windows:
+        limits = [value for rule in rules for value in (rule.most, rule.seconds)]
+        async with asyncio.timeout(STORAGE_SECONDS):
+            wait, *ends = await self._take(keys=[_PREFIX + rule.key for rule in rules], args=limits)
+        if int(wait) > 0:
+            raise TooManyFailures(int(wait) / 1000)
+        return dict(zip((rule.key for rule in rules), ends, strict=True))
+
+    async def settle(self, windows: Windows, clear: Iterable[str] = ()) -> None:
+        values = {**windows, **dict.fromkeys(clear, "")}
+        if values:
+            async with asyncio.timeout(STORAGE_SECONDS):
+                await self._settle(keys=[_PREFIX + key for key in values], args=list(values.values()))
+
+    async def count(self, key: str) -> int:
+        async with asyncio.timeout(STORAGE_SECONDS):
+            return int(await self._redis.hget(_PREFIX + key, "count") or 0)  # it is gone when its window ends
+
+    async def check(self) -> bool:
+        try:
+            async with asyncio.timeout(STORAGE_SECONDS):
+                return bool(await self._redis.ping())
+        except Exception:  # whatever the library raises
+            return False
+
+    async def reset(self) -> None:
+        async for key in self._redis.scan_iter(match=_PREFIX + "*", count=1000):
+            await self._redis.delete(key)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+
+def storage_for(settings: Settings, db: Database | None = None) -> Storage:
+    """Return where counts are kept, as ``SSO_LIMITS_URL`` says."""
+    url = settings.limits_url.get_secret_value() if settings.limits_url else MEMORY
+    if url == MEMORY:
+        return MemoryStorage()
+    if url == DATABASE:
+        assert db is not None
+        return DatabaseStorage(db)
+    scheme, _, rest = url.partition("://")
+    return RedisStorage(("rediss" if scheme in ("rediss", "valkeys") else "redis") + f"://{rest}")
+
+
+@dataclass(slots=True)
+class Reservation:
+    """Places that an attempt has taken. It stays counted unless it is given back."""
+
+    storage: Storage
+    windows: Windows
+    clears: Sequence[str] = ()
+
+    async def give_back(self) -> None:
+        """Give the places back: nothing was tried, or what was tried was right."""
+        await self._settle(())
+
+    async def succeeded(self) -> None:
+        """Give the places back and forget the failures that a success ends: never those of a whole day, so that the
+        owner's sign-ins give somebody who guesses no more than a day's budget."""
+        await self._settle(self.clears)
+
+    async def _settle(self, clear: Sequence[str]) -> None:
+        windows, self.windows = self.windows, {}
+        try:
+            await self.storage.settle(windows, clear)
+        except Exception as error:  # the place stays counted: too strict rather than too lax
+            log.warning("a place could not be given back: %s: %s", type(error).__name__, error)
+
+
+class Counts:
+    """Counts in a storage; while that is away, in the memory of this process: nobody is shut out, and nobody guesses
+    without end. A storage that did not answer is left alone for a few seconds, so that it delays nobody.
+
+    Args:
+        storage: where counts are; in memory where none is given.
+    """
+
+    def __init__(self, storage: Storage | None = None) -> None:
+        self.storage = storage or MemoryStorage()
+        self._spare = MemoryStorage()
+        self._away_until = 0.0
+
+    async def take(self, rules: Sequence[Rule], clears: Sequence[str] = ()) -> Reservation:
+        """Take a place under every rule, or under none.
+
+        Args:
+            rules: what is counted.
+            clears: the counters that a success sets to nothing.
+
+        Raises:
+            TooManyFailures: when one of them is full.
+        """
+        if time.monotonic() >= self._away_until:
+            try:
+                return Reservation(self.storage, await self.storage.take(rules), clears)
+            except TooManyFailures:
+                raise
+            except Exception as error:  # whatever the storage's library raises when it is away
+                self._away(error)
+        return Reservation(self._spare, self._spare.take_now(rules), clears)
+
+    async def count(self, key: str) -> int:
+        """Return how many are counted under ``key`` now."""
+        try:
+            return await self.storage.count(key)
+        except Exception as error:
+            self._away(error)
+        return await self._spare.count(key)
+
+    async def clear(self, keys: Iterable[str]) -> None:
+        """Set counters to nothing."""
+        keys = list(keys)
+        self._spare.settle_now({}, keys)
+        try:
+            await self.storage.settle({}, keys)
+        except Exception as error:
+            self._away(error)
+
+    async def close(self) -> None:
+        """Close connections."""
+        await self.storage.close()
+
+    def _away(self, error: Exception) -> None:
+        log.warning("attempts are counted in this process: %s: %s", type(error).__name__, error)
+        self._away_until = time.monotonic() + RETRY_STORAGE_SECONDS
+
+
+class Purpose(StrEnum):
+    """What somebody can guess. Every route that verifies a secret names one: ``tests/hostile/test_limits.py``."""
+
+    PASSWORD = "password"
+    PRESENT_PASSWORD = "present_password"
+    PASSKEY = "passkey"
+    TOTP = "totp"
+    RECOVERY_CODE = "recovery_code"
+    MESSAGE_CODE = "message_code"
+    STEP_PASSKEY = "step_passkey"
+    NEW_TOTP = "new_totp"
+    CONTACT_CODE = "contact_code"
+    SIGN_UP_CODE = "sign_up_code"
+    RECOVERY_MESSAGE = "recovery_message"
+    USER_CODE = "user_code"
+    LINK = "link"
+    CLIENT_SECRET = "client_secret"
+    REGISTRATION_TOKEN = "registration_token"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many failures a purpose allows for each account.
+
+    Args:
+        window: within 15 minutes: from one network where ``spread``, otherwise from all of them together. 0: failures
+            are counted for the source alone, because no account is named, or what is guessed is random and long.
+        spread: each network has a budget of its own, within :data:`FROM_EVERYWHERE` times as many in a day. Without
+            it the first factor was proven already, so that changing the network gives no new budget.
+        lasting: consecutive failures until the person uses another way to sign in, or recovers the account; known
+            browsers together have as many again.
+        durable: counted in the database, whatever ``SSO_LIMITS_URL`` says.
+    """
+
+    window: int = 0
+    spread: bool = False
+    lasting: int = 0
+    durable: bool = False
+
+
+_FACTOR = Budget(window=5, lasting=50, durable=True)
+BUDGETS: dict[Purpose, Budget] = {
+    Purpose.PASSWORD: Budget(window=10, spread=True, lasting=100),
+    Purpose.PRESENT_PASSWORD: Budget(window=10, lasting=50, durable=True),
+    Purpose.PASSKEY: Budget(),
+    Purpose.TOTP: _FACTOR,
+    Purpose.RECOVERY_CODE: _FACTOR,
+    Purpose.MESSAGE_CODE: _FACTOR,
+    Purpose.STEP_PASSKEY: _FACTOR,
+    Purpose.NEW_TOTP: Budget(window=10),
+    Purpose.CONTACT_CODE: Budget(window=10),
+    Purpose.SIGN_UP_CODE: Budget(window=10, spread=True),
+    Purpose.RECOVERY_MESSAGE: Budget(window=10, spread=True),
+    Purpose.USER_CODE: Budget(),
+    Purpose.LINK: Budget(),
+    Purpose.CLIENT_SECRET: Budget(),
+    Purpose.REGISTRATION_TOKEN: Budget(),
+}
+"""What each purpose allows. The window of a password is ``SSO_SIGN_IN_FAILURES_PER_ACCOUNT``."""
+
+
+class Attempts:
+    """Counts attempts to guess, by purpose, account and source.
+
+    Args:
+        per_account: wrong passwords allowed for one account from one network within 15 minutes.
+        per_address: failures allowed from one address within 15 minutes.
+        counts: where they are counted; in memory where none is given.
+        durable: where failures of second factors are counted; the same where none is given.
+    """
+
+    def __init__(
+        self, per_account: int, per_address: int, counts: Counts | None = None, durable: Counts | None = None
+    ) -> None:
+        self._per_account = per_account
+        self._per_address = per_address
+        self._counts = counts or Counts()
+        self._durable = durable or self._counts
+        self._here = MemoryStorage()
+
+    async def reserve(
+        self, purpose: Purpose, account: str, address: str, device: str = "", *, with_source: bool = True
+    ) -> Reservation:
+        """Take a place for one attempt. Do it before anything is verified, and outside any transaction.
+
+        Args:
+            purpose: what is verified.
+            account: whose secret it is: the id of the account or, where nobody has it, what was typed.
+            address: the network address.
+            device: a browser that the person has used before; it has a share of its own, and feels no others'.
+            with_source: count for the source too; not where another account's place of the same attempt did.
+
+        Raises:
+            TooManyFailures: when somebody has to wait.
+        """
+        budget = self._budget(purpose)
+        rules, clears = self._of_device(purpose, budget, account, device) if device else ([], [])
+        if not device:
+            if account and budget.window:
+                rules, clears = self._of_account(purpose, budget, account, address)
+            if with_source:
+                rules += of_source("failures", address, self._per_address, WINDOW_MINUTES * MINUTE)
+                rules += of_source("failures-day", address, self._per_address * PER_DAY, DAY)
+        return await (self._durable if budget.durable else self._counts).take(rules, clears)
+
+    def reserve_here(self, purpose: Purpose, account: str, address: str) -> ReservedHere:
+        """Take a place in the memory of this process: for secrets of 256 random bits, which code verifies that cannot
+        wait, in the midst of a transaction.
+
+        Raises:
+            TooManyFailures: when somebody has to wait.
+        """
+        rules = [Rule(key_of(purpose, account, address), self._per_address, WINDOW_MINUTES * MINUTE)]
+        rules += of_source(purpose, address, self._per_address * PER_SUBNET, WINDOW_MINUTES * MINUTE)
+        return ReservedHere(self._here, self._here.take_now(rules))
+
+    async def forget(self, account: str) -> None:
+        """Forget the failures of an account from every network: its owner has proven otherwise who they are."""
+        for counts, durable in ((self._counts, False), (self._durable, True)):
+            purposes = [purpose for purpose, budget in BUDGETS.items() if budget.durable is durable]
+            names = ("everywhere", "everywhere-window", "lasting", "lasting-known")
+            await counts.clear([key_of(name, purpose, account) for purpose in purposes for name in names])
+
+    async def proven(self, account: str) -> None:
+        """Forget consecutive failures of an account: its owner has used another way to sign in. What is counted over
+        a day stays."""
+        for counts, durable in ((self._counts, False), (self._durable, True)):
+            purposes = [purpose for purpose, budget in BUDGETS.items() if budget.durable is durable and budget.lasting]
+            names = ("lasting", "lasting-known")
+            await counts.clear([key_of(name, purpose, account) for purpose in purposes for name in names])
+
+    def _budget(self, purpose: Purpose) -> Budget:
+        budget = BUDGETS[purpose]
+        if purpose is Purpose.PASSWORD:
+            return Budget(self._per_account, budget.spread, budget.lasting, budget.durable)
+        return budget
+
+    def _of_device(self, purpose: Purpose, budget: Budget, account: str, device: str) -> tuple[list[Rule], list[str]]:
+        most = budget.window or self._per_account
+        rules = [
+            Rule(key_of("device", purpose, account, device), most, WINDOW_MINUTES * MINUTE),
+            Rule(key_of("device-day", purpose, account, device), most * PER_DAY, DAY),
+        ]
+        if budget.lasting:
+            rules.append(Rule(key_of("lasting-known", purpose, account), budget.lasting, LASTING_DAYS * DAY))
+        return rules, [one.key for one in rules] + [key_of("lasting", purpose, account)]
+
+    @staticmethod
+    def _of_account(purpose: Purpose, budget: Budget, account: str, address: str) -> tuple[list[Rule], list[str]]:
+        window, day = WINDOW_MINUTES * MINUTE, budget.window * PER_DAY
+        if budget.spread:
+            network = network_of(address)
+            rules = [
+                Rule(key_of("account", purpose, account, network), budget.window, window),
+                Rule(key_of("account-day", purpose, account, network), day, DAY),
+                Rule(key_of("everywhere", purpose, account), budget.window * FROM_EVERYWHERE, DAY),
+            ]
+        else:
+            rules = [
+                Rule(key_of("everywhere-window", purpose, account), budget.window, window),
+                Rule(key_of("everywhere", purpose, account), day, DAY),
+            ]
+        clears = [rules[0].key]
+        if budget.lasting:
+            rules.append(Rule(key_of("lasting", purpose, account), budget.lasting, LASTING_DAYS * DAY))
+            clears += [rules[-1].key, key_of("lasting-known", purpose, account)]
+        return rules, clears
+
+
+@dataclass(slots=True)
+class ReservedHere:
+    """Places in the memory of this process."""
+
+    storage: MemoryStorage
+    windows: Windows
+
+    def succeeded(self) -> None:
+        """Give the places back."""
+        self.storage.settle_now(self.windows)
+
+
+class CountLimit:
+    """Counts something per key and says when there was too much of it. Where the key is a network address, its subnet
+    is counted too.
+
+    Args:
+        most: how many within the window.
+        minutes: the length of the window.
+        counts: where they are counted; in memory where none is given.
+        name: what is counted.
+        per_day: how many within a day; 0: no such limit.
+        in_total: how many within the window from everywhere; 0: no such limit.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        minutes: int,
+        counts: Counts | None = None,
+        name: str = "",
+        *,
+        per_day: int = 0,
+        in_total: int = 0,
+    ) -> None:
+        self._counts = counts or Counts()
+        self._most, self._seconds, self._name = most, minutes * MINUTE, name
+        self._per_day, self._in_total = per_day, in_total
+
+    async def take(self, key: str, within: str = "") -> Reservation:
+        """Count one.
+
+        Args:
+            key: who or what it is counted for.
+            within: something that may have a tenth of the total, from every key together.
+
+        Raises:
+            TooManyFailures: when there were too many.
+        """
+        rules = of_source(self._name, key, self._most, self._seconds)
+        if self._per_day:
+            rules.append(Rule(key_of(self._name, "day", key), self._per_day, DAY))
+        if self._in_total and within:
+            rules.append(Rule(key_of(self._name, "within", within), max(1, self._in_total // 10), self._seconds))
+        if self._in_total:
+            rules.append(Rule(key_of(self._name, "total"), self._in_total, self._seconds))
+        return await self._counts.take(rules)
+
+    async def is_full(self, key: str) -> bool:
+        """Tell whether there were as many as may be. It is no check before work: others may count meanwhile."""
+        return await self._counts.count(key_of(self._name, "address", key)) >= self._most
+
+
+def of_source(name: str, source: str, most: int, seconds: int) -> list[Rule]:
+    """Return the rules for one source: the address, its subnet (/24 or /64) and, for IPv6, its site (/48), of which
+    anybody may have one."""
+    rules = [Rule(key_of(name, "address", source), most, seconds)]
+    subnet, site = _networks_of(source)
+    if subnet:
+        rules.append(Rule(key_of(name, "subnet", subnet), most * PER_SUBNET, seconds))
+    if site:
+        rules.append(Rule(key_of(name, "site", site), most * PER_SUBNET * PER_SUBNET, seconds))
+    return rules
+
+
+def key_of(*parts: str) -> str:
+    """Return the key of a counter. It is a hash: a copy of the counters names no person and no address."""
+    hashed = hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{parts[0][:40]}:{hashed[:40]}"
+
+
+async def forget_expired(session: Any, now: Any) -> None:
+    """Delete counts of windows that are over, and those of which nothing is left."""
+    await session.execute(delete(RateCounter).where((RateCounter.expires_at <= now) | (RateCounter.count <= 0)))
+
+
+def network_of(address: str) -> str:
+    """Return the network of ``address``: /24 for IPv4, /64 for IPv6; ``address`` itself where it is no address."""
+    return _networks_of(address)[0] or address
+
+
+@lru_cache(maxsize=4096)
+def _networks_of(address: str) -> tuple[str, str]:
+    """Return the subnet (/24 or /64) and, for IPv6, the site (/48) of an address; an IPv4 address that is written as
+    IPv6 counts as IPv4. Both are empty where ``address`` is no address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "", ""
+    parsed = (parsed.ipv4_mapped or parsed) if parsed.version == 6 else parsed
+    if parsed.version == 4:
+        return _network(parsed, 24), ""
+    return _network(parsed, 64), _network(parsed, 48)
+
+
+def _network(address: ipaddress.IPv4Address | ipaddress.IPv6Address, prefix: int) -> str:
+    return str(ipaddress.ip_network((address, prefix), strict=False))

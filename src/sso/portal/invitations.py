@@ -1,0 +1,103 @@
+"""Joining a team by an invitation: who it is for, and whether it still holds.
+
+An invitation by user name is for the person who had that name when they were invited: whoever takes the name later
+inherits nothing. An invitation by e-mail or telephone is for whoever has verified that address or number. Whether it
+holds is looked at again when it is accepted: the application, and who invited.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.clients.models import Application, TeamInvitation
+from sso.clients.privileges import Authority, PrivilegeRefused, check_hold
+from sso.identity.users.models import User
+from sso.identity.users.store import identifiers_of, proven_owner, roles_of
+from sso.platform.permissions import permissions_of
+from sso.portal import teams
+from sso.portal.applications import lock_application
+
+JOINABLE = ("draft", "sandbox", "submitted", "approved")
+"""The states of an application whose team can be joined: not a suspended one, and not one that is over."""
+
+
+async def invite(
+    session: AsyncSession, application_id: str, lookup: str, role: teams.Role, *, actor: str, authority: Authority
+) -> User | None:
+    """Invite whoever has a verified identifier now, or will have verified an address or number.
+
+    Args:
+        session: the transaction.
+        application_id: the application.
+        lookup: a user name, an e-mail address or a telephone number, normalised.
+        role: their place in the team.
+        actor: who invites.
+        authority: what they may do.
+
+    Returns:
+        The person, where somebody has verified it. An invitation by a user name that nobody has is for nobody: the
+        page shows it all the same, because who exists is not told.
+
+    Raises:
+        ClientError: when there are too many.
+    """
+    user = await proven_owner(session, lookup)
+    bound = user.id if user is not None and not teams.is_contact(lookup) else None
+    await teams.invite(session, application_id, lookup, role, user_id=bound, actor=actor, authority=authority)
+    return user
+
+
+async def invitations_of_person(session: AsyncSession, user_id: uuid.UUID) -> list[TeamInvitation]:
+    """Return the invitations that somebody can accept now. An address or number that somebody else marked as verified
+    on their account is not one that they have verified: they add it once more, with a code, to accept."""
+    known = await identifiers_of(session, user_id)
+    reached = [one for one in known if one.kind in ("email", "phone")]
+    contacts = [one.lookup for one in reached if one.verified_at is not None and one.asserted_at is None]
+    found = await teams.invitations_for(session, user_id, contacts)
+    return [one for one in found if await _holds(session, one)]
+
+
+async def join(session: AsyncSession, application_id: str, user_id: uuid.UUID) -> None:
+    """Join a team that one was invited to.
+
+    Raises:
+        ClientError: when one was not, or the invitation does not hold any more.
+    """
+    await lock_application(session, application_id)
+    found = [one for one in await invitations_of_person(session, user_id) if one.application_id == application_id]
+    await teams.accept(session, application_id, user_id, found)
+
+
+async def decline(session: AsyncSession, application_id: str, user_id: uuid.UUID) -> None:
+    """Decline every invitation of somebody to a team."""
+    for one in await invitations_of_person(session, user_id):
+        if one.application_id == application_id:
+            await teams.withdraw_invitation(session, application_id, one.lookup)
+
+
+async def _holds(session: AsyncSession, invitation: TeamInvitation) -> bool:
+    """Tell whether an invitation holds: the application is in use, and who invited may still invite."""
+    application = await session.get(Application, invitation.application_id)
+    if application is None or application.state not in JOINABLE:
+        return False
+    return await _may_invite(session, invitation.application_id, invitation.invited_by)
+
+
+async def _may_invite(session: AsyncSession, application_id: str, actor: str) -> bool:
+    """Tell whether an actor may invite to a team: an owner whose account is in order and who has every permission that
+    the application was granted, or the command line."""
+    try:
+        inviter = uuid.UUID(actor)
+    except ValueError:
+        return actor == "cli"
+    user = await session.get(User, inviter)
+    if user is None or user.disabled_at is not None or (user.locked_until and user.locked_until > clock.now()):
+        return False
+    try:
+        await check_hold(session, application_id, Authority(permissions_of(await roles_of(session, inviter))))
+    except PrivilegeRefused:
+        return False
+    return await teams.role_of(session, application_id, inviter) == "owner"

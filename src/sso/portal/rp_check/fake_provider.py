@@ -1,0 +1,234 @@
+"""A provider that does not play by the rules, to find out whether an application notices.
+
+For one application at a time, under an issuer of its own (``/check/ID``) and with keys of its own: nothing that is
+signed here is worth anything anywhere else. ``CASES`` is the list of what it does wrong.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from sso import clock
+from sso.clients.registry import Client
+from sso.logout.end_sessions import LOGOUT_EVENT, LOGOUT_TOKEN_TYP
+from sso.oidc.provider import Provider
+
+Case = Literal[
+    "honest", "wrong_nonce", "wrong_audience", "wrong_issuer", "expired", "alg_none", "foreign_key",
+    "tampered_signature", "missing_state", "foreign_state", "mixed_up_issuer", "replayed_code", "forged_logout_token",
+    "honest_again",
+]  # fmt: skip
+CASES: tuple[Case, ...] = get_args(Case)
+WRONG: tuple[Case, ...] = tuple(one for one in CASES if one not in ("honest", "honest_again"))
+"""What must be refused."""
+IN_THE_TOKEN: frozenset[Case] = frozenset(
+    {"wrong_nonce", "wrong_audience", "wrong_issuer", "expired", "alg_none", "foreign_key", "tampered_signature"}
+)
+"""What is wrong with the ID token: the application has refused it only when it has fetched it."""
+PATH = "/check/"
+MINUTES = 20
+"""How long a check may take: after that its issuer is gone."""
+
+
+@dataclass(slots=True)
+class Play:
+    """What is being played: one case, for one application.
+
+    Args:
+        case: what is done wrong.
+        code: the code of this round.
+        nonce: what the application sent.
+        challenge: the code_challenge that it sent.
+        key: the private key, as PEM.
+        subject: who signs in: nobody real.
+        asked: which of our endpoints the application has called.
+        redirect_uri: where the application wants the answer.
+        alg: the algorithm of the key.
+        redeemed: whether it fetched the tokens of this round: with its registered authentication, the redirect URI and
+            the code_verifier of its request.
+    """
+
+    case: Case
+    code: str
+    nonce: str
+    challenge: str
+    key: str
+    subject: str
+    asked: list[str] = field(default_factory=list)
+    redirect_uri: str = ""
+    redeemed: bool = False
+    alg: str = ""
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Play:
+        return cls(**json.loads(data))
+
+
+def issuer_of(provider: Provider, application_id: str) -> str:
+    """Return the issuer that an application is checked against."""
+    return provider.url(PATH + application_id)
+
+
+def new_key(alg: str) -> str:
+    """Return a private key for an algorithm, as PEM."""
+    made: Any
+    if alg in ("RS256", "PS256"):
+        made = rsa.generate_private_key(65537, 2048)
+    elif alg == "EdDSA":
+        made = ed25519.Ed25519PrivateKey.generate()
+    else:
+        made = ec.generate_private_key(ec.SECP256R1())
+    return str(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
+
+
+def public_jwks(play: Play, alg: str) -> dict[str, Any]:
+    """Return the key set that the application fetches."""
+    jwk = _public_jwk(play, alg)
+    return {"keys": [{**jwk, "kid": _thumbprint(jwk), "alg": alg, "use": "sig"}]}
+
+
+def key_id(play: Play, alg: str) -> str:
+    """Return the key id of the key: another for each key, as applications know keys by it (OpenID Connect Core
+    section 10.1.1)."""
+    return _thumbprint(_public_jwk(play, alg))
+
+
+def _public_jwk(play: Play, alg: str) -> dict[str, Any]:
+    key: Any = load_pem_private_key(play.key.encode(), None)
+    jwk: dict[str, Any] = json.loads(jwt.get_algorithm_by_name(alg).to_jwk(key.public_key()))
+    return {name: jwk[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in jwk}
+
+
+def _thumbprint(jwk: dict[str, Any]) -> str:
+    """Return the thumbprint of a key (RFC 7638 section 3)."""
+    text = json.dumps(jwk, sort_keys=True, separators=(",", ":"))
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+
+
+def metadata(issuer: str, client: Client, alg: str) -> dict[str, Any]:
+    """Return what discovery says (OpenID Connect Discovery section 3)."""
+    return {
+        "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/authorize",
+        "token_endpoint": f"{issuer}/token",
+        "userinfo_endpoint": f"{issuer}/userinfo",
+        "jwks_uri": f"{issuer}/jwks",
+        "response_types_supported": ["code"],
+        "grant_types_supported": ["authorization_code"],
+        "subject_types_supported": [client.meta.subject_type],
+        "id_token_signing_alg_values_supported": [alg],
+        "scopes_supported": sorted(client.scopes),
+        "token_endpoint_auth_methods_supported": [client.meta.token_endpoint_auth_method],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
+    }
+
+
+def answer_parameters(play: Play, issuer: str, state: str) -> dict[str, str]:
+    """Return what the browser brings back to the application in this case."""
+    said = {"code": play.code, "state": state, "iss": issuer}
+    if play.case == "missing_state":
+        del said["state"]
+    elif play.case == "foreign_state":
+        said["state"] = secrets.token_urlsafe(16)
+    elif play.case == "mixed_up_issuer":
+        said["iss"] = "https://another-issuer.example"
+    return {name: value for name, value in said.items() if value}
+
+
+def is_redemption(play: Play, form: Mapping[str, str]) -> bool:
+    """Tell whether a token request fits the authorization request of this round (RFC 6749 section 4.1.3, RFC 7636
+    section 4.6). Who sends it is looked at elsewhere."""
+    verifier = form.get("code_verifier", "")
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    return (
+        form.get("grant_type") == "authorization_code"
+        and form.get("code") == play.code
+        and form.get("redirect_uri") == play.redirect_uri
+        and (not play.challenge or challenge == play.challenge)
+    )
+
+
+def token_answer(play: Play, issuer: str, client: Client, alg: str) -> dict[str, Any]:
+    """Return what the token endpoint answers in this case."""
+    return {
+        "access_token": f"check-{play.code}",
+        "token_type": "Bearer",
+        "expires_in": 300,
+        "scope": "openid profile email",
+        "id_token": id_token(play, issuer, client, alg),
+    }
+
+
+def id_token(play: Play, issuer: str, client: Client, alg: str) -> str:
+    """Return the ID token of this case: each is right but for one thing."""
+    now = clock.timestamp()
+    claims: dict[str, Any] = {
+        "iss": issuer,
+        "sub": play.subject,
+        "aud": client.client_id,
+        "iat": now,
+        "exp": now + 300,
+        "auth_time": now,
+        "sid": f"check-{play.code[:16]}",
+        "name": play.subject,
+    }
+    if play.nonce:
+        claims["nonce"] = play.nonce
+    wrong: dict[str, dict[str, Any]] = {
+        "wrong_nonce": {"nonce": secrets.token_urlsafe(16)},
+        "wrong_audience": {"aud": "another-application"},
+        "wrong_issuer": {"iss": "https://another-issuer.example"},
+        "expired": {"iat": now - 7200, "exp": now - 3600, "auth_time": now - 7200},
+    }
+    claims |= wrong.get(play.case, {})
+    return signed(play, claims, alg, {"kid": key_id(play, alg)})
+
+
+def signed(play: Play, claims: Mapping[str, Any], alg: str, headers: dict[str, Any]) -> str:
+    """Return a JWT, signed as this case has it."""
+    if play.case == "alg_none":
+        return jwt.encode(dict(claims), "", "none", {key: value for key, value in headers.items() if key != "kid"})
+    key: Any = play.key if play.case not in ("foreign_key", "forged_logout_token") else new_key(alg)
+    made = jwt.encode(dict(claims), key, alg, headers)
+    if play.case != "tampered_signature":
+        return made
+    head, _, tail = made.split(".")
+    altered = json.dumps({**claims, "sub": f"{claims['sub']}-altered"}).encode()
+    return f"{head}.{base64.urlsafe_b64encode(altered).rstrip(b'=').decode()}.{tail}"
+
+
+def logout_token(play: Play, issuer: str, client: Client, alg: str) -> str:
+    """Return a logout token that somebody else has signed (Back-Channel Logout section 2.4)."""
+    now = clock.timestamp()
+    claims = {
+        "iss": issuer,
+        "sub": play.subject,
+        "aud": client.client_id,
+        "iat": now,
+        "exp": now + 120,
+        "jti": secrets.token_urlsafe(16),
+        "sid": f"check-{play.code[:16]}",
+        "events": {LOGOUT_EVENT: {}},
+    }
+    return signed(play, claims, alg, {"kid": key_id(play, alg), "typ": LOGOUT_TOKEN_TYP})
+
+
+def userinfo(play: Play) -> dict[str, Any]:
+    """Return what the userinfo endpoint answers."""
+    return {"sub": play.subject, "name": play.subject, "email": f"{play.subject}@check.example"}

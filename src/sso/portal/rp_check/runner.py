@@ -1,0 +1,507 @@
+"""The relying-party check: we sign in at an application's sandbox as a browser would, with a provider of ours that does
+not play by the rules, and look whether the application lets us in.
+
+Nothing is asked of the application but what every one has: an address where it begins a sign-in, and a page that looks
+different to who is signed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+import httpx2 as httpx
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.clients import store
+from sso.clients.models import Application, RelyingPartyCheck
+from sso.clients.registry import Client, stored_metadata
+from sso.clients.secrets import ClientError
+from sso.oidc.provider import Provider
+from sso.oidc.requests import with_parameters
+from sso.platform.audit import record
+from sso.platform.security.encryption import CannotOpen
+from sso.platform.security.outbound_http import OutboundFailed, OutboundRefused, Visited, public_reason
+from sso.portal.applications import checked_digest, sandbox_id
+from sso.portal.rp_check import fake_provider as dishonest
+from sso.portal.rp_check.fake_provider import IN_THE_TOKEN, MINUTES, WRONG, Case, Play
+
+log = logging.getLogger(__name__)
+
+Outcome = Literal["refused", "accepted", "passed", "failed", "not_applicable", "unclear"]
+MOST_HOPS = 8
+_SEAL = "relying-party-check"
+_RUNNING: set[asyncio.Task[None]] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one case. ``refused`` is right for every case but ``honest``, for which ``passed`` is.
+
+    ``detail`` says more: a name of one of the texts of the page, or what failed.
+    """
+
+    case: Case
+    outcome: Outcome
+    detail: str = ""
+
+
+class Stuck(Exception):
+    """The application does not do what a sign-in needs. The message says what."""
+
+
+@dataclass(slots=True)
+class Browser:
+    """What a browser keeps: cookies, by host. Follows redirects within some hosts, and stops at our issuer."""
+
+    provider: Provider
+    hosts: frozenset[str]
+    cookies: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    async def open(self, url: str, stop: str) -> tuple[Visited, str]:
+        """Return the answer at the end of the way, and its address; or where the way leads to ``stop``.
+
+        Raises:
+            Stuck: when it leads elsewhere, or nowhere.
+        """
+        for _ in range(MOST_HOPS):
+            if _origin(url) not in self.hosts:
+                raise Stuck(f"it leads to {_origin(url)}, which is not a registered address of it")
+            jar = self.cookies.setdefault(urlsplit(url).hostname or "", {})
+            try:
+                found = await self.provider.outbound.visit(url, "; ".join(f"{k}={v}" for k, v in jar.items()))
+            except (OutboundRefused, OutboundFailed) as error:
+                raise Stuck(f"{url}: {public_reason(url, error)}") from None
+            self._keep(jar, found.cookies)
+            if found.status not in (301, 302, 303, 307, 308) or not found.location:
+                return found, url
+            url = urljoin(url, found.location)
+            if url.startswith(stop):
+                return found, url
+        raise Stuck("it leads in circles")
+
+    @staticmethod
+    def _keep(jar: dict[str, str], set_cookies: list[str]) -> None:
+        for text in set_cookies:
+            try:
+                for name, morsel in SimpleCookie(text).items():
+                    if morsel["max-age"] == "0" or morsel.value in ("", "null"):
+                        jar.pop(name, None)
+                    else:
+                        jar[name] = morsel.coded_value
+            except CookieError:
+                continue
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a page looks: what tells whether somebody is signed in there."""
+
+    status: int
+    path: str
+    named: bool
+
+
+async def begin_check(
+    session: AsyncSession, provider: Provider, application: Application, page: str, *, actor: str
+) -> RelyingPartyCheck:
+    """Begin a check, within the transaction of ``session``.
+
+    Args:
+        session: the transaction.
+        provider: the provider.
+        application: the application; its sandbox says where a sign-in begins.
+        page: an address of it that looks different to who is signed in; where nothing, where a sign-in begins.
+        actor: who asks.
+
+    Raises:
+        ClientError: when one is running, or the sandbox does not say where a sign-in begins.
+    """
+    client = provider.registry.enabled(sandbox_id(application.application_id))
+    row = await store.get_client(session, sandbox_id(application.application_id))
+    if client is not None and (row is None or stored_metadata(row.metadata_).stored() != client.meta.stored()):
+        raise ClientError("it was changed a moment ago: try again")
+    if client is None or not client.meta.initiate_login_uri:
+        raise ClientError("the sandbox does not say where a sign-in begins: initiate_login_uri")
+    known = {_origin(one) for one in (client.meta.initiate_login_uri, *client.meta.redirect_uris)}
+    if page and _origin(page) not in known - {_origin(provider.settings.issuer)}:
+        raise ClientError("the page must be at a registered address of the sandbox")
+    if await running_check(session, application.application_id) is not None:
+        raise ClientError("a check is running already")
+    made = RelyingPartyCheck(
+        application_id=application.application_id,
+        revision=application.revision,
+        digest=checked_digest(application),
+        started_by=actor,
+        status="running",
+        results={"page": page, "findings": []},
+        created_at=clock.now(),
+    )
+    session.add(made)
+    await session.flush()
+    record(session, "application.check_begun", actor=actor, client_id=application.application_id)
+    return made
+
+
+async def running_check(session: AsyncSession, application_id: str) -> RelyingPartyCheck | None:
+    """Return the check of an application that is running now."""
+    since = clock.now() - timedelta(minutes=MINUTES)
+    mine = select(RelyingPartyCheck).where(
+        RelyingPartyCheck.application_id == application_id,
+        RelyingPartyCheck.status == "running",
+        RelyingPartyCheck.created_at > since,
+    )
+    return (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
+
+
+async def last_check(session: AsyncSession, application_id: str) -> RelyingPartyCheck | None:
+    """Return the check of an application that was begun last."""
+    mine = select(RelyingPartyCheck).where(RelyingPartyCheck.application_id == application_id)
+    return (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
+
+
+def passed(check: RelyingPartyCheck | None) -> bool:
+    """Tell whether an application passed: it let in whom it should, all the time, and nobody else."""
+    if check is None or check.status != "done":
+        return False
+    outcomes = {one["case"]: one["outcome"] for one in check.results.get("findings", [])}
+    honest = (outcomes.pop("honest", ""), outcomes.pop("honest_again", ""))
+    wrong = set(outcomes) == set(WRONG) and set(outcomes.values()) <= {"refused", "not_applicable"}
+    return honest == ("passed", "passed") and wrong
+
+
+def holds(check: RelyingPartyCheck | None, application: Application) -> bool:
+    """Tell whether an application passed, and nothing that was checked has changed since."""
+    return passed(check) and check is not None and check.digest == checked_digest(application)
+
+
+async def played(
+    session: AsyncSession, provider: Provider, application_id: str
+) -> tuple[RelyingPartyCheck, Play] | None:
+    """Return what is being played for an application now."""
+    found = await running_check(session, application_id)
+    if found is None or found.play is None:
+        return None
+    return found, Play.from_json(provider.box.open(found.play, _SEAL))
+
+
+async def note_call(
+    provider: Provider, application_id: str, endpoint: str, *, redeemed: str = ""
+) -> tuple[Play, Client, str] | None:
+    """Write down that the application called one of our endpoints, and return what is being played; None: nothing.
+    ``redeemed``: the code for which it is given tokens."""
+    client = await provider.client(sandbox_id(application_id))
+    if client is None or not client.enabled:
+        return None
+    async with provider.db.read() as session:  # most of the time nothing is: no transaction is written for that
+        if await running_check(session, application_id) is None:
+            return None
+    async with provider.db.write() as session:
+        found = await played(session, provider, application_id)
+        if found is None:
+            return None
+        check, play = found
+        play.asked = list(dict.fromkeys([*play.asked, endpoint]))
+        play.redeemed = play.redeemed or redeemed == play.code
+        check.play = provider.box.seal(play.to_json(), _SEAL)
+    return play, client, provider.id_token_alg(client)
+
+
+async def published_key(provider: Provider, application_id: str) -> tuple[Play, str] | None:
+    """Return the play whose key is in the key set of the issuer of an application's checks, and the algorithm: of the
+    check that runs, or else of the last. Applications may fetch the key set at their start."""
+    client = provider.registry.enabled(sandbox_id(application_id))
+    if client is None:
+        return None
+    alg = provider.id_token_alg(client)
+    async with provider.db.read() as session:
+        play = await _last_play(session, provider, application_id, alg)
+    return (play, alg) if play is not None else None
+
+
+async def _last_play(session: AsyncSession, provider: Provider, application_id: str, alg: str) -> Play | None:
+    """Return the last play of an application with a key for an algorithm, where it can still be opened."""
+    mine = select(RelyingPartyCheck.play).where(
+        RelyingPartyCheck.application_id == application_id, RelyingPartyCheck.play.is_not(None)
+    )
+    sealed = (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
+    if sealed is None:
+        return None
+    with contextlib.suppress(CannotOpen):  # sealed with a secret that is gone: a new key is made
+        play = Play.from_json(provider.box.open(sealed, _SEAL))
+        return play if play.alg == alg else None
+    return None
+
+
+def start(provider: Provider, check: RelyingPartyCheck) -> None:
+    """Let a check that was begun run by itself, in this process."""
+    task = asyncio.create_task(Check(provider, check).run())
+    _RUNNING.add(task)
+    task.add_done_callback(_RUNNING.discard)
+
+
+def _origin(uri: str) -> str:
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+class Check:
+    """One run: every case, one after the other.
+
+    Args:
+        provider: the provider.
+        check: the check that was begun.
+    """
+
+    def __init__(self, provider: Provider, check: RelyingPartyCheck) -> None:
+        client = provider.registry.enabled(sandbox_id(check.application_id))
+        assert client is not None  # begin_check saw it
+        self.provider, self.check_id, self.client = provider, check.id, client
+        self.client_application = check.application_id
+        self.issuer = dishonest.issuer_of(provider, check.application_id)
+        self.alg = provider.id_token_alg(client)
+        self.key = ""
+        self.fetched_keys = False
+        start = str(client.meta.initiate_login_uri)
+        self.start = with_parameters(start, [("iss", self.issuer)])
+        self.page = str(check.results.get("page", "")) or start
+        own = {_origin(provider.settings.issuer)}
+        self.hosts = frozenset({_origin(one) for one in (start, *client.meta.redirect_uris)} - own)
+        self.play = Play("honest", "", "", "", "", "")
+        self.out: Look | None = None
+        self.into: Look | None = None
+
+    async def run(self) -> None:
+        """Play every case, and write what became of each. Whatever fails is a finding, not an error."""
+        findings: list[Finding] = []
+        try:
+            await self._choose_key()
+            findings.append(await self._honest())
+            await self._write(findings, "running")
+            if findings[0].outcome == "passed":
+                await self._wrong_ones(findings)
+            if not await self._is_unchanged():
+                findings = [one for one in findings if one.case != "honest_again"]
+                findings.append(Finding("honest_again", "failed", "changed"))
+            await self._write(findings, "done")
+        except Exception:
+            log.exception("the relying-party check of %s failed", self.client.client_id)
+            await self._write([*findings, Finding("honest", "failed", "our side failed")], "done")
+
+    async def _choose_key(self) -> None:
+        """Sign with the key of the last check, which the application may have kept, or with a new one."""
+        async with self.provider.db.read() as session:
+            last = await _last_play(session, self.provider, self.client_application, self.alg)
+        self.fetched_keys = last is not None
+        self.key = last.key if last is not None else dishonest.new_key(self.alg)
+        self.play = Play("honest", "", "", "", self.key, "", alg=self.alg)
+
+    async def _wrong_ones(self, findings: list[Finding]) -> None:
+        """Play what must be refused, and sign in honestly after each: an application that refuses everything has
+        refused nothing. How often in between is left to chance, so that no counting replaces looking."""
+        for case in WRONG:
+            found = await self._one(case)
+            wrong = ""
+            for _ in range(1 + secrets.randbelow(2)):
+                wrong = wrong or await self._honest_round(self._browser())
+            if wrong:
+                findings.append(Finding(case, "unclear", "dead") if found.outcome == "refused" else found)
+                findings.append(Finding("honest_again", "failed", wrong))
+                return
+            findings.append(found)
+            await self._write(findings, "running")
+        findings.append(Finding("honest_again", "passed"))
+
+    async def _one(self, case: Case) -> Finding:
+        browser = self._browser()
+        try:
+            asked = await self._begin(browser, "honest" if case == "forged_logout_token" else case)
+        except Stuck as error:  # it was never shown what is wrong, so it has not refused that
+            return Finding(case, "unclear", str(error)[:300])
+        if case == "replayed_code":
+            return await self._replayed(browser, asked)
+        if case == "forged_logout_token":
+            return await self._forged_logout(browser, asked)
+        if case == "wrong_nonce" and not self.play.nonce:
+            return Finding(case, "not_applicable", "no_nonce")
+        if case in ("missing_state", "foreign_state") and not asked.get("state"):
+            return Finding(case, "accepted", "no_state")
+        with contextlib.suppress(Stuck):  # whether somebody is signed in then is seen on the page
+            await self._return(browser, asked)
+        if case in IN_THE_TOKEN and not (await self._played()).redeemed:
+            return Finding(case, "unclear", "not_redeemed")
+        return await self._judge(browser, case)
+
+    async def _honest(self) -> Finding:
+        """Sign in twice: each must succeed."""
+        try:
+            self.out = await self._look(self._browser())
+        except Stuck as error:
+            return Finding("honest", "failed", str(error)[:300])
+        wrong = await self._honest_round(self._browser()) or await self._honest_round(self._browser())
+        if wrong:
+            return Finding("honest", "failed", wrong)
+        return Finding("honest", "passed", "" if self.play.challenge else "no_pkce")
+
+    async def _honest_round(self, browser: Browser) -> str:
+        """Sign in honestly, and return what is wrong with it: nothing, when the application fetched the tokens as it
+        is registered, answered without an error, and shows that somebody is signed in."""
+        try:
+            asked = await self._begin(browser, "honest")
+            answer, _ = await self._return(browser, asked)
+            look = await self._look(browser)
+        except Stuck as error:
+            return str(error)[:300]
+        played = await self._played()
+        self.fetched_keys = self.fetched_keys or "jwks" in played.asked
+        if not played.redeemed:
+            return "no_token"
+        if not self.fetched_keys and (look == self.out or answer.status >= 400):
+            return "old_keys"
+        if answer.status >= 400:
+            return "callback_fails"
+        if not 200 <= look.status < 300 or look.path == self.issuer:
+            return "looks_the_same" if look == self.out else "page_fails"
+        if look == self.out:
+            return "looks_the_same"
+        self.into = self.into or look
+        return ""
+
+    async def _signed_in(self, browser: Browser, asked: dict[str, str]) -> str:
+        """Sign in for a case that begins with an honest sign-in, and return the address of the answer; nothing where it
+        did not succeed."""
+        try:
+            _, url = await self._return(browser, asked)
+            look = await self._look(browser)
+        except Stuck:
+            return ""
+        return url if look != self.out and (await self._played()).redeemed else ""
+
+    async def _replayed(self, browser: Browser, asked: dict[str, str]) -> Finding:
+        url = await self._signed_in(browser, asked)
+        if not url:
+            return Finding("replayed_code", "unclear", "not_signed_in")
+        stranger = self._browser()
+        try:
+            await stranger.open(url, self.issuer)
+        except Stuck:
+            return Finding("replayed_code", "refused")
+        return await self._judge(stranger, "replayed_code")
+
+    async def _forged_logout(self, browser: Browser, asked: dict[str, str]) -> Finding:
+        uri = self.client.meta.backchannel_logout_uri
+        if uri is None:
+            return Finding("forged_logout_token", "not_applicable", "no_backchannel")
+        if not await self._signed_in(browser, asked):
+            return Finding("forged_logout_token", "unclear", "not_signed_in")
+        try:
+            before = await self._look(browser)
+            status = await self._log_out(uri, "forged_logout_token")
+            after = await self._look(browser)
+            if after != before or 200 <= status < 300:
+                return Finding("forged_logout_token", "accepted", f"HTTP {status}")
+            if not 200 <= await self._log_out(uri, "honest") < 300:
+                return Finding("forged_logout_token", "unclear", "logout_fails")
+        except (OutboundRefused, httpx.HTTPError) as error:
+            return Finding("forged_logout_token", "unclear", public_reason(uri, error))
+        except Stuck as error:
+            return Finding("forged_logout_token", "unclear", str(error)[:300])
+        return Finding("forged_logout_token", "refused", f"HTTP {status}")
+
+    async def _log_out(self, uri: str, case: Case) -> int:
+        """Send a logout token, forged or honest, and return the status of the answer."""
+        self.play.case = case
+        token = dishonest.logout_token(self.play, self.issuer, self.client, self.alg)
+        return await self.provider.outbound.post_form(uri, {"logout_token": token})
+
+    async def _is_unchanged(self) -> bool:
+        """Tell whether the application is what it was when the check began."""
+        async with self.provider.db.read() as session:
+            row = await session.get(RelyingPartyCheck, self.check_id)
+            application = await session.get(Application, row.application_id) if row is not None else None
+            return row is not None and application is not None and row.digest == checked_digest(application)
+
+    def _browser(self) -> Browser:
+        return Browser(self.provider, self.hosts)
+
+    async def _begin(self, browser: Browser, case: Case) -> dict[str, str]:
+        """Let the application begin a sign-in, and return what it asks for."""
+        _, url = await browser.open(self.start, self.issuer + "/authorize")
+        if not url.startswith(self.issuer + "/authorize"):
+            raise Stuck(f"it does not send the browser to {self.issuer}/authorize; is that its issuer?")
+        asked = dict(parse_qsl(urlsplit(url).query))
+        if asked.get("client_id") != self.client.client_id:
+            raise Stuck(f"it names the client_id {asked.get('client_id', '')!r}, not {self.client.client_id!r}")
+        if not self.client.check_redirect_uri(asked.get("redirect_uri", "")):
+            raise Stuck(f"it asks for the redirect_uri {asked.get('redirect_uri', '')!r}, which is not registered")
+        self.play = Play(
+            case,
+            secrets.token_urlsafe(24),
+            asked.get("nonce", "")[:500],
+            asked.get("code_challenge", "")[:200],
+            self.key,
+            f"uji-{secrets.token_hex(4)}",
+            redirect_uri=asked["redirect_uri"],
+            alg=self.alg,
+        )
+        await self._write_play()
+        return asked
+
+    async def _return(self, browser: Browser, asked: dict[str, str]) -> tuple[Visited, str]:
+        """Bring the answer back to the application, and return what came of it, and the address of the answer."""
+        said = dishonest.answer_parameters(self.play, self.issuer, asked.get("state", ""))
+        url = with_parameters(asked["redirect_uri"], list(said.items()))
+        found, _ = await browser.open(url, self.issuer)
+        return found, url
+
+    async def _look(self, browser: Browser) -> Look:
+        found, url = await browser.open(self.page, self.issuer)
+        path = urlsplit(url).path if not url.startswith(self.issuer) else self.issuer
+        return Look(found.status, path, bool(self.play.subject) and self.play.subject.encode() in found.body)
+
+    async def _judge(self, browser: Browser, case: Case) -> Finding:
+        try:
+            look = await self._look(browser)
+        except Stuck:
+            return Finding(case, "refused")
+        if look == self.out:
+            return Finding(case, "refused")
+        if look.named or look == self.into:
+            return Finding(case, "accepted")
+        return Finding(case, "unclear", f"HTTP {look.status} {look.path}")
+
+    async def _played(self) -> Play:
+        async with self.provider.db.read() as session:
+            row = await session.get(RelyingPartyCheck, self.check_id)
+            assert row is not None
+            assert row.play is not None
+            return Play.from_json(self.provider.box.open(row.play, _SEAL))
+
+    async def _write_play(self) -> None:
+        async with self.provider.db.write() as session:
+            row = await session.get(RelyingPartyCheck, self.check_id)
+            assert row is not None
+            row.play = self.provider.box.seal(self.play.to_json(), _SEAL)
+
+    async def _write(self, findings: list[Finding], status: str) -> None:
+        shown: list[dict[str, Any]] = [
+            {"case": one.case, "outcome": one.outcome, "detail": one.detail} for one in findings
+        ]
+        async with self.provider.db.write() as session:
+            row = await session.get(RelyingPartyCheck, self.check_id)
+            if row is None:
+                return
+            row.results = {**row.results, "findings": shown}
+            if status == "done":
+                row.status, row.finished_at = "done", clock.now()  # its key is used by the next check
+                data = {"passed": passed(row)}
+                record(session, "application.checked", actor=row.started_by, client_id=row.application_id, data=data)

@@ -1,0 +1,213 @@
+"""Who looks after an application: owners, members, invitations. It is never without an owner."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Literal
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.clients.models import Application, TeamInvitation, TeamMember
+from sso.clients.privileges import OPERATOR, Authority, check_hold
+from sso.clients.secrets import ClientError
+from sso.platform.audit import record
+
+Role = Literal["owner", "member"]
+ROLES: tuple[Role, ...] = ("owner", "member")
+INVITATION_DAYS = 14
+MOST = 50
+"""How many may look after one application, those invited included."""
+
+
+async def team_of(session: AsyncSession, application_id: str) -> list[TeamMember]:
+    """Return who looks after an application, those first who are longest with it."""
+    mine = select(TeamMember).where(TeamMember.application_id == application_id)
+    return list((await session.execute(mine.order_by(TeamMember.since, TeamMember.user_id))).scalars())
+
+
+async def role_of(session: AsyncSession, application_id: str, user_id: uuid.UUID) -> str | None:
+    """Return the role of somebody in a team; None: they are not in it."""
+    mine = select(TeamMember.role).where(TeamMember.application_id == application_id, TeamMember.user_id == user_id)
+    return (await session.execute(mine)).scalar_one_or_none()
+
+
+async def teams_with(session: AsyncSession, user_id: uuid.UUID) -> dict[str, str]:
+    """Return the role of somebody in each team, by the application's id."""
+    mine = select(TeamMember.application_id, TeamMember.role).where(TeamMember.user_id == user_id)
+    return {row[0]: row[1] for row in (await session.execute(mine)).all()}
+
+
+async def add_member(
+    session: AsyncSession,
+    application_id: str,
+    user_id: uuid.UUID,
+    role: Role,
+    *,
+    actor: str,
+    authority: Authority = OPERATOR,
+) -> None:
+    """Add somebody to a team, or give them another role.
+
+    Raises:
+        ClientError: when the last owner would be one no more, or there are too many.
+        PrivilegeRefused: when the application may do more than the actor.
+    """
+    await check_hold(session, application_id, authority)
+    team = {one.user_id: one for one in await _locked_team(session, application_id)}
+    if role == "member":
+        _keep_an_owner(team.values(), user_id)
+    if user_id in team:
+        team[user_id].role = role
+    else:
+        if len(team) >= MOST:
+            raise ClientError(f"a team has at most {MOST} people")
+        session.add(TeamMember(application_id=application_id, user_id=user_id, role=role, since=clock.now()))
+    await session.flush()
+    data = {"role": role}
+    record(session, "team.member_set", actor=actor, subject=str(user_id), client_id=application_id, data=data)
+
+
+async def remove_member(session: AsyncSession, application_id: str, user_id: uuid.UUID, *, actor: str) -> None:
+    """Take somebody out of a team: by an owner, or by themselves.
+
+    Raises:
+        ClientError: when it is the last owner.
+    """
+    team = await _locked_team(session, application_id)
+    _keep_an_owner(team, user_id)
+    for one in team:
+        if one.user_id == user_id:
+            await session.delete(one)
+            record(session, "team.member_removed", actor=actor, subject=str(user_id), client_id=application_id)
+    await session.flush()
+
+
+def _keep_an_owner(team: Collection[TeamMember], leaving: uuid.UUID) -> None:
+    owners = {one.user_id for one in team if one.role == "owner"}
+    if owners == {leaving}:
+        raise ClientError("this is the last owner: make somebody else an owner first")
+
+
+async def _locked_team(session: AsyncSession, application_id: str) -> list[TeamMember]:
+    """Return a team that nobody else changes until the transaction ends."""
+    mine = select(Application.application_id).where(Application.application_id == application_id)
+    await session.execute(mine.with_for_update(key_share=True))
+    return await team_of(session, application_id)
+
+
+async def owned_alone(session: AsyncSession, user_id: uuid.UUID) -> list[str]:
+    """Return the applications of which somebody is the only owner: they cannot go before somebody else is one."""
+    mine = select(TeamMember.application_id).where(TeamMember.user_id == user_id, TeamMember.role == "owner")
+    others = select(TeamMember.application_id).where(TeamMember.user_id != user_id, TeamMember.role == "owner")
+    alive = select(Application.application_id).where(Application.state != "retired")
+    chosen = mine.where(TeamMember.application_id.not_in(others), TeamMember.application_id.in_(alive))
+    return sorted((await session.execute(chosen)).scalars())
+
+
+async def leave_all(session: AsyncSession, user_id: uuid.UUID) -> None:
+    """Take somebody out of every team, and let every invitation of theirs be void, because nothing is known of them any
+    more."""
+    await session.execute(delete(TeamMember).where(TeamMember.user_id == user_id))
+    await session.execute(delete(TeamInvitation).where(TeamInvitation.user_id == user_id))
+
+
+def is_contact(lookup: str) -> bool:
+    """Tell whether an identifier is an e-mail address or a telephone number, which somebody can verify."""
+    return "@" in lookup or lookup.startswith("+")
+
+
+async def invite(
+    session: AsyncSession,
+    application_id: str,
+    lookup: str,
+    role: Role,
+    *,
+    user_id: uuid.UUID | None,
+    actor: str,
+    authority: Authority,
+) -> None:
+    """Let somebody join.
+
+    Args:
+        session: the transaction.
+        application_id: the application.
+        lookup: the identifier by which they are invited.
+        role: their place in the team.
+        user_id: who has that user name now; None where it is an e-mail address or telephone number.
+        actor: who invites.
+        authority: what they may do.
+
+    Raises:
+        ClientError: when there are too many.
+        PrivilegeRefused: when the application may do more than the actor.
+    """
+    await check_hold(session, application_id, authority)
+    invited = await invitations_of(session, application_id)
+    if len(await _locked_team(session, application_id)) + len(invited) >= MOST:
+        raise ClientError(f"a team has at most {MOST} people")
+    await withdraw_invitation(session, application_id, lookup)
+    now = clock.now()
+    made = TeamInvitation(application_id=application_id, lookup=lookup, role=role, invited_by=actor, created_at=now)
+    made.user_id = user_id
+    made.expires_at = now + timedelta(days=INVITATION_DAYS)
+    session.add(made)
+    await session.flush()
+    record(session, "team.invited", actor=actor, client_id=application_id, data={"role": role})
+
+
+async def invitations_of(session: AsyncSession, application_id: str) -> list[TeamInvitation]:
+    """Return who was invited and has not answered."""
+    mine = select(TeamInvitation).where(
+        TeamInvitation.application_id == application_id, TeamInvitation.expires_at > clock.now()
+    )
+    return list((await session.execute(mine.order_by(TeamInvitation.created_at))).scalars())
+
+
+async def invitations_for(
+    session: AsyncSession, user_id: uuid.UUID | None, contacts: Collection[str]
+) -> list[TeamInvitation]:
+    """Return the invitations of somebody.
+
+    Args:
+        session: for reading.
+        user_id: who: invitations by user name are bound to the person; None: only those by contact.
+        contacts: the e-mail addresses and telephone numbers that they have verified.
+    """
+    by_contact = TeamInvitation.user_id.is_(None) & TeamInvitation.lookup.in_([*filter(is_contact, contacts)])
+    theirs = by_contact if user_id is None else (TeamInvitation.user_id == user_id) | by_contact
+    mine = select(TeamInvitation).where(theirs, TeamInvitation.expires_at > clock.now())
+    return list((await session.execute(mine.order_by(TeamInvitation.created_at))).scalars())
+
+
+async def accept(
+    session: AsyncSession, application_id: str, user_id: uuid.UUID, found: Collection[TeamInvitation]
+) -> None:
+    """Join a team by the invitations that hold (``portal/invitations.py``).
+
+    Raises:
+        ClientError: when there are none.
+    """
+    if not found:
+        raise ClientError("there is no such invitation, or it is over")
+    role: Role = "owner" if any(one.role == "owner" for one in found) else "member"
+    present = await role_of(session, application_id, user_id)
+    if present != "owner":
+        await add_member(session, application_id, user_id, role, actor=str(user_id))
+    for one in found:
+        await session.delete(one)
+    await session.flush()
+
+
+async def withdraw_invitation(session: AsyncSession, application_id: str, lookup: str) -> None:
+    """Take an invitation back, or decline it."""
+    mine = (TeamInvitation.application_id == application_id) & (TeamInvitation.lookup == lookup)
+    await session.execute(delete(TeamInvitation).where(mine))
+
+
+async def forget_expired(session: AsyncSession) -> None:
+    """Delete invitations that are over."""
+    await session.execute(delete(TeamInvitation).where(TeamInvitation.expires_at <= clock.now()))

@@ -1,4 +1,0 @@
-"""Single sign-on sessions and the applications that take part in them: start, find, touch, end.
-
-What ending a session means for tokens and applications is decided in ``oidc`` (see ``oidc/ending.py``).
-"""

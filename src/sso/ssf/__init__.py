@@ -1,0 +1,1 @@
+"""Shared Signals Framework: events and streams."""

@@ -1,0 +1,291 @@
+"""What applications are told of by Shared Signals (OpenID SSF 1.0, CAEP 1.0, RISC 1.0): making and sending events.
+
+An event is written to the outbox in the transaction of its cause, for each application that has a stream, asked for
+this kind of event, knows the person, and has not excluded them. Streams are managed in ``streams.py``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.identity.sessions import store as sessions
+from sso.identity.sessions.reasons import EndReason, Initiator, initiator
+from sso.identity.sessions.store import Participation
+from sso.identity.users.models import Credential
+from sso.oidc.models import EventStream, ExcludedName, ExcludedSubject
+from sso.oidc.provider import Provider
+from sso.oidc.store import store as tokens
+from sso.platform.db import new_id
+from sso.platform.outbox import Abandon, DeliveryKind, DeliveryStatus, enqueue
+from sso.platform.security.json_documents import read_json
+from sso.platform.security.outbound_http import OutboundRefused
+from sso.platform.security.tokens import token_hash
+
+_CAEP, _RISC = (f"https://schemas.openid.net/secevent/{name}/event-type/" for name in ("caep", "risc"))
+_SSF = "https://schemas.openid.net/secevent/ssf/event-type/"
+SESSION_REVOKED = f"{_CAEP}session-revoked"
+CREDENTIAL_CHANGE = f"{_CAEP}credential-change"
+ACCOUNT_DISABLED = f"{_RISC}account-disabled"
+ACCOUNT_ENABLED = f"{_RISC}account-enabled"
+ACCOUNT_PURGED = f"{_RISC}account-purged"
+EVENTS = (SESSION_REVOKED, CREDENTIAL_CHANGE, ACCOUNT_DISABLED, ACCOUNT_ENABLED, ACCOUNT_PURGED)
+"""Every kind of event that a stream can ask for."""
+VERIFICATION = f"{_SSF}verification"
+
+PUSH, POLL = DeliveryKind.SSF_PUSH, DeliveryKind.SSF_POLL
+SET_TYP = "secevent+jwt"
+_CREDENTIAL_TYPES = {"password": "password", "totp": "app", "recovery_code": "recovery-code"}
+"""The types of CAEP section 3.3.1 by our kinds. It has none for recovery codes: theirs is our own."""
+
+
+Change = Literal["create", "update", "revoke", "delete"]
+"""What happens to a credential (CAEP section 3.3.1): the person or an administrator takes one away that is lost
+(``revoke``), or the person removes one (``delete``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialChange:
+    """A change of a credential, in the words of CAEP section 3.3.1."""
+
+    credential_type: str
+    change_type: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Concerned:
+    """Whom an event is about, as one application knows them. ``sid`` where it is about a session."""
+
+    client_id: str
+    user_id: uuid.UUID
+    session_id: uuid.UUID | None = None
+    sid: str | None = None
+
+
+async def streams_of(session: AsyncSession, provider: Provider, client_ids: Collection[str]) -> dict[str, EventStream]:
+    """Return the streams of applications that are not disabled. No statement as long as nobody has ever had one."""
+    if not provider.has_streams or not client_ids:
+        return {}
+    statement = select(EventStream).where(EventStream.client_id.in_(client_ids), EventStream.status != "disabled")
+    return {one.client_id: one for one in (await session.execute(statement)).scalars()}
+
+
+def is_told(stream: EventStream | None, event: str) -> bool:
+    """Tell whether a stream asks for a kind of event."""
+    return stream is not None and event in stream.events_requested
+
+
+async def session_revoked(
+    session: AsyncSession,
+    provider: Provider,
+    streams: Mapping[str, EventStream],
+    ended: Sequence[Participation],
+    reason: EndReason,
+    actor: str | None,
+) -> None:
+    """Tell applications of sessions that are over for them (CAEP section 3.1). ``actor``: who asked for it."""
+    by_another = actor is not None and any(str(one.user_id) != actor for one in ended)
+    concerned = [Concerned(one.client_id, one.user_id, one.session_id, one.sid) for one in ended]
+    await _emit(
+        session,
+        provider,
+        streams,
+        SESSION_REVOKED,
+        concerned,
+        [{"initiating_entity": initiator(reason, by_another=by_another)}],
+    )
+
+
+async def about_person(
+    session: AsyncSession, provider: Provider, user_id: uuid.UUID, event: str, *bodies: dict[str, Any]
+) -> None:
+    """Tell every application that a person has used of something that happened to their account: one event for each of
+    ``bodies``."""
+    if not provider.has_streams or not bodies:
+        return
+    known = await sessions.clients_of_user(session, user_id) | await tokens.clients_of_user(session, user_id)
+    streams = await streams_of(session, provider, known)
+    await _emit(session, provider, streams, event, [Concerned(one, user_id) for one in streams], bodies)
+
+
+def credential_type(kind: str, data: Mapping[str, Any]) -> str:
+    """Return the type of a credential in the words of CAEP section 3.3.1.
+
+    Args:
+        kind: of the credential (:class:`sso.identity.users.models.Credential`).
+        data: what is known of it. A passkey that is part of a device, or synced between devices, is ``fido2-platform``;
+            one on a key that is carried around is ``fido2-roaming``.
+    """
+    if kind != "passkey":
+        return _CREDENTIAL_TYPES[kind]
+    transports = data.get("transports") or []
+    if transports:
+        platform = "internal" in transports
+    else:  # older browsers, and passkeys from before transports were stored
+        platform = data.get("attachment") == "platform" or bool(data.get("backed_up"))
+    return "fido2-platform" if platform else "fido2-roaming"
+
+
+def replaced(known: Sequence[Credential], kind: str) -> CredentialChange:
+    """Return the change of a person with the credentials ``known`` who gets a new one in place of any other of its
+    kind."""
+    had = any(one.kind == kind for one in known)
+    return CredentialChange(credential_type(kind, {}), "update" if had else "create")
+
+
+def factor_changes(known: Sequence[Credential], change: Change) -> list[CredentialChange]:
+    """Return the change of every second factor among credentials, once for each type."""
+    return credential_changes([one for one in known if one.kind != "password"], change)
+
+
+def credential_changes(chosen: Sequence[Credential], change: Change) -> list[CredentialChange]:
+    """Return the change of credentials, once for each type."""
+    types = [credential_type(one.kind, one.data) for one in chosen]
+    return [CredentialChange(one, change) for one in dict.fromkeys(types)]
+
+
+async def credentials_changed(
+    session: AsyncSession, provider: Provider, user_id: uuid.UUID, changes: Sequence[CredentialChange], by: Initiator
+) -> None:
+    """Tell applications of changed credentials of a person (CAEP section 3.3)."""
+    bodies = [{**asdict(one), "initiating_entity": by} for one in changes]
+    await about_person(session, provider, user_id, CREDENTIAL_CHANGE, *bodies)
+
+
+async def _emit(
+    session: AsyncSession,
+    provider: Provider,
+    streams: Mapping[str, EventStream],
+    event: str,
+    concerned: Sequence[Concerned],
+    bodies: Sequence[dict[str, Any]],
+) -> None:
+    told = [(one, streams[one.client_id]) for one in concerned if is_told(streams.get(one.client_id), event)]
+    if not told:
+        return
+    excluded = await _excluded(session, provider, told)
+    for one, stream in told:
+        if (stream.id, one.user_id) not in excluded:
+            for body in bodies:
+                send(session, stream, event, {**body, "event_timestamp": clock.timestamp()}, about=one)
+
+
+async def _excluded(
+    session: AsyncSession, provider: Provider, told: Sequence[tuple[Concerned, EventStream]]
+) -> set[tuple[uuid.UUID, uuid.UUID]]:
+    """Return (stream, person) of those of whom an application does not want to be told."""
+    names = {
+        (stream.id, name_hash(provider.subject(client, one.user_id))): one.user_id
+        for one, stream in told
+        if (client := provider.registry.known(one.client_id)) is not None
+    }
+    streams = {stream.id for _, stream in told}
+    by_name = select(ExcludedName.stream_id, ExcludedName.name_hash).where(
+        ExcludedName.stream_id.in_(streams), ExcludedName.name_hash.in_({name for _, name in names})
+    )
+    by_person = select(ExcludedSubject.stream_id, ExcludedSubject.user_id).where(
+        ExcludedSubject.stream_id.in_(streams), ExcludedSubject.user_id.in_({one.user_id for one, _ in told})
+    )
+    rows = (await session.execute(by_name)).all()
+    found = {(row[0], names[row[0], row[1]]) for row in rows if (row[0], row[1]) in names}
+    return found | {(row[0], row[1]) for row in (await session.execute(by_person)).all()}
+
+
+def name_hash(sub: str) -> bytes:
+    """Return the form in which the name of an excluded person is kept."""
+    return token_hash(sub)
+
+
+def send(
+    session: AsyncSession, stream: EventStream, event: str, body: dict[str, Any], *, about: Concerned | None = None
+) -> None:
+    """Write one event for one stream to the outbox. ``about`` nobody: about the stream itself."""
+    event_id = new_id()
+    payload: dict[str, Any] = {"jti": event_id.hex, "client_id": stream.client_id, "stream_id": str(stream.id)}
+    payload |= {"event": event, "body": body, "iat": clock.timestamp()}
+    if about is not None:
+        payload |= {"user_id": str(about.user_id), "sid": about.sid}
+    push = stream.method == "push"
+    enqueue(
+        session,
+        PUSH if push else POLL,
+        payload,
+        client_id=stream.client_id,
+        session_id=about.session_id if about else None,
+        receiver=urlsplit(stream.endpoint_url or "").netloc if push else None,
+        status=DeliveryStatus.PENDING if push and stream.status == "enabled" else DeliveryStatus.HELD,
+        delivery_id=event_id,
+    )
+
+
+def security_event_token(provider: Provider, payload: Mapping[str, Any]) -> str | None:
+    """Return the SET of an event (RFC 8417), signed now; None where its application is gone."""
+    client = provider.registry.known(str(payload["client_id"]))
+    if client is None:
+        return None
+    issuer = provider.settings.issuer
+    subject: dict[str, Any] = {"format": "opaque", "id": payload["stream_id"]}
+    if payload.get("user_id"):
+        sub = provider.subject(client, uuid.UUID(payload["user_id"]))
+        subject = {"format": "iss_sub", "iss": issuer, "sub": sub}
+        if payload.get("sid"):
+            subject = {"format": "complex", "user": subject, "session": {"format": "opaque", "id": payload["sid"]}}
+    claims = {
+        "iss": issuer,
+        "aud": client.client_id,
+        "iat": payload["iat"],
+        "jti": payload["jti"],
+        "sub_id": subject,
+        "events": {payload["event"]: payload["body"]},
+    }
+    alg = provider.id_token_alg(client)
+    return provider.keys.sign(claims, "RS256" if alg == "none" else alg, SET_TYP)
+
+
+def push_event(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+    """Return the handler that pushes events (RFC 8935 section 2)."""
+
+    async def push(payload: Mapping[str, Any]) -> None:
+        async with provider.db.read() as session:
+            stream = await session.get(EventStream, uuid.UUID(payload["stream_id"]))
+        token = security_event_token(provider, payload)
+        if token is None:
+            await provider.look()
+            token = security_event_token(provider, payload)
+        if stream is None or token is None or stream.endpoint_url is None or stream.status == "disabled":
+            raise Abandon("the stream is gone, or disabled")
+        headers = {"Content-Type": f"application/{SET_TYP}", "Accept": "application/json"}
+        if stream.authorization_header is not None:
+            sealed = provider.box.open(stream.authorization_header, header_purpose(stream.id))
+            headers["Authorization"] = sealed.decode()
+        try:
+            status, body = await provider.outbound.post(stream.endpoint_url, token.encode(), headers)
+        except OutboundRefused as error:
+            raise Abandon(str(error)) from None
+        if status == 400:
+            raise Abandon(f"the application refused it: {_error_of(body)}")
+        if not 200 <= status < 300:
+            raise RuntimeError(f"the application answered {status}")
+
+    return push
+
+
+def header_purpose(stream_id: uuid.UUID) -> str:
+    """Return for what the authorization header of a stream is sealed."""
+    return f"event-stream:{stream_id}"
+
+
+def _error_of(body: bytes) -> str:
+    """Return the error of RFC 8935 section 2.3."""
+    try:
+        said = read_json(body)
+        return f"{said['err']} {said.get('description', '')}"[:200]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "400"
