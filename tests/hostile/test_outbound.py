@@ -56,12 +56,12 @@ def no_network() -> NoNetwork:
 
 @pytest.fixture
 def strict(tmp_path: Path, no_network: NoNetwork) -> Outbound:
-    return Outbound(settings_for("sqlite:///x", tmp_path, outbound_timeout_seconds=0.5), no_network)
+    return Outbound(settings_for("sqlite:///x", tmp_path, outbound_timeout="500ms"), no_network)
 
 
 @pytest.fixture
 def loopback(tmp_path: Path) -> Outbound:
-    settings = settings_for("sqlite:///x", tmp_path, issuer="http://localhost:8000", outbound_timeout_seconds=0.5)
+    settings = settings_for("sqlite:///x", tmp_path, issuer="http://localhost:8000", outbound_timeout="500ms")
     return Outbound(settings)
 
 

@@ -56,11 +56,11 @@ class Passwords:
         self._settings = settings
         self._hasher = PasswordHasher(
             time_cost=settings.argon2_iterations,
-            memory_cost=settings.argon2_memory_kib,
-            parallelism=settings.argon2_lanes,
+            memory_cost=settings.argon2_memory // 1024,
+            parallelism=settings.argon2_parallelism,
         )
-        self._concurrency = settings.hash_concurrency or os.cpu_count() or 1
-        self.queue = FairQueue(self._concurrency, settings.hash_queue)
+        self._concurrency = settings.password_hash_concurrency or os.cpu_count() or 1
+        self.queue = FairQueue(self._concurrency, settings.password_hash_queue)
         self._limiter: anyio.CapacityLimiter | None = None
         self._dummy: str | None = None
 
@@ -112,7 +112,7 @@ class Passwords:
             ValueError: when it costs more, or is malformed.
         """
         costs, settings = argon2_costs(hashed), self._settings
-        if costs["memory_kib"] > settings.argon2_memory_kib or costs["passes"] > settings.argon2_iterations:
+        if costs["memory_kib"] * 1024 > settings.argon2_memory or costs["passes"] > settings.argon2_iterations:
             check_costs("argon2", costs)
 
     def _verify_imported(self, password: str, hashed: str) -> tuple[bool, str | None]:
@@ -184,7 +184,7 @@ class Strength:
 
 def min_password_length(settings: Settings, *, second_factor: bool) -> int:
     """Return how many characters a password must have."""
-    return settings.password_min_chars_with_second_factor if second_factor else settings.password_min_chars
+    return settings.password_min_length_with_second_factor if second_factor else settings.password_min_length
 
 
 def strength(settings: Settings, password: str, about: Iterable[str], *, second_factor: bool = False) -> Strength:

@@ -238,7 +238,7 @@ class Outbound:
 
     def __init__(self, settings: Settings, network: httpcore.AsyncNetworkBackend | None = None) -> None:
         self._allow_loopback = settings.loopback
-        self._seconds = settings.outbound_timeout_seconds
+        self._seconds = settings.outbound_timeout.total_seconds()
         networks = [ipaddress.ip_network(allowed, strict=False) for allowed in settings.outbound_networks]
         guard = _GuardedBackend(network or httpcore.AnyIOBackend(), self._allow_loopback, networks)
         self._client = httpx.AsyncClient(
