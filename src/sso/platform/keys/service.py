@@ -95,15 +95,10 @@ async def rotate(
         else:
             row.status, row.activated_at = "active", now
             session.add(_new_key(row.alg, "next", box))
-    record(
-        session,
-        "keys.rotated",
-        actor=actor,
-        data={
-            "kids": [row.kid for row in rows if row.status == "active"],
-            **({"algs": sorted(algs)} if algs is not None else {}),
-        },
-    )
+    data = {"kids": [row.kid for row in rows if row.status == "active"]}
+    if algs is not None:
+        data["algs"] = sorted(algs)
+    record(session, "keys.rotated", actor=actor, data=data)
 
 
 async def withdraw(session: AsyncSession, box: SecretBox, kid: str, *, actor: str = "cli") -> str:
