@@ -17,7 +17,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
-import httpx
+import httpx2 as httpx
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
