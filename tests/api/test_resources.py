@@ -16,7 +16,7 @@ from tests.support import ISSUER, PASSWORD, City, form_of
 from sso import clock
 from sso.accounts.service import disable_user
 from sso.identity.users.service import UserError, find, set_roles
-from sso.jobs import clear_up, keep_house, seal_audit
+from sso.jobs import chain_audit_events, clear_up, keep_house
 from sso.platform.audit import verify
 from sso.platform.audit.models import AuditEvent
 from sso.platform.outbox.models import Delivery
@@ -233,13 +233,13 @@ async def test_who_is_deleted_is_signed_out_everywhere_and_nothing_of_them_is_le
 async def test_somebody_with_a_long_history_is_deleted_too(
     city: City, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sso.platform.audit.service.SEAL_BATCH", 2)
+    monkeypatch.setattr("sso.platform.audit.service.CHAIN_BATCH", 2)
     siti = str(city.users["siti"])
     for _ in range(5):
         await signed_in(city, "warga", "sehat")
     answer = await api("DELETE", f"/users/{siti}")
     assert (answer.status_code, answer.json()["user"]["status"]) == (200, "deleted"), answer.text
-    await seal_audit(city.provider)
+    await chain_audit_events(city.provider)
     async with city.provider.db.read() as session:
         theirs = select(AuditEvent).where(or_(AuditEvent.actor == siti, AuditEvent.subject == siti))
         theirs = theirs.where(AuditEvent.type.like("session.%") | AuditEvent.type.like("sign_in.%"))
@@ -458,7 +458,7 @@ async def test_a_delivery_that_was_given_up_is_sent_once_more(city: City, api: A
 
 async def test_the_audit_log_is_searched(city: City, api: Api) -> None:
     await signed_in(city, "warga")
-    await seal_audit(city.provider)
+    await chain_audit_events(city.provider)
     siti = str(city.users["siti"])
     (started,) = await api.pages("/audit-events", type="session.started", actor=siti)
     assert (started["address"], started["outcome"]) == ("203.0.113.0/24", "success")

@@ -143,7 +143,7 @@ async def targets(city: City) -> dict[str, dict[str, uuid.UUID]]:
         made[kind] = {"user": await a_person(city, f"t-{kind}", *roles)}
     await a_team(city)
     now = clock.now()
-    row = city.provider.box.seal(json.dumps({"name": "X", "identifiers": []}).encode(), SEAL)
+    row = city.provider.box.encrypt(json.dumps({"name": "X", "identifiers": []}).encode(), SEAL)
     async with city.provider.db.write() as session:
         for ids in made.values():
             about = {

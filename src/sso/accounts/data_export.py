@@ -156,7 +156,7 @@ async def withdraw(
         request_id: the reference for log and audit.
     """
     who = str(user_id)
-    await tokens.forget_consents(session, user_id=user_id, client_id=client_id)
+    await tokens.delete_consents(session, user_id=user_id, client_id=client_id)
     await tokens.revoke_grants_of_user(session, user_id, clock.now(), client_id=client_id)
     parts = await sessions.parts_of_user(session, user_id, client_id)
     await end_parts(session, provider, client_id, parts, EndReason.CONSENT_WITHDRAWN, actor=who)

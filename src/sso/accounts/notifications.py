@@ -114,12 +114,12 @@ def opened(provider: Provider, payload: Any) -> dict[str, Any]:
     sealed = payload.get("sealed")
     if sealed is None:
         return {}
-    found: dict[str, Any] = orjson.loads(provider.box.open(base64.b64decode(sealed), _SEAL))
+    found: dict[str, Any] = orjson.loads(provider.box.decrypt(base64.b64decode(sealed), _SEAL))
     return found
 
 
 def _sealed(provider: Provider, said: Any) -> str:
-    return base64.b64encode(provider.box.seal(orjson.dumps(said), _SEAL)).decode()
+    return base64.b64encode(provider.box.encrypt(orjson.dumps(said), _SEAL)).decode()
 
 
 def link_token() -> str:

@@ -24,7 +24,7 @@ from sso.identity.users.identifiers import nik_lookup, normal_nik
 from sso.identity.users.merge_proposals import Decided
 from sso.identity.users.models import Identifier, IdentityCheck, MergeProposal, User
 from sso.identity.users.schemas import UserChange
-from sso.identity.users.service import UserError, change_user, keep_an_administrator, nik_key, seal_nik, set_roles
+from sso.identity.users.service import UserError, change_user, encrypt_nik, keep_an_administrator, nik_key, set_roles
 from sso.logout.end_sessions import end_matching, end_sessions
 from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
@@ -173,8 +173,8 @@ async def delete_user(
     await signals.about_person(session, provider, user.id, signals.ACCOUNT_PURGED, {})
     await users.erase(session, user.id, clock.now())
     await recovery.forget(session, user.id)
-    await sessions.forget_places(session, user.id)
-    await tokens.forget_consents(session, user_id=user.id)
+    await sessions.clear_places(session, user.id)
+    await tokens.delete_consents(session, user_id=user.id)
     count = await _end_everything(session, provider, user, "user.deleted", EndReason.USER_DELETED, actor, request_id)
     await teams.leave_all(session, user.id)
     await session.flush()
@@ -488,7 +488,7 @@ async def not_me(
     mine = SessionFilter(user_id=user.id)
     await recovery.forget(session, user.id)
     await sessions.lock_matching(session, mine)
-    await sessions.forget_device(session, session_id)
+    await sessions.clear_device(session, session_id)
     await sessions.distrust(session, user.id)
     await tokens.revoke_grants_of_user(session, user.id, clock.now())
     await end_matching(session, provider, mine, EndReason.NOT_ME, actor=str(user.id), request_id=request_id)
@@ -599,7 +599,7 @@ async def _prove_nik(
     mine = next((one for one in known if one.lookup == nik_lookup(digits, key)), None)
     if mine is None:
         mine = Identifier(user_id=user.id, kind="nik", is_primary=True, created_at=clock.now(), value="", lookup="")
-        seal_nik(mine, digits, key, provider.box)
+        encrypt_nik(mine, digits, key, provider.box)
         session.add(mine)
     mine.verified_at = mine.verified_at or now
 
@@ -769,7 +769,7 @@ async def end_session_of_person(
         note: why, in the words of who asks.
     """
     found = await sessions.get(session, session_id)
-    if found is None or not await sessions.lock(session, *sessions.not_over([session_id])):
+    if found is None or not await sessions.lock(session, *sessions.where_not_ended([session_id])):
         return False
     about: dict[str, Any] = {"actor": actor, "address": address, "request_id": request_id, "note": note}
     await end_sessions(session, provider, [session_id], EndReason.ADMINISTRATOR, **about)

@@ -241,13 +241,13 @@ async def replace_client(
     record(session, "client.updated", actor=actor, client_id=row.client_id, request_id=request_id, data=about)
 
 
-async def reseal_secrets(session: AsyncSession, box: SecretBox) -> int:
+async def reencrypt_secrets(session: AsyncSession, box: SecretBox) -> int:
     """Seal every secret that is kept sealed (client_secret_jwt) with the newest key; return how many had an older."""
-    old = [secret for secret in await store.sealed_secrets(session) if not box.is_current(secret.sealed or b"")]
+    old = [secret for secret in await store.encrypted_secrets(session) if not box.is_current(secret.sealed or b"")]
     await store.lock_clients(session, [secret.client_id for secret in old])
     for secret in old:
         purpose = f"client-secret:{secret.client_id}"
-        secret.sealed = box.seal(box.open(secret.sealed or b"", purpose), purpose)
+        secret.sealed = box.encrypt(box.decrypt(secret.sealed or b"", purpose), purpose)
     for client_id in {secret.client_id for secret in old}:
         row = await store.get_client(session, client_id)
         assert row is not None
@@ -267,7 +267,7 @@ def secret_row(
     """Return the row for a new secret: its hash, and the secret itself sealed where signatures are checked with it."""
     sealed = None
     if metadata.token_endpoint_auth_method == "client_secret_jwt":
-        sealed = box.seal(secret.encode(), f"client-secret:{client_id}")
+        sealed = box.encrypt(secret.encode(), f"client-secret:{client_id}")
     made = ClientSecret(client_id=client_id, secret_hash=token_hash(secret), sealed=sealed, created_at=clock.now())
     made.hint, made.created_by, made.expires_at = secret[-HINT_CHARS:], created_by, expires_at
     return made

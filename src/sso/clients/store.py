@@ -211,6 +211,6 @@ async def mark_secrets_used(session: AsyncSession, used: Mapping[UUID, datetime]
         await session.execute(mine.values(last_used_at=moment))
 
 
-async def sealed_secrets(session: AsyncSession) -> list[ClientSecret]:
+async def encrypted_secrets(session: AsyncSession) -> list[ClientSecret]:
     """Return every secret that is kept sealed."""
     return list((await session.execute(select(ClientSecret).where(ClientSecret.sealed.is_not(None)))).scalars())

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.identity.authn.authenticated import Authenticated
-from sso.identity.sessions.store import LiveSession
+from sso.identity.sessions.store import ActiveSession
 from sso.identity.users.models import User
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import create_users
@@ -51,7 +51,7 @@ PEOPLE: Mapping[str, dict[str, Any]] = {
 """By user name: what their claims are made of. ``checked``: their document was checked at a counter."""
 
 
-def is_test(live: LiveSession) -> bool:
+def is_test(live: ActiveSession) -> bool:
     """Tell whether a session is of one of them."""
     return MARK in live.amr
 

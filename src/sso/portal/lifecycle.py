@@ -362,7 +362,7 @@ async def end_part_everywhere(
     """End what was granted to applications and their part in every session: many of them in the background."""
     for client_id in client_ids:
         if reason is EndReason.CLIENT_REMOVED:
-            await tokens.forget_consents(session, client_id=client_id)
+            await tokens.delete_consents(session, client_id=client_id)
         await tokens.revoke_grants_of_client(session, client_id, clock.now())
         await mass_ending.begin_parts(session, provider, client_id, reason, actor=actor)
 

@@ -208,6 +208,6 @@ async def withdraw_invitation(session: AsyncSession, application_id: str, lookup
     await session.execute(delete(TeamInvitation).where(mine))
 
 
-async def forget_expired(session: AsyncSession) -> None:
+async def delete_expired(session: AsyncSession) -> None:
     """Delete invitations that are over."""
     await session.execute(delete(TeamInvitation).where(TeamInvitation.expires_at <= clock.now()))

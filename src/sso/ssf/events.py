@@ -263,7 +263,7 @@ def push_event(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[No
             raise Abandon("the stream is gone, or disabled")
         headers = {"Content-Type": f"application/{SET_TYP}", "Accept": "application/json"}
         if stream.authorization_header is not None:
-            sealed = provider.box.open(stream.authorization_header, header_purpose(stream.id))
+            sealed = provider.box.decrypt(stream.authorization_header, header_purpose(stream.id))
             headers["Authorization"] = sealed.decode()
         try:
             status, body = await provider.outbound.post(stream.endpoint_url, token.encode(), headers)

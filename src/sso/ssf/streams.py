@@ -377,7 +377,7 @@ def _set_up(
         stream.authorization_header = None
         if method == "push" and delivery.authorization_header:
             header = delivery.authorization_header.encode()
-            stream.authorization_header = provider.box.seal(header, signals.header_purpose(stream.id))
+            stream.authorization_header = provider.box.encrypt(header, signals.header_purpose(stream.id))
     if wanted.events_requested is not None or present is None:
         stream.events_requested = list(dict.fromkeys(wanted.events_requested or []))
     if wanted.description is not None or present is None:
@@ -452,7 +452,7 @@ def _recorded(session: AsyncSession, client: Client, stream: EventStream, what: 
     record(session, "client.event_stream", actor=client.client_id, client_id=client.client_id, data=about)
 
 
-async def reseal_streams(session: AsyncSession, box: SecretBox) -> int:
+async def reencrypt_streams(session: AsyncSession, box: SecretBox) -> int:
     """Seal every authorization header with the newest key; return how many had an older."""
     statement = select(EventStream).where(EventStream.authorization_header.is_not(None))
     old = [
@@ -462,5 +462,5 @@ async def reseal_streams(session: AsyncSession, box: SecretBox) -> int:
     ]
     for one in old:
         purpose = signals.header_purpose(one.id)
-        one.authorization_header = box.seal(box.open(one.authorization_header or b"", purpose), purpose)
+        one.authorization_header = box.encrypt(box.decrypt(one.authorization_header or b"", purpose), purpose)
     return len(old)

@@ -46,7 +46,7 @@ from sso.identity.users.identifiers import (
     receives_codes,
 )
 from sso.identity.users.models import Credential, Identifier, User
-from sso.identity.users.service import UserError, seal_nik
+from sso.identity.users.service import UserError, encrypt_nik
 from sso.platform.audit import record
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
 from sso.settings import whole_minutes
@@ -638,7 +638,7 @@ async def _set_nik(request: Request, here: Visit, typed: str) -> Response:
                 await session.delete(one)
             await session.flush()
             made = Identifier(user_id=user.id, kind="nik", is_primary=True, created_at=clock.now())
-            seal_nik(made, nik.value, provider.nik_key, provider.box)
+            encrypt_nik(made, nik.value, provider.nik_key, provider.box)
             session.add(made)
         who = str(here.user.id)
         about = {"changed": ["nik"]}

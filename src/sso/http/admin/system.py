@@ -40,7 +40,7 @@ from sso.identity.users import merge_proposals as merging
 from sso.identity.users.models import MergeProposal
 from sso.identity.users.service import UserError, find
 from sso.identity.users.store import names_of
-from sso.jobs import GAUGES, seal_audit
+from sso.jobs import GAUGES, chain_audit_events
 from sso.platform.audit import record, verify
 from sso.platform.audit.models import AuditEvent
 from sso.platform.audit.service import AuditFilter, AuditReport, chain_length, export, page_of_events
@@ -125,7 +125,7 @@ async def _dashboard(request: Request, here: Here, tasks: dict[str, Any]) -> Res
         )
         gauges = await usage.latest_gauges(session, GAUGES)
         counted_last = await usage.latest_gauges(session, [RECENT + "sessions_living"])
-        living = await sessions.count_living(session, now, now - provider.idle, COUNTED)
+        living = await sessions.count_active(session, now, now - provider.idle, COUNTED)
         sent = await deliveries.counts(session)
         waiting = await count_waiting(session) if here.may("clients:read") else 0
         proposals = await merging.count_open(session) if here.may("users:merge") else 0
@@ -370,10 +370,10 @@ async def check_audit(request: Request, here: SeesAudit) -> Response:
         async with provider.db.write() as session:
             about = {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None}
             record(session, "audit.exported", actor=here.actor, request_id=request_id_of(request), data=about)
-        await seal_audit(provider)
+        await chain_audit_events(provider)
         headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Cache-Control": "no-store"}
         return StreamingResponse(_lines(request, since, until), headers=headers, media_type="application/x-ndjson")
-    await seal_audit(provider)
+    await chain_audit_events(provider)
     async with provider.db.read() as session:
         sealed, _ = await chain_length(session)
         report = await verify(session, provider.box) if sealed <= CHECKED_AT_ONCE else None

@@ -499,7 +499,7 @@ async def _set_password(request: Request, running: Running, fields: dict[str, st
             drop_factors=drop,
             request_id=request_id_of(request),
         )
-    await site.limits.forget(str(user.id))
+    await site.limits.clear(str(user.id))
     site.worker.nudge()
     onward, _, client = await find_onward(request, stored_onward(running.data))
     target = sign_in_address(onward, client)

@@ -82,7 +82,7 @@ async def begin(
         browser_hash=token_hash(browser),
         purpose=purpose,
         user_id=user_id,
-        sealed=box.seal(orjson.dumps(data), _SEAL),
+        sealed=box.encrypt(orjson.dumps(data), _SEAL),
         created_at=now,
         expires_at=now + timedelta(seconds=seconds),
     )
@@ -98,7 +98,7 @@ async def recall(session: AsyncSession, box: SecretBox, purpose: Purpose, token:
         return None
     if not hmac.compare_digest(row.browser_hash, token_hash(browser)):
         return None
-    return Running(token, row, orjson.loads(box.open(row.sealed, _SEAL)))
+    return Running(token, row, orjson.loads(box.decrypt(row.sealed, _SEAL)))
 
 
 async def lock(session: AsyncSession, running: Running) -> bool:
@@ -111,7 +111,7 @@ async def lock(session: AsyncSession, running: Running) -> bool:
 async def keep(session: AsyncSession, box: SecretBox, running: Running, *, anew: bool = False) -> None:
     """Keep what has been said. ``anew``: tries are counted anew, because something else is asked for now."""
     mine = update(Ceremony).where(Ceremony.token_hash == running.row.token_hash)
-    values: dict[str, Any] = {"sealed": box.seal(orjson.dumps(running.data), _SEAL)}
+    values: dict[str, Any] = {"sealed": box.encrypt(orjson.dumps(running.data), _SEAL)}
     await session.execute(mine.values(values | ({"attempts": 0} if anew else {})))
 
 
@@ -161,7 +161,7 @@ async def end_those_of(session: AsyncSession, user_id: uuid.UUID) -> None:
     await session.execute(delete(Ceremony).where(Ceremony.user_id == user_id))
 
 
-async def forget_expired(session: AsyncSession, now: datetime) -> None:
+async def delete_expired(session: AsyncSession, now: datetime) -> None:
     """Delete ceremonies that took too long."""
     await session.execute(delete(Ceremony).where(Ceremony.expires_at <= now))
 

@@ -96,7 +96,7 @@ async def forget(session: AsyncSession, user_id: uuid.UUID) -> int:
     return len((await session.execute(mine.returning(Recovery.token_hash))).all())
 
 
-async def forget_expired(session: AsyncSession) -> None:
+async def delete_expired(session: AsyncSession) -> None:
     """Delete what is over."""
     await session.execute(delete(Recovery).where(Recovery.expires_at <= clock.now()))
 

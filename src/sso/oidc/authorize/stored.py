@@ -107,6 +107,6 @@ async def forget_request(session: AsyncSession, interaction: Interaction) -> Non
     await session.execute(delete(Interaction).where(Interaction.token_hash == interaction.token_hash))
 
 
-async def forget_expired_requests(session: AsyncSession, now: datetime) -> None:
+async def delete_expired_requests(session: AsyncSession, now: datetime) -> None:
     """Delete requests that waited too long."""
     await session.execute(delete(Interaction).where(Interaction.expires_at < now))

@@ -175,7 +175,7 @@ async def decide(
     changed = await session.execute(update(DeviceCode).where(mine).values(status=status))
     if cast(CursorResult[Any], changed).rowcount != 1:
         return False
-    if not await sessions.hold(session, who.session.id, now, now - provider.idle):
+    if not await sessions.lock_active(session, who.session.id, now, now - provider.idle):
         raise SessionOver
     if allowed:
         await _grant(session, provider, waiting, who, caller)
@@ -216,6 +216,6 @@ async def _grant(session: AsyncSession, provider: Provider, waiting: DeviceCode,
     await session.execute(update(DeviceCode).where(mine).values(grant_id=grant_id))
 
 
-async def forget_expired_devices(session: AsyncSession, before: datetime) -> None:
+async def delete_expired_device_codes(session: AsyncSession, before: datetime) -> None:
     """Delete the codes whose time was over ``before``."""
     await session.execute(delete(DeviceCode).where(DeviceCode.expires_at < before))

@@ -1,7 +1,7 @@
-"""The secret box: AES-256-GCM for what must be stored and read again (private keys, seeds).
+"""Encryption at rest: AES-256-GCM for stored values that must be read again (private keys, TOTP seeds).
 
-Keys come from ``SSO_SECRET_KEY`` by HKDF. The first seals; all of them open, so that a key can be replaced:
-put the new one in front, run ``sso keys reseal``, then take the old one away.
+Keys are derived from ``SSO_SECRET_KEY`` with HKDF. The first secret encrypts; all of them decrypt. To replace a secret,
+put the new one in front, run ``sso keys reencrypt``, then remove the old one.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ NONCE_BYTES = 12
 KEY_ID_BYTES = 4
 
 
-class CannotOpen(Refusal):
-    """Sealed data could not be opened: the key that sealed it is not among SSO_SECRET_KEY, or it was altered."""
+class CannotDecrypt(Refusal):
+    """Stored data cannot be decrypted: its secret is not in SSO_SECRET_KEY any more, or the data was altered."""
 
 
 class SecretBox:
-    """Seals and opens bytes, and derives keys for other uses.
+    """Encrypts and decrypts bytes, and derives keys for other purposes.
 
     Args:
         secrets: the secret keys, newest first.
@@ -39,30 +39,30 @@ class SecretBox:
         self._ids = [hashlib.sha256(key).digest()[:KEY_ID_BYTES] for key in keys]
         self._ciphers = [AESGCM(key) for key in keys]
 
-    def seal(self, data: bytes, purpose: str) -> bytes:
-        """Encrypt ``data``; ``purpose`` must be given again to open it, so sealed values cannot be swapped."""
+    def encrypt(self, data: bytes, purpose: str) -> bytes:
+        """Encrypt ``data``. Decryption requires the same ``purpose``, so that encrypted values cannot be swapped."""
         nonce = os.urandom(NONCE_BYTES)
         return self._ids[0] + nonce + self._ciphers[0].encrypt(nonce, data, purpose.encode())
 
-    def open(self, sealed: bytes, purpose: str) -> bytes:
-        """Decrypt what :meth:`seal` returned.
+    def decrypt(self, encrypted: bytes, purpose: str) -> bytes:
+        """Decrypt what :meth:`encrypt` returned.
 
         Raises:
-            CannotOpen: for an unknown key, another purpose or altered data.
+            CannotDecrypt: for an unknown secret, another purpose or altered data.
         """
-        key_id = sealed[:KEY_ID_BYTES]
-        nonce = sealed[KEY_ID_BYTES : KEY_ID_BYTES + NONCE_BYTES]
+        key_id = encrypted[:KEY_ID_BYTES]
+        nonce = encrypted[KEY_ID_BYTES : KEY_ID_BYTES + NONCE_BYTES]
         for known, cipher in zip(self._ids, self._ciphers, strict=True):
             if known == key_id:
                 try:
-                    return cipher.decrypt(nonce, sealed[KEY_ID_BYTES + NONCE_BYTES :], purpose.encode())
+                    return cipher.decrypt(nonce, encrypted[KEY_ID_BYTES + NONCE_BYTES :], purpose.encode())
                 except (InvalidTag, ValueError):
                     break
-        raise CannotOpen(f"cannot open a sealed {purpose}: is the secret that sealed it still in SSO_SECRET_KEY?")
+        raise CannotDecrypt(f"cannot decrypt {purpose}: is the secret that encrypted it still in SSO_SECRET_KEY?")
 
-    def is_current(self, sealed: bytes) -> bool:
-        """Tell whether ``sealed`` was sealed with the newest key."""
-        return sealed[:KEY_ID_BYTES] == self._ids[0]
+    def is_current(self, encrypted: bytes) -> bool:
+        """Tell whether ``encrypted`` was encrypted with the newest secret."""
+        return encrypted[:KEY_ID_BYTES] == self._ids[0]
 
     def derived_keys(self, purpose: str) -> list[bytes]:
         """Return a 32-byte key for ``purpose`` from each secret, newest first."""

@@ -1,4 +1,4 @@
-"""Secrets of the installation itself, made once and kept sealed in the database."""
+"""Secrets of the installation, created once and stored encrypted in the database."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ SECRET_BYTES = 32
 
 
 async def instance_secret(session: AsyncSession, box: SecretBox, name: str) -> bytes:
-    """Return the 32-byte secret ``name``, making it at first use. Two processes get the same one.
+    """Return the 32-byte secret ``name``; the first call creates it. All processes get the same secret.
 
     Raises:
-        CannotOpen: when SSO_SECRET_KEY no longer holds the secret that sealed it.
+        CannotDecrypt: when the secret that encrypted it is not in SSO_SECRET_KEY any more.
     """
-    found = await _find(session, name)
-    if found is None:
-        sealed = box.seal(os.urandom(SECRET_BYTES), f"instance:{name}")
+    encrypted = await _find(session, name)
+    if encrypted is None:
+        created = box.encrypt(os.urandom(SECRET_BYTES), f"instance:{name}")
         await session.execute(
-            insert_for(session)(InstanceSecret).values(name=name, sealed=sealed).on_conflict_do_nothing()
+            insert_for(session)(InstanceSecret).values(name=name, sealed=created).on_conflict_do_nothing()
         )
-        found = await _find(session, name)
-        assert found is not None
-    return box.open(found, f"instance:{name}")
+        encrypted = await _find(session, name)
+        assert encrypted is not None
+    return box.decrypt(encrypted, f"instance:{name}")
 
 
-async def reseal_instance_secrets(session: AsyncSession, box: SecretBox) -> int:
-    """Seal every secret of the installation with the newest key and return how many had an older one."""
+async def reencrypt_instance_secrets(session: AsyncSession, box: SecretBox) -> int:
+    """Encrypt every secret of the installation with the newest key; return how many had an older key."""
     rows = (await session.execute(select(InstanceSecret))).scalars().all()
     old = [row for row in rows if not box.is_current(row.sealed)]
     for row in old:
-        row.sealed = box.seal(box.open(row.sealed, f"instance:{row.name}"), f"instance:{row.name}")
+        row.sealed = box.encrypt(box.decrypt(row.sealed, f"instance:{row.name}"), f"instance:{row.name}")
     return len(old)
 
 
