@@ -15,7 +15,7 @@ from sso.accounts.notifications import link_token, notify
 from sso.accounts.service import delete_due
 from sso.clients import store as clients
 from sso.clients.models import SANDBOX_END
-from sso.identity.authn import pending_flows as ceremonies
+from sso.identity.authn import pending_flows
 from sso.identity.authn import recovery_requests as recovery
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
@@ -48,13 +48,13 @@ CLEAR_SECONDS = 300.0
 BATCH = 500
 KEEP_COUNTS_DAYS = 400
 KEEP_RECENT_HOURS = 3
-GAUGES = ("sessions_living", "people", "factors")
+GAUGES = ("sessions_active", "people", "factors")
 KEEP_MISTAKES_DAYS = 14
 KEEP_DEVICES_DAYS = 1
 """A device that asks with a code that is over is told so, not that the code is unknown."""
 
 
-async def keep_house(provider: Provider, stop: asyncio.Event, nudge: Callable[[], None] = lambda: None) -> None:
+async def run_jobs(provider: Provider, stop: asyncio.Event, nudge: Callable[[], None] = lambda: None) -> None:
     """Do it until ``stop``. A database that is away is waited for. ``nudge`` is called when notices were written."""
     since_clearing = CLEAR_SECONDS
     while True:
@@ -96,7 +96,7 @@ async def clear_up(provider: Provider) -> None:
         await rotate_when_due(session, provider.box, provider.settings.key_rotation_interval)
     old = now - provider.settings.delivery_retention
     kept, recent = now - timedelta(days=KEEP_COUNTS_DAYS), now - timedelta(hours=KEEP_RECENT_HOURS)
-    forgetting: list[Callable[[AsyncSession], Awaitable[object]]] = [
+    deletions: list[Callable[[AsyncSession], Awaitable[object]]] = [
         lambda session: delete_expired_requests(session, now),
         lambda session: delete_expired_pushed_requests(session, now),
         lambda session: delete_expired_device_codes(session, now - timedelta(days=KEEP_DEVICES_DAYS)),
@@ -104,15 +104,16 @@ async def clear_up(provider: Provider) -> None:
         lambda session: session.run_sync(lambda sync: delete_expired_idempotency_keys(sync, now)),
         lambda session: deliveries.give_up_held(session, old),
         lambda session: deliveries.delete_finished(session, old),
-        lambda session: ceremonies.delete_expired(session, now),
+        lambda session: pending_flows.delete_expired(session, now),
         recovery.delete_expired,
         lambda session: limits.delete_expired(session, now),
         teams.delete_expired,
         lambda session: usage.delete_old(session, kept, recent, now - timedelta(days=KEEP_MISTAKES_DAYS)),
     ]
-    for forget in forgetting:  # each in a transaction of its own: none holds one table while it waits for another
+    # Each in a transaction of its own: none holds one table while it waits for another.
+    for delete in deletions:
         async with provider.db.write() as session:
-            await forget(session)
+            await delete(session)
     async with provider.db.write() as session:
         gone = await clients.removed_before(session, old, BATCH)
         if gone:
@@ -120,7 +121,7 @@ async def clear_up(provider: Provider) -> None:
     await remind_of_secrets(provider)
     await look_around(provider)
     await people_in_time(provider)
-    await _forget_old(provider)
+    await _delete_old(provider)
     while True:
         async with provider.db.write() as session:
             if await tokens.delete_expired(session, now, BATCH) == 0:
@@ -148,15 +149,15 @@ async def look_around(provider: Provider) -> None:
     now = clock.now()
     moment, hour = five_minutes(now), now.replace(minute=0, second=0, microsecond=0)
     async with provider.db.read() as session:
-        if await usage.counts_since(session, ["sessions_living"], moment, begins=RECENT):
+        if await usage.counts_since(session, ["sessions_active"], moment, begins=RECENT):
             return
-        living = await sessions.count_active(session, now, now - provider.idle)
+        active = await sessions.count_active(session, now, now - provider.idle)
         values: dict[tuple[str, str], int] = {}
         if not await usage.counts_since(session, GAUGES, hour):
-            values = {("sessions_living", ""): living, ("people", ""): await users.count_people(session)}
+            values = {("sessions_active", ""): active, ("people", ""): await users.count_people(session)}
             values |= {("factors", kind): count for kind, count in (await users.count_factors(session)).items()}
     async with provider.db.write() as session:
-        await usage.set_gauges(session, moment, {(RECENT + "sessions_living", ""): living})
+        await usage.set_gauges(session, moment, {(RECENT + "sessions_active", ""): active})
         if values:
             await usage.set_gauges(session, hour, values)
 
@@ -178,7 +179,7 @@ async def people_in_time(provider: Provider) -> None:
                 return
 
 
-async def _forget_old(provider: Provider) -> None:
+async def _delete_old(provider: Provider) -> None:
     """Delete sessions that ended long ago, and let audit events go that are older than they are to be kept."""
     now, settings = clock.now(), provider.settings
     while True:

@@ -59,7 +59,7 @@ async def test_a_page_leads_to_signing_in_and_back(city: City, path: str) -> Non
 async def test_a_form_from_elsewhere_changes_nothing(city: City, path: str) -> None:
     async with city.browser() as browser:
         await here(city, browser)
-        fields = {"name": "Jahat", "choice": "password", "new_password": NEW_PASSWORD, "sure": "1", "form_token": "x"}
+        fields = {"name": "Jahat", "choice": "password", "new_password": NEW_PASSWORD, "sure": "1", "csrf_token": "x"}
         answer = await browser.http.post(path, data=fields)
         assert answer.status_code == 400
         assert "Siti" in (await browser.open("/account")).text
@@ -227,7 +227,7 @@ async def test_how_strong_a_password_is_while_it_is_typed(city: City) -> None:
         await here(city, browser)
         page = await browser.open(SECURITY)
         token = page.text.split('data-strength="')[1].split('"')[0]
-        answer = await browser.http.post("/password-strength", data={"form_token": token, "password": NEW_PASSWORD})
+        answer = await browser.http.post("/password-strength", data={"csrf_token": token, "password": NEW_PASSWORD})
         assert answer.json() == {"score": 4, "missing": 0}
         assert (await browser.http.post("/password-strength", data={"password": "x"})).status_code == 403
 

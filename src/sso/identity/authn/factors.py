@@ -89,9 +89,9 @@ async def reencrypt_seeds(session: AsyncSession, box: SecretBox) -> int:
     """Seal every seed with the newest key and return how many had an older one."""
     count = 0
     async for one in store.each_credential(session, "totp"):
-        sealed = base64.b64decode(one.secret)
-        if not box.is_current(sealed):
-            one.secret = encrypt_seed(box, box.decrypt(sealed, _TOTP_SEAL).decode())
+        encrypted = base64.b64decode(one.secret)
+        if not box.is_current(encrypted):
+            one.secret = encrypt_seed(box, box.decrypt(encrypted, _TOTP_SEAL).decode())
             count += 1
     return count
 

@@ -25,7 +25,7 @@ REACHED: frozenset[NotifiedBy] = frozenset({"back_channel", "front_channel", "sh
 
 
 @dataclass(frozen=True, slots=True)
-class Participation:
+class ClientSession:
     """The use of a session by an application. ``sid`` identifies the session for the application; ``told_by`` says how
     the application learns of the end, None while the session has not ended."""
 
@@ -68,7 +68,7 @@ ACTIVE = (
 remembered device has no idle limit: each use moves its ``expires_at``."""
 
 
-def _take_part(insert: Any) -> Any:
+def _open_client_session(insert: Any) -> Any:
     active_session = (
         select(
             _s.id, bindparam("client_id", type_=_c.client_id.type), bindparam("sid", type_=_c.sid.type),
@@ -92,7 +92,7 @@ _IS_ACTIVE = (
     .where(_s.id == bindparam("session_id"), ACTIVE, _u.disabled_at.is_(None))
 )
 _LOCK_ACTIVE = _IS_ACTIVE.with_for_update(read=True, of=_sessions)
-_TAKE_PART = {name: _take_part(insert) for name, insert in INSERTS.items()}
+_TAKE_PART = {name: _open_client_session(insert) for name, insert in INSERTS.items()}
 _TOUCH = (
     update(_sessions)
     .where(_s.id == bindparam("session_id"), _s.ended_at.is_(None))
@@ -242,7 +242,7 @@ async def clear_device(session: AsyncSession, session_id: uuid.UUID) -> None:
         await session.execute(update(SsoSession).where(same_browser).values(device_hash=None, trusted_until=None))
 
 
-async def parts_of_user(session: AsyncSession, user_id: uuid.UUID, client_id: str) -> list[uuid.UUID]:
+async def client_sessions_of_user(session: AsyncSession, user_id: uuid.UUID, client_id: str) -> list[uuid.UUID]:
     """Return the sessions of a user that an application uses."""
     statement = (
         select(SessionClient.session_id)
@@ -330,7 +330,7 @@ async def renew(
     return (await session.execute(statement, {"now": now, "idle_since": idle_since})).first() is not None
 
 
-def take_part(
+def open_client_session(
     session: Session, session_id: uuid.UUID, client_id: str, now: datetime, idle_since: datetime
 ) -> str | None:
     """Record that an application uses a session and return its ``sid``; None if the session is not active.
@@ -342,7 +342,7 @@ def take_part(
     return session.execute(statement, {**values, "idle_since": idle_since}).scalar_one_or_none()
 
 
-async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) -> list[Participation]:
+async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) -> list[ClientSession]:
     """Return every use of these sessions by an application."""
     statement = (
         select(
@@ -360,7 +360,7 @@ async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) 
         .order_by(SessionClient.first_used_at)
     )
     rows: Any = (await session.execute(statement)).all()
-    return [Participation(*row) for row in rows]
+    return [ClientSession(*row) for row in rows]
 
 
 async def record_notified_by(
@@ -516,7 +516,9 @@ async def expired(session: AsyncSession, now: datetime, idle_since: datetime, li
     return list((await session.execute(statement)).scalars())
 
 
-async def parts_not_ended(session: AsyncSession, client_id: str, begun_by: datetime, limit: int) -> list[uuid.UUID]:
+async def open_client_sessions(
+    session: AsyncSession, client_id: str, begun_by: datetime, limit: int
+) -> list[uuid.UUID]:
     """Return sessions that have not ended and that an application has used since ``begun_by`` or before."""
     statement = (
         select(SessionClient.session_id)
@@ -528,7 +530,7 @@ async def parts_not_ended(session: AsyncSession, client_id: str, begun_by: datet
     return list((await session.execute(statement)).scalars())
 
 
-async def count_parts_not_ended(session: AsyncSession, client_id: str) -> int:
+async def count_open_client_sessions(session: AsyncSession, client_id: str) -> int:
     """Return the number of sessions that have not ended and that an application uses."""
     statement = (
         select(func.count())
@@ -539,7 +541,7 @@ async def count_parts_not_ended(session: AsyncSession, client_id: str) -> int:
     return int((await session.execute(statement)).scalar_one())
 
 
-async def count_parts_up_to(session: AsyncSession, client_id: str, limit: int) -> int:
+async def count_client_sessions_up_to(session: AsyncSession, client_id: str, limit: int) -> int:
     """Return the number of sessions that have not ended and that an application uses, counted up to ``limit``."""
     some = (
         select(SessionClient.session_id)
@@ -550,7 +552,7 @@ async def count_parts_up_to(session: AsyncSession, client_id: str, limit: int) -
     return int((await session.execute(select(func.count()).select_from(some.subquery()))).scalar_one())
 
 
-async def end_parts(
+async def end_client_sessions(
     session: AsyncSession, session_ids: Sequence[uuid.UUID], client_id: str, now: datetime
 ) -> list[uuid.UUID]:
     """End the use of these sessions by an application and return the sessions whose use had not ended."""

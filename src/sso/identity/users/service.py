@@ -199,15 +199,15 @@ async def nik_key(session: AsyncSession, box: SecretBox | None) -> bytes:
 
 
 def encrypt_nik(identifier: Identifier, digits: str, key: bytes, box: SecretBox) -> None:
-    """Let an identifier hold a NIK: masked to be seen, a keyed hash to be found, the number itself sealed."""
+    """Let an identifier hold a NIK: masked for display, a keyed hash for lookups, and the encrypted number."""
     identifier.value = masked("nik", digits)
     identifier.lookup = nik_lookup(digits, key)
-    identifier.sealed = box.encrypt(digits.encode(), NIK)
+    identifier.encrypted = box.encrypt(digits.encode(), NIK)
 
 
 def open_nik(identifier: Identifier, box: SecretBox) -> str | None:
     """Return the NIK that an identifier holds."""
-    return box.decrypt(identifier.sealed, NIK).decode() if identifier.sealed is not None else None
+    return box.decrypt(identifier.encrypted, NIK).decode() if identifier.encrypted is not None else None
 
 
 async def find(session: AsyncSession, text: str, box: SecretBox | None = None, *, unverified: bool = False) -> User:

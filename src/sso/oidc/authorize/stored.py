@@ -102,7 +102,7 @@ async def remember_progress(session: AsyncSession, interaction: Interaction, don
     await session.execute(update(Interaction).where(mine).values(progress=sorted(done)))
 
 
-async def forget_request(session: AsyncSession, interaction: Interaction) -> None:
+async def delete_request(session: AsyncSession, interaction: Interaction) -> None:
     """Delete a request that was answered. One statement."""
     await session.execute(delete(Interaction).where(Interaction.token_hash == interaction.token_hash))
 

@@ -296,7 +296,7 @@ def find_grant(
     return _live_grant(row) if row else None
 
 
-def hold_session_of(session: Session, grant_id: uuid.UUID) -> None:
+def lock_session_of(session: Session, grant_id: uuid.UUID) -> None:
     """Hold the session of a grant, if it has one, until the transaction ends: before the grant is."""
     session.execute(_SESSION_OF_GRANT, {"grant_id": grant_id})
 

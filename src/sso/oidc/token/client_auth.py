@@ -291,9 +291,9 @@ def _check_assertion_signature(request: ProtocolRequest, client: Client, found: 
 def _shared_keys(request: ProtocolRequest, client: Client) -> list[Any]:
     keys = []
     for secret in client.current_secrets():
-        if secret.sealed is not None:
+        if secret.encrypted is not None:
             try:
-                keys.append(request.provider.box.decrypt(secret.sealed, f"client-secret:{client.client_id}"))
+                keys.append(request.provider.box.decrypt(secret.encrypted, f"client-secret:{client.client_id}"))
             except CannotDecrypt:
                 continue
     return keys

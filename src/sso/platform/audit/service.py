@@ -38,7 +38,7 @@ class AuditReport:
     event."""
 
     chained: int
-    unchained: int
+    not_chained: int
     broken_at: int | None
     reason: str = ""
     checkpoint: int = 0
@@ -111,22 +111,22 @@ async def append_to_chain(session: AsyncSession, box: SecretBox) -> list[AuditEv
 async def verify(session: AsyncSession, box: SecretBox) -> AuditReport:
     """Check the chain from its beginning or its last checkpoint, and report the first invalid event."""
     key = await instance_secret(session, box, "audit")
-    unchained = await _count_unchained(session)
+    not_chained = await _count_unchained(session)
     checkpoint, previous, expected = await _last_checkpoint(session), b"", 0
     if checkpoint is not None:
         previous, expected = checkpoint.hash, checkpoint.seq
         if not hmac.compare_digest(checkpoint.proof, _checkpoint_proof(key, checkpoint)):
-            return AuditReport(0, unchained, expected, f"the checkpoint at entry {expected} was altered", expected)
+            return AuditReport(0, not_chained, expected, f"the checkpoint at entry {expected} was altered", expected)
     start = expected
     async for event in _in_order(session, expected):
         expected += 1
         valid, broken = expected - 1 - start, expected
         if event.seq != expected:
-            return AuditReport(valid, unchained, broken, f"entry {expected} is missing", start)
+            return AuditReport(valid, not_chained, broken, f"entry {expected} is missing", start)
         if event.hash is None or not _is_valid(key, previous, content(event), expected, event.hash, event.redaction):
-            return AuditReport(valid, unchained, broken, f"entry {expected} was altered", start)
+            return AuditReport(valid, not_chained, broken, f"entry {expected} was altered", start)
         previous = event.hash
-    return AuditReport(expected - start, unchained, None, "", start)
+    return AuditReport(expected - start, not_chained, None, "", start)
 
 
 async def verify_archive(session: AsyncSession, box: SecretBox, lines: Iterable[bytes]) -> AuditReport:
@@ -262,8 +262,8 @@ async def chain_length(session: AsyncSession) -> tuple[int, int]:
 
 
 async def _count_unchained(session: AsyncSession) -> int:
-    unchained = select(func.count()).select_from(AuditEvent).where(AuditEvent.seq.is_(None))
-    return int((await session.execute(unchained)).scalar_one())
+    not_chained = select(func.count()).select_from(AuditEvent).where(AuditEvent.seq.is_(None))
+    return int((await session.execute(not_chained)).scalar_one())
 
 
 async def export(

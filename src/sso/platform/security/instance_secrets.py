@@ -24,7 +24,7 @@ async def instance_secret(session: AsyncSession, box: SecretBox, name: str) -> b
     if encrypted is None:
         created = box.encrypt(os.urandom(SECRET_BYTES), f"instance:{name}")
         await session.execute(
-            insert_for(session)(InstanceSecret).values(name=name, sealed=created).on_conflict_do_nothing()
+            insert_for(session)(InstanceSecret).values(name=name, encrypted=created).on_conflict_do_nothing()
         )
         encrypted = await _find(session, name)
         assert encrypted is not None
@@ -34,12 +34,12 @@ async def instance_secret(session: AsyncSession, box: SecretBox, name: str) -> b
 async def reencrypt_instance_secrets(session: AsyncSession, box: SecretBox) -> int:
     """Encrypt every secret of the installation with the newest key; return how many had an older key."""
     rows = (await session.execute(select(InstanceSecret))).scalars().all()
-    old = [row for row in rows if not box.is_current(row.sealed)]
+    old = [row for row in rows if not box.is_current(row.encrypted)]
     for row in old:
-        row.sealed = box.encrypt(box.decrypt(row.sealed, f"instance:{row.name}"), f"instance:{row.name}")
+        row.encrypted = box.encrypt(box.decrypt(row.encrypted, f"instance:{row.name}"), f"instance:{row.name}")
     return len(old)
 
 
 async def _find(session: AsyncSession, name: str) -> bytes | None:
-    statement = select(InstanceSecret.sealed).where(InstanceSecret.name == name)
+    statement = select(InstanceSecret.encrypted).where(InstanceSecret.name == name)
     return (await session.execute(statement)).scalar_one_or_none()

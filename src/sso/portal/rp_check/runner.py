@@ -38,7 +38,7 @@ from sso.portal.rp_check.fake_provider import IN_THE_TOKEN, MINUTES, WRONG, Case
 log = logging.getLogger(__name__)
 
 Outcome = Literal["refused", "accepted", "passed", "failed", "not_applicable", "unclear"]
-MOST_HOPS = 8
+MAX_HOPS = 8
 _SEAL = "relying-party-check"
 _RUNNING: set[asyncio.Task[None]] = set()
 
@@ -73,7 +73,7 @@ class Browser:
         Raises:
             Stuck: when it leads elsewhere, or nowhere.
         """
-        for _ in range(MOST_HOPS):
+        for _ in range(MAX_HOPS):
             if _origin(url) not in self.hosts:
                 raise Stuck(f"it leads to {_origin(url)}, which is not a registered address of it")
             jar = self.cookies.setdefault(urlsplit(url).hostname or "", {})
@@ -233,11 +233,11 @@ async def _last_play(session: AsyncSession, provider: Provider, application_id: 
     mine = select(RelyingPartyCheck.play).where(
         RelyingPartyCheck.application_id == application_id, RelyingPartyCheck.play.is_not(None)
     )
-    sealed = (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
-    if sealed is None:
+    encrypted = (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
+    if encrypted is None:
         return None
-    with contextlib.suppress(CannotDecrypt):  # sealed with a secret that is gone: a new key is made
-        play = Play.from_json(provider.box.decrypt(sealed, _SEAL))
+    with contextlib.suppress(CannotDecrypt):  # encrypted with a secret that is gone: a new key is made
+        play = Play.from_json(provider.box.decrypt(encrypted, _SEAL))
         return play if play.alg == alg else None
     return None
 
