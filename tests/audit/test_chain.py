@@ -34,7 +34,7 @@ async def report(city: City) -> AuditReport:
 async def test_a_chain_that_was_left_alone_is_whole(city: City) -> None:
     await chained(city)
     found = await report(city)
-    assert (found.broken_at, found.not_encrypted) == (None, 0)
+    assert (found.broken_at, found.not_chained) == (None, 0)
     assert found.chained >= 5
 
 
@@ -87,7 +87,7 @@ async def test_what_was_let_go_leaves_a_chain_that_is_verified_from_a_checkpoint
     assert await pruned(city) == len(archive)
     await chained(city)
     found = await report(city)
-    assert (found.broken_at, found.checkpoint, found.not_encrypted) == (None, len(archive), 0)
+    assert (found.broken_at, found.checkpoint, found.not_chained) == (None, len(archive), 0)
     assert found.chained > 0
     second = await exported(city)
     assert json.loads(second[0])["seq"] == len(archive) + 1, "the numbers go on"

@@ -58,7 +58,7 @@ async def test_the_secret_key_is_replaced_without_losing_anything(city: City) ->
     assert only_new.keys.algs
     client = only_new.registry.get("rahasia-jwt")
     assert client is not None
-    sealed = client.current_secrets()[0].sealed
+    sealed = client.current_secrets()[0].encrypted
     assert sealed is not None
     assert only_new.box.decrypt(sealed, "client-secret:rahasia-jwt").decode() == city.secrets["rahasia-jwt"]
     object.__setattr__(both, "secrets", lambda **_: [SECRET_KEY.encode()])
