@@ -73,7 +73,7 @@ DONE = {
 WRONG_PASSWORD = N_("Your present password is not right.")
 WRONG_APP_CODE = N_("This code is not right. Check the clock of your telephone, and type the newest code.")
 PASSKEY_FAILED = N_("The passkey could not be added. Try again.")
-NEEDS_LONGER = N_("Choose a longer password first: without a second step it needs %(least)d characters.")
+NEEDS_LONGER = N_("Choose a longer password first: without a second step it needs %(minimum)d characters.")
 LAST_WAY = N_("This is your only way to sign in. Add another one first.")
 LAST_CONTACT = N_("This is the only way to reach you. Add another one first.")
 TAKEN = N_("This cannot be used. Choose another.")
@@ -294,8 +294,8 @@ async def _remove(request: Request, here: Visit, which: str) -> Response:
             changes, name = signals.credential_changes(gone, "delete"), chosen.name or ""
             await _changed(request, session, here.user, "factor.removed", "factor_removed", chosen.kind, changes, name)
     if problem:
-        least = site_of(request).settings.password_min_length
-        return await _security(request, here, problem, 409, least=least)
+        minimum = site_of(request).settings.password_min_length
+        return await _security(request, here, problem, 409, minimum=minimum)
     site_of(request).worker.nudge()
     return _done(SECURITY, "removed")
 

@@ -581,7 +581,7 @@ async def _page(
         shown=masked(likely_kind(data.get("typed", "")), data.get("typed", "")),
         minutes=whole_minutes(settings.one_time_code_lifetime),
         hours=whole_hours(settings.recovery_delay),
-        least=settings.password_min_length_with_second_factor if second else settings.password_min_length,
+        minimum=settings.password_min_length_with_second_factor if second else settings.password_min_length,
         has=has,
         problem=problem,
         sent_again=sent_again,

@@ -72,7 +72,7 @@ NOT_SENT = N_("We cannot send another code just now. Look for the last one, or t
 NO_NAME = N_("Type your name, as it is on your identity card.")
 TAKEN = N_("Somebody has registered with this address or number meanwhile. Sign in, or recover your account.")
 WEAK = {
-    "short": N_("The password must have at least %(least)d characters. Several words are easy to remember."),
+    "short": N_("The password must have at least %(minimum)d characters. Several words are easy to remember."),
     "long": N_("The password must have at most 256 characters."),
     "common": N_("This password is easily guessed. Use several words that do not belong together."),
     "breached": N_("This password was stolen elsewhere, and is known to thieves. Choose another."),
@@ -412,7 +412,7 @@ def _page(
         contact=data["contact"],
         shown=masked(data["kind"], data["contact"]),
         minutes=whole_minutes(site.settings.one_time_code_lifetime),
-        least=site.settings.password_min_length,
+        minimum=site.settings.password_min_length,
         name=name,
         problem=problem,
         field=field,
