@@ -1,4 +1,4 @@
-"""Public keys that others give us, as JWKs (RFC 7517, RFC 7518 section 6): which are good enough to be used."""
+"""Checks of public keys that applications register, as JWKs (RFC 7517, RFC 7518 section 6)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sso.platform.security.text import TextRefused, check_line
 
 MAX_KEYS = 20
 RSA_BITS = (2048, 8192)
-"""NIST SP 800-131A section 3: at least 2048; more than 8192 only costs time."""
+"""At least 2048 (NIST SP 800-131A section 3); more than 8192 is only slow."""
 MAX_MEMBERS = 20
 MAX_KID_CHARS = 200
 _PRIVATE = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
@@ -37,10 +37,10 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_\-]{1,1400}")
 
 
 def check_key_set(document: Any) -> list[dict[str, Any]]:
-    """Return the keys of a key set, all of which can be used.
+    """Return the keys of a key set after checking all of them.
 
     Raises:
-        ValueError: saying what is wrong, and what to do.
+        ValueError: with the mistake and its correction.
     """
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list) or not 1 <= len(keys) <= MAX_KEYS:
@@ -59,7 +59,7 @@ def check_public_key(key: Any) -> None:
     """Check one key.
 
     Raises:
-        ValueError: saying what is wrong, and what to do.
+        ValueError: with the mistake and its correction.
     """
     kty = key.get("kty") if isinstance(key, dict) else None
     if not isinstance(kty, str) or kty not in _SIGNATURE:
@@ -119,10 +119,10 @@ def _check_rsa(key: dict[str, Any]) -> None:
 
 
 def _check_ec(key: dict[str, Any]) -> None:
-    found = _CURVES.get(str(key.get("crv")))
-    if found is None:
+    known_curve = _CURVES.get(str(key.get("crv")))
+    if known_curve is None:
         raise ValueError("holds an EC key on another curve than P-256, P-384 or P-521: make one on P-256")
-    curve, size = found
+    curve, size = known_curve
     if any(len(_bytes(key, name)) != size for name in ("x", "y")):
         raise ValueError(f"holds an EC key whose x and y have not {size} bytes (RFC 7518 section 6.2.1)")
     try:
@@ -133,9 +133,9 @@ def _check_ec(key: dict[str, Any]) -> None:
 
 def _check_okp(key: dict[str, Any]) -> None:
     encrypts = key.get("use") == "enc" or str(key.get("alg", "")).startswith("ECDH-ES")
-    wanted = "X25519" if encrypts else "Ed25519"
-    if key.get("crv") != wanted:
-        raise ValueError(f"holds an OKP key on another curve than {wanted}")
+    required = "X25519" if encrypts else "Ed25519"
+    if key.get("crv") != required:
+        raise ValueError(f"holds an OKP key on another curve than {required}")
     if len(_bytes(key, "x")) != 32:
         raise ValueError("holds an OKP key whose x has not 32 bytes (RFC 8037 section 2)")
 
