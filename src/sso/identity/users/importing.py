@@ -294,44 +294,35 @@ async def import_file(
     is_current: Callable[[str], bool] = lambda _: True,
     contacts_told: ContactsTold = lambda *_: nullcontext(),
 ) -> Progress:
-    """Take people over from a file, a thousand at a time, each thousand in a transaction of its own.
+    """Import users from a file, in batches of a thousand, each in its own transaction.
 
     Args:
         db: the database.
         box: seals what is encrypted.
         path: the file.
-        options: how it is read.
-        take_hash: turns a password hash into the form that is kept.
-        reject: told of each row that cannot be taken over: its line, the application's id of it, and why.
-        report: told of those rows and of values that are left out; in place of ``reject``.
-        told: told how far it is, after each thousand.
-        checked: what :func:`check_file` returned, where it was asked already.
+        options: how the file is read.
+        take_hash: turns a password hash into the stored form.
+        reject: receives each row that cannot be imported: its line, its id in the application, and the reason.
+        report: receives these rows and omitted values, in place of ``reject``.
+        told: receives the progress after each batch.
+        checked: the result of :func:`check_file`, if known.
         dry_run: change nothing.
-        is_current: whether a password hash is one that a sign-in here would have made: ``--update`` keeps such a
-            password. The default keeps every password.
-        contacts_told: tells a person whose contacts an update changes.
+        is_current: whether a sign-in would create such a password hash; ``--update`` keeps these passwords. The default
+            keeps every password.
+        contacts_told: notifies a user whose contacts an update changes.
 
     Returns:
-        What came of it, rows of an earlier run that had been stopped included.
+        The progress, including rows of an earlier run that was interrupted.
 
     Raises:
-        Refusal: when the file is of no kind that can be read, the options do not fit it, the file was imported before
-            with other options, or it changed while it was read.
+        Refusal: when the file cannot be read, the options do not fit the file, the file was imported before with other
+            options, or it changed during the import.
     """
     checked = checked or check_file(path, options)
-    state = _state(path)
-    digests = digests_of(path, options)
-    async with db.read() as session:
-        before = await session.get(ImportRun, digests.named)
-        if not dry_run and not options.update:
-            await _check_other_runs(session, options, digests)
-    progress, done, started = Progress(), 0, clock.now()
-    if before is not None and not dry_run and not (options.update and before.finished_at):
-        done, started = before.rows_done, before.started_at
-        counts = (before.rows_done, before.made, before.proposed, before.rejected, before.updated, before.unchanged)
-        progress = Progress(*counts, before=before.finished_at)
-        if before.finished_at:
-            return progress
+    state, digests = _state(path), digests_of(path, options)
+    progress, done, started = await _earlier_progress(db, options, digests, dry_run=dry_run)
+    if progress.before is not None:
+        return progress
     work = _Import(
         db, box, checked.options, digests, report or _Told(reject), dry_run, progress, started, is_current,
         contacts_told, options.named(),
@@ -342,20 +333,34 @@ async def import_file(
     return progress
 
 
+async def _earlier_progress(
+    db: Database, options: Options, digests: Digests, *, dry_run: bool
+) -> tuple[Progress, int, datetime]:
+    """Return the progress of an earlier run of the same import, the rows that it imported, and its start."""
+    async with db.read() as session:
+        run = await session.get(ImportRun, digests.named)
+        if not dry_run and not options.update:
+            await _check_other_runs(session, options, digests)
+    if run is None or dry_run or (options.update and run.finished_at):
+        return Progress(), 0, clock.now()
+    counts = (run.rows_done, run.made, run.proposed, run.rejected, run.updated, run.unchanged)
+    return Progress(*counts, before=run.finished_at), run.rows_done, run.started_at
+
+
 def _state(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 async def _check_other_runs(session: AsyncSession, options: Options, digests: Digests) -> None:
     """Refuse a file that was imported before with other options.
 
     Raises:
-        Refusal: saying which, and what to do.
+        Refusal: with these options and what to do.
     """
     same_file = (ImportRun.content == digests.content) | (ImportRun.digest == digests.former)
-    wanted = select(ImportRun).where(same_file, ImportRun.digest != digests.named).order_by(ImportRun.started_at)
-    for run in (await session.execute(wanted)).scalars():
+    other_runs = select(ImportRun).where(same_file, ImportRun.digest != digests.named).order_by(ImportRun.started_at)
+    for run in (await session.execute(other_runs)).scalars():
         people = run.made + run.proposed + run.updated
         if run.client_id != options.client_id or (run.finished_at is not None and not people):
             continue
@@ -370,25 +375,27 @@ async def _check_other_runs(session: AsyncSession, options: Options, digests: Di
 
 
 async def _run(work: _Import, path: Path, take_hash: TakeHash, done: int, told: Callable[[Progress], None]) -> None:
-    """Read the rows after the first ``done``, and take them over in batches."""
+    """Read the rows after the first ``done`` and import them in batches."""
     progress, batch = work.progress, _Batch()
     begun = False
-    for seen, one in enumerate(rows_of(path, work.options), start=1):
-        progress.bytes = one.read
+    for seen, entry in enumerate(rows_of(path, work.options), start=1):
+        progress.bytes = entry.read
         if seen <= done:
             continue
         if not begun:
             work.report.at(seen)
-            work.report.begin(one.line if done else None)
+            work.report.begin(entry.line if done else None)
             begun = True
         progress.rows += 1
         try:
-            if one.row is None:
-                raise RowRefused(one.reason if one.rejected_id is not None else f"cannot be read: {one.reason}")
-            row = read_row(one.line, one.row, work.options, take_hash, one.notes)
+            if entry.row is None:
+                unreadable = f"cannot be read: {entry.reason}"
+                raise RowRefused(entry.reason if entry.rejected_id is not None else unreadable)
+            row = read_row(entry.line, entry.row, work.options, take_hash, entry.notes)
             batch.rows.append(replace(row, order=seen))
         except RowRefused as error:
-            batch.rejected.append((seen, one.line, one.rejected_id or _local_id(one.row, work.options), str(error)))
+            local_id = entry.rejected_id or _local_id(entry.row, work.options)
+            batch.rejected.append((seen, entry.line, local_id, str(error)))
         if progress.rows % BATCH == 0:
             await _take_over(work, batch)
             batch = _Batch()
