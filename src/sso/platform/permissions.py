@@ -155,8 +155,8 @@ def needs_a_word(scope: str) -> bool:
 
 
 def yields(privileges: Collection[str]) -> frozenset[str]:
-    """Return the permissions that a user must have to control an application with these privileges: its permissions and,
-    for restricted data, the permission to grant the data."""
+    """Return the permissions that a user must have to control an application with these privileges: its permissions
+    and, for restricted data, the permission to grant the data."""
     data = frozenset({GRANTING}) if any(scope in RESTRICTED_SCOPES for scope in privileges) else frozenset()
     return permissions_in(privileges) | data
 
