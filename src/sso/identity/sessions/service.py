@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,7 +12,7 @@ from sso import clock
 from sso.identity.authn.authenticated import Authenticated
 from sso.identity.sessions import store
 from sso.identity.sessions.devices import MAX_USER_AGENT_CHARS
-from sso.identity.sessions.store import ActiveSession
+from sso.identity.sessions.store import ActiveSession, SessionColumns
 from sso.platform.audit import record
 from sso.platform.db import new_id
 from sso.platform.security.tokens import random_token, token_hash
@@ -47,7 +46,7 @@ class Place:
     trusted_until: datetime | None = None
 
 
-def lifetime(settings: Settings, now: datetime, *, remember: bool) -> dict[str, datetime | None]:
+def lifetime(settings: Settings, now: datetime, *, remember: bool) -> SessionColumns:
     """Return when a session that starts now expires: without use, and for a remembered device at the latest."""
     if not remember or not settings.remembered_session_lifetime:
         return {"expires_at": now + settings.session_lifetime, "remembered_until": None}
@@ -93,7 +92,7 @@ async def start(
         AuthenticationOutdated: when the user was disabled or the credentials changed since the authentication.
     """
     now, token = clock.now(), random_token()
-    values = {
+    values: SessionColumns = {
         "token_hash": token_hash(token),
         "last_seen_at": now,
         **lifetime(settings, now, remember=remember),
@@ -118,7 +117,7 @@ async def _store(
     proof: Authenticated,
     current: ActiveSession | None,
     now: datetime,
-    values: dict[str, Any],
+    values: SessionColumns,
 ) -> tuple[uuid.UUID, str, int]:
     """Renew ``current`` if it belongs to the same user and is active; otherwise insert a session.
 
@@ -132,13 +131,14 @@ async def _store(
         and await store.renew(session, current.id, now, idle_since(settings, now), values)
     ):
         return current.id, "session.renewed", 0
-    row = {"id": new_id(), "user_id": proof.user.id, "created_at": now, **values}
+    session_id = new_id()
+    row: SessionColumns = {"id": session_id, "user_id": proof.user.id, "created_at": now, **values}
     count = await store.insert(session, row, proof.user.security_version)
     if count is None:
         raise AuthenticationOutdated
-    return row["id"], "session.started", count
+    return session_id, "session.started", count
 
 
-def _place_columns(place: Place) -> dict[str, Any]:
-    columns: dict[str, Any] = {"device_hash": place.device_hash, "country": place.country}
+def _place_columns(place: Place) -> SessionColumns:
+    columns: SessionColumns = {"device_hash": place.device_hash, "country": place.country}
     return {**columns, "trusted_until": place.trusted_until} if place.trusted_until else columns

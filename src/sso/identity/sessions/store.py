@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, TypeVar
 
-from sqlalchemy import bindparam, case, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Exists, Select, bindparam, case, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -51,7 +51,28 @@ class ActiveSession:
     amr: list[str]
 
 
+class SessionColumns(TypedDict, total=False):
+    """Columns of a session that are stored at its start or renewal."""
+
+    id: uuid.UUID
+    user_id: uuid.UUID
+    created_at: datetime
+    token_hash: bytes
+    last_seen_at: datetime
+    expires_at: datetime | None
+    remembered_until: datetime | None
+    auth_time: datetime
+    device_hash: bytes | None
+    country: str | None
+    trusted_until: datetime
+    acr: str
+    amr: list[str]
+    address: str | None
+    user_agent: str
+
+
 MAX_SURPLUS = 100
+_Statement = TypeVar("_Statement", bound=Select[*tuple[Any, ...]])
 
 # The statements of the frequent flows are built once: building one costs more than running it.
 _sessions, _clients, _users = table_of(SsoSession), table_of(SessionClient), table_of(User)
@@ -155,7 +176,7 @@ class SigningIn:
         return frozenset(credential.kind for credential in self.credentials)
 
 
-def _seen(*conditions: Any) -> Any:
+def _seen(*conditions: ColumnElement[bool]) -> Exists:
     return exists().where(SsoSession.user_id == User.id, *conditions)
 
 
@@ -279,7 +300,7 @@ async def touch(session: AsyncSession, session_id: uuid.UUID, now: datetime, lat
     await session.execute(_TOUCH, {"session_id": session_id, "now": now, "later": later})
 
 
-async def insert(session: AsyncSession, values: dict[str, Any], security_version: int = 0) -> int | None:
+async def insert(session: AsyncSession, values: SessionColumns, security_version: int = 0) -> int | None:
     """Store a new session. One statement.
 
     Args:
@@ -323,7 +344,7 @@ async def of_browser(
 
 
 async def renew(
-    session: AsyncSession, session_id: uuid.UUID, now: datetime, idle_since: datetime, values: dict[str, Any]
+    session: AsyncSession, session_id: uuid.UUID, now: datetime, idle_since: datetime, values: SessionColumns
 ) -> bool:
     """Give an active session of the same user a new cookie and authentication; tell whether the session was active."""
     statement = update(_sessions).where(_s.id == session_id, ACTIVE).values(values).returning(_s.id)
@@ -371,7 +392,7 @@ async def record_notified_by(
     await session.execute(update(SessionClient).where(mine).values(told_by=notified_by))
 
 
-async def lock_parts(session: AsyncSession, *which: Any) -> list[uuid.UUID]:
+async def lock_parts(session: AsyncSession, *which: ColumnElement[bool]) -> list[uuid.UUID]:
     """Lock the uses of sessions by applications that match the conditions, in the order of their keys; return the
     sessions."""
     order = (SessionClient.session_id, SessionClient.client_id)
@@ -405,7 +426,7 @@ async def end(session: AsyncSession, session_ids: Sequence[uuid.UUID], reason: s
     return mine
 
 
-def where_not_ended(session_ids: Sequence[uuid.UUID]) -> tuple[Any, ...]:
+def where_not_ended(session_ids: Sequence[uuid.UUID]) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions for those of the sessions that have not ended."""
     return SsoSession.id.in_(session_ids), SsoSession.ended_at.is_(None)
 
@@ -416,7 +437,7 @@ async def lock_matching(session: AsyncSession, filter_: SessionFilter) -> None:
     await lock_rows(session, matching.order_by(SsoSession.id))
 
 
-async def lock(session: AsyncSession, *which: Any) -> list[uuid.UUID]:
+async def lock(session: AsyncSession, *which: ColumnElement[bool]) -> list[uuid.UUID]:
     """Lock the sessions that match the conditions, in the order of their ids, and return their ids."""
     return await lock_rows(session, select(SsoSession.id).where(*which).order_by(SsoSession.id))
 
@@ -593,7 +614,7 @@ async def used_clients(session: AsyncSession, session_id: uuid.UUID) -> list[str
     return list((await session.execute(statement)).scalars())
 
 
-def filtered(statement: Any, filter_: SessionFilter) -> Any:
+def filtered(statement: _Statement, filter_: SessionFilter) -> _Statement:
     """Return ``statement`` narrowed to the sessions of a filter."""
     if filter_.session_id is not None:
         statement = statement.where(SsoSession.id == filter_.session_id)

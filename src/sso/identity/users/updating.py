@@ -74,7 +74,7 @@ class Changes:
         return bool(self.added or self.removed or self.verified)
 
 
-async def present(session: AsyncSession, accounts: Sequence[LocalAccount], key: bytes) -> dict[str, Any]:
+async def present(session: AsyncSession, accounts: Sequence[LocalAccount], key: bytes) -> dict[str, Present]:
     """Return the people of these accounts by ``local_user_id``, locked in the order of their ids."""
     ids = sorted({account.user_id for account in accounts})
     users: dict[uuid.UUID, User] = {}

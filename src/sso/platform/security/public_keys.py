@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import urlsafe_b64decode
+from collections.abc import Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -36,7 +37,7 @@ _CURVE_OF = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 _BASE64URL = re.compile(r"[A-Za-z0-9_\-]{1,1400}")
 
 
-def check_key_set(document: Any) -> list[dict[str, Any]]:
+def check_key_set(document: object) -> list[dict[str, Any]]:
     """Return the keys of a key set after checking all of them.
 
     Raises:
@@ -55,24 +56,24 @@ def check_key_set(document: Any) -> list[dict[str, Any]]:
     return keys
 
 
-def check_public_key(key: Any) -> None:
+def check_public_key(key: object) -> None:
     """Check one key.
 
     Raises:
         ValueError: with the mistake and its correction.
     """
     kty = key.get("kty") if isinstance(key, dict) else None
-    if not isinstance(kty, str) or kty not in _SIGNATURE:
+    if not isinstance(key, dict) or not isinstance(kty, str) or kty not in _SIGNATURE:
         raise ValueError("must hold RSA, EC or OKP keys")
     if any(member in key for member in _PRIVATE):
         raise ValueError("must hold public keys only: take the private members (d, p, q...) out")
     if len(key) > MAX_MEMBERS:
         raise ValueError(f"holds a key with more than {MAX_MEMBERS} members")
-    _check_purpose(key)
+    _check_purpose(key, kty)
     {"RSA": _check_rsa, "EC": _check_ec, "OKP": _check_okp}[kty](key)
 
 
-def is_usable(key: Any) -> bool:
+def is_usable(key: object) -> bool:
     """Tell whether a key can be used."""
     try:
         check_public_key(key)
@@ -81,8 +82,8 @@ def is_usable(key: Any) -> bool:
     return True
 
 
-def _check_purpose(key: dict[str, Any]) -> None:
-    kid, use, alg, kty = key.get("kid"), key.get("use"), key.get("alg"), key["kty"]
+def _check_purpose(key: Mapping[str, object], kty: str) -> None:
+    kid, use, alg = key.get("kid"), key.get("use"), key.get("alg")
     if kid is not None:
         if not isinstance(kid, str) or not 1 <= len(kid) <= MAX_KID_CHARS:
             raise ValueError(f"holds a key whose kid is not text of 1 to {MAX_KID_CHARS} characters")
@@ -100,11 +101,11 @@ def _check_purpose(key: dict[str, Any]) -> None:
         raise ValueError(f"holds a key whose alg does not go with its kty {kty}: correct alg, or leave it out")
     if (signs and use == "enc") or (encrypts and use == "sig"):
         raise ValueError("holds a key whose alg does not go with its use: correct one of them, or leave it out")
-    if kty == "EC" and signs and key.get("crv") != _CURVE_OF[alg]:
-        raise ValueError(f"holds a key whose curve is not that of {alg}, which is {_CURVE_OF[alg]}")
+    if kty == "EC" and signs and key.get("crv") != _CURVE_OF[str(alg)]:
+        raise ValueError(f"holds a key whose curve is not that of {alg}, which is {_CURVE_OF[str(alg)]}")
 
 
-def _check_rsa(key: dict[str, Any]) -> None:
+def _check_rsa(key: Mapping[str, object]) -> None:
     modulus, exponent = _number(key, "n"), _number(key, "e")
     minimum, maximum = RSA_BITS
     if not minimum <= modulus.bit_length() <= maximum:
@@ -118,7 +119,7 @@ def _check_rsa(key: dict[str, Any]) -> None:
         )
 
 
-def _check_ec(key: dict[str, Any]) -> None:
+def _check_ec(key: Mapping[str, object]) -> None:
     known_curve = _CURVES.get(str(key.get("crv")))
     if known_curve is None:
         raise ValueError("holds an EC key on another curve than P-256, P-384 or P-521: make one on P-256")
@@ -131,7 +132,7 @@ def _check_ec(key: dict[str, Any]) -> None:
         raise ValueError("holds an EC key that is no point on its curve: make a new one") from None
 
 
-def _check_okp(key: dict[str, Any]) -> None:
+def _check_okp(key: Mapping[str, object]) -> None:
     encrypts = key.get("use") == "enc" or str(key.get("alg", "")).startswith("ECDH-ES")
     required = "X25519" if encrypts else "Ed25519"
     if key.get("crv") != required:
@@ -140,11 +141,11 @@ def _check_okp(key: dict[str, Any]) -> None:
         raise ValueError("holds an OKP key whose x has not 32 bytes (RFC 8037 section 2)")
 
 
-def _number(key: dict[str, Any], name: str) -> int:
+def _number(key: Mapping[str, object], name: str) -> int:
     return int.from_bytes(_bytes(key, name), "big")
 
 
-def _bytes(key: dict[str, Any], name: str) -> bytes:
+def _bytes(key: Mapping[str, object], name: str) -> bytes:
     text = key.get(name)
     try:
         if isinstance(text, str) and _BASE64URL.fullmatch(text):
