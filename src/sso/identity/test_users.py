@@ -63,16 +63,16 @@ async def test_person(session: AsyncSession, username: str) -> User:
         KeyError: when there is none of that name.
     """
     about = dict(PEOPLE[username])
-    found = await find_user(session, username)
-    if found is not None and found.preferences.get(MARK):
-        return found
+    existing = await find_user(session, username)
+    if existing is not None and existing.preferences.get(MARK):
+        return existing
     checked = about.pop("checked", False)
     person = NewUser.model_validate({"username": username, "roles": [], **about})
-    (made,) = await create_users(session, [person], actor="system")
-    made.preferences = {MARK: True}
-    made.identity_checked_at = clock.now() if checked else None
+    (created,) = await create_users(session, [person], actor="system")
+    created.preferences = {MARK: True}
+    created.identity_checked_at = clock.now() if checked else None
     await session.flush()
-    return made
+    return created
 
 
 def proof_for(user: User, acr: str) -> Authenticated:

@@ -238,7 +238,7 @@ def _near(name: str, names: Collection[str]) -> str:
     near = get_close_matches(_form(name), by_form, n=1, cutoff=0.6)
     if near:
         return f"; did you mean {by_form[near[0]]!r}?"
-    return f"; there are {', '.join(repr(one) for one in sorted(names)[:30])}"
+    return f"; there are {', '.join(repr(column) for column in sorted(names)[:30])}"
 
 
 def read_row(
