@@ -1,5 +1,5 @@
-"""What is done now and then, by any process: ending sessions whose time is over, or very many of them, sealing the
-audit log, rotating keys, clearing up."""
+"""Jobs that any process runs at intervals: end expired sessions, run bulk revocations, append audit events to the
+chain, rotate keys, delete expired data."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from sso.portal.diagnosis import ENDS_SOON_DAYS
 
 log = logging.getLogger(__name__)
 
-SEAL_SECONDS = 5.0
+CHAIN_SECONDS = 5.0
 CLEAR_SECONDS = 300.0
 BATCH = 500
 KEEP_COUNTS_DAYS = 400
@@ -51,11 +51,12 @@ KEEP_RECENT_HOURS = 3
 GAUGES = ("sessions_active", "people", "factors")
 KEEP_MISTAKES_DAYS = 14
 KEEP_DEVICES_DAYS = 1
-"""A device that asks with a code that is over is told so, not that the code is unknown."""
+"""How long expired device codes are kept, so that the device learns that its code expired, not that it is unknown."""
 
 
 async def run_jobs(provider: Provider, stop: asyncio.Event, nudge: Callable[[], None] = lambda: None) -> None:
-    """Do it until ``stop``. A database that is away is waited for. ``nudge`` is called when notices were written."""
+    """Run the jobs until ``stop``. While the database is unavailable, retry. ``nudge`` is called after deliveries were
+    written."""
     since_clearing = CLEAR_SECONDS
     while True:
         try:
@@ -65,16 +66,16 @@ async def run_jobs(provider: Provider, stop: asyncio.Event, nudge: Callable[[], 
                 await clear_up(provider)
                 since_clearing = 0.0
         except DatabaseUnavailable as error:
-            log.warning("housekeeping waits for the database: %s", error)
+            log.warning("jobs wait for the database: %s", error)
         except Exception:
-            log.exception("housekeeping failed")
-        if await clock.pause(stop, SEAL_SECONDS):
+            log.exception("a job failed")
+        if await clock.pause(stop, CHAIN_SECONDS):
             return
-        since_clearing += SEAL_SECONDS
+        since_clearing += CHAIN_SECONDS
 
 
 async def chain_audit_events(provider: Provider) -> None:
-    """Chain every audit event that is not chained yet, and let webhooks be told of them."""
+    """Append every new audit event to the chain, and enqueue the deliveries of webhooks."""
     while True:
         async with provider.db.write() as session:
             events = await audit.append_to_chain(session, provider.box)
@@ -84,13 +85,13 @@ async def chain_audit_events(provider: Provider) -> None:
 
 
 async def clear_up(provider: Provider) -> None:
-    """End sessions whose time is over, and delete what nothing can use any more."""
+    """End expired sessions, rotate keys that are due, and delete expired data."""
     now = clock.now()
     while True:
         async with provider.db.write() as session:
-            over = await sessions.expired(session, now, now - provider.idle, BATCH)
-            await end_sessions(session, provider, over, EndReason.EXPIRED, actor="system")
-        if len(over) < BATCH:
+            expired = await sessions.expired(session, now, now - provider.idle, BATCH)
+            await end_sessions(session, provider, expired, EndReason.EXPIRED, actor="system")
+        if len(expired) < BATCH:
             break
     async with provider.db.write() as session:
         await rotate_when_due(session, provider.box, provider.settings.key_rotation_interval)
@@ -110,7 +111,7 @@ async def clear_up(provider: Provider) -> None:
         teams.delete_expired,
         lambda session: usage.delete_old(session, kept, recent, now - timedelta(days=KEEP_MISTAKES_DAYS)),
     ]
-    # Each in a transaction of its own: none holds one table while it waits for another.
+    # Each in its own transaction, so that none locks one table while it waits for another.
     for delete in deletions:
         async with provider.db.write() as session:
             await delete(session)
@@ -129,7 +130,7 @@ async def clear_up(provider: Provider) -> None:
 
 
 async def remind_of_secrets(provider: Provider) -> None:
-    """Tell the owners of applications of secrets that end soon: once for each."""
+    """Notify the owners of applications of each secret that expires soon, once."""
     now = clock.now()
     async with provider.db.write() as session:
         for secret in await clients.secrets_ending(session, now, now + timedelta(days=ENDS_SOON_DAYS)):
@@ -137,15 +138,15 @@ async def remind_of_secrets(provider: Provider) -> None:
             client = provider.registry.get(secret.client_id)
             what, until = client.meta.client_name if client else secret.client_id, secret.expires_at
             assert until is not None
-            for one in await teams.team_of(session, secret.client_id.removesuffix(SANDBOX_END)):
-                user = await session.get(User, one.user_id) if one.role == "owner" else None
+            for member in await teams.team_of(session, secret.client_id.removesuffix(SANDBOX_END)):
+                user = await session.get(User, member.user_id) if member.role == "owner" else None
                 if user is not None and user.disabled_at is None:
                     notify(session, provider, user, "secret_expires", what=what, until=until.isoformat())
 
 
 async def look_around(provider: Provider) -> None:
-    """Write how many sessions there are, every five minutes, and how many people and ways to sign in, every hour, for
-    administrators to look at: counting millions takes a moment."""
+    """Store the number of active sessions every five minutes, and of users and credentials every hour, for the pages of
+    administrators: counting millions of rows is slow."""
     now = clock.now()
     moment, hour = five_minutes(now), now.replace(minute=0, second=0, microsecond=0)
     async with provider.db.read() as session:
@@ -163,14 +164,14 @@ async def look_around(provider: Provider) -> None:
 
 
 async def people_in_time(provider: Provider) -> None:
-    """Do what people asked for and had to wait for: recoveries whose delay is over, deletions whose grace is."""
+    """Execute delayed requests of users that are due: account recoveries and deletions."""
     async with provider.db.write() as session:
-        for waiting in await recovery.due(session, BATCH):
-            user = await users.lock_user(session, waiting.user_id)
-            if user is not None and await recovery.take(session, waiting):
+        for request in await recovery.due(session, BATCH):
+            user = await users.lock_user(session, request.user_id)
+            if user is not None and await recovery.take(session, request):
                 token, valid = link_token(), timedelta(hours=recovery.READY_HOURS)
                 await recovery.add(
-                    session, user.id, "ready", token, wait=timedelta(0), valid=valid, client_id=waiting.client_id
+                    session, user.id, "ready", token, wait=timedelta(0), valid=valid, client_id=request.client_id
                 )
                 notify(session, provider, user, "recovery_ready", token=token)
     while True:
@@ -180,7 +181,7 @@ async def people_in_time(provider: Provider) -> None:
 
 
 async def _delete_old(provider: Provider) -> None:
-    """Delete sessions that ended long ago, and let audit events go that are older than they are to be kept."""
+    """Delete ended sessions and audit events that are older than their retention."""
     now, settings = clock.now(), provider.settings
     while True:
         async with provider.db.write() as session:

@@ -233,7 +233,7 @@ async def test_who_is_deleted_is_signed_out_everywhere_and_nothing_of_them_is_le
 async def test_somebody_with_a_long_history_is_deleted_too(
     city: City, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sso.platform.audit.service.SEAL_BATCH", 2)
+    monkeypatch.setattr("sso.platform.audit.service.CHAIN_BATCH", 2)
     siti = str(city.users["siti"])
     for _ in range(5):
         await signed_in(city, "warga", "sehat")

@@ -218,7 +218,7 @@ def test_keys_are_listed_and_rotated(cli: Cli) -> None:
     retired = [one["alg"] for one in cli("keys", "list", "--json").json if one["status"] == "retired"]
     assert (len(retired), retired.count("EdDSA")) == (7, 2)
     assert "private" not in cli("keys", "list").out
-    assert cli("keys", "reseal").out.startswith("0 secrets")
+    assert cli("keys", "reencrypt").out.startswith("0 secrets")
 
 
 def test_sessions_are_listed_and_revoked(cli: Cli) -> None:

@@ -165,7 +165,7 @@ def test_everything_sealed_is_sealed_anew(cli: Cli, monkeypatch: pytest.MonkeyPa
     from tests.support import SECRET_KEY
 
     monkeypatch.setenv("SSO_SECRET_KEY", f"another secret of more than 32 characters,{SECRET_KEY}")
-    assert cli("keys", "reseal").code == 0
+    assert cli("keys", "reencrypt").code == 0
     monkeypatch.setenv("SSO_SECRET_KEY", "another secret of more than 32 characters")
     (found,) = cli("webhooks", "list", "--json").json
 

@@ -16,25 +16,23 @@ OLD, NEW = b"o" * 32, b"n" * 32
 
 
 def test_what_was_sealed_opens_with_any_of_the_keys() -> None:
-    encrypted = SecretBox([OLD]).encrypt(b"data", "x")
+    sealed = SecretBox([OLD]).encrypt(b"data", "x")
     rotated = SecretBox([NEW, OLD])
-    assert rotated.decrypt(encrypted, "x") == b"data"
-    assert not rotated.is_current(encrypted)
+    assert rotated.decrypt(sealed, "x") == b"data"
+    assert not rotated.is_current(sealed)
     assert rotated.is_current(rotated.encrypt(b"data", "x"))
 
 
 @pytest.mark.parametrize("change", ["purpose", "key", "altered", "cut", "empty"])
 def test_nothing_else_opens_it(change: str) -> None:
     box = SecretBox([OLD])
-    encrypted = box.encrypt(b"data", "x")
+    sealed = box.encrypt(b"data", "x")
     purpose = "y" if change == "purpose" else "x"
     if change == "key":
         box = SecretBox([NEW])
-    encrypted = {"altered": encrypted[:-1] + bytes([encrypted[-1] ^ 1]), "cut": encrypted[:8], "empty": b""}.get(
-        change, encrypted
-    )
+    sealed = {"altered": sealed[:-1] + bytes([sealed[-1] ^ 1]), "cut": sealed[:8], "empty": b""}.get(change, sealed)
     with pytest.raises(CannotDecrypt):
-        box.decrypt(encrypted, purpose)
+        box.decrypt(sealed, purpose)
 
 
 def test_the_same_data_is_sealed_differently_each_time() -> None:
@@ -44,7 +42,7 @@ def test_the_same_data_is_sealed_differently_each_time() -> None:
 
 @pytest.mark.locks_freely
 async def test_the_secret_key_is_replaced_without_losing_anything(city: City) -> None:
-    """Put the new one in front, reseal, take the old one away."""
+    """Put the new one in front, encrypt again, take the old one away."""
     both = city.settings.model_copy(update={"secret_key": []})
     object.__setattr__(both, "secrets", lambda **_: [NEW, SECRET_KEY.encode()])
     provider = Provider(both, city.provider.db)
@@ -60,9 +58,9 @@ async def test_the_secret_key_is_replaced_without_losing_anything(city: City) ->
     assert only_new.keys.algs
     client = only_new.registry.get("rahasia-jwt")
     assert client is not None
-    encrypted = client.current_secrets()[0].encrypted
-    assert encrypted is not None
-    assert only_new.box.decrypt(encrypted, "client-secret:rahasia-jwt").decode() == city.secrets["rahasia-jwt"]
+    sealed = client.current_secrets()[0].encrypted
+    assert sealed is not None
+    assert only_new.box.decrypt(sealed, "client-secret:rahasia-jwt").decode() == city.secrets["rahasia-jwt"]
     object.__setattr__(both, "secrets", lambda **_: [SECRET_KEY.encode()])
     with pytest.raises(CannotDecrypt):
         await Provider(both, city.provider.db).load()

@@ -173,7 +173,7 @@ async def delete_user(
     await signals.about_person(session, provider, user.id, signals.ACCOUNT_PURGED, {})
     await users.erase(session, user.id, clock.now())
     await recovery.delete_of_user(session, user.id)
-    await sessions.delete_expired_places(session, user.id)
+    await sessions.clear_places(session, user.id)
     await tokens.delete_consents(session, user_id=user.id)
     count = await _end_everything(session, provider, user, "user.deleted", EndReason.USER_DELETED, actor, request_id)
     await teams.leave_all(session, user.id)
@@ -488,7 +488,7 @@ async def not_me(
     mine = SessionFilter(user_id=user.id)
     await recovery.delete_of_user(session, user.id)
     await sessions.lock_matching(session, mine)
-    await sessions.forget_device(session, session_id)
+    await sessions.clear_device(session, session_id)
     await sessions.distrust(session, user.id)
     await tokens.revoke_grants_of_user(session, user.id, clock.now())
     await end_matching(session, provider, mine, EndReason.NOT_ME, actor=str(user.id), request_id=request_id)
@@ -769,7 +769,7 @@ async def end_session_of_person(
         note: why, in the words of who asks.
     """
     found = await sessions.get(session, session_id)
-    if found is None or not await sessions.lock(session, *sessions.not_over([session_id])):
+    if found is None or not await sessions.lock(session, *sessions.where_not_ended([session_id])):
         return False
     about: dict[str, Any] = {"actor": actor, "address": address, "request_id": request_id, "note": note}
     await end_sessions(session, provider, [session_id], EndReason.ADMINISTRATOR, **about)

@@ -70,9 +70,9 @@ def withdraw_command(kid: Annotated[str, typer.Argument(metavar="KID", help="See
     print(f"withdrawn (it was {run(work, load=True)}); every process follows within two seconds")
 
 
-@app.command("reseal")
+@app.command("reencrypt")
 def reencrypt_command() -> None:
-    """Seal everything that is encrypted with the first secret of SSO_SECRET_KEY, so that an older one can go."""
+    """Encrypt stored secrets with the first secret of SSO_SECRET_KEY, so that you can remove the older ones."""
 
     async def work(provider: Provider) -> int:
         async with provider.db.write() as session:
@@ -87,4 +87,4 @@ def reencrypt_command() -> None:
                 + await reencrypt_instance_secrets(session, provider.box)
             )
 
-    print(f"{run(work, load=True)} secrets were encrypted anew")
+    print(f"{run(work, load=True)} secrets were encrypted again")

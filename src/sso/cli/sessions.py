@@ -45,7 +45,7 @@ def list_command(
             wanted = await _wanted(provider, session, None, user, client)
             now = clock.now()
             if ended:
-                found = await store.over(session, wanted, limit + 1)
+                found = await store.ended(session, wanted, limit + 1)
             else:
                 found = await store.active(session, wanted, now, now - provider.idle, limit + 1)
             return [

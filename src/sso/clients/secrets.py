@@ -242,8 +242,7 @@ async def replace_client(
 
 
 async def reencrypt_secrets(session: AsyncSession, box: SecretBox) -> int:
-    """Seal every secret that is kept encrypted (client_secret_jwt) with the newest key; return how many had an
-    older."""
+    """Encrypt stored secrets (client_secret_jwt) with the newest key; return how many had an older."""
     old = [secret for secret in await store.encrypted_secrets(session) if not box.is_current(secret.encrypted or b"")]
     await store.lock_clients(session, [secret.client_id for secret in old])
     for secret in old:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.identity.authn.authenticated import Authenticated
-from sso.identity.sessions.store import LiveSession
+from sso.identity.sessions.store import ActiveSession
 from sso.identity.users.models import User
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import create_users
@@ -51,7 +51,7 @@ PEOPLE: Mapping[str, dict[str, Any]] = {
 """By user name: what their claims are made of. ``checked``: their document was checked at a counter."""
 
 
-def is_test(live: LiveSession) -> bool:
+def is_test(live: ActiveSession) -> bool:
     """Tell whether a session is of one of them."""
     return MARK in live.amr
 
@@ -63,16 +63,16 @@ async def test_person(session: AsyncSession, username: str) -> User:
         KeyError: when there is none of that name.
     """
     about = dict(PEOPLE[username])
-    found = await find_user(session, username)
-    if found is not None and found.preferences.get(MARK):
-        return found
+    existing = await find_user(session, username)
+    if existing is not None and existing.preferences.get(MARK):
+        return existing
     checked = about.pop("checked", False)
     person = NewUser.model_validate({"username": username, "roles": [], **about})
-    (made,) = await create_users(session, [person], actor="system")
-    made.preferences = {MARK: True}
-    made.identity_checked_at = clock.now() if checked else None
+    (created,) = await create_users(session, [person], actor="system")
+    created.preferences = {MARK: True}
+    created.identity_checked_at = clock.now() if checked else None
     await session.flush()
-    return made
+    return created
 
 
 def proof_for(user: User, acr: str) -> Authenticated:

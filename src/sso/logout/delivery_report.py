@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SessionClient, SsoSession
-from sso.identity.sessions.store import ClientSession, HowTold
+from sso.identity.sessions.store import ClientSession, NotifiedBy
 from sso.logout.bulk import wanted_by
 from sso.logout.end_sessions import BACKCHANNEL_LOGOUT
 from sso.oidc.models import BulkRevocation
@@ -36,7 +36,7 @@ class Told:
 
     client_id: str
     name: str
-    how: HowTold
+    how: NotifiedBy
     state: State
     told_at: datetime | None = None
     confirmed_at: datetime | None = None

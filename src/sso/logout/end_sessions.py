@@ -18,7 +18,7 @@ from sso import clock
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SessionClient
 from sso.identity.sessions.reasons import EndReason
-from sso.identity.sessions.store import ClientSession, HowTold, SessionFilter
+from sso.identity.sessions.store import ClientSession, NotifiedBy, SessionFilter
 from sso.oidc.models import EventStream
 from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
@@ -129,7 +129,7 @@ async def _tell(
     how = {name: how_told(provider, name, in_browser, streams.get(name)) for name in client_ids}
     ended = list({one.session_id for one in parts})
     for way in dict.fromkeys(how.values()):
-        await sessions.remember_how_told(session, ended, way, [name for name, its in how.items() if its == way])
+        await sessions.record_notified_by(session, ended, way, [name for name, its in how.items() if its == way])
     told = [replace(one, told_by=how[one.client_id]) for one in parts]
     for one in told:
         client = provider.registry.known(one.client_id)
@@ -142,7 +142,7 @@ async def _tell(
     return told
 
 
-def how_told(provider: Provider, client_id: str, in_browser: bool, stream: EventStream | None = None) -> HowTold:
+def how_told(provider: Provider, client_id: str, in_browser: bool, stream: EventStream | None = None) -> NotifiedBy:
     """Return how an application learns that a session is over: by a notice, by an event, through the browser, or by
     itself when it wants new tokens, or not at all until the person comes by again."""
     client = provider.registry.known(client_id)

@@ -17,7 +17,7 @@ from sso.clients.access_policy import network_of
 from sso.clients.models import application_of
 from sso.clients.registry import Client
 from sso.identity.authn.assurance import IDENTITY_LEVELS
-from sso.identity.sessions.store import LiveSession
+from sso.identity.sessions.store import ActiveSession
 from sso.identity.test_users import MARK, is_test
 from sso.identity.users.store import Person
 from sso.oidc.demands import Facts, Unmet, Way, unmet
@@ -48,12 +48,12 @@ def _read(session: Session, client: Client, user_id: UUID) -> Standing | None:
     return standing_of(session, user_id, client.client_id, application_of(client.client_id))
 
 
-def from_session(person: Person, live: LiveSession) -> Standing:
+def from_session(person: Person, live: ActiveSession) -> Standing:
     """Return what the session of a user tells of them. No statement."""
     return Standing(person.id, leaving=person.leaving, locked_until=person.locked_until, test=is_test(live))
 
 
-def facts_at_page(provider: Provider, standing: Standing, live: LiveSession, address: str, **more: Any) -> Facts:
+def facts_at_page(provider: Provider, standing: Standing, live: ActiveSession, address: str, **more: Any) -> Facts:
     """Return the facts about a user who is at a page.
 
     Args:

@@ -15,7 +15,7 @@ from sso.clients.mistakes import KNOWN_SCOPES, nearest_name
 
 if TYPE_CHECKING:
     from sso.clients.registry import Client
-    from sso.identity.sessions.store import LiveSession
+    from sso.identity.sessions.store import ActiveSession
     from sso.oidc.provider import Provider
     from sso.oidc.store.store import LiveGrant
     from sso.platform.security.rate_limits import ReservedHere
@@ -100,7 +100,7 @@ class ProtocolRequest(OAuth2Request):
         self.payload: Payload = Payload(parameters)
         self.query = Payload(query or [])
         self._session = session
-        self.sso_session: LiveSession | None = None
+        self.sso_session: ActiveSession | None = None
         self.grant: LiveGrant | None = None
         self.by_consent = False
         """Whether what is granted is granted because the person allowed it, and ends when they withdraw that."""

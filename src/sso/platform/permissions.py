@@ -1,4 +1,4 @@
-"""Who may do what: every permission and every role, in one table, and the one place where they are checked."""
+"""Permissions and roles, and the function that checks them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from types import MappingProxyType
 from typing import Literal
 
 SCOPE_PREFIX = "sso:"
-"""What the scope of a permission begins with: ``sso:sessions:read``. Only the city's own applications have them."""
+"""Prefix of the scope of a permission, as in ``sso:sessions:read``. Only applications of the city get these scopes."""
 
 RoleName = Literal["citizen", "developer", "helpdesk", "officer", "group_admin", "auditor", "admin"]
 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Something that not everybody may do. ``dangerous``: only soon after signing in."""
+    """A permission. ``dangerous``: the user must have signed in recently."""
 
     name: str
     meaning: str
@@ -24,14 +24,14 @@ class Permission:
 
     @property
     def scope(self) -> str:
-        """The scope that an application needs for it."""
+        """The scope that an application needs for the permission."""
         return SCOPE_PREFIX + self.name
 
 
 PERMISSIONS: Mapping[str, Permission] = MappingProxyType(
     {
-        one.name: one
-        for one in (
+        permission.name: permission
+        for permission in (
             Permission("sessions:read", "See sessions, and the proof of their end."),
             Permission("sessions:end", "End one session."),
             Permission("sessions:end_many", "End every session of a person, of an application, or all.", True),
@@ -82,42 +82,41 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "citizen": frozenset(),
     }
 )
-"""What each role may. Everybody may look after their own sessions without any."""
+"""The permissions of each role. Users manage their own sessions without a permission."""
 GROUP_PERMISSIONS = frozenset({"clients:read", "clients:write", "applications:review"})
-"""What the role ``group_admin`` may, for the applications of its groups alone: on the administrators' pages, which
-check the group. The API does not know groups, and gives it nothing."""
+"""The permissions of the role ``group_admin`` for the applications of its groups, on the administrators' pages, which
+check the group. The API does not know groups and gives the role no permission."""
 
 
 RESTRICTED_SCOPES = ("nik",)
-"""Scopes with data of people that only a full administrator gives to an application, one by one, like the scopes of
-permissions. The one list of them."""
+"""Scopes of personal data that only a full administrator grants to an application, one by one, as for permissions."""
 GRANTING = "clients:grant"
-"""The permission to give privileges to applications. It needs a person, whatever the application was granted."""
+"""The permission to grant privileges to applications. It always requires a user."""
 GIVES_POWER = frozenset({GRANTING, "users:roles", "users:recover", "users:check_identity", "users:merge"})
-"""Permissions that open accounts or give rights. A token without a person has one only where the grant of the
-application says so (``without_person``); never :data:`GRANTING`."""
+"""Permissions over accounts and rights. A token without a user has one only if the grant of the application allows it
+(``without_person``); never :data:`GRANTING`."""
 
 
 class AccessRefused(Exception):
-    """It is not allowed. ``code``: ``insufficient_scope``, ``no_permission`` or ``sign_in_again``."""
+    """Access is denied. ``code``: ``insufficient_scope``, ``no_permission`` or ``sign_in_again``."""
 
-    def __init__(self, code: Literal["insufficient_scope", "no_permission", "sign_in_again"], wanted: str) -> None:
-        super().__init__(f"{code}: {wanted}")
+    def __init__(self, code: Literal["insufficient_scope", "no_permission", "sign_in_again"], name: str) -> None:
+        super().__init__(f"{code}: {name}")
         self.code = code
-        self.wanted = PERMISSIONS[wanted]
+        self.permission = PERMISSIONS[name]
 
 
 def permissions_of(roles: Collection[str]) -> frozenset[str]:
-    """Return everything that somebody with these roles may do."""
+    """Return the permissions of roles."""
     return frozenset().union(*(ROLES.get(role, frozenset()) for role in roles))
 
 
 def effective_permissions(roles: Collection[str] | None, scopes: Collection[str] | None) -> frozenset[str]:
-    """Return the permissions of whoever acts: those of the person, limited to what the application was given.
+    """Return the permissions of a user, limited to the scopes of the application.
 
     Args:
-        roles: of the person; None where no person is behind the token.
-        scopes: of the access token; None where the person's own browser acts.
+        roles: of the user; None for a token without a user.
+        scopes: of the access token; None in the browser of the user.
     """
     of_person = frozenset(PERMISSIONS) if roles is None else permissions_of(roles)
     of_token = frozenset(PERMISSIONS) if scopes is None else permissions_in(scopes)
@@ -126,90 +125,90 @@ def effective_permissions(roles: Collection[str] | None, scopes: Collection[str]
 
 def permissions_in(scopes: Collection[str]) -> frozenset[str]:
     """Return the permissions that scopes name."""
-    return frozenset(name for name, one in PERMISSIONS.items() if one.scope in scopes)
+    return frozenset(name for name, permission in PERMISSIONS.items() if permission.scope in scopes)
 
 
 def is_restricted(scope: str) -> bool:
-    """Tell whether a scope is a privilege: it needs a grant to the application besides its registration."""
+    """Tell whether a scope is a privilege, which the application needs a grant for in addition to its registration."""
     return scope.startswith(SCOPE_PREFIX) or scope in RESTRICTED_SCOPES
 
 
 def restricted(scopes: Collection[str]) -> list[str]:
     """Return those of ``scopes`` that are privileges, in order."""
-    return sorted({one for one in scopes if is_restricted(one)})
+    return sorted({scope for scope in scopes if is_restricted(scope)})
 
 
 def usable_alone(scope: str, without_person: bool) -> bool:
-    """Tell whether a token without a person may have a privilege that its application was granted.
+    """Tell whether a token without a user may have a privilege of its application.
 
     Args:
         scope: the privilege.
-        without_person: whether the grant says that it holds without a person too.
+        without_person: whether the grant allows tokens without a user.
     """
     name = scope.removeprefix(SCOPE_PREFIX)
     return name != GRANTING and (without_person or name not in GIVES_POWER)
 
 
 def needs_a_word(scope: str) -> bool:
-    """Tell whether a grant must say ``without_person`` for a token without a person to have this privilege."""
+    """Tell whether a token without a user has this privilege only if the grant says ``without_person``."""
     return not usable_alone(scope, False) and usable_alone(scope, True)
 
 
 def yields(privileges: Collection[str]) -> frozenset[str]:
-    """Return the permissions that somebody needs who takes hold of an application with these privileges: those that it
-    has itself and, for restricted data, the permission to give that data."""
-    data = frozenset({GRANTING}) if any(one in RESTRICTED_SCOPES for one in privileges) else frozenset()
+    """Return the permissions that a user must have to control an application with these privileges: its permissions
+    and, for restricted data, the permission to grant the data."""
+    data = frozenset({GRANTING}) if any(scope in RESTRICTED_SCOPES for scope in privileges) else frozenset()
     return permissions_in(privileges) | data
 
 
 def lacking(actor: Collection[str], yielded: Collection[str]) -> list[str]:
-    """Return the permissions that an act would yield and the actor does not have, in order. The act is allowed only
-    where there are none: nobody gives, approves, owns, resets or takes over more than they have themselves.
+    """Return the permissions that an action would give and that the actor lacks, sorted. The action is allowed only if
+    there are none: nobody can give, approve, own, reset or take over more than they have themselves.
 
     Args:
-        actor: what the actor may do, from :func:`effective_permissions`.
-        yielded: what somebody may do after the act: a role, the scopes of an application, the power over an account.
+        actor: the permissions of the actor, from :func:`effective_permissions`.
+        yielded: the permissions after the action: of a role, of the scopes of an application, over an account.
     """
     return sorted(set(yielded) - set(actor))
 
 
 def power_of(roles: Collection[str], scopes: Collection[str]) -> frozenset[str]:
-    """Return the power over an account: everything that somebody could do who takes the account over.
+    """Return the permissions of anybody who controls an account.
 
     Args:
-        roles: of the person. ``group_admin`` counts with ``GROUP_PERMISSIONS``, whatever the groups are.
-        scopes: of every application that the person can make a secret for.
+        roles: of the user. ``group_admin`` counts with ``GROUP_PERMISSIONS``, for any groups.
+        scopes: of every application whose secrets the user can create.
     """
     of_groups = GROUP_PERMISSIONS if "group_admin" in roles else frozenset()
     return permissions_of(roles) | of_groups | permissions_in(scopes)
 
 
 def check_access(
-    wanted: str,
+    name: str,
     *,
     roles: Collection[str] | None,
     scopes: Collection[str] | None,
     signed_in: datetime | None,
     since: datetime,
 ) -> None:
-    """Check that something is allowed: to the application (its scopes), and to the person (the roles).
+    """Check that the application (by its scopes) and the user (by the roles) have a permission.
 
     Args:
-        wanted: the name of a permission.
-        roles: of the person; None where no person is behind it: a program of the city.
-        scopes: of the application's token; None where the person's own browser is here.
-        signed_in: when the person last proved who they are; None where no person is behind it.
-        since: the moment after which that must have been for dangerous acts (RFC 9470 section 3).
+        name: of the permission.
+        roles: of the user; None for a program without a user.
+        scopes: of the access token; None in the browser of the user.
+        signed_in: the time of the authentication of the user; None without a user.
+        since: the earliest authentication that is accepted for dangerous permissions (RFC 9470 section 3).
 
     Raises:
-        AccessRefused: when it is not.
+        AccessRefused: when the permission is missing, or the authentication is too old.
     """
-    permission = PERMISSIONS[wanted]
+    permission = PERMISSIONS[name]
     if scopes is not None and permission.scope not in scopes:
-        raise AccessRefused("insufficient_scope", wanted)
+        raise AccessRefused("insufficient_scope", name)
     if roles is None and scopes is None:
-        raise AccessRefused("no_permission", wanted)
-    if roles is not None and wanted not in permissions_of(roles):
-        raise AccessRefused("no_permission", wanted)
+        raise AccessRefused("no_permission", name)
+    if roles is not None and name not in permissions_of(roles):
+        raise AccessRefused("no_permission", name)
     if permission.dangerous and roles is not None and (signed_in is None or signed_in < since):
-        raise AccessRefused("sign_in_again", wanted)
+        raise AccessRefused("sign_in_again", name)

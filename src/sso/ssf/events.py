@@ -263,8 +263,8 @@ def push_event(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[No
             raise Abandon("the stream is gone, or disabled")
         headers = {"Content-Type": f"application/{SET_TYP}", "Accept": "application/json"}
         if stream.authorization_header is not None:
-            encrypted = provider.box.decrypt(stream.authorization_header, header_purpose(stream.id))
-            headers["Authorization"] = encrypted.decode()
+            authorization = provider.box.decrypt(stream.authorization_header, header_purpose(stream.id))
+            headers["Authorization"] = authorization.decode()
         try:
             status, body = await provider.outbound.post(stream.endpoint_url, token.encode(), headers)
         except OutboundRefused as error:

@@ -161,7 +161,7 @@ async def lock_visitor(request: Request, session: AsyncSession, here: Visit, the
     """
     user, now = await users.lock_user(session, here.user.id), clock.now()
     idle = site_of(request).provider.idle
-    if user is None or not await sessions.lives(session, here.who.session.id, now, now - idle):
+    if user is None or not await sessions.is_active(session, here.who.session.id, now, now - idle):
         raise VisitOver(then)
     return user
 

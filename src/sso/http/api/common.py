@@ -256,7 +256,7 @@ async def _caller(request: Request) -> Caller:
 
 
 def _access_problem(error: AccessRefused, seconds: int) -> Problem:
-    scope = error.wanted.scope
+    scope = error.permission.scope
     if error.code == "sign_in_again":
         text = f"This needs somebody who signed in within {seconds} seconds: ask for max_age={seconds}."
         code = "insufficient_user_authentication"
@@ -267,7 +267,7 @@ def _access_problem(error: AccessRefused, seconds: int) -> Problem:
         said = f'{_REALM}, error="insufficient_scope", error_description="{text}", scope="{scope}"'
         return Problem(403, "insufficient_scope", "Not allowed", text, headers={"WWW-Authenticate": said})
     return Problem(
-        403, "no_permission", "Not allowed", f"No role of this person has the permission {error.wanted.name}."
+        403, "no_permission", "Not allowed", f"No role of this person has the permission {error.permission.name}."
     )
 
 

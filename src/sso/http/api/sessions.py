@@ -41,7 +41,7 @@ from sso.identity.sessions import store
 from sso.identity.sessions.devices import device_of
 from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.reasons import EndReason
-from sso.identity.sessions.store import ClientSession, HowTold, SessionFilter
+from sso.identity.sessions.store import ClientSession, NotifiedBy, SessionFilter
 from sso.identity.users.models import User
 from sso.logout import bulk as mass_ending
 from sso.logout.delivery_report import DeliveryReport, State, Told, delivery_report_of
@@ -109,7 +109,7 @@ class ToldShown(BaseModel):
 
     client_id: str
     name: str
-    how: HowTold
+    how: NotifiedBy
     state: State
     told_at: datetime | None
     confirmed_at: datetime | None

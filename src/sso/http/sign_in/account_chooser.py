@@ -20,7 +20,7 @@ from sso.http.common.onward import Onward, read_onward
 from sso.http.common.pages import page
 from sso.http.common.state import site_of
 from sso.identity.sessions import store as sessions
-from sso.identity.sessions.store import LiveSession
+from sso.identity.sessions.store import ActiveSession
 from sso.identity.users.store import Person
 from sso.oidc.authorize import request as flow
 from sso.oidc.authorize.request import SignedIn
@@ -82,7 +82,7 @@ class Account:
     """Somebody who is signed in at this browser."""
 
     token: str
-    session: LiveSession
+    session: ActiveSession
     person: Person
 
 

@@ -278,7 +278,7 @@ async def consent(request: Request) -> Response:
     if fields.get("choice") != "allow":
         return await _fail(request, waiting, Fail("access_denied", "The person refused."))
     async with site.provider.db.write() as session:
-        await sessions_store.lock(session, *sessions_store.not_over([who.session.id]))
+        await sessions_store.lock(session, *sessions_store.where_not_ended([who.session.id]))
         await flow.allow(session, waiting.asked, who, kept_address_of(request), request_id_of(request))
         await _tell_of_consent(request, session, waiting, who)
         done = replace(waiting.progress, done=waiting.progress.done | {"consent"})
@@ -364,7 +364,7 @@ async def signed_in(
     """
     try:
         return await _signed_in(request, waiting, before, proof, options, trust=trust, kept=kept)
-    except sessions.ReportFinished:
+    except sessions.AuthenticationOutdated:
         return sign_in_alone(request, waiting, before, problem=WRONG, status=400)
 
 
@@ -477,7 +477,7 @@ async def _end_what_is_over(
     other_person = [one.session.id for one in over]
     surplus = [*(one.session.id for one in too_many_here), *too_many]
     if other_person and surplus:
-        await sessions_store.lock(session, *sessions_store.not_over([*other_person, *surplus]))
+        await sessions_store.lock(session, *sessions_store.where_not_ended([*other_person, *surplus]))
     for session_ids, reason in ((other_person, EndReason.OTHER_PERSON), (surplus, EndReason.TOO_MANY)):
         if session_ids:
             await end_sessions(

@@ -74,7 +74,7 @@ async def _accounts(request: Request, asked: LogoutRequest) -> list[Account]:
 async def _end(request: Request, leaving: list[Account]) -> list[ClientSession]:
     site, told = site_of(request), []
     async with site.provider.db.write() as session:
-        await sessions.lock(session, *sessions.not_over([one.session.id for one in leaving]))
+        await sessions.lock(session, *sessions.where_not_ended([one.session.id for one in leaving]))
         for one in leaving:
             told += await end_sessions(
                 session,

@@ -165,7 +165,7 @@ async def end_those_of(session: AsyncSession, user_id: uuid.UUID) -> None:
 
 
 async def delete_expired(session: AsyncSession, now: datetime) -> None:
-    """Delete pending flows that took too long."""
+    """Delete expired pending flows."""
     await session.execute(delete(PendingFlow).where(PendingFlow.expires_at <= now))
 
 

@@ -1,4 +1,4 @@
-"""What a device is, in words that a person recognises, from what its browser says of itself (ua-parser)."""
+"""The browser, system and device model that a User-Agent header names (ua-parser)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 MAX_USER_AGENT_CHARS = 400
-"""How much of what a browser says of itself is kept and read."""
+"""How much of a User-Agent header is stored and parsed."""
 _PLAIN = re.compile(r"(?!.*\.[A-Za-z]{2})[A-Za-z0-9 ._+(),-]{1,40}")
-"""What is shown of it. The text is whoever's who sends the request, and it stands in mails: no links."""
+"""Names that are shown. The sender of the request chooses the text, and mails show it: links are not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A browser and what it runs on; empty where it does not say."""
+    """A browser and the device that it runs on; unknown parts are empty."""
 
     browser: str
     system: str
@@ -28,13 +28,13 @@ class Device:
 
 @lru_cache(1000)
 def device_of(user_agent: str) -> Device:
-    """Return the device that sent a User-Agent header. Looked up when it is shown, not when somebody signs in."""
-    from ua_parser import parse  # its patterns are read only where a device is shown
+    """Return the device that a User-Agent header names. Pages call this; a sign-in stores the header as it is."""
+    from ua_parser import parse  # loading its patterns is slow
 
-    found = parse(user_agent[:MAX_USER_AGENT_CHARS]) if user_agent else None
-    if found is None:
+    parsed = parse(user_agent[:MAX_USER_AGENT_CHARS]) if user_agent else None
+    if parsed is None:
         return Device("", "", "")
-    browser, system, device = found.user_agent, found.os, found.device
+    browser, system, device = parsed.user_agent, parsed.os, parsed.device
     return Device(
         _named(browser.family, browser.major) if browser else "",
         _named(system.family, system.major) if system else "",
@@ -47,7 +47,7 @@ def _named(family: str, major: str | None) -> str:
 
 
 def _model(brand: str | None, model: str | None) -> str:
-    if not model or model in ("K", "Smartphone", "Desktop"):  # what browsers say so as to say nothing
+    if not model or model in ("K", "Smartphone", "Desktop"):  # placeholders that browsers send instead of the model
         return ""
     known = brand is not None and brand.lower() not in model.lower() and not brand.startswith("Generic")
     return _plain(f"{brand} {model}" if known else model)

@@ -12,11 +12,11 @@ from sso.platform.db import Base, new_id
 
 
 class SsoSession(Base):
-    """One person signed in at one browser. The cookie's value is stored only as its hash.
+    """The session of one user in one browser. Only the hash of the cookie is stored.
 
-    ``remembered_until`` is there where the person asked that this device be remembered: until then at the latest, and
-    ``expires_at`` moves on with each use. ``device_hash`` names the browser among all sessions of the person;
-    ``trusted_until`` is there where the person asked that it need no second step until then.
+    ``remembered_until``: the end of the session of a remembered device at the latest; each use moves ``expires_at``.
+    ``device_hash``: identifies the browser among the sessions of the user. ``trusted_until``: until then the browser
+    needs no second factor.
     """
 
     __tablename__ = "sessions"
@@ -42,10 +42,10 @@ class SsoSession(Base):
 
 
 class SessionClient(Base):
-    """An application that took part in a session, with the ``sid`` by which it knows the session.
+    """The use of a session by an application, which knows the session by ``sid``.
 
-    ``told_by`` says how it learns that the session is over, decided when it ended. ``ended_at`` is there where its part
-    ended before the session: it was suspended or removed.
+    ``told_by``: how the application is notified of the end of the session, set at the end. ``ended_at``: set if the
+    use ended before the session, because the application was suspended or removed.
     """
 
     __tablename__ = "session_clients"

@@ -1,4 +1,4 @@
-"""Why sessions, and the parts of applications in them, end: one list, from which pages, API and events are made."""
+"""Reasons for which sessions end: one list for pages, API and events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Initiator = Literal["user", "admin", "policy"]
 
 
 class EndReason(StrEnum):
-    """Why a session, or the part that an application takes in it, is over."""
+    """Why a session, or its use by an application, ended."""
 
     SIGNED_OUT = "signed_out"
     BY_PERSON = "by_person"
@@ -43,7 +43,7 @@ _BY_ADMINISTRATOR = frozenset(
 )
 _BY_POLICY = frozenset({EndReason.EXPIRED, EndReason.TOO_MANY})
 _BY_EITHER = frozenset({EndReason.PASSWORD_CHANGED, EndReason.DELETION_PLANNED})
-"""What the person does, or an administrator does for them."""
+"""Actions of the user, or of an administrator for the user."""
 
 
 def initiator(reason: EndReason, *, by_another: bool = False) -> Initiator:
@@ -51,7 +51,7 @@ def initiator(reason: EndReason, *, by_another: bool = False) -> Initiator:
 
     Args:
         reason: why it ended.
-        by_another: whether somebody else than its person asked for it.
+        by_another: whether somebody other than the user ended it.
     """
     if reason in _BY_ADMINISTRATOR or (by_another and reason in _BY_EITHER):
         return "admin"

@@ -1,4 +1,4 @@
-"""Rules of sessions: how one starts and how long it lives."""
+"""Starting sessions and their lifetime."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sso import clock
 from sso.identity.authn.authenticated import Authenticated
 from sso.identity.sessions import store
 from sso.identity.sessions.devices import MAX_USER_AGENT_CHARS
-from sso.identity.sessions.store import LiveSession
+from sso.identity.sessions.store import ActiveSession, SessionColumns
 from sso.platform.audit import record
 from sso.platform.db import new_id
 from sso.platform.security.tokens import random_token, token_hash
@@ -20,34 +20,34 @@ from sso.settings import Settings
 
 
 def idle_since(settings: Settings, now: datetime) -> datetime:
-    """Return the moment before which a session must not have been used last."""
+    """Return the time before which the last use of a session means that it is idle."""
     return now - settings.session_idle_timeout
 
 
-class ReportFinished(Exception):
-    """What somebody proved is worth nothing any more: meanwhile their account was disabled, or its password changed."""
+class AuthenticationOutdated(Exception):
+    """The user was disabled or the credentials changed since the authentication."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A session that began, and the value of its cookie. ``surplus``: the person's sessions that are too many now."""
+    """A new session and the value of its cookie. ``surplus``: sessions of the user beyond the permitted number."""
 
-    session: LiveSession
+    session: ActiveSession
     token: str
     surplus: list[uuid.UUID]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where somebody signs in. ``trusted_until``: the person asks that this browser need no second step until then."""
+    """The browser and country of a sign-in. ``trusted_until``: until then the browser needs no second factor."""
 
     device_hash: bytes | None = None
     country: str | None = None
     trusted_until: datetime | None = None
 
 
-def lifetime(settings: Settings, now: datetime, *, remember: bool) -> dict[str, datetime | None]:
-    """Return until when a session lives that starts now: not used, and where the device is remembered, in all."""
+def lifetime(settings: Settings, now: datetime, *, remember: bool) -> SessionColumns:
+    """Return when a session that starts now expires: without use, and for a remembered device at the latest."""
     if not remember or not settings.remembered_session_lifetime:
         return {"expires_at": now + settings.session_lifetime, "remembered_until": None}
     return {
@@ -57,7 +57,7 @@ def lifetime(settings: Settings, now: datetime, *, remember: bool) -> dict[str, 
 
 
 async def touch(session: AsyncSession, settings: Settings, session_id: uuid.UUID, now: datetime) -> None:
-    """Record that a session was used. One statement."""
+    """Record the use of a session. One statement."""
     await store.touch(session, session_id, now, now + settings.remembered_session_idle_timeout)
 
 
@@ -66,60 +66,79 @@ async def start(
     settings: Settings,
     proof: Authenticated,
     *,
-    current: LiveSession | None,
+    current: ActiveSession | None,
     address: str | None,
     user_agent: str,
     request_id: str,
     remember: bool = False,
     place: Place | None = None,
 ) -> Started:
-    """Start a session, or renew the browser's own when the same person proves it again.
+    """Start a session, or renew the session of the browser if it belongs to the same user.
 
-    The cookie's value is new each time, so that one known before signing in is worth nothing (session fixation).
+    The cookie gets a new value each time, which prevents session fixation.
 
     Args:
         session: the transaction.
-        settings: how long sessions live.
-        proof: who it is and how that was proven.
-        current: the browser's living session, whoever it belongs to.
-        address: the network address it came from, in the form in which it is kept.
-        user_agent: what the browser says it is.
+        settings: how long sessions last.
+        proof: the user and the authentication.
+        current: the active session of the browser, of any user.
+        address: the IP address of the browser, in the stored form.
+        user_agent: the User-Agent header.
         request_id: the reference for log and audit.
-        remember: the person asks that this device be remembered.
-        place: the browser and the country, where they are known.
+        remember: whether the user asked to remember this device.
+        place: the browser and the country, if known.
 
     Raises:
-        ProofOver: when the person was disabled, or what opens the account was changed, since they proved who they are.
+        AuthenticationOutdated: when the user was disabled or the credentials changed since the authentication.
     """
-    place = place or Place()
     now, token = clock.now(), random_token()
-    values = {
+    values: SessionColumns = {
         "token_hash": token_hash(token),
         "last_seen_at": now,
         **lifetime(settings, now, remember=remember),
         "auth_time": proof.auth_time or now,
-        "device_hash": place.device_hash,
-        "country": place.country,
-        **({"trusted_until": place.trusted_until} if place.trusted_until else {}),
+        **_place_columns(place or Place()),
         "acr": proof.acr,
         "amr": proof.amr,
         "address": address,
         "user_agent": user_agent[:MAX_USER_AGENT_CHARS],
     }
-    session_id, limit = new_id(), settings.sessions_per_user
-    event = "session.started"
-    own = current is not None and current.user_id == proof.user.id
-    if current is not None and own and await store.renew(session, current.id, now, idle_since(settings, now), values):
-        session_id, event = current.id, "session.renewed"
-        others = 0
-    else:
-        row = {"id": session_id, "user_id": proof.user.id, "created_at": now, **values}
-        stored = await store.insert(session, row, proof.user.security_version)
-        if stored is None:
-            raise ReportFinished
-        others = stored
-    made = LiveSession(session_id, proof.user.id, proof.auth_time or now, now, proof.acr, proof.amr)
-    who = str(proof.user.id)
-    record(session, event, actor=who, subject=who, address=address, request_id=request_id, data={"amr": proof.amr})
-    surplus = await store.surplus(session, made.user_id, limit) if limit and others > limit else []
-    return Started(made, token, surplus)
+    session_id, event, count = await _store(session, settings, proof, current, now, values)
+    started = ActiveSession(session_id, proof.user.id, proof.auth_time or now, now, proof.acr, proof.amr)
+    actor, limit = str(proof.user.id), settings.sessions_per_user
+    record(session, event, actor=actor, subject=actor, address=address, request_id=request_id, data={"amr": proof.amr})
+    surplus = await store.surplus(session, started.user_id, limit) if limit and count > limit else []
+    return Started(started, token, surplus)
+
+
+async def _store(
+    session: AsyncSession,
+    settings: Settings,
+    proof: Authenticated,
+    current: ActiveSession | None,
+    now: datetime,
+    values: SessionColumns,
+) -> tuple[uuid.UUID, str, int]:
+    """Renew ``current`` if it belongs to the same user and is active; otherwise insert a session.
+
+    Returns:
+        The id, the type of the audit event, and how many sessions the user has (0 after a renewal).
+    """
+    is_own = current is not None and current.user_id == proof.user.id
+    if (
+        current is not None
+        and is_own
+        and await store.renew(session, current.id, now, idle_since(settings, now), values)
+    ):
+        return current.id, "session.renewed", 0
+    session_id = new_id()
+    row: SessionColumns = {"id": session_id, "user_id": proof.user.id, "created_at": now, **values}
+    count = await store.insert(session, row, proof.user.security_version)
+    if count is None:
+        raise AuthenticationOutdated
+    return session_id, "session.started", count
+
+
+def _place_columns(place: Place) -> SessionColumns:
+    columns: SessionColumns = {"device_hash": place.device_hash, "country": place.country}
+    return {**columns, "trusted_until": place.trusted_until} if place.trusted_until else columns

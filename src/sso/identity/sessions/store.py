@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, TypeVar
 
-from sqlalchemy import bindparam, case, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Exists, Select, bindparam, case, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -19,29 +19,29 @@ from sso.identity.users.store import Person
 from sso.platform.db import INSERTS, lock_rows, table_of
 from sso.platform.security.tokens import random_token
 
-HowTold = Literal["back_channel", "front_channel", "shared_signals", "token_lifetime", "not_at_all"]
-REACHED: frozenset[HowTold] = frozenset({"back_channel", "front_channel", "shared_signals"})
-"""The ways in which an application is told that a session is over, and does not have to find out by itself."""
+NotifiedBy = Literal["back_channel", "front_channel", "shared_signals", "token_lifetime", "not_at_all"]
+REACHED: frozenset[NotifiedBy] = frozenset({"back_channel", "front_channel", "shared_signals"})
+"""How applications are notified of the end of a session; the other applications find out at the next request."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientSession:
-    """That an application took part in a session, the ``sid`` by which it knows the session, and how it learns of its
-    end: None as long as it has not ended."""
+    """The use of a session by an application. ``sid`` identifies the session for the application; ``told_by`` says how
+    the application learns of the end, None while the session has not ended."""
 
     client_id: str
     sid: str
     session_id: uuid.UUID
     user_id: uuid.UUID
-    told_by: HowTold | None
+    told_by: NotifiedBy | None
     first_used_at: datetime
     last_used_at: datetime
     ended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class LiveSession:
-    """A session that is not over, as far as the protocol needs to know."""
+class ActiveSession:
+    """The columns of an active session that the protocol needs."""
 
     id: uuid.UUID
     user_id: uuid.UUID
@@ -51,47 +51,68 @@ class LiveSession:
     amr: list[str]
 
 
-MAX_AT_ONCE = 100
+class SessionColumns(TypedDict, total=False):
+    """Columns of a session that are stored at its start or renewal."""
+
+    id: uuid.UUID
+    user_id: uuid.UUID
+    created_at: datetime
+    token_hash: bytes
+    last_seen_at: datetime
+    expires_at: datetime | None
+    remembered_until: datetime | None
+    auth_time: datetime
+    device_hash: bytes | None
+    country: str | None
+    trusted_until: datetime
+    acr: str
+    amr: list[str]
+    address: str | None
+    user_agent: str
+
+
+MAX_SURPLUS = 100
+_Statement = TypeVar("_Statement", bound=Select[*tuple[Any, ...]])
 
 # The statements of the frequent flows are built once: building one costs more than running it.
 _sessions, _clients, _users = table_of(SsoSession), table_of(SessionClient), table_of(User)
 _s, _c, _u = _sessions.c, _clients.c, _users.c
 
-LIVE_SESSION = (_s.id, _s.user_id, _s.auth_time, _s.last_seen_at, _s.acr, _s.amr)
+ACTIVE_SESSION_COLUMNS = (_s.id, _s.user_id, _s.auth_time, _s.last_seen_at, _s.acr, _s.amr)
 _REMEMBERED = _s.remembered_until.is_not(None)
-ALIVE = (
+ACTIVE = (
     (_s.ended_at.is_(None))
     & (_s.expires_at > bindparam("now"))
     & ((_s.last_seen_at > bindparam("idle_since")) | _REMEMBERED)
 )
-"""The condition that a session is not over: not ended, not expired, and used after ``idle_since`` unless the device is
-remembered: then ``expires_at`` moves on with each use."""
+"""The condition that a session is active: not ended, not expired, and used after ``idle_since``. The session of a
+remembered device has no idle limit: each use moves its ``expires_at``."""
 
 
 def _open_client_session(insert: Any) -> Any:
-    alive = (
+    active_session = (
         select(
             _s.id, bindparam("client_id", type_=_c.client_id.type), bindparam("sid", type_=_c.sid.type),
             bindparam("now", type_=_c.first_used_at.type), bindparam("now", type_=_c.last_used_at.type),
         )
         .join(_users, _u.id == _s.user_id)
-        .where(_s.id == bindparam("session_id"), ALIVE, _u.disabled_at.is_(None))
+        .where(_s.id == bindparam("session_id"), ACTIVE, _u.disabled_at.is_(None))
         .with_for_update(read=True, of=_sessions)
     )  # fmt: skip
     names = ["session_id", "client_id", "sid", "first_used_at", "last_used_at"]
-    made = insert(_clients).from_select(names, alive)
-    return made.on_conflict_do_update(
+    statement = insert(_clients).from_select(names, active_session)
+    return statement.on_conflict_do_update(
         index_elements=["session_id", "client_id"],
-        set_={"last_used_at": made.excluded.last_used_at, "ended_at": None, "told_by": None},
+        set_={"last_used_at": statement.excluded.last_used_at, "ended_at": None, "told_by": None},
     ).returning(_c.sid)
 
 
-_LIVES = (
+_IS_ACTIVE = (
     select(_s.id)
     .join(_users, _u.id == _s.user_id)
-    .where(_s.id == bindparam("session_id"), ALIVE, _u.disabled_at.is_(None))
+    .where(_s.id == bindparam("session_id"), ACTIVE, _u.disabled_at.is_(None))
 )
-_HOLD = _LIVES.with_for_update(read=True, of=_sessions)
+_LOCK_ACTIVE = _IS_ACTIVE.with_for_update(read=True, of=_sessions)
 _TAKE_PART = {name: _open_client_session(insert) for name, insert in INSERTS.items()}
 _TOUCH = (
     update(_sessions)
@@ -116,8 +137,8 @@ _COUNT = (
 
 @cache
 def _insert(names: tuple[str, ...]) -> Any:
-    """Return the statement that stores a session of a person whose account is as it was when they proved who they are:
-    enabled, and with everything that opens it. The person is held, so that it stays so until the transaction ends."""
+    """Return the statement that stores a session if the account is enabled and its credentials have not changed since
+    the authentication. The row of the user stays locked, so that this is true until the transaction ends."""
     columns = [bindparam(name, type_=_s[name].type).label(name) for name in names]
     same = (_u.id == bindparam("user_id")) & (_u.security_version == bindparam("security_version"))
     person = select(*columns).select_from(_users).where(same, _u.disabled_at.is_(None)).with_for_update(read=True)
@@ -126,11 +147,11 @@ def _insert(names: tuple[str, ...]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class SigningIn:
-    """Somebody who is about to prove who they are, and what decides what that takes.
+    """A user who is about to sign in, and the facts that decide which factors are required.
 
-    ``identifier_kind``, ``lookup`` and ``verified`` are of what was typed. ``known``: this browser is one of the
-    person's; ``trusted``: they asked that it need no second step; ``seen_before``: they have signed in before, at any
-    browser.
+    ``identifier_kind``, ``lookup`` and ``verified`` describe the identifier that was typed. ``known``: the user has
+    signed in with this browser before; ``trusted``: the user trusts this browser; ``seen_before``: the user has signed
+    in before, with any browser.
     """
 
     user: User
@@ -146,16 +167,16 @@ class SigningIn:
 
     @property
     def password(self) -> Credential | None:
-        """The password, if there is one."""
-        return next((one for one in self.credentials if one.kind == "password"), None)
+        """The password credential, if there is one."""
+        return next((credential for credential in self.credentials if credential.kind == "password"), None)
 
     @property
     def factors(self) -> frozenset[str]:
         """The kinds of credential that are set up."""
-        return frozenset(one.kind for one in self.credentials)
+        return frozenset(credential.kind for credential in self.credentials)
 
 
-def _seen(*conditions: Any) -> Any:
+def _seen(*conditions: ColumnElement[bool]) -> Exists:
     return exists().where(SsoSession.user_id == User.id, *conditions)
 
 
@@ -184,17 +205,17 @@ _SIGNING_IN = (
 async def signing_in(
     session: AsyncSession, lookups: Sequence[str], device_hash: bytes | None, country: str | None, now: datetime
 ) -> list[SigningIn]:
-    """Return everybody whom what was typed can mean, in the order of ``lookups``: who has proven one of these
-    identifiers (a user name is its holder's), or else who alone says so. One statement."""
+    """Return the users that the typed identifier can mean, in the order of ``lookups``: users who have verified one of
+    these identifiers (a user name needs no verification), or else the only user who claims one. One statement."""
     values = {"lookups": list(lookups), "device_hash": device_hash, "country": country, "now": now}
     rows: Any = (await session.execute(_SIGNING_IN, values)).all()
     verified = [row for row in rows if row[2] is not None or row[1] == "username"]
     people: dict[uuid.UUID, list[Any]] = {}
-    for row in sorted(verified or rows, key=lambda one: lookups.index(one[9])):
+    for row in sorted(verified or rows, key=lambda row: lookups.index(row[9])):
         people.setdefault(row[0].id, []).append(row)
     if not verified and len(people) > 1:
         return []
-    return [_signing_in(mine) for mine in people.values()]
+    return [_signing_in(user_rows) for user_rows in people.values()]
 
 
 def _signing_in(rows: list[Any]) -> SigningIn:
@@ -205,45 +226,45 @@ def _signing_in(rows: list[Any]) -> SigningIn:
 
 
 async def is_known(session: AsyncSession, user_id: uuid.UUID, device_hash: bytes) -> tuple[bool, bool]:
-    """Tell whether a browser is one of a person's, and whether they have signed in before at all."""
+    """Tell whether a user has signed in with a browser before, and whether with any browser."""
     here = _seen(SsoSession.device_hash == device_hash)
     row = (await session.execute(select(here, _seen()).select_from(User).where(User.id == user_id))).first()
     return (bool(row[0]), bool(row[1])) if row else (False, False)
 
 
 async def trusted_devices(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> list[SsoSession]:
-    """Return the newest session of each browser that a person trusts."""
+    """Return the newest session of each browser that a user trusts."""
     mine = select(SsoSession).where(SsoSession.user_id == user_id, SsoSession.trusted_until > now)
-    found: dict[bytes | None, SsoSession] = {}
-    for one in (await session.execute(mine.order_by(SsoSession.last_seen_at))).scalars():
-        found[one.device_hash] = one
-    return list(found.values())
+    newest: dict[bytes | None, SsoSession] = {}
+    for trusted in (await session.execute(mine.order_by(SsoSession.last_seen_at))).scalars():
+        newest[trusted.device_hash] = trusted
+    return list(newest.values())
 
 
 async def distrust(session: AsyncSession, user_id: uuid.UUID) -> None:
-    """Let no browser of a person be trusted any more."""
+    """Remove the trust from every browser of a user."""
     mine = await lock(session, SsoSession.user_id == user_id, SsoSession.trusted_until.is_not(None))
     await session.execute(update(SsoSession).where(SsoSession.id.in_(mine)).values(trusted_until=None))
 
 
-async def delete_expired_places(session: AsyncSession, user_id: uuid.UUID) -> None:
-    """Forget where a person was signed in, and with what."""
+async def clear_places(session: AsyncSession, user_id: uuid.UUID) -> None:
+    """Delete IP addresses, browsers and countries from the sessions of a user."""
     nothing = {"address": None, "user_agent": None, "device_hash": None, "country": None, "trusted_until": None}
     await lock(session, SsoSession.user_id == user_id)
     await session.execute(update(SsoSession).where(SsoSession.user_id == user_id).values(nothing))
 
 
-async def forget_device(session: AsyncSession, session_id: uuid.UUID) -> None:
-    """Let the browser of a session not be one of the person's any more: whoever used it was somebody else."""
-    found = await session.get(SsoSession, session_id)
-    if found is not None and found.device_hash is not None:
-        same = (SsoSession.user_id == found.user_id) & (SsoSession.device_hash == found.device_hash)
-        await lock(session, same)
-        await session.execute(update(SsoSession).where(same).values(device_hash=None, trusted_until=None))
+async def clear_device(session: AsyncSession, session_id: uuid.UUID) -> None:
+    """Make the browser of a session unknown to its user, who reported that somebody else used the browser."""
+    reported = await session.get(SsoSession, session_id)
+    if reported is not None and reported.device_hash is not None:
+        same_browser = (SsoSession.user_id == reported.user_id) & (SsoSession.device_hash == reported.device_hash)
+        await lock(session, same_browser)
+        await session.execute(update(SsoSession).where(same_browser).values(device_hash=None, trusted_until=None))
 
 
 async def client_sessions_of_user(session: AsyncSession, user_id: uuid.UUID, client_id: str) -> list[uuid.UUID]:
-    """Return the sessions of a person in which an application takes part."""
+    """Return the sessions of a user that an application uses."""
     statement = (
         select(SessionClient.session_id)
         .join(SsoSession, SsoSession.id == SessionClient.session_id)
@@ -258,13 +279,13 @@ async def client_sessions_of_user(session: AsyncSession, user_id: uuid.UUID, cli
 
 
 async def all_of_user(session: AsyncSession, user_id: uuid.UUID) -> list[SsoSession]:
-    """Return every session of a person that is still known, the newest first."""
+    """Return every stored session of a user, the newest first."""
     mine = select(SsoSession).where(SsoSession.user_id == user_id).order_by(SsoSession.id.desc())
     return list((await session.execute(mine)).scalars())
 
 
 async def last_used_clients(session: AsyncSession, user_id: uuid.UUID) -> dict[str, datetime]:
-    """Return the applications that a person used in sessions that are kept, and when last."""
+    """Return the applications that a user used in stored sessions, with the time of the last use."""
     statement = (
         select(SessionClient.client_id, func.max(SessionClient.last_used_at))
         .join(SsoSession, SsoSession.id == SessionClient.session_id)
@@ -275,59 +296,67 @@ async def last_used_clients(session: AsyncSession, user_id: uuid.UUID) -> dict[s
 
 
 async def touch(session: AsyncSession, session_id: uuid.UUID, now: datetime, later: datetime) -> None:
-    """Record that a session was used; of a remembered device it lives until ``later`` then."""
+    """Record the use of a session. The session of a remembered device then expires at ``later``."""
     await session.execute(_TOUCH, {"session_id": session_id, "now": now, "later": later})
 
 
-async def insert(session: AsyncSession, values: dict[str, Any], security_version: int = 0) -> int | None:
-    """Store a session that starts and return about how many the person has that have not ended; None: it may not start,
-    because the person was disabled, or what opens the account was changed, since ``security_version``. As it stands,
-    that of an account of which nothing was ever changed. One statement."""
-    made = await session.execute(_insert(tuple(values)), {**values, "security_version": security_version})
-    count = made.scalar_one_or_none()
+async def insert(session: AsyncSession, values: SessionColumns, security_version: int = 0) -> int | None:
+    """Store a new session. One statement.
+
+    Args:
+        session: the transaction.
+        values: the columns.
+        security_version: of the user at the authentication; 0 if the credentials never changed.
+
+    Returns:
+        The approximate number of sessions of the user that have not ended; None if the session was not stored, because
+        the user was disabled or the credentials changed since ``security_version``.
+    """
+    result = await session.execute(_insert(tuple(values)), {**values, "security_version": security_version})
+    count = result.scalar_one_or_none()
     return None if count is None else int(count) + 1
 
 
 async def lock_for_renewal(session: AsyncSession, user_id: uuid.UUID, session_ids: Sequence[uuid.UUID]) -> None:
-    """Lock a person and sessions, of which one is renewed and others end in the same transaction."""
+    """Lock a user and sessions, of which one is renewed and others end in the same transaction."""
     await session.execute(select(_u.id).where(_u.id == user_id).with_for_update(read=True))
     await lock(session, SsoSession.id.in_(session_ids))
 
 
 async def surplus(session: AsyncSession, user_id: uuid.UUID, limit: int) -> list[uuid.UUID]:
-    """Return the sessions of a person that are too many: those that were used longest ago, a hundred at the most."""
+    """Return the sessions of a user beyond ``limit``, least recently used, at most ``MAX_SURPLUS``."""
     mine = select(_s.id).where(_s.user_id == user_id, _s.ended_at.is_(None))
-    mine = mine.order_by(_s.last_seen_at.desc(), _s.id.desc()).offset(limit).limit(MAX_AT_ONCE)
+    mine = mine.order_by(_s.last_seen_at.desc(), _s.id.desc()).offset(limit).limit(MAX_SURPLUS)
     return list((await session.execute(mine)).scalars())
 
 
 async def of_browser(
     session: AsyncSession, token_hashes: Sequence[bytes], now: datetime, idle_since: datetime
-) -> dict[bytes, tuple[LiveSession, Person]]:
-    """Return the living sessions with these cookies and their people, by the cookie's hash. One statement."""
+) -> dict[bytes, tuple[ActiveSession, Person]]:
+    """Return the active sessions with these cookies, with their users, by the hash of the cookie. One statement."""
     statement = (
-        select(_s.token_hash, *LIVE_SESSION, _u.name, _u.locked_until, _u.delete_at.is_not(None))
+        select(_s.token_hash, *ACTIVE_SESSION_COLUMNS, _u.name, _u.locked_until, _u.delete_at.is_not(None))
         .join(_users, _u.id == _s.user_id)
-        .where(_s.token_hash.in_(token_hashes), ALIVE, _u.disabled_at.is_(None))
+        .where(_s.token_hash.in_(token_hashes), ACTIVE, _u.disabled_at.is_(None))
     )
     rows: Any = (await session.execute(statement, {"now": now, "idle_since": idle_since})).all()
-    return {row[0]: (LiveSession(*row[1:7]), Person(row[2], row[7], row[8], bool(row[9]))) for row in rows}
+    return {row[0]: (ActiveSession(*row[1:7]), Person(row[2], row[7], row[8], bool(row[9]))) for row in rows}
 
 
 async def renew(
-    session: AsyncSession, session_id: uuid.UUID, now: datetime, idle_since: datetime, values: dict[str, Any]
+    session: AsyncSession, session_id: uuid.UUID, now: datetime, idle_since: datetime, values: SessionColumns
 ) -> bool:
-    """Give a living session of the same person a new cookie and a new proof; tell whether it was alive."""
-    statement = update(_sessions).where(_s.id == session_id, ALIVE).values(values).returning(_s.id)
+    """Give an active session of the same user a new cookie and authentication; tell whether the session was active."""
+    statement = update(_sessions).where(_s.id == session_id, ACTIVE).values(values).returning(_s.id)
     return (await session.execute(statement, {"now": now, "idle_since": idle_since})).first() is not None
 
 
 def open_client_session(
     session: Session, session_id: uuid.UUID, client_id: str, now: datetime, idle_since: datetime
 ) -> str | None:
-    """Record that an application takes part in a session and return its ``sid``; None where the session is over.
+    """Record that an application uses a session and return its ``sid``; None if the session is not active.
 
-    The session is held until the transaction ends, so that it cannot end meanwhile without this application.
+    The session stays locked until the transaction ends, so that it cannot end without this application.
     """
     values = {"session_id": session_id, "client_id": client_id, "sid": random_token(), "now": now}
     statement = _TAKE_PART[session.get_bind().dialect.name]
@@ -335,7 +364,7 @@ def open_client_session(
 
 
 async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) -> list[ClientSession]:
-    """Return every application that took part in one of the sessions."""
+    """Return every use of these sessions by an application."""
     statement = (
         select(
             SessionClient.client_id,
@@ -355,32 +384,32 @@ async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) 
     return [ClientSession(*row) for row in rows]
 
 
-async def remember_how_told(
-    session: AsyncSession, session_ids: Sequence[uuid.UUID], how: HowTold, client_ids: Sequence[str]
+async def record_notified_by(
+    session: AsyncSession, session_ids: Sequence[uuid.UUID], notified_by: NotifiedBy, client_ids: Sequence[str]
 ) -> None:
-    """Write down how applications learn that the sessions are over."""
+    """Record how applications are notified of the end of the sessions."""
     mine = (SessionClient.session_id.in_(session_ids)) & (SessionClient.client_id.in_(client_ids))
-    await session.execute(update(SessionClient).where(mine).values(told_by=how))
+    await session.execute(update(SessionClient).where(mine).values(told_by=notified_by))
 
 
-async def lock_parts(session: AsyncSession, *which: Any) -> list[uuid.UUID]:
-    """Lock the parts that applications take in sessions for which the conditions hold, in their order; return the
+async def lock_parts(session: AsyncSession, *which: ColumnElement[bool]) -> list[uuid.UUID]:
+    """Lock the uses of sessions by applications that match the conditions, in the order of their keys; return the
     sessions."""
     order = (SessionClient.session_id, SessionClient.client_id)
     return await lock_rows(session, select(SessionClient.session_id).where(*which).order_by(*order))
 
 
 async def get(session: AsyncSession, session_id: uuid.UUID) -> tuple[SsoSession, User] | None:
-    """Return a session, living or over, and its person."""
+    """Return a session, active or ended, and its user."""
     statement = select(SsoSession, User).join(User, User.id == SsoSession.user_id).where(SsoSession.id == session_id)
     row = (await session.execute(statement)).first()
     return (row[0], row[1]) if row else None
 
 
-async def over(session: AsyncSession, wanted: SessionFilter, limit: int) -> list[tuple[SsoSession, User]]:
-    """Return sessions that were ended with their people, those that ended last first."""
+async def ended(session: AsyncSession, filter_: SessionFilter, limit: int) -> list[tuple[SsoSession, User]]:
+    """Return ended sessions with their users, the last ended first."""
     statement = (
-        filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), wanted)
+        filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), filter_)
         .where(SsoSession.ended_at.is_not(None))
         .order_by(SsoSession.ended_at.desc(), SsoSession.id)
         .limit(limit)
@@ -389,49 +418,49 @@ async def over(session: AsyncSession, wanted: SessionFilter, limit: int) -> list
 
 
 async def end(session: AsyncSession, session_ids: Sequence[uuid.UUID], reason: str, now: datetime) -> list[uuid.UUID]:
-    """End those of the sessions that are not over and return them. Exactly one caller gets each."""
-    mine = await lock(session, *not_over(session_ids))
+    """End the sessions that have not ended and return them. Exactly one caller gets each."""
+    mine = await lock(session, *where_not_ended(session_ids))
     if mine:
-        ended = update(SsoSession).where(SsoSession.id.in_(mine)).values(ended_at=now, end_reason=reason)
-        await session.execute(ended)
+        values = {"ended_at": now, "end_reason": reason}
+        await session.execute(update(SsoSession).where(SsoSession.id.in_(mine)).values(values))
     return mine
 
 
-def not_over(session_ids: Sequence[uuid.UUID]) -> tuple[Any, ...]:
-    """Return the conditions for those of the sessions that nobody has ended yet."""
+def where_not_ended(session_ids: Sequence[uuid.UUID]) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions for those of the sessions that have not ended."""
     return SsoSession.id.in_(session_ids), SsoSession.ended_at.is_(None)
 
 
-async def lock_matching(session: AsyncSession, wanted: SessionFilter) -> None:
-    """Lock every session that matches and that nobody has ended yet: for what ends them in several batches."""
-    matching = filtered(select(SsoSession.id), wanted).where(SsoSession.ended_at.is_(None))
+async def lock_matching(session: AsyncSession, filter_: SessionFilter) -> None:
+    """Lock every matching session that has not ended, before the sessions are ended in several batches."""
+    matching = filtered(select(SsoSession.id), filter_).where(SsoSession.ended_at.is_(None))
     await lock_rows(session, matching.order_by(SsoSession.id))
 
 
-async def lock(session: AsyncSession, *which: Any) -> list[uuid.UUID]:
-    """Lock the sessions for which the conditions hold, in the order of their ids, and return their ids."""
+async def lock(session: AsyncSession, *which: ColumnElement[bool]) -> list[uuid.UUID]:
+    """Lock the sessions that match the conditions, in the order of their ids, and return their ids."""
     return await lock_rows(session, select(SsoSession.id).where(*which).order_by(SsoSession.id))
 
 
-async def lives(session: AsyncSession, session_id: uuid.UUID, now: datetime, idle_since: datetime) -> bool:
-    """Tell whether a session lives and its person is enabled. Lock the person before, so that what ends every session
-    of theirs has happened, or waits."""
-    row = await session.execute(_LIVES, {"session_id": session_id, "now": now, "idle_since": idle_since})
+async def is_active(session: AsyncSession, session_id: uuid.UUID, now: datetime, idle_since: datetime) -> bool:
+    """Tell whether a session is active and its user enabled. Lock the user first, so that a transaction that ends all
+    sessions of the user has finished, or waits."""
+    row = await session.execute(_IS_ACTIVE, {"session_id": session_id, "now": now, "idle_since": idle_since})
     return row.first() is not None
 
 
-async def hold(session: AsyncSession, session_id: uuid.UUID, now: datetime, idle_since: datetime) -> bool:
-    """Hold a living session of an enabled person, so that it cannot end until the transaction does; tell whether it
-    lives. Something is granted within a session only while it is held."""
-    row = await session.execute(_HOLD, {"session_id": session_id, "now": now, "idle_since": idle_since})
+async def lock_active(session: AsyncSession, session_id: uuid.UUID, now: datetime, idle_since: datetime) -> bool:
+    """Lock an active session of an enabled user, so that it cannot end before the transaction; tell whether the session
+    is active. Grants within a session are stored only while the session is locked."""
+    row = await session.execute(_LOCK_ACTIVE, {"session_id": session_id, "now": now, "idle_since": idle_since})
     return row.first() is not None
 
 
 @dataclass(frozen=True, slots=True)
 class SessionFilter:
-    """Which sessions: each given field narrows. ``begun_by``: those that had begun by then; ``but``: not this one;
-    ``network``: those from an address, or where it ends with a dot from a network; ``system``: where the browser says
-    this of its system; ``unused_since``: those that were not used after that."""
+    """Which sessions: each field that is set narrows. ``begun_by``: started at or before; ``but``: not this session;
+    ``network``: from an IP address, or from a network if the text ends with a dot or colon; ``system``: text in the
+    user agent; ``unused_since``: not used after."""
 
     session_id: uuid.UUID | None = None
     user_id: uuid.UUID | None = None
@@ -444,12 +473,12 @@ class SessionFilter:
 
 
 async def active(
-    session: AsyncSession, wanted: SessionFilter, now: datetime, idle_since: datetime, limit: int
+    session: AsyncSession, filter_: SessionFilter, now: datetime, idle_since: datetime, limit: int
 ) -> list[tuple[SsoSession, User]]:
-    """Return living sessions with their people, newest first."""
+    """Return active sessions with their users, newest first."""
     statement = (
-        filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), wanted)
-        .where(ALIVE)
+        filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), filter_)
+        .where(ACTIVE)
         .order_by(SsoSession.id.desc())
         .limit(limit)
     )
@@ -462,17 +491,17 @@ Status = Literal["living", "ended", "all"]
 
 async def page_of(
     session: AsyncSession,
-    wanted: SessionFilter,
+    filter_: SessionFilter,
     status: Status,
     now: datetime,
     idle_since: datetime,
     before: uuid.UUID | None,
     limit: int,
 ) -> list[tuple[SsoSession, User]]:
-    """Return sessions with their people, those that began last first, from before ``before`` on."""
-    statement = filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), wanted)
+    """Return sessions older than ``before`` with their users, newest first."""
+    statement = filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), filter_)
     if status == "living":
-        statement = statement.where(ALIVE).params(now=now, idle_since=idle_since)
+        statement = statement.where(ACTIVE).params(now=now, idle_since=idle_since)
     elif status == "ended":
         statement = statement.where(SsoSession.ended_at.is_not(None))
     if before is not None:
@@ -481,37 +510,37 @@ async def page_of(
     return [(row[0], row[1]) for row in rows.all()]
 
 
-async def not_ended(session: AsyncSession, wanted: SessionFilter, limit: int) -> list[uuid.UUID]:
-    """Return sessions that nobody has ended yet, expired ones too: their applications have not been told."""
-    statement = filtered(select(SsoSession.id), wanted).where(SsoSession.ended_at.is_(None)).limit(limit)
+async def not_ended(session: AsyncSession, filter_: SessionFilter, limit: int) -> list[uuid.UUID]:
+    """Return sessions that have not ended; expired sessions too, because their applications are not notified yet."""
+    statement = filtered(select(SsoSession.id), filter_).where(SsoSession.ended_at.is_(None)).limit(limit)
     return list((await session.execute(statement)).scalars())
 
 
-async def count_active(session: AsyncSession, now: datetime, idle_since: datetime, maximum: int | None = None) -> int:
-    """Return how many sessions are not over, counted no further than ``most``."""
-    alive = select(SsoSession.id).where(ALIVE).limit(maximum).subquery()
-    statement = select(func.count()).select_from(alive)
+async def count_active(session: AsyncSession, now: datetime, idle_since: datetime, limit: int | None = None) -> int:
+    """Return the number of active sessions, counted up to ``limit``."""
+    counted = select(SsoSession.id).where(ACTIVE).limit(limit).subquery()
+    statement = select(func.count()).select_from(counted)
     return int((await session.execute(statement, {"now": now, "idle_since": idle_since})).scalar_one())
 
 
-async def count_not_ended(session: AsyncSession, wanted: SessionFilter) -> int:
-    """Return how many sessions nobody has ended yet."""
-    statement = filtered(select(func.count(SsoSession.id)), wanted).where(SsoSession.ended_at.is_(None))
+async def count_not_ended(session: AsyncSession, filter_: SessionFilter) -> int:
+    """Return the number of sessions that have not ended."""
+    statement = filtered(select(func.count(SsoSession.id)), filter_).where(SsoSession.ended_at.is_(None))
     return int((await session.execute(statement)).scalar_one())
 
 
 async def expired(session: AsyncSession, now: datetime, idle_since: datetime, limit: int) -> list[uuid.UUID]:
-    """Return sessions whose time is over and that are not ended yet."""
+    """Return sessions that have expired and have not ended yet."""
     unused = (SsoSession.last_seen_at <= idle_since) & SsoSession.remembered_until.is_(None)
-    over = (SsoSession.expires_at <= now) | unused
-    statement = select(SsoSession.id).where(SsoSession.ended_at.is_(None), over).limit(limit)
+    expired_ = (SsoSession.expires_at <= now) | unused
+    statement = select(SsoSession.id).where(SsoSession.ended_at.is_(None), expired_).limit(limit)
     return list((await session.execute(statement)).scalars())
 
 
 async def open_client_sessions(
     session: AsyncSession, client_id: str, begun_by: datetime, limit: int
 ) -> list[uuid.UUID]:
-    """Return sessions that are not over, in which the part of an application that began by then has not ended."""
+    """Return sessions that have not ended and that an application has used since ``begun_by`` or before."""
     statement = (
         select(SessionClient.session_id)
         .join(SsoSession, SsoSession.id == SessionClient.session_id)
@@ -523,7 +552,7 @@ async def open_client_sessions(
 
 
 async def count_open_client_sessions(session: AsyncSession, client_id: str) -> int:
-    """Return how many sessions that are not over an application takes part in."""
+    """Return the number of sessions that have not ended and that an application uses."""
     statement = (
         select(func.count())
         .select_from(SessionClient)
@@ -533,13 +562,13 @@ async def count_open_client_sessions(session: AsyncSession, client_id: str) -> i
     return int((await session.execute(statement)).scalar_one())
 
 
-async def count_client_sessions_up_to(session: AsyncSession, client_id: str, maximum: int) -> int:
-    """Return how many sessions that are not over an application takes part in, counted no further than ``most``."""
+async def count_client_sessions_up_to(session: AsyncSession, client_id: str, limit: int) -> int:
+    """Return the number of sessions that have not ended and that an application uses, counted up to ``limit``."""
     some = (
         select(SessionClient.session_id)
         .join(SsoSession, SsoSession.id == SessionClient.session_id)
         .where(SessionClient.client_id == client_id, SessionClient.ended_at.is_(None), SsoSession.ended_at.is_(None))
-        .limit(maximum)
+        .limit(limit)
     )
     return int((await session.execute(select(func.count()).select_from(some.subquery()))).scalar_one())
 
@@ -547,7 +576,7 @@ async def count_client_sessions_up_to(session: AsyncSession, client_id: str, max
 async def end_client_sessions(
     session: AsyncSession, session_ids: Sequence[uuid.UUID], client_id: str, now: datetime
 ) -> list[uuid.UUID]:
-    """End the part of an application in those of the sessions where it has not ended and return them."""
+    """End the use of these sessions by an application and return the sessions whose use had not ended."""
     its = SessionClient.client_id == client_id
     mine = await lock_parts(session, SessionClient.session_id.in_(session_ids), its, SessionClient.ended_at.is_(None))
     if mine:
@@ -557,7 +586,7 @@ async def end_client_sessions(
 
 
 async def delete_ended(session: AsyncSession, before: datetime, limit: int) -> int:
-    """Delete sessions that ended before a moment; return how many."""
+    """Delete sessions that ended before ``before``, at most ``limit``; return the number."""
     old = select(SsoSession.id).where(SsoSession.ended_at < before).order_by(SsoSession.id).limit(limit)
     old = old.with_for_update(skip_locked=True)
     gone = await session.execute(delete(SsoSession).where(SsoSession.id.in_(old)).returning(SsoSession.id))
@@ -565,7 +594,7 @@ async def delete_ended(session: AsyncSession, before: datetime, limit: int) -> i
 
 
 async def clients_of_user(session: AsyncSession, user_id: uuid.UUID) -> set[str]:
-    """Return every application that took part in a session of a person that is still known."""
+    """Return every application that used a stored session of a user."""
     statement = (
         select(SessionClient.client_id)
         .join(SsoSession, SsoSession.id == SessionClient.session_id)
@@ -585,25 +614,25 @@ async def used_clients(session: AsyncSession, session_id: uuid.UUID) -> list[str
     return list((await session.execute(statement)).scalars())
 
 
-def filtered(statement: Any, wanted: SessionFilter) -> Any:
-    """Return a statement about sessions that is about those alone."""
-    if wanted.session_id is not None:
-        statement = statement.where(SsoSession.id == wanted.session_id)
-    if wanted.user_id is not None:
-        statement = statement.where(SsoSession.user_id == wanted.user_id)
-    if wanted.client_id is not None:
-        taking_part = select(SessionClient.session_id).where(SessionClient.client_id == wanted.client_id)
+def filtered(statement: _Statement, filter_: SessionFilter) -> _Statement:
+    """Return ``statement`` narrowed to the sessions of a filter."""
+    if filter_.session_id is not None:
+        statement = statement.where(SsoSession.id == filter_.session_id)
+    if filter_.user_id is not None:
+        statement = statement.where(SsoSession.user_id == filter_.user_id)
+    if filter_.client_id is not None:
+        taking_part = select(SessionClient.session_id).where(SessionClient.client_id == filter_.client_id)
         statement = statement.where(SsoSession.id.in_(taking_part))
-    if wanted.begun_by is not None:
-        statement = statement.where(SsoSession.created_at <= wanted.begun_by)
-    if wanted.but is not None:
-        statement = statement.where(SsoSession.id != wanted.but)
-    if wanted.network is not None:
-        whole = wanted.network.endswith((".", ":"))
-        here = SsoSession.address.startswith(wanted.network, autoescape=True) if whole else None
-        statement = statement.where(here if here is not None else SsoSession.address == wanted.network)
-    if wanted.system is not None:
-        statement = statement.where(SsoSession.user_agent.contains(wanted.system, autoescape=True))
-    if wanted.unused_since is not None:
-        statement = statement.where(SsoSession.last_seen_at <= wanted.unused_since)
+    if filter_.begun_by is not None:
+        statement = statement.where(SsoSession.created_at <= filter_.begun_by)
+    if filter_.but is not None:
+        statement = statement.where(SsoSession.id != filter_.but)
+    if filter_.network is not None:
+        whole = filter_.network.endswith((".", ":"))
+        here = SsoSession.address.startswith(filter_.network, autoescape=True) if whole else None
+        statement = statement.where(here if here is not None else SsoSession.address == filter_.network)
+    if filter_.system is not None:
+        statement = statement.where(SsoSession.user_agent.contains(filter_.system, autoescape=True))
+    if filter_.unused_since is not None:
+        statement = statement.where(SsoSession.last_seen_at <= filter_.unused_since)
     return statement

@@ -63,20 +63,21 @@ def language_tag(text: str) -> Code:
     table = _subtags()
     for kind in ("grandfathered", "redundant"):
         tag = table.preferred.get((kind, tag), tag).lower()
-    found = _parts(tag) if len(tag) <= MAX_TAG_CHARS else None
-    if found is None:
+    parsed = _parts(tag) if len(tag) <= MAX_TAG_CHARS else None
+    if parsed is None:
         raise ValueError("is not a language tag: write it as in id, id-ID or zh-Hant-TW (BCP 47)")
-    language = found.language if found.language in table.known["language"] else _short_language(found.language)
+    language = parsed.language if parsed.language in table.known["language"] else _short_language(parsed.language)
     language = table.preferred.get(("language", language), language).lower()
     language, _, of_language = language.partition("-")
-    script = found.script or of_language
-    region = table.preferred.get(("region", found.region), found.region).lower()
-    variants = [table.preferred.get(("variant", one), one).lower() for one in found.variants]
-    said = [("language", language), ("script", script), ("region", region), *(("variant", one) for one in variants)]
-    unknown = [one for kind, one in said if one and one not in table.known[kind]]
+    script = parsed.script or of_language
+    region = table.preferred.get(("region", parsed.region), parsed.region).lower()
+    variants = [table.preferred.get(("variant", subtag), subtag).lower() for subtag in parsed.variants]
+    subtags = [("language", language), ("script", script), ("region", region)]
+    subtags += [("variant", variant) for variant in variants]
+    unknown = [subtag for kind, subtag in subtags if subtag and subtag not in table.known[kind]]
     parts = [language, *([script.title()] if script else []), *([region.upper()] if region else []), *variants]
     warning = f"{unknown[0]!r} is not in the IANA language subtag registry of {table.dated}" if unknown else ""
-    return Code("-".join([*parts, *found.rest]), warning)
+    return Code("-".join([*parts, *parsed.rest]), warning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,9 @@ def _parts(tag: str) -> _Parts | None:
         parts = take(_EXTENSION_SUBTAG, len(left))
         extensions.append([*singleton, *parts])
     private = left if left[:1] == ["x"] and len(left) > 1 and all(map(_SUBTAG.fullmatch, left[1:])) else []
-    if left != private or any(len(one) < 2 for one in extensions):
+    if left != private or any(len(extension) < 2 for extension in extensions):
         return None
-    rest = [part for one in sorted(extensions) for part in one]
+    rest = [part for extension in sorted(extensions) for part in extension]
     of = (extlang[0] if extlang else language[0], "".join(script), "".join(region))  # section 4.5, step 4
     return _Parts(*of, variants, [*rest, *private])
 
@@ -140,8 +141,8 @@ def time_zone(text: str) -> Code:
     """Return a time zone in the spelling of the time zone database: ``asia/jakarta`` becomes ``Asia/Jakarta``, and
     ``WIB``, ``WITA`` and ``WIT`` the zone that is meant."""
     value = text.strip()
-    wanted = _INDONESIAN_ZONES.get(value.casefold()) or _zones().get(value.replace(" ", "_").casefold())
-    return Code(wanted) if wanted else Code(value, f"{value} is not in the time zone database")
+    canonical = _INDONESIAN_ZONES.get(value.casefold()) or _zones().get(value.replace(" ", "_").casefold())
+    return Code(canonical) if canonical else Code(value, f"{value} is not in the time zone database")
 
 
 def place_warning(digits: str) -> str:
@@ -150,7 +151,7 @@ def place_warning(digits: str) -> str:
     table = _places()
     regency, district = digits[:4], digits[4:6]
     if regency not in table.districts:
-        if not any(one.startswith(digits[:2]) for one in table.districts):
+        if not any(code.startswith(digits[:2]) for code in table.districts):
             return f"province {digits[:2]} is not in the codes of {table.dated}"
         return f"regency {regency} is not in the codes of {table.dated}"
     if district not in table.districts[regency]:
@@ -168,7 +169,7 @@ def _short_language(language: str) -> str:
 def _subtags() -> _Subtags:
     head, *lines = (DATA / "languages.txt").read_text("utf-8").splitlines()
     rows = dict(line.split(": ", 1) for line in lines)
-    triples = (one.split("=") for one in rows.pop("preferred").split())
+    triples = (pair.split("=") for pair in rows.pop("preferred").split())
     dated = re.search(r"File-Date: ([0-9-]+)", head)
     assert dated is not None
     known = {kind: frozenset(value.split()) for kind, value in rows.items()}
@@ -187,26 +188,27 @@ def _places() -> _Places:
 
 @cache
 def _countries() -> frozenset[str]:
-    return frozenset(one for one in _subtags().known["region"] if len(one) == 2) - _NOT_COUNTRIES
+    return frozenset(region for region in _subtags().known["region"] if len(region) == 2) - _NOT_COUNTRIES
 
 
 @cache
 def _alpha3() -> frozenset[str]:
     aliases = get_global("territory_aliases").items()
-    return frozenset(one for one, to in aliases if len(one) == 3 and {code.lower() for code in to} <= _countries())
+    alpha3 = ((alias, {code.lower() for code in codes}) for alias, codes in aliases if len(alias) == 3)
+    return frozenset(alias for alias, codes in alpha3 if codes <= _countries())
 
 
 @cache
 def _country_names() -> frozenset[str]:
-    codes = [one.upper() for one in _countries()]
+    codes = [code.upper() for code in _countries()]
     return frozenset(
-        str(Locale(language).territories[one]).casefold()
+        str(Locale(language).territories[code]).casefold()
         for language in ("id", "en")
-        for one in codes
-        if one in Locale(language).territories
+        for code in codes
+        if code in Locale(language).territories
     ) | {"republik indonesia", "republic of indonesia"}
 
 
 @cache
 def _zones() -> dict[str, str]:
-    return {one.casefold(): one for one in zoneinfo.available_timezones()}
+    return {name.casefold(): name for name in zoneinfo.available_timezones()}

@@ -135,25 +135,25 @@ def normalise_contact(text: str) -> NormalIdentifier:
 def meanings(text: str) -> tuple[NormalIdentifier, ...]:
     """Return everything that what was typed can mean, in the order in which it is looked up; nothing where it can be
     no identifier. Last comes the form in which a number that begins with 62 or 00 was stored by earlier releases."""
-    found = []
+    possible = []
     for kind in ORDER:
         with suppress(ValueError):
-            found.append(normalise_as(kind, text))
+            possible.append(normalise_as(kind, text))
     digits = re.sub("[ ().-]", "", text)
-    if any(one.kind == "phone" for one in found) and digits.isdigit() and digits.startswith(_INTERNATIONAL):
+    if any(meaning.kind == "phone" for meaning in possible) and digits.isdigit() and digits.startswith(_INTERNATIONAL):
         with suppress(ValueError):
-            found.append(NormalIdentifier("phone", _e164(_parsed_as([digits]))))
+            possible.append(NormalIdentifier("phone", _e164(_parsed_as([digits]))))
     printed = _NIP_PRINTED.fullmatch(text.strip())
     if printed:
-        found.append(NormalIdentifier("username", "".join(printed.groups())))
-    return tuple({(one.kind, one.value): one for one in found}.values())
+        possible.append(NormalIdentifier("username", "".join(printed.groups())))
+    return tuple({(meaning.kind, meaning.value): meaning for meaning in possible}.values())
 
 
 def counted_as(text: str, nik_key: bytes) -> str:
     """Return one form of what was typed, under which attempts with it are counted: that of a contact before that of a
     user name, so that every spelling of a telephone number counts as one."""
-    found = sorted(meanings(text), key=lambda one: one.kind == "username")
-    return found[0].lookup(nik_key) if found else text.casefold()
+    possible = sorted(meanings(text), key=lambda meaning: meaning.kind == "username")
+    return possible[0].lookup(nik_key) if possible else text.casefold()
 
 
 def receives_codes(kind: str, value: str) -> bool:
@@ -291,8 +291,8 @@ def _phone(value: str) -> NormalIdentifier:
 
 
 def _without_extension(value: str) -> tuple[str, str]:
-    found = _EXTENSION.search(value)
-    return (value[: found.start()].strip(" ,;"), found[1]) if found else (value, "")
+    match = _EXTENSION.search(value)
+    return (value[: match.start()].strip(" ,;"), match[1]) if match else (value, "")
 
 
 def _parsed_as(spellings: Sequence[str]) -> phonenumbers.PhoneNumber:

@@ -131,11 +131,11 @@ def check_file(path: Path, options: Options) -> Checked:
         options = replace(options, format=guess_format(path, options.encoding))
     names: dict[str, None] = {}
     reason = ""
-    for one in read_records(path, options.format, options.encoding):
-        if one.row is None:
-            reason = reason or f"line {one.line}: {one.reason}"
+    for entry in read_records(path, options.format, options.encoding):
+        if entry.row is None:
+            reason = reason or f"line {entry.line}: {entry.reason}"
             continue
-        names.update(dict.fromkeys(one.row))
+        names.update(dict.fromkeys(entry.row))
         if len(names) > MAX_COLUMNS:
             raise Refusal(f"{path} has more than {MAX_COLUMNS} columns")
         if options.format == "csv":
@@ -152,18 +152,18 @@ def rows_of(path: Path, options: Options) -> Iterator[Record]:
     quotation marks are wrong, and each line is a row that somebody must look at, or the line break was written on
     purpose, and what follows it must not become a person.
     """
-    for one in read_records(path, options.format, options.encoding):
-        if one.row is not None and one.lines > 1 and options.format == "csv":
-            column = line_break_in(one.row, options.columns)
+    for entry in read_records(path, options.format, options.encoding):
+        if entry.row is not None and entry.lines > 1 and options.format == "csv":
+            column = line_break_in(entry.row, options.columns)
             if column:
-                last = one.line + one.lines - 1
-                reason = f"{column}: has a line break (the record stands in lines {one.line} to {last})"
-                yield replace(one, row=None, reason=reason, lines=1)
-                for line in range(one.line + 1, last + 1):
-                    reason = f"belongs to the record that begins in line {one.line}"
-                    yield Record(line, None, reason, one.read)
+                last = entry.line + entry.lines - 1
+                reason = f"{column}: has a line break (the record stands in lines {entry.line} to {last})"
+                yield replace(entry, row=None, reason=reason, lines=1)
+                for line in range(entry.line + 1, last + 1):
+                    reason = f"belongs to the record that begins in line {entry.line}"
+                    yield Record(line, None, reason, entry.read)
                 continue
-        yield one
+        yield entry
 
 
 def find_row(path: Path, options: Options, who: str, take_hash: TakeHash) -> Row | None:
@@ -172,41 +172,41 @@ def find_row(path: Path, options: Options, who: str, take_hash: TakeHash) -> Row
     Raises:
         RowRefused: when that row cannot be taken over.
     """
-    wanted = {who.strip().casefold()}
+    searched = {who.strip().casefold()}
     for _, kind in IDENTIFIERS:
         try:
-            wanted.add(normalise_as(kind, who).value)
+            searched.add(normalise_as(kind, who).value)
         except ValueError:
             continue
-    columns = [options.columns[one] for one, _ in IDENTIFIERS if one in options.columns]
+    columns = [options.columns[column] for column, _ in IDENTIFIERS if column in options.columns]
     local = options.columns.get("local_user_id", "")
-    for one in rows_of(path, options):
-        if one.row is None:
+    for entry in rows_of(path, options):
+        if entry.row is None:
             continue
-        raw = {str(one.row.get(name, "")).strip().casefold() for name in (*columns, local)}
+        raw = {str(entry.row.get(name, "")).strip().casefold() for name in (*columns, local)}
         try:
-            row = read_row(one.line, one.row, options, take_hash, one.notes)
+            row = read_row(entry.line, entry.row, options, take_hash, entry.notes)
         except RowRefused:
-            if wanted & raw:
+            if searched & raw:
                 raise
             continue
-        if wanted & raw or wanted & {value for _, value, _ in row.identifiers}:
+        if searched & raw or searched & {value for _, value, _ in row.identifiers}:
             return row
     return None
 
 
 def sample_of(path: Path, options: Options, take_hash: TakeHash, count: int) -> list[Row]:
     """Return the first rows that can be taken over, as they would be stored."""
-    found: list[Row] = []
-    for one in rows_of(path, options):
-        if one.row is not None:
+    rows: list[Row] = []
+    for entry in rows_of(path, options):
+        if entry.row is not None:
             try:
-                found.append(read_row(one.line, one.row, options, take_hash, one.notes))
+                rows.append(read_row(entry.line, entry.row, options, take_hash, entry.notes))
             except RowRefused:
                 continue
-        if len(found) == count:
+        if len(rows) == count:
             break
-    return found
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +241,11 @@ class _Trial:
 
     def add_to(self, holders: Holders, lookups: Iterable[str]) -> None:
         """Let the holders of the database be those too who would be there."""
-        for one in lookups:
-            if hash(one) in self.verified:
-                holders.verified.setdefault(one, TRIED)
-            elif hash(one) in self.said:
-                holders.said.setdefault(one, TRIED)
+        for lookup in lookups:
+            if hash(lookup) in self.verified:
+                holders.verified.setdefault(lookup, TRIED)
+            elif hash(lookup) in self.said:
+                holders.said.setdefault(lookup, TRIED)
 
     def remember(self, holders: Holders, local_ids: Iterable[str]) -> None:
         """Remember what a batch would have stored."""
@@ -294,44 +294,35 @@ async def import_file(
     is_current: Callable[[str], bool] = lambda _: True,
     contacts_told: ContactsTold = lambda *_: nullcontext(),
 ) -> Progress:
-    """Take people over from a file, a thousand at a time, each thousand in a transaction of its own.
+    """Import users from a file, in batches of a thousand, each in its own transaction.
 
     Args:
         db: the database.
         box: seals what is encrypted.
         path: the file.
-        options: how it is read.
-        take_hash: turns a password hash into the form that is kept.
-        reject: told of each row that cannot be taken over: its line, the application's id of it, and why.
-        report: told of those rows and of values that are left out; in place of ``reject``.
-        told: told how far it is, after each thousand.
-        checked: what :func:`check_file` returned, where it was asked already.
+        options: how the file is read.
+        take_hash: turns a password hash into the stored form.
+        reject: receives each row that cannot be imported: its line, its id in the application, and the reason.
+        report: receives these rows and omitted values, in place of ``reject``.
+        told: receives the progress after each batch.
+        checked: the result of :func:`check_file`, if known.
         dry_run: change nothing.
-        is_current: whether a password hash is one that a sign-in here would have made: ``--update`` keeps such a
-            password. The default keeps every password.
-        contacts_told: tells a person whose contacts an update changes.
+        is_current: whether a sign-in would create such a password hash; ``--update`` keeps these passwords. The default
+            keeps every password.
+        contacts_told: notifies a user whose contacts an update changes.
 
     Returns:
-        What came of it, rows of an earlier run that had been stopped included.
+        The progress, including rows of an earlier run that was interrupted.
 
     Raises:
-        Refusal: when the file is of no kind that can be read, the options do not fit it, the file was imported before
-            with other options, or it changed while it was read.
+        Refusal: when the file cannot be read, the options do not fit the file, the file was imported before with other
+            options, or it changed during the import.
     """
     checked = checked or check_file(path, options)
-    state = _state(path)
-    digests = digests_of(path, options)
-    async with db.read() as session:
-        before = await session.get(ImportRun, digests.named)
-        if not dry_run and not options.update:
-            await _check_other_runs(session, options, digests)
-    progress, done, started = Progress(), 0, clock.now()
-    if before is not None and not dry_run and not (options.update and before.finished_at):
-        done, started = before.rows_done, before.started_at
-        counts = (before.rows_done, before.made, before.proposed, before.rejected, before.updated, before.unchanged)
-        progress = Progress(*counts, before=before.finished_at)
-        if before.finished_at:
-            return progress
+    state, digests = _state(path), digests_of(path, options)
+    progress, done, started = await _earlier_progress(db, options, digests, dry_run=dry_run)
+    if progress.before is not None:
+        return progress
     work = _Import(
         db, box, checked.options, digests, report or _Told(reject), dry_run, progress, started, is_current,
         contacts_told, options.named(),
@@ -342,20 +333,34 @@ async def import_file(
     return progress
 
 
+async def _earlier_progress(
+    db: Database, options: Options, digests: Digests, *, dry_run: bool
+) -> tuple[Progress, int, datetime]:
+    """Return the progress of an earlier run of the same import, the rows that it imported, and its start."""
+    async with db.read() as session:
+        run = await session.get(ImportRun, digests.named)
+        if not dry_run and not options.update:
+            await _check_other_runs(session, options, digests)
+    if run is None or dry_run or (options.update and run.finished_at):
+        return Progress(), 0, clock.now()
+    counts = (run.rows_done, run.made, run.proposed, run.rejected, run.updated, run.unchanged)
+    return Progress(*counts, before=run.finished_at), run.rows_done, run.started_at
+
+
 def _state(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 async def _check_other_runs(session: AsyncSession, options: Options, digests: Digests) -> None:
     """Refuse a file that was imported before with other options.
 
     Raises:
-        Refusal: saying which, and what to do.
+        Refusal: with these options and what to do.
     """
     same_file = (ImportRun.content == digests.content) | (ImportRun.digest == digests.former)
-    wanted = select(ImportRun).where(same_file, ImportRun.digest != digests.named).order_by(ImportRun.started_at)
-    for run in (await session.execute(wanted)).scalars():
+    other_runs = select(ImportRun).where(same_file, ImportRun.digest != digests.named).order_by(ImportRun.started_at)
+    for run in (await session.execute(other_runs)).scalars():
         people = run.made + run.proposed + run.updated
         if run.client_id != options.client_id or (run.finished_at is not None and not people):
             continue
@@ -370,25 +375,27 @@ async def _check_other_runs(session: AsyncSession, options: Options, digests: Di
 
 
 async def _run(work: _Import, path: Path, take_hash: TakeHash, done: int, told: Callable[[Progress], None]) -> None:
-    """Read the rows after the first ``done``, and take them over in batches."""
+    """Read the rows after the first ``done`` and import them in batches."""
     progress, batch = work.progress, _Batch()
     begun = False
-    for seen, one in enumerate(rows_of(path, work.options), start=1):
-        progress.bytes = one.read
+    for seen, entry in enumerate(rows_of(path, work.options), start=1):
+        progress.bytes = entry.read
         if seen <= done:
             continue
         if not begun:
             work.report.at(seen)
-            work.report.begin(one.line if done else None)
+            work.report.begin(entry.line if done else None)
             begun = True
         progress.rows += 1
         try:
-            if one.row is None:
-                raise RowRefused(one.reason if one.rejected_id is not None else f"cannot be read: {one.reason}")
-            row = read_row(one.line, one.row, work.options, take_hash, one.notes)
+            if entry.row is None:
+                unreadable = f"cannot be read: {entry.reason}"
+                raise RowRefused(entry.reason if entry.rejected_id is not None else unreadable)
+            row = read_row(entry.line, entry.row, work.options, take_hash, entry.notes)
             batch.rows.append(replace(row, order=seen))
         except RowRefused as error:
-            batch.rejected.append((seen, one.line, one.rejected_id or _local_id(one.row, work.options), str(error)))
+            local_id = entry.rejected_id or _local_id(entry.row, work.options)
+            batch.rejected.append((seen, entry.line, local_id, str(error)))
         if progress.rows % BATCH == 0:
             await _take_over(work, batch)
             batch = _Batch()
@@ -434,11 +441,11 @@ async def _take_over(work: _Import, batch: _Batch, *, last: bool = False) -> Non
     progress = work.progress
     async with work.db.write() as session:
         key = await nik_key(session, work.box)
-        made = Made()
+        new_rows = Made()
         if batch.rows:
-            await _decide(session, work, batch, key, made)
-        progress.made += len(made.users)
-        progress.proposed += len(made.proposals)
+            await _decide(session, work, batch, key, new_rows)
+        progress.made += len(new_rows.users)
+        progress.proposed += len(new_rows.proposals)
         progress.updated += batch.updated
         progress.unchanged += batch.unchanged
         progress.rejected += len(batch.rejected)
@@ -448,11 +455,11 @@ async def _take_over(work: _Import, batch: _Batch, *, last: bool = False) -> Non
                 "import. Its last rows were not taken over"
             )
         if work.dry_run:
-            made.proposals = [one for one in made.proposals if one["user_id"] != TRIED]
-        await made.insert(session)
+            new_rows.proposals = [proposal for proposal in new_rows.proposals if proposal["user_id"] != TRIED]
+        await new_rows.insert(session)
         await _remember(session, work, last=last)
-        if made.users or made.proposals or batch.updated:
-            about = {"made": len(made.users), "proposed": len(made.proposals), "through_row": progress.rows}
+        if new_rows.users or new_rows.proposals or batch.updated:
+            about = {"made": len(new_rows.users), "proposed": len(new_rows.proposals), "through_row": progress.rows}
             about |= {"updated": batch.updated} if batch.updated else {}
             record(session, "users.imported", actor="cli", client_id=work.options.client_id, data=about)
         await session.flush()
@@ -470,7 +477,7 @@ def _tell(work: _Import, batch: _Batch) -> None:
             batch.note(row, *row.notes)
             progress.said.update(row.said)
     told: list[tuple[int, int, str, str | Note]] = [*batch.rejected, *batch.notes]
-    for order, line, local, what in sorted(told, key=lambda one: one[0]):
+    for order, line, local, what in sorted(told, key=lambda entry: entry[0]):
         work.report.at(order)
         if isinstance(what, Note):
             work.report.noted(line, local, what)
@@ -505,7 +512,7 @@ class Made:
                 await session.execute(table_of(table).insert(), rows)
 
 
-async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: bytes, made: Made) -> None:
+async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: bytes, new_rows: Made) -> None:
     """Decide for each row: somebody new, somebody who seems to be here, somebody to be updated, or none of these."""
     options, box = work.options, work.box
     lookups = [[lookup_of(kind, value, key) for kind, value, _ in row.identifiers] for row in batch.rows]
@@ -520,9 +527,9 @@ async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: byte
         matching = {kind: owners[its] for (kind, _, verified), its in paired if verified and its in owners}
         reasons = [kind for kind in MATCHING if kind in matching]
         if reasons:
-            made.proposals.append(_proposal(box, row, options.client_id, matching[reasons[0]], reasons))
+            new_rows.proposals.append(_proposal(box, row, options.client_id, matching[reasons[0]], reasons))
             known[row.local_user_id] = None
-            work.proposals.add(made.proposals[-1]["id"])
+            work.proposals.add(new_rows.proposals[-1]["id"])
             continue
         free = holders.free(paired)
         if not free:
@@ -530,9 +537,9 @@ async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: byte
             batch.reject(row, f"{kinds}: is taken, and there is nothing else to sign in with")
             continue
         if len(free) < len(row.identifiers):
-            left = [one[0] for one in row.identifiers if one not in free]
+            left = [pair[0] for pair in row.identifiers if pair not in free]
             batch.note(row, *(Note("left out", f"{COLUMN_OF[kind]}: somebody else has it") for kind in left))
-        user_id = add_person(made, box, row, free, key, options.client_id)
+        user_id = add_person(new_rows, box, row, free, key, options.client_id)
         known[row.local_user_id] = None
         for (_, _, verified), its in paired:
             (owners if verified else holders.said).setdefault(its, user_id)
@@ -544,7 +551,7 @@ async def _who_is_here(
     session: AsyncSession, work: _Import, batch: _Batch, lookups: Sequence[Sequence[str]], key: bytes
 ) -> tuple[Holders, dict[str, Known]]:
     """Return who has the identifiers, and the application's ids, of a batch; in a dry run also who would have them."""
-    every = [one for mine in lookups for one in mine]
+    every = [lookup for mine in lookups for lookup in mine]
     holders = await holders_of(session, every)
     known = await _known_accounts(session, work, [row.local_user_id for row in batch.rows], key)
     if work.dry_run:
@@ -603,8 +610,8 @@ async def _update_person(
     holders: Holders,
 ) -> None:
     paired = list(zip(row.identifiers, lookups, strict=True))
-    theirs = {one.lookup for one in known.identifiers}
-    free = {one[0] for one in holders.free([pair for pair in paired if pair[1] not in theirs])}
+    theirs = {entry.lookup for entry in known.identifiers}
+    free = {entry[0] for entry in holders.free([pair for pair in paired if pair[1] not in theirs])}
     open_to = {its for (kind, _, _), its in paired if kind in free and its not in theirs}
     open_to |= {its for _, its in paired if its in theirs and holders.verified.get(its) in (None, known.user.id)}
     changes = updating.changes_for(known, row, paired, open_to, work.is_current)
@@ -615,11 +622,11 @@ async def _update_person(
         return
     told = changes.contacts and known.is_reached
     async with work.contacts_told(session, known.user) if told else nullcontext():
-        made = [
+        inserted = [
             identifier_row(work.box, known.user.id, kind, value, verified, known.key)
             for kind, value, verified in changes.added
         ]
-        updating.apply(session, known, row, changes, made, work.options.client_id)
+        updating.apply(session, known, row, changes, inserted, work.options.client_id)
     for (_, _, verified), its in paired:
         if its in open_to:
             (holders.verified if verified else holders.said).setdefault(its, known.user.id)
@@ -627,7 +634,7 @@ async def _update_person(
 
 
 def add_person(
-    made: Made,
+    new_rows: Made,
     box: SecretBox,
     row: Row,
     identifiers: Sequence[tuple[Kind, str, bool]],
@@ -636,7 +643,7 @@ def add_person(
 ) -> uuid.UUID:
     """Add somebody new to what is inserted, and return the id."""
     now, user_id = clock.now(), new_id()
-    made.users.append(
+    new_rows.users.append(
         {
             "id": user_id,
             "name": row.name,
@@ -648,9 +655,9 @@ def add_person(
         }
     )
     for kind, value, verified in identifiers:
-        made.identifiers.append(identifier_row(box, user_id, kind, value, verified, key, now))
+        new_rows.identifiers.append(identifier_row(box, user_id, kind, value, verified, key, now))
     if row.password:
-        made.credentials.append(
+        new_rows.credentials.append(
             {
                 "id": new_id(),
                 "user_id": user_id,
@@ -661,9 +668,9 @@ def add_person(
                 "data": {},
             }
         )
-    made.roles += [{"user_id": user_id, "role": role} for role in row.roles]
+    new_rows.roles += [{"user_id": user_id, "role": role} for role in row.roles]
     if client_id and row.local_user_id:
-        made.accounts.append(
+        new_rows.accounts.append(
             {"client_id": client_id, "local_user_id": row.local_user_id, "user_id": user_id, "created_at": now}
         )
     return user_id
@@ -727,25 +734,25 @@ class Holders:
         keeps nobody from what is verified; of two unverified contacts that are the same, the second is left out: with
         both, neither could sign in by it. An unverified NIK opens nothing, so that several may say the same."""
         return [
-            one
-            for one, lookup in identifiers
-            if lookup not in self.verified and (one[2] or one[0] == NIK or lookup not in self.said)
+            identifier
+            for identifier, lookup in identifiers
+            if lookup not in self.verified and (identifier[2] or identifier[0] == NIK or lookup not in self.said)
         ]
 
 
 async def holders_of(session: AsyncSession, lookups: Sequence[str]) -> Holders:
     """Return who has these identifiers."""
-    found = Holders()
+    holders = Holders()
     for start in range(0, len(lookups), CHUNK):
-        wanted = select(Identifier.lookup, Identifier.user_id, Identifier.verified_at, Identifier.kind).where(
+        statement = select(Identifier.lookup, Identifier.user_id, Identifier.verified_at, Identifier.kind).where(
             Identifier.lookup.in_(lookups[start : start + CHUNK])
         )
-        for lookup, user_id, verified_at, kind in (await session.execute(wanted)).all():
+        for lookup, user_id, verified_at, kind in (await session.execute(statement)).all():
             if verified_at is not None:
-                found.verified[lookup] = user_id
+                holders.verified[lookup] = user_id
             else:
-                (found.verified if kind == "username" else found.said).setdefault(lookup, user_id)
-    return found
+                (holders.verified if kind == "username" else holders.said).setdefault(lookup, user_id)
+    return holders
 
 
 async def _known_accounts(
@@ -753,9 +760,9 @@ async def _known_accounts(
 ) -> dict[str, Known]:
     """Return who has these ids of the application: people who were taken over, or proposals. Without ``--update`` it
     is enough that somebody has."""
-    found: dict[str, Known] = {}
-    wanted = sorted({one for one in local_ids if one})
-    chunks = [wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK)]
+    found_accounts: dict[str, Known] = {}
+    ordered = sorted({entry for entry in local_ids if entry})
+    chunks = [ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK)]
     client_id, accounts = work.options.client_id, list[LocalAccount]()
     for chunk in chunks:
         mine = select(LocalAccount).where(LocalAccount.client_id == client_id, LocalAccount.local_user_id.in_(chunk))
@@ -763,19 +770,20 @@ async def _known_accounts(
             accounts += (await session.execute(mine)).scalars()
         else:
             names = (await session.execute(mine.with_only_columns(LocalAccount.local_user_id))).scalars()
-            found.update(dict.fromkeys(names))
+            found_accounts.update(dict.fromkeys(names))
     proposed = MergeProposal.local_user_id
     present = await updating.present(session, accounts, key)
     for chunk in chunks:
         those = select(MergeProposal).where(MergeProposal.client_id == client_id, proposed.in_(chunk))
         if work.options.update:
             those = those.order_by(MergeProposal.id).with_for_update(key_share=True)
-            found.update((one.local_user_id or "", one) for one in (await session.execute(those)).scalars())
+            proposals = (await session.execute(those)).scalars()
+            found_accounts.update((proposal.local_user_id or "", proposal) for proposal in proposals)
         else:
-            found.update(
+            found_accounts.update(
                 dict.fromkeys(filter(None, (await session.execute(those.with_only_columns(proposed))).scalars()))
             )
-    return found | present
+    return found_accounts | present
 
 
 async def _remember(session: AsyncSession, work: _Import, *, last: bool) -> None:

@@ -1,4 +1,4 @@
-"""Deciding about people who were imported and seem to be here already: they are one, they are two, or neither."""
+"""Merge proposals: imported rows that may belong to an existing user are merged, kept separate, or dropped."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ PROPOSAL_STATES: tuple[ProposalState, ...] = get_args(ProposalState)
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What came of a decision.
+    """The result of a decision.
 
-    ``username`` is the user name that applications see from now on, and ``other_usernames`` those with which the person
-    signs in as well: a user name that is given up opens the account all the same. ``left_out`` is what of the row did
-    not come along, because somebody else has it or because there is one already: kind and value, masked.
-    ``local_user_ids`` is what the application is told of the person, the first that was taken over first.
+    ``username``: the user name that applications receive. ``other_usernames``: further user names for the sign-in.
+    ``left_out``: identifiers (kind and value) of the row that were not added, because another user has them or the user
+    has one already. ``local_user_ids``: the ids that the application receives, the first imported first.
     """
 
     proposal: MergeProposal
@@ -41,7 +40,7 @@ class Decided:
     local_user_ids: list[str] = field(default_factory=list)
 
     def said(self) -> dict[str, Any]:
-        """Return it to be shown."""
+        """Return the result for display, with masked values."""
         return {
             "username": self.username,
             "other_usernames": self.other_usernames,
@@ -53,7 +52,7 @@ class Decided:
 async def page_of_proposals(
     session: AsyncSession, status: str, after: uuid.UUID | None, limit: int
 ) -> list[MergeProposal]:
-    """Return proposals in the order in which they came."""
+    """Return proposals in the order of their creation."""
     statement = select(MergeProposal).where(MergeProposal.status == status).order_by(MergeProposal.id).limit(limit)
     if after is not None:
         statement = statement.where(MergeProposal.id > after)
@@ -61,19 +60,19 @@ async def page_of_proposals(
 
 
 async def count_open(session: AsyncSession) -> int:
-    """Return how many proposals wait for a decision."""
+    """Return the number of open proposals."""
     statement = select(func.count()).select_from(MergeProposal).where(MergeProposal.status == "open")
     return int((await session.execute(statement)).scalar_one())
 
 
 async def import_runs(session: AsyncSession, limit: int) -> list[ImportRun]:
-    """Return the files of people that were imported, the newest first."""
+    """Return the imported files, the newest first."""
     newest = select(ImportRun).order_by(ImportRun.started_at.desc()).limit(limit)
     return list((await session.execute(newest)).scalars())
 
 
 def shown(box: SecretBox, proposal: MergeProposal) -> dict[str, Any]:
-    """Return what a proposal says, as far as it is shown: contacts masked, no password."""
+    """Return a proposal for display: contacts masked, without the password."""
     row = orjson.loads(box.decrypt(proposal.encrypted, SEAL))
     return {
         "id": str(proposal.id),
@@ -102,35 +101,29 @@ async def decide(
     actor: str,
     request_id: str | None = None,
 ) -> Decided:
-    """Decide about a proposal.
+    """Decide a merge proposal.
 
     Args:
         session: the transaction.
-        box: opens the row.
+        box: decrypts the row.
         proposal_id: which.
-        decision: ``merged``: they are one, and the person keeps the password they have here; ``separate``: they are
-            two, and the other gets an account without what both have; ``dropped``: the row is forgotten. They are only
-            merged while something is verified on both sides: in the row, and by the person, now.
-        actor: who decides.
+        decision: ``merged``, into the user, whose password stays; ``separate``, into a new user without the identifiers
+            that both have; or ``dropped``. A merge requires an identifier that is verified in the row and by the user.
+        actor: for the audit log.
         request_id: the reference for log and audit.
 
     Returns:
-        The proposal, and how the person signs in now.
+        The proposal, and how the user signs in now.
 
     Raises:
-        UserError: when there is no such proposal, it was decided before, nothing that is verified is the same any more,
-            or nothing would be left to sign in with.
+        UserError: when the proposal does not exist or was decided before, no verified identifier is the same any more,
+            or the new user would have no identifier.
     """
-    wanted = select(MergeProposal).where(MergeProposal.id == proposal_id).with_for_update(key_share=True)
-    proposal = (await session.execute(wanted)).scalar_one_or_none()
+    statement = select(MergeProposal).where(MergeProposal.id == proposal_id).with_for_update(key_share=True)
+    proposal = (await session.execute(statement)).scalar_one_or_none()
     if proposal is None or proposal.status != "open":
         raise UserError("there is no such proposal, or it was decided before")
-    said = orjson.loads(box.decrypt(proposal.encrypted, SEAL))
-    identifiers = [(kind, value, verified) for kind, value, verified in said["identifiers"]]
-    row = Row(
-        0, said["name"], identifiers, proposal.local_user_id or "", said["password"], said["locale"], said["profile"]
-    )
-    user_id, left_out = None, []
+    row, user_id, left_out = _row_of(box, proposal), None, []
     if decision == "merged":
         user_id, left_out = proposal.user_id, await _merge(session, box, proposal, row)
     elif decision == "separate":
@@ -150,8 +143,15 @@ async def decide(
     return await _decided(session, proposal, user_id, left_out)
 
 
+def _row_of(box: SecretBox, proposal: MergeProposal) -> Row:
+    stored = orjson.loads(box.decrypt(proposal.encrypted, SEAL))
+    identifiers = [(kind, value, verified) for kind, value, verified in stored["identifiers"]]
+    local_user_id = proposal.local_user_id or ""
+    return Row(0, stored["name"], identifiers, local_user_id, stored["password"], stored["locale"], stored["profile"])
+
+
 async def merged(session: AsyncSession, proposal_id: uuid.UUID) -> Decided | None:
-    """Return how somebody signs in into whom a row was merged; None where it was not."""
+    """Return how the user of a merged proposal signs in; None if the proposal was not merged."""
     proposal = await session.get(MergeProposal, proposal_id)
     if proposal is None or proposal.status != "merged":
         return None
@@ -163,76 +163,76 @@ async def _decided(
 ) -> Decided:
     if user_id is None:
         return Decided(proposal)
-    names = [one for one in await store.identifiers_of(session, user_id) if one.kind == "username"]
+    names = [row for row in await store.identifiers_of(session, user_id) if row.kind == "username"]
     accounts = await store.local_accounts_of(session, user_id)
     return Decided(
         proposal,
-        next((one.value for one in names if one.is_primary), None),
-        [one.value for one in names if not one.is_primary],
+        next((name.value for name in names if name.is_primary), None),
+        [name.value for name in names if not name.is_primary],
         left_out,
-        [one.local_user_id for one in accounts if one.client_id == proposal.client_id],
+        [account.local_user_id for account in accounts if account.client_id == proposal.client_id],
     )
 
 
 async def reencrypt_users(session: AsyncSession, box: SecretBox) -> int:
-    """Seal every NIK and every proposal with the newest key and return how many had an older one."""
+    """Encrypt every NIK and every proposal with the newest key; return how many had an older key."""
     count, last = 0, uuid.UUID(int=0)
-    async for one in store.each_nik(session):
-        if one.encrypted is not None and not box.is_current(one.encrypted):
-            one.encrypted = box.encrypt(box.decrypt(one.encrypted, NIK), NIK)
+    async for identifier in store.each_nik(session):
+        if identifier.encrypted is not None and not box.is_current(identifier.encrypted):
+            identifier.encrypted = box.encrypt(box.decrypt(identifier.encrypted, NIK), NIK)
             count += 1
     while True:
         some = select(MergeProposal).where(MergeProposal.id > last).order_by(MergeProposal.id).limit(MAX_PAGE)
-        found = list((await session.execute(some)).scalars())
-        for proposal in found:
+        batch = list((await session.execute(some)).scalars())
+        for proposal in batch:
             if not box.is_current(proposal.encrypted):
                 proposal.encrypted = box.encrypt(box.decrypt(proposal.encrypted, SEAL), SEAL)
                 count += 1
-        if len(found) < MAX_PAGE:
+        if len(batch) < MAX_PAGE:
             return count
-        last = found[-1].id
+        last = batch[-1].id
         await session.flush()
         session.expunge_all()
 
 
 async def _merge(session: AsyncSession, box: SecretBox, proposal: MergeProposal, row: Row) -> list[tuple[str, str]]:
-    """Add to the person what the other application knew besides, and return what somebody else has. Contacts are not
-    verified by it; a user name that nobody has becomes theirs, after the one that they have."""
+    """Add the identifiers and claims of the row to the user, and return identifiers that were left out. Added contacts
+    are unverified; a free user name is added after the existing one."""
     user = await store.lock_user(session, proposal.user_id)
     if user is None or user.deleted_at is not None:
         raise UserError("the person was deleted")
     now, key = clock.now(), await nik_key(session, box)
     known = await store.identifiers_of(session, user.id)
-    theirs = {one.lookup for one in known if one.verified_at is not None}
-    paired = [(one, lookup_of(one[0], one[1], key)) for one in row.identifiers]
-    vouched = {lookup for (kind, _, verified), lookup in paired if verified and kind in MATCHING}
-    if not theirs & vouched:
+    verified_here = {identifier.lookup for identifier in known if identifier.verified_at is not None}
+    paired = [(entry, lookup_of(entry[0], entry[1], key)) for entry in row.identifiers]
+    verified_in_row = {lookup for (kind, _, verified), lookup in paired if verified and kind in MATCHING}
+    if not verified_here & verified_in_row:
         raise UserError("nothing that is verified on both sides is the same: unverified identifiers merge nobody")
-    kinds, lookups = {one.kind for one in known}, {one.lookup for one in known}
+    kinds, lookups = {identifier.kind for identifier in known}, {identifier.lookup for identifier in known}
     holders = await holders_of(session, [lookup for _, lookup in paired])
-    wanted = [(one, lookup) for one, lookup in paired if lookup not in lookups]
-    free = holders.free([((kind, value, False), lookup) for (kind, value, _), lookup in wanted])
+    new = [(entry, lookup) for entry, lookup in paired if lookup not in lookups]
+    free = holders.free([((kind, value, False), lookup) for (kind, value, _), lookup in new])
     added = [(kind, value) for kind, value, _ in free if not (kind == NIK and kind in kinds)]
     for kind, value in added:
-        made = identifier_row(box, user.id, kind, value, kind == "username", key)
-        await session.execute(insert(Identifier), [{**made, "is_primary": kind not in kinds}])
+        values = identifier_row(box, user.id, kind, value, kind == "username", key)
+        await session.execute(insert(Identifier), [{**values, "is_primary": kind not in kinds}])
     user.profile = {**row.profile, **user.profile}
     user.updated_at = now
     await _account(session, proposal, user.id)
-    return [(kind, value) for (kind, value, _), _ in wanted if (kind, value) not in added]
+    return [(kind, value) for (kind, value, _), _ in new if (kind, value) not in added]
 
 
 async def _separate(
     session: AsyncSession, box: SecretBox, proposal: MergeProposal, row: Row
 ) -> tuple[uuid.UUID, list[tuple[str, str]]]:
     key = await nik_key(session, box)
-    paired = [(one, lookup_of(one[0], one[1], key)) for one in row.identifiers]
+    paired = [(entry, lookup_of(entry[0], entry[1], key)) for entry in row.identifiers]
     free = (await holders_of(session, [lookup for _, lookup in paired])).free(paired)
     if not free:
         raise UserError("nothing would be left to sign in with: both have the same. Merge them, or drop the row")
-    made = Made()
-    user_id = add_person(made, box, row, free, key, None)
-    await made.insert(session)
+    rows = Made()
+    user_id = add_person(rows, box, row, free, key, None)
+    await rows.insert(session)
     await _account(session, proposal, user_id)
     kept = [(kind, value) for kind, value, _ in free]
     return user_id, [(kind, value) for kind, value, _ in row.identifiers if (kind, value) not in kept]

@@ -1,4 +1,4 @@
-"""Tables of people."""
+"""Tables of users."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from sso.platform.db import Base, new_id
 
 
 class User(Base):
-    """A person. ``profile`` holds the standard claims of OpenID Connect Core section 5.1 that are kept as they are.
+    """A user. ``profile``: the stored standard claims (OpenID Connect Core section 5.1).
 
-    ``security_version`` counts how often everything that opens the account was ended (a changed password, a disabled
+    ``security_version`` increases when all sign-ins of the account become invalid (a changed password, a disabled
     account): a sign-in that began before is refused.
 
-    Of somebody who was deleted only the id is kept, for the record of what happened; ``disabled_at`` is set too.
-    ``delete_at`` is when a person who asked for it is deleted. Until ``locked_until`` nothing that opens the
-    account can
-    be changed: somebody said that a sign-in was not theirs.
+    Of a deleted user only the id is kept, for the audit log; ``disabled_at`` is set too. ``delete_at``: when a
+    requested deletion is due. ``locked_until``: until then no credential can be changed, because the user reported a
+    sign-in.
     """
 
     __tablename__ = "users"
@@ -47,12 +46,11 @@ class User(Base):
 
 
 class Identifier(Base):
-    """What a person signs in with. ``lookup`` is the normalised form; verified, it is unique among all people and
-    kinds.
+    """An identifier with which a user signs in. ``lookup``: the normalised form; verified lookups are unique.
 
-    Of a NIK ``value`` is masked, ``lookup`` a keyed hash, and ``encrypted`` the number. ``asserted_at`` is when
-    somebody else, an administrator or a program, last added it to an account that was there already or marked it as
-    verified; None: the person proved it, or it came with the account.
+    For a NIK, ``value`` is masked, ``lookup`` a keyed hash, and ``encrypted`` the number. ``asserted_at``: when an
+    administrator or a program last added the identifier to an existing account or marked it as verified; None if the
+    user verified it or it came with the account.
     """
 
     __tablename__ = "identifiers"
@@ -80,10 +78,10 @@ class Identifier(Base):
 
 
 class Credential(Base):
-    """What proves who a person is.
+    """A credential of a user.
 
-    ``kind`` is password (``secret`` is its hash), passkey (``secret`` is the public key, ``external_id`` the credential
-    id), totp (``secret`` is the seed, encrypted) or recovery_code (``secret`` is its hash; it goes when it is used).
+    ``kind``: password (``secret`` is the hash), passkey (``secret`` is the public key, ``external_id`` the credential
+    id), totp (``secret`` is the encrypted seed) or recovery_code (``secret`` is the hash; deleted when it is used).
     """
 
     __tablename__ = "credentials"
@@ -101,7 +99,7 @@ class Credential(Base):
 
 
 class UserRole(Base):
-    """A role that a person holds."""
+    """A role of a user."""
 
     __tablename__ = "user_roles"
 
@@ -110,7 +108,7 @@ class UserRole(Base):
 
 
 class GroupAdministrator(Base):
-    """That somebody with the role ``group_admin`` looks after a group of applications."""
+    """A group of applications that a user with the role ``group_admin`` manages."""
 
     __tablename__ = "group_administrators"
 
@@ -119,7 +117,7 @@ class GroupAdministrator(Base):
 
 
 class IdentityCheck(Base):
-    """That an officer compared a person with a document. ``document`` is its kind; of its number the end is kept."""
+    """The check of a document of a user by an officer. ``document``: its kind; of its number only the end is stored."""
 
     __tablename__ = "identity_checks"
 
@@ -134,9 +132,9 @@ class IdentityCheck(Base):
 
 
 class LocalAccount(Base):
-    """The id by which an application knew a person before: told to that application, so that it finds its own row.
+    """The id that an application used for a user before the import; the application receives it to find its own row.
 
-    ``imported_at`` is when an import with ``--update`` last looked at the person; None: the import that made them did.
+    ``imported_at``: when an import with ``--update`` last read the user; None if only the first import did.
     """
 
     __tablename__ = "local_accounts"
@@ -149,10 +147,10 @@ class LocalAccount(Base):
 
 
 class ImportRun(Base):
-    """A file of people that is being imported, or was: how far, so that it can go on after a stop.
+    """The progress of an import, with which the import continues after an interruption.
 
-    ``digest`` is of the file, the application and the options; ``content`` of the file alone; ``options`` as
-    :meth:`sso.identity.users.rows.Options.named` returns them.
+    ``digest``: of the file, the application and the options; ``content``: of the file alone; ``options``: from
+    :meth:`sso.identity.users.rows.Options.named`.
     """
 
     __tablename__ = "import_runs"
@@ -172,8 +170,8 @@ class ImportRun(Base):
 
 
 class MergeProposal(Base):
-    """Somebody who was to be imported and seems to be here already. ``encrypted`` is the whole row; ``reasons`` name
-    the kinds of identifier that are the same. ``status`` is open, merged, separate or dropped."""
+    """An imported row that may belong to an existing user. ``encrypted``: the whole row; ``reasons``: the kinds of
+    identifier that are the same; ``status``: open, merged, separate or dropped."""
 
     __tablename__ = "merge_proposals"
 
@@ -190,7 +188,7 @@ class MergeProposal(Base):
 
 
 class Picture(Base):
-    """A person's picture, made small and anew. ``id`` is in its address and tells nothing."""
+    """The picture of a user, re-encoded in a small size. ``id``: a random value in its URL."""
 
     __tablename__ = "pictures"
 
@@ -201,7 +199,7 @@ class Picture(Base):
 
 
 class Favourite(Base):
-    """An application that a person put in front."""
+    """A favourite application of a user."""
 
     __tablename__ = "favourites"
 
@@ -212,7 +210,7 @@ class Favourite(Base):
 
 
 class Agreement(Base):
-    """That a person agreed to a version of the terms and was shown the privacy notice."""
+    """The agreement of a user to a version of the terms and of the privacy notice."""
 
     __tablename__ = "agreements"
 

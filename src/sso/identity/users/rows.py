@@ -91,7 +91,7 @@ class Row:
         """Return the row as a proposal keeps it, encrypted."""
         return {
             "name": self.name,
-            "identifiers": [list(one) for one in self.identifiers],
+            "identifiers": [list(identifier) for identifier in self.identifiers],
             "password": self.password,
             "locale": self.locale,
             "profile": self.profile,
@@ -131,7 +131,7 @@ class Options:
 
 def as_typed(named: Mapping[str, Any]) -> str:
     """Return options as they are typed."""
-    words = [f"--verified {one}" for one in named.get("verified", ())]
+    words = [f"--verified {kind}" for kind in named.get("verified", ())]
     words += [f"--column {ours}={theirs}" for ours, theirs in named.get("columns", {}).items()]
     format, _, table = str(named.get("format", "auto")).partition(":")
     words += [f"--format {format}"] if format != "auto" else []
@@ -164,7 +164,7 @@ def check_options(options: Options) -> list[str]:
     ]
     wrong += [f"--column {ours}=: name a column of the file" for ours, theirs in options.columns.items() if not theirs]
     unknown = sorted(options.verified - {"email", "phone", "nik"})
-    wrong += [f"--verified {one} is not email, phone or nik" for one in unknown]
+    wrong += [f"--verified {kind} is not email, phone or nik" for kind in unknown]
     if options.update and not options.client_id:
         wrong.append("--update needs --from: people are found by the id that the application has for them")
     return wrong
@@ -183,22 +183,22 @@ def fit_columns(options: Options, names: Collection[str]) -> tuple[Options, list
         OptionsRefused: naming every mistake.
     """
     wrong = check_options(options)
-    found = _find_columns(options, names, wrong)
-    if not wrong and not any(column in found for column, _ in IDENTIFIERS):
-        columns = ", ".join(repr(name) for name in sorted(names)[:30]) or "none"
+    columns = _find_columns(options, names, wrong)
+    if not wrong and not any(column in columns for column, _ in IDENTIFIERS):
+        listed = ", ".join(repr(name) for name in sorted(names)[:30]) or "none"
         wrong.append(
             "the file has no column username, email, phone_number or nik to sign in with; name it with --column, for "
-            f"example --column email=...; its columns are {columns}"
+            f"example --column email=...; its columns are {listed}"
         )
     elif not wrong:
         for column, kind in IDENTIFIERS:
-            if kind in options.verified and column not in found:
+            if kind in options.verified and column not in columns:
                 wrong.append(f"--verified {kind}: the file has no column {column}{_near(column, names)}")
-        if options.update and "local_user_id" not in found:
+        if options.update and "local_user_id" not in columns:
             wrong.append("--update: the file has no column local_user_id; name it with --column local_user_id=...")
     if wrong:
         raise OptionsRefused(wrong)
-    return replace(options, columns=found), sorted(set(names) - set(found.values()))
+    return replace(options, columns=columns), sorted(set(names) - set(columns.values()))
 
 
 def _find_columns(options: Options, names: Collection[str], wrong: list[str]) -> dict[str, str]:
@@ -207,22 +207,22 @@ def _find_columns(options: Options, names: Collection[str], wrong: list[str]) ->
     for name in names:
         by_form.setdefault(_form(name), []).append(name)
         by_form.setdefault(f"bare {_bare(name)}", []).append(name)
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for ours in KNOWN:
-        wanted = options.columns.get(ours, ours)
-        similar = by_form.get(_form(wanted)) or by_form.get(f"bare {_bare(wanted)}", [])
-        same = [wanted] if wanted in names else similar
-        twice = [] if same else [name for name in names if _form(name).startswith(f"{_form(wanted)}_(column_")]
+        theirs = options.columns.get(ours, ours)
+        similar = by_form.get(_form(theirs)) or by_form.get(f"bare {_bare(theirs)}", [])
+        same = [theirs] if theirs in names else similar
+        twice = [] if same else [name for name in names if _form(name).startswith(f"{_form(theirs)}_(column_")]
         if len(same) > 1 or twice:
             several = ", ".join(repr(name) for name in same or twice)
             wrong.append(
                 f"{ours}: the file has several such columns: choose with --column {ours}=..., one of {several}"
             )
         elif same:
-            found[ours] = same[0]
-        elif ours in options.columns and wanted:
-            wrong.append(f"--column {ours}={wanted}: the file has no column {wanted!r}{_near(wanted, names)}")
-    return found
+            columns[ours] = same[0]
+        elif ours in options.columns and theirs:
+            wrong.append(f"--column {ours}={theirs}: the file has no column {theirs!r}{_near(theirs, names)}")
+    return columns
 
 
 def _form(name: str) -> str:
@@ -234,11 +234,11 @@ def _bare(name: str) -> str:
 
 
 def _near(name: str, names: Collection[str]) -> str:
-    by_form = {_form(one): one for one in names}
+    by_form = {_form(column): column for column in names}
     near = get_close_matches(_form(name), by_form, n=1, cutoff=0.6)
     if near:
         return f"; did you mean {by_form[near[0]]!r}?"
-    return f"; there are {', '.join(repr(one) for one in sorted(names)[:30])}"
+    return f"; there are {', '.join(repr(column) for column in sorted(names)[:30])}"
 
 
 def read_row(
@@ -256,20 +256,20 @@ def read_row(
     Raises:
         RowRefused: saying why.
     """
-    said: list[Note] = [Note("left out", one) for one in notes]
+    all_notes: list[Note] = [Note("left out", note) for note in notes]
     heard: list[str] = []
-    text, nested = _texts(given, options.columns, said)
-    identifiers = _identifiers(text, options, said, heard)
-    profile = _profile(text, nested, said)
+    text, nested = _texts(given, options.columns, all_notes)
+    identifiers = _identifiers(text, options, all_notes, heard)
+    profile = _profile(text, nested, all_notes)
     return Row(
         number,
         _name(text, profile),
         identifiers,
         _local_user_id(text.get("local_user_id", "")),
-        _password(text, take_hash, said),
-        _locale(text.get("locale", ""), said),
+        _password(text, take_hash, all_notes),
+        _locale(text.get("locale", ""), all_notes),
         profile,
-        notes=tuple(said),
+        notes=tuple(all_notes),
         said=tuple(heard),
         has_name="name" in text,
     )
@@ -330,7 +330,7 @@ def _type(value: Any) -> str:
 def _identifiers(
     text: Mapping[str, str], options: Options, notes: list[Note], heard: list[str]
 ) -> list[tuple[Kind, str, bool]]:
-    found: list[tuple[Kind, str, bool]] = []
+    identifiers: list[tuple[Kind, str, bool]] = []
     wrong: list[str] = []
     for column, kind in IDENTIFIERS:
         value = text.get(column)
@@ -341,13 +341,13 @@ def _identifiers(
         except ValueError as error:
             wrong.append(f"{column}: {error}")
             continue
-        notes += [Note("warning", f"{column}: {one}") for one in normal.warnings]
+        notes += [Note("warning", f"{column}: {message}") for message in normal.warnings]
         verified = kind == "username" or (_is_verified(column, kind, text, options, heard) and normal.provable)
-        found.append((kind, normal.value, verified))
-    if not found:
+        identifiers.append((kind, normal.value, verified))
+    if not identifiers:
         raise RowRefused("; ".join(wrong) or "has no user name, e-mail, telephone number or NIK to sign in with")
-    notes += [Note("left out", one) for one in wrong]
-    return found
+    notes += [Note("left out", message) for message in wrong]
+    return identifiers
 
 
 def _is_verified(column: str, kind: str, text: Mapping[str, str], options: Options, heard: list[str]) -> bool:
@@ -370,10 +370,10 @@ def yes_or_no(column: str, text: str) -> tuple[bool, bool]:
     word = text.casefold()
     if word in _YES or word in _NO:
         return word in _YES, False
-    found = _TIME.fullmatch(text)
-    if found is None:
+    match = _TIME.fullmatch(text)
+    if match is None:
         raise RowRefused(f"{column}: is not yes or no (yes, true, ya, 1; no, false, tidak, 0) or a time")
-    day, time = found.groups()
+    day, time = match.groups()
     if day in _ZERO_DATES and not (time or "").strip("0:"):
         return False, True
     try:
@@ -445,21 +445,21 @@ def _locale(text: str, notes: list[Note]) -> str | None:
 
 def _profile(text: Mapping[str, str], nested: Mapping[str, Any], notes: list[Note]) -> dict[str, Any]:
     """Return the claims that can be kept; each other one is left out."""
-    said: dict[str, Any] = {name: text[name] for name in PROFILE_COLUMNS if name in text}
-    if "address" in said:
-        said["address"] = {"formatted": said["address"]}
+    claims: dict[str, Any] = {name: text[name] for name in PROFILE_COLUMNS if name in text}
+    if "address" in claims:
+        claims["address"] = {"formatted": claims["address"]}
     elif "address" in nested:
-        said["address"] = dict(nested["address"])
-    said |= {name: value for name, value in nested.get("profile", {}).items() if value not in (None, "")}
-    while said:
+        claims["address"] = dict(nested["address"])
+    claims |= {name: value for name, value in nested.get("profile", {}).items() if value not in (None, "")}
+    while claims:
         try:
-            profile = Profile.model_validate(said).model_dump(exclude_none=True)
+            profile = Profile.model_validate(claims).model_dump(exclude_none=True)
             notes += _warnings(profile)
             return profile
         except ValidationError as error:
             for problem in error.errors():
                 notes.append(Note("left out", f"{'.'.join(map(str, problem['loc']))}: {_message(problem)}"))
-                _leave_out(said, problem["loc"])
+                _leave_out(claims, problem["loc"])
     return {}
 
 
@@ -467,8 +467,8 @@ def _warnings(profile: Mapping[str, Any]) -> list[Note]:
     """Return what no table knows; it is kept."""
     codes = [("zoneinfo", time_zone, profile.get("zoneinfo"))]
     codes.append(("address.country", country, profile.get("address", {}).get("country")))
-    found = [(name, read(value).warning) for name, read, value in codes if value and value.strip()]
-    return [Note("warning", f"{name}: {warning}") for name, warning in found if warning]
+    warnings = [(name, read(value).warning) for name, read, value in codes if value and value.strip()]
+    return [Note("warning", f"{name}: {warning}") for name, warning in warnings if warning]
 
 
 def _message(problem: Mapping[str, Any]) -> str:
@@ -477,11 +477,11 @@ def _message(problem: Mapping[str, Any]) -> str:
     return str(problem["msg"]).removeprefix("Value error, ")
 
 
-def _leave_out(said: dict[str, Any], where: tuple[Any, ...]) -> None:
+def _leave_out(claims: dict[str, Any], where: tuple[Any, ...]) -> None:
     """Take the value out that a place names: a member of the address, or a whole claim."""
-    inside = said.get(where[0])
+    inside = claims.get(where[0])
     if len(where) > 1 and isinstance(inside, dict):
         inside.pop(where[1], None)
         if inside:
             return
-    said.pop(where[0], None)
+    claims.pop(where[0], None)

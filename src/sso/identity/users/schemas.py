@@ -160,10 +160,10 @@ class UserChange(BaseModel):
 def warnings_of(person: NewUser | UserChange) -> list[str]:
     """Return what is unusual in the values that were given: codes that no table has, and a telephone number that cannot
     count as verified. Nothing of it keeps them from being stored."""
-    found = []
+    warnings = []
     for field, kind in KIND_OF_FIELD.items():
         value = getattr(person, field, None)
-        found += [f"{field}: {one}" for one in (normalise_as(kind, value).warnings if value else ())]
+        warnings += [f"{field}: {text}" for text in (normalise_as(kind, value).warnings if value else ())]
     address = person.profile.address
     codes: list[tuple[str, Callable[[str], Code], str | None]] = [
         ("locale", language_tag, person.locale),
@@ -172,8 +172,8 @@ def warnings_of(person: NewUser | UserChange) -> list[str]:
     ]
     for field, read, value in codes:
         warning = read(value).warning if value and value.strip() else ""
-        found += [f"{field}: {warning}"] if warning else []
-    return found
+        warnings += [f"{field}: {warning}"] if warning else []
+    return warnings
 
 
 def _of_kind(value: str | None, field: str) -> str | None:

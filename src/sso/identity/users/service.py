@@ -1,4 +1,4 @@
-"""Rules about people: making, importing, finding."""
+"""Creating, changing and finding users."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NIK = "nik"
 
 
 class UserError(Refusal):
-    """What was asked for cannot be done; each of ``mistakes`` says why."""
+    """The request cannot be executed; each of ``mistakes`` gives a reason."""
 
     def __init__(self, *mistakes: str) -> None:
         super().__init__("; ".join(mistakes))
@@ -41,72 +41,86 @@ class UserError(Refusal):
 async def create_users(
     session: AsyncSession, people: list[NewUser], *, actor: str = "cli", box: SecretBox | None = None
 ) -> list[User]:
-    """Make people, all or none.
+    """Create users, all or none.
 
     Args:
         session: the transaction.
-        people: who.
-        actor: who makes them.
-        box: seals the NIK of those who have one.
+        people: the new users.
+        actor: for the audit log.
+        box: encrypts NIKs.
 
     Raises:
-        UserError: naming every identifier that somebody has already.
+        UserError: with every identifier that another user has.
     """
     key = await nik_key(session, box) if any(person.nik for person in people) else b""
-    wanted = [_identifiers(person, key) for person in people]
-    lookups = [lookup for one in wanted for _, lookup, _ in one]
+    identifiers_of_each = [_identifiers(person, key) for person in people]
+    identifiers = [identifier for group in identifiers_of_each for identifier in group]
+    lookups = [lookup for _, lookup, _ in identifiers]
     used = {lookup for lookup, times in Counter(lookups).items() if times > 1} | await store.taken(session, lookups)
-    # Two unverified contacts that are the same open neither account; of an unverified NIK that is no matter.
-    said = [lookup for one in wanted for kind, lookup, verified in one if kind != NIK and not verified]
-    used |= await store.taken(session, said, unverified=True)
+    # Two users with the same unverified contact could both not sign in with it. An unverified NIK may be the same.
+    unverified = [lookup for kind, lookup, verified in identifiers if kind != NIK and not verified]
+    used |= await store.taken(session, unverified, unverified=True)
     if used:
         raise UserError(*(f"{_shown(lookup)} is already used" for lookup in sorted(used)))
-    for kind, lookup, verified in (one for mine in wanted for one in mine):
+    for kind, lookup, verified in identifiers:
         _check_verified(kind, lookup, verified)
     now = clock.now()
-    made = []
+    users = []
     for person in people:
         user = User(name=person.name, locale=person.locale, created_at=now, updated_at=now)
         user.profile = person.profile.model_dump(exclude_none=True)
         session.add(user)
-        made.append(user)
+        users.append(user)
     await session.flush()
-    for user, person, identifiers in zip(made, people, wanted, strict=True):
-        for kind, lookup, verified in identifiers:
-            one = Identifier(user_id=user.id, kind=kind, value=lookup, lookup=lookup, is_primary=True, created_at=now)
-            one.verified_at = now if verified else None
-            if kind == "nik" and person.nik:
-                encrypt_nik(one, person.nik, key, _needed(box))
-            session.add(one)
+    for user, person, own in zip(users, people, identifiers_of_each, strict=True):
+        _add_identifiers(session, user, person, own, key, box)
         for role in dict.fromkeys(person.roles):
             session.add(UserRole(user_id=user.id, role=role))
         if person.password_hash:
             session.add(_password(user.id, person.password_hash))
         record(session, "user.created", actor=actor, subject=str(user.id), data={"roles": list(person.roles)})
-    return made
+    return users
+
+
+def _add_identifiers(
+    session: AsyncSession,
+    user: User,
+    person: NewUser,
+    identifiers: list[tuple[str, str, bool]],
+    key: bytes,
+    box: SecretBox | None,
+) -> None:
+    now = user.created_at
+    for kind, lookup, verified in identifiers:
+        row = Identifier(user_id=user.id, kind=kind, value=lookup, lookup=lookup, is_primary=True, created_at=now)
+        row.verified_at = now if verified else None
+        if kind == "nik" and person.nik:
+            encrypt_nik(row, person.nik, key, _needed(box))
+        session.add(row)
 
 
 async def change_user(
     session: AsyncSession, user: User, change: UserChange, *, actor: str, request_id: str | None = None
 ) -> None:
-    """Change what ``change`` names of a person.
+    """Change the fields of a user that ``change`` sets.
 
     Raises:
-        UserError: when somebody else has the identifier.
+        UserError: when another user has the identifier.
     """
-    said, now = change.model_fields_set, clock.now()
-    if "name" in said:
+    changed, now = change.model_fields_set, clock.now()
+    if "name" in changed:
         user.name = change.name
-    if "locale" in said:
+    if "locale" in changed:
         user.locale = change.locale
-    if "profile" in said:
+    if "profile" in changed:
         user.profile = change.profile.model_dump(exclude_none=True)
-    known = {one.kind: one for one in await store.identifiers_of(session, user.id) if one.is_primary}
+    identifiers = await store.identifiers_of(session, user.id)
+    known = {identifier.kind: identifier for identifier in identifiers if identifier.is_primary}
     for field, kind in (("username", "username"), ("email", "email"), ("phone_number", "phone")):
         verified = kind == "username" or bool(getattr(change, f"{field}_verified"))
-        if field in said:
+        if field in changed:
             await _set_identifier(session, user, known.get(kind), kind, getattr(change, field), verified)
-        elif f"{field}_verified" in said and kind in known:
+        elif f"{field}_verified" in changed and kind in known:
             await _set_identifier(session, user, known[kind], kind, known[kind].lookup, verified)
     user.updated_at = now
     record(
@@ -115,7 +129,7 @@ async def change_user(
         actor=actor,
         subject=str(user.id),
         request_id=request_id,
-        data={"changed": sorted(said)},
+        data={"changed": sorted(changed)},
     )
 
 
@@ -130,9 +144,10 @@ async def _set_identifier(
     if present is not None and same:
         _assert_verified(present, verified)
         return
-    own = next((one for one in await store.identifiers_of(session, user.id) if one.lookup == value), None)
+    identifiers = await store.identifiers_of(session, user.id)
+    own = next((identifier for identifier in identifiers if identifier.lookup == value), None)
     if present is not None and own is not None and kind == "username":
-        present.is_primary = False  # one of several user names, from a merge: both stay
+        present.is_primary = False  # one of several user names after a merge: both stay
     elif present is not None:
         await session.delete(present)
         await session.flush()
@@ -140,9 +155,9 @@ async def _set_identifier(
         own.is_primary = True
         _assert_verified(own, verified)
     elif value is not None:
-        made = Identifier(user_id=user.id, kind=kind, value=value, lookup=value, is_primary=True, created_at=now)
-        made.verified_at = made.asserted_at = now if verified else None
-        session.add(made)
+        added = Identifier(user_id=user.id, kind=kind, value=value, lookup=value, is_primary=True, created_at=now)
+        added.verified_at = added.asserted_at = now if verified else None
+        session.add(added)
         await session.flush()
 
 
@@ -152,8 +167,8 @@ def _check_verified(kind: str, value: str, verified: bool) -> None:
 
 
 def _assert_verified(present: Identifier, verified: bool) -> None:
-    """Let an identifier be verified, or not, because somebody else says so. What was verified already stays as it
-    was: it is no new assertion."""
+    """Set the verification of an identifier on the assertion of an administrator or a program. An identifier that is
+    verified already stays unchanged."""
     if not verified:
         present.verified_at = None
     elif present.verified_at is None:
@@ -163,10 +178,10 @@ def _assert_verified(present: Identifier, verified: bool) -> None:
 async def set_roles(
     session: AsyncSession, user: User, roles: Collection[str], *, actor: str = "cli", request_id: str | None = None
 ) -> None:
-    """Give a person these roles in place of any others.
+    """Replace the roles of a user.
 
     Raises:
-        UserError: when there is no such role, or nobody would be an administrator any more.
+        UserError: when a role does not exist, or no administrator would remain.
     """
     unknown = sorted(set(roles) - set(ROLES))
     if unknown:
@@ -184,58 +199,59 @@ async def set_roles(
 
 
 async def keep_an_administrator(session: AsyncSession, user: User) -> None:
-    """Make sure that somebody else is an administrator; nobody can change that until the transaction ends.
+    """Check that another user is an administrator. No other transaction can change that until this one ends.
 
     Raises:
-        UserError: when this person is the only one.
+        UserError: when this user is the only administrator.
     """
     if await store.lock_administrators(session, ADMIN) == {user.id}:
         raise UserError("this is the last administrator: make somebody else an administrator first")
 
 
 async def nik_key(session: AsyncSession, box: SecretBox | None) -> bytes:
-    """Return the key under which NIKs are found."""
+    """Return the key of the keyed hash of NIKs."""
     return await instance_secret(session, _needed(box), NIK)
 
 
 def encrypt_nik(identifier: Identifier, digits: str, key: bytes, box: SecretBox) -> None:
-    """Let an identifier hold a NIK: masked to be seen, a keyed hash to be found, the number itself encrypted."""
+    """Store a NIK in an identifier: masked for display, as a keyed hash for lookups, and encrypted."""
     identifier.value = masked("nik", digits)
     identifier.lookup = nik_lookup(digits, key)
     identifier.encrypted = box.encrypt(digits.encode(), NIK)
 
 
 def open_nik(identifier: Identifier, box: SecretBox) -> str | None:
-    """Return the NIK that an identifier holds."""
+    """Return the NIK of an identifier."""
     return box.decrypt(identifier.encrypted, NIK).decode() if identifier.encrypted is not None else None
 
 
 async def find(session: AsyncSession, text: str, box: SecretBox | None = None, *, unverified: bool = False) -> User:
-    """Return the person of whom the identifier ``text`` is verified, or with the user id ``text``. By NIK only with the
-    ``box``. An identifier that nobody has verified finds nobody; with ``unverified`` it finds the one person who says
-    that it is theirs, except a NIK: to be shown, with what is verified and what is not, never to be given anything.
+    """Return the user with the user id or the verified identifier ``text``; by NIK only with ``box``.
+
+    With ``unverified``, an identifier that no user has verified (except a NIK) finds the only user who claims it. Use
+    that for display only, never to grant anything.
 
     Raises:
-        UserError: when there is none, or it means several people: the user name of one can be the telephone number or
+        UserError: when there is no such user, or there are several: the user name of one can be the phone number or
             the NIK of another.
     """
-    found = await find_all(session, text, box, unverified=unverified)
-    if not found:
+    users = await find_all(session, text, box, unverified=unverified)
+    if not users:
         raise UserError(f"nobody has the verified identifier {text!r}")
-    if len(found) > 1:
-        ids = ", ".join(str(one.id) for one in found)
+    if len(users) > 1:
+        ids = ", ".join(str(user.id) for user in users)
         raise UserError(f"{text!r} means several people: name one by the user id: {ids}")
-    return found[0]
+    return users[0]
 
 
 async def find_all(
     session: AsyncSession, text: str, box: SecretBox | None = None, *, unverified: bool = False
 ) -> list[User]:
-    """Return everybody whom ``text`` can mean, as :func:`find` does: the user with that id, or those of whom it is a
-    verified identifier, in the order in which it is looked up.
+    """Return all users that ``text`` can mean, as in :func:`find`: the user with this id, or the users with this
+    verified identifier, in the order of its meanings.
 
     Raises:
-        UserError: when nobody has verified it, and several people say that it is theirs.
+        UserError: when no user has verified the identifier and several claim it.
     """
     try:
         user = await session.get(User, read_uuid(text))
@@ -245,14 +261,14 @@ async def find_all(
 
 
 async def describe(session: AsyncSession, user: User) -> dict[str, Any]:
-    """Return what administrators see of a person."""
+    """Return what administrators see of a user."""
     identifiers = await store.identifiers_of(session, user.id)
     return {
         "id": str(user.id),
         "name": user.name,
         "identifiers": [
-            {"kind": one.kind, "value": one.value, "verified": one.verified_at is not None, "primary": one.is_primary}
-            for one in identifiers
+            {"kind": row.kind, "value": row.value, "verified": row.verified_at is not None, "primary": row.is_primary}
+            for row in identifiers
         ],
         "roles": await store.roles_of(session, user.id),
         "locale": user.locale,
@@ -262,27 +278,27 @@ async def describe(session: AsyncSession, user: User) -> dict[str, Any]:
 
 
 async def _by_identifier(session: AsyncSession, text: str, box: SecretBox | None, *, unverified: bool) -> list[User]:
-    wanted = [one for one in meanings(text) if one.kind != NIK or box is not None]
-    key = await nik_key(session, box) if any(one.kind == NIK for one in wanted) else b""
-    found = await store.proven_owners(session, [one.lookup(key) for one in wanted])
-    if found or not unverified:
-        return [user for user, _ in found]
-    # A NIK names somebody surely, or it names nobody.
-    claimed = await store.claimants(session, [one.lookup(key) for one in wanted if one.kind != NIK])
+    possible = [meaning for meaning in meanings(text) if meaning.kind != NIK or box is not None]
+    key = await nik_key(session, box) if any(meaning.kind == NIK for meaning in possible) else b""
+    owners = await store.proven_owners(session, [meaning.lookup(key) for meaning in possible])
+    if owners or not unverified:
+        return [user for user, _ in owners]
+    # An unverified NIK never identifies a user.
+    claimed = await store.claimants(session, [meaning.lookup(key) for meaning in possible if meaning.kind != NIK])
     if len(claimed) > 1:
         raise UserError("several people say that this is theirs; name one by the user id")
     return claimed
 
 
 def _identifiers(person: NewUser, key: bytes = b"") -> list[tuple[str, str, bool]]:
-    found = [("username", person.username, True)] if person.username else []
+    identifiers = [("username", person.username, True)] if person.username else []
     if person.email:
-        found.append(("email", person.email, person.email_verified))
+        identifiers.append(("email", person.email, person.email_verified))
     if person.phone_number:
-        found.append(("phone", person.phone_number, person.phone_number_verified))
+        identifiers.append(("phone", person.phone_number, person.phone_number_verified))
     if person.nik:
-        found.append((NIK, nik_lookup(person.nik, key), person.nik_verified))
-    return found
+        identifiers.append((NIK, nik_lookup(person.nik, key), person.nik_verified))
+    return identifiers
 
 
 def _shown(lookup: str) -> str:

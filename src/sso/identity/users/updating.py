@@ -47,7 +47,8 @@ class Present:
     @property
     def is_reached(self) -> bool:
         """Whether the person has a contact that is told of changes."""
-        return any(one.kind in ("email", "phone") and one.verified_at is not None for one in self.identifiers)
+        contacts = [identifier for identifier in self.identifiers if identifier.kind in ("email", "phone")]
+        return any(contact.verified_at is not None for contact in contacts)
 
     @property
     def looked_at(self) -> datetime:
@@ -73,9 +74,9 @@ class Changes:
         return bool(self.added or self.removed or self.verified)
 
 
-async def present(session: AsyncSession, accounts: Sequence[LocalAccount], key: bytes) -> dict[str, Any]:
+async def present(session: AsyncSession, accounts: Sequence[LocalAccount], key: bytes) -> dict[str, Present]:
     """Return the people of these accounts by ``local_user_id``, locked in the order of their ids."""
-    ids = sorted({one.user_id for one in accounts})
+    ids = sorted({account.user_id for account in accounts})
     users: dict[uuid.UUID, User] = {}
     identifiers: dict[uuid.UUID, list[Identifier]] = {}
     credentials: dict[uuid.UUID, list[Credential]] = {}
@@ -83,16 +84,20 @@ async def present(session: AsyncSession, accounts: Sequence[LocalAccount], key: 
         some = ids[start : start + CHUNK]
         locked = select(User).where(User.id.in_(some)).order_by(User.id).with_for_update(key_share=True)
         locked = locked.execution_options(populate_existing=True)
-        users |= {one.id: one for one in (await session.execute(locked)).scalars()}
+        users |= {account.id: account for account in (await session.execute(locked)).scalars()}
         for known in (await session.execute(select(Identifier).where(Identifier.user_id.in_(some)))).scalars():
             identifiers.setdefault(known.user_id, []).append(known)
         for factor in (await session.execute(select(Credential).where(Credential.user_id.in_(some)))).scalars():
             credentials.setdefault(factor.user_id, []).append(factor)
     return {
-        one.local_user_id: Present(
-            one, users[one.user_id], key, identifiers.get(one.user_id, []), credentials.get(one.user_id, [])
+        account.local_user_id: Present(
+            account,
+            users[account.user_id],
+            key,
+            identifiers.get(account.user_id, []),
+            credentials.get(account.user_id, []),
         )
-        for one in accounts
+        for account in accounts
     }
 
 
@@ -111,9 +116,10 @@ def is_unused(here: Present, is_current: Callable[[str], bool]) -> bool:
     user, since = here.user, here.looked_at
     if not is_as_imported(here) or user.security_version or user.locked_until is not None:
         return False
-    if any(one.kind != "password" or one.updated_at > since or is_current(one.secret) for one in here.credentials):
-        return False
-    return all(max(one.created_at, one.verified_at or one.created_at) <= since for one in here.identifiers)
+    for credential in here.credentials:
+        if credential.kind != "password" or credential.updated_at > since or is_current(credential.secret):
+            return False
+    return all(max(known.created_at, known.verified_at or known.created_at) <= since for known in here.identifiers)
 
 
 def changes_for(
@@ -130,17 +136,17 @@ def changes_for(
     """
     values, notes = _values(here, row)
     unused = is_unused(here, is_current)
-    stored = next((one.secret for one in here.credentials if one.kind == "password"), "")
+    stored = next((credential.secret for credential in here.credentials if credential.kind == "password"), "")
     password = bool(row.password) and unused and stored != row.password
     added: list[tuple[Kind, str, bool]] = []
     removed: list[Identifier] = []
     verified: list[Identifier] = []
     for (kind, value, is_verified), lookup in paired:
-        of_kind = [one for one in here.identifiers if one.kind == kind]
-        same = next((one for one in of_kind if one.lookup == lookup), None)
+        of_kind = [identifier for identifier in here.identifiers if identifier.kind == kind]
+        same = next((identifier for identifier in of_kind if identifier.lookup == lookup), None)
         if same is not None and (same.verified_at is not None or not is_verified):
             continue
-        fixed = [one for one in of_kind if one.verified_at is not None and kind != "username"]
+        fixed = [identifier for identifier in of_kind if identifier.verified_at is not None and kind != "username"]
         if not unused or fixed or lookup not in open_to:
             notes.append(_kept_contact(kind, unused=unused, fixed=bool(fixed)))
         elif same is not None:
@@ -148,7 +154,7 @@ def changes_for(
         else:
             removed += of_kind
             added.append((kind, value, is_verified))
-    contacts = [kind for kind, _, _ in added] + [one.kind for one in verified]
+    contacts = [kind for kind, _, _ in added] + [identifier.kind for identifier in verified]
     what = (*values, *(["password"] if password else []), *contacts)
     return Changes(what, values, password, tuple(added), tuple(removed), tuple(verified), tuple(notes))
 
@@ -164,14 +170,14 @@ def _kept_contact(kind: str, *, unused: bool, fixed: bool) -> Note:
 def _values(here: Present, row: Row) -> tuple[dict[str, Any], list[Note]]:
     """Return name, language and claims that are to change, and what stays though it differs."""
     user = here.user
-    wanted: dict[str, Any] = {name: value for name, value in row.profile.items() if user.profile.get(name) != value}
+    changed: dict[str, Any] = {name: value for name, value in row.profile.items() if user.profile.get(name) != value}
     if row.has_name and row.name != user.name:
-        wanted["name"] = row.name
+        changed["name"] = row.name
     if row.locale and row.locale != user.locale:
-        wanted["locale"] = row.locale
+        changed["locale"] = row.locale
     if is_as_imported(here):
-        return wanted, []
-    return {}, [Note("kept", f"{name}: differs, and the account was changed here since the import") for name in wanted]
+        return changed, []
+    return {}, [Note("kept", f"{name}: differs, and the account was changed here since the import") for name in changed]
 
 
 def apply(
@@ -197,11 +203,11 @@ def apply(
     user.name, user.locale = values.pop("name", user.name), values.pop("locale", user.locale)
     user.profile = {**user.profile, **values}
     user.updated_at = now
-    for one in changes.removed:
-        session.sync_session.delete(one)
-    for one in changes.verified:
-        one.verified_at = one.asserted_at = now
-    session.add_all(Identifier(**one, asserted_at=now if one["verified_at"] else None) for one in added)
+    for identifier in changes.removed:
+        session.sync_session.delete(identifier)
+    for identifier in changes.verified:
+        identifier.verified_at = identifier.asserted_at = now
+    session.add_all(Identifier(**columns, asserted_at=now if columns["verified_at"] else None) for columns in added)
     if changes.password:
         _set_password(session, here, row.password, now)
     here.account.imported_at = now
@@ -210,9 +216,11 @@ def apply(
 
 
 def _set_password(session: AsyncSession, here: Present, hashed: str, now: datetime) -> None:
-    password = next((one for one in here.credentials if one.kind == "password"), None)
+    password = next((credential for credential in here.credentials if credential.kind == "password"), None)
     if password is not None:
         password.secret, password.updated_at = hashed, now
         return
-    made = Credential(id=new_id(), user_id=here.user.id, kind="password", secret=hashed, created_at=now, updated_at=now)
-    session.add(made)
+    user_id = here.user.id
+    session.add(
+        Credential(id=new_id(), user_id=user_id, kind="password", secret=hashed, created_at=now, updated_at=now)
+    )

@@ -18,7 +18,7 @@ from sso import clock
 from sso.clients.claims import allowed_by, permissions, shortest
 from sso.clients.registry import Client
 from sso.identity.authn.assurance import ACR_VALUES, IDENTITY_LEVELS, answered_acr
-from sso.identity.sessions.store import LiveSession
+from sso.identity.sessions.store import ActiveSession
 from sso.identity.users.store import Person
 from sso.oidc.authorize.claims_parameter import NOTHING, ClaimsRequest, read_claims_request
 from sso.oidc.authorize.decision import Asked, Decision, Fail, Present, Progress, decide, minimum_level
@@ -144,7 +144,7 @@ class SignedIn:
     """The browser's living session, its person, what the person allowed the application, and what is known of them:
     from the session, until more is read."""
 
-    session: LiveSession
+    session: ActiveSession
     user: Person
     consented: frozenset[str]
     read: Standing | None = None

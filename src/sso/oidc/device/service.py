@@ -175,7 +175,7 @@ async def decide(
     changed = await session.execute(update(DeviceCode).where(mine).values(status=status))
     if cast(CursorResult[Any], changed).rowcount != 1:
         return False
-    if not await sessions.hold(session, who.session.id, now, now - provider.idle):
+    if not await sessions.lock_active(session, who.session.id, now, now - provider.idle):
         raise SessionOver
     if allowed:
         await _grant(session, provider, waiting, who, caller)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from sso.identity.sessions.models import SessionClient, SsoSession
-from sso.identity.sessions.store import ALIVE, LIVE_SESSION, LiveSession
+from sso.identity.sessions.store import ACTIVE, ACTIVE_SESSION_COLUMNS, ActiveSession
 from sso.identity.users.models import User
 from sso.identity.users.store import Person
 from sso.oidc.store.models import AccessToken, Consent, Grant, RefreshToken
@@ -79,13 +79,13 @@ _BEHIND = (
     .outerjoin(_consents, (_c.user_id == _g.user_id) & (_c.client_id == _g.client_id))
 )
 _STANDING = (_u.delete_at.is_not(None), _u.locked_until, _c.scopes)
-_HOLDS = (_g.revoked_at.is_(None)) & (_u.disabled_at.is_(None)) & (_g.offline | ALIVE)
+_HOLDS = (_g.revoked_at.is_(None)) & (_u.disabled_at.is_(None)) & (_g.offline | ACTIVE)
 
 _FIND_SESSION = (
-    select(*LIVE_SESSION, _u.name, _u.locked_until, _u.delete_at.is_not(None), _c.scopes)
+    select(*ACTIVE_SESSION_COLUMNS, _u.name, _u.locked_until, _u.delete_at.is_not(None), _c.scopes)
     .join(_users, _u.id == _s.user_id)
     .outerjoin(_consents, (_c.user_id == _s.user_id) & (_c.client_id == bindparam("client_id")))
-    .where(_s.token_hash == bindparam("token_hash"), ALIVE, _u.disabled_at.is_(None))
+    .where(_s.token_hash == bindparam("token_hash"), ACTIVE, _u.disabled_at.is_(None))
 )
 _CODE = (_g.code_hash == bindparam("code")) & (_g.client_id == bindparam("client"))
 _UNUSED = (_g.code_used_at.is_(None)) & (_g.code_expires_at > bindparam("now")) & (_g.revoked_at.is_(None))
@@ -172,7 +172,7 @@ def _insert_within(names: tuple[str, ...], by_consent: bool) -> Any:
     if by_consent:
         mine = (_c.user_id == _s.user_id) & (_c.client_id == bindparam("client_id"))
         alive, held = alive.join(_consents, mine), (_sessions, _consents)
-    alive = alive.where(_s.id == bindparam("session_id"), ALIVE, _u.disabled_at.is_(None))
+    alive = alive.where(_s.id == bindparam("session_id"), ACTIVE, _u.disabled_at.is_(None))
     alive = alive.with_for_update(read=True, of=held)
     return _grants.insert().from_select(list(names), alive).returning(_g.id)
 
@@ -186,14 +186,14 @@ def _live_grant(values: Any) -> LiveGrant:
 
 async def find_session(
     session: AsyncSession, token_hash: bytes, client_id: str | None, now: datetime, idle_since: datetime
-) -> tuple[LiveSession, Person, list[str]] | None:
+) -> tuple[ActiveSession, Person, list[str]] | None:
     """Return the living session with the cookie ``token_hash``, its person, and the scopes that the person allowed
     ``client_id``: all that an authorization request needs, in one statement."""
     values = {"token_hash": token_hash, "client_id": client_id, "now": now, "idle_since": idle_since}
     row = (await session.execute(_FIND_SESSION, values)).first()
     if row is None:
         return None
-    found = LiveSession(*row[:6])
+    found = ActiveSession(*row[:6])
     return found, Person(found.user_id, row[6], row[7], bool(row[8])), row[9] or []
 
 

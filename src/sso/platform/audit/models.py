@@ -13,9 +13,9 @@ from sso.platform.db import Base, new_id
 
 
 class AuditEvent(Base):
-    """Something that happened. Written in the transaction of its cause; chained shortly after by the sealer.
+    """An event, written in the transaction of its cause and appended to the chain later (``seq``, ``hash``).
 
-    ``redaction`` is there where what told of a deleted person was taken out: a keyed hash over what is left.
+    ``redaction``: a keyed hash over the rest of an event from which the details of a deleted user were removed.
     """
 
     __tablename__ = "audit_events"
@@ -36,7 +36,7 @@ class AuditEvent(Base):
 
 
 class AuditCheckpoint(Base):
-    """Where the chain begins after its oldest events were let go: the last of them, and a keyed hash over that."""
+    """The start of the chain after its oldest events were deleted: the last of them, and a keyed hash over it."""
 
     __tablename__ = "audit_checkpoints"
 

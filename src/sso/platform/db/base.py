@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC. Naive values are refused; SQLite, which knows no zones, stores UTC."""
+    """A time in UTC. Naive values are refused; SQLite, which has no time zones, stores UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -59,17 +59,17 @@ class Base(DeclarativeBase):
 
 
 def new_id() -> uuid.UUID:
-    """Return a new UUIDv7 (RFC 9562 section 5.7): unique, and in the order of time."""
+    """Return a new UUIDv7 (RFC 9562 section 5.7): unique and ordered by time."""
     return uuid7()
 
 
 def table_of(model: type[Base]) -> Table:
-    """Return the table of ``model``, for statements that need no objects: they cost half as much."""
+    """Return the table of ``model``, for statements without ORM objects, which cost half as much."""
     return cast(Table, model.__table__)
 
 
 def insert_for(session: AsyncSession | Session) -> Any:
-    """Return the ``insert`` of the database of ``session``: the one that knows ON CONFLICT."""
+    """Return the dialect's ``insert``, which supports ON CONFLICT."""
     return INSERTS[session.get_bind().dialect.name]
 
 

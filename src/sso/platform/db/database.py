@@ -1,8 +1,8 @@
 """Engines and transactions for the two databases.
 
-``read()`` is for looking only: every statement stands alone, and nothing is held open between them.
-``write()`` is one transaction: it commits when its block ends and rolls back when the block raises.
-On SQLite it takes the write lock at once (``BEGIN IMMEDIATE``), so it never fails half-way for a lock.
+``read()`` is for queries only: each statement is its own transaction.
+``write()`` is one transaction: it commits when its block ends and rolls back when the block raises. On SQLite it takes
+the write lock at once (``BEGIN IMMEDIATE``), so that it never fails half-way because of a lock.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from sso.settings import Settings
 SQLITE_BUSY_TIMEOUT_MS = 15_000
 SQLITE_READERS = 4
 CONFLICT_STATES = ("40001", "40P01", "55P03")
-"""SQLSTATE values of a transaction that another one was in the way of."""
+"""SQLSTATE values of a transaction that conflicts with another transaction."""
 
 
 class DatabaseUnavailable(Refusal):
-    """The database cannot be reached or cannot be written now; trying again later may help."""
+    """The database cannot be reached or written now; a retry may succeed."""
 
 
 class TransactionConflict(DatabaseUnavailable):
-    """The database rolled a transaction back because another one was in the way (a deadlock, a serialization failure,
-    a lock that could not be had). Nothing of the transaction was kept: the same work can be done again at once."""
+    """The database rolled back a transaction because of another one: a deadlock, a serialization failure, or a lock
+    that is not available. The same work can be repeated at once."""
 
 
 class NoDatabase(Refusal):
@@ -46,11 +46,11 @@ class Database:
     """The database of one process. Create it once, :meth:`close` it at the end.
 
     Args:
-        settings: where it is.
-        create: make the file of an embedded database where it does not exist.
+        settings: the URL and the pool size.
+        create: create the file of the embedded database if it does not exist.
 
     Raises:
-        NoDatabase: when the file does not exist and must not be made.
+        NoDatabase: when the file does not exist and ``create`` is false.
     """
 
     def __init__(self, settings: Settings, *, create: bool = True) -> None:
@@ -62,9 +62,9 @@ class Database:
         if self.is_sqlite:
             if url.database:
                 Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-                with contextlib.suppress(OSError):  # said when it is opened
+                with contextlib.suppress(OSError):  # reported when the file is opened
                     Path(url.database).touch(mode=0o600)
-            # One writer at a time is SQLite's rule: waiting in this pool is fair, waiting in SQLite is polling.
+            # SQLite permits one writer at a time: the pool queues fairly, SQLite would poll.
             self.engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=30)
             self._reader = create_async_engine(
                 url, isolation_level="AUTOCOMMIT", pool_size=SQLITE_READERS, max_overflow=0, pool_timeout=30
@@ -85,7 +85,7 @@ class Database:
 
     @property
     def engines(self) -> list[AsyncEngine]:
-        """Every engine in use: what a test listens to when it counts statements."""
+        """Every engine; tests count statements on them."""
         return [self.engine, self._reader] if self.is_sqlite else [self.engine]
 
     @asynccontextmanager
@@ -101,7 +101,7 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """Yield a session whose work is committed together when the block ends without an exception.
+        """Yield a session whose transaction is committed when the block ends without an exception.
 
         Raises:
             DatabaseUnavailable: when the database cannot be reached or written.
@@ -113,9 +113,9 @@ class Database:
                 if session.in_transaction():
                     await session.commit()
             finally:
-                if session.in_transaction():  # it failed, or was cancelled: give the connection back all the same
+                if session.in_transaction():  # failed or cancelled: return the connection
                     await asyncio.shield(session.close())
-                else:  # no connection is held, so there is nothing to wait for
+                else:  # no connection to return
                     session.sync_session.close()
 
     async def close(self) -> None:
@@ -126,7 +126,7 @@ class Database:
 
 
 class _translated:
-    """Turn the driver's ways of saying "not now" into :class:`DatabaseUnavailable`."""
+    """Turn temporary errors of the driver into :class:`DatabaseUnavailable`."""
 
     def __enter__(self) -> None:
         return None
@@ -143,8 +143,8 @@ class _translated:
 
 
 def _is_out_of_service(error: DBAPIError) -> bool:
-    """Tell whether the database could not be connected to (there is no statement yet), or PostgreSQL says that it is
-    stopping, starting, full or read-only (SQLSTATE classes)."""
+    """Tell whether the connection failed (there is no statement), or PostgreSQL is stopping, starting, full or
+    read-only (SQLSTATE classes)."""
     if error.statement is None:
         return True
     state = _sqlstate(error)
@@ -152,7 +152,7 @@ def _is_out_of_service(error: DBAPIError) -> bool:
 
 
 def _is_conflict(error: DBAPIError) -> bool:
-    """Tell whether another transaction was in the way: in PostgreSQL a serialization failure (40001), a deadlock
+    """Tell whether another transaction caused the error: in PostgreSQL a serialization failure (40001), a deadlock
     (40P01) or a lock that is not available (55P03); in SQLite SQLITE_BUSY or SQLITE_LOCKED."""
     if _sqlstate(error) in CONFLICT_STATES:
         return True
@@ -164,8 +164,8 @@ def _sqlstate(error: DBAPIError) -> str:
 
 
 def _probe_sqlite(_dialect: Any, _record: Any, arguments: Any, _named: Any) -> None:
-    """Find out here whether the file can be opened. aiosqlite would find it out in a thread, which then complains on
-    standard error when the event loop is closed before it."""
+    """Raise here if the file cannot be opened. aiosqlite would raise in a thread, which prints to standard error when
+    the event loop is closed first."""
     sqlite3.connect(arguments[0]).close()
 
 

@@ -1,15 +1,15 @@
-"""The order in which transactions take row locks.
+"""The order in which transactions lock rows.
 
 Two transactions that lock the same rows in opposite orders wait for each other until the database rolls one of them
 back (a deadlock). Every transaction therefore locks tables in the order of :data:`LOCK_ORDER`, and rows of one table in
 the order of their primary key (:func:`lock_rows`). ``tests/lock_order.py`` checks both in every test.
 
-What the order says about the ways in which PostgreSQL locks:
+Locks of PostgreSQL:
 
 - INSERT with a foreign key takes FOR KEY SHARE on the parent's row. This waits for nothing but DELETE of the parent
-  (and FOR UPDATE, which is therefore used for nothing else), so it has no place in the order. Parents are deleted by
-  housekeeping alone, when nothing can use them any more, and it skips rows that are locked.
-- FOR SHARE is never turned into UPDATE of the same row later: two transactions that do so wait for each other.
+  (and FOR UPDATE, which is therefore used for nothing else), so it has no place in the order. Only jobs delete parents,
+  when they are not used any more, and skip locked rows.
+- A transaction never updates a row that it has locked FOR SHARE: two transactions that do so wait for each other.
 """
 
 from __future__ import annotations

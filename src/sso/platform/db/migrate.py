@@ -1,7 +1,7 @@
-"""Running Alembic: the only way in which the schema changes.
+"""Running the migrations (Alembic).
 
-Alembic is imported when something is changed. To look whether anything must be, at every start of every process, takes
-the name of the newest migration and one row of the database.
+Alembic is imported only to change the schema. The check at each start needs only the name of the newest migration and
+one row of the database.
 """
 
 from __future__ import annotations
@@ -22,26 +22,25 @@ VERSION_TABLE = "alembic_version"
 
 
 class WrongSchema(Refusal):
-    """The database's schema is not the one that this release needs."""
+    """The schema of the database is older than this release requires."""
 
 
 async def check_schema(database: Database, settings: Settings) -> None:
-    """Bring the embedded database's schema up to date; elsewhere only look whether it is.
+    """Upgrade the schema of the embedded database; check the schema of any other.
 
-    A newer schema than this release knows is accepted: an upgrade is under way, and migrations keep the previous
-    release working.
+    A newer schema is accepted: an upgrade is under way, and migrations keep the previous release working.
 
     Raises:
-        WrongSchema: when it is older than this release needs.
+        WrongSchema: when the schema is older than this release requires.
     """
-    current, wanted = await current_revision(database), head_revision()
+    current, required = await current_revision(database), head_revision()
     if database.is_sqlite and not settings.database_url:
-        if current is None or (wanted is not None and current < wanted):
+        if current is None or (required is not None and current < required):
             await upgrade(database)
         return
-    if current is None or (wanted is not None and current < wanted):
+    if current is None or (required is not None and current < required):
         raise WrongSchema(
-            f"the database has schema {current or 'none'}, this release needs {wanted}; run: sso db upgrade"
+            f"the database has schema {current or 'none'}, this release needs {required}; run: sso db upgrade"
         )
 
 
@@ -53,7 +52,7 @@ def migrations_dir() -> Path:
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
-    """Return Alembic's configuration, working on ``connection`` where one is given."""
+    """Return the configuration of Alembic, for ``connection`` if given."""
     from alembic.config import Config
 
     config = Config()
@@ -64,7 +63,7 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 async def upgrade(database: Database, revision: str = "head") -> None:
-    """Bring the schema to ``revision`` in one transaction. Nothing happens when it is there already."""
+    """Upgrade the schema to ``revision`` in one transaction; do nothing if it is there already."""
     from alembic import command
 
     async with database.engine.begin() as connection:
@@ -72,7 +71,7 @@ async def upgrade(database: Database, revision: str = "head") -> None:
 
 
 async def downgrade(database: Database, revision: str) -> None:
-    """Bring the schema back to ``revision`` in one transaction."""
+    """Downgrade the schema to ``revision`` in one transaction."""
     from alembic import command
 
     async with database.engine.begin() as connection:
@@ -80,13 +79,13 @@ async def downgrade(database: Database, revision: str) -> None:
 
 
 async def current_revision(database: Database) -> str | None:
-    """Return the revision that the database has, or None when it is empty."""
+    """Return the revision of the database; None if it is empty."""
     async with database.engine.connect() as connection:
         return await connection.run_sync(_current_revision)
 
 
 def head_revision() -> str | None:
-    """Return the revision that this release needs: files are named for their revision, which is a number."""
+    """Return the newest revision of this release: the number with which the name of its file begins."""
     names = [path.name.partition("_")[0] for path in (migrations_dir() / "versions").glob("[0-9]*.py")]
     return max(names, default=None)
 

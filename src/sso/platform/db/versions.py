@@ -1,7 +1,7 @@
-"""Version counters: how every process learns that something it keeps in memory has changed.
+"""Version counters, by which processes notice that data in their memory has changed.
 
-A writer raises the counter in the same transaction as its change; the counter's row stays locked until the
-commit, so numbers appear in the order in which changes become visible. Readers remember the last number seen.
+A writer increments the counter in the transaction of its change. The row stays locked until the commit, so that numbers
+appear in the order in which changes become visible. Readers compare the counter with the last number that they saw.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sso.platform.db.base import Base, insert_for
 
 
 class Version(Base):
-    """One counter. ``name`` says what has changed: ``clients``, ``keys``."""
+    """A counter for ``clients`` or ``keys``."""
 
     __tablename__ = "versions"
 
@@ -23,7 +23,7 @@ class Version(Base):
 
 
 async def bump_version(session: AsyncSession, name: str) -> int:
-    """Raise the counter ``name`` within the transaction of ``session`` and return its new value."""
+    """Increment the counter ``name`` in the transaction of ``session`` and return its new value."""
     statement = (
         insert_for(session)(Version)
         .values(name=name, value=1)

@@ -1,4 +1,4 @@
-"""Keys for signing and encryption: make, rotate, publish (JWKS), sign, verify, decrypt.
+"""Keys for signing and encryption: create, rotate, publish (JWKS), sign, verify, decrypt.
 
 Private keys are encrypted in the database and live opened only in the memory of :class:`KeyRing`. What the signed
 claims mean is not known here.

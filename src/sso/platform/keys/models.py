@@ -12,7 +12,7 @@ from sso.platform.db import Base
 
 
 class SigningKey(Base):
-    """A key pair. ``status`` is next (published, not used yet), active, or retired (published, used no more)."""
+    """A key pair. ``status``: next (published, not used yet), active, or retired (published, not used any more)."""
 
     __tablename__ = "signing_keys"
 

@@ -25,16 +25,16 @@ _ORDER = ("active", "next", "retired")
 
 
 class InvalidToken(Exception):
-    """A token is not one that we signed, is not valid now, or is of another type."""
+    """A token was not signed by the provider, is not valid now, or is of another type."""
 
 
 class UnknownKey(InvalidToken):
-    """A token names a key that is not in memory. Another process may have made it a moment ago."""
+    """A token names a key that is not in memory. Another process may have created the key just now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One opened key."""
+    """A decrypted key."""
 
     kid: str
     alg: str
@@ -46,12 +46,12 @@ class Key:
 
 
 class KeyRing:
-    """Every key, opened. Replaced as a whole by :meth:`load`, so readers never see half a change.
+    """Every key, decrypted. :meth:`load` replaces all keys at once, so that readers never see a partial change.
 
     Args:
-        box: opens the private keys.
-        published: how long a retired key stays published: longer than anything signed with it is valid.
-        default_alg: the algorithm whose active key stands first in the published set.
+        box: decrypts the private keys.
+        published: how long a retired key stays published; longer than any token that it signed is valid.
+        default_alg: the algorithm whose active key is first in the published set.
     """
 
     def __init__(self, box: SecretBox, published: timedelta, default_alg: str = "RS256") -> None:
@@ -65,7 +65,7 @@ class KeyRing:
         """Read the keys from the database.
 
         Raises:
-            CannotDecrypt: when SSO_SECRET_KEY no longer holds the secret that encrypted a key.
+            CannotDecrypt: when the secret that encrypted a key is not in SSO_SECRET_KEY any more.
         """
         rows = (await session.execute(select(SigningKey).order_by(SigningKey.created_at))).scalars().all()
         keys = {row.kid: self._by_kid.get(row.kid) or self._open(row) for row in rows}
@@ -75,13 +75,13 @@ class KeyRing:
 
     @property
     def algs(self) -> list[str]:
-        """The algorithms that can be signed with now."""
+        """The algorithms that have an active signing key."""
         return [alg for alg in self._active if alg not in KEY_MANAGEMENT_ALGS]
 
     def sign(self, claims: dict[str, Any], alg: str, typ: str = "JWT") -> str:
         """Return ``claims`` as a JWS in compact form (RFC 7515 section 3.1), signed with the active key for ``alg``.
 
-        With ``none`` nothing is signed (RFC 7515 appendix A.5): for applications that registered it, and no other.
+        ``none`` (RFC 7515 appendix A.5) is only for applications that registered it.
         """
         payload = orjson.dumps(claims)
         if alg == "none":
@@ -92,15 +92,15 @@ class KeyRing:
     def verify(
         self, token: str, *, typ: str, issuer: str, audience: str | None = None, expired: bool = False
     ) -> dict[str, Any]:
-        """Return the claims of a token that we signed.
+        """Return the claims of a token that the provider signed.
 
         Args:
             token: a JWS in compact form.
-            typ: the ``typ`` its header must have, so that no kind of token passes for another (RFC 8725 section 3.11).
-            issuer: the ``iss`` it must have.
-            audience: the ``aud`` it must hold, where one is given.
-            expired: accept it although its time is over: a hint, which opens nothing. Otherwise the key must still be
-                published: what a key signed that was retired long ago cannot be valid, and was forged with a copy.
+            typ: the required ``typ``, so that one kind of token is not accepted as another (RFC 8725 section 3.11).
+            issuer: the required ``iss``.
+            audience: a required value of ``aud``, if given.
+            expired: accept an expired token, as a hint that grants nothing. Otherwise the key must still be published:
+                a valid token of a key that was retired long ago can only be forged.
 
         Raises:
             InvalidToken: with a reason.
@@ -136,7 +136,7 @@ class KeyRing:
         return claims
 
     def decrypt(self, token: str) -> str:
-        """Return the JWT within one that was encrypted for us: also with a key that was published until lately.
+        """Return the JWT in a JWE that is encrypted for a published key, active or retired.
 
         Raises:
             CannotDecrypt: with a reason.
@@ -146,11 +146,11 @@ class KeyRing:
     def jwks(self) -> tuple[bytes, str]:
         """Return the published key set (RFC 7517 section 5) and its entity tag.
 
-        The keys of the default algorithm stand first, the active one before the next and the retired: some libraries
-        try the first key alone, and others try all keys in turn but fail at the first key of another type
-        (python-jose). Keys for encryption stand last.
+        The keys of the default algorithm are first, the active one before the next and the retired ones: some libraries
+        try the first key only, and others fail at the first key of another type (python-jose). Encryption keys are
+        last.
         """
-        # Nobody should encrypt for a retired key any more; what it signed must still be verified.
+        # A retired encryption key is not published; a retired signing key still verifies tokens.
         published = [key for key in self._published_keys() if not (_decrypts(key) and key.status == "retired")]
         published.sort(key=lambda key: (_decrypts(key), key.alg != self._default_alg, _ORDER.index(key.status)))
         body = orjson.dumps({"keys": [key.public_jwk for key in published]})
@@ -165,9 +165,9 @@ class KeyRing:
     def _open(self, row: SigningKey) -> Key:
         der = self._box.decrypt(row.encrypted_private_key, f"signing-key:{row.kid}")
         if row.alg in KEY_MANAGEMENT_ALGS:
-            opened = private_key(der, row.alg)
-            return Key(row.kid, row.alg, row.status, opened, None, dict(row.public_jwk), row.retired_at)
-        # What we encrypted ourselves and nobody altered need not be proven prime again at every start.
+            private = private_key(der, row.alg)
+            return Key(row.kid, row.alg, row.status, private, None, dict(row.public_jwk), row.retired_at)
+        # The key was encrypted at rest with authentication: its primes need no check at every start.
         private = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
         return Key(
             row.kid,

@@ -1,4 +1,4 @@
-"""Making, rotating and resealing keys: for signatures, and for what is encrypted for us."""
+"""Creating, rotating and encrypting keys: for signatures, and for what is encrypted for the provider."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ RSA_BITS = 2048
 
 
 class KeyTooYoung(Refusal):
-    """The next key was published so recently that applications may not know it yet."""
+    """The next key was published so recently that applications may not know the key yet."""
 
 
 async def ensure_keys(session: AsyncSession, box: SecretBox) -> int:
-    """Make the keys that are missing: for each signing algorithm one active and one next, for each kind of encryption
-    one active. Return how many were made."""
+    """Create missing keys: an active and a next key for each signing algorithm, an active key for each encryption
+    algorithm. Return the number of created keys."""
     if not await _missing(session):
         return 0
-    await bump_version(session, "keys")  # also the lock that lets only one process make them
+    await bump_version(session, "keys")  # also the lock that lets only one process create keys
     missing = await _missing(session)
-    # Finding primes takes long and leaves the interpreter free: all at once, on every core.
-    made = await asyncio.gather(*(asyncio.to_thread(_new_key, alg, status, box) for alg, status in missing))
-    session.add_all(made)
+    # Finding primes is slow and releases the interpreter lock: all keys at once, on every core.
+    created = await asyncio.gather(*(asyncio.to_thread(_new_key, alg, status, box) for alg, status in missing))
+    session.add_all(created)
     record(session, "keys.made", actor="system", data={"count": len(missing)})
     return len(missing)
 
 
 def read_alg(name: str) -> str:
-    """Return the algorithm that somebody names: in any case, ``Ed25519`` too (RFC 9864 section 2.2).
+    """Return the algorithm with a name in any case, or ``Ed25519`` (RFC 9864 section 2.2).
 
     Raises:
         Refusal: when there are no keys for it.
     """
-    known = {one.lower(): one for one in (*SIGNING_ALGS, *KEY_MANAGEMENT_ALGS)} | {"ed25519": "EdDSA"}
+    known = {alg.lower(): alg for alg in (*SIGNING_ALGS, *KEY_MANAGEMENT_ALGS)} | {"ed25519": "EdDSA"}
     if name.lower() not in known:
         raise Refusal(f"there are no keys for {name!r}; use one of {', '.join(sorted(set(known.values())))}")
     return known[name.lower()]
@@ -61,26 +61,26 @@ async def rotate(
     force: bool = False,
     actor: str = "cli",
 ) -> None:
-    """Let the next key of each algorithm sign from now on, retire the active one, and publish a new next one.
+    """Retire the active key of each algorithm, make the next key active, and publish a new next key.
 
-    Encryption keys are replaced at once: the old ones still decrypt for a while.
+    Encryption keys have no next key: a new key is active at once, and the old one decrypts while it is published.
 
     Args:
         session: the transaction.
-        box: seals the new keys.
+        box: encrypts the new keys.
         algs: the algorithms whose keys are rotated; None: all.
         force: rotate although applications may not know the next keys yet.
-        actor: who asks, for the audit log.
+        actor: for the audit log.
 
     Raises:
-        KeyTooYoung: when applications may still hold a key set without the next key, unless ``force``.
+        KeyTooYoung: when applications may cache a key set without the next key, unless ``force``.
     """
     await bump_version(session, "keys")
     now = clock.now()
-    mine = SigningKey.status != "retired"
+    current = SigningKey.status != "retired"
     if algs is not None:
-        mine &= SigningKey.alg.in_(algs)
-    rows = (await session.execute(select(SigningKey).where(mine))).scalars().all()
+        current &= SigningKey.alg.in_(algs)
+    rows = (await session.execute(select(SigningKey).where(current))).scalars().all()
     known_since = now - timedelta(seconds=JWKS_MAX_AGE_SECONDS)
     if not force and any(row.status == "next" and row.created_at > known_since for row in rows):
         raise KeyTooYoung(
@@ -96,23 +96,21 @@ async def rotate(
             row.status, row.activated_at = "active", now
             session.add(_new_key(row.alg, "next", box))
     data = {"kids": [row.kid for row in rows if row.status == "active"]}
-    if algs is not None:
-        data["algs"] = sorted(algs)
-    record(session, "keys.rotated", actor=actor, data=data)
+    record(session, "keys.rotated", actor=actor, data={**data, "algs": sorted(algs)} if algs is not None else data)
 
 
 async def withdraw(session: AsyncSession, box: SecretBox, kid: str, *, actor: str = "cli") -> str:
-    """Delete a key that others may have: from now on nothing that it signed is accepted, and nothing that was encrypted
-    for it is opened. Another key takes its place at once.
+    """Delete a key that may have leaked: tokens that it signed are refused, and JWTs that are encrypted for it cannot
+    be decrypted. Another key replaces it at once.
 
     Args:
         session: the transaction.
-        box: seals the new key.
+        box: encrypts the new key.
         kid: the key id.
-        actor: who asks, for the audit log.
+        actor: for the audit log.
 
     Returns:
-        The status that the key had: ``next``, ``active`` or ``retired``.
+        The former status of the key: ``next``, ``active`` or ``retired``.
 
     Raises:
         Refusal: when there is no such key.
@@ -125,8 +123,8 @@ async def withdraw(session: AsyncSession, box: SecretBox, kid: str, *, actor: st
     await session.delete(row)
     if status == "active" and row.alg not in KEY_MANAGEMENT_ALGS:
         following = select(SigningKey).where(SigningKey.alg == row.alg, SigningKey.status == "next")
-        for one in (await session.execute(following)).scalars():
-            one.status, one.activated_at = "active", now
+        for key in (await session.execute(following)).scalars():
+            key.status, key.activated_at = "active", now
     await session.flush()
     session.add_all(_new_key(alg, missing, box) for alg, missing in await _missing(session))
     record(session, "keys.withdrawn", actor=actor, data={"kid": kid, "alg": row.alg, "status": status})
@@ -134,8 +132,8 @@ async def withdraw(session: AsyncSession, box: SecretBox, kid: str, *, actor: st
 
 
 async def rotate_when_due(session: AsyncSession, box: SecretBox, interval: timedelta) -> bool:
-    """Rotate the keys of each algorithm whose active key has been in use for ``interval``; tell whether there was
-    one. An interval of zero: never."""
+    """Rotate the keys of each algorithm whose active key has been in use for ``interval``; tell whether there was one.
+    An interval of zero means never."""
     if not interval or not await _due(session, interval):
         return False
     await bump_version(session, "keys")  # also the lock that lets only one process rotate
@@ -149,12 +147,12 @@ async def rotate_when_due(session: AsyncSession, box: SecretBox, interval: timed
 async def _due(session: AsyncSession, interval: timedelta) -> list[str]:
     """Return the algorithms whose active key has been in use for ``interval``."""
     before = clock.now() - interval
-    mine = (SigningKey.status == "active") & (SigningKey.activated_at <= before)
-    return sorted((await session.execute(select(SigningKey.alg).where(mine))).scalars())
+    is_due = (SigningKey.status == "active") & (SigningKey.activated_at <= before)
+    return sorted((await session.execute(select(SigningKey.alg).where(is_due))).scalars())
 
 
 async def reencrypt(session: AsyncSession, box: SecretBox) -> int:
-    """Seal every private key with the newest secret and return how many had an older one."""
+    """Encrypt every private key with the newest secret; return how many had an older secret."""
     rows = (await session.execute(select(SigningKey))).scalars().all()
     old = [row for row in rows if not box.is_current(row.encrypted_private_key)]
     for row in old:
@@ -171,9 +169,9 @@ async def list_keys(session: AsyncSession) -> list[SigningKey]:
 async def _missing(session: AsyncSession) -> list[tuple[str, str]]:
     rows = (await session.execute(select(SigningKey.alg, SigningKey.status))).all()
     present = {(alg, status) for alg, status in rows}
-    wanted = [(alg, status) for alg in SIGNING_ALGS for status in ("active", "next")]
-    wanted += [(alg, "active") for alg in KEY_MANAGEMENT_ALGS]
-    return [pair for pair in wanted if pair not in present]
+    required = [(alg, status) for alg in SIGNING_ALGS for status in ("active", "next")]
+    required += [(alg, "active") for alg in KEY_MANAGEMENT_ALGS]
+    return [pair for pair in required if pair not in present]
 
 
 def _new_key(alg: str, status: str, box: SecretBox) -> SigningKey:

@@ -1,7 +1,7 @@
-"""How often what happens, by the hour, and the last mistakes of each application.
+"""Hourly counts of events, and the latest mistakes of each application.
 
-Counted in the memory of each process and written every few seconds, so that no flow has a statement more for it. What
-a process had not written when it was killed is lost: these are figures to look at, not the audit log.
+Each process counts in memory and writes every few seconds, so that requests need no additional statement. Counts that a
+process has not written when it is killed are lost: the figures are for operation, and are not an audit log.
 """
 
 from sso.platform.metrics.counters import Usage

@@ -1,4 +1,4 @@
-"""Counting in memory."""
+"""Counters in memory."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import orjson
 
 from sso import clock
 
-MAX_KINDS = 20_000
-"""How many different counts are held: what is more is counted as nothing, so that nobody can fill the memory."""
-MAX_MISTAKES, MAX_OF_ONE = 500, 20
-"""How many different mistakes are held, of all and of one application, until they are written."""
+MAX_COUNTERS = 20_000
+"""Maximum number of different counters. Events for further counters are not counted, so that memory is bounded."""
+MAX_MISTAKES, MAX_MISTAKES_PER_CLIENT = 500, 20
+"""Maximum number of different mistakes in memory, of all applications and of one, until they are written."""
 MAX_CHARS = 300
 RECENT = "5m:"
-"""What the names of counts begin with that are of five minutes, not of an hour: kept for some hours only."""
+"""Prefix of the names of five-minute counts, which are kept for some hours only."""
 FIVE_MINUTES = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
 class Mistake:
-    """A mistake, and how often it was made."""
+    """A mistake of an application, and how often it happened."""
 
     code: str
     sent: dict[str, Any]
@@ -37,7 +37,7 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What was counted in a while."""
+    """Counts and mistakes that are to be written."""
 
     counts: Counter[tuple[datetime, str, str, str]]
     mistakes: dict[tuple[str, bytes], Mistake]
@@ -48,7 +48,7 @@ class Batch:
 
 
 class Usage:
-    """What one process has counted and not written yet."""
+    """Counts and mistakes of one process that are not written yet."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[datetime, str, str, str]] = Counter()
@@ -58,39 +58,39 @@ class Usage:
         self._hour: tuple[float, datetime] = (-1.0, clock.now())
 
     def count(self, name: str, client_id: str = "", label: str = "", times: int = 1) -> None:
-        """Count something that happened now.
+        """Count an event that happened now.
 
         Args:
-            name: what, at most 40 characters.
-            client_id: the application, where it is about one.
-            label: which kind of it, at most 80 characters.
-            times: how often.
+            name: the event, at most 40 characters.
+            client_id: the application, if the event concerns one.
+            label: the kind of the event; cut after 80 characters.
+            times: the number of events.
         """
         key = (self._this_hour(), name, client_id, label[:80])
-        if key in self._counts or len(self._counts) < MAX_KINDS:
+        if key in self._counts or len(self._counts) < MAX_COUNTERS:
             self._counts[key] += times
 
     def mistake(self, client_id: str, code: str, sent: Mapping[str, object]) -> None:
-        """Keep a mistake of an application, so that its team can see what it sent.
+        """Record a mistake of an application, so that its team can see what the application sent.
 
         Args:
-            client_id: the application: one that is registered.
-            code: what was wrong.
-            sent: what tells more; no secret, no token, no code.
+            client_id: a registered application.
+            code: the kind of mistake.
+            sent: details of the request; no secret, token or code.
         """
         short = {name: str(value)[:MAX_CHARS] for name, value in sent.items()}
-        said = orjson.dumps([code, short], option=orjson.OPT_SORT_KEYS)
-        key = (client_id, hashlib.sha256(said).digest()[:16])
+        content = orjson.dumps([code, short], option=orjson.OPT_SORT_KEYS)
+        key = (client_id, hashlib.sha256(content).digest()[:16])
         now = clock.now()
         known = self._mistakes.get(key)
         if known is not None:
             known.count, known.last_at = known.count + 1, now
-        elif len(self._mistakes) < MAX_MISTAKES and self._kinds[client_id] < MAX_OF_ONE:
+        elif len(self._mistakes) < MAX_MISTAKES and self._kinds[client_id] < MAX_MISTAKES_PER_CLIENT:
             self._kinds[client_id] += 1
             self._mistakes[key] = Mistake(code, short, 1, now, now)
 
     def secret_used(self, secret_id: UUID) -> None:
-        """Remember that an application authenticated with a secret now."""
+        """Record that an application authenticated with a secret now."""
         self._secrets[secret_id] = clock.now()
 
     def _this_hour(self) -> datetime:
@@ -100,13 +100,13 @@ class Usage:
         return self._hour[1]
 
     def take(self) -> Batch:
-        """Return everything that was counted, and begin anew."""
+        """Return everything that was counted and reset the counters."""
         taken = Batch(self._counts, self._mistakes, self._secrets)
         self._counts, self._mistakes, self._secrets, self._kinds = Counter(), {}, {}, Counter()
         return taken
 
     def put_back(self, batch: Batch) -> None:
-        """Keep for the next time what could not be written."""
+        """Add back a batch that could not be written."""
         self._counts.update(batch.counts)
         self._mistakes = {**batch.mistakes, **self._mistakes}
         self._secrets = {**batch.secrets, **self._secrets}
@@ -115,26 +115,31 @@ class Usage:
 def with_recent(
     counts: Mapping[tuple[datetime, str, str, str], int], now: datetime
 ) -> Counter[tuple[datetime, str, str, str]]:
-    """Return counts by the hour, and the same by five minutes.
+    """Return hourly counts together with the same counts by five minutes.
 
     Args:
-        counts: what was counted in the last seconds, by the hour.
-        now: when it is written.
+        counts: counts of the last seconds, by the hour.
+        now: the time of the write.
     """
     sums, moment = Counter(counts), five_minutes(now)
-    for (_, name, client_id, label), count in counts.items():  # around the hour two may be of the same five minutes
+    for (
+        _,
+        name,
+        client_id,
+        label,
+    ), count in counts.items():  # at a full hour, two hours can be in the same five minutes
         sums[moment, RECENT + name, client_id, label] += count
     return sums
 
 
 def five_minutes(now: datetime) -> datetime:
-    """Return when the five minutes began that a moment is in."""
+    """Return the start of the five minutes that contain a moment."""
     return now.replace(minute=now.minute - now.minute % 5, second=0, microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time that a chart shows: from ``start`` on, in steps of ``step``."""
+    """The period that a chart shows: from ``start``, in steps of ``step``."""
 
     name: str
     start: datetime
@@ -143,7 +148,7 @@ class Span:
 
     @property
     def begins(self) -> str:
-        """What the names of its counts begin with."""
+        """The prefix of the names of its counts."""
         return RECENT if self.name == "hour" else ""
 
     def moments(self) -> list[datetime]:

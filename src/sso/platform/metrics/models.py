@@ -1,4 +1,4 @@
-"""Tables of counts and mistakes."""
+"""Tables of counts, mistakes and processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sso.platform.db import Base
 
 
 class UsageCount(Base):
-    """How often something happened in an hour: ``name`` is what, ``label`` which kind of it, ``client_id`` whose."""
+    """The number of events ``name`` of the kind ``label`` in an hour, for an application or (empty) for all."""
 
     __tablename__ = "usage_counts"
     __table_args__ = (Index("ix_usage_counts_client_id_hour", "client_id", "hour"),)
@@ -26,7 +26,7 @@ class UsageCount(Base):
 
 
 class ClientMistake(Base):
-    """A mistake that an application makes: once for each that differs, with how often it was made."""
+    """A mistake of an application: one row for each distinct mistake, with the number of times that it happened."""
 
     __tablename__ = "client_mistakes"
 
@@ -40,7 +40,7 @@ class ClientMistake(Base):
 
 
 class ProcessSeen(Base):
-    """A process that serves, or works: on which host, since when, and when it was heard of last."""
+    """A server or worker process: its host, its start, and the time of its last report."""
 
     __tablename__ = "processes"
 

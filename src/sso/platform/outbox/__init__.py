@@ -1,6 +1,6 @@
-"""The outbox: what must be sent is written with its cause, and a worker sends it until it arrives or is given up.
+"""The outbox: deliveries are written in the transaction of their cause, and a worker sends them with retries.
 
-What is sent, and how, is given by handlers from other rooms; not known here.
+Handlers from other packages know what is sent and how.
 """
 
 from sso.platform.outbox.models import DeliveryKind, DeliveryStatus

@@ -14,7 +14,7 @@ from sso.platform.db import Base, new_id
 
 
 class DeliveryKind(StrEnum):
-    """What is sent: every value that ``Delivery.kind`` can have. API, command line and pages are made from this."""
+    """Every value of ``Delivery.kind``. API, command line and pages use this list."""
 
     BACKCHANNEL_LOGOUT = "backchannel_logout"
     SSF_PUSH = "ssf_push"
@@ -25,9 +25,9 @@ class DeliveryKind(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """Every value that ``Delivery.status`` can have.
+    """Every value of ``Delivery.status``.
 
-    ``skipped`` is no failure: there was nobody to send it to, or the receiver does not want it.
+    ``skipped`` is not a failure: there was no receiver, or the receiver does not want the delivery.
     """
 
     PENDING = "pending"
@@ -38,10 +38,10 @@ class DeliveryStatus(StrEnum):
 
 
 class Delivery(Base):
-    """Something to be sent: written in the transaction of its cause, sent by the worker until done or given up.
+    """A delivery, written in the transaction of its cause and sent by the worker until it is done or given up.
 
-    ``receiver`` is the host that it goes to: only so many are sent to one host at the same time. ``status`` is one of
-    :class:`DeliveryStatus`; held: kept for a receiver that fetches it, or that has asked for a pause.
+    ``receiver``: the host; the number of concurrent deliveries to one host is limited. ``status``: see
+    :class:`DeliveryStatus`; ``held``: waits for a receiver that fetches it or has requested a pause.
     """
 
     __tablename__ = "deliveries"
@@ -63,7 +63,7 @@ class Delivery(Base):
 
 
 class Webhook(Base):
-    """Somebody's server that is told of what happens. ``events`` are the types that it wants, or ``*``."""
+    """A server that receives events. ``events``: the types of events, or ``*``."""
 
     __tablename__ = "webhooks"
 

@@ -1,4 +1,4 @@
-"""Sending SMS through a gateway. Whatever takes a number and a text is a sender; this one speaks HTTP."""
+"""Sending SMS through an HTTP gateway."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ MAX_CHARS = 480
 
 
 class SmsSender(Protocol):
-    """What sends an SMS."""
+    """Sends SMS."""
 
     async def send(self, to: str, text: str) -> None:
         """Send a text to a number in E.164.
 
         Raises:
-            Abandon: when it will never be taken.
-            Exception: when it may work later.
+            Abandon: when a retry cannot succeed.
+            Exception: when a retry may succeed.
         """
 
 
 class HttpGateway:
-    """Sends through the gateway of ``SSO_SMS_URL``: JSON with ``to``, ``text`` and ``sender``.
+    """Sends through the gateway at ``SSO_SMS_URL``: JSON with ``to``, ``text`` and ``sender``.
 
     Args:
         settings: the gateway.
-        outbound: speaks to it.
+        outbound: sends the request.
     """
 
     def __init__(self, settings: Settings, outbound: Outbound) -> None:

@@ -1,4 +1,4 @@
-"""Sending mail over SMTP (RFC 5321). What a mail says is not known here."""
+"""Sending mail over SMTP (RFC 5321)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMEOUT_SECONDS = 20.0
 
 
 class Mailer:
-    """Sends mails through the server of ``SSO_SMTP_URL``.
+    """Sends mails through the server at ``SSO_SMTP_URL``.
 
     Args:
         settings: the server and the sender.
@@ -32,10 +32,10 @@ class Mailer:
         """Send one mail, as plain text and as HTML.
 
         Raises:
-            Abandon: when the server will never take it, or there is none.
-            aiosmtplib.SMTPException, OSError: when it may work later.
+            Abandon: when there is no server, or a retry cannot succeed.
+            aiosmtplib.SMTPException, OSError: when a retry may succeed.
         """
-        import aiosmtplib  # read only where mail is sent: a start does not wait for it
+        import aiosmtplib  # a late import, because the start does not need it
 
         if self._settings.development_outbox:
             keep(self._settings, {"kind": "email", "to": to, "subject": subject, "text": text, "html": html})
@@ -44,7 +44,7 @@ class Mailer:
             raise Abandon("there is no mail server (SSO_SMTP_URL)")
         try:
             message = self._message(to, subject, text, html, locale)
-        except Exception as error:  # the email package raises many kinds; trying again would change nothing
+        except Exception as error:  # the email package raises many kinds; a retry cannot succeed
             raise Abandon(f"the mail cannot be written: {type(error).__name__}") from None
         parts = urlsplit(self._url)
         host, tls = parts.hostname or "", parts.scheme == "smtps"
@@ -61,7 +61,7 @@ class Mailer:
                 timeout=TIMEOUT_SECONDS,
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
-            if all(one.code >= 500 for one in error.recipients):
+            if all(refused.code >= 500 for refused in error.recipients):
                 raise Abandon(f"the mail server refuses the address: {error.recipients[0].code}") from None
             raise
         except aiosmtplib.SMTPResponseException as error:
@@ -70,7 +70,7 @@ class Mailer:
             raise
 
     def _message(self, to: str, subject: str, text: str, html: str, locale: str) -> EmailMessage:
-        """Return a mail. No value can begin another header: each is one line."""
+        """Return a mail. Header values are one line each, so that none can begin another header."""
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = self._from, one_line(to), one_line(subject)
         message["Date"] = formatdate(clock.timestamp(), usegmt=True)

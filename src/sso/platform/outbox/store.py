@@ -17,8 +17,8 @@ from sso import clock
 from sso.platform.db import new_id
 from sso.platform.outbox.models import Delivery, DeliveryKind, DeliveryStatus
 
-LOOKED_AT = 1000
-"""How many due deliveries are looked at to choose from."""
+MAX_CANDIDATES = 1000
+"""How many due deliveries the worker chooses from."""
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
@@ -33,8 +33,18 @@ def enqueue(
     status: DeliveryStatus = DeliveryStatus.PENDING,
     delivery_id: uuid.UUID | None = None,
 ) -> None:
-    """Add something to be sent to the transaction of ``session``. ``receiver`` is the host that it goes to; ``status``
-    held: it waits until it is fetched, or released."""
+    """Add a delivery to the transaction of ``session``.
+
+    Args:
+        session: the transaction.
+        kind: what is sent.
+        payload: what the handler needs.
+        client_id: the application concerned.
+        session_id: the session whose end is the cause.
+        receiver: the host.
+        status: ``HELD`` if the delivery waits until it is fetched or released.
+        delivery_id: a new id by default.
+    """
     now = clock.now()
     session.add(
         Delivery(
@@ -59,19 +69,19 @@ async def claim(
     per_receiver: int = 1_000_000,
     sending: Mapping[str, int] = NOTHING,
 ) -> list[Delivery]:
-    """Take deliveries that are due. They are nobody else's until the lease is over, so that none is lost when the
-    process that took it dies.
+    """Take deliveries that are due. No other process takes them before the lease ends, and none is lost when this
+    process stops.
 
     Args:
         session: the transaction.
-        limit: how many at most.
-        lease_seconds: how long they are ours.
-        per_receiver: how many may be on their way to one receiver.
-        sending: how many this process is sending to each receiver already.
+        limit: the maximum number.
+        lease_seconds: the length of the lease.
+        per_receiver: the maximum number of concurrent deliveries to one receiver.
+        sending: the number that this process is sending to each receiver already.
     """
     now = clock.now()
     full = [receiver for receiver, count in sending.items() if count >= per_receiver]
-    first = _due(now, full).order_by(Delivery.next_attempt_at, Delivery.id).limit(LOOKED_AT).subquery()
+    first = _due(now, full).order_by(Delivery.next_attempt_at, Delivery.id).limit(MAX_CANDIDATES).subquery()
     place = func.row_number().over(partition_by=first.c.receiver, order_by=(first.c.next_attempt_at, first.c.id))
     ranked = select(first.c.id, first.c.receiver, place.label("place")).subquery()
     among_the_first = ranked.c.receiver.is_(None) | (ranked.c.place <= per_receiver)
@@ -97,7 +107,7 @@ async def claim(
 
 
 async def is_any_due(session: AsyncSession, full: Sequence[str] = ()) -> bool:
-    """Tell whether something is to be sent now, to other receivers than those of ``full``."""
+    """Tell whether a delivery is due to a receiver that is not in ``full``."""
     return (await session.execute(_due(clock.now(), full).limit(1))).first() is not None
 
 
@@ -108,10 +118,11 @@ def _due(now: datetime, full: Sequence[str]) -> Select[uuid.UUID, str | None, da
 
 
 async def of_session(session: AsyncSession, session_id: uuid.UUID, kinds: Sequence[str]) -> dict[str, Delivery]:
-    """Return what was sent because a session ended, by application; of several the last."""
+    """Return the latest delivery that a session's end caused, by application."""
     statement = select(Delivery).where(Delivery.session_id == session_id, Delivery.kind.in_(kinds))
     statement = statement.order_by(Delivery.id)
-    return {one.client_id: one for one in (await session.execute(statement)).scalars() if one.client_id is not None}
+    deliveries = (await session.execute(statement)).scalars()
+    return {delivery.client_id: delivery for delivery in deliveries if delivery.client_id is not None}
 
 
 async def finish(session: AsyncSession, delivery_id: uuid.UUID, status: str, error: str | None) -> None:
@@ -121,14 +132,14 @@ async def finish(session: AsyncSession, delivery_id: uuid.UUID, status: str, err
 
 
 async def retry_at(session: AsyncSession, delivery_id: uuid.UUID, at: datetime, error: str) -> None:
-    """Record that a delivery failed and is tried again ``at``."""
+    """Record that a delivery failed and when it is retried."""
     await session.execute(
         update(Delivery).where(Delivery.id == delivery_id).values(next_attempt_at=at, last_error=error)
     )
 
 
 async def held(session: AsyncSession, client_id: str, kind: str, limit: int) -> list[Delivery]:
-    """Return what is kept for an application to fetch, the oldest first."""
+    """Return the deliveries that wait for an application to fetch them, the oldest first."""
     mine = (Delivery.client_id == client_id) & (Delivery.kind == kind) & (Delivery.status == "held")
     return list((await session.execute(select(Delivery).where(mine).order_by(Delivery.id).limit(limit))).scalars())
 
@@ -136,7 +147,7 @@ async def held(session: AsyncSession, client_id: str, kind: str, limit: int) -> 
 async def fetched(
     session: AsyncSession, client_id: str, kind: str, delivery_ids: Sequence[uuid.UUID], now: datetime
 ) -> None:
-    """Record that an application was given what was kept for it."""
+    """Record that an application fetched deliveries."""
     mine = (Delivery.client_id == client_id) & (Delivery.kind == kind) & Delivery.id.in_(delivery_ids)
     first = func.coalesce(Delivery.first_attempt_at, now)
     again = {"attempts": Delivery.attempts + 1, "first_attempt_at": first}
@@ -146,7 +157,7 @@ async def fetched(
 async def settle(
     session: AsyncSession, client_id: str, kind: str, delivery_ids: Sequence[uuid.UUID], error: str | None
 ) -> None:
-    """Record that an application has what was kept for it, or will never take it."""
+    """Record that an application accepted deliveries, or (with ``error``) refused them."""
     mine = (Delivery.client_id == client_id) & (Delivery.kind == kind) & Delivery.id.in_(delivery_ids)
     values = {"status": "given_up" if error else "done", "finished_at": clock.now(), "last_error": error}
     await session.execute(update(Delivery).where(mine, Delivery.status == "held").values(**values))
@@ -155,7 +166,7 @@ async def settle(
 async def set_aside(
     session: AsyncSession, client_id: str, kind: str, before: str, after: str, error: str | None = None
 ) -> None:
-    """Move what is ``before`` (pending, held) to be sent to an application to ``after``."""
+    """Change the status of the deliveries to an application from ``before`` (pending, held) to ``after``."""
     mine = (Delivery.client_id == client_id) & (Delivery.kind == kind) & (Delivery.status == before)
     values: dict[str, Any] = {"status": after, "last_error": error}
     if after == "given_up":
@@ -168,31 +179,31 @@ async def set_aside(
 async def change_kind(
     session: AsyncSession, client_id: str, before: str, after: str, receiver: str | None, status: str
 ) -> None:
-    """Let what waits for an application go another way."""
+    """Change how the waiting deliveries of an application are sent."""
     mine = (Delivery.client_id == client_id) & (Delivery.kind == before) & Delivery.status.in_(("pending", "held"))
     values = {"kind": after, "receiver": receiver, "status": status, "next_attempt_at": clock.now()}
     await session.execute(update(Delivery).where(mine).values(**values))
 
 
 async def give_up_held(session: AsyncSession, before: datetime) -> None:
-    """Give up what was kept since before a moment and never fetched."""
+    """Give up held deliveries from before a moment, which were never fetched."""
     old = (Delivery.status == "held") & (Delivery.created_at < before)
     values = {"status": "given_up", "finished_at": clock.now(), "last_error": "it was never fetched"}
     await session.execute(update(Delivery).where(old).values(**values))
 
 
 async def retry(session: AsyncSession, delivery_id: uuid.UUID) -> Delivery | None:
-    """Send once more, now, what was given up or waits for its next time. Returns it; None where that cannot be."""
+    """Retry now a delivery that was given up or waits for its next attempt. Return it; None if that is impossible."""
     mine = (Delivery.id == delivery_id) & Delivery.status.in_(("given_up", "pending"))
     values = {"status": "pending", "next_attempt_at": clock.now(), "finished_at": None, "created_at": clock.now()}
     await session.execute(update(Delivery).where(mine, Delivery.kind != "ssf_poll").values(**values))
-    found = await session.get(Delivery, delivery_id, populate_existing=True)
-    return found if found is not None and found.status == "pending" else None
+    delivery = await session.get(Delivery, delivery_id, populate_existing=True)
+    return delivery if delivery is not None and delivery.status == "pending" else None
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries: each given field narrows."""
+    """Which deliveries: each field that is set narrows."""
 
     status: str | None = None
     kind: str | None = None
@@ -201,12 +212,12 @@ class DeliveryFilter:
 
 
 async def page_of(
-    session: AsyncSession, wanted: DeliveryFilter, before: uuid.UUID | None, limit: int
+    session: AsyncSession, filter_: DeliveryFilter, before: uuid.UUID | None, limit: int
 ) -> list[Delivery]:
-    """Return deliveries, the newest first, from before ``before`` on."""
+    """Return deliveries that are older than ``before``, the newest first."""
     statement = select(Delivery).order_by(Delivery.id.desc()).limit(limit)
     for name in ("status", "kind", "client_id", "session_id"):
-        if (value := getattr(wanted, name)) is not None:
+        if (value := getattr(filter_, name)) is not None:
             statement = statement.where(getattr(Delivery, name) == value)
     if before is not None:
         statement = statement.where(Delivery.id < before)
@@ -214,13 +225,13 @@ async def page_of(
 
 
 async def counts(session: AsyncSession) -> dict[str, int]:
-    """Return how many deliveries there are in each status."""
+    """Return the number of deliveries in each status."""
     statement = select(Delivery.status, func.count()).group_by(Delivery.status)
     return {row[0]: row[1] for row in (await session.execute(statement)).all()}
 
 
 async def count_failing(session: AsyncSession, client_id: str) -> int:
-    """Return how many deliveries to an application were given up, or have failed and are tried again."""
+    """Return the number of deliveries to an application that were given up, or failed and are retried."""
     failing = (Delivery.status == "given_up") | ((Delivery.status == "pending") & (Delivery.attempts > 1))
     statement = select(func.count()).select_from(Delivery).where(Delivery.client_id == client_id, failing)
     return int((await session.execute(statement)).scalar_one())

@@ -1,6 +1,7 @@
-"""Webhooks: servers that are told of what happens, in the form of Standard Webhooks 1.0 (standardwebhooks.com).
+"""Webhooks in the form of Standard Webhooks 1.0 (standardwebhooks.com).
 
-Whatever is in the audit log can be told; nothing is held up for it: it is taken from the log as that is chained.
+Every event of the audit log can be sent. Deliveries are written when events are appended to the chain, so that the
+cause of an event does not wait.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ GONE = 410
 
 
 class WebhookError(Refusal):
-    """What was asked for cannot be done with a webhook; the message says why."""
+    """A webhook is not valid; the message says why."""
 
 
 def check_webhook(url: str, events: Sequence[str], *, allow_http_loopback: bool) -> None:
-    """Check what a webhook is to be.
+    """Check a webhook before it is stored.
 
     Raises:
-        WebhookError: when the address is not one that we send to, or there are no events.
+        WebhookError: when the URL is not allowed, or there are no events.
     """
     parts = urlsplit(url)
     if not parts.hostname or parts.username is not None or parts.fragment:
@@ -70,12 +71,12 @@ async def add_webhook(
     """Store a webhook and return it with its secret, which is not shown again.
 
     Raises:
-        WebhookError: when there are too many.
+        WebhookError: when there are ``MAX_WEBHOOKS`` already.
     """
     if len(await all_webhooks(session)) >= MAX_WEBHOOKS:
         raise WebhookError(f"there are {MAX_WEBHOOKS} webhooks already: remove one first")
     key, now, webhook_id = secrets.token_bytes(SECRET_BYTES), clock.now(), new_id()
-    made = Webhook(
+    webhook = Webhook(
         id=webhook_id,
         url=url,
         secret=box.encrypt(key, _purpose(webhook_id)),
@@ -85,11 +86,11 @@ async def add_webhook(
         created_at=now,
         updated_at=now,
     )
-    session.add(made)
+    session.add(webhook)
     await session.flush()
-    data = {"webhook": str(webhook_id), "url": url, "events": made.events}
+    data = {"webhook": str(webhook_id), "url": url, "events": webhook.events}
     record(session, "webhook.added", actor=actor, subject=str(webhook_id), request_id=request_id, data=data)
-    return made, SECRET_PREFIX + base64.b64encode(key).decode()
+    return webhook, SECRET_PREFIX + base64.b64encode(key).decode()
 
 
 async def remove_webhook(
@@ -109,19 +110,19 @@ async def all_webhooks(session: AsyncSession) -> list[Webhook]:
 
 
 async def tell_webhooks(session: AsyncSession, events: Sequence[AuditEvent]) -> int:
-    """Put into the outbox what webhooks want to be told of these events; return how much that is."""
-    wanting = [one for one in await all_webhooks(session) if one.enabled] if events else []
+    """Enqueue a delivery for each webhook that receives an event; return the number of deliveries."""
+    enabled = [webhook for webhook in await all_webhooks(session) if webhook.enabled] if events else []
     count = 0
     for event in events:
-        for one in wanting:
-            if EVERYTHING in one.events or event.type in one.events:
-                say(session, one, event.type, content(event), event.at.isoformat())
+        for webhook in enabled:
+            if EVERYTHING in webhook.events or event.type in webhook.events:
+                say(session, webhook, event.type, content(event), event.at.isoformat())
                 count += 1
     return count
 
 
-def say(session: AsyncSession, webhook: Webhook, type_: str, data: Mapping[str, Any], at: str) -> None:
-    """Put one event for one webhook into the outbox."""
+def say(session: AsyncSession, webhook: Webhook, type_: str, data: Mapping[str, object], at: str) -> None:
+    """Enqueue one event for one webhook."""
     message_id = new_id()
     body = {"type": type_, "timestamp": at, "data": data}
     payload = {"webhook_id": str(webhook.id), "message_id": f"msg_{message_id.hex}", "body": body}
@@ -133,9 +134,9 @@ def signed_headers(key: bytes, message_id: str, timestamp: int, body: bytes) -> 
 
     Args:
         key: the secret.
-        message_id: the same whenever it is sent again.
+        message_id: stays the same when the delivery is retried.
         timestamp: seconds since 1970.
-        body: what is sent.
+        body: the body of the request.
     """
     signed = f"{message_id}.{timestamp}.".encode() + body
     signature = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
@@ -166,9 +167,9 @@ def send_webhook(
             raise Abandon(str(error)) from None
         if status == GONE:
             async with db.write() as session:
-                found = await session.get(Webhook, webhook.id)
-                if found is not None:
-                    found.enabled, found.updated_at = False, clock.now()
+                stored = await session.get(Webhook, webhook.id)
+                if stored is not None:
+                    stored.enabled, stored.updated_at = False, clock.now()
             raise Abandon("it answered 410: it wants nothing any more, so the webhook is switched off")
         if not 200 <= status < 300:
             raise RuntimeError(f"it answered {status}")
@@ -177,10 +178,11 @@ def send_webhook(
 
 
 async def reencrypt_webhooks(session: AsyncSession, box: SecretBox) -> int:
-    """Seal every secret with the newest key; return how many had an older."""
-    old = [one for one in await all_webhooks(session) if not box.is_current(one.secret)]
-    for one in old:
-        one.secret = box.encrypt(box.decrypt(one.secret, _purpose(one.id)), _purpose(one.id))
+    """Encrypt every secret with the newest key; return how many had an older key."""
+    old = [webhook for webhook in await all_webhooks(session) if not box.is_current(webhook.secret)]
+    for webhook in old:
+        purpose = _purpose(webhook.id)
+        webhook.secret = box.encrypt(box.decrypt(webhook.secret, purpose), purpose)
     return len(old)
 
 

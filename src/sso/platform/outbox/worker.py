@@ -1,7 +1,7 @@
-"""The worker: takes what is due, sends it, tries again with growing pauses, gives up in the end and says so.
+"""The worker: sends deliveries that are due, retries with growing pauses, and gives up in the end.
 
-Any number of processes may work on one database. A receiver that is slow or dead holds a few of many places, however
-much is waiting for it, and delays nobody else.
+Any number of processes can work on one database. A slow receiver occupies a few of many places, however many deliveries
+wait for it, and does not delay other receivers.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.platform.audit import record
@@ -32,52 +34,52 @@ FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 1800.0
 LAST_SECONDS = 10.0
 MAX_ERROR_CHARS = 300
-NEVER_TOLD = DeliveryKind.WEBHOOK
-"""What is given up of these is not an event: it would be told to webhooks, and given up, and told."""
+WITHOUT_EVENT = DeliveryKind.WEBHOOK
+"""No audit event is recorded when such a delivery is given up: the event would cause another webhook delivery."""
 JITTER = (0.75, 1.0)
 
 
 class Abandon(Exception):
-    """A handler raises this when trying again cannot help."""
+    """A handler raises this when a retry cannot succeed."""
 
 
 class NotNeeded(Exception):
-    """A handler raises this when nobody is to receive it: no address is known, or the receiver does not want it. That
-    is no failure."""
+    """A handler raises this when there is no receiver, or the receiver does not want the delivery: not a failure."""
 
 
 class Worker:
-    """Sends what is in the outbox.
+    """Sends the deliveries of the outbox.
 
     Args:
         db: the database.
-        settings: how many at once, how long to try.
-        handlers: what to do for each kind of delivery; any exception means that it did not arrive.
+        settings: concurrency and retry period.
+        handlers: by kind of delivery; an exception means that the delivery failed.
     """
 
     def __init__(self, db: Database, settings: Settings, handlers: Mapping[str, Handler]) -> None:
         self._db = db
         self._handlers = handlers
-        self._maximum = settings.delivery_concurrency
+        self._concurrency = settings.delivery_concurrency
         self._per_receiver = settings.delivery_concurrency_per_host
         self._lease = settings.outbound_timeout.total_seconds() * 2 + 30
         self._give_up = settings.delivery_retry_period
         self._nudge = asyncio.Event()
         self._stopping = False
         self._sending: set[asyncio.Task[None]] = set()
-        self._to: Counter[str] = Counter()
+        self._sending_to: Counter[str] = Counter()
 
     def nudge(self) -> None:
-        """Look at once, because something was just written."""
+        """Look for deliveries now, because one was just written."""
         self._nudge.set()
 
     def stop(self) -> None:
-        """Let :meth:`run` end."""
+        """Make :meth:`run` end."""
         self._stopping = True
         self._nudge.set()
 
     async def run(self) -> None:
-        """Work until :meth:`stop`; then finish what is being sent. What takes too long is sent again by another."""
+        """Work until :meth:`stop`; then finish the current deliveries. A delivery that takes too long is cancelled;
+        another process sends it again after its lease."""
         while not self._stopping:
             try:
                 await self._round()
@@ -92,7 +94,7 @@ class Worker:
                 task.cancel()
 
     async def drain(self) -> None:
-        """Send everything that is due now and wait for it."""
+        """Send everything that is due now, and wait until it is sent."""
         while True:
             await self._round()
             if not self._sending:
@@ -109,7 +111,7 @@ class Worker:
             self._nudge.clear()
 
     async def _round(self) -> None:
-        while (free := self._maximum - len(self._sending)) > 0:
+        while (free := self._concurrency - len(self._sending)) > 0:
             full = self._full()
             async with self._db.read() as session:
                 due = await store.is_any_due(session, full)
@@ -118,27 +120,27 @@ class Worker:
             if not due:
                 return
             async with self._db.write() as session:
-                taken = await store.claim(session, free, self._lease, self._per_receiver, self._to)
+                taken = await store.claim(session, free, self._lease, self._per_receiver, self._sending_to)
             if not taken:
                 return
             for delivery in taken:
                 if delivery.receiver is not None:
-                    self._to[delivery.receiver] += 1
+                    self._sending_to[delivery.receiver] += 1
                 task = asyncio.create_task(self._send(delivery))
                 self._sending.add(task)
                 task.add_done_callback(partial(self._sent, delivery.receiver))
 
     def _full(self) -> list[str]:
-        """Return the receivers that get as much as they may."""
-        return [receiver for receiver, count in self._to.items() if count >= self._per_receiver]
+        """Return the receivers with the maximum number of concurrent deliveries."""
+        return [receiver for receiver, count in self._sending_to.items() if count >= self._per_receiver]
 
     def _sent(self, receiver: str | None, task: asyncio.Task[None]) -> None:
-        """A place is free: look whether something waited for it."""
+        """Free the place of a delivery and look for the next one."""
         self._sending.discard(task)
         if receiver is not None:
-            self._to[receiver] -= 1
-            if self._to[receiver] <= 0:
-                del self._to[receiver]
+            self._sending_to[receiver] -= 1
+            if self._sending_to[receiver] <= 0:
+                del self._sending_to[receiver]
         self._nudge.set()
 
     async def _send(self, delivery: Delivery) -> None:
@@ -159,9 +161,9 @@ class Worker:
     async def _record(
         self, delivery: Delivery, error: str | None, *, abandon: bool = False, skip: bool = False
     ) -> None:
-        """Keep the result. When that fails the lease runs out, and it is sent again: at least once, never lost.
+        """Record the result. If that fails, the delivery is sent again after its lease: at least once, never lost.
 
-        What a receiver answered may be in ``error``: it is kept as one line of what a database can store.
+        ``error`` can contain a response of the receiver: it is stored as one line of valid text.
         """
         error = one_line(error) if error is not None else None
         try:
@@ -171,19 +173,7 @@ class Worker:
                 elif skip:
                     await store.finish(session, delivery.id, DeliveryStatus.SKIPPED, error[:MAX_ERROR_CHARS])
                 elif abandon or clock.now() - delivery.created_at >= self._give_up:
-                    log.error("gave up %s to %s: %s", delivery.kind, delivery.client_id, error)
-                    if delivery.kind != NEVER_TOLD:
-                        about = {"kind": delivery.kind, "error": error[:MAX_ERROR_CHARS]}
-                        subject, client_id = str(delivery.id), delivery.client_id
-                        record(
-                            session,
-                            "delivery.given_up",
-                            outcome="failure",
-                            actor="system",
-                            subject=subject,
-                            client_id=client_id,
-                            data=about,
-                        )
+                    self._give_up_event(session, delivery, error)
                     await store.finish(session, delivery.id, DeliveryStatus.GIVEN_UP, error[:MAX_ERROR_CHARS])
                 else:
                     seconds = pause_after(delivery.attempts) * random.uniform(*JITTER)  # noqa: S311 - nothing to guess
@@ -192,8 +182,22 @@ class Worker:
         except Exception:
             log.exception("the result of a delivery could not be recorded")
 
+    @staticmethod
+    def _give_up_event(session: AsyncSession, delivery: Delivery, error: str) -> None:
+        log.error("gave up %s to %s: %s", delivery.kind, delivery.client_id, error)
+        if delivery.kind != WITHOUT_EVENT:
+            record(
+                session,
+                "delivery.given_up",
+                outcome="failure",
+                actor="system",
+                subject=str(delivery.id),
+                client_id=delivery.client_id,
+                data={"kind": delivery.kind, "error": error[:MAX_ERROR_CHARS]},
+            )
+
 
 def pause_after(attempts: int) -> float:
-    """Return the seconds to wait after ``attempts`` failures: twice as long each time, to half an hour. In truth a
-    little less, by chance (:data:`JITTER`), so that what failed together does not come back together."""
+    """Return the pause in seconds after ``attempts`` failures: twice as long each time, up to half an hour. The worker
+    shortens it at random (:data:`JITTER`), so that deliveries that failed together are not retried together."""
     return min(FIRST_PAUSE_SECONDS * 2.0 ** (min(attempts, 20) - 1), LONGEST_PAUSE_SECONDS)

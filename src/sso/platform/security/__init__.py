@@ -1,3 +1,3 @@
-"""Tools of security that know no domain: sealing at rest, random tokens and their hashes, form tokens,
-rate limits, replay memory and requests to addresses that others chose.
+"""Security tools that know no domain: encryption at rest, random tokens and their hashes, JWE, rate limits, replay
+protection, idempotency keys, and requests to URLs that others chose.
 """

@@ -1,7 +1,7 @@
-"""The secret box: AES-256-GCM for what must be stored and read again (private keys, seeds).
+"""Encryption at rest: AES-256-GCM for stored values that must be read again (private keys, TOTP seeds).
 
-Keys come from ``SSO_SECRET_KEY`` by HKDF. The first seals; all of them open, so that a key can be replaced:
-put the new one in front, run ``sso keys reseal``, then take the old one away.
+Keys are derived from ``SSO_SECRET_KEY`` with HKDF. The first secret encrypts; all of them decrypt. To replace a secret,
+put the new one in front, run ``sso keys reencrypt``, then remove the old one.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ KEY_ID_BYTES = 4
 
 
 class CannotDecrypt(Refusal):
-    """Sealed data could not be opened: the key that encrypted it is not among SSO_SECRET_KEY, or it was altered."""
+    """Stored data cannot be decrypted: its secret is not in SSO_SECRET_KEY any more, or the data was altered."""
 
 
 class SecretBox:
-    """Seals and opens bytes, and derives keys for other uses.
+    """Encrypts and decrypts bytes, and derives keys for other purposes.
 
     Args:
         secrets: the secret keys, newest first.
@@ -40,15 +40,15 @@ class SecretBox:
         self._ciphers = [AESGCM(key) for key in keys]
 
     def encrypt(self, data: bytes, purpose: str) -> bytes:
-        """Encrypt ``data``; ``purpose`` must be given again to open it, so encrypted values cannot be swapped."""
+        """Encrypt ``data``. Decryption requires the same ``purpose``, so that encrypted values cannot be swapped."""
         nonce = os.urandom(NONCE_BYTES)
         return self._ids[0] + nonce + self._ciphers[0].encrypt(nonce, data, purpose.encode())
 
     def decrypt(self, encrypted: bytes, purpose: str) -> bytes:
-        """Decrypt what :meth:`seal` returned.
+        """Decrypt what :meth:`encrypt` returned.
 
         Raises:
-            CannotDecrypt: for an unknown key, another purpose or altered data.
+            CannotDecrypt: for an unknown secret, another purpose or altered data.
         """
         key_id = encrypted[:KEY_ID_BYTES]
         nonce = encrypted[KEY_ID_BYTES : KEY_ID_BYTES + NONCE_BYTES]
@@ -58,12 +58,10 @@ class SecretBox:
                     return cipher.decrypt(nonce, encrypted[KEY_ID_BYTES + NONCE_BYTES :], purpose.encode())
                 except (InvalidTag, ValueError):
                     break
-        raise CannotDecrypt(
-            f"cannot decrypt the stored {purpose}: is the secret that encrypted it still in SSO_SECRET_KEY?"
-        )
+        raise CannotDecrypt(f"cannot decrypt {purpose}: is the secret that encrypted it still in SSO_SECRET_KEY?")
 
     def is_current(self, encrypted: bytes) -> bool:
-        """Tell whether ``encrypted`` was encrypted with the newest key."""
+        """Tell whether ``encrypted`` was encrypted with the newest secret."""
         return encrypted[:KEY_ID_BYTES] == self._ids[0]
 
     def derived_keys(self, purpose: str) -> list[bytes]:

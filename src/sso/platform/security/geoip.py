@@ -1,4 +1,4 @@
-"""From which country somebody comes: looked up in a file of the MaxMind format that the city provides."""
+"""Countries of IP addresses, from a file in MaxMind format that the operator provides."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from sso.settings import Settings
 
 
 class Countries:
-    """The countries of network addresses; nothing is known without ``SSO_COUNTRY_DATABASE``.
+    """Countries of IP addresses. Without ``SSO_COUNTRY_DATABASE`` no country is known.
 
     Args:
-        settings: where the file is.
+        settings: the path of the file.
 
     Raises:
         Refusal: when the file cannot be used.
@@ -21,7 +21,7 @@ class Countries:
     def __init__(self, settings: Settings) -> None:
         self._reader: Any = None
         if settings.country_database is not None:
-            import maxminddb  # read only where there is such a file
+            import maxminddb  # optional
 
             try:
                 self._reader = maxminddb.open_database(settings.country_database, maxminddb.MODE_MMAP)
@@ -29,13 +29,13 @@ class Countries:
                 raise Refusal(f"SSO_COUNTRY_DATABASE cannot be used: {error}") from None
 
     def of(self, address: str) -> str | None:
-        """Return the two letters (ISO 3166-1) of the country of an address, or None where that is not known."""
+        """Return the country code (ISO 3166-1, two letters) of an IP address; None if the country is not known."""
         if self._reader is None:
             return None
         try:
-            found = self._reader.get(address)
+            record = self._reader.get(address)
         except ValueError:
             return None
-        country = found.get("country") if isinstance(found, dict) else None
+        country = record.get("country") if isinstance(record, dict) else None
         code = country.get("iso_code") if isinstance(country, dict) else None
         return code if isinstance(code, str) and len(code) == 2 else None

@@ -1,8 +1,7 @@
 """The cost of verifying a stored password hash: one table of bounds for every scheme.
 
-A stored hash names its own cost. Without bounds one imported row could occupy every hashing thread, or the memory of
-the process, each time somebody types a password for it. A hash above a bound is refused when it is imported, and
-fails at sign-in without being computed.
+A stored hash states its cost. Without bounds one imported row could occupy every hashing thread, or the memory of the
+process, at each sign-in. A hash above a bound is refused at the import, and fails at sign-in without being computed.
 
 The bounds allow about two seconds of one core, and 128 MiB of memory, for one verification.
 """
@@ -71,8 +70,8 @@ def argon2_costs(text: str) -> dict[str, int]:
     Raises:
         ValueError: when it is not such a hash.
     """
-    found = _ARGON2.fullmatch(text)
-    if found is None:
+    match = _ARGON2.fullmatch(text)
+    if match is None:
         raise ValueError("is not an argon2 hash in PHC form")
-    memory, passes, lanes = (int(one) for one in found.groups())
+    memory, passes, lanes = (int(number) for number in match.groups())
     return {"memory_kib": memory, "passes": passes, "lanes": lanes, "work_kib": memory * passes}

@@ -1,4 +1,4 @@
-"""Requests that are sent twice and done once: the header Idempotency-Key of the IETF's HTTP API working group."""
+"""Idempotency keys (header Idempotency-Key, IETF draft): a request that is sent twice is executed once."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _PURPOSE = "idempotency"
 
 
 class KeyUsed(Exception):
-    """The key came with another request before."""
+    """The key was used with another request before."""
 
 
 async def begin_once(session: AsyncSession, box: SecretBox, key: str, request: str) -> bytes | None:
-    """Return the answer to the request that came with this key before; None: it is to be done now, and whoever sends it
-    too, at the same time, waits until this transaction ends.
+    """Return the stored response to the request with this key; None if the request is to be executed now. A concurrent
+    request with the same key waits until this transaction ends.
 
     Args:
         session: the transaction.
-        box: opens the answer.
-        key: the key, with who sent it.
-        request: what was asked for.
+        box: decrypts the response.
+        key: the key, together with the sender.
+        request: the request in a canonical form.
 
     Raises:
-        KeyUsed: when the key came with another request.
+        KeyUsed: when the key was used with another request.
     """
     now, digest = clock.now(), token_hash(key)
     await session.execute(
@@ -43,21 +43,21 @@ async def begin_once(session: AsyncSession, box: SecretBox, key: str, request: s
     values: dict[str, Any] = {"key_hash": digest, "request_hash": token_hash(request), "answer": b""}
     values["expires_at"] = now + timedelta(hours=KEEP_HOURS)
     statement = insert_for(session)(IdempotencyKey).values(**values)
-    made = await session.execute(statement.on_conflict_do_nothing().returning(IdempotencyKey.key_hash))
-    if made.first() is not None:
+    inserted = await session.execute(statement.on_conflict_do_nothing().returning(IdempotencyKey.key_hash))
+    if inserted.first() is not None:
         return None
-    found = (await session.execute(select(IdempotencyKey).where(IdempotencyKey.key_hash == digest))).scalar_one()
-    if not equal(found.request_hash, token_hash(request)):
+    stored = (await session.execute(select(IdempotencyKey).where(IdempotencyKey.key_hash == digest))).scalar_one()
+    if not equal(stored.request_hash, token_hash(request)):
         raise KeyUsed
-    return box.decrypt(found.answer, _PURPOSE)
+    return box.decrypt(stored.answer, _PURPOSE)
 
 
 async def finish_once(session: AsyncSession, box: SecretBox, key: str, answer: bytes) -> None:
-    """Keep the answer to what :func:`begin_once` let be done."""
+    """Store the response to a request for which :func:`begin_once` returned None."""
     mine = update(IdempotencyKey).where(IdempotencyKey.key_hash == token_hash(key))
     await session.execute(mine.values(answer=box.encrypt(answer, _PURPOSE)))
 
 
 def delete_expired(session: Session, now: datetime) -> None:
-    """Delete what may not be sent again any more."""
+    """Delete expired keys."""
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.expires_at < now))

@@ -1,4 +1,4 @@
-"""Secrets of the installation itself, made once and kept encrypted in the database."""
+"""Secrets of the installation, created once and stored encrypted in the database."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ SECRET_BYTES = 32
 
 
 async def instance_secret(session: AsyncSession, box: SecretBox, name: str) -> bytes:
-    """Return the 32-byte secret ``name``, making it at first use. Two processes get the same one.
+    """Return the 32-byte secret ``name``; the first call creates it. All processes get the same secret.
 
     Raises:
-        CannotDecrypt: when SSO_SECRET_KEY no longer holds the secret that encrypted it.
+        CannotDecrypt: when the secret that encrypted it is not in SSO_SECRET_KEY any more.
     """
-    found = await _find(session, name)
-    if found is None:
-        encrypted = box.encrypt(os.urandom(SECRET_BYTES), f"instance:{name}")
+    encrypted = await _find(session, name)
+    if encrypted is None:
+        created = box.encrypt(os.urandom(SECRET_BYTES), f"instance:{name}")
         await session.execute(
-            insert_for(session)(InstanceSecret).values(name=name, encrypted=encrypted).on_conflict_do_nothing()
+            insert_for(session)(InstanceSecret).values(name=name, encrypted=created).on_conflict_do_nothing()
         )
-        found = await _find(session, name)
-        assert found is not None
-    return box.decrypt(found, f"instance:{name}")
+        encrypted = await _find(session, name)
+        assert encrypted is not None
+    return box.decrypt(encrypted, f"instance:{name}")
 
 
 async def reencrypt_instance_secrets(session: AsyncSession, box: SecretBox) -> int:
-    """Seal every secret of the installation with the newest key and return how many had an older one."""
+    """Encrypt every secret of the installation with the newest key; return how many had an older key."""
     rows = (await session.execute(select(InstanceSecret))).scalars().all()
     old = [row for row in rows if not box.is_current(row.encrypted)]
     for row in old:

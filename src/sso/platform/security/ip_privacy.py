@@ -1,4 +1,4 @@
-"""Network addresses as they are kept: no more of them than the city needs."""
+"""The stored form of IP addresses (``SSO_IP_ADDRESS_PRIVACY``)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ IPV4_BITS, IPV6_BITS = 24, 48
 
 
 def kept_address(address: str, privacy: AddressPrivacy) -> str | None:
-    """Return a network address in the form in which it is kept.
+    """Return the stored form of an IP address.
 
     Args:
-        address: an address; what is none is kept as nothing but in full.
-        privacy: ``full``; ``network``: the network it is in, such as 203.0.113.0/24; or ``none``.
+        address: an IP address; another text is stored with ``full`` only.
+        privacy: ``full``; ``network``, such as 203.0.113.0/24; or ``none``.
     """
     if privacy == "none" or not address:
         return None
@@ -29,17 +29,17 @@ def kept_address(address: str, privacy: AddressPrivacy) -> str | None:
 
 
 def network_wanted(typed: str, privacy: AddressPrivacy) -> str:
-    """Return how sessions from an address or a network are found among the addresses that are kept.
+    """Return the text by which sessions from an IP address or network are found among the stored addresses.
 
     Args:
-        typed: an address, or a network of whole parts: 203.0.113.0/24, 10.20.0.0/16.
-        privacy: in which form addresses are kept.
+        typed: an IP address, or a network of whole parts: 203.0.113.0/24, 10.20.0.0/16.
+        privacy: the stored form.
 
     Returns:
-        The kept form; of a network the beginning of its addresses, which ends with a dot or a colon.
+        The stored form; for a network the common beginning of its addresses, which ends with a dot or a colon.
 
     Raises:
-        ValueError: when it is neither, or addresses are not kept.
+        ValueError: when ``typed`` is neither, or addresses are not stored.
     """
     if privacy == "none":
         raise ValueError("addresses are not kept")
@@ -53,7 +53,7 @@ def network_wanted(typed: str, privacy: AddressPrivacy) -> str:
         return str(network)
     part, text = (8, str(network.network_address).split(".")) if network.version == 4 else (16, [])
     if network.version == 6:
-        text = [one.lstrip("0") or "0" for one in network.network_address.exploded.split(":")]
+        text = [group.lstrip("0") or "0" for group in network.network_address.exploded.split(":")]
     if not network.prefixlen or network.prefixlen % part or network.prefixlen == network.max_prefixlen:
         raise ValueError("only whole parts of an address can be searched for")
     sign = "." if network.version == 4 else ":"

@@ -1,4 +1,4 @@
-"""JSON from outside: bounded in depth, size of numbers and characters, and without members that stand twice."""
+"""Reading untrusted JSON: bounded depth, numbers and characters, and no duplicate members."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any, NoReturn
 from sso.platform.security.text import TextRefused, check_line, check_lines
 
 MAX_DEPTH = 32
-"""How deep arrays and objects may be within each other."""
+"""Maximum nesting of arrays and objects."""
 MAX_VALUES = 20_000
-"""How many values a document may have."""
+"""Maximum number of values in a document."""
 _LARGEST = 2**63 - 1
 
 
 class NotJson(ValueError):
-    """It is not JSON at all."""
+    """The document is not JSON."""
 
 
 class DocumentRefused(ValueError):
-    """It is JSON, but has something that is not accepted. The message says what."""
+    """The JSON document has something that is not accepted; the message says what."""
 
 
 def read_json(data: bytes | str, several_lines: Collection[str] | None = None) -> Any:
@@ -72,7 +72,7 @@ def check_document(document: Any, several_lines: Collection[str] | None = None) 
             raise DocumentRefused(f"must not have more than {MAX_VALUES} values")
         if depth > MAX_DEPTH + 1:
             raise DocumentRefused(f"must not be deeper than {MAX_DEPTH}")
-        level = [inner for name, one in level for inner in _inside(name, one, several_lines)]
+        level = [inner for name, value in level for inner in _inside(name, value, several_lines)]
 
 
 def _inside(member: str, value: Any, several_lines: Collection[str] | None) -> list[tuple[str, Any]]:
@@ -87,7 +87,7 @@ def _inside(member: str, value: Any, several_lines: Collection[str] | None) -> l
     except TextRefused as error:
         raise DocumentRefused(str(error)) from None
     if isinstance(value, list):
-        return [(member, one) for one in value]
+        return [(member, item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         raise DocumentRefused("must have finite numbers only")
     if isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
@@ -96,10 +96,10 @@ def _inside(member: str, value: Any, several_lines: Collection[str] | None) -> l
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise DocumentRefused("must not have a member twice")
-    return made
+    return members
 
 
 def _int(text: str) -> int:
@@ -109,9 +109,9 @@ def _int(text: str) -> int:
 
 
 def _float(text: str) -> float:
-    if len(text) > 400 or not math.isfinite(found := float(text)):
+    if len(text) > 400 or not math.isfinite(number := float(text)):
         raise DocumentRefused("must have finite numbers only")
-    return found
+    return number
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -1,7 +1,7 @@
-"""Encryption of JWTs (RFC 7516), nested: what is inside is signed. Signing is in ``keys``.
+"""JSON Web Encryption (RFC 7516) of signed JWTs. Signing is in ``keys``.
 
-Only key management with public keys, and content encryption that authenticates. Nothing compressed is opened
-(``zip``), so a small token never becomes a large one.
+Only key management with public keys and authenticated content encryption. Compressed content (``zip``) is refused, so
+that a small token never becomes a large one.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _KTY = {"RSA-OAEP-256": ("RSA",), "ECDH-ES": ("EC", "OKP")}
 
 
 class CannotEncrypt(Exception):
-    """There is no key with which to encrypt; the message says so."""
+    """The recipient has no suitable key."""
 
 
 class CannotDecrypt(Exception):
-    """What came cannot be decrypted with our keys, or is not a JWE of a kind that we accept."""
+    """A JWE is not encrypted for a key of the provider, or is of a kind that is not accepted."""
 
 
 def encrypt(payload: str, keys: list[dict[str, Any]], alg: str, enc: str) -> str:
@@ -63,7 +63,7 @@ def decrypt(token: str, keys: dict[str, tuple[str, Key]]) -> str:
 
     Args:
         token: the JWE in compact form.
-        keys: our private keys by key id, each with its algorithm.
+        keys: private keys of the provider by key id, each with its algorithm.
 
     Raises:
         CannotDecrypt: with a reason.
@@ -85,10 +85,10 @@ def decrypt(token: str, keys: dict[str, tuple[str, Key]]) -> str:
 
 
 def private_key(der: bytes, alg: str) -> Key:
-    """Return a private key (PKCS #8) of our own for :func:`decrypt`."""
+    """Return a private key (PKCS #8) of the provider for :func:`decrypt`."""
     if alg != "RSA-OAEP-256":
         return ECKey.import_key(der)
-    # It was encrypted by us and nobody altered it: proving its primes again takes 60 ms.
+    # The key was encrypted at rest with authentication: checking its primes again takes 60 ms.
     key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
     assert isinstance(key, RSAPrivateKey)
     return RSAKey.import_key(key)

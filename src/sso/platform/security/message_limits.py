@@ -1,9 +1,9 @@
-"""How many codes are sent, to whom, and because of whom.
+"""Limits on one-time codes by e-mail and SMS.
 
-There are two kinds of limits. What the page says depends only on what was typed and on the network, so that it tells
-nobody who has an account. What one contact receives in a day is limited besides; past that nothing is sent, and the
-page says the same as before. Each purpose has counters of its own, and so has a browser that the person has used
-before, or somebody who is signed in: strangers cannot use up the codes that somebody needs to sign in or to recover.
+There are two kinds of limits. The visible limit depends only on the typed text and the network, so that the page does
+not reveal whether an account exists. The hidden limit counts the codes that a contact receives within a day: beyond it
+nothing is sent, and the page does not change. Each purpose has separate counters. A known browser and a signed-in user
+have separate counters too, so that strangers cannot use up the codes that the user needs.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from sso.platform.security.rate_limits import DAY, HOUR, Counts, Rule, TooManyFa
 
 CodePurpose = Literal["sign_up", "sign_in", "recover", "contact"]
 STRANGERS_OF_TEN = 8
-"""How many tenths of a day's SMS are for people who have proven nothing yet."""
+"""How many tenths of the daily SMS can go to users who have not authenticated."""
 
 
 class MessageLimits:
-    """Limits of codes by mail and SMS.
+    """Limits on one-time codes by e-mail and SMS.
 
     Args:
-        per_hour: codes for one contact and purpose, asked for from one network, within an hour.
+        per_hour: codes for one contact and purpose that one network requests within an hour.
         per_day: codes that one contact receives for one purpose within a day.
-        per_address: codes asked for from one address within an hour.
-        sms_per_day: SMS with codes to everybody together within a day.
-        counts: where they are counted.
+        per_address: codes that one IP address requests within an hour.
+        sms_per_day: SMS with codes within a day in total.
+        counts: the storage of the counters.
     """
 
     def __init__(self, per_hour: int, per_day: int, per_address: int, sms_per_day: int, counts: Counts) -> None:
@@ -36,27 +36,27 @@ class MessageLimits:
     async def allow(
         self, purpose: CodePurpose, asked: str, contact: str, kind: str, address: str, own: str = ""
     ) -> bool:
-        """Count one code. Do it outside any transaction.
+        """Count one code. Call this outside any transaction.
 
         Args:
-            purpose: what the code is for.
-            asked: what the person typed, or their account where they have proven it: all that the answer may depend on.
-            contact: where the code goes; nothing: nowhere.
+            purpose: the purpose of the code.
+            asked: the typed text, or the account of an authenticated user: the response may depend on nothing else.
+            contact: the receiver of the code; empty if no code is sent.
             kind: email or phone.
-            address: the network address of who asks.
-            own: a browser that the person has used before, or the account that is signed in.
+            address: the IP address of the sender of the request.
+            own: a known browser of the user, or the account that is signed in.
 
         Returns:
-            Whether a code may be sent. Otherwise say that one was, and send none.
+            Whether a code may be sent. Otherwise the page claims that a code was sent, and none is sent.
 
         Raises:
-            TooManyFailures: when who asks has asked too often.
+            TooManyFailures: when the visible limit is exceeded.
         """
-        who = own or network_of(address)
-        shown = [Rule(key_of("codes", purpose, asked, who), self._per_hour, HOUR)]
+        source = own or network_of(address)
+        visible = [Rule(key_of("codes", purpose, asked, source), self._per_hour, HOUR)]
         if not own:
-            shown += of_source("codes-from", address, self._per_address, HOUR)
-        await self._counts.take(shown)
+            visible += of_source("codes-from", address, self._per_address, HOUR)
+        await self._counts.take(visible)
         if not contact:
             return False
         hidden = [Rule(key_of("codes-to", purpose, contact, own), self._per_day, DAY)]

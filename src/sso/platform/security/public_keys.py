@@ -1,8 +1,9 @@
-"""Public keys that others give us, as JWKs (RFC 7517, RFC 7518 section 6): which are good enough to be used."""
+"""Checks of public keys that applications register, as JWKs (RFC 7517, RFC 7518 section 6)."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import jwt
@@ -12,7 +13,7 @@ from sso.platform.security.text import TextRefused, check_line
 
 MAX_KEYS = 20
 RSA_BITS = (2048, 8192)
-"""NIST SP 800-131A section 3: at least 2048; more than 8192 only costs time."""
+"""At least 2048 (NIST SP 800-131A section 3); more than 8192 is only slow."""
 MAX_MEMBERS = 20
 MAX_KID_CHARS = 200
 _PRIVATE = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
@@ -32,11 +33,11 @@ _CURVE_OF = {alg: curve for curve, (alg, _) in _CURVES.items()}
 _BASE64URL = re.compile(r"[A-Za-z0-9_\-]{1,1400}")
 
 
-def check_key_set(document: Any) -> list[dict[str, Any]]:
-    """Return the keys of a key set, all of which can be used.
+def check_key_set(document: object) -> list[dict[str, Any]]:
+    """Return the keys of a key set after checking all of them.
 
     Raises:
-        ValueError: saying what is wrong, and what to do.
+        ValueError: with the mistake and its correction.
     """
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list) or not 1 <= len(keys) <= MAX_KEYS:
@@ -51,24 +52,24 @@ def check_key_set(document: Any) -> list[dict[str, Any]]:
     return keys
 
 
-def check_public_key(key: Any) -> None:
+def check_public_key(key: object) -> None:
     """Check one key.
 
     Raises:
-        ValueError: saying what is wrong, and what to do.
+        ValueError: with the mistake and its correction.
     """
     kty = key.get("kty") if isinstance(key, dict) else None
-    if not isinstance(kty, str) or kty not in _SIGNATURE:
+    if not isinstance(key, dict) or not isinstance(kty, str) or kty not in _SIGNATURE:
         raise ValueError("must hold RSA, EC or OKP keys")
     if any(member in key for member in _PRIVATE):
         raise ValueError("must hold public keys only: take the private members (d, p, q...) out")
     if len(key) > MAX_MEMBERS:
         raise ValueError(f"holds a key with more than {MAX_MEMBERS} members")
-    _check_purpose(key)
+    _check_purpose(key, kty)
     {"RSA": _check_rsa, "EC": _check_ec, "OKP": _check_okp}[kty](key)
 
 
-def is_usable(key: Any) -> bool:
+def is_usable(key: object) -> bool:
     """Tell whether a key can be used."""
     try:
         check_public_key(key)
@@ -77,8 +78,8 @@ def is_usable(key: Any) -> bool:
     return True
 
 
-def _check_purpose(key: dict[str, Any]) -> None:
-    kid, use, alg, kty = key.get("kid"), key.get("use"), key.get("alg"), key["kty"]
+def _check_purpose(key: Mapping[str, object], kty: str) -> None:
+    kid, use, alg = key.get("kid"), key.get("use"), key.get("alg")
     if kid is not None:
         if not isinstance(kid, str) or not 1 <= len(kid) <= MAX_KID_CHARS:
             raise ValueError(f"holds a key whose kid is not text of 1 to {MAX_KID_CHARS} characters")
@@ -96,11 +97,11 @@ def _check_purpose(key: dict[str, Any]) -> None:
         raise ValueError(f"holds a key whose alg does not go with its kty {kty}: correct alg, or leave it out")
     if (signs and use == "enc") or (encrypts and use == "sig"):
         raise ValueError("holds a key whose alg does not go with its use: correct one of them, or leave it out")
-    if kty == "EC" and signs and key.get("crv") != _CURVE_OF[alg]:
-        raise ValueError(f"holds a key whose curve is not that of {alg}, which is {_CURVE_OF[alg]}")
+    if kty == "EC" and signs and key.get("crv") != _CURVE_OF[str(alg)]:
+        raise ValueError(f"holds a key whose curve is not that of {alg}, which is {_CURVE_OF[str(alg)]}")
 
 
-def _check_rsa(key: dict[str, Any]) -> None:
+def _check_rsa(key: Mapping[str, object]) -> None:
     modulus, exponent = _number(key, "n"), _number(key, "e")
     minimum, maximum = RSA_BITS
     if not minimum <= modulus.bit_length() <= maximum:
@@ -114,7 +115,7 @@ def _check_rsa(key: dict[str, Any]) -> None:
         )
 
 
-def _check_ec(key: dict[str, Any]) -> None:
+def _check_ec(key: Mapping[str, object]) -> None:
     alg, size = _CURVES.get(str(key.get("crv")), ("", 0))
     if not alg:
         raise ValueError("holds an EC key on another curve than P-256, P-384 or P-521: make one on P-256")
@@ -126,20 +127,20 @@ def _check_ec(key: dict[str, Any]) -> None:
         raise ValueError("holds an EC key that is no point on its curve: make a new one") from None
 
 
-def _check_okp(key: dict[str, Any]) -> None:
+def _check_okp(key: Mapping[str, object]) -> None:
     encrypts = key.get("use") == "enc" or str(key.get("alg", "")).startswith("ECDH-ES")
-    wanted = "X25519" if encrypts else "Ed25519"
-    if key.get("crv") != wanted:
-        raise ValueError(f"holds an OKP key on another curve than {wanted}")
+    required = "X25519" if encrypts else "Ed25519"
+    if key.get("crv") != required:
+        raise ValueError(f"holds an OKP key on another curve than {required}")
     if len(_bytes(key, "x")) != 32:
         raise ValueError("holds an OKP key whose x has not 32 bytes (RFC 8037 section 2)")
 
 
-def _number(key: dict[str, Any], name: str) -> int:
+def _number(key: Mapping[str, object], name: str) -> int:
     return int.from_bytes(_bytes(key, name), "big")
 
 
-def _bytes(key: dict[str, Any], name: str) -> bytes:
+def _bytes(key: Mapping[str, object], name: str) -> bytes:
     text = key.get(name)
     try:
         if isinstance(text, str) and _BASE64URL.fullmatch(text):

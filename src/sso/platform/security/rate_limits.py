@@ -1,12 +1,12 @@
-"""Limits on guessing and on floods: reserve, work, give back on success.
+"""Rate limits: an attempt reserves a place in each counter first, and gives the places back on success.
 
-A limit that is checked before the work and counted after it lets many attempts at once through. Here an attempt takes a
-place in every counter that it touches first, all of them or none, in one atomic step of the storage. What succeeds
-gives its places back; what fails, or is broken off, stays counted.
+A limit that is checked before the work and counted after it lets many concurrent attempts through. Here an attempt
+takes a place in all of its counters or in none, in one atomic step of the storage. A success gives the places back; a
+failed or interrupted attempt stays counted.
 
-Each secret that somebody can guess is a :class:`Purpose` with a :class:`Budget`. Attempts are counted for the account
-(its id, whichever identifier was typed; for an unknown identifier, the identifier) and for the source (address, subnet
-and, for IPv6, site). A browser that the person has used before has a share of its own, so nobody else can use it up.
+Each kind of secret that can be guessed is a :class:`Purpose` with a :class:`Budget`. Attempts are counted for the
+account (its id, for every identifier; for an unknown identifier, the identifier) and for the source (IP address, subnet
+and, for IPv6, site). A known browser of the user has a separate counter, so that nobody else can use up its attempts.
 
 Counters are fixed windows that begin with their first count. They are kept in memory, in the database or in Redis or
 Valkey (``SSO_RATE_LIMIT_STORAGE``); those of second factors are always in the database, so that they hold for every
@@ -23,13 +23,14 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol
 
 from sqlalchemy import and_, case, delete, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.platform.db import INSERTS, Database, table_of
@@ -40,17 +41,18 @@ log = logging.getLogger(__name__)
 
 WINDOW_MINUTES = 15
 PER_DAY = 3
-"""How many times as many failures within a day as within 15 minutes."""
+"""Failures allowed within a day, as a multiple of those within 15 minutes."""
 FROM_EVERYWHERE = 10
-"""How many times as many failures of one account from every network together as from one."""
+"""Failures of one account from all networks together, as a multiple of those from one network."""
 PER_SUBNET = 5
-"""How many times as many from one subnet as from one address; and from one IPv6 site (/48) as from one subnet."""
+"""Attempts from one subnet, as a multiple of those from one address; from one IPv6 site (/48), of those from one
+subnet."""
 LASTING_DAYS = 400
-"""How long consecutive failures are remembered."""
+"""How long consecutive failures stay counted."""
 STORAGE_SECONDS = 0.5
-"""How long a storage may take to answer before counts are kept in the memory of this process."""
+"""Timeout of the storage; after it, this process counts in its memory."""
 RETRY_STORAGE_SECONDS = 5.0
-"""How long a storage that did not answer is left alone."""
+"""How long a storage is not used after a timeout or an error."""
 MAX_IN_MEMORY = 500_000
 SWEEP_EVERY = 4096
 DATABASE, MEMORY = "database", "memory"
@@ -66,13 +68,13 @@ class TooManyFailures(Exception):
 
     @property
     def minutes(self) -> int:
-        """The same in whole minutes, for people: rather a little too late than too early."""
+        """The wait in whole minutes, rounded up."""
         return -(-self.retry_after // 60)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """At most ``most`` within ``seconds`` are counted under ``key``."""
+    """At most ``maximum`` events of ``key`` within ``seconds``."""
 
     key: str
     maximum: int
@@ -80,30 +82,30 @@ class Rule:
 
 
 Windows = Mapping[str, Any]
-"""The window of each counter in which a place was taken: what :meth:`Storage.settle` gives back into."""
+"""The window of each counter in which a place was taken, for :meth:`Storage.settle`."""
 
 
 class Storage(Protocol):
-    """Where counters are."""
+    """Stores counters."""
 
     async def take(self, rules: Sequence[Rule]) -> Windows:
-        """Count one under every rule, atomically, or nothing under any.
+        """Count one event in the counter of every rule, atomically, or in none.
 
         Raises:
-            TooManyFailures: when one of them is full.
+            TooManyFailures: when a counter is full.
         """
 
     async def settle(self, windows: Windows, clear: Iterable[str] = ()) -> None:
-        """Give places back, each into the window from which it was taken, and set the counters ``clear`` to nothing."""
+        """Give places back, each to the window from which it was taken, and delete the counters ``clear``."""
 
     async def count(self, key: str) -> int:
-        """Return how many are counted under ``key`` now."""
+        """Return the current count of ``key``."""
 
     async def check(self) -> bool:
-        """Tell whether the storage answers."""
+        """Tell whether the storage responds."""
 
     async def reset(self) -> None:
-        """Forget every counter."""
+        """Delete every counter."""
 
     async def close(self) -> None:
         """Close connections."""
@@ -120,16 +122,16 @@ class MemoryStorage:
         return self.take_now(rules)
 
     def take_now(self, rules: Sequence[Rule]) -> Windows:
-        """The same as :meth:`take`; for code that cannot wait."""
+        """:meth:`take` for synchronous code."""
         now = clock.now().timestamp()
         self._sweep(now)
-        found = {rule.key: self._read(rule, now) for rule in rules}
-        full = [found[rule.key][1] - now for rule in rules if found[rule.key][0] >= rule.maximum]
+        counters = {rule.key: self._read(rule, now) for rule in rules}
+        full = [counters[rule.key][1] - now for rule in rules if counters[rule.key][0] >= rule.maximum]
         if full:
             raise TooManyFailures(max(full))
-        for key, (count, until) in found.items():
+        for key, (count, until) in counters.items():
             self._counters[key] = (count + 1, until)
-        return {key: until for key, (_, until) in found.items()}
+        return {key: until for key, (_, until) in counters.items()}
 
     def _read(self, rule: Rule, now: float) -> tuple[int, float]:
         count, until = self._counters.get(rule.key, (0, 0.0))
@@ -140,7 +142,7 @@ class MemoryStorage:
         if self._until_sweep > 0:
             return
         self._until_sweep = SWEEP_EVERY
-        self._counters = {key: one for key, one in self._counters.items() if one[1] > now}
+        self._counters = {key: counter for key, counter in self._counters.items() if counter[1] > now}
         for key in list(islice(self._counters, max(0, len(self._counters) - MAX_IN_MEMORY))):
             del self._counters[key]
 
@@ -148,7 +150,7 @@ class MemoryStorage:
         self.settle_now(windows, clear)
 
     def settle_now(self, windows: Windows, clear: Iterable[str] = ()) -> None:
-        """The same as :meth:`settle`; for code that cannot wait."""
+        """:meth:`settle` for synchronous code."""
         for key, until in windows.items():
             count, present = self._counters.get(key, (0, 0.0))
             if present == until and count > 0:
@@ -171,9 +173,9 @@ class MemoryStorage:
 
 
 class DatabaseStorage:
-    """Counters in the provider's own database, for several processes without Redis or Valkey.
+    """Counters in the database of the provider, for several processes without Redis or Valkey.
 
-    Never call it within a transaction: on SQLite there is one writer, and the counters need it.
+    Never call this within a transaction: SQLite has one writer, and the counters need it.
 
     Args:
         db: the database.
@@ -184,24 +186,24 @@ class DatabaseStorage:
 
     async def take(self, rules: Sequence[Rule]) -> Windows:
         now, table = clock.now(), table_of(RateCounter)
-        # Always in the same order: two attempts that touch the same rows never wait for each other.
+        # Always in the same order, so that two attempts never wait for each other in a circle.
         ordered = sorted(rules, key=lambda rule: rule.key)
-        rows = [{"key": one.key, "count": 1, "expires_at": now + timedelta(seconds=one.seconds)} for one in ordered]
-        over = table.c.expires_at <= now
+        rows = [{"key": rule.key, "count": 1, "expires_at": now + timedelta(seconds=rule.seconds)} for rule in ordered]
+        is_expired = table.c.expires_at <= now
         async with self._db.write() as session:
-            made = INSERTS[session.get_bind().dialect.name](table).values(rows)
-            statement = made.on_conflict_do_update(
+            insert = INSERTS[session.get_bind().dialect.name](table).values(rows)
+            statement = insert.on_conflict_do_update(
                 index_elements=["key"],
                 set_={
-                    "count": case((over, 1), else_=table.c.count + 1),
-                    "expires_at": case((over, made.excluded.expires_at), else_=table.c.expires_at),
+                    "count": case((is_expired, 1), else_=table.c.count + 1),
+                    "expires_at": case((is_expired, insert.excluded.expires_at), else_=table.c.expires_at),
                 },
             ).returning(table.c.key, table.c.count, table.c.expires_at)
-            found = {key: (count, until) for key, count, until in (await session.execute(statement)).all()}
-            full = [found[one.key][1] for one in ordered if found[one.key][0] > one.maximum]
-            if full:  # raising rolls all of them back
+            counters = {key: (count, until) for key, count, until in (await session.execute(statement)).all()}
+            full = [counters[rule.key][1] for rule in ordered if counters[rule.key][0] > rule.maximum]
+            if full:  # the exception rolls back every count
                 raise TooManyFailures((max(full) - now).total_seconds())
-        return {key: until for key, (_, until) in found.items()}
+        return {key: until for key, (_, until) in counters.items()}
 
     async def settle(self, windows: Windows, clear: Iterable[str] = ()) -> None:
         table, cleared = table_of(RateCounter), list(clear)
@@ -211,15 +213,15 @@ class DatabaseStorage:
         async with self._db.write() as session:
             # In the same order as in take(), whatever the collation of the database.
             order = table.c.key.collate("C" if session.get_bind().dialect.name == "postgresql" else "BINARY")
-            held = select(table.c.key).where(table.c.key.in_(keys)).order_by(order).with_for_update()
-            present = set((await session.execute(held)).scalars())
-            mine = [
+            locked = select(table.c.key).where(table.c.key.in_(keys)).order_by(order).with_for_update()
+            present = set((await session.execute(locked)).scalars())
+            windows_left = [
                 and_(table.c.key == key, table.c.expires_at == until)
                 for key, until in windows.items()
                 if key in present and key not in cleared
             ]
-            if mine:
-                fewer = update(table).where(table.c.count > 0, or_(*mine)).values(count=table.c.count - 1)
+            if windows_left:
+                fewer = update(table).where(table.c.count > 0, or_(*windows_left)).values(count=table.c.count - 1)
                 await session.execute(fewer)
             if cleared:
                 await session.execute(delete(table).where(table.c.key.in_(cleared)))
@@ -274,14 +276,14 @@ _PREFIX = "sso:limit:"
 
 
 class RedisStorage:
-    """Counters in one Redis or Valkey, for several hosts. Each step is a script, which the server runs as a whole.
+    """Counters in Redis or Valkey, for several hosts. Each step is a script, which the server runs atomically.
 
     Args:
         url: ``redis://`` or ``rediss://``.
     """
 
     def __init__(self, url: str) -> None:
-        from redis.asyncio import Redis  # read only where it is used
+        from redis.asyncio import Redis  # optional
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
@@ -311,7 +313,7 @@ class RedisStorage:
 
     async def count(self, key: str) -> int:
         async with asyncio.timeout(STORAGE_SECONDS):
-            return int(await self._redis.hget(_PREFIX + key, "count") or 0)  # it is gone when its window ends
+            return int(await self._redis.hget(_PREFIX + key, "count") or 0)  # deleted when its window ends
 
     async def check(self) -> bool:
         try:
@@ -329,7 +331,7 @@ class RedisStorage:
 
 
 def storage_for(settings: Settings, db: Database | None = None) -> Storage:
-    """Return where counts are kept, as ``SSO_RATE_LIMIT_STORAGE`` says."""
+    """Return the storage that ``SSO_RATE_LIMIT_STORAGE`` selects."""
     url = settings.rate_limit_storage.get_secret_value() if settings.rate_limit_storage else MEMORY
     if url == MEMORY:
         return MemoryStorage()
@@ -342,35 +344,35 @@ def storage_for(settings: Settings, db: Database | None = None) -> Storage:
 
 @dataclass(slots=True)
 class Reservation:
-    """Places that an attempt has taken. It stays counted unless it is given back."""
+    """The places of an attempt, which stay counted unless they are given back."""
 
     storage: Storage
     windows: Windows
     clears: Sequence[str] = ()
 
     async def give_back(self) -> None:
-        """Give the places back: nothing was tried, or what was tried was right."""
+        """Give the places back, because nothing was tried or the attempt was right."""
         await self._settle(())
 
     async def succeeded(self) -> None:
-        """Give the places back and forget the failures that a success ends: never those of a whole day, so that the
-        owner's sign-ins give somebody who guesses no more than a day's budget."""
+        """Give the places back and delete the counters that a success resets. Daily counters are never reset, so that
+        sign-ins of the user do not give an attacker more attempts."""
         await self._settle(self.clears)
 
     async def _settle(self, clear: Sequence[str]) -> None:
         windows, self.windows = self.windows, {}
         try:
             await self.storage.settle(windows, clear)
-        except Exception as error:  # the place stays counted: too strict rather than too lax
+        except Exception as error:  # the place stays counted
             log.warning("a place could not be given back: %s: %s", type(error).__name__, error)
 
 
 class Counts:
-    """Counts in a storage; while that is away, in the memory of this process: nobody is shut out, and nobody guesses
-    without end. A storage that did not answer is left alone for a few seconds, so that it delays nobody.
+    """Counts in a storage, or in the memory of this process while the storage is unavailable: users can sign in, and
+    limits hold. After a timeout the storage is not used for a few seconds, so that it delays no request.
 
     Args:
-        storage: where counts are; in memory where none is given.
+        storage: the storage; memory by default.
     """
 
     def __init__(self, storage: Storage | None = None) -> None:
@@ -379,21 +381,21 @@ class Counts:
         self._away_until = 0.0
 
     async def take(self, rules: Sequence[Rule], clears: Sequence[str] = ()) -> Reservation:
-        """Take a place under every rule, or under none.
+        """Take a place in the counter of every rule, or in none.
 
         Args:
-            rules: what is counted.
-            clears: the counters that a success sets to nothing.
+            rules: the counters and their limits.
+            clears: the counters that a success deletes.
 
         Raises:
-            TooManyFailures: when one of them is full.
+            TooManyFailures: when a counter is full.
         """
         if time.monotonic() >= self._away_until:
             try:
                 return Reservation(self.storage, await self.storage.take(rules), clears)
             except TooManyFailures:
                 raise
-            except Exception as error:  # whatever the storage's library raises when it is away
+            except Exception as error:  # any error of the library
                 self._away(error)
         return Reservation(self._spare, self._spare.take_now(rules), clears)
 
@@ -406,7 +408,7 @@ class Counts:
         return await self._spare.count(key)
 
     async def clear(self, keys: Iterable[str]) -> None:
-        """Set counters to nothing."""
+        """Delete counters."""
         keys = list(keys)
         self._spare.settle_now({}, keys)
         try:
@@ -424,7 +426,8 @@ class Counts:
 
 
 class Purpose(StrEnum):
-    """What somebody can guess. Every route that verifies a secret names one: ``tests/hostile/test_limits.py``."""
+    """A kind of secret that can be guessed. ``tests/hostile/test_limits.py`` checks that every route that verifies a
+    secret uses one."""
 
     PASSWORD = "password"
     PRESENT_PASSWORD = "present_password"
@@ -448,13 +451,13 @@ class Budget:
     """How many failures a purpose allows for each account.
 
     Args:
-        window: within 15 minutes: from one network where ``spread``, otherwise from all of them together. 0: failures
-            are counted for the source alone, because no account is named, or what is guessed is random and long.
-        spread: each network has a budget of its own, within :data:`FROM_EVERYWHERE` times as many in a day. Without
-            it the first factor was proven already, so that changing the network gives no new budget.
-        lasting: consecutive failures until the person uses another way to sign in, or recovers the account; known
-            browsers together have as many again.
-        durable: counted in the database, whatever ``SSO_RATE_LIMIT_STORAGE`` says.
+        window: within 15 minutes, from one network if ``spread``, otherwise from all networks together. 0: failures are
+            counted for the source only, because no account is named, or the secret is random and long.
+        spread: each network has a separate budget, within :data:`FROM_EVERYWHERE` times as many in a day. Without it
+            the first factor was verified already, and another network gives no new budget.
+        lasting: consecutive failures until the user signs in with another factor or recovers the account; known
+            browsers together have the same number in addition.
+        durable: counted in the database, for every value of ``SSO_RATE_LIMIT_STORAGE``.
     """
 
     window: int = 0
@@ -481,7 +484,7 @@ BUDGETS: dict[Purpose, Budget] = {
     Purpose.CLIENT_SECRET: Budget(),
     Purpose.REGISTRATION_TOKEN: Budget(),
 }
-"""What each purpose allows. The window of a password is ``SSO_SIGN_IN_FAILURES_PER_ACCOUNT``."""
+"""The budget of each purpose. ``SSO_SIGN_IN_FAILURES_PER_ACCOUNT`` sets the window of passwords."""
 
 
 class Attempts:
@@ -489,9 +492,9 @@ class Attempts:
 
     Args:
         per_account: wrong passwords allowed for one account from one network within 15 minutes.
-        per_address: failures allowed from one address within 15 minutes.
-        counts: where they are counted; in memory where none is given.
-        durable: where failures of second factors are counted; the same where none is given.
+        per_address: failures allowed from one IP address within 15 minutes.
+        counts: the storage of the counters; memory by default.
+        durable: the storage for second factors; ``counts`` by default.
     """
 
     def __init__(
@@ -506,17 +509,17 @@ class Attempts:
     async def reserve(
         self, purpose: Purpose, account: str, address: str, device: str = "", *, with_source: bool = True
     ) -> Reservation:
-        """Take a place for one attempt. Do it before anything is verified, and outside any transaction.
+        """Reserve one attempt. Call this before the secret is verified, and outside any transaction.
 
         Args:
-            purpose: what is verified.
-            account: whose secret it is: the id of the account or, where nobody has it, what was typed.
-            address: the network address.
-            device: a browser that the person has used before; it has a share of its own, and feels no others'.
-            with_source: count for the source too; not where another account's place of the same attempt did.
+            purpose: the kind of secret.
+            account: the id of the account, or the typed identifier if there is no account.
+            address: the IP address.
+            device: a known browser of the user, which has separate counters.
+            with_source: count for the source too; false if another reservation of the same attempt did.
 
         Raises:
-            TooManyFailures: when somebody has to wait.
+            TooManyFailures: when the limit is reached.
         """
         budget = self._budget(purpose)
         rules, clears = self._of_device(purpose, budget, account, device) if device else ([], [])
@@ -529,26 +532,26 @@ class Attempts:
         return await (self._durable if budget.durable else self._counts).take(rules, clears)
 
     def reserve_here(self, purpose: Purpose, account: str, address: str) -> ReservedHere:
-        """Take a place in the memory of this process: for secrets of 256 random bits, which code verifies that cannot
-        wait, in the midst of a transaction.
+        """Reserve one attempt in the memory of this process: for secrets of 256 random bits, which synchronous code
+        verifies within a transaction.
 
         Raises:
-            TooManyFailures: when somebody has to wait.
+            TooManyFailures: when the limit is reached.
         """
         rules = [Rule(key_of(purpose, account, address), self._per_address, WINDOW_MINUTES * MINUTE)]
         rules += of_source(purpose, address, self._per_address * PER_SUBNET, WINDOW_MINUTES * MINUTE)
         return ReservedHere(self._here, self._here.take_now(rules))
 
     async def clear(self, account: str) -> None:
-        """Forget the failures of an account from every network: its owner has proven otherwise who they are."""
+        """Delete the failures of an account from every network, because the user authenticated in another way."""
         for counts, durable in ((self._counts, False), (self._durable, True)):
             purposes = [purpose for purpose, budget in BUDGETS.items() if budget.durable is durable]
             names = ("everywhere", "everywhere-window", "lasting", "lasting-known")
             await counts.clear([key_of(name, purpose, account) for purpose in purposes for name in names])
 
     async def proven(self, account: str) -> None:
-        """Forget consecutive failures of an account: its owner has used another way to sign in. What is counted over
-        a day stays."""
+        """Delete the consecutive failures of an account, because the user signed in with another factor. Daily counters
+        stay."""
         for counts, durable in ((self._counts, False), (self._durable, True)):
             purposes = [purpose for purpose, budget in BUDGETS.items() if budget.durable is durable and budget.lasting]
             names = ("lasting", "lasting-known")
@@ -568,7 +571,7 @@ class Attempts:
         ]
         if budget.lasting:
             rules.append(Rule(key_of("lasting-known", purpose, account), budget.lasting, LASTING_DAYS * DAY))
-        return rules, [one.key for one in rules] + [key_of("lasting", purpose, account)]
+        return rules, [rule.key for rule in rules] + [key_of("lasting", purpose, account)]
 
     @staticmethod
     def _of_account(purpose: Purpose, budget: Budget, account: str, address: str) -> tuple[list[Rule], list[str]]:
@@ -594,7 +597,7 @@ class Attempts:
 
 @dataclass(slots=True)
 class ReservedHere:
-    """Places in the memory of this process."""
+    """Places of an attempt in the memory of this process."""
 
     storage: MemoryStorage
     windows: Windows
@@ -605,16 +608,15 @@ class ReservedHere:
 
 
 class CountLimit:
-    """Counts something per key and says when there was too much of it. Where the key is a network address, its subnet
-    is counted too.
+    """Counts events by key and refuses more than a limit. If the key is an IP address, its subnet is counted too.
 
     Args:
         most: how many within the window.
         minutes: the length of the window.
-        counts: where they are counted; in memory where none is given.
-        name: what is counted.
-        per_day: how many within a day; 0: no such limit.
-        in_total: how many within the window from everywhere; 0: no such limit.
+        counts: the storage of the counters; memory by default.
+        name: the event.
+        per_day: the limit within a day; 0: none.
+        in_total: the limit within the window for all keys together; 0: none.
     """
 
     def __init__(
@@ -632,14 +634,14 @@ class CountLimit:
         self._per_day, self._in_total = per_day, in_total
 
     async def take(self, key: str, within: str = "") -> Reservation:
-        """Count one.
+        """Count one event.
 
         Args:
-            key: who or what it is counted for.
-            within: something that may have a tenth of the total, from every key together.
+            key: for whom or what the event is counted.
+            within: a group that may use a tenth of the total, for all keys together.
 
         Raises:
-            TooManyFailures: when there were too many.
+            TooManyFailures: when a limit is reached.
         """
         rules = of_source(self._name, key, self._maximum, self._seconds)
         if self._per_day:
@@ -651,13 +653,13 @@ class CountLimit:
         return await self._counts.take(rules)
 
     async def is_full(self, key: str) -> bool:
-        """Tell whether there were as many as may be. It is no check before work: others may count meanwhile."""
+        """Tell whether the limit is reached, for display: other requests count at the same time."""
         return await self._counts.count(key_of(self._name, "address", key)) >= self._maximum
 
 
 def of_source(name: str, source: str, maximum: int, seconds: int) -> list[Rule]:
-    """Return the rules for one source: the address, its subnet (/24 or /64) and, for IPv6, its site (/48), of which
-    anybody may have one."""
+    """Return the rules for one source: the IP address, its subnet (/24 or /64) and, for IPv6, its site (/48), because
+    one attacker can control a whole site."""
     rules = [Rule(key_of(name, "address", source), maximum, seconds)]
     subnet, site = _networks_of(source)
     if subnet:
@@ -668,25 +670,25 @@ def of_source(name: str, source: str, maximum: int, seconds: int) -> list[Rule]:
 
 
 def key_of(*parts: str) -> str:
-    """Return the key of a counter. It is a hash: a copy of the counters names no person and no address."""
+    """Return the key of a counter: a hash, so that the stored counters reveal no user and no IP address."""
     hashed = hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
     return f"{parts[0][:40]}:{hashed[:40]}"
 
 
-async def delete_expired(session: Any, now: Any) -> None:
-    """Delete counts of windows that are over, and those of which nothing is left."""
+async def delete_expired(session: AsyncSession, now: datetime) -> None:
+    """Delete counters whose window has ended, and empty counters."""
     await session.execute(delete(RateCounter).where((RateCounter.expires_at <= now) | (RateCounter.count <= 0)))
 
 
 def network_of(address: str) -> str:
-    """Return the network of ``address``: /24 for IPv4, /64 for IPv6; ``address`` itself where it is no address."""
+    """Return the network of an IP address: /24 for IPv4, /64 for IPv6; ``address`` itself if it is no IP address."""
     return _networks_of(address)[0] or address
 
 
 @lru_cache(maxsize=4096)
 def _networks_of(address: str) -> tuple[str, str]:
-    """Return the subnet (/24 or /64) and, for IPv6, the site (/48) of an address; an IPv4 address that is written as
-    IPv6 counts as IPv4. Both are empty where ``address`` is no address."""
+    """Return the subnet (/24 or /64) and, for IPv6, the site (/48) of an IP address; an IPv4-mapped address counts as
+    IPv4. Both are empty if ``address`` is no IP address."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

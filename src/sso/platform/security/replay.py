@@ -1,4 +1,4 @@
-"""Remembering what may be accepted only once (RFC 7523 section 3, ``jti``)."""
+"""Replay protection for values that are accepted only once (RFC 7523 section 3, ``jti``)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sso.platform.security.tokens import token_hash
 
 
 def first_use(session: Session, issuer: str, jti: str, expires_at: datetime) -> bool:
-    """Record ``jti`` of ``issuer`` and tell whether it had not been seen. Exactly one of many callers wins."""
+    """Record ``jti`` of ``issuer`` and tell whether this was the first use. Exactly one caller wins."""
     statement = (
         insert_for(session)(Replay)
         .values(issuer=issuer, jti_hash=token_hash(jti), expires_at=expires_at)
@@ -30,5 +30,5 @@ def was_seen(session: Session, issuer: str, jti: str) -> bool:
 
 
 def delete_expired(session: Session, now: datetime) -> int:
-    """Delete records that nothing can match any more and return how many there were."""
+    """Delete expired records and return how many there were."""
     return cast(CursorResult[Any], session.execute(delete(Replay).where(Replay.expires_at < now))).rowcount

@@ -107,9 +107,9 @@ def _without_many_marks(text: str) -> str:
 def _checked(text: str, refused: re.Pattern[str]) -> str:
     if text.isascii() and text.isprintable():
         return text
-    found = refused.search(text)
-    if found is not None:
-        raise TextRefused(f"must not have the character U+{ord(found[0]):04X}")
+    match = refused.search(text)
+    if match is not None:
+        raise TextRefused(f"must not have the character U+{ord(match[0]):04X}")
     return text
 
 

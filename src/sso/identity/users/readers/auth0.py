@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sso.identity.users.readers.documents import read_lines_or_elements
-from sso.identity.users.readers.people import NotTaken, Row, left_out, people, refuse_disabled, said
+from sso.identity.users.readers.people import NotTaken, Row, flag, left_out, people, refuse_disabled
 from sso.identity.users.records import Record
 
 _PLAIN = ("username", "email", "phone_number", "given_name", "family_name", "nickname", "picture")
@@ -30,7 +30,7 @@ def auth0_row(user: Mapping[str, Any], notes: list[str]) -> Row:
     Raises:
         NotTaken: of a blocked user, or one whose values have another type.
     """
-    refuse_disabled(said(user, "blocked"), "blocked is true")
+    refuse_disabled(flag(user, "blocked"), "blocked is true")
     metadata = user.get("user_metadata") or {}
     application = user.get("app_metadata") or {}
     if not isinstance(metadata, Mapping) or not isinstance(application, Mapping):
@@ -47,8 +47,8 @@ def auth0_row(user: Mapping[str, Any], notes: list[str]) -> Row:
         **row,
         "name": name,
         "local_user_id": _id(user),
-        "email_verified": said(user, "email_verified"),
-        "phone_number_verified": said(user, "phone_verified", "phone_number_verified"),
+        "email_verified": flag(user, "email_verified"),
+        "phone_number_verified": flag(user, "phone_verified", "phone_number_verified"),
         **_password(user, notes),
     }
 
@@ -57,19 +57,23 @@ def _id(user: Mapping[str, Any]) -> Any:
     if user.get("user_id"):
         return user["user_id"]
     inner = user.get("_id")
-    found = inner.get("$oid") if isinstance(inner, Mapping) else inner
-    return f"auth0|{found}" if isinstance(found, str) else None
+    value = inner.get("$oid") if isinstance(inner, Mapping) else inner
+    return f"auth0|{value}" if isinstance(value, str) else None
 
 
 def _password(user: Mapping[str, Any], notes: list[str]) -> Row:
     custom = user.get("custom_password_hash")
     if isinstance(custom, Mapping):
         return {"password_hash": json.dumps(custom, separators=(",", ":")), "password_scheme": "auth0"}
-    found = user.get("passwordHash") or user.get("password_hash")
-    if found:
-        return {"password_hash": found, "password_scheme": "auth0"}
+    hashed = user.get("passwordHash") or user.get("password_hash")
+    if hashed:
+        return {"password_hash": hashed, "password_scheme": "auth0"}
     identities = user.get("identities")
     if isinstance(identities, list):
-        others = [one.get("connection") for one in identities if isinstance(one, Mapping) and one.get("isSocial")]
+        others = [
+            identity.get("connection")
+            for identity in identities
+            if isinstance(identity, Mapping) and identity.get("isSocial")
+        ]
         left_out(notes, "sign-in by", others, "is not taken over")
     return {}

@@ -12,11 +12,11 @@ from sso.identity.users.readers.people import (
     NotTaken,
     Row,
     first,
+    flag,
     full_name,
     left_out,
     people,
     refuse_disabled,
-    said,
 )
 from sso.identity.users.records import Record
 
@@ -47,7 +47,9 @@ def read_django(path: Path, encoding: str | None = None) -> Iterator[Record]:
         Refusal: when the file is no dump.
     """
     groups: dict[str, str] = {}
-    return people(read_lines_or_elements(path, encoding, "users"), lambda one, notes: django_row(one, notes, groups))
+    return people(
+        read_lines_or_elements(path, encoding, "users"), lambda record, notes: django_row(record, notes, groups)
+    )
 
 
 def django_row(entry: Mapping[str, Any], notes: list[str], groups: dict[str, str]) -> Row:
@@ -64,15 +66,15 @@ def django_row(entry: Mapping[str, Any], notes: list[str], groups: dict[str, str
         groups[str(entry.get("pk"))] = str(fields.get("name", ""))
     if "password" not in fields or "last_login" not in fields:
         raise NotAPerson
-    refuse_disabled(said(fields, "is_active") is False, "is_active is false")
+    refuse_disabled(flag(fields, "is_active") is False, "is_active is false")
     row: Row = {ours: first(fields, *names) for ours, names in _OURS.items()}
     row |= {ours: first(fields, *names) for ours, names in _VERIFIED.items()}
     row["name"] = row["name"] or full_name(row["given_name"], row["family_name"])
     row |= {"local_user_id": entry.get("pk"), "password_hash": fields.get("password"), "password_scheme": "django"}
     rights = [name for name in ("is_superuser", "is_staff") if fields.get(name)]
     left_out(notes, "roles", rights)
-    left_out(notes, "groups", [_group(one, groups) for one in fields.get("groups") or ()])
-    left_out(notes, "permissions", [_group(one, {}) for one in fields.get("user_permissions") or ()])
+    left_out(notes, "groups", [_group(item, groups) for item in fields.get("groups") or ()])
+    left_out(notes, "permissions", [_group(item, {}) for item in fields.get("user_permissions") or ()])
     used = {name for names in (*_OURS.values(), *_VERIFIED.values()) for name in names}
     others = [
         name

@@ -49,17 +49,17 @@ class _Document(_Array):
             return
         if mark != "{":
             raise self._refused("does not begin with { or [")
-        found = False
+        exists = False
         for name in self._names():
             if name == member and self._next() == "[":
-                found = True
+                exists = True
                 yield from self._inside()
             elif name in others and self._next() == "[":
-                for one in self._inside():
-                    yield Record(one.line, {name: one.row}, one.reason, one.read, one.lines)
+                for record in self._inside():
+                    yield Record(record.line, {name: record.row}, record.reason, record.read, record.lines)
             else:
                 self._pass_over()
-        if not found:
+        if not exists:
             raise Refusal(f"{self.path} has no list {member!r}: it is not such an export, or it was made without users")
         self._check_end()
 
@@ -121,10 +121,10 @@ class _Document(_Array):
     def _find(self, marks: re.Pattern[str]) -> str:
         """Go after the next of some characters, and return it."""
         while True:
-            found = marks.search(self.text, self.at)
-            if found is not None:
-                self._go(found.end())
-                return found[0]
+            match = marks.search(self.text, self.at)
+            if match is not None:
+                self._go(match.end())
+                return match[0]
             self._go(len(self.text))
             if self.ended:
                 raise self._refused("a value does not end")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sso.identity.users.readers.documents import read_elements
-from sso.identity.users.readers.people import NotTaken, Row, left_out, people, refuse_disabled, said
+from sso.identity.users.readers.people import NotTaken, Row, flag, left_out, people, refuse_disabled
 from sso.identity.users.readers.tabular import _Open, split
 from sso.identity.users.readers.text import TextFile
 from sso.identity.users.records import Record
@@ -61,18 +61,23 @@ def firebase_row(user: Mapping[str, Any], notes: list[str]) -> Row:
     Raises:
         NotTaken: of a disabled user, or one whose values have another type.
     """
-    refuse_disabled(said(user, "disabled"), "disabled is true")
+    refuse_disabled(flag(user, "disabled"), "disabled is true")
     providers = user.get("providerUserInfo") or []
     if not isinstance(providers, list):
         raise NotTaken("providerUserInfo: is not a list")
-    names = [one.get("providerId") for one in providers if isinstance(one, Mapping)]
-    left_out(notes, "sign-in by", [one for one in names if one not in ("password", "phone")], "is not taken over")
+    names = [provider.get("providerId") for provider in providers if isinstance(provider, Mapping)]
+    left_out(
+        notes,
+        "sign-in by",
+        [provider for provider in names if provider not in ("password", "phone")],
+        "is not taken over",
+    )
     left_out(notes, "custom claims", _claims(user.get("customAttributes")))
     left_out(notes, "second factor", ["MFA"] if user.get("mfaInfo") else [], "has to be set up again here")
     row: Row = {
         "local_user_id": user.get("localId"),
         "email": user.get("email"),
-        "email_verified": said(user, "emailVerified"),
+        "email_verified": flag(user, "emailVerified"),
         "phone_number": user.get("phoneNumber"),
         "name": user.get("displayName") or (None if user.get("email") else user.get("phoneNumber")),
         "picture": user.get("photoUrl"),
@@ -88,7 +93,7 @@ def firebase_row(user: Mapping[str, Any], notes: list[str]) -> Row:
 
 def _claims(text: Any) -> Any:
     try:
-        found = json.loads(text) if isinstance(text, str) else text
+        claims = json.loads(text) if isinstance(text, str) else text
     except ValueError:
         return text
-    return found or None
+    return claims or None

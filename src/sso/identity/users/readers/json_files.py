@@ -52,11 +52,11 @@ class JsonText:
         self._wrong = self._wrong or reason
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) != len(pairs):
+        members = dict(pairs)
+        if len(members) != len(pairs):
             names = [name for name, _ in pairs]
             self._mark(f"has the member {next(name for name in names if names.count(name) > 1)[:40]!r} twice")
-        return made
+        return members
 
     def _int(self, text: str) -> int:
         if len(text) > 20:

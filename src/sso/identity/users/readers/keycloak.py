@@ -55,14 +55,14 @@ def keycloak_row(user: Mapping[str, Any], notes: list[str]) -> Row:
     row = {ours: _one(first(attributes, *names)) for ours, names in _ATTRIBUTES.items()}
     used = {name.casefold() for names in _ATTRIBUTES.values() for name in names}
     left_out(notes, "attributes", [name for name in attributes if name.casefold() not in used], "have no place here")
-    left_out(notes, "roles", [one for one in user.get("realmRoles") or () if not _is_default(one)])
+    left_out(notes, "roles", [item for item in user.get("realmRoles") or () if not _is_default(item)])
     client_roles = user.get("clientRoles") or {}
     if isinstance(client_roles, Mapping):
         left_out(notes, "roles", [f"{client}/{role}" for client, roles in client_roles.items() for role in roles or ()])
     left_out(notes, "groups", user.get("groups"))
     left_out(notes, "required actions", user.get("requiredActions"), "are not asked for here")
     left_out(
-        notes, "sign-in by", [_provider(one) for one in user.get("federatedIdentities") or ()], "is not taken over"
+        notes, "sign-in by", [_provider(item) for item in user.get("federatedIdentities") or ()], "is not taken over"
     )
     return {
         **row,
@@ -92,14 +92,14 @@ def _provider(identity: Any) -> str:
 def _password(credentials: Any, notes: list[str]) -> Row:
     """Return the hash of the first password; second factors are said, and have to be set up again."""
     row: Row = {}
-    for one in credentials if isinstance(credentials, list) else ():
-        if not isinstance(one, Mapping):
+    for credential in credentials if isinstance(credentials, list) else ():
+        if not isinstance(credential, Mapping):
             continue
-        if one.get("type") == "password" and not row:
-            kept = {name: one[name] for name in _CREDENTIALS if one.get(name) is not None}
+        if credential.get("type") == "password" and not row:
+            kept = {name: credential[name] for name in _CREDENTIALS if credential.get(name) is not None}
             row = {"password_hash": json.dumps(kept, separators=(",", ":")), "password_scheme": "keycloak"}
-            if one.get("temporary") is True:
+            if credential.get("temporary") is True:
                 notes.append("password_hash: is temporary there (must be changed at the next sign-in); it is taken")
-        elif one.get("type") != "password":
-            left_out(notes, "second factor", one.get("type"), "has to be set up again here")
+        elif credential.get("type") != "password":
+            left_out(notes, "second factor", credential.get("type"), "has to be set up again here")
     return row

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sso.identity.users.readers.people import NotTaken, Row, first, full_name, left_out, people, refuse_disabled, said
+from sso.identity.users.readers.people import NotTaken, Row, first, flag, full_name, left_out, people, refuse_disabled
 from sso.identity.users.readers.tables import has_time, read_table, text_of
 from sso.identity.users.records import Record
 
@@ -41,7 +41,7 @@ def read_laravel(path: Path, encoding: str | None = None) -> Iterator[Record]:
 
 
 def _is_users(table: str, columns: Sequence[str]) -> bool:
-    return table.endswith("users") and {"email", "password"} <= {one.casefold() for one in columns}
+    return table.endswith("users") and {"email", "password"} <= {column.casefold() for column in columns}
 
 
 def laravel_row(user: Mapping[str, Any], notes: list[str]) -> Row:
@@ -53,8 +53,8 @@ def laravel_row(user: Mapping[str, Any], notes: list[str]) -> Row:
     if has_time(user, "deleted_at"):
         raise NotTaken("the account is deleted there (deleted_at is set)")
     refuse_disabled(has_time(user, "banned_at", "blocked_at", "suspended_at", "disabled_at"), "it is banned")
-    refuse_disabled(said(user, "is_active", "active", "enabled", "is_enabled") is False, "it is not active")
-    refuse_disabled(said(user, "is_banned", "banned", "blocked", "is_blocked", "disabled"), "it is banned")
+    refuse_disabled(flag(user, "is_active", "active", "enabled", "is_enabled") is False, "it is not active")
+    refuse_disabled(flag(user, "is_banned", "banned", "blocked", "is_blocked", "disabled"), "it is banned")
     status = text_of(user, "status").casefold()
     refuse_disabled(status in _OFF or status == "0", f"status is {status}")
     row: Row = {ours: text_of(user, *names) for ours, names in _OURS.items()}

@@ -61,18 +61,18 @@ class _Entry:
 
     def add(self, text: str) -> None:
         """Take a line, after it was unfolded."""
-        found = _FORM.fullmatch(text)
-        if found is None:
+        match = _FORM.fullmatch(text)
+        if match is None:
             self.wrong = self.wrong or f"has a line that is no attribute: {text[:40]!r}"
             return
-        name, mark, value = found[1].casefold(), found[3], found[4]
+        name, mark, value = match[1].casefold(), match[3], match[4]
         if name not in _KEPT:
             return
         if mark == "<":
-            self.notes.append(f"{found[1]}: is the address of a file, which is not read")
+            self.notes.append(f"{match[1]}: is the address of a file, which is not read")
             return
         if mark == ":":
-            decoded = self._decoded(found[1], value)
+            decoded = self._decoded(match[1], value)
             if decoded is None:
                 return
             value = decoded
@@ -185,7 +185,7 @@ def ldif_row(entry: Mapping[str, list[str]], notes: list[str]) -> Row:
     """
     if "changetype" in entry:
         raise NotTaken(f"is the record of a change ({entry['changetype'][0][:20]}), not an entry")
-    classes = {one.strip().casefold() for one in entry.get("objectclass", ())}
+    classes = {value.strip().casefold() for value in entry.get("objectclass", ())}
     is_known = bool({"uid", "mail", "samaccountname", _PASSWORD} & set(entry))
     if (classes and not classes & _CLASSES) or (not classes and not is_known) or "computer" in classes:
         raise NotAPerson
@@ -198,7 +198,7 @@ def ldif_row(entry: Mapping[str, list[str]], notes: list[str]) -> Row:
             left_out(notes, ours, list(dict.fromkeys(values[1:])), "is a further value; the first one is taken")
     row["name"] = row["name"] or full_name(row["given_name"], row["family_name"])
     row["local_user_id"] = row["local_user_id"] or row["username"] or entry["dn"][0]
-    left_out(notes, "groups", [one for name in _GROUPS for one in entry.get(name, ())])
+    left_out(notes, "groups", [value for name in _GROUPS for value in entry.get(name, ())])
     row["password_hash"] = _password(entry.get(_PASSWORD, []), notes)
     return row
 
@@ -217,13 +217,15 @@ def _refuse_locked(entry: Mapping[str, list[str]]) -> None:
 def _password(values: list[str], notes: list[str]) -> str | None:
     """Return one hash. A directory lets several stand side by side, each of which opens the account."""
     hashes = [
-        one for one in values if re.match(r"\{(?!sasl|kerberos|passthrough)[^}]+\}(?![!*x]$)", one, re.IGNORECASE)
+        hashed
+        for hashed in values
+        if re.match(r"\{(?!sasl|kerberos|passthrough)[^}]+\}(?![!*x]$)", hashed, re.IGNORECASE)
     ]
     if len(values) > 1:
         notes.append(f"password_hash: {len(values)} passwords stand side by side; one is taken")
-    for one in hashes or values:
-        if one.startswith("{"):
-            return one
+    for hashed in hashes or values:
+        if hashed.startswith("{"):
+            return hashed
     if values and re.match(r"[!*]|x$|$", values[0]) is None:
         notes.append("password_hash: is not in the form {SCHEME}..., so it may be readable; it is not taken")
         return None

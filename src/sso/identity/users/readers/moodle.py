@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sso.identity.users.readers.people import NotTaken, Row, full_name, left_out, people, refuse_disabled, said
+from sso.identity.users.readers.people import NotTaken, Row, flag, full_name, left_out, people, refuse_disabled
 from sso.identity.users.readers.tables import read_table, text_of
 from sso.identity.users.records import Record
 
@@ -23,7 +23,9 @@ def read_moodle(path: Path, encoding: str | None = None) -> Iterator[Record]:
 
 
 def _is_users(table: str, columns: Sequence[str]) -> bool:
-    return table.endswith("user") and {"mnethostid", "username", "suspended"} <= {one.casefold() for one in columns}
+    return table.endswith("user") and {"mnethostid", "username", "suspended"} <= {
+        column.casefold() for column in columns
+    }
 
 
 def moodle_row(user: Mapping[str, Any], notes: list[str]) -> Row:
@@ -33,8 +35,8 @@ def moodle_row(user: Mapping[str, Any], notes: list[str]) -> Row:
         NotTaken: of a guest, of an account that is suspended, deleted or not confirmed, or signs in by nothing.
     """
     for name in ("suspended", "deleted"):
-        refuse_disabled(said(user, name), f"{name} is set")
-    if said(user, "confirmed") is False:
+        refuse_disabled(flag(user, name), f"{name} is set")
+    if flag(user, "confirmed") is False:
         raise NotTaken("the account was never confirmed there (confirmed is 0)")
     auth = text_of(user, "auth").casefold()
     if auth == "nologin":

@@ -40,32 +40,32 @@ def people(records: Iterable[Record], change: Callable[[Any, list[str]], Row]) -
         records: what the file holds.
         change: returns the row of one record, and adds to its second argument what it leaves out.
     """
-    for one in records:
-        if one.row is None:
-            yield one
+    for record in records:
+        if record.row is None:
+            yield record
             continue
         notes: list[str] = []
         try:
-            row = change(one.row, notes)
+            row = change(record.row, notes)
         except NotTaken as error:
-            yield replace(one, row=None, reason=str(error), rejected_id=_id_of(one.row))
+            yield replace(record, row=None, reason=str(error), rejected_id=_id_of(record.row))
         except NotAPerson:
             continue
         except (TypeError, ValueError, AttributeError, KeyError):
-            yield replace(one, row=None, reason="a value has another type than such an export has")
+            yield replace(record, row=None, reason="a value has another type than such an export has")
         else:
-            yield replace(one, row=kept(row), notes=(*one.notes, *(note[:MAX_NOTE] for note in notes)))
+            yield replace(record, row=kept(row), notes=(*record.notes, *(note[:MAX_NOTE] for note in notes)))
 
 
 def _id_of(given: Any) -> str:
     """Return the id of a rejected record in the other system, or a name of the user; nothing where it has none."""
     inner = given.get("fields") if isinstance(given, Mapping) else None
-    found = first(given, *_IDS) if isinstance(given, Mapping) else None
-    if found is None and isinstance(inner, Mapping):
-        found = first(inner, *_IDS)
-    if isinstance(found, list):
-        found = found[0]
-    return str(found)[:MAX_ID] if isinstance(found, str | int) else ""
+    value = first(given, *_IDS) if isinstance(given, Mapping) else None
+    if value is None and isinstance(inner, Mapping):
+        value = first(inner, *_IDS)
+    if isinstance(value, list):
+        value = value[0]
+    return str(value)[:MAX_ID] if isinstance(value, str | int) else ""
 
 
 def kept(row: Row) -> Row:
@@ -87,7 +87,7 @@ def first(given: Mapping[str, Any], *names: str) -> Any:
     return None
 
 
-def said(given: Mapping[str, Any], *names: str) -> bool | None:
+def flag(given: Mapping[str, Any], *names: str) -> bool | None:
     """Return what a yes/no value says: the first of some that is there. None: none is there.
 
     Raises:

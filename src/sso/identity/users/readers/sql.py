@@ -90,7 +90,7 @@ class Expression:
     text: str
 
 
-def read_sql(path: Path, encoding: str | None, wanted: Wanted, what: str) -> Iterator[Record]:
+def read_sql(path: Path, encoding: str | None, reads_table: Wanted, what: str) -> Iterator[Record]:
     """Yield the rows of tables of a dump, each with the names of its columns.
 
     Args:
@@ -103,7 +103,7 @@ def read_sql(path: Path, encoding: str | None, wanted: Wanted, what: str) -> Ite
         Refusal: when no table is wanted.
     """
     with TextFile(path, encoding) as file:
-        yield from _Dump(path, file, wanted, what).records()
+        yield from _Dump(path, file, reads_table, what).records()
 
 
 def _is_mysql(head: str) -> bool:
@@ -136,13 +136,13 @@ def table_named(name: str) -> Wanted:
 
 
 class _Dump:
-    def __init__(self, path: Path, file: TextFile, wanted: Wanted, what: str) -> None:
-        self.path, self.file, self.wanted, self.what = path, file, wanted, what
+    def __init__(self, path: Path, file: TextFile, reads_table: Wanted, what: str) -> None:
+        self.path, self.file, self.reads_table, self.what = path, file, reads_table, what
         self.blocks = file.blocks()
         self.text, self.at, self.line, self.ended = "", 0, 1, False
         self.columns: dict[str, list[str]] = {}
         self.seen: dict[str, None] = {}
-        self.found = False
+        self.has_table = False
         self.wrong = ""
         """Why the statement that is passed over cannot be read."""
         self.begins_line = False
@@ -159,7 +159,7 @@ class _Dump:
                 reason = f"the statement cannot be read, to line {max(begun, self.line - 1)}: {self.wrong}"
                 yield Record(begun, None, reason, self._read(), max(1, self.line - begun))
                 self.wrong = ""
-        if not self.found:
+        if not self.has_table:
             tables = ", ".join(sorted(self.seen)[:30]) or "none"
             raise Refusal(f"{self.path} has no {self.what}; its tables with rows or columns: {tables}")
 
@@ -182,8 +182,8 @@ class _Dump:
     def _to_statement(self) -> bool:
         """Go to the first character of the next statement. False: the dump ends."""
         while True:
-            found = _BLANK.match(self.text, self.at)
-            end = found.end() if found else self.at
+            match = _BLANK.match(self.text, self.at)
+            end = match.end() if match else self.at
             if end == len(self.text) or self.text[end : end + 2] in ("-", "/", "/*"):
                 if self.text.startswith("/*", end):
                     self._go(end)
@@ -203,31 +203,31 @@ class _Dump:
 
     def _after(self, mark: str) -> None:
         """Go after a mark; to the end where there is none."""
-        while (found := self.text.find(mark, self.at)) < 0:
+        while (position := self.text.find(mark, self.at)) < 0:
             self._go(max(self.at, len(self.text) - len(mark) + 1))
             if not self._more():
                 self._go(len(self.text))
                 return
-        self._go(found + len(mark))
+        self._go(position + len(mark))
 
     def _skip(self) -> None:
         """Go after the end of a statement, whatever it is. Texts, names and comments are passed over as a whole."""
         while True:
-            found = _STOP.search(self.text, self.at)
-            if found is None:
+            match = _STOP.search(self.text, self.at)
+            if match is None:
                 self._go(max(self.at, len(self.text) - 64))
                 if not self._more():
                     self._go(len(self.text))
                     return
                 continue
-            mark = found[0]
+            mark = match[0]
             if mark.startswith("$") and self.escapes:
-                self._go(found.end())
+                self._go(match.end())
                 continue
-            self._go(found.end())
+            self._go(match.end())
             if mark == ";":
                 return
-            escaped = mark == "'" and self.text[max(0, found.start() - 1) : found.start()] in ("e", "E")
+            escaped = mark == "'" and self.text[max(0, match.start() - 1) : match.start()] in ("e", "E")
             self._after_quoted(mark, escaped)
             if self.wrong:
                 self._to_resume(self.begins_line)
@@ -253,25 +253,25 @@ class _Dump:
         begun, escapes = self.line, (self.escapes and mark != "`") or escaped
         stop = _QUOTED_END[mark, escapes]
         while True:
-            found = stop.search(self.text, self.at)
-            if found is None:
+            match = stop.search(self.text, self.at)
+            if match is None:
                 self._go(len(self.text))
                 if not self._more():
                     self.wrong = f"a text that begins in line {begun} does not end"
                     return
                 continue
-            if found.end() == len(self.text) and self._more():
+            if match.end() == len(self.text) and self._more():
                 continue  # the run of marks may go on
-            self._go(found.end())
+            self._go(match.end())
             self._ahead(16)
-            if found[0][0] == mark:
-                if len(found[0]) % 2 == 0:
+            if match[0][0] == mark:
+                if len(match[0]) % 2 == 0:
                     continue  # doubled marks stand for themselves
                 after = self.text[self.at : self.at + 1]
                 if mark == "'" and (after.isalnum() or after == "_"):
                     self.wrong = f"a text is followed by {self.text[self.at : self.at + 10]!r}"
                 return
-            if found[0] == "\\":
+            if match[0] == "\\":
                 self._go(min(self.at + 1, len(self.text)))
             elif self.escapes and _RESUME.match(self.text, self.at):
                 self.wrong = f"a text that begins in line {begun} is not closed before line {self.line}"
@@ -300,37 +300,37 @@ class _Dump:
             self._after("\n") if self.batches else self._skip()
             return
         for form, read in ((_INSERT, self._insert), (_COPY, self._copy), (_CREATE, self._create)):
-            found = form.match(self.text, self.at)
-            while found is None and self._may_go_on() and self._more():
-                found = form.match(self.text, self.at)
-            if found is not None:
-                yield from read(found)
+            match = form.match(self.text, self.at)
+            while match is None and self._may_go_on() and self._more():
+                match = form.match(self.text, self.at)
+            if match is not None:
+                yield from read(match)
                 return
         yield from self._other()
 
     def _other(self) -> Iterator[Record]:
         """Pass over a statement that is of no form that is read. Rows that it would write are not lost in silence."""
-        found, begun = _INTO.match(self.text, self.at), self.line
-        name = _bare(found[1]).casefold() if found is not None else ""
+        match, begun = _INTO.match(self.text, self.at), self.line
+        name = _bare(match[1]).casefold() if match is not None else ""
         self._skip()
-        if name and self.wanted(name, self.columns.get(name, [])):
-            self.found = True
+        if name and self.reads_table(name, self.columns.get(name, [])):
+            self.has_table = True
             reason = "an INSERT without VALUES (INSERT ... SET or SELECT) is not read"
             yield Record(begun, None, reason, self._read(), max(1, self.line - begun))
 
     def _may_go_on(self) -> bool:
         return len(self.text) - self.at < 16 * 1024
 
-    def _table(self, found: re.Match[str]) -> tuple[str, list[str]]:
-        name = _bare(found[1]).casefold()
+    def _table(self, match: re.Match[str]) -> tuple[str, list[str]]:
+        name = _bare(match[1]).casefold()
         if len(self.seen) < MAX_TABLES:
             self.seen[name] = None
-        listed = found[2] if found.re is not _CREATE else None
+        listed = match[2] if match.re is not _CREATE else None
         return name, _names(listed) if listed is not None else self.columns.get(name, [])
 
-    def _create(self, found: re.Match[str]) -> Iterator[Record]:
-        name, _ = self._table(found)
-        start = found.end()
+    def _create(self, match: re.Match[str]) -> Iterator[Record]:
+        name, _ = self._table(match)
+        start = match.end()
         while True:
             try:
                 body = _body(self.text, start)
@@ -339,7 +339,7 @@ class _Dump:
                 if len(self.text) - self.at > MAX_TUPLE or not self._more():
                     self._skip()
                     return
-                start = found.end() - found.start() + self.at
+                start = match.end() - match.start() + self.at
         if len(self.columns) < MAX_TABLES:
             self.columns[name] = _columns(body)
         self._go(start)
@@ -347,24 +347,24 @@ class _Dump:
             self._skip()
         yield from ()
 
-    def _insert(self, found: re.Match[str]) -> Iterator[Record]:
-        name, columns = self._table(found)
-        wanted = self.wanted(name, columns)
-        if not wanted and not self.batches:
+    def _insert(self, match: re.Match[str]) -> Iterator[Record]:
+        name, columns = self._table(match)
+        is_read = self.reads_table(name, columns)
+        if not is_read and not self.batches:
             self._skip()
             return
-        self.found = self.found or wanted
-        self._go(found.end())
+        self.has_table = self.has_table or is_read
+        self._go(match.end())
         while True:
             begun = self.line
             try:
-                if not columns and wanted:
+                if not columns and is_read:
                     raise _Broken(f"the dump does not say the columns of {name}: there is no CREATE TABLE before")
                 values, size = self._tuple()
             except _Broken as error:
                 yield self._rest_refused(begun, str(error))
                 return
-            if wanted:
+            if is_read:
                 yield self._row(begun, columns, values, size)
             if not self._comma():
                 self._end_of_insert()
@@ -379,8 +379,8 @@ class _Dump:
 
     def _comma(self) -> bool:
         while True:
-            found = _SPACE.match(self.text, self.at)
-            end = found.end() if found else self.at
+            match = _SPACE.match(self.text, self.at)
+            end = match.end() if match else self.at
             if end < len(self.text):
                 if self.text[end] == ",":
                     self._go(end + 1)
@@ -412,7 +412,9 @@ class _Dump:
             return Record(line, None, f"has more than {MAX_RECORD_BYTES // 1024} KB", read, lines)
         row = dict(zip(columns, values, strict=True))
         notes = tuple(
-            f"{name}: is the expression {one.text[:40]}" for name, one in row.items() if isinstance(one, Expression)
+            f"{name}: is the expression {value.text[:40]}"
+            for name, value in row.items()
+            if isinstance(value, Expression)
         )
         row = {name: None if isinstance(value, Expression) else value for name, value in row.items()}
         for name, value in row.items():
@@ -454,31 +456,31 @@ class _Dump:
         char = text[at]
         if char == "'":
             return self._quoted(text, at, self.escapes)
-        found = _HEX.match(text, at)
-        if found is not None:
-            _check_end(text, found.end())
-            return _from_hex(found[1]), found.end()
-        found = _NUMBER.match(text, at)
-        if found is not None:
-            _check_end(text, found.end())
-            return found[0], found.end()
-        found = _WORD.match(text, at)
-        if found is not None:
-            return self._word(text, at, found)
+        match = _HEX.match(text, at)
+        if match is not None:
+            _check_end(text, match.end())
+            return _from_hex(match[1]), match.end()
+        match = _NUMBER.match(text, at)
+        if match is not None:
+            _check_end(text, match.end())
+            return match[0], match.end()
+        match = _WORD.match(text, at)
+        if match is not None:
+            return self._word(text, at, match)
         raise _Broken(f"a value is expected, not {text[at : at + 20]!r}")
 
     def _quoted(self, text: str, at: int, escapes: bool) -> tuple[Any, int]:
-        found = _TEXT[escapes].match(text, at)
-        if found is None or found.end() >= len(text):
+        match = _TEXT[escapes].match(text, at)
+        if match is None or match.end() >= len(text):
             raise _More
-        value = found[1].replace("''", "'") if not escapes else _unescaped(found[1])
-        cast = _CAST.match(text, found.end()) if text.startswith(("::", " ::"), found.end()) else None
-        if text.startswith("::", found.end()) and cast is None:
+        value = match[1].replace("''", "'") if not escapes else _unescaped(match[1])
+        cast = _CAST.match(text, match.end()) if text.startswith(("::", " ::"), match.end()) else None
+        if text.startswith("::", match.end()) and cast is None:
             raise _More
-        return value, cast.end() if cast else found.end()
+        return value, cast.end() if cast else match.end()
 
-    def _word(self, text: str, at: int, found: re.Match[str]) -> tuple[Any, int]:
-        word, end = found[0].casefold(), found.end()
+    def _word(self, text: str, at: int, match: re.Match[str]) -> tuple[Any, int]:
+        word, end = match[0].casefold(), match.end()
         _check_end(text, end)
         after = _blank(text, end)
         if text[after] == "'":
@@ -514,18 +516,18 @@ class _Dump:
             if depth == 0:
                 return at
 
-    def _copy(self, found: re.Match[str]) -> Iterator[Record]:
+    def _copy(self, match: re.Match[str]) -> Iterator[Record]:
         """The lines of ``COPY ... FROM stdin`` of PostgreSQL, up to ``\\.``."""
-        name, columns = self._table(found)
-        wanted = self.wanted(name, columns)
-        self.found = self.found or wanted
-        self._go(found.end())
+        name, columns = self._table(match)
+        is_read = self.reads_table(name, columns)
+        self.has_table = self.has_table or is_read
+        self._go(match.end())
         while True:
             line = self.line
             text = self._line()
             if text is None or text == "\\.":
                 return
-            if not wanted:
+            if not is_read:
                 continue
             cells = [_copied(cell) for cell in text.split("\t")]
             yield self._row(line, columns, cells, len(text))
@@ -566,7 +568,7 @@ def _bare(name: str) -> str:
 
 
 def _names(listed: str) -> list[str]:
-    return [_bare(one) for one in _NAMES.findall(listed)]
+    return [_bare(name) for name in _NAMES.findall(listed)]
 
 
 def _body(text: str, at: int) -> str:
@@ -574,11 +576,11 @@ def _body(text: str, at: int) -> str:
     depth, start = 0, at
     stop = re.compile(r"""[()'"`]""")
     while True:
-        found = stop.search(text, at)
-        if found is None:
+        match = stop.search(text, at)
+        if match is None:
             raise _More
-        at = found.end()
-        mark = found[0]
+        at = match.end()
+        mark = match[0]
         if mark in "'\"`":
             end = text.find(mark, at)
             while mark == "'" and end > 0 and text[end - 1] == "\\":
@@ -594,7 +596,7 @@ def _body(text: str, at: int) -> str:
 
 def _columns(body: str) -> list[str]:
     """Return the names of the columns of a CREATE TABLE."""
-    found: list[str] = []
+    names: list[str] = []
     depth, start, quoted = 0, 0, ""
     for at, char in enumerate(body + ","):
         if quoted:
@@ -608,8 +610,8 @@ def _columns(body: str) -> list[str]:
             start = at + 1
             name = _NAMES.match(part)
             if name is not None and (part[:1] in '`"[' or not _NO_COLUMN.match(part)):
-                found.append(_bare(name[0]))
-    return found
+                names.append(_bare(name[0]))
+    return names
 
 
 def _from_hex(digits: str) -> str:
@@ -623,7 +625,9 @@ def _from_hex(digits: str) -> str:
 def _unescaped(text: str) -> str:
     if "\\" not in text:
         return text.replace("''", "'")
-    return re.sub(r"''|\\(.)", lambda one: "'" if one[0] == "''" else _ESCAPES.get(one[1], one[1]), text, flags=re.S)
+    return re.sub(
+        r"''|\\(.)", lambda escape: "'" if escape[0] == "''" else _ESCAPES.get(escape[1], escape[1]), text, flags=re.S
+    )
 
 
 def _copied(cell: str) -> str | None:
@@ -633,8 +637,12 @@ def _copied(cell: str) -> str | None:
         return cell
     return re.sub(
         r"\\(?:x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|(.))",
-        lambda one: (
-            chr(int(one[1], 16)) if one[1] else chr(int(one[2], 8)) if one[2] else _COPY_ESCAPES.get(one[3], one[3])
+        lambda escape: (
+            chr(int(escape[1], 16))
+            if escape[1]
+            else chr(int(escape[2], 8))
+            if escape[2]
+            else _COPY_ESCAPES.get(escape[3], escape[3])
         ),
         cell,
     )

@@ -14,13 +14,13 @@ from sso.identity.users.records import Record
 _NO_TIME = frozenset({"", "0", "null", "-", "\\n"})
 
 
-def read_table(path: Path, encoding: str | None, wanted: Wanted, what: str) -> Iterator[Record]:
+def read_table(path: Path, encoding: str | None, reads_table: Wanted, what: str) -> Iterator[Record]:
     """Yield the rows of a table, from CSV with a first line of names or from an SQL dump.
 
     Raises:
         Refusal: when there is no such table.
     """
-    return read_sql(path, encoding, wanted, what) if is_dump(path, encoding) else read_csv(path, encoding)
+    return read_sql(path, encoding, reads_table, what) if is_dump(path, encoding) else read_csv(path, encoding)
 
 
 def has_time(row: Mapping[str, Any], *names: str) -> bool:

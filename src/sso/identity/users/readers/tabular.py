@@ -60,20 +60,20 @@ def _records(
     try:
         cells = _cells(file, line, delimiter)
     except _Open:
-        found = _ahead(file, line, delimiter, len(names))
-        if found is None:
+        ahead = _ahead(file, line, delimiter, len(names))
+        if ahead is None:
             yield Record(line.number, None, line.reason or "a quotation mark is opened and not closed", read)
             return
         last = line.number
-        while read < found.end:
+        while read < ahead.end:
             after = next(lines)
             last, read = after.number, after.offset + after.size
-        if found.cells is not None:
-            yield _record(line.number, found.cells, names, read, last - line.number + 1)
+        if ahead.cells is not None:
+            yield _record(line.number, ahead.cells, names, read, last - line.number + 1)
             return
         for number in range(line.number, last + 1):
             place = f"stands between quotation marks that open in line {line.number} and close in line {last}"
-            yield Record(number, None, f"{place}: {found.reason}", read)
+            yield Record(number, None, f"{place}: {ahead.reason}", read)
         return
     except ValueError as error:
         yield Record(line.number, None, line.reason or str(error), read)
@@ -164,13 +164,13 @@ def split(text: str, delimiter: str) -> list[str]:
             if at < end and not text.startswith(delimiter, at):
                 raise ValueError("has text after a closing quotation mark; within a value, marks are doubled")
         else:
-            found = text.find(delimiter, at)
-            found = end if found < 0 else found
-            cell = text[at:found]
+            position = text.find(delimiter, at)
+            position = end if position < 0 else position
+            cell = text[at:position]
             if '"' in cell:
                 raise ValueError("has a quotation mark in a value that does not begin with one")
             cells.append(cell)
-            at = found
+            at = position
         if at == end:
             return cells
         at += 1
@@ -178,20 +178,20 @@ def split(text: str, delimiter: str) -> list[str]:
 
 def _header(path: Path, lines: Iterator[TextLine]) -> tuple[str, list[str]]:
     """Return the delimiter and the column names."""
-    said = ""
+    declared = ""
     for line in lines:
         if line.text is None:
             raise Refusal(f"{path}: the first line cannot be read: {line.reason}")
         text = line.text
-        if not said and (found := _SEP.fullmatch(text.strip("\r\n "))) is not None:
-            said = found[1]
+        if not declared and (match := _SEP.fullmatch(text.strip("\r\n "))) is not None:
+            declared = match[1]
             continue
         if text.strip():
             break
     else:
         raise Refusal(f"{path} is empty")
     best: tuple[str, list[str]] = ("", [])
-    for delimiter in said or DELIMITERS:
+    for delimiter in declared or DELIMITERS:
         try:
             names = split(text, delimiter)
         except (_Open, ValueError):
@@ -199,7 +199,7 @@ def _header(path: Path, lines: Iterator[TextLine]) -> tuple[str, list[str]]:
         if len(names) > max(len(best[1]), 1):
             best = delimiter, names
     if not best[0] and _ONE_NAME.fullmatch(text.strip()):
-        best = said or ",", split(text.strip(), ",")  # one column
+        best = declared or ",", split(text.strip(), ",")  # one column
     if not best[0]:
         raise Refusal(f"{path} {_NO_CSV}")
     return best[0], _distinct([" ".join(name.split()) for name in best[1]], path)

@@ -146,20 +146,20 @@ class TextFile:
             base, block = offset, file.read(BLOCK)
             at = 0
             while True:
-                found = block.find(b'"', at)
-                if found < 0 or found + 1 == len(block):
+                position = block.find(b'"', at)
+                if position < 0 or position + 1 == len(block):
                     more = file.read(BLOCK)
                     if not more:
-                        return base + len(block) if found >= 0 else None
-                    kept = block[found:] if found >= 0 else b""
+                        return base + len(block) if position >= 0 else None
+                    kept = block[position:] if position >= 0 else b""
                     base += len(block) - len(kept)
                     block, at = kept + more, 0
                     continue
-                after = block[found + 1 : found + 2]
+                after = block[position + 1 : position + 2]
                 if after == b'"':
-                    at = found + 2
+                    at = position + 2
                     continue
-                return base + found + 1 if after in ends else None
+                return base + position + 1 if after in ends else None
 
     def bytes_between(self, begin: int, end: int) -> bytes:
         """Return what stands between two places."""
@@ -182,9 +182,9 @@ class TextFile:
         with self.path.open("rb") as file:
             file.seek(offset)
             while block := file.read(BLOCK):
-                found = block.find(self.newline)
-                if found >= 0:
-                    return offset + found + 1
+                position = block.find(self.newline)
+                if position >= 0:
+                    return offset + position + 1
                 offset += len(block)
         return offset
 
@@ -263,23 +263,23 @@ def known_encoding(name: str) -> str:
         Refusal: when it is another, or none.
     """
     try:
-        found = codecs.lookup(name)
+        codec = codecs.lookup(name)
     except LookupError:
         raise Refusal(f"--encoding {name}: is not known; for example utf-8, windows-1252, utf-16") from None
-    if _WIDE.fullmatch(found.name):
-        return found.name
+    if _WIDE.fullmatch(codec.name):
+        return codec.name
     ascii_text = bytes(range(128))
     try:
-        plain = not _STATEFUL.fullmatch(found.name.replace("-", "_")) and ascii_text.decode(name) == ascii_text.decode()
+        plain = not _STATEFUL.fullmatch(codec.name.replace("-", "_")) and ascii_text.decode(name) == ascii_text.decode()
     except (UnicodeError, LookupError, AssertionError):
         plain = False
     if not plain:
         raise Refusal(f"--encoding {name}: cannot be read; convert the file to UTF-8 first, for example with iconv")
-    return found.name.removesuffix("-sig")
+    return codec.name.removesuffix("-sig")
 
 
 def shown(data: bytes, at: int) -> str:
     """Return the bytes around a place, as a person can read them."""
     begin = max(data.rfind(b"\n", 0, at) + 1, at - 12)
     around = data[begin : at + 8].partition(b"\n")[0]
-    return "'" + "".join(chr(one) if 32 <= one < 127 else f"\\x{one:02x}" for one in around) + "'"
+    return "'" + "".join(chr(code) if 32 <= code < 127 else f"\\x{code:02x}" for code in around) + "'"

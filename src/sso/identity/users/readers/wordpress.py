@@ -30,7 +30,7 @@ def read_wordpress(path: Path, encoding: str | None = None) -> Iterator[Record]:
 
 
 def _is_users(table: str, columns: Sequence[str]) -> bool:
-    return table.endswith("users") and {"user_login", "user_pass"} <= {one.casefold() for one in columns}
+    return table.endswith("users") and {"user_login", "user_pass"} <= {column.casefold() for column in columns}
 
 
 def _is_metadata(table: str, columns: Sequence[str]) -> bool:
@@ -39,17 +39,17 @@ def _is_metadata(table: str, columns: Sequence[str]) -> bool:
 
 def _rights(path: Path, encoding: str | None) -> dict[str, str]:
     """Return the roles of users who have more than every reader has, by their id."""
-    found: dict[str, str] = {}
+    rights: dict[str, str] = {}
     try:
-        for one in read_sql(path, encoding, _is_metadata, "table of user metadata"):
-            if one.row is None or not str(one.row.get("meta_key", "")).endswith("capabilities"):
+        for record in read_sql(path, encoding, _is_metadata, "table of user metadata"):
+            if record.row is None or not str(record.row.get("meta_key", "")).endswith("capabilities"):
                 continue
-            roles = [role for role in _ROLE.findall(str(one.row.get("meta_value"))) if role not in _COMMON_ROLES]
-            if roles and len(found) < MAX_RIGHTS:
-                found[str(one.row.get("user_id"))] = ", ".join(roles)
+            roles = [role for role in _ROLE.findall(str(record.row.get("meta_value"))) if role not in _COMMON_ROLES]
+            if roles and len(rights) < MAX_RIGHTS:
+                rights[str(record.row.get("user_id"))] = ", ".join(roles)
     except Refusal:
         return {}  # the dump has the table of users alone
-    return found
+    return rights
 
 
 def wordpress_row(user: Mapping[str, Any], notes: list[str], rights: Mapping[str, str]) -> Row:
@@ -63,7 +63,7 @@ def wordpress_row(user: Mapping[str, Any], notes: list[str], rights: Mapping[str
             raise NotTaken(f"the account is disabled there ({name} is set); an imported account could be used at once")
     local = text_of(user, "ID", "source_user_id", "user_id")
     roles = text_of(user, "roles", "role", "wp_capabilities") or rights.get(local, "")
-    left_out(notes, "roles", [one for one in re.split(r"\s*[,|]\s*", roles) if one not in _COMMON_ROLES])
+    left_out(notes, "roles", [role for role in re.split(r"\s*[,|]\s*", roles) if role not in _COMMON_ROLES])
     url = text_of(user, "user_url")
     row: Row = {
         "local_user_id": local,
