@@ -38,12 +38,6 @@ class FoundToken:
     client_id: str
     grant: LiveGrant | None
 
-    def is_expired(self) -> bool:
-        return False
-
-    def is_revoked(self) -> bool:
-        return False
-
     def check_client(self, client: Client) -> bool:
         return self.client_id == client.client_id
 
@@ -170,6 +164,10 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):
         return token.check_client(client) or (
             token.kind == "access_token" and resource is not None and resource in audiences
         )
+
+    def create_introspection_payload(self, token: FoundToken | None) -> dict[str, Any]:
+        # A token that was found is valid: the statement that finds it leaves out expired and revoked ones.
+        return self.introspect_token(token) if token is not None else {"active": False}
 
     def introspect_token(self, token: FoundToken) -> dict[str, Any]:
         names = ("iss", "sub", "aud", "client_id", "scope", "iat", "exp", "jti", "auth_time", "acr", "amr")

@@ -74,7 +74,7 @@ def first_tokens(request: ProtocolRequest, scope: str, with_refresh_token: bool)
     if with_refresh_token:
         assert request.grant is not None
         refresh_token = REFRESH_PREFIX + random_token()
-        store_refresh_token(request, request.grant, refresh_token)
+        add_refresh_token(request, request.grant, refresh_token)
     return token_response(request, scope, refresh_token=refresh_token)
 
 
@@ -107,7 +107,8 @@ def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[s
 
 
 def issue_access_token(request: ProtocolRequest, scope: str) -> str:
-    """Return a new access token for the client of ``request``, of the form that it registered."""
+    """Return a new access token for the client of ``request``, in the format that it registered. The server stores an
+    opaque one when it saves the tokens of the request."""
     provider, client, grant = request.provider, request.client, request.grant
     now, scope = clock.now(), still_allowed(client, grant, scope)
     claims = _access_claims(provider, client, grant, scope, now)
@@ -116,17 +117,15 @@ def issue_access_token(request: ProtocolRequest, scope: str) -> str:
             claims["grant_id"] = grant.id.hex
         return provider.keys.sign(claims, provider.settings.signing_alg, ACCESS_TOKEN_TYP)
     token = ACCESS_PREFIX + random_token()
-    store.insert_access_token(
-        request.session,
-        {
-            "token_hash": token_hash(token),
-            "grant_id": grant.id if grant else None,
-            "client_id": client.client_id,
-            "claims": claims,
-            "created_at": now,
-            "expires_at": now + timedelta(seconds=provider.access_token_seconds(client)),
-        },
-    )
+    row = {
+        "token_hash": token_hash(token),
+        "grant_id": grant.id if grant else None,
+        "client_id": client.client_id,
+        "claims": claims,
+        "created_at": now,
+        "expires_at": now + timedelta(seconds=provider.access_token_seconds(client)),
+    }
+    request.unsaved.append((store.insert_access_token, row))
     return token
 
 
@@ -203,19 +202,17 @@ def half_hash(value: str, alg: str) -> str:
     return base64url(digest[: len(digest) // 2])
 
 
-def store_refresh_token(request: ProtocolRequest, grant: LiveGrant, token: str) -> None:
-    """Add ``token`` to the family of ``grant``."""
+def add_refresh_token(request: ProtocolRequest, grant: LiveGrant, token: str) -> None:
+    """Add ``token`` to the family of ``grant``; the server stores it when it saves the tokens of the request."""
     now = clock.now()
-    store.insert_refresh_token(
-        request.session,
-        {
-            "token_hash": token_hash(token),
-            "grant_id": grant.id,
-            "client_id": grant.client_id,
-            "created_at": now,
-            "expires_at": now + timedelta(seconds=request.provider.refresh_token_seconds(request.client)),
-        },
-    )
+    row = {
+        "token_hash": token_hash(token),
+        "grant_id": grant.id,
+        "client_id": grant.client_id,
+        "created_at": now,
+        "expires_at": now + timedelta(seconds=request.provider.refresh_token_seconds(request.client)),
+    }
+    request.unsaved.append((store.insert_refresh_token, row))
 
 
 def _access_claims(
