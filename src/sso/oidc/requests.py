@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sso.identity.sessions.store import LiveSession
     from sso.oidc.provider import Provider
     from sso.oidc.store.store import LiveGrant
+    from sso.oidc.store.types import GrantDetails
     from sso.platform.security.rate_limits import ReservedHere
 
 
@@ -103,11 +104,11 @@ class ProtocolRequest(OAuth2Request):
         self.grant: LiveGrant | None = None
         self.by_consent = False
         """Whether what is granted is granted because the person allowed it, and ends when they withdraw that."""
-        self.asked_claims: dict[str, Any] = {}
+        self.asked_claims: GrantDetails = {}
         self.refresh_token_string: str | None = None
         self.address: str | None = None
         self.caller: str | None = None
-        self.recorded: dict[str, Any] = {}
+        self.recorded: GrantDetails = {}
         self.request_id = ""
         self.looked = False
         """Whether this process has looked for changes of applications and keys since the request came."""

@@ -18,6 +18,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.requests import ProtocolRequest
 from sso.oidc.store import store
 from sso.oidc.store.store import LiveGrant
+from sso.oidc.store.types import AccessTokenClaims, IdTokenClaims
 from sso.platform.audit import record
 from sso.platform.security.jwe import CannotEncrypt, encrypt
 from sso.platform.security.tokens import base64url, random_token, token_hash
@@ -115,7 +116,7 @@ def issue_access_token(request: ProtocolRequest, scope: str) -> str:
     if client.meta.access_token_format == "jwt":
         if grant is not None:
             claims["grant_id"] = grant.id.hex
-        return provider.keys.sign(claims, provider.settings.signing_alg, ACCESS_TOKEN_TYP)
+        return provider.keys.sign({**claims}, provider.settings.signing_alg, ACCESS_TOKEN_TYP)
     token = ACCESS_PREFIX + random_token()
     row = {
         "token_hash": token_hash(token),
@@ -152,8 +153,7 @@ def id_token(
     """
     now = clock.timestamp()
     alg = provider.id_token_alg(client)
-    claims: dict[str, Any] = {
-        **(about or {}),
+    claims: IdTokenClaims = {
         "iss": provider.settings.issuer,
         "sub": provider.subject(client, grant.user_id),
         "aud": client.client_id,
@@ -172,7 +172,7 @@ def id_token(
     if code is not None:
         claims["c_hash"] = half_hash(code, alg)
     meta = client.meta
-    signed = provider.keys.sign(claims, alg, ID_TOKEN_TYP)
+    signed = provider.keys.sign({**(about or {}), **claims}, alg, ID_TOKEN_TYP)
     return encrypted(
         provider, client, signed, meta.id_token_encrypted_response_alg, meta.id_token_encrypted_response_enc
     )
@@ -217,14 +217,14 @@ def add_refresh_token(request: ProtocolRequest, grant: LiveGrant, token: str) ->
 
 def _access_claims(
     provider: Provider, client: Client, grant: LiveGrant | None, scope: str, now: datetime
-) -> dict[str, Any]:
+) -> AccessTokenClaims:
     """RFC 9068 section 2.2. A token that opens userinfo names the issuer in ``aud``, besides the client's own API."""
     issued = int(now.timestamp())
     issuer = provider.settings.issuer
     audience: str | list[str] = client.meta.audience or issuer
     if client.meta.audience and "openid" in scope.split():
         audience = [client.meta.audience, issuer]
-    claims: dict[str, Any] = {
+    claims: AccessTokenClaims = {
         "iss": issuer,
         "sub": provider.subject(client, grant.user_id) if grant else client.client_id,
         "aud": audience,
