@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import jwt
 import pytest
+from authlib.oidc.discovery import OpenIDProviderMetadata
 from tests.elsewhere import add_client, change
 from tests.support import ISSUER, City, Statements
 
@@ -41,6 +42,7 @@ async def test_every_endpoint_that_is_announced_answers(city: City) -> None:
     async with city.client() as http:
         document = (await http.get("/.well-known/openid-configuration")).json()
         assert document["issuer"] == ISSUER
+        OpenIDProviderMetadata(document).validate()
         endpoints = {name: value for name, value in document.items() if name.endswith(("_endpoint", "_uri"))}
         assert len(endpoints) == 10
         for name, address in endpoints.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +12,7 @@ from sso.identity.authn.assurance import identity_level
 from sso.identity.users.models import Identifier
 from sso.identity.users.service import open_nik
 from sso.identity.users.store import Known
+from sso.oidc.store.types import GrantDetails
 from sso.platform.security.encryption import SecretBox
 
 ALWAYS = ("local_user_id", "local_user_ids")
@@ -19,13 +20,16 @@ ALWAYS = ("local_user_id", "local_user_ids")
 ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash")
 
 
-def kept_with_grant(client: Client, details: Mapping[str, Any]) -> dict[str, Any]:
+def kept_with_grant(client: Client, details: GrantDetails) -> GrantDetails:
     """Return the details of a new grant, with the claims that the application does not receive: what it may have later
     was not allowed with this grant."""
-    return {**details, "withheld": sorted(client.withheld)} if client.withheld else dict(details)
+    kept = details.copy()
+    if client.withheld:
+        kept["withheld"] = sorted(client.withheld)
+    return kept
 
 
-def withheld_from(client: Client, details: Mapping[str, Any], made: float | None = None) -> Collection[str]:
+def withheld_from(client: Client, details: GrantDetails, made: float | None = None) -> Collection[str]:
     """Return the claims that an application does not receive by a grant: those that it did not name, now or when the
     grant was made; those of scopes that it has not registered any more; and restricted data that it may not have.
 

@@ -14,6 +14,7 @@ from sso.identity.authn.assurance import ACR_VALUES
 from sso.oidc.authorize.request import DISPLAYS, prompts
 from sso.oidc.authorize.response import RESPONSE_MODES
 from sso.oidc.claims import claims_supported
+from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
 from sso.oidc.token.assertions import ASYMMETRIC_ALGS
 from sso.oidc.token.client_auth import ASSERTION_ALGS, CLIENT_AUTH_METHODS
@@ -41,52 +42,24 @@ class Discovery:
 
 
 def metadata(server: ProviderServer, profiles: Collection[str]) -> dict[str, Any]:
-    """Return what the document says.
+    """Return the metadata of the provider (RFC 8414 section 2, OpenID Connect Discovery section 3).
 
     Args:
         server: the authorization server.
         profiles: the profiles in use: what none of them permits is not announced.
     """
     provider = server.provider
-    front = permitted(RESPONSE_TYPES, profiles)
-    unsigned_ids = ["none"] if permitted(UNSIGNED_ID_TOKENS, profiles) else []
-    unsigned_requests = ["none"] if permitted(UNSIGNED_REQUESTS, profiles) else []
-    algs, methods = list(ASSERTION_ALGS), list(CLIENT_AUTH_METHODS)
-    confidential = [method for method in methods if method != "none"]
-    encryption = (list(KEY_MANAGEMENT_ALGS), list(CONTENT_ENCRYPTIONS))
-    document: dict[str, Any] = {
+    front_channel = permitted(RESPONSE_TYPES, profiles)
+    return {
         "issuer": provider.settings.issuer,
-        "authorization_endpoint": provider.url("/authorize"),
-        "token_endpoint": provider.url("/token"),
-        "userinfo_endpoint": provider.url("/userinfo"),
-        "jwks_uri": provider.url("/jwks"),
-        "introspection_endpoint": provider.url("/introspect"),
-        "revocation_endpoint": provider.url("/revoke"),
-        "end_session_endpoint": provider.url("/logout"),
-        "check_session_iframe": provider.url("/check_session"),
-        "pushed_authorization_request_endpoint": provider.url("/par"),
-        "device_authorization_endpoint": provider.url("/device_authorization"),
+        **_endpoints(provider),
         "scopes_supported": list(OIDC_SCOPES),
-        "response_types_supported": [one for one in server.response_types() if front or one == "code"],
+        "response_types_supported": [kind for kind in server.response_types() if front_channel or kind == "code"],
         "response_modes_supported": list(RESPONSE_MODES),
-        "grant_types_supported": [one for one in server.grant_types() if front or one != "implicit"],
+        "grant_types_supported": [kind for kind in server.grant_types() if front_channel or kind != "implicit"],
         "subject_types_supported": ["public", "pairwise"],
         "acr_values_supported": list(ACR_VALUES),
-        "id_token_signing_alg_values_supported": [*SIGNING_ALGS, *unsigned_ids],
-        "id_token_encryption_alg_values_supported": encryption[0],
-        "id_token_encryption_enc_values_supported": encryption[1],
-        "userinfo_signing_alg_values_supported": list(SIGNING_ALGS),
-        "userinfo_encryption_alg_values_supported": encryption[0],
-        "userinfo_encryption_enc_values_supported": encryption[1],
-        "request_object_signing_alg_values_supported": [*ASYMMETRIC_ALGS, *unsigned_requests],
-        "request_object_encryption_alg_values_supported": encryption[0],
-        "request_object_encryption_enc_values_supported": encryption[1],
-        "token_endpoint_auth_methods_supported": methods,
-        "token_endpoint_auth_signing_alg_values_supported": algs,
-        "introspection_endpoint_auth_methods_supported": confidential,
-        "introspection_endpoint_auth_signing_alg_values_supported": algs,
-        "revocation_endpoint_auth_methods_supported": methods,
-        "revocation_endpoint_auth_signing_alg_values_supported": algs,
+        **_algorithms(profiles),
         "prompt_values_supported": prompts(provider),
         "display_values_supported": list(DISPLAYS),
         "claim_types_supported": ["normal"],
@@ -103,6 +76,45 @@ def metadata(server: ProviderServer, profiles: Collection[str]) -> dict[str, Any
         "frontchannel_logout_supported": True,
         "frontchannel_logout_session_supported": True,
     }
+
+
+def _endpoints(provider: Provider) -> dict[str, str]:
+    paths = {
+        "authorization_endpoint": "/authorize",
+        "token_endpoint": "/token",
+        "userinfo_endpoint": "/userinfo",
+        "jwks_uri": "/jwks",
+        "introspection_endpoint": "/introspect",
+        "revocation_endpoint": "/revoke",
+        "end_session_endpoint": "/logout",
+        "check_session_iframe": "/check_session",
+        "pushed_authorization_request_endpoint": "/par",
+        "device_authorization_endpoint": "/device_authorization",
+    }
     if provider.settings.client_registration != "closed":
-        document["registration_endpoint"] = provider.url("/register")
-    return document
+        paths["registration_endpoint"] = "/register"
+    return {name: provider.url(path) for name, path in paths.items()}
+
+
+def _algorithms(profiles: Collection[str]) -> dict[str, list[str]]:
+    unsigned_ids = ["none"] if permitted(UNSIGNED_ID_TOKENS, profiles) else []
+    unsigned_requests = ["none"] if permitted(UNSIGNED_REQUESTS, profiles) else []
+    methods, algs = list(CLIENT_AUTH_METHODS), list(ASSERTION_ALGS)
+    key_management, content = list(KEY_MANAGEMENT_ALGS), list(CONTENT_ENCRYPTIONS)
+    return {
+        "id_token_signing_alg_values_supported": [*SIGNING_ALGS, *unsigned_ids],
+        "id_token_encryption_alg_values_supported": key_management,
+        "id_token_encryption_enc_values_supported": content,
+        "userinfo_signing_alg_values_supported": list(SIGNING_ALGS),
+        "userinfo_encryption_alg_values_supported": key_management,
+        "userinfo_encryption_enc_values_supported": content,
+        "request_object_signing_alg_values_supported": [*ASYMMETRIC_ALGS, *unsigned_requests],
+        "request_object_encryption_alg_values_supported": key_management,
+        "request_object_encryption_enc_values_supported": content,
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": algs,
+        "introspection_endpoint_auth_methods_supported": [method for method in methods if method != "none"],
+        "introspection_endpoint_auth_signing_alg_values_supported": algs,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": algs,
+    }

@@ -25,11 +25,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.requests import ProtocolRequest
 from sso.oidc.store.standing import Standing, standing_of
 from sso.oidc.store.store import LiveGrant
-
-LEVEL = "level"
-"""In the details of a grant: the level of the sign-in, where the ``acr`` of the grant names another one."""
-NETWORK = "network"
-"""In the details of a grant: from which of the application's networks the user came."""
+from sso.oidc.store.types import GrantDetails
 
 
 def must_read(client: Client, told: str = "") -> bool:
@@ -74,11 +70,16 @@ def facts_at_page(provider: Provider, standing: Standing, live: ActiveSession, a
     )
 
 
-def recorded(client: Client, address: str, level: str = "", told: str = "") -> dict[str, Any]:
+def recorded(client: Client, address: str, level: str = "", told: str = "") -> GrantDetails:
     """Return what a new grant records, so that demands hold at renewal: no address, but which registered network held
     it; and the level of the sign-in where the token names another."""
-    found = network_of(client.meta.allowed_networks, address)
-    return {**({NETWORK: found} if found else {}), **({LEVEL: level} if level != told else {})}
+    details: GrantDetails = {}
+    network = network_of(client.meta.allowed_networks, address)
+    if network:
+        details["network"] = network
+    if level != told:
+        details["level"] = level
+    return details
 
 
 def unmet_by_grant(
@@ -100,9 +101,9 @@ def unmet_by_grant(
         moment=clock.now(),
         zone=provider.settings.time_zone,
         address=address if client.meta.is_public and way is not Way.IN_USE else None,
-        network=grant.details.get(NETWORK),
+        network=grant.details.get("network"),
         standing=standing,
-        acr=grant.details.get(LEVEL, grant.acr),
+        acr=grant.details.get("level", grant.acr),
         told=grant.acr,
         scopes=frozenset(grant.scope.split()),
         asked_by_page=grant.redirect_uri is None,

@@ -3,6 +3,7 @@ endpoint (RFC 7592): who may register, and answers. What may be registered is in
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,13 +14,11 @@ from sso.clients.metadata import ClientMetadata
 from sso.clients.profiles import Profile
 from sso.clients.secrets import ClientError
 from sso.clients.sectors import SubjectsWouldChange
-from sso.identity.sessions.reasons import EndReason
 from sso.oidc.provider import Provider
 from sso.oidc.requests import NO_STORE, Answer, description
 from sso.oidc.subjects import ACCEPT, check_subjects
 from sso.oidc.userinfo import challenge
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
-from sso.portal.lifecycle import end_client_sessions_everywhere
 
 
 async def register(provider: Provider, authorization: str, body: bytes, address: str | None) -> Answer:
@@ -93,7 +92,17 @@ async def _check_subjects(session: AsyncSession, present: Registered, metadata: 
         raise RegistrationRefused("invalid_client_metadata", f"{error}.") from None
 
 
-async def delete(provider: Provider, client_id: str, authorization: str, address: str | None) -> Answer:
+EndClientSessions = Callable[[AsyncSession, str], Awaitable[None]]
+"""Ends what was granted to a client and its sessions, in the transaction that removes the client."""
+
+
+async def delete(
+    provider: Provider,
+    client_id: str,
+    authorization: str,
+    address: str | None,
+    end_client_sessions: EndClientSessions,
+) -> Answer:
     """Answer a deletion (RFC 7592 section 2.3)."""
     try:
         present = await _present(provider, client_id, _bearer(authorization))
@@ -101,9 +110,7 @@ async def delete(provider: Provider, client_id: str, authorization: str, address
         return _error(error)
     async with provider.db.write() as session:
         await rules.remove_registration(session, present, address=address)
-        await end_client_sessions_everywhere(
-            session, provider, [client_id], EndReason.CLIENT_REMOVED, actor="registration"
-        )
+        await end_client_sessions(session, client_id)
     await provider.refresh()
     return Answer(204, "", NO_STORE)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sso.identity.sessions.store import ActiveSession
     from sso.oidc.provider import Provider
     from sso.oidc.store.store import LiveGrant
+    from sso.oidc.store.types import GrantDetails
     from sso.platform.security.rate_limits import ReservedHere
 
 
@@ -93,8 +94,7 @@ class ProtocolRequest(OAuth2Request):
         query: list[tuple[str, str]] | None = None,
         session: Session | None = None,
     ) -> None:
-        # Authlib refuses http here. Whether http is right was decided once, by the settings: loopback only.
-        super().__init__(method, f"https://{urlsplit(provider.settings.issuer).netloc}{path}", headers=headers or {})
+        super().__init__(method, _uri(provider.settings.issuer, path), headers=headers or {})
         self.provider = provider
         self.path = path
         self.payload: Payload = Payload(parameters)
@@ -104,14 +104,16 @@ class ProtocolRequest(OAuth2Request):
         self.grant: LiveGrant | None = None
         self.by_consent = False
         """Whether what is granted is granted because the person allowed it, and ends when they withdraw that."""
-        self.asked_claims: dict[str, Any] = {}
+        self.asked_claims: GrantDetails = {}
         self.refresh_token_string: str | None = None
         self.address: str | None = None
         self.caller: str | None = None
-        self.recorded: dict[str, Any] = {}
+        self.recorded: GrantDetails = {}
         self.request_id = ""
         self.looked = False
         """Whether this process has looked for changes of applications and keys since the request came."""
+        self.unsaved: list[tuple[Callable[[Session, dict[str, Any]], None], dict[str, Any]]] = []
+        """Rows of issued tokens, each with the function that inserts it: ``ProviderServer.save_token`` stores them."""
         self.attempt: ReservedHere | None = None
         """The place that this request has taken in the limit of failed client authentication, until it succeeds."""
 
@@ -128,6 +130,14 @@ class ProtocolRequest(OAuth2Request):
     @property
     def form(self) -> dict[str, str]:
         return self.payload.data if self.method == "POST" else {}
+
+
+def _uri(issuer: str, path: str) -> str:
+    """Return the address of an endpoint as Authlib checks it: https, or http on this machine. The settings allow http
+    for loopback issuers alone; Authlib knows fewer names of the loopback interface, so one that it knows stands
+    here."""
+    parts = urlsplit(issuer)
+    return f"https://{parts.netloc}{path}" if parts.scheme == "https" else f"http://localhost{path}"
 
 
 def no_such_scope(client: Client, asked: str, text: str) -> InvalidScopeError:

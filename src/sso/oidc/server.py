@@ -172,10 +172,14 @@ class ProviderServer(AuthorizationServer):
         return Answer(status, body, [*kept, *NO_STORE])
 
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
-        """Nothing: what others must know is written with its cause."""
+        """Send nothing: nobody subscribes. Audit events and counters are part of the transaction (decision 0048)."""
 
-    def save_token(self, token: Any, request: Any) -> None:
-        """Nothing: tokens are stored where they are made."""
+    def save_token(self, token: dict[str, Any], request: ProtocolRequest) -> None:
+        """Store the tokens that were issued for ``request``, in its transaction. Authlib calls this before it
+        answers."""
+        for insert, row in request.unsaved:
+            insert(request.session, row)
+        request.unsaved.clear()
 
     def handle_error_response(self, request: Any, error: OAuth2Error) -> Answer:
         status, body, headers = error(None)

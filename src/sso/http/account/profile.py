@@ -37,7 +37,7 @@ from sso.identity.users import store as users
 from sso.identity.users.models import Identifier, Picture, User
 from sso.identity.users.schemas import Address, Profile
 from sso.identity.users.service import UserError
-from sso.oidc.authorize.request import SignedIn
+from sso.oidc.authorize.signed_in import SignedIn
 from sso.oidc.store import store as tokens
 from sso.platform.audit import record
 from sso.platform.audit.service import AuditFilter, page_of_events

@@ -23,7 +23,7 @@ from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import ClientSession, SessionFilter
 from sso.logout.end_sessions import BATCH, end_sessions
-from sso.oidc.authorize.request import SignedIn
+from sso.oidc.authorize.signed_in import SignedIn
 
 router = APIRouter()
 

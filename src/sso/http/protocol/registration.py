@@ -6,15 +6,18 @@ from collections.abc import Coroutine
 from typing import Any
 
 from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.http.common.pages import failure
 from sso.http.common.responses import json_error, response
 from sso.http.common.state import address_of, kept_address_of, site_of
+from sso.identity.sessions.reasons import EndReason
 from sso.oidc import registration
 from sso.oidc.requests import Answer
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
+from sso.portal.lifecycle import end_client_sessions_everywhere
 
 router = APIRouter()
 
@@ -65,7 +68,14 @@ async def update(request: Request, client_id: str) -> Response:
 async def delete(request: Request, client_id: str) -> Response:
     """Delete the registration (RFC 7592 section 2.3)."""
     provider = site_of(request).provider
-    work = registration.delete(provider, client_id, _authorization(request), kept_address_of(request))
+
+    async def end_client_sessions(session: AsyncSession, removed: str) -> None:
+        reason = EndReason.CLIENT_REMOVED
+        await end_client_sessions_everywhere(session, provider, [removed], reason, actor="registration")
+
+    work = registration.delete(
+        provider, client_id, _authorization(request), kept_address_of(request), end_client_sessions
+    )
     return await _counted(request, work)
 
 

@@ -23,7 +23,7 @@ from sso.identity.sessions import store as sessions
 from sso.identity.sessions.store import ActiveSession
 from sso.identity.users.store import Person
 from sso.oidc.authorize import request as flow
-from sso.oidc.authorize.request import SignedIn
+from sso.oidc.authorize.signed_in import SignedIn
 from sso.platform.security.numbers import read_uuid
 from sso.platform.security.tokens import token_hash
 from sso.settings import whole_seconds

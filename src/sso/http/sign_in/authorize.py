@@ -72,7 +72,8 @@ from sso.oidc.authorize.decision import (
     SignIn,
     StepUp,
 )
-from sso.oidc.authorize.request import AuthorizationRequest, RedirectError, SignedIn
+from sso.oidc.authorize.request import AuthorizationRequest, RedirectError
+from sso.oidc.authorize.signed_in import SignedIn
 from sso.oidc.demands import Demand
 from sso.oidc.device.service import normal_user_code
 from sso.oidc.models import Interaction

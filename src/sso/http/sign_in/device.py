@@ -26,7 +26,7 @@ from sso.http.sign_in.steps import Options, begin_step
 from sso.identity.authn.assurance import ACR_PASSWORD
 from sso.identity.authn.authenticated import Authenticated
 from sso.identity.users.models import User
-from sso.oidc.authorize.request import SignedIn
+from sso.oidc.authorize.signed_in import SignedIn
 from sso.oidc.demands import Demand, Unmet
 from sso.oidc.device import service as device
 from sso.oidc.models import DeviceCode

@@ -9,6 +9,7 @@ from typing import Any
 from authlib.oauth2.rfc6749 import InvalidRequestError
 
 from sso.clients.claims import SCOPE_OF
+from sso.oidc.store.types import GrantDetails
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 
 MAX_CHARS = 8192
@@ -33,10 +34,14 @@ class ClaimsRequest:
         """The scopes that hold these claims: what a person is asked to allow."""
         return frozenset(SCOPE_OF[name] for name in (*self.userinfo, *self.id_token))
 
-    def stored(self) -> dict[str, Any]:
+    def stored(self) -> GrantDetails:
         """Return what must be kept until the tokens are made."""
-        asked = {"userinfo": list(self.userinfo), "id_token": list(self.id_token)}
-        return {name: names for name, names in asked.items() if names}
+        details: GrantDetails = {}
+        if self.userinfo:
+            details["userinfo"] = list(self.userinfo)
+        if self.id_token:
+            details["id_token"] = list(self.id_token)
+        return details
 
 
 NOTHING = ClaimsRequest()

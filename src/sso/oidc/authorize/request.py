@@ -18,21 +18,19 @@ from sso import clock
 from sso.clients.claims import allowed_by, permissions, shortest
 from sso.clients.registry import Client
 from sso.identity.authn.assurance import ACR_VALUES, IDENTITY_LEVELS, answered_acr
-from sso.identity.sessions.store import ActiveSession
-from sso.identity.users.store import Person
 from sso.oidc.authorize.claims_parameter import NOTHING, ClaimsRequest, read_claims_request
 from sso.oidc.authorize.decision import Asked, Decision, Fail, Present, Progress, decide, minimum_level
 from sso.oidc.authorize.request_object import RequestObjectRefused, Source, expand
 from sso.oidc.authorize.response import RESPONSE_MODES, AuthorizationResponse, carries_tokens, response_mode
+from sso.oidc.authorize.signed_in import SignedIn
 from sso.oidc.demands import Demand, Way, unmet
-from sso.oidc.enforcement import facts_at_page, from_session, must_read, recorded, standing_at_page
+from sso.oidc.enforcement import facts_at_page, must_read, recorded, standing_at_page
 from sso.oidc.id_token_hint import read_hint
 from sso.oidc.parameters import check_supported, repeated
 from sso.oidc.provider import Provider
 from sso.oidc.requests import ProtocolRequest, check_granted, description, no_such_scope, note_ignored_scopes
 from sso.oidc.server import ProviderServer
 from sso.oidc.store import store
-from sso.oidc.store.standing import Standing
 from sso.oidc.token.client_keys import KeysUnavailable
 from sso.platform.audit import record
 from sso.platform.keys import InvalidToken
@@ -137,22 +135,6 @@ class AuthorizationRequest:
     def login_hint(self) -> str:
         """What to fill in on the sign-in page."""
         return self.parameters.get("login_hint", "")[:254]
-
-
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    """The browser's living session, its person, what the person allowed the application, and what is known of them:
-    from the session, until more is read."""
-
-    session: ActiveSession
-    user: Person
-    consented: frozenset[str]
-    read: Standing | None = None
-
-    @property
-    def standing(self) -> Standing:
-        """What is known of the person."""
-        return self.read if self.read is not None else from_session(self.user, self.session)
 
 
 async def read_request(server: ProviderServer, parameters: list[tuple[str, str]]) -> AuthorizationRequest:

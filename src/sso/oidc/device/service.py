@@ -7,7 +7,7 @@ Guessing is limited per address where they are typed.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from authlib.oauth2.rfc6749 import UnauthorizedClientError
 from authlib.oauth2.rfc8628 import DeviceAuthorizationEndpoint as AuthlibDeviceAuthorizationEndpoint
@@ -20,6 +20,7 @@ from sso import clock
 from sso.clients.metadata import DEVICE_CODE
 from sso.clients.registry import Client
 from sso.identity.sessions import store as sessions
+from sso.oidc.authorize.signed_in import SignedIn
 from sso.oidc.claims import kept_with_grant
 from sso.oidc.demands import Unmet, Way, unmet
 from sso.oidc.enforcement import facts_at_page, must_read, recorded, standing_at_page
@@ -32,9 +33,6 @@ from sso.platform.audit import record
 from sso.platform.db import insert_for, new_id
 from sso.platform.security.tokens import random_token, token_hash
 from sso.settings import whole_seconds
-
-if TYPE_CHECKING:
-    from sso.oidc.authorize.request import SignedIn
 
 SLOW_DOWN_SECONDS = 5
 USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"

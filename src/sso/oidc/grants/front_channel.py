@@ -32,6 +32,7 @@ class FrontChannel:
     """Answers an authorization request that passed every check."""
 
     request: ProtocolRequest
+    server: Any
 
     def create_authorization_response(self, redirect_uri: str, grant_user: Any) -> tuple[int, Any, Any]:
         """Return the answer as the body. Authlib's own would write the query of ``redirect_uri`` anew.
@@ -47,6 +48,7 @@ class FrontChannel:
         parameters = [("code", code)] if code else []
         if words != {"code"}:
             parameters += self._tokens(grant, words, code)
+            self.server.save_token(dict(parameters), request)
         data = request.payload.data
         if "state" in data:
             parameters.append(("state", data["state"]))

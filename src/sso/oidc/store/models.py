@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sso.platform.db import Base, new_id
+from sso.oidc.store.types import AccessTokenClaims, GrantDetails
+from sso.platform.db import Base, Json, new_id
 
 
 class Consent(Base):
@@ -45,7 +45,7 @@ class Grant(Base):
     acr: Mapped[str] = mapped_column(String(100))
     amr: Mapped[list[str]]
     offline: Mapped[bool] = mapped_column(default=False)
-    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    details: Mapped[GrantDetails] = mapped_column(Json, default=dict)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     revoked_at: Mapped[datetime | None]
@@ -79,7 +79,7 @@ class AccessToken(Base):
     token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
     grant_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("grants.id", ondelete="CASCADE"), index=True)
     client_id: Mapped[str] = mapped_column(ForeignKey("clients.client_id", ondelete="CASCADE"), index=True)
-    claims: Mapped[dict[str, Any]]
+    claims: Mapped[AccessTokenClaims] = mapped_column(Json)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     revoked_at: Mapped[datetime | None]

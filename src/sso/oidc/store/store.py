@@ -18,6 +18,7 @@ from sso.identity.sessions.store import ACTIVE, ACTIVE_SESSION_COLUMNS, ActiveSe
 from sso.identity.users.models import User
 from sso.identity.users.store import Person
 from sso.oidc.store.models import AccessToken, Consent, Grant, RefreshToken
+from sso.oidc.store.types import AccessTokenClaims, GrantDetails
 from sso.platform.db import insert_for, lock_rows, table_of
 
 
@@ -41,7 +42,7 @@ class LiveGrant:
     amr: list[str]
     redirect_uri: str | None
     code_challenge: str | None
-    details: dict[str, Any]
+    details: GrantDetails
     created_at: datetime | None = None
     sid: str | None = None
     leaving: bool = False
@@ -313,7 +314,7 @@ def find_unused_refresh_token(
 
 def find_access_token(
     session: Session, token_hash: bytes, now: datetime, idle_since: datetime
-) -> tuple[str, dict[str, Any], LiveGrant | None] | None:
+) -> tuple[str, AccessTokenClaims, LiveGrant | None] | None:
     """Return client, claims and grant (none for client_credentials) of an opaque access token that is valid now, in
     one statement."""
     row = session.execute(_FIND_ACCESS, {"token": token_hash, "now": now, "idle_since": idle_since}).first()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint as AuthlibIntrospectionEndpoint
+from sqlalchemy.orm import Session
 
 from sso import clock
 from sso.clients.registry import Client
@@ -18,6 +19,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.requests import Outdated, ProtocolRequest
 from sso.oidc.store import store
 from sso.oidc.store.store import LiveGrant
+from sso.oidc.store.types import AccessTokenClaims
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS, ClientRefused
 from sso.oidc.token.issue import ACCESS_PREFIX, ACCESS_TOKEN_TYP, REFRESH_PREFIX
 from sso.platform.keys import InvalidToken, UnknownKey
@@ -25,6 +27,10 @@ from sso.platform.security.replay import was_seen
 from sso.platform.security.tokens import token_hash
 
 REVOKED_JTI = "revoked"
+INTROSPECTED_CLAIMS = frozenset(
+    {"iss", "sub", "aud", "client_id", "scope", "iat", "exp", "jti", "auth_time", "acr", "amr"}
+)
+"""The members of an introspection response that come from the token (RFC 7662 section 2.2)."""
 END_OF_SECOND = 0.999999
 """``iat`` is in whole seconds: a token counts as issued at the end of its second."""
 
@@ -34,21 +40,15 @@ class FoundToken:
     """A token of ours that is valid now. ``grant`` is nothing where no person is behind it."""
 
     kind: str
-    claims: dict[str, Any]
+    claims: AccessTokenClaims
     client_id: str
     grant: LiveGrant | None
-
-    def is_expired(self) -> bool:
-        return False
-
-    def is_revoked(self) -> bool:
-        return False
 
     def check_client(self, client: Client) -> bool:
         return self.client_id == client.client_id
 
 
-def find_token(provider: Provider, session: Any, token: str, *, looked: bool) -> FoundToken | None:
+def find_token(provider: Provider, session: Session, token: str, *, looked: bool) -> FoundToken | None:
     """Return what ``token`` is, where it is valid now: signature and time, client, session and grant, and every demand
     of the application that holds for a token in use.
 
@@ -77,7 +77,7 @@ def find_token(provider: Provider, session: Any, token: str, *, looked: bool) ->
     return _with_what_is_left(found, client) if unmet is None else None
 
 
-def find_issued(provider: Provider, session: Any, token: str, *, looked: bool) -> FoundToken | None:
+def find_issued(provider: Provider, session: Session, token: str, *, looked: bool) -> FoundToken | None:
     """Return what ``token`` is, where it is neither over nor revoked, also while a demand of the application is not
     met: such a token can be revoked. Arguments and ``Outdated`` as in :func:`find_token`."""
     try:
@@ -104,17 +104,18 @@ def _with_what_is_left(found: FoundToken, client: Client) -> FoundToken | None:
     return found if left.split() == scopes else replace(found, claims={**found.claims, "scope": left})
 
 
-def _find(provider: Provider, session: Any, token: str, now: datetime) -> FoundToken | None:
+def _find(provider: Provider, session: Session, token: str, now: datetime) -> FoundToken | None:
     if token.startswith(REFRESH_PREFIX):
         return _find_refresh_token(provider, session, token, now)
     if token.startswith(ACCESS_PREFIX):
         return _find_opaque(provider, session, token, now)
     try:
-        claims = provider.keys.verify(token, typ=ACCESS_TOKEN_TYP, issuer=provider.settings.issuer)
+        verified = provider.keys.verify(token, typ=ACCESS_TOKEN_TYP, issuer=provider.settings.issuer)
     except UnknownKey:
         raise
     except InvalidToken:
         return None
+    claims = cast(AccessTokenClaims, verified)  # signed here, as an access token
     if "grant_id" not in claims:
         if was_seen(session, REVOKED_JTI, claims["jti"]):
             return None
@@ -123,7 +124,7 @@ def _find(provider: Provider, session: Any, token: str, now: datetime) -> FoundT
     return FoundToken("access_token", claims, claims["client_id"], grant) if grant else None
 
 
-def _find_opaque(provider: Provider, session: Any, token: str, now: datetime) -> FoundToken | None:
+def _find_opaque(provider: Provider, session: Session, token: str, now: datetime) -> FoundToken | None:
     found = store.find_access_token(session, token_hash(token), now, now - provider.idle)
     if found is None:
         return None
@@ -131,14 +132,14 @@ def _find_opaque(provider: Provider, session: Any, token: str, now: datetime) ->
     return FoundToken("access_token", claims, client_id, grant)
 
 
-def _find_refresh_token(provider: Provider, session: Any, token: str, now: datetime) -> FoundToken | None:
+def _find_refresh_token(provider: Provider, session: Session, token: str, now: datetime) -> FoundToken | None:
     found = store.find_unused_refresh_token(session, token_hash(token), now, now - provider.idle)
     if found is None:
         return None
     grant, created_at, expires_at = found
     client = provider.registry.get(grant.client_id)
     sub = provider.subject(client, grant.user_id) if client is not None else ""  # then it is not valid
-    claims = {
+    claims: AccessTokenClaims = {
         "iss": provider.settings.issuer,
         "sub": sub,
         "client_id": grant.client_id,
@@ -171,9 +172,11 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):
             token.kind == "access_token" and resource is not None and resource in audiences
         )
 
+    def create_introspection_payload(self, token: FoundToken | None) -> dict[str, Any]:
+        # A token that was found is valid: the statement that finds it leaves out expired and revoked ones.
+        return self.introspect_token(token) if token is not None else {"active": False}
+
     def introspect_token(self, token: FoundToken) -> dict[str, Any]:
-        names = ("iss", "sub", "aud", "client_id", "scope", "iat", "exp", "jti", "auth_time", "acr", "amr")
-        payload = {name: token.claims[name] for name in names if name in token.claims}
-        if token.kind == "access_token":
-            payload["token_type"] = "Bearer"
-        return {"active": True, **payload}
+        payload = {name: value for name, value in token.claims.items() if name in INTROSPECTED_CLAIMS}
+        token_type = {"token_type": "Bearer"} if token.kind == "access_token" else {}
+        return {"active": True, **payload, **token_type}

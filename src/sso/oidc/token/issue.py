@@ -18,6 +18,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.requests import ProtocolRequest
 from sso.oidc.store import store
 from sso.oidc.store.store import LiveGrant
+from sso.oidc.store.types import AccessTokenClaims, IdTokenClaims
 from sso.platform.audit import record
 from sso.platform.security.jwe import CannotEncrypt, encrypt
 from sso.platform.security.tokens import base64url, random_token, token_hash
@@ -74,7 +75,7 @@ def first_tokens(request: ProtocolRequest, scope: str, with_refresh_token: bool)
     if with_refresh_token:
         assert request.grant is not None
         refresh_token = REFRESH_PREFIX + random_token()
-        store_refresh_token(request, request.grant, refresh_token)
+        add_refresh_token(request, request.grant, refresh_token)
     return token_response(request, scope, refresh_token=refresh_token)
 
 
@@ -107,26 +108,25 @@ def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[s
 
 
 def issue_access_token(request: ProtocolRequest, scope: str) -> str:
-    """Return a new access token for the client of ``request``, of the form that it registered."""
+    """Return a new access token for the client of ``request``, in the format that it registered. The server stores an
+    opaque one when it saves the tokens of the request."""
     provider, client, grant = request.provider, request.client, request.grant
     now, scope = clock.now(), still_allowed(client, grant, scope)
     claims = _access_claims(provider, client, grant, scope, now)
     if client.meta.access_token_format == "jwt":
         if grant is not None:
             claims["grant_id"] = grant.id.hex
-        return provider.keys.sign(claims, provider.settings.signing_alg, ACCESS_TOKEN_TYP)
+        return provider.keys.sign({**claims}, provider.settings.signing_alg, ACCESS_TOKEN_TYP)
     token = ACCESS_PREFIX + random_token()
-    store.insert_access_token(
-        request.session,
-        {
-            "token_hash": token_hash(token),
-            "grant_id": grant.id if grant else None,
-            "client_id": client.client_id,
-            "claims": claims,
-            "created_at": now,
-            "expires_at": now + timedelta(seconds=provider.access_token_seconds(client)),
-        },
-    )
+    row = {
+        "token_hash": token_hash(token),
+        "grant_id": grant.id if grant else None,
+        "client_id": client.client_id,
+        "claims": claims,
+        "created_at": now,
+        "expires_at": now + timedelta(seconds=provider.access_token_seconds(client)),
+    }
+    request.unsaved.append((store.insert_access_token, row))
     return token
 
 
@@ -153,8 +153,7 @@ def id_token(
     """
     now = clock.timestamp()
     alg = provider.id_token_alg(client)
-    claims: dict[str, Any] = {
-        **(about or {}),
+    claims: IdTokenClaims = {
         "iss": provider.settings.issuer,
         "sub": provider.subject(client, grant.user_id),
         "aud": client.client_id,
@@ -173,7 +172,7 @@ def id_token(
     if code is not None:
         claims["c_hash"] = half_hash(code, alg)
     meta = client.meta
-    signed = provider.keys.sign(claims, alg, ID_TOKEN_TYP)
+    signed = provider.keys.sign({**(about or {}), **claims}, alg, ID_TOKEN_TYP)
     return encrypted(
         provider, client, signed, meta.id_token_encrypted_response_alg, meta.id_token_encrypted_response_enc
     )
@@ -203,31 +202,29 @@ def half_hash(value: str, alg: str) -> str:
     return base64url(digest[: len(digest) // 2])
 
 
-def store_refresh_token(request: ProtocolRequest, grant: LiveGrant, token: str) -> None:
-    """Add ``token`` to the family of ``grant``."""
+def add_refresh_token(request: ProtocolRequest, grant: LiveGrant, token: str) -> None:
+    """Add ``token`` to the family of ``grant``; the server stores it when it saves the tokens of the request."""
     now = clock.now()
-    store.insert_refresh_token(
-        request.session,
-        {
-            "token_hash": token_hash(token),
-            "grant_id": grant.id,
-            "client_id": grant.client_id,
-            "created_at": now,
-            "expires_at": now + timedelta(seconds=request.provider.refresh_token_seconds(request.client)),
-        },
-    )
+    row = {
+        "token_hash": token_hash(token),
+        "grant_id": grant.id,
+        "client_id": grant.client_id,
+        "created_at": now,
+        "expires_at": now + timedelta(seconds=request.provider.refresh_token_seconds(request.client)),
+    }
+    request.unsaved.append((store.insert_refresh_token, row))
 
 
 def _access_claims(
     provider: Provider, client: Client, grant: LiveGrant | None, scope: str, now: datetime
-) -> dict[str, Any]:
+) -> AccessTokenClaims:
     """RFC 9068 section 2.2. A token that opens userinfo names the issuer in ``aud``, besides the client's own API."""
     issued = int(now.timestamp())
     issuer = provider.settings.issuer
     audience: str | list[str] = client.meta.audience or issuer
     if client.meta.audience and "openid" in scope.split():
         audience = [client.meta.audience, issuer]
-    claims: dict[str, Any] = {
+    claims: AccessTokenClaims = {
         "iss": issuer,
         "sub": provider.subject(client, grant.user_id) if grant else client.client_id,
         "aud": audience,

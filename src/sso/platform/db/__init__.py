@@ -3,7 +3,7 @@
 Knows no domain: no table but the version counters lives here, and no rule.
 """
 
-from sso.platform.db.base import INSERTS, Base, UtcDateTime, insert_for, new_id, table_of
+from sso.platform.db.base import INSERTS, Base, Json, UtcDateTime, insert_for, new_id, table_of
 from sso.platform.db.database import Database, DatabaseUnavailable, TransactionConflict
 from sso.platform.db.locks import lock_rows
 from sso.platform.db.versions import bump_version, read_versions
@@ -13,6 +13,7 @@ __all__ = [
     "Base",
     "Database",
     "DatabaseUnavailable",
+    "Json",
     "TransactionConflict",
     "UtcDateTime",
     "bump_version",

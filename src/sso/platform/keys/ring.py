@@ -168,16 +168,9 @@ class KeyRing:
             private = private_key(der, row.alg)
             return Key(row.kid, row.alg, row.status, private, None, dict(row.public_jwk), row.retired_at)
         # The key was encrypted at rest with authentication: its primes need no check at every start.
-        private = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
-        return Key(
-            row.kid,
-            row.alg,
-            row.status,
-            private,
-            private.public_key(),
-            dict(row.public_jwk),
-            row.retired_at,
-        )
+        signing: Any = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
+        public_jwk = dict(row.public_jwk)
+        return Key(row.kid, row.alg, row.status, signing, signing.public_key(), public_jwk, row.retired_at)
 
 
 _JWS = jwt.PyJWS()

@@ -122,7 +122,7 @@ def _check_ec(key: Mapping[str, object]) -> None:
     if any(len(_bytes(key, name)) != size for name in ("x", "y")):
         raise ValueError(f"holds an EC key whose x and y have not {size} bytes (RFC 7518 section 6.2.1)")
     try:
-        jwt.get_algorithm_by_name(alg).from_jwk(key)
+        jwt.get_algorithm_by_name(alg).from_jwk(dict(key))
     except (ValueError, jwt.PyJWTError):
         raise ValueError("holds an EC key that is no point on its curve: make a new one") from None
 
