@@ -18,6 +18,8 @@ from starlette.routing import Route
 from sso import clock
 from sso.accounts.notifications import MESSAGE, NOTICE
 from sso.accounts.power import TooPowerful
+from sso.accounts.sign_in.current_account import AccountLocked
+from sso.accounts.sign_in.pending_request import RequestExpired
 from sso.clients.privileges import PrivilegeRefused
 from sso.errors import Refusal
 from sso.http.account import applications as apps
@@ -68,11 +70,14 @@ from sso.http.sign_in import (
     account_chooser as accounts,
 )
 from sso.http.sign_in import (
-    authorize as sign_in,
+    account_selection,
+    consent,
+    device,
+    login,
+    sign_up,
 )
 from sso.http.sign_in import (
-    device,
-    sign_up,
+    authorize as sign_in,
 )
 from sso.http.sign_in import (
     logout as sign_out,
@@ -113,7 +118,8 @@ from sso.ssf.streams import StreamRefused
 log = logging.getLogger("sso")
 
 ROOMS = (
-    protocol, sign_in, second_step, sign_up, recover, sign_out, check_session, device, registration, logos, home, apps,
+    protocol, sign_in, login, account_selection, consent, second_step, sign_up, recover, sign_out, check_session,
+    device, registration, logos, home, apps,
     account, security, sessions, legal, shared_signals, developer, developer_team, developer_diagnosis,
     quick_start, playground, rp_check,
     admin_apps, admin_edit, admin_people,
@@ -228,9 +234,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(PrivilegeRefused, _on_privilege_refused)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(IntegrityError, on_conflict)
-    app.add_exception_handler(accounts.AccountLocked, accounts.on_account_locked)
+    app.add_exception_handler(AccountLocked, accounts.on_account_locked)
     app.add_exception_handler(account.VisitOver, account.on_visit_over)
-    app.add_exception_handler(sign_in.Gone, sign_in.on_gone)
+    app.add_exception_handler(RequestExpired, sign_in.on_request_expired)
     app.add_exception_handler(StreamRefused, shared_signals.on_stream_refused)
     app.add_exception_handler(console.Interrupted, console.on_interrupted)
     app.add_exception_handler(TokenRefused, shared_signals.on_token_refused)

@@ -20,6 +20,7 @@ from sso import clock
 from sso.accounts.data_export import everything_about, withdraw
 from sso.accounts.notifications import notify
 from sso.accounts.service import OnlyOwner, plan_deletion
+from sso.accounts.sign_in.current_account import is_recent
 from sso.clients.claims import allowed_by, permissions
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
@@ -29,8 +30,8 @@ from sso.http.common.images import made_small
 from sso.http.common.pages import failure, page
 from sso.http.common.state import kept_address_of, request_id_of, site_of
 from sso.http.sign_in.account_chooser import present_account, with_accounts
-from sso.http.sign_in.authorize import STALE, is_recent
-from sso.http.sign_in.consent import asked_for
+from sso.http.sign_in.requested_data import asked_for
+from sso.http.sign_in.texts import STALE
 from sso.identity.sessions import store as sessions
 from sso.identity.test_users import is_test
 from sso.identity.users import store as users
@@ -131,7 +132,7 @@ async def visit(request: Request, then: str, *, recent: bool = False) -> Visit |
         return _sign_in(then)
     if is_test(who.session):  # nobody's account has nothing to be changed: a password would open it
         return failure(request, "no_permission", 403)
-    if recent and not is_recent(request, who):
+    if recent and not is_recent(site_of(request).settings, who):
         return _sign_in(then, again="1")
     return Visit(who, user, roles)
 

@@ -19,6 +19,8 @@ from sso import clock
 from sso.accounts.contact_changes import contacts_told
 from sso.accounts.notifications import notify, send_code
 from sso.accounts.service import add_contact, change_password, remove_contact
+from sso.accounts.sign_in.devices import reserve_attempt
+from sso.accounts.sign_in.second_factor_check import first_codes
 from sso.http.account.profile import Visit, contacts_of, is_own_form, lock_visitor, own_page, visit
 from sso.http.common import qr
 from sso.http.common.cookies import browser_of, read_cookie
@@ -28,9 +30,9 @@ from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, locale_of
 from sso.http.common.responses import to_wait
 from sso.http.common.state import address_of, request_id_of, site_of, source_of
-from sso.http.sign_in.authorize import BUSY, STALE
-from sso.http.sign_in.proving import first_codes, reserve
+from sso.http.common.visitor import visitor_of
 from sso.http.sign_in.sign_up import LANDLINE, NOT_A_CONTACT, NOT_SENT, TOO_MANY_CODES, WEAK, WRONG_CODE
+from sso.http.sign_in.texts import BUSY, STALE
 from sso.identity.authn import factors, pending_flows
 from sso.identity.authn.factors import PasskeyRefused
 from sso.identity.authn.passwords import Busy, WeakPassword, min_password_length
@@ -148,7 +150,7 @@ async def add_app(request: Request) -> Response:
         if not await pending_flows.count_attempt(session, running, 10):
             return failure(request, "stale_form", 400)
     try:
-        attempt = await reserve(request, Purpose.NEW_TOTP, here.user.id)
+        attempt = await reserve_attempt(site_of(request), visitor_of(request), Purpose.NEW_TOTP, here.user.id)
     except TooManyFailures as error:
         made = _app_page(request, here, running.token, running.data["seed"], WAIT, 429, minutes=error.minutes)
         return to_wait(made, error.retry_after)
@@ -229,7 +231,9 @@ async def _change_password(request: Request, here: Visit, fields: dict[str, str]
         return await _security(request, here, N_("The two passwords are not the same."), 400, field="new_password")
     try:
         if present is not None:
-            attempt = await reserve(request, Purpose.PRESENT_PASSWORD, here.user.id)
+            attempt = await reserve_attempt(
+                site_of(request), visitor_of(request), Purpose.PRESENT_PASSWORD, here.user.id
+            )
             try:
                 right, _ = await site.passwords.verify(fields.get("password", ""), present.secret, source=source)
             except Busy:
@@ -478,7 +482,7 @@ async def contact_code(request: Request) -> Response:
         if not await pending_flows.count_attempt(session, running):
             return to_wait(_code_page(request, here, running, TOO_MANY_CODES, 429), pending_flows.RESEND_SECONDS)
     try:
-        attempt = await reserve(request, Purpose.CONTACT_CODE, here.user.id)
+        attempt = await reserve_attempt(site_of(request), visitor_of(request), Purpose.CONTACT_CODE, here.user.id)
     except TooManyFailures as error:
         return to_wait(_code_page(request, here, running, WAIT, 429, minutes=error.minutes), error.retry_after)
     valid = timedelta(minutes=site.settings.code_minutes)

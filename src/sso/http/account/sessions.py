@@ -14,9 +14,10 @@ from starlette.responses import RedirectResponse, Response
 from sso import clock
 from sso.clients.registry import Client
 from sso.http.account.profile import is_own_form, own_page, visit
+from sso.http.common.cookies import session_tokens
 from sso.http.common.forms import form_fields, read_id
 from sso.http.common.state import kept_address_of, request_id_of, site_of
-from sso.http.sign_in.account_chooser import present_account, tokens_of, with_accounts
+from sso.http.sign_in.account_chooser import present_account, with_accounts
 from sso.identity.sessions import store
 from sso.identity.sessions.devices import device_of
 from sso.identity.sessions.models import SsoSession
@@ -93,7 +94,7 @@ async def end_mine(request: Request) -> Response:
     site.worker.nudge()
     made = RedirectResponse(f"{MINE}?done={count}", 303)
     if chosen == str(who.session.id):
-        with_accounts(request, made, tokens_of(request)[1:])
+        with_accounts(request, made, session_tokens(request)[1:])
     return made
 
 

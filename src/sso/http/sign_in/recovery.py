@@ -4,6 +4,7 @@ proof only after a delay in which the owner is told and can stop it. Nobody lear
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -20,18 +21,20 @@ from sso.accounts.contact_changes import tell_everywhere
 from sso.accounts.notifications import link_token, not_me_session, notify, send_code
 from sso.accounts.power import still_recovers
 from sso.accounts.service import not_me, recover
+from sso.accounts.sign_in.destination import Destination, page_end, stored_destination
+from sso.accounts.sign_in.devices import known_device, reserve_attempt
 from sso.http.common.cookies import browser_of, read_cookie, with_browser
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
+from sso.http.common.destination import find_destination, read_destination, sign_in_address
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
-from sso.http.common.onward import Onward, find_onward, page_end, read_onward, sign_in_address, stored_onward
-from sso.http.common.pages import failure, locale_of, page
+from sso.http.common.pages import NO_FIELDS, failure, locale_of, page
 from sso.http.common.responses import to_wait
 from sso.http.common.state import address_of, kept_address_of, request_id_of, site_of, source_of
+from sso.http.common.visitor import visitor_of
 from sso.http.common.way_back import way_back
-from sso.http.sign_in.authorize import BUSY, STALE
-from sso.http.sign_in.proving import known_device, reserve
 from sso.http.sign_in.sign_up import NOT_SENT, TOO_MANY, TOO_MANY_CODES, TOO_MANY_TRIES, WEAK, WRONG_CODE
+from sso.http.sign_in.texts import BUSY, STALE
 from sso.identity.authn import factors, pending_flows
 from sso.identity.authn import recovery_requests as recovery
 from sso.identity.authn.factors import PasskeyRefused
@@ -65,23 +68,22 @@ async def recover_page(request: Request) -> Response:
         query = dict(request.query_params)
         return await _begin_page(request, query)
     running = await _recall(request, token)
-    return await _page(request, running) if running else failure(request, "expired_interaction", 400)
+    return await _page(request, NO_FIELDS, running) if running else failure(request, "expired_interaction", 400)
 
 
 @router.post(HERE)
 async def recover_form(request: Request) -> Response:
     """One page of a recovery."""
     fields = await form_fields(request)
-    request.scope["sso.lang"] = fields.get("lang", "")
     if not read_cookie(request, "browser"):
-        return failure(request, "no_cookies", 400)
+        return failure(request, "no_cookies", 400, fields=fields)
     if not fields.get("c"):
         return await _begin(request, fields)
     running = await _recall(request, fields["c"])
     if running is None:
-        return failure(request, "expired_interaction", 400)
+        return failure(request, "expired_interaction", 400, fields=fields)
     if not has_valid_csrf_token(request, fields, f"recover {running.token}"):
-        return await _page(request, running, STALE, 400)
+        return await _page(request, fields, running, STALE, 400)
     if running.data["stage"] == "code":
         return await _check_code(request, running, fields)
     if running.data["stage"] == "second":
@@ -137,7 +139,7 @@ async def continue_form(request: Request) -> Response:
         found = await recovery.find(session, "ready", fields.get("t", "")[:100])
         if found is None or not await recovery.take(session, found):
             return failure(request, "expired_interaction", 400)
-        onward = Onward(client_id=found.client_id or "")
+        onward = Destination(client_id=found.client_id or "")
         data = {"stage": "password", "drop": True, "name": "", "locale": locale_of(request), **onward.stored}
         running = await pending_flows.begin(
             session,
@@ -192,7 +194,7 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
     except TooManyFailures as error:
         made = await _begin_page(request, fields, TOO_MANY, 429, minutes=error.minutes)
         return to_wait(made, error.retry_after)
-    onward, _, _ = await find_onward(request, read_onward(fields))
+    onward, _, _ = await find_destination(request, read_destination(fields))
     async with provider.db.read() as session:
         user, contact = await _find(request, session, typed)
     data = {
@@ -202,7 +204,7 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
         "kind": contact.kind if contact else "",
         "to": contact.value if contact else "",
         "contact_id": str(contact.id) if contact else "",
-        "locale": locale_of(request),
+        "locale": locale_of(request, fields=fields),
         **onward.stored,
     }
     allowed = None
@@ -262,7 +264,7 @@ async def _may_send(request: Request, data: dict[str, Any], user_id: UUID | None
     Raises:
         TooManyFailures: when there were too many.
     """
-    own = await known_device(request, user_id)
+    own = await known_device(site_of(request).provider, visitor_of(request), user_id)
     asked, address, codes = _asked(request, data["typed"]), address_of(request), site_of(request).codes
     own = f"{user_id} {own}" if own else ""
     return await codes.allow("recover", asked, data["to"], data["kind"], address, own)
@@ -290,37 +292,37 @@ async def _check_code(request: Request, running: RunningFlow, fields: dict[str, 
         try:
             allowed = await _may_send(request, running.data, running.user_id)
         except TooManyFailures as error:
-            return to_wait(await _page(request, running, NOT_SENT, 429), error.retry_after)
+            return to_wait(await _page(request, fields, running, NOT_SENT, 429), error.retry_after)
         async with provider.db.write() as session:
             sent = await _send(request, session, running, allowed)
         site.worker.nudge()
         if not sent:
-            return to_wait(await _page(request, running, NOT_SENT, 429), pending_flows.RESEND_SECONDS)
-        return await _page(request, running, sent_again=True)
+            return to_wait(await _page(request, fields, running, NOT_SENT, 429), pending_flows.RESEND_SECONDS)
+        return await _page(request, fields, running, sent_again=True)
     async with provider.db.write() as session:
         if not await pending_flows.count_attempt(session, running):
-            return to_wait(await _page(request, running, TOO_MANY_CODES, 429), pending_flows.RESEND_SECONDS)
+            return to_wait(await _page(request, fields, running, TOO_MANY_CODES, 429), pending_flows.RESEND_SECONDS)
     asked = _asked(request, running.data["typed"])
     try:
         attempt = await site.limits.reserve(Purpose.RECOVERY_MESSAGE, asked, address_of(request))
     except TooManyFailures as error:
-        made = await _page(request, running, TOO_MANY_TRIES, 429, minutes=error.minutes)
+        made = await _page(request, fields, running, TOO_MANY_TRIES, 429, minutes=error.minutes)
         return to_wait(made, error.retry_after)
     typed = fields.get("code", "").strip()[:40]
     if len(typed.replace("-", "").replace(" ", "")) == recovery.CODE_CHARS:
-        return await _helpdesk_code(request, running, typed, attempt)
+        return await _helpdesk_code(request, fields, running, typed, attempt)
     valid = timedelta(minutes=site.settings.code_minutes)
     if not pending_flows.is_code(provider.box, running, typed, valid) or running.user_id is None:
-        return await _page(request, running, WRONG_CODE, 400)
+        return await _page(request, fields, running, WRONG_CODE, 400)
     await attempt.succeeded()
     async with provider.db.write() as session:
         if not await _is_still_theirs(session, running):
-            return await _page(request, running, WRONG_CODE, 400)
+            return await _page(request, fields, running, WRONG_CODE, 400)
         await _after_contact(session, running, by_helpdesk=False)
         if running.data["stage"] == "password" and await _is_held(session, provider, running):
             user = await session.get(User, running.user_id)
             assert user is not None
-            return await _wait(request, session, running, user)
+            return await _wait(request, fields, session, running, user)
         await pending_flows.keep(session, provider.box, running, anew=True)
     return _to(request, running)
 
@@ -354,7 +356,9 @@ async def _after_contact(session: AsyncSession, running: RunningFlow, *, by_help
     running.data["drop"] = by_helpdesk
 
 
-async def _helpdesk_code(request: Request, running: RunningFlow, typed: str, attempt: Reservation) -> Response:
+async def _helpdesk_code(
+    request: Request, fields: Mapping[str, str], running: RunningFlow, typed: str, attempt: Reservation
+) -> Response:
     """The helpdesk's code stands for the proof that was lost. With a contact it is enough; alone it waits, so that the
     helpdesk by itself can take no account over."""
     provider = site_of(request).provider
@@ -364,14 +368,14 @@ async def _helpdesk_code(request: Request, running: RunningFlow, typed: str, att
         found = await _code_of_helpdesk(session, provider, typed, user.id if user else UUID(int=0))
         another = user is not None and running.user_id not in (None, user.id)  # the name is somebody else's now
         if user is None or found is None or another or not await recovery.take(session, found):
-            return await _page(request, running, WRONG_CODE, 400)
+            return await _page(request, fields, running, WRONG_CODE, 400)
         running.data["helpdesk"] = True
         if running.data.get("contact_proven") and not await _is_held(session, provider, running):
             await _after_contact(session, running, by_helpdesk=True)
             await pending_flows.keep(session, provider.box, running)
             made = _to(request, running)
         else:
-            made = await _wait(request, session, running, user)
+            made = await _wait(request, fields, session, running, user)
     await attempt.succeeded()
     return made
 
@@ -388,27 +392,27 @@ async def _check_second(request: Request, running: RunningFlow, fields: dict[str
     provider = site_of(request).provider
     async with provider.db.write() as session:
         if not await pending_flows.count_attempt(session, running, MAX_ATTEMPTS):
-            return failure(request, "expired_interaction", 400)
+            return failure(request, "expired_interaction", 400, fields=fields)
     attempt = None
     if fields.get("choice") != "lost":
         assert running.user_id is not None
         purpose = Purpose.STEP_PASSKEY if fields.get("credential") else Purpose.TOTP
         try:
-            attempt = await reserve(request, purpose, running.user_id)
+            attempt = await reserve_attempt(site_of(request), visitor_of(request), purpose, running.user_id)
         except TooManyFailures as error:
-            made = await _page(request, running, TOO_MANY_TRIES, 429, minutes=error.minutes)
+            made = await _page(request, fields, running, TOO_MANY_TRIES, 429, minutes=error.minutes)
             return to_wait(made, error.retry_after)
     if attempt is not None and not await _is_passkey(request, running, fields):
-        return await _page(request, running, WRONG_PROOF, 400)
+        return await _page(request, fields, running, WRONG_PROOF, 400)
     async with provider.db.write() as session:
         if not await pending_flows.lock(session, running):
-            return failure(request, "expired_interaction", 400)
+            return failure(request, "expired_interaction", 400, fields=fields)
         user = await session.get(User, running.user_id)
         assert user is not None
         if attempt is None:
-            return await _wait(request, session, running, user)
+            return await _wait(request, fields, session, running, user)
         if not fields.get("credential") and not await _is_second(session, provider, running, user, fields):
-            return await _page(request, running, WRONG_PROOF, 400)
+            return await _page(request, fields, running, WRONG_PROOF, 400)
         running.data["stage"] = "password"
         await pending_flows.keep(session, provider.box, running)
     await attempt.succeeded()
@@ -445,7 +449,9 @@ async def _is_second(
     return await factors.use_recovery_code(session, user.id, typed)
 
 
-async def _wait(request: Request, session: AsyncSession, running: RunningFlow, user: User) -> Response:
+async def _wait(
+    request: Request, fields: Mapping[str, str], session: AsyncSession, running: RunningFlow, user: User
+) -> Response:
     """Let the recovery wait, and tell the owner, who can stop it."""
     provider = site_of(request).provider
     await pending_flows.finish(session, running)
@@ -460,7 +466,7 @@ async def _wait(request: Request, session: AsyncSession, running: RunningFlow, u
     record(session, "recovery.delayed", subject=who, address=address, request_id=request_id_of(request))
     site_of(request).worker.nudge()
     client = provider.registry.get(made.client_id) if made.client_id else None
-    return page(request, "recover_waits.html", here=HERE, ready=made.ready_at, client=client)
+    return page(request, "recover_waits.html", fields=fields, here=HERE, ready=made.ready_at, client=client)
 
 
 async def _set_password(request: Request, running: RunningFlow, fields: dict[str, str]) -> Response:
@@ -470,7 +476,7 @@ async def _set_password(request: Request, running: RunningFlow, fields: dict[str
         known = await users.identifiers_of(session, user.id) if user else []
         credentials = await users.credentials_of(session, user.id) if user else []
     if user is None or user.disabled_at is not None:
-        return failure(request, "expired_interaction", 400)
+        return failure(request, "expired_interaction", 400, fields=fields)
     drop = bool(running.data["drop"])
     second = not drop and _has_second(credentials)
     password = fields.get("password", "")
@@ -479,15 +485,15 @@ async def _set_password(request: Request, running: RunningFlow, fields: dict[str
         await site.passwords.judge(password, about, second_factor=second, source=source_of(request))
         hashed = await site.passwords.hash(password, source=source_of(request))
     except WeakPassword as error:
-        return await _page(request, running, WEAK[error.code], 400, minimum=error.minimum)
+        return await _page(request, fields, running, WEAK[error.code], 400, minimum=error.minimum)
     except Busy as error:
-        return to_wait(await _page(request, running, BUSY, 503), error.retry_after)
+        return to_wait(await _page(request, fields, running, BUSY, 503), error.retry_after)
     long = len(password) >= site.settings.password_min_chars
     async with provider.db.write() as session:
         found = await users.lock_user(session, user.id)
         gone = running.data.get("contact_proven") and not await _is_still_theirs(session, running)
         if found is None or gone or not await pending_flows.finish(session, running):
-            return failure(request, "expired_interaction", 400)
+            return failure(request, "expired_interaction", 400, fields=fields)
         await recover(
             session,
             provider,
@@ -499,11 +505,12 @@ async def _set_password(request: Request, running: RunningFlow, fields: dict[str
         )
     await site.limits.clear(str(user.id))
     site.worker.nudge()
-    onward, _, client = await find_onward(request, stored_onward(running.data))
+    onward, _, client = await find_destination(request, stored_destination(running.data))
     target = sign_in_address(onward, client)
     return page(
         request,
         "recover_done.html",
+        fields=fields,
         here=target,
         client=client,
         target=target,
@@ -531,11 +538,12 @@ async def _begin_page(
     request: Request, fields: dict[str, str], problem: str = "", status: int = 200, **values: int
 ) -> Response:
     settings = site_of(request).settings
-    onward, asked, client = await find_onward(request, read_onward(fields))
+    onward, asked, client = await find_destination(request, read_destination(fields))
     return page(
         request,
         "recover.html",
         status=status,
+        fields=fields,
         ui_locales=asked.ui_locales if asked else "",
         here=onward.address(HERE),
         display=asked.display if asked else "page",
@@ -552,6 +560,7 @@ async def _begin_page(
 
 async def _page(
     request: Request,
+    fields: Mapping[str, str],
     running: RunningFlow,
     problem: str = "",
     status: int = 200,
@@ -566,11 +575,12 @@ async def _page(
             has = {one.kind for one in await users.credentials_of(session, running.user_id)}
     second = stage == "password" and not data["drop"] and bool(has & STRONG)
     settings = site.settings
-    _, asked, client = await find_onward(request, stored_onward(data))
+    _, asked, client = await find_destination(request, stored_destination(data))
     return page(
         request,
         {"code": "recover_code.html", "second": "recover_second.html"}.get(stage, "recover_password.html"),
         status=status,
+        fields=fields,
         ui_locales=asked.ui_locales if asked else "",
         here=f"{HERE}?{urlencode({'c': running.token})}",
         display=asked.display if asked else "page",

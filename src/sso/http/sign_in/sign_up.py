@@ -22,25 +22,24 @@ from starlette.responses import RedirectResponse, Response
 
 from sso import clock
 from sso.accounts.notifications import notify, send, send_code
+from sso.accounts.sign_in.destination import OPEN, Destination, page_end, stored_destination
+from sso.accounts.sign_in.options import SignInOptions
+from sso.accounts.sign_in.pending_request import PendingRequest, RequestExpired, account_at, recall_request
+from sso.accounts.sign_in.start import start_session
 from sso.clients.registry import Client
 from sso.http.common.cookies import browser_of, read_cookie, with_browser
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
+from sso.http.common.destination import application_named, read_destination, sign_in_address
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
-from sso.http.common.onward import (
-    OPEN,
-    Onward,
-    application_named,
-    page_end,
-    read_onward,
-    sign_in_address,
-    stored_onward,
-)
-from sso.http.common.pages import failure, locale_of, page
+from sso.http.common.pages import NO_FIELDS, failure, locale_of, page
 from sso.http.common.responses import to_wait
 from sso.http.common.state import address_of, kept_address_of, request_id_of, site_of, source_of
-from sso.http.sign_in.authorize import BUSY, STALE, Gone, Waiting, recall_waiting, signed_in, who_is_here
-from sso.http.sign_in.steps import Options
+from sso.http.common.visitor import visitor_of
+from sso.http.sign_in.after_sign_in import own_destination
+from sso.http.sign_in.finish import finish
+from sso.http.sign_in.page_request import PageRequest
+from sso.http.sign_in.texts import BUSY, STALE
 from sso.identity.authn import pending_flows
 from sso.identity.authn.assurance import ACR_PASSKEY
 from sso.identity.authn.authenticated import AMR_PASSKEY, Authenticated, by_password
@@ -88,12 +87,12 @@ async def sign_up_page(request: Request) -> Response:
     if not token:
         query = dict(request.query_params)
         waiting = await _waiting(request, query.get("i", ""))
-        hint = waiting.asked.login_hint if waiting else ""
+        hint = waiting.request.login_hint if waiting else ""
         return _begin_page(request, waiting, {**query, "contact": hint})
     found = await _recall(request, token)
     if found is None:
         return failure(request, "expired_interaction", 400)
-    return _page(request, *found)
+    return _page(request, NO_FIELDS, *found)
 
 
 @router.post(HERE)
@@ -102,24 +101,23 @@ async def sign_up(request: Request) -> Response:
     if not site_of(request).settings.sign_up_kinds:
         return failure(request, "not_found", 404)
     fields = await form_fields(request)
-    request.scope["sso.lang"] = fields.get("lang", "")
     if not read_cookie(request, "browser"):
-        return failure(request, "no_cookies", 400)
+        return failure(request, "no_cookies", 400, fields=fields)
     if not fields.get("c"):
         waiting = await _waiting(request, fields.get("i", ""))
         return await _begin(request, waiting, fields)
     found = await _recall(request, fields["c"])
     if found is None:
-        return failure(request, "expired_interaction", 400)
+        return failure(request, "expired_interaction", 400, fields=fields)
     running, waiting = found
     if not has_valid_csrf_token(request, fields, f"sign-up {running.token}"):
-        return _page(request, running, waiting, STALE, 400)
+        return _page(request, fields, running, waiting, STALE, 400)
     if not running.data.get("verified"):
         return await _check_code(request, running, waiting, fields)
     return await _make(request, running, waiting, fields)
 
 
-async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, str]) -> Response:
+async def _begin(request: Request, waiting: PendingRequest | None, fields: dict[str, str]) -> Response:
     site, settings = site_of(request), site_of(request).settings
     if not has_valid_csrf_token(request, fields, "sign-up"):
         return _begin_page(request, waiting, fields, STALE, 400)
@@ -138,7 +136,7 @@ async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, st
         await site.sign_ups.take(address_of(request))
     except TooManyFailures as error:
         return to_wait(_begin_page(request, waiting, fields, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
-    locale = locale_of(request)
+    locale = locale_of(request, fields=fields)
     onward = _onward(waiting, fields)
     data = {
         "kind": contact.kind,
@@ -194,40 +192,40 @@ async def _send(request: Request, session: AsyncSession, running: RunningFlow, a
     really = allowed and owner is None
     sent = await send_code(session, site.provider, running, kind, to, "code_sign_up", locale, really=really)
     if sent and allowed and owner is not None:
-        target = sign_in_address(*_without_request(request, stored_onward(data)))
+        target = sign_in_address(*_without_request(request, stored_destination(data)))
         send(session, site.provider, kind, to, "already_here", locale, sign_in_at=target)
     return sent
 
 
 async def _check_code(
-    request: Request, running: RunningFlow, waiting: Waiting | None, fields: dict[str, str]
+    request: Request, running: RunningFlow, waiting: PendingRequest | None, fields: dict[str, str]
 ) -> Response:
     site, provider = site_of(request), site_of(request).provider
     if fields.get("choice") == "resend":
         try:
             allowed = await _may_send(request, running.data)
         except TooManyFailures as error:
-            return to_wait(_page(request, running, waiting, NOT_SENT, 429), error.retry_after)
+            return to_wait(_page(request, fields, running, waiting, NOT_SENT, 429), error.retry_after)
         async with provider.db.write() as session:
             sent = await _send(request, session, running, allowed)
         site.worker.nudge()
         if not sent:
-            return to_wait(_page(request, running, waiting, NOT_SENT, 429), pending_flows.RESEND_SECONDS)
-        return _page(request, running, waiting, sent_again=True)
+            return to_wait(_page(request, fields, running, waiting, NOT_SENT, 429), pending_flows.RESEND_SECONDS)
+        return _page(request, fields, running, waiting, sent_again=True)
     async with provider.db.write() as session:
         if not await pending_flows.count_attempt(session, running):
-            return to_wait(_page(request, running, waiting, TOO_MANY_CODES, 429), pending_flows.RESEND_SECONDS)
+            return to_wait(_page(request, fields, running, waiting, TOO_MANY_CODES, 429), pending_flows.RESEND_SECONDS)
     contact = running.data["contact"]
     try:
         attempt = await site.limits.reserve(Purpose.SIGN_UP_CODE, contact, address_of(request))
     except TooManyFailures as error:
-        made = _page(request, running, waiting, TOO_MANY_TRIES, 429, minutes=error.minutes)
+        made = _page(request, fields, running, waiting, TOO_MANY_TRIES, 429, minutes=error.minutes)
         return to_wait(made, error.retry_after)
     valid = timedelta(minutes=site.settings.code_minutes)
     async with provider.db.read() as session:
         owner = await users.verified_owner(session, running.data["contact"])
     if not pending_flows.is_code(provider.box, running, fields.get("code", ""), valid) or owner is not None:
-        return _page(request, running, waiting, WRONG_CODE, 400)
+        return _page(request, fields, running, waiting, WRONG_CODE, 400)
     await attempt.succeeded()
     running.data["verified"] = True
     async with provider.db.write() as session:
@@ -235,13 +233,15 @@ async def _check_code(
     return RedirectResponse(f"{HERE}?{urlencode({'c': running.token})}", 303, {"Cache-Control": "no-store"})
 
 
-async def _make(request: Request, running: RunningFlow, waiting: Waiting | None, fields: dict[str, str]) -> Response:
+async def _make(
+    request: Request, running: RunningFlow, waiting: PendingRequest | None, fields: dict[str, str]
+) -> Response:
     """Make the account, sign in, and go on."""
     site = site_of(request)
     provider = site.provider
     name = " ".join(fields.get("name", "").split())[:MAX_NAME_CHARS]
     if not name or any(char in "<>" or not char.isprintable() for char in name):
-        return _page(request, running, waiting, NO_NAME, 400, name=name, field="name")
+        return _page(request, fields, running, waiting, NO_NAME, 400, name=name, field="name")
     credential = fields.get("credential", "")[:20_000]
     hashed = None
     if not credential:
@@ -251,14 +251,22 @@ async def _make(request: Request, running: RunningFlow, waiting: Waiting | None,
             hashed = await site.passwords.hash(password, source=source)
         except WeakPassword as error:
             return _page(
-                request, running, waiting, WEAK[error.code], 400, name=name, field="password", minimum=error.minimum
+                request,
+                fields,
+                running,
+                waiting,
+                WEAK[error.code],
+                400,
+                name=name,
+                field="password",
+                minimum=error.minimum,
             )
         except Busy as error:
-            return to_wait(_page(request, running, waiting, BUSY, 503, name=name), error.retry_after)
+            return to_wait(_page(request, fields, running, waiting, BUSY, 503, name=name), error.retry_after)
     try:
         async with provider.db.write() as session:
             if not await pending_flows.finish(session, running):
-                return failure(request, "expired_interaction", 400)
+                return failure(request, "expired_interaction", 400, fields=fields)
             user = await _new_user(request, session, running, name)
             if credential:
                 await provider.passkeys.add(session, user.id, browser_of(request), credential, "")
@@ -269,18 +277,33 @@ async def _make(request: Request, running: RunningFlow, waiting: Waiting | None,
                 proof = by_password(user)
             notify(session, provider, user, "welcome")
     except PasskeyRefused:
-        return _page(request, running, waiting, N_("The passkey could not be made. Try again."), 400, name=name)
+        return _page(request, fields, running, waiting, N_("The passkey could not be made. Try again."), 400, name=name)
     except IntegrityError:
-        return _page(request, running, waiting, TAKEN, 409, name=name)
-    onward = stored_onward(running.data)
-    before = (await recall_waiting(request, waiting.token))[1] if waiting else await who_is_here(request, running.data)
+        return _page(request, fields, running, waiting, TAKEN, 409, name=name)
+    return await _sign_in(request, fields, running, waiting, proof)
+
+
+async def _sign_in(
+    request: Request,
+    fields: dict[str, str],
+    running: RunningFlow,
+    waiting: PendingRequest | None,
+    proof: Authenticated,
+) -> Response:
+    """Sign in with the new account, and go on."""
+    site, visitor = site_of(request), visitor_of(request, fields)
+    onward = stored_destination(running.data)
+    if waiting is not None:
+        _, before = await recall_request(site, visitor, waiting.token)
+    else:
+        before = await account_at(site, visitor)
     then, client = onward.then, application_named(request, onward)
     if waiting is None and client is not None and client.meta.initiate_login_uri:
         then = OPEN + client.client_id  # the request ended meanwhile
-    options = Options(i=waiting.token if waiting else "", add=True, then=then, user_code=onward.user_code)
-    made = await signed_in(request, waiting, before, proof, options)
+    options = SignInOptions(i=waiting.token if waiting else "", add=True, then=then, user_code=onward.user_code)
+    result = await start_session(site, visitor, proof, options, pending=waiting, before=before)
     site.worker.nudge()
-    return made
+    return finish(PageRequest(request, visitor, fields, own_destination(onward.fields)), result, waiting, before)
 
 
 async def _new_user(request: Request, session: AsyncSession, running: RunningFlow, name: str) -> User:
@@ -309,7 +332,7 @@ async def _new_user(request: Request, session: AsyncSession, running: RunningFlo
     return user
 
 
-async def _recall(request: Request, token: str) -> tuple[RunningFlow, Waiting | None] | None:
+async def _recall(request: Request, token: str) -> tuple[RunningFlow, PendingRequest | None] | None:
     provider = site_of(request).provider
     async with provider.db.read() as session:
         running = await pending_flows.recall(session, provider.box, "sign_up", token, read_cookie(request, "browser"))
@@ -318,31 +341,31 @@ async def _recall(request: Request, token: str) -> tuple[RunningFlow, Waiting | 
     return running, await _waiting(request, running.data["i"])
 
 
-async def _waiting(request: Request, token: str) -> Waiting | None:
+async def _waiting(request: Request, token: str) -> PendingRequest | None:
     """Return the authorization request for which somebody registers; none where it has ended: they can register all
     the same."""
     try:
-        return (await recall_waiting(request, token))[0] if token else None
-    except Gone:
+        return (await recall_request(site_of(request), visitor_of(request), token))[0] if token else None
+    except RequestExpired:
         return None
 
 
-def _onward(waiting: Waiting | None, said: Mapping[str, str]) -> Onward:
+def _onward(waiting: PendingRequest | None, said: Mapping[str, str]) -> Destination:
     """Return where somebody wants to go who registers."""
     if waiting is not None:
-        return Onward(i=waiting.token, client_id=waiting.asked.client.client_id)
-    return replace(read_onward(said), i="")
+        return Destination(i=waiting.token, client_id=waiting.request.client.client_id)
+    return replace(read_destination(said), i="")
 
 
-def _without_request(request: Request, onward: Onward) -> tuple[Onward, Client | None]:
+def _without_request(request: Request, onward: Destination) -> tuple[Destination, Client | None]:
     """Return where a link in a mail leads, which may be opened in another browser: the application, where it can be
     opened."""
     client = application_named(request, onward)
     return replace(onward, i="", user_code=""), client
 
 
-def _common(request: Request, waiting: Waiting | None, onward: Onward) -> dict[str, Any]:
-    asked, settings = waiting.asked if waiting else None, site_of(request).settings
+def _common(request: Request, waiting: PendingRequest | None, onward: Destination) -> dict[str, Any]:
+    asked, settings = waiting.request if waiting else None, site_of(request).settings
     named = application_named(request, onward)
     return {
         "ui_locales": asked.ui_locales if asked else "",
@@ -356,7 +379,7 @@ def _common(request: Request, waiting: Waiting | None, onward: Onward) -> dict[s
 
 def _begin_page(
     request: Request,
-    waiting: Waiting | None,
+    waiting: PendingRequest | None,
     fields: dict[str, str],
     problem: str = "",
     status: int = 200,
@@ -370,6 +393,7 @@ def _begin_page(
         request,
         "sign_up.html",
         status=status,
+        fields=fields,
         here=onward.address(HERE),
         onward=onward.fields,
         sign_in_at=sign_in_address(onward, client),
@@ -386,8 +410,9 @@ def _begin_page(
 
 def _page(
     request: Request,
+    fields: Mapping[str, str],
     running: RunningFlow,
-    waiting: Waiting | None,
+    waiting: PendingRequest | None,
     problem: str = "",
     status: int = 200,
     *,
@@ -406,6 +431,7 @@ def _page(
         request,
         "sign_up_account.html" if verified else "sign_up_code.html",
         status=status,
+        fields=fields,
         here=f"{HERE}?{urlencode({'c': running.token})}",
         c=running.token,
         kind=data["kind"],
@@ -420,5 +446,5 @@ def _page(
         values=values,
         passkey=passkey,
         csrf_token=csrf_token(request, f"sign-up {running.token}"),
-        **_common(request, waiting, stored_onward(data)),
+        **_common(request, waiting, stored_destination(data)),
     )
