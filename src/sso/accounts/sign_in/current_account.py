@@ -153,4 +153,4 @@ def account_with(accounts: Sequence[Account], session_id: str) -> Account | None
 
 def is_recent(settings: Settings, signed_in: SignedIn) -> bool:
     """Tell whether a person signed in recently enough to change what opens the account."""
-    return (clock.now() - signed_in.session.auth_time).total_seconds() <= settings.step_up_seconds
+    return clock.now() - signed_in.session.auth_time <= settings.reauthentication_age

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from uuid import UUID
 
 from sso import clock
@@ -25,8 +24,8 @@ def place_of(provider: Provider, visitor: Visitor, device_id: str, *, trust: boo
         device_id: the value by which the browser is known at the next sign-in.
         trust: the person asks that this browser need no second factor from now on.
     """
-    days = provider.settings.trusted_device_days if trust else 0
-    until = clock.now() + timedelta(days=days) if days else None
+    lifetime = provider.settings.trusted_device_lifetime
+    until = clock.now() + lifetime if trust and lifetime else None
     return Place(token_hash(device_id), provider.countries.of(visitor.ip_address), until)
 
 

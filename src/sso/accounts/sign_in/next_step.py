@@ -161,7 +161,7 @@ async def answer_request(
         RedirectError: when the session ended this very moment, or there is no key to encrypt with.
     """
     provider, client, now = services.provider, pending.request.client, clock.now()
-    if (now - signed_in.session.last_seen_at).total_seconds() >= services.settings.session_touch_seconds:
+    if now - signed_in.session.last_seen_at >= services.settings.session_last_seen_interval:
         await sessions.touch(session, services.settings, signed_in.session.id, now)
     answer = await flow.respond(session, pending.request, signed_in, visitor.ip_address)
     provider.usage.count("authorize", client.client_id)

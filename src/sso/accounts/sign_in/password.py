@@ -167,7 +167,9 @@ async def authenticate_password(
         tried = [candidate.found.user.id for candidate in candidates if candidate.found is not None]
         raise WrongPassword(tried, several=len(lookups) > 1)
     found = await _settle(services, candidates, right[0], now)
-    due = second_step(situation_of(found, country), level, settings.second_factor_roles, settings.risk_second_step)
+    due = second_step(
+        situation_of(found, country), level, settings.second_factor_roles, settings.risk_based_second_factor
+    )
     unverified = not found.verified and found.identifier_kind in ("email", "phone")
     is_new = found.seen_before and not found.known
     return PasswordAccepted(by_password(found.user), due, is_new, found.lookup if unverified else "")

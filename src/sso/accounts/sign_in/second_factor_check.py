@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -249,7 +248,7 @@ async def _check_message(
     assert flow.method is not None
     provider, user = services.provider, flow.available.user
     contact = flow.available.received(flow.data, flow.method)
-    valid = timedelta(minutes=services.settings.code_minutes)
+    valid = services.settings.one_time_code_lifetime
     if contact is None or not pending_flows.is_code(provider.box, flow.running, typed, valid):
         return None
     if not flow.verifies:

@@ -134,7 +134,7 @@ async def _start(
         ProofOver: when the account was disabled or its credentials were changed since the authentication.
     """
     provider, settings, user = services.provider, services.settings, proof.user
-    remember = options.remember and settings.remembered_absolute_seconds > 0
+    remember = options.remember and bool(settings.remembered_session_lifetime)
     signed_in_before = before.signed_in if before is not None else None
     async with provider.db.write() as session:
         accounts = await _accounts_before(services, session, visitor, signed_in_before)

@@ -17,6 +17,7 @@ from sso.http.common.visitor import visitor_of
 from sso.http.sign_in.page_request import PageRequest
 from sso.http.sign_in.pages import locked_page
 from sso.oidc.authorize.request import SignedIn
+from sso.settings import whole_seconds
 
 
 async def on_account_locked(request: Request, error: Exception) -> Response:
@@ -61,6 +62,7 @@ def with_accounts(
     else:
         delete_cookie(made, settings, "session")
     if kept:
-        set_cookie(made, settings, "remembered", ".".join(kept), settings.remembered_absolute_seconds)
+        max_age = whole_seconds(settings.remembered_session_lifetime)
+        set_cookie(made, settings, "remembered", ".".join(kept), max_age)
     elif remembered:
         delete_cookie(made, settings, "remembered")

@@ -65,7 +65,7 @@ def _services_shown(page: PageRequest) -> dict[str, Any]:
     """Return what the sign-in page offers besides a password."""
     settings, provider = page.site.settings, page.site.provider
     return {
-        "can_remember": settings.remembered_absolute_seconds > 0,
+        "can_remember": bool(settings.remembered_session_lifetime),
         "passkey": provider.passkeys.request_options(page.visitor.browser_id),
         "can_sign_up": bool(settings.sign_up_kinds),
         "can_recover": any(map(settings.can_send, ("email", "phone"))),

@@ -39,6 +39,7 @@ from sso.identity.authn.pending_flows import RESEND_SECONDS
 from sso.identity.users.identifiers import masked
 from sso.identity.users.models import Identifier
 from sso.platform.security.rate_limits import TooManyFailures
+from sso.settings import whole_days, whole_minutes
 
 router = APIRouter()
 
@@ -180,8 +181,8 @@ def _factor_shown(page: PageRequest, flow: SecondFactorFlow) -> dict[str, Any]:
         "title": TITLES.get(method or "", ""),
         "contact": _masked(flow.available.contact(method) if method in ("email", "phone") else None),
         "sent": flow.running.row.code_hash is not None,
-        "minutes": settings.code_minutes,
-        "can_trust": settings.trusted_device_days if flow.may_trust else 0,
+        "minutes": whole_minutes(settings.one_time_code_lifetime),
+        "can_trust": whole_days(settings.trusted_device_lifetime) if flow.may_trust else 0,
         "can_recover": method in ("totp", "passkey", "recovery_code"),
         "recover_at": _destination(flow).address("/recover"),
         "passkey": passkeys.request_options(page.visitor.browser_id) if method == "passkey" else "",
