@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ import pytest
 from tests.conftest import settings_for
 from tests.support import PASSWORD
 
+import sso
 from sso import clock
 from sso.accounts.languages import page_language, territory_name
 from sso.accounts.sign_in.current_account import (
@@ -182,6 +184,12 @@ def test_when_the_account_must_be_chosen(
     visitor = replace(VISITOR, session_tokens=("x",) * accounts)
     current = CurrentAccount(signed_in(account("siti")), "x", must_choose=ended)
     assert must_choose(visitor, pending, current) is expected
+
+
+def test_nothing_is_kept_in_the_scope_of_a_request() -> None:
+    """Functions pass values to each other. A variable in the ASGI scope hides which function reads it."""
+    source = Path(sso.__file__).parent
+    assert [str(path) for path in source.rglob("*.py") if 'scope["sso' in path.read_text("utf-8")] == []
 
 
 def test_a_locked_account_is_refused_until_the_lock_ends() -> None:

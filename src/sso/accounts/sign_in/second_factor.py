@@ -228,11 +228,21 @@ async def begin_second_factor(
         return FlowExpired()
     device = await known_device(provider, visitor, user.id)
     await services.flows.take(f"{user.id} {device or visitor.network}")
-    method = _sent_first(available, reason)
-    allowed = False
+    data = _new_data(proof, reason, level, options, contact, trust=trust)
+    return _started(reason, await _store_flow(services, visitor, available, data, options))
+
+
+async def _store_flow(
+    services: SignInServices,
+    visitor: Visitor,
+    available: AvailableFactors,
+    data: SecondFactorData,
+    options: SignInOptions,
+) -> str:
+    """Store a flow, send a code where that is its method, and return the token of the flow."""
+    provider, method, allowed = services.provider, _sent_first(available, data["reason"]), False
     with suppress(TooManyFailures):
         allowed = method != "" and await may_send_code(services, visitor, available, method)
-    data = _new_data(proof, reason, level, options, contact, trust=trust)
     async with provider.db.write() as session:
         running = await pending_flows.begin(
             session,
@@ -240,13 +250,13 @@ async def begin_second_factor(
             "sign_in",
             visitor.browser_id,
             dict(data),
-            user_id=user.id,
+            user_id=available.user.id,
             seconds=FLOW_SECONDS,
             end=page_end(provider, Destination(i=options.i, then=options.then)),
         )
         if allowed:
             await send_second_factor_code(services, session, running, available, method)
-    return _started(reason, running.token)
+    return running.token
 
 
 def _sent_first(available: AvailableFactors, reason: Reason) -> str:

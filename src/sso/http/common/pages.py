@@ -222,20 +222,11 @@ def page(
         environment(locale)
         .get_template(template)
         .render(
-            locale=locale,
             languages=[(code, LANGUAGE_NAMES[code], _in_language(request, here, code)) for code in LOCALES],
             chosen=chosen_language(request, fields),
-            city=settings.city_name,
-            service=settings.service_name,
-            support=settings.support_contact,
             frames=frames,
             display=display,
-            number=partial(format_decimal, locale=locale),
-            territory=partial(territory_name, locale),
-            strength_token=partial(strength_token, request),
-            moment=partial(moment_text, locale=locale, zone=settings.time_zone),
-            asset=site_of(request).assets.paths,
-            icon_type=site_of(request).assets.icon_type,
+            **_on_every_page(request, locale),
             **context,
         )
     )
@@ -243,6 +234,23 @@ def page(
     if chosen_language(request, fields):
         set_cookie(made, settings, "lang", locale, LANG_COOKIE_SECONDS)
     return with_browser(request, made) if context.get("csrf_token") else made
+
+
+def _on_every_page(request: Request, locale: str) -> dict[str, Any]:
+    """Return what every template may use."""
+    settings, assets = site_of(request).settings, site_of(request).assets
+    return {
+        "locale": locale,
+        "city": settings.city_name,
+        "service": settings.service_name,
+        "support": settings.support_contact,
+        "number": partial(format_decimal, locale=locale),
+        "territory": partial(territory_name, locale),
+        "strength_token": partial(strength_token, request),
+        "moment": partial(moment_text, locale=locale, zone=settings.time_zone),
+        "asset": assets.paths,
+        "icon_type": assets.icon_type,
+    }
 
 
 def strength_token(request: Request) -> str:
