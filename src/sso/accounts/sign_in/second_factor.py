@@ -171,7 +171,11 @@ async def available_factors(
     if user is None or user.disabled_at is not None:
         return None
     known = await users.identifiers_of(session, user_id)
-    able = [one for one in known if receives_codes(one.kind, one.value) and provider.settings.can_send(one.kind)]
+    able = [
+        identifier
+        for identifier in known
+        if receives_codes(identifier.kind, identifier.value) and provider.settings.can_send(identifier.kind)
+    ]
     if contact:
         typed = [identifier for identifier in able if identifier.lookup == contact]
         return AvailableFactors(user, [], typed, [_method_of(identifier) for identifier in typed])
@@ -345,8 +349,8 @@ async def recall_second_factor(
     i = str(data["options"]["i"])
     pending = (await recall_request(services, visitor, i))[0] if i else None
     first = next(iter(available.methods), None)
-    usual = next((one for one in available.methods if one == data.get("sent")), first)
-    chosen = next((one for one in available.methods if one == method), usual)
+    usual = next((able for able in available.methods if able == data.get("sent")), first)
+    chosen = next((able for able in available.methods if able == method), usual)
     return SecondFactorFlow(running, available, pending, data["level"], chosen)
 
 
