@@ -24,7 +24,7 @@ from starlette.routing import Route
 from tests.fuzz.nasty import BODIES, HEADER_NAMES, HEADERS, RAW, TEXT, VALUES
 from tests.support import PASSWORD, Browser, City, Form, Forms
 
-import sso.web
+import sso.http
 from sso.app import ROOMS
 from sso.clients.metadata import ClientMetadata
 from sso.http.api import openapi as about

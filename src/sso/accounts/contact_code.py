@@ -4,7 +4,6 @@ contact is not told: then the code never comes."""
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
 from typing import TypedDict, cast
 
 from sqlalchemy.exc import IntegrityError
@@ -144,7 +143,7 @@ async def check_contact_code(
         attempt = await reserve_attempt(services, visitor, Purpose.CONTACT_CODE, own.user_id)
     except TooManyFailures as error:
         raise FlowRefused(Problem.TOO_MANY_TRIES, error.retry_after, error.minutes) from None
-    valid = timedelta(minutes=services.settings.code_minutes)
+    valid = services.settings.one_time_code_lifetime
     if not pending_flows.is_code(provider.box, flow, typed, valid):
         raise FlowRefused(Problem.WRONG_CODE)
     await attempt.succeeded()

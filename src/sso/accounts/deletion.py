@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -61,7 +59,7 @@ async def plan_deletion(session: AsyncSession, provider: Provider, user: User, *
     await end_pending(session, user)
     await keep_an_administrator(session, user)
     await refuse_only_owner(session, user)
-    user.delete_at = clock.now() + timedelta(days=provider.settings.deletion_grace_days)
+    user.delete_at = clock.now() + provider.settings.deletion_grace_period
     notify(session, provider, user, "deletion_planned", until=user.delete_at.isoformat())
     await session.flush()
     return await end_everything(session, provider, user, DELETION_PLANNED, actor)

@@ -29,7 +29,7 @@ async def start_recovery(session: AsyncSession, provider: Provider, user: User, 
         raise UserError("the person is disabled")
     refuse_test_user(user)
     code = recovery.new_helpdesk_code()
-    valid = timedelta(minutes=provider.settings.helpdesk_code_minutes)
+    valid = provider.settings.helpdesk_code_lifetime
     await recovery.add(session, user.id, "helpdesk", code, wait=timedelta(0), valid=valid, created_by=actor.name)
     notify(session, provider, user, "helpdesk_recovery")
     record(

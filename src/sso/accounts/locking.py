@@ -49,7 +49,7 @@ async def not_me(session: AsyncSession, provider: Provider, session_id: uuid.UUI
     link_ends = found[0].created_at + timedelta(days=NOT_ME_DAYS)
     if not await session.run_sync(lambda sync: first_use(sync, "not-me", session_id.hex, link_ends)):
         return user if is_locked(user) else None
-    user_id, until = str(user.id), clock.now() + timedelta(hours=provider.settings.lock_hours)
+    user_id, until = str(user.id), clock.now() + provider.settings.account_lock_duration
     await end_pending(session, user)
     user.locked_until = until
     await session.flush()

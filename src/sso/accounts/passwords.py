@@ -47,7 +47,7 @@ async def change_own_password(
     about = [name, *(one.value for one in identifiers)]
     await services.passwords.judge(new, about, second_factor=second, source=source)
     hashed = await services.passwords.hash(new, source=source)
-    long = len(new) >= services.settings.password_min_chars
+    long = len(new) >= services.settings.password_min_length
     async with provider.db.write() as session:
         locked = await lock_own_account(session, own)
         await change_password(

@@ -192,7 +192,7 @@ async def check_recovery_code(
         raise FlowRefused(Problem.TOO_MANY_TRIES, error.retry_after, error.minutes) from None
     if len(typed.replace("-", "").replace(" ", "")) == recovery_requests.CODE_CHARS:
         return await _check_helpdesk_code(services, visitor, flow, typed, attempt)
-    valid = timedelta(minutes=services.settings.code_minutes)
+    valid = services.settings.one_time_code_lifetime
     if not pending_flows.is_code(provider.box, flow, typed, valid) or flow.user_id is None:
         raise FlowRefused(Problem.WRONG_CODE)
     await attempt.succeeded()
@@ -317,7 +317,7 @@ async def choose_password(services: AccountServices, visitor: Visitor, flow: Run
     await services.passwords.judge(password, about, second_factor=second, source=visitor.network)
     hashed = await services.passwords.hash(password, source=visitor.network)
     actor = Actor(str(user.id), request_id=visitor.request_id)
-    long = len(password) >= services.settings.password_min_chars
+    long = len(password) >= services.settings.password_min_length
     async with provider.db.write() as session:
         locked = await users.lock_user(session, user.id)
         gone = data.get("contact_proven") and not await _is_still_theirs(session, flow)
@@ -445,7 +445,7 @@ async def _is_held(session: AsyncSession, provider: Provider, flow: RunningFlow)
     """Tell whether the contact that was verified is one that somebody else added to the account, or marked as verified,
     within the delay of recoveries. Only a second factor of the user goes with it without waiting."""
     assert flow.user_id is not None
-    data, since = data_of(flow), clock.now() - timedelta(hours=provider.settings.recovery_delay_hours)
+    data, since = data_of(flow), clock.now() - provider.settings.recovery_delay
     known = await users.identifiers_of(session, flow.user_id)
     used = [one for one in known if (one.kind, one.value) == (data["kind"], data["to"])]
     return not used or any(one.asserted_at is not None and one.asserted_at > since for one in used)
@@ -497,7 +497,7 @@ async def _is_second_factor(
 async def _delay(session: AsyncSession, provider: Provider, visitor: Visitor, flow: RunningFlow, user: User) -> Delayed:
     """Let the recovery wait, and tell the owner at every contact, who can stop it."""
     await pending_flows.finish(session, flow)
-    token, wait = link_token(), timedelta(hours=provider.settings.recovery_delay_hours)
+    token, wait = link_token(), provider.settings.recovery_delay
     valid = timedelta(hours=recovery_requests.READY_HOURS)
     client_id = data_of(flow).get("client_id") or None
     waiting = await recovery_requests.add(

@@ -7,7 +7,6 @@ belongs to an account receives a message that says so instead.
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
 from typing import NotRequired, TypedDict, cast
 from uuid import UUID
 
@@ -151,7 +150,7 @@ async def check_sign_up_code(services: AccountServices, visitor: Visitor, flow: 
         attempt = await services.attempts.reserve(Purpose.SIGN_UP_CODE, data["contact"], visitor.ip_address)
     except TooManyFailures as error:
         raise FlowRefused(Problem.TOO_MANY_TRIES, error.retry_after, error.minutes) from None
-    valid = timedelta(minutes=services.settings.code_minutes)
+    valid = services.settings.one_time_code_lifetime
     async with provider.db.read() as session:
         owner = await users.verified_owner(session, data["contact"])
     if not pending_flows.is_code(provider.box, flow, typed, valid) or owner is not None:

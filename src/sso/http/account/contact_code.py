@@ -18,6 +18,7 @@ from sso.http.common.responses import to_wait
 from sso.http.sign_in.authorize import STALE
 from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS
 from sso.identity.authn.pending_flows import RunningFlow
+from sso.settings import whole_minutes
 
 router = APIRouter()
 
@@ -80,7 +81,7 @@ def _page(
         status,
         c=flow.token,
         shown=data_of(flow)["value"],
-        minutes=here.site.settings.code_minutes,
+        minutes=whole_minutes(here.site.settings.one_time_code_lifetime),
         problem=problem,
         values=values,
         sent_again=sent_again,

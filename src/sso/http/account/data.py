@@ -21,6 +21,7 @@ from sso.http.common.pages import page
 from sso.http.sign_in.account_chooser import with_accounts
 from sso.http.sign_in.authorize import STALE
 from sso.identity.users.service import UserError
+from sso.settings import whole_days
 
 router = APIRouter()
 
@@ -77,5 +78,5 @@ async def delete(request: Request, here: HereRecently) -> Response:
 
 
 def _page(here: OwnVisit, problem: str = "", status: int = 200, **values: str) -> Response:
-    days = here.site.settings.deletion_grace_days
+    days = whole_days(here.site.settings.deletion_grace_period)
     return here.page("account_data.html", status, problem=problem, days=days, values=values)

@@ -90,7 +90,7 @@ async def _page(
 
 
 def _megabytes(here: OwnVisit) -> int:
-    return here.site.settings.picture_max_bytes // (1024 * 1024)
+    return here.site.settings.max_picture_size // (1024 * 1024)
 
 
 @router.post("/account/picture")

@@ -90,7 +90,7 @@ async def _change_password(here: OwnVisit, fields: dict[str, str]) -> Response:
         text, status = OWN_ACCOUNT_TEXTS[error.problem]
         return await _page(here, text, status, field="password")
     except WeakPassword as error:
-        return await _page(here, WEAK[error.code], 400, field="new_password", least=error.minimum)
+        return await _page(here, WEAK[error.code], 400, field="new_password", minimum=error.minimum)
     except TooManyFailures as error:
         text, status = OWN_ACCOUNT_TEXTS[Problem.TOO_MANY_TRIES]
         return to_wait(await _page(here, text, status, minutes=error.minutes), error.retry_after)
@@ -121,7 +121,7 @@ async def _remove(here: OwnVisit, credential_id: str) -> Response:
         problem = await remove_credential(session, provider, user, credential_id, here.actor)
     if problem is not None:
         text, status = OWN_ACCOUNT_TEXTS[problem]
-        return await _page(here, text, status, least=here.site.settings.password_min_chars)
+        return await _page(here, text, status, minimum=here.site.settings.password_min_length)
     here.site.worker.nudge()
     return done(SECURITY, "removed")
 
@@ -155,7 +155,7 @@ async def _page(here: OwnVisit, problem: str = "", status: int = 200, *, field: 
         app=next((one for one in known if one.kind == "totp"), None),
         codes=sum(one.kind == "recovery_code" for one in known),
         trusted=[(device, device_of(device.user_agent or "").text) for device in trusted],
-        least=min_password_length(site.settings, second_factor=bool(kinds & STRONG)),
+        minimum=min_password_length(site.settings, second_factor=bool(kinds & STRONG)),
         passkey=options,
         default_name=_device_name(here),
         problem=problem,

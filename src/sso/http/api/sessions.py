@@ -98,7 +98,7 @@ class SessionShown(BaseModel):
     remembered: bool
     acr: str
     amr: list[str]
-    address: str | None = Field(description="In the form in which it is kept (SSO_ADDRESS_PRIVACY).")
+    address: str | None = Field(description="In the form in which it is kept (SSO_IP_ADDRESS_PRIVACY).")
     device: DeviceShown
     applications: list[PartShown]
     ended_at: datetime | None
@@ -313,7 +313,7 @@ def _network(request: Request, typed: str | None) -> str | None:
     if typed is None:
         return None
     try:
-        return network_wanted(typed, site_of(request).settings.address_privacy)
+        return network_wanted(typed, site_of(request).settings.ip_address_privacy)
     except ValueError as error:
         raise Problem(422, "invalid", "The network cannot be searched for", f"network: {error}.") from None
 

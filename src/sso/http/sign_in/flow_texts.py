@@ -10,7 +10,7 @@ from sso.http.common.i18n import N_
 NOT_A_CONTACT = N_("Type an e-mail address such as siti@example.id, or a telephone number such as 0812 3456 7890.")
 TOO_MANY = N_("There were very many registrations from your network. Please try again in %(minutes)d minutes.")
 WEAK = {
-    "short": N_("The password must have at least %(least)d characters. Several words are easy to remember."),
+    "short": N_("The password must have at least %(minimum)d characters. Several words are easy to remember."),
     "long": N_("The password must have at most 256 characters."),
     "common": N_("This password is easily guessed. Use several words that do not belong together."),
     "breached": N_("This password was stolen elsewhere, and is known to thieves. Choose another."),
@@ -47,7 +47,7 @@ _OWN_TEXTS: dict[Problem, tuple[str, int]] = {
     Problem.WRONG_PASSWORD: (N_("Your present password is not right."), 400),
     Problem.PASSKEY_FAILED: (N_("The passkey could not be added. Try again."), 400),
     Problem.NEEDS_LONGER_PASSWORD: (
-        N_("Choose a longer password first: without a second step it needs %(least)d characters."),
+        N_("Choose a longer password first: without a second step it needs %(minimum)d characters."),
         409,
     ),
     Problem.LAST_CREDENTIAL: (N_("This is your only way to sign in. Add another one first."), 409),

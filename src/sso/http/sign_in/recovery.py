@@ -39,6 +39,7 @@ from sso.identity.authn.second_factor_policy import STRONG
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import masked, meanings
 from sso.platform.security.rate_limits import TooManyFailures
+from sso.settings import whole_hours, whole_minutes
 
 router = APIRouter()
 
@@ -131,7 +132,7 @@ async def _choose_password(request: Request, flow: RunningFlow, fields: dict[str
     try:
         await choose_password(account_services(request), visitor_of(request), flow, fields.get("password", ""))
     except WeakPassword as error:
-        return await _page(request, flow, WEAK[error.code], 400, least=error.minimum)
+        return await _page(request, flow, WEAK[error.code], 400, minimum=error.minimum)
     except Busy as error:
         return to_wait(await _page(request, flow, BUSY, 503), error.retry_after)
     site_of(request).worker.nudge()
@@ -223,9 +224,9 @@ async def _page(
         c=flow.token,
         typed=typed,
         shown=masked(likely_kind(typed), typed),
-        minutes=settings.code_minutes,
-        hours=settings.recovery_delay_hours,
-        least=settings.password_min_chars_with_second_factor if second else settings.password_min_chars,
+        minutes=whole_minutes(settings.one_time_code_lifetime),
+        hours=whole_hours(settings.recovery_delay),
+        minimum=settings.password_min_length_with_second_factor if second else settings.password_min_length,
         has=has,
         problem=problem,
         sent_again=sent_again,

@@ -52,6 +52,7 @@ from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.users.identifiers import masked
 from sso.identity.users.models import User
 from sso.platform.security.rate_limits import TooManyFailures
+from sso.settings import whole_minutes
 
 router = APIRouter()
 
@@ -153,7 +154,7 @@ async def _create(request: Request, flow: RunningFlow, waiting: Waiting | None, 
             hashed = await hash_new_password(services, visitor, flow, name, fields.get("password", ""))
         proof = await create_account(services, visitor, flow, name, password_hash=hashed, passkey=passkey)
     except WeakPassword as error:
-        return _page(request, flow, waiting, WEAK[error.code], 400, name=name, field="password", least=error.minimum)
+        return _page(request, flow, waiting, WEAK[error.code], 400, name=name, field="password", minimum=error.minimum)
     except Busy as error:
         return to_wait(_page(request, flow, waiting, BUSY, 503, name=name), error.retry_after)
     except FlowEnded:
@@ -290,8 +291,8 @@ def _page(
         kind=data["kind"],
         contact=data["contact"],
         shown=masked(data["kind"], data["contact"]),
-        minutes=site.settings.code_minutes,
-        least=site.settings.password_min_chars,
+        minutes=whole_minutes(site.settings.one_time_code_lifetime),
+        minimum=site.settings.password_min_length,
         name=name,
         problem=problem,
         field=field,
