@@ -43,7 +43,7 @@ from sso.http.api.routers import routers as api_routers
 from sso.http.common import images as logos
 from sso.http.common import pages
 from sso.http.common.assets import Assets, static
-from sso.http.common.mail_texts import send_message, send_notice
+from sso.http.common.mail_delivery import send_message, send_notice
 from sso.http.common.middleware import Shell, TooLarge, TooSlow
 from sso.http.common.state import Site
 from sso.http.console import access as console
