@@ -19,6 +19,8 @@ from sso import clock
 from sso.accounts.notifications import MESSAGE, NOTICE
 from sso.accounts.own_account import SessionEnded
 from sso.accounts.power import TooPowerful
+from sso.accounts.sign_in.current_account import AccountLocked
+from sso.accounts.sign_in.pending_request import RequestExpired
 from sso.clients.privileges import PrivilegeRefused
 from sso.errors import Refusal
 from sso.http import account
@@ -68,12 +70,15 @@ from sso.http.sign_in import (
     account_chooser as accounts,
 )
 from sso.http.sign_in import (
-    authorize as sign_in,
-)
-from sso.http.sign_in import (
+    account_selection,
+    consent,
     device,
+    login,
     recovery_links,
     sign_up,
+)
+from sso.http.sign_in import (
+    authorize as sign_in,
 )
 from sso.http.sign_in import (
     logout as sign_out,
@@ -114,8 +119,9 @@ from sso.ssf.streams import StreamRefused
 log = logging.getLogger("sso")
 
 ROOMS = (
-    protocol, sign_in, second_step, sign_up, recover, recovery_links, sign_out, check_session, device, registration,
-    logos, shared_signals, developer, developer_team, developer_diagnosis,
+    protocol, sign_in, login, account_selection, consent, second_step, sign_up, recover, recovery_links, sign_out,
+    check_session, device, registration, logos,
+    shared_signals, developer, developer_team, developer_diagnosis,
     quick_start, playground, rp_check,
     admin_apps, admin_edit, admin_people,
     admin_sessions, admin_system, admin_mails, health,
@@ -235,10 +241,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(PrivilegeRefused, _on_privilege_refused)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(IntegrityError, on_conflict)
-    app.add_exception_handler(accounts.AccountLocked, accounts.on_account_locked)
+    app.add_exception_handler(AccountLocked, accounts.on_account_locked)
     app.add_exception_handler(access.SignInFirst, access.on_sign_in_first)
     app.add_exception_handler(SessionEnded, access.on_session_ended)
-    app.add_exception_handler(sign_in.Gone, sign_in.on_gone)
+    app.add_exception_handler(RequestExpired, sign_in.on_request_expired)
     app.add_exception_handler(StreamRefused, shared_signals.on_stream_refused)
     app.add_exception_handler(console.Interrupted, console.on_interrupted)
     app.add_exception_handler(TokenRefused, shared_signals.on_token_refused)

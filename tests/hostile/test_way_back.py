@@ -20,7 +20,10 @@ from sso.oidc.authorize.stored import client_of_token, token_end
 from sso.oidc.models import Interaction
 from sso.portal.lifecycle import suspend_client
 
-PAGES = ("sso.http.sign_in.authorize", "sso.http.sign_in.second_factor", "sso.http.sign_in.sign_up")
+PAGES = tuple(
+    f"sso.http.sign_in.{name}"
+    for name in ("authorize", "login", "account_selection", "consent", "second_factor", "sign_up")
+)
 """The modules whose pages are steps of a sign-in for an application."""
 GONE = "Halaman ini sudah tidak berlaku"
 

@@ -9,8 +9,8 @@ from typing import TypedDict, cast
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from sso.accounts.attempts import reserve_attempt
 from sso.accounts.contacts import MAX_CONTACTS, add_contact
-from sso.accounts.devices import reserve_attempt
 from sso.accounts.flows import FlowEnded, FlowRefused, Problem
 from sso.accounts.notifications import send_code
 from sso.accounts.own_account import OwnSession, lock_own_account

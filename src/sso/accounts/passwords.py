@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sso.accounts.attempts import reserve_attempt
 from sso.accounts.credentials import change_password
-from sso.accounts.devices import reserve_attempt
 from sso.accounts.flows import FlowRefused, Problem
 from sso.accounts.own_account import OwnSession, lock_own_account
 from sso.accounts.services import AccountServices

@@ -14,13 +14,14 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts.attempts import reserve_attempt
 from sso.accounts.contact_changes import tell_everywhere
 from sso.accounts.credentials import recover
-from sso.accounts.devices import known_device, reserve_attempt
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
 from sso.accounts.notifications import link_token, notify, send_code
 from sso.accounts.power import still_recovers
 from sso.accounts.services import AccountServices
+from sso.accounts.sign_in.devices import known_device
 from sso.identity.authn import factors, pending_flows, recovery_requests
 from sso.identity.authn.factors import PasskeyRefused
 from sso.identity.authn.models import Recovery
@@ -45,7 +46,7 @@ Stage = Literal["code", "second", "password"]
 
 
 class RecoveryData(TypedDict):
-    """What a pending recovery holds. It holds besides where the user wants to go, see ``http/common/onward.py``.
+    """What a pending recovery holds. The destination is stored beside it.
 
     ``typed`` is the identifier; ``kind``, ``to`` and ``contact_id`` are of the contact that the code goes to, empty
     where there is none. ``drop``: the second factors are lost, and are removed in the end.

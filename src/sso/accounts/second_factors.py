@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.accounts.devices import reserve_attempt
+from sso.accounts.attempts import reserve_attempt
 from sso.accounts.flows import FlowEnded, FlowRefused, Problem
 from sso.accounts.notifications import notify
 from sso.accounts.own_account import OwnSession, lock_own_account

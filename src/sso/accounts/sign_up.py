@@ -35,7 +35,7 @@ FLOW_SECONDS = 3600
 
 
 class SignUpData(TypedDict):
-    """What a pending sign-up holds. It holds besides where the user wants to go, see ``http/common/onward.py``."""
+    """What a pending sign-up holds. The destination is stored beside it."""
 
     kind: str
     contact: str

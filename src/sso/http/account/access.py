@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.own_account import OwnSession
 from sso.accounts.services import AccountServices
+from sso.accounts.sign_in.current_account import is_recent
 from sso.http.common.account_services import account_services
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
@@ -20,7 +21,6 @@ from sso.http.common.pages import failure, page
 from sso.http.common.state import Site, site_of
 from sso.http.common.visitor import visitor_of
 from sso.http.sign_in.account_chooser import present_account
-from sso.http.sign_in.authorize import is_recent
 from sso.identity.test_users import is_test
 from sso.identity.users import store as users
 from sso.identity.users.models import User
@@ -175,7 +175,7 @@ async def visit(request: Request, then: str, *, recent: bool = False) -> Visit |
         return _to_sign_in(then)
     if is_test(who.session):  # a test user has nothing to change: a password would open the account
         return failure(request, "no_permission", 403)
-    if recent and not is_recent(request, who):
+    if recent and not is_recent(site_of(request).settings, who):
         return _to_sign_in(then, again="1")
     return Visit(who, user, roles)
 

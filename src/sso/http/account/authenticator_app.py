@@ -17,8 +17,8 @@ from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
 from sso.http.common.responses import to_wait
-from sso.http.sign_in.authorize import STALE
 from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS
+from sso.http.sign_in.texts import STALE
 from sso.identity.authn import factors
 from sso.identity.authn.pending_flows import RunningFlow
 
@@ -41,13 +41,13 @@ async def add_app(request: Request, here: HereRecently) -> Response:
     fields = await form_fields(request)
     flow = await recall_app(here.services, here.visitor, here.own, fields.get("c", ""))
     if flow is None:
-        return failure(request, "stale_form", 400)
+        return failure(request, "stale_form", 400, fields=fields)
     if not here.sent_by_us(fields):
         return _page(here, flow, STALE, 400)
     try:
         codes = await confirm_app(here.services, here.visitor, here.own, flow, fields.get("code", ""), here.actor)
     except FlowEnded:
-        return failure(request, "stale_form", 400)
+        return failure(request, "stale_form", 400, fields=fields)
     except FlowRefused as error:
         text, status = TEXTS[error.problem]
         response = _page(here, flow, text, status, minutes=error.minutes)

@@ -15,7 +15,7 @@ from sso.clients.claims import allowed_by, permissions
 from sso.clients.registry import Client
 from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.forms import form_fields
-from sso.http.sign_in.consent import asked_for
+from sso.http.sign_in.requested_data import asked_for
 from sso.identity.sessions import store as sessions
 from sso.identity.users import store as users
 from sso.oidc.provider import Provider

@@ -15,8 +15,8 @@ from sso.http.account.contacts import CONTACTS, refused_page
 from sso.http.common.forms import form_fields
 from sso.http.common.pages import failure
 from sso.http.common.responses import to_wait
-from sso.http.sign_in.authorize import STALE
 from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS
+from sso.http.sign_in.texts import STALE
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.settings import whole_minutes
 
@@ -38,7 +38,7 @@ async def contact_code(request: Request, here: Here) -> Response:
     fields = await form_fields(request)
     flow = await recall_contact(here.services, here.visitor, here.own, fields.get("c", ""))
     if flow is None:
-        return failure(request, "stale_form", 400)
+        return failure(request, "stale_form", 400, fields=fields)
     if not here.sent_by_us(fields):
         return _page(here, flow, STALE, 400)
     try:
@@ -46,7 +46,7 @@ async def contact_code(request: Request, here: Here) -> Response:
             return await _resend(here, flow)
         return await _check(here, flow, fields.get("code", ""))
     except FlowEnded:
-        return failure(request, "stale_form", 400)
+        return failure(request, "stale_form", 400, fields=fields)
     except FlowRefused as error:
         text, status = OWN_ACCOUNT_TEXTS[error.problem]
         response = _page(here, flow, text, status, minutes=error.minutes)

@@ -17,8 +17,8 @@ from sso.accounts.own_account import lock_own_account
 from sso.http.account.access import OwnPage, OwnVisit, done
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
-from sso.http.sign_in.authorize import STALE
 from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS
+from sso.http.sign_in.texts import STALE
 from sso.identity.users.identifiers import normalise_as
 
 router = APIRouter()

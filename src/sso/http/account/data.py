@@ -19,7 +19,7 @@ from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.pages import page
 from sso.http.sign_in.account_chooser import with_accounts
-from sso.http.sign_in.authorize import STALE
+from sso.http.sign_in.texts import STALE
 from sso.identity.users.service import UserError
 from sso.settings import whole_days
 

@@ -8,12 +8,14 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.accounts.sign_in.current_account import accounts_of_browser
 from sso.http.account.access import first_admin_page
 from sso.http.common.cookies import read_cookie, with_browser_state
 from sso.http.common.csrf import csrf_token
 from sso.http.common.pages import failure, page
 from sso.http.common.state import site_of
-from sso.http.sign_in.account_chooser import accounts_of, present_account, tokens_of
+from sso.http.common.visitor import visitor_of
+from sso.http.sign_in.account_chooser import present_account
 from sso.identity.sessions import store as sessions
 from sso.identity.users.store import favourites_of, roles_of
 from sso.oidc.requests import with_parameters
@@ -30,7 +32,9 @@ async def home(request: Request) -> Response:
     provider, cookie = site_of(request).provider, read_cookie(request, "session")
     async with provider.db.read() as session:
         who = await present_account(request, session)
-        accounts = await accounts_of(request, session) if len(tokens_of(request)) > 1 else []
+        visitor = visitor_of(request)
+        several = len(visitor.session_tokens) > 1
+        accounts = await accounts_of_browser(provider, session, visitor) if several else []
         roles = await roles_of(session, who.user.id) if who is not None else []
         starred = await favourites_of(session, who.user.id) if who is not None else set()
         used = await sessions.last_used_clients(session, who.user.id) if who is not None else {}

@@ -24,7 +24,7 @@ from sso.http.common.forms import form_fields, upload
 from sso.http.common.i18n import N_
 from sso.http.common.images import made_small
 from sso.http.common.state import site_of
-from sso.http.sign_in.authorize import STALE
+from sso.http.sign_in.texts import STALE
 from sso.identity.users import store as users
 
 router = APIRouter()

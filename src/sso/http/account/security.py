@@ -22,8 +22,8 @@ from sso.http.common.i18n import N_
 from sso.http.common.responses import to_wait
 from sso.http.common.state import site_of
 from sso.http.common.visitor import CurrentVisitor
-from sso.http.sign_in.authorize import BUSY, STALE
 from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS, WEAK
+from sso.http.sign_in.texts import BUSY, STALE
 from sso.identity.authn import factors
 from sso.identity.authn.factors import PasskeyRefused
 from sso.identity.authn.passwords import Busy, WeakPassword, min_password_length

@@ -16,9 +16,10 @@ from sso import clock
 from sso.accounts.own_account import end_own_sessions
 from sso.clients.registry import Client
 from sso.http.account.access import OwnPage, OwnVisit
+from sso.http.common.cookies import session_tokens
 from sso.http.common.forms import form_fields, read_id
 from sso.http.common.state import site_of
-from sso.http.sign_in.account_chooser import tokens_of, with_accounts
+from sso.http.sign_in.account_chooser import with_accounts
 from sso.identity.sessions import store
 from sso.identity.sessions.devices import device_of
 from sso.identity.sessions.models import SsoSession
@@ -76,7 +77,7 @@ async def end_mine(request: Request, here: Here) -> Response:
     here.site.worker.nudge()
     response = RedirectResponse(f"{MINE}?done={count}", 303)
     if chosen == here.own.session_id:
-        with_accounts(request, response, tokens_of(request)[1:])
+        with_accounts(request, response, session_tokens(request)[1:])
     return response
 
 

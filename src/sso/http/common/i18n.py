@@ -9,9 +9,10 @@ from pathlib import Path
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
+from sso.accounts.languages import LOCALES as LOCALES
+from sso.accounts.languages import page_language as page_language
 from sso.identity.users.codes import primary_language
 
-LOCALES = ("id", "en")
 LOCALE_DIR = Path(__file__).parent / "locale"
 LANGUAGE_NAMES = {"id": "Bahasa Indonesia", "en": "English"}
 
@@ -48,13 +49,6 @@ def choose_locale(chosen: str, ui_locales: str, cookie: str, accept_language: st
         if primary in LOCALES:
             return primary
     return _accepted(accept_language) or default
-
-
-def page_language(locale: str | None, default: str) -> str:
-    """Return the language of pages and messages for somebody with a locale (``id-ID``: ``id``); ``default`` where it is
-    none of ours."""
-    primary = primary_language(locale or "")
-    return primary if primary in LOCALES else default
 
 
 def _accepted(header: str) -> str | None:

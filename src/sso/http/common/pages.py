@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import orjson
-from babel import Locale
 from babel.numbers import format_decimal
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso.accounts.languages import territory_name
 from sso.clients.registry import Client
 from sso.http.common.cookies import read_cookie, set_cookie, with_browser
 from sso.http.common.counting import count_page_error
 from sso.http.common.csrf import csrf_token
 from sso.http.common.dates import moment_text
+from sso.http.common.forms import sent_fields
 from sso.http.common.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
 from sso.http.common.responses import json_error, to_wait
 from sso.http.common.state import request_id_of, site_of
@@ -35,6 +37,7 @@ from sso.settings import Settings, is_loopback_host
 
 log = logging.getLogger("sso.pages")
 
+NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 _IN_ADDRESSES = "-._~:/?#[]@!$&'()*+,;=%"
 """The characters that stay as they are where an address is shown (RFC 3986 section 2)."""
 AREAS = ("common", "sign_in", "account", "console", "developer", "admin")
@@ -164,16 +167,22 @@ def prepare() -> None:
             environment(locale).get_template(name)
 
 
-def chosen_language(request: Request) -> str:
-    """Return the language that was chosen on this very page, or nothing."""
-    chosen = request.query_params.get("lang", "") or request.scope.get("sso.lang", "")
+def chosen_language(request: Request, fields: Mapping[str, str] = NO_FIELDS) -> str:
+    """Return the language that was chosen on this very page, in its URL or its form; empty where none was."""
+    chosen = request.query_params.get("lang", "") or fields.get("lang", "")
     return chosen if chosen in LOCALES else ""
 
 
-def locale_of(request: Request, ui_locales: str = "") -> str:
-    """Return the language in which ``request`` is answered."""
+def locale_of(request: Request, ui_locales: str = "", fields: Mapping[str, str] = NO_FIELDS) -> str:
+    """Return the language in which ``request`` is answered.
+
+    Args:
+        request: what is answered.
+        ui_locales: the languages that the application asks for.
+        fields: of the form that was sent.
+    """
     return choose_locale(
-        chosen_language(request),
+        chosen_language(request, fields),
         ui_locales,
         read_cookie(request, "lang"),
         request.headers.get("accept-language", ""),
@@ -191,9 +200,10 @@ def page(
     form_target: str = "",
     frames: Sequence[str] = (),
     display: str = "page",
+    fields: Mapping[str, str] = NO_FIELDS,
     **context: Any,
 ) -> Response:
-    """Return a page.
+    """Return a page. Where it has a form, the cookie that identifies the browser is set with it.
 
     Args:
         request: what is answered.
@@ -204,44 +214,48 @@ def page(
         form_target: an address to which a form of the page may lead in the end.
         frames: addresses that the page frames: applications that are signed out through the browser.
         display: ``page``, ``popup`` or ``touch`` (OpenID Connect Core section 3.1.2.1).
+        fields: of the form that was sent; they hold the language that was chosen on its page.
         context: what the template shows.
     """
-    settings, locale = site_of(request).settings, locale_of(request, ui_locales)
+    settings, locale = site_of(request).settings, locale_of(request, ui_locales, fields)
     html = (
         environment(locale)
         .get_template(template)
         .render(
-            locale=locale,
             languages=[(code, LANGUAGE_NAMES[code], _in_language(request, here, code)) for code in LOCALES],
-            chosen=chosen_language(request),
-            city=settings.city_name,
-            service=settings.service_name,
-            support=settings.support_contact,
+            chosen=chosen_language(request, fields),
             frames=frames,
             display=display,
-            number=partial(format_decimal, locale=locale),
-            territory=partial(territory_name, locale),
-            strength_token=partial(strength_token, request),
-            moment=partial(moment_text, locale=locale, zone=settings.time_zone),
-            asset=site_of(request).assets.paths,
-            icon_type=site_of(request).assets.icon_type,
+            **_on_every_page(request, locale),
             **context,
         )
     )
     made = Response(with_labels(html), status, page_headers(settings, form_target, frames), "text/html")
-    if chosen_language(request):
+    if chosen_language(request, fields):
         set_cookie(made, settings, "lang", locale, LANG_COOKIE_SECONDS)
-    return with_browser(request, made)
+    return with_browser(request, made) if context.get("csrf_token") else made
+
+
+def _on_every_page(request: Request, locale: str) -> dict[str, Any]:
+    """Return what every template may use."""
+    settings, assets = site_of(request).settings, site_of(request).assets
+    return {
+        "locale": locale,
+        "city": settings.city_name,
+        "service": settings.service_name,
+        "support": settings.support_contact,
+        "number": partial(format_decimal, locale=locale),
+        "territory": partial(territory_name, locale),
+        "strength_token": partial(strength_token, request),
+        "moment": partial(moment_text, locale=locale, zone=settings.time_zone),
+        "asset": assets.paths,
+        "icon_type": assets.icon_type,
+    }
 
 
 def strength_token(request: Request) -> str:
     """Return the token with which a page asks how strong a password is."""
     return csrf_token(request, "strength")
-
-
-def territory_name(locale: str, code: str) -> str:
-    """Return the name of a country in a language."""
-    return str(Locale.parse(locale).territories.get(code, code))
 
 
 def page_headers(settings: Settings, form_target: str = "", frames: Sequence[str] = ()) -> dict[str, str]:
@@ -274,6 +288,7 @@ def failure(
     *,
     client: Client | None = None,
     signing_in: bool = True,
+    fields: Mapping[str, str] = NO_FIELDS,
     **context: Any,
 ) -> Response:
     """Return the page, or where programs ask the JSON, that says what went wrong.
@@ -287,6 +302,7 @@ def failure(
         values: what the text says.
         client: the application that the page was of; of a page that is stale it is found by the page's token.
         signing_in: whether somebody was signing in, not out.
+        fields: of the form that was sent; the token in them names the application of a page that is stale.
         context: what the template shows besides.
     """
     found = FAILURES[code]
@@ -302,7 +318,7 @@ def failure(
         registers = code == "bad_text" and request.url.path.startswith("/register") and request.method != "GET"
         error = "invalid_client_metadata" if registers else found.error  # RFC 7591 section 3.2.2
         return json_error(status, error, detail or found.title + ".", headers)
-    client = client or (application_of_page(request) if code in _OF_AN_APPLICATION else None)
+    client = client or (application_of_page(request, fields) if code in _OF_AN_APPLICATION else None)
     log.info("%s: page %s: %s", request_id_of(request), code, "".join(c if c.isprintable() else "?" for c in detail))
     made = page(
         request,
@@ -316,6 +332,7 @@ def failure(
         reference=request_id_of(request),
         client=client,
         back=way_back(client, signing_in=signing_in),
+        fields=fields,
         **context,
     )
     if found.retry_after:
@@ -323,17 +340,17 @@ def failure(
     return made
 
 
-def on_too_many(request: Request, error: Exception) -> Response:
+async def on_too_many(request: Request, error: Exception) -> Response:
     """Answer :class:`TooManyFailures` where no page of its own says so."""
     assert isinstance(error, TooManyFailures)
-    made = failure(request, "too_many", 429, values={"minutes": error.minutes})
+    made = failure(request, "too_many", 429, values={"minutes": error.minutes}, fields=await sent_fields(request))
     return to_wait(made, error.retry_after)
 
 
-def on_busy(request: Request, error: Exception) -> Response:
+async def on_busy(request: Request, error: Exception) -> Response:
     """Answer :class:`Busy` where no page of its own says so."""
     assert isinstance(error, Busy)
-    return to_wait(failure(request, "unavailable", 503), error.retry_after)
+    return to_wait(failure(request, "unavailable", 503, fields=await sent_fields(request)), error.retry_after)
 
 
 def to_application(request: Request, answer: AuthorizationResponse) -> Response:
@@ -345,14 +362,15 @@ def to_application(request: Request, answer: AuthorizationResponse) -> Response:
     return Response(status_code=303, headers={"Location": answer.location, "Cache-Control": "no-store"})
 
 
-def on_page_error(request: Request, error: Exception) -> Response:
+async def on_page_error(request: Request, error: Exception) -> Response:
     """Answer a request that cannot be answered to an application."""
     assert isinstance(error, PageError)
     count_page_error(request, error)
     # What the link named is shown as an address is written: a sentence in it does not read as one of ours.
     detail = error.detail if error.code == "bad_request_object" else quote(error.detail, safe=_IN_ADDRESSES)
     client = site_of(request).provider.registry.enabled(error.client_id or error.named)
-    return failure(request, error.code, 400, detail, client=client, signing_in=request.url.path != "/logout")
+    fields, signing_in = await sent_fields(request), request.url.path != "/logout"
+    return failure(request, error.code, 400, detail, client=client, signing_in=signing_in, fields=fields)
 
 
 def _in_language(request: Request, here: str, locale: str) -> str:

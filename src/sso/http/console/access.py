@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.accounts.sign_in.current_account import is_recent
 from sso.clients.models import Application
 from sso.clients.privileges import Authority, PrivilegeError, PrivilegeRefused
 from sso.clients.registry import Client
@@ -25,7 +26,7 @@ from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, page
 from sso.http.common.state import request_id_of, site_of
-from sso.http.sign_in.authorize import MAX_QUERY_CHARS, is_recent
+from sso.http.sign_in.after_sign_in import MAX_QUERY_CHARS
 from sso.identity.users.store import groups_of
 from sso.platform.permissions import GROUP_PERMISSIONS, PERMISSIONS, effective_permissions, permissions_of
 from sso.portal.applications import catalogue_of, sandbox_id
@@ -129,7 +130,7 @@ async def here_of(request: Request) -> Here:
         permissions |= GROUP_PERMISSIONS
         async with site_of(request).provider.db.read() as session:
             groups = frozenset(await groups_of(session, found.user.id))
-    return Here(found, permissions, groups, is_recent(request, found.who))
+    return Here(found, permissions, groups, is_recent(site_of(request).settings, found.who))
 
 
 def by(request: Request, here: Here) -> dict[str, Any]:

@@ -18,10 +18,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso import clock
+from sso.accounts.sign_in.current_account import MAX_ACCOUNTS
 from sso.clients.models import Application
 from sso.clients.registry import Client
 from sso.clients.secrets import TRIAL_SECONDS, trial_secret
-from sso.http.common.cookies import browser_of, read_cookie
+from sso.http.common.cookies import browser_of, read_cookie, session_tokens
 from sso.http.common.forms import query_pairs
 from sso.http.common.i18n import N_
 from sso.http.common.labels import LEVEL_TEXTS
@@ -29,7 +30,7 @@ from sso.http.common.pages import failure
 from sso.http.common.state import address_of, kept_address_of, request_id_of, site_of
 from sso.http.console.access import Here, Needs, There, developer_page, own_form, token_for
 from sso.http.developer.applications import APPS, STATES, Member, own_uri
-from sso.http.sign_in.account_chooser import MAX_ACCOUNTS, tokens_of, with_accounts
+from sso.http.sign_in.account_chooser import with_accounts
 from sso.identity.authn import pending_flows
 from sso.identity.authn.assurance import ACR_VALUES, SIGN_IN_LEVELS
 from sso.identity.authn.pending_flows import RunningFlow
@@ -275,7 +276,7 @@ async def become(request: Request, there: Member) -> Response:
     except ReportFinished:
         return RedirectResponse(f"{APPS}/{there.application_id}/try", 303)
     made = RedirectResponse(f"{APPS}/{there.application_id}/try?as={name}", 303)
-    mine = tokens_of(request)
+    mine = session_tokens(request)
     with_accounts(request, made, [mine[0], started.token, *mine[1:]][:MAX_ACCOUNTS])
     return made
 

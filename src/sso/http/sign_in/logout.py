@@ -8,14 +8,16 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.accounts.sign_in.current_account import Account, accounts_of_browser
 from sso.clients.registry import Client
 from sso.http.common.cookies import read_cookie, with_browser_state
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import Pairs, form_pairs, query_pairs
 from sso.http.common.pages import failure, page
-from sso.http.common.state import kept_address_of, request_id_of, site_of
+from sso.http.common.state import Site, site_of
+from sso.http.common.visitor import visitor_of
 from sso.http.common.way_back import way_back
-from sso.http.sign_in.account_chooser import Account, accounts_of, tokens_of, with_accounts
+from sso.http.sign_in.account_chooser import with_accounts
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import REACHED, ClientSession
@@ -23,6 +25,7 @@ from sso.logout.end_sessions import end_sessions
 from sso.logout.rp_initiated import LogoutRequest, check_logout, frontchannel_addresses
 from sso.oidc.authorize.request import with_news
 from sso.oidc.provider import Provider
+from sso.platform.visitor import Visitor
 
 router = APIRouter()
 
@@ -34,11 +37,11 @@ async def logout(request: Request) -> Response:
     """The end_session_endpoint (RP-Initiated Logout section 2), and the form of its own page."""
     pairs = await form_pairs(request) if request.method == "POST" else query_pairs(request)
     data = {name: value for name, value in pairs if value}
-    request.scope["sso.lang"] = data.get("lang", "")
-    cookie = read_cookie(request, "session")
+    visitor = visitor_of(request, data)
+    cookie = visitor.session_token
     repeated = _repeated(pairs)
     if repeated:
-        return failure(request, "repeated", 400, repeated)
+        return failure(request, "repeated", 400, repeated, fields=data)
     if request.method == "POST" and not cookie and "csrf_token" not in data:
         return _once_more_by_get(data)
     provider = site_of(request).provider
@@ -47,32 +50,33 @@ async def logout(request: Request) -> Response:
         return check_logout(provider, data)
 
     asked = await with_news(provider, check)
-    accounts = await _accounts(request, asked)
+    accounts = await _accounts(provider, visitor, asked)
     if not accounts:
         return _after(request, data, asked, None, [])
     who = accounts[0]
     ours = request.method == "POST" and has_valid_csrf_token(request, data, "logout", cookie)
-    if not ours and not asked.may_end_without_asking(site_of(request).provider, who.person.id):
+    if not ours and not asked.may_end_without_asking(provider, who.person.id):
         return _confirm(request, data, accounts, asked)
     leaving = accounts if ours and data.get("all") == "1" else accounts[:1]
-    told = await _end(request, leaving)
+    told = await _end(site_of(request), visitor, leaving)
     return _after(request, data, asked, told, [one for one in accounts if one not in leaving])
 
 
-async def _accounts(request: Request, asked: LogoutRequest) -> list[Account]:
-    """Return who is signed in at this browser; first the one whom the hint names, or the present one."""
-    if not tokens_of(request):
+async def _accounts(provider: Provider, visitor: Visitor, asked: LogoutRequest) -> list[Account]:
+    """Return the accounts of this browser; first the one that the hint names, or the present one."""
+    if not visitor.session_tokens:
         return []
-    async with site_of(request).provider.db.read() as session:
-        found = await accounts_of(request, session)
-    if asked.client is None or asked.hint_sub is None:
-        return found
-    provider, client = site_of(request).provider, asked.client
-    return sorted(found, key=lambda one: provider.subject(client, one.person.id) != asked.hint_sub)
+    async with provider.db.read() as session:
+        accounts = await accounts_of_browser(provider, session, visitor)
+    client = asked.client
+    if client is None or asked.hint_sub is None:
+        return accounts
+    return sorted(accounts, key=lambda account: provider.subject(client, account.person.id) != asked.hint_sub)
 
 
-async def _end(request: Request, leaving: list[Account]) -> list[ClientSession]:
-    site, told = site_of(request), []
+async def _end(site: Site, visitor: Visitor, leaving: list[Account]) -> list[ClientSession]:
+    """End the sessions of these accounts, and return the client sessions that ended with them."""
+    told = []
     async with site.provider.db.write() as session:
         await sessions.lock(session, *sessions.not_over([one.session.id for one in leaving]))
         for one in leaving:
@@ -82,8 +86,8 @@ async def _end(request: Request, leaving: list[Account]) -> list[ClientSession]:
                 [one.session.id],
                 EndReason.SIGNED_OUT,
                 actor=str(one.person.id),
-                address=kept_address_of(request),
-                request_id=request_id_of(request),
+                address=visitor.stored_ip_address,
+                request_id=visitor.request_id,
                 in_browser=True,
             )
     site.worker.nudge()
@@ -95,6 +99,7 @@ def _confirm(request: Request, data: dict[str, str], accounts: list[Account], as
         request,
         "sign_out.html",
         ui_locales=data.get("ui_locales", ""),
+        fields=data,
         form_target=asked.redirect or "",
         person=accounts[0].person.name,
         others=[one.person.name for one in accounts[1:]],
@@ -126,6 +131,7 @@ def _after(
             request,
             "signed_out.html",
             ui_locales=data.get("ui_locales", ""),
+            fields=data,
             here="/logout",
             ended=told is not None,
             reached=reached,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from fastapi import APIRouter
@@ -20,19 +21,20 @@ from sso.accounts.recovery import (
     recall_recovery,
     resend_recovery_code,
 )
+from sso.accounts.sign_in.destination import Destination, page_end, stored_destination
 from sso.http.common.account_services import account_services
 from sso.http.common.cookies import browser_of, read_cookie, with_browser
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
+from sso.http.common.destination import find_destination, read_destination, sign_in_address
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
-from sso.http.common.onward import Onward, find_onward, page_end, read_onward, sign_in_address, stored_onward
-from sso.http.common.pages import failure, page
+from sso.http.common.pages import NO_FIELDS, failure, page
 from sso.http.common.responses import to_wait
 from sso.http.common.state import site_of
 from sso.http.common.visitor import visitor_of
 from sso.http.common.way_back import way_back
-from sso.http.sign_in.authorize import BUSY, STALE
 from sso.http.sign_in.flow_texts import RECOVERY_TEXTS, TOO_MANY, WEAK
+from sso.http.sign_in.texts import BUSY, STALE
 from sso.identity.authn.passwords import Busy, WeakPassword
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.authn.second_factor_policy import STRONG
@@ -57,31 +59,30 @@ async def recover_page(request: Request) -> Response:
     if not token:
         return await _begin_page(request, dict(request.query_params))
     flow = await recall_recovery(account_services(request), visitor_of(request), token)
-    return await _page(request, flow) if flow else failure(request, "expired_interaction", 400)
+    return await _page(request, NO_FIELDS, flow) if flow else failure(request, "expired_interaction", 400)
 
 
 @router.post(HERE)
 async def recover_form(request: Request) -> Response:
     """One page of a recovery."""
     fields = await form_fields(request)
-    request.scope["sso.lang"] = fields.get("lang", "")
     if not read_cookie(request, "browser"):
-        return failure(request, "no_cookies", 400)
+        return failure(request, "no_cookies", 400, fields=fields)
     if not fields.get("c"):
         return await _begin(request, fields)
-    flow = await recall_recovery(account_services(request), visitor_of(request), fields["c"])
+    flow = await recall_recovery(account_services(request), visitor_of(request, fields), fields["c"])
     if flow is None:
-        return failure(request, "expired_interaction", 400)
+        return failure(request, "expired_interaction", 400, fields=fields)
     if not has_valid_csrf_token(request, fields, f"recover {flow.token}"):
-        return await _page(request, flow, STALE, 400)
+        return await _page(request, fields, flow, STALE, 400)
     steps = {"code": _check_code, "second": _check_second}
     try:
         return await steps.get(flow.data["stage"], _choose_password)(request, flow, fields)
     except FlowEnded:
-        return failure(request, "expired_interaction", 400)
+        return failure(request, "expired_interaction", 400, fields=fields)
     except FlowRefused as error:
         text, status = RECOVERY_TEXTS[error.problem]
-        response = await _page(request, flow, text, status, minutes=error.minutes)
+        response = await _page(request, fields, flow, text, status, minutes=error.minutes)
         return to_wait(response, error.retry_after) if error.retry_after else response
 
 
@@ -91,10 +92,10 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
         return await _begin_page(request, fields, STALE, 400)
     if not typed:
         return await _begin_page(request, fields, NOTHING_TYPED, 400)
-    onward, _, _ = await find_onward(request, read_onward(fields))
+    onward, _, _ = await find_destination(request, read_destination(fields))
     try:
         flow = await begin_recovery(
-            account_services(request), visitor_of(request), typed, continuation(request, onward)
+            account_services(request), visitor_of(request, fields), typed, continuation(request, onward)
         )
     except TooManyFailures as error:
         response = await _begin_page(request, fields, TOO_MANY, 429, minutes=error.minutes)
@@ -105,23 +106,23 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
 
 async def _check_code(request: Request, flow: RunningFlow, fields: dict[str, str]) -> Response:
     """Check the code that was sent, or that the helpdesk made."""
-    services, visitor = account_services(request), visitor_of(request)
+    services, visitor = account_services(request), visitor_of(request, fields)
     if fields.get("choice") == "resend":
         try:
             await resend_recovery_code(services, visitor, flow)
         finally:
             site_of(request).worker.nudge()
-        return await _page(request, flow, sent_again=True)
+        return await _page(request, fields, flow, sent_again=True)
     typed = fields.get("code", "").strip()[:MAX_CODE_CHARS]
     outcome = await check_recovery_code(services, visitor, flow, typed)
-    return _waits_page(request, outcome) if isinstance(outcome, Delayed) else to_recovery(request, flow)
+    return _waits_page(request, fields, outcome) if isinstance(outcome, Delayed) else to_recovery(request, flow)
 
 
 async def _check_second(request: Request, flow: RunningFlow, fields: dict[str, str]) -> Response:
     """Check the second factor; without it the recovery waits."""
-    services, visitor = account_services(request), visitor_of(request)
+    services, visitor = account_services(request), visitor_of(request, fields)
     if fields.get("choice") == "lost":
-        return _waits_page(request, await delay_recovery(services, visitor, flow))
+        return _waits_page(request, fields, await delay_recovery(services, visitor, flow))
     typed = fields.get("code", "").strip()[:MAX_FACTOR_CHARS]
     passkey = fields.get("credential", "")[:MAX_CREDENTIAL_CHARS]
     await check_second_factor(services, visitor, flow, typed, passkey)
@@ -130,17 +131,18 @@ async def _check_second(request: Request, flow: RunningFlow, fields: dict[str, s
 
 async def _choose_password(request: Request, flow: RunningFlow, fields: dict[str, str]) -> Response:
     try:
-        await choose_password(account_services(request), visitor_of(request), flow, fields.get("password", ""))
+        await choose_password(account_services(request), visitor_of(request, fields), flow, fields.get("password", ""))
     except WeakPassword as error:
-        return await _page(request, flow, WEAK[error.code], 400, minimum=error.minimum)
+        return await _page(request, fields, flow, WEAK[error.code], 400, minimum=error.minimum)
     except Busy as error:
-        return to_wait(await _page(request, flow, BUSY, 503), error.retry_after)
+        return to_wait(await _page(request, fields, flow, BUSY, 503), error.retry_after)
     site_of(request).worker.nudge()
-    onward, _, client = await find_onward(request, stored_onward(flow.data))
+    onward, _, client = await find_destination(request, stored_destination(flow.data))
     target = sign_in_address(onward, client)
     return page(
         request,
         "recover_done.html",
+        fields=fields,
         here=target,
         client=client,
         target=target,
@@ -149,7 +151,7 @@ async def _choose_password(request: Request, flow: RunningFlow, fields: dict[str
     )
 
 
-def continuation(request: Request, onward: Onward) -> Continuation:
+def continuation(request: Request, onward: Destination) -> Continuation:
     """Return what a recovery keeps of where the user wants to go."""
     return Continuation(onward.stored, page_end(site_of(request).provider, onward))
 
@@ -170,11 +172,12 @@ async def _begin_page(
     request: Request, fields: dict[str, str], problem: str = "", status: int = 200, **values: int
 ) -> Response:
     settings = site_of(request).settings
-    onward, asked, client = await find_onward(request, read_onward(fields))
+    onward, asked, client = await find_destination(request, read_destination(fields))
     return page(
         request,
         "recover.html",
         status=status,
+        fields=fields,
         ui_locales=asked.ui_locales if asked else "",
         here=onward.address(HERE),
         display=asked.display if asked else "page",
@@ -189,16 +192,17 @@ async def _begin_page(
     )
 
 
-def _waits_page(request: Request, delayed: Delayed) -> Response:
+def _waits_page(request: Request, fields: Mapping[str, str], delayed: Delayed) -> Response:
     """Return the page that says that the recovery waits."""
     site = site_of(request)
     site.worker.nudge()
     client = site.provider.registry.get(delayed.client_id) if delayed.client_id else None
-    return page(request, "recover_waits.html", here=HERE, ready=delayed.ready_at, client=client)
+    return page(request, "recover_waits.html", fields=fields, here=HERE, ready=delayed.ready_at, client=client)
 
 
 async def _page(
     request: Request,
+    fields: Mapping[str, str],
     flow: RunningFlow,
     problem: str = "",
     status: int = 200,
@@ -212,11 +216,12 @@ async def _page(
         async with site.provider.db.read() as session:
             has = {one.kind for one in await users.credentials_of(session, flow.user_id)}
     second = stage == "password" and not data["drop"] and bool(has & STRONG)
-    _, asked, client = await find_onward(request, stored_onward(flow.data))
+    _, asked, client = await find_destination(request, stored_destination(flow.data))
     return page(
         request,
         TEMPLATES[stage],
         status=status,
+        fields=fields,
         ui_locales=asked.ui_locales if asked else "",
         here=f"{HERE}?{urlencode({'c': flow.token})}",
         display=asked.display if asked else "page",

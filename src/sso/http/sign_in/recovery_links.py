@@ -12,10 +12,10 @@ from starlette.responses import RedirectResponse, Response
 from sso.accounts.flows import FlowEnded
 from sso.accounts.locking import report_sign_in
 from sso.accounts.recovery import continue_recovery, stop_recovery
+from sso.accounts.sign_in.destination import Destination
 from sso.http.common.account_services import account_services
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields
-from sso.http.common.onward import Onward
 from sso.http.common.pages import failure, page
 from sso.http.common.state import site_of
 from sso.http.common.visitor import CurrentVisitor
@@ -64,7 +64,7 @@ async def continue_form(request: Request, visitor: CurrentVisitor) -> Response:
             account_services(request),
             visitor,
             token,
-            lambda client_id: continuation(request, Onward(client_id=client_id)),
+            lambda client_id: continuation(request, Destination(client_id=client_id)),
         )
     except FlowEnded:
         return failure(request, "expired_interaction", 400)

@@ -15,6 +15,10 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
 from sso.accounts.profile import MAX_NAME_CHARS, read_name
+from sso.accounts.sign_in.destination import OPEN, Destination, page_end, stored_destination
+from sso.accounts.sign_in.options import SignInOptions
+from sso.accounts.sign_in.pending_request import PendingRequest, RequestExpired, account_at, recall_request
+from sso.accounts.sign_in.start import start_session
 from sso.accounts.sign_up import (
     begin_sign_up,
     check_sign_up_code,
@@ -28,24 +32,18 @@ from sso.accounts.sign_up import (
 from sso.http.common.account_services import account_services
 from sso.http.common.cookies import browser_of, read_cookie, with_browser
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
+from sso.http.common.destination import application_named, read_destination, sign_in_address
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
-from sso.http.common.onward import (
-    OPEN,
-    Onward,
-    application_named,
-    page_end,
-    read_onward,
-    sign_in_address,
-    stored_onward,
-)
-from sso.http.common.pages import failure, page
+from sso.http.common.pages import NO_FIELDS, failure, page
 from sso.http.common.responses import to_wait
 from sso.http.common.state import site_of
 from sso.http.common.visitor import visitor_of
-from sso.http.sign_in.authorize import BUSY, STALE, Gone, Waiting, recall_waiting, signed_in, who_is_here
+from sso.http.sign_in.after_sign_in import own_destination
+from sso.http.sign_in.finish import finish
 from sso.http.sign_in.flow_texts import SIGN_UP_TEXTS, TOO_MANY, WEAK
-from sso.http.sign_in.steps import Options
+from sso.http.sign_in.page_request import PageRequest
+from sso.http.sign_in.texts import BUSY, STALE
 from sso.identity.authn.authenticated import Authenticated
 from sso.identity.authn.passwords import Busy, WeakPassword
 from sso.identity.authn.pending_flows import RunningFlow
@@ -73,12 +71,12 @@ async def sign_up_page(request: Request) -> Response:
     if not token:
         query = dict(request.query_params)
         waiting = await _waiting(request, query.get("i", ""))
-        hint = waiting.asked.login_hint if waiting else ""
+        hint = waiting.request.login_hint if waiting else ""
         return _begin_page(request, waiting, {**query, "contact": hint})
     found = await _recall(request, token)
     if found is None:
         return failure(request, "expired_interaction", 400)
-    return _page(request, *found)
+    return _page(request, NO_FIELDS, *found)
 
 
 @router.post(HERE)
@@ -87,24 +85,23 @@ async def sign_up(request: Request) -> Response:
     if not site_of(request).settings.sign_up_kinds:
         return failure(request, "not_found", 404)
     fields = await form_fields(request)
-    request.scope["sso.lang"] = fields.get("lang", "")
     if not read_cookie(request, "browser"):
-        return failure(request, "no_cookies", 400)
+        return failure(request, "no_cookies", 400, fields=fields)
     if not fields.get("c"):
         waiting = await _waiting(request, fields.get("i", ""))
         return await _begin(request, waiting, fields)
     found = await _recall(request, fields["c"])
     if found is None:
-        return failure(request, "expired_interaction", 400)
+        return failure(request, "expired_interaction", 400, fields=fields)
     flow, waiting = found
     if not has_valid_csrf_token(request, fields, f"sign-up {flow.token}"):
-        return _page(request, flow, waiting, STALE, 400)
+        return _page(request, fields, flow, waiting, STALE, 400)
     if not flow.data.get("verified"):
         return await _check_code(request, flow, waiting, fields)
     return await _create(request, flow, waiting, fields)
 
 
-async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, str]) -> Response:
+async def _begin(request: Request, waiting: PendingRequest | None, fields: dict[str, str]) -> Response:
     services, onward = account_services(request), _onward(waiting, fields)
     if not has_valid_csrf_token(request, fields, "sign-up"):
         return _begin_page(request, waiting, fields, STALE, 400)
@@ -118,89 +115,105 @@ async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, st
     if fields.get("agree") != "1":
         return _begin_page(request, waiting, fields, NOT_AGREED, 400, field="agree")
     try:
-        flow = await begin_sign_up(services, visitor_of(request), contact, _continuation(request, onward))
+        flow = await begin_sign_up(services, visitor_of(request, fields), contact, _continuation(request, onward))
     except TooManyFailures as error:
         return to_wait(_begin_page(request, waiting, fields, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
     site_of(request).worker.nudge()
     return _to(request, flow)
 
 
-async def _check_code(request: Request, flow: RunningFlow, waiting: Waiting | None, fields: dict[str, str]) -> Response:
-    services, visitor = account_services(request), visitor_of(request)
+async def _check_code(
+    request: Request, flow: RunningFlow, waiting: PendingRequest | None, fields: dict[str, str]
+) -> Response:
+    services, visitor = account_services(request), visitor_of(request, fields)
     try:
         if fields.get("choice") == "resend":
-            continuation = _continuation(request, stored_onward(flow.data))
+            continuation = _continuation(request, stored_destination(flow.data))
             try:
                 await resend_sign_up_code(services, visitor, flow, continuation)
             finally:
                 site_of(request).worker.nudge()
-            return _page(request, flow, waiting, sent_again=True)
+            return _page(request, fields, flow, waiting, sent_again=True)
         await check_sign_up_code(services, visitor, flow, fields.get("code", ""))
     except FlowRefused as error:
-        return _refused(request, flow, waiting, error)
+        return _refused(request, fields, flow, waiting, error)
     return RedirectResponse(f"{HERE}?{urlencode({'c': flow.token})}", 303, {"Cache-Control": "no-store"})
 
 
-async def _create(request: Request, flow: RunningFlow, waiting: Waiting | None, fields: dict[str, str]) -> Response:
+async def _create(
+    request: Request, flow: RunningFlow, waiting: PendingRequest | None, fields: dict[str, str]
+) -> Response:
     """Create the account, sign in, and go on."""
-    services, visitor = account_services(request), visitor_of(request)
+    services, visitor = account_services(request), visitor_of(request, fields)
     name, passkey = read_name(fields.get("name", "")), fields.get("credential", "")[:MAX_CREDENTIAL_CHARS]
     if not name:
         typed = " ".join(fields.get("name", "").split())[:MAX_NAME_CHARS]
-        return _page(request, flow, waiting, NO_NAME, 400, name=typed, field="name")
+        return _page(request, fields, flow, waiting, NO_NAME, 400, name=typed, field="name")
     hashed = None
     try:
         if not passkey:
             hashed = await hash_new_password(services, visitor, flow, name, fields.get("password", ""))
         proof = await create_account(services, visitor, flow, name, password_hash=hashed, passkey=passkey)
     except WeakPassword as error:
-        return _page(request, flow, waiting, WEAK[error.code], 400, name=name, field="password", minimum=error.minimum)
+        return _page(
+            request, fields, flow, waiting, WEAK[error.code], 400, name=name, field="password", minimum=error.minimum
+        )
     except Busy as error:
-        return to_wait(_page(request, flow, waiting, BUSY, 503, name=name), error.retry_after)
+        return to_wait(_page(request, fields, flow, waiting, BUSY, 503, name=name), error.retry_after)
     except FlowEnded:
-        return failure(request, "expired_interaction", 400)
+        return failure(request, "expired_interaction", 400, fields=fields)
     except FlowRefused as error:
-        return _refused(request, flow, waiting, error, name=name)
-    return await _sign_in(request, flow, waiting, proof)
+        return _refused(request, fields, flow, waiting, error, name=name)
+    return await _sign_in(request, fields, flow, waiting, proof)
 
 
-async def _sign_in(request: Request, flow: RunningFlow, waiting: Waiting | None, proof: Authenticated) -> Response:
+async def _sign_in(
+    request: Request,
+    fields: Mapping[str, str],
+    flow: RunningFlow,
+    waiting: PendingRequest | None,
+    proof: Authenticated,
+) -> Response:
     """Sign a new user in, and go on to where they want to go."""
-    onward = stored_onward(flow.data)
-    before = (await recall_waiting(request, waiting.token))[1] if waiting else await who_is_here(request, flow.data)
+    site, visitor = site_of(request), visitor_of(request, fields)
+    onward = stored_destination(flow.data)
+    if waiting is not None:
+        _, before = await recall_request(site, visitor, waiting.token)
+    else:
+        before = await account_at(site, visitor)
     then, client = onward.then, application_named(request, onward)
     if waiting is None and client is not None and client.meta.initiate_login_uri:
         then = OPEN + client.client_id  # the request ended meanwhile
-    options = Options(i=waiting.token if waiting else "", add=True, then=then, user_code=onward.user_code)
-    response = await signed_in(request, waiting, before, proof, options)
-    site_of(request).worker.nudge()
-    return response
+    options = SignInOptions(i=waiting.token if waiting else "", add=True, then=then, user_code=onward.user_code)
+    result = await start_session(site, visitor, proof, options, pending=waiting, before=before)
+    site.worker.nudge()
+    return finish(PageRequest(request, visitor, fields, own_destination(onward.fields)), result, waiting, before)
 
 
-async def _recall(request: Request, token: str) -> tuple[RunningFlow, Waiting | None] | None:
+async def _recall(request: Request, token: str) -> tuple[RunningFlow, PendingRequest | None] | None:
     flow = await recall_sign_up(account_services(request), visitor_of(request), token)
     if flow is None:
         return None
     return flow, await _waiting(request, flow.data["i"])
 
 
-async def _waiting(request: Request, token: str) -> Waiting | None:
+async def _waiting(request: Request, token: str) -> PendingRequest | None:
     """Return the authorization request for which somebody signs up; None where it has ended: they can sign up all the
     same."""
     try:
-        return (await recall_waiting(request, token))[0] if token else None
-    except Gone:
+        return (await recall_request(site_of(request), visitor_of(request), token))[0] if token else None
+    except RequestExpired:
         return None
 
 
-def _onward(waiting: Waiting | None, typed: Mapping[str, str]) -> Onward:
+def _onward(waiting: PendingRequest | None, typed: Mapping[str, str]) -> Destination:
     """Return where somebody wants to go who signs up."""
     if waiting is not None:
-        return Onward(i=waiting.token, client_id=waiting.asked.client.client_id)
-    return replace(read_onward(typed), i="")
+        return Destination(i=waiting.token, client_id=waiting.request.client.client_id)
+    return replace(read_destination(typed), i="")
 
 
-def _continuation(request: Request, onward: Onward) -> Continuation:
+def _continuation(request: Request, onward: Destination) -> Continuation:
     """Return what the flow keeps of where somebody wants to go. The link in a message may be opened in another browser:
     it leads to the application, where that can be opened."""
     client = application_named(request, onward)
@@ -213,8 +226,8 @@ def _to(request: Request, flow: RunningFlow) -> Response:
     return with_browser(request, response)
 
 
-def _common(request: Request, waiting: Waiting | None, onward: Onward) -> dict[str, Any]:
-    asked, settings = waiting.asked if waiting else None, site_of(request).settings
+def _common(request: Request, waiting: PendingRequest | None, onward: Destination) -> dict[str, Any]:
+    asked, settings = waiting.request if waiting else None, site_of(request).settings
     named = application_named(request, onward)
     return {
         "ui_locales": asked.ui_locales if asked else "",
@@ -228,7 +241,7 @@ def _common(request: Request, waiting: Waiting | None, onward: Onward) -> dict[s
 
 def _begin_page(
     request: Request,
-    waiting: Waiting | None,
+    waiting: PendingRequest | None,
     fields: dict[str, str],
     problem: str = "",
     status: int = 200,
@@ -242,6 +255,7 @@ def _begin_page(
         request,
         "sign_up.html",
         status=status,
+        fields=fields,
         here=onward.address(HERE),
         onward=onward.fields,
         sign_in_at=sign_in_address(onward, client),
@@ -257,18 +271,25 @@ def _begin_page(
 
 
 def _refused(
-    request: Request, flow: RunningFlow, waiting: Waiting | None, error: FlowRefused, *, name: str = ""
+    request: Request,
+    fields: Mapping[str, str],
+    flow: RunningFlow,
+    waiting: PendingRequest | None,
+    error: FlowRefused,
+    *,
+    name: str = "",
 ) -> Response:
     """Return the page that says why a step was refused."""
     text, status = SIGN_UP_TEXTS[error.problem]
-    response = _page(request, flow, waiting, text, status, name=name, minutes=error.minutes)
+    response = _page(request, fields, flow, waiting, text, status, name=name, minutes=error.minutes)
     return to_wait(response, error.retry_after) if error.retry_after else response
 
 
 def _page(
     request: Request,
+    fields: Mapping[str, str],
     flow: RunningFlow,
-    waiting: Waiting | None,
+    waiting: PendingRequest | None,
     problem: str = "",
     status: int = 200,
     *,
@@ -286,6 +307,7 @@ def _page(
         request,
         "sign_up_account.html" if verified else "sign_up_code.html",
         status=status,
+        fields=fields,
         here=f"{HERE}?{urlencode({'c': flow.token})}",
         c=flow.token,
         kind=data["kind"],
@@ -300,5 +322,5 @@ def _page(
         values=values,
         passkey=passkey,
         csrf_token=csrf_token(request, f"sign-up {flow.token}"),
-        **_common(request, waiting, stored_onward(flow.data)),
+        **_common(request, waiting, stored_destination(flow.data)),
     )
