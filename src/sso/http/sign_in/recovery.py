@@ -23,17 +23,14 @@ from sso.accounts.recovery import (
 )
 from sso.accounts.sign_in.destination import Destination, page_end, stored_destination
 from sso.http.common.account_services import account_services
-from sso.http.common.cookies import browser_of, read_cookie, with_browser
-from sso.http.common.csrf import csrf_token, has_valid_csrf_token
+from sso.http.common.cookies import with_browser
 from sso.http.common.destination import find_destination, read_destination, sign_in_address
-from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
-from sso.http.common.pages import NO_FIELDS, failure, page
 from sso.http.common.responses import to_wait
 from sso.http.common.state import site_of
-from sso.http.common.visitor import visitor_of
 from sso.http.common.way_back import way_back
 from sso.http.sign_in.flow_texts import RECOVERY_TEXTS, TOO_MANY, WEAK
+from sso.http.sign_in.page_request import CurrentPage, PageRequest
 from sso.http.sign_in.texts import BUSY, STALE
 from sso.identity.authn.passwords import Busy, WeakPassword
 from sso.identity.authn.pending_flows import RunningFlow
@@ -53,107 +50,105 @@ TEMPLATES = {"code": "recover_code.html", "second": "recover_second.html", "pass
 
 
 @router.get(HERE)
-async def recover_page(request: Request) -> Response:
+async def recover_page(page: CurrentPage) -> Response:
     """Where a recovery begins, or wherever it is."""
-    token = request.query_params.get("c", "")
+    token = page.query.get("c", "")
     if not token:
-        return await _begin_page(request, dict(request.query_params))
-    flow = await recall_recovery(account_services(request), visitor_of(request), token)
-    return await _page(request, NO_FIELDS, flow) if flow else failure(request, "expired_interaction", 400)
+        return await _begin_page(page, page.query)
+    flow = await recall_recovery(account_services(page.request), page.visitor, token)
+    return await _page(page, flow) if flow else page.failure("expired_interaction", 400)
 
 
 @router.post(HERE)
-async def recover_form(request: Request) -> Response:
+async def recover_form(page: CurrentPage) -> Response:
     """One page of a recovery."""
-    fields = await form_fields(request)
-    if not read_cookie(request, "browser"):
-        return failure(request, "no_cookies", 400, fields=fields)
-    if not fields.get("c"):
-        return await _begin(request, fields)
-    flow = await recall_recovery(account_services(request), visitor_of(request, fields), fields["c"])
+    if not page.has_browser:
+        return page.failure("no_cookies", 400)
+    token = page.fields.get("c", "")
+    if not token:
+        return await _begin(page)
+    flow = await recall_recovery(account_services(page.request), page.visitor, token)
     if flow is None:
-        return failure(request, "expired_interaction", 400, fields=fields)
-    if not has_valid_csrf_token(request, fields, f"recover {flow.token}"):
-        return await _page(request, fields, flow, STALE, 400)
-    steps = {"code": _check_code, "second": _check_second}
+        return page.failure("expired_interaction", 400)
+    if not page.has_valid_csrf_token(f"recover {flow.token}"):
+        return await _page(page, flow, STALE, 400)
+    steps = {"code": _check_code, "second": _check_second, "password": _choose_password}
     try:
-        return await steps.get(flow.data["stage"], _choose_password)(request, flow, fields)
+        return await steps[data_of(flow)["stage"]](page, flow)
     except FlowEnded:
-        return failure(request, "expired_interaction", 400, fields=fields)
+        return page.failure("expired_interaction", 400)
     except FlowRefused as error:
         text, status = RECOVERY_TEXTS[error.problem]
-        response = await _page(request, fields, flow, text, status, minutes=error.minutes)
+        response = await _page(page, flow, text, status, minutes=error.minutes)
         return to_wait(response, error.retry_after) if error.retry_after else response
 
 
-async def _begin(request: Request, fields: dict[str, str]) -> Response:
-    typed = fields.get("username", "").strip()
-    if not has_valid_csrf_token(request, fields, "recover"):
-        return await _begin_page(request, fields, STALE, 400)
+async def _begin(page: PageRequest) -> Response:
+    typed = page.fields.get("username", "").strip()
+    if not page.has_valid_csrf_token("recover"):
+        return await _begin_page(page, page.fields, STALE, 400)
     if not typed:
-        return await _begin_page(request, fields, NOTHING_TYPED, 400)
-    onward, _, _ = await find_destination(request, read_destination(fields))
+        return await _begin_page(page, page.fields, NOTHING_TYPED, 400)
+    destination, _, _ = await find_destination(page.request, read_destination(page.fields))
+    onward = continuation(page.request, destination)
     try:
-        flow = await begin_recovery(
-            account_services(request), visitor_of(request, fields), typed, continuation(request, onward)
-        )
+        flow = await begin_recovery(account_services(page.request), page.visitor, typed, onward)
     except TooManyFailures as error:
-        response = await _begin_page(request, fields, TOO_MANY, 429, minutes=error.minutes)
+        response = await _begin_page(page, page.fields, TOO_MANY, 429, minutes=error.minutes)
         return to_wait(response, error.retry_after)
-    site_of(request).worker.nudge()
-    return to_recovery(request, flow)
+    page.site.worker.nudge()
+    return to_recovery(page.request, flow)
 
 
-async def _check_code(request: Request, flow: RunningFlow, fields: dict[str, str]) -> Response:
+async def _check_code(page: PageRequest, flow: RunningFlow) -> Response:
     """Check the code that was sent, or that the helpdesk made."""
-    services, visitor = account_services(request), visitor_of(request, fields)
-    if fields.get("choice") == "resend":
+    services = account_services(page.request)
+    if page.fields.get("choice") == "resend":
         try:
-            await resend_recovery_code(services, visitor, flow)
+            await resend_recovery_code(services, page.visitor, flow)
         finally:
-            site_of(request).worker.nudge()
-        return await _page(request, fields, flow, sent_again=True)
-    typed = fields.get("code", "").strip()[:MAX_CODE_CHARS]
-    outcome = await check_recovery_code(services, visitor, flow, typed)
-    return _waits_page(request, fields, outcome) if isinstance(outcome, Delayed) else to_recovery(request, flow)
+            page.site.worker.nudge()
+        return await _page(page, flow, sent_again=True)
+    typed = page.fields.get("code", "").strip()[:MAX_CODE_CHARS]
+    outcome = await check_recovery_code(services, page.visitor, flow, typed)
+    return _waits_page(page, outcome) if isinstance(outcome, Delayed) else to_recovery(page.request, flow)
 
 
-async def _check_second(request: Request, flow: RunningFlow, fields: dict[str, str]) -> Response:
+async def _check_second(page: PageRequest, flow: RunningFlow) -> Response:
     """Check the second factor; without it the recovery waits."""
-    services, visitor = account_services(request), visitor_of(request, fields)
-    if fields.get("choice") == "lost":
-        return _waits_page(request, fields, await delay_recovery(services, visitor, flow))
-    typed = fields.get("code", "").strip()[:MAX_FACTOR_CHARS]
-    passkey = fields.get("credential", "")[:MAX_CREDENTIAL_CHARS]
-    await check_second_factor(services, visitor, flow, typed, passkey)
-    return to_recovery(request, flow)
+    services = account_services(page.request)
+    if page.fields.get("choice") == "lost":
+        return _waits_page(page, await delay_recovery(services, page.visitor, flow))
+    typed = page.fields.get("code", "").strip()[:MAX_FACTOR_CHARS]
+    passkey = page.fields.get("credential", "")[:MAX_CREDENTIAL_CHARS]
+    await check_second_factor(services, page.visitor, flow, typed, passkey)
+    return to_recovery(page.request, flow)
 
 
-async def _choose_password(request: Request, flow: RunningFlow, fields: dict[str, str]) -> Response:
+async def _choose_password(page: PageRequest, flow: RunningFlow) -> Response:
+    password = page.fields.get("password", "")
     try:
-        await choose_password(account_services(request), visitor_of(request, fields), flow, fields.get("password", ""))
+        await choose_password(account_services(page.request), page.visitor, flow, password)
     except WeakPassword as error:
-        return await _page(request, fields, flow, WEAK[error.code], 400, minimum=error.minimum)
+        return await _page(page, flow, WEAK[error.code], 400, minimum=error.minimum)
     except Busy as error:
-        return to_wait(await _page(request, fields, flow, BUSY, 503), error.retry_after)
-    site_of(request).worker.nudge()
-    onward, _, client = await find_destination(request, stored_destination(flow.data))
-    target = sign_in_address(onward, client)
-    return page(
-        request,
+        return to_wait(await _page(page, flow, BUSY, 503), error.retry_after)
+    page.site.worker.nudge()
+    destination, _, client = await find_destination(page.request, stored_destination(flow.data))
+    target = sign_in_address(destination, client)
+    return page.page(
         "recover_done.html",
-        fields=fields,
         here=target,
         client=client,
         target=target,
         back=way_back(client, signing_in=True),
-        user_code=onward.user_code,
+        user_code=destination.user_code,
     )
 
 
-def continuation(request: Request, onward: Destination) -> Continuation:
+def continuation(request: Request, destination: Destination) -> Continuation:
     """Return what a recovery keeps of where the user wants to go."""
-    return Continuation(onward.stored, page_end(site_of(request).provider, onward))
+    return Continuation(destination.stored, page_end(site_of(request).provider, destination))
 
 
 def to_recovery(request: Request, flow: RunningFlow) -> Response:
@@ -169,40 +164,36 @@ def likely_kind(typed: str) -> str:
 
 
 async def _begin_page(
-    request: Request, fields: dict[str, str], problem: str = "", status: int = 200, **values: int
+    page: PageRequest, typed: Mapping[str, str], problem: str = "", status: int = 200, **values: int
 ) -> Response:
-    settings = site_of(request).settings
-    onward, asked, client = await find_destination(request, read_destination(fields))
-    return page(
-        request,
+    settings = page.site.settings
+    destination, asked, client = await find_destination(page.request, read_destination(typed))
+    return page.page(
         "recover.html",
         status=status,
-        fields=fields,
         ui_locales=asked.ui_locales if asked else "",
-        here=onward.address(HERE),
+        here=destination.address(HERE),
         display=asked.display if asked else "page",
         client=client,
-        onward=onward.fields,
-        sign_in_at=sign_in_address(onward, client),
-        username=fields.get("username", "")[:MAX_TYPED_CHARS],
+        onward=destination.fields,
+        sign_in_at=sign_in_address(destination, client),
+        username=typed.get("username", "")[:MAX_TYPED_CHARS],
         available=settings.can_send("email") or settings.can_send("phone"),
         problem=problem,
         values=values,
-        csrf_token=csrf_token(request, "recover"),
+        csrf_token=page.csrf_token("recover"),
     )
 
 
-def _waits_page(request: Request, fields: Mapping[str, str], delayed: Delayed) -> Response:
+def _waits_page(page: PageRequest, delayed: Delayed) -> Response:
     """Return the page that says that the recovery waits."""
-    site = site_of(request)
-    site.worker.nudge()
-    client = site.provider.registry.get(delayed.client_id) if delayed.client_id else None
-    return page(request, "recover_waits.html", fields=fields, here=HERE, ready=delayed.ready_at, client=client)
+    page.site.worker.nudge()
+    client = page.site.provider.registry.get(delayed.client_id) if delayed.client_id else None
+    return page.page("recover_waits.html", here=HERE, ready=delayed.ready_at, client=client)
 
 
 async def _page(
-    request: Request,
-    fields: Mapping[str, str],
+    page: PageRequest,
     flow: RunningFlow,
     problem: str = "",
     status: int = 200,
@@ -210,18 +201,16 @@ async def _page(
     sent_again: bool = False,
     **values: int,
 ) -> Response:
-    site, data, settings = site_of(request), data_of(flow), site_of(request).settings
+    provider, data, settings = page.site.provider, data_of(flow), page.site.settings
     stage, typed, has = data["stage"], data.get("typed", ""), set[str]()
     if stage != "code" and flow.user_id is not None:
-        async with site.provider.db.read() as session:
+        async with provider.db.read() as session:
             has = {one.kind for one in await users.credentials_of(session, flow.user_id)}
     second = stage == "password" and not data["drop"] and bool(has & STRONG)
-    _, asked, client = await find_destination(request, stored_destination(flow.data))
-    return page(
-        request,
+    _, asked, client = await find_destination(page.request, stored_destination(flow.data))
+    return page.page(
         TEMPLATES[stage],
         status=status,
-        fields=fields,
         ui_locales=asked.ui_locales if asked else "",
         here=f"{HERE}?{urlencode({'c': flow.token})}",
         display=asked.display if asked else "page",
@@ -236,6 +225,6 @@ async def _page(
         problem=problem,
         sent_again=sent_again,
         values=values,
-        passkey=site.provider.passkeys.request_options(browser_of(request)) if "passkey" in has else "",
-        csrf_token=csrf_token(request, f"recover {flow.token}"),
+        passkey=provider.passkeys.request_options(page.visitor.browser_id) if "passkey" in has else "",
+        csrf_token=page.csrf_token(f"recover {flow.token}"),
     )

@@ -4,13 +4,12 @@ application. The rules are in ``accounts/sign_up.py``."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter
-from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
@@ -30,19 +29,14 @@ from sso.accounts.sign_up import (
     resend_sign_up_code,
 )
 from sso.http.common.account_services import account_services
-from sso.http.common.cookies import browser_of, read_cookie, with_browser
-from sso.http.common.csrf import csrf_token, has_valid_csrf_token
+from sso.http.common.cookies import with_browser
 from sso.http.common.destination import application_named, read_destination, sign_in_address
-from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
-from sso.http.common.pages import NO_FIELDS, failure, page
 from sso.http.common.responses import to_wait
-from sso.http.common.state import site_of
-from sso.http.common.visitor import visitor_of
 from sso.http.sign_in.after_sign_in import own_destination
 from sso.http.sign_in.finish import finish
 from sso.http.sign_in.flow_texts import SIGN_UP_TEXTS, TOO_MANY, WEAK
-from sso.http.sign_in.page_request import PageRequest
+from sso.http.sign_in.page_request import CurrentPage, PageRequest
 from sso.http.sign_in.texts import BUSY, STALE
 from sso.identity.authn.authenticated import Authenticated
 from sso.identity.authn.passwords import Busy, WeakPassword
@@ -62,173 +56,171 @@ NOT_AGREED = N_("Tick the box if you agree. Without it we cannot make an account
 NO_NAME = N_("Type your name, as it is on your identity card.")
 
 
+@dataclass(frozen=True, slots=True)
+class SignUp:
+    """A sign-up that is under way: its request, its pending flow, and the authorization request it is for, if any."""
+
+    page: PageRequest
+    flow: RunningFlow
+    pending: PendingRequest | None
+
+    @property
+    def destination(self) -> Destination:
+        """Where the user wants to go."""
+        return stored_destination(self.flow.data)
+
+
 @router.get(HERE)
-async def sign_up_page(request: Request) -> Response:
+async def sign_up_page(page: CurrentPage) -> Response:
     """The page of a sign-up: where it begins, or wherever it is."""
-    if not site_of(request).settings.sign_up_kinds:
-        return failure(request, "not_found", 404)
-    token = request.query_params.get("c", "")
+    if not page.site.settings.sign_up_kinds:
+        return page.failure("not_found", 404)
+    token = page.query.get("c", "")
     if not token:
-        query = dict(request.query_params)
-        waiting = await _waiting(request, query.get("i", ""))
-        hint = waiting.request.login_hint if waiting else ""
-        return _begin_page(request, waiting, {**query, "contact": hint})
-    found = await _recall(request, token)
-    if found is None:
-        return failure(request, "expired_interaction", 400)
-    return _page(request, NO_FIELDS, *found)
+        query = dict(page.query)
+        pending = await _pending(page, query.get("i", ""))
+        hint = pending.request.login_hint if pending else ""
+        return _begin_page(page, pending, {**query, "contact": hint})
+    sign_up = await _recall(page, token)
+    return _page(sign_up) if sign_up is not None else page.failure("expired_interaction", 400)
 
 
 @router.post(HERE)
-async def sign_up(request: Request) -> Response:
+async def sign_up_form(page: CurrentPage) -> Response:
     """One page of a sign-up."""
-    if not site_of(request).settings.sign_up_kinds:
-        return failure(request, "not_found", 404)
-    fields = await form_fields(request)
-    if not read_cookie(request, "browser"):
-        return failure(request, "no_cookies", 400, fields=fields)
-    if not fields.get("c"):
-        waiting = await _waiting(request, fields.get("i", ""))
-        return await _begin(request, waiting, fields)
-    found = await _recall(request, fields["c"])
-    if found is None:
-        return failure(request, "expired_interaction", 400, fields=fields)
-    flow, waiting = found
-    if not has_valid_csrf_token(request, fields, f"sign-up {flow.token}"):
-        return _page(request, fields, flow, waiting, STALE, 400)
-    if not flow.data.get("verified"):
-        return await _check_code(request, flow, waiting, fields)
-    return await _create(request, flow, waiting, fields)
+    if not page.site.settings.sign_up_kinds:
+        return page.failure("not_found", 404)
+    if not page.has_browser:
+        return page.failure("no_cookies", 400)
+    token = page.fields.get("c", "")
+    if not token:
+        return await _begin(page, await _pending(page, page.fields.get("i", "")))
+    sign_up = await _recall(page, token)
+    if sign_up is None:
+        return page.failure("expired_interaction", 400)
+    if not page.has_valid_csrf_token(f"sign-up {sign_up.flow.token}"):
+        return _page(sign_up, STALE, 400)
+    if not data_of(sign_up.flow).get("verified"):
+        return await _check_code(sign_up)
+    return await _create(sign_up)
 
 
-async def _begin(request: Request, waiting: PendingRequest | None, fields: dict[str, str]) -> Response:
-    services, onward = account_services(request), _onward(waiting, fields)
-    if not has_valid_csrf_token(request, fields, "sign-up"):
-        return _begin_page(request, waiting, fields, STALE, 400)
+async def _begin(page: PageRequest, pending: PendingRequest | None) -> Response:
+    services, fields = account_services(page.request), page.fields
+    if not page.has_valid_csrf_token("sign-up"):
+        return _begin_page(page, pending, fields, STALE, 400)
     try:
         contact = read_contact(services.settings, fields.get("contact", ""))
     except FlowRefused as error:
         text, status = SIGN_UP_TEXTS[error.problem]
         if error.problem is Problem.NOT_A_CONTACT and "phone" not in services.settings.sign_up_kinds:
             text = NOT_A_MAIL
-        return _begin_page(request, waiting, fields, text, status)
+        return _begin_page(page, pending, fields, text, status)
     if fields.get("agree") != "1":
-        return _begin_page(request, waiting, fields, NOT_AGREED, 400, field="agree")
+        return _begin_page(page, pending, fields, NOT_AGREED, 400, field="agree")
+    onward = _continuation(page, _destination(pending, fields))
     try:
-        flow = await begin_sign_up(services, visitor_of(request, fields), contact, _continuation(request, onward))
+        flow = await begin_sign_up(services, page.visitor, contact, onward)
     except TooManyFailures as error:
-        return to_wait(_begin_page(request, waiting, fields, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
-    site_of(request).worker.nudge()
-    return _to(request, flow)
+        return to_wait(_begin_page(page, pending, fields, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
+    page.site.worker.nudge()
+    return with_browser(page.request, _to(flow))
 
 
-async def _check_code(
-    request: Request, flow: RunningFlow, waiting: PendingRequest | None, fields: dict[str, str]
-) -> Response:
-    services, visitor = account_services(request), visitor_of(request, fields)
+async def _check_code(sign_up: SignUp) -> Response:
+    page, flow = sign_up.page, sign_up.flow
+    services = account_services(page.request)
     try:
-        if fields.get("choice") == "resend":
-            continuation = _continuation(request, stored_destination(flow.data))
+        if page.fields.get("choice") == "resend":
             try:
-                await resend_sign_up_code(services, visitor, flow, continuation)
+                await resend_sign_up_code(services, page.visitor, flow, _continuation(page, sign_up.destination))
             finally:
-                site_of(request).worker.nudge()
-            return _page(request, fields, flow, waiting, sent_again=True)
-        await check_sign_up_code(services, visitor, flow, fields.get("code", ""))
+                page.site.worker.nudge()
+            return _page(sign_up, sent_again=True)
+        await check_sign_up_code(services, page.visitor, flow, page.fields.get("code", ""))
     except FlowRefused as error:
-        return _refused(request, fields, flow, waiting, error)
-    return RedirectResponse(f"{HERE}?{urlencode({'c': flow.token})}", 303, {"Cache-Control": "no-store"})
+        return _refused(sign_up, error)
+    return _to(flow)
 
 
-async def _create(
-    request: Request, flow: RunningFlow, waiting: PendingRequest | None, fields: dict[str, str]
-) -> Response:
+async def _create(sign_up: SignUp) -> Response:
     """Create the account, sign in, and go on."""
-    services, visitor = account_services(request), visitor_of(request, fields)
+    page, flow = sign_up.page, sign_up.flow
+    services, fields = account_services(page.request), page.fields
     name, passkey = read_name(fields.get("name", "")), fields.get("credential", "")[:MAX_CREDENTIAL_CHARS]
     if not name:
         typed = " ".join(fields.get("name", "").split())[:MAX_NAME_CHARS]
-        return _page(request, fields, flow, waiting, NO_NAME, 400, name=typed, field="name")
+        return _page(sign_up, NO_NAME, 400, name=typed, field="name")
     hashed = None
     try:
         if not passkey:
-            hashed = await hash_new_password(services, visitor, flow, name, fields.get("password", ""))
-        proof = await create_account(services, visitor, flow, name, password_hash=hashed, passkey=passkey)
+            hashed = await hash_new_password(services, page.visitor, flow, name, fields.get("password", ""))
+        proof = await create_account(services, page.visitor, flow, name, password_hash=hashed, passkey=passkey)
     except WeakPassword as error:
-        return _page(
-            request, fields, flow, waiting, WEAK[error.code], 400, name=name, field="password", minimum=error.minimum
-        )
+        return _page(sign_up, WEAK[error.code], 400, name=name, field="password", minimum=error.minimum)
     except Busy as error:
-        return to_wait(_page(request, fields, flow, waiting, BUSY, 503, name=name), error.retry_after)
+        return to_wait(_page(sign_up, BUSY, 503, name=name), error.retry_after)
     except FlowEnded:
-        return failure(request, "expired_interaction", 400, fields=fields)
+        return page.failure("expired_interaction", 400)
     except FlowRefused as error:
-        return _refused(request, fields, flow, waiting, error, name=name)
-    return await _sign_in(request, fields, flow, waiting, proof)
+        return _refused(sign_up, error, name=name)
+    return await _sign_in(sign_up, proof)
 
 
-async def _sign_in(
-    request: Request,
-    fields: Mapping[str, str],
-    flow: RunningFlow,
-    waiting: PendingRequest | None,
-    proof: Authenticated,
-) -> Response:
+async def _sign_in(sign_up: SignUp, proof: Authenticated) -> Response:
     """Sign a new user in, and go on to where they want to go."""
-    site, visitor = site_of(request), visitor_of(request, fields)
-    onward = stored_destination(flow.data)
-    if waiting is not None:
-        _, before = await recall_request(site, visitor, waiting.token)
+    page, pending, destination = sign_up.page, sign_up.pending, sign_up.destination
+    if pending is not None:
+        _, before = await recall_request(page.site, page.visitor, pending.token)
     else:
-        before = await account_at(site, visitor)
-    then, client = onward.then, application_named(request, onward)
-    if waiting is None and client is not None and client.meta.initiate_login_uri:
+        before = await account_at(page.site, page.visitor)
+    then, client = destination.then, application_named(page.request, destination)
+    if pending is None and client is not None and client.meta.initiate_login_uri:
         then = OPEN + client.client_id  # the request ended meanwhile
-    options = SignInOptions(i=waiting.token if waiting else "", add=True, then=then, user_code=onward.user_code)
-    result = await start_session(site, visitor, proof, options, pending=waiting, before=before)
-    site.worker.nudge()
-    return finish(PageRequest(request, visitor, fields, own_destination(onward.fields)), result, waiting, before)
+    options = SignInOptions(i=pending.token if pending else "", add=True, then=then, user_code=destination.user_code)
+    result = await start_session(page.site, page.visitor, proof, options, pending=pending, before=before)
+    page.site.worker.nudge()
+    return finish(replace(page, destination=own_destination(destination.fields)), result, pending, before)
 
 
-async def _recall(request: Request, token: str) -> tuple[RunningFlow, PendingRequest | None] | None:
-    flow = await recall_sign_up(account_services(request), visitor_of(request), token)
+async def _recall(page: PageRequest, token: str) -> SignUp | None:
+    flow = await recall_sign_up(account_services(page.request), page.visitor, token)
     if flow is None:
         return None
-    return flow, await _waiting(request, flow.data["i"])
+    return SignUp(page, flow, await _pending(page, flow.data["i"]))
 
 
-async def _waiting(request: Request, token: str) -> PendingRequest | None:
+async def _pending(page: PageRequest, token: str) -> PendingRequest | None:
     """Return the authorization request for which somebody signs up; None where it has ended: they can sign up all the
     same."""
     try:
-        return (await recall_request(site_of(request), visitor_of(request), token))[0] if token else None
+        return (await recall_request(page.site, page.visitor, token))[0] if token else None
     except RequestExpired:
         return None
 
 
-def _onward(waiting: PendingRequest | None, typed: Mapping[str, str]) -> Destination:
+def _destination(pending: PendingRequest | None, fields: Mapping[str, str]) -> Destination:
     """Return where somebody wants to go who signs up."""
-    if waiting is not None:
-        return Destination(i=waiting.token, client_id=waiting.request.client.client_id)
-    return replace(read_destination(typed), i="")
+    if pending is not None:
+        return Destination(i=pending.token, client_id=pending.request.client.client_id)
+    return replace(read_destination(fields), i="")
 
 
-def _continuation(request: Request, onward: Destination) -> Continuation:
+def _continuation(page: PageRequest, destination: Destination) -> Continuation:
     """Return what the flow keeps of where somebody wants to go. The link in a message may be opened in another browser:
     it leads to the application, where that can be opened."""
-    client = application_named(request, onward)
-    sign_in_at = sign_in_address(replace(onward, i="", user_code=""), client)
-    return Continuation(onward.stored, page_end(site_of(request).provider, onward), sign_in_at)
+    client = application_named(page.request, destination)
+    sign_in_at = sign_in_address(replace(destination, i="", user_code=""), client)
+    return Continuation(destination.stored, page_end(page.site.provider, destination), sign_in_at)
 
 
-def _to(request: Request, flow: RunningFlow) -> Response:
-    response = RedirectResponse(f"{HERE}?{urlencode({'c': flow.token})}", 303, {"Cache-Control": "no-store"})
-    return with_browser(request, response)
+def _to(flow: RunningFlow) -> Response:
+    return RedirectResponse(f"{HERE}?{urlencode({'c': flow.token})}", 303, {"Cache-Control": "no-store"})
 
 
-def _common(request: Request, waiting: PendingRequest | None, onward: Destination) -> dict[str, Any]:
-    asked, settings = waiting.request if waiting else None, site_of(request).settings
-    named = application_named(request, onward)
+def _common(page: PageRequest, pending: PendingRequest | None, destination: Destination) -> dict[str, Any]:
+    asked, settings = pending.request if pending else None, page.site.settings
+    named = application_named(page.request, destination)
     return {
         "ui_locales": asked.ui_locales if asked else "",
         "form_target": asked.redirect_uri if asked else "",
@@ -240,56 +232,42 @@ def _common(request: Request, waiting: PendingRequest | None, onward: Destinatio
 
 
 def _begin_page(
-    request: Request,
-    waiting: PendingRequest | None,
-    fields: dict[str, str],
+    page: PageRequest,
+    pending: PendingRequest | None,
+    typed: Mapping[str, str],
     problem: str = "",
     status: int = 200,
     *,
     field: str = "contact",
     **values: int,
 ) -> Response:
-    onward = _onward(waiting, fields)
-    client = application_named(request, onward)
-    return page(
-        request,
+    destination = _destination(pending, typed)
+    return page.page(
         "sign_up.html",
         status=status,
-        fields=fields,
-        here=onward.address(HERE),
-        onward=onward.fields,
-        sign_in_at=sign_in_address(onward, client),
-        contact=fields.get("contact", "")[:MAX_CONTACT_CHARS],
-        agreed=fields.get("agree") == "1",
-        kinds=site_of(request).settings.sign_up_kinds,
+        here=destination.address(HERE),
+        onward=destination.fields,
+        sign_in_at=sign_in_address(destination, application_named(page.request, destination)),
+        contact=typed.get("contact", "")[:MAX_CONTACT_CHARS],
+        agreed=typed.get("agree") == "1",
+        kinds=page.site.settings.sign_up_kinds,
         problem=problem,
         field=field,
         values=values,
-        csrf_token=csrf_token(request, "sign-up"),
-        **_common(request, waiting, onward),
+        csrf_token=page.csrf_token("sign-up"),
+        **_common(page, pending, destination),
     )
 
 
-def _refused(
-    request: Request,
-    fields: Mapping[str, str],
-    flow: RunningFlow,
-    waiting: PendingRequest | None,
-    error: FlowRefused,
-    *,
-    name: str = "",
-) -> Response:
+def _refused(sign_up: SignUp, error: FlowRefused, *, name: str = "") -> Response:
     """Return the page that says why a step was refused."""
     text, status = SIGN_UP_TEXTS[error.problem]
-    response = _page(request, fields, flow, waiting, text, status, name=name, minutes=error.minutes)
+    response = _page(sign_up, text, status, name=name, minutes=error.minutes)
     return to_wait(response, error.retry_after) if error.retry_after else response
 
 
 def _page(
-    request: Request,
-    fields: Mapping[str, str],
-    flow: RunningFlow,
-    waiting: PendingRequest | None,
+    sign_up: SignUp,
     problem: str = "",
     status: int = 200,
     *,
@@ -298,29 +276,28 @@ def _page(
     sent_again: bool = False,
     **values: int,
 ) -> Response:
-    site, data = site_of(request), data_of(flow)
-    verified, passkey = bool(data.get("verified")), ""
+    page, data, token = sign_up.page, data_of(sign_up.flow), sign_up.flow.token
+    settings, verified, passkey = page.site.settings, bool(data.get("verified")), ""
     if verified:
         stub = User(id=UUID(data["user_id"]), name=name or data["contact"])
-        passkey = site.provider.passkeys.creation_options(stub, data["contact"], [], browser_of(request))
-    return page(
-        request,
+        passkeys = page.site.provider.passkeys
+        passkey = passkeys.creation_options(stub, data["contact"], [], page.visitor.browser_id)
+    return page.page(
         "sign_up_account.html" if verified else "sign_up_code.html",
         status=status,
-        fields=fields,
-        here=f"{HERE}?{urlencode({'c': flow.token})}",
-        c=flow.token,
+        here=f"{HERE}?{urlencode({'c': token})}",
+        c=token,
         kind=data["kind"],
         contact=data["contact"],
         shown=masked(data["kind"], data["contact"]),
-        minutes=whole_minutes(site.settings.one_time_code_lifetime),
-        minimum=site.settings.password_min_length,
+        minutes=whole_minutes(settings.one_time_code_lifetime),
+        minimum=settings.password_min_length,
         name=name,
         problem=problem,
         field=field,
         sent_again=sent_again,
         values=values,
         passkey=passkey,
-        csrf_token=csrf_token(request, f"sign-up {flow.token}"),
-        **_common(request, waiting, stored_destination(flow.data)),
+        csrf_token=page.csrf_token(f"sign-up {token}"),
+        **_common(page, sign_up.pending, sign_up.destination),
     )
