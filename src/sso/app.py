@@ -17,14 +17,14 @@ from starlette.routing import Route
 
 from sso import clock
 from sso.accounts.notifications import MESSAGE, NOTICE
+from sso.accounts.own_account import SessionEnded
 from sso.accounts.power import TooPowerful
 from sso.accounts.sign_in.current_account import AccountLocked
 from sso.accounts.sign_in.pending_request import RequestExpired
 from sso.clients.privileges import PrivilegeRefused
 from sso.errors import Refusal
-from sso.http.account import applications as apps
-from sso.http.account import home, legal, security, sessions
-from sso.http.account import profile as account
+from sso.http import account
+from sso.http.account import access
 from sso.http.admin import application_edit as admin_edit
 from sso.http.admin import applications as admin_apps
 from sso.http.admin import mails as admin_mails
@@ -45,7 +45,7 @@ from sso.http.api.routers import routers as api_routers
 from sso.http.common import images as logos
 from sso.http.common import pages
 from sso.http.common.assets import Assets, static
-from sso.http.common.mail_texts import send_message, send_notice
+from sso.http.common.mail_delivery import send_message, send_notice
 from sso.http.common.middleware import Shell, TooLarge, TooSlow
 from sso.http.common.state import Site
 from sso.http.console import access as console
@@ -74,6 +74,7 @@ from sso.http.sign_in import (
     consent,
     device,
     login,
+    recovery_links,
     sign_up,
 )
 from sso.http.sign_in import (
@@ -118,9 +119,9 @@ from sso.ssf.streams import StreamRefused
 log = logging.getLogger("sso")
 
 ROOMS = (
-    protocol, sign_in, login, account_selection, consent, second_step, sign_up, recover, sign_out, check_session,
-    device, registration, logos, home, apps,
-    account, security, sessions, legal, shared_signals, developer, developer_team, developer_diagnosis,
+    protocol, sign_in, login, account_selection, consent, second_step, sign_up, recover, recovery_links, sign_out,
+    check_session, device, registration, logos,
+    shared_signals, developer, developer_team, developer_diagnosis,
     quick_start, playground, rp_check,
     admin_apps, admin_edit, admin_people,
     admin_sessions, admin_system, admin_mails, health,
@@ -241,7 +242,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(IntegrityError, on_conflict)
     app.add_exception_handler(AccountLocked, accounts.on_account_locked)
-    app.add_exception_handler(account.VisitOver, account.on_visit_over)
+    app.add_exception_handler(access.SignInFirst, access.on_sign_in_first)
+    app.add_exception_handler(SessionEnded, access.on_session_ended)
     app.add_exception_handler(RequestExpired, sign_in.on_request_expired)
     app.add_exception_handler(StreamRefused, shared_signals.on_stream_refused)
     app.add_exception_handler(console.Interrupted, console.on_interrupted)
@@ -304,7 +306,7 @@ async def _load(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> bool:
 
 
 def _routers() -> list[APIRouter]:
-    return [*(room.router for room in ROOMS), *api_routers, about.public]
+    return [*(room.router for room in ROOMS), *account.routers, *api_routers, about.public]
 
 
 def _methods_at(request: Request) -> list[str]:

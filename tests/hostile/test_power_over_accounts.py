@@ -178,8 +178,8 @@ def _nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admin_system, "decide_proposal", reached)
     for act, (permission, work) in ACTS.items():
         monkeypatch.setitem(ACTS, act, (permission, work if act in ("roles", "merge") else reached))
-    monkeypatch.setattr(admin_people.people, "give_roles", reached)
-    monkeypatch.setattr(admin_people.people, "merge_users", reached)
+    monkeypatch.setattr(admin_people, "give_roles", reached)
+    monkeypatch.setattr(admin_people, "merge_users", reached)
 
 
 def was_let_through(answer: httpx.Response) -> bool:

@@ -47,7 +47,7 @@ async def add_member(
     user_id: uuid.UUID,
     role: Role,
     *,
-    actor: str,
+    actor: str | None,
     authority: Authority = OPERATOR,
 ) -> None:
     """Add somebody to a team, or give them another role.

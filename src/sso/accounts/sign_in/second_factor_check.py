@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from sso.accounts.contacts import verify_contact
+from sso.accounts.deletion import cancel_deletion
 from sso.accounts.notifications import notify
-from sso.accounts.service import cancel_deletion, verify_contact
+from sso.accounts.second_factors import first_codes
 from sso.accounts.sign_in.current_account import CurrentAccount
 from sso.accounts.sign_in.devices import reserve_attempt
 from sso.accounts.sign_in.passkey import MAX_CREDENTIAL_CHARS
@@ -40,12 +41,12 @@ from sso.identity.authn.assurance import ACR_PASSKEY
 from sso.identity.authn.authenticated import Authenticated, with_step
 from sso.identity.authn.factors import PasskeyRefused
 from sso.identity.users import store as users
-from sso.identity.users.models import Credential, User
+from sso.identity.users.models import User
+from sso.platform.actor import Actor
 from sso.platform.audit import record
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
 from sso.platform.visitor import Visitor
 from sso.ssf import events as signals
-from sso.ssf.events import CredentialChange
 
 MAX_CODE_CHARS = 100
 PURPOSES: dict[str, Purpose] = {
@@ -152,7 +153,7 @@ async def decide_deletion(
             return DeletionKept()
         user = await session.get(User, user_id)
         assert user is not None
-        await cancel_deletion(session, provider, user, actor=str(user.id), request_id=visitor.request_id)
+        await cancel_deletion(session, provider, user, actor=Actor(str(user.id), request_id=visitor.request_id))
     services.worker.nudge()
     before = await _account_before(services, visitor, flow)
     return await start_session(
@@ -171,15 +172,6 @@ async def resend_code(services: SignInServices, visitor: Visitor, flow: SecondFa
         return False
     async with services.provider.db.write() as session:
         return await send_second_factor_code(services, session, flow.running, flow.available, flow.method)
-
-
-async def first_codes(
-    session: AsyncSession, known: Sequence[Credential], user: User
-) -> tuple[list[str], list[CredentialChange]]:
-    """Give a user recovery codes who sets up a second factor and has no codes yet; return them, and what changed."""
-    if any(credential.kind == "recovery_code" for credential in known):
-        return [], []
-    return await factors.new_recovery_codes(session, user.id), [signals.replaced(known, "recovery_code")]
 
 
 async def _account_before(services: SignInServices, visitor: Visitor, flow: SecondFactorFlow) -> CurrentAccount | None:

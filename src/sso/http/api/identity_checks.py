@@ -12,16 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso.accounts.helpdesk import start_recovery
+from sso.accounts.identity_checks import check_identity, read_check, revoke_identity_check
+from sso.accounts.merging import decide_proposal, lock_to_merge, merge_users
 from sso.accounts.power import check_power_over
-from sso.accounts.service import (
-    check_identity,
-    decide_proposal,
-    lock_to_merge,
-    merge_users,
-    read_check,
-    revoke_identity_check,
-    start_recovery,
-)
 from sso.http.api.common import (
     PREFIX,
     CursorText,
@@ -45,6 +39,7 @@ from sso.identity.users.codes import place_warning
 from sso.identity.users.merge_proposals import ProposalState
 from sso.identity.users.models import IdentityCheck, MergeProposal
 from sso.identity.users.service import UserError
+from sso.platform.actor import Actor
 from sso.settings import whole_seconds
 
 router = APIRouter(prefix=PREFIX, tags=["citizens"])
@@ -164,9 +159,7 @@ async def recovery(request: Request, user_id: uuid.UUID) -> RecoveryCode:
     async with site.provider.db.write() as session:
         found = await present_person(request, session, user_id)
         try:
-            code = await start_recovery(
-                session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
-            )
+            code = await start_recovery(session, site.provider, found, actor=_actor(request))
         except UserError as error:
             raise refused(error) from None
     site.worker.nudge()
@@ -201,9 +194,7 @@ async def check(request: Request, user_id: uuid.UUID, wanted: CheckWanted) -> Ch
             if actor == str(user_id):
                 raise UserError("nobody checks their own identity")
             seen = read_check(wanted.document, wanted.document_number, wanted.place)
-            made = await check_identity(
-                session, site.provider, found, seen, actor=actor, request_id=request_id_of(request)
-            )
+            made = await check_identity(session, site.provider, found, seen, actor=_actor(request))
         except UserError as error:
             raise refused(error) from None
         warning = place_warning(seen.nik) if seen.nik else ""
@@ -224,8 +215,7 @@ async def uncheck(request: Request, user_id: uuid.UUID) -> Response:
     provider = site_of(request).provider
     async with provider.db.write() as session:
         found = await present_person(request, session, user_id)
-        actor, reference = caller_in(request).actor, request_id_of(request)
-        await revoke_identity_check(session, provider, found, actor=actor, request_id=reference)
+        await revoke_identity_check(session, provider, found, actor=_actor(request))
     return Response(status_code=204)
 
 
@@ -238,7 +228,7 @@ async def uncheck(request: Request, user_id: uuid.UUID) -> Response:
 )
 async def merge(request: Request, user_id: uuid.UUID, wanted: MergeWanted) -> Response:
     """The other is deleted; what it signs in with comes along, to be proven again."""
-    site, actor = site_of(request), caller_in(request).actor
+    site = site_of(request)
     async with site.provider.db.write() as session:
         await lock_to_merge(session, user_id, wanted.other_id)
         kept, other = (
@@ -246,7 +236,7 @@ async def merge(request: Request, user_id: uuid.UUID, wanted: MergeWanted) -> Re
             await present_person(request, session, wanted.other_id),
         )
         try:
-            await merge_users(session, site.provider, kept, other, actor=actor, request_id=request_id_of(request))
+            await merge_users(session, site.provider, kept, other, actor=_actor(request))
         except UserError as error:
             raise refused(error) from None
     site.worker.nudge()
@@ -277,21 +267,23 @@ async def list_proposals(
 )
 async def decide(request: Request, proposal_id: uuid.UUID, wanted: Decision) -> DecidedShown:
     """Once for each. Every contact of the person is told of what is added to their account."""
-    provider, actor = site_of(request).provider, caller_in(request).actor
+    provider = site_of(request).provider
     async with provider.db.write() as session:
         found = await session.get(MergeProposal, proposal_id)
         if found is None:
             raise not_found("proposal")
         await check_power_over(session, provider, [found.user_id], rights_of(request))
         try:
-            made = await decide_proposal(
-                session, provider, proposal_id, wanted.decision, actor=actor, request_id=request_id_of(request)
-            )
+            made = await decide_proposal(session, provider, proposal_id, wanted.decision, actor=_actor(request))
         except UserError as error:
             raise refused(error) from None
         shown = DecidedShown.model_validate({**merging.shown(provider.box, made.proposal), **made.said()})
     site_of(request).worker.nudge()
     return shown
+
+
+def _actor(request: Request) -> Actor:
+    return Actor(caller_in(request).actor, request_id=request_id_of(request))
 
 
 def _check(one: IdentityCheck) -> CheckShown:

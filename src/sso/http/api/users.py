@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso.accounts.administration import change_person, disable_user, enable_user, give_roles
+from sso.accounts.deletion import delete_user
 from sso.accounts.power import check_power, check_power_over, invited_power
-from sso.accounts.service import change_person, delete_user, disable_user, enable_user, give_roles
 from sso.http.api.common import (
     PREFIX,
     CursorText,
@@ -24,7 +25,6 @@ from sso.http.api.common import (
     Made,
     Page,
     Problem,
-    by,
     caller_in,
     check_etag,
     cut,
@@ -46,6 +46,7 @@ from sso.identity.users.identifiers import Kind as IdentifierKind
 from sso.identity.users.models import Identifier, User
 from sso.identity.users.schemas import NewUser, Profile, UserChange, warnings_of
 from sso.identity.users.service import UserError, create_users, find_all
+from sso.platform.actor import Actor
 from sso.platform.permissions import RoleName, power_of
 
 router = APIRouter(prefix=PREFIX, tags=["users"])
@@ -206,8 +207,7 @@ async def patch_user(request: Request, user_id: uuid.UUID, change: UserChange, i
         try:
             lookups = [one for one in (change.username, change.email, change.phone_number) if one]
             check_power(rights_of(request), await invited_power(session, provider, lookups))
-            who = by(request)
-            await change_person(session, provider, found, change, **who)
+            await change_person(session, provider, found, change, actor=_actor(request))
         except UserError as error:
             raise refused(error) from None
         await session.flush()
@@ -233,7 +233,7 @@ async def put_roles(request: Request, user_id: uuid.UUID, wanted: RolesWanted, i
         check_etag(if_match, (await _shown(session, [found]))[0])
         check_power(rights_of(request), power_of(wanted.roles, ()))
         try:
-            await give_roles(session, site.provider, found, wanted.roles, **by(request))
+            await give_roles(session, site.provider, found, wanted.roles, actor=_actor(request))
         except UserError as error:
             raise refused(error) from None
         await session.refresh(found)
@@ -251,9 +251,7 @@ async def disable(request: Request, user_id: uuid.UUID) -> Disabled:
     async with site.provider.db.write() as session:
         found = await present_person(request, session, user_id, opens=False)
         try:
-            count = await disable_user(
-                session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
-            )
+            count = await disable_user(session, site.provider, found, actor=_actor(request))
         except UserError as error:
             raise refused(error) from None
         await session.refresh(found)
@@ -274,9 +272,7 @@ async def enable(request: Request, user_id: uuid.UUID) -> Response:
     site = site_of(request)
     async with site.provider.db.write() as session:
         found = await present_person(request, session, user_id, opens=False)
-        await enable_user(
-            session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
-        )
+        await enable_user(session, site.provider, found, actor=_actor(request))
         await session.refresh(found)
         shown = (await _shown(session, [found]))[0]
     site.worker.nudge()
@@ -293,15 +289,17 @@ async def delete(request: Request, user_id: uuid.UUID, if_match: IfMatch = None)
         found = await present_person(request, session, user_id, opens=False)
         check_etag(if_match, (await _shown(session, [found]))[0], required=False)
         try:
-            count = await delete_user(
-                session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
-            )
+            count = await delete_user(session, site.provider, found, actor=_actor(request))
         except UserError as error:
             raise refused(error) from None
         await session.refresh(found)
         shown = (await _shown(session, [found]))[0]
     site.worker.nudge()
     return Disabled(user=shown, sessions_ended=count)
+
+
+def _actor(request: Request) -> Actor:
+    return Actor(caller_in(request).actor, request_id=request_id_of(request))
 
 
 async def present_person(request: Request, session: AsyncSession, user_id: uuid.UUID, *, opens: bool = True) -> User:
