@@ -21,7 +21,7 @@ from tests.citizens import NEW_PASSWORD, SENDING, last_code, post, sent
 from tests.support import PASSWORD, Browser, City, Forms
 
 from sso import clock
-from sso.app import ROOMS
+from sso.app import ROUTERS
 from sso.clients.models import Application
 from sso.clients.privileges import OPERATOR
 from sso.http.admin import sessions as admin_sessions
@@ -219,8 +219,8 @@ def test_every_act_on_an_account_is_in_the_model() -> None:
         assert route.methods == {"GET"} or known, about
     pages = {
         route.path
-        for room in ROOMS
-        for route in room.router.routes
+        for router in ROUTERS
+        for route in router.routes
         if isinstance(route, APIRoute) and route.path.startswith("/admin") and "POST" in route.methods
     }
     unknown = {one for one in pages - PAGES_ABOUT_ACCOUNTS if not one.startswith(PAGES_ABOUT_OTHER_THINGS)}

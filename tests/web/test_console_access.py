@@ -16,7 +16,7 @@ from tests.support import PASSWORD, Browser, City, query_of
 from tests.web.test_developer import OFFERED, register, signed_in
 
 from sso import clock
-from sso.app import ROOMS
+from sso.app import ROUTERS
 from sso.http.admin.users import ACTS
 from sso.http.common.i18n import translations
 from sso.http.common.labels import PERMISSION_TEXTS
@@ -28,11 +28,16 @@ from sso.platform.permissions import GROUP_PERMISSIONS, PERMISSIONS, ROLES, perm
 
 PAGES = [
     route
-    for room in ROOMS
-    for route in room.router.routes
+    for router in ROUTERS
+    for route in router.routes
     if isinstance(route, APIRoute) and re.match(rf"({ADMIN}|{DEVELOPER})(/|$)", route.path)
 ]
-EVERYWHERE = [route for room in ROOMS for route in room.router.routes if isinstance(route, APIRoute)]
+EVERYWHERE = [
+    route
+    for router in ROUTERS
+    for route in router.routes
+    if isinstance(route, APIRoute) and not route.path.startswith("/api/")
+]
 
 
 def rules_of(found: Dependant) -> list[Needs | Team]:

@@ -23,6 +23,7 @@ from sso.accounts.service import OnlyOwner, plan_deletion
 from sso.clients.claims import allowed_by, permissions
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import form_token, is_our_form
+from sso.http.common.errors import Interruption
 from sso.http.common.forms import form_fields, upload
 from sso.http.common.i18n import LOCALES, N_, page_language
 from sso.http.common.images import made_small
@@ -136,18 +137,16 @@ async def visit(request: Request, then: str, *, recent: bool = False) -> Visit |
     return Visit(who, user, roles)
 
 
-class VisitOver(Exception):
+class VisitOver(Interruption):
     """The session of a person's own page ended while the page was being answered. ``then`` names the page."""
 
     def __init__(self, then: str) -> None:
         super().__init__(then)
         self.then = then
 
-
-def on_visit_over(_: Request, error: Exception) -> Response:
-    """Answer :class:`VisitOver` with the way to the sign-in page and back."""
-    assert isinstance(error, VisitOver)
-    return _sign_in(error.then)
+    def respond(self, _: Request) -> Response:
+        """Return the redirect to the sign-in page, which leads back to the page."""
+        return _sign_in(self.then)
 
 
 async def lock_visitor(request: Request, session: AsyncSession, here: Visit, then: str) -> User:

@@ -356,7 +356,7 @@ async def password_strength(request: Request) -> Response:
     if not is_our_form(request, fields, "strength"):
         return Response(status_code=403)
     try:
-        await site.strengths.take(address_of(request))
+        await site.limits.strengths.take(address_of(request))
     except TooManyFailures as error:
         return to_wait(Response(status_code=429), error.retry_after)
     second = fields.get("second") == "1"
@@ -439,8 +439,8 @@ async def _may_send(request: Request, here: Visit, data: dict[str, str]) -> bool
         TooManyFailures: when there were too many.
     """
     who, site, contact = str(here.user.id), site_of(request), data["value"]
-    await site.contact_codes.take(who)
-    return await site.codes.allow("contact", contact, contact, data["kind"], address_of(request), who)
+    await site.limits.contact_codes.take(who)
+    return await site.limits.messages.allow("contact", contact, contact, data["kind"], address_of(request), who)
 
 
 async def _send_contact_code(

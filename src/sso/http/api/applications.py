@@ -297,7 +297,7 @@ async def begin(request: Request, wanted: ApplicationWanted, key: IdempotencyKey
     owner = caller.user_id or wanted.owner_id
     if owner is None or (caller.user_id is not None and wanted.owner_id not in (None, caller.user_id)):
         mistake = Mistake(pointer="/owner_id", detail="Name who owns it; somebody who calls owns it themselves.")
-        raise Problem(422, "invalid_request", "It needs an owner", mistake.detail, [mistake])
+        raise Problem(422, "invalid_request", mistake.detail, [mistake])
     who = by(request)
 
     async def check(session: AsyncSession) -> None:
@@ -463,9 +463,7 @@ async def put_member(
             raise not_found("person")
         known = await teams.role_of(session, application_id, user_id)
         if known is None and not _everything(request):
-            raise Problem(
-                403, "not_invited", "Not allowed", "Invite the person in the portal: they join by themselves."
-            )
+            raise Problem(403, "not_invited", "Invite the person in the portal: they join by themselves.")
         with _explained():
             await teams.add_member(session, application_id, user_id, wanted.role, **acts(request))
         found = await teams.team_of(session, application_id)
@@ -647,7 +645,7 @@ async def _theirs(request: Request, session: AsyncSession, application_id: str, 
     if role is None:
         raise not_found("application")
     if owner and role != "owner":
-        raise Problem(403, "not_an_owner", "Not allowed", "Only an owner of the application does this.")
+        raise Problem(403, "not_an_owner", "Only an owner of the application does this.")
     return found
 
 
@@ -665,7 +663,7 @@ def _explained() -> Iterator[None]:
 def _unfinished(error: Unfinished) -> Problem:
     mistakes = [Mistake(pointer=_pointer(name), detail=text) for name, text in error.problems.items()]
     title, first = "The application cannot be registered like this", mistakes[0]
-    return Problem(422, "invalid_client_metadata", title, f"{first.pointer}: {first.detail}", mistakes)
+    return Problem(422, "invalid_client_metadata", f"{first.pointer}: {first.detail}", mistakes)
 
 
 def _pointer(name: str) -> str:

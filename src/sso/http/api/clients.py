@@ -498,7 +498,7 @@ async def _metadata(provider: Provider, document: dict[str, Any], *, own_secret:
         field, _, text = str(error).partition(": ")
         mistakes = [Mistake(pointer=f"/metadata/{field}", detail=text)]
     title, first = "The application cannot be registered like this", mistakes[0]
-    raise Problem(422, "invalid_client_metadata", title, f"{first.pointer}: {first.detail}", mistakes)
+    raise Problem(422, "invalid_client_metadata", f"{first.pointer}: {first.detail}", mistakes)
 
 
 def _pointer(place: tuple[str | int, ...]) -> str:

@@ -6,26 +6,23 @@ import base64
 import binascii
 import hashlib
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import orjson
 from fastapi import Depends, Header, Query
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
-from sso.accounts.power import TooPowerful
-from sso.clients.mistakes import not_a_list, not_text
-from sso.clients.privileges import PrivilegeError, PrivilegeRefused
 from sso.errors import Refusal
+from sso.http.common.responses import PROBLEM_TYPE, problem_title
 from sso.oidc.provider import Provider
-from sso.oidc.token.bearer import Caller, TokenRefused, caller_of
+from sso.oidc.token.bearer import REALM, Caller, caller_of
 from sso.platform.outbox import Worker
 from sso.platform.permissions import PERMISSIONS, AccessRefused, check_access, effective_permissions
 from sso.platform.security.idempotency import KeyUsed, begin_once, finish_once
@@ -35,9 +32,7 @@ from sso.platform.security.text import check_line
 from sso.settings import Settings
 
 PREFIX = "/api/v1"
-PROBLEM_TYPE = "application/problem+json"
 MAX_PAGE = 200
-_REALM = 'Bearer realm="sso"'
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -91,87 +86,57 @@ class ProblemBody(BaseModel):
     errors: list[Mistake] | None = None
 
 
-@dataclass
-class Problem(Exception):
-    """A request that is answered with a problem. ``kind`` names it."""
+class Problem(Refusal):
+    """A request to the API that is refused.
 
-    status: int
-    kind: str
-    title: str
-    detail: str
-    errors: list[Mistake] = field(default_factory=list)
-    headers: dict[str, str] = field(default_factory=dict)
+    Args:
+        status: the HTTP status.
+        code: the last part of the problem type.
+        detail: what happened, and what to do.
+        errors: each mistake, where there are several or they have a place.
+        headers: further headers of the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        errors: Sequence[Mistake] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.code = status, code
+        self._errors, self._headers = errors, headers or {}
+
+    @property
+    def located_mistakes(self) -> list[tuple[str, str]]:
+        """(JSON pointer or name of a parameter, text) of each mistake."""
+        return [(mistake.pointer, mistake.detail) for mistake in self._errors]
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the answer that belong to this problem."""
+        return self._headers
 
 
 def not_found(what: str) -> Problem:
     """Return the problem that there is no such thing."""
-    return Problem(404, "not_found", "There is no such thing", f"There is no {what} of this id.")
+    return Problem(404, "not_found", f"There is no {what} of this id.")
 
 
 def refused(error: Refusal, status: int = 409) -> Problem:
     """Return the problem that a rule forbids it."""
-    mistakes = [Mistake(pointer="", detail=one) for one in error.mistakes]
-    return Problem(status, "refused", "It cannot be done", str(error), mistakes if len(mistakes) > 1 else [])
-
-
-def problem_response(request: Request, problem: Problem) -> Response:
-    """Return a problem as a response."""
-    body = ProblemBody(
-        type=f"urn:sso:problem:{problem.kind}",
-        title=problem.title,
-        status=problem.status,
-        detail=problem.detail,
-        instance=f"urn:sso:request:{request_id_of(request)}",
-        errors=problem.errors or None,
-    )
-    headers = {"Cache-Control": "no-store", **problem.headers}
-    return Response(orjson.dumps(body.model_dump(exclude_none=True)), problem.status, headers, PROBLEM_TYPE)
-
-
-def on_problem(request: Request, error: Exception) -> Response:
-    """Answer a request that cannot be done."""
-    assert isinstance(error, Problem)
-    return problem_response(request, error)
-
-
-def on_privilege_refused(request: Request, error: Exception) -> Response:
-    """Answer an act that would yield more than the caller has."""
-    assert isinstance(error, PrivilegeRefused)
-    if isinstance(error, PrivilegeError):
-        return problem_response(request, Problem(409, "refused", "It cannot be done", str(error)))
-    return problem_response(request, Problem(403, "more_than_yours", "Not allowed", str(error)))
-
-
-def on_invalid(request: Request, error: Exception) -> Response:
-    """Answer a request that is not of the form that it must have."""
-    assert isinstance(error, RequestValidationError)
-    mistakes = [_mistake(one) for one in error.errors()]
-    detail = f"{mistakes[0].pointer}: {mistakes[0].detail}" if mistakes else "The request cannot be read."
-    return problem_response(
-        request, Problem(422, "invalid_request", "The request is not of the right form", detail, mistakes)
-    )
-
-
-def on_conflict(request: Request, error: Exception) -> Response:
-    """Answer what somebody else did at the very same moment: the database lets only one have it."""
-    if not request.url.path.startswith(PREFIX):
-        raise error
-    text = "Somebody made the same at the same moment: look what is there now."
-    return problem_response(request, Problem(409, "conflict", "It is there already", text))
-
-
-def _mistake(problem: Any) -> Mistake:
-    where, *path = [str(part) for part in problem["loc"]]
-    pointer = "/" + "/".join(path) if where == "body" else ".".join(path) or where
-    text = str(problem["msg"]).removeprefix("Value error, ")
-    if where == "body" and problem["type"] == "string_type":
-        text = not_text(problem.get("input"))
-    elif where == "body" and problem["type"] == "list_type":
-        text = not_a_list(problem.get("input"))
-    return Mistake(pointer=pointer, detail=text)
+    mistakes = [Mistake(pointer=pointer, detail=text) for pointer, text in error.located_mistakes]
+    return Problem(status, "refused", str(error), mistakes)
 
 
 # Who calls
+
+
+async def _caller(request: Request) -> Caller:
+    provider = site_of(request).provider
+    return await caller_of(provider, request.headers.get("authorization", ""), provider.url(PREFIX))
 
 
 def needs(permission: str) -> dict[str, Any]:
@@ -222,13 +187,6 @@ def rights_of(request: Request) -> frozenset[str]:
     return effective_permissions(caller.roles, caller.scopes)
 
 
-def on_too_powerful(request: Request, error: Exception) -> Response:
-    """Answer an act on an account that may do more than who calls. It names one permission that is missing."""
-    assert isinstance(error, TooPowerful)
-    text = str(error)
-    return problem_response(request, Problem(403, "no_permission", "Not allowed", f"{text[:1].upper()}{text[1:]}."))
-
-
 def caller_in(request: Request) -> Caller:
     """Return who calls."""
     caller: Caller = request.state.caller
@@ -246,30 +204,18 @@ def acts(request: Request) -> dict[str, Any]:
     return {"actor": caller.actor, "authority": caller.authority}
 
 
-async def _caller(request: Request) -> Caller:
-    provider = site_of(request).provider
-    try:
-        return await caller_of(provider, request.headers.get("authorization", ""), provider.url(PREFIX))
-    except TokenRefused as error:
-        said = f', error="{error.error}", error_description="{error}"' if error.error else ""
-        challenge = {"WWW-Authenticate": _REALM + said}
-        raise Problem(error.status, error.error or "no_token", "Not allowed", str(error), headers=challenge) from None
-
-
 def _access_problem(error: AccessRefused, seconds: int) -> Problem:
     scope = error.wanted.scope
     if error.code == "sign_in_again":
         text = f"This needs somebody who signed in within {seconds} seconds: ask for max_age={seconds}."
         code = "insufficient_user_authentication"
-        said = f'{_REALM}, error="{code}", error_description="{text}", max_age="{seconds}"'
-        return Problem(401, code, "Sign in again", text, headers={"WWW-Authenticate": said})
+        challenge = f'{REALM}, error="{code}", error_description="{text}", max_age="{seconds}"'
+        return Problem(401, code, text, headers={"WWW-Authenticate": challenge})
     if error.code == "insufficient_scope":
         text = f"The access token needs the scope {scope}."
-        said = f'{_REALM}, error="insufficient_scope", error_description="{text}", scope="{scope}"'
-        return Problem(403, "insufficient_scope", "Not allowed", text, headers={"WWW-Authenticate": said})
-    return Problem(
-        403, "no_permission", "Not allowed", f"No role of this person has the permission {error.wanted.name}."
-    )
+        challenge = f'{REALM}, error="insufficient_scope", error_description="{text}", scope="{scope}"'
+        return Problem(403, "insufficient_scope", text, headers={"WWW-Authenticate": challenge})
+    return Problem(403, "no_permission", f"No role of this person has the permission {error.wanted.name}.")
 
 
 # Pages
@@ -323,7 +269,7 @@ def cut(rows: Sequence[T], limit: int, key: Callable[[T], object]) -> tuple[list
 
 def _bad_cursor() -> Problem:
     mistake = Mistake(pointer="cursor", detail="Use next_cursor of the page before, as it is.")
-    return Problem(422, "invalid_request", "The request is not of the right form", mistake.detail, [mistake])
+    return Problem(422, "invalid_request", mistake.detail, [mistake])
 
 
 # Entity tags (RFC 9110 sections 8.8.3 and 13.1.1)
@@ -347,12 +293,12 @@ def check_etag(if_match: str | None, shown: BaseModel, *, required: bool = True)
     if if_match is None:
         if required:
             text = "Send If-Match with the ETag of what you saw."
-            raise Problem(428, "precondition_required", "Say what you saw", text)
+            raise Problem(428, "precondition_required", text)
         return
     tags = [one.strip() for one in if_match.split(",")]
     if "*" not in tags and etag_of(shown) not in tags:
         text = "It was changed since you saw it: read it again, and decide anew."
-        raise Problem(412, "precondition_failed", "Somebody changed it", text)
+        raise Problem(412, "precondition_failed", text)
 
 
 def shown_response(shown: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -423,7 +369,7 @@ async def once(
             await finish_once(session, provider.box, name, answer)
     except KeyUsed:
         text = "This Idempotency-Key came with another request: take another."
-        raise Problem(422, "idempotency_key_reused", "The key was used", text) from None
+        raise Problem(422, "idempotency_key_reused", text) from None
     return _created(answer)
 
 
@@ -440,17 +386,6 @@ def _created(answer: bytes) -> Response:
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return what the documentation says of the problems of a route."""
-    said = {
-        400: "The request cannot be read",
-        401: "No access token that is good here, or the person must sign in again",
-        403: "Not allowed",
-        404: "There is no such thing",
-        409: "It cannot be done",
-        412: "Somebody changed it meanwhile",
-        422: "The request is not of the right form",
-        428: "If-Match is missing",
-        503: "The database is away",
-    }
     chosen = {400, 401, 403, 422, 503, *statuses}
     content = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
-    return {status: {"description": said[status], "content": content} for status in sorted(chosen)}
+    return {status: {"description": problem_title(status), "content": content} for status in sorted(chosen)}

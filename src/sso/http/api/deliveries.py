@@ -97,7 +97,7 @@ async def retry(request: Request, delivery_id: uuid.UUID) -> Response:
         found = await store.retry(session, delivery_id)
         if found is None:
             said = "It arrived, waits to be fetched, or is sent to nobody."
-            raise Problem(409, "not_retried", "It is not sent again", said)
+            raise Problem(409, "not_retried", said)
         record(
             session,
             "delivery.retried",

@@ -304,7 +304,7 @@ async def stop_ending(request: Request, ending_id: uuid.UUID) -> Response:
         if found is None:
             raise not_found("ending")
         if not await mass_ending.stop_ending(session, ending_id, actor=caller_in(request).actor):
-            raise Problem(409, "not_running", "It is over", "It is done or was stopped already.")
+            raise Problem(409, "not_running", "It is done or was stopped already.")
         found = await mass_ending.get_ending(session, ending_id)
         assert found is not None
     return shown_response(shown_ending(found))
@@ -316,7 +316,7 @@ def _network(request: Request, typed: str | None) -> str | None:
     try:
         return network_wanted(typed, site_of(request).settings.address_privacy)
     except ValueError as error:
-        raise Problem(422, "invalid", "The network cannot be searched for", f"network: {error}.") from None
+        raise Problem(422, "invalid", f"network: {error}.") from None
 
 
 def shown_session(provider: Provider, found: SsoSession, person: User, parts: Sequence[Participation]) -> SessionShown:
@@ -378,5 +378,5 @@ async def _proof(provider: Provider, session_id: uuid.UUID) -> ProofShown:
             raise not_found("session")
         found = await proof_of(session, provider, session_id)
     if found is None:
-        raise Problem(409, "not_ended", "It is not over", "This session has not been ended.")
+        raise Problem(409, "not_ended", "This session has not been ended.")
     return shown_proof(found)

@@ -317,7 +317,7 @@ async def present_person(request: Request, session: AsyncSession, user_id: uuid.
         raise not_found("person")
     await check_power_over(session, site_of(request).provider, [user_id], rights_of(request), opens=opens)
     if found.deleted_at is not None:
-        raise Problem(409, "deleted", "The person was deleted", "Who was deleted cannot be changed any more.")
+        raise Problem(409, "deleted", "Who was deleted cannot be changed any more.")
     return found
 
 

@@ -20,8 +20,8 @@ from starlette.responses import RedirectResponse, Response
 from sso import clock
 from sso.accounts.notifications import not_me_token, notify
 from sso.http.common.cookies import browser_of, read_cookie, with_browser, with_browser_state
-from sso.http.common.counting import count_redirect_error
 from sso.http.common.csrf import form_token, is_our_form
+from sso.http.common.errors import Interruption
 from sso.http.common.forms import form_fields, form_pairs, query_pairs
 from sso.http.common.i18n import N_, page_language
 from sso.http.common.onward import Onward, application_named
@@ -72,7 +72,7 @@ from sso.oidc.authorize.decision import (
     SignIn,
     StepUp,
 )
-from sso.oidc.authorize.request import AuthorizationRequest, RedirectError, SignedIn
+from sso.oidc.authorize.request import AuthorizationRequest, SignedIn
 from sso.oidc.demands import Demand
 from sso.oidc.device.service import normal_user_code
 from sso.oidc.models import Interaction
@@ -152,26 +152,17 @@ class Waiting:
         return f"/login?{urlencode({'i': self.token})}"
 
 
-class Gone(Exception):
+class Gone(Interruption):
     """The waiting request is unknown, over, or another browser's. ``token`` is what named it."""
 
     def __init__(self, token: str) -> None:
         super().__init__()
         self.token = token
 
-
-def on_gone(request: Request, error: Exception) -> Response:
-    """Answer :class:`Gone`."""
-    assert isinstance(error, Gone)
-    client = requests.client_of_token(site_of(request).provider, error.token)
-    return failure(request, "expired_interaction", 400, client=client)
-
-
-def on_redirect_error(request: Request, error: Exception) -> Response:
-    """Answer an error that the application is told of."""
-    assert isinstance(error, RedirectError)
-    count_redirect_error(request, error)
-    return to_application(request, flow.error_answer(site_of(request).provider, error))
+    def respond(self, request: Request) -> Response:
+        """Return the page that says that the request is no longer valid."""
+        client = requests.client_of_token(site_of(request).provider, self.token)
+        return failure(request, "expired_interaction", 400, client=client)
 
 
 @router.api_route("/authorize", methods=["GET", "POST"])
@@ -619,7 +610,7 @@ async def _remember(request: Request, waiting: Waiting) -> Waiting:
         TooManyFailures: when too many were stored because of this address.
     """
     site = site_of(request)
-    await site.waiting_requests.take(address_of(request))
+    await site.limits.waiting_requests.take(address_of(request))
     async with site.provider.db.write() as session:
         token = await requests.remember_request(site.provider, session, waiting.asked, browser_of(request))
     return replace(waiting, token=token)

@@ -144,7 +144,9 @@ async def _places(site: Site, people: Sequence[SigningIn], nobody: str, address:
         account = str(found.user.id) if found is not None else f"nobody {nobody}"
         own = device if found is not None and found.known else ""
         try:
-            attempt = await site.limits.reserve(Purpose.PASSWORD, account, address, own, with_source=with_source)
+            attempt = await site.limits.attempts.reserve(
+                Purpose.PASSWORD, account, address, own, with_source=with_source
+            )
         except TooManyFailures as error:
             refused = error
             continue
@@ -236,7 +238,7 @@ async def reserve(request: Request, purpose: Purpose, user_id: UUID) -> Reservat
         TooManyFailures: when there were too many.
     """
     device = await known_device(request, user_id)
-    return await site_of(request).limits.reserve(purpose, str(user_id), address_of(request), device)
+    return await site_of(request).limits.attempts.reserve(purpose, str(user_id), address_of(request), device)
 
 
 def _may_be_used(found: SigningIn, settings: Settings) -> bool:

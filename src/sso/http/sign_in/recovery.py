@@ -104,7 +104,7 @@ async def stop(request: Request) -> Response:
     fields, provider = await form_fields(request), site_of(request).provider
     if not is_our_form(request, fields, "recover-stop"):
         return RedirectResponse(f"{HERE}/stop?{urlencode({'t': fields.get('t', '')[:100]})}", 303)
-    attempt = await site_of(request).limits.reserve(Purpose.LINK, "", address_of(request))
+    attempt = await site_of(request).limits.attempts.reserve(Purpose.LINK, "", address_of(request))
     async with provider.db.write() as session:
         found = await recovery.find(session, "delayed", fields.get("t", "")[:100])
         known = found is not None and await recovery.take(session, found)
@@ -133,7 +133,7 @@ async def continue_form(request: Request) -> Response:
     fields, provider = await form_fields(request), site_of(request).provider
     if not is_our_form(request, fields, "recover-continue"):
         return RedirectResponse(f"{HERE}/continue?{urlencode({'t': fields.get('t', '')[:100]})}", 303)
-    attempt = await site_of(request).limits.reserve(Purpose.LINK, "", address_of(request))
+    attempt = await site_of(request).limits.attempts.reserve(Purpose.LINK, "", address_of(request))
     async with provider.db.write() as session:
         found = await recovery.find(session, "ready", fields.get("t", "")[:100])
         if found is None or not await recovery.take(session, found):
@@ -167,7 +167,7 @@ async def not_me_form(request: Request) -> Response:
     fields, provider = await form_fields(request), site_of(request).provider
     if not is_our_form(request, fields, "not-me"):
         return RedirectResponse(f"/not-me?{urlencode({'t': fields.get('t', '')[:120]})}", 303)
-    attempt = await site_of(request).limits.reserve(Purpose.LINK, "", address_of(request))
+    attempt = await site_of(request).limits.attempts.reserve(Purpose.LINK, "", address_of(request))
     session_id, user = not_me_session(provider, fields.get("t", "")[:120]), None
     if session_id is not None:
         async with provider.db.write() as session:
@@ -189,7 +189,7 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
     if not typed:
         return await _begin_page(request, fields, NOTHING_TYPED, 400)
     try:
-        await site.sign_ups.take(address_of(request))
+        await site.limits.sign_ups.take(address_of(request))
     except TooManyFailures as error:
         made = await _begin_page(request, fields, TOO_MANY, 429, minutes=error.minutes)
         return to_wait(made, error.retry_after)
@@ -264,7 +264,7 @@ async def _may_send(request: Request, data: dict[str, Any], user_id: UUID | None
         TooManyFailures: when there were too many.
     """
     own = await known_device(request, user_id)
-    asked, address, codes = _asked(request, data["typed"]), address_of(request), site_of(request).codes
+    asked, address, codes = _asked(request, data["typed"]), address_of(request), site_of(request).limits.messages
     own = f"{user_id} {own}" if own else ""
     return await codes.allow("recover", asked, data["to"], data["kind"], address, own)
 
@@ -303,7 +303,7 @@ async def _check_code(request: Request, running: Running, fields: dict[str, str]
             return to_wait(await _page(request, running, TOO_MANY_CODES, 429), ceremonies.RESEND_SECONDS)
     asked = _asked(request, running.data["typed"])
     try:
-        attempt = await site.limits.reserve(Purpose.RECOVERY_MESSAGE, asked, address_of(request))
+        attempt = await site.limits.attempts.reserve(Purpose.RECOVERY_MESSAGE, asked, address_of(request))
     except TooManyFailures as error:
         made = await _page(request, running, TOO_MANY_TRIES, 429, minutes=error.minutes)
         return to_wait(made, error.retry_after)
@@ -498,7 +498,7 @@ async def _set_password(request: Request, running: Running, fields: dict[str, st
             drop_factors=drop,
             request_id=request_id_of(request),
         )
-    await site.limits.forget(str(user.id))
+    await site.limits.attempts.forget(str(user.id))
     site.worker.nudge()
     onward, _, client = await find_onward(request, stored_onward(running.data))
     target = sign_in_address(onward, client)

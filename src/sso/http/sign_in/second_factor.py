@@ -205,7 +205,7 @@ async def sign_in_by_passkey(request: Request) -> Response:
         return sign_in_alone(request, waiting, before, fields, STALE, 400)
     site, address = site_of(request), address_of(request)
     try:
-        attempt = await site.limits.reserve(Purpose.PASSKEY, "", address)
+        attempt = await site.limits.attempts.reserve(Purpose.PASSKEY, "", address)
         async with site.provider.db.write() as session:
             user, _, _ = await site.provider.passkeys.check(
                 session, browser_of(request), fields.get("credential", "")[:20_000]
@@ -226,7 +226,7 @@ async def sign_in_by_passkey(request: Request) -> Response:
             )
         return sign_in_alone(request, waiting, before, fields, WRONG_PASSKEY, 400)
     await attempt.succeeded()
-    await site.limits.proven(str(user.id))
+    await site.limits.attempts.proven(str(user.id))
     options = Options(
         i=fields.get("i", ""),
         remember=fields.get("remember") == "1",

@@ -135,7 +135,7 @@ async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, st
     if fields.get("agree") != "1":
         return _begin_page(request, waiting, fields, NOT_AGREED, 400, field="agree")
     try:
-        await site.sign_ups.take(address_of(request))
+        await site.limits.sign_ups.take(address_of(request))
     except TooManyFailures as error:
         return to_wait(_begin_page(request, waiting, fields, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
     locale = locale_of(request)
@@ -176,7 +176,7 @@ async def _may_send(request: Request, data: dict[str, Any]) -> bool:
         TooManyFailures: when there were too many.
     """
     contact = data["contact"]
-    return await site_of(request).codes.allow("sign_up", contact, contact, data["kind"], address_of(request))
+    return await site_of(request).limits.messages.allow("sign_up", contact, contact, data["kind"], address_of(request))
 
 
 async def _send(request: Request, session: AsyncSession, running: Running, allowed: bool) -> bool:
@@ -217,7 +217,7 @@ async def _check_code(request: Request, running: Running, waiting: Waiting | Non
             return to_wait(_page(request, running, waiting, TOO_MANY_CODES, 429), ceremonies.RESEND_SECONDS)
     contact = running.data["contact"]
     try:
-        attempt = await site.limits.reserve(Purpose.SIGN_UP_CODE, contact, address_of(request))
+        attempt = await site.limits.attempts.reserve(Purpose.SIGN_UP_CODE, contact, address_of(request))
     except TooManyFailures as error:
         made = _page(request, running, waiting, TOO_MANY_TRIES, 429, minutes=error.minutes)
         return to_wait(made, error.retry_after)
