@@ -28,6 +28,7 @@ from tests.support import PASSWORD, Browser, City, Form, Forms
 import sso.http
 from sso.app import ROUTERS
 from sso.clients.metadata import ClientMetadata
+from sso.http.api.openapi import description
 from sso.ssf import streams
 
 SOURCES = Path(sso.http.__file__).parent
@@ -207,7 +208,7 @@ class Fuzzer:
 
     async def api(self, http: httpx.AsyncClient, known: dict[str, str], share: float = 1.0) -> None:
         """Put values into every parameter and every member of every body of the described API."""
-        document = about.description("https://x.example")
+        document = description("https://x.example")
         for path, methods in document["paths"].items():
             for method, operation in methods.items():
                 url = _filled(path, known)

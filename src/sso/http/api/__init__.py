@@ -1,6 +1,6 @@
 """REST API v1 for administration, at /api/v1: sessions, users, applications, grants, deliveries, webhooks, audit log.
 
-A route reads the request, calls a use case, and returns a model. The permission that it needs stands where it is declared.
+A route reads the request, calls a use case, and returns a model. Its permission stands where it is declared.
 """
 
 from __future__ import annotations

@@ -662,7 +662,7 @@ def _explained() -> Iterator[None]:
 
 def _unfinished(error: Unfinished) -> Problem:
     mistakes = [Mistake(pointer=_pointer(name), detail=text) for name, text in error.problems.items()]
-    title, first = "The application cannot be registered like this", mistakes[0]
+    first = mistakes[0]
     return Problem(422, "invalid_client_metadata", f"{first.pointer}: {first.detail}", mistakes)
 
 

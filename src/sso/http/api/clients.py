@@ -497,7 +497,7 @@ async def _metadata(provider: Provider, document: dict[str, Any], *, own_secret:
     except RegistrationRefused as error:
         field, _, text = str(error).partition(": ")
         mistakes = [Mistake(pointer=f"/metadata/{field}", detail=text)]
-    title, first = "The application cannot be registered like this", mistakes[0]
+    first = mistakes[0]
     raise Problem(422, "invalid_client_metadata", f"{first.pointer}: {first.detail}", mistakes)
 
 

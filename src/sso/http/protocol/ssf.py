@@ -162,7 +162,7 @@ async def _client(request: Request, *scopes: str) -> Client:
 
 async def _message(request: Request, kind: type[BaseModel]) -> Any:
     try:
-        document = readjson_response(await request.body() or b"{}")
+        document = read_json(await request.body() or b"{}")
     except NotJson:
         raise StreamRefused(400, "Send a JSON object.") from None
     except DocumentRefused as error:
