@@ -1,7 +1,7 @@
 """Answers to what cannot be done: one handler for every refusal, as a page, as JSON, or as a problem of the API.
 
-A route or a use case raises a :class:`~sso.errors.Refusal`; nothing is registered for its class. Where a page of its own
-is the answer, a route raises an :class:`Interruption`, which makes its own answer.
+A route or a use case raises a :class:`~sso.errors.Refusal`; nothing is registered for its class. Where a page of its
+own is the answer, a route raises an :class:`Interruption`, which makes its own answer.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ AnswerForm = Literal["problem", "json", "page"]
 
 
 def answer_form(path: str) -> AnswerForm:
-    """Return the form in which an endpoint answers errors: a problem (RFC 9457), JSON (RFC 6749 section 5.2), a page."""
+    """Return the form of an endpoint's errors: a problem (RFC 9457), JSON (RFC 6749 section 5.2), a page."""
     if path.startswith("/api/"):
         return "problem"
     return "json" if path.startswith(_JSON_PATHS) else "page"

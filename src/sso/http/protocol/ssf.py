@@ -15,7 +15,7 @@ from sso.clients.registry import Client
 from sso.http.common.responses import OPEN, json_response
 from sso.http.common.state import site_of
 from sso.oidc.token.bearer import TokenRefused, caller_of
-from sso.platform.security.json_documents import DocumentRefused, NotJson
+from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 from sso.ssf import streams
 from sso.ssf.streams import MANAGE, READ, StreamRefused
 
