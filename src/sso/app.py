@@ -22,7 +22,7 @@ from sso.http.common.mail_texts import send_message, send_notice
 from sso.http.common.middleware import Shell
 from sso.http.common.state import RateLimits, Site
 from sso.identity.authn.passwords import Passwords
-from sso.jobs import keep_house
+from sso.jobs import run_jobs
 from sso.logout.end_sessions import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.logs import configure_logging
 from sso.oidc.discovery import Discovery
@@ -213,7 +213,7 @@ async def _run(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> None:
     quick = (asyncio.to_thread(prepare) for prepare in (pages.prepare, site.provider.prepare))
     work = [site.provider.follow(stop), site.provider.keep_usage(stop), site.passwords.prepare(), *quick]
     if site.settings.run_worker:
-        work += [site.worker.run(), keep_house(site.provider, stop, site.worker.nudge)]
+        work += [site.worker.run(), run_jobs(site.provider, stop, site.worker.nudge)]
     tasks = [asyncio.create_task(job) for job in work]
     tried.set()
     await asyncio.gather(*tasks)
