@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sso.http.api.common import PREFIX, ProblemBody
+from sso.http.api.access import PREFIX
+from sso.http.api.problems import ProblemDocument
 from sso.http.api.resources import RESOURCES
 from sso.http.common.state import site_of
 from sso.platform.permissions import PERMISSIONS
@@ -20,15 +21,14 @@ from sso.platform.permissions import PERMISSIONS
 router = APIRouter(prefix=PREFIX)
 
 VERSION = "1"
-_ABOUT = """Sessions, people, applications, grants, deliveries, webhooks and the audit log of the city's sign-on.
+_ABOUT = """Sessions, users, clients, applications, grants, deliveries, webhooks and the audit log of the city's sign-on.
 
-Get an access token from this same server, for an application of the city (`first_party: true`) that registered the
-scopes and was granted them: by `client_credentials`, for a program; or by signing somebody in, and then both the scopes
-and the person's roles must allow what is asked for. What is dangerous needs somebody who signed in within ten minutes
-(RFC 9470).
+Get an access token from this server, for a client of the city (`first_party: true`) that registered the scopes and was
+granted them. Programs use `client_credentials`. Where a user signs in, both the scopes and the roles of the user must
+allow the request. Dangerous operations need a user who signed in within ten minutes (RFC 9470).
 
-Lists come in pages: pass `next_cursor` as `cursor`. Errors are problems (RFC 9457). What is changed is sent with
-`If-Match` and the ETag of what was seen; what is made, with an `Idempotency-Key` where it may be sent twice."""
+Lists have pages: pass `next_cursor` as `cursor`. Errors are problems (RFC 9457). Send changes with `If-Match` and the
+ETag of what you read; send creations that you may repeat with an `Idempotency-Key`."""
 
 
 @router.get("/openapi.json", include_in_schema=False)
@@ -56,7 +56,7 @@ def description(issuer: str) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    schemas |= _schemas_of(ProblemBody)
+    schemas |= _schemas_of(ProblemDocument)
     document["components"]["securitySchemes"] = {"sso": _security(issuer)}
     for methods in document["paths"].values():
         for operation in methods.values():
