@@ -21,7 +21,7 @@ from sso.platform.permissions import PERMISSIONS
 router = APIRouter(prefix=PREFIX)
 
 VERSION = "1"
-_ABOUT = """Sessions, users, clients, applications, grants, deliveries, webhooks and the audit log of the city's sign-on.
+_ABOUT = """Sessions, users, clients, applications, grants, deliveries, webhooks and audit log of the city's sign-on.
 
 Get an access token from this server, for a client of the city (`first_party: true`) that registered the scopes and was
 granted them. Programs use `client_credentials`. Where a user signs in, both the scopes and the roles of the user must
