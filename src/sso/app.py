@@ -134,29 +134,35 @@ def _limits(settings: Settings, counts: Counts, durable: Counts) -> RateLimits:
     """Return every rate limit."""
     return RateLimits(
         attempts=Attempts(
-            settings.sign_in_failures_per_account, settings.sign_in_failures_per_address, counts, durable
+            settings.sign_in_failures_per_account, settings.sign_in_failures_per_ip_address, counts, durable
         ),
-        registrations=CountLimit(settings.registrations_per_address, 60, counts, "registrations"),
-        device_codes=CountLimit(settings.device_code_failures_per_address, 15, counts, "device-codes"),
+        registrations=CountLimit(settings.client_registrations_per_ip_address, 60, counts, "registrations"),
+        device_codes=CountLimit(settings.device_code_failures_per_ip_address, 15, counts, "device-codes"),
         new_device_codes=CountLimit(
-            settings.device_codes_per_address, 15, counts, "new-device-codes", in_total=settings.waiting_requests
+            settings.device_codes_per_ip_address,
+            15,
+            counts,
+            "new-device-codes",
+            in_total=settings.pending_requests_total,
         ),
-        sign_ups=CountLimit(settings.sign_ups_per_address, 60, counts, "sign-ups", in_total=settings.waiting_requests),
+        sign_ups=CountLimit(
+            settings.sign_ups_per_ip_address, 60, counts, "sign-ups", in_total=settings.pending_requests_total
+        ),
         messages=MessageLimits(
-            settings.codes_per_contact,
-            settings.codes_per_contact_a_day,
-            settings.codes_per_address,
+            settings.one_time_codes_per_contact_per_hour,
+            settings.one_time_codes_per_contact_per_day,
+            settings.one_time_codes_per_ip_address,
             settings.sms_per_day,
             counts,
         ),
         contact_codes=CountLimit(CONTACT_CODES_PER_DAY, DAY_MINUTES, counts, "contact-codes"),
         flows=CountLimit(FLOWS_PER_HOUR, 60, counts, "flows"),
         waiting_requests=CountLimit(
-            settings.waiting_requests_per_address, 15, counts, "waiting", in_total=settings.waiting_requests
+            settings.pending_requests_per_ip_address, 15, counts, "waiting", in_total=settings.pending_requests_total
         ),
         pushed_requests=CountLimit(settings.pushed_requests_per_client, 15, counts, "pushed"),
-        inviters=CountLimit(settings.invitations_per_person, DAY_MINUTES, counts, "inviters"),
-        invited_to=CountLimit(settings.invitations_per_person * 3 // 2, DAY_MINUTES, counts, "invited-to"),
+        inviters=CountLimit(settings.invitations_per_user, DAY_MINUTES, counts, "inviters"),
+        invited_to=CountLimit(settings.invitations_per_user * 3 // 2, DAY_MINUTES, counts, "invited-to"),
         declined=CountLimit(1, DECLINED_DAYS * DAY_MINUTES, durable, "declined"),
         invited=CountLimit(INVITATIONS_PER_RECIPIENT, DAY_MINUTES, counts, "invited"),
         invited_lately=CountLimit(INVITATIONS_A_MONTH, 30 * DAY_MINUTES, counts, "invited-lately"),

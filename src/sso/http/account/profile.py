@@ -45,6 +45,7 @@ from sso.platform.audit.service import AuditFilter, page_of_events
 from sso.platform.permissions import GROUP_PERMISSIONS, permissions_of
 from sso.platform.security.numbers import read_uuid
 from sso.platform.security.tokens import random_token
+from sso.settings import whole_days
 
 router = APIRouter()
 
@@ -304,7 +305,7 @@ async def _profile_page(
         typed={name: values.get(name, "")[:500] for name in every},
         mistakes=mistakes or {},
         picture=picture.id if picture else "",
-        megabytes=site_of(request).settings.picture_max_bytes // (1024 * 1024),
+        megabytes=site_of(request).settings.max_picture_size // (1024 * 1024),
         done=request.query_params.get("done", ""),
         values=more,
     )
@@ -325,7 +326,7 @@ async def change_picture(request: Request) -> Response:
         try:
             image = await asyncio.to_thread(made_small, body, PICTURE_PIXELS)
         except ValueError:
-            megabytes = site_of(request).settings.picture_max_bytes // (1024 * 1024)
+            megabytes = site_of(request).settings.max_picture_size // (1024 * 1024)
             mistakes = {"picture": NOT_A_PICTURE}
             return await _profile_page(request, here, _profile_values(here.user), mistakes, 400, megabytes=megabytes)
     async with provider.db.write() as session:
@@ -474,7 +475,7 @@ async def data_page(request: Request) -> Response:
 
 
 def _data_page(request: Request, here: Visit, problem: str = "", status: int = 200, **values: str) -> Response:
-    days = site_of(request).settings.deletion_grace_days
+    days = whole_days(site_of(request).settings.deletion_grace_period)
     return own_page(request, here, "data", "account_data.html", status, problem=problem, days=days, values=values)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from fastapi import Depends
@@ -13,6 +12,7 @@ from sso.http.api.problems import Problem
 from sso.http.common.state import request_id_of, site_of
 from sso.oidc.token.bearer import REALM, Caller, caller_of
 from sso.platform.permissions import PERMISSIONS, AccessRefused, check_access, effective_permissions
+from sso.settings import whole_seconds
 
 PREFIX = "/api/v1"
 
@@ -46,17 +46,17 @@ def require(request: Request, permission: str) -> None:
     Raises:
         Problem: when not.
     """
-    caller, seconds = caller_in(request), site_of(request).settings.step_up_seconds
+    caller, max_age = caller_in(request), site_of(request).settings.reauthentication_age
     try:
         check_access(
             permission,
             roles=caller.roles,
             scopes=caller.scopes,
             signed_in=caller.signed_in,
-            since=clock.now() - timedelta(seconds=seconds),
+            since=clock.now() - max_age,
         )
     except AccessRefused as error:
-        raise _access_problem(error, seconds) from None
+        raise _access_problem(error, whole_seconds(max_age)) from None
 
 
 def rights_of(request: Request) -> frozenset[str]:

@@ -251,7 +251,7 @@ async def resume(request: Request, client_id: str) -> Response:
 )
 async def delete(request: Request, client_id: str, if_match: IfMatch = None) -> Response:
     """Like suspending; the consents of users are deleted too. A catalogue can use the client_id again at once, this API
-    after SSO_KEEP_DELIVERIES_DAYS."""
+    after SSO_DELIVERY_RETENTION."""
     site = site_of(request)
     async with site.provider.db.write() as session:
         check_etag(if_match, _shown(await _present(session, client_id)), required=False)

@@ -178,7 +178,7 @@ def _network(request: Request, typed: str | None) -> str | None:
     if typed is None:
         return None
     try:
-        return network_wanted(typed, site_of(request).settings.address_privacy)
+        return network_wanted(typed, site_of(request).settings.ip_address_privacy)
     except ValueError as error:
         raise Problem(422, "invalid", f"network: {error}.") from None
 

@@ -46,7 +46,7 @@ _ALWAYS = ("/healthz", "/readyz", "/static/")
 
 
 class TooLarge(RequestRefused):
-    """A request has more than SSO_MAX_BODY_BYTES."""
+    """A request has more than SSO_MAX_BODY_SIZE."""
 
     status = 413
     code = "too_large"
@@ -97,9 +97,9 @@ class Shell:
     ) -> None:
         self._app = app
         self._pause = pause
-        self._max_body = settings.max_body_bytes
-        self._larger = {"/account/picture": settings.picture_max_bytes + settings.max_body_bytes}
-        self._privacy = settings.address_privacy
+        self._max_body = settings.max_body_size
+        self._larger = {"/account/picture": settings.max_picture_size + settings.max_body_size}
+        self._privacy = settings.ip_address_privacy
         self._trusted = [ipaddress.ip_network(one, strict=False) for one in settings.trusted_proxies]
         self._headers = [(b"x-content-type-options", b"nosniff")]
         if settings.secure_cookies:

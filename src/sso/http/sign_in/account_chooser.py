@@ -27,6 +27,7 @@ from sso.oidc.authorize import request as flow
 from sso.oidc.authorize.request import SignedIn
 from sso.platform.security.numbers import read_uuid
 from sso.platform.security.tokens import token_hash
+from sso.settings import whole_seconds
 
 MAX_ACCOUNTS = 5
 
@@ -158,6 +159,7 @@ def with_accounts(
     else:
         delete_cookie(made, settings, "session")
     if kept:
-        set_cookie(made, settings, "remembered", ".".join(kept), settings.remembered_absolute_seconds)
+        max_age = whole_seconds(settings.remembered_session_lifetime)
+        set_cookie(made, settings, "remembered", ".".join(kept), max_age)
     elif cookie_values(request, "remembered"):
         delete_cookie(made, settings, "remembered")

@@ -377,7 +377,7 @@ async def _signed_in(
     request.scope["sso.choose"] = False
     if proof.user.preferences.get(MARK) and MARK not in proof.amr:  # however a test person got here
         proof = replace(proof, amr=[*proof.amr, MARK])
-    remember = options.remember and site.settings.remembered_absolute_seconds > 0
+    remember = options.remember and bool(site.settings.remembered_session_lifetime)
     async with site.provider.db.write() as session:
         accounts = await _accounts_before(request, session, before)
         own = next((one for one in accounts if one.person.id == proof.user.id), None)
@@ -576,7 +576,7 @@ def _must_choose(request: Request, waiting: Waiting) -> bool:
 async def _respond(request: Request, session: AsyncSession, waiting: Waiting, who: SignedIn) -> Response:
     """Answer the application with a code, within the transaction of ``session``."""
     site, now = site_of(request), clock.now()
-    if (now - who.session.last_seen_at).total_seconds() >= site.settings.session_touch_seconds:
+    if now - who.session.last_seen_at >= site.settings.session_last_seen_interval:
         await sessions.touch(session, site.settings, who.session.id, now)
     answer = await flow.respond(session, waiting.asked, who, address_of(request))
     site.provider.usage.count("authorize", waiting.asked.client.client_id)
@@ -690,8 +690,7 @@ async def _as_hinted(request: Request, asked: AuthorizationRequest, who: SignedI
 
 def is_recent(request: Request, who: SignedIn) -> bool:
     """Tell whether somebody signed in recently enough for what opens the account to be changed."""
-    seconds = (clock.now() - who.session.auth_time).total_seconds()
-    return seconds <= site_of(request).settings.step_up_seconds
+    return clock.now() - who.session.auth_time <= site_of(request).settings.reauthentication_age
 
 
 async def who_is_here(request: Request, said: Mapping[str, str]) -> SignedIn | None:
@@ -785,7 +784,7 @@ def sign_in_alone(
         again=again.user.name if again and not adding else "",
         adding=adding,
         remember=(fields or {}).get("remember") == "1",
-        can_remember=site_of(request).settings.remembered_absolute_seconds > 0,
+        can_remember=bool(site_of(request).settings.remembered_session_lifetime),
         passkey=site_of(request).provider.passkeys.request_options(browser_of(request)),
         can_sign_up=bool(site_of(request).settings.sign_up_kinds),
         can_recover=any(map(site_of(request).settings.can_send, ("email", "phone"))),

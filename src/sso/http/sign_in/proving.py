@@ -108,7 +108,7 @@ async def prove(request: Request, name: str, password: str, wanted: str = ACR_PA
         async with provider.db.write() as session:
             await users.upgrade_password_hash(session, credential.id, chosen.stronger, now)
     step = second_step(
-        situation_of(found, country), wanted, site.settings.second_factor_roles, site.settings.risk_second_step
+        situation_of(found, country), wanted, site.settings.second_factor_roles, site.settings.risk_based_second_factor
     )
     unproven = not found.verified and found.identifier_kind in ("email", "phone")
     is_new = found.seen_before and not found.known
@@ -201,8 +201,8 @@ def place_of(request: Request, *, trust: bool = False) -> Place:
     device = read_cookie(request, "device") or random_token()
     request.scope["sso.device"] = device
     place = Place(token_hash(device), site.provider.countries.of(address_of(request)))
-    if trust and site.settings.trusted_device_days:
-        return replace(place, trusted_until=clock.now() + timedelta(days=site.settings.trusted_device_days))
+    if trust and site.settings.trusted_device_lifetime:
+        return replace(place, trusted_until=clock.now() + site.settings.trusted_device_lifetime)
     return place
 
 

@@ -46,6 +46,7 @@ from sso.identity.users.models import Credential, Identifier, User
 from sso.oidc.provider import Provider
 from sso.platform.audit import record
 from sso.platform.security.rate_limits import Purpose, Reservation, TooManyFailures
+from sso.settings import whole_hours, whole_minutes
 
 router = APIRouter()
 
@@ -309,7 +310,7 @@ async def _check_code(request: Request, running: RunningFlow, fields: dict[str, 
     typed = fields.get("code", "").strip()[:40]
     if len(typed.replace("-", "").replace(" ", "")) == recovery.CODE_CHARS:
         return await _helpdesk_code(request, running, typed, attempt)
-    valid = timedelta(minutes=site.settings.code_minutes)
+    valid = site.settings.one_time_code_lifetime
     if not pending_flows.is_code(provider.box, running, typed, valid) or running.user_id is None:
         return await _page(request, running, WRONG_CODE, 400)
     await attempt.succeeded()
@@ -339,7 +340,7 @@ async def _is_held(session: AsyncSession, provider: Provider, running: RunningFl
     """Tell whether the contact that was proven is one that somebody else added to the account, or marked as verified,
     within the delay of recoveries. Only a second factor of the person's own goes with it without waiting."""
     assert running.user_id is not None
-    since = clock.now() - timedelta(hours=provider.settings.recovery_delay_hours)
+    since = clock.now() - provider.settings.recovery_delay
     known = await users.identifiers_of(session, running.user_id)
     mine = [one for one in known if (one.kind, one.value) == (running.data["kind"], running.data["to"])]
     return not mine or any(one.asserted_at is not None and one.asserted_at > since for one in mine)
@@ -449,7 +450,7 @@ async def _wait(request: Request, session: AsyncSession, running: RunningFlow, u
     """Let the recovery wait, and tell the owner, who can stop it."""
     provider = site_of(request).provider
     await pending_flows.finish(session, running)
-    token, wait = link_token(), timedelta(hours=provider.settings.recovery_delay_hours)
+    token, wait = link_token(), provider.settings.recovery_delay
     valid = timedelta(hours=recovery.READY_HOURS)
     made = await recovery.add(
         session, user.id, "delayed", token, wait=wait, valid=valid, client_id=running.data.get("client_id") or None
@@ -482,7 +483,7 @@ async def _set_password(request: Request, running: RunningFlow, fields: dict[str
         return await _page(request, running, WEAK[error.code], 400, minimum=error.minimum)
     except Busy as error:
         return to_wait(await _page(request, running, BUSY, 503), error.retry_after)
-    long = len(password) >= site.settings.password_min_chars
+    long = len(password) >= site.settings.password_min_length
     async with provider.db.write() as session:
         found = await users.lock_user(session, user.id)
         gone = running.data.get("contact_proven") and not await _is_still_theirs(session, running)
@@ -578,9 +579,9 @@ async def _page(
         c=running.token,
         typed=data.get("typed", ""),
         shown=masked(likely_kind(data.get("typed", "")), data.get("typed", "")),
-        minutes=settings.code_minutes,
-        hours=settings.recovery_delay_hours,
-        minimum=settings.password_min_chars_with_second_factor if second else settings.password_min_chars,
+        minutes=whole_minutes(settings.one_time_code_lifetime),
+        hours=whole_hours(settings.recovery_delay),
+        minimum=settings.password_min_length_with_second_factor if second else settings.password_min_length,
         has=has,
         problem=problem,
         sent_again=sent_again,
