@@ -84,7 +84,7 @@ from sso.http.sign_in import (
     second_factor as second_step,
 )
 from sso.identity.authn.passwords import Busy, Passwords
-from sso.jobs import keep_house
+from sso.jobs import run_jobs
 from sso.logout.end_sessions import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.logs import configure_logging
 from sso.oidc.authorize.request import PageError, RedirectError
@@ -267,7 +267,7 @@ async def _live(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> None:
     quick = (asyncio.to_thread(prepare) for prepare in (pages.prepare, site.provider.prepare))
     work = [site.provider.follow(stop), site.provider.keep_usage(stop), site.passwords.prepare(), *quick]
     if site.settings.run_worker:
-        work += [site.worker.run(), keep_house(site.provider, stop, site.worker.nudge)]
+        work += [site.worker.run(), run_jobs(site.provider, stop, site.worker.nudge)]
     tasks = [asyncio.create_task(one) for one in work]
     tried.set()
     await asyncio.gather(*tasks)

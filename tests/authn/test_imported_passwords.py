@@ -387,14 +387,14 @@ def test_every_scheme_has_bounds_and_keeps_them() -> None:
     }
     for scheme, costs in COSTLY.items():
         for name, template in costs.items():
-            most = BOUNDS[scheme][name]
+            maximum = BOUNDS[scheme][name]
             if scheme == "scrypt":
-                most, over = 131072 + 1024, 4 * 131072
+                maximum, over = 131072 + 1024, 4 * 131072
             else:
-                over = most + 1
+                over = maximum + 1
             if scheme == "yescrypt" and not yescrypt.available():
                 continue
-            at_most = read_hash(costing(template, most))
+            at_most = read_hash(costing(template, maximum))
             assert at_most.scheme == scheme, template
             assert at_most.costs[name] <= BOUNDS[scheme][name]
             costly = costing(template, over)

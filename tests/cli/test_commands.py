@@ -310,7 +310,7 @@ def test_a_person_is_made_with_a_profile(cli: Cli) -> None:
 def in_a_session(cli: Cli) -> str:
     """Let siti be signed in with two applications, and return the session."""
     from sso.identity.sessions import store
-    from sso.identity.sessions.store import take_part
+    from sso.identity.sessions.store import open_client_session
     from sso.platform.db import Database, new_id
     from sso.settings import load_settings
 
@@ -322,7 +322,7 @@ def in_a_session(cli: Cli) -> str:
             await store.insert(session, {"id": session_id, "user_id": cli.made["users"]["siti"], **values})
             for name in ("warga", "sehat"):
                 await session.run_sync(
-                    lambda sync, name=name: take_part(sync, session_id, name, now, now - timedelta(hours=1))
+                    lambda sync, name=name: open_client_session(sync, session_id, name, now, now - timedelta(hours=1))
                 )
         await db.close()
         return str(session_id)

@@ -16,7 +16,7 @@ from sso import clock
 from sso.clients import store as clients
 from sso.clients.metadata import ClientMetadata
 from sso.identity.sessions.models import SsoSession
-from sso.logout.delivery_report import Proof, Told, proof_of
+from sso.logout.delivery_report import DeliveryReport, Told, delivery_report_of
 from sso.logout.end_sessions import end_sessions
 from sso.platform.db import bump_version
 from sso.platform.outbox.worker import pause_after
@@ -78,7 +78,7 @@ async def add(city: City, client_id: str, **fields: Any) -> None:
 async def session_with(city: City, *client_ids: str) -> UUID:
     """Let somebody be signed in with these applications taking part, and return the session."""
     from sso.identity.sessions import store
-    from sso.identity.sessions.store import take_part
+    from sso.identity.sessions.store import open_client_session
     from sso.platform.db import new_id
 
     now, session_id = clock.now(), new_id()
@@ -88,7 +88,7 @@ async def session_with(city: City, *client_ids: str) -> UUID:
         await store.insert(session, {"id": session_id, "user_id": city.users["siti"], **values})
         for client_id in client_ids:
             await session.run_sync(
-                lambda sync, name=client_id: take_part(sync, session_id, name, now, now - city.provider.idle)
+                lambda sync, name=client_id: open_client_session(sync, session_id, name, now, now - city.provider.idle)
             )
     return session_id
 
@@ -98,14 +98,14 @@ async def end(city: City, session_id: UUID, **options: Any) -> None:
         await end_sessions(session, city.provider, [session_id], "administrator", actor="ratna", **options)
 
 
-async def proof(city: City, session_id: UUID) -> Proof:
+async def proof(city: City, session_id: UUID) -> DeliveryReport:
     async with city.provider.db.read() as session:
-        found = await proof_of(session, city.provider, session_id)
+        found = await delivery_report_of(session, city.provider, session_id)
     assert found is not None
     return found
 
 
-def by_name(found: Proof) -> dict[str, Told]:
+def by_name(found: DeliveryReport) -> dict[str, Told]:
     return {one.client_id: one for one in found.applications}
 
 
@@ -116,7 +116,7 @@ async def test_each_application_is_named_truthfully(city: City, receiver: Receiv
     await add(city, "buta", grant_types=["authorization_code"])
     session_id = await session_with(city, "belakang", "depan", "segar", "buta")
     async with city.provider.db.read() as session:
-        assert await proof_of(session, city.provider, session_id) is None, "it has not ended"
+        assert await delivery_report_of(session, city.provider, session_id) is None, "it has not ended"
     await end(city, session_id)
     found = await proof(city, session_id)
     assert (found.person, found.reason, found.open) == ("Siti Rahmawati", "administrator", 1)

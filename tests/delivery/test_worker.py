@@ -165,17 +165,17 @@ async def test_clearing_up_keeps_what_is_alive(city: City) -> None:
 async def test_one_receiver_gets_so_many_at_once_and_no_more(city: City) -> None:
     """However much waits for a host that hangs, the others are told at once."""
     hanging, release = 0, asyncio.Event()
-    most, told = 0, []
+    maximum, told = 0, []
 
     async def handle(payload: Mapping[str, Any]) -> None:
-        nonlocal hanging, most
+        nonlocal hanging, maximum
         if payload["to"] != "slow.example":
             told.append(payload["to"])
             if len(told) == 60:
                 release.set()
             return
         hanging += 1
-        most = max(most, hanging)
+        maximum = max(maximum, hanging)
         await release.wait()
         hanging -= 1
 
@@ -187,7 +187,7 @@ async def test_one_receiver_gets_so_many_at_once_and_no_more(city: City) -> None
     worker = Worker(city.provider.db, city.settings, {"x": handle})
     async with asyncio.timeout(30):
         await worker.drain()
-    assert (len(told), most) == (60, city.settings.delivery_per_receiver)
+    assert (len(told), maximum) == (60, city.settings.delivery_per_receiver)
     assert {status for status, _ in await statuses(city)} == {"done"}
 
 

@@ -178,7 +178,7 @@ class Fuzzer:
     async def _changed(self, form: Form, share: float) -> AsyncIterator[tuple[dict[str, str], str]]:
         values = list(TEXT.items())
         for one in form.fields:
-            if one == "form_token":
+            if one == "csrf_token":
                 continue
             for name, value in self._some(values, share):
                 if self.over:

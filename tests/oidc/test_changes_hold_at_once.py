@@ -169,8 +169,8 @@ async def test_a_failure_counts_once_although_it_is_tried_twice(city: City) -> N
     party = city.relying_party("mesin")
     right = city.secrets["mesin"]
     city.secrets["mesin"] = "wrong"
-    most = city.settings.sign_in_failures_per_address
-    for _ in range(most):
+    maximum = city.settings.sign_in_failures_per_address
+    for _ in range(maximum):
         assert (await party.token(grant_type="client_credentials")).status == 401
     assert (await party.token(grant_type="client_credentials")).status == 429
     city.secrets["mesin"] = right

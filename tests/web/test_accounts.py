@@ -61,10 +61,10 @@ async def test_the_start_page_switches_too(city: City) -> None:
         await browser.tokens(city.relying_party("warga"))
         home = await add_account(browser, "budi")
         form = next(one for one in re.findall(r"<form.*?</form>", home.text, re.S) if "/accounts" in one)
-        token = re.search(r'name="form_token" value="([^"]+)"', form)
+        token = re.search(r'name="csrf_token" value="([^"]+)"', form)
         assert token is not None
-        siti = {"form_token": token[1], "choice": choices(home)["Lanjutkan sebagai Siti Rahmawati"]}
-        forged = await browser.http.post("/accounts", data={**siti, "form_token": "x" * 43})
+        siti = {"csrf_token": token[1], "choice": choices(home)["Lanjutkan sebagai Siti Rahmawati"]}
+        forged = await browser.http.post("/accounts", data={**siti, "csrf_token": "x" * 43})
         assert (await browser.open(forged.headers["location"])).text.count("Halo, Budi") == 1
         await browser.http.post("/accounts", data=siti)
         assert "Halo, Siti Rahmawati" in (await browser.open("/")).text

@@ -475,6 +475,6 @@ async def test_a_form_of_the_step_from_elsewhere_does_nothing(city: City) -> Non
     app, _ = await with_app(city)
     async with city.browser() as browser:
         page = await browser.sign_in(city.relying_party("warga"))
-        fields = {**form_at(page, STEP), "form_token": "x", "code": now(app)}
+        fields = {**form_at(page, STEP), "csrf_token": "x", "code": now(app)}
         assert (await browser.http.post(STEP, data=fields)).status_code == 400
         assert form_of(page).method == "post"

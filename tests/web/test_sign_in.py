@@ -174,11 +174,11 @@ async def test_a_form_that_is_not_ours_signs_nobody_in(city: City) -> None:
         theirs = form_of(await attacker.open(party.url())).fields
         own = form_of(await victim.open(party.url())).fields
         attempts = [
-            {**own, "form_token": theirs["form_token"]},
-            {**own, "form_token": ""},
-            {name: value for name, value in own.items() if name != "form_token"},
+            {**own, "csrf_token": theirs["csrf_token"]},
+            {**own, "csrf_token": ""},
+            {name: value for name, value in own.items() if name != "csrf_token"},
             theirs,
-            {"form_token": theirs["form_token"]},
+            {"csrf_token": theirs["csrf_token"]},
         ]
         for fields in attempts:
             answer = await victim.http.post("/login", data={**fields, "username": "budi", "password": PASSWORD})
@@ -245,7 +245,7 @@ async def test_consent_and_choice_need_a_form_of_this_session(city: City) -> Non
         page = await browser.sign_in(party)
         fields = form_of(page).fields
         for token in ("", "x" * 43):
-            answer = await browser.http.post("/consent", data={**fields, "form_token": token, "choice": "allow"})
+            answer = await browser.http.post("/consent", data={**fields, "csrf_token": token, "choice": "allow"})
             assert answer.status_code == 200, "asked again"
             assert "meminta izin" in answer.text
         browser.http.cookies.delete("__Host-sso-session")

@@ -15,8 +15,8 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.identity.authn import pending_flows as ceremonies
-from sso.identity.authn.pending_flows import Running
+from sso.identity.authn import pending_flows
+from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.users.models import User
 from sso.oidc.provider import Provider
 from sso.platform.outbox import DeliveryKind, enqueue
@@ -43,7 +43,7 @@ def notify(session: AsyncSession, provider: Provider, user: User, about: str, **
         return
     payload = {"notice": about, "user_id": str(user.id), "at": clock.now().isoformat()}
     if values:
-        payload["sealed"] = _sealed(provider, values)
+        payload["sealed"] = _encrypted(provider, values)
     enqueue(session, NOTICE, payload)
 
 
@@ -73,13 +73,13 @@ def send(
     now = clock.now()
     until = (now + timedelta(seconds=seconds)).isoformat()
     said = {"kind": kind, "to": to, "about": about, "locale": locale, "at": now.isoformat(), "values": values}
-    enqueue(session, MESSAGE, {"sealed": _sealed(provider, said), "until": until})
+    enqueue(session, MESSAGE, {"sealed": _encrypted(provider, said), "until": until})
 
 
 async def send_code(
     session: AsyncSession,
     provider: Provider,
-    running: Running,
+    running: RunningFlow,
     kind: str,
     to: str,
     about: str,
@@ -99,7 +99,7 @@ async def send_code(
         locale: the language.
         really: otherwise nothing is sent, everything looks as if it was, and no code is right.
     """
-    code = await ceremonies.new_code(session, provider.box, running, usable=really)
+    code = await pending_flows.new_code(session, provider.box, running, usable=really)
     if code is None:
         return False
     if really:
@@ -110,15 +110,15 @@ async def send_code(
 
 def opened(provider: Provider, payload: Any) -> dict[str, Any]:
     """Return what a delivery says that was sealed."""
-    sealed = payload.get("sealed")
-    if sealed is None:
+    encrypted = payload.get("sealed")
+    if encrypted is None:
         return {}
-    found: dict[str, Any] = orjson.loads(provider.box.open(base64.b64decode(sealed), _SEAL))
+    found: dict[str, Any] = orjson.loads(provider.box.decrypt(base64.b64decode(encrypted), _SEAL))
     return found
 
 
-def _sealed(provider: Provider, said: Any) -> str:
-    return base64.b64encode(provider.box.seal(orjson.dumps(said), _SEAL)).decode()
+def _encrypted(provider: Provider, said: Any) -> str:
+    return base64.b64encode(provider.box.encrypt(orjson.dumps(said), _SEAL)).decode()
 
 
 def link_token() -> str:

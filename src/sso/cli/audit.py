@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from sso.cli.common import Json, first_of, group, print_json, print_table, run
-from sso.jobs import seal_audit
+from sso.jobs import chain_audit_events
 from sso.oidc.provider import Provider
 from sso.platform.audit import AuditReport, export, prune, record, verify, verify_archive
 from sso.platform.audit.service import AuditFilter, content, page_of_events
@@ -59,7 +59,7 @@ def export_command(
         async with provider.db.write() as session:
             about = {"since": begin.isoformat() if begin else None, "until": end.isoformat() if end else None}
             record(session, "audit.exported", actor="cli", data=about)
-        await seal_audit(provider)
+        await chain_audit_events(provider)
         async with provider.db.read() as session:
             async for line in export(session, begin, end):
                 sys.stdout.buffer.write(line)
@@ -104,7 +104,7 @@ def prune_command(
 
     async def work(provider: Provider) -> int:
         count, gone = 0, -1
-        await seal_audit(provider)
+        await chain_audit_events(provider)
         while gone:
             async with provider.db.write() as session:
                 gone = await prune(session, provider.box, end, actor="cli")

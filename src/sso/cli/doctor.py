@@ -35,7 +35,7 @@ from sso.settings import Settings, SettingsError, load_settings
 
 State = Literal["good", "warning", "bad"]
 SIGNS: dict[State, str] = {"good": "ok     ", "warning": "warning", "bad": "BAD    "}
-LEAST_FREE_BYTES = 500 * 1024 * 1024
+MIN_FREE_BYTES = 500 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def _settings(settings: Settings) -> Finding:
 def _disk(settings: Settings) -> Finding:
     place = settings.data_dir if settings.data_dir.exists() else settings.data_dir.absolute().parent
     free = shutil.disk_usage(place).free if place.exists() else 0
-    state: State = "good" if free > LEAST_FREE_BYTES else "bad"
+    state: State = "good" if free > MIN_FREE_BYTES else "bad"
     return Finding("disk", state, f"{free // 1024 // 1024} MB free at {place}")
 
 

@@ -58,7 +58,7 @@ class DeviceCode(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
-class MassEnding(Base):
+class BulkRevocation(Base):
     """Many sessions that are being ended, some at a time: of a person, an application, a network, or all that had
     begun.
 

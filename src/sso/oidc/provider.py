@@ -66,7 +66,7 @@ class Provider:
         self.process_id = new_id()
         self.started_at = clock.now()
         self.refresh_keys = self.box.derived_keys("refresh-successor")
-        self.form_keys = self.box.derived_keys("form-token")
+        self.csrf_keys = self.box.derived_keys("form-token")
         self.passkeys = Passkeys(settings, self.box.derived_keys("passkey-challenge"))
         self.countries = Countries(settings)
         self.attempts = Attempts(settings.sign_in_failures_per_account, settings.sign_in_failures_per_address)

@@ -22,7 +22,7 @@ from sso.accounts.notifications import notify
 from sso.accounts.service import OnlyOwner, plan_deletion
 from sso.clients.claims import allowed_by, permissions
 from sso.http.common.cookies import read_cookie
-from sso.http.common.csrf import form_token, is_our_form
+from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields, upload
 from sso.http.common.i18n import LOCALES, N_, page_language
 from sso.http.common.images import made_small
@@ -181,19 +181,19 @@ def own_page(request: Request, here: Visit, name: str, template: str, status: in
         pages=PAGES,
         current=name,
         person=here.user.name,
-        form_token=own_token(request, name),
+        csrf_token=own_token(request, name),
         **context,
     )
 
 
 def own_token(request: Request, name: str) -> str:
     """Return the token of the forms of one of a person's own pages."""
-    return form_token(request, f"own {name}", read_cookie(request, "session"))
+    return csrf_token(request, f"own {name}", read_cookie(request, "session"))
 
 
 def is_own_form(request: Request, fields: dict[str, str], name: str) -> bool:
     """Tell whether a form is one of a person's own pages."""
-    return is_our_form(request, fields, f"own {name}", read_cookie(request, "session"))
+    return has_valid_csrf_token(request, fields, f"own {name}", read_cookie(request, "session"))
 
 
 @router.get("/account")

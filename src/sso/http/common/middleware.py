@@ -160,9 +160,9 @@ class Shell:
             scope.update(asked)
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
-        most = self._larger.get(scope["path"], self._max_body)
+        maximum = self._larger.get(scope["path"], self._max_body)
         for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and (len(value) > 18 or int(value) > most):
+            if name == b"content-length" and value.isdigit() and (len(value) > 18 or int(value) > maximum):
                 return _refuse
         if scope["method"] == "GET":
             return receive
@@ -176,7 +176,7 @@ class Shell:
             except TimeoutError:
                 raise TooSlow from None
             received += len(message.get("body", b""))
-            if received > most:
+            if received > maximum:
                 raise TooLarge
             return message
 

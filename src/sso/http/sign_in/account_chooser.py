@@ -139,7 +139,7 @@ def account_with(accounts: Sequence[Account], session_id: str) -> Account | None
 
 
 def with_accounts(
-    request: Request, made: Response, tokens: Sequence[str], *, remember: Collection[str] = (), forget: str = ""
+    request: Request, made: Response, tokens: Sequence[str], *, remember: Collection[str] = (), delete_record: str = ""
 ) -> None:
     """Let the browser hold these accounts, in this order.
 
@@ -151,7 +151,11 @@ def with_accounts(
         forget: one that is not remembered any more.
     """
     settings = site_of(request).settings
-    kept = [one for one in tokens if one in remember or (one in cookie_values(request, "remembered") and one != forget)]
+    kept = [
+        one
+        for one in tokens
+        if one in remember or (one in cookie_values(request, "remembered") and one != delete_record)
+    ]
     if tokens:
         set_cookie(made, settings, "session", ".".join(tokens))
     else:

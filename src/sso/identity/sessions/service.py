@@ -24,7 +24,7 @@ def idle_since(settings: Settings, now: datetime) -> datetime:
     return now - timedelta(seconds=settings.session_idle_seconds)
 
 
-class ProofOver(Exception):
+class ReportFinished(Exception):
     """What somebody proved is worth nothing any more: meanwhile their account was disabled, or its password changed."""
 
 
@@ -116,7 +116,7 @@ async def start(
         row = {"id": session_id, "user_id": proof.user.id, "created_at": now, **values}
         stored = await store.insert(session, row, proof.user.security_version)
         if stored is None:
-            raise ProofOver
+            raise ReportFinished
         others = stored
     made = LiveSession(session_id, proof.user.id, proof.auth_time or now, now, proof.acr, proof.amr)
     who = str(proof.user.id)

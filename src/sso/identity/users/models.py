@@ -75,7 +75,7 @@ class Identifier(Base):
     is_primary: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
     verified_at: Mapped[datetime | None]
-    sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
     asserted_at: Mapped[datetime | None]
 
 
@@ -182,7 +182,7 @@ class MergeProposal(Base):
     client_id: Mapped[str | None] = mapped_column(String(100))
     local_user_id: Mapped[str | None] = mapped_column(String(200))
     reasons: Mapped[list[str]]
-    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    encrypted: Mapped[bytes] = mapped_column(LargeBinary)
     status: Mapped[str] = mapped_column(String(16), index=True)
     created_at: Mapped[datetime]
     decided_at: Mapped[datetime | None]

@@ -86,6 +86,6 @@ def _refused(error: str, text: str) -> Answer:
     return Answer(400, {"error": error, "error_description": description(text)}, NO_STORE)
 
 
-async def forget_expired_pushes(session: AsyncSession, now: datetime) -> None:
+async def delete_expired_pushed_requests(session: AsyncSession, now: datetime) -> None:
     """Delete requests that were not opened in time."""
     await session.execute(delete(PushedRequest).where(PushedRequest.expires_at < now))

@@ -215,6 +215,6 @@ async def _grant(session: AsyncSession, provider: Provider, waiting: DeviceCode,
     await session.execute(update(DeviceCode).where(mine).values(grant_id=grant_id))
 
 
-async def forget_expired_devices(session: AsyncSession, before: datetime) -> None:
+async def delete_expired_device_codes(session: AsyncSession, before: datetime) -> None:
     """Delete the codes whose time was over ``before``."""
     await session.execute(delete(DeviceCode).where(DeviceCode.expires_at < before))

@@ -12,7 +12,7 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.identity.sessions.store import take_part
+from sso.identity.sessions.store import open_client_session
 from sso.oidc.demands import Way
 from sso.oidc.enforcement import unmet_by_grant
 from sso.oidc.grants.front_channel import FrontChannel
@@ -65,7 +65,7 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
             raise InvalidGrantError(unmet.text)
         sid = None
         if grant.session_id is not None:
-            sid = take_part(self.request.session, grant.session_id, grant.client_id, now, now - provider.idle)
+            sid = open_client_session(self.request.session, grant.session_id, grant.client_id, now, now - provider.idle)
         if sid is None:
             raise InvalidGrantError("The session of this code is over.")
         self.request.grant = grant.with_sid(sid)

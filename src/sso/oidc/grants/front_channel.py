@@ -12,7 +12,7 @@ from uuid import UUID
 from authlib.oauth2.rfc6749 import OAuth2Error
 
 from sso import clock
-from sso.identity.sessions.store import take_part
+from sso.identity.sessions.store import open_client_session
 from sso.oidc.authorize.response import AuthorizationResponse, response_mode, words_of
 from sso.oidc.claims import kept_with_grant
 from sso.oidc.requests import ProtocolRequest
@@ -57,7 +57,9 @@ class FrontChannel:
 
     def _tokens(self, grant: LiveGrant, words: frozenset[str], code: str | None) -> list[tuple[str, str]]:
         request, provider, client = self.request, self.request.provider, self.request.client
-        sid = take_part(request.session, _session_id(grant), client.client_id, clock.now(), clock.now() - provider.idle)
+        sid = open_client_session(
+            request.session, _session_id(grant), client.client_id, clock.now(), clock.now() - provider.idle
+        )
         if sid is None:
             raise OAuth2Error("The session is over.", error="login_required")
         grant = request.grant = grant.with_sid(sid)

@@ -10,7 +10,7 @@ from sso.platform.keys.service import (
     ensure_keys,
     list_keys,
     read_alg,
-    reseal,
+    reencrypt,
     rotate,
     rotate_when_due,
     withdraw,

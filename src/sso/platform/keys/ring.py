@@ -166,7 +166,7 @@ class KeyRing:
         return key.retired_at is None or key.retired_at + self._published > clock.now()
 
     def _open(self, row: SigningKey) -> Key:
-        der = self._box.open(row.private_sealed, f"signing-key:{row.kid}")
+        der = self._box.decrypt(row.encrypted_private_key, f"signing-key:{row.kid}")
         if row.alg in KEY_MANAGEMENT_ALGS:
             opened = private_key(der, row.alg)
             return Key(row.kid, row.alg, row.status, opened, None, dict(row.public_jwk), row.retired_at)

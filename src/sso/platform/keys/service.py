@@ -164,13 +164,13 @@ async def _due(session: AsyncSession, days: int) -> list[str]:
     return sorted((await session.execute(select(SigningKey.alg).where(mine))).scalars())
 
 
-async def reseal(session: AsyncSession, box: SecretBox) -> int:
+async def reencrypt(session: AsyncSession, box: SecretBox) -> int:
     """Seal every private key with the newest secret and return how many had an older one."""
     rows = (await session.execute(select(SigningKey))).scalars().all()
-    old = [row for row in rows if not box.is_current(row.private_sealed)]
+    old = [row for row in rows if not box.is_current(row.encrypted_private_key)]
     for row in old:
         purpose = f"signing-key:{row.kid}"
-        row.private_sealed = box.seal(box.open(row.private_sealed, purpose), purpose)
+        row.encrypted_private_key = box.encrypt(box.decrypt(row.encrypted_private_key, purpose), purpose)
     return len(old)
 
 
@@ -196,7 +196,7 @@ def _new_key(alg: str, status: str, box: SecretBox) -> SigningKey:
         kid=kid,
         alg=alg,
         status=status,
-        private_sealed=box.seal(der, f"signing-key:{kid}"),
+        encrypted_private_key=box.encrypt(der, f"signing-key:{kid}"),
         public_jwk={**public_jwk, "kid": kid, "use": "enc" if alg in KEY_MANAGEMENT_ALGS else "sig", "alg": alg},
         created_at=now,
         activated_at=now if status == "active" else None,

@@ -58,7 +58,7 @@ class Worker:
     def __init__(self, db: Database, settings: Settings, handlers: Mapping[str, Handler]) -> None:
         self._db = db
         self._handlers = handlers
-        self._most = settings.delivery_concurrency
+        self._maximum = settings.delivery_concurrency
         self._per_receiver = settings.delivery_per_receiver
         self._lease = settings.outbound_timeout_seconds * 2 + 30
         self._give_up = timedelta(seconds=settings.delivery_give_up_seconds)
@@ -109,7 +109,7 @@ class Worker:
             self._nudge.clear()
 
     async def _round(self) -> None:
-        while (free := self._most - len(self._sending)) > 0:
+        while (free := self._maximum - len(self._sending)) > 0:
             full = self._full()
             async with self._db.read() as session:
                 due = await store.is_any_due(session, full)

@@ -60,8 +60,8 @@ def check_costs(scheme: str, costs: Mapping[str, int]) -> None:
     """
     bounds = BOUNDS.get(scheme)
     for name, value in costs.items():
-        most = None if bounds is None else bounds.get(name)
-        if most is None or value > most:
+        maximum = None if bounds is None else bounds.get(name)
+        if maximum is None or value > maximum:
             raise TooCostly(f"costs too much to verify: {scheme} with {name} {value}, at most {most or 0}")
 
 

@@ -26,7 +26,7 @@ class InstanceSecret(Base):
     __tablename__ = "instance_secrets"
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
-    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    encrypted: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class IdempotencyKey(Base):

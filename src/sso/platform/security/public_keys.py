@@ -106,8 +106,8 @@ def _check_purpose(key: dict[str, Any]) -> None:
 
 def _check_rsa(key: dict[str, Any]) -> None:
     modulus, exponent = _number(key, "n"), _number(key, "e")
-    least, most = RSA_BITS
-    if not least <= modulus.bit_length() <= most:
+    minimum, maximum = RSA_BITS
+    if not minimum <= modulus.bit_length() <= maximum:
         bits = modulus.bit_length()
         raise ValueError(f"holds an RSA key of {bits} bits: make one of {least} to {most} bits")
     if modulus % 2 == 0:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.clients.registry import Client
 from sso.clients.secrets import TRIAL_SECONDS, trial_secret
 from sso.identity.authn import pending_flows
-from sso.identity.authn.pending_flows import Running
+from sso.identity.authn.pending_flows import RunningFlow
 from sso.oidc.provider import Provider
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
@@ -52,7 +52,7 @@ class TrialData(TypedDict):
 class Trial:
     """A trial of one browser."""
 
-    flow: Running
+    flow: RunningFlow
     data: TrialData
 
     @property
@@ -172,7 +172,9 @@ async def begin_trial(
             seconds=TRIAL_SECONDS,
         )
         parameters["state"] = flow.token
-        data["steps"] = [{"name": "authorize", "request": request_text("GET", "/authorize", {}, parameters, query=True)}]
+        data["steps"] = [
+            {"name": "authorize", "request": request_text("GET", "/authorize", {}, parameters, query=True)}
+        ]
         await pending_flows.keep(session, provider.box, flow)
     await provider.refresh()  # the secret of the trial is valid from now on
     return f"{provider.url('/authorize')}?{urlencode(parameters)}"
@@ -293,9 +295,7 @@ class TrialEndpoints:
 
     def _decoded(self, tokens: JsonObject, *, nonce: str) -> list[Any]:
         jwks = orjson.loads(self.jwks)
-        return list(
-            decoded_tokens(tokens, issuer=self.issuer, client_id=self.client.client_id, nonce=nonce, jwks=jwks)
-        )
+        return list(decoded_tokens(tokens, issuer=self.issuer, client_id=self.client.client_id, nonce=nonce, jwks=jwks))
 
 
 async def add_steps(db: Database, box: SecretBox, trial: Trial, steps: list[Step]) -> None:
