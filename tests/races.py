@@ -348,7 +348,7 @@ async def _what_is_stored(world: World, names: set[str]) -> list[str]:
         notices = (await session.execute(select(Delivery.kind, Delivery.payload, Delivery.session_id))).all()
     kept = 0 if "disable" in names else 1  # the browser at which the password was changed
     if PERSON in world.ended and len(active) > kept:
-        wrong.append(f"{len(living)} sessions of the person")
+        wrong.append(f"{len(active)} sessions of the person")
     told = Counter(one.session_id for one in notices if one.kind == "backchannel_logout")
     if told[world.session_id] > 1 and APPLICATION not in world.ended:
         wrong.append(f"{told[world.session_id]} logout notices")

@@ -96,7 +96,7 @@ async def clear_up(provider: Provider) -> None:
         await rotate_when_due(session, provider.box, provider.settings.key_rotation_days)
     old = now - timedelta(days=provider.settings.keep_deliveries_days)
     kept, recent = now - timedelta(days=KEEP_COUNTS_DAYS), now - timedelta(hours=KEEP_RECENT_HOURS)
-    forgetting: list[Callable[[AsyncSession], Awaitable[object]]] = [
+    deletions: list[Callable[[AsyncSession], Awaitable[object]]] = [
         lambda session: delete_expired_requests(session, now),
         lambda session: delete_expired_pushed_requests(session, now),
         lambda session: delete_expired_device_codes(session, now - timedelta(days=KEEP_DEVICES_DAYS)),
@@ -110,11 +110,10 @@ async def clear_up(provider: Provider) -> None:
         teams.delete_expired,
         lambda session: usage.delete_old(session, kept, recent, now - timedelta(days=KEEP_MISTAKES_DAYS)),
     ]
-    for (
-        delete_record
-    ) in forgetting:  # each in a transaction of its own: none holds one table while it waits for another
+    # Each in a transaction of its own: none holds one table while it waits for another.
+    for delete in deletions:
         async with provider.db.write() as session:
-            await delete_record(session)
+            await delete(session)
     async with provider.db.write() as session:
         gone = await clients.removed_before(session, old, BATCH)
         if gone:

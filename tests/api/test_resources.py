@@ -215,7 +215,7 @@ async def test_who_is_deleted_is_signed_out_everywhere_and_nothing_of_them_is_le
     answer = await api("DELETE", f"/users/{siti}")
     assert answer.json()["sessions_ended"] == 1
     assert (await city.relying_party("warga").introspect(tokens["warga"]["access_token"])) == {"active": False}
-    proof = await api.get(f"/sessions/{living['id']}/proof")
+    proof = await api.get(f"/sessions/{active['id']}/proof")
     assert (proof["reason"], proof["person"]["name"], len(proof["applications"])) == ("user_deleted", "", 2)
     async with city.browser() as browser:
         page = await browser.open("/login")
@@ -437,7 +437,7 @@ async def test_what_was_granted_is_seen_and_revoked(city: City, api: Api) -> Non
 async def test_a_delivery_that_was_given_up_is_sent_once_more(city: City, api: Api) -> None:
     await signed_in(city, "warga")
     (active,) = await api.pages("/sessions")
-    await api("POST", f"/sessions/{living['id']}/end", json={})
+    await api("POST", f"/sessions/{active['id']}/end", json={})
     await city.site.worker.drain()  # warga.example cannot be reached
     clock.advance(86401)
     await city.site.worker.drain()

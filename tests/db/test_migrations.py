@@ -166,7 +166,7 @@ async def test_an_upgrade_grants_what_the_citys_applications_have_registered(cit
 def _of_citizens(city: City) -> list[Any]:
     """Return a row of each table that citizens' accounts are made of."""
     siti, now = city.users["siti"], clock.now()
-    ceremony = {"browser_hash": b"b" * 32, "purpose": "sign_in", "sealed": b"s", "codes_sent": 0, "attempts": 0}
+    ceremony = {"browser_hash": b"b" * 32, "purpose": "sign_in", "encrypted": b"s", "codes_sent": 0, "attempts": 0}
     run = {"rows_done": 1, "made": 1, "proposed": 0, "rejected": 0}
     check = {"officer": "cli", "document": "ktp", "document_end": "0001", "place": "MPP"}
     return [

@@ -194,7 +194,7 @@ async def test_who_is_signed_out_by_an_administrator_is_told_once(city: City, po
     api = await program(city)
     (active,) = await api.pages("/sessions")
     for _ in range(2):
-        await api("POST", f"/sessions/{living['id']}/end", json={"note": "Telepon dicuri"})
+        await api("POST", f"/sessions/{active['id']}/end", json={"note": "Telepon dicuri"})
     await city.site.worker.drain()
     (mail,) = post.mails
     assert mail["Subject"] == "Anda dikeluarkan"

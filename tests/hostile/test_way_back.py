@@ -51,7 +51,7 @@ def links(html: str) -> list[str]:
     return re.findall(r'<a href="([^"]*)"', html)
 
 
-async def delete_record(city: City) -> None:
+async def forget(city: City) -> None:
     async with city.provider.db.write() as session:
         await session.execute(delete(Interaction))
 
@@ -99,7 +99,7 @@ async def test_back_after_the_answer_without_cookies_and_of_a_suspended_applicat
         assert answer.status_code == 400
         consent = await browser.open(mitra.url())
         assert "/consent" in {one.action for one in Forms(consent.text).forms}
-        await delete_record(city)
+        await forget(city)
         answer = await browser.submit(consent, choice="allow")
         assert "Aplikasi: Apotek Mitra" in answer.text
         # The token is of no use to learn of an application that is suspended.

@@ -91,7 +91,7 @@ def shown(sandbox: Sandbox, stack: str) -> dict[str, str]:
     return {unescape(name).strip(): unescape(text) for name, text in parts}
 
 
-class RunningFlow:
+class Running:
     """A program that serves until it is stopped."""
 
     def __init__(self, command: list[str], environment: dict[str, str], folder: Path, port: int) -> None:
@@ -106,9 +106,9 @@ class RunningFlow:
 
 
 @pytest.fixture
-def programs() -> Iterator[list[RunningFlow]]:
+def programs() -> Iterator[list[Running]]:
     """What runs during a test, stopped afterwards."""
-    running: list[RunningFlow] = []
+    running: list[Running] = []
     yield running
     for one in running:
         one.stop()
@@ -144,16 +144,16 @@ def command_for(stack: str, files: dict[str, str], folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("stack", ["python", "node"])
 def test_a_quick_start_signs_in_as_it_is_shown_and_passes_the_check(
-    server: Server, stack: str, tmp_path: Path, programs: list[RunningFlow]
+    server: Server, stack: str, tmp_path: Path, programs: list[Running]
 ) -> None:
     sandbox = registered(server, f"mulai-{stack}")
     command = command_for(stack, shown(sandbox, stack), tmp_path)
-    program = RunningFlow(command, sandbox.environment, tmp_path, sandbox.port)
+    program = Running(command, sandbox.environment, tmp_path, sandbox.port)
     programs.append(program)
     assert "Halo, Siti Rahmawati" in greeted(sandbox)
     program.stop()
     environment = {**sandbox.environment, "OIDC_ISSUER": sandbox.check_issuer}
-    programs.append(RunningFlow(command, environment, tmp_path, sandbox.port))
+    programs.append(Running(command, environment, tmp_path, sandbox.port))
     passed, outcomes = sandbox.check()
     assert passed, str(outcomes)
     assert outcomes["honest"] == "passed"
@@ -163,7 +163,7 @@ def test_a_quick_start_signs_in_as_it_is_shown_and_passes_the_check(
 
 
 def test_the_sample_app_passes_and_refuses_a_forged_logout_token_too(
-    server: Server, tmp_path: Path, programs: list[RunningFlow]
+    server: Server, tmp_path: Path, programs: list[Running]
 ) -> None:
     sandbox = registered(server, "contoh", backchannel_logout_uri="{here}/backchannel-logout")
     environment = {**sandbox.environment, "APP_NAME": "Contoh", "APP_ISSUER": sandbox.check_issuer}
@@ -173,20 +173,18 @@ def test_the_sample_app_passes_and_refuses_a_forged_logout_token_too(
         "APP_CLIENT_SECRET": sandbox.secret,
     }
     example = Path(__file__).parents[2] / "examples" / "app.py"
-    programs.append(RunningFlow([sys.executable, str(example)], environment, tmp_path, sandbox.port))
+    programs.append(Running([sys.executable, str(example)], environment, tmp_path, sandbox.port))
     passed, outcomes = sandbox.check()
     assert passed, str(outcomes)
     assert {case for case, outcome in outcomes.items() if outcome == "refused"} == FAULTS, outcomes
 
 
-def test_of_a_careless_application_each_fault_is_found(
-    server: Server, tmp_path: Path, programs: list[RunningFlow]
-) -> None:
+def test_of_a_careless_application_each_fault_is_found(server: Server, tmp_path: Path, programs: list[Running]) -> None:
     sandbox = registered(server, "ceroboh", backchannel_logout_uri="{here}/logout")
     environment = {**sandbox.environment, "OIDC_ISSUER": sandbox.check_issuer, "OIDC_CLIENT_ID": "ceroboh-sandbox"}
     environment["OIDC_REDIRECT_URI"] = f"http://localhost:{sandbox.port}/callback"
     command = [sys.executable, str(HERE / "careless.py")]
-    programs.append(RunningFlow(command, environment, tmp_path, sandbox.port))
+    programs.append(Running(command, environment, tmp_path, sandbox.port))
     passed, outcomes = sandbox.check()
     assert not passed
     assert outcomes["honest"] == "passed", outcomes
@@ -211,14 +209,14 @@ Include {root}/masuk.conf
 )
 
 
-def test_the_quick_start_for_apache_protects_a_page_as_it_is_shown(server: Server, programs: list[RunningFlow]) -> None:
+def test_the_quick_start_for_apache_protects_a_page_as_it_is_shown(server: Server, programs: list[Running]) -> None:
     sandbox = registered(server, "mulai-apache", redirect_uris=["{here}/app/callback"], kind="proxy")
     program, root = apache_at("sso-quick-start")
     (root / "masuk.conf").write_text(shown(sandbox, "apache")["/etc/apache2/conf-available/masuk.conf"])
     (root / "httpd.conf").write_text(PROTECTED.format(root=root, port=sandbox.port, modules=MODULES, user=USER))
     command = [program, "-f", str(root / "httpd.conf"), "-DFOREGROUND"]
     try:
-        programs.append(RunningFlow(command, sandbox.environment, root, sandbox.port))
+        programs.append(Running(command, sandbox.environment, root, sandbox.port))
         with httpx.Client(follow_redirects=True) as browser:
             page = browser.get(f"http://localhost:{sandbox.port}/app/index.html")
             for typed in ({"username": "siti", "password": PASSWORD}, {"choice": "allow"}):

@@ -73,7 +73,7 @@ class Application:
 
 
 @dataclass
-class RunningFlow:
+class Running:
     """A provider where applications register themselves, and one of them."""
 
     issuer: str
@@ -101,7 +101,7 @@ class RunningFlow:
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFlow]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     directory = tmp_path_factory.mktemp("protocol")
     port = free_ports(2)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
@@ -120,7 +120,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFlow]:
         )
         try:
             _wait(process, directory / "log", [port])
-            yield RunningFlow(f"http://localhost:{port}", app)
+            yield Running(f"http://localhost:{port}", app)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(20)
@@ -132,7 +132,7 @@ async def sign_in_and_allow(page: Page) -> None:
     await page.get_by_role("button", name=re.compile("Setujui|Allow")).click()
 
 
-async def test_an_answer_as_a_form_arrives_by_itself(running: RunningFlow, person: BrowserContext) -> None:
+async def test_an_answer_as_a_form_arrives_by_itself(running: Running, person: BrowserContext) -> None:
     client = running.register(response_types=["code id_token"], grant_types=["authorization_code", "implicit"])
     page = await person.new_page()
     await page.goto(running.url(client, response_mode="form_post", response_type="code id_token", state="a b&\"'<é"))
@@ -144,7 +144,7 @@ async def test_an_answer_as_a_form_arrives_by_itself(running: RunningFlow, perso
 
 
 async def test_an_answer_as_a_form_has_a_button_without_scripts(
-    running: RunningFlow, chromium: Browser, artefacts: Path
+    running: Running, chromium: Browser, artefacts: Path
 ) -> None:
     client = running.register()
     context = await chromium.new_context(
@@ -160,9 +160,7 @@ async def test_an_answer_as_a_form_has_a_button_without_scripts(
     await context.close()
 
 
-async def test_tokens_in_the_fragment_reach_the_page_and_no_server(
-    running: RunningFlow, person: BrowserContext
-) -> None:
+async def test_tokens_in_the_fragment_reach_the_page_and_no_server(running: Running, person: BrowserContext) -> None:
     client = running.register(response_types=["id_token token"], grant_types=["implicit"])
     page = await person.new_page()
     await page.goto(running.url(client, response_type="id_token token"))
@@ -192,9 +190,7 @@ async def ask(page: Page, text: str) -> str:
     return answer
 
 
-async def test_a_page_of_an_application_sees_when_the_session_changes(
-    running: RunningFlow, person: BrowserContext
-) -> None:
+async def test_a_page_of_an_application_sees_when_the_session_changes(running: Running, person: BrowserContext) -> None:
     client = running.register(post_logout_redirect_uris=[f"{running.app.origin}/out"])
     running.app.pages["/watch"] = ("text/html", WATCH)
     document = httpx.get(f"{running.issuer}/.well-known/openid-configuration").json()
@@ -221,7 +217,7 @@ async def test_a_page_of_an_application_sees_when_the_session_changes(
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-async def test_signing_out_through_the_browser_and_back(running: RunningFlow, chromium: Browser, scripts: bool) -> None:
+async def test_signing_out_through_the_browser_and_back(running: Running, chromium: Browser, scripts: bool) -> None:
     client = running.register(
         post_logout_redirect_uris=[f"{running.app.origin}/out"], frontchannel_logout_uri=f"{running.app.origin}/fcl?a=1"
     )
@@ -245,7 +241,7 @@ async def test_signing_out_through_the_browser_and_back(running: RunningFlow, ch
 
 
 async def test_another_application_is_opened_knowingly(
-    running: RunningFlow, person: BrowserContext, artefacts: Path
+    running: Running, person: BrowserContext, artefacts: Path
 ) -> None:
     client = running.register(client_name="Toko Buku", initiate_login_uri=f"{running.app.origin}/begin")
     page = await person.new_page()
@@ -258,7 +254,7 @@ async def test_another_application_is_opened_knowingly(
     assert running.app.received("GET", "/begin") == {"iss": running.issuer}
 
 
-async def test_a_device_is_connected(running: RunningFlow, person: BrowserContext, artefacts: Path) -> None:
+async def test_a_device_is_connected(running: Running, person: BrowserContext, artefacts: Path) -> None:
     grant = "urn:ietf:params:oauth:grant-type:device_code"
     client = running.register(
         client_name="Papan Pengumuman", grant_types=["authorization_code", grant], token_endpoint_auth_method="none"
@@ -292,7 +288,7 @@ async def test_a_device_is_connected(running: RunningFlow, person: BrowserContex
 @pytest.mark.parametrize("locale", ["id", "en"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_pages_with_a_logo_and_in_every_display(
-    running: RunningFlow, chromium: Browser, artefacts: Path, locale: str, scheme: Any
+    running: Running, chromium: Browser, artefacts: Path, locale: str, scheme: Any
 ) -> None:
     picture = Image.new("RGB", (256, 256), "#f2b134")
     ImageDraw.Draw(picture).ellipse((48, 48, 208, 208), fill="#0b5f5a")

@@ -416,12 +416,12 @@ async def test_where_a_batch_ends_makes_no_difference(
 async def test_counts_that_do_not_add_up_write_nothing(
     city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def delete_record(*arguments: Any) -> None:
+    async def forget(*arguments: Any) -> None:
         arguments[2].rows.pop()
         await decide(*arguments)
 
     decide, before = importing._decide, await count(city)
-    monkeypatch.setattr(importing, "_decide", delete_record)
+    monkeypatch.setattr(importing, "_decide", forget)
     rows = [{"username": f"lama{n}", "name": "Lama"} for n in range(3)]
     with pytest.raises(Refusal, match="3 rows were read, and 2 have an outcome"):
         await run(city, as_csv(tmp_path / "p.csv", rows))

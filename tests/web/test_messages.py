@@ -12,14 +12,14 @@ from babel.messages.pofile import read_po
 
 from sso.http.common.i18n import LOCALE_DIR, choose_locale
 
-WEB = LOCALE_DIR.parent
+PAGES = LOCALE_DIR.parents[1]
 
 
 def messages() -> set[str]:
     with (LOCALE_DIR / "babel.cfg").open() as file:
         methods, options = parse_mapping_cfg(file)
     keywords = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
-    found = extract_from_dir(str(WEB), methods, options, keywords)
+    found = extract_from_dir(str(PAGES), methods, options, keywords)
     return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
 
 

@@ -1,7 +1,7 @@
 """Messages to users, put into the outbox in the transaction of their cause. Their texts are in
 ``http/common/mail_texts.py``.
 
-Whatever opens something, a code or a link, is sealed there: a copy of the database tells no code.
+Whatever opens something, a code or a link, is encrypted there: a copy of the database tells no code.
 """
 
 from __future__ import annotations
@@ -87,12 +87,12 @@ async def send_code(
     *,
     really: bool = True,
 ) -> bool:
-    """Make a code for a ceremony and send it; tell whether it was: not where too many were, or one just now.
+    """Make a code for a pending flow and send it; tell whether it was: not where too many were, or one just now.
 
     Args:
         session: the transaction.
         provider: the provider.
-        running: the ceremony.
+        running: the pending flow.
         kind: email or phone.
         to: the address or number.
         about: what about.
@@ -109,7 +109,7 @@ async def send_code(
 
 
 def opened(provider: Provider, payload: Any) -> dict[str, Any]:
-    """Return what a delivery says that was sealed."""
+    """Return what a delivery says that was encrypted."""
     encrypted = payload.get("sealed")
     if encrypted is None:
         return {}

@@ -172,7 +172,7 @@ async def delete_user(
     await _keep_owners(session, user)
     await signals.about_person(session, provider, user.id, signals.ACCOUNT_PURGED, {})
     await users.erase(session, user.id, clock.now())
-    await recovery.delete_record(session, user.id)
+    await recovery.delete_of_user(session, user.id)
     await sessions.delete_expired_places(session, user.id)
     await tokens.delete_consents(session, user_id=user.id)
     count = await _end_everything(session, provider, user, "user.deleted", EndReason.USER_DELETED, actor, request_id)
@@ -445,7 +445,7 @@ async def recover(
         await users.remove_credentials(session, user.id, SECOND_FACTORS)
         changes += signals.factor_changes(known, "revoke")
     await users.set_password_hash(session, user.id, hashed, clock.now(), long=long)
-    await recovery.delete_record(session, user.id)
+    await recovery.delete_of_user(session, user.id)
     return await _credentials_changed(
         session,
         provider,
@@ -486,7 +486,7 @@ async def not_me(
     user.locked_until = until
     await session.flush()
     mine = SessionFilter(user_id=user.id)
-    await recovery.delete_record(session, user.id)
+    await recovery.delete_of_user(session, user.id)
     await sessions.lock_matching(session, mine)
     await sessions.forget_device(session, session_id)
     await sessions.distrust(session, user.id)
@@ -652,7 +652,7 @@ async def change_password(
     await _end_proofs(session, user)
     known = await users.credentials_of(session, user.id)
     await users.set_password_hash(session, user.id, hashed, clock.now(), long=long)
-    await recovery.delete_record(session, user.id)
+    await recovery.delete_of_user(session, user.id)
     return await _credentials_changed(
         session,
         provider,

@@ -39,9 +39,9 @@ def verify_command(
         print_json(report)
     elif report.broken_at is None:
         after = f" after checkpoint {report.checkpoint}" if report.checkpoint else ""
-        print(f"whole: {report.sealed} entries{after}, {report.unsealed} waiting to be chained")
+        print(f"whole: {report.chained} entries{after}, {report.not_chained} waiting to be chained")
     else:
-        print(f"BROKEN: {report.reason}; {report.sealed} entries before it are whole")
+        print(f"BROKEN: {report.reason}; {report.chained} entries before it are whole")
     if report.broken_at is not None:
         raise SystemExit(1)
 

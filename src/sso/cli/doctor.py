@@ -250,7 +250,7 @@ async def _audit(provider: Provider) -> Finding:
         report = await verify(session, provider.box)
     if report.broken_at is not None:
         return Finding("audit", "bad", f"the chain is broken: {report.reason}")
-    return Finding("audit", "good", f"{report.sealed} entries, whole; {report.unsealed} waiting to be chained")
+    return Finding("audit", "good", f"{report.chained} entries, whole; {report.not_chained} waiting to be chained")
 
 
 _LOOKS: list[tuple[str, Callable[[Provider], Awaitable[Finding]]]] = [

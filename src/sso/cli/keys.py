@@ -72,7 +72,7 @@ def withdraw_command(kid: Annotated[str, typer.Argument(metavar="KID", help="See
 
 @app.command("reseal")
 def reencrypt_command() -> None:
-    """Seal everything that is sealed with the first secret of SSO_SECRET_KEY, so that an older one can go."""
+    """Seal everything that is encrypted with the first secret of SSO_SECRET_KEY, so that an older one can go."""
 
     async def work(provider: Provider) -> int:
         async with provider.db.write() as session:
@@ -87,4 +87,4 @@ def reencrypt_command() -> None:
                 + await reencrypt_instance_secrets(session, provider.box)
             )
 
-    print(f"{run(work, load=True)} secrets were sealed anew")
+    print(f"{run(work, load=True)} secrets were encrypted anew")

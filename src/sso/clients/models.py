@@ -49,7 +49,7 @@ class ClientRow(Base):
 class ClientSecret(Base):
     """A secret of an application: 256 random bits, stored as SHA-256.
 
-    ``sealed`` is kept only for client_secret_jwt, which needs the secret itself to check a signature.
+    ``encrypted`` is kept only for client_secret_jwt, which needs the secret itself to check a signature.
     """
 
     __tablename__ = "client_secrets"
@@ -163,7 +163,7 @@ class RelyingPartyCheck(Base):
     """That we played a dishonest provider against an application's sandbox: what it accepted and what it refused.
 
     ``revision`` is the application's at that time, and ``digest`` of what was checked: the check holds for that alone.
-    ``play`` is what is being played now, or was played last, sealed: the next check signs with the same key.
+    ``play`` is what is being played now, or was played last, encrypted: the next check signs with the same key.
     """
 
     __tablename__ = "relying_party_checks"

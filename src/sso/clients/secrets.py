@@ -242,7 +242,8 @@ async def replace_client(
 
 
 async def reencrypt_secrets(session: AsyncSession, box: SecretBox) -> int:
-    """Seal every secret that is kept sealed (client_secret_jwt) with the newest key; return how many had an older."""
+    """Seal every secret that is kept encrypted (client_secret_jwt) with the newest key; return how many had an
+    older."""
     old = [secret for secret in await store.encrypted_secrets(session) if not box.is_current(secret.encrypted or b"")]
     await store.lock_clients(session, [secret.client_id for secret in old])
     for secret in old:
@@ -264,7 +265,8 @@ def secret_row(
     created_by: str | None = None,
     expires_at: datetime | None = None,
 ) -> ClientSecret:
-    """Return the row for a new secret: its hash, and the secret itself sealed where signatures are checked with it."""
+    """Return the row for a new secret: its hash, and the secret itself encrypted where signatures are checked with
+    it."""
     encrypted = None
     if metadata.token_endpoint_auth_method == "client_secret_jwt":
         encrypted = box.encrypt(secret.encode(), f"client-secret:{client_id}")

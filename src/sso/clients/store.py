@@ -44,7 +44,7 @@ async def changed_clients(session: AsyncSession, seen: int) -> AsyncIterator[tup
 
 
 async def secrets_of_changed(session: AsyncSession, seen: int) -> dict[str, list[Any]]:
-    """Return (id, hash, sealed, expires_at) of the secrets of every application with a version above ``seen``."""
+    """Return (id, hash, encrypted, expires_at) of the secrets of every application with a version above ``seen``."""
     columns = select(
         ClientSecret.client_id,
         ClientSecret.id,
@@ -224,5 +224,5 @@ async def mark_secrets_used(session: AsyncSession, used: Mapping[UUID, datetime]
 
 
 async def encrypted_secrets(session: AsyncSession) -> list[ClientSecret]:
-    """Return every secret that is kept sealed."""
+    """Return every secret that is kept encrypted."""
     return list((await session.execute(select(ClientSecret).where(ClientSecret.encrypted.is_not(None)))).scalars())

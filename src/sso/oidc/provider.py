@@ -110,7 +110,7 @@ class Provider:
 
         Raises:
             DatabaseUnavailable: when the database cannot be reached.
-            CannotOpen: when SSO_SECRET_KEY does not fit the database.
+            CannotDecrypt: when SSO_SECRET_KEY does not fit the database.
         """
         async with self.db.write() as session:
             await ensure_keys(session, self.box)

@@ -64,7 +64,7 @@ async def add_member(
         team[user_id].role = role
     else:
         if len(team) >= MAXIMUM:
-            raise ClientError(f"a team has at most {MOST} people")
+            raise ClientError(f"a team has at most {MAXIMUM} people")
         session.add(TeamMember(application_id=application_id, user_id=user_id, role=role, since=clock.now()))
     await session.flush()
     data = {"role": role}
@@ -148,7 +148,7 @@ async def invite(
     await check_hold(session, application_id, authority)
     invited = await invitations_of(session, application_id)
     if len(await _locked_team(session, application_id)) + len(invited) >= MAXIMUM:
-        raise ClientError(f"a team has at most {MOST} people")
+        raise ClientError(f"a team has at most {MAXIMUM} people")
     await withdraw_invitation(session, application_id, lookup)
     now = clock.now()
     made = TeamInvitation(application_id=application_id, lookup=lookup, role=role, invited_by=actor, created_at=now)

@@ -278,7 +278,7 @@ def push_event(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[No
 
 
 def header_purpose(stream_id: uuid.UUID) -> str:
-    """Return for what the authorization header of a stream is sealed."""
+    """Return for what the authorization header of a stream is encrypted."""
     return f"event-stream:{stream_id}"
 
 

@@ -238,7 +238,7 @@ async def _unlock(_: AsyncSession, asked: Asked) -> None:
 
 
 async def _stop_recovery(session: AsyncSession, asked: Asked) -> None:
-    await recoveries.delete_record(session, asked.user.id)
+    await recoveries.delete_of_user(session, asked.user.id)
 
 
 async def _roles(session: AsyncSession, asked: Asked) -> None:

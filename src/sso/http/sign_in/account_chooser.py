@@ -139,7 +139,7 @@ def account_with(accounts: Sequence[Account], session_id: str) -> Account | None
 
 
 def with_accounts(
-    request: Request, made: Response, tokens: Sequence[str], *, remember: Collection[str] = (), delete_record: str = ""
+    request: Request, made: Response, tokens: Sequence[str], *, remember: Collection[str] = (), dropped: str = ""
 ) -> None:
     """Let the browser hold these accounts, in this order.
 
@@ -152,9 +152,7 @@ def with_accounts(
     """
     settings = site_of(request).settings
     kept = [
-        one
-        for one in tokens
-        if one in remember or (one in cookie_values(request, "remembered") and one != delete_record)
+        one for one in tokens if one in remember or (one in cookie_values(request, "remembered") and one != dropped)
     ]
     if tokens:
         set_cookie(made, settings, "session", ".".join(tokens))

@@ -417,7 +417,7 @@ async def _check_second(request: Request, running: RunningFlow, fields: dict[str
 
 async def _is_passkey(request: Request, running: RunningFlow, fields: dict[str, str]) -> bool:
     """Tell whether the passkey that was sent is right, or none was sent. In a transaction of its own, because its
-    challenge is used up before the ceremony is locked, by the order of locks."""
+    challenge is used up before the pending flow is locked, by the order of locks."""
     provider, credential = site_of(request).provider, fields.get("credential", "")[:20_000]
     if not credential:
         return True
@@ -497,7 +497,7 @@ async def _set_password(request: Request, running: RunningFlow, fields: dict[str
             drop_factors=drop,
             request_id=request_id_of(request),
         )
-    await site.limits.delete_record(str(user.id))
+    await site.limits.clear(str(user.id))
     site.worker.nudge()
     onward, _, client = await find_onward(request, stored_onward(running.data))
     target = sign_in_address(onward, client)

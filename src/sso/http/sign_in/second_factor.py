@@ -343,7 +343,7 @@ async def _show_codes(request: Request, step: Step, proof: Authenticated, codes:
 
 
 async def _go_on(request: Request, step: Step, proof: Authenticated, *, trust: bool) -> Response:
-    """Finish the ceremony: start the session, or ask for what is still missing."""
+    """Finish the pending flow: start the session, or ask for what is still missing."""
     provider, due = site_of(request).provider, not step.verifies and not step.shows_codes
     if step.method is not None and due and not reaches(step.method, step.level):
         # A code by mail was only the beginning: now an app is set up.

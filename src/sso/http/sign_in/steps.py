@@ -33,8 +33,8 @@ from sso.platform.security.rate_limits import TooManyFailures
 
 STEP_SECONDS = 1800
 UNVERIFIED = "unverified"
-"""The reason of a ceremony that verifies the contact that was typed to sign in. It adds nothing to ``acr`` or ``amr``:
-a contact of which nobody has shown whose it is, is no second factor."""
+"""The reason of a pending flow that verifies the contact that was typed to sign in. It adds nothing to ``acr`` or
+``amr``: a contact of which nobody has shown whose it is, is no second factor."""
 HERE = "/login/second"
 
 
@@ -65,8 +65,8 @@ class Means:
         return max(mine, key=lambda one: one.is_primary) if mine else None
 
     def received(self, running: RunningFlow, kind: str) -> Identifier | None:
-        """Return the contact that the code of a ceremony was sent to, where it still is a contact of this person and
-        of this kind: a code for a contact that was removed or changed since is worth nothing."""
+        """Return the contact that the code of a pending flow was sent to, where it still is a contact of this person
+        and of this kind: a code for a contact that was removed or changed since is worth nothing."""
         sent_to = running.data.get("sent_to")
         mine = (one for one in self.contacts if one.kind == kind and [str(one.id), one.lookup] == sent_to)
         return next(mine, None)
@@ -124,8 +124,8 @@ async def begin_step(
         reason: why it is needed.
         level: what must be reached.
         options: what was chosen.
-        contact: the unverified contact that was typed: verified by this ceremony where the reason is ``UNVERIFIED``,
-            by another one after it otherwise.
+        contact: the unverified contact that was typed: verified by this pending flow where the reason is
+            ``UNVERIFIED``, by another one after it otherwise.
         trust: the browser is trusted when everything that is due was done.
 
     Returns:

@@ -13,11 +13,11 @@ from sso.platform.db import Base
 
 class PendingFlow(Base):
     """Something that takes a person several pages: signing in with a second step, registering, recovering, proving a
-    contact. It belongs to one browser. ``sealed`` holds what has been said so far; ``code_hash`` the code that was
+    contact. It belongs to one browser. ``encrypted`` holds what has been said so far; ``code_hash`` the code that was
     sent.
     """
 
-    __tablename__ = "ceremonies"
+    __tablename__ = "pending_flows"
 
     token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
     browser_hash: Mapped[bytes] = mapped_column(LargeBinary(32))

@@ -202,7 +202,7 @@ def check_strength(settings: Settings, password: str, about: Iterable[str], *, s
     if len(password) > MAX_PASSWORD_CHARS or "\x00" in password:
         raise WeakPassword("long", f"The password must have at most {MAX_PASSWORD_CHARS} characters.")
     if len(prepared(password)) < minimum:
-        raise WeakPassword("short", f"The password must have at least {least} characters.", minimum)
+        raise WeakPassword("short", f"The password must have at least {minimum} characters.", minimum)
     words = _words([*about, settings.city_name, settings.service_name])
     if _is_own(password, words) or _score(password, words) < MIN_PASSWORD_SCORE:
         raise WeakPassword("common", "This password is easily guessed. Use several words that do not belong together.")

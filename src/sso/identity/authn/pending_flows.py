@@ -1,4 +1,4 @@
-"""What takes a person several pages, kept between them: sealed, bound to the browser, over after a while.
+"""What takes a person several pages, kept between them: encrypted, bound to the browser, over after a while.
 
 A code that was sent is stored as a keyed hash. It may be tried a few times only, and each try is counted before it is
 looked at, so that many at once are no more than as many one after the other.
@@ -36,7 +36,7 @@ _SEAL = "ceremony"
 
 @dataclass(slots=True)
 class RunningFlow:
-    """A ceremony: ``token`` names it, ``data`` is what has been said so far."""
+    """A pending flow: ``token`` names it, ``data`` is what has been said so far."""
 
     token: str
     row: PendingFlow
@@ -59,7 +59,7 @@ async def begin(
     seconds: int,
     end: str = "",
 ) -> RunningFlow:
-    """Begin a ceremony.
+    """Begin a pending flow.
 
     Args:
         session: the transaction.
@@ -69,7 +69,8 @@ async def begin(
         data: what is known so far.
         user_id: whom it is about.
         seconds: how long it may take. Of what only the account itself begins, the oldest makes room for the newest.
-        end: what its token ends with, so that its page can say which application it was for when the ceremony is over.
+        end: what its token ends with, so that its page can say which application it was for when the pending flow is
+        over.
     """
     now, token = clock.now(), random_token() + end
     if user_id is not None and purpose in MAX_OF_ACCOUNT:
@@ -94,7 +95,7 @@ async def begin(
 async def recall(
     session: AsyncSession, box: SecretBox, purpose: Purpose, token: str, browser: str
 ) -> RunningFlow | None:
-    """Return a ceremony of this browser; None where it is unknown, over, or another browser's."""
+    """Return a pending flow of this browser; None where it is unknown, over, or another browser's."""
     row = await session.get(PendingFlow, token_hash(token)) if token and browser else None
     if row is None or row.purpose != purpose or row.expires_at <= clock.now():
         return None
@@ -104,8 +105,8 @@ async def recall(
 
 
 async def lock(session: AsyncSession, running: RunningFlow) -> bool:
-    """Lock a ceremony until the transaction ends: before what proves something is looked at and used up. Tell whether
-    it has not ended."""
+    """Lock a pending flow until the transaction ends: before what proves something is looked at and used up. Tell
+    whether it has not ended."""
     mine = select(PendingFlow.token_hash).where(PendingFlow.token_hash == running.row.token_hash)
     return (await session.execute(mine.with_for_update(key_share=True))).first() is not None
 
@@ -113,7 +114,7 @@ async def lock(session: AsyncSession, running: RunningFlow) -> bool:
 async def keep(session: AsyncSession, box: SecretBox, running: RunningFlow, *, anew: bool = False) -> None:
     """Keep what has been said. ``anew``: tries are counted anew, because something else is asked for now."""
     mine = update(PendingFlow).where(PendingFlow.token_hash == running.row.token_hash)
-    values: dict[str, Any] = {"sealed": box.encrypt(orjson.dumps(running.data), _SEAL)}
+    values: dict[str, Any] = {"encrypted": box.encrypt(orjson.dumps(running.data), _SEAL)}
     await session.execute(mine.values(values | ({"attempts": 0} if anew else {})))
 
 
@@ -153,18 +154,18 @@ def is_code(box: SecretBox, running: RunningFlow, typed: str, valid: timedelta) 
 
 
 async def finish(session: AsyncSession, running: RunningFlow) -> bool:
-    """End a ceremony; tell whether it had not ended. Exactly one of many callers wins."""
+    """End a pending flow; tell whether it had not ended. Exactly one of many callers wins."""
     mine = delete(PendingFlow).where(PendingFlow.token_hash == running.row.token_hash)
     return (await session.execute(mine.returning(PendingFlow.token_hash))).first() is not None
 
 
 async def end_those_of(session: AsyncSession, user_id: uuid.UUID) -> None:
-    """End every ceremony of a person: what opened the account has changed."""
+    """End every pending flow of a person: what opened the account has changed."""
     await session.execute(delete(PendingFlow).where(PendingFlow.user_id == user_id))
 
 
 async def delete_expired(session: AsyncSession, now: datetime) -> None:
-    """Delete ceremonies that took too long."""
+    """Delete pending flows that took too long."""
     await session.execute(delete(PendingFlow).where(PendingFlow.expires_at <= now))
 
 

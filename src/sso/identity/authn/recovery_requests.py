@@ -90,7 +90,7 @@ async def due(session: AsyncSession, limit: int) -> list[Recovery]:
     return list((await session.execute(wanted.limit(limit))).scalars())
 
 
-async def delete_record(session: AsyncSession, user_id: uuid.UUID) -> int:
+async def delete_of_user(session: AsyncSession, user_id: uuid.UUID) -> int:
     """Close every way back into an account that waits; return how many."""
     mine = delete(Recovery).where(Recovery.user_id == user_id)
     return len((await session.execute(mine.returning(Recovery.token_hash))).all())

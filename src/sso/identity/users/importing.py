@@ -298,7 +298,7 @@ async def import_file(
 
     Args:
         db: the database.
-        box: seals what is sealed.
+        box: seals what is encrypted.
         path: the file.
         options: how it is read.
         take_hash: turns a password hash into the form that is kept.
@@ -689,7 +689,7 @@ def identifier_row(
         "is_primary": True,
         "created_at": now,
         "verified_at": now if verified else None,
-        "sealed": box.encrypt(value.encode(), NIK) if kind == NIK else None,
+        "encrypted": box.encrypt(value.encode(), NIK) if kind == NIK else None,
     }
 
 
@@ -702,7 +702,7 @@ def _proposal(
         "client_id": client_id,
         "local_user_id": row.local_user_id or None,
         "reasons": list(reasons),
-        "sealed": box.encrypt(orjson.dumps(row.stored()), SEAL),
+        "encrypted": box.encrypt(orjson.dumps(row.stored()), SEAL),
         "status": "open",
         "created_at": clock.now(),
         "decided_at": None,

@@ -199,7 +199,7 @@ async def nik_key(session: AsyncSession, box: SecretBox | None) -> bytes:
 
 
 def encrypt_nik(identifier: Identifier, digits: str, key: bytes, box: SecretBox) -> None:
-    """Let an identifier hold a NIK: masked to be seen, a keyed hash to be found, the number itself sealed."""
+    """Let an identifier hold a NIK: masked to be seen, a keyed hash to be found, the number itself encrypted."""
     identifier.value = masked("nik", digits)
     identifier.lookup = nik_lookup(digits, key)
     identifier.encrypted = box.encrypt(digits.encode(), NIK)

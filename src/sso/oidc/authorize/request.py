@@ -324,7 +324,7 @@ def _check_sizes(request: ProtocolRequest) -> None:
     for name, maximum in (("nonce", MAX_NONCE_CHARS), ("state", MAX_STATE_CHARS)):
         value = request.payload.data.get(name, "")
         if len(value) > maximum or "\x00" in value:
-            raise InvalidRequestError(f"{name} must have at most {most} characters, and no NUL.")
+            raise InvalidRequestError(f"{name} must have at most {maximum} characters, and no NUL.")
 
 
 _CHECKS: tuple[Callable[[ProtocolRequest], None], ...] = (_check_repeated, _check_sizes, _check_response)

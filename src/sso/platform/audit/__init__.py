@@ -14,4 +14,4 @@ from sso.platform.audit.service import (
     verify_archive,
 )
 
-__all__ = ["AuditReport", "export", "prune", "record", "redact", "seal", "verify", "verify_archive"]
+__all__ = ["AuditReport", "append_to_chain", "export", "prune", "record", "redact", "verify", "verify_archive"]

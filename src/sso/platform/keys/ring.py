@@ -67,7 +67,7 @@ class KeyRing:
         """Read the keys from the database.
 
         Raises:
-            CannotOpen: when SSO_SECRET_KEY no longer holds the secret that sealed a key.
+            CannotDecrypt: when SSO_SECRET_KEY no longer holds the secret that encrypted a key.
         """
         rows = (await session.execute(select(SigningKey).order_by(SigningKey.created_at))).scalars().all()
         keys = {row.kid: self._by_kid.get(row.kid) or self._open(row) for row in rows}
@@ -170,7 +170,7 @@ class KeyRing:
         if row.alg in KEY_MANAGEMENT_ALGS:
             opened = private_key(der, row.alg)
             return Key(row.kid, row.alg, row.status, opened, None, dict(row.public_jwk), row.retired_at)
-        # What we sealed ourselves and nobody altered need not be proven prime again at every start.
+        # What we encrypted ourselves and nobody altered need not be proven prime again at every start.
         private = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
         return Key(
             row.kid,

@@ -21,7 +21,7 @@ KEY_ID_BYTES = 4
 
 
 class CannotDecrypt(Refusal):
-    """Sealed data could not be opened: the key that sealed it is not among SSO_SECRET_KEY, or it was altered."""
+    """Sealed data could not be opened: the key that encrypted it is not among SSO_SECRET_KEY, or it was altered."""
 
 
 class SecretBox:
@@ -40,7 +40,7 @@ class SecretBox:
         self._ciphers = [AESGCM(key) for key in keys]
 
     def encrypt(self, data: bytes, purpose: str) -> bytes:
-        """Encrypt ``data``; ``purpose`` must be given again to open it, so sealed values cannot be swapped."""
+        """Encrypt ``data``; ``purpose`` must be given again to open it, so encrypted values cannot be swapped."""
         nonce = os.urandom(NONCE_BYTES)
         return self._ids[0] + nonce + self._ciphers[0].encrypt(nonce, data, purpose.encode())
 
@@ -48,7 +48,7 @@ class SecretBox:
         """Decrypt what :meth:`seal` returned.
 
         Raises:
-            CannotOpen: for an unknown key, another purpose or altered data.
+            CannotDecrypt: for an unknown key, another purpose or altered data.
         """
         key_id = encrypted[:KEY_ID_BYTES]
         nonce = encrypted[KEY_ID_BYTES : KEY_ID_BYTES + NONCE_BYTES]
@@ -58,10 +58,12 @@ class SecretBox:
                     return cipher.decrypt(nonce, encrypted[KEY_ID_BYTES + NONCE_BYTES :], purpose.encode())
                 except (InvalidTag, ValueError):
                     break
-        raise CannotDecrypt(f"cannot open a sealed {purpose}: is the secret that sealed it still in SSO_SECRET_KEY?")
+        raise CannotDecrypt(
+            f"cannot decrypt the stored {purpose}: is the secret that encrypted it still in SSO_SECRET_KEY?"
+        )
 
     def is_current(self, encrypted: bytes) -> bool:
-        """Tell whether ``sealed`` was sealed with the newest key."""
+        """Tell whether ``encrypted`` was encrypted with the newest key."""
         return encrypted[:KEY_ID_BYTES] == self._ids[0]
 
     def derived_keys(self, purpose: str) -> list[bytes]:

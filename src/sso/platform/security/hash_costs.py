@@ -62,7 +62,7 @@ def check_costs(scheme: str, costs: Mapping[str, int]) -> None:
     for name, value in costs.items():
         maximum = None if bounds is None else bounds.get(name)
         if maximum is None or value > maximum:
-            raise TooCostly(f"costs too much to verify: {scheme} with {name} {value}, at most {most or 0}")
+            raise TooCostly(f"costs too much to verify: {scheme} with {name} {value}, at most {maximum or 0}")
 
 
 def argon2_costs(text: str) -> dict[str, int]:

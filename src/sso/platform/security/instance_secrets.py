@@ -1,4 +1,4 @@
-"""Secrets of the installation itself, made once and kept sealed in the database."""
+"""Secrets of the installation itself, made once and kept encrypted in the database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def instance_secret(session: AsyncSession, box: SecretBox, name: str) -> b
     """Return the 32-byte secret ``name``, making it at first use. Two processes get the same one.
 
     Raises:
-        CannotOpen: when SSO_SECRET_KEY no longer holds the secret that sealed it.
+        CannotDecrypt: when SSO_SECRET_KEY no longer holds the secret that encrypted it.
     """
     found = await _find(session, name)
     if found is None:

@@ -21,7 +21,7 @@ class Replay(Base):
 
 
 class InstanceSecret(Base):
-    """A secret of this installation that must survive a change of SSO_SECRET_KEY, sealed."""
+    """A secret of this installation that must survive a change of SSO_SECRET_KEY, encrypted."""
 
     __tablename__ = "instance_secrets"
 
@@ -30,7 +30,8 @@ class InstanceSecret(Base):
 
 
 class IdempotencyKey(Base):
-    """A request that was answered, and the answer (sealed, it may hold a secret): sent again it is not done again."""
+    """A request that was answered, and the answer (encrypted, it may hold a secret): sent again it is not done
+    again."""
 
     __tablename__ = "idempotency_keys"
 

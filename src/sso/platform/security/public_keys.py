@@ -109,7 +109,7 @@ def _check_rsa(key: dict[str, Any]) -> None:
     minimum, maximum = RSA_BITS
     if not minimum <= modulus.bit_length() <= maximum:
         bits = modulus.bit_length()
-        raise ValueError(f"holds an RSA key of {bits} bits: make one of {least} to {most} bits")
+        raise ValueError(f"holds an RSA key of {bits} bits: make one of {minimum} to {maximum} bits")
     if modulus % 2 == 0:
         raise ValueError("holds an RSA key with an even modulus, which is no key: make a new one")
     if exponent < 3 or exponent % 2 == 0 or exponent.bit_length() > 256:

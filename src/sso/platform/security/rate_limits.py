@@ -539,7 +539,7 @@ class Attempts:
         rules += of_source(purpose, address, self._per_address * PER_SUBNET, WINDOW_MINUTES * MINUTE)
         return ReservedHere(self._here, self._here.take_now(rules))
 
-    async def delete_record(self, account: str) -> None:
+    async def clear(self, account: str) -> None:
         """Forget the failures of an account from every network: its owner has proven otherwise who they are."""
         for counts, durable in ((self._counts, False), (self._durable, True)):
             purposes = [purpose for purpose, budget in BUDGETS.items() if budget.durable is durable]

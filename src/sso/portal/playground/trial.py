@@ -1,5 +1,5 @@
-"""One sign-in of the playground with the sandbox of an application: authorization request, response, tokens, and what is
-done with the tokens afterwards. The requests go to the same endpoints as those of every client."""
+"""One sign-in of the playground with the sandbox of an application: authorization request, response, tokens, and the
+requests with these tokens. The requests go to the same endpoints as those of every client."""
 
 from __future__ import annotations
 

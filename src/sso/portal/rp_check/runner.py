@@ -236,7 +236,7 @@ async def _last_play(session: AsyncSession, provider: Provider, application_id: 
     encrypted = (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
     if encrypted is None:
         return None
-    with contextlib.suppress(CannotDecrypt):  # sealed with a secret that is gone: a new key is made
+    with contextlib.suppress(CannotDecrypt):  # encrypted with a secret that is gone: a new key is made
         play = Play.from_json(provider.box.decrypt(encrypted, _SEAL))
         return play if play.alg == alg else None
     return None
