@@ -13,13 +13,13 @@ from sso import clock
 from sso.clients import store
 from sso.clients.catalogue import Catalogue
 from sso.clients.metadata import ClientMetadata
-from sso.clients.mistakes import scope_warnings
 from sso.clients.models import BLOCKED, REMOVED, ClientPrivilege
 from sso.clients.privileges import ALONE_GRANT_TYPES, end_all, end_grant, grant_rows, held_by
 from sso.clients.registry import stored_metadata
 from sso.clients.secrets import ClientError
 from sso.clients.sectors import SubjectChange, check_kept_sector, subject_basis, subject_change
 from sso.clients.store import StoredClient
+from sso.clients.validation_errors import scope_warnings
 from sso.errors import Refusal
 from sso.platform.audit import record
 from sso.platform.db import bump_version

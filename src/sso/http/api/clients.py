@@ -14,13 +14,13 @@ from starlette.responses import Response
 from sso.clients import store
 from sso.clients.dynamic_registration import RegistrationRefused, check_sector
 from sso.clients.metadata import ClientMetadata
-from sso.clients.mistakes import mistakes_of, scope_warnings
 from sso.clients.models import HERE, REMOVED, SANDBOX, SANDBOX_END, ClientRow
 from sso.clients.privileges import check_hold, grant_privilege, revoke_privilege, shown
 from sso.clients.profiles import relaxations
 from sso.clients.registry import stored_metadata
 from sso.clients.secrets import ClientError, create_client, new_secret, replace_client
 from sso.clients.sectors import check_kept_sector
+from sso.clients.validation_errors import mistakes_of, scope_warnings
 from sso.http.api.common import (
     PREFIX,
     CursorText,
@@ -31,6 +31,7 @@ from sso.http.api.common import (
     Mistake,
     Page,
     Problem,
+    actor_of,
     by,
     caller_in,
     check_etag,
@@ -41,14 +42,14 @@ from sso.http.api.common import (
     problems,
     read_cursor,
     refused,
-    request_id_of,
     shown_response,
     site_of,
 )
 from sso.oidc.provider import Provider
 from sso.oidc.subjects import check_subjects
 from sso.portal.applications import follow_client, lock_application
-from sso.portal.lifecycle import own_redirect_uri, remove_client, resume_client, suspend_client
+from sso.portal.lifecycle import remove_client, resume_client, suspend_client
+from sso.portal.sandbox import own_redirect_uri
 
 router = APIRouter(prefix=PREFIX, tags=["clients"])
 
@@ -282,7 +283,7 @@ async def put_client(request: Request, client_id: str, wanted: ClientChange, if_
         application = await lock_application(session, client_id)
         if application is not None:
             try:
-                await follow_client(session, application, before, metadata, own_uri=own_redirect_uri(provider))
+                await follow_client(session, application, before, metadata, own_uri=own_redirect_uri(provider.settings))
             except ClientError as error:
                 raise refused(error) from None
         shown = _shown(row)
@@ -344,9 +345,8 @@ async def suspend(request: Request, client_id: str, wanted: SuspendWanted) -> Re
                 session,
                 site.provider,
                 client_id,
-                actor=caller_in(request).actor,
+                actor=actor_of(request),
                 end_sessions=wanted.end_sessions,
-                request_id=request_id_of(request),
             )
         except ClientError as error:
             raise refused(error) from None
@@ -369,7 +369,7 @@ async def resume(request: Request, client_id: str) -> Response:
     async with provider.db.write() as session:
         await _present(session, client_id)
         try:
-            await resume_client(session, client_id, authority=caller_in(request).authority, **by(request))
+            await resume_client(session, client_id, authority=caller_in(request).authority, actor=actor_of(request))
         except ClientError as error:
             raise refused(error) from None
         shown = _shown(await _present(session, client_id))
@@ -391,7 +391,10 @@ async def delete(request: Request, client_id: str, if_match: IfMatch = None) -> 
     async with site.provider.db.write() as session:
         check_etag(if_match, _shown(await _present(session, client_id)), required=False)
         await remove_client(
-            session, site.provider, client_id, actor=caller_in(request).actor, request_id=request_id_of(request)
+            session,
+            site.provider,
+            client_id,
+            actor=actor_of(request),
         )
     await site.provider.refresh()
     site.worker.nudge()

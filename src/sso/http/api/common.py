@@ -21,11 +21,12 @@ from starlette.responses import Response
 
 from sso import clock
 from sso.accounts.power import TooPowerful
-from sso.clients.mistakes import not_a_list, not_text
 from sso.clients.privileges import PrivilegeError, PrivilegeRefused
+from sso.clients.validation_errors import not_a_list, not_text
 from sso.errors import Refusal
 from sso.oidc.provider import Provider
 from sso.oidc.token.bearer import Caller, TokenRefused, caller_of
+from sso.platform.actor import Actor
 from sso.platform.outbox import Worker
 from sso.platform.permissions import PERMISSIONS, AccessRefused, check_access, effective_permissions
 from sso.platform.security.idempotency import KeyUsed, begin_once, finish_once
@@ -238,6 +239,11 @@ def caller_in(request: Request) -> Caller:
 def by(request: Request) -> dict[str, Any]:
     """Return who asks, for log and audit: as the arguments ``actor`` and ``request_id``."""
     return {"actor": caller_in(request).actor, "request_id": request_id_of(request)}
+
+
+def actor_of(request: Request) -> Actor:
+    """Return who acts, for the use cases that audit it."""
+    return Actor(caller_in(request).actor, request_id=request_id_of(request))
 
 
 def acts(request: Request) -> dict[str, Any]:

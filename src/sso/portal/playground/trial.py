@@ -22,8 +22,8 @@ from sso.oidc.provider import Provider
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import base64url, random_token
-from sso.portal.lifecycle import TRY_PATH, own_redirect_uri
 from sso.portal.playground.exchange import JsonObject, Step, decoded_tokens, request_text, response_text
+from sso.portal.sandbox import TRY_PATH, own_redirect_uri
 
 MAX_STEPS = 20
 PURPOSE: Literal["try"] = "try"
@@ -152,7 +152,9 @@ async def begin_trial(
         browser_id: the browser that may go on with it.
     """
     verifier, nonce = random_token(), random_token()
-    parameters = authorization_request(client, own_redirect_uri(provider), wanted, nonce=nonce, verifier=verifier)
+    parameters = authorization_request(
+        client, own_redirect_uri(provider.settings), wanted, nonce=nonce, verifier=verifier
+    )
     async with provider.db.write() as session:
         data: TrialData = {
             "application_id": application_id,
@@ -194,7 +196,7 @@ def logout_url(provider: Provider, trial: Trial) -> str:
     """Return the URL that signs the browser out (RP-Initiated Logout section 2)."""
     parameters = {
         "id_token_hint": trial.tokens["id_token"],
-        "post_logout_redirect_uri": own_redirect_uri(provider),
+        "post_logout_redirect_uri": own_redirect_uri(provider.settings),
         "state": LOGOUT_STATE,
     }
     return f"{provider.settings.issuer}/logout?{urlencode(parameters)}"
