@@ -39,6 +39,7 @@ from sso.identity.users.importing import SEAL
 from sso.identity.users.models import MergeProposal
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import UserError, create_users, set_roles
+from sso.platform.actor import Actor
 from sso.platform.permissions import GROUP_PERMISSIONS, PERMISSIONS, ROLES, permissions_of
 from sso.portal import teams
 
@@ -121,11 +122,17 @@ async def a_team(city: City) -> None:
         )  # fmt: skip
         session.add(found)
         await session.flush()
-        await teams.add_member(session, POWERFUL, city.users["ratna"], "owner", actor="test")
+        await teams.add_member(session, POWERFUL, city.users["ratna"], "owner", actor=Actor("test"))
         if "t-member" in city.users:
-            await teams.add_member(session, POWERFUL, city.users["t-member"], "member", actor="test")
+            await teams.add_member(session, POWERFUL, city.users["t-member"], "member", actor=Actor("test"))
         await teams.invite(
-            session, POWERFUL, "t-invited@warga.example", "member", user_id=None, actor="test", authority=OPERATOR
+            session,
+            POWERFUL,
+            "t-invited@warga.example",
+            "member",
+            user_id=None,
+            actor=Actor("test"),
+            authority=OPERATOR,
         )
 
 

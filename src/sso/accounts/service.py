@@ -28,6 +28,7 @@ from sso.identity.users.service import UserError, change_user, encrypt_nik, keep
 from sso.logout.end_sessions import end_matching, end_sessions
 from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
+from sso.platform.actor import Actor
 from sso.platform.audit import record, redact
 from sso.platform.security.replay import first_use
 from sso.portal import teams
@@ -227,7 +228,7 @@ async def _move(
     for application_id, role in (await teams.teams_with(session, other.id)).items():
         wanted: teams.Role = "owner" if role == "owner" else "member"
         if await teams.role_of(session, application_id, kept.id) != "owner":
-            await teams.add_member(session, application_id, kept.id, wanted, actor=actor)
+            await teams.add_member(session, application_id, kept.id, wanted, actor=Actor(actor))
     moved = await users.move_identity(session, other.id, kept.id, clock.now())
     await session.flush()
     about = {"kept": str(kept.id), "identifiers": moved}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,6 +19,7 @@ from sso import clock
 from sso.clients import store
 from sso.clients.claims import allowed_by
 from sso.clients.claims import permissions as data_of
+from sso.clients.metadata import ClientMetadata
 from sso.clients.models import REMOVED, SANDBOX, ClientPrivilege, ClientRow
 from sso.clients.profiles import relaxations
 from sso.errors import Refusal
@@ -35,9 +36,6 @@ from sso.platform.permissions import (
     usable_alone,
     yields,
 )
-
-if TYPE_CHECKING:
-    from sso.clients.metadata import ClientMetadata
 
 ALONE_GRANT_TYPES = frozenset({"client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"})
 """Grant types whose tokens come without anybody signing in."""

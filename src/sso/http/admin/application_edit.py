@@ -30,7 +30,7 @@ from sso.http.developer.applications import CANNOT, advise_typed, form_context, 
 from sso.http.developer.form import NEW_SUBJECTS, Typed, read_typed, subjects_shown, typed_from, wanted_from
 from sso.portal import applications as apps
 from sso.portal.applications import THEIRS, Stale, Unfinished, Wanted, catalogue_of
-from sso.portal.lifecycle import check_sector_named
+from sso.portal.approval import check_sector_named
 
 router = APIRouter()
 
@@ -73,7 +73,7 @@ async def change_settings(request: Request, client_id: str, here: Changes) -> Re
         planned = _metadata(
             stored_metadata(row.metadata_), wanted, fields.get("first_party") == "1", site.settings.loopback
         )
-        await check_sector_named(site.provider, planned)
+        await check_sector_named(site.provider.outbound, planned)
         async with site.provider.db.write() as session:
             locked, application = await locked_both(session, client_id)
             if locked is None or fields.get("revision") != str(locked.version):

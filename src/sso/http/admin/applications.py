@@ -39,14 +39,8 @@ from sso.platform.permissions import GRANTING, ROLES
 from sso.portal import applications as apps
 from sso.portal import teams
 from sso.portal.applications import Stale, Unfinished, catalogue_of, wanted_of
-from sso.portal.lifecycle import (
-    approve_application,
-    check_sector_of,
-    pending_subject_change,
-    remove_client,
-    resume_client,
-    suspend_client,
-)
+from sso.portal.approval import approve_application, check_sector_of, pending_subject_change
+from sso.portal.lifecycle import remove_client, resume_client, suspend_client
 
 router = APIRouter()
 
@@ -322,7 +316,7 @@ async def register_at_once(
     await replace_client(session, row, metadata, catalogue=HERE, authority=here.authority, **who)
     if application is not None:
         await apps.follow_client(session, application, before, metadata, own_uri=own_uri(request))
-        apps.mark_changed(session, application, here.actor, note)
+        apps.mark_changed(session, application, here.as_actor, note)
         await _tell_team(request, session, application)
     record(session, event, client_id=row.client_id, data={"note": note}, **who)
 
@@ -402,34 +396,39 @@ async def review(request: Request, client_id: str, here: Reviews) -> Response:
     """Approve what a team submitted, send it back, or say something."""
     fields = await own_form(request, f"admin app {client_id}")
     site, choice, text = site_of(request), fields.get("choice", ""), fields.get("text", "")[: apps.MAX_NOTE_CHARS]
-    who = by(request, here)
     revision = fields.get("revision", "")
     # Whether it is the city's own, an administrator of a group does not decide: it stays as it is.
     granted: dict[str, Any] = {"first_party": fields.get("first_party") == "1"} if here.groups is None else {}
     try:
         if choice == "approve":
-            await check_sector_of(site.provider, client_id, read_revision(revision))
+            await check_sector_of(
+                site.provider.db,
+                site.provider.outbound,
+                client_id,
+                read_revision(revision),
+                allow_http_loopback=site.provider.settings.loopback,
+            )
         async with site.provider.db.write() as session:
             application = await present(request, session, client_id)
             _allowed(request, here, await clients.get_client(session, client_id), application)
             if choice == "approve":
                 await approve_application(
                     session,
-                    site.provider,
+                    site.provider.settings,
                     application,
                     text,
                     granted,
                     revision=read_revision(revision),
                     authority=here.authority,
                     accepted=fields.get("accept_new_subjects", "").strip(),
-                    **who,
+                    actor=here.as_actor,
                 )
             elif choice == "send_back":
                 if read_revision(revision) != application.revision:
                     raise Stale("somebody else changed it meanwhile")
-                await apps.send_back(session, application, text, **who)
+                await apps.send_back(session, application, text, actor=here.as_actor)
             else:
-                await apps.comment(session, application, text, **who)
+                await apps.comment(session, application, text, actor=here.as_actor)
             await _tell_team(request, session, application)
     except Stale:
         return await _page(request, client_id, here, TEAM_CHANGED, 409, acted="review", fields=fields)
@@ -461,18 +460,19 @@ async def change_status(request: Request, client_id: str, here: Changes) -> Resp
     which = "remove" if choice == "remove" else "status"
     if not note:
         return await _page(request, client_id, here, NOTE_MISSING, 400, f"{which}-note", acted=which, fields=fields)
-    who = {**by(request, here), "note": note}
     try:
         async with site.provider.db.write() as session:
             application = await session.get(Application, client_id)
             _allowed(request, here, await clients.get_client(session, client_id), application)
             if choice == "suspend":
                 everything = fields.get("end_sessions") == "1" and here.may("sessions:end_many")
-                await suspend_client(session, site.provider, client_id, end_sessions=everything, **who)
+                await suspend_client(
+                    session, site.provider, client_id, end_sessions=everything, actor=here.as_actor, note=note
+                )
             elif choice == "resume":
-                await resume_client(session, client_id, authority=here.authority, **who)
+                await resume_client(session, client_id, authority=here.authority, actor=here.as_actor, note=note)
             elif choice == "remove" and here.may("clients:delete"):
-                await remove_client(session, site.provider, client_id, **who)
+                await remove_client(session, site.provider, client_id, actor=here.as_actor, note=note)
             if application is not None:
                 await _tell_team(request, session, application)
     except ClientError as error:
@@ -571,8 +571,8 @@ async def set_owner(request: Request, client_id: str, here: Changes) -> Response
         try:
             if application is None:
                 assert row is not None
-                await apps.adopt(session, row, **here.acts)
-            await teams.add_member(session, client_id, user.id, "owner", **here.acts)
+                await apps.adopt(session, row, actor=here.as_actor, authority=here.authority)
+            await teams.add_member(session, client_id, user.id, "owner", actor=here.as_actor, authority=here.authority)
         except ClientError as error:
             return await _page(request, client_id, here, CANNOT, 409, "who", typed=typed, detail=str(error))
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)

@@ -11,6 +11,7 @@ from sso import clock
 from sso.http.api.problems import Problem
 from sso.http.common.state import request_id_of, site_of
 from sso.oidc.token.bearer import REALM, Caller, caller_of
+from sso.platform.actor import Actor
 from sso.platform.permissions import PERMISSIONS, AccessRefused, check_access, effective_permissions
 from sso.settings import whole_seconds
 
@@ -74,6 +75,11 @@ def caller_in(request: Request) -> Caller:
 def by(request: Request) -> dict[str, Any]:
     """Return who asks, for log and audit: as the arguments ``actor`` and ``request_id``."""
     return {"actor": caller_in(request).actor, "request_id": request_id_of(request)}
+
+
+def actor_of(request: Request) -> Actor:
+    """Return who acts, for the use cases that audit it."""
+    return Actor(caller_in(request).actor, request_id=request_id_of(request))
 
 
 def acts(request: Request) -> dict[str, Any]:

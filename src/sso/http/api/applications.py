@@ -17,11 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients import store as clients
-from sso.clients.mistakes import scope_warnings
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.clients.privileges import check_hold
 from sso.clients.secrets import ClientError, add_secret, revoke_secret, valid_secrets
-from sso.http.api.access import PREFIX, acts, by, caller_in, needs
+from sso.clients.validation_errors import scope_warnings
+from sso.http.api.access import PREFIX, actor_of, by, caller_in, needs
 from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
 from sso.http.api.paging import CursorText, Limit, cut, read_cursor
 from sso.http.api.preconditions import shown_response
@@ -33,8 +33,11 @@ from sso.platform.metrics.store import mistakes_of
 from sso.portal import applications as apps
 from sso.portal import teams
 from sso.portal.applications import State, Unfinished, Wanted, sandbox_id
-from sso.portal.lifecycle import approve_application, check_sector_of, own_redirect_uri, submit_application
-from sso.portal.rp_check.runner import begin_check, holds, last_check, passed, start
+from sso.portal.approval import approve_application, check_sector_of, submit_application
+from sso.portal.rp_check.results import passed, passes_now
+from sso.portal.rp_check.runner import begin_check, start
+from sso.portal.rp_check.store import last_check
+from sso.portal.sandbox import own_redirect_uri
 
 router = APIRouter(prefix=PREFIX, tags=["applications"])
 
@@ -71,7 +74,6 @@ async def begin(request: Request, wanted: schemas.ApplicationCreate, key: Idempo
     if owner is None or (caller.user_id is not None and wanted.owner_id not in (None, caller.user_id)):
         mistake = ProblemError(pointer="/owner_id", detail="Name who owns it; somebody who calls owns it themselves.")
         raise Problem(422, "invalid_request", mistake.detail, [mistake])
-    who = by(request)
 
     async def check(session: AsyncSession) -> None:
         if await session.get(User, owner) is None:
@@ -86,11 +88,18 @@ async def begin(request: Request, wanted: schemas.ApplicationCreate, key: Idempo
         secret = None
         with _explained():
             asked = Wanted(wanted.kind, wanted.document, wanted.sandbox)
-            made = await apps.create_application(session, wanted.application_id, asked, **who)
-            await teams.add_member(session, made.application_id, owner, "owner", **acts(request))
+            made = await apps.create_application(session, wanted.application_id, asked, actor=actor_of(request))
+            await teams.add_member(
+                session,
+                made.application_id,
+                owner,
+                "owner",
+                actor=actor_of(request),
+                authority=caller_in(request).authority,
+            )
             if not wanted.draft:
-                uri = own_redirect_uri(provider)
-                secret = await apps.open_sandbox(session, provider.box, made, own_uri=uri, **who)
+                uri = own_redirect_uri(provider.settings)
+                secret = await apps.open_sandbox(session, provider.box, made, own_uri=uri, actor=actor_of(request))
         shown = await _shown(request, session, made)
         location = f"{PREFIX}/applications/{wanted.application_id}"
         return Made(schemas.ApplicationWithSecret(application=shown, client_secret=secret), location)
@@ -132,8 +141,8 @@ async def put_application(request: Request, application_id: str, wanted: schemas
                 found,
                 Wanted(kind, wanted.document, wanted.sandbox),
                 revision=wanted.revision,
-                own_uri=own_redirect_uri(provider),
-                **by(request),
+                own_uri=own_redirect_uri(provider.settings),
+                actor=actor_of(request),
             )
         shown = await _shown(request, session, found)
     await provider.refresh()
@@ -149,20 +158,21 @@ async def put_application(request: Request, application_id: str, wanted: schemas
 )
 async def act(request: Request, application_id: str, wanted: schemas.ApplicationActionRequest) -> Response:
     provider, secret = site_of(request).provider, None
-    who = by(request)
     async with provider.db.write() as session:
         found = await _theirs(request, session, application_id)
         with _explained():
             if wanted.act == "submit":
                 accepted = wanted.accept_new_subjects
-                await submit_application(session, provider, found, wanted.text, accepted=accepted, **who)
+                await submit_application(
+                    session, provider.settings, found, wanted.text, accepted=accepted, actor=actor_of(request)
+                )
             elif wanted.act == "withdraw":
-                await apps.withdraw(session, found, **who)
+                await apps.withdraw(session, found, actor=actor_of(request))
             elif wanted.act == "open_sandbox":
-                uri = own_redirect_uri(provider)
-                secret = await apps.open_sandbox(session, provider.box, found, own_uri=uri, **who)
+                uri = own_redirect_uri(provider.settings)
+                secret = await apps.open_sandbox(session, provider.box, found, own_uri=uri, actor=actor_of(request))
             else:
-                await apps.comment(session, found, wanted.text, **who)
+                await apps.comment(session, found, wanted.text, actor=actor_of(request))
         shown = await _shown(request, session, found)
     await provider.refresh()
     return shown_response(schemas.ApplicationActionResult(application=shown, client_secret=secret))
@@ -177,10 +187,15 @@ async def act(request: Request, application_id: str, wanted: schemas.Application
 )
 async def review(request: Request, application_id: str, wanted: schemas.ApplicationReview) -> Response:
     provider = site_of(request).provider
-    who = by(request)
     if wanted.decision == "approve":
         with _explained():
-            await check_sector_of(provider, application_id, wanted.revision)
+            await check_sector_of(
+                provider.db,
+                provider.outbound,
+                application_id,
+                wanted.revision,
+                allow_http_loopback=provider.settings.loopback,
+            )
     async with provider.db.write() as session:
         found = await apps.lock_application(session, application_id)
         if found is None:
@@ -189,19 +204,19 @@ async def review(request: Request, application_id: str, wanted: schemas.Applicat
             if wanted.decision == "approve":
                 await approve_application(
                     session,
-                    provider,
+                    provider.settings,
                     found,
                     wanted.text,
                     wanted.granted,
                     revision=wanted.revision,
                     authority=caller_in(request).authority,
                     accepted=wanted.accept_new_subjects,
-                    **who,
+                    actor=actor_of(request),
                 )
             elif wanted.revision != found.revision:
                 raise apps.Stale("somebody else changed it meanwhile")
             else:
-                await apps.send_back(session, found, wanted.text, **who)
+                await apps.send_back(session, found, wanted.text, actor=actor_of(request))
         shown = await _shown(request, session, found)
     await provider.refresh()
     return shown_response(shown)
@@ -238,7 +253,14 @@ async def put_member(
         if known is None and not _everything(request):
             raise Problem(403, "not_invited", "Invite the person in the portal: they join by themselves.")
         with _explained():
-            await teams.add_member(session, application_id, user_id, wanted.role, **acts(request))
+            await teams.add_member(
+                session,
+                application_id,
+                user_id,
+                wanted.role,
+                actor=actor_of(request),
+                authority=caller_in(request).authority,
+            )
         found = await teams.team_of(session, application_id)
         return [schemas.TeamMember.model_validate(one, from_attributes=True) for one in found]
 
@@ -255,7 +277,7 @@ async def delete_member(request: Request, application_id: str, user_id: uuid.UUI
     async with site_of(request).provider.db.write() as session:
         await _theirs(request, session, application_id, owner=caller_in(request).user_id != user_id)
         with _explained():
-            await teams.remove_member(session, application_id, user_id, actor=caller_in(request).actor)
+            await teams.remove_member(session, application_id, user_id, actor=actor_of(request))
     return Response(status_code=204)
 
 
@@ -363,7 +385,7 @@ async def begin_rp_check(request: Request, application_id: str, wanted: schemas.
     async with provider.db.write() as session:
         found = await _theirs(request, session, application_id)
         with _explained():
-            made = await begin_check(session, provider, found, wanted.page, actor=caller_in(request).actor)
+            made = await begin_check(session, provider, found, wanted.page, actor=actor_of(request))
         shown = _checked(made)
     start(provider, made)
     return shown_response(shown, 202)
@@ -462,6 +484,6 @@ async def _shown(request: Request, session: AsyncSession, found: Application) ->
             "changes": changes,
             "missing": missing,
             "warnings": scope_warnings(str(found.document.get("scope") or "")),
-            "checked": holds(await last_check(session, found.application_id), found),
+            "checked": passes_now(await last_check(session, found.application_id), found),
         }
     )

@@ -13,24 +13,25 @@ from starlette.responses import Response
 from sso.clients import store
 from sso.clients.dynamic_registration import RegistrationRefused, check_sector
 from sso.clients.metadata import ClientMetadata
-from sso.clients.mistakes import mistakes_of, scope_warnings
 from sso.clients.models import HERE, REMOVED, SANDBOX, SANDBOX_END, ClientRow
 from sso.clients.privileges import check_hold, grant_privilege, revoke_privilege, shown
 from sso.clients.profiles import relaxations
 from sso.clients.registry import stored_metadata
 from sso.clients.secrets import ClientError, create_client, new_secret, replace_client
 from sso.clients.sectors import check_kept_sector
-from sso.http.api.access import PREFIX, by, caller_in, needs
+from sso.clients.validation_errors import mistakes_of, scope_warnings
+from sso.http.api.access import PREFIX, actor_of, by, caller_in, needs
 from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
 from sso.http.api.paging import CursorText, Limit, cut, read_cursor
 from sso.http.api.preconditions import IfMatch, check_etag, shown_response
 from sso.http.api.problems import Problem, ProblemError, not_found, problems, refused
 from sso.http.api.schemas import clients as schemas
-from sso.http.common.state import request_id_of, site_of
+from sso.http.common.state import site_of
 from sso.oidc.provider import Provider
 from sso.oidc.subjects import check_subjects
 from sso.portal.applications import follow_client, lock_application
-from sso.portal.lifecycle import own_redirect_uri, remove_client, resume_client, suspend_client
+from sso.portal.lifecycle import remove_client, resume_client, suspend_client
+from sso.portal.sandbox import own_redirect_uri
 
 router = APIRouter(prefix=PREFIX, tags=["clients"])
 
@@ -147,7 +148,7 @@ async def put_client(
         application = await lock_application(session, client_id)
         if application is not None:
             try:
-                await follow_client(session, application, before, metadata, own_uri=own_redirect_uri(provider))
+                await follow_client(session, application, before, metadata, own_uri=own_redirect_uri(provider.settings))
             except ClientError as error:
                 raise refused(error) from None
         shown = _shown(row)
@@ -209,9 +210,8 @@ async def suspend(request: Request, client_id: str, wanted: schemas.ClientSuspen
                 session,
                 site.provider,
                 client_id,
-                actor=caller_in(request).actor,
+                actor=actor_of(request),
                 end_sessions=wanted.end_sessions,
-                request_id=request_id_of(request),
             )
         except ClientError as error:
             raise refused(error) from None
@@ -234,7 +234,7 @@ async def resume(request: Request, client_id: str) -> Response:
     async with provider.db.write() as session:
         await _present(session, client_id)
         try:
-            await resume_client(session, client_id, authority=caller_in(request).authority, **by(request))
+            await resume_client(session, client_id, authority=caller_in(request).authority, actor=actor_of(request))
         except ClientError as error:
             raise refused(error) from None
         shown = _shown(await _present(session, client_id))
@@ -256,7 +256,10 @@ async def delete(request: Request, client_id: str, if_match: IfMatch = None) -> 
     async with site.provider.db.write() as session:
         check_etag(if_match, _shown(await _present(session, client_id)), required=False)
         await remove_client(
-            session, site.provider, client_id, actor=caller_in(request).actor, request_id=request_id_of(request)
+            session,
+            site.provider,
+            client_id,
+            actor=actor_of(request),
         )
     await site.provider.refresh()
     site.worker.nudge()

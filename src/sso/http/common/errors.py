@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sso.clients.mistakes import not_a_list, not_text
+from sso.clients.validation_errors import not_a_list, not_text
 from sso.errors import Refusal, validation_message
 from sso.http.common.counting import count_page_error, count_redirect_error
 from sso.http.common.pages import FAILURES, failure, to_application

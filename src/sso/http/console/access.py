@@ -25,9 +25,10 @@ from sso.http.common.errors import Interruption
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, page
-from sso.http.common.state import request_id_of, site_of
+from sso.http.common.state import kept_address_of, request_id_of, site_of
 from sso.http.sign_in.authorize import MAX_QUERY_CHARS, is_recent
 from sso.identity.users.store import groups_of
+from sso.platform.actor import Actor
 from sso.platform.permissions import GROUP_PERMISSIONS, PERMISSIONS, effective_permissions, permissions_of
 from sso.portal.applications import catalogue_of, sandbox_id
 from sso.portal.teams import role_of, teams_with
@@ -63,11 +64,18 @@ class Here:
     permissions: frozenset[str]
     groups: frozenset[str] | None
     recent: bool
+    request_id: str
+    stored_ip_address: str | None
 
     @property
     def actor(self) -> str:
         """Their name in the audit log."""
         return str(self.visit.user.id)
+
+    @property
+    def as_actor(self) -> Actor:
+        """Who acts, as use cases take it."""
+        return Actor(self.actor, self.permissions, self.groups, self.stored_ip_address, self.request_id)
 
     @property
     def rights(self) -> frozenset[str]:
@@ -122,7 +130,8 @@ async def here_of(request: Request) -> Here:
         permissions |= GROUP_PERMISSIONS
         async with site_of(request).provider.db.read() as session:
             groups = frozenset(await groups_of(session, found.user.id))
-    return Here(found, permissions, groups, is_recent(request, found.who))
+    recent = is_recent(request, found.who)
+    return Here(found, permissions, groups, recent, request_id_of(request), kept_address_of(request))
 
 
 def by(request: Request, here: Here) -> dict[str, Any]:

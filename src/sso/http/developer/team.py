@@ -83,10 +83,17 @@ async def change_team(request: Request, there: Owner) -> Response:
                 await teams.withdraw_invitation(session, there.application_id, which)
             elif (chosen := read_id(which)) is not None:
                 if choice == "remove":
-                    await teams.remove_member(session, there.application_id, chosen, actor=there.here.actor)
+                    await teams.remove_member(session, there.application_id, chosen, actor=there.here.as_actor)
                 elif choice in ("owner", "member") and await teams.role_of(session, there.application_id, chosen):
                     wanted: Any = choice
-                    await teams.add_member(session, there.application_id, chosen, wanted, **there.here.acts)
+                    await teams.add_member(
+                        session,
+                        there.application_id,
+                        chosen,
+                        wanted,
+                        actor=there.here.as_actor,
+                        authority=there.here.authority,
+                    )
     except ClientError:
         return await _team_page(request, there, LAST_OWNER, 409)
     return RedirectResponse(f"{APPS}/{there.application_id}/team", 303)
@@ -98,7 +105,9 @@ async def leave(request: Request, there: Member) -> Response:
     await own_form(request, f"team {there.application_id}")
     try:
         async with site_of(request).provider.db.write() as session:
-            await teams.remove_member(session, there.application_id, there.here.visit.user.id, actor=there.here.actor)
+            await teams.remove_member(
+                session, there.application_id, there.here.visit.user.id, actor=there.here.as_actor
+            )
     except ClientError:
         return await _team_page(request, there, LAST_OWNER, 409)
     return RedirectResponse(DEVELOPER, 303)
@@ -124,7 +133,14 @@ async def _invite(request: Request, there: There, typed: str, role: Any) -> Resp
         return RedirectResponse(f"{APPS}/{there.application_id}/team", 303)
     try:
         async with site.provider.db.write() as session:
-            user = await joining.invite(session, there.application_id, wanted.value, role, **there.here.acts)
+            user = await joining.invite(
+                session,
+                there.application_id,
+                wanted.value,
+                role,
+                actor=there.here.as_actor,
+                authority=there.here.authority,
+            )
             # Whether somebody has that name is not told: the page says the same for all.
             if user is not None:
                 notify(session, site.provider, user, "team_invitation", what=what)

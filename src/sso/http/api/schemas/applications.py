@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from sso.http.api.paging import Page
 from sso.portal.applications import Kind, State
-from sso.portal.rp_check.runner import Outcome
+from sso.portal.rp_check.results import Outcome
 
 ApplicationId = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
 
