@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from sso import clock
+from sso.accounts.merging import decide_proposal
 from sso.accounts.power import check_power_over
-from sso.accounts.service import decide_proposal
 from sso.http.admin.audit_labels import (
     ACTOR_TEXTS,
     CHAIN_TEXTS,
@@ -41,6 +41,7 @@ from sso.identity.users.models import MergeProposal
 from sso.identity.users.service import UserError, find
 from sso.identity.users.store import names_of
 from sso.jobs import GAUGES, chain_audit_events
+from sso.platform.actor import Actor
 from sso.platform.audit import record, verify
 from sso.platform.audit.models import AuditEvent
 from sso.platform.audit.service import AuditFilter, AuditReport, chain_length, export, page_of_events
@@ -480,9 +481,8 @@ async def decide(request: Request, here: Merges) -> Response:
             proposal = await session.get(MergeProposal, chosen)
             if proposal is not None:
                 await check_power_over(session, provider, [proposal.user_id], here.rights)
-            await decide_proposal(
-                session, provider, chosen, decision, actor=here.actor, request_id=request_id_of(request)
-            )
+            actor = Actor(here.actor, request_id=request_id_of(request))
+            await decide_proposal(session, provider, chosen, decision, actor=actor)
     except UserError as error:
         return await _imports_page(request, here, CANNOT, 409, detail=str(error))
     return RedirectResponse(f"{ADMIN}/imports?{urlencode({'decided': chosen})}", 303)

@@ -15,16 +15,21 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso import clock
-from sso.accounts import service as people
+from sso.accounts.administration import change_person, disable_user, enable_user, give_roles
+from sso.accounts.contacts import contacts_of
+from sso.accounts.credentials import require_new_password, reset_factors
+from sso.accounts.deletion import delete_user
+from sso.accounts.helpdesk import start_recovery
+from sso.accounts.identity_checks import check_identity, read_check, revoke_identity_check
+from sso.accounts.merging import lock_to_merge, merge_users
 from sso.accounts.power import TooPowerful, check_power, check_power_over, invited_power
 from sso.clients.metadata import GROUPS
-from sso.http.account.profile import contacts_of
 from sso.http.admin.audit_labels import ACT_TEXTS, EVENT_TEXTS
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
 from sso.http.common.labels import DOCUMENTS, FACTOR_TEXTS, KIND_TEXTS, ROLE_NAMES, ROLE_TEXTS
 from sso.http.common.pages import failure
-from sso.http.common.state import site_of
+from sso.http.common.state import request_id_of, site_of
 from sso.http.console.access import (
     ADMIN,
     Here,
@@ -47,6 +52,7 @@ from sso.identity.users.schemas import UserChange
 from sso.identity.users.service import UserError, find, find_all
 from sso.logout.bulk import begin
 from sso.oidc.store import store as tokens
+from sso.platform.actor import Actor
 from sso.platform.audit import record
 from sso.platform.audit.service import AuditFilter, page_of_events
 from sso.platform.permissions import PERMISSIONS, ROLES, power_of
@@ -205,16 +211,21 @@ class Asked:
         """Who asks, for log and audit."""
         return by(self.request, self.here)
 
+    @property
+    def actor(self) -> Actor:
+        """The administrator who acts."""
+        return Actor(self.here.actor, request_id=request_id_of(self.request))
+
 
 Act = Callable[[AsyncSession, Asked], Awaitable[str | None]]
 
 
 async def _disable(session: AsyncSession, asked: Asked) -> None:
-    await people.disable_user(session, site_of(asked.request).provider, asked.user, **asked.about)
+    await disable_user(session, site_of(asked.request).provider, asked.user, actor=asked.actor)
 
 
 async def _enable(session: AsyncSession, asked: Asked) -> None:
-    await people.enable_user(session, site_of(asked.request).provider, asked.user, **asked.about)
+    await enable_user(session, site_of(asked.request).provider, asked.user, actor=asked.actor)
 
 
 async def _end_sessions(session: AsyncSession, asked: Asked) -> None:
@@ -223,15 +234,15 @@ async def _end_sessions(session: AsyncSession, asked: Asked) -> None:
 
 
 async def _recovery_code(session: AsyncSession, asked: Asked) -> str:
-    return await people.start_recovery(session, site_of(asked.request).provider, asked.user, **asked.about)
+    return await start_recovery(session, site_of(asked.request).provider, asked.user, actor=asked.actor)
 
 
 async def _new_password(session: AsyncSession, asked: Asked) -> None:
-    await people.require_new_password(session, site_of(asked.request).provider, asked.user, **asked.about)
+    await require_new_password(session, site_of(asked.request).provider, asked.user, actor=asked.actor)
 
 
 async def _reset_factors(session: AsyncSession, asked: Asked) -> None:
-    await people.reset_factors(session, site_of(asked.request).provider, asked.user, **asked.about)
+    await reset_factors(session, site_of(asked.request).provider, asked.user, actor=asked.actor)
 
 
 async def _unlock(_: AsyncSession, asked: Asked) -> None:
@@ -250,7 +261,7 @@ async def _roles(session: AsyncSession, asked: Asked) -> None:
     ]
     if "group_admin" not in wanted:
         groups = []
-    await people.give_roles(session, site_of(asked.request).provider, asked.user, wanted, groups=groups, **asked.about)
+    await give_roles(session, site_of(asked.request).provider, asked.user, wanted, groups=groups, actor=asked.actor)
 
 
 async def _edit(session: AsyncSession, asked: Asked) -> None:
@@ -271,25 +282,25 @@ async def _edit(session: AsyncSession, asked: Asked) -> None:
         change, provider = UserChange.model_validate(said_of), site_of(asked.request).provider
         lookups = [one for one in (change.username, change.email, change.phone_number) if one]
         check_power(asked.here.rights, await invited_power(session, provider, lookups))
-        await people.change_person(session, provider, asked.user, change, **asked.about)
+        await change_person(session, provider, asked.user, change, actor=asked.actor)
 
 
 async def _check(session: AsyncSession, asked: Asked) -> None:
     if asked.user.id == asked.here.visit.user.id:
         raise UserError("nobody checks their own identity")
     fields = asked.fields
-    seen = people.read_check(fields.get("document", ""), fields.get("number", ""), fields.get("place", ""))
-    await people.check_identity(session, site_of(asked.request).provider, asked.user, seen, **asked.about)
+    seen = read_check(fields.get("document", ""), fields.get("number", ""), fields.get("place", ""))
+    await check_identity(session, site_of(asked.request).provider, asked.user, seen, actor=asked.actor)
 
 
 async def _uncheck(session: AsyncSession, asked: Asked) -> None:
-    await people.revoke_identity_check(session, site_of(asked.request).provider, asked.user, **asked.about)
+    await revoke_identity_check(session, site_of(asked.request).provider, asked.user, actor=asked.actor)
 
 
 async def _delete(session: AsyncSession, asked: Asked) -> None:
     if asked.fields.get("sure") != "1":
         raise UserError("tick the box if you are sure")
-    await people.delete_user(session, site_of(asked.request).provider, asked.user, **asked.about)
+    await delete_user(session, site_of(asked.request).provider, asked.user, actor=asked.actor)
 
 
 async def _other(session: AsyncSession, fields: dict[str, str], box: SecretBox) -> User:
@@ -300,7 +311,7 @@ async def _other(session: AsyncSession, fields: dict[str, str], box: SecretBox) 
 async def _merge(session: AsyncSession, asked: Asked) -> None:
     other = await _other(session, asked.fields, site_of(asked.request).provider.box)
     await check_power_over(session, site_of(asked.request).provider, [other.id], asked.here.rights)
-    await people.merge_users(session, site_of(asked.request).provider, asked.user, other, **asked.about)
+    await merge_users(session, site_of(asked.request).provider, asked.user, other, actor=asked.actor)
 
 
 ACTS: dict[str, tuple[str, Act]] = {
@@ -331,7 +342,7 @@ async def _held(session: AsyncSession, act: str, user_id: UUID, fields: dict[str
     if act != "merge":
         return await users.lock_user(session, user_id)
     other = await _other(session, fields, box)
-    return (await people.lock_to_merge(session, user_id, other.id))[0]
+    return (await lock_to_merge(session, user_id, other.id))[0]
 
 
 @router.post(PEOPLE + "/{user_id}/{act}")

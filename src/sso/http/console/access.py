@@ -18,7 +18,7 @@ from sso.clients.models import Application
 from sso.clients.privileges import Authority
 from sso.clients.registry import Client
 from sso.clients.store import get_client
-from sso.http.account.profile import Visit, visit
+from sso.http.account.access import Visit, visit
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.errors import Interruption
