@@ -27,8 +27,8 @@ from sso.accounts.user_actions import ACTIONS
 from sso.app import ROUTERS
 from sso.clients.models import Application
 from sso.clients.privileges import OPERATOR
+from sso.http.admin import imports as admin_imports
 from sso.http.admin import sessions as admin_sessions
-from sso.http.admin import system as admin_system
 from sso.http.api import identity_checks as api_citizens
 from sso.http.api import sessions as api_sessions
 from sso.http.api import users as api_users
@@ -182,7 +182,7 @@ def _nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (api_sessions, admin_sessions):
         monkeypatch.setattr(module, "end_session_of_person", reached)
         monkeypatch.setattr(module.mass_ending, "begin", reached)
-    monkeypatch.setattr(admin_system, "decide_proposal", reached)
+    monkeypatch.setattr(admin_imports, "decide_proposal", reached)
     for act, (permission, work) in ACTIONS.items():
         monkeypatch.setitem(ACTIONS, act, (permission, work if act in ("roles", "merge") else reached))
     monkeypatch.setattr(user_actions, "give_roles", reached)
