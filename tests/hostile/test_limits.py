@@ -395,7 +395,7 @@ async def test_rows_that_anybody_can_cause_are_limited(city: City) -> None:
 
     warga = city.relying_party("warga")
     site = city.site
-    for limit in (site.waiting_requests, site.new_device_codes, site.pushed_requests):
+    for limit in (site.limits.waiting_requests, site.limits.new_device_codes, site.limits.pushed_requests):
         limit._maximum = 5
     async with city.client() as http:
         answers = await all_at_once([http.get(warga.url()) for _ in range(20)])
@@ -422,7 +422,7 @@ async def test_device_codes_are_limited_for_their_source(city: City) -> None:
     from tests.conformance.test_rfc8628_devices import device
 
     party = await device(city)
-    city.site.new_device_codes._maximum = 3
+    city.site.limits.new_device_codes._maximum = 3
     answers = await all_at_once([party.post("/device_authorization", {"scope": "openid"}) for _ in range(10)])
     assert Counter(one.status_code for one in answers) == {200: 3, 429: 7}
     assert all(is_refusal(one) and one.json()["error"] == "temporarily_unavailable" for one in answers[3:])
@@ -609,7 +609,7 @@ async def test_invitations_are_limited_for_who_invites_the_team_and_the_receiver
     answers = await all_at_once([invite("korban@warga.example") for _ in range(10)])
     assert Counter(one.status_code for one in answers) == {303: 3, 429: 7}
     assert all(is_refusal(one) and "jam" in one.text for one in answers if one.status_code == 429)
-    city.site.invited._maximum = 10
+    city.site.limits.invited._maximum = 10
     await invite("wayan@warga.example")
     page = await wayan.open("/developer")
     await developers.post(wayan, page, "/developer/invitations", choice="decline antrean")

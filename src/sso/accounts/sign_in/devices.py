@@ -51,4 +51,4 @@ async def reserve_attempt(services: SignInServices, visitor: Visitor, purpose: P
         TooManyFailures: when there were too many.
     """
     device = await known_device(services.provider, visitor, user_id)
-    return await services.limits.reserve(purpose, str(user_id), visitor.ip_address, device)
+    return await services.limits.attempts.reserve(purpose, str(user_id), visitor.ip_address, device)

@@ -203,7 +203,7 @@ async def _reserve(
         key = str(account.user.id) if account is not None else f"nobody {counted_name}"
         own = visitor.device_id if account is not None and account.known else ""
         try:
-            attempt = await services.limits.reserve(
+            attempt = await services.limits.attempts.reserve(
                 Purpose.PASSWORD, key, visitor.ip_address, own, with_source=with_source
             )
         except TooManyFailures as error:

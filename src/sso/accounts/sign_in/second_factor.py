@@ -231,7 +231,7 @@ async def begin_second_factor(
     if not available.methods and reason == UNVERIFIED:
         return FlowExpired()
     device = await known_device(provider, visitor, user.id)
-    await services.flows.take(f"{user.id} {device or visitor.network}")
+    await services.limits.flows.take(f"{user.id} {device or visitor.network}")
     data = _new_data(proof, reason, level, options, contact, trust=trust)
     return _started(reason, await _store_flow(services, visitor, available, data, options))
 
@@ -302,7 +302,9 @@ async def may_send_code(services: SignInServices, visitor: Visitor, available: A
         return False
     device = await known_device(services.provider, visitor, user_id)
     own = f"{user_id} {device}" if device else ""
-    return await services.codes.allow("sign_in", str(user_id), contact.lookup, method, visitor.ip_address, own)
+    return await services.limits.messages.allow(
+        "sign_in", str(user_id), contact.lookup, method, visitor.ip_address, own
+    )
 
 
 async def send_second_factor_code(
