@@ -93,12 +93,12 @@ async def on_error(request: Request, error: Exception) -> Response:
     """
     if isinstance(error, Interruption):
         return error.respond(request)
-    if isinstance(error, RedirectError):
-        count_redirect_error(request, error)
-        return to_application(request, error_answer(site_of(request).provider, error))
     if isinstance(error, HTTPException):
         return _http_error(request, error)
     fields = await sent_fields(request)
+    if isinstance(error, RedirectError):
+        count_redirect_error(request, error)
+        return to_application(request, error_answer(site_of(request).provider, error), fields)
     if isinstance(error, PageError):
         return _page_error(request, error, fields)
     refusal = _as_refusal(request, error)

@@ -293,14 +293,9 @@ def failure(
         context: what the template shows besides.
     """
     found = FAILURES[code]
-    headers = {"Retry-After": str(found.retry_after)} if found.retry_after else {}
-    form = answer_form(request.url.path)
-    if form == "problem":
-        return problem_response(request, status, code, detail or request.url.path, headers=headers)
-    if form == "json":
-        registers = code == "bad_text" and request.url.path.startswith("/register") and request.method != "GET"
-        error = "invalid_client_metadata" if registers else found.error  # RFC 7591 section 3.2.2
-        return json_error(status, error, detail or found.title + ".", headers)
+    for_program = _failure_for_program(request, code, status, detail)
+    if for_program is not None:
+        return for_program
     client = client or (application_of_page(request, fields) if code in _OF_AN_APPLICATION else None)
     log.info("%s: page %s: %s", request_id_of(request), code, "".join(c if c.isprintable() else "?" for c in detail))
     made = page(
@@ -323,12 +318,32 @@ def failure(
     return made
 
 
-def to_application(request: Request, answer: AuthorizationResponse) -> Response:
+def _failure_for_program(request: Request, code: str, status: int, detail: str) -> Response | None:
+    """Return the JSON that says what went wrong, where programs ask; None: people do."""
+    found, form = FAILURES[code], answer_form(request.url.path)
+    headers = {"Retry-After": str(found.retry_after)} if found.retry_after else {}
+    if form == "problem":
+        return problem_response(request, status, code, detail or request.url.path, headers=headers)
+    if form == "json":
+        registers = code == "bad_text" and request.url.path.startswith("/register") and request.method != "GET"
+        error = "invalid_client_metadata" if registers else found.error  # RFC 7591 section 3.2.2
+        return json_error(status, error, detail or found.title + ".", headers)
+    return None
+
+
+def to_application(request: Request, answer: AuthorizationResponse, fields: Mapping[str, str] = NO_FIELDS) -> Response:
     """Return what carries the browser, with an answer, back to the application (RFC 6749 section 4.1.2): 303, so that a
-    form that was posted is not posted there too (RFC 9700 section 4.12)."""
+    form that was posted is not posted there too (RFC 9700 section 4.12).
+
+    Args:
+        request: what is answered.
+        answer: the answer to the application.
+        fields: of the form that was sent; they hold the language of the page where the answer is a form.
+    """
     if answer.mode == "form_post":
         target = answer.redirect_uri
-        return page(request, "onward_form.html", form_target=target, action=target, parameters=answer.parameters)
+        shown = {"action": target, "parameters": answer.parameters}
+        return page(request, "onward_form.html", form_target=target, fields=fields, **shown)
     return Response(status_code=303, headers={"Location": answer.location, "Cache-Control": "no-store"})
 
 
