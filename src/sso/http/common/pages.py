@@ -342,8 +342,10 @@ def to_application(request: Request, answer: AuthorizationResponse, fields: Mapp
     """
     if answer.mode == "form_post":
         target = answer.redirect_uri
-        shown = {"action": target, "parameters": answer.parameters}
-        return page(request, "onward_form.html", form_target=target, fields=fields, **shown)
+        parameters = answer.parameters
+        return page(
+            request, "onward_form.html", form_target=target, fields=fields, action=target, parameters=parameters
+        )
     return Response(status_code=303, headers={"Location": answer.location, "Cache-Control": "no-store"})
 
 
