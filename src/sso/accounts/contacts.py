@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from typing import Literal
+from typing import Literal, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.contact_changes import contacts_told
 from sso.accounts.flows import FlowRefused, Problem
+from sso.accounts.notifications import MessageServices
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import (
     can_be_verified,
@@ -18,12 +19,17 @@ from sso.identity.users.identifiers import (
 )
 from sso.identity.users.models import Identifier, User
 from sso.identity.users.service import UserError, encrypt_nik
-from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 from sso.platform.audit import record
 
 MAX_CONTACTS = 10
 REACHABLE = ("email", "phone")
+
+
+class NikServices(MessageServices, Protocol):
+    """What storing a NIK needs besides: the key under which NIKs are found."""
+
+    nik_key: bytes
 
 
 async def contacts_of(session: AsyncSession, user_id: uuid.UUID) -> list[Identifier]:
@@ -37,13 +43,13 @@ def can_receive_code(identifier: Identifier) -> bool:
     return receives_codes(identifier.kind, identifier.value) and can_be_verified(identifier.kind, identifier.value)
 
 
-async def verify_contact(session: AsyncSession, provider: Provider, user: User, contact: Identifier) -> bool:
+async def verify_contact(session: AsyncSession, services: MessageServices, user: User, contact: Identifier) -> bool:
     """Record that a user has verified a contact; tell whether it is the user's now. Where another user has verified the
     same address or number meanwhile, it stays that user's.
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: settings and encryption.
         user: the user.
         contact: the contact to which the code was sent.
     """
@@ -53,17 +59,17 @@ async def verify_contact(session: AsyncSession, provider: Provider, user: User, 
     owner = await users.verified_owner(session, present.lookup)
     if owner is not None:
         return owner == user.id
-    async with contacts_told(session, provider, user):
+    async with contacts_told(session, services, user):
         present.verified_at, present.asserted_at = clock.now(), None
         record(session, "contact.verified", actor=str(user.id), subject=str(user.id), data={"kind": present.kind})
     return True
 
 
 async def add_contact(
-    session: AsyncSession, provider: Provider, user: User, kind: str, value: str, *, actor: Actor
+    session: AsyncSession, services: MessageServices, user: User, kind: str, value: str, *, actor: Actor
 ) -> bool:
     """Add a contact that a user has just verified; tell whether it is the user's now: not where another user has it."""
-    async with contacts_told(session, provider, user):
+    async with contacts_told(session, services, user):
         return await _add_contact(session, user, kind, value, actor)
 
 
@@ -83,7 +89,7 @@ async def _add_contact(session: AsyncSession, user: User, kind: str, value: str,
 
 
 async def remove_contact(
-    session: AsyncSession, provider: Provider, user: User, contact: Identifier, *, actor: Actor
+    session: AsyncSession, services: MessageServices, user: User, contact: Identifier, *, actor: Actor
 ) -> None:
     """Remove a contact; the next one of its kind becomes the primary one.
 
@@ -94,7 +100,7 @@ async def remove_contact(
     left = [one for one in known if one.id != contact.id and one.kind in REACHABLE and one.verified_at]
     if contact.kind != "username" and contact.verified_at is not None and not left:
         raise UserError("last_contact")
-    async with contacts_told(session, provider, user):
+    async with contacts_told(session, services, user):
         await session.delete(contact)
         following = next((one for one in known if one.kind == contact.kind and one.id != contact.id), None)
         if contact.is_primary and following is not None:
@@ -109,7 +115,7 @@ def _contact_changed(session: AsyncSession, user: User, event: str, kind: str, a
 
 async def change_contact(
     session: AsyncSession,
-    provider: Provider,
+    services: MessageServices,
     user: User,
     choice: Literal["primary", "remove"],
     contact_id: str,
@@ -119,7 +125,7 @@ async def change_contact(
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: settings and encryption.
         user: the user, locked.
         choice: what to do.
         contact_id: the id of the contact.
@@ -139,11 +145,11 @@ async def change_contact(
         raise FlowRefused(Problem.NIK_CHECKED)
     if choice == "remove":
         try:
-            await remove_contact(session, provider, user, chosen, actor=actor)
+            await remove_contact(session, services, user, chosen, actor=actor)
         except UserError:
             raise FlowRefused(Problem.LAST_CONTACT) from None
     elif chosen.verified_at is not None:
-        async with contacts_told(session, provider, user):
+        async with contacts_told(session, services, user):
             for identifier in known:
                 if identifier.kind == chosen.kind:
                     identifier.is_primary = identifier.id == chosen.id
@@ -151,12 +157,14 @@ async def change_contact(
     return True
 
 
-async def set_username(session: AsyncSession, provider: Provider, user: User, username: str, actor: Actor) -> None:
+async def set_username(
+    session: AsyncSession, services: MessageServices, user: User, username: str, actor: Actor
+) -> None:
     """Let a user sign in with this user name.
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: settings and encryption.
         user: the user, locked.
         username: the user name, normalised.
         actor: the user.
@@ -171,7 +179,7 @@ async def set_username(session: AsyncSession, provider: Provider, user: User, us
     if owner is not None and owner != user.id:
         raise FlowRefused(Problem.TAKEN)
     now = clock.now()
-    async with contacts_told(session, provider, user):
+    async with contacts_told(session, services, user):
         _make_primary_name(session, user, names, username)
     await users.mark_changed(session, user.id, now)
     _identifier_changed(session, user, "username", actor)
@@ -191,12 +199,12 @@ def _make_primary_name(session: AsyncSession, user: User, names: list[Identifier
     chosen.verified_at = chosen.verified_at or clock.now()
 
 
-async def set_nik(session: AsyncSession, provider: Provider, user: User, nik: str, actor: Actor) -> None:
+async def set_nik(session: AsyncSession, services: NikServices, user: User, nik: str, actor: Actor) -> None:
     """Store a NIK that a user claims. The user cannot sign in with it until an officer checks a document.
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: settings and encryption.
         user: the user, locked.
         nik: the NIK, normalised.
         actor: the user.
@@ -207,12 +215,12 @@ async def set_nik(session: AsyncSession, provider: Provider, user: User, nik: st
     known = [one for one in await users.identifiers_of(session, user.id) if one.kind == "nik"]
     if any(one.verified_at is not None for one in known):
         raise FlowRefused(Problem.NIK_CHECKED)
-    async with contacts_told(session, provider, user):
+    async with contacts_told(session, services, user):
         for identifier in known:
             await session.delete(identifier)
         await session.flush()
         claimed = Identifier(user_id=user.id, kind="nik", is_primary=True, created_at=clock.now())
-        encrypt_nik(claimed, nik, provider.nik_key, provider.box)
+        encrypt_nik(claimed, nik, services.nik_key, services.box)
         session.add(claimed)
     _identifier_changed(session, user, "nik", actor)
 

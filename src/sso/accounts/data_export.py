@@ -1,5 +1,5 @@
-"""A person's rights over their data: all of it in one document, and taking back what an application was allowed
-(UU PDP 27/2022: access, portability, withdrawal of consent)."""
+"""The rights of users over their data (UU PDP 27/2022): access and portability in one document, and the withdrawal of
+consent to an application."""
 
 from __future__ import annotations
 
@@ -145,18 +145,23 @@ async def _what_was_used(session: AsyncSession, provider: Provider, user_id: uui
 
 
 async def _events_of(session: AsyncSession, user_id: uuid.UUID) -> list[AuditEvent]:
-    """Return every event about a person, the newest first, read a page at a time."""
-    found: list[AuditEvent] = []
-    wanted = AuditFilter(person=str(user_id))
+    """Return every event about a user, the newest first, read a page at a time."""
+    events: list[AuditEvent] = []
+    about_user = AuditFilter(person=str(user_id))
     while True:
-        page = await page_of_events(session, wanted, found[-1].id if found else None, EVENTS)
-        found += page
+        page = await page_of_events(session, about_user, events[-1].id if events else None, EVENTS)
+        events += page
         if len(page) < EVENTS:
-            return found
+            return events
 
 
-def _credential(one: Credential) -> dict[str, Any]:
-    return {"kind": one.kind, "name": one.name, "added_at": one.created_at, "last_used_at": one.last_used_at}
+def _credential(credential: Credential) -> dict[str, Any]:
+    return {
+        "kind": credential.kind,
+        "name": credential.name,
+        "added_at": credential.created_at,
+        "last_used_at": credential.last_used_at,
+    }
 
 
 async def withdraw(

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.guards import refuse_only_owner
-from sso.accounts.notifications import notify
+from sso.accounts.notifications import MessageServices, notify
 from sso.accounts.revocation import DELETED, DELETION_PLANNED, end_everything, end_pending
 from sso.identity.authn import recovery_requests as recovery
 from sso.identity.sessions import store as sessions
@@ -65,10 +65,10 @@ async def plan_deletion(session: AsyncSession, provider: Provider, user: User, *
     return await end_everything(session, provider, user, DELETION_PLANNED, actor)
 
 
-async def cancel_deletion(session: AsyncSession, provider: Provider, user: User, *, actor: Actor) -> None:
+async def cancel_deletion(session: AsyncSession, services: MessageServices, user: User, *, actor: Actor) -> None:
     """Keep the account of a user who had asked for its deletion."""
     user.delete_at = None
-    notify(session, provider, user, "deletion_cancelled")
+    notify(session, services, user, "deletion_cancelled")
     record(session, "user.deletion_cancelled", actor=actor.name, subject=str(user.id), request_id=actor.request_id)
 
 

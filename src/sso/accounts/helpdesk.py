@@ -7,16 +7,15 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.accounts.guards import refuse_test_user
-from sso.accounts.notifications import notify
+from sso.accounts.notifications import MessageServices, notify
 from sso.identity.authn import recovery_requests as recovery
 from sso.identity.users.models import User
 from sso.identity.users.service import UserError
-from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 from sso.platform.audit import record
 
 
-async def start_recovery(session: AsyncSession, provider: Provider, user: User, *, actor: Actor) -> str:
+async def start_recovery(session: AsyncSession, services: MessageServices, user: User, *, actor: Actor) -> str:
     """Make a recovery code for a user, and tell the user; return the code, which is not stored readable.
 
     The code replaces one factor. With a verified contact it opens the account; alone the recovery waits, so that the
@@ -29,9 +28,9 @@ async def start_recovery(session: AsyncSession, provider: Provider, user: User, 
         raise UserError("the person is disabled")
     refuse_test_user(user)
     code = recovery.new_helpdesk_code()
-    valid = provider.settings.helpdesk_code_lifetime
+    valid = services.settings.helpdesk_code_lifetime
     await recovery.add(session, user.id, "helpdesk", code, wait=timedelta(0), valid=valid, created_by=actor.name)
-    notify(session, provider, user, "helpdesk_recovery")
+    notify(session, services, user, "helpdesk_recovery")
     record(
         session,
         "recovery.helpdesk_code_made",

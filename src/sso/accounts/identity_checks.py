@@ -9,13 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.contact_changes import contacts_told
+from sso.accounts.contacts import NikServices
 from sso.accounts.guards import refuse_test_user
 from sso.accounts.notifications import notify
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import nik_lookup, normal_nik
 from sso.identity.users.models import Identifier, IdentityCheck, User
 from sso.identity.users.service import UserError, encrypt_nik, nik_key
-from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 from sso.platform.audit import record
 
@@ -60,7 +60,7 @@ def read_check(document: str, number: str, place: str) -> CheckedDocument:
 
 
 async def check_identity(
-    session: AsyncSession, provider: Provider, user: User, check: CheckedDocument, *, actor: Actor
+    session: AsyncSession, services: NikServices, user: User, check: CheckedDocument, *, actor: Actor
 ) -> IdentityCheck:
     """Record that an officer compared a user with a document; its NIK becomes a verified identifier of the user.
 
@@ -69,11 +69,11 @@ async def check_identity(
     """
     refuse_test_user(user)
     assert actor.name is not None, "an identity check names the officer"
-    now, key = clock.now(), provider.nik_key or await nik_key(session, provider.box)
+    now, key = clock.now(), services.nik_key or await nik_key(session, services.box)
     await users.lock_user(session, user.id)
     if check.nik:
-        async with contacts_told(session, provider, user):
-            await _verify_nik(session, provider, user, check.nik, key, now)
+        async with contacts_told(session, services, user):
+            await _verify_nik(session, services, user, check.nik, key, now)
     checked = IdentityCheck(
         user_id=user.id,
         officer=actor.name,
@@ -92,13 +92,13 @@ async def check_identity(
         request_id=actor.request_id,
         data={"document": check.document, "place": check.place},
     )
-    notify(session, provider, user, "identity_checked", place=check.place)
+    notify(session, services, user, "identity_checked", place=check.place)
     await session.flush()
     return checked
 
 
 async def _verify_nik(
-    session: AsyncSession, provider: Provider, user: User, digits: str, key: bytes, now: datetime
+    session: AsyncSession, services: NikServices, user: User, digits: str, key: bytes, now: datetime
 ) -> None:
     """Let a NIK be a verified identifier of a user, in place of any that is not verified."""
     lookup = nik_lookup(digits, key)
@@ -114,12 +114,12 @@ async def _verify_nik(
     present = next((one for one in known if one.lookup == lookup), None)
     if present is None:
         present = Identifier(user_id=user.id, kind="nik", is_primary=True, created_at=clock.now(), value="", lookup="")
-        encrypt_nik(present, digits, key, provider.box)
+        encrypt_nik(present, digits, key, services.box)
         session.add(present)
     present.verified_at = present.verified_at or now
 
 
-async def revoke_identity_check(session: AsyncSession, provider: Provider, user: User, *, actor: Actor) -> bool:
+async def revoke_identity_check(session: AsyncSession, services: NikServices, user: User, *, actor: Actor) -> bool:
     """Revoke the identity checks of a user; tell whether there was one. A NIK that was verified by the check alone, and
     not by an import before it, is not verified any more: its owner can verify it.
     """
@@ -127,7 +127,7 @@ async def revoke_identity_check(session: AsyncSession, provider: Provider, user:
     now, checks = clock.now(), [one for one in await users.checks_of(session, user.id) if one.revoked_at is None]
     cards = [one.checked_at for one in checks if one.document == "ktp"]
     if cards:
-        async with contacts_told(session, provider, user):
+        async with contacts_told(session, services, user):
             for identifier in await users.identifiers_of(session, user.id):
                 verified_at = identifier.verified_at
                 if identifier.kind == "nik" and verified_at is not None and verified_at >= min(cards):
