@@ -60,33 +60,12 @@ async def change_settings(request: Request, client_id: str, here: Changes) -> Re
     advise_typed(request, typed, wanted, client_id)
     note = typed.values["note"] = said(fields)
     typed.values["first_party"] = fields.get("first_party", "")
-    accepted = typed.values["accept_new_subjects"] = fields.get("accept_new_subjects", "").strip()[:100]
+    typed.values["accept_new_subjects"] = _accepted(fields)
     _judge(typed, here, present, wanted)
     if typed.mistakes:
         return _page(request, here, row, typed, 400)
     try:
-        planned = _metadata(
-            stored_metadata(row.metadata_), wanted, fields.get("first_party") == "1", site.settings.loopback
-        )
-        await check_sector_named(site.provider.outbound, planned)
-        async with site.provider.db.write() as session:
-            locked, application = await lock_both(session, client_id)
-            if locked is None or fields.get("revision") != str(locked.version):
-                raise Stale("somebody else changed it meanwhile")
-            before = stored_metadata(locked.metadata_)
-            after = _metadata(before, wanted, fields.get("first_party") == "1", site.settings.loopback)
-            await register_at_once(
-                session,
-                site.provider,
-                locked,
-                application,
-                after,
-                event="client.settings_set",
-                note=note,
-                actor=here.as_actor,
-                authority=here.authority,
-                accepted=accepted,
-            )
+        await _register(request, here, client_id, fields, wanted, note)
     except Stale:
         typed.mistakes[""] = (CHANGED_MEANWHILE, {})
         row, _ = await _present(request, client_id, here)
@@ -103,6 +82,47 @@ async def change_settings(request: Request, client_id: str, here: Changes) -> Re
     await site.provider.refresh()
     site.worker.nudge()
     return RedirectResponse(f"{APPLICATIONS}/{client_id}/settings?done=1", 303)
+
+
+async def _register(
+    request: Request, here: Here, client_id: str, fields: Mapping[str, str], wanted: Wanted, note: str
+) -> None:
+    """Register what was typed.
+
+    Raises:
+        Stale: when somebody else changed the application meanwhile.
+        Unfinished: naming each field that is wrong.
+        SubjectsWouldChange: when every ``sub`` would change, and that was not accepted.
+        ClientError: when a rule forbids the change.
+    """
+    provider, first_party = site_of(request).provider, fields.get("first_party") == "1"
+    loopback = provider.settings.loopback
+    row, _ = await _present(request, client_id, here)
+    # May fetch a document: before the transaction.
+    await check_sector_named(
+        provider.outbound, _metadata(stored_metadata(row.metadata_), wanted, first_party, loopback)
+    )
+    async with provider.db.write() as session:
+        locked, application = await lock_both(session, client_id)
+        if locked is None or fields.get("revision") != str(locked.version):
+            raise Stale("somebody else changed it meanwhile")
+        await register_at_once(
+            session,
+            provider,
+            locked,
+            application,
+            _metadata(stored_metadata(locked.metadata_), wanted, first_party, loopback),
+            event="client.settings_set",
+            note=note,
+            actor=here.as_actor,
+            authority=here.authority,
+            accepted=_accepted(fields),
+        )
+
+
+def _accepted(fields: Mapping[str, str]) -> str:
+    """Return the client_id that was typed to accept that the ``sub`` of every user changes."""
+    return fields.get("accept_new_subjects", "").strip()[:100]
 
 
 async def _present(request: Request, client_id: str, here: Here) -> tuple[ClientRow, Application | None]:

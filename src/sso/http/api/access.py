@@ -72,20 +72,9 @@ def caller_in(request: Request) -> Caller:
     return caller
 
 
-def by(request: Request) -> dict[str, Any]:
-    """Return who asks, for log and audit: as the arguments ``actor`` and ``request_id``."""
-    return {"actor": caller_in(request).actor, "request_id": request_id_of(request)}
-
-
 def actor_of(request: Request) -> Actor:
     """Return who acts, for the use cases that audit it."""
     return Actor(caller_in(request).actor, request_id=request_id_of(request))
-
-
-def acts(request: Request) -> dict[str, Any]:
-    """Return who acts and what they may do with applications: as the arguments ``actor`` and ``authority``."""
-    caller = caller_in(request)
-    return {"actor": caller.actor, "authority": caller.authority}
 
 
 async def _caller(request: Request) -> Caller:
