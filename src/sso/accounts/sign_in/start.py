@@ -24,7 +24,7 @@ from sso.identity.sessions import service as sessions
 from sso.identity.sessions import store as sessions_store
 from sso.identity.sessions.devices import device_of
 from sso.identity.sessions.reasons import EndReason
-from sso.identity.sessions.service import Place, ReportFinished, Started
+from sso.identity.sessions.service import AuthenticationOutdated, Place, Started
 from sso.identity.test_users import MARK
 from sso.identity.users.models import User
 from sso.identity.users.store import Person
@@ -111,7 +111,7 @@ async def start_session(
     place = place_of(services.provider, visitor, device_id, trust=trust)
     try:
         started, current, answered = await _start(services, visitor, proof, options, pending, before, place)
-    except ReportFinished:
+    except AuthenticationOutdated:
         return ProofExpired()
     next_step: NextStep | None = answered
     if pending is not None and answered is None and not current.signed_in.user.locked:
@@ -131,7 +131,7 @@ async def _start(
     """Start the session in one transaction.
 
     Raises:
-        ProofOver: when the account was disabled or its credentials were changed since the authentication.
+        AuthenticationOutdated: when the account was disabled or its credentials were changed since the authentication.
     """
     provider, settings, user = services.provider, services.settings, proof.user
     remember = options.remember and bool(settings.remembered_session_lifetime)

@@ -35,7 +35,7 @@ from sso.identity.authn import pending_flows
 from sso.identity.authn.assurance import ACR_VALUES, SIGN_IN_LEVELS
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.sessions import store as sessions
-from sso.identity.sessions.service import ReportFinished, start
+from sso.identity.sessions.service import AuthenticationOutdated, start
 from sso.identity.test_users import PEOPLE, proof_for, test_person
 from sso.logout.end_sessions import logout_token
 from sso.platform.security.numbers import read_int_or_none
@@ -273,7 +273,7 @@ async def become(request: Request, there: Member) -> Response:
                 user_agent=request.headers.get("user-agent", ""),
                 request_id=request_id_of(request),
             )
-    except ReportFinished:
+    except AuthenticationOutdated:
         return RedirectResponse(f"{APPS}/{there.application_id}/try", 303)
     made = RedirectResponse(f"{APPS}/{there.application_id}/try?as={name}", 303)
     mine = session_tokens(request)

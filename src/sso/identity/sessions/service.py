@@ -24,7 +24,7 @@ def idle_since(settings: Settings, now: datetime) -> datetime:
     return now - settings.session_idle_timeout
 
 
-class ReportFinished(Exception):
+class AuthenticationOutdated(Exception):
     """What somebody proved is worth nothing any more: meanwhile their account was disabled, or its password changed."""
 
 
@@ -89,7 +89,7 @@ async def start(
         place: the browser and the country, where they are known.
 
     Raises:
-        ProofOver: when the person was disabled, or what opens the account was changed, since they proved who they are.
+        AuthenticationOutdated: when the person was disabled, or what opens the account was changed, since they proved who they are.
     """
     place = place or Place()
     now, token = clock.now(), random_token()
@@ -116,7 +116,7 @@ async def start(
         row = {"id": session_id, "user_id": proof.user.id, "created_at": now, **values}
         stored = await store.insert(session, row, proof.user.security_version)
         if stored is None:
-            raise ReportFinished
+            raise AuthenticationOutdated
         others = stored
     made = LiveSession(session_id, proof.user.id, proof.auth_time or now, now, proof.acr, proof.amr)
     who = str(proof.user.id)
