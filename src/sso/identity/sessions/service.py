@@ -25,7 +25,7 @@ def idle_since(settings: Settings, now: datetime) -> datetime:
 
 
 class AuthenticationOutdated(Exception):
-    """What somebody proved is worth nothing any more: meanwhile their account was disabled, or its password changed."""
+    """The authentication is not valid any more: meanwhile the account was disabled, or its password changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ async def start(
         place: the browser and the country, where they are known.
 
     Raises:
-        AuthenticationOutdated: when the person was disabled, or what opens the account was changed, since they proved who they are.
+        AuthenticationOutdated: when the user was disabled, or their credentials were changed, since they authenticated.
     """
     place = place or Place()
     now, token = clock.now(), random_token()
