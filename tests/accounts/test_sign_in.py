@@ -54,6 +54,16 @@ NOTHING = SignInOptions()
 
 
 @dataclass
+class Limits:
+    """The rate limits that the use cases need."""
+
+    attempts: Attempts
+    messages: MessageLimits
+    flows: CountLimit
+    waiting_requests: CountLimit
+
+
+@dataclass
 class Services:
     """What the use cases need; no application."""
 
@@ -61,10 +71,7 @@ class Services:
     provider: Provider
     server: ProviderServer
     passwords: Passwords
-    limits: Attempts
-    codes: MessageLimits
-    flows: CountLimit
-    waiting_requests: CountLimit
+    limits: Limits
     worker: Worker
 
 
@@ -79,10 +86,12 @@ async def services(database: tuple[str, dict[str, Any]], tmp_path: Any) -> Async
         provider,
         ProviderServer(provider),
         Passwords(settings),
-        Attempts(3, 100, counts, counts),
-        MessageLimits(5, 10, 20, 100, counts),
-        CountLimit(20, 60, counts, "flows"),
-        CountLimit(20, 15, counts, "waiting"),
+        Limits(
+            Attempts(3, 100, counts, counts),
+            MessageLimits(5, 10, 20, 100, counts),
+            CountLimit(20, 60, counts, "flows"),
+            CountLimit(20, 15, counts, "waiting"),
+        ),
         Worker(db, settings, {}),
     )
     await provider.close()

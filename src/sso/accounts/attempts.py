@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from sso.accounts.services import AccountServices
-from sso.accounts.sign_in.devices import known_device
+from sso.accounts.sign_in import devices
 from sso.platform.security.rate_limits import Purpose, Reservation
 from sso.platform.visitor import Visitor
 
@@ -17,5 +17,4 @@ async def reserve_attempt(services: AccountServices, visitor: Visitor, purpose: 
     Raises:
         TooManyFailures: when there were too many.
     """
-    device = await known_device(services.provider, visitor, user_id)
-    return await services.attempts.reserve(purpose, str(user_id), visitor.ip_address, device)
+    return await devices.reserve_attempt(services.provider, services.attempts, visitor, purpose, user_id)

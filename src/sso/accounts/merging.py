@@ -85,7 +85,7 @@ async def _move(session: AsyncSession, provider: Provider, kept: User, other: Us
     for application_id, other_role in (await teams.teams_with(session, other.id)).items():
         role: teams.Role = "owner" if other_role == "owner" else "member"
         if await teams.role_of(session, application_id, kept.id) != "owner":
-            await teams.add_member(session, application_id, kept.id, role, actor=actor.name)
+            await teams.add_member(session, application_id, kept.id, role, actor=actor)
     moved = await users.move_identity(session, other.id, kept.id, clock.now())
     await session.flush()
     record(

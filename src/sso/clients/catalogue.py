@@ -13,7 +13,8 @@ import yaml
 from pydantic import ValidationError
 
 from sso.clients.metadata import ClientMetadata
-from sso.clients.mistakes import (
+from sso.clients.models import SELF_REGISTERED
+from sso.clients.validation_errors import (
     NOT_TEXT,
     FieldMistake,
     fields_of_metadata,
@@ -23,7 +24,6 @@ from sso.clients.mistakes import (
     not_text_as_written,
     unknown_field,
 )
-from sso.clients.models import SELF_REGISTERED
 from sso.errors import Refusal
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}")

@@ -19,11 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.clients import store
 from sso.clients.metadata import OIDC_SCOPES, STANDARD_SCOPES, ClientMetadata
-from sso.clients.mistakes import FieldMistake, mistakes_of, nearest_name, not_a_list, not_text
 from sso.clients.models import SELF_REGISTERED, ClientRegistration, ClientRow, Invitation
 from sso.clients.profiles import Profile
 from sso.clients.registry import stored_metadata
 from sso.clients.secrets import secret_row
+from sso.clients.validation_errors import FieldMistake, mistakes_of, nearest_name, not_a_list, not_text
 from sso.platform.audit import record
 from sso.platform.db import bump_version
 from sso.platform.security.encryption import SecretBox

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,6 +19,7 @@ from sso import clock
 from sso.clients import store
 from sso.clients.claims import allowed_by
 from sso.clients.claims import permissions as data_of
+from sso.clients.metadata import ClientMetadata
 from sso.clients.models import REMOVED, SANDBOX, ClientPrivilege, ClientRow
 from sso.clients.profiles import relaxations
 from sso.errors import Refusal
@@ -36,9 +37,6 @@ from sso.platform.permissions import (
     yields,
 )
 
-if TYPE_CHECKING:
-    from sso.clients.metadata import ClientMetadata
-
 ALONE_GRANT_TYPES = frozenset({"client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"})
 """Grant types whose tokens come without anybody signing in."""
 MAX_REASON_CHARS = 500
@@ -49,6 +47,9 @@ PRIVILEGES = (*(one.scope for one in PERMISSIONS.values()), *RESTRICTED_SCOPES)
 class PrivilegeRefused(Refusal):
     """The act would yield more than the actor has. ``missing``: the permissions that the actor lacks."""
 
+    status = 403
+    code = "more_than_yours"
+
     def __init__(self, text: str, missing: Collection[str] = ()) -> None:
         super().__init__(text)
         self.missing = list(missing)
@@ -56,6 +57,10 @@ class PrivilegeRefused(Refusal):
 
 class PrivilegeError(PrivilegeRefused):
     """A privilege cannot be granted to, or revoked from, this application, whoever acts; the message says why."""
+
+    status = 409
+    code = "refused"
+    page = "more_than_yours"
 
 
 @dataclass(frozen=True, slots=True)

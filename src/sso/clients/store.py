@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Text, cast, delete, select, update
@@ -111,11 +111,19 @@ async def lock_client(session: AsyncSession, client_id: str) -> ClientRow | None
     return next((one for one in found.scalars().all() if one.client_id == client_id), None)
 
 
-async def all_clients(session: AsyncSession) -> dict[str, tuple[str, str, dict[str, Any]]]:
-    """Return (catalogue, status, metadata) of every application by client_id."""
+class StoredClient(NamedTuple):
+    """A client as it is stored: the catalogue that manages it, its status, and its metadata."""
+
+    catalogue: str
+    status: str
+    metadata: dict[str, Any]
+
+
+async def all_clients(session: AsyncSession) -> dict[str, StoredClient]:
+    """Return every client, also removed ones, by client_id."""
     columns = select(ClientRow.client_id, ClientRow.catalogue, ClientRow.status, ClientRow.metadata_)
     rows = (await session.execute(columns)).all()
-    return {row[0]: (row[1], row[2], row[3]) for row in rows}
+    return {row[0]: StoredClient(row[1], row[2], row[3]) for row in rows}
 
 
 async def page_of_clients(

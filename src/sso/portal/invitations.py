@@ -16,6 +16,7 @@ from sso.clients.models import Application, TeamInvitation
 from sso.clients.privileges import Authority, PrivilegeRefused, check_hold
 from sso.identity.users.models import User
 from sso.identity.users.store import identifiers_of, proven_owner, roles_of
+from sso.platform.actor import Actor
 from sso.platform.permissions import permissions_of
 from sso.portal import teams
 from sso.portal.applications import lock_application
@@ -25,7 +26,7 @@ JOINABLE = ("draft", "sandbox", "submitted", "approved")
 
 
 async def invite(
-    session: AsyncSession, application_id: str, lookup: str, role: teams.Role, *, actor: str, authority: Authority
+    session: AsyncSession, application_id: str, lookup: str, role: teams.Role, *, actor: Actor, authority: Authority
 ) -> User | None:
     """Invite whoever has a verified identifier now, or will have verified an address or number.
 

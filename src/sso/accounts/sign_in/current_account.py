@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.errors import Refusal
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.store import LiveSession
 from sso.identity.users.store import Person
@@ -27,8 +28,11 @@ MAX_ACCOUNTS = 5
 """How many accounts one browser holds at most."""
 
 
-class AccountLocked(Exception):
+class AccountLocked(Refusal):
     """The account that is used is locked: nothing that was asked for is done."""
+
+    status = 403
+    code = "account_locked"
 
     def __init__(self, person: Person) -> None:
         super().__init__("the account is locked")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from uuid import UUID
 
 from sso import clock
-from sso.accounts.sign_in.services import SignInServices
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.service import Place
 from sso.identity.users.models import User
 from sso.oidc.provider import Provider
-from sso.platform.security.rate_limits import Purpose, Reservation
+from sso.platform.security.rate_limits import Attempts, Purpose, Reservation
 from sso.platform.security.tokens import token_hash
 from sso.platform.visitor import Visitor
 
@@ -44,11 +43,14 @@ async def known_device(provider: Provider, visitor: Visitor, user_id: UUID | Non
     return visitor.device_id if known else ""
 
 
-async def reserve_attempt(services: SignInServices, visitor: Visitor, purpose: Purpose, user_id: UUID) -> Reservation:
-    """Take a place for one attempt to guess a secret of an account.
+async def reserve_attempt(
+    provider: Provider, attempts: Attempts, visitor: Visitor, purpose: Purpose, user_id: UUID
+) -> Reservation:
+    """Take a place for one attempt to guess a secret of an account. A browser that the user has used before has a share
+    of its own.
 
     Raises:
         TooManyFailures: when there were too many.
     """
-    device = await known_device(services.provider, visitor, user_id)
-    return await services.limits.reserve(purpose, str(user_id), visitor.ip_address, device)
+    device = await known_device(provider, visitor, user_id)
+    return await attempts.reserve(purpose, str(user_id), visitor.ip_address, device)

@@ -46,7 +46,7 @@ async def sign_in_with_passkey(
     """
     provider = services.provider
     try:
-        attempt = await services.limits.reserve(Purpose.PASSKEY, "", visitor.ip_address)
+        attempt = await services.limits.attempts.reserve(Purpose.PASSKEY, "", visitor.ip_address)
         async with provider.db.write() as session:
             user, _, _ = await provider.passkeys.check(session, visitor.browser_id, credential[:MAX_CREDENTIAL_CHARS])
     except TooManyFailures as error:
@@ -55,7 +55,7 @@ async def sign_in_with_passkey(
         await _record_failure(services, visitor, str(error))
         return PasskeyRefused()
     await attempt.succeeded()
-    await services.limits.proven(str(user.id))
+    await services.limits.attempts.proven(str(user.id))
     options = replace(options, is_new=await is_new_device(provider, visitor, user))
     proof = Authenticated(user, ACR_PASSKEY, list(AMR_PASSKEY))
     return await start_session(services, visitor, proof, options, pending=pending, before=before)

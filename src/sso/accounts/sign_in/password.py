@@ -79,14 +79,14 @@ class PasswordAccepted:
 class _Candidate:
     """One account that the identifier can mean, or nobody's, with the place that was taken for it."""
 
-    found: SigningIn | None
+    account: SigningIn | None
     attempt: Reservation
     stronger_hash: str | None = None
 
     @property
     def credential(self) -> Credential | None:
         """The password to compare with."""
-        return self.found.password if self.found is not None else None
+        return self.account.password if self.account is not None else None
 
 
 async def sign_in_with_password(
@@ -164,15 +164,15 @@ async def authenticate_password(
     minimum = min(len(lookups), MAX_MEANINGS)
     right = await _verify(services, visitor, candidates, password, minimum=minimum)
     if len(right) != 1:
-        tried = [candidate.found.user.id for candidate in candidates if candidate.found is not None]
+        tried = [candidate.account.user.id for candidate in candidates if candidate.account is not None]
         raise WrongPassword(tried, several=len(lookups) > 1)
-    found = await _settle(services, candidates, right[0], now)
+    account = await _settle(services, candidates, right[0], now)
     due = second_step(
-        situation_of(found, country), level, settings.second_factor_roles, settings.risk_based_second_factor
+        situation_of(account, country), level, settings.second_factor_roles, settings.risk_based_second_factor
     )
-    unverified = not found.verified and found.identifier_kind in ("email", "phone")
-    is_new = found.seen_before and not found.known
-    return PasswordAccepted(by_password(found.user), due, is_new, found.lookup if unverified else "")
+    unverified = not account.verified and account.identifier_kind in ("email", "phone")
+    is_new = account.seen_before and not account.known
+    return PasswordAccepted(by_password(account.user), due, is_new, account.lookup if unverified else "")
 
 
 async def _people(
@@ -199,18 +199,18 @@ async def _reserve(
     candidates: list[_Candidate] = []
     refused, with_source = None, True
     everybody: Sequence[SigningIn | None] = people or [None]
-    for found in everybody:
-        account = str(found.user.id) if found is not None else f"nobody {counted_name}"
-        own = visitor.device_id if found is not None and found.known else ""
+    for account in everybody:
+        key = str(account.user.id) if account is not None else f"nobody {counted_name}"
+        own = visitor.device_id if account is not None and account.known else ""
         try:
-            attempt = await services.limits.reserve(
-                Purpose.PASSWORD, account, visitor.ip_address, own, with_source=with_source
+            attempt = await services.limits.attempts.reserve(
+                Purpose.PASSWORD, key, visitor.ip_address, own, with_source=with_source
             )
         except TooManyFailures as error:
             refused = error
             continue
         with_source = with_source and bool(own)
-        candidates.append(_Candidate(found, attempt))
+        candidates.append(_Candidate(account, attempt))
     if refused is not None and not candidates:
         raise refused
     return candidates
@@ -228,8 +228,8 @@ async def _verify(
     passwords, source = services.passwords, visitor.network
     right: list[_Candidate] = []
     for number, candidate in enumerate(candidates):
-        found = candidate.found
-        user = found.user if found is not None and _may_be_used(found, services.settings) else None
+        account = candidate.account
+        user = account.user if account is not None and _may_be_used(account, services.settings) else None
         user = user if user is None or not user.preferences.get(MARK) else None
         try:
             is_right, candidate.stronger_hash = await is_password(
@@ -251,8 +251,8 @@ async def _settle(
     services: SignInServices, candidates: Sequence[_Candidate], chosen: _Candidate, now: datetime
 ) -> SigningIn:
     """Give places back after a right password, and store a stronger hash where the present one is outdated."""
-    found, credential = chosen.found, chosen.credential
-    assert found is not None
+    account, credential = chosen.account, chosen.credential
+    assert account is not None
     assert credential is not None
     await chosen.attempt.succeeded()
     if credential.updated_at < now - SETTLED:
@@ -262,27 +262,27 @@ async def _settle(
     if chosen.stronger_hash:
         async with services.provider.db.write() as session:
             await users.upgrade_password_hash(session, credential.id, chosen.stronger_hash, now)
-    return found
+    return account
 
 
-def situation_of(found: SigningIn, country: str | None) -> Situation:
+def situation_of(account: SigningIn, country: str | None) -> Situation:
     """Return what is known of a sign-in."""
     return Situation(
-        factors=found.factors,
-        roles=found.roles,
-        trusted=found.trusted,
-        known=found.known,
-        seen_before=found.seen_before,
-        country_known=None if country is None else found.country_known,
+        factors=account.factors,
+        roles=account.roles,
+        trusted=account.trusted,
+        known=account.known,
+        seen_before=account.seen_before,
+        country_known=None if country is None else account.country_known,
     )
 
 
-def _may_be_used(found: SigningIn, settings: Settings) -> bool:
+def _may_be_used(account: SigningIn, settings: Settings) -> bool:
     """Tell whether an identifier opens an account: a user name, and whatever else is verified; or a contact that can be
     verified on the way."""
-    if found.verified or found.identifier_kind == "username":
+    if account.verified or account.identifier_kind == "username":
         return True
-    kind, value = found.identifier_kind, found.lookup
+    kind, value = account.identifier_kind, account.lookup
     return settings.can_send(kind) and receives_codes(kind, value) and can_be_verified(kind, value)
 
 

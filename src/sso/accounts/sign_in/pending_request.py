@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from sso.accounts.sign_in.current_account import CurrentAccount, account_for_request, current_account
 from sso.accounts.sign_in.services import SignInServices
+from sso.errors import Refusal
 from sso.oidc.authorize import stored as stored_requests
 from sso.oidc.authorize.decision import Progress
 from sso.oidc.authorize.request import AuthorizationRequest
@@ -36,11 +37,14 @@ class PendingRequest:
         return replace(self, progress=replace(self.progress, done=self.progress.done | {step}))
 
 
-class RequestExpired(Exception):
+class RequestExpired(Refusal):
     """The authorization request is unknown, expired, or another browser's. ``token`` is the value that was sent."""
 
+    status = 400
+    code = "expired_interaction"
+
     def __init__(self, token: str) -> None:
-        super().__init__()
+        super().__init__("the authorization request has expired")
         self.token = token
 
 
@@ -51,7 +55,7 @@ async def store_request(services: SignInServices, visitor: Visitor, pending: Pen
         TooManyFailures: when too many were stored for this IP address.
     """
     provider = services.provider
-    await services.waiting_requests.take(visitor.ip_address)
+    await services.limits.waiting_requests.take(visitor.ip_address)
     async with provider.db.write() as session:
         token = await stored_requests.remember_request(provider, session, pending.request, visitor.browser_id)
     return replace(pending, token=token)

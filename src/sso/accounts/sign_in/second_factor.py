@@ -171,7 +171,11 @@ async def available_factors(
     if user is None or user.disabled_at is not None:
         return None
     known = await users.identifiers_of(session, user_id)
-    able = [one for one in known if receives_codes(one.kind, one.value) and provider.settings.can_send(one.kind)]
+    able = [
+        identifier
+        for identifier in known
+        if receives_codes(identifier.kind, identifier.value) and provider.settings.can_send(identifier.kind)
+    ]
     if contact:
         typed = [identifier for identifier in able if identifier.lookup == contact]
         return AvailableFactors(user, [], typed, [_method_of(identifier) for identifier in typed])
@@ -227,7 +231,7 @@ async def begin_second_factor(
     if not available.methods and reason == UNVERIFIED:
         return FlowExpired()
     device = await known_device(provider, visitor, user.id)
-    await services.flows.take(f"{user.id} {device or visitor.network}")
+    await services.limits.flows.take(f"{user.id} {device or visitor.network}")
     data = _new_data(proof, reason, level, options, contact, trust=trust)
     return _started(reason, await _store_flow(services, visitor, available, data, options))
 
@@ -298,7 +302,9 @@ async def may_send_code(services: SignInServices, visitor: Visitor, available: A
         return False
     device = await known_device(services.provider, visitor, user_id)
     own = f"{user_id} {device}" if device else ""
-    return await services.codes.allow("sign_in", str(user_id), contact.lookup, method, visitor.ip_address, own)
+    return await services.limits.messages.allow(
+        "sign_in", str(user_id), contact.lookup, method, visitor.ip_address, own
+    )
 
 
 async def send_second_factor_code(
@@ -345,8 +351,8 @@ async def recall_second_factor(
     i = str(data["options"]["i"])
     pending = (await recall_request(services, visitor, i))[0] if i else None
     first = next(iter(available.methods), None)
-    usual = next((one for one in available.methods if one == data.get("sent")), first)
-    chosen = next((one for one in available.methods if one == method), usual)
+    usual = next((able for able in available.methods if able == data.get("sent")), first)
+    chosen = next((able for able in available.methods if able == method), usual)
     return SecondFactorFlow(running, available, pending, data["level"], chosen)
 
 

@@ -13,6 +13,26 @@ from sso.platform.security.rate_limits import Attempts, CountLimit
 from sso.settings import Settings
 
 
+class SignInLimits(Protocol):
+    """The rate limits of signing in."""
+
+    @property
+    def attempts(self) -> Attempts:
+        """Limits attempts to guess a secret."""
+
+    @property
+    def messages(self) -> MessageLimits:
+        """Limits the codes that are sent."""
+
+    @property
+    def flows(self) -> CountLimit:
+        """Limits how many second factors are begun for an account."""
+
+    @property
+    def waiting_requests(self) -> CountLimit:
+        """Limits how many authorization requests are stored for an IP address."""
+
+
 class SignInServices(Protocol):
     """What the use cases of this package need, and nothing else."""
 
@@ -33,20 +53,8 @@ class SignInServices(Protocol):
         """Hashes passwords within a bounded number of threads."""
 
     @property
-    def limits(self) -> Attempts:
-        """Limits attempts to guess a secret."""
-
-    @property
-    def codes(self) -> MessageLimits:
-        """Limits the codes that are sent."""
-
-    @property
-    def flows(self) -> CountLimit:
-        """Limits how many second factors are begun for an account."""
-
-    @property
-    def waiting_requests(self) -> CountLimit:
-        """Limits how many authorization requests are stored for an IP address."""
+    def limits(self) -> SignInLimits:
+        """Every rate limit."""
 
     @property
     def worker(self) -> Worker:

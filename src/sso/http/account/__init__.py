@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from sso.accounts.own_account import SessionEnded
+from sso.errors import Refusal
 from sso.http.account import (
+    access,
     activity,
     applications,
     authenticator_app,
@@ -18,6 +21,7 @@ from sso.http.account import (
     security,
     sessions,
 )
+from sso.http.common.errors import ErrorPage
 
 routers = (
     home.router,
@@ -36,3 +40,5 @@ routers = (
     legal.router,
 )
 """The routers of these pages, in the order in which their routes are tried."""
+error_pages: dict[type[Refusal], ErrorPage] = {SessionEnded: access.on_session_ended}
+"""The refusals of use cases that lead to a page of their own."""

@@ -16,6 +16,7 @@ from sso.accounts.sign_in.current_account import is_recent
 from sso.http.common.account_services import account_services
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
+from sso.http.common.errors import Interruption
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, page
 from sso.http.common.state import Site, site_of
@@ -116,18 +117,16 @@ class OwnVisit:
         )
 
 
-class SignInFirst(Exception):
+class SignInFirst(Interruption):
     """A page of the own account is answered with ``response``: the way to the sign-in page and back, or a refusal."""
 
     def __init__(self, response: Response) -> None:
         super().__init__("answered otherwise")
         self.response = response
 
-
-def on_sign_in_first(_: Request, error: Exception) -> Response:
-    """Answer :class:`SignInFirst`."""
-    assert isinstance(error, SignInFirst)
-    return error.response
+    def respond(self, _: Request) -> Response:
+        """Return the response that was given."""
+        return self.response
 
 
 def on_session_ended(request: Request, _: Exception) -> Response:

@@ -176,7 +176,7 @@ async def password_strength(request: Request, visitor: CurrentVisitor) -> Respon
     if not has_valid_csrf_token(request, fields, "strength"):
         return Response(status_code=403)
     try:
-        await site.strengths.take(visitor.ip_address)
+        await site.limits.strengths.take(visitor.ip_address)
     except TooManyFailures as error:
         return to_wait(Response(status_code=429), error.retry_after)
     second = fields.get("second") == "1"

@@ -14,8 +14,8 @@ def account_services(request: Request) -> AccountServices:
     return AccountServices(
         provider=site.provider,
         passwords=site.passwords,
-        attempts=site.limits,
-        messages=site.codes,
-        new_flows=site.sign_ups,
-        contact_codes=site.contact_codes,
+        attempts=site.limits.attempts,
+        messages=site.limits.messages,
+        new_flows=site.limits.sign_ups,
+        contact_codes=site.limits.contact_codes,
     )

@@ -9,15 +9,16 @@ import ipaddress
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sso.http.common.forms import BadRequest, sent_fields
+from sso.http.common.errors import refusal_response
+from sso.http.common.forms import sent_fields
 from sso.http.common.pages import failure
-from sso.http.common.request_checks import Refused, check_head, checked
+from sso.http.common.request_checks import RequestRefused, check_head, checked
 from sso.http.common.responses import OPEN_PATHS
 from sso.http.common.state import client_address
 from sso.platform.db import DatabaseUnavailable, TransactionConflict
@@ -46,12 +47,18 @@ _CORS = (
 _ALWAYS = ("/healthz", "/readyz", "/static/")
 
 
-class TooLarge(Exception):
+class TooLarge(RequestRefused):
     """A request has more than SSO_MAX_BODY_SIZE."""
 
+    status = 413
+    code = "too_large"
 
-class TooSlow(Exception):
+
+class TooSlow(RequestRefused):
     """A request took too long to arrive."""
+
+    status = 408
+    code = "too_slow"
 
 
 class Replay:
@@ -204,21 +211,14 @@ async def _fields_of(scope: Scope, replay: Replay) -> dict[str, str]:
     return await sent_fields(Request(scope, replay))
 
 
-def _answer(scope: Scope, error: Exception, fields: dict[str, str]) -> Any:
+def _answer(scope: Scope, error: Exception, fields: Mapping[str, str]) -> Response:
+    """Return the answer to an error that no handler of the application answered: it was raised before or after the
+    routes, or the server is at fault."""
     request = Request(scope)
-    if isinstance(error, TooLarge):
-        return failure(request, "too_large", 413)
-    if isinstance(error, TooSlow):
-        return failure(request, "too_slow", 408)
-    if isinstance(error, Refused):
-        made = failure(request, error.code, error.status, str(error))
-        made.headers.update(error.headers)
-        return made
-    if isinstance(error, BadRequest):
-        return failure(request, "unreadable", 400, str(error))
     if isinstance(error, DatabaseUnavailable):
         errors.error("%s: the database is not available: %s", scope["request_id"], error)
-        return failure(request, "unavailable", 503, fields=fields)
+    if isinstance(error, (RequestRefused, DatabaseUnavailable)):
+        return refusal_response(request, error, fields)
     errors.error("%s: %s %s failed", scope["request_id"], scope["method"], _printable(scope["path"]), exc_info=error)
     return failure(request, "broken", 500, fields=fields)
 

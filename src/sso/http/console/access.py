@@ -16,18 +16,20 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.current_account import is_recent
 from sso.clients.models import Application
-from sso.clients.privileges import Authority, PrivilegeError, PrivilegeRefused
+from sso.clients.privileges import Authority
 from sso.clients.registry import Client
 from sso.clients.store import get_client
 from sso.http.account.access import Visit, visit
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
+from sso.http.common.errors import Interruption
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, page
-from sso.http.common.state import request_id_of, site_of
+from sso.http.common.state import kept_address_of, request_id_of, site_of
 from sso.http.sign_in.after_sign_in import MAX_QUERY_CHARS
 from sso.identity.users.store import groups_of
+from sso.platform.actor import Actor
 from sso.platform.permissions import GROUP_PERMISSIONS, PERMISSIONS, effective_permissions, permissions_of
 from sso.portal.applications import catalogue_of, sandbox_id
 from sso.portal.teams import role_of, teams_with
@@ -36,24 +38,16 @@ DEVELOPER, ADMIN = "/developer", "/admin"
 MAX_NOTE_CHARS = 500
 
 
-class Interrupted(Exception):
+class Interrupted(Interruption):
     """The request is answered with something else than what its route answers."""
 
     def __init__(self, response: Response) -> None:
         super().__init__("answered otherwise")
         self.response = response
 
-
-def on_interrupted(_: Request, error: Exception) -> Response:
-    """Answer with that."""
-    assert isinstance(error, Interrupted)
-    return error.response
-
-
-def on_privilege_refused(request: Request, error: Exception) -> Response:
-    """Answer an act that would yield more than whoever acts has."""
-    assert isinstance(error, PrivilegeRefused)
-    return failure(request, "more_than_yours", 409 if isinstance(error, PrivilegeError) else 403, str(error))
+    def respond(self, _: Request) -> Response:
+        """Return the response that was given."""
+        return self.response
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +65,18 @@ class Here:
     permissions: frozenset[str]
     groups: frozenset[str] | None
     recent: bool
+    request_id: str
+    stored_ip_address: str | None
 
     @property
     def actor(self) -> str:
         """Their name in the audit log."""
         return str(self.visit.user.id)
+
+    @property
+    def as_actor(self) -> Actor:
+        """Who acts, as use cases take it."""
+        return Actor(self.actor, self.permissions, self.groups, self.stored_ip_address, self.request_id)
 
     @property
     def rights(self) -> frozenset[str]:
@@ -130,7 +131,8 @@ async def here_of(request: Request) -> Here:
         permissions |= GROUP_PERMISSIONS
         async with site_of(request).provider.db.read() as session:
             groups = frozenset(await groups_of(session, found.user.id))
-    return Here(found, permissions, groups, is_recent(site_of(request).settings, found.who))
+    recent = is_recent(site_of(request).settings, found.who)
+    return Here(found, permissions, groups, recent, request_id_of(request), kept_address_of(request))
 
 
 def by(request: Request, here: Here) -> dict[str, Any]:

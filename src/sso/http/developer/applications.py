@@ -29,7 +29,6 @@ from sso.http.console.access import (
     Needs,
     Team,
     There,
-    by,
     developer_page,
     own_form,
     said,
@@ -61,13 +60,9 @@ from sso.portal import applications as apps
 from sso.portal import invitations as joining
 from sso.portal import teams
 from sso.portal.applications import KINDS, Kind, Stale, Unfinished, Wanted, sandbox_id, suggested_id, wanted_of
-from sso.portal.lifecycle import (
-    NotChecked,
-    own_redirect_uri,
-    pending_subject_change,
-    remove_client,
-    submit_application,
-)
+from sso.portal.approval import NotChecked, pending_subject_change, submit_application
+from sso.portal.lifecycle import remove_client
+from sso.portal.sandbox import own_redirect_uri
 
 router = APIRouter()
 
@@ -115,7 +110,7 @@ Owner = Annotated[There, Depends(Team("owner", recent=True))]
 
 def own_uri(request: Request) -> str:
     """Return our own redirect URI of every sandbox."""
-    return own_redirect_uri(site_of(request).provider)
+    return own_redirect_uri(site_of(request).settings)
 
 
 @router.get(DEVELOPER)
@@ -177,7 +172,7 @@ async def answer_invitation(request: Request, here: Anybody) -> Response:
         lookups.add(str(here.visit.user.id))  # by none of their identifiers
     for lookup in lookups:  # this team, or every team, cannot invite them again for a while
         with suppress(TooManyFailures):
-            await site_of(request).declined.take(f"{'*' if choice == 'block' else application_id} {lookup}")
+            await site_of(request).limits.declined.take(f"{'*' if choice == 'block' else application_id} {lookup}")
     return RedirectResponse(DEVELOPER, 303)
 
 
@@ -208,11 +203,13 @@ async def begin(request: Request, here: Creator) -> Response:
     secret = None
     try:
         async with site.provider.db.write() as session:
-            made = await apps.create_application(session, client_id, wanted, **by(request, here))
-            await teams.add_member(session, made.application_id, here.visit.user.id, "owner", **here.acts)
+            made = await apps.create_application(session, client_id, wanted, actor=here.as_actor)
+            await teams.add_member(
+                session, made.application_id, here.visit.user.id, "owner", actor=here.as_actor, authority=here.authority
+            )
             if not draft:
                 secret = await apps.open_sandbox(
-                    session, site.provider.box, made, own_uri=own_uri(request), **by(request, here)
+                    session, site.provider.box, made, own_uri=own_uri(request), actor=here.as_actor
                 )
     except Unfinished as error:
         typed.refuse(error.problems)
@@ -328,22 +325,24 @@ async def act(request: Request, there: Member) -> Response:
     """Submit it, take that back, open its sandbox, or say something about it."""
     fields = await own_form(request, f"app {there.application_id}")
     site, choice, text = site_of(request), fields.get("choice", ""), fields.get("text", "")[: apps.MAX_NOTE_CHARS]
-    who, sent = by(request, there.here), {**fields, "text": text}
+    sent = {**fields, "text": text}
     secret = None
     try:
         async with site.provider.db.write() as session:
             application = await present(request, session, there.application_id)
             if choice == "submit":
                 accepted = fields.get("accept_new_subjects", "").strip()
-                await submit_application(session, site.provider, application, text, accepted=accepted, **who)
+                await submit_application(
+                    session, site.provider.settings, application, text, accepted=accepted, actor=there.here.as_actor
+                )
             elif choice == "withdraw":
-                await apps.withdraw(session, application, **who)
+                await apps.withdraw(session, application, actor=there.here.as_actor)
             elif choice == "sandbox":
                 secret = await apps.open_sandbox(
-                    session, site.provider.box, application, own_uri=own_uri(request), **who
+                    session, site.provider.box, application, own_uri=own_uri(request), actor=there.here.as_actor
                 )
             elif choice == "comment":
-                await apps.comment(session, application, text, **who)
+                await apps.comment(session, application, text, actor=there.here.as_actor)
     except NotChecked:
         return await overview_page(request, there, NOT_CHECKED, 409, acted="submit", sent=sent)
     except Unfinished:
@@ -420,7 +419,7 @@ async def change(request: Request, there: Member) -> Response:
                 wanted,
                 revision=read_revision(revision),
                 own_uri=own_uri(request),
-                **by(request, there.here),
+                actor=there.here.as_actor,
             )
     except Stale:
         typed.mistakes[""] = (CHANGED_MEANWHILE, {})
@@ -501,7 +500,7 @@ async def end(request: Request, there: Owner) -> Response:
                 site.provider,
                 there.application_id,
                 note=said(fields),
-                **by(request, there.here),
+                actor=there.here.as_actor,
             )
     except ClientError as error:
         return await _end_page(request, there, CANNOT, 409, note=said(fields), detail=str(error))

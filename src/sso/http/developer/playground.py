@@ -42,7 +42,7 @@ from sso.platform.security.numbers import read_int_or_none
 from sso.platform.security.outbound_http import OutboundRefused, public_reason
 from sso.platform.security.tokens import base64url, random_token
 from sso.portal.applications import sandbox_id
-from sso.portal.lifecycle import TRY_PATH
+from sso.portal.sandbox import TRY_PATH
 from sso.portal.teams import role_of
 
 router = APIRouter()

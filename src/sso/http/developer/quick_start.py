@@ -17,7 +17,7 @@ from sso.http.common.state import site_of
 from sso.http.console.access import developer_page
 from sso.http.developer.applications import APPS, STATES, Reader
 from sso.http.developer.literals import LANGUAGES
-from sso.portal.lifecycle import TRY_PATH
+from sso.portal.sandbox import TRY_PATH
 
 router = APIRouter()
 

@@ -21,7 +21,10 @@ from sso.http.developer.applications import APPS, CANNOT, STATES, Member, Reader
 from sso.oidc.token.client_auth import authenticates
 from sso.portal.applications import sandbox_id
 from sso.portal.rp_check import fake_provider as dishonest
-from sso.portal.rp_check.runner import begin_check, holds, last_check, note_call, passed, published_key, start
+from sso.portal.rp_check.endpoints import note_call, published_key
+from sso.portal.rp_check.results import passed, passes_now
+from sso.portal.rp_check.runner import begin_check, start
+from sso.portal.rp_check.store import last_check
 
 router = APIRouter()
 
@@ -119,7 +122,7 @@ async def _page(request: Request, there: There, problem: str = "", status: int =
         remaining=[one for one in dishonest.CASES if one not in {found["case"] for found in findings}],
         running=running and not stale,
         passed=passed(last),
-        outdated=last is not None and not holds(last, there.application),
+        outdated=last is not None and not passes_now(last, there.application),
         required=site.settings.relying_party_check == "required",
         case_texts=CASE_TEXTS,
         outcomes=OUTCOMES,
@@ -140,7 +143,7 @@ async def begin(request: Request, there: Member) -> Response:
     try:
         async with site.provider.db.write() as session:
             application = await present(request, session, there.application_id)
-            made = await begin_check(session, site.provider, application, page, actor=there.here.actor)
+            made = await begin_check(session, site.provider, application, page, actor=there.here.as_actor)
     except ClientError as error:
         return await _page(request, there, CANNOT, 409, detail=str(error))
     start(site.provider, made)

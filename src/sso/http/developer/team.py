@@ -83,10 +83,17 @@ async def change_team(request: Request, there: Owner) -> Response:
                 await teams.withdraw_invitation(session, there.application_id, which)
             elif (chosen := read_id(which)) is not None:
                 if choice == "remove":
-                    await teams.remove_member(session, there.application_id, chosen, actor=there.here.actor)
+                    await teams.remove_member(session, there.application_id, chosen, actor=there.here.as_actor)
                 elif choice in ("owner", "member") and await teams.role_of(session, there.application_id, chosen):
                     wanted: Any = choice
-                    await teams.add_member(session, there.application_id, chosen, wanted, **there.here.acts)
+                    await teams.add_member(
+                        session,
+                        there.application_id,
+                        chosen,
+                        wanted,
+                        actor=there.here.as_actor,
+                        authority=there.here.authority,
+                    )
     except ClientError:
         return await _team_page(request, there, LAST_OWNER, 409)
     return RedirectResponse(f"{APPS}/{there.application_id}/team", 303)
@@ -98,7 +105,9 @@ async def leave(request: Request, there: Member) -> Response:
     await own_form(request, f"team {there.application_id}")
     try:
         async with site_of(request).provider.db.write() as session:
-            await teams.remove_member(session, there.application_id, there.here.visit.user.id, actor=there.here.actor)
+            await teams.remove_member(
+                session, there.application_id, there.here.visit.user.id, actor=there.here.as_actor
+            )
     except ClientError:
         return await _team_page(request, there, LAST_OWNER, 409)
     return RedirectResponse(DEVELOPER, 303)
@@ -124,7 +133,14 @@ async def _invite(request: Request, there: There, typed: str, role: Any) -> Resp
         return RedirectResponse(f"{APPS}/{there.application_id}/team", 303)
     try:
         async with site.provider.db.write() as session:
-            user = await joining.invite(session, there.application_id, wanted.value, role, **there.here.acts)
+            user = await joining.invite(
+                session,
+                there.application_id,
+                wanted.value,
+                role,
+                actor=there.here.as_actor,
+                authority=there.here.authority,
+            )
             # Whether somebody has that name is not told: the page says the same for all.
             if user is not None:
                 notify(session, site.provider, user, "team_invitation", what=what)
@@ -146,10 +162,10 @@ async def _count_invitation(request: Request, there: There, lookup: str) -> bool
     site, taken = site_of(request), []
     try:
         for limit, key in (
-            (site.inviters, str(there.here.visit.user.id)),
-            (site.invited_to, there.application_id),
-            (site.invited, lookup),
-            (site.invited_lately, lookup),
+            (site.limits.inviters, str(there.here.visit.user.id)),
+            (site.limits.invited_to, there.application_id),
+            (site.limits.invited, lookup),
+            (site.limits.invited_lately, lookup),
         ):
             taken.append(await limit.take(key))
     except TooManyFailures:
@@ -160,13 +176,13 @@ async def _count_invitation(request: Request, there: There, lookup: str) -> bool
         user = await proven_owner(session, lookup)
     names = [lookup, *([str(user.id)] if user is not None else [])]
     teams_of = (there.application_id, "*")
-    blocked = [await site.declined.is_full(f"{team} {name}") for team in teams_of for name in names]
+    blocked = [await site.limits.declined.is_full(f"{team} {name}") for team in teams_of for name in names]
     if any(blocked):
         return False
     if user is not None:
         # All identifiers of an account together. This limit is silent: it must not tell whose they are.
         try:
-            for limit in (site.invited, site.invited_lately):
+            for limit in (site.limits.invited, site.limits.invited_lately):
                 await limit.take(f"account {user.id}")
         except TooManyFailures:
             return False

@@ -13,15 +13,14 @@ from starlette.responses import RedirectResponse, Response
 from sso.accounts.sign_in.current_account import AccountLocked
 from sso.accounts.sign_in.pending_request import PendingRequest, RequestExpired, account_answering, store_request
 from sso.http.common.cookies import with_browser
-from sso.http.common.counting import count_redirect_error
 from sso.http.common.forms import form_pairs, query_pairs, sent_fields
-from sso.http.common.pages import failure, to_application
+from sso.http.common.pages import failure
 from sso.http.common.state import site_of
 from sso.http.sign_in.finish import proceed, refuse
 from sso.http.sign_in.page_request import PageRequest, without_form
 from sso.http.sign_in.pages import request_address
 from sso.oidc.authorize import request as flow
-from sso.oidc.authorize.request import AuthorizationRequest, RedirectError
+from sso.oidc.authorize.request import AuthorizationRequest
 from sso.oidc.authorize.stored import client_of_token
 
 router = APIRouter()
@@ -32,13 +31,6 @@ async def on_request_expired(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestExpired)
     client = client_of_token(site_of(request).provider, error.token)
     return failure(request, "expired_interaction", 400, client=client, fields=await sent_fields(request))
-
-
-def on_redirect_error(request: Request, error: Exception) -> Response:
-    """Answer an error that the application is told of."""
-    assert isinstance(error, RedirectError)
-    count_redirect_error(request, error)
-    return to_application(request, flow.error_answer(site_of(request).provider, error))
 
 
 @router.api_route("/authorize", methods=["GET", "POST"])

@@ -77,7 +77,7 @@ async def _look_up(page: PageRequest, typed: str) -> Response:
     """Show what the device of a code asks for, to a person who is signed in."""
     site, address = page.site, page.visitor.ip_address
     try:
-        attempt = await site.device_codes.take(address)
+        attempt = await site.limits.device_codes.take(address)
     except TooManyFailures as error:
         return to_wait(_type_page(page, typed, WAIT, 429, minutes=error.minutes), error.retry_after)
     code, client, who = await _find(page, typed)
@@ -170,7 +170,7 @@ async def _step_up(
 async def _decide(page: PageRequest, typed: str, allowed: bool) -> Response:
     site, visitor = page.site, page.visitor
     try:
-        attempt = await site.device_codes.take(visitor.ip_address)
+        attempt = await site.limits.device_codes.take(visitor.ip_address)
     except TooManyFailures as error:
         return to_wait(_type_page(page, typed, WAIT, 429, minutes=error.minutes), error.retry_after)
     code, client, who = await _find(page, typed)

@@ -97,7 +97,7 @@ def show_flow(page: PageRequest, step: FlowStarted | FlowExpired) -> Response:
 
 def _answer(page: PageRequest, step: RequestAnswered) -> Response:
     """Carry the browser back to the application."""
-    response = to_application(page.request, step.answer)
+    response = to_application(page.request, step.answer, page.fields)
     if step.session_id is None:
         return response
     return with_browser_state(page.request, response, page.site.provider.browser_state(step.session_id))

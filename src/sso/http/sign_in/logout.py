@@ -58,8 +58,8 @@ async def logout(request: Request) -> Response:
     if not ours and not asked.may_end_without_asking(provider, who.person.id):
         return _confirm(request, data, accounts, asked)
     leaving = accounts if ours and data.get("all") == "1" else accounts[:1]
-    told = await _end(site_of(request), visitor, leaving)
-    return _after(request, data, asked, told, [one for one in accounts if one not in leaving])
+    ended = await _end(site_of(request), visitor, leaving)
+    return _after(request, data, asked, ended, [account for account in accounts if account not in leaving])
 
 
 async def _accounts(provider: Provider, visitor: Visitor, asked: LogoutRequest) -> list[Account]:
@@ -76,22 +76,22 @@ async def _accounts(provider: Provider, visitor: Visitor, asked: LogoutRequest) 
 
 async def _end(site: Site, visitor: Visitor, leaving: list[Account]) -> list[ClientSession]:
     """End the sessions of these accounts, and return the client sessions that ended with them."""
-    told = []
+    ended = []
     async with site.provider.db.write() as session:
-        await sessions.lock(session, *sessions.not_over([one.session.id for one in leaving]))
-        for one in leaving:
-            told += await end_sessions(
+        await sessions.lock(session, *sessions.not_over([account.session.id for account in leaving]))
+        for account in leaving:
+            ended += await end_sessions(
                 session,
                 site.provider,
-                [one.session.id],
+                [account.session.id],
                 EndReason.SIGNED_OUT,
-                actor=str(one.person.id),
+                actor=str(account.person.id),
                 address=visitor.stored_ip_address,
                 request_id=visitor.request_id,
                 in_browser=True,
             )
     site.worker.nudge()
-    return told
+    return ended
 
 
 def _confirm(request: Request, data: dict[str, str], accounts: list[Account], asked: LogoutRequest) -> Response:
@@ -102,7 +102,7 @@ def _confirm(request: Request, data: dict[str, str], accounts: list[Account], as
         fields=data,
         form_target=asked.redirect or "",
         person=accounts[0].person.name,
-        others=[one.person.name for one in accounts[1:]],
+        others=[account.person.name for account in accounts[1:]],
         client=asked.client,
         back=way_back(asked.client, signing_in=False),
         kept=[(name, data[name]) for name in _PARAMETERS if name in data],
@@ -114,44 +114,44 @@ def _after(
     request: Request,
     data: dict[str, str],
     asked: LogoutRequest,
-    told: list[ClientSession] | None,
+    ended: list[ClientSession] | None,
     remaining: list[Account],
 ) -> Response:
     """Go back to the application, or say from what the person was signed out and what could not be reached.
 
-    Applications that are told through the browser are framed, and then it goes on (Front-Channel Logout section 3).
+    Applications that are notified through the browser are framed, and then it goes on (Front-Channel Logout section 3).
     """
     site = site_of(request)
-    frames = frontchannel_addresses(site.provider, told or [])
+    frames = frontchannel_addresses(site.provider, ended or [])
     if asked.redirect is not None and not frames:
-        made = Response(status_code=303, headers={"Location": asked.redirect, "Cache-Control": "no-store"})
+        response = Response(status_code=303, headers={"Location": asked.redirect, "Cache-Control": "no-store"})
     else:
-        reached, unreached = _reached(site.provider, told or [])
-        made = page(
+        reached, unreached = _reached(site.provider, ended or [])
+        response = page(
             request,
             "signed_out.html",
             ui_locales=data.get("ui_locales", ""),
             fields=data,
             here="/logout",
-            ended=told is not None,
+            ended=ended is not None,
             reached=reached,
             unreached=unreached,
             client=asked.client,
             back=way_back(asked.client, signing_in=False),
             frames=frames,
             onward=asked.redirect or "",
-            remaining=[one.person.name for one in remaining],
+            remaining=[account.person.name for account in remaining],
         )
-    if told is not None:
-        with_accounts(request, made, [one.token for one in remaining])
+    if ended is not None:
+        with_accounts(request, response, [account.token for account in remaining])
     state = site.provider.browser_state(remaining[0].session.id) if remaining else ""
-    return with_browser_state(request, made, state)
+    return with_browser_state(request, response, state)
 
 
-def _reached(provider: Provider, told: list[ClientSession]) -> tuple[list[Client], list[Client]]:
-    """Return the applications that are told, and those that are not."""
-    known = [(one, client) for one in told if (client := provider.registry.get(one.client_id)) is not None]
-    reached = [client for one, client in known if one.told_by in REACHED]
+def _reached(provider: Provider, ended: list[ClientSession]) -> tuple[list[Client], list[Client]]:
+    """Return the applications that are notified, and those that are not."""
+    known = [(part, client) for part in ended if (client := provider.registry.get(part.client_id)) is not None]
+    reached = [client for part, client in known if part.told_by in REACHED]
     return reached, [client for _, client in known if client not in reached]
 
 

@@ -16,7 +16,7 @@ from tests.clients.test_catalogue import GOOD, mistakes
 from tests.support import City
 
 from sso.clients.metadata import ClientMetadata
-from sso.clients.mistakes import fields_of_metadata, mistakes_of, nearest_name, scope_warnings
+from sso.clients.validation_errors import fields_of_metadata, mistakes_of, nearest_name, scope_warnings
 
 
 @pytest.fixture
