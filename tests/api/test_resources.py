@@ -295,7 +295,7 @@ async def test_who_comes_second_waits_and_sees_that_they_are_the_last(city: City
         if first == "disable":
             await disable_user(session, provider, ratna, actor=Actor("test"))
         else:
-            await set_roles(session, ratna, [], actor="test")
+            await set_roles(session, ratna, [], actor=Actor("test"))
         await session.flush()
         waiting = asyncio.create_task(second())
         done, _ = await asyncio.wait([waiting], timeout=0.3)

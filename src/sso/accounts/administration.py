@@ -42,7 +42,7 @@ async def change_person(
     if change.model_fields_set & OPENS:
         refuse_locked(user)
     async with contacts_told(session, provider, user):
-        await change_user(session, user, change, actor=actor.name, request_id=actor.request_id)
+        await change_user(session, user, change, actor=actor)
 
 
 async def disable_user(session: AsyncSession, provider: Provider, user: User, *, actor: Actor) -> int:
@@ -108,7 +108,7 @@ async def give_roles(
     if ends:
         await end_pending(session, user)
     if groups is None or set(roles) != before:
-        await set_roles(session, user, roles, actor=actor.name, request_id=actor.request_id)
+        await set_roles(session, user, roles, actor=actor)
     if groups is not None:
         await _replace_groups(session, user, sorted(groups), actor)
     if not ends:
@@ -152,9 +152,10 @@ async def end_session_of_person(
     Returns:
         Whether the session was active.
     """
-    found = await sessions.get(session, session_id)
-    if found is None or not await sessions.lock(session, *sessions.not_over([session_id])):
+    present = await sessions.get(session, session_id)
+    if present is None or not await sessions.lock(session, *sessions.not_over([session_id])):
         return False
+    _, user = present
     await end_sessions(
         session,
         provider,
@@ -165,5 +166,5 @@ async def end_session_of_person(
         request_id=actor.request_id,
         note=note,
     )
-    notify(session, provider, found[1], "sessions_ended")
+    notify(session, provider, user, "sessions_ended")
     return True

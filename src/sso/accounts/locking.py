@@ -40,13 +40,16 @@ async def not_me(session: AsyncSession, provider: Provider, session_id: uuid.UUI
     Returns:
         The user; None where the session is unknown or too old, or its link was used.
     """
-    found = await sessions.get(session, session_id)
-    if found is None or found[0].created_at < clock.now() - timedelta(days=NOT_ME_DAYS) or found[1].deleted_at:
+    reported = await sessions.get(session, session_id)
+    if reported is None:
         return None
-    user = await users.lock_user(session, found[1].id)
+    sso_session, owner = reported
+    if sso_session.created_at < clock.now() - timedelta(days=NOT_ME_DAYS) or owner.deleted_at:
+        return None
+    user = await users.lock_user(session, owner.id)
     if user is None:
         return None
-    link_ends = found[0].created_at + timedelta(days=NOT_ME_DAYS)
+    link_ends = sso_session.created_at + timedelta(days=NOT_ME_DAYS)
     if not await session.run_sync(lambda sync: first_use(sync, "not-me", session_id.hex, link_ends)):
         return user if is_locked(user) else None
     user_id, until = str(user.id), clock.now() + provider.settings.account_lock_duration

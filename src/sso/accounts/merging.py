@@ -41,9 +41,7 @@ async def decide_proposal(
     if decision == "merged":
         refuse_locked(user)
     async with contacts_told(session, provider, user):
-        return await merge_proposals.decide(
-            session, provider.box, proposal_id, decision, actor=actor.name, request_id=actor.request_id
-        )
+        return await merge_proposals.decide(session, provider.box, proposal_id, decision, actor=actor)
 
 
 async def lock_to_merge(

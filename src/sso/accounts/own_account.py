@@ -21,8 +21,6 @@ from sso.logout.end_sessions import BATCH, end_sessions
 from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 
-OTHERS: Literal["others"] = "others"
-
 
 class SessionEnded(Refusal):
     """The session of a user ended while a page of the own account was answered."""

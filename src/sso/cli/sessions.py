@@ -21,7 +21,7 @@ from sso.logout.bulk import begin, endings, get_ending, stop_ending, work_once
 from sso.logout.delivery_report import DeliveryReport, delivery_report_of
 from sso.oidc.models import BulkRevocation
 from sso.oidc.provider import Provider
-from sso.platform.actor import Actor
+from sso.platform.actor import CLI
 from sso.platform.security.numbers import read_uuid
 
 app = group("Who is signed in.")
@@ -143,9 +143,7 @@ def revoke(
         async with provider.db.write() as session:
             wanted = await _wanted(provider, session, session_id, user, client)
             if wanted.session_id is not None:
-                ended = await end_session_of_person(
-                    session, provider, wanted.session_id, actor=Actor("cli"), note=note[:200]
-                )
+                ended = await end_session_of_person(session, provider, wanted.session_id, actor=CLI, note=note[:200])
                 return int(ended)
             begun = await begin(session, wanted, EndReason.ADMINISTRATOR, actor="cli", note=note[:200])
         return None if background else await _to_the_end(provider, begun.id)

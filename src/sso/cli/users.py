@@ -42,7 +42,7 @@ from sso.identity.users.readers import FORMATS
 from sso.identity.users.schemas import NewUser, warnings_of
 from sso.identity.users.service import UserError, create_users, describe, find
 from sso.oidc.provider import Provider
-from sso.platform.actor import Actor
+from sso.platform.actor import CLI
 from sso.platform.permissions import RoleName
 from sso.platform.security.numbers import read_uuid
 from sso.settings import Settings, load_settings
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from sso.identity.users.rows import Options, TakeHash
 
 app = group("People.")
-
-CLI = Actor("cli")
 
 NAMES_OF_ROLES = ", ".join(get_args(RoleName))
 MORE_AFTER = "For more, give the id of the last one with --after, or a greater --limit."

@@ -49,9 +49,9 @@ async def my_sessions(request: Request, here: Here) -> Response:
     before = read_id(request.query_params.get("before", ""))
     async with provider.db.read() as session:
         of_user = SessionFilter(user_id=here.user.id)
-        found = await store.page_of(session, of_user, "living", now, now - provider.idle, before, PAGE + 1)
-        rows = await rows_of(request, session, [(one, person.name) for one, person in found[:PAGE]])
-    following = f"{MINE}?{urlencode({'before': str(found[PAGE - 1][0].id)})}" if len(found) > PAGE else ""
+        listed = await store.page_of(session, of_user, "living", now, now - provider.idle, before, PAGE + 1)
+        rows = await rows_of(request, session, [(sso_session, user.name) for sso_session, user in listed[:PAGE]])
+    following = f"{MINE}?{urlencode({'before': str(listed[PAGE - 1][0].id)})}" if len(listed) > PAGE else ""
     rows.sort(key=lambda row: (row.session.id != present.id, -row.session.last_seen_at.timestamp()))
     return here.page(
         "account_sessions.html",
@@ -81,12 +81,12 @@ async def end_mine(request: Request, here: Here) -> Response:
     return response
 
 
-async def rows_of(request: Request, session: AsyncSession, found: list[tuple[SsoSession, str]]) -> list[Row]:
+async def rows_of(request: Request, session: AsyncSession, listed: list[tuple[SsoSession, str]]) -> list[Row]:
     """Return sessions, each with the name of its user, as a page lists them."""
     registry = site_of(request).provider.registry
-    parts = await store.participants(session, [sso_session.id for sso_session, _ in found])
+    parts = await store.participants(session, [sso_session.id for sso_session, _ in listed])
     rows = []
-    for sso_session, person in found:
+    for sso_session, person in listed:
         clients = [
             (client, part)
             for part in parts

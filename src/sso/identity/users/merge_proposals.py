@@ -16,6 +16,7 @@ from sso.identity.users.identifiers import masked
 from sso.identity.users.importing import MATCHING, SEAL, Made, Row, add_person, holders_of, identifier_row, lookup_of
 from sso.identity.users.models import Identifier, ImportRun, LocalAccount, MergeProposal
 from sso.identity.users.service import NIK, UserError, nik_key
+from sso.platform.actor import Actor
 from sso.platform.audit import record
 from sso.platform.security.encryption import SecretBox
 
@@ -99,8 +100,7 @@ async def decide(
     proposal_id: uuid.UUID,
     decision: str,
     *,
-    actor: str | None,
-    request_id: str | None = None,
+    actor: Actor,
 ) -> Decided:
     """Decide about a proposal.
 
@@ -112,7 +112,6 @@ async def decide(
             two, and the other gets an account without what both have; ``dropped``: the row is forgotten. They are only
             merged while something is verified on both sides: in the row, and by the person, now.
         actor: who decides.
-        request_id: the reference for log and audit.
 
     Returns:
         The proposal, and how the person signs in now.
@@ -136,15 +135,15 @@ async def decide(
     elif decision == "separate":
         user_id, left_out = await _separate(session, box, proposal, row)
     now = clock.now()
-    proposal.status, proposal.decided_at, proposal.decided_by = decision, now, actor
+    proposal.status, proposal.decided_at, proposal.decided_by = decision, now, actor.name
     proposal.encrypted = box.encrypt(orjson.dumps({**row.stored(), "password": ""}), SEAL)
     record(
         session,
         f"user.import_{decision}",
-        actor=actor,
+        actor=actor.name,
         subject=str(proposal.user_id),
         client_id=proposal.client_id,
-        request_id=request_id,
+        request_id=actor.request_id,
         data={"proposal": str(proposal.id), "reasons": proposal.reasons},
     )
     return await _decided(session, proposal, user_id, left_out)

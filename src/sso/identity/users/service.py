@@ -15,6 +15,7 @@ from sso.identity.users import store
 from sso.identity.users.identifiers import can_be_verified, masked, meanings, nik_lookup
 from sso.identity.users.models import Credential, Identifier, User, UserRole
 from sso.identity.users.schemas import NewUser, UserChange
+from sso.platform.actor import CLI, Actor
 from sso.platform.audit import record
 from sso.platform.permissions import ROLES
 from sso.platform.security.encryption import SecretBox
@@ -88,9 +89,7 @@ async def create_users(
     return made
 
 
-async def change_user(
-    session: AsyncSession, user: User, change: UserChange, *, actor: str | None, request_id: str | None = None
-) -> None:
+async def change_user(session: AsyncSession, user: User, change: UserChange, *, actor: Actor) -> None:
     """Change what ``change`` names of a person.
 
     Raises:
@@ -114,9 +113,9 @@ async def change_user(
     record(
         session,
         "user.changed",
-        actor=actor,
+        actor=actor.name,
         subject=str(user.id),
-        request_id=request_id,
+        request_id=actor.request_id,
         data={"changed": sorted(said)},
     )
 
@@ -167,8 +166,7 @@ async def set_roles(
     user: User,
     roles: Collection[str],
     *,
-    actor: str | None = "cli",
-    request_id: str | None = None,
+    actor: Actor = CLI,
 ) -> None:
     """Give a person these roles in place of any others.
 
@@ -187,7 +185,9 @@ async def set_roles(
     await store.replace_roles(session, user.id, sorted(set(roles)))
     data = {"added": sorted(set(roles) - before), "removed": sorted(before - set(roles))}
     await store.mark_changed(session, user.id, clock.now())
-    record(session, "user.roles_changed", actor=actor, subject=str(user.id), request_id=request_id, data=data)
+    record(
+        session, "user.roles_changed", actor=actor.name, subject=str(user.id), request_id=actor.request_id, data=data
+    )
 
 
 async def keep_an_administrator(session: AsyncSession, user: User) -> None:
