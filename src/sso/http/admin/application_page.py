@@ -85,7 +85,7 @@ class ApplicationFacts:
     row: ClientRow | None
     application: Application | None
     requested: list[tuple[str, str]]
-    changes: dict[str, tuple[Any, Any]]
+    changes: dict[str, tuple[object, object]]
     unfinished: dict[str, str]
     subjects: SubjectChange | None
     notes: list[ApplicationNote]
@@ -273,7 +273,7 @@ def check_manages(request: Request, here: Here, row: ClientRow | None, applicati
 
 async def _wanted(
     request: Request, session: AsyncSession, application: Application | None
-) -> tuple[list[tuple[str, str]], dict[str, tuple[Any, Any]], dict[str, str]]:
+) -> tuple[list[tuple[str, str]], dict[str, tuple[object, object]], dict[str, str]]:
     """Return what its team wants, what would change in production, and what is still wrong with it."""
     if application is None or not application.document:
         return [], {}, {}
@@ -328,11 +328,11 @@ def _chosen_roles(metadata: ClientMetadata | None, refused: RefusedAction) -> li
     return list(metadata.allowed_roles or []) if metadata is not None else []
 
 
-def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:
+def _lines(values: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(name, _text(value)) for name, value in values.items()]
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
