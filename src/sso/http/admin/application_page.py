@@ -238,7 +238,7 @@ def _privileges(here: Here, facts: ApplicationFacts, client: Client | None) -> d
 
 
 def _privilege(grant: ClientPrivilege, client: Client | None, names: dict[str, str]) -> dict[str, Any]:
-    """Return a grant as the page shows it."""
+    """Return a privilege as the page shows it."""
     return {
         **shown(grant),
         "who": names.get(grant.granted_by, grant.granted_by),
@@ -274,7 +274,7 @@ def check_manages(request: Request, here: Here, row: ClientRow | None, applicati
 async def _wanted(
     request: Request, session: AsyncSession, application: Application | None
 ) -> tuple[list[tuple[str, str]], dict[str, tuple[object, object]], dict[str, str]]:
-    """Return what its team wants, what would change in production, and what is still wrong with it."""
+    """Return the requested metadata, the changes that an approval would bring, and the fields that are not valid yet."""
     if application is None or not application.document:
         return [], {}, {}
     wanted = wanted_of(application)
@@ -288,7 +288,7 @@ async def _wanted(
 
 
 async def _subjects(request: Request, session: AsyncSession, application: Application | None) -> SubjectChange | None:
-    """Return the change of every ``sub`` that an approval would bring."""
+    """Return how an approval would change the ``sub`` of every user; None: it would not."""
     if application is None or application.state != "submitted":
         return None
     loopback = site_of(request).settings.loopback

@@ -42,13 +42,13 @@ router = APIRouter()
 Words = Callable[[str], str]
 PAGE = 50
 CHECKED_AT_ONCE = 200_000
-"""How many events of the audit log are checked while somebody waits: what is longer is checked by command."""
+"""The longest chain, in events, that the page verifies; longer ones are verified by command."""
 SeesAudit = Annotated[Here, Depends(Needs("audit:read"))]
 
 
 @router.get(ADMIN + "/audit")
 async def audit_page(request: Request, here: SeesAudit) -> Response:
-    """What happened: by type, person, application, time; and whether the chain is whole."""
+    """List audit events by type, user, application and time."""
     return await _audit_page(request, here)
 
 
@@ -99,7 +99,7 @@ async def _audit_page(request: Request, here: Here, report: AuditReport | None =
 
 
 def _details(words: Words, event: AuditEvent) -> list[tuple[str, str]]:
-    """Return what an entry says besides, in the language of the page."""
+    """Return the data of an event, in the language of the page."""
     return [
         (words(DATA_TEXTS.get(key, key)), said_of(key, value, words, AUDIT_VALUES)) for key, value in event.data.items()
     ]
@@ -110,7 +110,7 @@ AUDIT_VALUES = {**VALUE_TEXTS, "kind": {**KIND_TEXTS, **KINDS}}
 
 
 def _broken(report: AuditReport) -> str:
-    """Return the text of what is wrong with the chain."""
+    """Return the text of the fault of the hash chain."""
     return next((text for name, text in CHAIN_TEXTS.items() if name in report.reason), report.reason)
 
 
@@ -125,7 +125,7 @@ async def _person(session: AsyncSession, typed: str, box: SecretBox) -> tuple[st
 
 @router.post(ADMIN + "/audit")
 async def check_audit(request: Request, here: SeesAudit) -> Response:
-    """Check now whether the chain is whole; or download it."""
+    """Verify the hash chain, or download the log."""
     fields, provider = await own_form(request, "audit"), site_of(request).provider
     if fields.get("choice") == "export":
         since, until = _day(fields.get("since", "")), _day(fields.get("until", ""), end=True)
