@@ -274,7 +274,7 @@ def check_manages(request: Request, here: Here, row: ClientRow | None, applicati
 async def _wanted(
     request: Request, session: AsyncSession, application: Application | None
 ) -> tuple[list[tuple[str, str]], dict[str, tuple[object, object]], dict[str, str]]:
-    """Return the requested metadata, the changes that an approval would bring, and the fields that are not valid yet."""
+    """Return the requested metadata, the changes that an approval would bring, and the fields that are not valid."""
     if application is None or not application.document:
         return [], {}, {}
     wanted = wanted_of(application)

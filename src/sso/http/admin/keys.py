@@ -50,7 +50,7 @@ async def _keys_page(request: Request, here: Here, problem: str = "", status: in
 
 @router.post(ADMIN + "/keys")
 async def rotate_keys(request: Request, here: Rotates) -> Response:
-    """Rotate the keys: the next keys sign from now on, and the present keys stay published until their tokens expire."""
+    """Rotate the keys: the next keys sign from now on, the present keys stay published until their tokens expire."""
     fields, provider = await own_form(request, "keys"), site_of(request).provider
     note = said(fields)
     if not note:
