@@ -9,6 +9,7 @@ RUN /opt/sso/bin/pip install --no-cache-dir --disable-pip-version-check --requir
 COPY pyproject.toml README.md LICENSE clients.example.yaml ./
 COPY src src
 COPY migrations migrations
+COPY scripts/compile_catalogues.py scripts/
 COPY examples examples
 RUN /opt/sso/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
     && /opt/sso/bin/pip uninstall --yes --quiet hatchling editables pip

@@ -5,13 +5,15 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+CATALOGUES := $(wildcard src/sso/http/common/locale/*/LC_MESSAGES/*.po)
+COMPILED := $(CATALOGUES:.po=.mo)
 SECONDS ?= 180
 SEED ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: run test check lint types imports unit interop-all fuzz races bench lock docs dist sbom hooks clean deps ready
 
-run: $(VENV)/run.stamp   ## fresh embedded database, the 122 applications, three people, two sample apps
+run: $(VENV)/run.stamp $(COMPILED)   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
 
 test: ready check unit   ## everything: lint, types, import rules, both databases, browser journeys, real clients
@@ -77,6 +79,10 @@ $(VENV)/run.stamp: requirements/run.txt pyproject.toml src/sso/__init__.py | $(B
 	$(PIP) --require-hashes -r requirements/run.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
+
+$(COMPILED): $(CATALOGUES) | $(VENV)/run.stamp
+	$(BIN)/python scripts/compile_catalogues.py
+	@touch $(COMPILED)
 
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml src/sso/__init__.py | $(BIN)/python
 	$(PIP) --require-hashes -r requirements/dev.txt

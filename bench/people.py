@@ -87,7 +87,7 @@ def peak_of(process: subprocess.Popen[str]) -> Callable[[], int]:
 
 async def sign_in(url: str, environment: dict[str, str], rows: int) -> None:
     """Sign in as somebody of each kind, twice: with the old hash, and with the one that replaced it."""
-    import httpx
+    import httpx2 as httpx
 
     os.environ |= environment
     from sso.app import create_app

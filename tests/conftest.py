@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import pytest
+from scripts.compile_catalogues import compile_catalogues
 from tests.databases import Databases, run_statement, take_snapshot
 from tests.lock_order import Watch, in_words
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
@@ -47,6 +48,10 @@ def run_apart(work: Coroutine[Any, Any, Any]) -> Any:
     """Run ``work`` in a thread of its own: fixtures may be asked for while a test's event loop runs."""
     with ThreadPoolExecutor(1) as threads:
         return threads.submit(asyncio.run, work).result()
+
+
+def pytest_configure() -> None:
+    compile_catalogues()
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-import httpx
+import httpx2 as httpx
 
 _IDS = re.compile(r'<[a-z][^>]*?\sid="([^"]+)"')
 _FIELDS = re.compile(r"<(?:input|select|textarea)\b[^>]*>")

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 from sqlalchemy import select
 from tests.citizens import NEW_PASSWORD, form_at
 from tests.conformance.parties import registered

@@ -13,7 +13,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
 
-import httpx
+import httpx2 as httpx
 import jwt
 from fastapi import FastAPI
 from sqlalchemy import event

@@ -193,5 +193,27 @@ def test_other_forms_of_sizes_are_refused(text: object) -> None:
         parse_size(text)
 
 
+def test_a_setting_that_needs_a_package_which_is_missing_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sso.settings.find_spec", lambda name: None)
+    database = tmp_path / "countries.mmdb"
+    database.touch()
+    with pytest.raises(SettingsError) as caught:
+        load_settings(
+            **REAL,
+            rate_limit_storage="valkeys://h:6379/0",
+            country_database=database,
+            smtp_url="smtps://u:p@h:465",
+        )
+    assert caught.value.mistakes == [
+        "SSO_DATABASE_URL names PostgreSQL: install sso[postgres]",
+        "SSO_RATE_LIMIT_STORAGE names Redis or Valkey: install sso[redis]",
+        "SSO_COUNTRY_DATABASE is set: install sso[geo]",
+        "SSO_SMTP_URL is set: install sso[mail]",
+    ]
+    assert load_settings(rate_limit_storage="database")
+
+
 def test_secrets_do_not_show() -> None:
     assert "x" * 32 not in repr(load_settings(**REAL))

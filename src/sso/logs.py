@@ -45,5 +45,5 @@ def configure_logging(settings: Settings) -> None:
     handler.setFormatter(_Json() if settings.log_format == "json" else text)
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     # Libraries say at INFO and DEBUG what belongs to others: addresses with queries, tokens.
-    for name in ("httpx", "httpcore", "authlib", "asyncio", "aiosqlite", "alembic", "multipart"):
+    for name in ("httpx2", "httpcore2", "authlib", "asyncio", "aiosqlite", "alembic", "multipart"):
         logging.getLogger(name).setLevel(logging.WARNING)

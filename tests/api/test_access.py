@@ -6,7 +6,7 @@ import re
 import uuid
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import pytest
 from fastapi.routing import APIRoute
 from tests.api.conftest import ALL_SCOPES, Api, person_with, program

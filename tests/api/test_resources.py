@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import pytest
 from sqlalchemy import or_, select
 from tests.api.conftest import Api, person_with, program

@@ -28,7 +28,7 @@ def served(sqlite_template: tuple[Path, dict[str, Any]], tmp_path_factory: pytes
     """A real server on a filled database, and an access token that may do everything there."""
     import shutil
 
-    import httpx
+    import httpx2 as httpx
 
     directory = tmp_path_factory.mktemp("schemathesis")
     shutil.copy(sqlite_template[0], directory / "sso.db")

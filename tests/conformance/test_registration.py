@@ -420,7 +420,7 @@ async def test_deleting(city: City) -> None:
 @pytest.mark.parametrize("registration", ["token"])
 @demand("RFC 7591 3", "an initial access token is asked for where registration is not open")
 async def test_an_initial_access_token(city: City, registration: str) -> None:
-    object.__setattr__(city.settings, "registration", registration)
+    object.__setattr__(city.settings, "client_registration", registration)
     answer = await post_registration(city, USUAL)
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_token")
     assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -439,7 +439,7 @@ async def test_an_initial_access_token(city: City, registration: str) -> None:
 
 @pytest.mark.parametrize("registration", ["closed"])
 async def test_a_closed_endpoint_is_not_there(city: City, registration: str) -> None:
-    object.__setattr__(city.settings, "registration", registration)
+    object.__setattr__(city.settings, "client_registration", registration)
     answer = await post_registration(city, USUAL)
     assert answer.status_code == 404
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
+import httpx2 as httpx
 from tests.demands import demand
 from tests.support import PASSWORD, City, challenge_of, form_of, query_of
 

@@ -78,7 +78,7 @@ async def test_two_processes_write_without_locked_errors(tmp_path: Path) -> None
 
 async def test_a_database_that_is_away_is_waited_for(tmp_path: Path) -> None:
     """The process starts, says 503 everywhere and not ready, and serves as soon as the database is there."""
-    import httpx
+    import httpx2 as httpx
 
     settings = settings_for("postgresql://nobody@127.0.0.1:9/none", tmp_path)
     app = create_app(settings)
@@ -135,7 +135,7 @@ async def test_a_database_that_comes_back_with_an_old_schema_is_waited_for_too(
     empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It was away at the start, so the start was not stopped; whoever runs the upgrade need not restart anything."""
-    import httpx
+    import httpx2 as httpx
 
     from sso import app as wiring
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import httpx
+import httpx2 as httpx
 from pydantic import BaseModel
 from starlette.routing import Route
 from tests.fuzz.nasty import BODIES, HEADER_NAMES, HEADERS, RAW, TEXT, VALUES

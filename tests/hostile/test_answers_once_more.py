@@ -9,7 +9,7 @@ import inspect
 import uuid
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 from fastapi.routing import APIRoute
 from tests.api.conftest import Api, person_with, program
 from tests.api.test_access import ROUTES, permission_of

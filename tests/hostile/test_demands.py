@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import httpx
+import httpx2 as httpx
 import pyotp
 from sqlalchemy import update
 from tests.conformance.parties import KeyPair, key_set

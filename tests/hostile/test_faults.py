@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import pytest
 from tests.conftest import settings_for
 from tests.interop.conftest import SSO, wait_for
@@ -113,6 +113,20 @@ async def test_a_database_that_goes_away_and_comes_back(city: City) -> None:
         assert (await browser.open(party.url())).is_redirect, "nobody is signed out by it"
 
 
+@pytest.fixture(autouse=True)
+async def _close_phones() -> AsyncIterator[None]:
+    yield
+    while Phone.clients:
+        await Phone.clients.pop().aclose()
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, and wait until it is closed."""
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
 class Process:
     """`sso serve` in a process of its own, on this test's database."""
 
@@ -160,8 +174,12 @@ def serve(database: tuple[str, dict[str, Any]], tmp_path: Path) -> Iterator[tupl
 class Phone:
     """A person's browser and application at once, over real connections, with cookies kept by hand."""
 
+    clients: list[httpx.AsyncClient] = []
+    """Those of every phone, which are closed after each test."""
+
     def __init__(self, port: int, secret: str) -> None:
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20)
+        self.clients.append(self.http)
         self.secret = secret
         self.cookies: dict[str, str] = {}
 
@@ -263,7 +281,7 @@ async def test_a_stop_lets_what_is_under_way_finish(serve: tuple[Process, dict[s
     writer.write(body[20:].encode())
     await writer.drain()
     assert (await reader.readline()).split()[1] == b"200"
-    writer.close()
+    await close(writer)
     assert process.process.wait(30) == 0
 
 
@@ -287,7 +305,7 @@ async def test_shapes_of_request_smuggling_are_refused(serve: tuple[Process, dic
         async with asyncio.timeout(10):
             status = (await reader.readline()).split()[1]
         assert status == b"400", name
-        writer.close()
+        await close(writer)
 
 
 async def test_a_head_that_never_ends_is_cut_off(serve: tuple[Process, dict[str, Any]]) -> None:
@@ -304,14 +322,14 @@ async def test_a_head_that_never_ends_is_cut_off(serve: tuple[Process, dict[str,
     except ConnectionError:
         pass
     assert sent < 20_000_000
-    writer.close()
+    await close(writer)
     reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
     writer.write(b"GET /" + b"a" * 5_000_000)
     with contextlib.suppress(ConnectionError):
         await writer.drain()
         async with asyncio.timeout(10):
             assert (await reader.readline()).split()[1:2] in ([b"400"], [])
-    writer.close()
+    await close(writer)
     phone = Phone(process.port, "x")
     assert (await phone.send("GET", "/jwks")).status_code == 200
 
@@ -340,7 +358,7 @@ async def test_a_head_that_takes_too_long_is_cut_off(monkeypatch: pytest.MonkeyP
             answer = await reader.read()
         assert b"took too long" in answer
         assert answer.count(b"204") == beginning.count(b"\r\n\r\n")
-        writer.close()
+        await close(writer)
     server.should_exit = True
     await serving
 

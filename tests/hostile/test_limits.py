@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import pyotp
 import pytest
 from sqlalchemy import func, select
@@ -466,8 +466,9 @@ async def test_whoever_holds_least_gets_in_when_every_place_is_taken() -> None:
 
 
 async def test_a_redis_that_hangs_delays_nobody(city: City) -> None:
-    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
+        writer.close()
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

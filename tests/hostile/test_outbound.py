@@ -8,7 +8,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpcore2 as httpcore
+import httpx2 as httpx
 import pytest
 from tests.conftest import settings_for
 
@@ -37,9 +38,25 @@ def test_loopback_is_allowed_only_where_everything_is_on_one_machine() -> None:
     assert not is_allowed_address("10.0.0.1", allow_loopback=True)
 
 
+class NoNetwork(httpcore.AsyncNetworkBackend):
+    """Records which addresses would be connected to."""
+
+    def __init__(self) -> None:
+        self.connected: list[str] = []
+
+    async def connect_tcp(self, host: str, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
+        self.connected.append(host)
+        raise httpcore.ConnectError("stop here")
+
+
 @pytest.fixture
-def strict(tmp_path: Path) -> Outbound:
-    return Outbound(settings_for("sqlite:///x", tmp_path, outbound_timeout="500ms"))
+def no_network() -> NoNetwork:
+    return NoNetwork()
+
+
+@pytest.fixture
+def strict(tmp_path: Path, no_network: NoNetwork) -> Outbound:
+    return Outbound(settings_for("sqlite:///x", tmp_path, outbound_timeout="500ms"), no_network)
 
 
 @pytest.fixture
@@ -65,35 +82,28 @@ def loopback(tmp_path: Path) -> Outbound:
         "file:///etc/passwd",
     ],
 )
-async def test_no_request_leaves_for_such_an_address(strict: Outbound, url: str) -> None:
+async def test_no_request_leaves_for_such_an_address(strict: Outbound, no_network: NoNetwork, url: str) -> None:
     with pytest.raises((OutboundRefused, httpx.HTTPError, httpx.InvalidURL)):
         await strict.post_form(url, {})
+    assert not no_network.connected
     await strict.close()
 
 
 async def test_a_name_is_looked_up_once_and_the_checked_address_is_used(
-    strict: Outbound, monkeypatch: pytest.MonkeyPatch
+    strict: Outbound, no_network: NoNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DNS rebinding: a second look-up would give another address."""
     looked_up: list[str] = []
-    connected: list[str] = []
     loop = asyncio.get_running_loop()
 
     async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
         looked_up.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8" if len(looked_up) == 1 else "127.0.0.1", port))]
 
-    pool = strict._client._transport._pool  # type: ignore[attr-defined]
-
-    async def connect(host: str, *_: Any, **__: Any) -> Any:
-        connected.append(host)
-        raise httpx.ConnectError("stop here")
-
     monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
-    monkeypatch.setattr(pool._network_backend._inner, "connect_tcp", connect)
-    with pytest.raises(httpx.HTTPError):
+    with pytest.raises(httpx.ConnectError, match="stop here"):
         await strict.post_form("https://rebind.example/x", {})
-    assert (looked_up, connected) == (["rebind.example"], ["8.8.8.8"])
+    assert (looked_up, no_network.connected) == (["rebind.example"], ["8.8.8.8"])
     await strict.close()
 
 
@@ -117,12 +127,30 @@ async def _server(answer: bytes, pause: float = 0) -> tuple[asyncio.Server, int,
                 writer.write(part)
                 await writer.drain()
                 await asyncio.sleep(pause)
-            writer.close()
         except ConnectionError:
             pass
+        finally:
+            writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     return server, server.sockets[0].getsockname()[1], seen
+
+
+async def test_a_body_that_breaks_off_is_an_error_of_httpx(loopback: Outbound) -> None:
+    server, port, _ = await _server(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    with pytest.raises(httpx.RemoteProtocolError):
+        await loopback.post_form(f"http://127.0.0.1:{port}/", {})
+    with pytest.raises(OutboundFailed, match="RemoteProtocolError"):
+        await loopback.get(f"http://127.0.0.1:{port}/")
+    server.close()
+    await loopback.close()
+
+
+def test_httpx_has_an_error_for_every_error_of_its_pool() -> None:
+    errors = [value for value in vars(httpcore).values() if isinstance(value, type) and issubclass(value, Exception)]
+    for error in errors:
+        if error is not httpcore.ConnectionNotAvailable:  # the pool retries it itself
+            assert issubclass(getattr(httpx, error.__name__), httpx.TransportError)
 
 
 async def test_redirects_are_not_followed(loopback: Outbound) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet

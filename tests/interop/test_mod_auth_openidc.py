@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 import pytest
 from tests.interop.conftest import PASSWORD, Server, wait_for
 from tests.support import form_of

@@ -7,7 +7,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import orjson
 import pytest
 from sqlalchemy import select, update

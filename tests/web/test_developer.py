@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import pytest
 from sqlalchemy import select
 from tests.citizens import SENDING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-import httpx
+import httpx2 as httpx
 from tests.support import City
 from tests.web.test_developer import NEW, OFFERED, person, post, register, signed_in
 

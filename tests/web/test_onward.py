@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2 as httpx
 import pytest
 from tests.citizens import NEW_PASSWORD, SENDING, last_code, sent, token_of
 from tests.conformance.test_rfc8628_devices import device

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSou
 from sso.errors import validation_message
 from sso.settings.groups import (
     GROUPS,
+    RATE_LIMIT_SCHEMES,
     SIGNING_ALGS,
     AccountSettings,
     ClientSettings,
@@ -127,7 +129,7 @@ class Settings(
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
-        mistakes = [*self._missing_values(), *self._contradictions(), *self._missing_files()]
+        mistakes = [*self._missing_values(), *self._contradictions(), *self._missing_files(), *self._missing_extras()]
         if mistakes:
             raise SettingsError(mistakes)
         return self
@@ -159,6 +161,25 @@ class Settings(
             f"{variable(name)}: there is nothing at {path}"
             for name, path in paths.items()
             if path is not None and not path.exists()
+        ]
+
+    def _missing_extras(self) -> list[str]:
+        storage = self.rate_limit_storage.get_secret_value() if self.rate_limit_storage else ""
+        extras = (
+            ("postgres", "asyncpg", "SSO_DATABASE_URL names PostgreSQL", self.database_url.startswith("postgres")),
+            (
+                "redis",
+                "redis",
+                "SSO_RATE_LIMIT_STORAGE names Redis or Valkey",
+                urlsplit(storage).scheme in RATE_LIMIT_SCHEMES,
+            ),
+            ("geo", "maxminddb", "SSO_COUNTRY_DATABASE is set", self.country_database is not None),
+            ("mail", "aiosmtplib", "SSO_SMTP_URL is set", self.smtp_url is not None),
+        )
+        return [
+            f"{reason}: install sso[{extra}]"
+            for extra, module, reason, is_needed in extras
+            if is_needed and find_spec(module) is None
         ]
 
     def can_send(self, kind: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 
-import httpx
+import httpx2 as httpx
 import pytest
 from tests.interop.conftest import PASSWORD, Server
 from tests.interop.heavy.conftest import HERE, python

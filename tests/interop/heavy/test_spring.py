@@ -6,7 +6,7 @@ import os
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 import pytest
 from tests.interop.conftest import Server, signed_in
 from tests.interop.heavy.conftest import TOOLS, serving, tool

@@ -1,4 +1,4 @@
-"""The page on which administrators change what is registered of an application that no catalogue file looks after."""
+"""The page on which administrators change the metadata of an application that no catalogue file manages."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LOOKS_ALIKE = N_("An address can be taken for another application's. Look at the
 
 @router.get(APPLICATIONS + "/{client_id}/settings")
 async def settings_page(request: Request, client_id: str, here: Sees) -> Response:
-    """What is registered of an application, to be changed."""
+    """Show the registered metadata in a form."""
     if client_id.endswith(SANDBOX_END):
         return RedirectResponse(f"{APPLICATIONS}/{client_id.removesuffix(SANDBOX_END)}/settings", 303)
     row, application = await _present(request, client_id, here)
@@ -49,7 +49,7 @@ async def settings_page(request: Request, client_id: str, here: Sees) -> Respons
 
 @router.post(APPLICATIONS + "/{client_id}/settings")
 async def change_settings(request: Request, client_id: str, here: Changes) -> Response:
-    """Register other settings, at once. The sandbox and what its team wants follow."""
+    """Register other metadata at once. The sandbox and the requested metadata of the team follow."""
     fields, site = await own_form(request, f"admin settings {client_id}"), site_of(request)
     row, application = await _present(request, client_id, here)
     present = apps.registered_as(application, stored_metadata(row.metadata_))

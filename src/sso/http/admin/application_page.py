@@ -85,7 +85,7 @@ class ApplicationFacts:
     row: ClientRow | None
     application: Application | None
     requested: list[tuple[str, str]]
-    changes: dict[str, tuple[Any, Any]]
+    changes: dict[str, tuple[object, object]]
     unfinished: dict[str, str]
     subjects: SubjectChange | None
     notes: list[ApplicationNote]
@@ -238,7 +238,7 @@ def _privileges(here: Here, facts: ApplicationFacts, client: Client | None) -> d
 
 
 def _privilege(grant: ClientPrivilege, client: Client | None, names: dict[str, str]) -> dict[str, Any]:
-    """Return a grant as the page shows it."""
+    """Return a privilege as the page shows it."""
     return {
         **shown(grant),
         "who": names.get(grant.granted_by, grant.granted_by),
@@ -273,8 +273,8 @@ def check_manages(request: Request, here: Here, row: ClientRow | None, applicati
 
 async def _wanted(
     request: Request, session: AsyncSession, application: Application | None
-) -> tuple[list[tuple[str, str]], dict[str, tuple[Any, Any]], dict[str, str]]:
-    """Return what its team wants, what would change in production, and what is still wrong with it."""
+) -> tuple[list[tuple[str, str]], dict[str, tuple[object, object]], dict[str, str]]:
+    """Return the requested metadata, the changes that an approval would bring, and the fields that are not valid."""
     if application is None or not application.document:
         return [], {}, {}
     wanted = wanted_of(application)
@@ -288,7 +288,7 @@ async def _wanted(
 
 
 async def _subjects(request: Request, session: AsyncSession, application: Application | None) -> SubjectChange | None:
-    """Return the change of every ``sub`` that an approval would bring."""
+    """Return how an approval would change the ``sub`` of every user; None: it would not."""
     if application is None or application.state != "submitted":
         return None
     loopback = site_of(request).settings.loopback
@@ -328,11 +328,11 @@ def _chosen_roles(metadata: ClientMetadata | None, refused: RefusedAction) -> li
     return list(metadata.allowed_roles or []) if metadata is not None else []
 
 
-def _lines(values: dict[str, Any]) -> list[tuple[str, str]]:
+def _lines(values: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(name, _text(value)) for name, value in values.items()]
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, list) and all(isinstance(one, str) for one in value):

@@ -38,12 +38,12 @@ ORDERS: dict[str, Any] = {
     "name": lambda row: (row["name"].casefold(), row["id"]),
     "group": lambda row: (row["group"] or "\uffff", row["name"].casefold(), row["id"]),
 }
-"""By what registered applications can be put in order."""
+"""The orders of registered applications."""
 
 
 @router.get(APPLICATIONS)
 async def list_page(request: Request, here: Sees) -> Response:
-    """Applications, by what they are at and by words in their names."""
+    """List applications by state and by words in their names."""
     query = request.query_params
     shown = query.get("shown", "") if query.get("shown", "") in SHOWN else "registered"
     words, group, after = query.get("q", "").strip()[:60], query.get("group", "")[:60], query.get("after", "")[:100]
@@ -104,6 +104,6 @@ def _registered(request: Request, here: Here, shown: str, words: str, group: str
 
 
 def _page_of(rows: list[dict[str, Any]], after: str) -> list[dict[str, Any]]:
-    """Return the rows after the one with the id ``after``: one more than a page has, where there are further ones."""
+    """Return the rows after the one with the id ``after``: at most one more than a page has."""
     begin = next((at + 1 for at, row in enumerate(rows) if row["id"] == after), 0)
     return rows[begin : begin + PAGE + 1]

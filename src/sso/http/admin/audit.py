@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
@@ -35,22 +35,24 @@ from sso.jobs import chain_audit_events
 from sso.platform.audit import record, verify
 from sso.platform.audit.models import AuditEvent
 from sso.platform.audit.service import AuditFilter, AuditReport, chain_length, export, page_of_events
+from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_day
 
 router = APIRouter()
+Words = Callable[[str], str]
 PAGE = 50
 CHECKED_AT_ONCE = 200_000
-"""How many events of the audit log are checked while somebody waits: what is longer is checked by command."""
+"""The longest chain, in events, that the page verifies; longer ones are verified by command."""
 SeesAudit = Annotated[Here, Depends(Needs("audit:read"))]
 
 
 @router.get(ADMIN + "/audit")
 async def audit_page(request: Request, here: SeesAudit) -> Response:
-    """What happened: by type, person, application, time; and whether the chain is whole."""
+    """List audit events by type, user, application and time."""
     return await _audit_page(request, here)
 
 
-async def _audit_page(request: Request, here: Here, report: Any = None) -> Response:
+async def _audit_page(request: Request, here: Here, report: AuditReport | None = None) -> Response:
     query, provider = request.query_params, site_of(request).provider
     names = {"type": 60, "person": 254, "client": 100, "outcome": 10, "since": 10, "until": 10}
     asked = {name: query.get(name, "").strip()[:maximum] for name, maximum in names.items()}
@@ -96,8 +98,8 @@ async def _audit_page(request: Request, here: Here, report: Any = None) -> Respo
     )
 
 
-def _details(words: Any, event: AuditEvent) -> list[tuple[str, str]]:
-    """Return what an entry says besides, in the language of the page."""
+def _details(words: Words, event: AuditEvent) -> list[tuple[str, str]]:
+    """Return the data of an event, in the language of the page."""
     return [
         (words(DATA_TEXTS.get(key, key)), said_of(key, value, words, AUDIT_VALUES)) for key, value in event.data.items()
     ]
@@ -108,11 +110,11 @@ AUDIT_VALUES = {**VALUE_TEXTS, "kind": {**KIND_TEXTS, **KINDS}}
 
 
 def _broken(report: AuditReport) -> str:
-    """Return the text of what is wrong with the chain."""
+    """Return the text of the fault of the hash chain."""
     return next((text for name, text in CHAIN_TEXTS.items() if name in report.reason), report.reason)
 
 
-async def _person(session: AsyncSession, typed: str, box: Any) -> tuple[str | None, str]:
+async def _person(session: AsyncSession, typed: str, box: SecretBox) -> tuple[str | None, str]:
     if not typed:
         return None, ""
     try:
@@ -123,7 +125,7 @@ async def _person(session: AsyncSession, typed: str, box: Any) -> tuple[str | No
 
 @router.post(ADMIN + "/audit")
 async def check_audit(request: Request, here: SeesAudit) -> Response:
-    """Check now whether the chain is whole; or download it."""
+    """Verify the hash chain, or download the log."""
     fields, provider = await own_form(request, "audit"), site_of(request).provider
     if fields.get("choice") == "export":
         since, until = _day(fields.get("since", "")), _day(fields.get("until", ""), end=True)

@@ -39,7 +39,7 @@ Anybody = Annotated[Here, Depends(Needs("statistics:read", *(name for name in PE
 
 @router.get(ADMIN)
 async def first_page(request: Request, here: Anybody) -> Response:
-    """What somebody may do here; and for those who may see statistics, the dashboard."""
+    """Show the pages that the user may open, and with the permission for statistics the dashboard."""
     tasks: dict[str, Any] = {
         "tasks": tasks_of(here),
         "page_texts": PAGE_TEXTS,
@@ -53,7 +53,7 @@ async def first_page(request: Request, here: Anybody) -> Response:
 
 
 async def _dashboard(request: Request, here: Here, tasks: dict[str, Any]) -> Response:
-    """How often what happens, over an hour, a day, a week or a month; each figure leads to its list."""
+    """Show the figures of an hour, a day, a week or a month. Each links to its list."""
     chosen = request.query_params.get("span", "day")
     provider, now = site_of(request).provider, clock.now()
     shown = span(chosen if chosen in SPANS else "day", now)

@@ -41,7 +41,7 @@ Retries = Annotated[Here, Depends(Needs("deliveries:retry"))]
 
 @router.get(ADMIN + "/deliveries")
 async def deliveries_page(request: Request, here: SeesDeliveries) -> Response:
-    """What is sent to applications and people, and what failed."""
+    """List deliveries to applications and users."""
     query, provider = request.query_params, site_of(request).provider
     status, kind = query.get("status", ""), query.get("kind", "")
     client_id, before = query.get("client", "").strip()[:100], read_id(query.get("before", ""))
@@ -71,7 +71,7 @@ async def deliveries_page(request: Request, here: SeesDeliveries) -> Response:
 
 @router.post(ADMIN + "/deliveries")
 async def retry_delivery(request: Request, here: Retries) -> Response:
-    """Send something once more."""
+    """Retry a delivery."""
     fields, site = await own_form(request, "deliveries"), site_of(request)
     chosen = read_id(fields.get("id", ""))
     async with site.provider.db.write() as session:

@@ -33,7 +33,7 @@ Merges = Annotated[Here, Depends(Needs("users:merge"))]
 
 @router.get(ADMIN + "/imports")
 async def imports_page(request: Request, here: Merges) -> Response:
-    """Files of people that were imported, and who among them seems to be here already."""
+    """List imports, and imported users who probably have an account already."""
     return await _imports_page(request, here)
 
 
@@ -69,7 +69,7 @@ async def _imports_page(request: Request, here: Here, problem: str = "", status:
 
 @router.post(ADMIN + "/imports")
 async def decide(request: Request, here: Merges) -> Response:
-    """Decide about somebody who seems to be here already."""
+    """Decide a merge proposal."""
     fields, provider = await own_form(request, "imports"), site_of(request).provider
     decision, _, which = fields.get("choice", "").partition(" ")
     chosen = read_id(which)

@@ -24,7 +24,7 @@ Rotates = Annotated[Here, Depends(Needs("keys:rotate"))]
 
 @router.get(ADMIN + "/keys")
 async def keys_page(request: Request, here: SeesKeys) -> Response:
-    """The keys with which tokens are signed."""
+    """List the signing keys."""
     return await _keys_page(request, here)
 
 
@@ -50,7 +50,7 @@ async def _keys_page(request: Request, here: Here, problem: str = "", status: in
 
 @router.post(ADMIN + "/keys")
 async def rotate_keys(request: Request, here: Rotates) -> Response:
-    """Let the next keys sign from now on; the present ones stay published until every token of theirs has ended."""
+    """Rotate the keys: the next keys sign from now on, the present keys stay published until their tokens expire."""
     fields, provider = await own_form(request, "keys"), site_of(request).provider
     note = said(fields)
     if not note:

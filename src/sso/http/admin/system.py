@@ -22,7 +22,7 @@ SeesSettings = Annotated[Here, Depends(Needs("settings:read"))]
 
 @router.get(ADMIN + "/system")
 async def system_page(request: Request, here: SeesSettings) -> Response:
-    """The settings in effect, with what is secret masked, and each process that was heard of lately."""
+    """Show the settings in effect, with secrets masked, and the processes that reported recently."""
     provider, now = site_of(request).provider, clock.now()
     async with provider.db.read() as session:
         found = await usage.processes(session)

@@ -64,7 +64,7 @@ Sees = Annotated[Here, Depends(Needs("users:read"))]
 
 @router.get(PEOPLE)
 async def list_page(request: Request, here: Sees) -> Response:
-    """Find people: by anything they sign in with, by the beginning of any part of their name, or the newest."""
+    """Find users by identifier or by the beginning of a part of the name; without a search, the newest."""
     query, provider = request.query_params, site_of(request).provider
     asked, before = query.get("q", "").strip()[:254], read_id(query.get("before", ""))
     problem = ""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
@@ -347,7 +347,7 @@ async def _present(session: AsyncSession, client_id: str) -> ClientRow:
     return row
 
 
-async def _metadata(provider: Provider, document: dict[str, Any], *, own_secret: bool = False) -> ClientMetadata:
+async def _metadata(provider: Provider, document: dict[str, JsonValue], *, own_secret: bool = False) -> ClientMetadata:
     context = {"allow_http_loopback": provider.settings.loopback, "own_secret": own_secret}
     try:
         made = ClientMetadata.model_validate(document, context=context)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import gettext
-import io
 from pathlib import Path
 
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
-
 from sso.accounts.languages import LOCALES as LOCALES
+from sso.accounts.languages import negotiate
 from sso.accounts.languages import page_language as page_language
-from sso.identity.users.codes import primary_language
+from sso.errors import Refusal
 
 LOCALE_DIR = Path(__file__).parent / "locale"
 LANGUAGE_NAMES = {"id": "Bahasa Indonesia", "en": "English"}
@@ -23,15 +20,17 @@ def N_(message: str) -> str:
 
 
 def translations(locale: str) -> gettext.NullTranslations:
-    """Return the messages of ``locale``, read from its catalogue."""
+    """Return the messages of ``locale``, read from its compiled catalogue.
+
+    Raises:
+        Refusal: when the catalogue is not compiled.
+    """
     if locale == "en":
         return gettext.NullTranslations()
-
-    compiled = io.BytesIO()
-    with (LOCALE_DIR / locale / "LC_MESSAGES" / "sso.po").open("rb") as file:
-        write_mo(compiled, read_po(file, locale=locale))
-    compiled.seek(0)
-    return gettext.GNUTranslations(compiled)
+    try:
+        return gettext.translation("sso", LOCALE_DIR, [locale])
+    except FileNotFoundError:
+        raise Refusal("the message catalogues are not compiled: run python scripts/compile_catalogues.py") from None
 
 
 def choose_locale(chosen: str, ui_locales: str, cookie: str, accept_language: str, default: str) -> str:
@@ -44,22 +43,19 @@ def choose_locale(chosen: str, ui_locales: str, cookie: str, accept_language: st
         accept_language: what the browser asks for (RFC 9110 section 12.5.4).
         default: the language where nobody asks for one that we have.
     """
-    for wanted in (chosen, *ui_locales.split()[:10], cookie):
-        primary = primary_language(wanted)
-        if primary in LOCALES:
-            return primary
-    return _accepted(accept_language) or default
+    wanted = (chosen, *ui_locales.split()[:10], cookie, *_accepted(accept_language))
+    return negotiate(wanted) or default
 
 
-def _accepted(header: str) -> str | None:
-    wanted: list[tuple[float, str]] = []
+def _accepted(header: str) -> list[str]:
+    """Return the language tags of an Accept-Language header, best first; those with ``q=0`` are left out."""
+    weighted: list[tuple[float, str]] = []
     for part in header[:500].split(","):
         tag, _, parameters = part.strip().partition(";")
         try:
             quality = float(parameters.partition("=")[2]) if "q=" in parameters else 1.0
         except ValueError:
             continue
-        primary = primary_language(tag)
-        if primary in LOCALES and quality > 0:
-            wanted.append((quality, primary))
-    return max(wanted, key=lambda one: one[0])[1] if wanted else None
+        if quality > 0:
+            weighted.append((quality, tag))
+    return [tag for _, tag in sorted(weighted, key=lambda entry: -entry[0])]

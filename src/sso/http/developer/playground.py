@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
-import httpx
+import httpx2 as httpx
 import jwt
 import orjson
 from fastapi import APIRouter, Depends
@@ -409,7 +409,8 @@ async def _decoded(request: Request, client: Client, tokens: dict[str, Any], non
 
 def _opened(name: str, token: str) -> dict[str, Any]:
     """Return a token as it is shown, not checked yet."""
-    header, claims = jwt.get_unverified_header(token), jwt.decode(token, options={"verify_signature": False})
+    unverified = jwt.decode_complete(token, options={"verify_signature": False})
+    header, claims = unverified["header"], unverified["payload"]
     text = orjson.dumps({"header": header, "claims": claims}, option=orjson.OPT_INDENT_2).decode()
     return {"name": name, "header": header, "claims": claims, "checks": [], "text": text}
 

@@ -22,6 +22,7 @@ from sso.identity.users.models import Credential, User
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.json_documents import read_json
 from sso.platform.security.replay import first_use
+from sso.platform.security.tokens import base64url
 from sso.settings import Settings
 
 TOTP_SECONDS = 30
@@ -178,9 +179,7 @@ class Passkeys:
 
     def request_options(self, browser: str) -> str:
         """Return the options with which a browser shows a passkey of whoever is there, as JSON."""
-        from base64 import urlsafe_b64encode
-
-        challenge = urlsafe_b64encode(self.challenge(browser, "get")).rstrip(b"=").decode()
+        challenge = base64url(self.challenge(browser, "get"))
         return orjson.dumps(
             {"challenge": challenge, "rpId": self._rp_id, "userVerification": "required", "allowCredentials": []}
         ).decode()

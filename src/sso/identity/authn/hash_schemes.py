@@ -12,22 +12,21 @@ import hashlib
 import hmac
 import html
 import re
-import stringprep
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import bcrypt
+from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error
-from argon2.low_level import Type, verify_secret
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from passlib import hash as known
-from passlib.utils.binary import h64
+from passlib.utils import saslprep
+from passlib.utils.binary import ab64_encode, bcrypt64, h64
 
 from sso.identity.authn import yescrypt
 from sso.identity.authn.formulas import DIGESTS, PHP_BLANKS, Formula, read_formula
 from sso.platform.security.hash_costs import argon2_costs, check_costs
+from sso.platform.security.tokens import base64url
 
 MAX_CHARS = 2000
 BCRYPT_BYTES = 72
@@ -141,7 +140,7 @@ def ab64(text: str) -> bytes:
 
 def as_ab64(raw: bytes) -> str:
     """Return bytes as :func:`ab64` reads them."""
-    return base64.b64encode(raw).rstrip(b"=").decode().replace("+", ".")
+    return str(ab64_encode(raw).decode())
 
 
 def pbkdf2_form(digest: str, rounds: int, salt: bytes, key: bytes) -> str:
@@ -162,69 +161,50 @@ def scrypt_form(n: int, r: int, p: int, salt: bytes, key: bytes) -> str:
 
 def formula_form(formula: str, salt: bytes, rest: str) -> str:
     """Return the form in which a hash that a formula describes is kept."""
-    return f"$formula${_url64(formula.encode())}${_url64(salt)}${rest}"
+    return f"$formula${base64url(formula.encode())}${base64url(salt)}${rest}"
 
 
 def digest_form(salt: bytes, digits: str) -> str:
     """Return the form in which a salted digest of an unknown order is kept."""
-    return f"$digest${_url64(salt)}${digits}"
+    return f"$digest${base64url(salt)}${digits}"
 
 
 def salted_form(digest: str, order: str, salt: bytes, digits: str) -> str:
     """Return the form in which a salted digest is kept. ``order``: pre (salt first) or post."""
-    return f"$salted${digest}${order}${_url64(salt)}${digits}"
+    return f"$salted${digest}${order}${base64url(salt)}${digits}"
 
 
 def firebase_form(key: Mapping[str, Any], salt: bytes, result: bytes) -> str:
     """Return the form in which a hash of Firebase is kept, with the parameters of its project."""
-    parts = (_url64(unpadded(str(key[name]))) for name in ("base64_salt_separator", "base64_signer_key"))
+    parts = (base64url(unpadded(str(key[name]))) for name in ("base64_salt_separator", "base64_signer_key"))
     separator, signer = parts
     costs = f"ln={int(key['mem_cost'])},r={int(key['rounds'])}"
-    return f"$firebase${costs}${separator}${signer}${_url64(salt)}${_url64(result)}"
+    return f"$firebase${costs}${separator}${signer}${base64url(salt)}${base64url(result)}"
 
 
 def symfony_form(rounds: int, salt: bytes, result: bytes) -> str:
     """Return the form in which a hash of Symfony's message digest encoder (SHA-512) is kept."""
-    return f"$symfony$sha512${rounds}${_url64(salt)}${_url64(result)}"
+    return f"$symfony$sha512${rounds}${base64url(salt)}${base64url(result)}"
 
 
-def _url64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _from_url64(text: str) -> bytes:
+def _frombase64url(text: str) -> bytes:
     return unpadded(text, b"-_")
 
 
 # --- bcrypt ---------------------------------------------------------------------------------------------------------
 
-_BCRYPT = re.compile(r"\$2[aby]?\$([0-9]{2})\$([./A-Za-z0-9]{22})([./A-Za-z0-9]{31})", re.ASCII)
-_ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-
-
-def _masked(char: str, bits: int) -> str:
-    """Return a character of bcrypt's base64 without its unused low bits: some systems leave them set."""
-    return _ALPHABET[_ALPHABET.index(char) >> bits << bits]
+_BCRYPT = re.compile(r"(\$2[aby]?\$[0-9]{2}\$)([./A-Za-z0-9]{22})([./A-Za-z0-9]{31})", re.ASCII)
 
 
 def _bcrypt_check(text: str) -> tuple[int, _Check]:
     found = _BCRYPT.fullmatch(text)
     if found is None:
         raise ValueError("is not bcrypt")
-    rounds, salt, digest = found.groups()
-    if not 4 <= int(rounds) <= 31:
-        raise ValueError("has impossible rounds")
-    setting = f"$2b${rounds}${salt[:21]}{_masked(salt[21], 4)}".encode()
-    wanted = (digest[:30] + _masked(digest[30], 2)).encode()
-    first = text.startswith("$2$")
-
-    def check(secret: bytes) -> bool:
-        if b"\0" in secret:
-            return False
-        cut = (secret * BCRYPT_BYTES if first else secret)[:BCRYPT_BYTES]
-        return _same(bcrypt.hashpw(cut, setting)[-31:], wanted)
-
-    return int(rounds), check
+    setting, salt, digest = found.groups()
+    # Some systems leave the unused bits of the last characters set, about which passlib would warn.
+    canonical = f"{setting}{bcrypt64.repair_unused(salt)}{bcrypt64.repair_unused(digest)}"
+    rounds = int(known.bcrypt.from_string(canonical).rounds)
+    return rounds, lambda secret: bool(known.bcrypt.verify(secret[:BCRYPT_BYTES], canonical))
 
 
 def _long_as_symfony(text: str) -> str:
@@ -280,9 +260,10 @@ def _wordpress(found: re.Match[str]) -> Hash:
 
 # --- argon2 ---------------------------------------------------------------------------------------------------------
 
-_TYPES = {"id": Type.ID, "i": Type.I, "d": Type.D}
+_ARGON2_HASHER = PasswordHasher()
+"""It verifies: the parameters are those of each hash."""
 _ARGON2 = re.compile(
-    r"\$argon2(id|i|d)(?:\$v=(?:16|19))?\$m=[0-9]+,t=[0-9]+,p=[0-9]+\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)", re.ASCII
+    r"\$argon2(?:id|i|d)(?:\$v=(?:16|19))?\$m=[0-9]+,t=[0-9]+,p=[0-9]+\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)", re.ASCII
 )
 
 
@@ -290,13 +271,12 @@ def _argon2_check(text: str) -> tuple[Mapping[str, int], _Check]:
     found = _ARGON2.fullmatch(text)
     if found is None:
         raise ValueError("is not an argon2 hash in PHC form")
-    if len(unpadded(found[2])) < 8 or len(unpadded(found[3])) < 12:
+    if len(unpadded(found[1])) < 8 or len(unpadded(found[2])) < 12:
         raise ValueError("is malformed: its salt or its digest is too short")
     costs = argon2_costs(text)
     if costs["lanes"] < 1 or costs["passes"] < 1 or costs["memory_kib"] < 8 * costs["lanes"]:
         raise ValueError("has impossible parameters")
-    kind = _TYPES[found[1]]
-    return costs, lambda secret: verify_secret(text.encode(), secret, kind)
+    return costs, lambda secret: _ARGON2_HASHER.verify(text, secret)
 
 
 @_form(_ARGON2)
@@ -405,11 +385,11 @@ def _pbkdf2_mediawiki(found: re.Match[str]) -> Hash:
 
 
 def _saslprep(text: str) -> str:
-    """Return a password as SCRAM prepares it (RFC 4013, the mappings; PostgreSQL takes the rest as it is)."""
-    mapped = "".join(
-        " " if stringprep.in_table_c12(char) else "" if stringprep.in_table_b1(char) else char for char in text
-    )
-    return unicodedata.normalize("NFKC", mapped)
+    """Return a password as SCRAM prepares it (RFC 4013). What must not be prepared, PostgreSQL takes as it is."""
+    try:
+        return str(saslprep(text))
+    except ValueError:
+        return text
 
 
 @_form(
@@ -482,7 +462,7 @@ def _scrypt_django(found: re.Match[str]) -> Hash:
 )
 def _firebase(found: re.Match[str]) -> Hash:
     ln, r = int(found[1]), int(found[2])
-    separator, signer, salt, wanted = (_from_url64(one) for one in found.groups()[2:])
+    separator, signer, salt, wanted = (_frombase64url(one) for one in found.groups()[2:])
     if len(wanted) != len(signer):
         raise ValueError("is malformed: the digest is not as long as the signer key")
 
@@ -530,12 +510,9 @@ def _phpbb(found: re.Match[str]) -> Hash:
     return _passlib("phpass", found[0], "log_rounds", (_as_phpbb, _trimmed))
 
 
-_ITOA64 = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-
 @_form(re.compile(r"\$S\$([./0-9A-Za-z])([./0-9A-Za-z]{8})([./0-9A-Za-z]{43})", re.ASCII))
 def _drupal(found: re.Match[str]) -> Hash:
-    rounds, salt, wanted = _ITOA64.index(found[1]), found[2].encode(), found[3].encode()
+    rounds, salt, wanted = int(h64.decode_int6(found[1].encode())), found[2].encode(), found[3].encode()
     if not 7 <= rounds <= 30:
         raise ValueError("has impossible rounds")
 
@@ -626,14 +603,14 @@ def _bare_digest(found: re.Match[str]) -> Hash:
 
 @_form(re.compile(r"\$digest\$([\w-]*)\$([0-9a-fA-F]{32,128})", re.ASCII))
 def _salted_digest(found: re.Match[str]) -> Hash:
-    return _digest_hash(found[2], _from_url64(found[1]))
+    return _digest_hash(found[2], _frombase64url(found[1]))
 
 
 @_form(
     re.compile(r"\$salted\$(md5|sha1|sha224|sha256|sha384|sha512)\$(pre|post)\$([\w-]*)\$([0-9a-f]{32,128})", re.ASCII)
 )
 def _ordered_digest(found: re.Match[str]) -> Hash:
-    digest, salt, wanted = found[1], _from_url64(found[3]), found[4].encode()
+    digest, salt, wanted = found[1], _frombase64url(found[3]), found[4].encode()
     if BY_LENGTH.get(len(wanted)) != digest:
         raise ValueError(f"is malformed: it is not as long as {digest}")
     first = found[2] == "pre"
@@ -670,10 +647,9 @@ def _ion_auth(found: re.Match[str]) -> Hash:
     return Hash("ion_auth", lambda secret: _ion_auth_check(text, secret))
 
 
-@_form(re.compile(r"\*([0-9a-fA-F]{40})", re.ASCII))
+@_form(re.compile(r"\*[0-9a-fA-F]{40}", re.ASCII))
 def _mysql41(found: re.Match[str]) -> Hash:
-    wanted = found[1].lower().encode()
-    return Hash("mysql", lambda secret: _same(_hexed("sha1", hashlib.sha1(secret).digest()), wanted))  # noqa: S324
+    return _passlib("mysql41", found[0], scheme="mysql")
 
 
 _LDAP = {name: name for name in DIGESTS} | {"sha": "sha1"}
@@ -710,7 +686,7 @@ _LDAP_PLAIN = ("sha", "sha1", "sha224", "sha256", "sha384", "sha512")
 
 @_form(re.compile(r"\$symfony\$sha512\$([0-9]{1,9})\$([\w-]*)\$([\w-]+)", re.ASCII))
 def _symfony(found: re.Match[str]) -> Hash:
-    rounds, salt, wanted = int(found[1]), _from_url64(found[2]), _from_url64(found[3])
+    rounds, salt, wanted = int(found[1]), _frombase64url(found[2]), _frombase64url(found[3])
     if rounds < 1 or len(wanted) != 64:
         raise ValueError("is malformed: impossible rounds or digest")
 
@@ -729,7 +705,7 @@ def _symfony(found: re.Match[str]) -> Hash:
 
 @_form(re.compile(r"\$formula\$([\w-]+)\$([\w-]*)\$(.+)", re.ASCII))
 def _by_formula(found: re.Match[str]) -> Hash:
-    formula, salt, rest = read_formula(_from_url64(found[1]).decode()), _from_url64(found[2]), found[3]
+    formula, salt, rest = read_formula(_frombase64url(found[1]).decode()), _frombase64url(found[2]), found[3]
     if formula.slow:
         inner = read_hash(rest)
         if inner.scheme != formula.slow:

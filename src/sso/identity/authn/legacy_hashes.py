@@ -6,7 +6,6 @@ schemes are in ``hash_schemes.py``, the bounds of their costs in ``platform/secu
 
 from __future__ import annotations
 
-import base64
 import binascii
 import difflib
 import re
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
+from passlib.utils.binary import b64s_encode
 
 from sso.errors import NoPassword as NoPassword
 from sso.identity.authn import hash_schemes as schemes
@@ -339,7 +339,7 @@ def _from_keycloak(credential: Mapping[str, Any]) -> str:
 
 
 def _bare(raw: bytes) -> str:
-    return base64.b64encode(raw).rstrip(b"=").decode()
+    return str(b64s_encode(raw).decode())
 
 
 def _from_auth0(found: Mapping[str, Any]) -> str:

@@ -1,6 +1,5 @@
-"""Password hashes: argon2id (RFC 9106) through passlib, in threads that are few and a queue that ends; and the
-rules for
-new passwords (NIST SP 800-63B-4 section 3.1.1.2).
+"""Password hashes: argon2id (RFC 9106) by argon2-cffi, in few threads with a bounded queue; and the rules for new
+passwords (NIST SP 800-63B-4 section 3.1.1.2).
 
 Hashing is the one slow thing the provider does. It never runs on the event loop, never more at once than there are
 cores, and past a bounded queue people are asked to come back, so that tokens and sign-on stay fast in a flood. Each
@@ -12,6 +11,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,8 @@ from typing import TypeVar
 
 import anyio
 import anyio.to_thread
-from passlib.context import CryptContext
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, VerifyMismatchError
 
 from sso.identity.authn.breached import is_breached
 from sso.identity.authn.queue import Busy as Busy
@@ -52,14 +53,12 @@ class Passwords:
     """Hashes and checks passwords. One for each process."""
 
     def __init__(self, settings: Settings) -> None:
-        options = {
-            "argon2__type": "ID",
-            "argon2__memory_cost": settings.argon2_memory // 1024,
-            "argon2__time_cost": settings.argon2_iterations,
-            "argon2__parallelism": settings.argon2_parallelism,
-        }
         self._settings = settings
-        self._context = CryptContext(schemes=["argon2"], **options)
+        self._hasher = PasswordHasher(
+            time_cost=settings.argon2_iterations,
+            memory_cost=settings.argon2_memory // 1024,
+            parallelism=settings.argon2_parallelism,
+        )
         self._concurrency = settings.password_hash_concurrency or os.cpu_count() or 1
         self.queue = FairQueue(self._concurrency, settings.password_hash_queue)
         self._limiter: anyio.CapacityLimiter | None = None
@@ -71,7 +70,7 @@ class Passwords:
         Raises:
             Busy: when too many are waiting.
         """
-        return await self._run(lambda: str(self._context.hash(prepared(password))), source)
+        return await self._run(lambda: self._hash(password), source)
 
     async def verify(self, password: str, hashed: str | None, *, source: str = "") -> tuple[bool, str | None]:
         """Check ``password`` and return whether it is right, and a stronger hash where the stored one is outdated,
@@ -85,6 +84,9 @@ class Passwords:
         """
         return await self._run(lambda: self._verify(password, hashed), source)
 
+    def _hash(self, password: str) -> str:
+        return self._hasher.hash(_utf8(password))
+
     def _verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
         if len(password) > MAX_PASSWORD_CHARS or "\x00" in password:
             password, hashed = "", None
@@ -95,11 +97,13 @@ class Passwords:
             return self._verify_imported(password, hashed)
         try:
             self._check_cost(hashed)
-            right, stronger = self._context.verify_and_update(prepared(password), hashed)
-        except ValueError:
+            self._hasher.verify(hashed, _utf8(password))
+        except VerifyMismatchError:
+            return False, None
+        except (Argon2Error, ValueError):
             self._as_much_work(password)
             return False, None
-        return bool(right), stronger
+        return True, self._hash(password) if self._hasher.check_needs_rehash(hashed) else None
 
     def _check_cost(self, hashed: str) -> None:
         """Check that an argon2id hash costs no more than imported ones may, or than the settings say.
@@ -116,14 +120,15 @@ class Passwords:
         from sso.identity.authn.legacy_hashes import verify_imported  # read only where somebody was imported
 
         if verify_imported((password, prepared(password)), hashed):
-            return True, str(self._context.hash(prepared(password)))
+            return True, self._hash(password)
         self._as_much_work(password)
         return False, None
 
     def _as_much_work(self, password: str) -> None:
         if self._dummy is None:
-            self._dummy = str(self._context.hash("nobody"))
-        self._context.verify(prepared(password), self._dummy)
+            self._dummy = self._hash("nobody")
+        with suppress(VerifyMismatchError):
+            self._hasher.verify(self._dummy, _utf8(password))
 
     async def judge(
         self, password: str, about: Iterable[str], *, second_factor: bool = False, source: str = ""
@@ -151,7 +156,7 @@ class Passwords:
     async def prepare(self) -> None:
         """Make the hash that is checked for unknown people, so that the first of them is not told by time."""
         if self._dummy is None:
-            self._dummy = await anyio.to_thread.run_sync(lambda: str(self._context.hash("nobody")))
+            self._dummy = await anyio.to_thread.run_sync(lambda: self._hash("nobody"))
 
     async def _run(self, work: Callable[[], _T], source: str) -> _T:
         if self._limiter is None:
@@ -163,6 +168,10 @@ class Passwords:
 def prepared(password: str) -> str:
     """Return ``password`` in Unicode normal form NFKC, so that it is the same from every keyboard (SP 800-63B-4)."""
     return unicodedata.normalize("NFKC", password)
+
+
+def _utf8(password: str) -> bytes:
+    return prepared(password).encode("utf-8")
 
 
 @dataclass(frozen=True, slots=True)

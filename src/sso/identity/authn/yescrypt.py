@@ -12,15 +12,16 @@ import ctypes.util
 import hmac
 from functools import cache
 
+from passlib.utils.binary import h64
+
 DATA_BYTES = 32768
 """The size of ``struct crypt_data`` in libxcrypt."""
-_ITOA64 = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SETTING = "$y$j75$abcdefghijklmnop"
 
 
 def memory_kib(cost: str, block: str) -> int:
     """Return the memory that a hash needs, in KiB. ``cost``, ``block``: the two characters after the flavour."""
-    log_n, r = _ITOA64.index(cost) + 1, _ITOA64.index(block) + 1
+    log_n, r = h64.decode_int6(cost.encode()) + 1, h64.decode_int6(block.encode()) + 1
     return int((128 * r << log_n) // 1024)
 
 

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Any
 
-import jwt.algorithms
-import orjson
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,7 +18,6 @@ from sso.platform.keys.models import SigningKey
 from sso.platform.keys.ring import JWKS_MAX_AGE_SECONDS
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.jwe import KEY_MANAGEMENT_ALGS
-from sso.platform.security.tokens import base64url
 from sso.settings import SIGNING_ALGS
 
 RSA_BITS = 2048
@@ -101,15 +95,10 @@ async def rotate(
         else:
             row.status, row.activated_at = "active", now
             session.add(_new_key(row.alg, "next", box))
-    record(
-        session,
-        "keys.rotated",
-        actor=actor,
-        data={
-            "kids": [row.kid for row in rows if row.status == "active"],
-            **({"algs": sorted(algs)} if algs is not None else {}),
-        },
-    )
+    data = {"kids": [row.kid for row in rows if row.status == "active"]}
+    if algs is not None:
+        data["algs"] = sorted(algs)
+    record(session, "keys.rotated", actor=actor, data=data)
 
 
 async def withdraw(session: AsyncSession, box: SecretBox, kid: str, *, actor: str = "cli") -> str:
@@ -188,35 +177,23 @@ async def _missing(session: AsyncSession) -> list[tuple[str, str]]:
 
 
 def _new_key(alg: str, status: str, box: SecretBox) -> SigningKey:
-    private, public_jwk = _generate(alg)
-    kid = _thumbprint(public_jwk)
+    key = _generate(alg)
+    kid = key.thumbprint()
     now = clock.now()
-    der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     return SigningKey(
         kid=kid,
         alg=alg,
         status=status,
-        encrypted_private_key=box.encrypt(der, f"signing-key:{kid}"),
-        public_jwk={**public_jwk, "kid": kid, "use": "enc" if alg in KEY_MANAGEMENT_ALGS else "sig", "alg": alg},
+        encrypted_private_key=box.encrypt(key.as_der(private=True), f"signing-key:{kid}"),
+        public_jwk=key.as_dict(kid=kid, use="enc" if alg in KEY_MANAGEMENT_ALGS else "sig", alg=alg),
         created_at=now,
         activated_at=now if status == "active" else None,
     )
 
 
-def _generate(alg: str) -> tuple[Any, dict[str, Any]]:
+def _generate(alg: str) -> RSAKey | ECKey | OKPKey:
     if alg in ("RS256", "PS256", "RSA-OAEP-256"):
-        private: Any = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
-        jwk = jwt.algorithms.RSAAlgorithm.to_jwk(private.public_key(), as_dict=True)
-    elif alg in ("ES256", "ECDH-ES"):
-        private = ec.generate_private_key(ec.SECP256R1())
-        jwk = jwt.algorithms.ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
-    else:
-        private = ed25519.Ed25519PrivateKey.generate()
-        jwk = jwt.algorithms.OKPAlgorithm.to_jwk(private.public_key(), as_dict=True)
-    members = ("kty", "crv", "x", "y", "n", "e")
-    return private, {name: jwk[name] for name in members if name in jwk}
-
-
-def _thumbprint(jwk: dict[str, Any]) -> str:
-    """Return the thumbprint of ``jwk`` (RFC 7638 section 3)."""
-    return base64url(hashlib.sha256(orjson.dumps(jwk, option=orjson.OPT_SORT_KEYS)).digest())
+        return RSAKey.generate_key(RSA_BITS)
+    if alg in ("ES256", "ECDH-ES"):
+        return ECKey.generate_key("P-256")
+    return OKPKey.generate_key("Ed25519")

@@ -6,14 +6,14 @@ Only key management with public keys, and content encryption that authenticates.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from joserfc import jwe
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, Key, RSAKey, import_key
+from joserfc.util import urlsafe_b64decode
 
 from sso.platform.security.json_documents import read_json
 
@@ -58,7 +58,7 @@ def encrypt(payload: str, keys: list[dict[str, Any]], alg: str, enc: str) -> str
     raise CannotEncrypt(f"the application has no public key for {alg}")
 
 
-def decrypt(token: str, keys: dict[str, tuple[str, Any]]) -> str:
+def decrypt(token: str, keys: dict[str, tuple[str, Key]]) -> str:
     """Return the JWT within a nested JWT.
 
     Args:
@@ -84,7 +84,7 @@ def decrypt(token: str, keys: dict[str, tuple[str, Any]]) -> str:
     raise CannotDecrypt("it is not encrypted for one of our keys")
 
 
-def private_key(der: bytes, alg: str) -> Any:
+def private_key(der: bytes, alg: str) -> Key:
     """Return a private key (PKCS #8) of our own for :func:`decrypt`."""
     if alg != "RSA-OAEP-256":
         return ECKey.import_key(der)
@@ -111,9 +111,9 @@ def is_type(typ: object, expected: str) -> bool:
 
 
 def _header(token: str) -> dict[str, Any]:
-    first = token.partition(".")[0]
+    """Return the protected header, read more strictly than joserfc does: no member may stand in it twice."""
     try:
-        header = read_json(urlsafe_b64decode(first + "=" * (-len(first) % 4)))
+        header = read_json(urlsafe_b64decode(token.partition(".")[0].encode()))
     except ValueError:
         raise CannotDecrypt("it is not an encrypted JWT") from None
     if not isinstance(header, dict):
@@ -121,7 +121,5 @@ def _header(token: str) -> dict[str, Any]:
     return header
 
 
-def _imported(key: dict[str, Any]) -> Any:
-    plain = {name: value for name, value in key.items() if name not in ("use", "key_ops", "alg")}
-    kinds: dict[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
-    return kinds[key["kty"]].import_key(plain)
+def _imported(key: dict[str, Any]) -> Key:
+    return import_key({name: value for name, value in key.items() if name not in ("use", "key_ops", "alg")})

@@ -13,7 +13,8 @@ import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -21,8 +22,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpcore
-import httpx
+import certifi
+import httpcore2 as httpcore
+import httpx2 as httpx
 
 from sso.settings import Settings
 
@@ -34,6 +36,14 @@ PLAIN = ("", "identity")
 
 _UNUSABLE = (httpx.InvalidURL, UnicodeError)
 """What addresses raise that cannot be asked for, such as one with a label that only looks like an IDN."""
+
+_HTTPCORE_ERRORS = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -78,10 +88,16 @@ class Visited:
 
 
 class _GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connects only to public addresses, and to the very address that was checked."""
+    """Connects only to allowed addresses, and to the very address that was checked.
 
-    def __init__(self, allow_loopback: bool, networks: list[Network]) -> None:
-        self._inner = httpcore.AnyIOBackend()
+    Args:
+        network: opens the connection to the checked address.
+        allow_loopback: whether loopback addresses are allowed.
+        networks: private networks that are allowed.
+    """
+
+    def __init__(self, network: httpcore.AsyncNetworkBackend, allow_loopback: bool, networks: list[Network]) -> None:
+        self._network = network
         self._allow_loopback = allow_loopback
         self._networks = networks
 
@@ -91,18 +107,21 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         address = await self._checked_address(host, port)
-        return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+        return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
 
     async def connect_unix_socket(
-        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         raise OutboundRefused("unix sockets are not reached")
 
     async def sleep(self, seconds: float) -> None:
-        await self._inner.sleep(seconds)
+        await self._network.sleep(seconds)
 
     async def _checked_address(self, host: str, port: int) -> str:
         loop = asyncio.get_running_loop()
@@ -118,6 +137,67 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         if not addresses:
             raise httpcore.ConnectError(f"{host} has no address")
         return addresses[0]
+
+
+@contextmanager
+def _as_httpx_errors() -> Iterator[None]:
+    """Raise httpx's error of the same name for an error of httpcore."""
+    try:
+        yield
+    except _HTTPCORE_ERRORS as error:
+        same_error: type[httpx.TransportError] = getattr(httpx, type(error).__name__)
+        raise same_error(str(error)) from error
+
+
+class _PoolStream(httpx.AsyncByteStream):
+    """The body of a response that comes from httpcore's pool."""
+
+    def __init__(self, chunks: AsyncIterable[bytes], response: httpcore.Response) -> None:
+        self._chunks = chunks
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _as_httpx_errors():
+            async for chunk in self._chunks:
+                yield chunk
+
+    async def aclose(self) -> None:
+        with _as_httpx_errors():
+            await self._response.aclose()
+
+
+class _GuardedTransport(httpx.AsyncBaseTransport):
+    """Sends httpx's requests over a pool of httpcore whose connections a guard opens.
+
+    ``httpx.AsyncHTTPTransport`` takes no network backend, so the pool is made here.
+    """
+
+    def __init__(self, guard: httpcore.AsyncNetworkBackend, tls: ssl.SSLContext) -> None:
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls, max_connections=256, max_keepalive_connections=0, network_backend=guard
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        sent = httpcore.Request(
+            method=request.method,
+            url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        with _as_httpx_errors():
+            response = await self._pool.handle_async_request(sent)
+        assert isinstance(response.stream, AsyncIterable)
+        return httpx.Response(
+            status_code=response.status,
+            headers=response.headers,
+            stream=_PoolStream(response.stream, response),
+            extensions=response.extensions,
+        )
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
 
 
 def is_allowed_address(address: str, allow_loopback: bool, networks: Sequence[Network] = ()) -> bool:
@@ -141,7 +221,7 @@ def is_allowed_address(address: str, allow_loopback: bool, networks: Sequence[Ne
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """Return a context that trusts the public authorities, those of the machine (a city may have one of its own there)
     and those of ``ca_file``. Reading them takes 50 ms, so it is done once for each file."""
-    context = httpx.create_ssl_context(trust_env=False)
+    context = ssl.create_default_context(cafile=certifi.where())
     context.load_default_certs()
     if ca_file is not None:
         context.load_verify_locations(ca_file)
@@ -149,22 +229,20 @@ def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 class Outbound:
-    """Sends small requests to applications. Create it once, :meth:`close` it at the end."""
+    """Sends small requests to applications. Create it once, :meth:`close` it at the end.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: the time limit, and which addresses may be reached.
+        network: opens the connections to addresses that were checked; by default, the network of this host.
+    """
+
+    def __init__(self, settings: Settings, network: httpcore.AsyncNetworkBackend | None = None) -> None:
         self._allow_loopback = settings.loopback
         self._seconds = settings.outbound_timeout.total_seconds()
-        context = _tls_context(settings.outbound_ca_file)
-        networks = [ipaddress.ip_network(one, strict=False) for one in settings.outbound_networks]
-        transport = httpx.AsyncHTTPTransport(verify=context, retries=0, trust_env=False)
-        transport._pool = httpcore.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=256,
-            max_keepalive_connections=0,
-            network_backend=_GuardedBackend(self._allow_loopback, networks),
-        )
+        networks = [ipaddress.ip_network(allowed, strict=False) for allowed in settings.outbound_networks]
+        guard = _GuardedBackend(network or httpcore.AnyIOBackend(), self._allow_loopback, networks)
         self._client = httpx.AsyncClient(
-            transport=transport,
+            transport=_GuardedTransport(guard, _tls_context(settings.outbound_ca_file)),
             follow_redirects=False,
             trust_env=False,
             timeout=self._seconds,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import binascii
 import re
-from base64 import urlsafe_b64decode
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec
+import jwt
+from joserfc.util import urlsafe_b64decode
 
 from sso.platform.security.text import TextRefused, check_line
 
@@ -17,11 +16,8 @@ RSA_BITS = (2048, 8192)
 MAX_MEMBERS = 20
 MAX_KID_CHARS = 200
 _PRIVATE = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
-_CURVES: dict[str, tuple[ec.EllipticCurve, int]] = {
-    "P-256": (ec.SECP256R1(), 32),
-    "P-384": (ec.SECP384R1(), 48),
-    "P-521": (ec.SECP521R1(), 66),
-}
+_CURVES = {"P-256": ("ES256", 32), "P-384": ("ES384", 48), "P-521": ("ES512", 66)}
+"""For each curve its signature algorithm and the size of a coordinate in bytes."""
 _SIGNATURE = {
     "RSA": ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     "EC": ("ES256", "ES384", "ES512"),
@@ -32,7 +28,7 @@ _ENCRYPTION = {
     "EC": ("ECDH-ES",),
     "OKP": ("ECDH-ES",),
 }
-_CURVE_OF = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
+_CURVE_OF = {alg: curve for curve, (alg, _) in _CURVES.items()}
 _BASE64URL = re.compile(r"[A-Za-z0-9_\-]{1,1400}")
 
 
@@ -119,15 +115,14 @@ def _check_rsa(key: dict[str, Any]) -> None:
 
 
 def _check_ec(key: dict[str, Any]) -> None:
-    found = _CURVES.get(str(key.get("crv")))
-    if found is None:
+    alg, size = _CURVES.get(str(key.get("crv")), ("", 0))
+    if not alg:
         raise ValueError("holds an EC key on another curve than P-256, P-384 or P-521: make one on P-256")
-    curve, size = found
     if any(len(_bytes(key, name)) != size for name in ("x", "y")):
         raise ValueError(f"holds an EC key whose x and y have not {size} bytes (RFC 7518 section 6.2.1)")
     try:
-        ec.EllipticCurvePublicNumbers(_number(key, "x"), _number(key, "y"), curve).public_key()
-    except ValueError:
+        jwt.get_algorithm_by_name(alg).from_jwk(key)
+    except (ValueError, jwt.PyJWTError):
         raise ValueError("holds an EC key that is no point on its curve: make a new one") from None
 
 
@@ -148,7 +143,7 @@ def _bytes(key: dict[str, Any], name: str) -> bytes:
     text = key.get(name)
     try:
         if isinstance(text, str) and _BASE64URL.fullmatch(text):
-            return urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (binascii.Error, ValueError):
+            return urlsafe_b64decode(text.encode())
+    except ValueError:
         pass
     raise ValueError(f"holds a key that cannot be used: {name} must be base64url (RFC 7518 section 6)")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from base64 import urlsafe_b64encode
+
+from joserfc.util import urlsafe_b64encode
 
 TOKEN_BYTES = 32
 
@@ -39,7 +40,7 @@ def keyed_token(key: bytes, *parts: str) -> str:
 
 def base64url(data: bytes) -> str:
     """Return ``data`` in base64url without padding (RFC 7515 section 2)."""
-    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return urlsafe_b64encode(data).decode("ascii")
 
 
 def _bytes(value: str | bytes) -> bytes:

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Literal
 
-import httpx
+import httpx2 as httpx
 
 from sso.clients.registry import Client
 from sso.identity.sessions import store as sessions

@@ -6,7 +6,6 @@ signed here is worth anything anywhere else. ``CASES`` is the list of what it do
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import secrets
@@ -15,13 +14,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from sso import clock
 from sso.clients.registry import Client
 from sso.logout.end_sessions import LOGOUT_EVENT, LOGOUT_TOKEN_TYP
 from sso.oidc.provider import Provider
+from sso.platform.security.tokens import base64url
 
 Case = Literal[
     "honest", "wrong_nonce", "wrong_audience", "wrong_issuer", "expired", "alg_none", "foreign_key",
@@ -84,38 +83,32 @@ def issuer_of(provider: Provider, application_id: str) -> str:
 
 def new_key(alg: str) -> str:
     """Return a private key for an algorithm, as PEM."""
-    made: Any
+    key: RSAKey | ECKey | OKPKey
     if alg in ("RS256", "PS256"):
-        made = rsa.generate_private_key(65537, 2048)
+        key = RSAKey.generate_key(2048)
     elif alg == "EdDSA":
-        made = ed25519.Ed25519PrivateKey.generate()
+        key = OKPKey.generate_key("Ed25519")
     else:
-        made = ec.generate_private_key(ec.SECP256R1())
-    return str(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
+        key = ECKey.generate_key("P-256")
+    return key.as_pem(private=True).decode()
 
 
 def public_jwks(play: Play, alg: str) -> dict[str, Any]:
     """Return the key set that the application fetches."""
-    jwk = _public_jwk(play, alg)
-    return {"keys": [{**jwk, "kid": _thumbprint(jwk), "alg": alg, "use": "sig"}]}
+    key = _key(play, alg)
+    return {"keys": [key.as_dict(kid=key.thumbprint(), alg=alg, use="sig")]}
 
 
 def key_id(play: Play, alg: str) -> str:
     """Return the key id of the key: another for each key, as applications know keys by it (OpenID Connect Core
     section 10.1.1)."""
-    return _thumbprint(_public_jwk(play, alg))
+    return _key(play, alg).thumbprint()
 
 
-def _public_jwk(play: Play, alg: str) -> dict[str, Any]:
-    key: Any = load_pem_private_key(play.key.encode(), None)
-    jwk: dict[str, Any] = json.loads(jwt.get_algorithm_by_name(alg).to_jwk(key.public_key()))
-    return {name: jwk[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in jwk}
-
-
-def _thumbprint(jwk: dict[str, Any]) -> str:
-    """Return the thumbprint of a key (RFC 7638 section 3)."""
-    text = json.dumps(jwk, sort_keys=True, separators=(",", ":"))
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+def _key(play: Play, alg: str) -> RSAKey | ECKey | OKPKey:
+    if alg == "ES256":
+        return ECKey.import_key(play.key)
+    return OKPKey.import_key(play.key) if alg == "EdDSA" else RSAKey.import_key(play.key)
 
 
 def metadata(issuer: str, client: Client, alg: str) -> dict[str, Any]:
@@ -155,7 +148,7 @@ def is_redemption(play: Play, form: Mapping[str, str]) -> bool:
     """Tell whether a token request fits the authorization request of this round (RFC 6749 section 4.1.3, RFC 7636
     section 4.6). Who sends it is looked at elsewhere."""
     verifier = form.get("code_verifier", "")
-    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    challenge = base64url(hashlib.sha256(verifier.encode()).digest())
     return (
         form.get("grant_type") == "authorization_code"
         and form.get("code") == play.code
@@ -210,7 +203,7 @@ def signed(play: Play, claims: Mapping[str, Any], alg: str, headers: dict[str, A
         return made
     head, _, tail = made.split(".")
     altered = json.dumps({**claims, "sub": f"{claims['sub']}-altered"}).encode()
-    return f"{head}.{base64.urlsafe_b64encode(altered).rstrip(b'=').decode()}.{tail}"
+    return f"{head}.{base64url(altered)}.{tail}"
 
 
 def logout_token(play: Play, issuer: str, client: Client, alg: str) -> str:

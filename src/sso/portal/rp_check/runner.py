@@ -14,7 +14,7 @@ import secrets
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import httpx
+import httpx2 as httpx
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
