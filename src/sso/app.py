@@ -54,9 +54,15 @@ from sso.http.developer import (
     diagnosis as developer_diagnosis,
 )
 from sso.http.developer import (
+    overview as developer_overview,
+)
+from sso.http.developer import (
     playground,
     quick_start,
     rp_check,
+)
+from sso.http.developer import (
+    settings as developer_settings,
 )
 from sso.http.developer import (
     team as developer_team,
@@ -114,7 +120,8 @@ log = logging.getLogger("sso")
 
 ROOMS = (
     protocol, sign_in, second_step, sign_up, recover, sign_out, check_session, device, registration, logos, home, apps,
-    account, security, sessions, legal, shared_signals, developer, developer_team, developer_diagnosis,
+    account, security, sessions, legal, shared_signals, developer, developer_overview,
+    developer_settings, developer_team, developer_diagnosis,
     quick_start, playground, rp_check,
     admin_apps, admin_edit, admin_people,
     admin_sessions, admin_system, admin_mails, health,

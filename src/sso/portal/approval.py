@@ -20,7 +20,15 @@ from sso.oidc import subjects
 from sso.platform.actor import Actor
 from sso.platform.db import Database
 from sso.platform.security.outbound_http import Outbound
-from sso.portal.applications import Stale, production_metadata, sandbox_id, wanted_of
+from sso.portal.applications import (
+    Stale,
+    Unfinished,
+    Wanted,
+    production_metadata,
+    sandbox_id,
+    sandbox_metadata,
+    wanted_of,
+)
 from sso.portal.applications.review import approve, submit
 from sso.portal.applications.settings import without_empty
 from sso.portal.rp_check.results import passes_now
@@ -202,3 +210,23 @@ async def _require_check(session: AsyncSession, settings: Settings, application:
     required = settings.relying_party_check == "required" and application.kind in CHECKED_KINDS
     if required and not passes_now(await last_check(session, application.application_id), application):
         raise NotChecked("it has not passed the relying-party check as it is now")
+
+
+def missing_for_production(application: Application, *, allow_http_loopback: bool) -> dict[str, str]:
+    """Return what production still needs, by the name of the field; empty: nothing, or it cannot be submitted now."""
+    if application.state not in ("draft", "sandbox", "approved"):
+        return {}
+    try:
+        production_metadata(wanted_of(application), application.granted, allow_http_loopback=allow_http_loopback)
+    except Unfinished as error:
+        return error.problems
+    return {} if application.document.get("contacts") else {"contacts": "name at least one"}
+
+
+def missing_for_sandbox(wanted: Wanted, granted: Mapping[str, Any], own_uri: str) -> dict[str, str]:
+    """Return what the sandbox still needs, by the name of the field."""
+    try:
+        sandbox_metadata(wanted, granted, own_uri)
+    except Unfinished as error:
+        return error.problems
+    return {}

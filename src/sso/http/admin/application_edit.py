@@ -26,8 +26,11 @@ from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
 from sso.http.common.state import site_of
 from sso.http.console.access import Here, Interrupted, admin_page, own_form, said, token_for
-from sso.http.developer.applications import CANNOT, advise_typed, form_context, impersonates
-from sso.http.developer.form import NEW_SUBJECTS, Typed, read_typed, subjects_shown, typed_from, wanted_from
+from sso.http.developer.application_page import CANNOT
+from sso.http.developer.form import Typed, read_typed, typed_from, wanted_from
+from sso.http.developer.form_advice import advise_typed, impersonates
+from sso.http.developer.form_context import form_context
+from sso.http.developer.form_texts import NEW_SUBJECTS, subjects_shown
 from sso.portal import applications as apps
 from sso.portal.applications import THEIRS, Stale, Unfinished, Wanted, catalogue_of
 from sso.portal.approval import check_sector_named

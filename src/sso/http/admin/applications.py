@@ -27,8 +27,8 @@ from sso.http.common.labels import ROLE_TEXTS
 from sso.http.common.pages import failure, locale_of
 from sso.http.common.state import request_id_of, site_of
 from sso.http.console.access import ADMIN, Here, Interrupted, Needs, admin_page, by, own_form, said, token_for
-from sso.http.developer.applications import CANNOT, NOTES, STATES, own_uri, present
-from sso.http.developer.form import IDENTITIES, KEEP_SECTOR, LABELS, LEVELS, NEW_SUBJECTS, subjects_shown
+from sso.http.developer.application_page import CANNOT, NOTES, STATES, own_uri, present
+from sso.http.developer.form_texts import IDENTITIES, KEEP_SECTOR, LABELS, LEVELS, NEW_SUBJECTS, subjects_shown
 from sso.identity.sessions import store as sessions
 from sso.identity.users.models import User
 from sso.identity.users.service import UserError, find

@@ -19,7 +19,7 @@ from sso.http.common.labels import GRANTS, SPANS
 from sso.http.common.pages import locale_of
 from sso.http.common.state import site_of
 from sso.http.console.access import developer_page
-from sso.http.developer.applications import APPS, STATES, Reader
+from sso.http.developer.application_page import APPS, STATES, Reader
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import span
 from sso.platform.metrics.models import ClientMistake

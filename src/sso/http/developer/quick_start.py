@@ -15,7 +15,7 @@ from starlette.responses import Response
 from sso.clients.registry import Client
 from sso.http.common.state import site_of
 from sso.http.console.access import developer_page
-from sso.http.developer.applications import APPS, STATES, Reader
+from sso.http.developer.application_page import APPS, STATES, Reader
 from sso.http.developer.literals import LANGUAGES
 from sso.portal.sandbox import TRY_PATH
 

@@ -17,7 +17,7 @@ from sso.http.common.pages import failure
 from sso.http.common.responses import OPEN, json_error
 from sso.http.common.state import site_of
 from sso.http.console.access import There, developer_page, own_form, token_for
-from sso.http.developer.applications import APPS, CANNOT, STATES, Member, Reader, present
+from sso.http.developer.application_page import APPS, CANNOT, STATES, Member, Reader, present
 from sso.oidc.token.client_auth import authenticates
 from sso.portal.applications import sandbox_id
 from sso.portal.rp_check import fake_provider as dishonest

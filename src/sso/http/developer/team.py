@@ -20,7 +20,7 @@ from sso.http.common.i18n import N_
 from sso.http.common.responses import to_wait
 from sso.http.common.state import site_of
 from sso.http.console.access import DEVELOPER, There, by, developer_page, own_form, token_for
-from sso.http.developer.applications import APPS, CANNOT, STATES, Member, Owner, Reader, secret_page
+from sso.http.developer.application_page import APPS, CANNOT, STATES, Member, Owner, Reader, secret_page
 from sso.identity.users.identifiers import meanings, normalise_as
 from sso.identity.users.store import names_of, proven_owner
 from sso.platform.security.json_documents import read_json
