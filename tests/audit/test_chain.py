@@ -132,7 +132,7 @@ async def test_a_checkpoint_that_somebody_made_up_is_found_out(city: City) -> No
     assert "checkpoint" in found.reason
 
 
-@pytest.mark.parametrize("overrides", [{"audit_retention_days": 30}])
+@pytest.mark.parametrize("overrides", [{"audit_retention": "30d"}])
 async def test_old_events_go_by_themselves_where_a_city_says_so(city: City) -> None:
     from sso.jobs import clear_up
 

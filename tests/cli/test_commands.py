@@ -254,13 +254,13 @@ def test_the_doctor_says_what_is_wrong(cli: Cli) -> None:
 
 
 def test_the_doctor_warns_of_open_registration(cli: Cli) -> None:
-    cli.monkeypatch.setenv("SSO_REGISTRATION", "open")
-    assert "SSO_REGISTRATION=open: everybody can register applications" in cli("doctor").out
+    cli.monkeypatch.setenv("SSO_CLIENT_REGISTRATION", "open")
+    assert "SSO_CLIENT_REGISTRATION=open: everybody can register applications" in cli("doctor").out
 
 
 def test_wrong_settings_are_exit_code_2(cli: Cli) -> None:
     cli.monkeypatch.setenv("SSO_ISSUER", "http://masuk.kota.example")
-    cli.monkeypatch.setenv("SSO_CODE_SECONDS", "soon")
+    cli.monkeypatch.setenv("SSO_AUTHORIZATION_CODE_LIFETIME", "soon")
     answer = cli("serve")
     assert answer.code == 2
     assert answer.err.count("\n") == 3

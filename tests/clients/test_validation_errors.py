@@ -21,7 +21,7 @@ from sso.clients.validation_errors import fields_of_metadata, mistakes_of, neare
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {"registration": "open"}
+    return {"client_registration": "open"}
 
 
 ENTRY = "catalogue: kota\napplications:\n  - client_id: satu\n    type: web\n    client_name: Satu\n"

@@ -650,7 +650,7 @@ async def test_without_any_stream_nothing_is_looked_up(city: City) -> None:
     assert not [one for one in statements.take() if "event_stream" in one]
 
 
-@pytest.mark.parametrize("overrides", [{"risk_second_step": "none"}], ids=[""])
+@pytest.mark.parametrize("overrides", [{"risk_based_second_factor": "none"}], ids=[""])
 async def test_an_app_that_is_set_up_at_sign_in_is_told_with_its_recovery_codes(city: City, receiver: Receiver) -> None:
     stream = await receiver.make_stream(CREDENTIAL_CHANGE)
     await signed_in(city)

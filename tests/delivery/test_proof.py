@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import UUID
@@ -173,7 +174,7 @@ async def test_a_receiver_that_stays_away_is_given_up_and_shown(city: City, rece
     receiver.server.server_close()
     await end(city, session_id)
     await city.site.worker.drain()
-    clock.advance(city.settings.delivery_give_up_seconds + 1)
+    clock.advance(city.settings.delivery_retry_period + timedelta(seconds=1))
     await city.site.worker.drain()
     found = await proof(city, session_id)
     assert (by_name(found)["belakang"].state, found.open) == ("given_up", 0)

@@ -81,7 +81,7 @@ async def what_is(city: City) -> Any:
         return user.name, user.delete_at, *(sorted(tuple(row) for row in rows) for rows in found)
 
 
-@pytest.mark.parametrize("overrides", [{"password_min_chars": 8}])
+@pytest.mark.parametrize("overrides", [{"password_min_length": 8}])
 async def test_who_was_signed_out_meanwhile_changes_nothing(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
     middle, wrong = Interposed(city, monkeypatch), []
     async with city.browser() as owner:

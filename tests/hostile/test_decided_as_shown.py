@@ -21,7 +21,7 @@ from sso.platform.db import bump_version
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {"registration": "open"}
+    return {"client_registration": "open"}
 
 
 async def press(browser: Browser, form: Form, choice: str) -> Any:

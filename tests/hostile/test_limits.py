@@ -55,7 +55,7 @@ Result = tuple[list[httpx.Response], int]
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {**SENDING, "sign_in_failures_per_address": PER_ADDRESS, "registration": "open"}
+    return {**SENDING, "sign_in_failures_per_ip_address": PER_ADDRESS, "client_registration": "open"}
 
 
 def now(app: pyotp.TOTP) -> str:
@@ -204,7 +204,7 @@ async def guess_user_code(attack: Attack) -> Result:
     form = form_at(await browser.open("/device"), "/device")
     tries = [browser.http.post("/device", data={**form, "user_code": f"BCDF-GHJ{one}"}) for one in "BCDFGHJKLM" * 3]
     looks = [browser.http.get(f"/device?user_code=BCDF-GHK{one}") for one in "BCDFGHJKLM"]
-    return await all_at_once([*tries, *looks]), attack.city.settings.device_code_failures_per_address
+    return await all_at_once([*tries, *looks]), attack.city.settings.device_code_failures_per_ip_address
 
 
 async def guess_link(attack: Attack) -> Result:
@@ -292,7 +292,7 @@ async def test_fifty_passwords_at_once_are_ten_hashes(
     request: pytest.FixtureRequest, city: City, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = request.getfixturevalue("redis") if storage == "redis" else storage
-    counts = Counts(storage_for(Settings(_env_file=None, limits_url=url), city.provider.db))  # type: ignore[call-arg]
+    counts = Counts(storage_for(Settings(_env_file=None, rate_limit_storage=url), city.provider.db))  # type: ignore[call-arg]
     await counts.storage.reset()
     city.provider.attempts._counts = counts
     city.provider.attempts._per_address = 100
@@ -381,7 +381,7 @@ async def test_codes_to_one_contact_are_limited_by_day_and_answers_tell_nothing(
                 again = await post(browser, "/recover", {"choice": "resend"}, page)
                 seen[name] += [again.status_code, int("retry-after" in again.headers)]
     assert seen["siti"] == seen["nobody-of-that-name"]
-    assert len(await sent(city)) == city.settings.codes_per_contact_a_day
+    assert len(await sent(city)) == city.settings.one_time_codes_per_contact_per_day
     # A code that was not sent opens nothing.
     async with city.browser(address="192.0.2.77") as browser:
         page = await post(browser, "/recover", {"username": "siti"}, await browser.open("/recover"))
@@ -395,7 +395,7 @@ async def test_rows_that_anybody_can_cause_are_limited(city: City) -> None:
 
     warga = city.relying_party("warga")
     site = city.site
-    for limit in (site.waiting_requests, site.new_device_codes, site.pushed_requests):
+    for limit in (site.limits.waiting_requests, site.limits.new_device_codes, site.limits.pushed_requests):
         limit._maximum = 5
     async with city.client() as http:
         answers = await all_at_once([http.get(warga.url()) for _ in range(20)])
@@ -422,7 +422,7 @@ async def test_device_codes_are_limited_for_their_source(city: City) -> None:
     from tests.conformance.test_rfc8628_devices import device
 
     party = await device(city)
-    city.site.new_device_codes._maximum = 3
+    city.site.limits.new_device_codes._maximum = 3
     answers = await all_at_once([party.post("/device_authorization", {"scope": "openid"}) for _ in range(10)])
     assert Counter(one.status_code for one in answers) == {200: 3, 429: 7}
     assert all(is_refusal(one) and one.json()["error"] == "temporarily_unavailable" for one in answers[3:])
@@ -576,7 +576,7 @@ async def test_invitations_are_limited_for_who_invites_the_team_and_the_receiver
     answers = await all_at_once([invite("korban@warga.example") for _ in range(10)])
     assert Counter(one.status_code for one in answers) == {303: 3, 429: 7}
     assert all(is_refusal(one) and "jam" in one.text for one in answers if one.status_code == 429)
-    city.site.invited._maximum = 10
+    city.site.limits.invited._maximum = 10
     await invite("wayan@warga.example")
     page = await wayan.open("/developer")
     await developers.post(wayan, page, "/developer/invitations", choice="decline antrean")
@@ -592,7 +592,7 @@ async def test_invitations_are_limited_for_who_invites_the_team_and_the_receiver
     assert "decline kedua" not in (await wayan.open("/developer")).text
     form = (await dimas.open("/developer/apps/antrean/team"), form[1])
     answers = await all_at_once([invite(f"orang{number}@warga.example") for number in range(31)])
-    maximum = city.settings.invitations_per_person
+    maximum = city.settings.invitations_per_user
     assert Counter(one.status_code for one in answers) == {303: maximum - 8, 429: 31 - (maximum - 8)}
     mails = [one for one in await sent(city) if one["about"] == "team_invitation"]
     assert len(mails) == maximum - 3

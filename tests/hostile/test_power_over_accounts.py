@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -21,7 +22,7 @@ from tests.citizens import NEW_PASSWORD, SENDING, last_code, post, sent
 from tests.support import PASSWORD, Browser, City, Forms
 
 from sso import clock
-from sso.app import ROOMS
+from sso.app import ROUTERS
 from sso.clients.models import Application
 from sso.clients.privileges import OPERATOR
 from sso.http.admin import sessions as admin_sessions
@@ -226,8 +227,8 @@ def test_every_act_on_an_account_is_in_the_model() -> None:
         assert route.methods == {"GET"} or known, about
     pages = {
         route.path
-        for room in ROOMS
-        for route in room.router.routes
+        for router in ROUTERS
+        for route in router.routes
         if isinstance(route, APIRoute) and route.path.startswith("/admin") and "POST" in route.methods
     }
     unknown = {one for one in pages - PAGES_ABOUT_ACCOUNTS if not one.startswith(PAGES_ABOUT_OTHER_THINGS)}
@@ -422,7 +423,7 @@ async def test_a_program_that_changes_users_takes_no_account_over(city: City) ->
         assert 'name="password"' not in page.text, "a contact that somebody else added opens nothing by itself"
     waits = [one["to"] for one in await sent(city) if one["about"] == "recovery_waits"]
     assert {"+6281234567890", "jahat@warga.example"} <= set(waits), "every contact is told, and can stop it"
-    clock.advance(city.settings.recovery_delay_hours * 3600 + 60)
+    clock.advance(city.settings.recovery_delay + timedelta(minutes=1))
     async with city.browser() as owner:
         page = await post(owner, "/recover", {"username": "jahat@warga.example"}, await owner.open("/recover"))
         page = await post(owner, "/recover", {"code": await last_code(city)}, page)

@@ -206,7 +206,7 @@ def example(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> str:
     sso = str(Path(sys.executable).with_name("sso"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
     environment |= {"SSO_ISSUER": demo.issuer, "SSO_DATA_DIR": str(demo.data)}
-    environment["SSO_DATABASE_URL"] = f"sqlite:///{demo.data / 'sso.platform.db'}"
+    environment["SSO_DATABASE_URL"] = f"sqlite:///{demo.data / 'sso.db'}"
     for command in (
         ["put", "sandbox.yaml", "--owner", "dimas"],
         ["put", "production.yaml", "--owner", "dimas"],

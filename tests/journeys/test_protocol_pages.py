@@ -108,8 +108,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     environment |= {
         "SSO_ISSUER": f"http://localhost:{port}",
         "SSO_DATA_DIR": str(directory),
-        "SSO_REGISTRATION": "open",
-        "SSO_REGISTRATION_PROFILE": "certification",
+        "SSO_CLIENT_REGISTRATION": "open",
+        "SSO_CLIENT_REGISTRATION_PROFILE": "certification",
     }
     for words in (["db", "upgrade"], ["users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin"]):
         subprocess.run([SSO, *words], env=environment, cwd=directory, input=PASSWORD, text=True, check=True)

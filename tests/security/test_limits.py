@@ -35,7 +35,7 @@ async def storage(request: pytest.FixtureRequest, city: City) -> AsyncIterator[S
     url = request.param
     if url in ("redis", "valkey"):
         url = request.getfixturevalue("redis").replace("redis:", f"{url}:")
-    settings = Settings(_env_file=None, limits_url=url)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, rate_limit_storage=url)  # type: ignore[call-arg]
     made = storage_for(settings, city.provider.db)
     await made.reset()
     yield made
@@ -105,21 +105,21 @@ async def test_counting_alone(storage: Storage) -> None:
 
 
 async def test_two_processes_count_together_in_the_database(city: City) -> None:
-    settings = Settings(_env_file=None, limits_url="database")  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, rate_limit_storage="database")  # type: ignore[call-arg]
     one, other = (Attempts(MAXIMUM, MANY, Counts(storage_for(settings, city.provider.db))) for _ in range(2))
     await fails(one, MAXIMUM, "siti", "203.0.113.7")
     await refused(other, "siti", "203.0.113.7")
 
 
 async def test_two_hosts_count_together_in_redis(redis: str) -> None:
-    settings = Settings(_env_file=None, limits_url=redis)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, rate_limit_storage=redis)  # type: ignore[call-arg]
     one, other = (Attempts(MAXIMUM, MANY, Counts(storage_for(settings))) for _ in range(2))
     await fails(one, MAXIMUM, "tono", "203.0.113.7")
     await refused(other, "tono", "203.0.113.7")
 
 
 async def test_the_longer_one_guesses_the_longer_one_waits(city: City) -> None:
-    settings = Settings(_env_file=None, limits_url="database")  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, rate_limit_storage="database")  # type: ignore[call-arg]
     limits = Attempts(MAXIMUM, MANY, Counts(storage_for(settings, city.provider.db)))
     waits = []
     for _ in range(PER_DAY):
@@ -136,7 +136,7 @@ async def test_the_longer_one_guesses_the_longer_one_waits(city: City) -> None:
     assert left == 1, "consecutive failures are remembered until a success"
 
 
-@pytest.mark.parametrize("overrides", [{"limits_url": "database", "sign_in_failures_per_account": 3}], ids=[""])
+@pytest.mark.parametrize("overrides", [{"rate_limit_storage": "database", "sign_in_failures_per_account": 3}], ids=[""])
 async def test_the_sign_in_page_counts_where_the_setting_says(city: City) -> None:
     party: Any = city.relying_party("warga")
     async with city.browser() as browser:
@@ -167,7 +167,7 @@ def test_networks(address: str, network: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "overrides", [{"limits_url": "redis://127.0.0.1:9/0", "sign_in_failures_per_account": 3}], ids=[""]
+    "overrides", [{"rate_limit_storage": "redis://127.0.0.1:9/0", "sign_in_failures_per_account": 3}], ids=[""]
 )
 async def test_while_redis_is_away_each_process_counts_alone(city: City) -> None:
     party = city.relying_party("warga")

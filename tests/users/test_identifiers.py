@@ -30,7 +30,7 @@ NIK = "3671014104900001"
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {**SENDING, "risk_second_step": "none"}
+    return {**SENDING, "risk_based_second_factor": "none"}
 
 
 async def test_an_identifier_belongs_to_one_person(city: City) -> None:

@@ -187,7 +187,7 @@ async def test_a_new_password_ends_every_other_session(city: City) -> None:
     assert "password_changed" in await notices(city)
 
 
-@pytest.mark.parametrize("overrides", [{"risk_second_step": "none"}])
+@pytest.mark.parametrize("overrides", [{"risk_based_second_factor": "none"}])
 async def test_a_new_password_ends_however_many_sessions_there_are(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sso.logout.end_sessions.BATCH", 2)
     monkeypatch.setattr("sso.accounts.service.MOST", 2, raising=False)

@@ -189,7 +189,7 @@ async def test_codes_to_one_address_are_few(city: City) -> None:
     assert len(await sent(city)) == 5
 
 
-@pytest.mark.parametrize("overrides", [{**SENDING, "sign_ups_per_address": 2}], ids=[""])
+@pytest.mark.parametrize("overrides", [{**SENDING, "sign_ups_per_ip_address": 2}], ids=[""])
 async def test_registrations_from_one_address_are_few(city: City) -> None:
     async with city.browser() as browser:
         for n in range(2):

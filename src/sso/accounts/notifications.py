@@ -21,6 +21,7 @@ from sso.identity.users.models import User
 from sso.oidc.provider import Provider
 from sso.platform.outbox import DeliveryKind, enqueue
 from sso.platform.security.tokens import equal, keyed_token
+from sso.settings import whole_seconds
 
 NOTICE = DeliveryKind.NOTICE
 """The kind of delivery that is a notice to a person, at their address of the moment when it is sent."""
@@ -103,7 +104,7 @@ async def send_code(
     if code is None:
         return False
     if really:
-        seconds = provider.settings.code_minutes * 60
+        seconds = whole_seconds(provider.settings.one_time_code_lifetime)
         send(session, provider, kind, to, about, locale, seconds=seconds, code=code)
     return True
 

@@ -27,9 +27,18 @@ RECOVERS = "users:recover"
 class TooPowerful(Refusal):
     """The act concerns an account that may do more than whoever acts. ``permission``: the first that is missing."""
 
+    status = 403
+    code = "no_permission"
+
     def __init__(self, permission: str) -> None:
         super().__init__(f"to change this account you need the permission {permission}, which the account has too")
         self.permission = permission
+
+    @property
+    def explanation(self) -> str:
+        """The message as a sentence."""
+        text = str(self)
+        return f"{text[:1].upper()}{text[1:]}."
 
 
 def check_power(actor: Collection[str], power: Collection[str]) -> None:

@@ -299,7 +299,7 @@ async def plan_deletion(
     await _end_proofs(session, user)
     await keep_an_administrator(session, user)
     await _keep_owners(session, user)
-    user.delete_at = clock.now() + timedelta(days=provider.settings.deletion_grace_days)
+    user.delete_at = clock.now() + provider.settings.deletion_grace_period
     notify(session, provider, user, "deletion_planned", until=user.delete_at.isoformat())
     await session.flush()
     return await _end_everything(
@@ -481,7 +481,7 @@ async def not_me(
     over = found[0].created_at + timedelta(days=NOT_ME_DAYS)
     if not await session.run_sync(lambda sync: first_use(sync, "not-me", session_id.hex, over)):
         return user if is_locked(user) else None
-    until = clock.now() + timedelta(hours=provider.settings.lock_hours)
+    until = clock.now() + provider.settings.account_lock_duration
     about: dict[str, Any] = {"actor": str(user.id), "address": address, "request_id": request_id}
     await _end_proofs(session, user)
     user.locked_until = until
@@ -578,7 +578,7 @@ async def start_recovery(
         raise UserError("the person is disabled")
     _keep_fictional(user)
     code = recovery.new_helpdesk_code()
-    valid = timedelta(minutes=provider.settings.helpdesk_code_minutes)
+    valid = provider.settings.helpdesk_code_lifetime
     await recovery.add(session, user.id, "helpdesk", code, wait=timedelta(0), valid=valid, created_by=actor)
     notify(session, provider, user, "helpdesk_recovery")
     record(session, "recovery.helpdesk_code_made", actor=actor, subject=str(user.id), request_id=request_id)

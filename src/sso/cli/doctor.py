@@ -88,9 +88,9 @@ async def examine(settings: Settings) -> list[Finding]:
 def _settings(settings: Settings) -> Finding:
     if settings.loopback:
         return Finding("settings", "warning", f"{settings.issuer} is reached from this machine only: a trial")
-    if settings.registration == "open":
+    if settings.client_registration == "open":
         return Finding(
-            "settings", "warning", "SSO_REGISTRATION=open: everybody can register applications; a test system?"
+            "settings", "warning", "SSO_CLIENT_REGISTRATION=open: everybody can register applications; a test system?"
         )
     if not settings.trusted_proxies:
         return Finding("settings", "warning", "SSO_TRUSTED_PROXIES is empty: behind a proxy everybody has its address")
@@ -219,13 +219,13 @@ async def _mail(provider: Provider) -> Finding:
 
 
 async def _limits(provider: Provider) -> Finding:
-    url = provider.settings.limits_url
+    url = provider.settings.rate_limit_storage
     kind = url.get_secret_value().partition(":")[0] if url else "memory"
     if kind == "memory":
-        return Finding("limits", "good", "counted in each process; for several set SSO_LIMITS_URL")
+        return Finding("limits", "good", "counted in each process; for several set SSO_RATE_LIMIT_STORAGE")
     storage = storage_for(provider.settings, provider.db)
     if not await storage.check():
-        return Finding("limits", "bad", f"{kind} does not answer (SSO_LIMITS_URL)")
+        return Finding("limits", "bad", f"{kind} does not answer (SSO_RATE_LIMIT_STORAGE)")
     return Finding("limits", "good", f"counted together: {kind}")
 
 

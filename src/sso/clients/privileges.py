@@ -47,6 +47,9 @@ PRIVILEGES = (*(one.scope for one in PERMISSIONS.values()), *RESTRICTED_SCOPES)
 class PrivilegeRefused(Refusal):
     """The act would yield more than the actor has. ``missing``: the permissions that the actor lacks."""
 
+    status = 403
+    code = "more_than_yours"
+
     def __init__(self, text: str, missing: Collection[str] = ()) -> None:
         super().__init__(text)
         self.missing = list(missing)
@@ -54,6 +57,10 @@ class PrivilegeRefused(Refusal):
 
 class PrivilegeError(PrivilegeRefused):
     """A privilege cannot be granted to, or revoked from, this application, whoever acts; the message says why."""
+
+    status = 409
+    code = "refused"
+    page = "more_than_yours"
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,8 +111,8 @@ async def delete(provider: Provider, client_id: str, authorization: str, address
 async def _allowed_profile(provider: Provider, token: str) -> Profile:
     settings = provider.settings
     if not token:
-        if settings.registration == "open":
-            return settings.registration_profile
+        if settings.client_registration == "open":
+            return settings.client_registration_profile
         raise RegistrationRefused("invalid_token", "Registration needs an initial access token (RFC 7591 section 3).")
     async with provider.db.read() as session:
         return await rules.find_invitation(session, token)

@@ -23,6 +23,7 @@ from sso.accounts.service import OnlyOwner, plan_deletion
 from sso.clients.claims import allowed_by, permissions
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
+from sso.http.common.errors import Interruption
 from sso.http.common.forms import form_fields, upload
 from sso.http.common.i18n import LOCALES, N_, page_language
 from sso.http.common.images import made_small
@@ -44,6 +45,7 @@ from sso.platform.audit.service import AuditFilter, page_of_events
 from sso.platform.permissions import GROUP_PERMISSIONS, permissions_of
 from sso.platform.security.numbers import read_uuid
 from sso.platform.security.tokens import random_token
+from sso.settings import whole_days
 
 router = APIRouter()
 
@@ -136,18 +138,16 @@ async def visit(request: Request, then: str, *, recent: bool = False) -> Visit |
     return Visit(who, user, roles)
 
 
-class VisitOver(Exception):
+class VisitOver(Interruption):
     """The session of a person's own page ended while the page was being answered. ``then`` names the page."""
 
     def __init__(self, then: str) -> None:
         super().__init__(then)
         self.then = then
 
-
-def on_visit_over(_: Request, error: Exception) -> Response:
-    """Answer :class:`VisitOver` with the way to the sign-in page and back."""
-    assert isinstance(error, VisitOver)
-    return _sign_in(error.then)
+    def respond(self, _: Request) -> Response:
+        """Return the redirect to the sign-in page, which leads back to the page."""
+        return _sign_in(self.then)
 
 
 async def lock_visitor(request: Request, session: AsyncSession, here: Visit, then: str) -> User:
@@ -305,7 +305,7 @@ async def _profile_page(
         typed={name: values.get(name, "")[:500] for name in every},
         mistakes=mistakes or {},
         picture=picture.id if picture else "",
-        megabytes=site_of(request).settings.picture_max_bytes // (1024 * 1024),
+        megabytes=site_of(request).settings.max_picture_size // (1024 * 1024),
         done=request.query_params.get("done", ""),
         values=more,
     )
@@ -326,7 +326,7 @@ async def change_picture(request: Request) -> Response:
         try:
             image = await asyncio.to_thread(made_small, body, PICTURE_PIXELS)
         except ValueError:
-            megabytes = site_of(request).settings.picture_max_bytes // (1024 * 1024)
+            megabytes = site_of(request).settings.max_picture_size // (1024 * 1024)
             mistakes = {"picture": NOT_A_PICTURE}
             return await _profile_page(request, here, _profile_values(here.user), mistakes, 400, megabytes=megabytes)
     async with provider.db.write() as session:
@@ -475,7 +475,7 @@ async def data_page(request: Request) -> Response:
 
 
 def _data_page(request: Request, here: Visit, problem: str = "", status: int = 200, **values: str) -> Response:
-    days = site_of(request).settings.deletion_grace_days
+    days = whole_days(site_of(request).settings.deletion_grace_period)
     return own_page(request, here, "data", "account_data.html", status, problem=problem, days=days, values=values)
 
 

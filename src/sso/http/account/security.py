@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
 from urllib.parse import urlencode
 
 import orjson
@@ -49,6 +48,7 @@ from sso.identity.users.models import Credential, Identifier, User
 from sso.identity.users.service import UserError, encrypt_nik
 from sso.platform.audit import record
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
+from sso.settings import whole_minutes
 from sso.ssf import events as signals
 from sso.ssf.events import CredentialChange
 
@@ -73,7 +73,7 @@ DONE = {
 WRONG_PASSWORD = N_("Your present password is not right.")
 WRONG_APP_CODE = N_("This code is not right. Check the clock of your telephone, and type the newest code.")
 PASSKEY_FAILED = N_("The passkey could not be added. Try again.")
-NEEDS_LONGER = N_("Choose a longer password first: without a second step it needs %(least)d characters.")
+NEEDS_LONGER = N_("Choose a longer password first: without a second step it needs %(minimum)d characters.")
 LAST_WAY = N_("This is your only way to sign in. Add another one first.")
 LAST_CONTACT = N_("This is the only way to reach you. Add another one first.")
 TAKEN = N_("This cannot be used. Choose another.")
@@ -247,7 +247,7 @@ async def _change_password(request: Request, here: Visit, fields: dict[str, str]
         return to_wait(await _security(request, here, WAIT, 429, minutes=error.minutes), error.retry_after)
     except Busy as error:
         return to_wait(await _security(request, here, BUSY, 503), error.retry_after)
-    long = len(new) >= site.settings.password_min_chars
+    long = len(new) >= site.settings.password_min_length
     async with provider.db.write() as session:
         user = await lock_visitor(request, session, here, "security")
         await change_password(session, provider, user, hashed, actor=str(user.id), long=long, keep=here.who.session.id)
@@ -294,7 +294,7 @@ async def _remove(request: Request, here: Visit, which: str) -> Response:
             changes, name = signals.credential_changes(gone, "delete"), chosen.name or ""
             await _changed(request, session, here.user, "factor.removed", "factor_removed", chosen.kind, changes, name)
     if problem:
-        minimum = site_of(request).settings.password_min_chars
+        minimum = site_of(request).settings.password_min_length
         return await _security(request, here, problem, 409, minimum=minimum)
     site_of(request).worker.nudge()
     return _done(SECURITY, "removed")
@@ -355,7 +355,7 @@ async def password_strength(request: Request) -> Response:
     if not has_valid_csrf_token(request, fields, "strength"):
         return Response(status_code=403)
     try:
-        await site.strengths.take(address_of(request))
+        await site.limits.strengths.take(address_of(request))
     except TooManyFailures as error:
         return to_wait(Response(status_code=429), error.retry_after)
     second = fields.get("second") == "1"
@@ -438,8 +438,8 @@ async def _may_send(request: Request, here: Visit, data: dict[str, str]) -> bool
         TooManyFailures: when there were too many.
     """
     who, site, contact = str(here.user.id), site_of(request), data["value"]
-    await site.contact_codes.take(who)
-    return await site.codes.allow("contact", contact, contact, data["kind"], address_of(request), who)
+    await site.limits.contact_codes.take(who)
+    return await site.limits.messages.allow("contact", contact, contact, data["kind"], address_of(request), who)
 
 
 async def _send_contact_code(
@@ -481,7 +481,7 @@ async def contact_code(request: Request) -> Response:
         attempt = await reserve(request, Purpose.CONTACT_CODE, here.user.id)
     except TooManyFailures as error:
         return to_wait(_code_page(request, here, running, WAIT, 429, minutes=error.minutes), error.retry_after)
-    valid = timedelta(minutes=site.settings.code_minutes)
+    valid = site.settings.one_time_code_lifetime
     if not pending_flows.is_code(provider.box, running, fields.get("code", ""), valid):
         return _code_page(request, here, running, WRONG_CODE, 400)
     await attempt.succeeded()
@@ -534,7 +534,7 @@ def _code_page(
     sent_again: bool = False,
     **values: int,
 ) -> Response:
-    data, minutes = running.data, site_of(request).settings.code_minutes
+    data, minutes = running.data, whole_minutes(site_of(request).settings.one_time_code_lifetime)
     return own_page(
         request,
         here,

@@ -1,1 +1,15 @@
 """Pages of administrators."""
+
+from __future__ import annotations
+
+from sso.http.admin import application_edit, applications, mails, sessions, system, users
+
+routers = (
+    applications.router,
+    application_edit.router,
+    users.router,
+    sessions.router,
+    system.router,
+    mails.router,
+)
+"""The routers of these pages, in the order in which their routes are tried."""

@@ -106,7 +106,7 @@ async def _filter(request: Request, asked: dict[str, str]) -> SessionFilter:
                 raise _Wrong("person", NOBODY) from None
     if asked["network"]:
         try:
-            network = network_wanted(asked["network"], provider.settings.address_privacy)
+            network = network_wanted(asked["network"], provider.settings.ip_address_privacy)
         except ValueError:
             raise _Wrong("network", NO_NETWORK) from None
     unused = clock.now() - timedelta(days=int(asked["unused"])) if asked["unused"] in AGES else None

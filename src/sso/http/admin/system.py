@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
-from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -28,7 +27,7 @@ from sso.http.admin.audit_labels import (
     VALUE_TEXTS,
     said_of,
 )
-from sso.http.admin.setting_texts import description
+from sso.http.admin.setting_texts import settings_shown
 from sso.http.common.charts import Chart, chart
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
@@ -54,7 +53,7 @@ from sso.platform.outbox.store import DeliveryFilter
 from sso.platform.permissions import PERMISSIONS
 from sso.platform.security.numbers import read_day
 from sso.portal.applications import count_waiting
-from sso.settings import Settings
+from sso.settings import whole_days
 
 router = APIRouter()
 
@@ -309,7 +308,7 @@ async def _audit_page(request: Request, here: Here, report: Any = None) -> Respo
         found = [] if problem else await page_of_events(session, wanted, before, PAGE + 1)
         actors = [one for event in found for one in (event.actor or "", event.subject or "")]
         people = await names_of(session, actors)
-        encrypted, waiting = await chain_length(session)
+        chained, waiting = await chain_length(session)
     kept = {name: value for name, value in asked.items() if value}
     following = {**kept, "before": str(found[PAGE - 1].id)} if len(found) > PAGE else {}
     words = translations(locale_of(request)).gettext
@@ -328,10 +327,10 @@ async def _audit_page(request: Request, here: Here, report: Any = None) -> Respo
         broken=_broken(report) if report is not None else "",
         asked=asked,
         problem=problem,
-        encrypted=encrypted,
+        chained=chained,
         waiting=waiting,
         report=report,
-        too_long=encrypted > CHECKED_AT_ONCE,
+        too_long=chained > CHECKED_AT_ONCE,
         following=f"{ADMIN}/audit?{urlencode(following)}" if following else "",
         csrf_token=token_for(request, "audit"),
     )
@@ -376,8 +375,8 @@ async def check_audit(request: Request, here: SeesAudit) -> Response:
         return StreamingResponse(_lines(request, since, until), headers=headers, media_type="application/x-ndjson")
     await chain_audit_events(provider)
     async with provider.db.read() as session:
-        encrypted, _ = await chain_length(session)
-        report = await verify(session, provider.box) if encrypted <= CHECKED_AT_ONCE else None
+        chained, _ = await chain_length(session)
+        report = await verify(session, provider.box) if chained <= CHECKED_AT_ONCE else None
     return await _audit_page(request, here, report)
 
 
@@ -404,7 +403,7 @@ async def _keys_page(request: Request, here: Here, problem: str = "", status: in
         "admin_keys.html",
         status,
         rows=found,
-        days=site.settings.key_rotation_days,
+        days=whole_days(site.settings.key_rotation_interval),
         alg=site.settings.signing_alg,
         may_rotate=here.may("keys:rotate"),
         problem=problem,
@@ -502,41 +501,9 @@ async def system_page(request: Request, here: SeesSettings) -> Response:
         "admin_system.html",
         processes=[(one, (now - one.seen_at) < timedelta(minutes=1)) for one in found],
         this=provider.process_id,
-        settings=settings_shown(site_of(request).settings, locale_of(request)),
+        groups=settings_shown(site_of(request).settings, locale_of(request)),
         database=provider.db.engine.dialect.name,
     )
-
-
-def settings_shown(settings: Settings, locale: str = "en") -> list[tuple[str, str, bool, str, str]]:
-    """Return (name, value, whether it differs from the default, what it is for, the language of that) of every
-    setting; secrets masked."""
-    rows = []
-    for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        default = field.get_default(call_default_factory=True) if not field.is_required() else None
-        rows.append(
-            (
-                f"SSO_{name.upper()}",
-                masked(value),
-                value != default,
-                *description(name, field.description or "", locale),
-            )
-        )
-    return rows
-
-
-def masked(value: Any) -> str:
-    """Return a value as it is shown: of what is secret nothing."""
-    if isinstance(value, SecretStr):
-        return "••••••••" if value.get_secret_value() else ""
-    if isinstance(value, (list, tuple)):
-        return ", ".join(masked(one) for one in value)
-    text = str(value) if value is not None else ""
-    if "://" in text and "@" in text:
-        parts = urlsplit(text)
-        if parts.password:
-            text = urlunsplit(parts._replace(netloc=f"{parts.username}:••••••••@{parts.hostname}"))
-    return text
 
 
 def _day(text: str, *, end: bool = False) -> datetime | None:

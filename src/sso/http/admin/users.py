@@ -51,6 +51,7 @@ from sso.platform.audit import record
 from sso.platform.audit.service import AuditFilter, page_of_events
 from sso.platform.permissions import PERMISSIONS, ROLES, power_of
 from sso.platform.security.encryption import SecretBox
+from sso.settings import whole_minutes
 
 router = APIRouter()
 
@@ -184,7 +185,7 @@ async def _person_page(
         acted=acted,
         typed={name: text[:500] for name, text in (typed or {}).items()},
         code=code,
-        minutes=site_of(request).settings.helpdesk_code_minutes,
+        minutes=whole_minutes(site_of(request).settings.helpdesk_code_lifetime),
         csrf_token=token_for(request, f"person {chosen}"),
     )
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,250 +21,25 @@ from sso.clients.models import Application, RelyingPartyCheck
 from sso.clients.privileges import check_hold
 from sso.clients.secrets import ClientError, add_secret, revoke_secret, valid_secrets
 from sso.clients.validation_errors import scope_warnings
-from sso.http.api.common import (
-    PREFIX,
-    CursorText,
-    IdempotencyKeyHeader,
-    Limit,
-    Made,
-    Mistake,
-    Page,
-    Problem,
-    actor_of,
-    by,
-    caller_in,
-    cut,
-    needs,
-    not_found,
-    once,
-    problems,
-    read_cursor,
-    refused,
-    shown_response,
-    site_of,
-)
+from sso.http.api.access import PREFIX, actor_of, by, caller_in, needs
+from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
+from sso.http.api.paging import CursorText, Limit, cut, read_cursor
+from sso.http.api.preconditions import shown_response
+from sso.http.api.problems import Problem, ProblemError, not_found, problems, refused
+from sso.http.api.schemas import applications as schemas
+from sso.http.common.state import site_of
 from sso.identity.users.models import User
 from sso.platform.metrics.store import mistakes_of
 from sso.portal import applications as apps
 from sso.portal import teams
-from sso.portal.applications import Kind, State, Unfinished, Wanted, sandbox_id
+from sso.portal.applications import State, Unfinished, Wanted, sandbox_id
 from sso.portal.approval import approve_application, check_sector_of, submit_application
-from sso.portal.rp_check.results import Outcome, passed, passes_now
+from sso.portal.rp_check.results import passed, passes_now
 from sso.portal.rp_check.runner import begin_check, start
 from sso.portal.rp_check.store import last_check
 from sso.portal.sandbox import own_redirect_uri
 
 router = APIRouter(prefix=PREFIX, tags=["applications"])
-
-ApplicationId = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
-_EXAMPLE: dict[str, Any] = {
-    "application_id": "antrean",
-    "kind": "web",
-    "document": {
-        "client_name": "Antrean Puskesmas",
-        "group": "E-Kesehatan",
-        "contacts": ["tim@antrean.example"],
-        "redirect_uris": ["https://antrean.example/callback"],
-        "scope": "openid profile",
-        "claim_reasons": {"name": "Nama di karcis antrean."},
-    },
-    "sandbox": {"redirect_uris": ["http://localhost:3000/callback"]},
-}
-
-
-class ApplicationShown(BaseModel):
-    """An application that a team looks after."""
-
-    application_id: str = Field(description="Its client_id in production.")
-    sandbox_client_id: str
-    state: State
-    kind: Kind
-    kept_by: str = Field(description="Who looks after its configuration: `team`, or the name of a catalogue file.")
-    document: dict[str, Any] = Field(description="The metadata that its team wants; see docs/clients.md.")
-    sandbox: dict[str, Any] = Field(description="What differs in the sandbox.")
-    granted: dict[str, Any] = Field(description="What administrators decided.")
-    changes: dict[str, tuple[Any, Any]] = Field(description="What would change in production: before, and after.")
-    missing: dict[str, str] = Field(description="What production still needs, by the name of the field.")
-    warnings: list[str] = Field(
-        description="What can be registered and is probably not meant, such as a misspelt scope."
-    )
-    checked: bool = Field(description="Whether it passed the relying-party check as it is now.")
-    revision: int
-    created_at: datetime
-    updated_at: datetime
-    submitted_at: datetime | None
-    approved_at: datetime | None
-
-
-class ApplicationBrief(BaseModel):
-    """An application in a list."""
-
-    application_id: str
-    name: str
-    state: State
-    kind: Kind
-    group: str | None
-    updated_at: datetime
-
-
-class ApplicationWanted(BaseModel):
-    """An application to be begun."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
-
-    application_id: ApplicationId
-    kind: Kind
-    document: dict[str, Any] = Field(default_factory=dict)
-    sandbox: dict[str, Any] = Field(default_factory=dict)
-    draft: bool = Field(False, description="Keep it as a draft: no sandbox yet.")
-    owner_id: uuid.UUID | None = Field(None, description="Who owns it; who calls, where a person does.")
-
-
-class ApplicationChange(BaseModel):
-    """What is wanted in place of what was."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"document": _EXAMPLE["document"], "sandbox": _EXAMPLE["sandbox"], "revision": 1}]
-        },
-    )
-
-    document: dict[str, Any]
-    sandbox: dict[str, Any] = Field(default_factory=dict)
-    revision: int = Field(ge=0, le=2**31 - 1, description="Of what you saw, so that nobody else's change is lost.")
-
-
-class NewApplication(BaseModel):
-    """An application that was begun, with the secret of its sandbox, which is not shown again."""
-
-    application: ApplicationShown
-    client_secret: str | None
-
-
-class Act(BaseModel):
-    """What to do with it: each as the page of that name does."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"act": "submit", "text": "We begin in May."}]}
-    )
-
-    act: Literal["submit", "withdraw", "open_sandbox", "comment"]
-    text: Annotated[str, Field(max_length=2000)] = ""
-    accept_new_subjects: Annotated[str, Field(max_length=100)] = Field(
-        "", description="To submit: the application_id, where the team accepts that every `sub` of its users changes."
-    )
-
-
-class Review(BaseModel):
-    """What an administrator decides."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"decision": "approve", "revision": 3, "granted": {"first_party": True}}]},
-    )
-
-    decision: Literal["approve", "send_back"]
-    text: Annotated[str, Field(max_length=2000)] = ""
-    revision: int = Field(ge=0, le=2**31 - 1, description="Of what was looked at: it is decided about this alone.")
-    granted: dict[str, Any] = Field(default_factory=dict, description="Of what only administrators decide.")
-    accept_new_subjects: Annotated[str, Field(max_length=100)] = Field(
-        "", description="To approve: the application_id, where it is accepted that every `sub` of its users changes."
-    )
-
-
-class Acted(BaseModel):
-    """The application afterwards; the secret of its sandbox where that was opened now."""
-
-    application: ApplicationShown
-    client_secret: str | None = None
-
-
-class MemberShown(BaseModel):
-    """Somebody in a team."""
-
-    user_id: uuid.UUID
-    role: Literal["owner", "member"]
-    since: datetime
-
-
-class MemberWanted(BaseModel):
-    """A place in a team."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"role": "member"}]})
-
-    role: Literal["owner", "member"]
-
-
-class TeamSecretShown(BaseModel):
-    """A secret, without what is secret of it."""
-
-    id: uuid.UUID
-    client_id: str
-    hint: str | None = Field(description="Its last four signs.")
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
-
-
-class TeamSecretWanted(BaseModel):
-    """A secret beside the one that there is."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"environment": "sandbox", "valid_days": 365}]}
-    )
-
-    environment: Literal["sandbox", "production"]
-    valid_days: Annotated[int, Field(ge=1, le=3650)] | None = Field(365, description="null: until it is revoked.")
-
-
-class TeamSecret(BaseModel):
-    """A secret, which is not shown again."""
-
-    client_id: str
-    client_secret: str
-
-
-class MistakeShown(BaseModel):
-    """A mistake that an application made lately."""
-
-    client_id: str
-    code: str
-    sent: dict[str, Any]
-    count: int
-    first_at: datetime
-    last_at: datetime
-
-
-class CheckAsked(BaseModel):
-    """What is looked at."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"page": "https://uji.antrean.example/"}]}
-    )
-
-    page: Annotated[str, Field(max_length=2000)] = Field(
-        "", description="A page of the sandbox that shows who is signed in; where a sign-in begins, where it is empty."
-    )
-
-
-class CheckFinding(BaseModel):
-    """What became of one case. ``refused`` is right for each but ``honest``, for which ``passed`` is."""
-
-    case: str
-    outcome: Outcome
-    detail: str
-
-
-class CheckShown(BaseModel):
-    """A relying-party check."""
-
-    status: Literal["running", "done"]
-    passed: bool
-    revision: int = Field(description="Of the application when it was checked.")
-    findings: list[CheckFinding]
-    created_at: datetime
-    finished_at: datetime | None
 
 
 @router.get("/applications", summary="List applications of teams", responses=problems(), **needs("clients:read"))
@@ -275,32 +48,32 @@ async def list_applications(
     state: Annotated[State | None, Query()] = None,
     limit: Limit = 50,
     cursor: CursorText = None,
-) -> Page[ApplicationBrief]:
+) -> schemas.ApplicationPage:
     async with site_of(request).provider.db.read() as session:
         states = (state,) if state else ()
         found = await apps.page_of_applications(
             session, states=states, after=read_cursor(cursor) or "", limit=limit + 1
         )
     rows, following = cut(found, limit, lambda one: one.application_id)
-    items = [ApplicationBrief.model_validate(one, from_attributes=True) for one in rows]
-    return Page(items=items, next_cursor=following)
+    items = [schemas.ApplicationSummary.model_validate(one, from_attributes=True) for one in rows]
+    return schemas.ApplicationPage(items=items, next_cursor=following)
 
 
 @router.post(
     "/applications",
     status_code=201,
-    summary="Begin an application",
-    response_model=NewApplication,
+    summary="Create an application",
+    response_model=schemas.ApplicationWithSecret,
     responses=problems(404, 409),
     **needs("applications:create"),
 )
-async def begin(request: Request, wanted: ApplicationWanted, key: IdempotencyKeyHeader = None) -> Response:
+async def begin(request: Request, wanted: schemas.ApplicationCreate, key: IdempotencyKeyHeader = None) -> Response:
     """With its sandbox at once, or as a draft. Who calls is its owner; a program names one."""
     provider, caller = site_of(request).provider, caller_in(request)
     owner = caller.user_id or wanted.owner_id
     if owner is None or (caller.user_id is not None and wanted.owner_id not in (None, caller.user_id)):
-        mistake = Mistake(pointer="/owner_id", detail="Name who owns it; somebody who calls owns it themselves.")
-        raise Problem(422, "invalid_request", "It needs an owner", mistake.detail, [mistake])
+        mistake = ProblemError(pointer="/owner_id", detail="Name who owns it; somebody who calls owns it themselves.")
+        raise Problem(422, "invalid_request", mistake.detail, [mistake])
 
     async def check(session: AsyncSession) -> None:
         if await session.get(User, owner) is None:
@@ -329,7 +102,7 @@ async def begin(request: Request, wanted: ApplicationWanted, key: IdempotencyKey
                 secret = await apps.open_sandbox(session, provider.box, made, own_uri=uri, actor=actor_of(request))
         shown = await _shown(request, session, made)
         location = f"{PREFIX}/applications/{wanted.application_id}"
-        return Made(NewApplication(application=shown, client_secret=secret), location)
+        return Made(schemas.ApplicationWithSecret(application=shown, client_secret=secret), location)
 
     made = await once(request, key, check, make)
     await provider.refresh()
@@ -339,7 +112,7 @@ async def begin(request: Request, wanted: ApplicationWanted, key: IdempotencyKey
 @router.get(
     "/applications/{application_id}",
     summary="Show an application of a team",
-    response_model=ApplicationShown,
+    response_model=schemas.Application,
     responses=problems(404),
     **needs("applications:create"),
 )
@@ -351,13 +124,13 @@ async def get_application(request: Request, application_id: str) -> Response:
 
 @router.put(
     "/applications/{application_id}",
-    summary="Change what is wanted of an application",
-    response_model=ApplicationShown,
+    summary="Change an application of a team",
+    response_model=schemas.Application,
     responses=problems(404, 409),
     **needs("applications:create"),
 )
-async def put_application(request: Request, application_id: str, wanted: ApplicationChange) -> Response:
-    """The sandbox follows at once; production when it is submitted and approved."""
+async def put_application(request: Request, application_id: str, wanted: schemas.ApplicationUpdate) -> Response:
+    """The sandbox changes at once, production after the application was submitted and approved."""
     provider = site_of(request).provider
     async with provider.db.write() as session:
         found = await _theirs(request, session, application_id)
@@ -378,12 +151,12 @@ async def put_application(request: Request, application_id: str, wanted: Applica
 
 @router.post(
     "/applications/{application_id}/acts",
-    summary="Submit an application, take that back, open its sandbox, or say something",
-    response_model=Acted,
+    summary="Submit, withdraw or comment on an application, or open its sandbox",
+    response_model=schemas.ApplicationActionResult,
     responses=problems(404, 409),
     **needs("applications:create"),
 )
-async def act(request: Request, application_id: str, wanted: Act) -> Response:
+async def act(request: Request, application_id: str, wanted: schemas.ApplicationActionRequest) -> Response:
     provider, secret = site_of(request).provider, None
     async with provider.db.write() as session:
         found = await _theirs(request, session, application_id)
@@ -402,17 +175,17 @@ async def act(request: Request, application_id: str, wanted: Act) -> Response:
                 await apps.comment(session, found, wanted.text, actor=actor_of(request))
         shown = await _shown(request, session, found)
     await provider.refresh()
-    return shown_response(Acted(application=shown, client_secret=secret))
+    return shown_response(schemas.ApplicationActionResult(application=shown, client_secret=secret))
 
 
 @router.post(
     "/applications/{application_id}/review",
-    summary="Approve what was submitted, or send it back",
-    response_model=ApplicationShown,
+    summary="Approve a submitted application, or send it back",
+    response_model=schemas.Application,
     responses=problems(404, 409),
     **needs("applications:review"),
 )
-async def review(request: Request, application_id: str, wanted: Review) -> Response:
+async def review(request: Request, application_id: str, wanted: schemas.ApplicationReview) -> Response:
     provider = site_of(request).provider
     if wanted.decision == "approve":
         with _explained():
@@ -451,36 +224,34 @@ async def review(request: Request, application_id: str, wanted: Review) -> Respo
 
 @router.get(
     "/applications/{application_id}/team",
-    summary="List a team",
+    summary="List the members of a team",
     responses=problems(404),
     **needs("applications:create"),
 )
-async def list_team(request: Request, application_id: str) -> list[MemberShown]:
+async def list_team(request: Request, application_id: str) -> list[schemas.TeamMember]:
     async with site_of(request).provider.db.read() as session:
         await _theirs(request, session, application_id)
         found = await teams.team_of(session, application_id)
-    return [MemberShown.model_validate(one, from_attributes=True) for one in found]
+    return [schemas.TeamMember.model_validate(one, from_attributes=True) for one in found]
 
 
 @router.put(
     "/applications/{application_id}/team/{user_id}",
-    summary="Put somebody into a team, or give them another place",
+    summary="Add a member to a team, or change the role of one",
     responses=problems(404, 409),
     **needs("applications:create"),
 )
 async def put_member(
-    request: Request, application_id: str, user_id: uuid.UUID, wanted: MemberWanted
-) -> list[MemberShown]:
-    """Only who may change every application puts somebody in who was not invited; an owner changes places."""
+    request: Request, application_id: str, user_id: uuid.UUID, wanted: schemas.TeamMemberUpdate
+) -> list[schemas.TeamMember]:
+    """Only callers with `clients:write` add users who were not invited. Owners change the roles of members."""
     async with site_of(request).provider.db.write() as session:
         await _theirs(request, session, application_id, owner=True)
         if await session.get(User, user_id) is None:
             raise not_found("person")
         known = await teams.role_of(session, application_id, user_id)
         if known is None and not _everything(request):
-            raise Problem(
-                403, "not_invited", "Not allowed", "Invite the person in the portal: they join by themselves."
-            )
+            raise Problem(403, "not_invited", "Invite the person in the portal: they join by themselves.")
         with _explained():
             await teams.add_member(
                 session,
@@ -491,18 +262,18 @@ async def put_member(
                 authority=caller_in(request).authority,
             )
         found = await teams.team_of(session, application_id)
-        return [MemberShown.model_validate(one, from_attributes=True) for one in found]
+        return [schemas.TeamMember.model_validate(one, from_attributes=True) for one in found]
 
 
 @router.delete(
     "/applications/{application_id}/team/{user_id}",
     status_code=204,
-    summary="Take somebody out of a team",
+    summary="Remove a member from a team",
     responses=problems(404, 409),
     **needs("applications:create"),
 )
 async def delete_member(request: Request, application_id: str, user_id: uuid.UUID) -> Response:
-    """Never the last owner. Everybody may leave by themselves."""
+    """The last owner cannot be removed. Members may remove themselves."""
     async with site_of(request).provider.db.write() as session:
         await _theirs(request, session, application_id, owner=caller_in(request).user_id != user_id)
         with _explained():
@@ -512,11 +283,11 @@ async def delete_member(request: Request, application_id: str, user_id: uuid.UUI
 
 @router.get(
     "/applications/{application_id}/secrets",
-    summary="List the secrets of an application",
+    summary="List the client secrets of an application",
     responses=problems(404),
     **needs("applications:create"),
 )
-async def list_secrets(request: Request, application_id: str) -> list[TeamSecretShown]:
+async def list_secrets(request: Request, application_id: str) -> list[schemas.ApplicationSecretSummary]:
     async with site_of(request).provider.db.read() as session:
         await _theirs(request, session, application_id)
         found = [
@@ -524,21 +295,21 @@ async def list_secrets(request: Request, application_id: str) -> list[TeamSecret
             for client_id in (sandbox_id(application_id), application_id)
             for one in await valid_secrets(session, client_id)
         ]
-    return [TeamSecretShown.model_validate(one, from_attributes=True) for one in found]
+    return [schemas.ApplicationSecretSummary.model_validate(one, from_attributes=True) for one in found]
 
 
 @router.post(
     "/applications/{application_id}/secrets",
     status_code=201,
-    summary="Make a secret beside the one that there is",
-    response_model=TeamSecret,
+    summary="Create a second client secret",
+    response_model=schemas.ApplicationSecret,
     responses=problems(404, 409),
     **needs("applications:create"),
 )
 async def make_secret(
-    request: Request, application_id: str, wanted: TeamSecretWanted, key: IdempotencyKeyHeader = None
+    request: Request, application_id: str, wanted: schemas.ApplicationSecretCreate, key: IdempotencyKeyHeader = None
 ) -> Response:
-    """Two are valid at a time: revoke the old one when it is not used any more."""
+    """Two secrets are valid at a time. Revoke the old one when it is no longer used."""
     provider = site_of(request).provider
     client_id = sandbox_id(application_id) if wanted.environment == "sandbox" else application_id
 
@@ -557,7 +328,7 @@ async def make_secret(
                 **by(request),
             )
         location = f"{PREFIX}/applications/{application_id}/secrets"
-        return Made(TeamSecret(client_id=client_id, client_secret=secret), location)
+        return Made(schemas.ApplicationSecret(client_id=client_id, client_secret=secret), location)
 
     made = await once(request, key, check, make)
     await provider.refresh()
@@ -567,7 +338,7 @@ async def make_secret(
 @router.delete(
     "/applications/{application_id}/secrets/{secret_id}",
     status_code=204,
-    summary="Revoke a secret",
+    summary="Revoke a client secret",
     responses=problems(404),
     **needs("applications:create"),
 )
@@ -588,27 +359,27 @@ async def delete_secret(request: Request, application_id: str, secret_id: uuid.U
 
 @router.get(
     "/applications/{application_id}/mistakes",
-    summary="List the mistakes that an application made lately",
+    summary="List recent refused requests of an application",
     responses=problems(404),
     **needs("applications:create"),
 )
-async def list_mistakes(request: Request, application_id: str) -> list[MistakeShown]:
+async def list_mistakes(request: Request, application_id: str) -> list[schemas.ApplicationMistake]:
     async with site_of(request).provider.db.read() as session:
         await _theirs(request, session, application_id)
         found = await mistakes_of(session, [application_id, sandbox_id(application_id)])
-    return [MistakeShown.model_validate(one, from_attributes=True) for one in found]
+    return [schemas.ApplicationMistake.model_validate(one, from_attributes=True) for one in found]
 
 
 @router.post(
     "/applications/{application_id}/check",
     status_code=202,
-    summary="Begin the relying-party check",
-    response_model=CheckShown,
+    summary="Start the relying-party check",
+    response_model=schemas.RelyingPartyCheck,
     responses=problems(404, 409),
     **needs("applications:create"),
 )
-async def begin_rp_check(request: Request, application_id: str, wanted: CheckAsked) -> Response:
-    """A provider that does not play by the rules signs in at the sandbox, a dozen times. Watch it at this address."""
+async def begin_rp_check(request: Request, application_id: str, wanted: schemas.RelyingPartyCheckCreate) -> Response:
+    """The check signs in at the sandbox a dozen times as a provider that breaks the rules. Read the result with GET."""
     provider = site_of(request).provider
     await provider.look()  # the sandbox may have been changed a moment ago
     async with provider.db.write() as session:
@@ -622,8 +393,8 @@ async def begin_rp_check(request: Request, application_id: str, wanted: CheckAsk
 
 @router.get(
     "/applications/{application_id}/check",
-    summary="Show the last relying-party check",
-    response_model=CheckShown,
+    summary="Show the latest relying-party check",
+    response_model=schemas.RelyingPartyCheck,
     responses=problems(404),
     **needs("applications:create"),
 )
@@ -636,10 +407,10 @@ async def get_rp_check(request: Request, application_id: str) -> Response:
     return shown_response(_checked(found))
 
 
-def _checked(found: RelyingPartyCheck) -> CheckShown:
-    findings = [CheckFinding.model_validate(one) for one in found.results.get("findings", [])]
+def _checked(found: RelyingPartyCheck) -> schemas.RelyingPartyCheck:
+    findings = [schemas.RelyingPartyCheckFinding.model_validate(one) for one in found.results.get("findings", [])]
     running = found.status == "running"
-    return CheckShown(
+    return schemas.RelyingPartyCheck(
         status="running" if running else "done",
         passed=passed(found),
         revision=found.revision,
@@ -669,7 +440,7 @@ async def _theirs(request: Request, session: AsyncSession, application_id: str, 
     if role is None:
         raise not_found("application")
     if owner and role != "owner":
-        raise Problem(403, "not_an_owner", "Not allowed", "Only an owner of the application does this.")
+        raise Problem(403, "not_an_owner", "Only an owner of the application does this.")
     return found
 
 
@@ -685,9 +456,9 @@ def _explained() -> Iterator[None]:
 
 
 def _unfinished(error: Unfinished) -> Problem:
-    mistakes = [Mistake(pointer=_pointer(name), detail=text) for name, text in error.problems.items()]
-    title, first = "The application cannot be registered like this", mistakes[0]
-    return Problem(422, "invalid_client_metadata", title, f"{first.pointer}: {first.detail}", mistakes)
+    mistakes = [ProblemError(pointer=_pointer(name), detail=text) for name, text in error.problems.items()]
+    first = mistakes[0]
+    return Problem(422, "invalid_client_metadata", f"{first.pointer}: {first.detail}", mistakes)
 
 
 def _pointer(name: str) -> str:
@@ -696,7 +467,7 @@ def _pointer(name: str) -> str:
     return f"/sandbox/{name.removeprefix('sandbox.')}" if name.startswith("sandbox.") else f"/document/{name}"
 
 
-async def _shown(request: Request, session: AsyncSession, found: Application) -> ApplicationShown:
+async def _shown(request: Request, session: AsyncSession, found: Application) -> schemas.Application:
     provider = site_of(request).provider
     await session.flush()
     row = await clients.get_client(session, found.application_id)
@@ -705,7 +476,7 @@ async def _shown(request: Request, session: AsyncSession, found: Application) ->
         "application_id", "state", "kind", "document", "sandbox", "granted", "revision", "created_at", "updated_at",
         "submitted_at", "approved_at",
     )  # fmt: skip
-    return ApplicationShown.model_validate(
+    return schemas.Application.model_validate(
         {
             **{name: getattr(found, name) for name in names},
             "sandbox_client_id": sandbox_id(found.application_id),

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from sso.http.common.request_checks import FORM, MAX_FIELDS, check_fields, has_bearer, read_pairs
+from sso.http.common.request_checks import FORM, MAX_FIELDS, RequestRefused, check_fields, has_bearer, read_pairs
 from sso.http.common.state import address_of, kept_address_of, request_id_of, site_of
 from sso.oidc.requests import ProtocolRequest
 from sso.platform.security.numbers import read_int_or_none, read_uuid
@@ -17,7 +17,7 @@ from sso.platform.security.numbers import read_int_or_none, read_uuid
 Pairs = list[tuple[str, str]]
 
 
-class BadRequest(Exception):
+class BadRequest(RequestRefused):
     """A request that cannot be read. The message says why."""
 
 

@@ -10,14 +10,14 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sso.http.common.forms import BadRequest
+from sso.http.common.errors import refusal_response
 from sso.http.common.pages import failure
-from sso.http.common.request_checks import Refused, check_head, checked
+from sso.http.common.request_checks import RequestRefused, check_head, checked
 from sso.http.common.responses import OPEN_PATHS
 from sso.http.common.state import client_address
 from sso.platform.db import DatabaseUnavailable, TransactionConflict
@@ -45,12 +45,18 @@ _CORS = (
 _ALWAYS = ("/healthz", "/readyz", "/static/")
 
 
-class TooLarge(Exception):
-    """A request has more than SSO_MAX_BODY_BYTES."""
+class TooLarge(RequestRefused):
+    """A request has more than SSO_MAX_BODY_SIZE."""
+
+    status = 413
+    code = "too_large"
 
 
-class TooSlow(Exception):
+class TooSlow(RequestRefused):
     """A request took too long to arrive."""
+
+    status = 408
+    code = "too_slow"
 
 
 class Replay:
@@ -91,9 +97,9 @@ class Shell:
     ) -> None:
         self._app = app
         self._pause = pause
-        self._max_body = settings.max_body_bytes
-        self._larger = {"/account/picture": settings.picture_max_bytes + settings.max_body_bytes}
-        self._privacy = settings.address_privacy
+        self._max_body = settings.max_body_size
+        self._larger = {"/account/picture": settings.max_picture_size + settings.max_body_size}
+        self._privacy = settings.ip_address_privacy
         self._trusted = [ipaddress.ip_network(one, strict=False) for one in settings.trusted_proxies]
         self._headers = [(b"x-content-type-options", b"nosniff")]
         if settings.secure_cookies:
@@ -187,21 +193,14 @@ async def _refuse() -> Message:
     raise TooLarge
 
 
-def _answer(scope: Scope, error: Exception) -> Any:
+def _answer(scope: Scope, error: Exception) -> Response:
+    """Return the answer to an error that no handler of the application answered: it was raised before or after the
+    routes, or the server is at fault."""
     request = Request(scope)
-    if isinstance(error, TooLarge):
-        return failure(request, "too_large", 413)
-    if isinstance(error, TooSlow):
-        return failure(request, "too_slow", 408)
-    if isinstance(error, Refused):
-        made = failure(request, error.code, error.status, str(error))
-        made.headers.update(error.headers)
-        return made
-    if isinstance(error, BadRequest):
-        return failure(request, "unreadable", 400, str(error))
     if isinstance(error, DatabaseUnavailable):
         errors.error("%s: the database is not available: %s", scope["request_id"], error)
-        return failure(request, "unavailable", 503)
+    if isinstance(error, (RequestRefused, DatabaseUnavailable)):
+        return refusal_response(request, error)
     errors.error("%s: %s %s failed", scope["request_id"], scope["method"], _printable(scope["path"]), exc_info=error)
     return failure(request, "broken", 500)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
-import orjson
 from babel import Locale
 from babel.numbers import format_decimal
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -18,33 +17,22 @@ from starlette.responses import Response
 
 from sso.clients.registry import Client
 from sso.http.common.cookies import read_cookie, set_cookie, with_browser
-from sso.http.common.counting import count_page_error
 from sso.http.common.csrf import csrf_token
 from sso.http.common.dates import moment_text
 from sso.http.common.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
-from sso.http.common.responses import json_error, to_wait
+from sso.http.common.responses import answer_form, json_error, problem_response
 from sso.http.common.state import request_id_of, site_of
 from sso.http.common.tables import with_labels
 from sso.http.common.way_back import application_of_page, way_back
-from sso.identity.authn.passwords import Busy
-from sso.oidc.authorize.request import PageError
 from sso.oidc.authorize.response import AuthorizationResponse
 from sso.oidc.session_state import origin_of
-from sso.platform.security.rate_limits import TooManyFailures
 from sso.settings import Settings, is_loopback_host
 
 log = logging.getLogger("sso.pages")
 
-_IN_ADDRESSES = "-._~:/?#[]@!$&'()*+,;=%"
-"""The characters that stay as they are where an address is shown (RFC 3986 section 2)."""
 AREAS = ("common", "sign_in", "account", "console", "developer", "admin")
 """The packages of ``http`` that have pages: each keeps its templates beside its routes."""
 LANG_COOKIE_SECONDS = 365 * 86400
-_JSON_PATHS = (
-    "/token", "/userinfo", "/introspect", "/revoke", "/jwks", "/.well-known/", "/healthz", "/readyz", "/par",
-    "/device_authorization", "/register", "/ssf/",
-)  # fmt: skip
-"""Where programs ask: they are answered in JSON, whatever fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +258,7 @@ def failure(
     status: int,
     detail: str = "",
     here: str = "",
-    values: dict[str, int] | None = None,
+    values: Mapping[str, int] | None = None,
     *,
     client: Client | None = None,
     signing_in: bool = True,
@@ -291,14 +279,10 @@ def failure(
     """
     found = FAILURES[code]
     headers = {"Retry-After": str(found.retry_after)} if found.retry_after else {}
-    if request.url.path.startswith("/api/"):
-        said = detail or request.url.path
-        body = {"type": f"urn:sso:problem:{code}", "title": found.title, "status": status, "detail": said}
-        body["instance"] = f"urn:sso:request:{request_id_of(request)}"
-        return Response(
-            orjson.dumps(body), status, {"Cache-Control": "no-store", **headers}, "application/problem+json"
-        )
-    if request.url.path.startswith(_JSON_PATHS):
+    form = answer_form(request.url.path)
+    if form == "problem":
+        return problem_response(request, status, code, detail or request.url.path, headers=headers)
+    if form == "json":
         registers = code == "bad_text" and request.url.path.startswith("/register") and request.method != "GET"
         error = "invalid_client_metadata" if registers else found.error  # RFC 7591 section 3.2.2
         return json_error(status, error, detail or found.title + ".", headers)
@@ -323,19 +307,6 @@ def failure(
     return made
 
 
-def on_too_many(request: Request, error: Exception) -> Response:
-    """Answer :class:`TooManyFailures` where no page of its own says so."""
-    assert isinstance(error, TooManyFailures)
-    made = failure(request, "too_many", 429, values={"minutes": error.minutes})
-    return to_wait(made, error.retry_after)
-
-
-def on_busy(request: Request, error: Exception) -> Response:
-    """Answer :class:`Busy` where no page of its own says so."""
-    assert isinstance(error, Busy)
-    return to_wait(failure(request, "unavailable", 503), error.retry_after)
-
-
 def to_application(request: Request, answer: AuthorizationResponse) -> Response:
     """Return what carries the browser, with an answer, back to the application (RFC 6749 section 4.1.2): 303, so that a
     form that was posted is not posted there too (RFC 9700 section 4.12)."""
@@ -343,16 +314,6 @@ def to_application(request: Request, answer: AuthorizationResponse) -> Response:
         target = answer.redirect_uri
         return page(request, "onward_form.html", form_target=target, action=target, parameters=answer.parameters)
     return Response(status_code=303, headers={"Location": answer.location, "Cache-Control": "no-store"})
-
-
-def on_page_error(request: Request, error: Exception) -> Response:
-    """Answer a request that cannot be answered to an application."""
-    assert isinstance(error, PageError)
-    count_page_error(request, error)
-    # What the link named is shown as an address is written: a sentence in it does not read as one of ours.
-    detail = error.detail if error.code == "bad_request_object" else quote(error.detail, safe=_IN_ADDRESSES)
-    client = site_of(request).provider.registry.enabled(error.client_id or error.named)
-    return failure(request, error.code, 400, detail, client=client, signing_in=request.url.path != "/logout")
 
 
 def _in_language(request: Request, here: str, locale: str) -> str:

@@ -15,12 +15,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.clients.models import Application
-from sso.clients.privileges import Authority, PrivilegeError, PrivilegeRefused
+from sso.clients.privileges import Authority
 from sso.clients.registry import Client
 from sso.clients.store import get_client
 from sso.http.account.profile import Visit, visit
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
+from sso.http.common.errors import Interruption
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, page
@@ -36,24 +37,16 @@ DEVELOPER, ADMIN = "/developer", "/admin"
 MAX_NOTE_CHARS = 500
 
 
-class Interrupted(Exception):
+class Interrupted(Interruption):
     """The request is answered with something else than what its route answers."""
 
     def __init__(self, response: Response) -> None:
         super().__init__("answered otherwise")
         self.response = response
 
-
-def on_interrupted(_: Request, error: Exception) -> Response:
-    """Answer with that."""
-    assert isinstance(error, Interrupted)
-    return error.response
-
-
-def on_privilege_refused(request: Request, error: Exception) -> Response:
-    """Answer an act that would yield more than whoever acts has."""
-    assert isinstance(error, PrivilegeRefused)
-    return failure(request, "more_than_yours", 409 if isinstance(error, PrivilegeError) else 403, str(error))
+    def respond(self, _: Request) -> Response:
+        """Return the response that was given."""
+        return self.response
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ async def answer_invitation(request: Request, here: Anybody) -> Response:
         lookups.add(str(here.visit.user.id))  # by none of their identifiers
     for lookup in lookups:  # this team, or every team, cannot invite them again for a while
         with suppress(TooManyFailures):
-            await site_of(request).declined.take(f"{'*' if choice == 'block' else application_id} {lookup}")
+            await site_of(request).limits.declined.take(f"{'*' if choice == 'block' else application_id} {lookup}")
     return RedirectResponse(DEVELOPER, 303)
 
 

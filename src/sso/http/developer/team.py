@@ -162,10 +162,10 @@ async def _count_invitation(request: Request, there: There, lookup: str) -> bool
     site, taken = site_of(request), []
     try:
         for limit, key in (
-            (site.inviters, str(there.here.visit.user.id)),
-            (site.invited_to, there.application_id),
-            (site.invited, lookup),
-            (site.invited_lately, lookup),
+            (site.limits.inviters, str(there.here.visit.user.id)),
+            (site.limits.invited_to, there.application_id),
+            (site.limits.invited, lookup),
+            (site.limits.invited_lately, lookup),
         ):
             taken.append(await limit.take(key))
     except TooManyFailures:
@@ -176,13 +176,13 @@ async def _count_invitation(request: Request, there: There, lookup: str) -> bool
         user = await proven_owner(session, lookup)
     names = [lookup, *([str(user.id)] if user is not None else [])]
     teams_of = (there.application_id, "*")
-    blocked = [await site.declined.is_full(f"{team} {name}") for team in teams_of for name in names]
+    blocked = [await site.limits.declined.is_full(f"{team} {name}") for team in teams_of for name in names]
     if any(blocked):
         return False
     if user is not None:
         # All identifiers of an account together. This limit is silent: it must not tell whose they are.
         try:
-            for limit in (site.invited, site.invited_lately):
+            for limit in (site.limits.invited, site.limits.invited_lately):
                 await limit.take(f"account {user.id}")
         except TooManyFailures:
             return False

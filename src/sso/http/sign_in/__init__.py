@@ -1,1 +1,20 @@
 """Pages of signing in: sign-in, second factor, consent, sign-up, recovery, devices, signing out."""
+
+from __future__ import annotations
+
+from sso.errors import Refusal
+from sso.http.common.errors import ErrorPage
+from sso.http.sign_in import authorize, device, logout, recovery, second_factor, sign_up
+
+routers = (
+    authorize.router,
+    second_factor.router,
+    sign_up.router,
+    recovery.router,
+    logout.router,
+    device.router,
+)
+"""The routers of these pages, in the order in which their routes are tried."""
+
+error_pages: dict[type[Refusal], ErrorPage] = {}
+"""The refusals of use cases that lead to a page of their own."""

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from sso import clock
 from sso.http.common.cookies import cookie_values, delete_cookie, read_cookie, set_cookie
+from sso.http.common.errors import Interruption
 from sso.http.common.onward import Onward, read_onward
 from sso.http.common.pages import page
 from sso.http.common.state import site_of
@@ -26,34 +27,33 @@ from sso.oidc.authorize import request as flow
 from sso.oidc.authorize.request import SignedIn
 from sso.platform.security.numbers import read_uuid
 from sso.platform.security.tokens import token_hash
+from sso.settings import whole_seconds
 
 MAX_ACCOUNTS = 5
 
 
-class AccountLocked(Exception):
+class AccountLocked(Interruption):
     """The account that is used is locked: whatever was asked for is not done."""
 
     def __init__(self, person: Person) -> None:
         super().__init__("the account is locked")
         self.person = person
 
+    def respond(self, request: Request) -> Response:
+        """Return the page that says that the account is locked, and what to do."""
+        query = request.query_params
+        named = {"client": query.get("client_id", "")} if request.url.path == "/authorize" else dict(query)
+        return locked_page(request, self.person, read_onward(named))
+
 
 def check_lock(person: Person) -> None:
     """Check that an account is not locked.
 
     Raises:
-        AccountLocked: when it is. One handler answers with the page that says what to do.
+        AccountLocked: when it is.
     """
     if person.locked:
         raise AccountLocked(person)
-
-
-def on_account_locked(request: Request, error: Exception) -> Response:
-    """Answer with the page that says that the account is locked, and what to do."""
-    assert isinstance(error, AccountLocked)
-    asked = request.query_params
-    named = {"client": asked.get("client_id", "")} if request.url.path == "/authorize" else dict(asked)
-    return locked_page(request, error.person, read_onward(named))
 
 
 def locked_page(request: Request, person: Person, onward: Onward) -> Response:
@@ -159,6 +159,7 @@ def with_accounts(
     else:
         delete_cookie(made, settings, "session")
     if kept:
-        set_cookie(made, settings, "remembered", ".".join(kept), settings.remembered_absolute_seconds)
+        max_age = whole_seconds(settings.remembered_session_lifetime)
+        set_cookie(made, settings, "remembered", ".".join(kept), max_age)
     elif cookie_values(request, "remembered"):
         delete_cookie(made, settings, "remembered")

@@ -20,8 +20,8 @@ from starlette.responses import RedirectResponse, Response
 from sso import clock
 from sso.accounts.notifications import not_me_token, notify
 from sso.http.common.cookies import browser_of, read_cookie, with_browser, with_browser_state
-from sso.http.common.counting import count_redirect_error
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
+from sso.http.common.errors import Interruption
 from sso.http.common.forms import form_fields, form_pairs, query_pairs
 from sso.http.common.i18n import N_, page_language
 from sso.http.common.onward import Onward, application_named
@@ -72,7 +72,7 @@ from sso.oidc.authorize.decision import (
     SignIn,
     StepUp,
 )
-from sso.oidc.authorize.request import AuthorizationRequest, RedirectError, SignedIn
+from sso.oidc.authorize.request import AuthorizationRequest, SignedIn
 from sso.oidc.demands import Demand
 from sso.oidc.device.service import normal_user_code
 from sso.oidc.models import Interaction
@@ -152,26 +152,17 @@ class Waiting:
         return f"/login?{urlencode({'i': self.token})}"
 
 
-class Gone(Exception):
+class Gone(Interruption):
     """The waiting request is unknown, over, or another browser's. ``token`` is what named it."""
 
     def __init__(self, token: str) -> None:
         super().__init__()
         self.token = token
 
-
-def on_gone(request: Request, error: Exception) -> Response:
-    """Answer :class:`Gone`."""
-    assert isinstance(error, Gone)
-    client = requests.client_of_token(site_of(request).provider, error.token)
-    return failure(request, "expired_interaction", 400, client=client)
-
-
-def on_redirect_error(request: Request, error: Exception) -> Response:
-    """Answer an error that the application is told of."""
-    assert isinstance(error, RedirectError)
-    count_redirect_error(request, error)
-    return to_application(request, flow.error_answer(site_of(request).provider, error))
+    def respond(self, request: Request) -> Response:
+        """Return the page that says that the request is no longer valid."""
+        client = requests.client_of_token(site_of(request).provider, self.token)
+        return failure(request, "expired_interaction", 400, client=client)
 
 
 @router.api_route("/authorize", methods=["GET", "POST"])
@@ -386,7 +377,7 @@ async def _signed_in(
     request.scope["sso.choose"] = False
     if proof.user.preferences.get(MARK) and MARK not in proof.amr:  # however a test person got here
         proof = replace(proof, amr=[*proof.amr, MARK])
-    remember = options.remember and site.settings.remembered_absolute_seconds > 0
+    remember = options.remember and bool(site.settings.remembered_session_lifetime)
     async with site.provider.db.write() as session:
         accounts = await _accounts_before(request, session, before)
         own = next((one for one in accounts if one.person.id == proof.user.id), None)
@@ -585,7 +576,7 @@ def _must_choose(request: Request, waiting: Waiting) -> bool:
 async def _respond(request: Request, session: AsyncSession, waiting: Waiting, who: SignedIn) -> Response:
     """Answer the application with a code, within the transaction of ``session``."""
     site, now = site_of(request), clock.now()
-    if (now - who.session.last_seen_at).total_seconds() >= site.settings.session_touch_seconds:
+    if now - who.session.last_seen_at >= site.settings.session_last_seen_interval:
         await sessions.touch(session, site.settings, who.session.id, now)
     answer = await flow.respond(session, waiting.asked, who, address_of(request))
     site.provider.usage.count("authorize", waiting.asked.client.client_id)
@@ -619,7 +610,7 @@ async def _remember(request: Request, waiting: Waiting) -> Waiting:
         TooManyFailures: when too many were stored because of this address.
     """
     site = site_of(request)
-    await site.waiting_requests.take(address_of(request))
+    await site.limits.waiting_requests.take(address_of(request))
     async with site.provider.db.write() as session:
         token = await requests.remember_request(site.provider, session, waiting.asked, browser_of(request))
     return replace(waiting, token=token)
@@ -699,8 +690,7 @@ async def _as_hinted(request: Request, asked: AuthorizationRequest, who: SignedI
 
 def is_recent(request: Request, who: SignedIn) -> bool:
     """Tell whether somebody signed in recently enough for what opens the account to be changed."""
-    seconds = (clock.now() - who.session.auth_time).total_seconds()
-    return seconds <= site_of(request).settings.step_up_seconds
+    return clock.now() - who.session.auth_time <= site_of(request).settings.reauthentication_age
 
 
 async def who_is_here(request: Request, said: Mapping[str, str]) -> SignedIn | None:
@@ -794,7 +784,7 @@ def sign_in_alone(
         again=again.user.name if again and not adding else "",
         adding=adding,
         remember=(fields or {}).get("remember") == "1",
-        can_remember=site_of(request).settings.remembered_absolute_seconds > 0,
+        can_remember=bool(site_of(request).settings.remembered_session_lifetime),
         passkey=site_of(request).provider.passkeys.request_options(browser_of(request)),
         can_sign_up=bool(site_of(request).settings.sign_up_kinds),
         can_recover=any(map(site_of(request).settings.can_send, ("email", "phone"))),

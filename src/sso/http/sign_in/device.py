@@ -74,7 +74,7 @@ async def _look_up(request: Request, typed: str) -> Response:
     """Show what the device of a code asks for, to a person who is signed in."""
     site, address = site_of(request), address_of(request)
     try:
-        attempt = await site.device_codes.take(address)
+        attempt = await site.limits.device_codes.take(address)
     except TooManyFailures as error:
         return to_wait(_type_page(request, typed, WAIT, 429, minutes=error.minutes), error.retry_after)
     waiting, client, who = await _find(request, typed)
@@ -156,7 +156,7 @@ async def _step_up(request: Request, waiting: DeviceCode, client: Client, who: S
 async def _decide(request: Request, typed: str, allowed: bool) -> Response:
     site, address = site_of(request), address_of(request)
     try:
-        attempt = await site.device_codes.take(address)
+        attempt = await site.limits.device_codes.take(address)
     except TooManyFailures as error:
         return to_wait(_type_page(request, typed, WAIT, 429, minutes=error.minutes), error.retry_after)
     waiting, client, who = await _find(request, typed)

@@ -108,7 +108,7 @@ async def prove(request: Request, name: str, password: str, wanted: str = ACR_PA
         async with provider.db.write() as session:
             await users.upgrade_password_hash(session, credential.id, chosen.stronger, now)
     step = second_step(
-        situation_of(found, country), wanted, site.settings.second_factor_roles, site.settings.risk_second_step
+        situation_of(found, country), wanted, site.settings.second_factor_roles, site.settings.risk_based_second_factor
     )
     unproven = not found.verified and found.identifier_kind in ("email", "phone")
     is_new = found.seen_before and not found.known
@@ -144,7 +144,9 @@ async def _places(site: Site, people: Sequence[SigningIn], nobody: str, address:
         account = str(found.user.id) if found is not None else f"nobody {nobody}"
         own = device if found is not None and found.known else ""
         try:
-            attempt = await site.limits.reserve(Purpose.PASSWORD, account, address, own, with_source=with_source)
+            attempt = await site.limits.attempts.reserve(
+                Purpose.PASSWORD, account, address, own, with_source=with_source
+            )
         except TooManyFailures as error:
             refused = error
             continue
@@ -199,8 +201,8 @@ def place_of(request: Request, *, trust: bool = False) -> Place:
     device = read_cookie(request, "device") or random_token()
     request.scope["sso.device"] = device
     place = Place(token_hash(device), site.provider.countries.of(address_of(request)))
-    if trust and site.settings.trusted_device_days:
-        return replace(place, trusted_until=clock.now() + timedelta(days=site.settings.trusted_device_days))
+    if trust and site.settings.trusted_device_lifetime:
+        return replace(place, trusted_until=clock.now() + site.settings.trusted_device_lifetime)
     return place
 
 
@@ -236,7 +238,7 @@ async def reserve(request: Request, purpose: Purpose, user_id: UUID) -> Reservat
         TooManyFailures: when there were too many.
     """
     device = await known_device(request, user_id)
-    return await site_of(request).limits.reserve(purpose, str(user_id), address_of(request), device)
+    return await site_of(request).limits.attempts.reserve(purpose, str(user_id), address_of(request), device)
 
 
 def _may_be_used(found: SigningIn, settings: Settings) -> bool:

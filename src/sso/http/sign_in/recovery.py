@@ -46,6 +46,7 @@ from sso.identity.users.models import Credential, Identifier, User
 from sso.oidc.provider import Provider
 from sso.platform.audit import record
 from sso.platform.security.rate_limits import Purpose, Reservation, TooManyFailures
+from sso.settings import whole_hours, whole_minutes
 
 router = APIRouter()
 
@@ -103,7 +104,7 @@ async def stop(request: Request) -> Response:
     fields, provider = await form_fields(request), site_of(request).provider
     if not has_valid_csrf_token(request, fields, "recover-stop"):
         return RedirectResponse(f"{HERE}/stop?{urlencode({'t': fields.get('t', '')[:100]})}", 303)
-    attempt = await site_of(request).limits.reserve(Purpose.LINK, "", address_of(request))
+    attempt = await site_of(request).limits.attempts.reserve(Purpose.LINK, "", address_of(request))
     async with provider.db.write() as session:
         found = await recovery.find(session, "delayed", fields.get("t", "")[:100])
         known = found is not None and await recovery.take(session, found)
@@ -132,7 +133,7 @@ async def continue_form(request: Request) -> Response:
     fields, provider = await form_fields(request), site_of(request).provider
     if not has_valid_csrf_token(request, fields, "recover-continue"):
         return RedirectResponse(f"{HERE}/continue?{urlencode({'t': fields.get('t', '')[:100]})}", 303)
-    attempt = await site_of(request).limits.reserve(Purpose.LINK, "", address_of(request))
+    attempt = await site_of(request).limits.attempts.reserve(Purpose.LINK, "", address_of(request))
     async with provider.db.write() as session:
         found = await recovery.find(session, "ready", fields.get("t", "")[:100])
         if found is None or not await recovery.take(session, found):
@@ -166,7 +167,7 @@ async def not_me_form(request: Request) -> Response:
     fields, provider = await form_fields(request), site_of(request).provider
     if not has_valid_csrf_token(request, fields, "not-me"):
         return RedirectResponse(f"/not-me?{urlencode({'t': fields.get('t', '')[:120]})}", 303)
-    attempt = await site_of(request).limits.reserve(Purpose.LINK, "", address_of(request))
+    attempt = await site_of(request).limits.attempts.reserve(Purpose.LINK, "", address_of(request))
     session_id, user = not_me_session(provider, fields.get("t", "")[:120]), None
     if session_id is not None:
         async with provider.db.write() as session:
@@ -188,7 +189,7 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
     if not typed:
         return await _begin_page(request, fields, NOTHING_TYPED, 400)
     try:
-        await site.sign_ups.take(address_of(request))
+        await site.limits.sign_ups.take(address_of(request))
     except TooManyFailures as error:
         made = await _begin_page(request, fields, TOO_MANY, 429, minutes=error.minutes)
         return to_wait(made, error.retry_after)
@@ -263,7 +264,7 @@ async def _may_send(request: Request, data: dict[str, Any], user_id: UUID | None
         TooManyFailures: when there were too many.
     """
     own = await known_device(request, user_id)
-    asked, address, codes = _asked(request, data["typed"]), address_of(request), site_of(request).codes
+    asked, address, codes = _asked(request, data["typed"]), address_of(request), site_of(request).limits.messages
     own = f"{user_id} {own}" if own else ""
     return await codes.allow("recover", asked, data["to"], data["kind"], address, own)
 
@@ -302,14 +303,14 @@ async def _check_code(request: Request, running: RunningFlow, fields: dict[str, 
             return to_wait(await _page(request, running, TOO_MANY_CODES, 429), pending_flows.RESEND_SECONDS)
     asked = _asked(request, running.data["typed"])
     try:
-        attempt = await site.limits.reserve(Purpose.RECOVERY_MESSAGE, asked, address_of(request))
+        attempt = await site.limits.attempts.reserve(Purpose.RECOVERY_MESSAGE, asked, address_of(request))
     except TooManyFailures as error:
         made = await _page(request, running, TOO_MANY_TRIES, 429, minutes=error.minutes)
         return to_wait(made, error.retry_after)
     typed = fields.get("code", "").strip()[:40]
     if len(typed.replace("-", "").replace(" ", "")) == recovery.CODE_CHARS:
         return await _helpdesk_code(request, running, typed, attempt)
-    valid = timedelta(minutes=site.settings.code_minutes)
+    valid = site.settings.one_time_code_lifetime
     if not pending_flows.is_code(provider.box, running, typed, valid) or running.user_id is None:
         return await _page(request, running, WRONG_CODE, 400)
     await attempt.succeeded()
@@ -339,7 +340,7 @@ async def _is_held(session: AsyncSession, provider: Provider, running: RunningFl
     """Tell whether the contact that was proven is one that somebody else added to the account, or marked as verified,
     within the delay of recoveries. Only a second factor of the person's own goes with it without waiting."""
     assert running.user_id is not None
-    since = clock.now() - timedelta(hours=provider.settings.recovery_delay_hours)
+    since = clock.now() - provider.settings.recovery_delay
     known = await users.identifiers_of(session, running.user_id)
     mine = [one for one in known if (one.kind, one.value) == (running.data["kind"], running.data["to"])]
     return not mine or any(one.asserted_at is not None and one.asserted_at > since for one in mine)
@@ -449,7 +450,7 @@ async def _wait(request: Request, session: AsyncSession, running: RunningFlow, u
     """Let the recovery wait, and tell the owner, who can stop it."""
     provider = site_of(request).provider
     await pending_flows.finish(session, running)
-    token, wait = link_token(), timedelta(hours=provider.settings.recovery_delay_hours)
+    token, wait = link_token(), provider.settings.recovery_delay
     valid = timedelta(hours=recovery.READY_HOURS)
     made = await recovery.add(
         session, user.id, "delayed", token, wait=wait, valid=valid, client_id=running.data.get("client_id") or None
@@ -482,7 +483,7 @@ async def _set_password(request: Request, running: RunningFlow, fields: dict[str
         return await _page(request, running, WEAK[error.code], 400, minimum=error.minimum)
     except Busy as error:
         return to_wait(await _page(request, running, BUSY, 503), error.retry_after)
-    long = len(password) >= site.settings.password_min_chars
+    long = len(password) >= site.settings.password_min_length
     async with provider.db.write() as session:
         found = await users.lock_user(session, user.id)
         gone = running.data.get("contact_proven") and not await _is_still_theirs(session, running)
@@ -497,7 +498,7 @@ async def _set_password(request: Request, running: RunningFlow, fields: dict[str
             drop_factors=drop,
             request_id=request_id_of(request),
         )
-    await site.limits.clear(str(user.id))
+    await site.limits.attempts.clear(str(user.id))
     site.worker.nudge()
     onward, _, client = await find_onward(request, stored_onward(running.data))
     target = sign_in_address(onward, client)
@@ -578,9 +579,9 @@ async def _page(
         c=running.token,
         typed=data.get("typed", ""),
         shown=masked(likely_kind(data.get("typed", "")), data.get("typed", "")),
-        minutes=settings.code_minutes,
-        hours=settings.recovery_delay_hours,
-        minimum=settings.password_min_chars_with_second_factor if second else settings.password_min_chars,
+        minutes=whole_minutes(settings.one_time_code_lifetime),
+        hours=whole_hours(settings.recovery_delay),
+        minimum=settings.password_min_length_with_second_factor if second else settings.password_min_length,
         has=has,
         problem=problem,
         sent_again=sent_again,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter
@@ -58,6 +57,7 @@ from sso.identity.users.identifiers import masked
 from sso.identity.users.models import Identifier, User
 from sso.platform.audit import record
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
+from sso.settings import whole_days, whole_minutes
 from sso.ssf import events as signals
 
 router = APIRouter()
@@ -204,7 +204,7 @@ async def sign_in_by_passkey(request: Request) -> Response:
         return sign_in_alone(request, waiting, before, fields, STALE, 400)
     site, address = site_of(request), address_of(request)
     try:
-        attempt = await site.limits.reserve(Purpose.PASSKEY, "", address)
+        attempt = await site.limits.attempts.reserve(Purpose.PASSKEY, "", address)
         async with site.provider.db.write() as session:
             user, _, _ = await site.provider.passkeys.check(
                 session, browser_of(request), fields.get("credential", "")[:20_000]
@@ -225,7 +225,7 @@ async def sign_in_by_passkey(request: Request) -> Response:
             )
         return sign_in_alone(request, waiting, before, fields, WRONG_PASSKEY, 400)
     await attempt.succeeded()
-    await site.limits.proven(str(user.id))
+    await site.limits.attempts.proven(str(user.id))
     options = Options(
         i=fields.get("i", ""),
         remember=fields.get("remember") == "1",
@@ -285,7 +285,7 @@ async def _check(request: Request, session: AsyncSession, step: Step, fields: di
         record(session, "factor.recovery_code_used", actor=str(user.id), subject=str(user.id))
     else:
         contact = step.means.received(running, step.method)
-        valid = timedelta(minutes=provider.settings.code_minutes)
+        valid = provider.settings.one_time_code_lifetime
         if contact is None or not pending_flows.is_code(provider.box, running, typed, valid):
             return None
         if step.verifies:
@@ -451,8 +451,8 @@ def _page(
         title=TITLES.get(step.method or "", ""),
         contact=_masked(contact),
         sent=running.row.code_hash is not None,
-        minutes=site.settings.code_minutes,
-        can_trust=site.settings.trusted_device_days if step.may_trust else 0,
+        minutes=whole_minutes(site.settings.one_time_code_lifetime),
+        can_trust=whole_days(site.settings.trusted_device_lifetime) if step.may_trust else 0,
         can_recover=step.method in ("totp", "passkey", "recovery_code"),
         recover_at=_onward(step).address("/recover"),
         passkey=site.provider.passkeys.request_options(browser_of(request)) if step.method == "passkey" else "",

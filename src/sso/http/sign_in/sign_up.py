@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -53,6 +52,7 @@ from sso.identity.users.models import Agreement, Identifier, User, UserRole
 from sso.platform.audit import record
 from sso.platform.db import new_id
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
+from sso.settings import whole_minutes
 
 router = APIRouter()
 
@@ -72,7 +72,7 @@ NOT_SENT = N_("We cannot send another code just now. Look for the last one, or t
 NO_NAME = N_("Type your name, as it is on your identity card.")
 TAKEN = N_("Somebody has registered with this address or number meanwhile. Sign in, or recover your account.")
 WEAK = {
-    "short": N_("The password must have at least %(least)d characters. Several words are easy to remember."),
+    "short": N_("The password must have at least %(minimum)d characters. Several words are easy to remember."),
     "long": N_("The password must have at most 256 characters."),
     "common": N_("This password is easily guessed. Use several words that do not belong together."),
     "breached": N_("This password was stolen elsewhere, and is known to thieves. Choose another."),
@@ -135,7 +135,7 @@ async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, st
     if fields.get("agree") != "1":
         return _begin_page(request, waiting, fields, NOT_AGREED, 400, field="agree")
     try:
-        await site.sign_ups.take(address_of(request))
+        await site.limits.sign_ups.take(address_of(request))
     except TooManyFailures as error:
         return to_wait(_begin_page(request, waiting, fields, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
     locale = locale_of(request)
@@ -176,7 +176,7 @@ async def _may_send(request: Request, data: dict[str, Any]) -> bool:
         TooManyFailures: when there were too many.
     """
     contact = data["contact"]
-    return await site_of(request).codes.allow("sign_up", contact, contact, data["kind"], address_of(request))
+    return await site_of(request).limits.messages.allow("sign_up", contact, contact, data["kind"], address_of(request))
 
 
 async def _send(request: Request, session: AsyncSession, running: RunningFlow, allowed: bool) -> bool:
@@ -219,11 +219,11 @@ async def _check_code(
             return to_wait(_page(request, running, waiting, TOO_MANY_CODES, 429), pending_flows.RESEND_SECONDS)
     contact = running.data["contact"]
     try:
-        attempt = await site.limits.reserve(Purpose.SIGN_UP_CODE, contact, address_of(request))
+        attempt = await site.limits.attempts.reserve(Purpose.SIGN_UP_CODE, contact, address_of(request))
     except TooManyFailures as error:
         made = _page(request, running, waiting, TOO_MANY_TRIES, 429, minutes=error.minutes)
         return to_wait(made, error.retry_after)
-    valid = timedelta(minutes=site.settings.code_minutes)
+    valid = site.settings.one_time_code_lifetime
     async with provider.db.read() as session:
         owner = await users.verified_owner(session, running.data["contact"])
     if not pending_flows.is_code(provider.box, running, fields.get("code", ""), valid) or owner is not None:
@@ -411,8 +411,8 @@ def _page(
         kind=data["kind"],
         contact=data["contact"],
         shown=masked(data["kind"], data["contact"]),
-        minutes=site.settings.code_minutes,
-        minimum=site.settings.password_min_chars,
+        minutes=whole_minutes(site.settings.one_time_code_lifetime),
+        minimum=site.settings.password_min_length,
         name=name,
         problem=problem,
         field=field,

@@ -154,7 +154,7 @@ async def begin_step(
         "options": asdict(options),
     }
     device = await known_device(request, proof.user.id)
-    await site.flows.take(f"{proof.user.id} {device or source_of(request)}")
+    await site.limits.flows.take(f"{proof.user.id} {device or source_of(request)}")
     kind, allowed = "", False
     if reason != "deletion" and means.methods and means.methods[0] in ("email", "phone"):
         kind = means.methods[0]
@@ -192,7 +192,7 @@ async def may_send(request: Request, means: Means, kind: str) -> bool:
     if contact is None:
         return False
     own = await known_device(request, user_id)
-    return await site_of(request).codes.allow(
+    return await site_of(request).limits.messages.allow(
         "sign_in", str(user_id), contact.lookup, kind, address_of(request), f"{user_id} {own}" if own else ""
     )
 

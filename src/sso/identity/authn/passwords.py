@@ -54,14 +54,14 @@ class Passwords:
     def __init__(self, settings: Settings) -> None:
         options = {
             "argon2__type": "ID",
-            "argon2__memory_cost": settings.argon2_memory_kib,
+            "argon2__memory_cost": settings.argon2_memory // 1024,
             "argon2__time_cost": settings.argon2_iterations,
-            "argon2__parallelism": settings.argon2_lanes,
+            "argon2__parallelism": settings.argon2_parallelism,
         }
         self._settings = settings
         self._context = CryptContext(schemes=["argon2"], **options)
-        self._concurrency = settings.hash_concurrency or os.cpu_count() or 1
-        self.queue = FairQueue(self._concurrency, settings.hash_queue)
+        self._concurrency = settings.password_hash_concurrency or os.cpu_count() or 1
+        self.queue = FairQueue(self._concurrency, settings.password_hash_queue)
         self._limiter: anyio.CapacityLimiter | None = None
         self._dummy: str | None = None
 
@@ -108,7 +108,7 @@ class Passwords:
             ValueError: when it costs more, or is malformed.
         """
         costs, settings = argon2_costs(hashed), self._settings
-        if costs["memory_kib"] > settings.argon2_memory_kib or costs["passes"] > settings.argon2_iterations:
+        if costs["memory_kib"] * 1024 > settings.argon2_memory or costs["passes"] > settings.argon2_iterations:
             check_costs("argon2", costs)
 
     def _verify_imported(self, password: str, hashed: str) -> tuple[bool, str | None]:
@@ -175,7 +175,7 @@ class Strength:
 
 def min_password_length(settings: Settings, *, second_factor: bool) -> int:
     """Return how many characters a password must have."""
-    return settings.password_min_chars_with_second_factor if second_factor else settings.password_min_chars
+    return settings.password_min_length_with_second_factor if second_factor else settings.password_min_length
 
 
 def strength(settings: Settings, password: str, about: Iterable[str], *, second_factor: bool = False) -> Strength:

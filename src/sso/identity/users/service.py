@@ -28,6 +28,8 @@ NIK = "nik"
 class UserError(Refusal):
     """What was asked for cannot be done; each of ``mistakes`` says why."""
 
+    status = 409
+
     def __init__(self, *mistakes: str) -> None:
         super().__init__("; ".join(mistakes))
         self._mistakes = list(mistakes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from urllib.parse import parse_qsl, urlencode
 
 from sqlalchemy import delete, update
@@ -60,7 +60,7 @@ async def remember_request(
             parameters={"query": urlencode(list(request.parameters.items())), "source": request.source},
             progress=[],
             created_at=now,
-            expires_at=now + timedelta(seconds=provider.settings.interaction_seconds),
+            expires_at=now + provider.settings.authorization_request_lifetime,
         )
     )
     return token

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -49,8 +48,8 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
     def query_authorization_code(self, code: str, client: Client) -> _Code | None:
         request, now = self.request, clock.now()
         settings = request.provider.settings
-        keep = max(settings.refresh_token_seconds, settings.access_token_seconds)
-        grant = store.use_code(request.session, token_hash(code), client.client_id, now, now + timedelta(seconds=keep))
+        keep = max(settings.refresh_token_lifetime, settings.access_token_lifetime)
+        grant = store.use_code(request.session, token_hash(code), client.client_id, now, now + keep)
         if grant is not None:
             return _Code(grant)
         self._revoke_what_grew_from(code, client)

@@ -32,6 +32,15 @@ CONFLICT_STATES = ("40001", "40P01", "55P03")
 class DatabaseUnavailable(Refusal):
     """The database cannot be reached or cannot be written now; trying again later may help."""
 
+    status = 503
+    code = "unavailable"
+    retry_after = 5
+
+    @property
+    def explanation(self) -> str:
+        """Nothing: the answer does not describe the database."""
+        return ""
+
 
 class TransactionConflict(DatabaseUnavailable):
     """The database rolled a transaction back because another one was in the way (a deadlock, a serialization failure,

@@ -52,14 +52,14 @@ class KeyRing:
 
     Args:
         box: opens the private keys.
-        published_seconds: how long a retired key stays published: longer than anything signed with it is valid.
+        published: how long a retired key stays published: longer than anything signed with it is valid.
         default_alg: the algorithm whose active key stands first in the published set.
     """
 
-    def __init__(self, box: SecretBox, published_seconds: int, default_alg: str = "RS256") -> None:
+    def __init__(self, box: SecretBox, published: timedelta, default_alg: str = "RS256") -> None:
         self._box = box
         self._default_alg = default_alg
-        self._published = timedelta(seconds=published_seconds)
+        self._published = published
         self._by_kid: dict[str, Key] = {}
         self._active: dict[str, Key] = {}
 

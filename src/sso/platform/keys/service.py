@@ -144,22 +144,22 @@ async def withdraw(session: AsyncSession, box: SecretBox, kid: str, *, actor: st
     return status
 
 
-async def rotate_when_due(session: AsyncSession, box: SecretBox, days: int) -> bool:
-    """Rotate the keys of each algorithm whose active key has been in use for ``days``; tell whether there was one.
-    0 days: never."""
-    if days == 0 or not await _due(session, days):
+async def rotate_when_due(session: AsyncSession, box: SecretBox, interval: timedelta) -> bool:
+    """Rotate the keys of each algorithm whose active key has been in use for ``interval``; tell whether there was
+    one. An interval of zero: never."""
+    if not interval or not await _due(session, interval):
         return False
     await bump_version(session, "keys")  # also the lock that lets only one process rotate
-    due = await _due(session, days)
+    due = await _due(session, interval)
     if not due:
         return False
     await rotate(session, box, algs=due, actor="system")
     return True
 
 
-async def _due(session: AsyncSession, days: int) -> list[str]:
-    """Return the algorithms whose active key has been in use for ``days``."""
-    before = clock.now() - timedelta(days=days)
+async def _due(session: AsyncSession, interval: timedelta) -> list[str]:
+    """Return the algorithms whose active key has been in use for ``interval``."""
+    before = clock.now() - interval
     mine = (SigningKey.status == "active") & (SigningKey.activated_at <= before)
     return sorted((await session.execute(select(SigningKey.alg).where(mine))).scalars())
 

@@ -59,9 +59,9 @@ class Worker:
         self._db = db
         self._handlers = handlers
         self._maximum = settings.delivery_concurrency
-        self._per_receiver = settings.delivery_per_receiver
-        self._lease = settings.outbound_timeout_seconds * 2 + 30
-        self._give_up = timedelta(seconds=settings.delivery_give_up_seconds)
+        self._per_receiver = settings.delivery_concurrency_per_host
+        self._lease = settings.outbound_timeout.total_seconds() * 2 + 30
+        self._give_up = settings.delivery_retry_period
         self._nudge = asyncio.Event()
         self._stopping = False
         self._sending: set[asyncio.Task[None]] = set()

@@ -42,7 +42,7 @@ class IdempotencyKey(Base):
 
 
 class RateCounter(Base):
-    """How often something happened within a window, where limits are counted in the database (SSO_LIMITS_URL)."""
+    """How often something happened within a window; used if SSO_RATE_LIMIT_STORAGE is ``database``."""
 
     __tablename__ = "rate_counters"
 

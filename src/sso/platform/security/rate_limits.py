@@ -9,9 +9,9 @@ Each secret that somebody can guess is a :class:`Purpose` with a :class:`Budget`
 and, for IPv6, site). A browser that the person has used before has a share of its own, so nobody else can use it up.
 
 Counters are fixed windows that begin with their first count. They are kept in memory, in the database or in Redis or
-Valkey (``SSO_LIMITS_URL``); those of second factors are always in the database, so that they hold for every process
-and survive a restart. NIST SP 800-63B-4 section 3.2.2: at most 100 consecutive failures for each authenticator of an
-account.
+Valkey (``SSO_RATE_LIMIT_STORAGE``); those of second factors are always in the database, so that they hold for every
+process and survive a restart. NIST SP 800-63B-4 section 3.2.2: at most 100 consecutive failures for each authenticator
+of an account.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from typing import Any, Protocol
 from sqlalchemy import and_, case, delete, or_, select, update
 
 from sso import clock
+from sso.errors import Refusal
 from sso.platform.db import INSERTS, Database, table_of
 from sso.platform.security.models import RateCounter
 from sso.settings import Settings
@@ -57,12 +58,26 @@ DATABASE, MEMORY = "database", "memory"
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
-class TooManyFailures(Exception):
+class TooManyFailures(Refusal):
     """Too many attempts; try again after ``retry_after`` seconds."""
+
+    status = 429
+    code = "too_many"
+    retry_after: int
 
     def __init__(self, retry_after: float) -> None:
         self.retry_after = max(1, int(retry_after) + 1)
         super().__init__(f"try again in {self.retry_after} seconds")
+
+    @property
+    def explanation(self) -> str:
+        """Nothing: the text of the page says it."""
+        return ""
+
+    @property
+    def values(self) -> dict[str, int]:
+        """The minutes, for the page."""
+        return {"minutes": self.minutes}
 
     @property
     def minutes(self) -> int:
@@ -329,8 +344,8 @@ class RedisStorage:
 
 
 def storage_for(settings: Settings, db: Database | None = None) -> Storage:
-    """Return where counts are kept, as ``SSO_LIMITS_URL`` says."""
-    url = settings.limits_url.get_secret_value() if settings.limits_url else MEMORY
+    """Return where counts are kept, as ``SSO_RATE_LIMIT_STORAGE`` says."""
+    url = settings.rate_limit_storage.get_secret_value() if settings.rate_limit_storage else MEMORY
     if url == MEMORY:
         return MemoryStorage()
     if url == DATABASE:
@@ -454,7 +469,7 @@ class Budget:
             it the first factor was proven already, so that changing the network gives no new budget.
         lasting: consecutive failures until the person uses another way to sign in, or recovers the account; known
             browsers together have as many again.
-        durable: counted in the database, whatever ``SSO_LIMITS_URL`` says.
+        durable: counted in the database, whatever ``SSO_RATE_LIMIT_STORAGE`` says.
     """
 
     window: int = 0

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from sso.http.api import (
+    about,
     applications,
     audit,
     clients,
     deliveries,
     grants,
+    identity_checks,
     sessions,
     users,
     webhooks,
 )
-from sso.http.api import (
-    identity_checks as citizens,
-)
-from sso.http.api import (
-    openapi as about,
-)
 
-routers = (
+RESOURCES = (
     sessions.router,
     users.router,
-    citizens.router,
+    identity_checks.router,
     clients.router,
     applications.router,
     grants.router,
