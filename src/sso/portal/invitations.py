@@ -12,10 +12,13 @@ import uuid
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts.notifications import notify, send
 from sso.clients.models import Application, TeamInvitation
 from sso.clients.privileges import Authority, PrivilegeRefused, check_hold
+from sso.identity.users.identifiers import NormalIdentifier, meanings, normalise_as
 from sso.identity.users.models import User
 from sso.identity.users.store import identifiers_of, proven_owner, roles_of
+from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 from sso.platform.permissions import permissions_of
 from sso.portal import teams
@@ -49,6 +52,49 @@ async def invite(
     bound = user.id if user is not None and not teams.is_contact(lookup) else None
     await teams.invite(session, application_id, lookup, role, user_id=bound, actor=actor, authority=authority)
     return user
+
+
+class NotInvitable(ValueError):
+    """The text is neither an e-mail address nor a user name."""
+
+
+def read_invitee(typed: str) -> NormalIdentifier:
+    """Return the e-mail address or user name of somebody to be invited, normalised. A NIK or a telephone number would
+    be readable in the invitation, so it is not taken for a user name.
+
+    Raises:
+        NotInvitable: when it is none.
+    """
+    try:
+        invitee = normalise_as("email" if "@" in typed else "username", typed)
+    except ValueError:
+        raise NotInvitable from None
+    if any(meaning.kind == "nik" or (meaning.kind == "phone" and meaning.provable) for meaning in meanings(typed)):
+        raise NotInvitable
+    return invitee
+
+
+async def send_invitation(
+    session: AsyncSession,
+    provider: Provider,
+    application: Application,
+    invitee: NormalIdentifier,
+    role: teams.Role,
+    *,
+    actor: Actor,
+    authority: Authority,
+) -> None:
+    """Invite somebody, and notify them. Whether somebody has the identifier is not told.
+
+    Raises:
+        ClientError: when the team has too many members.
+        PrivilegeRefused: when the application may do more than the actor.
+    """
+    user = await invite(session, application.application_id, invitee.value, role, actor=actor, authority=authority)
+    if user is not None:
+        notify(session, provider, user, "team_invitation", what=application.name)
+    elif invitee.kind == "email" and provider.settings.can_send("email"):
+        send(session, provider, "email", invitee.value, "team_invitation", None, what=application.name)
 
 
 async def invitations_of_person(session: AsyncSession, user_id: uuid.UUID) -> list[TeamInvitation]:

@@ -24,6 +24,11 @@ MAX_MEMBERS = 50
 """The number of members of a team, those invited included."""
 
 
+def read_role(text: str) -> Role | None:
+    """Return the role that a form names; None: it is none."""
+    return next((role for role in ROLES if role == text), None)
+
+
 async def team_of(session: AsyncSession, application_id: str) -> list[TeamMember]:
     """Return who looks after an application, those first who are longest with it."""
     mine = select(TeamMember).where(TeamMember.application_id == application_id)

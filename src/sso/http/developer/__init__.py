@@ -9,6 +9,7 @@ from sso.http.developer import (
     playground,
     quick_start,
     rp_check,
+    secrets,
     settings,
     team,
 )
@@ -18,6 +19,7 @@ routers = (
     overview.router,
     settings.router,
     team.router,
+    secrets.router,
     diagnosis.router,
     quick_start.router,
     playground.router,

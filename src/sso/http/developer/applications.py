@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -22,11 +21,11 @@ from sso.http.developer.form_context import chosen_kind
 from sso.http.developer.form_texts import KIND_TEXTS
 from sso.http.developer.settings import form_page
 from sso.platform.metrics.store import mistakes_of
-from sso.platform.security.rate_limits import TooManyFailures
 from sso.portal import applications as apps
 from sso.portal import invitations as joining
 from sso.portal import teams
 from sso.portal.applications import Unfinished, Wanted, sandbox_id, suggested_id
+from sso.portal.invitation_limits import EVERY_TEAM, block_invitations
 
 router = APIRouter()
 
@@ -88,12 +87,11 @@ async def answer_invitation(request: Request, here: Anybody) -> Response:
         chosen = [one for one in mine if choice == "block" or one.application_id == application_id]
         for team in {one.application_id for one in chosen}:
             await joining.decline(session, team, here.visit.user.id)
-    lookups = {one.lookup for one in mine if one.application_id == application_id}
-    if lookups:
-        lookups.add(str(here.visit.user.id))  # by none of their identifiers
-    for lookup in lookups:  # this team, or every team, cannot invite them again for a while
-        with suppress(TooManyFailures):
-            await site_of(request).limits.declined.take(f"{'*' if choice == 'block' else application_id} {lookup}")
+    recipients = {invitation.lookup for invitation in mine if invitation.application_id == application_id}
+    if recipients:
+        recipients.add(str(here.visit.user.id))  # they cannot be invited by another identifier either
+    team = EVERY_TEAM if choice == "block" else application_id
+    await block_invitations(site_of(request).limits, team, recipients)
     return RedirectResponse(DEVELOPER, 303)
 
 
