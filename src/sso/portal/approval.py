@@ -106,17 +106,7 @@ async def approve_application(
     """
     if application.state == "submitted" and revision == application.revision:
         await _require_check(session, settings, application)
-        await clients.lock_clients(session, [application.application_id, sandbox_id(application.application_id)])
-        decided = without_empty({**application.granted, **granted})
-        await subjects.check_subjects(
-            session,
-            application.application_id,
-            await _present_metadata(session, application),
-            production_metadata(wanted_of(application), decided, allow_http_loopback=settings.loopback),
-            accepted=accepted,
-            actor=str(actor.name),
-            request_id=actor.request_id,
-        )
+        await _require_acceptance(session, settings, application, granted, accepted=accepted, actor=actor)
     await approve(
         session,
         application,
@@ -127,6 +117,29 @@ async def approve_application(
         allow_http_loopback=settings.loopback,
         authority=authority,
         actor=actor,
+    )
+
+
+async def _require_acceptance(
+    session: AsyncSession,
+    settings: Settings,
+    application: Application,
+    granted: Mapping[str, Any],
+    *,
+    accepted: str,
+    actor: Actor,
+) -> None:
+    """Raise SubjectsWouldChange where an approval would change every ``sub``, and nobody has accepted that."""
+    await clients.lock_clients(session, [application.application_id, sandbox_id(application.application_id)])
+    decided = without_empty({**application.granted, **granted})
+    await subjects.check_subjects(
+        session,
+        application.application_id,
+        await _present_metadata(session, application),
+        production_metadata(wanted_of(application), decided, allow_http_loopback=settings.loopback),
+        accepted=accepted,
+        actor=str(actor.name),
+        request_id=actor.request_id,
     )
 
 

@@ -16,8 +16,8 @@ from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
 from sso.http.common.responses import OPEN, json_error
 from sso.http.common.state import site_of
-from sso.http.console.access import There, developer_page, own_form, token_for
-from sso.http.developer.application_page import APPS, CANNOT, STATES, Member, Reader, present
+from sso.http.console.access import There, own_form
+from sso.http.developer.application_page import APPS, CANNOT, Member, Reader, application_page, present
 from sso.oidc.token.client_auth import authenticates
 from sso.portal.applications import sandbox_id
 from sso.portal.rp_check import fake_provider as dishonest
@@ -105,16 +105,13 @@ async def _page(request: Request, there: There, problem: str = "", status: int =
     findings = last.results.get("findings", []) if last is not None else []
     running = last is not None and last.status == "running"
     stale = running and last is not None and (clock.now() - last.created_at).total_seconds() > dishonest.MINUTES * 60
-    return await developer_page(
+    return await application_page(
         request,
-        there.here,
-        there.application_id,
+        there,
+        "check",
         "developer_check.html",
         status,
-        tab="check",
-        there=there,
-        app=there.application,
-        states=STATES,
+        purpose="check",
         client=client,
         issuer=dishonest.issuer_of(site.provider, there.application_id),
         last=last,
@@ -130,7 +127,6 @@ async def _page(request: Request, there: There, problem: str = "", status: int =
         seen=(last.results.get("page", "") if last is not None else ""),
         problem=problem,
         values=values,
-        csrf_token=token_for(request, f"check {there.application_id}"),
     )
 
 

@@ -119,9 +119,23 @@ async def approve(
     decided = without_empty({**application.granted, **granted})
     wanted, client_id = wanted_of(application), application.application_id
     metadata = production_metadata(wanted, decided, allow_http_loopback=allow_http_loopback)
+    await _register_production(session, application, metadata, actor, authority)
+    await put_client(session, sandbox_id(client_id), sandbox_metadata(wanted, decided, own_uri), SANDBOX)
+    application.granted, application.state = decided, "approved"
+    application.approved_at = application.updated_at = clock.now()
+    add_note(session, application, "approved", actor, text)
+    data = {"granted": decided, "text": text[:MAX_AUDITED_CHARS]}
+    record_event(session, "application.approved", client_id, actor, data)
+
+
+async def _register_production(
+    session: AsyncSession, application: Application, metadata: ClientMetadata, actor: Actor, authority: Authority
+) -> None:
+    """Register the metadata of production, with the privileges among its scopes."""
+    client_id = application.application_id
     await store.lock_clients(session, [client_id, sandbox_id(client_id)])
     row = await check_managed_here(session, application)
-    await check_privileges(session, client_id, wanted)
+    await check_privileges(session, client_id, wanted_of(application))
     await check_registration(
         session,
         client_id,
@@ -133,12 +147,6 @@ async def approve(
         request_id=actor.request_id,
     )
     await put_client(session, client_id, metadata, row.status if row else "active")
-    await put_client(session, sandbox_id(client_id), sandbox_metadata(wanted, decided, own_uri), SANDBOX)
-    application.granted, application.state = decided, "approved"
-    application.approved_at = application.updated_at = clock.now()
-    add_note(session, application, "approved", actor, text)
-    data = {"granted": decided, "text": text[:MAX_AUDITED_CHARS]}
-    record_event(session, "application.approved", client_id, actor, data)
 
 
 def _check_decision(application: Application, granted: Mapping[str, Any], revision: int) -> None:
