@@ -104,7 +104,7 @@ async def invitations_of_person(session: AsyncSession, user_id: uuid.UUID) -> li
     reached = [one for one in known if one.kind in ("email", "phone")]
     contacts = [one.lookup for one in reached if one.verified_at is not None and one.asserted_at is None]
     found = await teams.invitations_for(session, user_id, contacts)
-    return [one for one in found if await _holds(session, one)]
+    return [one for one in found if await _is_active(session, one)]
 
 
 async def join(session: AsyncSession, application_id: str, user_id: uuid.UUID) -> None:
@@ -118,15 +118,28 @@ async def join(session: AsyncSession, application_id: str, user_id: uuid.UUID) -
     await teams.accept(session, application_id, user_id, found)
 
 
-async def decline(session: AsyncSession, application_id: str, user_id: uuid.UUID) -> None:
-    """Decline every invitation of somebody to a team."""
-    for one in await invitations_of_person(session, user_id):
-        if one.application_id == application_id:
-            await teams.withdraw_invitation(session, application_id, one.lookup)
+async def decline(
+    session: AsyncSession, user_id: uuid.UUID, application_id: str, *, every_team: bool = False
+) -> set[str]:
+    """Decline the invitations of somebody to a team, or to every team. Return the identifiers by which they must not be
+    invited again, their user id among them; empty: there was no invitation to that team.
+
+    Args:
+        session: the transaction.
+        user_id: who declines.
+        application_id: the application whose invitation is answered.
+        every_team: whether the invitations of all other teams are declined too.
+    """
+    invitations = await invitations_of_person(session, user_id)
+    for invitation in invitations:
+        if every_team or invitation.application_id == application_id:
+            await teams.withdraw_invitation(session, invitation.application_id, invitation.lookup)
+    recipients = {one.lookup for one in invitations if one.application_id == application_id}
+    return recipients | {str(user_id)} if recipients else set()
 
 
-async def _holds(session: AsyncSession, invitation: TeamInvitation) -> bool:
-    """Tell whether an invitation holds: the application is in use, and who invited may still invite."""
+async def _is_active(session: AsyncSession, invitation: TeamInvitation) -> bool:
+    """Tell whether an invitation is active: the application is in use, and the inviter may still invite."""
     application = await session.get(Application, invitation.application_id)
     if application is None or application.state not in JOINABLE:
         return False

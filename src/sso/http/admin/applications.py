@@ -38,7 +38,7 @@ from sso.platform.audit import record
 from sso.platform.permissions import GRANTING, ROLES
 from sso.portal import applications as apps
 from sso.portal import teams
-from sso.portal.applications import Stale, Unfinished, catalogue_of, wanted_of
+from sso.portal.applications import Stale, Unfinished, catalogue_of, requested_settings_of
 from sso.portal.approval import approve_application, check_sector_of, pending_subject_change
 from sso.portal.lifecycle import remove_client, resume_client, suspend_client
 
@@ -337,7 +337,7 @@ async def _wanted(
     """Return what its team wants, what would change in production, and what is still wrong with it."""
     if application is None or not application.document:
         return [], {}, {}
-    wanted = wanted_of(application)
+    wanted = requested_settings_of(application)
     try:
         metadata = apps.production_metadata(
             wanted, application.granted, allow_http_loopback=site_of(request).settings.loopback

@@ -32,7 +32,7 @@ from sso.identity.users.models import User
 from sso.platform.metrics.store import mistakes_of
 from sso.portal import applications as apps
 from sso.portal import teams
-from sso.portal.applications import State, Unfinished, Wanted, sandbox_id
+from sso.portal.applications import RequestedSettings, State, Unfinished, sandbox_id
 from sso.portal.approval import approve_application, check_sector_of, submit_application
 from sso.portal.rp_check.results import passed, passes_now
 from sso.portal.rp_check.runner import begin_check, start
@@ -87,7 +87,7 @@ async def begin(request: Request, wanted: schemas.ApplicationCreate, key: Idempo
     async def make(session: AsyncSession) -> Made:
         secret = None
         with _explained():
-            asked = Wanted(wanted.kind, wanted.document, wanted.sandbox)
+            asked = RequestedSettings(wanted.kind, wanted.document, wanted.sandbox)
             made = await apps.create_application(session, wanted.application_id, asked, actor=actor_of(request))
             await teams.add_member(
                 session,
@@ -139,7 +139,7 @@ async def put_application(request: Request, application_id: str, wanted: schemas
             await apps.change_application(
                 session,
                 found,
-                Wanted(kind, wanted.document, wanted.sandbox),
+                RequestedSettings(kind, wanted.document, wanted.sandbox),
                 revision=wanted.revision,
                 own_uri=own_redirect_uri(provider.settings),
                 actor=actor_of(request),

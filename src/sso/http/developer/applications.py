@@ -14,8 +14,8 @@ from sso.clients.secrets import ClientError
 from sso.http.common.pages import failure
 from sso.http.common.state import site_of
 from sso.http.console.access import DEVELOPER, Here, Needs, developer_page, own_form, token_for
-from sso.http.developer.application_page import APPS, STATES, own_uri, secret_page
-from sso.http.developer.form import read_typed, typed_from, wanted_from
+from sso.http.developer.application_page import APPS, STATES, secret_page
+from sso.http.developer.form import read_typed, requested_from, typed_from
 from sso.http.developer.form_advice import advise_typed
 from sso.http.developer.form_context import chosen_kind
 from sso.http.developer.form_texts import KIND_TEXTS
@@ -24,8 +24,9 @@ from sso.platform.metrics.store import mistakes_of
 from sso.portal import applications as apps
 from sso.portal import invitations as joining
 from sso.portal import teams
-from sso.portal.applications import Unfinished, Wanted, sandbox_id, suggested_id
+from sso.portal.applications import RequestedSettings, Unfinished, sandbox_id, suggested_id
 from sso.portal.invitation_limits import EVERY_TEAM, block_invitations
+from sso.portal.new_application import begin_application
 
 router = APIRouter()
 
@@ -83,14 +84,9 @@ async def answer_invitation(request: Request, here: Anybody) -> Response:
             except ClientError:
                 return failure(request, "not_found", 404)
             return RedirectResponse(f"{APPS}/{application_id}", 303)
-        mine = await joining.invitations_of_person(session, here.visit.user.id)
-        chosen = [one for one in mine if choice == "block" or one.application_id == application_id]
-        for team in {one.application_id for one in chosen}:
-            await joining.decline(session, team, here.visit.user.id)
-    recipients = {invitation.lookup for invitation in mine if invitation.application_id == application_id}
-    if recipients:
-        recipients.add(str(here.visit.user.id))  # they cannot be invited by another identifier either
-    team = EVERY_TEAM if choice == "block" else application_id
+        every_team = choice == "block"
+        recipients = await joining.decline(session, here.visit.user.id, application_id, every_team=every_team)
+    team = EVERY_TEAM if every_team else application_id
     await block_invitations(site_of(request).limits, team, recipients)
     return RedirectResponse(DEVELOPER, 303)
 
@@ -101,7 +97,7 @@ async def new_page(request: Request, here: Creator) -> Response:
     kind = chosen_kind(request.query_params.get("kind", ""))
     if kind is None:
         return await developer_page(request, here, "new", "developer_kind.html", kinds=KIND_TEXTS)
-    return await form_page(request, here, typed_from(kind, Wanted(kind)), None)
+    return await form_page(request, here, typed_from(kind, RequestedSettings(kind)), None)
 
 
 @router.post(DEVELOPER + "/new")
@@ -112,24 +108,26 @@ async def begin(request: Request, here: Creator) -> Response:
     if kind is None:
         return RedirectResponse(DEVELOPER + "/new", 303)
     site, typed = site_of(request), read_typed(kind, fields)
-    wanted = wanted_from(typed, Wanted(kind))
+    requested = requested_from(typed, RequestedSettings(kind))
     client_id = typed.values["client_id"].strip() or suggested_id(typed.values["client_name"])
-    advise_typed(request, typed, wanted, client_id)
+    advise_typed(request, typed, requested, client_id)
     draft = fields.get("choice") == "draft"
-    if (typed.wrong and not draft) or not wanted.document.get("client_name"):
-        typed.refuse({} if wanted.document.get("client_name") else {"client_name": "is missing"})
+    if (typed.wrong and not draft) or not requested.document.get("client_name"):
+        typed.refuse({} if requested.document.get("client_name") else {"client_name": "is missing"})
         return await form_page(request, here, typed, None, 400)
-    secret = None
     try:
         async with site.provider.db.write() as session:
-            made = await apps.create_application(session, client_id, wanted, actor=here.as_actor)
-            await teams.add_member(
-                session, made.application_id, here.visit.user.id, "owner", actor=here.as_actor, authority=here.authority
+            secret = await begin_application(
+                session,
+                site.settings,
+                site.provider.box,
+                client_id,
+                requested,
+                owner=here.visit.user.id,
+                draft=draft,
+                actor=here.as_actor,
+                authority=here.authority,
             )
-            if not draft:
-                secret = await apps.open_sandbox(
-                    session, site.provider.box, made, own_uri=own_uri(request), actor=here.as_actor
-                )
     except Unfinished as error:
         typed.refuse(error.problems)
         return await form_page(request, here, typed, None, 400)

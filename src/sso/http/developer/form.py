@@ -11,7 +11,7 @@ import orjson
 from sso.http.developer.form_texts import ADVICE, NO_HOST_SHARED, OTHERWISE, PROBLEMS, PROBLEMS_OF_SERVICES
 from sso.http.developer.requested_data import kept_data, requested_data, requested_data_fields
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
-from sso.portal.applications import KINDS, Kind, Wanted
+from sso.portal.applications import KINDS, Kind, RequestedSettings
 from sso.portal.redirect_uri_advice import Advice
 
 SANDBOX_FIELDS = ("redirect_uris", "post_logout_redirect_uris", "initiate_login_uri", "backchannel_logout_uri")
@@ -89,16 +89,16 @@ class Typed:
         return bool(self.mistakes) or any(self.advice_of(name) for name in self.advice)
 
 
-def typed_from(kind: Kind, wanted: Wanted, client_id: str = "") -> Typed:
-    """Return the form as it shows what is wanted."""
+def typed_from(kind: Kind, requested: RequestedSettings, client_id: str = "") -> Typed:
+    """Return the form as it shows what is requested."""
     values = {"client_id": client_id}
-    document = wanted.document
+    document = requested.document
     for name in SINGLE:
         values[name] = str(document.get(name) or "")
     for name in LINES:
         values[name] = "\n".join(document.get(name) or [])
     for name in SANDBOX_FIELDS:
-        value = wanted.sandbox.get(name) or ""
+        value = requested.sandbox.get(name) or ""
         values[f"sandbox.{name}"] = "\n".join(value) if isinstance(value, list) else str(value)
     values |= requested_data_fields(document)
     values["jwks"] = orjson.dumps(document["jwks"], option=orjson.OPT_INDENT_2).decode() if document.get("jwks") else ""
@@ -107,12 +107,12 @@ def typed_from(kind: Kind, wanted: Wanted, client_id: str = "") -> Typed:
 
 def read_typed(kind: Kind, fields: Mapping[str, str]) -> Typed:
     """Return the form as it was sent, cut to what fields may hold."""
-    empty = typed_from(kind, Wanted(kind))
+    empty = typed_from(kind, RequestedSettings(kind))
     return Typed(kind, {name: fields.get(name, "")[:8000].replace("\r\n", "\n") for name in empty.values})
 
 
-def wanted_from(typed: Typed, before: Wanted) -> Wanted:
-    """Return what is wanted; what the form does not show stays as it was. What cannot be read is a mistake of it."""
+def requested_from(typed: Typed, before: RequestedSettings) -> RequestedSettings:
+    """Return what is requested; what the form does not show stays as it was. What cannot be read is a mistake of it."""
     values, document = typed.values, dict(before.document)
     for name in SINGLE:
         document[name] = values[name].strip()
@@ -126,7 +126,7 @@ def wanted_from(typed: Typed, before: Wanted) -> Wanted:
     for name in SANDBOX_FIELDS:
         text = values[f"sandbox.{name}"]
         sandbox[name] = _lines(text) if name in LINES else text.strip()
-    return Wanted(
+    return RequestedSettings(
         typed.kind,
         {name: value for name, value in document.items() if value not in ("", [], {}, None)},
         {name: value for name, value in sandbox.items() if value},

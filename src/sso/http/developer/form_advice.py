@@ -10,22 +10,24 @@ from sso.clients.metadata import application_type
 from sso.clients.registry import Registry
 from sso.http.common.state import site_of
 from sso.http.developer.form import Typed
-from sso.portal.applications import KINDS, Wanted, sandbox_id
+from sso.portal.applications import KINDS, RequestedSettings, sandbox_id
 from sso.portal.redirect_uri_advice import advise, hosts_of
 
 
-def advise_all(typed: Typed, wanted: Wanted, others: Collection[str], *, allow_http_loopback: bool) -> None:
+def advise_all(
+    typed: Typed, requested: RequestedSettings, others: Collection[str], *, allow_http_loopback: bool
+) -> None:
     """Explain each address that cannot be used, and each that is probably not what is meant."""
     kind = application_type(KINDS[typed.kind])
     for name in ("redirect_uris", "post_logout_redirect_uris"):
-        places = ((name, wanted.document, allow_http_loopback), (f"sandbox.{name}", wanted.sandbox, True))
+        places = ((name, requested.document, allow_http_loopback), (f"sandbox.{name}", requested.sandbox, True))
         for field_name, values, loopback in places:
             found = [advise(uri, kind, loopback, others) for uri in values.get(name, [])]
             typed.advice[field_name] = [one for one in found if one is not None]
     for name in ("initiate_login_uri", "backchannel_logout_uri", "client_uri", "policy_uri", "tos_uri", "logo_uri"):
         for field_name, values, loopback in (
-            (name, wanted.document, allow_http_loopback),
-            (f"sandbox.{name}", wanted.sandbox, True),
+            (name, requested.document, allow_http_loopback),
+            (f"sandbox.{name}", requested.sandbox, True),
         ):
             uri = values.get(name)
             if uri and field_name in typed.values:
@@ -43,11 +45,11 @@ def hosts_of_others(registry: Registry, mine: Collection[str]) -> set[str]:
     return found.difference(*(hosts_of(one.meta.redirect_uris) for one in own if one is not None))
 
 
-def advise_typed(request: Request, typed: Typed, wanted: Wanted, application_id: str) -> None:
+def advise_typed(request: Request, typed: Typed, requested: RequestedSettings, application_id: str) -> None:
     """Explain each address of a form that cannot be used."""
     site = site_of(request)
     others = hosts_of_others(site.provider.registry, (application_id, sandbox_id(application_id)))
-    advise_all(typed, wanted, others, allow_http_loopback=site.settings.loopback)
+    advise_all(typed, requested, others, allow_http_loopback=site.settings.loopback)
 
 
 def impersonates(typed: Typed) -> list[str]:

@@ -162,9 +162,11 @@ async def act(request: Request, there: Member) -> Response:
     if client is None or obstacle(client) is not None:
         return await _page(request, there)
     if choice == "begin":
-        wanted = _authorization_parameters(client, fields)
+        requested = _authorization_parameters(client, fields)
         browser_id, user_id = browser_of(request), there.here.visit.user.id
-        url = await begin_trial(provider, client, there.application_id, wanted, user_id=user_id, browser_id=browser_id)
+        url = await begin_trial(
+            provider, client, there.application_id, requested, user_id=user_id, browser_id=browser_id
+        )
         return RedirectResponse(url, 303)
     return await _go_on(request, there, client, fields)
 

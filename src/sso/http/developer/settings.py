@@ -14,11 +14,11 @@ from sso.http.common.i18n import N_
 from sso.http.common.state import site_of
 from sso.http.console.access import Here, There, developer_page, own_form, token_for
 from sso.http.developer.application_page import APPS, CANNOT, STATES, Member, Reader, own_uri, present
-from sso.http.developer.form import Typed, read_typed, typed_from, wanted_from
+from sso.http.developer.form import Typed, read_typed, requested_from, typed_from
 from sso.http.developer.form_advice import advise_typed, impersonates
 from sso.http.developer.form_context import chosen_kind, form_context
 from sso.portal import applications as apps
-from sso.portal.applications import Stale, Unfinished, wanted_of
+from sso.portal.applications import Stale, Unfinished, requested_settings_of
 from sso.portal.approval import missing_for_production, missing_for_sandbox
 
 router = APIRouter()
@@ -31,37 +31,37 @@ CHANGED_MEANWHILE = N_(
 
 @router.get(APPS + "/{application_id}/settings")
 async def settings_page(request: Request, there: Reader) -> Response:
-    """What is wanted of an application."""
+    """What is requested of an application."""
     application = there.application
-    wanted = wanted_of(application)
+    requested = requested_settings_of(application)
     async with site_of(request).provider.db.read() as session:
         row = await clients.get_client(session, application.application_id) if there.kept_by else None
     if row is not None:
-        wanted = apps.registered_as(application, stored_metadata(row.metadata_))
-    typed = typed_from(wanted.kind, wanted, application.application_id)
+        requested = apps.registered_as(application, stored_metadata(row.metadata_))
+    typed = typed_from(requested.kind, requested, application.application_id)
     if request.query_params.get("check"):
-        advise_typed(request, typed, wanted, application.application_id)
+        advise_typed(request, typed, requested, application.application_id)
         loopback = site_of(request).settings.loopback
         typed.refuse(missing_for_production(application, allow_http_loopback=loopback))
         if application.state == "draft":
-            typed.refuse(missing_for_sandbox(wanted, application.granted, own_uri(request)))
+            typed.refuse(missing_for_sandbox(requested, application.granted, own_uri(request)))
         typed.saved = request.query_params.get("done", "") != ""
     return await form_page(request, there.here, typed, there)
 
 
 @router.post(APPS + "/{application_id}/settings")
 async def change(request: Request, there: Member) -> Response:
-    """Write what is wanted. The sandbox follows at once, production when it is approved."""
+    """Write what is requested. The sandbox follows at once, production when it is approved."""
     application_id = there.application_id
     fields = await own_form(request, f"settings {application_id}")
-    before = wanted_of(there.application)
+    before = requested_settings_of(there.application)
     kind = chosen_kind(fields.get("kind", "")) or before.kind
     site, typed = site_of(request), read_typed(kind, fields)
-    wanted = wanted_from(typed, before)
-    advise_typed(request, typed, wanted, application_id)
+    requested = requested_from(typed, before)
+    advise_typed(request, typed, requested, application_id)
     revision = fields.get("revision", "")
     draft = there.application.state == "draft"
-    if not wanted.document.get("client_name"):
+    if not requested.document.get("client_name"):
         typed.refuse({"client_name": "is missing"})
     sandbox_wrong = any(typed.advice_of(name) for name in typed.advice if name.startswith("sandbox."))
     if not draft and (typed.mistakes or sandbox_wrong or impersonates(typed)):
@@ -72,7 +72,7 @@ async def change(request: Request, there: Member) -> Response:
             await apps.change_application(
                 session,
                 application,
-                wanted,
+                requested,
                 revision=read_revision(revision),
                 own_uri=own_uri(request),
                 actor=there.here.as_actor,
