@@ -17,8 +17,7 @@ from tests.web.test_developer import NEW, person, post, register, secret_of, sig
 
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.platform.security.outbound_http import OutboundFailed, Visited
-from sso.portal.rp_check import fake_provider as dishonest
-from sso.portal.rp_check import results
+from sso.portal.rp_check import fake_provider, results
 from sso.portal.rp_check import runner as rp_check
 from sso.portal.rp_check import store as checks
 
@@ -181,7 +180,7 @@ async def test_an_application_that_works_passes_and_one_that_is_dead_does_not(ci
         assert not passed, (name, outcomes)
     passed, outcomes = await check(city, developer, RelyingParty(city, secret, ()))
     assert not passed
-    careless = {"honest": "passed", "honest_again": "passed", **dict.fromkeys(dishonest.WRONG, "accepted")}
+    careless = {"honest": "passed", "honest_again": "passed", **dict.fromkeys(fake_provider.WRONG, "accepted")}
     careless["replayed_code"] = "refused"  # its code_verifier is used up, so that the code is worth nothing
     assert outcomes == careless
     for form in ({"redirect_uri": f"{HERE}/other"}, {"code_verifier": "x" * 50}, {"client_secret": "wrong"}):

@@ -9,9 +9,9 @@ import typer
 import yaml
 
 from sso.cli.common import Json, check_choice, complain, group, print_json, print_table, refuse, run
-from sso.clients.catalogue import read_yaml
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.clients.privileges import OPERATOR
+from sso.clients.yaml_documents import read_yaml
 from sso.identity.users.service import find
 from sso.oidc.provider import Provider
 from sso.portal import applications as apps
