@@ -99,7 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
     # The routes themselves: an included router would be matched twice, and prepared anew for each application.
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
-    add_error_handler(app, sign_in.error_pages)
+    add_error_handler(app, {**sign_in.error_pages, **account.error_pages})
     app.add_middleware(Shell, settings=settings)
     return app
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.accounts.service import is_locked
+from sso.accounts.guards import is_locked
 from sso.errors import Refusal
 from sso.identity.users import store as users
 from sso.identity.users.models import User

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sso.http.account.profile import first_admin_page
+from sso.http.account.access import first_admin_page
 from sso.http.common.cookies import read_cookie, with_browser_state
 from sso.http.common.csrf import csrf_token
 from sso.http.common.pages import failure, page

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from sso.http.admin import application_edit, applications, mails, sessions, system, users
+from sso.http.admin import (
+    application_edit,
+    applications,
+    audit,
+    dashboard,
+    deliveries,
+    imports,
+    keys,
+    mails,
+    sessions,
+    system,
+    users,
+)
 
 routers = (
     applications.router,
     application_edit.router,
     users.router,
     sessions.router,
+    dashboard.router,
+    deliveries.router,
+    audit.router,
+    keys.router,
+    imports.router,
     system.router,
     mails.router,
 )

@@ -13,14 +13,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso import clock
+from sso.accounts.administration import end_session_of_person
 from sso.accounts.power import check_power_over
-from sso.accounts.service import end_session_of_person
 from sso.http.account.sessions import rows_of
 from sso.http.common.forms import form_pairs, read_id
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
-from sso.http.common.state import kept_address_of, site_of
-from sso.http.console.access import ADMIN, Here, Needs, admin_page, by, own_form, said, token_for
+from sso.http.common.state import kept_address_of, request_id_of, site_of
+from sso.http.console.access import ADMIN, Here, Needs, admin_page, own_form, said, token_for
 from sso.identity.sessions import store
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import SessionFilter
@@ -29,6 +29,7 @@ from sso.identity.users.service import UserError, find
 from sso.identity.users.store import names_of
 from sso.logout import bulk as mass_ending
 from sso.logout.delivery_report import DeliveryReport, bulk_delivery_report, delivery_report_of
+from sso.platform.actor import Actor
 from sso.platform.security.ip_privacy import network_wanted
 
 router = APIRouter()
@@ -214,16 +215,15 @@ async def end_one(request: Request, session_id: str, here: Ends) -> Response:
 
 
 async def _end(request: Request, here: Here, chosen: list[uuid.UUID], note: str) -> None:
-    site, address = site_of(request), kept_address_of(request)
+    site = site_of(request)
+    actor = Actor(here.actor, stored_ip_address=kept_address_of(request), request_id=request_id_of(request))
     async with site.provider.db.write() as session:
         for session_id in chosen:
             found = await store.get(session, session_id)
             if found is not None:
                 await check_power_over(session, site.provider, [found[1].id], here.rights)
         for session_id in chosen:
-            await end_session_of_person(
-                session, site.provider, session_id, address=address, note=note, **by(request, here)
-            )
+            await end_session_of_person(session, site.provider, session_id, actor=actor, note=note)
     site.worker.nudge()
 
 

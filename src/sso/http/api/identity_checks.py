@@ -10,22 +10,16 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso.accounts.helpdesk import start_recovery
+from sso.accounts.identity_checks import check_identity, read_check, revoke_identity_check
+from sso.accounts.merging import decide_proposal, lock_to_merge, merge_users
 from sso.accounts.power import check_power_over
-from sso.accounts.service import (
-    check_identity,
-    decide_proposal,
-    lock_to_merge,
-    merge_users,
-    read_check,
-    revoke_identity_check,
-    start_recovery,
-)
-from sso.http.api.access import PREFIX, caller_in, needs, rights_of
+from sso.http.api.access import PREFIX, actor_of, caller_in, needs, rights_of
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.problems import not_found, problems, refused
 from sso.http.api.schemas import identity_checks as schemas
 from sso.http.api.users import present_person
-from sso.http.common.state import request_id_of, site_of
+from sso.http.common.state import site_of
 from sso.identity.users import merge_proposals as merging
 from sso.identity.users import store
 from sso.identity.users.codes import place_warning
@@ -50,9 +44,7 @@ async def recovery(request: Request, user_id: uuid.UUID) -> schemas.RecoveryCode
     async with site.provider.db.write() as session:
         found = await present_person(request, session, user_id)
         try:
-            code = await start_recovery(
-                session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
-            )
+            code = await start_recovery(session, site.provider, found, actor=actor_of(request))
         except UserError as error:
             raise refused(error) from None
     site.worker.nudge()
@@ -89,9 +81,7 @@ async def check(
             if actor == str(user_id):
                 raise UserError("nobody checks their own identity")
             seen = read_check(wanted.document, wanted.document_number, wanted.place)
-            made = await check_identity(
-                session, site.provider, found, seen, actor=actor, request_id=request_id_of(request)
-            )
+            made = await check_identity(session, site.provider, found, seen, actor=actor_of(request))
         except UserError as error:
             raise refused(error) from None
         warning = place_warning(seen.nik) if seen.nik else ""
@@ -112,8 +102,7 @@ async def uncheck(request: Request, user_id: uuid.UUID) -> Response:
     provider = site_of(request).provider
     async with provider.db.write() as session:
         found = await present_person(request, session, user_id)
-        actor, reference = caller_in(request).actor, request_id_of(request)
-        await revoke_identity_check(session, provider, found, actor=actor, request_id=reference)
+        await revoke_identity_check(session, provider, found, actor=actor_of(request))
     return Response(status_code=204)
 
 
@@ -126,7 +115,7 @@ async def uncheck(request: Request, user_id: uuid.UUID) -> Response:
 )
 async def merge(request: Request, user_id: uuid.UUID, wanted: schemas.UserMergeRequest) -> Response:
     """The other account is deleted. Its identifiers are added to this account and must be verified again."""
-    site, actor = site_of(request), caller_in(request).actor
+    site = site_of(request)
     async with site.provider.db.write() as session:
         await lock_to_merge(session, user_id, wanted.other_id)
         kept, other = (
@@ -134,7 +123,7 @@ async def merge(request: Request, user_id: uuid.UUID, wanted: schemas.UserMergeR
             await present_person(request, session, wanted.other_id),
         )
         try:
-            await merge_users(session, site.provider, kept, other, actor=actor, request_id=request_id_of(request))
+            await merge_users(session, site.provider, kept, other, actor=actor_of(request))
         except UserError as error:
             raise refused(error) from None
     site.worker.nudge()
@@ -167,16 +156,14 @@ async def decide(
     request: Request, proposal_id: uuid.UUID, wanted: schemas.MergeDecision
 ) -> schemas.MergeProposalResult:
     """A proposal is decided once. Every contact of the user is notified of what is added to the account."""
-    provider, actor = site_of(request).provider, caller_in(request).actor
+    provider = site_of(request).provider
     async with provider.db.write() as session:
         found = await session.get(MergeProposal, proposal_id)
         if found is None:
             raise not_found("proposal")
         await check_power_over(session, provider, [found.user_id], rights_of(request))
         try:
-            made = await decide_proposal(
-                session, provider, proposal_id, wanted.decision, actor=actor, request_id=request_id_of(request)
-            )
+            made = await decide_proposal(session, provider, proposal_id, wanted.decision, actor=actor_of(request))
         except UserError as error:
             raise refused(error) from None
         shown = schemas.MergeProposalResult.model_validate(

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
+from sso.accounts.administration import end_session_of_person
 from sso.accounts.power import check_power_over
-from sso.accounts.service import end_session_of_person
 from sso.http.api.access import PREFIX, caller_in, needs, rights_of
 from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
@@ -31,6 +31,7 @@ from sso.logout import bulk as mass_ending
 from sso.logout.delivery_report import DeliveryReport, Told, delivery_report_of
 from sso.oidc.models import BulkRevocation
 from sso.oidc.provider import Provider
+from sso.platform.actor import Actor
 from sso.platform.security.ip_privacy import network_wanted
 
 router = APIRouter(prefix=PREFIX, tags=["sessions"])
@@ -84,9 +85,7 @@ async def end_session(
             session,
             provider,
             session_id,
-            actor=caller.actor,
-            address=kept_address_of(request),
-            request_id=request_id_of(request),
+            actor=Actor(caller.actor, stored_ip_address=kept_address_of(request), request_id=request_id_of(request)),
             note=wanted.note or None,
         )
     site_of(request).worker.nudge()

@@ -11,15 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso.accounts.administration import change_person, disable_user, enable_user, give_roles
+from sso.accounts.deletion import delete_user
 from sso.accounts.power import check_power, check_power_over, invited_power
-from sso.accounts.service import change_person, delete_user, disable_user, enable_user, give_roles
-from sso.http.api.access import PREFIX, by, caller_in, needs, require, rights_of
+from sso.http.api.access import PREFIX, actor_of, caller_in, needs, require, rights_of
 from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.preconditions import IfMatch, check_etag, etag_of, shown_response
 from sso.http.api.problems import Problem, not_found, problems, refused
 from sso.http.api.schemas import users as schemas
-from sso.http.common.state import request_id_of, site_of
+from sso.http.common.state import site_of
 from sso.identity.users import store
 from sso.identity.users.models import Identifier, User
 from sso.identity.users.schemas import NewUser, UserChange, warnings_of
@@ -127,8 +128,7 @@ async def patch_user(
         try:
             lookups = [one for one in (change.username, change.email, change.phone_number) if one]
             check_power(rights_of(request), await invited_power(session, provider, lookups))
-            who = by(request)
-            await change_person(session, provider, found, change, **who)
+            await change_person(session, provider, found, change, actor=actor_of(request))
         except UserError as error:
             raise refused(error) from None
         await session.flush()
@@ -155,7 +155,7 @@ async def put_roles(
         check_etag(if_match, (await _shown(session, [found]))[0])
         check_power(rights_of(request), power_of(wanted.roles, ()))
         try:
-            await give_roles(session, site.provider, found, wanted.roles, **by(request))
+            await give_roles(session, site.provider, found, wanted.roles, actor=actor_of(request))
         except UserError as error:
             raise refused(error) from None
         await session.refresh(found)
@@ -171,9 +171,7 @@ async def disable(request: Request, user_id: uuid.UUID) -> schemas.UserEnded:
     async with site.provider.db.write() as session:
         found = await present_person(request, session, user_id, opens=False)
         try:
-            count = await disable_user(
-                session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
-            )
+            count = await disable_user(session, site.provider, found, actor=actor_of(request))
         except UserError as error:
             raise refused(error) from None
         await session.refresh(found)
@@ -194,9 +192,7 @@ async def enable(request: Request, user_id: uuid.UUID) -> Response:
     site = site_of(request)
     async with site.provider.db.write() as session:
         found = await present_person(request, session, user_id, opens=False)
-        await enable_user(
-            session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
-        )
+        await enable_user(session, site.provider, found, actor=actor_of(request))
         await session.refresh(found)
         shown = (await _shown(session, [found]))[0]
     site.worker.nudge()
@@ -211,9 +207,7 @@ async def delete(request: Request, user_id: uuid.UUID, if_match: IfMatch = None)
         found = await present_person(request, session, user_id, opens=False)
         check_etag(if_match, (await _shown(session, [found]))[0], required=False)
         try:
-            count = await delete_user(
-                session, site.provider, found, actor=caller_in(request).actor, request_id=request_id_of(request)
-            )
+            count = await delete_user(session, site.provider, found, actor=actor_of(request))
         except UserError as error:
             raise refused(error) from None
         await session.refresh(found)

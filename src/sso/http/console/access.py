@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from sso.clients.models import Application
 from sso.clients.privileges import Authority
 from sso.clients.registry import Client
-from sso.http.account.profile import Visit, visit
+from sso.http.account.access import Visit, visit
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.errors import Interruption

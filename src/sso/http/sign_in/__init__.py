@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from sso.errors import Refusal
 from sso.http.common.errors import ErrorPage
-from sso.http.sign_in import authorize, device, logout, recovery, second_factor, sign_up
+from sso.http.sign_in import authorize, device, logout, recovery, recovery_links, second_factor, sign_up
 
 routers = (
     authorize.router,
     second_factor.router,
     sign_up.router,
     recovery.router,
+    recovery_links.router,
     logout.router,
     device.router,
 )

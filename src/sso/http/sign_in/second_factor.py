@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.accounts.contacts import verify_contact
+from sso.accounts.deletion import cancel_deletion
 from sso.accounts.notifications import notify
-from sso.accounts.service import cancel_deletion, verify_contact
 from sso.http.common import qr
 from sso.http.common.cookies import browser_of, read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
@@ -55,6 +56,7 @@ from sso.identity.authn.second_factor_policy import Method
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import masked
 from sso.identity.users.models import Identifier, User
+from sso.platform.actor import Actor
 from sso.platform.audit import record
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
 from sso.settings import whole_days, whole_minutes
@@ -375,7 +377,7 @@ async def _decide_deletion(request: Request, step: Step, fields: dict[str, str])
             return page(request, "account_leaving.html", here="/", until=step.means.user.delete_at)
         user = await session.get(User, step.means.user.id)
         assert user is not None
-        await cancel_deletion(session, provider, user, actor=str(user.id), request_id=request_id_of(request))
+        await cancel_deletion(session, provider, user, actor=Actor(str(user.id), request_id=request_id_of(request)))
     site_of(request).worker.nudge()
     before = (await recall_waiting(request, step.options.i))[1] if step.options.i else await who_is_here(request, {})
     proof = proof_so_far(step.running, user)

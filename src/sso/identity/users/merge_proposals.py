@@ -99,7 +99,7 @@ async def decide(
     proposal_id: uuid.UUID,
     decision: str,
     *,
-    actor: str,
+    actor: str | None,
     request_id: str | None = None,
 ) -> Decided:
     """Decide about a proposal.

@@ -89,7 +89,7 @@ async def create_users(
 
 
 async def change_user(
-    session: AsyncSession, user: User, change: UserChange, *, actor: str, request_id: str | None = None
+    session: AsyncSession, user: User, change: UserChange, *, actor: str | None, request_id: str | None = None
 ) -> None:
     """Change what ``change`` names of a person.
 
@@ -163,7 +163,12 @@ def _assert_verified(present: Identifier, verified: bool) -> None:
 
 
 async def set_roles(
-    session: AsyncSession, user: User, roles: Collection[str], *, actor: str = "cli", request_id: str | None = None
+    session: AsyncSession,
+    user: User,
+    roles: Collection[str],
+    *,
+    actor: str | None = "cli",
+    request_id: str | None = None,
 ) -> None:
     """Give a person these roles in place of any others.
 
