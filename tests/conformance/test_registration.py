@@ -420,7 +420,7 @@ async def test_deleting(city: City) -> None:
 @pytest.mark.parametrize("registration", ["token"])
 @demand("RFC 7591 3", "an initial access token is asked for where registration is not open")
 async def test_an_initial_access_token(city: City, registration: str) -> None:
-    object.__setattr__(city.settings, "registration", registration)
+    object.__setattr__(city.settings, "client_registration", registration)
     answer = await post_registration(city, USUAL)
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_token")
     assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -439,7 +439,7 @@ async def test_an_initial_access_token(city: City, registration: str) -> None:
 
 @pytest.mark.parametrize("registration", ["closed"])
 async def test_a_closed_endpoint_is_not_there(city: City, registration: str) -> None:
-    object.__setattr__(city.settings, "registration", registration)
+    object.__setattr__(city.settings, "client_registration", registration)
     answer = await post_registration(city, USUAL)
     assert answer.status_code == 404
 
@@ -447,7 +447,7 @@ async def test_a_closed_endpoint_is_not_there(city: City, registration: str) -> 
 async def test_registrations_from_one_address_are_limited(city: City) -> None:
     from sso.platform.security.rate_limits import CountLimit
 
-    object.__setattr__(city.site, "registrations", CountLimit(2, 60))
+    object.__setattr__(city.site.limits, "registrations", CountLimit(2, 60))
     answers = [await post_registration(city, USUAL) for _ in range(3)]
     assert [one.status_code for one in answers] == [201, 201, 429]
     assert int(answers[2].headers["retry-after"]) > 0
