@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso import __version__
 from sso.http.api.access import PREFIX
 from sso.http.api.problems import ProblemDocument
 from sso.http.api.resources import RESOURCES
@@ -20,7 +21,6 @@ from sso.platform.permissions import PERMISSIONS
 
 router = APIRouter(prefix=PREFIX)
 
-VERSION = "1"
 _ABOUT = """Sessions, users, clients, applications, grants, deliveries, webhooks and audit log of the city's sign-on.
 
 Get an access token from this server, for a client of the city (`first_party: true`) that registered the scopes and was
@@ -51,7 +51,7 @@ def description(issuer: str) -> dict[str, Any]:
     app = FastAPI()
     for resource in RESOURCES:
         app.include_router(resource)
-    document = get_openapi(title="Sign-on administration", version=VERSION, description=_ABOUT, routes=app.routes)
+    document = get_openapi(title="Sign-on administration", version=__version__, description=_ABOUT, routes=app.routes)
     document["servers"] = [{"url": issuer}]
     schemas = document["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
