@@ -229,7 +229,7 @@ def test_the_description_says_what_each_operation_needs() -> None:
             if int(status) >= 400:
                 assert list(said["content"]) == ["application/problem+json"]
     with_examples = [name for name, schema in document["components"]["schemas"].items() if "examples" in schema]
-    assert {"UserWanted", "ClientWanted", "EndingWanted", "WebhookWanted", "RolesWanted"} <= set(with_examples)
+    assert {"UserCreate", "ClientCreate", "SessionEndingCreate", "WebhookCreate", "RolesUpdate"} <= set(with_examples)
 
 
 async def test_the_description_is_served_to_everybody(city: City, http: httpx.AsyncClient) -> None:

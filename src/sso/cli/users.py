@@ -33,6 +33,7 @@ from sso.cli.common import (
     refuse,
     run,
 )
+from sso.errors import validation_message
 from sso.identity.authn.passwords import Passwords, WeakPassword, check_strength
 from sso.identity.users import merge_proposals as merging
 from sso.identity.users import store
@@ -468,4 +469,4 @@ def _check(settings: Settings, password: str, about: list[str]) -> None:
 
 def _mistake(problem: Any) -> str:
     field = ".".join(str(part) for part in problem["loc"])
-    return f"{field}: {str(problem['msg']).removeprefix('Value error, ')}"
+    return f"{field}: {validation_message(problem)}"

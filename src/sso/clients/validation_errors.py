@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sso.clients.metadata import OIDC_SCOPES, AssertionIssuer, ClientMetadata, Problems, contradictions_in
+from sso.errors import validation_message
 from sso.platform.permissions import PERMISSIONS
 
 SHOWN_CHARS = 60
@@ -132,7 +133,7 @@ def _of_problem(document: Mapping[str, Any], problem: Any) -> list[FieldMistake]
     raised = (problem.get("ctx") or {}).get("error")
     if isinstance(raised, Problems):
         return [FieldMistake((*place, *one.place), one.text) if place else _named(one.text) for one in raised.problems]
-    text = str(problem["msg"]).removeprefix("Value error, ")
+    text = validation_message(problem)
     if kind == "extra_forbidden":
         nested = place and place[0] == "assertion_issuers"
         known = list(AssertionIssuer.model_fields) if nested else ["client_id", *fields_of_metadata()]

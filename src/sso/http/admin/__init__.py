@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from sso.http.admin import (
+    application_actions,
     application_edit,
+    application_page,
     applications,
     audit,
     dashboard,
@@ -18,6 +20,8 @@ from sso.http.admin import (
 
 routers = (
     applications.router,
+    application_page.router,
+    application_actions.router,
     application_edit.router,
     users.router,
     sessions.router,

@@ -13,15 +13,9 @@ from sso.clients.models import SANDBOX_END, Application, ClientRow
 from sso.clients.registry import stored_metadata
 from sso.clients.secrets import ClientError
 from sso.clients.sectors import SubjectsWouldChange
-from sso.http.admin.applications import (
-    APPLICATIONS,
-    NOTE_MISSING,
-    Changes,
-    Sees,
-    locked_both,
-    looked_up,
-    register_at_once,
-)
+from sso.http.admin.application_actions import NOTE_MISSING, Changes
+from sso.http.admin.application_page import find_both
+from sso.http.admin.applications import APPLICATIONS, Sees
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
 from sso.http.common.state import site_of
@@ -32,6 +26,7 @@ from sso.http.developer.form_advice import advise_typed, impersonates
 from sso.http.developer.form_context import form_context
 from sso.http.developer.form_texts import NEW_SUBJECTS, subjects_shown
 from sso.portal import applications as apps
+from sso.portal.administration import lock_both, register_at_once
 from sso.portal.applications import THEIRS, RequestedSettings, Stale, Unfinished, catalogue_of
 from sso.portal.approval import check_sector_named
 
@@ -68,24 +63,12 @@ async def change_settings(request: Request, client_id: str, here: Changes) -> Re
     advise_typed(request, typed, wanted, client_id)
     note = typed.values["note"] = said(fields)
     typed.values["first_party"] = fields.get("first_party", "")
-    accepted = typed.values["accept_new_subjects"] = fields.get("accept_new_subjects", "").strip()[:100]
+    typed.values["accept_new_subjects"] = _accepted(fields)
     _judge(typed, here, present, wanted)
     if typed.mistakes:
         return _page(request, here, row, typed, 400)
     try:
-        planned = _metadata(
-            stored_metadata(row.metadata_), wanted, fields.get("first_party") == "1", site.settings.loopback
-        )
-        await check_sector_named(site.provider.outbound, planned)
-        async with site.provider.db.write() as session:
-            locked, application = await locked_both(session, client_id)
-            if locked is None or fields.get("revision") != str(locked.version):
-                raise Stale("somebody else changed it meanwhile")
-            before = stored_metadata(locked.metadata_)
-            after = _metadata(before, wanted, fields.get("first_party") == "1", site.settings.loopback)
-            await register_at_once(
-                request, session, here, locked, application, after, "client.settings_set", note, accepted
-            )
+        await _register(request, here, client_id, fields, wanted, note)
     except Stale:
         typed.mistakes[""] = (CHANGED_MEANWHILE, {})
         row, _ = await _present(request, client_id, here)
@@ -104,6 +87,47 @@ async def change_settings(request: Request, client_id: str, here: Changes) -> Re
     return RedirectResponse(f"{APPLICATIONS}/{client_id}/settings?done=1", 303)
 
 
+async def _register(
+    request: Request, here: Here, client_id: str, fields: Mapping[str, str], wanted: RequestedSettings, note: str
+) -> None:
+    """Register what was typed.
+
+    Raises:
+        Stale: when somebody else changed the application meanwhile.
+        Unfinished: naming each field that is wrong.
+        SubjectsWouldChange: when every ``sub`` would change, and that was not accepted.
+        ClientError: when a rule forbids the change.
+    """
+    provider, first_party = site_of(request).provider, fields.get("first_party") == "1"
+    loopback = provider.settings.loopback
+    row, _ = await _present(request, client_id, here)
+    # May fetch a document: before the transaction.
+    await check_sector_named(
+        provider.outbound, _metadata(stored_metadata(row.metadata_), wanted, first_party, loopback)
+    )
+    async with provider.db.write() as session:
+        locked, application = await lock_both(session, client_id)
+        if locked is None or fields.get("revision") != str(locked.version):
+            raise Stale("somebody else changed it meanwhile")
+        await register_at_once(
+            session,
+            provider,
+            locked,
+            application,
+            _metadata(stored_metadata(locked.metadata_), wanted, first_party, loopback),
+            event="client.settings_set",
+            note=note,
+            actor=here.as_actor,
+            authority=here.authority,
+            accepted=_accepted(fields),
+        )
+
+
+def _accepted(fields: Mapping[str, str]) -> str:
+    """Return the client_id that was typed to accept that the ``sub`` of every user changes."""
+    return fields.get("accept_new_subjects", "").strip()[:100]
+
+
 async def _present(request: Request, client_id: str, here: Here) -> tuple[ClientRow, Application | None]:
     """Return what is registered, and what its team looks after.
 
@@ -111,7 +135,7 @@ async def _present(request: Request, client_id: str, here: Here) -> tuple[Client
         Interrupted: when nothing is registered, or it is not theirs to see.
     """
     async with site_of(request).provider.db.read() as session:
-        row, application = await looked_up(request, session, client_id, here)
+        row, application = await find_both(request, session, client_id, here)
     if row is None:  # a draft, or only a sandbox: its team changes that
         raise Interrupted(failure(request, "not_found", 404))
     return row, application

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
@@ -35,9 +35,11 @@ from sso.jobs import chain_audit_events
 from sso.platform.audit import record, verify
 from sso.platform.audit.models import AuditEvent
 from sso.platform.audit.service import AuditFilter, AuditReport, chain_length, export, page_of_events
+from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_day
 
 router = APIRouter()
+Words = Callable[[str], str]
 PAGE = 50
 CHECKED_AT_ONCE = 200_000
 """How many events of the audit log are checked while somebody waits: what is longer is checked by command."""
@@ -50,7 +52,7 @@ async def audit_page(request: Request, here: SeesAudit) -> Response:
     return await _audit_page(request, here)
 
 
-async def _audit_page(request: Request, here: Here, report: Any = None) -> Response:
+async def _audit_page(request: Request, here: Here, report: AuditReport | None = None) -> Response:
     query, provider = request.query_params, site_of(request).provider
     names = {"type": 60, "person": 254, "client": 100, "outcome": 10, "since": 10, "until": 10}
     asked = {name: query.get(name, "").strip()[:maximum] for name, maximum in names.items()}
@@ -96,7 +98,7 @@ async def _audit_page(request: Request, here: Here, report: Any = None) -> Respo
     )
 
 
-def _details(words: Any, event: AuditEvent) -> list[tuple[str, str]]:
+def _details(words: Words, event: AuditEvent) -> list[tuple[str, str]]:
     """Return what an entry says besides, in the language of the page."""
     return [
         (words(DATA_TEXTS.get(key, key)), said_of(key, value, words, AUDIT_VALUES)) for key, value in event.data.items()
@@ -112,7 +114,7 @@ def _broken(report: AuditReport) -> str:
     return next((text for name, text in CHAIN_TEXTS.items() if name in report.reason), report.reason)
 
 
-async def _person(session: AsyncSession, typed: str, box: Any) -> tuple[str | None, str]:
+async def _person(session: AsyncSession, typed: str, box: SecretBox) -> tuple[str | None, str]:
     if not typed:
         return None, ""
     try:

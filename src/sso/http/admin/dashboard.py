@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -97,61 +98,43 @@ async def _dashboard(request: Request, here: Here, tasks: dict[str, Any]) -> Res
     )
 
 
+SESSIONS = "sessions_active"
+SERIES_TEXTS = {
+    **LEVEL_TEXTS,
+    **GRANTS,
+    "authorize_error": N_("at the sign-in"),
+    "token_error": N_("at the token endpoint"),
+    "sign_in_failed": N_("failed"),
+    SESSIONS: N_("living"),
+    "account_made": N_("made"),
+}
+Words = Callable[[str], str]
 Counted = list[tuple[datetime, str, str, int]]
 
 
-def _charts(here: Here, shown: Span, counted: Counted, words: Any) -> list[tuple[Chart, list[str]]]:
+def _charts(here: Here, shown: Span, counted: Counted, words: Words) -> list[tuple[Chart, list[str]]]:
     """Return the charts, each with the names of its series in the language of the page."""
 
-    def of(name: str) -> list[tuple[datetime, str, int]]:
-        return [(hour, label, count) for hour, one, label, count in counted if one == name]
+    def by_label(name: str) -> list[tuple[datetime, str, int]]:
+        return [(hour, label, count) for hour, counter, label, count in counted if counter == name]
 
-    def alone(name: str) -> list[tuple[datetime, str, int]]:
-        return [(hour, name, count) for hour, one, _, count in counted if one == name]
+    def total(*names: str) -> list[tuple[datetime, str, int]]:
+        return [(hour, counter, count) for name in names for hour, counter, _, count in counted if counter == name]
 
-    made = [
-        chart(
-            words(N_("Sign-ins")), shown, of("sign_in"), LEVELS, link=here.opens(f"{ADMIN}/audit?type=session.started")
-        ),
-        chart(
-            words(N_("Sign-ins that failed")),
-            shown,
-            alone("sign_in_failed"),
-            ("sign_in_failed",),
-            link=here.opens(f"{ADMIN}/audit?type=sign_in.failed"),
-        ),
-        chart(
-            words(N_("Sessions")),
-            shown,
-            alone("sessions_active"),
-            ("sessions_active",),
-            link=here.opens(f"{ADMIN}/sessions"),
-            highest=True,
-        ),
-        chart(
-            words(N_("New accounts")),
-            shown,
-            alone("account_made"),
-            ("account_made",),
-            link=here.opens(f"{ADMIN}/people"),
-        ),
-        chart(words(N_("Tokens")), shown, of("token"), tuple(GRANTS), link=here.opens(f"{ADMIN}/applications")),
-        chart(
-            words(N_("Mistakes of applications")),
-            shown,
-            [*alone("token_error"), *alone("authorize_error")],
-            ("authorize_error", "token_error"),
-            link=here.opens(f"{ADMIN}/applications"),
-        ),
+    mistakes = ("authorize_error", "token_error")
+    plan: list[tuple[str, list[tuple[datetime, str, int]], tuple[str, ...], str]] = [
+        (N_("Sign-ins"), by_label("sign_in"), LEVELS, "/audit?type=session.started"),
+        (N_("Sign-ins that failed"), total("sign_in_failed"), ("sign_in_failed",), "/audit?type=sign_in.failed"),
+        (N_("Sessions"), total(SESSIONS), (SESSIONS,), "/sessions"),
+        (N_("New accounts"), total("account_made"), ("account_made",), "/people"),
+        (N_("Tokens"), by_label("token"), tuple(GRANTS), "/applications"),
+        (N_("Mistakes of applications"), total("token_error", "authorize_error"), mistakes, "/applications"),
     ]
-    texts = {
-        **LEVEL_TEXTS,
-        **GRANTS,
-        "authorize_error": N_("at the sign-in"),
-        "token_error": N_("at the token endpoint"),
-    }
-    texts |= {"sign_in_failed": N_("failed"), "sessions_active": N_("living"), "account_made": N_("made")}
-    return [(one, [words(texts[name]) for name in one.names]) for one in made]
+    charts = [
+        chart(words(title), shown, counts, names, link=here.opens(ADMIN + path), highest=SESSIONS in names)
+        for title, counts, names, path in plan
+    ]
+    return [(drawn, [words(SERIES_TEXTS[name]) for name in drawn.names]) for drawn in charts]
 
 
 def _by_label(counted: Counted, name: str, texts: dict[str, str]) -> list[tuple[str, int]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
@@ -117,7 +117,7 @@ async def _filter(request: Request, asked: dict[str, str]) -> SessionFilter:
     )
 
 
-def _asked(fields: Any) -> dict[str, str]:
+def _asked(fields: Mapping[str, str]) -> dict[str, str]:
     names = {"person": 254, "client": 100, "network": 45, "system": 20, "unused": 4}
     return {name: str(fields.get(name, "")).strip()[:maximum] for name, maximum in names.items()}
 
@@ -132,7 +132,7 @@ async def _list(
     request: Request,
     here: Here,
     asked: dict[str, str],
-    query: Any,
+    query: Mapping[str, str],
     problem: str = "",
     field: str = "",
     status: int = 200,

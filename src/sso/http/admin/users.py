@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -20,6 +19,7 @@ from sso.accounts.user_actions import ACTIONS, EDITED_FIELDS, ActionRequest, per
 from sso.clients.metadata import GROUPS
 from sso.errors import validation_message
 from sso.http.admin.audit_labels import ACT_TEXTS, EVENT_TEXTS
+from sso.http.admin.refused import NOT_REFUSED, RefusedAction
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
 from sso.http.common.labels import DOCUMENTS, FACTOR_TEXTS, KIND_TEXTS, ROLE_NAMES, ROLE_TEXTS
@@ -96,28 +96,6 @@ async def list_page(request: Request, here: Sees) -> Response:
         may_merge=here.may("users:merge"),
         role_names=ROLE_NAMES,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedAction:
-    """A refused action, as the page shows it.
-
-    Args:
-        name: the action; its form is open.
-        fields: the fields of the form, as they were typed.
-        problem: why it was refused.
-        field_name: the field that the mistake is about.
-        values: the values that the text of the problem names.
-    """
-
-    name: str = ""
-    fields: Mapping[str, str] = field(default_factory=dict)
-    problem: str = ""
-    field_name: str = ""
-    values: Mapping[str, str] = field(default_factory=dict)
-
-
-NOT_REFUSED = RefusedAction()
 
 
 @router.get(PEOPLE + "/{user_id}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from fastapi import Depends
+from fastapi.params import Depends as DependsParameter
 from starlette.requests import Request
 
 from sso import clock
@@ -18,8 +19,15 @@ from sso.settings import whole_seconds
 PREFIX = "/api/v1"
 
 
-def needs(permission: str) -> dict[str, Any]:
-    """Return what a route is made with that needs a permission: the check, and what the documentation says of it."""
+class RouteOptions(TypedDict):
+    """The options of a route that come from its permission: the check, and its description."""
+
+    dependencies: list[DependsParameter]
+    openapi_extra: dict[str, object]
+
+
+def needs(permission: str) -> RouteOptions:
+    """Return the options of a route that needs a permission."""
 
     async def check(request: Request) -> None:
         request.state.caller = await _caller(request)
@@ -32,8 +40,8 @@ def needs(permission: str) -> dict[str, Any]:
     }
 
 
-def needs_nothing() -> dict[str, Any]:
-    """Return the same for a route that needs no permission, only a token that is good here."""
+def needs_nothing() -> RouteOptions:
+    """Return the options of a route that needs a valid access token and no permission."""
 
     async def check(request: Request) -> None:
         request.state.caller = await _caller(request)
@@ -42,7 +50,7 @@ def needs_nothing() -> dict[str, Any]:
 
 
 def require(request: Request, permission: str) -> None:
-    """Check that who calls may do something.
+    """Check that the caller has a permission.
 
     Raises:
         Problem: when not.
@@ -61,31 +69,20 @@ def require(request: Request, permission: str) -> None:
 
 
 def rights_of(request: Request) -> frozenset[str]:
-    """Return what who calls may do: the permissions of the roles, limited to the scopes of the token."""
+    """Return the permissions of the caller: those of the roles, limited to the scopes of the token."""
     caller = caller_in(request)
     return effective_permissions(caller.roles, caller.scopes)
 
 
 def caller_in(request: Request) -> Caller:
-    """Return who calls."""
+    """Return the caller."""
     caller: Caller = request.state.caller
     return caller
 
 
-def by(request: Request) -> dict[str, Any]:
-    """Return who asks, for log and audit: as the arguments ``actor`` and ``request_id``."""
-    return {"actor": caller_in(request).actor, "request_id": request_id_of(request)}
-
-
 def actor_of(request: Request) -> Actor:
-    """Return who acts, for the use cases that audit it."""
+    """Return the caller as the actor of a change."""
     return Actor(caller_in(request).actor, request_id=request_id_of(request))
-
-
-def acts(request: Request) -> dict[str, Any]:
-    """Return who acts and what they may do with applications: as the arguments ``actor`` and ``authority``."""
-    caller = caller_in(request)
-    return {"actor": caller.actor, "authority": caller.authority}
 
 
 async def _caller(request: Request) -> Caller:

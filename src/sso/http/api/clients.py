@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,16 +17,16 @@ from sso.clients.models import HERE, REMOVED, SANDBOX, SANDBOX_END, ClientRow
 from sso.clients.privileges import check_hold, grant_privilege, revoke_privilege, shown
 from sso.clients.profiles import relaxations
 from sso.clients.registry import stored_metadata
-from sso.clients.secrets import ClientError, create_client, new_secret, replace_client
+from sso.clients.secrets import create_client, new_secret, replace_client
 from sso.clients.sectors import check_kept_sector
 from sso.clients.validation_errors import mistakes_of, scope_warnings
-from sso.http.api.access import PREFIX, actor_of, by, caller_in, needs
+from sso.http.api.access import PREFIX, actor_of, caller_in, needs
 from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
 from sso.http.api.paging import CursorText, Limit, cut, read_cursor
 from sso.http.api.preconditions import IfMatch, check_etag, shown_response
-from sso.http.api.problems import Problem, ProblemError, not_found, problems, refused
+from sso.http.api.problems import Problem, ProblemError, not_found, problems
 from sso.http.api.schemas import clients as schemas
-from sso.http.common.state import site_of
+from sso.http.common.state import request_id_of, site_of
 from sso.oidc.provider import Provider
 from sso.oidc.subjects import check_subjects
 from sso.portal.applications import follow_client, lock_application
@@ -59,31 +59,29 @@ async def list_clients(
     responses=problems(409),
     **needs("clients:write"),
 )
-async def create(request: Request, wanted: schemas.ClientCreate, key: IdempotencyKeyHeader = None) -> Response:
+async def create(request: Request, body: schemas.ClientCreate, key: IdempotencyKeyHeader = None) -> Response:
     provider = site_of(request).provider
-    metadata = await _metadata(provider, wanted.metadata)
+    metadata = await _metadata(provider, body.metadata)
 
     async def check(session: AsyncSession) -> None:
-        await check_hold(session, wanted.client_id, caller_in(request).authority)
+        await check_hold(session, body.client_id, caller_in(request).authority)
 
     async def make(session: AsyncSession) -> Made:
-        try:
-            check_kept_sector(None, metadata)
-            secret = await create_client(
-                session,
-                provider.box,
-                wanted.client_id,
-                metadata,
-                catalogue=HERE,
-                authority=caller_in(request).authority,
-                **by(request),
-            )
-        except ClientError as error:
-            raise refused(error) from None
-        row = await store.lock_client(session, wanted.client_id)
+        check_kept_sector(None, metadata)
+        secret = await create_client(
+            session,
+            provider.box,
+            body.client_id,
+            metadata,
+            catalogue=HERE,
+            authority=caller_in(request).authority,
+            actor=caller_in(request).actor,
+            request_id=request_id_of(request),
+        )
+        row = await store.lock_client(session, body.client_id)
         assert row is not None
         return Made(
-            schemas.ClientWithSecret(client=_shown(row), client_secret=secret), f"{PREFIX}/clients/{wanted.client_id}"
+            schemas.ClientWithSecret(client=_shown(row), client_secret=secret), f"{PREFIX}/clients/{body.client_id}"
         )
 
     made = await once(request, key, check, make)
@@ -114,7 +112,7 @@ async def get_client(request: Request, client_id: str) -> Response:
     **needs("clients:write"),
 )
 async def put_client(
-    request: Request, client_id: str, wanted: schemas.ClientUpdate, if_match: IfMatch = None
+    request: Request, client_id: str, body: schemas.ClientUpdate, if_match: IfMatch = None
 ) -> Response:
     """Replace the registered metadata. Clients of a catalogue file are changed in that file."""
     provider = site_of(request).provider
@@ -125,32 +123,33 @@ async def put_client(
     check_etag(if_match, _shown(found))
     own_secret = stored_metadata(found.metadata_).has_shared_secret
     # May fetch a document: before the transaction.
-    metadata = await _metadata(provider, wanted.metadata, own_secret=own_secret)
+    metadata = await _metadata(provider, body.metadata, own_secret=own_secret)
     async with provider.db.write() as session:
         row = await _present(session, client_id)
         check_etag(if_match, _shown(row))
         before = stored_metadata(row.metadata_)
-        try:
-            await check_subjects(
-                session, client_id, before, metadata, accepted=wanted.accept_new_subjects, **by(request)
-            )
-            await replace_client(
-                session,
-                row,
-                metadata,
-                catalogue=HERE,
-                authority=caller_in(request).authority,
-                **by(request),
-            )
-        except ClientError as error:
-            raise refused(error) from None
+        await check_subjects(
+            session,
+            client_id,
+            before,
+            metadata,
+            accepted=body.accept_new_subjects,
+            actor=caller_in(request).actor,
+            request_id=request_id_of(request),
+        )
+        await replace_client(
+            session,
+            row,
+            metadata,
+            catalogue=HERE,
+            authority=caller_in(request).authority,
+            actor=caller_in(request).actor,
+            request_id=request_id_of(request),
+        )
         await session.flush()
         application = await lock_application(session, client_id)
         if application is not None:
-            try:
-                await follow_client(session, application, before, metadata, own_uri=own_redirect_uri(provider.settings))
-            except ClientError as error:
-                raise refused(error) from None
+            await follow_client(session, application, before, metadata, own_uri=own_redirect_uri(provider.settings))
         shown = _shown(row)
     await provider.refresh()
     return shown_response(shown)
@@ -165,7 +164,7 @@ async def put_client(
     **needs("clients:write"),
 )
 async def make_secret(
-    request: Request, client_id: str, wanted: schemas.ClientSecretCreate, key: IdempotencyKeyHeader = None
+    request: Request, client_id: str, body: schemas.ClientSecretCreate, key: IdempotencyKeyHeader = None
 ) -> Response:
     provider = site_of(request).provider
 
@@ -174,17 +173,14 @@ async def make_secret(
         await check_hold(session, client_id, caller_in(request).authority)
 
     async def make(session: AsyncSession) -> Made:
-        try:
-            secret = await new_secret(
-                session,
-                provider.box,
-                client_id,
-                overlap_seconds=wanted.overlap_seconds,
-                authority=caller_in(request).authority,
-                actor=caller_in(request).actor,
-            )
-        except ClientError as error:
-            raise refused(error) from None
+        secret = await new_secret(
+            session,
+            provider.box,
+            client_id,
+            overlap_seconds=body.overlap_seconds,
+            authority=caller_in(request).authority,
+            actor=caller_in(request).actor,
+        )
         return Made(schemas.ClientSecret(client_id=client_id, client_secret=secret), f"{PREFIX}/clients/{client_id}")
 
     made = await once(request, key, check, make)
@@ -199,22 +195,19 @@ async def make_secret(
     responses=problems(404, 409),
     **needs("clients:write"),
 )
-async def suspend(request: Request, client_id: str, wanted: schemas.ClientSuspendRequest) -> Response:
+async def suspend(request: Request, client_id: str, body: schemas.ClientSuspendRequest) -> Response:
     """The client can do nothing any more: its grants are revoked and its client sessions end, with a logout notice.
     Catalogue files do not resume it."""
     site = site_of(request)
     async with site.provider.db.write() as session:
         await _present(session, client_id)
-        try:
-            await suspend_client(
-                session,
-                site.provider,
-                client_id,
-                actor=actor_of(request),
-                end_sessions=wanted.end_sessions,
-            )
-        except ClientError as error:
-            raise refused(error) from None
+        await suspend_client(
+            session,
+            site.provider,
+            client_id,
+            actor=actor_of(request),
+            end_sessions=body.end_sessions,
+        )
         shown = _shown(await _present(session, client_id))
     await site.provider.refresh()
     site.worker.nudge()
@@ -233,10 +226,7 @@ async def resume(request: Request, client_id: str) -> Response:
     provider = site_of(request).provider
     async with provider.db.write() as session:
         await _present(session, client_id)
-        try:
-            await resume_client(session, client_id, authority=caller_in(request).authority, actor=actor_of(request))
-        except ClientError as error:
-            raise refused(error) from None
+        await resume_client(session, client_id, authority=caller_in(request).authority, actor=actor_of(request))
         shown = _shown(await _present(session, client_id))
     await provider.refresh()
     return shown_response(shown)
@@ -291,7 +281,7 @@ async def list_privileges(request: Request, client_id: str) -> list[schemas.Priv
     **needs("clients:grant"),
 )
 async def add_privilege(
-    request: Request, client_id: str, wanted: schemas.PrivilegeCreate, key: IdempotencyKeyHeader = None
+    request: Request, client_id: str, body: schemas.PrivilegeCreate, key: IdempotencyKeyHeader = None
 ) -> Response:
     """Only production clients of the city can have privileges, and must register the scope too. Only a user can grant
     privileges, and only those that the user has."""
@@ -299,17 +289,18 @@ async def add_privilege(
 
     async def check(session: AsyncSession) -> None:
         await _present(session, client_id)
-        caller_in(request).authority.check_grant([wanted.privilege])
+        caller_in(request).authority.check_grant([body.privilege])
 
     async def make(session: AsyncSession) -> Made:
         made = await grant_privilege(
             session,
             client_id,
-            wanted.privilege,
-            reason=wanted.reason,
-            without_person=wanted.without_person,
+            body.privilege,
+            reason=body.reason,
+            without_person=body.without_person,
             authority=caller_in(request).authority,
-            **by(request),
+            actor=caller_in(request).actor,
+            request_id=request_id_of(request),
         )
         return Made(schemas.Privilege.model_validate(shown(made)), f"{PREFIX}/clients/{client_id}/privileges")
 
@@ -326,7 +317,7 @@ async def add_privilege(
     **needs("clients:grant"),
 )
 async def end_privilege(
-    request: Request, client_id: str, privilege: str, wanted: schemas.PrivilegeRevokeRequest
+    request: Request, client_id: str, privilege: str, body: schemas.PrivilegeRevokeRequest
 ) -> Response:
     """Access tokens with the privilege are revoked at once; refresh tokens keep their other scopes. Catalogues do not
     grant it again."""
@@ -337,9 +328,10 @@ async def end_privilege(
             session,
             client_id,
             privilege,
-            reason=wanted.reason,
+            reason=body.reason,
             authority=caller_in(request).authority,
-            **by(request),
+            actor=caller_in(request).actor,
+            request_id=request_id_of(request),
         )
         answer = schemas.Privilege.model_validate(shown(ended))
     await provider.refresh()
@@ -355,7 +347,7 @@ async def _present(session: AsyncSession, client_id: str) -> ClientRow:
     return row
 
 
-async def _metadata(provider: Provider, document: dict[str, Any], *, own_secret: bool = False) -> ClientMetadata:
+async def _metadata(provider: Provider, document: dict[str, JsonValue], *, own_secret: bool = False) -> ClientMetadata:
     context = {"allow_http_loopback": provider.settings.loopback, "own_secret": own_secret}
     try:
         made = ClientMetadata.model_validate(document, context=context)

@@ -16,7 +16,7 @@ from sso.accounts.merging import decide_proposal, lock_to_merge, merge_users
 from sso.accounts.power import check_power_over
 from sso.http.api.access import PREFIX, actor_of, caller_in, needs, rights_of
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
-from sso.http.api.problems import not_found, problems, refused
+from sso.http.api.problems import not_found, problems
 from sso.http.api.schemas import identity_checks as schemas
 from sso.http.api.users import present_person
 from sso.http.common.state import site_of
@@ -43,10 +43,7 @@ async def recovery(request: Request, user_id: uuid.UUID) -> schemas.RecoveryCode
     site = site_of(request)
     async with site.provider.db.write() as session:
         found = await present_person(request, session, user_id)
-        try:
-            code = await start_recovery(session, site.provider, found, actor=actor_of(request))
-        except UserError as error:
-            raise refused(error) from None
+        code = await start_recovery(session, site.provider, found, actor=actor_of(request))
     site.worker.nudge()
     return schemas.RecoveryCode(code=code, expires_in=whole_seconds(site.settings.helpdesk_code_lifetime))
 
@@ -71,19 +68,16 @@ async def list_checks(request: Request, user_id: uuid.UUID) -> list[schemas.Iden
     **needs("users:check_identity"),
 )
 async def check(
-    request: Request, user_id: uuid.UUID, wanted: schemas.IdentityCheckCreate
+    request: Request, user_id: uuid.UUID, body: schemas.IdentityCheckCreate
 ) -> schemas.IdentityCheckWithWarnings:
     """From then on the identity of the user is verified at a counter. Users cannot check their own identity."""
     site, actor = site_of(request), caller_in(request).actor
     async with site.provider.db.write() as session:
         found = await present_person(request, session, user_id)
-        try:
-            if actor == str(user_id):
-                raise UserError("nobody checks their own identity")
-            seen = read_check(wanted.document, wanted.document_number, wanted.place)
-            made = await check_identity(session, site.provider, found, seen, actor=actor_of(request))
-        except UserError as error:
-            raise refused(error) from None
+        if actor == str(user_id):
+            raise UserError("nobody checks their own identity")
+        seen = read_check(body.document, body.document_number, body.place)
+        made = await check_identity(session, site.provider, found, seen, actor=actor_of(request))
         warning = place_warning(seen.nik) if seen.nik else ""
         shown = schemas.IdentityCheckWithWarnings(**_check(made).model_dump(), warnings=[warning] if warning else [])
     site.worker.nudge()
@@ -113,19 +107,16 @@ async def uncheck(request: Request, user_id: uuid.UUID) -> Response:
     responses=problems(404, 409),
     **needs("users:merge"),
 )
-async def merge(request: Request, user_id: uuid.UUID, wanted: schemas.UserMergeRequest) -> Response:
+async def merge(request: Request, user_id: uuid.UUID, body: schemas.UserMergeRequest) -> Response:
     """The other account is deleted. Its identifiers are added to this account and must be verified again."""
     site = site_of(request)
     async with site.provider.db.write() as session:
-        await lock_to_merge(session, user_id, wanted.other_id)
+        await lock_to_merge(session, user_id, body.other_id)
         kept, other = (
             await present_person(request, session, user_id),
-            await present_person(request, session, wanted.other_id),
+            await present_person(request, session, body.other_id),
         )
-        try:
-            await merge_users(session, site.provider, kept, other, actor=actor_of(request))
-        except UserError as error:
-            raise refused(error) from None
+        await merge_users(session, site.provider, kept, other, actor=actor_of(request))
     site.worker.nudge()
     return Response(status_code=204)
 
@@ -152,9 +143,7 @@ async def list_proposals(
     responses=problems(404, 409),
     **needs("users:merge"),
 )
-async def decide(
-    request: Request, proposal_id: uuid.UUID, wanted: schemas.MergeDecision
-) -> schemas.MergeProposalResult:
+async def decide(request: Request, proposal_id: uuid.UUID, body: schemas.MergeDecision) -> schemas.MergeProposalResult:
     """A proposal is decided once. Every contact of the user is notified of what is added to the account."""
     provider = site_of(request).provider
     async with provider.db.write() as session:
@@ -162,10 +151,7 @@ async def decide(
         if found is None:
             raise not_found("proposal")
         await check_power_over(session, provider, [found.user_id], rights_of(request))
-        try:
-            made = await decide_proposal(session, provider, proposal_id, wanted.decision, actor=actor_of(request))
-        except UserError as error:
-            raise refused(error) from None
+        made = await decide_proposal(session, provider, proposal_id, body.decision, actor=actor_of(request))
         shown = schemas.MergeProposalResult.model_validate(
             {**merging.shown(provider.box, made.proposal), **made.said()}
         )

@@ -68,12 +68,6 @@ def not_found(what: str) -> Problem:
     return Problem(404, "not_found", f"There is no {what} of this id.")
 
 
-def refused(error: Refusal, status: int = 409) -> Problem:
-    """Return the problem that a rule forbids it."""
-    mistakes = [ProblemError(pointer=pointer, detail=text) for pointer, text in error.located_mistakes]
-    return Problem(status, "refused", str(error), mistakes)
-
-
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return what the documentation says of the problems of a route."""
     chosen = {400, 401, 403, 422, 503, *statuses}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sso.http.api import (
     about,
+    application_team,
     applications,
     audit,
     clients,
@@ -21,6 +22,7 @@ RESOURCES = (
     identity_checks.router,
     clients.router,
     applications.router,
+    application_team.router,
     grants.router,
     deliveries.router,
     webhooks.router,

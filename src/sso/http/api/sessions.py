@@ -72,7 +72,7 @@ async def get_session(request: Request, session_id: uuid.UUID) -> schemas.Sessio
     "/sessions/{session_id}/end", summary="End a session", responses=problems(404, 409), **needs("sessions:end")
 )
 async def end_session(
-    request: Request, session_id: uuid.UUID, wanted: schemas.SessionEndRequest
+    request: Request, session_id: uuid.UUID, body: schemas.SessionEndRequest
 ) -> schemas.DeliveryReport:
     """Revoke its tokens and notify every application of the session. The answer is the delivery report so far."""
     provider, caller = site_of(request).provider, caller_in(request)
@@ -86,7 +86,7 @@ async def end_session(
             provider,
             session_id,
             actor=Actor(caller.actor, stored_ip_address=kept_address_of(request), request_id=request_id_of(request)),
-            note=wanted.note or None,
+            note=body.note or None,
         )
     site_of(request).worker.nudge()
     return await _proof(provider, session_id)
@@ -111,23 +111,23 @@ async def get_proof(request: Request, session_id: uuid.UUID) -> schemas.Delivery
     **needs("sessions:end_many"),
 )
 async def begin_ending(
-    request: Request, wanted: schemas.SessionEndingCreate, key: IdempotencyKeyHeader = None
+    request: Request, body: schemas.SessionEndingCreate, key: IdempotencyKeyHeader = None
 ) -> Response:
     """The sessions end in the background, at a rate that keeps sign-ins fast. Read the progress at its Location."""
     provider, caller = site_of(request).provider, caller_in(request)
-    if wanted.client_id is not None and provider.registry.known(wanted.client_id) is None:
+    if body.client_id is not None and provider.registry.known(body.client_id) is None:
         raise not_found("application")
 
-    network = _network(request, wanted.network)
+    network = _network(request, body.network)
 
     async def check(session: AsyncSession) -> None:
-        if wanted.user_id is not None:
-            await check_power_over(session, provider, [wanted.user_id], rights_of(request), opens=False)
+        if body.user_id is not None:
+            await check_power_over(session, provider, [body.user_id], rights_of(request), opens=False)
 
     async def make(session: AsyncSession) -> Made:
-        chosen = SessionFilter(user_id=wanted.user_id, client_id=wanted.client_id, network=network)
+        chosen = SessionFilter(user_id=body.user_id, client_id=body.client_id, network=network)
         made = await mass_ending.begin(
-            session, chosen, EndReason.ADMINISTRATOR, actor=caller.actor, note=wanted.note or None
+            session, chosen, EndReason.ADMINISTRATOR, actor=caller.actor, note=body.note or None
         )
         return Made(shown_ending(made), f"{PREFIX}/session-endings/{made.id}", 202)
 

@@ -18,7 +18,7 @@ from sso.http.api.access import PREFIX, actor_of, caller_in, needs, require, rig
 from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.preconditions import IfMatch, check_etag, etag_of, shown_response
-from sso.http.api.problems import Problem, not_found, problems, refused
+from sso.http.api.problems import Problem, not_found, problems
 from sso.http.api.schemas import users as schemas
 from sso.http.common.state import site_of
 from sso.identity.users import store
@@ -67,29 +67,26 @@ async def list_users(
     responses=problems(409),
     **needs("users:write"),
 )
-async def create_user(request: Request, wanted: schemas.UserCreate, key: IdempotencyKeyHeader = None) -> Response:
+async def create_user(request: Request, body: schemas.UserCreate, key: IdempotencyKeyHeader = None) -> Response:
     """Roles other than citizen need `sso:users:roles` too, and every permission of the roles. A NIK that is marked as
     verified needs `sso:users:check_identity`."""
-    if set(wanted.roles) - {"citizen"}:
+    if set(body.roles) - {"citizen"}:
         require(request, "users:roles")
-    if wanted.nik_verified:
+    if body.nik_verified:
         require(request, "users:check_identity")
     provider = site_of(request).provider
 
     async def check(session: AsyncSession) -> None:
-        lookups = [one for one in (wanted.username, wanted.email, wanted.phone_number) if one]
-        check_power(rights_of(request), power_of(wanted.roles, ()))
+        lookups = [one for one in (body.username, body.email, body.phone_number) if one]
+        check_power(rights_of(request), power_of(body.roles, ()))
         check_power(rights_of(request), await invited_power(session, provider, lookups))
 
     async def make(session: AsyncSession) -> Made:
-        try:
-            made = (
-                await create_users(session, [wanted], actor=caller_in(request).actor, box=site_of(request).provider.box)
-            )[0]
-        except UserError as error:
-            raise refused(error) from None
+        made = (await create_users(session, [body], actor=caller_in(request).actor, box=site_of(request).provider.box))[
+            0
+        ]
         await session.flush()
-        return Made(_kept((await _shown(session, [made]))[0], wanted), f"{PREFIX}/users/{made.id}")
+        return Made(_kept((await _shown(session, [made]))[0], body), f"{PREFIX}/users/{made.id}")
 
     return await once(request, key, check, make)
 
@@ -125,12 +122,9 @@ async def patch_user(
     async with provider.db.write() as session:
         found = await present_person(request, session, user_id)
         check_etag(if_match, (await _shown(session, [found]))[0])
-        try:
-            lookups = [one for one in (change.username, change.email, change.phone_number) if one]
-            check_power(rights_of(request), await invited_power(session, provider, lookups))
-            await change_person(session, provider, found, change, actor=actor_of(request))
-        except UserError as error:
-            raise refused(error) from None
+        lookups = [one for one in (change.username, change.email, change.phone_number) if one]
+        check_power(rights_of(request), await invited_power(session, provider, lookups))
+        await change_person(session, provider, found, change, actor=actor_of(request))
         await session.flush()
         shown = (await _shown(session, [found]))[0]
     site_of(request).worker.nudge()
@@ -145,7 +139,7 @@ async def patch_user(
     **needs("users:roles"),
 )
 async def put_roles(
-    request: Request, user_id: uuid.UUID, wanted: schemas.RolesUpdate, if_match: IfMatch = None
+    request: Request, user_id: uuid.UUID, body: schemas.RolesUpdate, if_match: IfMatch = None
 ) -> Response:
     """Replace all roles. The caller needs every permission of the old and of the new roles. The last administrator
     stays one. With the first role that needs a second factor every session of the user ends."""
@@ -153,11 +147,8 @@ async def put_roles(
     async with site.provider.db.write() as session:
         found = await present_person(request, session, user_id, opens=False)
         check_etag(if_match, (await _shown(session, [found]))[0])
-        check_power(rights_of(request), power_of(wanted.roles, ()))
-        try:
-            await give_roles(session, site.provider, found, wanted.roles, actor=actor_of(request))
-        except UserError as error:
-            raise refused(error) from None
+        check_power(rights_of(request), power_of(body.roles, ()))
+        await give_roles(session, site.provider, found, body.roles, actor=actor_of(request))
         await session.refresh(found)
         shown = (await _shown(session, [found]))[0]
     site.worker.nudge()
@@ -170,10 +161,7 @@ async def disable(request: Request, user_id: uuid.UUID) -> schemas.UserEnded:
     site = site_of(request)
     async with site.provider.db.write() as session:
         found = await present_person(request, session, user_id, opens=False)
-        try:
-            count = await disable_user(session, site.provider, found, actor=actor_of(request))
-        except UserError as error:
-            raise refused(error) from None
+        count = await disable_user(session, site.provider, found, actor=actor_of(request))
         await session.refresh(found)
         shown = (await _shown(session, [found]))[0]
     site.worker.nudge()
@@ -206,10 +194,7 @@ async def delete(request: Request, user_id: uuid.UUID, if_match: IfMatch = None)
     async with site.provider.db.write() as session:
         found = await present_person(request, session, user_id, opens=False)
         check_etag(if_match, (await _shown(session, [found]))[0], required=False)
-        try:
-            count = await delete_user(session, site.provider, found, actor=actor_of(request))
-        except UserError as error:
-            raise refused(error) from None
+        count = await delete_user(session, site.provider, found, actor=actor_of(request))
         await session.refresh(found)
         shown = (await _shown(session, [found]))[0]
     site.worker.nudge()

@@ -12,12 +12,11 @@ from starlette.responses import Response
 from sso import clock
 from sso.http.api.access import PREFIX, caller_in, needs, require
 from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
-from sso.http.api.problems import not_found, problems, refused
+from sso.http.api.problems import not_found, problems
 from sso.http.api.schemas import webhooks as schemas
 from sso.http.common.state import request_id_of, site_of
 from sso.platform.outbox import webhooks as rules
 from sso.platform.outbox.models import Webhook
-from sso.platform.outbox.webhooks import WebhookError
 
 router = APIRouter(prefix=PREFIX, tags=["webhooks"])
 
@@ -36,7 +35,7 @@ async def list_webhooks(request: Request) -> schemas.WebhookPage:
     responses=problems(409),
     **needs("webhooks:write"),
 )
-async def add_webhook(request: Request, wanted: schemas.WebhookCreate, key: IdempotencyKeyHeader = None) -> Response:
+async def add_webhook(request: Request, body: schemas.WebhookCreate, key: IdempotencyKeyHeader = None) -> Response:
     """A webhook receives audit events: the caller needs `sso:audit:read` too."""
     require(request, "audit:read")
     provider = site_of(request).provider
@@ -45,19 +44,16 @@ async def add_webhook(request: Request, wanted: schemas.WebhookCreate, key: Idem
         """The two permissions are all that it takes."""
 
     async def make(session: AsyncSession) -> Made:
-        try:
-            rules.check_webhook(wanted.url, wanted.events, allow_http_loopback=provider.settings.loopback)
-            made, secret = await rules.add_webhook(
-                session,
-                provider.box,
-                url=wanted.url,
-                events=wanted.events,
-                description=wanted.description,
-                actor=caller_in(request).actor,
-                request_id=request_id_of(request),
-            )
-        except WebhookError as error:
-            raise refused(error, 422 if ": " in str(error)[:12] else 409) from None
+        rules.check_webhook(body.url, body.events, allow_http_loopback=provider.settings.loopback)
+        made, secret = await rules.add_webhook(
+            session,
+            provider.box,
+            url=body.url,
+            events=body.events,
+            description=body.description,
+            actor=caller_in(request).actor,
+            request_id=request_id_of(request),
+        )
         return Made(schemas.WebhookWithSecret(webhook=_shown(made), secret=secret), f"{PREFIX}/webhooks/{made.id}")
 
     return await once(request, key, check, make)
