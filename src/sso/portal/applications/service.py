@@ -65,8 +65,8 @@ async def create_application(
 
 
 async def adopt(session: AsyncSession, row: ClientRow, *, actor: Actor, authority: Authority = OPERATOR) -> Application:
-    """Let an application that a catalogue file, the API or itself has registered have a team. Who looks after its
-    configuration stays the same: of what is looked after here, the team does from then on.
+    """Give a team to an application that a catalogue file, the API or the application itself registered. A catalogue
+    file still manages its configuration; everything else the team manages from then on.
 
     Raises:
         ClientError: when it is a sandbox, or another application has the name of its sandbox.
@@ -109,7 +109,7 @@ async def change_application(
     own_uri: str,
     actor: Actor,
 ) -> None:
-    """Write what is requested. Its sandbox, where there is one, follows at once; production waits for approval.
+    """Store the requested settings. The sandbox, where there is one, changes at once; production waits for approval.
 
     Raises:
         Stale: when somebody else changed it since ``revision``.
@@ -165,8 +165,8 @@ async def open_sandbox(
 async def follow_client(
     session: AsyncSession, application: Application, before: ClientMetadata, after: ClientMetadata, *, own_uri: str
 ) -> None:
-    """Let what is requested have what an administrator changed in production by other means. What its team changed
-    meanwhile, and has not submitted, stays, but for what belongs together with it (``TOGETHER``).
+    """Copy what an administrator changed in production into the requested settings. Changes of the team that are not
+    submitted stay, except for fields that belong together with a changed one (``TOGETHER``).
 
     Args:
         session: the transaction.
