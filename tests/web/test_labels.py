@@ -22,7 +22,7 @@ from sso.http.common import labels
 from sso.http.common.i18n import translations
 from sso.http.common.mail_texts import NOTICES
 from sso.http.console.access import ADMIN_PAGES, PAGE_TEXTS
-from sso.http.developer.form import KIND_TEXTS
+from sso.http.developer.form_texts import KIND_TEXTS
 from sso.identity.users.models import User
 from sso.platform.audit import record
 from sso.platform.permissions import PERMISSIONS, ROLES, RoleName

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TypedDict
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -378,10 +378,28 @@ async def _production(session: AsyncSession, client_id: str) -> ClientRow:
     return row
 
 
-def shown(grant: ClientPrivilege) -> dict[str, Any]:
+class PrivilegeShown(TypedDict):
+    """A grant of a privilege, as lists show it."""
+
+    privilege: str
+    without_person: bool
+    granted_by: str
+    granted_at: datetime
+    reason: str
+    revoked_at: datetime | None
+    revoked_by: str | None
+    revoked_reason: str | None
+
+
+def shown(grant: ClientPrivilege) -> PrivilegeShown:
     """Return a grant for lists."""
-    names = (
-        "privilege", "without_person", "granted_by", "granted_at", "reason", "revoked_at", "revoked_by",
-        "revoked_reason",
-    )  # fmt: skip
-    return {name: getattr(grant, name) for name in names}
+    return {
+        "privilege": grant.privilege,
+        "without_person": grant.without_person,
+        "granted_by": grant.granted_by,
+        "granted_at": grant.granted_at,
+        "reason": grant.reason,
+        "revoked_at": grant.revoked_at,
+        "revoked_by": grant.revoked_by,
+        "revoked_reason": grant.revoked_reason,
+    }

@@ -20,7 +20,15 @@ from sso.oidc import subjects
 from sso.platform.actor import Actor
 from sso.platform.db import Database
 from sso.platform.security.outbound_http import Outbound
-from sso.portal.applications import Stale, production_metadata, sandbox_id, wanted_of
+from sso.portal.applications import (
+    RequestedSettings,
+    Stale,
+    Unfinished,
+    production_metadata,
+    requested_settings_of,
+    sandbox_id,
+    sandbox_metadata,
+)
 from sso.portal.applications.review import approve, submit
 from sso.portal.applications.settings import without_empty
 from sso.portal.rp_check.results import passes_now
@@ -56,9 +64,11 @@ async def submit_application(
         Unfinished: naming each field that is wrong.
         ClientError: when there is nothing to ask for.
     """
-    wanted = production_metadata(wanted_of(application), application.granted, allow_http_loopback=settings.loopback)
+    requested = production_metadata(
+        requested_settings_of(application), application.granted, allow_http_loopback=settings.loopback
+    )
     await _require_check(session, settings, application)
-    change = await subjects_of(session, application, wanted)
+    change = await subjects_of(session, application, requested)
     if change is not None and change.users and accepted != application.application_id:
         raise SubjectsWouldChange([change], subjects.ACCEPT)
     await submit(session, application, text, allow_http_loopback=settings.loopback, actor=actor)
@@ -98,17 +108,7 @@ async def approve_application(
     """
     if application.state == "submitted" and revision == application.revision:
         await _require_check(session, settings, application)
-        await clients.lock_clients(session, [application.application_id, sandbox_id(application.application_id)])
-        decided = without_empty({**application.granted, **granted})
-        await subjects.check_subjects(
-            session,
-            application.application_id,
-            await _present_metadata(session, application),
-            production_metadata(wanted_of(application), decided, allow_http_loopback=settings.loopback),
-            accepted=accepted,
-            actor=str(actor.name),
-            request_id=actor.request_id,
-        )
+        await _require_acceptance(session, settings, application, granted, accepted=accepted, actor=actor)
     await approve(
         session,
         application,
@@ -122,15 +122,40 @@ async def approve_application(
     )
 
 
-async def subjects_of(session: AsyncSession, application: Application, wanted: ClientMetadata) -> SubjectChange | None:
+async def _require_acceptance(
+    session: AsyncSession,
+    settings: Settings,
+    application: Application,
+    granted: Mapping[str, Any],
+    *,
+    accepted: str,
+    actor: Actor,
+) -> None:
+    """Raise SubjectsWouldChange where an approval would change every ``sub``, and nobody has accepted that."""
+    await clients.lock_clients(session, [application.application_id, sandbox_id(application.application_id)])
+    decided = without_empty({**application.granted, **granted})
+    await subjects.check_subjects(
+        session,
+        application.application_id,
+        await _present_metadata(session, application),
+        production_metadata(requested_settings_of(application), decided, allow_http_loopback=settings.loopback),
+        accepted=accepted,
+        actor=str(actor.name),
+        request_id=actor.request_id,
+    )
+
+
+async def subjects_of(
+    session: AsyncSession, application: Application, requested: ClientMetadata
+) -> SubjectChange | None:
     """Return the change of every ``sub`` in production that what a team wants would bring; None: there is none.
 
     Raises:
         ClientError: when a kept sector is not the application's own alone.
     """
     present = await _present_metadata(session, application)
-    await subjects.check_kept(session, application.application_id, present, wanted)
-    return await subjects.change_of(session, application.application_id, present, wanted)
+    await subjects.check_kept(session, application.application_id, present, requested)
+    return await subjects.change_of(session, application.application_id, present, requested)
 
 
 async def pending_subject_change(
@@ -145,10 +170,10 @@ async def pending_subject_change(
         allow_http_loopback: whether loopback addresses over http are allowed.
     """
     try:
-        wanted = production_metadata(
-            wanted_of(application), application.granted, allow_http_loopback=allow_http_loopback
+        requested = production_metadata(
+            requested_settings_of(application), application.granted, allow_http_loopback=allow_http_loopback
         )
-        return await subjects_of(session, application, wanted)
+        return await subjects_of(session, application, requested)
     except ClientError:
         return None
 
@@ -181,7 +206,9 @@ async def check_sector_of(
         return
     if application.revision != revision:
         raise Stale("somebody else changed it meanwhile")
-    metadata = production_metadata(wanted_of(application), application.granted, allow_http_loopback=allow_http_loopback)
+    metadata = production_metadata(
+        requested_settings_of(application), application.granted, allow_http_loopback=allow_http_loopback
+    )
     await check_sector_named(outbound, metadata)
 
 
@@ -202,3 +229,25 @@ async def _require_check(session: AsyncSession, settings: Settings, application:
     required = settings.relying_party_check == "required" and application.kind in CHECKED_KINDS
     if required and not passes_now(await last_check(session, application.application_id), application):
         raise NotChecked("it has not passed the relying-party check as it is now")
+
+
+def missing_for_production(application: Application, *, allow_http_loopback: bool) -> dict[str, str]:
+    """Return what production still needs, by the name of the field; empty: nothing, or it cannot be submitted now."""
+    if application.state not in ("draft", "sandbox", "approved"):
+        return {}
+    try:
+        production_metadata(
+            requested_settings_of(application), application.granted, allow_http_loopback=allow_http_loopback
+        )
+    except Unfinished as error:
+        return error.problems
+    return {} if application.document.get("contacts") else {"contacts": "name at least one"}
+
+
+def missing_for_sandbox(requested: RequestedSettings, granted: Mapping[str, Any], own_uri: str) -> dict[str, str]:
+    """Return what the sandbox still needs, by the name of the field."""
+    try:
+        sandbox_metadata(requested, granted, own_uri)
+    except Unfinished as error:
+        return error.problems
+    return {}

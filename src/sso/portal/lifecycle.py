@@ -64,15 +64,15 @@ async def suspend_client(
     end_sessions: bool = False,
     note: str = "",
 ) -> None:
-    """Suspend an application: it can do nothing, what was granted to it is over, its part in every session ends.
+    """Suspend an application: it can do nothing, its grants are revoked, and its client sessions end.
 
     Args:
         session: the transaction.
         provider: the provider.
         client_id: the application.
-        actor: who asks.
-        end_sessions: end the sessions themselves too, in which it takes part, for every application.
-        note: why, for its team and the audit log.
+        actor: who suspends it.
+        end_sessions: whether the sessions in which it takes part end too, for every application.
+        note: the reason, for its team and the audit log.
 
     Raises:
         ClientError: when there is no such application, or it is suspended already.
@@ -111,7 +111,7 @@ async def resume_client(
     authority: Authority = OPERATOR,
     note: str = "",
 ) -> None:
-    """Let a suspended application work again. What was granted to it before stays over.
+    """Resume a suspended application. Its earlier grants stay revoked.
 
     Raises:
         ClientError: when there is no such application, or it is not suspended.
@@ -140,7 +140,7 @@ async def remove_client(
     actor: Actor,
     note: str = "",
 ) -> None:
-    """Remove an application: as if suspended, and what people allowed it is forgotten.
+    """Remove an application: as if it were suspended, and the consents of users are deleted.
 
     Raises:
         ClientError: when there is no such application.
@@ -160,7 +160,7 @@ async def remove_client(
 async def end_client_sessions_everywhere(
     session: AsyncSession, provider: Provider, client_ids: Sequence[str], reason: EndReason, *, actor: str
 ) -> None:
-    """End what was granted to applications and their part in every session: many of them in the background."""
+    """Revoke the grants of clients and end their client sessions: many of them in the background."""
     for client_id in client_ids:
         if reason is EndReason.CLIENT_REMOVED:
             await tokens.delete_consents(session, client_id=client_id)

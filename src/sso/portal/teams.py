@@ -1,4 +1,4 @@
-"""Who looks after an application: owners, members, invitations. It is never without an owner."""
+"""The team of an application: owners, members, invitations. An application always has an owner."""
 
 from __future__ import annotations
 
@@ -24,8 +24,13 @@ MAX_MEMBERS = 50
 """The number of members of a team, those invited included."""
 
 
+def read_role(text: str) -> Role | None:
+    """Return the role that a form names; None: it is none."""
+    return next((role for role in ROLES if role == text), None)
+
+
 async def team_of(session: AsyncSession, application_id: str) -> list[TeamMember]:
-    """Return who looks after an application, those first who are longest with it."""
+    """Return the members of a team, the longest members first."""
     mine = select(TeamMember).where(TeamMember.application_id == application_id)
     return list((await session.execute(mine.order_by(TeamMember.since, TeamMember.user_id))).scalars())
 

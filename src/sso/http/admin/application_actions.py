@@ -32,7 +32,7 @@ from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
 from sso.http.common.state import request_id_of, site_of
 from sso.http.console.access import Here, Interrupted, Needs, own_form, said
-from sso.http.developer.applications import CANNOT, present
+from sso.http.developer.application_page import CANNOT, present
 from sso.identity.users.service import UserError, find
 from sso.platform.permissions import GRANTING
 from sso.portal import applications as apps

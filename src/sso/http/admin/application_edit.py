@@ -20,11 +20,14 @@ from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
 from sso.http.common.state import site_of
 from sso.http.console.access import Here, Interrupted, admin_page, own_form, said, token_for
-from sso.http.developer.applications import CANNOT, advise_typed, form_context, impersonates
-from sso.http.developer.form import NEW_SUBJECTS, Typed, read_typed, subjects_shown, typed_from, wanted_from
+from sso.http.developer.application_page import CANNOT
+from sso.http.developer.form import Typed, read_typed, requested_from, typed_from
+from sso.http.developer.form_advice import advise_typed, impersonates
+from sso.http.developer.form_context import form_context
+from sso.http.developer.form_texts import NEW_SUBJECTS, subjects_shown
 from sso.portal import applications as apps
 from sso.portal.administration import lock_both, register_at_once
-from sso.portal.applications import THEIRS, Stale, Unfinished, Wanted, catalogue_of
+from sso.portal.applications import THEIRS, RequestedSettings, Stale, Unfinished, catalogue_of
 from sso.portal.approval import check_sector_named
 
 router = APIRouter()
@@ -56,7 +59,7 @@ async def change_settings(request: Request, client_id: str, here: Changes) -> Re
     if catalogue_of(row):  # the page has no button then
         return _page(request, here, row, typed_from(present.kind, present, client_id), 409)
     typed = read_typed(present.kind, fields)
-    wanted = wanted_from(typed, present)
+    wanted = requested_from(typed, present)
     advise_typed(request, typed, wanted, client_id)
     note = typed.values["note"] = said(fields)
     typed.values["first_party"] = fields.get("first_party", "")
@@ -85,7 +88,7 @@ async def change_settings(request: Request, client_id: str, here: Changes) -> Re
 
 
 async def _register(
-    request: Request, here: Here, client_id: str, fields: Mapping[str, str], wanted: Wanted, note: str
+    request: Request, here: Here, client_id: str, fields: Mapping[str, str], wanted: RequestedSettings, note: str
 ) -> None:
     """Register what was typed.
 
@@ -138,7 +141,7 @@ async def _present(request: Request, client_id: str, here: Here) -> tuple[Client
     return row, application
 
 
-def _judge(typed: Typed, here: Here, present: Wanted, wanted: Wanted) -> None:
+def _judge(typed: Typed, here: Here, present: RequestedSettings, wanted: RequestedSettings) -> None:
     """Add to a form what keeps it from being saved."""
     if not typed.values["note"]:
         typed.mistakes["note"] = (NOTE_MISSING, {})
@@ -159,7 +162,7 @@ def _refuse(typed: Typed, problems: Mapping[str, str]) -> None:
             typed.mistakes.setdefault("", (CANNOT, {"detail": f"{name}: {text}"}))
 
 
-def _metadata(before: ClientMetadata, wanted: Wanted, first_party: bool, loopback: bool) -> ClientMetadata:
+def _metadata(before: ClientMetadata, wanted: RequestedSettings, first_party: bool, loopback: bool) -> ClientMetadata:
     """Return what is to be registered: what was typed, and the rest as it was.
 
     Raises:

@@ -35,15 +35,15 @@ from sso.http.common.labels import ROLE_TEXTS
 from sso.http.common.pages import failure, locale_of
 from sso.http.common.state import site_of
 from sso.http.console.access import Here, Interrupted, admin_page, token_for
-from sso.http.developer.applications import NOTES, STATES
-from sso.http.developer.form import IDENTITIES, KEEP_SECTOR, LABELS, LEVELS, NEW_SUBJECTS, subjects_shown
+from sso.http.developer.application_page import NOTES, STATES
+from sso.http.developer.form_texts import IDENTITIES, KEEP_SECTOR, LABELS, LEVELS, NEW_SUBJECTS, subjects_shown
 from sso.identity.sessions import store as sessions
 from sso.identity.users.store import names_of
 from sso.platform.permissions import GRANTING, ROLES
 from sso.portal import applications as apps
 from sso.portal import teams
 from sso.portal.administration import is_in_groups
-from sso.portal.applications import Unfinished, catalogue_of, wanted_of
+from sso.portal.applications import Unfinished, catalogue_of, requested_settings_of
 from sso.portal.approval import pending_subject_change
 
 router = APIRouter()
@@ -277,7 +277,7 @@ async def _wanted(
     """Return the requested metadata, the changes that an approval would bring, and the fields that are not valid."""
     if application is None or not application.document:
         return [], {}, {}
-    wanted = wanted_of(application)
+    wanted = requested_settings_of(application)
     try:
         metadata = apps.production_metadata(
             wanted, application.granted, allow_http_loopback=site_of(request).settings.loopback

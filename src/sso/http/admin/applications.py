@@ -15,7 +15,7 @@ from sso.http.common.i18n import N_
 from sso.http.common.pages import locale_of
 from sso.http.common.state import site_of
 from sso.http.console.access import ADMIN, Here, Needs, admin_page
-from sso.http.developer.applications import STATES
+from sso.http.developer.application_page import STATES
 from sso.portal import applications as apps
 
 router = APIRouter()

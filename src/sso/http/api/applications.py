@@ -28,7 +28,7 @@ from sso.identity.users.models import User
 from sso.portal import applications as apps
 from sso.portal import teams
 from sso.portal.administration import Review, review_application
-from sso.portal.applications import State, Wanted, sandbox_id
+from sso.portal.applications import RequestedSettings, State, sandbox_id
 from sso.portal.approval import check_sector_of, submit_application
 from sso.portal.rp_check.results import passes_now
 from sso.portal.rp_check.store import last_check
@@ -82,7 +82,7 @@ async def begin(request: Request, body: schemas.ApplicationCreate, key: Idempote
     async def make(session: AsyncSession) -> Made:
         secret = None
         with metadata_problems():
-            asked = Wanted(body.kind, body.document, body.sandbox)
+            asked = RequestedSettings(body.kind, body.document, body.sandbox)
             made = await apps.create_application(session, body.application_id, asked, actor=actor_of(request))
             await teams.add_member(
                 session,
@@ -134,7 +134,7 @@ async def put_application(request: Request, application_id: str, body: schemas.A
             await apps.change_application(
                 session,
                 found,
-                Wanted(kind, body.document, body.sandbox),
+                RequestedSettings(kind, body.document, body.sandbox),
                 revision=body.revision,
                 own_uri=own_redirect_uri(provider.settings),
                 actor=actor_of(request),

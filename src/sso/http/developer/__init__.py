@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from sso.http.developer import applications, diagnosis, playground, quick_start, rp_check, team
+from sso.http.developer import (
+    applications,
+    diagnosis,
+    overview,
+    playground,
+    quick_start,
+    rp_check,
+    secrets,
+    settings,
+    team,
+)
 
 routers = (
     applications.router,
+    overview.router,
+    settings.router,
     team.router,
+    secrets.router,
     diagnosis.router,
     quick_start.router,
     playground.router,

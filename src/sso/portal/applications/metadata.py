@@ -21,8 +21,8 @@ from sso.portal.applications.settings import (
     KINDS,
     POLICIES,
     TEAM_GRANT_TYPES,
+    RequestedSettings,
     Unfinished,
-    Wanted,
 )
 
 UNCHECKED = frozenset({
@@ -42,19 +42,19 @@ def checked_digest(application: Application) -> bytes:
 
 
 def production_metadata(
-    wanted: Wanted, granted: Mapping[str, Any], *, allow_http_loopback: bool = False
+    requested: RequestedSettings, granted: Mapping[str, Any], *, allow_http_loopback: bool = False
 ) -> ClientMetadata:
     """Return what is registered in production.
 
     Args:
-        wanted: what the team wants.
+        requested: what the team wants.
         granted: what administrators decided.
         allow_http_loopback: whether loopback addresses over http are allowed: in the demo only.
 
     Raises:
         Unfinished: naming each field that is wrong.
     """
-    values = {**wanted.document, **granted, "type": KINDS[wanted.kind]}
+    values = {**requested.document, **granted, "type": KINDS[requested.kind]}
     made = valid_metadata(values, allow_http_loopback)
     problems = _team_problems(made)
     if problems:
@@ -62,11 +62,11 @@ def production_metadata(
     return made
 
 
-def sandbox_metadata(wanted: Wanted, granted: Mapping[str, Any], own_uri: str = "") -> ClientMetadata:
+def sandbox_metadata(requested: RequestedSettings, granted: Mapping[str, Any], own_uri: str = "") -> ClientMetadata:
     """Return what is registered for the sandbox, where programs may run on the developer's own machine.
 
     Args:
-        wanted: what the team wants.
+        requested: what the team wants.
         granted: what administrators decided.
         own_uri: an address of ours that is a redirect URI of every sandbox: where the portal tries it.
 
@@ -74,11 +74,11 @@ def sandbox_metadata(wanted: Wanted, granted: Mapping[str, Any], own_uri: str = 
         Unfinished: naming each field that is wrong; those of ``sandbox`` begin with ``sandbox.``.
     """
     values = _without_privileges(
-        {name: value for name, value in wanted.document.items() if name not in (*ADDRESSES, "kept_sector")}
+        {name: value for name, value in requested.document.items() if name not in (*ADDRESSES, "kept_sector")}
     )
     kept = {name: value for name, value in granted.items() if name in IN_SANDBOX}
-    values |= {**wanted.sandbox, **kept, "type": KINDS[wanted.kind]}
-    if own_uri and wanted.kind != "service":
+    values |= {**requested.sandbox, **kept, "type": KINDS[requested.kind]}
+    if own_uri and requested.kind != "service":
         for name in ("redirect_uris", "post_logout_redirect_uris"):
             values[name] = [*values.get(name, []), own_uri]
     hosts = {urlsplit(uri).hostname for uri in values.get("redirect_uris", []) if isinstance(uri, str)}

@@ -12,7 +12,7 @@ from sso.clients.privileges import held_by
 from sso.clients.secrets import ClientError
 from sso.platform.db import bump_version
 from sso.platform.permissions import restricted
-from sso.portal.applications.settings import Unfinished, Wanted
+from sso.portal.applications.settings import RequestedSettings, Unfinished
 
 
 async def put_client(session: AsyncSession, client_id: str, metadata: ClientMetadata, status: str) -> None:
@@ -53,13 +53,13 @@ def catalogue_of(row: ClientRow | None) -> str:
     return "" if row is None or row.catalogue == HERE else row.catalogue
 
 
-async def check_privileges(session: AsyncSession, application_id: str, wanted: Wanted) -> None:
+async def check_privileges(session: AsyncSession, application_id: str, requested: RequestedSettings) -> None:
     """Check that what a team wants names no privilege that its application was not granted.
 
     Raises:
         Unfinished: when it does.
     """
-    named = restricted(str(wanted.document.get("scope") or "").split())
+    named = restricted(str(requested.document.get("scope") or "").split())
     held = await held_by(session, application_id) if named else {}
     missing = [name for name in named if name not in held]
     if missing:

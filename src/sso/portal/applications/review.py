@@ -21,7 +21,14 @@ from sso.platform.actor import Actor
 from sso.portal.applications.history import add_note, record_event
 from sso.portal.applications.metadata import production_metadata, sandbox_metadata
 from sso.portal.applications.registration import check_managed_here, check_privileges, put_client
-from sso.portal.applications.settings import GRANTED, Stale, Unfinished, sandbox_id, wanted_of, without_empty
+from sso.portal.applications.settings import (
+    GRANTED,
+    Stale,
+    Unfinished,
+    requested_settings_of,
+    sandbox_id,
+    without_empty,
+)
 
 MAX_AUDITED_CHARS = 500
 FieldChanges = dict[str, tuple[Any, Any]]
@@ -40,8 +47,10 @@ async def submit(
     await check_managed_here(session, application)
     if application.state not in ("sandbox", "approved"):
         raise ClientError(f"it is {application.state}: it cannot be submitted now")
-    metadata = production_metadata(wanted_of(application), application.granted, allow_http_loopback=allow_http_loopback)
-    await check_privileges(session, application.application_id, wanted_of(application))
+    metadata = production_metadata(
+        requested_settings_of(application), application.granted, allow_http_loopback=allow_http_loopback
+    )
+    await check_privileges(session, application.application_id, requested_settings_of(application))
     if not application.document.get("contacts"):
         raise Unfinished({"contacts": "name at least one"})
     if application.approved_at is not None and not await difference(session, application, metadata):
@@ -117,11 +126,25 @@ async def approve(
     """
     _check_decision(application, granted, revision)
     decided = without_empty({**application.granted, **granted})
-    wanted, client_id = wanted_of(application), application.application_id
-    metadata = production_metadata(wanted, decided, allow_http_loopback=allow_http_loopback)
+    requested, client_id = requested_settings_of(application), application.application_id
+    metadata = production_metadata(requested, decided, allow_http_loopback=allow_http_loopback)
+    await _register_production(session, application, metadata, actor, authority)
+    await put_client(session, sandbox_id(client_id), sandbox_metadata(requested, decided, own_uri), SANDBOX)
+    application.granted, application.state = decided, "approved"
+    application.approved_at = application.updated_at = clock.now()
+    add_note(session, application, "approved", actor, text)
+    data = {"granted": decided, "text": text[:MAX_AUDITED_CHARS]}
+    record_event(session, "application.approved", client_id, actor, data)
+
+
+async def _register_production(
+    session: AsyncSession, application: Application, metadata: ClientMetadata, actor: Actor, authority: Authority
+) -> None:
+    """Register the metadata of production, with the privileges among its scopes."""
+    client_id = application.application_id
     await store.lock_clients(session, [client_id, sandbox_id(client_id)])
     row = await check_managed_here(session, application)
-    await check_privileges(session, client_id, wanted)
+    await check_privileges(session, client_id, requested_settings_of(application))
     await check_registration(
         session,
         client_id,
@@ -133,12 +156,6 @@ async def approve(
         request_id=actor.request_id,
     )
     await put_client(session, client_id, metadata, row.status if row else "active")
-    await put_client(session, sandbox_id(client_id), sandbox_metadata(wanted, decided, own_uri), SANDBOX)
-    application.granted, application.state = decided, "approved"
-    application.approved_at = application.updated_at = clock.now()
-    add_note(session, application, "approved", actor, text)
-    data = {"granted": decided, "text": text[:MAX_AUDITED_CHARS]}
-    record_event(session, "application.approved", client_id, actor, data)
 
 
 def _check_decision(application: Application, granted: Mapping[str, Any], revision: int) -> None:
@@ -174,7 +191,7 @@ async def outlook(
     the field. One of the two is empty."""
     try:
         metadata = production_metadata(
-            wanted_of(application), application.granted, allow_http_loopback=allow_http_loopback
+            requested_settings_of(application), application.granted, allow_http_loopback=allow_http_loopback
         )
     except Unfinished as error:
         return {}, error.problems

@@ -26,25 +26,25 @@ from sso.portal.applications.settings import (
     ID,
     THEIRS,
     TOGETHER,
+    RequestedSettings,
     Stale,
     Unfinished,
-    Wanted,
     kind_of_type,
     registered_as,
+    requested_settings_of,
     sandbox_id,
-    wanted_of,
 )
 
 
 async def create_application(
-    session: AsyncSession, application_id: str, wanted: Wanted, *, actor: Actor
+    session: AsyncSession, application_id: str, requested: RequestedSettings, *, actor: Actor
 ) -> Application:
     """Begin an application: a draft, of which nothing is registered yet.
 
     Raises:
         Unfinished: when its name cannot be had, or it holds what a team does not decide.
     """
-    wanted = wanted.checked()
+    requested = requested.checked()
     if not ID.fullmatch(application_id) or application_id.endswith(SANDBOX_END):
         raise Unfinished({"client_id": "must be made of a to z, 0 and 9 and single hyphens, 60 at the most"})
     for name in (application_id, sandbox_id(application_id)):
@@ -52,11 +52,11 @@ async def create_application(
             raise Unfinished({"client_id": "is taken"})
     if await session.get(Application, application_id) is not None:
         raise Unfinished({"client_id": "is taken"})
-    await check_privileges(session, application_id, wanted)
+    await check_privileges(session, application_id, requested)
     now = clock.now()
-    application = Application(application_id=application_id, state="draft", kind=wanted.kind, revision=1)
+    application = Application(application_id=application_id, state="draft", kind=requested.kind, revision=1)
     application.granted, application.created_at = {}, now
-    _write(application, wanted)
+    _write(application, requested)
     session.add(application)
     await session.flush()
     add_note(session, application, "created", actor)
@@ -65,8 +65,8 @@ async def create_application(
 
 
 async def adopt(session: AsyncSession, row: ClientRow, *, actor: Actor, authority: Authority = OPERATOR) -> Application:
-    """Let an application that a catalogue file, the API or itself has registered have a team. Who looks after its
-    configuration stays the same: of what is looked after here, the team does from then on.
+    """Give a team to an application that a catalogue file, the API or the application itself registered. A catalogue
+    file still manages its configuration; everything else the team manages from then on.
 
     Raises:
         ClientError: when it is a sandbox, or another application has the name of its sandbox.
@@ -80,7 +80,7 @@ async def adopt(session: AsyncSession, row: ClientRow, *, actor: Actor, authorit
     application = Application(application_id=row.client_id, revision=1, created_at=now, approved_at=row.created_at)
     application.state = "approved" if row.status == "active" else "suspended"
     application.granted = {}
-    _write(application, Wanted(kind_of_type(metadata.type)))
+    _write(application, RequestedSettings(kind_of_type(metadata.type)))
     if not catalogue_of(row):
         registered = metadata.stored()
         application.granted = {name: registered[name] for name in GRANTED if name in registered}
@@ -92,10 +92,10 @@ async def adopt(session: AsyncSession, row: ClientRow, *, actor: Actor, authorit
     return application
 
 
-def _write(application: Application, wanted: Wanted) -> None:
-    application.kind, application.document, application.sandbox = wanted.kind, wanted.document, wanted.sandbox
-    application.name = str(wanted.document.get("client_name") or application.application_id)[:100]
-    group = wanted.document.get("group")
+def _write(application: Application, requested: RequestedSettings) -> None:
+    application.kind, application.document, application.sandbox = requested.kind, requested.document, requested.sandbox
+    application.name = str(requested.document.get("client_name") or application.application_id)[:100]
+    group = requested.document.get("group")
     application.group = str(group)[:60] if group else None
     application.updated_at = clock.now()
 
@@ -103,13 +103,13 @@ def _write(application: Application, wanted: Wanted) -> None:
 async def change_application(
     session: AsyncSession,
     application: Application,
-    wanted: Wanted,
+    requested: RequestedSettings,
     *,
     revision: int | None,
     own_uri: str,
     actor: Actor,
 ) -> None:
-    """Write what is wanted. Its sandbox, where there is one, follows at once; production waits for approval.
+    """Store the requested settings. The sandbox, where there is one, changes at once; production waits for approval.
 
     Raises:
         Stale: when somebody else changed it since ``revision``.
@@ -121,13 +121,13 @@ async def change_application(
         raise Stale("somebody else changed it meanwhile")
     if application.state not in ("draft", "sandbox", "approved"):
         raise ClientError(f"it is {application.state}: it cannot be changed now")
-    wanted = wanted.checked()
-    await check_privileges(session, application.application_id, wanted)
+    requested = requested.checked()
+    await check_privileges(session, application.application_id, requested)
     before = {**application.document, "sandbox": application.sandbox}
-    _write(application, wanted)
+    _write(application, requested)
     application.revision += 1
     if application.state != "draft":
-        metadata = sandbox_metadata(wanted, application.granted, own_uri)
+        metadata = sandbox_metadata(requested, application.granted, own_uri)
         await put_client(session, sandbox_id(application.application_id), metadata, SANDBOX)
     after = {**application.document, "sandbox": application.sandbox}
     changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
@@ -150,7 +150,7 @@ async def open_sandbox(
     """
     if application.state != "draft":
         raise ClientError("it has a sandbox already")
-    metadata = sandbox_metadata(wanted_of(application), application.granted, own_uri)
+    metadata = sandbox_metadata(requested_settings_of(application), application.granted, own_uri)
     client_id = sandbox_id(application.application_id)
     await put_client(session, client_id, metadata, SANDBOX)
     secret = random_token() if metadata.needs_secret else None
@@ -165,8 +165,8 @@ async def open_sandbox(
 async def follow_client(
     session: AsyncSession, application: Application, before: ClientMetadata, after: ClientMetadata, *, own_uri: str
 ) -> None:
-    """Let what is wanted have what an administrator changed in production by other means. What its team changed
-    meanwhile, and has not submitted, stays, but for what belongs together with it (``TOGETHER``).
+    """Copy what an administrator changed in production into the requested settings. Changes of the team that are not
+    submitted stay, except for fields that belong together with a changed one (``TOGETHER``).
 
     Args:
         session: the transaction.
@@ -186,10 +186,10 @@ async def follow_client(
     changed |= {name for group in TOGETHER if changed & group for name in group}
     document = {name: value for name, value in application.document.items() if name not in changed}
     document |= {name: registered[name] for name in THEIRS if name in changed and name in registered}
-    wanted = Wanted(now.kind, document, dict(application.sandbox))
-    _write(application, wanted)
+    requested = RequestedSettings(now.kind, document, dict(application.sandbox))
+    _write(application, requested)
     application.revision += 1
-    sandbox = sandbox_metadata(wanted, application.granted, own_uri)
+    sandbox = sandbox_metadata(requested, application.granted, own_uri)
     await put_client(session, sandbox_id(application.application_id), sandbox, SANDBOX)
 
 

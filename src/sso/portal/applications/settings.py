@@ -71,7 +71,7 @@ class Stale(ClientError):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RequestedSettings:
     """The settings that a team requests.
 
     Args:
@@ -84,7 +84,7 @@ class Wanted:
     document: dict[str, Any] = field(default_factory=dict)
     sandbox: dict[str, Any] = field(default_factory=dict)
 
-    def checked(self) -> Wanted:
+    def checked(self) -> RequestedSettings:
         """Return the same without what is empty.
 
         Raises:
@@ -105,7 +105,7 @@ class Wanted:
             raise Unfinished(shapeless)
         if self.kind not in KINDS:
             raise Unfinished({"kind": f"must be one of {', '.join(KINDS)}"})
-        return Wanted(self.kind, without_empty(self.document), without_empty(self.sandbox))
+        return RequestedSettings(self.kind, without_empty(self.document), without_empty(self.sandbox))
 
 
 def _foreign(name: str, known: tuple[str, ...]) -> str:
@@ -150,17 +150,17 @@ def suggested_id(name: str) -> str:
     return suggestion if ID.fullmatch(suggestion) else "aplikasi"
 
 
-def wanted_of(application: Application) -> Wanted:
+def requested_settings_of(application: Application) -> RequestedSettings:
     """Return the settings that the team of an application requests."""
     kind: Any = application.kind
-    return Wanted(kind, dict(application.document), dict(application.sandbox))
+    return RequestedSettings(kind, dict(application.document), dict(application.sandbox))
 
 
-def registered_as(application: Application | None, metadata: ClientMetadata) -> Wanted:
+def registered_as(application: Application | None, metadata: ClientMetadata) -> RequestedSettings:
     """Return what is registered as a team would want it: with the scopes of one that named none."""
     registered = {"scope": metadata.scope, **metadata.stored()}
     document = {name: registered[name] for name in THEIRS if name in registered}
-    return Wanted(_kind_for(application, metadata.type), document)
+    return RequestedSettings(_kind_for(application, metadata.type), document)
 
 
 def _kind_for(application: Application | None, client_type: str) -> Kind:

@@ -110,10 +110,10 @@ def obstacle(client: Client) -> Obstacle | None:
 
 
 def authorization_request(
-    client: Client, redirect_uri: str, wanted: AuthorizationParameters, *, nonce: str, verifier: str
+    client: Client, redirect_uri: str, requested: AuthorizationParameters, *, nonce: str, verifier: str
 ) -> dict[str, str]:
     """Return the parameters of the authorization request, without ``state``."""
-    scopes = sorted({"openid", *wanted.scopes} & client.scopes, key=lambda scope: (scope != "openid", scope))
+    scopes = sorted({"openid", *requested.scopes} & client.scopes, key=lambda scope: (scope != "openid", scope))
     parameters = {
         "response_type": "code",
         "client_id": client.client_id,
@@ -124,10 +124,10 @@ def authorization_request(
         "code_challenge_method": "S256",
     }
     chosen = {
-        "prompt": wanted.prompt,
-        "acr_values": wanted.acr_values,
-        "max_age": wanted.max_age,
-        "claims": wanted.claims,
+        "prompt": requested.prompt,
+        "acr_values": requested.acr_values,
+        "max_age": requested.max_age,
+        "claims": requested.claims,
     }
     return parameters | {name: value for name, value in chosen.items() if value}
 
@@ -136,7 +136,7 @@ async def begin_trial(
     provider: Provider,
     client: Client,
     application_id: str,
-    wanted: AuthorizationParameters,
+    requested: AuthorizationParameters,
     *,
     user_id: uuid.UUID,
     browser_id: str,
@@ -147,13 +147,13 @@ async def begin_trial(
         provider: database, keys and clients.
         client: the sandbox.
         application_id: its application.
-        wanted: what the developer chose.
+        requested: what the developer chose.
         user_id: the developer.
         browser_id: the browser that may go on with it.
     """
     verifier, nonce = random_token(), random_token()
     parameters = authorization_request(
-        client, own_redirect_uri(provider.settings), wanted, nonce=nonce, verifier=verifier
+        client, own_redirect_uri(provider.settings), requested, nonce=nonce, verifier=verifier
     )
     async with provider.db.write() as session:
         data: TrialData = {

@@ -28,7 +28,7 @@ from sso.platform.actor import Actor
 from sso.platform.audit import record
 from sso.platform.security.outbound_http import OutboundRefused, Visited, public_reason
 from sso.portal.applications import checked_digest, sandbox_id
-from sso.portal.rp_check import fake_provider as dishonest
+from sso.portal.rp_check import fake_provider
 from sso.portal.rp_check.browser import Browser, Look, Stuck, origin_of
 from sso.portal.rp_check.fake_provider import IN_THE_TOKEN, WRONG, Case, Play
 from sso.portal.rp_check.results import Finding, passed
@@ -100,7 +100,7 @@ class Check:
         assert client is not None  # begin_check saw it
         self.provider, self.check_id, self.client = provider, check.id, client
         self.client_application = check.application_id
-        self.issuer = dishonest.issuer_of(provider, check.application_id)
+        self.issuer = fake_provider.issuer_of(provider, check.application_id)
         self.alg = provider.id_token_alg(client)
         self.key = ""
         self.fetched_keys = False
@@ -135,7 +135,7 @@ class Check:
         async with self.provider.db.read() as session:
             last = await last_play(session, self.provider.box, self.client_application, self.alg)
         self.fetched_keys = last is not None
-        self.key = last.key if last is not None else dishonest.new_key(self.alg)
+        self.key = last.key if last is not None else fake_provider.new_key(self.alg)
         self.play = Play("honest", "", "", "", self.key, "", alg=self.alg)
 
     async def _wrong_ones(self, findings: list[Finding]) -> None:
@@ -253,7 +253,7 @@ class Check:
     async def _log_out(self, uri: str, case: Case) -> int:
         """Send a logout token, forged or honest, and return the status of the answer."""
         self.play.case = case
-        token = dishonest.logout_token(self.play, self.issuer, self.client, self.alg)
+        token = fake_provider.logout_token(self.play, self.issuer, self.client, self.alg)
         return await self.provider.outbound.post_form(uri, {"logout_token": token})
 
     async def _is_unchanged(self) -> bool:
@@ -291,7 +291,7 @@ class Check:
 
     async def _return(self, browser: Browser, asked: dict[str, str]) -> tuple[Visited, str]:
         """Bring the answer back to the application, and return what came of it, and the address of the answer."""
-        said = dishonest.answer_parameters(self.play, self.issuer, asked.get("state", ""))
+        said = fake_provider.answer_parameters(self.play, self.issuer, asked.get("state", ""))
         url = with_parameters(asked["redirect_uri"], list(said.items()))
         found, _ = await browser.open(url, self.issuer)
         return found, url
