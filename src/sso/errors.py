@@ -2,14 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 
 class Refusal(Exception):
-    """What was asked for cannot be done. The message says why, in one line; ``mistakes`` where there are several."""
+    """A request that is refused. The message says why, in one line, to the person who asked.
+
+    ``http`` has one handler for this family: it answers with an error page, with JSON, or with a problem of the API.
+    A subclass, or an instance, sets what differs.
+
+    Attributes:
+        status: the HTTP status. 500: the failure is the server's own; it is logged, and the answer does not repeat the
+            message.
+        code: names the refusal: the last part of the problem type ``urn:sso:problem:``, and the text of the error page.
+        page: the text of the error page, where its name is not ``code``.
+        error: the OAuth error code (RFC 6749 section 5.2) for programs; empty: the one that belongs to ``code``.
+        retry_after: after how many seconds to try again; None: the answer does not say.
+    """
+
+    status = 500
+    code = "refused"
+    page = ""
+    error = ""
+    retry_after: int | None = None
 
     @property
     def mistakes(self) -> list[str]:
         """One line for each reason."""
         return [str(self)]
+
+    @property
+    def explanation(self) -> str:
+        """What the answer says besides the text of ``code``; empty: nothing."""
+        return str(self)
+
+    @property
+    def values(self) -> Mapping[str, int]:
+        """The values that the text of the error page names."""
+        return {}
+
+    @property
+    def located_mistakes(self) -> Sequence[tuple[str, str]]:
+        """(JSON pointer or name of a parameter, text) of each mistake, where there are several."""
+        lines = self.mistakes
+        return [("", line) for line in lines] if len(lines) > 1 else []
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the answer that belong to this refusal."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
 class NoPassword(ValueError):
@@ -17,3 +59,8 @@ class NoPassword(ValueError):
 
     The account is taken over without a password. The message says what the mark was.
     """
+
+
+def validation_message(problem: Mapping[str, Any]) -> str:
+    """Return the message of one of the errors of a pydantic ``ValidationError``, as the validator wrote it."""
+    return str(problem["msg"]).removeprefix("Value error, ")

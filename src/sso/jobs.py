@@ -11,8 +11,8 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts.deletion import delete_due
 from sso.accounts.notifications import link_token, notify
-from sso.accounts.service import delete_due
 from sso.clients import store as clients
 from sso.clients.models import SANDBOX_END
 from sso.identity.authn import pending_flows

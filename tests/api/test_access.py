@@ -15,11 +15,11 @@ from tests.support import City, form_of, query_of
 
 from sso import clock
 from sso.http.api.openapi import description
-from sso.http.api.routers import routers
+from sso.http.api.resources import RESOURCES
 from sso.identity.users.schemas import Role
 from sso.platform.permissions import PERMISSIONS, ROLES, permissions_of
 
-ROUTES: list[APIRoute] = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+ROUTES: list[APIRoute] = [route for router in RESOURCES for route in router.routes if isinstance(route, APIRoute)]
 BODIES: dict[str, Any] = {
     "end_session": {},
     "begin_ending": {"client_id": "warga"},
@@ -229,7 +229,7 @@ def test_the_description_says_what_each_operation_needs() -> None:
             if int(status) >= 400:
                 assert list(said["content"]) == ["application/problem+json"]
     with_examples = [name for name, schema in document["components"]["schemas"].items() if "examples" in schema]
-    assert {"UserWanted", "ClientWanted", "EndingWanted", "WebhookWanted", "RolesWanted"} <= set(with_examples)
+    assert {"UserCreate", "ClientCreate", "SessionEndingCreate", "WebhookCreate", "RolesUpdate"} <= set(with_examples)
 
 
 async def test_the_description_is_served_to_everybody(city: City, http: httpx.AsyncClient) -> None:

@@ -14,9 +14,10 @@ from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, form_of
 
 from sso import clock
-from sso.accounts.service import disable_user
+from sso.accounts.administration import disable_user
 from sso.identity.users.service import UserError, find, set_roles
 from sso.jobs import chain_audit_events, clear_up, run_jobs
+from sso.platform.actor import Actor
 from sso.platform.audit import verify
 from sso.platform.audit.models import AuditEvent
 from sso.platform.outbox.models import Delivery
@@ -287,14 +288,14 @@ async def test_who_comes_second_waits_and_sees_that_they_are_the_last(city: City
 
     async def second() -> None:
         async with provider.db.write() as session:
-            await disable_user(session, provider, await find(session, "budi"), actor="test")
+            await disable_user(session, provider, await find(session, "budi"), actor=Actor("test"))
 
     async with provider.db.write() as session:
         ratna = await find(session, "ratna")
         if first == "disable":
-            await disable_user(session, provider, ratna, actor="test")
+            await disable_user(session, provider, ratna, actor=Actor("test"))
         else:
-            await set_roles(session, ratna, [], actor="test")
+            await set_roles(session, ratna, [], actor=Actor("test"))
         await session.flush()
         waiting = asyncio.create_task(second())
         done, _ = await asyncio.wait([waiting], timeout=0.3)

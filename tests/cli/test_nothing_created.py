@@ -13,7 +13,7 @@ import click
 import pytest
 import typer
 
-from sso.accounts.service import DOCUMENTS
+from sso.accounts.identity_checks import DOCUMENTS
 from sso.cli import command_line, main
 from sso.identity.users.merge_proposals import PROPOSAL_STATES
 from sso.platform.outbox import DeliveryKind, DeliveryStatus

@@ -26,10 +26,11 @@ from tests.demands import demand
 from tests.support import ISSUER, City, query_of
 
 from sso import clock
-from sso.accounts.service import check_identity, read_check
+from sso.accounts.identity_checks import check_identity, read_check
 from sso.identity.authn.assurance import ACR_VALUES
 from sso.identity.users.models import LocalAccount
 from sso.identity.users.service import find
+from sso.platform.actor import Actor
 
 ENDPOINTS = {
     "authorization_endpoint": ("GET", 400),
@@ -144,7 +145,7 @@ async def _of_the_city(city: City) -> set[str]:
     async with city.provider.db.write() as session:
         user = await find(session, "lengkap")
         seen = read_check("ktp", "3671014104900001", "MPP")
-        await check_identity(session, city.provider, user, seen, actor="test")
+        await check_identity(session, city.provider, user, seen, actor=Actor("test"))
         known = {"client_id": "dinas", "local_user_id": "7"}
         session.add(LocalAccount(user_id=lengkap, created_at=clock.now(), **known))
     async with city.browser() as browser:
@@ -180,7 +181,7 @@ async def test_acr_values(city: City, acr: str) -> None:
     assert acr in (await document_of(city))["acr_values_supported"]
     async with city.provider.db.write() as session:
         user, seen = await find(session, "siti"), read_check("ktp", "3671014104900001", "MPP")
-        await check_identity(session, city.provider, user, seen, actor="test")
+        await check_identity(session, city.provider, user, seen, actor=Actor("test"))
     assert await _reached(city, acr) == acr
 
 

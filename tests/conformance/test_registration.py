@@ -447,7 +447,7 @@ async def test_a_closed_endpoint_is_not_there(city: City, registration: str) -> 
 async def test_registrations_from_one_address_are_limited(city: City) -> None:
     from sso.platform.security.rate_limits import CountLimit
 
-    object.__setattr__(city.site, "registrations", CountLimit(2, 60))
+    object.__setattr__(city.site.limits, "registrations", CountLimit(2, 60))
     answers = [await post_registration(city, USUAL) for _ in range(3)]
     assert [one.status_code for one in answers] == [201, 201, 429]
     assert int(answers[2].headers["retry-after"]) > 0

@@ -12,11 +12,12 @@ from tests.demands import demand
 from tests.support import ISSUER, City, RelyingParty
 
 from sso import clock
-from sso.accounts.service import disable_user
+from sso.accounts.administration import disable_user
 from sso.clients import store
 from sso.clients.metadata import ClientMetadata
 from sso.clients.secrets import new_secret
 from sso.identity.users.service import find
+from sso.platform.actor import Actor
 from sso.platform.db import bump_version
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -134,7 +135,7 @@ async def test_the_token_ends_with_the_person(city: City) -> None:
     party = await trusting(city, {"jwks": key_set(pair)})
     made = await party.token(grant_type=GRANT, assertion=assertion(pair), scope="jadwal:baca")
     async with city.provider.db.write() as session:
-        await disable_user(session, city.provider, await find(session, "siti"), actor="test")
+        await disable_user(session, city.provider, await find(session, "siti"), actor=Actor("test"))
     assert (await party.introspect(made["access_token"]))["active"] is False
     again = await party.token(grant_type=GRANT, assertion=assertion(pair), scope="jadwal:baca")
     assert again.body["error"] == "invalid_grant"

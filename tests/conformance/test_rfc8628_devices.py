@@ -138,7 +138,7 @@ async def test_a_device_code_is_used_once(city: City) -> None:
 
 @demand("RFC 8628 5.1", "guessing user codes is limited")
 async def test_guessing_is_limited(city: City) -> None:
-    object.__setattr__(city.site, "device_codes", CountLimit(3, 15))
+    object.__setattr__(city.site.limits, "device_codes", CountLimit(3, 15))
     begun = await begin(await device(city))
     async with city.browser() as browser:
         page = await browser.open("/device")

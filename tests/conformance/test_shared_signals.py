@@ -20,15 +20,9 @@ from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, Statements
 
 from sso import clock
-from sso.accounts.service import (
-    change_password,
-    delete_user,
-    disable_user,
-    enable_user,
-    recover,
-    require_new_password,
-    reset_factors,
-)
+from sso.accounts.administration import disable_user, enable_user
+from sso.accounts.credentials import change_password, recover, require_new_password, reset_factors
+from sso.accounts.deletion import delete_user
 from sso.http.admin.sessions import REASONS
 from sso.http.protocol import ssf as shared_signals
 from sso.identity.sessions.models import SsoSession
@@ -38,6 +32,7 @@ from sso.identity.users.models import User
 from sso.logout.delivery_report import delivery_report_of
 from sso.logout.end_sessions import end_sessions
 from sso.oidc.models import ExcludedSubject
+from sso.platform.actor import Actor
 from sso.platform.outbox.models import Delivery
 from sso.ssf import streams
 from sso.ssf.events import (
@@ -239,13 +234,13 @@ async def test_what_happens_to_an_account_is_an_event(city: City, receiver: Rece
     sub = (await signed_in(city)).claims()["sub"]
     provider = city.provider
     async with provider.db.write() as session:
-        await change_password(session, provider, await user(city, session), "hash", actor="cli")
+        await change_password(session, provider, await user(city, session), "hash", actor=Actor("cli"))
     async with provider.db.write() as session:
-        await disable_user(session, provider, await user(city, session), actor="cli")
+        await disable_user(session, provider, await user(city, session), actor=Actor("cli"))
     async with provider.db.write() as session:
-        await enable_user(session, provider, await user(city, session), actor="cli")
+        await enable_user(session, provider, await user(city, session), actor=Actor("cli"))
     async with provider.db.write() as session:
-        await delete_user(session, provider, await user(city, session), actor="cli")
+        await delete_user(session, provider, await user(city, session), actor=Actor("cli"))
     events = [await receiver.checked(one) for one in (await receiver.poll(stream))["sets"].values()]
     kinds = [next(iter(one["events"])) for one in events]
     assert kinds == [CREDENTIAL_CHANGE, ACCOUNT_DISABLED, ACCOUNT_ENABLED, ACCOUNT_PURGED]
@@ -259,7 +254,7 @@ async def test_who_never_used_the_application_is_none_of_its_business(city: City
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("warga"), username="budi")
     async with city.provider.db.write() as session:
-        await disable_user(session, city.provider, await user(city, session, "budi"), actor="cli")
+        await disable_user(session, city.provider, await user(city, session, "budi"), actor=Actor("cli"))
     assert await receiver.poll(stream) == {"sets": {}}
 
 
@@ -440,21 +435,21 @@ async def test_every_change_of_a_credential_is_an_event(city: City, receiver: Re
         await post(browser, "/account/security", {"choice": f"remove {chosen.id}"}, page)
         assert await told() == [("fido2-platform", "delete", "user")]
     async with provider.db.write() as session:
-        await reset_factors(session, provider, await user(city, session), actor="cli")
+        await reset_factors(session, provider, await user(city, session), actor=Actor("cli"))
     kinds = ["app", "fido2-roaming", "recovery-code"]
     assert await told() == [(kind, "revoke", "admin") for kind in kinds]
     async with provider.db.write() as session:
-        await require_new_password(session, provider, await user(city, session), actor="cli")
+        await require_new_password(session, provider, await user(city, session), actor=Actor("cli"))
     assert await told() == [("password", "revoke", "admin")]
     async with provider.db.write() as session:
-        await require_new_password(session, provider, await user(city, session), actor="cli")
+        await require_new_password(session, provider, await user(city, session), actor=Actor("cli"))
     assert await told() == [], "there is no password any more"
     async with provider.db.write() as session:
         found = await user(city, session)
         await recover(session, provider, found, "hash", long=True, drop_factors=True)
     assert await told() == [("password", "create", "user")]
     async with provider.db.write() as session:
-        await change_password(session, provider, await user(city, session), "hash", actor="cli")
+        await change_password(session, provider, await user(city, session), "hash", actor=Actor("cli"))
     assert await told() == [("password", "update", "admin")]
 
 
@@ -464,9 +459,17 @@ async def test_every_reason_has_its_own_name(city: City, receiver: Receiver) -> 
     provider = city.provider
     change = EndReason.PASSWORD_CHANGED
     acts: list[tuple[EndReason, str, Any]] = [
-        (EndReason.FACTORS_RESET, "admin", lambda session, one: reset_factors(session, provider, one, actor="cli")),
-        (change, "user", lambda session, one: change_password(session, provider, one, "hash", actor=str(one.id))),
-        (change, "admin", lambda session, one: change_password(session, provider, one, "hash", actor="cli")),
+        (
+            EndReason.FACTORS_RESET,
+            "admin",
+            lambda session, one: reset_factors(session, provider, one, actor=Actor("cli")),
+        ),
+        (
+            change,
+            "user",
+            lambda session, one: change_password(session, provider, one, "hash", actor=Actor(str(one.id))),
+        ),
+        (change, "admin", lambda session, one: change_password(session, provider, one, "hash", actor=Actor("cli"))),
         (
             EndReason.RECOVERED,
             "user",
@@ -475,7 +478,7 @@ async def test_every_reason_has_its_own_name(city: City, receiver: Receiver) -> 
         (
             EndReason.PASSWORD_REQUIRED,
             "admin",
-            lambda session, one: require_new_password(session, provider, one, actor="cli"),
+            lambda session, one: require_new_password(session, provider, one, actor=Actor("cli")),
         ),
     ]
     async with provider.db.read() as session:

@@ -19,9 +19,10 @@ from tests.delivery.test_proof import Receiver, add, by_name, end, proof, sessio
 from tests.support import SECRET_KEY, City
 
 from sso import clock
-from sso.accounts.service import disable_user, enable_user
+from sso.accounts.administration import disable_user, enable_user
 from sso.identity.users.service import find
 from sso.logout.end_sessions import BACKCHANNEL_LOGOUT, backchannel_logout
+from sso.platform.actor import Actor
 from sso.platform.outbox import Worker
 
 SSO = str(Path(sys.executable).with_name("sso"))
@@ -176,7 +177,7 @@ async def test_a_person_who_is_disabled_in_the_middle_of_a_code_exchange_has_not
 
     async def disable() -> None:
         async with city.provider.db.write() as session:
-            await disable_user(session, city.provider, await find(session, "siti"), actor="test")
+            await disable_user(session, city.provider, await find(session, "siti"), actor=Actor("test"))
 
     outcomes = set()
     for round_ in range(8):
@@ -195,7 +196,7 @@ async def test_a_person_who_is_disabled_in_the_middle_of_a_code_exchange_has_not
             assert (tokens.status, tokens.body["error"]) == (400, "invalid_grant")
         assert (await party.exchange(code)).status == 400
         async with city.provider.db.write() as session:
-            await enable_user(session, city.provider, await find(session, "siti"), actor="test")
+            await enable_user(session, city.provider, await find(session, "siti"), actor=Actor("test"))
         if tokens.status == 200:
             assert (await party.introspect(tokens["access_token"])) == {"active": False}, "enabled is not undone"
     assert outcomes <= {200, 400}

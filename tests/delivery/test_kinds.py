@@ -13,8 +13,8 @@ from tests.support import City
 from sso import clock
 from sso.accounts.notifications import notify, send
 from sso.cli import deliveries as cli_deliveries
-from sso.http.admin import system as admin_system
-from sso.http.admin import users as admin_people
+from sso.http.admin import deliveries as admin_deliveries
+from sso.http.common.labels import ROLE_TEXTS
 from sso.identity.users.models import User
 from sso.platform.audit.models import AuditEvent
 from sso.platform.outbox import DeliveryKind, DeliveryStatus, Worker, enqueue
@@ -28,10 +28,10 @@ def overrides() -> dict[str, typing.Any]:
 
 
 def test_pages_and_commands_know_every_kind_and_status() -> None:
-    assert set(admin_system.KINDS) == set(DeliveryKind)
-    assert set(admin_system.STATUS) == set(DeliveryStatus)
+    assert set(admin_deliveries.KINDS) == set(DeliveryKind)
+    assert set(admin_deliveries.STATUS) == set(DeliveryStatus)
     assert set(cli_deliveries.KINDS) == set(DeliveryKind)
-    assert set(admin_people.ROLE_TEXTS) == set(typing.get_args(RoleName))
+    assert set(ROLE_TEXTS) == set(typing.get_args(RoleName))
 
 
 async def test_the_list_shows_every_kind_in_every_state(city: City) -> None:

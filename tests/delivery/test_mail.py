@@ -17,9 +17,11 @@ from sqlalchemy import select
 from tests.support import City
 
 from sso import clock
+from sso.accounts.administration import disable_user
+from sso.accounts.credentials import change_password
 from sso.accounts.notifications import notify
-from sso.accounts.service import change_password, disable_user
 from sso.identity.users.service import find
+from sso.platform.actor import Actor
 from sso.platform.outbox.models import Delivery
 from sso.platform.outbox.smtp import Mailer
 from sso.platform.outbox.worker import Abandon
@@ -78,7 +80,7 @@ def overrides(post: Post) -> dict[str, Any]:
 
 async def change(city: City, name: str) -> None:
     async with city.provider.db.write() as session:
-        await change_password(session, city.provider, await find(session, name), "hash", actor="cli")
+        await change_password(session, city.provider, await find(session, name), "hash", actor=Actor("cli"))
 
 
 def bodies(mail: EmailMessage) -> tuple[str, str]:
@@ -111,7 +113,7 @@ async def test_in_english_and_without_what_a_name_could_do(city: City, post: Pos
         user = await find(session, "siti")
         user.locale, user.name = "en", "Siti & <b>%(x)s</b>\r\nBcc: x@y"
     async with city.provider.db.write() as session:
-        await disable_user(session, city.provider, await find(session, "siti"), actor="cli")
+        await disable_user(session, city.provider, await find(session, "siti"), actor=Actor("cli"))
     await city.site.worker.drain()
     (mail,) = post.mails
     assert mail["Subject"] == "Your account was switched off"

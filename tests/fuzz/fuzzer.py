@@ -6,6 +6,7 @@ from the description of the API: a new route is tried without anybody adding it 
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import random
@@ -25,10 +26,9 @@ from tests.fuzz.nasty import BODIES, HEADER_NAMES, HEADERS, RAW, TEXT, VALUES
 from tests.support import PASSWORD, Browser, City, Form, Forms
 
 import sso.http
-from sso.app import ROOMS
+from sso.app import ROUTERS
 from sso.clients.metadata import ClientMetadata
-from sso.http.api import openapi as about
-from sso.http.api.routers import routers
+from sso.http.api.openapi import description
 from sso.ssf import streams
 
 SOURCES = Path(sso.http.__file__).parent
@@ -56,7 +56,7 @@ EXPECTED = (501, 503, 505)
 
 def routes() -> list[tuple[str, str]]:
     """Return method and path of every route."""
-    every = [route for one in (*(room.router for room in ROOMS), *routers, about.public) for route in one.routes]
+    every = [route for router in ROUTERS for route in router.routes]
     found = [(method, one.path) for one in every if isinstance(one, Route) for method in sorted(one.methods or ())]
     return [one for one in found if one[0] not in ("HEAD", "OPTIONS")]
 
@@ -208,7 +208,7 @@ class Fuzzer:
 
     async def api(self, http: httpx.AsyncClient, known: dict[str, str], share: float = 1.0) -> None:
         """Put values into every parameter and every member of every body of the described API."""
-        document = about.description("https://x.example")
+        document = description("https://x.example")
         for path, methods in document["paths"].items():
             for method, operation in methods.items():
                 url = _filled(path, known)
@@ -312,9 +312,10 @@ def _resolved(schema: Any, known: dict[str, Any]) -> dict[str, Any]:
 
 def _names_near(path: str) -> list[str]:
     """Return the parameters that the file reads in which a route stands."""
-    every = [(room.router, room.__file__) for room in ROOMS]
-    for router, file in every:
-        if file and any(getattr(one, "path", "") == path for one in router.routes):
+    for router in ROUTERS:
+        route = next((one for one in router.routes if getattr(one, "path", "") == path), None)
+        if route is not None and not path.startswith("/api/"):
+            file = inspect.getfile(route.endpoint)
             found = {first or second for first, second in _NAMED.findall(Path(file).read_text())}
             return sorted({*found, *(PROTOCOL if path in ("/authorize", "/logout") else ())})
     return []

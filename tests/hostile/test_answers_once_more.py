@@ -17,6 +17,7 @@ from tests.support import City
 
 from sso.identity.users import store
 from sso.identity.users.service import set_roles
+from sso.platform.actor import Actor
 from sso.platform.permissions import GRANTING, PERMISSIONS
 from sso.portal import teams
 
@@ -98,11 +99,11 @@ async def test_who_left_the_team_gets_no_secret_of_before(city: City) -> None:
         assert answers[route.path].status_code == 201, answers[route.path].text
     for role in ("member", None):
         async with city.provider.db.write() as session:
-            await teams.add_member(session, "antrean", city.users["ratna"], "owner", actor="test")
+            await teams.add_member(session, "antrean", city.users["ratna"], "owner", actor=Actor("test"))
             if role is None:
-                await teams.remove_member(session, "antrean", city.users["budi"], actor="test")
+                await teams.remove_member(session, "antrean", city.users["budi"], actor=Actor("test"))
             else:
-                await teams.add_member(session, "antrean", city.users["budi"], "member", actor="test")
+                await teams.add_member(session, "antrean", city.users["budi"], "member", actor=Actor("test"))
         for route in routes:
             answer = await send(api, route, f"kunci-{len(route.path)}")
             assert answer.status_code in (403, 404, 409), f"{role} {route.path}: {answer.text}"

@@ -17,8 +17,9 @@ from tests.web.test_developer import NEW, person, post, register, secret_of, sig
 
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.platform.security.outbound_http import OutboundFailed, Visited
-from sso.portal.rp_check import fake_provider as dishonest
+from sso.portal.rp_check import fake_provider, results
 from sso.portal.rp_check import runner as rp_check
+from sso.portal.rp_check import store as checks
 
 HERE = "http://localhost:3000"
 CHECK, APP, ADMIN = "/developer/apps/antrean/check", "/developer/apps/antrean", "/admin/applications/antrean"
@@ -125,11 +126,11 @@ async def check(city: City, developer: Browser, party: RelyingParty) -> tuple[bo
     for task in list(rp_check._RUNNING):
         await task
     async with city.provider.db.read() as session:
-        found = await rp_check.last_check(session, "antrean")
+        found = await checks.last_check(session, "antrean")
         assert found is not None
     page = (await developer.open(CHECK)).text
-    assert ("Lulus pada" in page) == rp_check.passed(found), page
-    return rp_check.passed(found), {one["case"]: one["outcome"] for one in found.results["findings"]}
+    assert ("Lulus pada" in page) == results.passed(found), page
+    return results.passed(found), {one["case"]: one["outcome"] for one in found.results["findings"]}
 
 
 def always(answer: Visited) -> Callable[[RelyingParty, str], Visited | None]:
@@ -179,7 +180,7 @@ async def test_an_application_that_works_passes_and_one_that_is_dead_does_not(ci
         assert not passed, (name, outcomes)
     passed, outcomes = await check(city, developer, RelyingParty(city, secret, ()))
     assert not passed
-    careless = {"honest": "passed", "honest_again": "passed", **dict.fromkeys(dishonest.WRONG, "accepted")}
+    careless = {"honest": "passed", "honest_again": "passed", **dict.fromkeys(fake_provider.WRONG, "accepted")}
     careless["replayed_code"] = "refused"  # its code_verifier is used up, so that the code is worth nothing
     assert outcomes == careless
     for form in ({"redirect_uri": f"{HERE}/other"}, {"code_verifier": "x" * 50}, {"client_secret": "wrong"}):
@@ -316,7 +317,7 @@ async def test_an_honest_application_that_keeps_keys_passes_again_and_again(city
     passed, outcomes = await check(city, developer, stubborn)
     assert (passed, outcomes["honest"]) == (False, "failed")
     async with city.provider.db.read() as session:
-        found = await rp_check.last_check(session, "antrean")
+        found = await checks.last_check(session, "antrean")
     assert found is not None
     assert found.results["findings"][0]["detail"] == "old_keys"
     page = await developer.open(CHECK)

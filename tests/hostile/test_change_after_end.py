@@ -15,9 +15,10 @@ from tests.hostile.test_races import Interposed
 from tests.support import PASSWORD, Browser, City
 
 from sso import clock
-from sso.accounts.service import change_password
+from sso.accounts.credentials import change_password
 from sso.identity.authn import pending_flows
 from sso.identity.users.models import Credential, Identifier, User
+from sso.platform.actor import Actor
 
 SECURITY, CONTACTS, PROFILE, DATA = "/account/security", "/account/contacts", "/account/profile", "/account/data"
 
@@ -122,7 +123,7 @@ async def test_no_app_is_set_up_by_a_sign_in_that_is_over(city: City, monkeypatc
             async with city.provider.db.write() as session:
                 user = await session.get(User, city.users["ratna"])
                 assert user is not None
-                await change_password(session, city.provider, user, "$argon2id$x", actor="cli")
+                await change_password(session, city.provider, user, "$argon2id$x", actor=Actor("cli"))
 
         async def later() -> None:  # the attempt and its place are counted first
             middle.arm(end)

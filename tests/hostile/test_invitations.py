@@ -11,9 +11,11 @@ from tests.support import Browser, City
 from tests.web.test_developer import person, post, register, signed_in
 
 from sso import clock
-from sso.accounts.service import delete_user, merge_users
+from sso.accounts.deletion import delete_user
+from sso.accounts.merging import merge_users
 from sso.clients.models import Application, TeamInvitation, TeamMember
 from sso.identity.users.models import Identifier, User
+from sso.platform.actor import Actor
 
 TEAM = "/developer/apps/antrean/team"
 
@@ -136,8 +138,8 @@ async def test_who_was_deleted_or_merged_leaves_no_invitation(city: City, owner:
         assert found["wayan"]
         assert found["made"]
         assert found["tetap"]
-        await delete_user(session, city.provider, found["wayan"], actor="cli")
-        await merge_users(session, city.provider, found["tetap"], found["made"], actor="cli")
+        await delete_user(session, city.provider, found["wayan"], actor=Actor("cli"))
+        await merge_users(session, city.provider, found["tetap"], found["made"], actor=Actor("cli"))
     await person(city, "wayan")
     assert not await joins(city, "wayan")
     assert not await joins(city, "tetap")

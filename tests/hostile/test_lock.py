@@ -18,11 +18,16 @@ from tests.citizens import NEW_PASSWORD, SENDING, here, last_code, notices, post
 from tests.support import PASSWORD, City, form_of, query_of
 
 from sso import clock
-from sso.app import ROOMS
+from sso.app import ROUTERS
 from sso.identity.users.service import set_roles
 from sso.identity.users.store import lock_user
 
-PAGES = [route for room in ROOMS for route in room.router.routes if isinstance(route, APIRoute)]
+PAGES = [
+    route
+    for router in ROUTERS
+    for route in router.routes
+    if isinstance(route, APIRoute) and not route.path.startswith("/api/")
+]
 PROTOCOL = {
     "/token", "/userinfo", "/introspect", "/revoke", "/jwks", "/par", "/device_authorization", "/register",
     "/register/{client_id}", "/check_session", "/.well-known/openid-configuration", "/.well-known/ssf-configuration",

@@ -19,8 +19,8 @@ from tests.conformance.parties import KeyPair, authorize, post_registration, reg
 from tests.support import City
 
 import sso
-from sso.http.developer.team import look_at_keys
 from sso.platform.security.outbound_http import UNREACHABLE
+from sso.portal.published_keys import fetch_published_keys
 
 PLACES = {
     "private": "10.20.30.40",
@@ -83,11 +83,9 @@ async def test_every_place_says_the_same_of_every_address_that_does_not_answer(c
         said.setdefault("request_uri", set()).add(neutral(by_reference["error_description"], host))
         said.setdefault("jwks_uri", set()).add(neutral(by_value["error_description"], host))
 
-        class Asked:
-            app = city.app
-
-        keys = await look_at_keys(Asked, party.client_id)  # type: ignore[arg-type]
-        said.setdefault("look", set()).add(keys["problem"])
+        provider = city.provider
+        keys = await fetch_published_keys(provider.registry, provider.outbound, party.client_id)
+        said.setdefault("look", set()).add(keys.problem)
     for where, texts in said.items():
         assert len(texts) == 1, f"{where}: {texts}"
         text = next(iter(texts))

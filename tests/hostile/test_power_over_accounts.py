@@ -22,13 +22,13 @@ from tests.citizens import NEW_PASSWORD, SENDING, last_code, post, sent
 from tests.support import PASSWORD, Browser, City, Forms
 
 from sso import clock
-from sso.app import ROOMS
+from sso.accounts import user_actions
+from sso.accounts.user_actions import ACTIONS
+from sso.app import ROUTERS
 from sso.clients.models import Application
 from sso.clients.privileges import OPERATOR
+from sso.http.admin import imports as admin_imports
 from sso.http.admin import sessions as admin_sessions
-from sso.http.admin import system as admin_system
-from sso.http.admin import users as admin_people
-from sso.http.admin.users import ACTS
 from sso.http.api import identity_checks as api_citizens
 from sso.http.api import sessions as api_sessions
 from sso.http.api import users as api_users
@@ -39,6 +39,7 @@ from sso.identity.users.importing import SEAL
 from sso.identity.users.models import MergeProposal
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import UserError, create_users, set_roles
+from sso.platform.actor import Actor
 from sso.platform.permissions import GROUP_PERMISSIONS, PERMISSIONS, ROLES, permissions_of
 from sso.portal import teams
 
@@ -121,11 +122,17 @@ async def a_team(city: City) -> None:
         )  # fmt: skip
         session.add(found)
         await session.flush()
-        await teams.add_member(session, POWERFUL, city.users["ratna"], "owner", actor="test")
+        await teams.add_member(session, POWERFUL, city.users["ratna"], "owner", actor=Actor("test"))
         if "t-member" in city.users:
-            await teams.add_member(session, POWERFUL, city.users["t-member"], "member", actor="test")
+            await teams.add_member(session, POWERFUL, city.users["t-member"], "member", actor=Actor("test"))
         await teams.invite(
-            session, POWERFUL, "t-invited@warga.example", "member", user_id=None, actor="test", authority=OPERATOR
+            session,
+            POWERFUL,
+            "t-invited@warga.example",
+            "member",
+            user_id=None,
+            actor=Actor("test"),
+            authority=OPERATOR,
         )
 
 
@@ -175,11 +182,11 @@ def _nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (api_sessions, admin_sessions):
         monkeypatch.setattr(module, "end_session_of_person", reached)
         monkeypatch.setattr(module.mass_ending, "begin", reached)
-    monkeypatch.setattr(admin_system, "decide_proposal", reached)
-    for act, (permission, work) in ACTS.items():
-        monkeypatch.setitem(ACTS, act, (permission, work if act in ("roles", "merge") else reached))
-    monkeypatch.setattr(admin_people.people, "give_roles", reached)
-    monkeypatch.setattr(admin_people.people, "merge_users", reached)
+    monkeypatch.setattr(admin_imports, "decide_proposal", reached)
+    for act, (permission, work) in ACTIONS.items():
+        monkeypatch.setitem(ACTIONS, act, (permission, work if act in ("roles", "merge") else reached))
+    monkeypatch.setattr(user_actions, "give_roles", reached)
+    monkeypatch.setattr(user_actions, "merge_users", reached)
 
 
 def was_let_through(answer: httpx.Response) -> bool:
@@ -220,8 +227,8 @@ def test_every_act_on_an_account_is_in_the_model() -> None:
         assert route.methods == {"GET"} or known, about
     pages = {
         route.path
-        for room in ROOMS
-        for route in room.router.routes
+        for router in ROUTERS
+        for route in router.routes
         if isinstance(route, APIRoute) and route.path.startswith("/admin") and "POST" in route.methods
     }
     unknown = {one for one in pages - PAGES_ABOUT_ACCOUNTS if not one.startswith(PAGES_ABOUT_OTHER_THINGS)}
@@ -288,7 +295,7 @@ async def test_the_pages_follow_the_model(city: City) -> None:
             rights = permissions_of(roles)
             for kind in ["citizen", "invited", "admin"] if roles == ["admin"] else list(TARGETS):
                 ids, calls = made[kind], []
-                for act, (permission, _) in ACTS.items():
+                for act, (permission, _) in ACTIONS.items():
                     path = f"/admin/people/{ids['user']}/{act}"
                     more = {"other": str(other), "role helpdesk": "1", "sure": "1"}
                     calls.append((permission, path, tokens[kind], more, "users:read"))

@@ -29,6 +29,7 @@ from sso.clients.models import HERE, SANDBOX
 from sso.clients.privileges import OPERATOR, grant_privilege, held_by, revoke_privilege
 from sso.clients.secrets import create_client
 from sso.identity.users.store import replace_groups
+from sso.platform import actor as actors
 from sso.platform.permissions import PERMISSIONS, ROLES
 from sso.portal import applications as apps
 from sso.portal import teams
@@ -72,9 +73,9 @@ async def prepare(city: City) -> None:
             await session.flush()
             row = await store.get_client(session, client_id)
             assert row is not None
-            await apps.adopt(session, row, actor="test")
-            await teams.add_member(session, client_id, city.users["dimas"], "owner", actor="test")
-            await teams.add_member(session, client_id, city.users["rina"], "member", actor="test")
+            await apps.adopt(session, row, actor=actors.Actor("test"))
+            await teams.add_member(session, client_id, city.users["dimas"], "owner", actor=actors.Actor("test"))
+            await teams.add_member(session, client_id, city.users["rina"], "member", actor=actors.Actor("test"))
         alone = {"reason": "x", "without_person": True, "authority": OPERATOR, "actor": "test"}
         await grant_privilege(session, "penentu", "sso:users:roles", **alone)
     await city.provider.refresh()

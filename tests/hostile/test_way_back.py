@@ -18,9 +18,13 @@ from tests.support import PASSWORD, City, Forms, form_of
 from sso import clock
 from sso.oidc.authorize.stored import client_of_token, token_end
 from sso.oidc.models import Interaction
+from sso.platform.actor import Actor
 from sso.portal.lifecycle import suspend_client
 
-PAGES = ("sso.http.sign_in.authorize", "sso.http.sign_in.second_factor", "sso.http.sign_in.sign_up")
+PAGES = tuple(
+    f"sso.http.sign_in.{name}"
+    for name in ("authorize", "login", "account_selection", "consent", "second_factor", "sign_up")
+)
 """The modules whose pages are steps of a sign-in for an application."""
 GONE = "Halaman ini sudah tidak berlaku"
 
@@ -104,7 +108,7 @@ async def test_back_after_the_answer_without_cookies_and_of_a_suspended_applicat
         assert "Aplikasi: Apotek Mitra" in answer.text
         # The token is of no use to learn of an application that is suspended.
         async with city.provider.db.write() as session:
-            await suspend_client(session, city.provider, "sehat", actor="test")
+            await suspend_client(session, city.provider, "sehat", actor=Actor("test"))
         await city.provider.refresh()
         answer = await stranger.get(here)
         assert GONE in answer.text
@@ -159,13 +163,13 @@ async def test_there_is_a_way_back_after_signing_out(city: City) -> None:
             again = await browser.open(f"/logout?{urlencode({'client_id': client_id})}")
             assert address in links(again.text), client_id
         async with city.provider.db.write() as session:
-            await suspend_client(session, city.provider, "sehat", actor="test")
+            await suspend_client(session, city.provider, "sehat", actor=Actor("test"))
         await city.provider.refresh()
         again = await browser.open(f"/logout?{urlencode({'client_id': 'sehat'})}")
         assert home["sehat"] not in links(again.text)
         tokens = await browser.tokens(city.relying_party("warga"))
         async with city.provider.db.write() as session:
-            await suspend_client(session, city.provider, "warga", actor="test")
+            await suspend_client(session, city.provider, "warga", actor=Actor("test"))
         await city.provider.refresh()
         hint = {"id_token_hint": tokens["id_token"], "post_logout_redirect_uri": "https://warga.example/keluar"}
         done = await browser.open(f"/logout?{urlencode(hint)}")

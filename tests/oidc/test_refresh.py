@@ -12,7 +12,8 @@ from tests.demands import demand
 from tests.support import PASSWORD, Browser, City, RelyingParty, Statements, query_of
 
 from sso import clock
-from sso.accounts.service import change_password, disable_user
+from sso.accounts.administration import disable_user
+from sso.accounts.credentials import change_password
 from sso.clients import store as clients
 from sso.identity.authn.passwords import Passwords
 from sso.identity.sessions.store import SessionFilter
@@ -21,6 +22,7 @@ from sso.identity.users.store import set_disabled
 from sso.logout.end_sessions import end_matching
 from sso.oidc.store.models import Grant
 from sso.oidc.store.store import revoke_grants_of_user
+from sso.platform.actor import Actor
 from sso.platform.db import bump_version
 
 
@@ -134,14 +136,14 @@ async def sign_out(city: City, browser: Browser) -> object:
 
 async def disable(city: City, browser: Browser) -> object:
     async with city.provider.db.write() as session:
-        return await disable_user(session, city.provider, await _siti(city, session), actor="test")
+        return await disable_user(session, city.provider, await _siti(city, session), actor=Actor("test"))
 
 
 async def new_password(city: City, browser: Browser) -> object:
     hashed = await Passwords(city.settings).hash("another-password-entirely")
     async with city.provider.db.write() as session:
         user = await _siti(city, session)
-        return await change_password(session, city.provider, user, hashed, actor="test")
+        return await change_password(session, city.provider, user, hashed, actor=Actor("test"))
 
 
 async def revoke_session(city: City, browser: Browser) -> object:

@@ -155,8 +155,9 @@ async def test_a_code_dies_with_its_session(city: City) -> None:
 
 
 async def test_a_code_dies_with_its_person(city: City) -> None:
-    from sso.accounts.service import disable_user
+    from sso.accounts.administration import disable_user
     from sso.identity.users.models import User
+    from sso.platform.actor import Actor
 
     party = city.relying_party("warga")
     async with city.browser() as browser:
@@ -164,7 +165,7 @@ async def test_a_code_dies_with_its_person(city: City) -> None:
     async with city.provider.db.write() as session:
         user = await session.get(User, city.users["siti"])
         assert user is not None
-        await disable_user(session, city.provider, user, actor="test")
+        await disable_user(session, city.provider, user, actor=Actor("test"))
     assert (await party.exchange(code)).body["error"] == "invalid_grant"
 
 

@@ -27,12 +27,13 @@ from tests.db.test_migrations import _dump
 from tests.support import ISSUER, PASSWORD, City, query_of
 
 from sso import clock
-from sso.accounts.service import check_identity, read_check
+from sso.accounts.identity_checks import check_identity, read_check
 from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import SessionFilter, count_not_ended
 from sso.identity.users.models import Identifier, User
 from sso.identity.users.service import find
 from sso.jobs import chain_audit_events, people_in_time
+from sso.platform.actor import Actor
 from sso.platform.audit import verify
 from sso.platform.audit.models import AuditEvent
 
@@ -190,7 +191,6 @@ async def test_a_new_password_ends_every_other_session(city: City) -> None:
 @pytest.mark.parametrize("overrides", [{"risk_based_second_factor": "none"}])
 async def test_a_new_password_ends_however_many_sessions_there_are(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sso.logout.end_sessions.BATCH", 2)
-    monkeypatch.setattr("sso.accounts.service.MOST", 2, raising=False)
     for _ in range(5):
         async with city.browser() as other:
             await here(city, other)
@@ -398,7 +398,7 @@ async def test_a_nik_is_noted_and_opens_nothing_until_a_counter_checked_it(city:
         assert (await here(city, browser, nik)).status_code == 400
     async with city.provider.db.write() as session:
         user = await find(session, "siti")
-        await check_identity(session, city.provider, user, read_check("ktp", nik, "MPP"), actor="test")
+        await check_identity(session, city.provider, user, read_check("ktp", nik, "MPP"), actor=Actor("test"))
     async with city.browser() as browser:
         page = await here(city, browser, nik)
         assert page.status_code == 200
@@ -463,7 +463,7 @@ async def test_everything_is_taken_along(city: City) -> None:
     async with city.provider.db.write() as session:
         user = await find(session, "siti")
         seen = read_check("ktp", "3671014104900001", "MPP")
-        await check_identity(session, city.provider, user, seen, actor="test")
+        await check_identity(session, city.provider, user, seen, actor=Actor("test"))
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("warga"))
         await set_up_app(city, browser)

@@ -17,7 +17,7 @@ from tests.support import PASSWORD, Browser, City, form_of
 from tests.web.test_developer import NEW, person, post, register, signed_in
 
 from sso import __version__, clock
-from sso.accounts.service import end_session_of_person
+from sso.accounts.administration import end_session_of_person
 from sso.http.admin.setting_texts import masked, settings_shown
 from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import SessionFilter
@@ -28,6 +28,7 @@ from sso.jobs import clear_up, look_around
 from sso.logout import bulk as mass_ending
 from sso.logout.delivery_report import bulk_delivery_report
 from sso.oidc.models import BulkRevocation
+from sso.platform.actor import Actor
 from sso.platform.audit.models import AuditEvent
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import RECENT
@@ -262,7 +263,7 @@ async def test_the_proof_of_many_tells_of_those_alone_and_not_of_what_was_ended_
         mine = update(SsoSession).where(SsoSession.id.in_(ids[:2]))
         await session.execute(mine.values(address="198.51.100.7"))
         found = await mass_ending.begin(session, SessionFilter(network="198.51.100.7"), "administrator", actor="test")
-        await end_session_of_person(session, city.provider, ids[3], actor="test")
+        await end_session_of_person(session, city.provider, ids[3], actor=Actor("test"))
     clock.advance(1)
     await mass_ending.work_once(city.provider, found.id)
     async with city.provider.db.read() as session:

@@ -17,6 +17,7 @@ from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE
 from sso.clients.secrets import create_client
 from sso.identity.users import store
+from sso.platform.actor import Actor
 from sso.platform.audit.models import AuditEvent
 from sso.portal import applications as apps
 from sso.portal import teams
@@ -128,8 +129,8 @@ async def test_scopes_that_were_never_named_are_shown_and_do_not_count_as_change
         row = await clients.get_client(session, "kelurahan")
         assert row is not None
         await session.flush()
-        await apps.adopt(session, row, actor="test")
-        await teams.add_member(session, "kelurahan", city.users["dimas"], "owner", actor="test")
+        await apps.adopt(session, row, actor=Actor("test"))
+        await teams.add_member(session, "kelurahan", city.users["dimas"], "owner", actor=Actor("test"))
     await city.provider.refresh()
     path = "/developer/apps/kelurahan/settings"
     asked = {f"reason {name}": "Kabar." for name in ("email", "phone_number", *data_of("profile"))}

@@ -17,8 +17,8 @@ from tests.support import PASSWORD, Browser, City, query_of
 from tests.web.test_developer import OFFERED, register, signed_in
 
 from sso import clock
-from sso.app import ROOMS
-from sso.http.admin.users import ACTS
+from sso.accounts.user_actions import ACTIONS
+from sso.app import ROUTERS
 from sso.http.common.i18n import translations
 from sso.http.common.labels import PERMISSION_TEXTS
 from sso.http.console.access import ADMIN, ADMIN_PAGES, DEVELOPER, Needs, Team
@@ -29,11 +29,16 @@ from sso.platform.permissions import GROUP_PERMISSIONS, PERMISSIONS, ROLES, perm
 
 PAGES = [
     route
-    for room in ROOMS
-    for route in room.router.routes
+    for router in ROUTERS
+    for route in router.routes
     if isinstance(route, APIRoute) and re.match(rf"({ADMIN}|{DEVELOPER})(/|$)", route.path)
 ]
-EVERYWHERE = [route for room in ROOMS for route in room.router.routes if isinstance(route, APIRoute)]
+EVERYWHERE = [
+    route
+    for router in ROUTERS
+    for route in router.routes
+    if isinstance(route, APIRoute) and not route.path.startswith("/api/")
+]
 
 
 def rules_of(found: Dependant) -> list[Needs | Team]:
@@ -59,7 +64,7 @@ def test_every_page_of_developers_and_administrators_has_a_rule() -> None:
             assert set(rule.permissions) <= set(PERMISSIONS), route.path
         elif isinstance(rule, Needs) and rule.permission is not None:
             assert rule.permission in PERMISSIONS
-    for permission, _ in ACTS.values():
+    for permission, _ in ACTIONS.values():
         assert permission in PERMISSIONS
 
 
@@ -108,7 +113,7 @@ async def test_a_role_sees_and_does_what_the_table_says_and_nothing_else(city: C
 @pytest.mark.parametrize("role", list(ROLES))
 async def test_an_act_on_a_person_needs_its_own_permission(city: City, role: str) -> None:
     browser, may = await browser_of(city, role), permissions_of([role])
-    for act, (permission, _) in ACTS.items():
+    for act, (permission, _) in ACTIONS.items():
         answer = await browser.http.post(f"{ADMIN}/people/{city.users['siti']}/{act}", data={"note": "x"})
         allowed = "users:read" in may and permission in may
         assert answer.status_code == (400 if allowed else 403), f"{role} {act}"
@@ -200,7 +205,7 @@ async def test_dangerous_acts_need_somebody_who_signed_in_a_moment_ago(city: Cit
             assert answer.status_code == 303, path
             back = query_of(answer.headers["location"])["then"]
             assert any(address(one) == back and "GET" in one.methods for one in PAGES), f"{path} leads back to {back}"
-    for act, (permission, _) in ACTS.items():
+    for act, (permission, _) in ACTIONS.items():
         if PERMISSIONS[permission].dangerous:
             answer = await browser.http.post(f"{ADMIN}/people/{city.users['siti']}/{act}", data={"note": "x"})
             assert answer.status_code == 303, act

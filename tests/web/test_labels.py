@@ -12,17 +12,17 @@ from tests.support import City
 from tests.web.test_developer import signed_in
 
 import sso
+from sso.accounts.user_actions import ACTIONS
 from sso.http.admin import audit_labels
 from sso.http.admin.audit_labels import DATA_TEXTS, EVENT_TEXTS, OUTCOME_TEXTS, said_of
 from sso.http.admin.mails import SENT_FOR
 from sso.http.admin.sessions import REASONS
 from sso.http.admin.setting_texts import INDONESIAN, INDONESIAN_TITLES
-from sso.http.admin.users import ACTS
 from sso.http.common import labels
 from sso.http.common.i18n import translations
 from sso.http.common.mail_texts import NOTICES
 from sso.http.console.access import ADMIN_PAGES, PAGE_TEXTS
-from sso.http.developer.form import KIND_TEXTS
+from sso.http.developer.form_texts import KIND_TEXTS
 from sso.identity.users.models import User
 from sso.platform.audit import record
 from sso.platform.permissions import PERMISSIONS, ROLES, RoleName
@@ -91,7 +91,7 @@ def test_every_key_of_an_audit_event_has_a_text() -> None:
         (labels.PERMISSION_TEXTS, set(PERMISSIONS)),
         (labels.ROLE_TEXTS, set(ROLES)),
         (labels.ROLE_NAMES, set(get_args(RoleName))),
-        (audit_labels.ACT_TEXTS, set(ACTS)),
+        (audit_labels.ACT_TEXTS, set(ACTIONS)),
         (KIND_TEXTS, set(APPLICATION_KINDS)),
         (PAGE_TEXTS, {one[0] for one in ADMIN_PAGES if one[3]} | {"developer"}),
         (INDONESIAN, set(Settings.model_fields)),

@@ -27,11 +27,12 @@ from tests.citizens import (
 from tests.support import PASSWORD, Browser, City, query_of
 
 from sso import clock
-from sso.accounts.service import start_recovery
+from sso.accounts.helpdesk import start_recovery
 from sso.identity.authn.models import Recovery
 from sso.identity.sessions.models import SsoSession
 from sso.identity.users.service import find
 from sso.jobs import people_in_time
+from sso.platform.actor import Actor
 
 HERE = "/recover"
 
@@ -172,7 +173,7 @@ async def test_the_owner_stops_it(city: City) -> None:
 
 async def helpdesk(city: City, name: str = "siti") -> str:
     async with city.provider.db.write() as session:
-        return await start_recovery(session, city.provider, await find(session, name), actor="cli")
+        return await start_recovery(session, city.provider, await find(session, name), actor=Actor("cli"))
 
 
 async def test_the_helpdesks_code_stands_for_what_was_lost(city: City) -> None:

@@ -1,8 +1,8 @@
-"""Telling people of every change of what they sign in with, whoever made it.
+"""Telling users of every change of their identifiers, whoever made it.
 
-Every change of an identifier goes through :func:`contacts_told`. It compares what a person had before with what they
-have afterwards, and writes to every contact that was verified before the change, and to the new ones: somebody who
-takes an account over by another contact cannot keep the old contacts from being told.
+Every change of an identifier goes through :func:`contacts_told`. It compares the identifiers before and after, and
+writes to every contact that was verified before the change, and to the new ones: an attacker who takes an account over
+with another contact cannot keep the old contacts from being told.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.accounts.notifications import send
+from sso.accounts.notifications import DAY_SECONDS, MessageServices, send
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import masked, receives_codes
 from sso.identity.users.models import User
-from sso.oidc.provider import Provider
 
 REACHED_BY = ("email", "phone")
 NOTICES = ("contact_added", "contact_removed", "contact_verified", "contact_unverified", "contact_primary")
@@ -38,72 +37,74 @@ class Known:
 
 
 def changes(before: Sequence[Known], after: Sequence[Known]) -> dict[str, list[Known]]:
-    """Return what changed, by the notice that tells of it."""
+    """Return the identifiers that changed, by the notice that tells of the change."""
     had, has = {one.lookup: one for one in before}, {one.lookup: one for one in after}
-    found: dict[str, list[Known]] = {}
+    changed: dict[str, list[Known]] = {}
 
-    def note(name: str, one: Known) -> None:
-        found.setdefault(name if one.kind in REACHED_BY else NAME_CHANGED, []).append(one)
+    def note(notice: str, identifier: Known) -> None:
+        changed.setdefault(notice if identifier.kind in REACHED_BY else NAME_CHANGED, []).append(identifier)
 
-    for lookup, one in has.items():
+    for lookup, present in has.items():
         past = had.get(lookup)
         if past is None:
-            note("contact_added", one)
+            note("contact_added", present)
             continue
-        if past.verified != one.verified:
-            note("contact_verified" if one.verified else "contact_unverified", one)
-        if one.primary and not past.primary and one.kind in REACHED_BY:
-            note("contact_primary", one)
-    replaced = {one.kind for one in found.get(NAME_CHANGED, [])}
+        if past.verified != present.verified:
+            note("contact_verified" if present.verified else "contact_unverified", present)
+        if present.primary and not past.primary and present.kind in REACHED_BY:
+            note("contact_primary", present)
+    replaced = {identifier.kind for identifier in changed.get(NAME_CHANGED, [])}
     for lookup, past in had.items():
         if lookup not in has and (past.kind in REACHED_BY or past.kind not in replaced):
             note("contact_removed", past)
-    return found
+    return changed
 
 
 def receivers(before: Sequence[Known], after: Sequence[Known]) -> list[tuple[str, str]]:
     """Return who is told, as kind and value: every contact that was verified before, then those that are now."""
-    every = [*before, *after]
-    return list(dict.fromkeys((one.kind, one.value) for one in every if one.verified and one.kind in REACHED_BY))
+    contacts = (one for one in [*before, *after] if one.verified and one.kind in REACHED_BY)
+    return list(dict.fromkeys((one.kind, one.value) for one in contacts))
 
 
 @asynccontextmanager
-async def contacts_told(session: AsyncSession, provider: Provider, *people: User) -> AsyncIterator[None]:
-    """Tell these people of whatever the body changes about what they sign in with, in the same transaction.
+async def contacts_told(session: AsyncSession, services: MessageServices, *accounts: User) -> AsyncIterator[None]:
+    """Tell users of whatever the body changes about their identifiers, in the same transaction.
 
     Args:
         session: the transaction.
-        provider: the provider.
-        people: whose identifiers may change.
+        services: settings and encryption.
+        accounts: the users whose identifiers may change.
     """
-    before = {one.id: (one.locale, await _known(session, one)) for one in people}
+    before = {user.id: (user.locale, await _known(session, user)) for user in accounts}
     yield
     await session.flush()
-    for one in people:
-        locale, past = before[one.id]
-        present = await _known(session, one)
-        found = changes(past, present)
-        for kind, value in receivers(past, present) if found else ():
-            if provider.settings.can_send(kind) and receives_codes(kind, value):
-                for notice, those in found.items():
-                    what = ", ".join(masked(those_one.kind, those_one.value) for those_one in those)
-                    send(session, provider, kind, value, notice, locale, what=what)
+    for user in accounts:
+        locale, past = before[user.id]
+        present = await _known(session, user)
+        changed = changes(past, present)
+        for kind, value in receivers(past, present) if changed else ():
+            if services.settings.can_send(kind) and receives_codes(kind, value):
+                for notice, identifiers in changed.items():
+                    what = ", ".join(masked(identifier.kind, identifier.value) for identifier in identifiers)
+                    send(session, services, kind, value, notice, locale, what=what)
 
 
-async def tell_everywhere(session: AsyncSession, provider: Provider, user: User, about: str, **values: str) -> None:
-    """Send a message to every verified contact of a person, not to the main one alone.
+async def tell_everywhere(
+    session: AsyncSession, services: MessageServices, user: User, about: str, **values: str
+) -> None:
+    """Send a message to every verified contact of a user, not to the primary one alone.
 
     Args:
         session: the transaction.
-        provider: the provider.
-        user: the person.
-        about: what about; one of ``NOTICES`` in ``http/common/mail_texts.py``.
-        values: what it says besides.
+        services: settings and encryption.
+        user: the user.
+        about: the message; one of ``NOTICES`` in ``http/common/mail_texts.py``.
+        values: what the message names.
     """
     known = await _known(session, user)
     for kind, value in receivers(known, ()):
-        if provider.settings.can_send(kind) and receives_codes(kind, value):
-            send(session, provider, kind, value, about, user.locale, seconds=86400, **values)
+        if services.settings.can_send(kind) and receives_codes(kind, value):
+            send(session, services, kind, value, about, user.locale, seconds=DAY_SECONDS, **values)
 
 
 async def _known(session: AsyncSession, user: User) -> list[Known]:

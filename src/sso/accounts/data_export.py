@@ -1,5 +1,5 @@
-"""A person's rights over their data: all of it in one document, and taking back what an application was allowed
-(UU PDP 27/2022: access, portability, withdrawal of consent)."""
+"""The rights of users over their data (UU PDP 27/2022): access and portability in one document, and the withdrawal of
+consent to an application."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts.notifications import notify
 from sso.identity.authn.assurance import identity_level
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
@@ -19,6 +20,7 @@ from sso.identity.users.service import open_nik
 from sso.logout.end_sessions import end_client_sessions
 from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
+from sso.platform.actor import Actor
 from sso.platform.audit import record
 from sso.platform.audit.models import AuditEvent
 from sso.platform.audit.service import AuditFilter, content, page_of_events
@@ -28,44 +30,37 @@ EVENTS = 1000
 """How many events are read at a time."""
 
 
+async def export_data(session: AsyncSession, provider: Provider, user: User, actor: Actor) -> dict[str, Any]:
+    """Return all personal data of a user, record the export, and tell the user."""
+    document = await everything_about(session, provider, user.id)
+    record(
+        session,
+        "user.exported",
+        actor=actor.name,
+        subject=str(user.id),
+        address=actor.stored_ip_address,
+        request_id=actor.request_id,
+    )
+    notify(session, provider, user, "exported")
+    return document
+
+
 async def everything_about(session: AsyncSession, provider: Provider, user_id: uuid.UUID) -> dict[str, Any]:
-    """Return all personal data of somebody, as it is exported. What proves who they are is named, never shown.
+    """Return all personal data of a user, as they are exported. Credentials are named, never shown.
 
     Args:
         session: for reading.
-        provider: opens the NIK.
-        user_id: who.
+        provider: decrypts the NIK.
+        user_id: the user.
     """
     user = await session.get(User, user_id)
     assert user is not None
-    identifiers = await users.identifiers_of(session, user_id)
     picture = await users.picture_of(session, user_id)
-    reached, checked = await users.identity_of(session, user_id)
     return {
         "format": "sso-personal-data-1",
         "made_at": clock.now(),
-        "account": {
-            "id": str(user.id),
-            "name": user.name,
-            "profile": user.profile,
-            "locale": user.locale,
-            "preferences": user.preferences,
-            "roles": await users.roles_of(session, user_id),
-            "created_at": user.created_at,
-            "updated_at": user.updated_at,
-            "identity_level": identity_level(contact_verified=reached, checked=checked),
-            "delete_at": user.delete_at,
-        },
-        "identifiers": [
-            {
-                "kind": one.kind,
-                "value": open_nik(one, provider.box) or one.value,
-                "primary": one.is_primary,
-                "added_at": one.created_at,
-                "verified_at": one.verified_at,
-            }
-            for one in identifiers
-        ],
+        "account": await _account(session, user),
+        "identifiers": await _identifiers(session, provider, user_id),
         "picture": {"type": "image/png", "base64": base64.b64encode(picture.image).decode()} if picture else None,
         "ways_to_sign_in": [_credential(one) for one in await users.credentials_of(session, user_id)],
         "identity_checks": [
@@ -83,6 +78,35 @@ async def everything_about(session: AsyncSession, provider: Provider, user_id: u
         "teams": await teams_with(session, user_id),
         **await _what_was_used(session, provider, user_id),
     }
+
+
+async def _account(session: AsyncSession, user: User) -> dict[str, Any]:
+    reached, checked = await users.identity_of(session, user.id)
+    return {
+        "id": str(user.id),
+        "name": user.name,
+        "profile": user.profile,
+        "locale": user.locale,
+        "preferences": user.preferences,
+        "roles": await users.roles_of(session, user.id),
+        "created_at": user.created_at,
+        "updated_at": user.updated_at,
+        "identity_level": identity_level(contact_verified=reached, checked=checked),
+        "delete_at": user.delete_at,
+    }
+
+
+async def _identifiers(session: AsyncSession, provider: Provider, user_id: uuid.UUID) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": one.kind,
+            "value": open_nik(one, provider.box) or one.value,
+            "primary": one.is_primary,
+            "added_at": one.created_at,
+            "verified_at": one.verified_at,
+        }
+        for one in await users.identifiers_of(session, user_id)
+    ]
 
 
 async def _what_was_used(session: AsyncSession, provider: Provider, user_id: uuid.UUID) -> dict[str, Any]:
@@ -121,18 +145,23 @@ async def _what_was_used(session: AsyncSession, provider: Provider, user_id: uui
 
 
 async def _events_of(session: AsyncSession, user_id: uuid.UUID) -> list[AuditEvent]:
-    """Return every event about a person, the newest first, read a page at a time."""
-    found: list[AuditEvent] = []
-    wanted = AuditFilter(person=str(user_id))
+    """Return every event about a user, the newest first, read a page at a time."""
+    events: list[AuditEvent] = []
+    about_user = AuditFilter(person=str(user_id))
     while True:
-        page = await page_of_events(session, wanted, found[-1].id if found else None, EVENTS)
-        found += page
+        page = await page_of_events(session, about_user, events[-1].id if events else None, EVENTS)
+        events += page
         if len(page) < EVENTS:
-            return found
+            return events
 
 
-def _credential(one: Credential) -> dict[str, Any]:
-    return {"kind": one.kind, "name": one.name, "added_at": one.created_at, "last_used_at": one.last_used_at}
+def _credential(credential: Credential) -> dict[str, Any]:
+    return {
+        "kind": credential.kind,
+        "name": credential.name,
+        "added_at": credential.created_at,
+        "last_used_at": credential.last_used_at,
+    }
 
 
 async def withdraw(
@@ -141,24 +170,28 @@ async def withdraw(
     user_id: uuid.UUID,
     client_id: str,
     *,
-    address: str | None,
-    request_id: str | None,
+    actor: Actor,
 ) -> None:
-    """Take back what a person allowed an application: everything it was given is over at once, ``offline_access`` too,
-    and it is told that its part in their sessions is.
+    """Withdraw the consent of a user to an application: its grants end at once, ``offline_access`` too, and it is
+    notified that its part in the sessions of the user has ended.
 
     Args:
         session: the transaction.
         provider: the provider.
-        user_id: who.
+        user_id: the user.
         client_id: the application.
-        address: the network address it came from, in the form in which it is kept.
-        request_id: the reference for log and audit.
+        actor: the user.
     """
-    who = str(user_id)
     await tokens.delete_consents(session, user_id=user_id, client_id=client_id)
     await tokens.revoke_grants_of_user(session, user_id, clock.now(), client_id=client_id)
     parts = await sessions.client_sessions_of_user(session, user_id, client_id)
-    await end_client_sessions(session, provider, client_id, parts, EndReason.CONSENT_WITHDRAWN, actor=who)
-    about: dict[str, Any] = {"address": address, "request_id": request_id}
-    record(session, "consent.withdrawn", actor=who, subject=who, client_id=client_id, **about)
+    await end_client_sessions(session, provider, client_id, parts, EndReason.CONSENT_WITHDRAWN, actor=actor.name)
+    record(
+        session,
+        "consent.withdrawn",
+        actor=actor.name,
+        subject=str(user_id),
+        client_id=client_id,
+        address=actor.stored_ip_address,
+        request_id=actor.request_id,
+    )

@@ -1,15 +1,16 @@
 """Messages to users, put into the outbox in the transaction of their cause. Their texts are in
 ``http/common/mail_texts.py``.
 
-Whatever opens something, a code or a link, is encrypted there: a copy of the database tells no code.
+Codes and links are encrypted in the outbox: a copy of the database does not show them.
 """
 
 from __future__ import annotations
 
 import base64
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol, TypedDict
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,69 +19,95 @@ from sso import clock
 from sso.identity.authn import pending_flows
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.users.models import User
-from sso.oidc.provider import Provider
 from sso.platform.outbox import DeliveryKind, enqueue
+from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import equal, keyed_token
-from sso.settings import whole_seconds
+from sso.settings import Settings, whole_seconds
 
 NOTICE = DeliveryKind.NOTICE
-"""The kind of delivery that is a notice to a person, at their address of the moment when it is sent."""
+"""The kind of delivery that is a notice to a user, at the contact that the user has when it is sent."""
 MESSAGE = DeliveryKind.MESSAGE
-"""The kind of delivery that goes to one address or number, whoever's it is."""
+"""The kind of delivery that goes to one contact, whoever has it."""
+DAY_SECONDS = 86400
 _SEAL = "message"
 
 
-def notify(session: AsyncSession, provider: Provider, user: User, about: str, **values: str) -> None:
-    """Tell a person of something by mail, or by SMS where they have no mail; where anything is sent at all.
+class MessageServices(Protocol):
+    """What putting a message into the outbox needs. The provider has it."""
+
+    settings: Settings
+    box: SecretBox
+
+
+class Message(TypedDict):
+    """The content of a message to one contact, as it is stored encrypted. ``at``: when it was written (ISO 8601)."""
+
+    kind: str
+    to: str
+    about: str
+    locale: str | None
+    at: str
+    values: dict[str, str]
+
+
+def notify(session: AsyncSession, services: MessageServices, user: User, about: str, **values: str) -> None:
+    """Send a notice to a user by mail, or by SMS where the user has no e-mail address; nothing where neither is set up.
 
     Args:
         session: the transaction.
-        provider: the provider.
-        user: the person.
-        about: what about; one of ``NOTICES`` in ``http/common/mail_texts.py``.
-        values: what it says besides: a ``link`` among them opens something.
+        services: settings and encryption.
+        user: the user.
+        about: the notice; one of ``NOTICES`` in ``http/common/mail_texts.py``.
+        values: what the notice names; a ``token`` goes into its link.
     """
-    if not (provider.settings.can_send("email") or provider.settings.can_send("phone")):
+    if not (services.settings.can_send("email") or services.settings.can_send("phone")):
         return
     payload = {"notice": about, "user_id": str(user.id), "at": clock.now().isoformat()}
     if values:
-        payload["sealed"] = _encrypted(provider, values)
+        payload["sealed"] = _encrypted(services, values)
     enqueue(session, NOTICE, payload)
 
 
 def send(
     session: AsyncSession,
-    provider: Provider,
+    services: MessageServices,
     kind: str,
     to: str,
     about: str,
     locale: str | None,
     *,
-    seconds: int = 86400,
+    seconds: int = DAY_SECONDS,
     **values: str,
 ) -> None:
-    """Send something to an ``email`` address or a ``phone``.
+    """Send a message to an e-mail address or a telephone number.
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: settings and encryption.
         kind: email or phone.
         to: the address or number.
-        about: what about; one of ``NOTICES`` in ``http/common/mail_texts.py``.
+        about: the message; one of ``NOTICES`` in ``http/common/mail_texts.py``.
         locale: the language.
-        seconds: after how long it is of no use any more.
-        values: what it says besides.
+        seconds: after how many seconds it is not sent any more.
+        values: what the message names.
     """
     now = clock.now()
     until = (now + timedelta(seconds=seconds)).isoformat()
-    said = {"kind": kind, "to": to, "about": about, "locale": locale, "at": now.isoformat(), "values": values}
-    enqueue(session, MESSAGE, {"sealed": _encrypted(provider, said), "until": until})
+    message: Message = {
+        "kind": kind,
+        "to": to,
+        "about": about,
+        "locale": locale,
+        "at": now.isoformat(),
+        "values": values,
+    }
+    enqueue(session, MESSAGE, {"sealed": _encrypted(services, message), "until": until})
 
 
 async def send_code(
     session: AsyncSession,
-    provider: Provider,
-    running: RunningFlow,
+    services: MessageServices,
+    flow: RunningFlow,
     kind: str,
     to: str,
     about: str,
@@ -88,54 +115,57 @@ async def send_code(
     *,
     really: bool = True,
 ) -> bool:
-    """Make a code for a pending flow and send it; tell whether it was: not where too many were, or one just now.
+    """Make a code for a pending flow and send it.
 
     Args:
         session: the transaction.
-        provider: the provider.
-        running: the pending flow.
+        services: settings and encryption.
+        flow: the pending flow.
         kind: email or phone.
         to: the address or number.
-        about: what about.
+        about: the message; one of ``NOTICES`` in ``http/common/mail_texts.py``.
         locale: the language.
         really: otherwise nothing is sent, everything looks as if it was, and no code is right.
+
+    Returns:
+        Whether a code was made; not where too many were, or one a moment ago.
     """
-    code = await pending_flows.new_code(session, provider.box, running, usable=really)
+    code = await pending_flows.new_code(session, services.box, flow, usable=really)
     if code is None:
         return False
     if really:
-        seconds = whole_seconds(provider.settings.one_time_code_lifetime)
-        send(session, provider, kind, to, about, locale, seconds=seconds, code=code)
+        seconds = whole_seconds(services.settings.one_time_code_lifetime)
+        send(session, services, kind, to, about, locale, seconds=seconds, code=code)
     return True
 
 
-def opened(provider: Provider, payload: Any) -> dict[str, Any]:
-    """Return what a delivery says that was encrypted."""
+def opened(services: MessageServices, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the encrypted part of a delivery: a :class:`Message`, or what a notice names; or nothing."""
     encrypted = payload.get("sealed")
     if encrypted is None:
         return {}
-    found: dict[str, Any] = orjson.loads(provider.box.decrypt(base64.b64decode(encrypted), _SEAL))
-    return found
+    content: dict[str, Any] = orjson.loads(services.box.decrypt(base64.b64decode(encrypted), _SEAL))
+    return content
 
 
-def _encrypted(provider: Provider, said: Any) -> str:
-    return base64.b64encode(provider.box.encrypt(orjson.dumps(said), _SEAL)).decode()
+def _encrypted(services: MessageServices, content: Message | dict[str, str]) -> str:
+    return base64.b64encode(services.box.encrypt(orjson.dumps(content), _SEAL)).decode()
 
 
 def link_token() -> str:
-    """Return a value for a link that opens something: unguessable, and short enough for a mail."""
+    """Return a random value for a link that opens something, short enough for a mail."""
     return uuid.uuid4().hex + uuid.uuid4().hex
 
 
-def not_me_token(provider: Provider, session_id: uuid.UUID) -> str:
-    """Return what the link "this was not me" holds: which session, and that we made it. Nothing is stored for it."""
-    return f"{session_id.hex}.{keyed_token(provider.box.derived_keys('not-me')[0], session_id.hex)}"
+def not_me_token(services: MessageServices, session_id: uuid.UUID) -> str:
+    """Return the value of the link "this was not me": the session, authenticated. Nothing is stored for it."""
+    return f"{session_id.hex}.{keyed_token(services.box.derived_keys('not-me')[0], session_id.hex)}"
 
 
-def not_me_session(provider: Provider, token: str) -> uuid.UUID | None:
-    """Return the session that such a link is about."""
-    named, _, proof = token.partition(".")
-    keys = provider.box.derived_keys("not-me")
-    if not any([equal(proof, keyed_token(key, named)) for key in keys]):
+def not_me_session(services: MessageServices, token: str) -> uuid.UUID | None:
+    """Return the session that a link "this was not me" is about; None: the link is not ours."""
+    named, _, mac = token.partition(".")
+    keys = services.box.derived_keys("not-me")
+    if not any([equal(mac, keyed_token(key, named)) for key in keys]):
         return None
     return uuid.UUID(hex=named)

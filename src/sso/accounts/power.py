@@ -1,7 +1,7 @@
-"""The power over an account, and the rule that nobody changes an account that holds more power than their own.
+"""The power over an account, and the rule that nobody changes an account that has more power than their own.
 
-The power is read in the transaction that changes the account, after the row of the person is locked, so that a role
-that is given at the same moment is not overlooked.
+The power is read in the transaction that changes the account, after the row of the user is locked, so that a role that
+is given at the same moment counts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.accounts.service import is_locked
+from sso.accounts.guards import is_locked
 from sso.errors import Refusal
 from sso.identity.users import store as users
 from sso.identity.users.models import User
@@ -27,9 +27,18 @@ RECOVERS = "users:recover"
 class TooPowerful(Refusal):
     """The act concerns an account that may do more than whoever acts. ``permission``: the first that is missing."""
 
+    status = 403
+    code = "no_permission"
+
     def __init__(self, permission: str) -> None:
         super().__init__(f"to change this account you need the permission {permission}, which the account has too")
         self.permission = permission
+
+    @property
+    def explanation(self) -> str:
+        """The message as a sentence."""
+        text = str(self)
+        return f"{text[:1].upper()}{text[1:]}."
 
 
 def check_power(actor: Collection[str], power: Collection[str]) -> None:
@@ -52,8 +61,8 @@ async def power_over(session: AsyncSession, provider: Provider, user_id: uuid.UU
     which the person is invited included. Four statements."""
     roles = await users.roles_of(session, user_id)
     applications = set(await teams.teams_with(session, user_id))
-    known = await users.identifiers_of(session, user_id)
-    invited = await invited_power(session, provider, [one.lookup for one in known], user_id)
+    identifiers = await users.identifiers_of(session, user_id)
+    invited = await invited_power(session, provider, [one.lookup for one in identifiers], user_id)
     return power_of(roles, _scopes(provider, applications)) | invited
 
 
@@ -64,8 +73,8 @@ async def invited_power(
     One statement."""
     if not lookups and user_id is None:
         return frozenset()
-    found = await teams.invitations_for(session, user_id, lookups)
-    return power_of((), _scopes(provider, {one.application_id for one in found}))
+    invitations = await teams.invitations_for(session, user_id, lookups)
+    return power_of((), _scopes(provider, {one.application_id for one in invitations}))
 
 
 async def check_power_over(
@@ -95,32 +104,32 @@ async def check_power_over(
 
 
 async def still_recovers(session: AsyncSession, provider: Provider, maker: str | None, user_id: uuid.UUID) -> bool:
-    """Tell whether whoever made a recovery code may still make one for this account: both may have changed since.
+    """Tell whether the maker of a recovery code may still make one for this account: both may have changed since.
 
     Args:
         session: the transaction.
         provider: the provider.
-        maker: who made it, as the audit log names them: a person, a program, or the command line.
+        maker: the maker, as the audit log names it: a user, a program, or the command line.
         user_id: whose account it opens.
     """
     if maker == "cli":
         return True
     try:
-        person = await session.get(User, uuid.UUID(maker or ""))
+        user = await session.get(User, uuid.UUID(maker or ""))
     except ValueError:
-        program = provider.registry.enabled(maker or "")
-        rights = effective_permissions(None, program.scopes_alone if program is not None else ())
+        client = provider.registry.enabled(maker or "")
+        rights = effective_permissions(None, client.scopes_alone if client is not None else ())
     else:
-        in_order = person is not None and person.disabled_at is None and not is_locked(person)
-        rights = permissions_of(await users.roles_of(session, person.id)) if person and in_order else frozenset()
+        active = user is not None and user.disabled_at is None and not is_locked(user)
+        rights = permissions_of(await users.roles_of(session, user.id)) if user and active else frozenset()
     return RECOVERS in rights and not lacking(rights, await power_over(session, provider, user_id))
 
 
 def _scopes(provider: Provider, application_ids: Collection[str]) -> frozenset[str]:
     """Return the scopes of applications and of their sandboxes; suspended ones count too, they can be resumed."""
-    found = (
+    clients = (
         provider.registry.get(client_id)
         for application_id in application_ids
         for client_id in (application_id, sandbox_id(application_id))
     )
-    return frozenset().union(*(one.scopes for one in found if one is not None))
+    return frozenset().union(*(client.scopes for client in clients if client is not None))

@@ -9,16 +9,21 @@ import typer
 import yaml
 
 from sso.cli.common import Json, check_choice, complain, group, print_json, print_table, refuse, run
-from sso.clients.catalogue import read_yaml
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.clients.privileges import OPERATOR
+from sso.clients.yaml_documents import read_yaml
 from sso.identity.users.service import find
 from sso.oidc.provider import Provider
 from sso.portal import applications as apps
 from sso.portal import teams
-from sso.portal.applications import Wanted
-from sso.portal.lifecycle import approve_application, own_redirect_uri, submit_application
-from sso.portal.rp_check.runner import Check, begin_check, holds, last_check, passed
+from sso.portal.applications import RequestedSettings
+from sso.portal.approval import approve_application, submit_application
+from sso.portal.lifecycle import COMMAND_LINE
+from sso.portal.new_application import begin_application
+from sso.portal.rp_check.results import passed, passes_now
+from sso.portal.rp_check.runner import Check, begin_check
+from sso.portal.rp_check.store import last_check
+from sso.portal.sandbox import own_redirect_uri
 
 app = group("Applications of teams: from a draft to production.")
 
@@ -74,7 +79,7 @@ def show(application_id: ApplicationId) -> None:
                 "revision": found.revision,
                 "changes": changes,
                 "missing": missing,
-                "checked": holds(await last_check(session, application_id), found),
+                "checked": passes_now(await last_check(session, application_id), found),
                 "team": {str(one.user_id): one.role for one in team},
             }
 
@@ -97,21 +102,28 @@ def put(
     names = {"application_id", "kind", "document", "sandbox"}
     if not isinstance(said, dict) or "application_id" not in said or set(said) - names:
         refuse(f"{file} must hold application_id, kind, document and sandbox, and nothing else")
-    wanted = Wanted(said.get("kind", "web"), said.get("document") or {}, said.get("sandbox") or {})
+    wanted = RequestedSettings(said.get("kind", "web"), said.get("document") or {}, said.get("sandbox") or {})
 
     async def work(provider: Provider) -> str | None:
         async with provider.db.write() as session:
             found = await apps.lock_application(session, str(said["application_id"]))
-            uri = own_redirect_uri(provider)
+            uri = own_redirect_uri(provider.settings)
             if found is not None:
-                await apps.change_application(session, found, wanted, revision=None, own_uri=uri, actor="cli")
+                await apps.change_application(session, found, wanted, revision=None, own_uri=uri, actor=COMMAND_LINE)
                 return None
             if not owner:
                 refuse("it is new: name who owns it with --owner")
             user = await find(session, owner, provider.box)
-            made = await apps.create_application(session, str(said["application_id"]), wanted, actor="cli")
-            await teams.add_member(session, made.application_id, user.id, "owner", actor="cli")
-            return await apps.open_sandbox(session, provider.box, made, own_uri=uri, actor="cli")
+            return await begin_application(
+                session,
+                provider.settings,
+                provider.box,
+                str(said["application_id"]),
+                wanted,
+                owner=user.id,
+                draft=False,
+                actor=COMMAND_LINE,
+            )
 
     secret = run(work)
     if secret is not None:
@@ -134,7 +146,7 @@ def check(
     async def work(provider: Provider) -> RelyingPartyCheck | None:
         async with provider.db.write() as session:
             found = await _present(session, application_id)
-            made = await begin_check(session, provider, found, page, actor="cli")
+            made = await begin_check(session, provider, found, page, actor=COMMAND_LINE)
         await Check(provider, made).run()
         async with provider.db.read() as session:
             return await last_check(session, application_id)
@@ -157,7 +169,7 @@ def submit(application_id: ApplicationId, text: Text = "", accept: AcceptNewSubj
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
             found = await _present(session, application_id)
-            await submit_application(session, provider, found, text, accepted=accept, actor="cli")
+            await submit_application(session, provider.settings, found, text, accepted=accept, actor=COMMAND_LINE)
 
     run(work)
 
@@ -181,14 +193,14 @@ def approve(
             found = await _present(session, application_id)
             await approve_application(
                 session,
-                provider,
+                provider.settings,
                 found,
                 text,
                 granted,
                 revision=revision,
                 authority=OPERATOR,
                 accepted=accept,
-                actor="cli",
+                actor=COMMAND_LINE,
             )
 
     run(work)
@@ -202,7 +214,7 @@ def send_back(
 
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
-            await apps.send_back(session, await _present(session, application_id), text, actor="cli")
+            await apps.send_back(session, await _present(session, application_id), text, actor=COMMAND_LINE)
 
     run(work)
 
@@ -220,10 +232,10 @@ def member(
             await _present(session, application_id)
             user = await find(session, who, provider.box)
             if role == "none":
-                await teams.remove_member(session, application_id, user.id, actor="cli")
+                await teams.remove_member(session, application_id, user.id, actor=COMMAND_LINE)
             elif role in teams.ROLES:
                 wanted: teams.Role = "owner" if role == "owner" else "member"
-                await teams.add_member(session, application_id, user.id, wanted, actor="cli")
+                await teams.add_member(session, application_id, user.id, wanted, actor=COMMAND_LINE)
             else:
                 refuse("--role must be owner, member or none")
 

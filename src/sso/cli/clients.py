@@ -22,7 +22,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.subjects import counted
 from sso.platform.db import read_versions
 from sso.platform.permissions import restricted
-from sso.portal.lifecycle import apply_catalogue, remove_client, resume_client, suspend_client
+from sso.portal.lifecycle import COMMAND_LINE, apply_catalogue, remove_client, resume_client, suspend_client
 from sso.settings import Settings, load_settings, variable, whole_seconds
 
 app = group("Registered applications.")
@@ -172,7 +172,7 @@ def suspend_command(
 
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
-            await suspend_client(session, provider, client_id, actor="cli", end_sessions=end_sessions)
+            await suspend_client(session, provider, client_id, actor=COMMAND_LINE, end_sessions=end_sessions)
 
     run(work, load=True)
     print("suspended; see sso sessions endings")
@@ -184,7 +184,7 @@ def resume_command(client_id: ClientId) -> None:
 
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
-            await resume_client(session, client_id, actor="cli")
+            await resume_client(session, client_id, actor=COMMAND_LINE)
 
     run(work)
     print("it works again")
@@ -200,7 +200,7 @@ def remove_command(
 
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
-            await remove_client(session, provider, client_id, actor="cli")
+            await remove_client(session, provider, client_id, actor=COMMAND_LINE)
 
     run(work, load=True)
     print("removed; see sso sessions endings")

@@ -13,9 +13,9 @@ from sqlalchemy import text
 
 from sso import clock
 from sso.cli.common import Json, print_json
-from sso.clients.mistakes import scope_warnings
 from sso.clients.profiles import relaxations
 from sso.clients.sectors import subject_basis
+from sso.clients.validation_errors import scope_warnings
 from sso.identity.users import store as users
 from sso.identity.users.service import ADMIN
 from sso.oidc.provider import Provider
@@ -30,7 +30,7 @@ from sso.platform.outbox.webhooks import all_webhooks
 from sso.platform.permissions import GIVES_POWER, PERMISSIONS, restricted
 from sso.platform.security.rate_limits import storage_for
 from sso.portal import applications as apps
-from sso.portal.lifecycle import pending_subject_change
+from sso.portal.approval import pending_subject_change
 from sso.settings import Settings, SettingsError, load_settings
 
 State = Literal["good", "warning", "bad"]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from sso import clock
-from sso.accounts.service import end_session_of_person
+from sso.accounts.administration import end_session_of_person
 from sso.cli.common import Json, complain, first_of, group, print_json, print_table, refuse, run
 from sso.identity.sessions import store
 from sso.identity.sessions.devices import device_of
@@ -21,6 +21,7 @@ from sso.logout.bulk import begin, endings, get_ending, stop_ending, work_once
 from sso.logout.delivery_report import DeliveryReport, delivery_report_of
 from sso.oidc.models import BulkRevocation
 from sso.oidc.provider import Provider
+from sso.platform.actor import CLI
 from sso.platform.security.numbers import read_uuid
 
 app = group("Who is signed in.")
@@ -142,8 +143,8 @@ def revoke(
         async with provider.db.write() as session:
             wanted = await _wanted(provider, session, session_id, user, client)
             if wanted.session_id is not None:
-                about = {"actor": "cli", "note": note[:200]}
-                return int(await end_session_of_person(session, provider, wanted.session_id, **about))
+                ended = await end_session_of_person(session, provider, wanted.session_id, actor=CLI, note=note[:200])
+                return int(ended)
             begun = await begin(session, wanted, EndReason.ADMINISTRATOR, actor="cli", note=note[:200])
         return None if background else await _to_the_end(provider, begun.id)
 

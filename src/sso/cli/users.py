@@ -13,19 +13,12 @@ import typer
 from pydantic import ValidationError
 
 from sso import clock
-from sso.accounts.service import (
-    DOCUMENTS,
-    change_password,
-    check_identity,
-    decide_proposal,
-    delete_user,
-    disable_user,
-    enable_user,
-    give_roles,
-    read_check,
-    revoke_identity_check,
-    start_recovery,
-)
+from sso.accounts.administration import disable_user, enable_user, give_roles
+from sso.accounts.credentials import change_password
+from sso.accounts.deletion import delete_user
+from sso.accounts.helpdesk import start_recovery
+from sso.accounts.identity_checks import DOCUMENTS, check_identity, read_check, revoke_identity_check
+from sso.accounts.merging import decide_proposal
 from sso.cli.common import (
     Json,
     an_id,
@@ -40,6 +33,7 @@ from sso.cli.common import (
     refuse,
     run,
 )
+from sso.errors import validation_message
 from sso.identity.authn.passwords import Passwords, WeakPassword, check_strength
 from sso.identity.users import merge_proposals as merging
 from sso.identity.users import store
@@ -48,6 +42,7 @@ from sso.identity.users.readers import FORMATS
 from sso.identity.users.schemas import NewUser, warnings_of
 from sso.identity.users.service import UserError, create_users, describe, find
 from sso.oidc.provider import Provider
+from sso.platform.actor import CLI
 from sso.platform.permissions import RoleName
 from sso.platform.security.numbers import read_uuid
 from sso.settings import Settings, load_settings
@@ -247,7 +242,7 @@ def recovery_command(user: Who) -> None:
 
     async def work(provider: Provider) -> str:
         async with provider.db.write() as session:
-            return await start_recovery(session, provider, await find(session, user, provider.box), actor="cli")
+            return await start_recovery(session, provider, await find(session, user, provider.box), actor=CLI)
 
     print(run(work, load=True))
 
@@ -264,7 +259,7 @@ def check_command(
 
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
-            await check_identity(session, provider, await find(session, user, provider.box), checked, actor="cli")
+            await check_identity(session, provider, await find(session, user, provider.box), checked, actor=CLI)
 
     run(work, load=True)
     print("recorded")
@@ -277,7 +272,7 @@ def uncheck_command(user: Who) -> None:
     async def work(provider: Provider) -> bool:
         async with provider.db.write() as session:
             found = await find(session, user, provider.box)
-            return await revoke_identity_check(session, provider, found, actor="cli")
+            return await revoke_identity_check(session, provider, found, actor=CLI)
 
     print("taken back" if run(work, load=True) else "it had not been checked")
 
@@ -323,7 +318,7 @@ def _decide(proposal: str, decision: str) -> None:
 
     async def work(provider: Provider) -> merging.Decided:
         async with provider.db.write() as session:
-            return await decide_proposal(session, provider, chosen, decision, actor="cli")
+            return await decide_proposal(session, provider, chosen, decision, actor=CLI)
 
     made = run(work)
     print(decision)
@@ -403,9 +398,7 @@ def password(user: Who, password_stdin: FromStdin = False) -> None:
         _check(provider.settings, chosen, [about["name"], *[one["value"] for one in about["identifiers"]]])
         hashed = await Passwords(provider.settings).hash(chosen)
         async with provider.db.write() as session:
-            return await change_password(
-                session, provider, await find(session, user, provider.box), hashed, actor="cli"
-            )
+            return await change_password(session, provider, await find(session, user, provider.box), hashed, actor=CLI)
 
     print(f"the password was changed; {run(work, load=True)} sessions were ended")
 
@@ -416,7 +409,7 @@ def disable(user: Who) -> None:
 
     async def work(provider: Provider) -> int:
         async with provider.db.write() as session:
-            return await disable_user(session, provider, await find(session, user, provider.box), actor="cli")
+            return await disable_user(session, provider, await find(session, user, provider.box), actor=CLI)
 
     print(f"disabled; {run(work, load=True)} sessions were ended")
 
@@ -431,7 +424,7 @@ def roles_command(
     async def work(provider: Provider) -> list[str]:
         async with provider.db.write() as session:
             found = await find(session, user, provider.box)
-            await give_roles(session, provider, found, role or [], actor="cli")
+            await give_roles(session, provider, found, role or [], actor=CLI)
             return await store.roles_of(session, found.id)
 
     print(f"roles: {', '.join(run(work, load=True)) or 'none'}")
@@ -447,7 +440,7 @@ def delete_command(
 
     async def work(provider: Provider) -> int:
         async with provider.db.write() as session:
-            return await delete_user(session, provider, await find(session, user, provider.box), actor="cli")
+            return await delete_user(session, provider, await find(session, user, provider.box), actor=CLI)
 
     print(f"deleted; {run(work, load=True)} sessions were ended")
 
@@ -459,7 +452,7 @@ def enable(user: Who) -> None:
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
             found = await find(session, user, provider.box)
-            await enable_user(session, provider, found, actor="cli")
+            await enable_user(session, provider, found, actor=CLI)
 
     run(work, load=True)
     print("enabled")
@@ -474,4 +467,4 @@ def _check(settings: Settings, password: str, about: list[str]) -> None:
 
 def _mistake(problem: Any) -> str:
     field = ".".join(str(part) for part in problem["loc"])
-    return f"{field}: {str(problem['msg']).removeprefix('Value error, ')}"
+    return f"{field}: {validation_message(problem)}"

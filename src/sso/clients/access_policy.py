@@ -6,11 +6,7 @@ import ipaddress
 import re
 from collections.abc import Collection
 from datetime import datetime
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
-
-if TYPE_CHECKING:
-    from sso.clients.metadata import ClientMetadata
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(
@@ -42,17 +38,17 @@ def check_hours(text: str) -> str:
     return found[0]
 
 
-def has_role(meta: ClientMetadata, roles: Collection[str]) -> bool:
-    """Tell whether a user has one of the roles that an application is limited to."""
-    return not meta.allowed_roles or not set(meta.allowed_roles).isdisjoint(roles)
+def has_role(allowed_roles: Collection[str], roles: Collection[str]) -> bool:
+    """Tell whether somebody with ``roles`` has one of the roles that a client is limited to; empty: it is not."""
+    return not allowed_roles or not set(allowed_roles).isdisjoint(roles)
 
 
-def is_open(meta: ClientMetadata, moment: datetime, zone: str) -> bool:
-    """Tell whether ``moment`` is within the hours of an application, in the time zone ``zone``."""
-    if not meta.allowed_hours:
+def is_open(allowed_hours: Collection[str], moment: datetime, zone: str) -> bool:
+    """Tell whether ``moment`` is within the hours of a client, in the time zone ``zone``; empty: it has none."""
+    if not allowed_hours:
         return True
     local = moment.astimezone(ZoneInfo(zone))
-    return any(_open(one, local) for one in meta.allowed_hours)
+    return any(_open(hours, local) for hours in allowed_hours)
 
 
 def network_of(networks: Collection[str], address: str) -> str | None:
@@ -62,8 +58,8 @@ def network_of(networks: Collection[str], address: str) -> str | None:
     except ValueError:
         return None
     parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-    found = [one for one in networks if parsed in ipaddress.ip_network(one)]
-    return max(found, key=lambda one: ipaddress.ip_network(one).prefixlen, default=None)
+    holding = [network for network in networks if parsed in ipaddress.ip_network(network)]
+    return max(holding, key=lambda network: ipaddress.ip_network(network).prefixlen, default=None)
 
 
 def is_within(network: str, networks: Collection[str]) -> bool:

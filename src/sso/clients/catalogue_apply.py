@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,12 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.clients import store
 from sso.clients.catalogue import Catalogue
-from sso.clients.mistakes import scope_warnings
+from sso.clients.metadata import ClientMetadata
 from sso.clients.models import BLOCKED, REMOVED, ClientPrivilege
 from sso.clients.privileges import ALONE_GRANT_TYPES, end_all, end_grant, grant_rows, held_by
 from sso.clients.registry import stored_metadata
 from sso.clients.secrets import ClientError
 from sso.clients.sectors import SubjectChange, check_kept_sector, subject_basis, subject_change
+from sso.clients.store import StoredClient
+from sso.clients.validation_errors import scope_warnings
 from sso.errors import Refusal
 from sso.platform.audit import record
 from sso.platform.db import bump_version
@@ -23,6 +27,8 @@ from sso.platform.permissions import needs_a_word, restricted
 
 Action = Literal["create", "update", "resume", "suspend", "delete"]
 PrivilegeAction = Literal["grant", "revoke", "kept"]
+FieldChanges = dict[str, tuple[Any, Any]]
+"""The old and the new value of each field that differs, by its name."""
 
 
 class CatalogueConflict(Refusal):
@@ -31,11 +37,11 @@ class CatalogueConflict(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One application that will change. ``fields`` maps each differing field to its old and new value."""
+    """One application that will change."""
 
     action: Action
     client_id: str
-    fields: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    fields: FieldChanges = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not self.changes and all(one.action == "kept" for one in self.privileges)
+        return not self.changes and all(change.action == "kept" for change in self.privileges)
 
     def counted(self) -> dict[str, int]:
         """Return how many changes there are of each kind."""
@@ -93,94 +99,144 @@ async def make_plan(session: AsyncSession, catalogue: Catalogue, *, delete: bool
         delete: delete applications that vanished from the file instead of suspending them.
 
     Raises:
-        CatalogueConflict: when the file names an application of another catalogue.
+        CatalogueConflict: when the file names an application of another catalogue, or keeps the sector of another.
     """
     known = await store.all_clients(session)
-    present = {name: one for name, one in known.items() if one[1] != REMOVED}
+    present = {client_id: client for client_id, client in known.items() if client.status != REMOVED}
+    begun = await store.begun_ids(session, [name for name in catalogue.applications if name not in present])
+    _check_ownership(catalogue, present, begun)
+    _check_kept_sectors(catalogue, present)
+    changes = _changes(catalogue, present, delete=delete)
+    written = sum(1 for change in changes if change.action in ("create", "update", "resume"))
+    return Plan(
+        catalogue,
+        changes,
+        unchanged=len(catalogue.applications) - written,
+        again=frozenset(name for name in catalogue.applications if name in known and name not in present),
+        privileges=await _privilege_changes(session, catalogue, present),
+        subjects=_subject_changes(catalogue, present),
+    )
+
+
+def _check_ownership(catalogue: Catalogue, present: Mapping[str, StoredClient], begun: Collection[str]) -> None:
+    """Check that the catalogue names no application that another catalogue, or a team in the portal, manages.
+
+    Raises:
+        CatalogueConflict: naming each such application.
+    """
     foreign = [
-        f"{client_id} belongs to the catalogue {present[client_id][0]!r}"
+        f"{client_id} belongs to the catalogue {present[client_id].catalogue!r}"
         for client_id in catalogue.applications
-        if client_id in present and present[client_id][0] != catalogue.name
+        if client_id in present and present[client_id].catalogue != catalogue.name
     ]
-    new = [name for name in catalogue.applications if name not in present]
-    begun = await store.begun_ids(session, new)
-    foreign += [f"{name} is being registered in the portal" for name in new if name in begun]
+    foreign += [f"{name} is being registered in the portal" for name in catalogue.applications if name in begun]
     if foreign:
         raise CatalogueConflict("; ".join(foreign))
-    _check_kept_sectors(catalogue, present)
-    changes: list[Change] = []
-    subjects: list[SubjectChange] = []
-    for client_id, metadata in catalogue.applications.items():
-        wanted = metadata.stored()
-        if client_id not in present:
-            holds = {name: value for name, value in metadata.effective().items() if value not in (None, [], {})}
-            changes.append(Change("create", client_id, {name: (None, value) for name, value in holds.items()}))
-            continue
-        _, status, stored = present[client_id]
-        differing = _difference(stored, wanted)
-        if differing:
-            changed = subject_change(client_id, stored_metadata(stored), metadata)
-            subjects += [changed] if changed is not None else []
-        if status not in ("active", BLOCKED):
-            changes.append(Change("resume", client_id, differing))
-        elif differing:
-            changes.append(Change("update", client_id, differing))
-    for client_id, (owner, status, _) in present.items():
-        if owner == catalogue.name and client_id not in catalogue.applications and (delete or status == "active"):
-            changes.append(Change("delete" if delete else "suspend", client_id))
-    kept = sum(1 for change in changes if change.action in ("create", "update", "resume"))
-    again = frozenset(name for name in catalogue.applications if name in known and name not in present)
-    privileges = await _privileges(session, catalogue, {name: one[2] for name, one in present.items()})
-    return Plan(catalogue, changes, len(catalogue.applications) - kept, again, privileges, subjects)
 
 
-def _check_kept_sectors(catalogue: Catalogue, present: dict[str, tuple[str, str, dict[str, Any]]]) -> None:
+def _changes(catalogue: Catalogue, present: Mapping[str, StoredClient], *, delete: bool) -> list[Change]:
+    """Return the changes of clients: those that the file names, then those that vanished from it."""
+    named = [
+        _change_of(client_id, metadata, present.get(client_id))
+        for client_id, metadata in catalogue.applications.items()
+    ]
+    vanished = [
+        Change("delete" if delete else "suspend", client_id)
+        for client_id, client in present.items()
+        if client.catalogue == catalogue.name
+        and client_id not in catalogue.applications
+        and (delete or client.status == "active")
+    ]
+    return [*(change for change in named if change is not None), *vanished]
+
+
+def _change_of(client_id: str, metadata: ClientMetadata, client: StoredClient | None) -> Change | None:
+    """Return the change of one client that the file names; None: it stays as it is."""
+    if client is None:
+        values = {name: value for name, value in metadata.effective().items() if value not in (None, [], {})}
+        return Change("create", client_id, {name: (None, value) for name, value in values.items()})
+    differing = _difference(client.metadata, metadata)
+    if client.status not in ("active", BLOCKED):
+        return Change("resume", client_id, differing)
+    return Change("update", client_id, differing) if differing else None
+
+
+def _subject_changes(catalogue: Catalogue, present: Mapping[str, StoredClient]) -> list[SubjectChange]:
+    """Return the clients that the file gives other subjects (``sub``)."""
+    changes = [
+        subject_change(client_id, stored_metadata(present[client_id].metadata), metadata)
+        for client_id, metadata in catalogue.applications.items()
+        if client_id in present and _difference(present[client_id].metadata, metadata)
+    ]
+    return [change for change in changes if change is not None]
+
+
+def _check_kept_sectors(catalogue: Catalogue, present: Mapping[str, StoredClient]) -> None:
     """Check the sectors that the file keeps: an application keeps its own; a new one, such as after a restore from the
     file alone, keeps one that is nobody else's.
 
     Raises:
         CatalogueConflict: naming each application that keeps another's sector.
     """
-    keeping = {name: one for name, one in catalogue.applications.items() if one.kept_sector}
-    wrong = []
-    for client_id, metadata in keeping.items():
-        if client_id in present:
-            try:
-                check_kept_sector(stored_metadata(present[client_id][2]), metadata)
-            except ClientError as error:
-                wrong.append(f"{client_id}: {error}")
-            continue
-        for other, (_, _, stored) in present.items():
-            if metadata.kept_sector == subject_basis(stored_metadata(stored)):
-                wrong.append(f"{client_id}: kept_sector: {metadata.kept_sector} is the sector of {other}")
-                break
+    wrong = [
+        f"{client_id}: {problem}"
+        for client_id, metadata in catalogue.applications.items()
+        if metadata.kept_sector and (problem := _kept_sector_problem(client_id, metadata, present))
+    ]
     if wrong:
         raise CatalogueConflict("; ".join(wrong))
 
 
-async def _privileges(
-    session: AsyncSession, catalogue: Catalogue, present: dict[str, dict[str, Any]]
+def _kept_sector_problem(client_id: str, metadata: ClientMetadata, present: Mapping[str, StoredClient]) -> str:
+    """Return why a client may not keep its sector; empty: it may."""
+    if client_id in present:
+        try:
+            check_kept_sector(stored_metadata(present[client_id].metadata), metadata)
+        except ClientError as error:
+            return str(error)
+        return ""
+    for other, client in present.items():
+        if metadata.kept_sector == subject_basis(stored_metadata(client.metadata)):
+            return f"kept_sector: {metadata.kept_sector} is the sector of {other}"
+    return ""
+
+
+async def _privilege_changes(
+    session: AsyncSession, catalogue: Catalogue, present: Mapping[str, StoredClient]
 ) -> list[PrivilegeChange]:
-    """Return which privileges are granted, because the file names them, and revoked, because it does so no more."""
-    latest: dict[tuple[str, str], ClientPrivilege] = {}
-    for one in await store.privileges_of_catalogue(session, catalogue.name):  # oldest first
-        latest[one.client_id, one.privilege] = one
-    found: list[PrivilegeChange] = []
+    """Return the privileges that are granted, because the file names them, or revoked, because it no longer does."""
+    latest: dict[str, dict[str, ClientPrivilege]] = {}
+    for grant in await store.privileges_of_catalogue(session, catalogue.name):  # oldest first
+        latest.setdefault(grant.client_id, {})[grant.privilege] = grant
+    changes: list[PrivilegeChange] = []
     for client_id, metadata in catalogue.applications.items():
-        wanted = restricted(metadata.scope.split())
-        alone = set(metadata.grant_types) <= ALONE_GRANT_TYPES
-        for name in wanted:
-            before = latest.get((client_id, name))
-            if before is None or (before.revoked_at is not None and not before.stays_revoked):
-                found.append(PrivilegeChange("grant", client_id, name, alone and needs_a_word(name)))
-            elif before.revoked_at is not None:
-                found.append(PrivilegeChange("kept", client_id, name))
-        had = restricted(str(present.get(client_id, {}).get("scope") or "").split())
-        for name in had:
-            before = latest.get((client_id, name))
-            if name not in wanted and before is not None and before.revoked_at is None:
-                found.append(PrivilegeChange("revoke", client_id, name))
-    return found
+        grants = latest.get(client_id, {})
+        changes += _granted_by_file(client_id, metadata, grants)
+        registered = str(present[client_id].metadata.get("scope") or "") if client_id in present else ""
+        changes += _revoked_by_file(client_id, metadata, registered, grants)
+    return changes
+
+
+def _granted_by_file(
+    client_id: str, metadata: ClientMetadata, grants: Mapping[str, ClientPrivilege]
+) -> Iterator[PrivilegeChange]:
+    alone = set(metadata.grant_types) <= ALONE_GRANT_TYPES
+    for privilege in restricted(metadata.scope.split()):
+        grant = grants.get(privilege)
+        if grant is None or (grant.revoked_at is not None and not grant.stays_revoked):
+            yield PrivilegeChange("grant", client_id, privilege, alone and needs_a_word(privilege))
+        elif grant.revoked_at is not None:
+            yield PrivilegeChange("kept", client_id, privilege)
+
+
+def _revoked_by_file(
+    client_id: str, metadata: ClientMetadata, registered_scope: str, grants: Mapping[str, ClientPrivilege]
+) -> Iterator[PrivilegeChange]:
+    named = restricted(metadata.scope.split())
+    for privilege in restricted(registered_scope.split()):
+        grant = grants.get(privilege)
+        if privilege not in named and grant is not None and grant.revoked_at is None:
+            yield PrivilegeChange("revoke", client_id, privilege)
 
 
 async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -> None:
@@ -193,33 +249,15 @@ async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -
     if deleted:
         await store.remove_clients(session, deleted, now)
     version = await bump_version(session, "clients")
-    created = []
     for change in plan.changes:
-        if change.action in ("update", "resume"):
-            metadata = plan.catalogue.applications[change.client_id].stored()
-            status = {"status": "active"} if change.action == "resume" else {}
-            await store.update_client(session, change.client_id, version, now, metadata_=metadata, **status)
-        elif change.action == "suspend":
-            await store.update_client(session, change.client_id, version, now, status="suspended")
-        elif change.client_id in plan.again:
-            metadata = plan.catalogue.applications[change.client_id].stored()
-            values = {"status": "active", "metadata_": metadata, "catalogue": plan.catalogue.name}
+        if values := _new_values(plan, change):
             await store.update_client(session, change.client_id, version, now, **values)
-        elif change.action == "create":
-            created.append(
-                {
-                    "client_id": change.client_id,
-                    "catalogue": plan.catalogue.name,
-                    "status": "active",
-                    "metadata": plan.catalogue.applications[change.client_id].stored(),
-                    "version": version,
-                    "created_at": now,
-                    "updated_at": now,
-                }
-            )
-    await store.insert_clients(session, created)
+    created = [
+        change.client_id for change in plan.changes if change.action == "create" and change.client_id not in plan.again
+    ]
+    await store.insert_clients(session, [_new_row(plan.catalogue, name, version, now) for name in created])
     for client_id in deleted:
-        await end_all(session, client_id, actor=_name(plan), reason="the application was removed")
+        await end_all(session, client_id, actor=_acting_catalogue(plan), reason="the application was removed")
     await _apply_privileges(session, plan, version)
     record(
         session,
@@ -230,27 +268,60 @@ async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -
     )
 
 
+def _new_values(plan: Plan, change: Change) -> dict[str, Any]:
+    """Return the columns of a client that is there already, and changes; empty: it is new, or deleted."""
+    if change.action == "suspend":
+        return {"status": "suspended"}
+    if change.action == "delete":
+        return {}
+    metadata = plan.catalogue.applications[change.client_id].stored()
+    if change.action == "create":
+        again = change.client_id in plan.again
+        return {"status": "active", "metadata_": metadata, "catalogue": plan.catalogue.name} if again else {}
+    return {"metadata_": metadata, **({"status": "active"} if change.action == "resume" else {})}
+
+
+def _new_row(catalogue: Catalogue, client_id: str, version: int, now: datetime) -> dict[str, Any]:
+    return {
+        "client_id": client_id,
+        "catalogue": catalogue.name,
+        "status": "active",
+        "metadata": catalogue.applications[client_id].stored(),
+        "version": version,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
 async def _apply_privileges(session: AsyncSession, plan: Plan, version: int) -> None:
-    for one in plan.privileges:
-        if one.action == "grant":
-            reason, alone = "named by the catalogue", one.without_person
-            grant_rows(session, one.client_id, [one.privilege], actor=_name(plan), reason=reason, without_person=alone)
-        elif one.action == "revoke":
-            held = await held_by(session, one.client_id)
+    actor = _acting_catalogue(plan)
+    for change in plan.privileges:
+        if change.action == "grant":
+            grant_rows(
+                session,
+                change.client_id,
+                [change.privilege],
+                actor=actor,
+                reason="named by the catalogue",
+                without_person=change.without_person,
+            )
+        elif change.action == "revoke":
+            held = await held_by(session, change.client_id)
             reason = "not named by the catalogue any more"
-            end_grant(session, held[one.privilege], actor=_name(plan), reason=reason, stays=False)
-    changed = sorted({one.client_id for one in plan.privileges if one.action != "kept"})
+            end_grant(session, held[change.privilege], actor=actor, reason=reason, stays=False)
+    changed = sorted({change.client_id for change in plan.privileges if change.action != "kept"})
     await store.touch_clients(session, changed, version)
     await session.flush()
 
 
-def _name(plan: Plan) -> str:
+def _acting_catalogue(plan: Plan) -> str:
     return f"catalogue {plan.catalogue.name}"
 
 
-def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    if old == new:
+def _difference(stored: dict[str, Any], metadata: ClientMetadata) -> FieldChanges:
+    """Return the fields that differ: the value in effect before, and after. An older release may have stored defaults
+    too, so values in effect are compared."""
+    if stored == metadata.stored():
         return {}
-    # An older release may have written defaults too. What is compared and shown is what holds, written or not.
-    before, after = stored_metadata(old).effective(), stored_metadata(new).effective()
+    before, after = stored_metadata(stored).effective(), metadata.effective()
     return {name: (before[name], after[name]) for name in after if before[name] != after[name]}

@@ -6,24 +6,24 @@ is freed from, which resources it serves) is left out, as RFC 7591 section 2 has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients import store
 from sso.clients.metadata import OIDC_SCOPES, STANDARD_SCOPES, ClientMetadata
-from sso.clients.mistakes import FieldMistake, mistakes_of, nearest_name, not_a_list, not_text
 from sso.clients.models import SELF_REGISTERED, ClientRegistration, ClientRow, Invitation
-from sso.clients.profiles import Profile
+from sso.clients.profiles import PROFILES, Profile
 from sso.clients.registry import stored_metadata
 from sso.clients.secrets import secret_row
+from sso.clients.validation_errors import FieldMistake, mistakes_of, nearest_name, not_a_list, not_text
 from sso.platform.audit import record
 from sso.platform.db import bump_version
 from sso.platform.security.encryption import SecretBox
@@ -220,15 +220,15 @@ async def use_invitation(session: AsyncSession, token: str) -> None:
     _profile((await session.execute(statement.returning(Invitation.profile))).scalar_one_or_none())
 
 
-def _usable(token: str) -> Any:
+def _usable(token: str) -> ColumnElement[bool]:
     left = or_(Invitation.uses_left.is_(None), Invitation.uses_left > 0)
     return and_(Invitation.token_hash == token_hash(token), Invitation.expires_at > clock.now(), left)
 
 
-def _profile(found: Any) -> Profile:
-    if found is None:
+def _profile(stored: str | None) -> Profile:
+    profile = next((profile for profile in PROFILES if profile == stored), None)
+    if profile is None:
         raise RegistrationRefused("invalid_token", "The initial access token is unknown, over, or used up.")
-    profile: Profile = found
     return profile
 
 
@@ -297,7 +297,7 @@ async def find_registered(session: AsyncSession, client_id: str, token: str) -> 
     return Registered(client_id, stored_metadata(found[0].metadata_), int(found[0].created_at.timestamp()))
 
 
-def check_update(present: Registered, document: Any, secret_is: Any) -> None:
+def check_update(present: Registered, document: object, secret_is: Callable[[str], bool]) -> None:
     """Check what RFC 7592 section 2.2 demands of an update besides the metadata.
 
     Args:

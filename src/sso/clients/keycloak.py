@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from sso.clients.catalogue import CLIENT_ID
 from sso.clients.metadata import DEVICE_CODE, STANDARD_SCOPES, ClientMetadata
+from sso.errors import validation_message
 from sso.settings import SIGNING_ALGS
 
 BUILT_IN = frozenset(
@@ -315,7 +316,7 @@ def _checked(entry: dict[str, Any], warnings: list[str], allow_http_loopback: bo
 
 def _without(entry: dict[str, Any], problem: Any, warnings: list[str]) -> bool:
     """Leave out what a problem is about. False: the entry needs it."""
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = validation_message(problem)
     name = str(problem["loc"][0]) if problem["loc"] else message.partition(":")[0]
     quoted = re.match(r"'([^']*)' ", message)
     if name == "subject_type" and "subject_type" not in entry:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TypedDict
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,6 +19,7 @@ from sso import clock
 from sso.clients import store
 from sso.clients.claims import allowed_by
 from sso.clients.claims import permissions as data_of
+from sso.clients.metadata import ClientMetadata
 from sso.clients.models import REMOVED, SANDBOX, ClientPrivilege, ClientRow
 from sso.clients.profiles import relaxations
 from sso.errors import Refusal
@@ -36,9 +37,6 @@ from sso.platform.permissions import (
     yields,
 )
 
-if TYPE_CHECKING:
-    from sso.clients.metadata import ClientMetadata
-
 ALONE_GRANT_TYPES = frozenset({"client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"})
 """Grant types whose tokens come without anybody signing in."""
 MAX_REASON_CHARS = 500
@@ -49,6 +47,9 @@ PRIVILEGES = (*(one.scope for one in PERMISSIONS.values()), *RESTRICTED_SCOPES)
 class PrivilegeRefused(Refusal):
     """The act would yield more than the actor has. ``missing``: the permissions that the actor lacks."""
 
+    status = 403
+    code = "more_than_yours"
+
     def __init__(self, text: str, missing: Collection[str] = ()) -> None:
         super().__init__(text)
         self.missing = list(missing)
@@ -56,6 +57,10 @@ class PrivilegeRefused(Refusal):
 
 class PrivilegeError(PrivilegeRefused):
     """A privilege cannot be granted to, or revoked from, this application, whoever acts; the message says why."""
+
+    status = 409
+    code = "refused"
+    page = "more_than_yours"
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,10 +378,28 @@ async def _production(session: AsyncSession, client_id: str) -> ClientRow:
     return row
 
 
-def shown(grant: ClientPrivilege) -> dict[str, Any]:
+class PrivilegeShown(TypedDict):
+    """A grant of a privilege, as lists show it."""
+
+    privilege: str
+    without_person: bool
+    granted_by: str
+    granted_at: datetime
+    reason: str
+    revoked_at: datetime | None
+    revoked_by: str | None
+    revoked_reason: str | None
+
+
+def shown(grant: ClientPrivilege) -> PrivilegeShown:
     """Return a grant for lists."""
-    names = (
-        "privilege", "without_person", "granted_by", "granted_at", "reason", "revoked_at", "revoked_by",
-        "revoked_reason",
-    )  # fmt: skip
-    return {name: getattr(grant, name) for name in names}
+    return {
+        "privilege": grant.privilege,
+        "without_person": grant.without_person,
+        "granted_by": grant.granted_by,
+        "granted_at": grant.granted_at,
+        "reason": grant.reason,
+        "revoked_at": grant.revoked_at,
+        "revoked_by": grant.revoked_by,
+        "revoked_reason": grant.revoked_reason,
+    }

@@ -5,16 +5,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from sso.clients.metadata import ClientMetadata
+from typing import Literal, Protocol
 
 Profile = Literal["standard", "legacy", "certification"]
 PROFILES: tuple[Profile, ...] = ("standard", "legacy", "certification")
 _RELAXED = ("legacy", "certification")
+
+
+class RelaxableMetadata(Protocol):
+    """The fields of a client's metadata that can relax a rule."""
+
+    @property
+    def profile(self) -> Profile: ...
+    @property
+    def require_pkce(self) -> bool: ...
+    @property
+    def response_types(self) -> Sequence[str]: ...
+    @property
+    def scope_claims_in_id_token(self) -> bool: ...
+    @property
+    def id_token_signed_response_alg(self) -> str | None: ...
+    @property
+    def request_object_signing_alg(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +45,7 @@ class Relaxation:
     name: str
     profiles: tuple[str, ...]
     meaning: str
-    used: Callable[[ClientMetadata], bool]
+    used: Callable[[RelaxableMetadata], bool]
 
 
 RELAXATIONS = (
@@ -86,12 +100,12 @@ def permitted(name: str, profiles: Collection[str]) -> bool:
     return any(one.name == name and not set(one.profiles).isdisjoint(profiles) for one in RELAXATIONS)
 
 
-def relaxations(client: ClientMetadata) -> list[str]:
+def relaxations(client: RelaxableMetadata) -> list[str]:
     """Return the names of every rule that ``client`` is freed from."""
     return [one.name for one in RELAXATIONS if one.used(client)]
 
 
-def forbidden(relaxation: Relaxation, client: ClientMetadata) -> list[str]:
+def forbidden(relaxation: Relaxation, client: RelaxableMetadata) -> list[str]:
     """Return one line where ``client`` uses a relaxation that its profile does not allow."""
     if client.profile in relaxation.profiles or not relaxation.used(client):
         return []

@@ -30,6 +30,8 @@ TRIAL, TRIAL_SECONDS = "trial", 900
 class ClientError(Refusal):
     """What was asked for cannot be done with this application; the message says why."""
 
+    status = 409
+
 
 async def new_secret(
     session: AsyncSession,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Text, cast, delete, select, update
@@ -43,8 +43,25 @@ async def changed_clients(session: AsyncSession, seen: int) -> AsyncIterator[tup
         last = rows[-1][0]
 
 
-async def secrets_of_changed(session: AsyncSession, seen: int) -> dict[str, list[Any]]:
-    """Return (id, hash, encrypted, expires_at) of the secrets of every application with a version above ``seen``."""
+class StoredSecret(NamedTuple):
+    """A client secret as it is stored: its hash, and itself, encrypted, where client_secret_jwt needs it again."""
+
+    id: UUID
+    secret_hash: bytes
+    encrypted: bytes | None
+    expires_at: datetime | None
+
+
+class StoredGrant(NamedTuple):
+    """A grant of a privilege as it is stored."""
+
+    privilege: str
+    without_person: bool
+    revoked_at: datetime | None
+
+
+async def secrets_of_changed(session: AsyncSession, seen: int) -> dict[str, list[StoredSecret]]:
+    """Return the secrets of every client with a version above ``seen``, by client_id."""
     columns = select(
         ClientSecret.client_id,
         ClientSecret.id,
@@ -52,22 +69,22 @@ async def secrets_of_changed(session: AsyncSession, seen: int) -> dict[str, list
         ClientSecret.encrypted,
         ClientSecret.expires_at,
     ).join(ClientRow, ClientRow.client_id == ClientSecret.client_id)
-    found: dict[str, list[Any]] = {}
-    for client_id, *values in (await session.execute(columns.where(ClientRow.version > seen))).all():
-        found.setdefault(client_id, []).append(values)
-    return found
+    secrets: dict[str, list[StoredSecret]] = {}
+    for row in (await session.execute(columns.where(ClientRow.version > seen))).all():
+        secrets.setdefault(row[0], []).append(StoredSecret(row[1], row[2], row[3], row[4]))
+    return secrets
 
 
-async def privileges_of_changed(session: AsyncSession, seen: int) -> dict[str, list[Any]]:
-    """Return (privilege, without_person, revoked_at) of every grant, also of revoked ones, to every application with a
-    version above ``seen``."""
+async def privileges_of_changed(session: AsyncSession, seen: int) -> dict[str, list[StoredGrant]]:
+    """Return every grant of a privilege, also revoked ones, to every client with a version above ``seen``, by
+    client_id."""
     columns = select(
         ClientPrivilege.client_id, ClientPrivilege.privilege, ClientPrivilege.without_person, ClientPrivilege.revoked_at
     ).join(ClientRow, ClientRow.client_id == ClientPrivilege.client_id)
-    found: dict[str, list[Any]] = {}
-    for client_id, *values in (await session.execute(columns.where(ClientRow.version > seen))).all():
-        found.setdefault(client_id, []).append(values)
-    return found
+    grants: dict[str, list[StoredGrant]] = {}
+    for row in (await session.execute(columns.where(ClientRow.version > seen))).all():
+        grants.setdefault(row[0], []).append(StoredGrant(row[1], row[2], row[3]))
+    return grants
 
 
 async def privileges_of(session: AsyncSession, client_id: str, *, active: bool = False) -> list[ClientPrivilege]:
@@ -111,11 +128,19 @@ async def lock_client(session: AsyncSession, client_id: str) -> ClientRow | None
     return next((one for one in found.scalars().all() if one.client_id == client_id), None)
 
 
-async def all_clients(session: AsyncSession) -> dict[str, tuple[str, str, dict[str, Any]]]:
-    """Return (catalogue, status, metadata) of every application by client_id."""
+class StoredClient(NamedTuple):
+    """A client as it is stored: the catalogue that manages it, its status, and its metadata."""
+
+    catalogue: str
+    status: str
+    metadata: dict[str, Any]
+
+
+async def all_clients(session: AsyncSession) -> dict[str, StoredClient]:
+    """Return every client, also removed ones, by client_id."""
     columns = select(ClientRow.client_id, ClientRow.catalogue, ClientRow.status, ClientRow.metadata_)
     rows = (await session.execute(columns)).all()
-    return {row[0]: (row[1], row[2], row[3]) for row in rows}
+    return {row[0]: StoredClient(row[1], row[2], row[3]) for row in rows}
 
 
 async def page_of_clients(

@@ -163,7 +163,7 @@ async def end_matching(
     wanted: SessionFilter,
     reason: EndReason,
     *,
-    actor: str,
+    actor: str | None,
     request_id: str | None = None,
 ) -> int:
     """End every session that matches and return how many; a batch at a time."""

@@ -177,7 +177,7 @@ def _invited(_: Way, client: Client, facts: Facts) -> bool:
 
 
 def _role(_: Way, client: Client, facts: Facts) -> bool:
-    return has_role(client.meta, facts.standing.roles if facts.standing is not None else ())
+    return has_role(client.meta.allowed_roles, facts.standing.roles if facts.standing is not None else ())
 
 
 def _network(way: Way, client: Client, facts: Facts) -> bool:
@@ -190,7 +190,7 @@ def _network(way: Way, client: Client, facts: Facts) -> bool:
 
 
 def _hours(_: Way, client: Client, facts: Facts) -> bool:
-    return is_open(client.meta, facts.moment, facts.zone)
+    return is_open(client.meta.allowed_hours, facts.moment, facts.zone)
 
 
 def _max_age(_: Way, client: Client, facts: Facts) -> bool:

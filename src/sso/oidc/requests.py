@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from authlib.oauth2.rfc6749 import InvalidScopeError, OAuth2Payload, OAuth2Request
 from sqlalchemy.orm import Session
 
-from sso.clients.mistakes import KNOWN_SCOPES, nearest_name
+from sso.clients.validation_errors import KNOWN_SCOPES, nearest_name
 
 if TYPE_CHECKING:
     from sso.clients.registry import Client

@@ -24,5 +24,7 @@ class Actor:
     request_id: str | None = None
 
 
+CLI = Actor("cli")
+"""The actor of commands on a host of the provider."""
 SYSTEM = Actor("system")
 """The actor of jobs that nobody asked for."""

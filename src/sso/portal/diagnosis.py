@@ -11,8 +11,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from sso.clients.metadata import ClientMetadata
-from sso.clients.mistakes import scope_warnings
 from sso.clients.redirect_uris import with_one_slash
+from sso.clients.validation_errors import scope_warnings
 
 Part = Literal["scheme", "host", "port", "path", "slash", "case", "query", "fragment", "slashes"]
 OLD_SECRET_DAYS = 365

@@ -12,10 +12,14 @@ import uuid
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts.notifications import notify, send
 from sso.clients.models import Application, TeamInvitation
 from sso.clients.privileges import Authority, PrivilegeRefused, check_hold
+from sso.identity.users.identifiers import NormalIdentifier, meanings, normalise_as
 from sso.identity.users.models import User
 from sso.identity.users.store import identifiers_of, proven_owner, roles_of
+from sso.oidc.provider import Provider
+from sso.platform.actor import Actor
 from sso.platform.permissions import permissions_of
 from sso.portal import teams
 from sso.portal.applications import lock_application
@@ -25,7 +29,7 @@ JOINABLE = ("draft", "sandbox", "submitted", "approved")
 
 
 async def invite(
-    session: AsyncSession, application_id: str, lookup: str, role: teams.Role, *, actor: str, authority: Authority
+    session: AsyncSession, application_id: str, lookup: str, role: teams.Role, *, actor: Actor, authority: Authority
 ) -> User | None:
     """Invite whoever has a verified identifier now, or will have verified an address or number.
 
@@ -50,6 +54,49 @@ async def invite(
     return user
 
 
+class NotInvitable(ValueError):
+    """The text is neither an e-mail address nor a user name."""
+
+
+def read_invitee(typed: str) -> NormalIdentifier:
+    """Return the e-mail address or user name of somebody to be invited, normalised. A NIK or a telephone number would
+    be readable in the invitation, so it is not taken for a user name.
+
+    Raises:
+        NotInvitable: when it is none.
+    """
+    try:
+        invitee = normalise_as("email" if "@" in typed else "username", typed)
+    except ValueError:
+        raise NotInvitable from None
+    if any(meaning.kind == "nik" or (meaning.kind == "phone" and meaning.provable) for meaning in meanings(typed)):
+        raise NotInvitable
+    return invitee
+
+
+async def send_invitation(
+    session: AsyncSession,
+    provider: Provider,
+    application: Application,
+    invitee: NormalIdentifier,
+    role: teams.Role,
+    *,
+    actor: Actor,
+    authority: Authority,
+) -> None:
+    """Invite somebody, and notify them. Whether somebody has the identifier is not told.
+
+    Raises:
+        ClientError: when the team has too many members.
+        PrivilegeRefused: when the application may do more than the actor.
+    """
+    user = await invite(session, application.application_id, invitee.value, role, actor=actor, authority=authority)
+    if user is not None:
+        notify(session, provider, user, "team_invitation", what=application.name)
+    elif invitee.kind == "email" and provider.settings.can_send("email"):
+        send(session, provider, "email", invitee.value, "team_invitation", None, what=application.name)
+
+
 async def invitations_of_person(session: AsyncSession, user_id: uuid.UUID) -> list[TeamInvitation]:
     """Return the invitations that somebody can accept now. An address or number that somebody else marked as verified
     on their account is not one that they have verified: they add it once more, with a code, to accept."""
@@ -57,7 +104,7 @@ async def invitations_of_person(session: AsyncSession, user_id: uuid.UUID) -> li
     reached = [one for one in known if one.kind in ("email", "phone")]
     contacts = [one.lookup for one in reached if one.verified_at is not None and one.asserted_at is None]
     found = await teams.invitations_for(session, user_id, contacts)
-    return [one for one in found if await _holds(session, one)]
+    return [one for one in found if await _is_active(session, one)]
 
 
 async def join(session: AsyncSession, application_id: str, user_id: uuid.UUID) -> None:
@@ -71,15 +118,28 @@ async def join(session: AsyncSession, application_id: str, user_id: uuid.UUID) -
     await teams.accept(session, application_id, user_id, found)
 
 
-async def decline(session: AsyncSession, application_id: str, user_id: uuid.UUID) -> None:
-    """Decline every invitation of somebody to a team."""
-    for one in await invitations_of_person(session, user_id):
-        if one.application_id == application_id:
-            await teams.withdraw_invitation(session, application_id, one.lookup)
+async def decline(
+    session: AsyncSession, user_id: uuid.UUID, application_id: str, *, every_team: bool = False
+) -> set[str]:
+    """Decline the invitations of somebody to a team, or to every team. Return the identifiers by which they must not be
+    invited again, their user id among them; empty: there was no invitation to that team.
+
+    Args:
+        session: the transaction.
+        user_id: who declines.
+        application_id: the application whose invitation is answered.
+        every_team: whether the invitations of all other teams are declined too.
+    """
+    invitations = await invitations_of_person(session, user_id)
+    for invitation in invitations:
+        if every_team or invitation.application_id == application_id:
+            await teams.withdraw_invitation(session, invitation.application_id, invitation.lookup)
+    recipients = {one.lookup for one in invitations if one.application_id == application_id}
+    return recipients | {str(user_id)} if recipients else set()
 
 
-async def _holds(session: AsyncSession, invitation: TeamInvitation) -> bool:
-    """Tell whether an invitation holds: the application is in use, and who invited may still invite."""
+async def _is_active(session: AsyncSession, invitation: TeamInvitation) -> bool:
+    """Tell whether an invitation is active: the application is in use, and the inviter may still invite."""
     application = await session.get(Application, invitation.application_id)
     if application is None or application.state not in JOINABLE:
         return False

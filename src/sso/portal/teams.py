@@ -1,4 +1,4 @@
-"""Who looks after an application: owners, members, invitations. It is never without an owner."""
+"""The team of an application: owners, members, invitations. An application always has an owner."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ from sso import clock
 from sso.clients.models import Application, TeamInvitation, TeamMember
 from sso.clients.privileges import OPERATOR, Authority, check_hold
 from sso.clients.secrets import ClientError
+from sso.platform.actor import Actor
 from sso.platform.audit import record
 
 Role = Literal["owner", "member"]
 ROLES: tuple[Role, ...] = ("owner", "member")
 INVITATION_DAYS = 14
-MAXIMUM = 50
-"""How many may look after one application, those invited included."""
+MAX_MEMBERS = 50
+"""The number of members of a team, those invited included."""
+
+
+def read_role(text: str) -> Role | None:
+    """Return the role that a form names; None: it is none."""
+    return next((role for role in ROLES if role == text), None)
 
 
 async def team_of(session: AsyncSession, application_id: str) -> list[TeamMember]:
-    """Return who looks after an application, those first who are longest with it."""
+    """Return the members of a team, the longest members first."""
     mine = select(TeamMember).where(TeamMember.application_id == application_id)
     return list((await session.execute(mine.order_by(TeamMember.since, TeamMember.user_id))).scalars())
 
@@ -47,7 +53,7 @@ async def add_member(
     user_id: uuid.UUID,
     role: Role,
     *,
-    actor: str,
+    actor: Actor,
     authority: Authority = OPERATOR,
 ) -> None:
     """Add somebody to a team, or give them another role.
@@ -63,15 +69,15 @@ async def add_member(
     if user_id in team:
         team[user_id].role = role
     else:
-        if len(team) >= MAXIMUM:
-            raise ClientError(f"a team has at most {MAXIMUM} people")
+        if len(team) >= MAX_MEMBERS:
+            raise ClientError(f"a team has at most {MAX_MEMBERS} people")
         session.add(TeamMember(application_id=application_id, user_id=user_id, role=role, since=clock.now()))
     await session.flush()
     data = {"role": role}
-    record(session, "team.member_set", actor=actor, subject=str(user_id), client_id=application_id, data=data)
+    record(session, "team.member_set", actor=actor.name, subject=str(user_id), client_id=application_id, data=data)
 
 
-async def remove_member(session: AsyncSession, application_id: str, user_id: uuid.UUID, *, actor: str) -> None:
+async def remove_member(session: AsyncSession, application_id: str, user_id: uuid.UUID, *, actor: Actor) -> None:
     """Take somebody out of a team: by an owner, or by themselves.
 
     Raises:
@@ -82,7 +88,7 @@ async def remove_member(session: AsyncSession, application_id: str, user_id: uui
     for one in team:
         if one.user_id == user_id:
             await session.delete(one)
-            record(session, "team.member_removed", actor=actor, subject=str(user_id), client_id=application_id)
+            record(session, "team.member_removed", actor=actor.name, subject=str(user_id), client_id=application_id)
     await session.flush()
 
 
@@ -127,7 +133,7 @@ async def invite(
     role: Role,
     *,
     user_id: uuid.UUID | None,
-    actor: str,
+    actor: Actor,
     authority: Authority,
 ) -> None:
     """Let somebody join.
@@ -147,16 +153,18 @@ async def invite(
     """
     await check_hold(session, application_id, authority)
     invited = await invitations_of(session, application_id)
-    if len(await _locked_team(session, application_id)) + len(invited) >= MAXIMUM:
-        raise ClientError(f"a team has at most {MAXIMUM} people")
+    if len(await _locked_team(session, application_id)) + len(invited) >= MAX_MEMBERS:
+        raise ClientError(f"a team has at most {MAX_MEMBERS} people")
     await withdraw_invitation(session, application_id, lookup)
     now = clock.now()
-    made = TeamInvitation(application_id=application_id, lookup=lookup, role=role, invited_by=actor, created_at=now)
+    made = TeamInvitation(
+        application_id=application_id, lookup=lookup, role=role, invited_by=str(actor.name), created_at=now
+    )
     made.user_id = user_id
     made.expires_at = now + timedelta(days=INVITATION_DAYS)
     session.add(made)
     await session.flush()
-    record(session, "team.invited", actor=actor, client_id=application_id, data={"role": role})
+    record(session, "team.invited", actor=actor.name, client_id=application_id, data={"role": role})
 
 
 async def invitations_of(session: AsyncSession, application_id: str) -> list[TeamInvitation]:
@@ -196,7 +204,7 @@ async def accept(
     role: Role = "owner" if any(one.role == "owner" for one in found) else "member"
     present = await role_of(session, application_id, user_id)
     if present != "owner":
-        await add_member(session, application_id, user_id, role, actor=str(user_id))
+        await add_member(session, application_id, user_id, role, actor=Actor(str(user_id)))
     for one in found:
         await session.delete(one)
     await session.flush()

@@ -17,6 +17,7 @@ from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
+from sso.errors import validation_message
 from sso.settings.groups import (
     GROUPS,
     RATE_LIMIT_SCHEMES,
@@ -259,7 +260,7 @@ def _unknown_variables() -> list[str]:
 
 def _mistake(problem: ErrorDetails) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else ""
-    message = problem["msg"].removeprefix("Value error, ")
+    message = validation_message(problem)
     if problem["type"] in _LIMITS and name in Settings.model_fields:
         attribute, words = _LIMITS[problem["type"]]
         metadata = Settings.model_fields[name].metadata

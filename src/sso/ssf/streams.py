@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients.registry import Client
+from sso.errors import Refusal
 from sso.identity.users.identifiers import Kind, normalise_as
 from sso.identity.users.store import verified_owner
 from sso.oidc.models import EventStream, ExcludedName, ExcludedSubject
@@ -46,12 +47,15 @@ _FORMATS = "iss_sub (iss and sub), opaque (id: the sub), email, phone_number, al
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
-class StreamRefused(Exception):
-    """It cannot be done. ``status`` is the HTTP status that says so (section 8)."""
+class StreamRefused(Refusal):
+    """The request about a stream is refused. ``status``: the HTTP status of the answer (section 8)."""
+
+    error = "invalid_request"
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
+        self.retry_after = MIN_VERIFICATION_SECONDS if status == 429 else None
 
 
 class _Message(BaseModel):

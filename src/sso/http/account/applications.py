@@ -1,16 +1,17 @@
-"""The portal: every application of the city by group, with search, favourites and what was used last."""
+"""Every application of the city by group, with search, favourites and those used last."""
 
 from __future__ import annotations
 
 import unicodedata
+from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.clients.registry import Client
-from sso.http.account.profile import visit
+from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields
@@ -24,14 +25,12 @@ router = APIRouter()
 HERE = "/apps"
 RECENT = 6
 MAX_QUERY_CHARS = 60
+Here = Annotated[OwnVisit, Depends(OwnPage("apps"))]
 
 
 @router.get(HERE)
-async def portal(request: Request) -> Response:
+async def portal(request: Request, here: Here) -> Response:
     """The applications: found by a word, or all of them by group."""
-    here = await visit(request, "apps")
-    if isinstance(here, Response):
-        return here
     provider, locale = site_of(request).provider, locale_of(request)
     asked = request.query_params.get("q", "").strip()[:MAX_QUERY_CHARS]
     async with provider.db.read() as session:
@@ -57,11 +56,9 @@ async def portal(request: Request) -> Response:
 
 
 @router.post(HERE)
-async def favourite(request: Request) -> Response:
-    """Put an application in front, or no longer."""
-    here, fields = await visit(request, "apps"), await form_fields(request)
-    if isinstance(here, Response):
-        return here
+async def favourite(request: Request, here: Here) -> Response:
+    """Add an application to the favourites, or remove it."""
+    fields = await form_fields(request)
     asked = fields.get("q", "")[:MAX_QUERY_CHARS]
     back = f"{HERE}?{urlencode({'q': asked})}" if asked else HERE
     choice, _, client_id = fields.get("choice", "").partition(" ")

@@ -8,12 +8,14 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sso.http.account.profile import first_admin_page
+from sso.accounts.sign_in.current_account import accounts_of_browser
+from sso.http.account.access import first_admin_page
 from sso.http.common.cookies import read_cookie, with_browser_state
 from sso.http.common.csrf import csrf_token
 from sso.http.common.pages import failure, page
 from sso.http.common.state import site_of
-from sso.http.sign_in.account_chooser import accounts_of, present_account, tokens_of
+from sso.http.common.visitor import visitor_of
+from sso.http.sign_in.account_chooser import present_account
 from sso.identity.sessions import store as sessions
 from sso.identity.users.store import favourites_of, roles_of
 from sso.oidc.requests import with_parameters
@@ -26,28 +28,29 @@ RECENT = 5
 
 @router.get("/")
 async def home(request: Request) -> Response:
-    """Who is signed in, what they use most, and a button to sign out; the sign-in page otherwise."""
+    """The applications of the user, and a button to sign out; the sign-in page where nobody is signed in."""
     provider, cookie = site_of(request).provider, read_cookie(request, "session")
     async with provider.db.read() as session:
         who = await present_account(request, session)
-        accounts = await accounts_of(request, session) if len(tokens_of(request)) > 1 else []
+        visitor = visitor_of(request)
+        several = len(visitor.session_tokens) > 1
+        accounts = await accounts_of_browser(provider, session, visitor) if several else []
         roles = await roles_of(session, who.user.id) if who is not None else []
         starred = await favourites_of(session, who.user.id) if who is not None else set()
         used = await sessions.last_used_clients(session, who.user.id) if who is not None else {}
     if who is None:
-        made = RedirectResponse("/login", 303, {"Cache-Control": "no-store"})
-        return with_browser_state(request, made, "")
-    listed = provider.registry.listed()
-    recent = [one for one in listed if one.client_id in used and one.client_id not in starred]
-    recent = [one for one in recent if one.meta.initiate_login_uri]
+        to_sign_in = RedirectResponse("/login", 303, {"Cache-Control": "no-store"})
+        return with_browser_state(request, to_sign_in, "")
+    listed = [client for client in provider.registry.listed() if client.meta.initiate_login_uri]
+    recent = [client for client in listed if client.client_id in used and client.client_id not in starred]
     return page(
         request,
         "home.html",
         person=who.user.name,
-        favourites=[one for one in listed if one.client_id in starred and one.meta.initiate_login_uri],
-        recent=sorted(recent, key=lambda one: used[one.client_id], reverse=True)[:RECENT],
+        favourites=[client for client in listed if client.client_id in starred],
+        recent=sorted(recent, key=lambda client: used[client.client_id], reverse=True)[:RECENT],
         csrf_token=csrf_token(request, "logout", cookie),
-        others=[one for one in accounts if one.session.id != who.session.id],
+        others=[account for account in accounts if account.session.id != who.session.id],
         may_administer=first_admin_page(roles),
         may_develop="applications:create" in permissions_of(roles),
         accounts_token=csrf_token(request, "accounts", cookie),
@@ -56,8 +59,8 @@ async def home(request: Request) -> Response:
 
 @router.get("/open/{client_id}")
 async def open_application(request: Request, client_id: str) -> Response:
-    """Let an application begin a sign-in (OpenID Connect Core section 4): one of the city's own at once; of another the
-    person is told first where it leads, so that nobody is sent anywhere by a link alone."""
+    """Let an application begin a sign-in (OpenID Connect Core section 4): one of the city's own at once. Before another
+    one a page says where the button leads, so that a link alone sends nobody to another site."""
     provider = site_of(request).provider
     client = await provider.client(client_id)
     if client is None or not client.enabled or client.meta.initiate_login_uri is None:

@@ -1,5 +1,4 @@
-"""What is sent to people, to be looked at: every mail and SMS by administrators, in both languages; and for development
-what would have been sent. And the terms and the privacy notice."""
+"""The terms and the privacy notice; and for development the messages that would have been sent."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ router = APIRouter()
 
 @router.get("/outbox")
 async def outbox(request: Request) -> Response:
-    """What would have been sent, where ``SSO_DEVELOPMENT_OUTBOX`` keeps it instead; nothing elsewhere."""
+    """The messages that would have been sent, where ``SSO_DEVELOPMENT_OUTBOX`` keeps them instead."""
     settings = site_of(request).settings
     if not settings.development_outbox:
         return failure(request, "not_found", 404)

@@ -1,1 +1,36 @@
 """Pages of administrators."""
+
+from __future__ import annotations
+
+from sso.http.admin import (
+    application_actions,
+    application_edit,
+    application_page,
+    applications,
+    audit,
+    dashboard,
+    deliveries,
+    imports,
+    keys,
+    mails,
+    sessions,
+    system,
+    users,
+)
+
+routers = (
+    applications.router,
+    application_page.router,
+    application_actions.router,
+    application_edit.router,
+    users.router,
+    sessions.router,
+    dashboard.router,
+    deliveries.router,
+    audit.router,
+    keys.router,
+    imports.router,
+    system.router,
+    mails.router,
+)
+"""The routers of these pages, in the order in which their routes are tried."""

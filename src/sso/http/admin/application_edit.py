@@ -1,4 +1,4 @@
-"""The page on which administrators change what is registered of an application that no catalogue file looks after."""
+"""The page on which administrators change the metadata of an application that no catalogue file manages."""
 
 from __future__ import annotations
 
@@ -13,24 +13,22 @@ from sso.clients.models import SANDBOX_END, Application, ClientRow
 from sso.clients.registry import stored_metadata
 from sso.clients.secrets import ClientError
 from sso.clients.sectors import SubjectsWouldChange
-from sso.http.admin.applications import (
-    APPLICATIONS,
-    NOTE_MISSING,
-    Changes,
-    Sees,
-    locked_both,
-    looked_up,
-    register_at_once,
-)
+from sso.http.admin.application_actions import NOTE_MISSING, Changes
+from sso.http.admin.application_page import find_both
+from sso.http.admin.applications import APPLICATIONS, Sees
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
 from sso.http.common.state import site_of
 from sso.http.console.access import Here, Interrupted, admin_page, own_form, said, token_for
-from sso.http.developer.applications import CANNOT, advise_typed, form_context, impersonates
-from sso.http.developer.form import NEW_SUBJECTS, Typed, read_typed, subjects_shown, typed_from, wanted_from
+from sso.http.developer.application_page import CANNOT
+from sso.http.developer.form import Typed, read_typed, requested_from, typed_from
+from sso.http.developer.form_advice import advise_typed, impersonates
+from sso.http.developer.form_context import form_context
+from sso.http.developer.form_texts import NEW_SUBJECTS, subjects_shown
 from sso.portal import applications as apps
-from sso.portal.applications import THEIRS, Stale, Unfinished, Wanted, catalogue_of
-from sso.portal.lifecycle import check_sector_named
+from sso.portal.administration import lock_both, register_at_once
+from sso.portal.applications import THEIRS, RequestedSettings, Stale, Unfinished, catalogue_of
+from sso.portal.approval import check_sector_named
 
 router = APIRouter()
 
@@ -44,7 +42,7 @@ LOOKS_ALIKE = N_("An address can be taken for another application's. Look at the
 
 @router.get(APPLICATIONS + "/{client_id}/settings")
 async def settings_page(request: Request, client_id: str, here: Sees) -> Response:
-    """What is registered of an application, to be changed."""
+    """Show the registered metadata in a form."""
     if client_id.endswith(SANDBOX_END):
         return RedirectResponse(f"{APPLICATIONS}/{client_id.removesuffix(SANDBOX_END)}/settings", 303)
     row, application = await _present(request, client_id, here)
@@ -54,35 +52,23 @@ async def settings_page(request: Request, client_id: str, here: Sees) -> Respons
 
 @router.post(APPLICATIONS + "/{client_id}/settings")
 async def change_settings(request: Request, client_id: str, here: Changes) -> Response:
-    """Register other settings, at once. The sandbox and what its team wants follow."""
+    """Register other metadata at once. The sandbox and the requested metadata of the team follow."""
     fields, site = await own_form(request, f"admin settings {client_id}"), site_of(request)
     row, application = await _present(request, client_id, here)
     present = apps.registered_as(application, stored_metadata(row.metadata_))
     if catalogue_of(row):  # the page has no button then
         return _page(request, here, row, typed_from(present.kind, present, client_id), 409)
     typed = read_typed(present.kind, fields)
-    wanted = wanted_from(typed, present)
+    wanted = requested_from(typed, present)
     advise_typed(request, typed, wanted, client_id)
     note = typed.values["note"] = said(fields)
     typed.values["first_party"] = fields.get("first_party", "")
-    accepted = typed.values["accept_new_subjects"] = fields.get("accept_new_subjects", "").strip()[:100]
+    typed.values["accept_new_subjects"] = _accepted(fields)
     _judge(typed, here, present, wanted)
     if typed.mistakes:
         return _page(request, here, row, typed, 400)
     try:
-        planned = _metadata(
-            stored_metadata(row.metadata_), wanted, fields.get("first_party") == "1", site.settings.loopback
-        )
-        await check_sector_named(site.provider, planned)
-        async with site.provider.db.write() as session:
-            locked, application = await locked_both(session, client_id)
-            if locked is None or fields.get("revision") != str(locked.version):
-                raise Stale("somebody else changed it meanwhile")
-            before = stored_metadata(locked.metadata_)
-            after = _metadata(before, wanted, fields.get("first_party") == "1", site.settings.loopback)
-            await register_at_once(
-                request, session, here, locked, application, after, "client.settings_set", note, accepted
-            )
+        await _register(request, here, client_id, fields, wanted, note)
     except Stale:
         typed.mistakes[""] = (CHANGED_MEANWHILE, {})
         row, _ = await _present(request, client_id, here)
@@ -101,6 +87,47 @@ async def change_settings(request: Request, client_id: str, here: Changes) -> Re
     return RedirectResponse(f"{APPLICATIONS}/{client_id}/settings?done=1", 303)
 
 
+async def _register(
+    request: Request, here: Here, client_id: str, fields: Mapping[str, str], wanted: RequestedSettings, note: str
+) -> None:
+    """Register what was typed.
+
+    Raises:
+        Stale: when somebody else changed the application meanwhile.
+        Unfinished: naming each field that is wrong.
+        SubjectsWouldChange: when every ``sub`` would change, and that was not accepted.
+        ClientError: when a rule forbids the change.
+    """
+    provider, first_party = site_of(request).provider, fields.get("first_party") == "1"
+    loopback = provider.settings.loopback
+    row, _ = await _present(request, client_id, here)
+    # May fetch a document: before the transaction.
+    await check_sector_named(
+        provider.outbound, _metadata(stored_metadata(row.metadata_), wanted, first_party, loopback)
+    )
+    async with provider.db.write() as session:
+        locked, application = await lock_both(session, client_id)
+        if locked is None or fields.get("revision") != str(locked.version):
+            raise Stale("somebody else changed it meanwhile")
+        await register_at_once(
+            session,
+            provider,
+            locked,
+            application,
+            _metadata(stored_metadata(locked.metadata_), wanted, first_party, loopback),
+            event="client.settings_set",
+            note=note,
+            actor=here.as_actor,
+            authority=here.authority,
+            accepted=_accepted(fields),
+        )
+
+
+def _accepted(fields: Mapping[str, str]) -> str:
+    """Return the client_id that was typed to accept that the ``sub`` of every user changes."""
+    return fields.get("accept_new_subjects", "").strip()[:100]
+
+
 async def _present(request: Request, client_id: str, here: Here) -> tuple[ClientRow, Application | None]:
     """Return what is registered, and what its team looks after.
 
@@ -108,13 +135,13 @@ async def _present(request: Request, client_id: str, here: Here) -> tuple[Client
         Interrupted: when nothing is registered, or it is not theirs to see.
     """
     async with site_of(request).provider.db.read() as session:
-        row, application = await looked_up(request, session, client_id, here)
+        row, application = await find_both(request, session, client_id, here)
     if row is None:  # a draft, or only a sandbox: its team changes that
         raise Interrupted(failure(request, "not_found", 404))
     return row, application
 
 
-def _judge(typed: Typed, here: Here, present: Wanted, wanted: Wanted) -> None:
+def _judge(typed: Typed, here: Here, present: RequestedSettings, wanted: RequestedSettings) -> None:
     """Add to a form what keeps it from being saved."""
     if not typed.values["note"]:
         typed.mistakes["note"] = (NOTE_MISSING, {})
@@ -135,7 +162,7 @@ def _refuse(typed: Typed, problems: Mapping[str, str]) -> None:
             typed.mistakes.setdefault("", (CANNOT, {"detail": f"{name}: {text}"}))
 
 
-def _metadata(before: ClientMetadata, wanted: Wanted, first_party: bool, loopback: bool) -> ClientMetadata:
+def _metadata(before: ClientMetadata, wanted: RequestedSettings, first_party: bool, loopback: bool) -> ClientMetadata:
     """Return what is to be registered: what was typed, and the rest as it was.
 
     Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sso.http.account.profile import EVENTS
+from sso.http.account.activity import EVENTS
 from sso.http.admin.sessions import REASONS
 from sso.http.common.i18n import N_
 from sso.http.common.labels import DOCUMENTS, FACTOR_TEXTS, ROLE_NAMES

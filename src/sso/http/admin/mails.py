@@ -73,7 +73,7 @@ do anything: no scripts, no forms, no origin."""
 
 @router.get(MAILS)
 async def mails_page(request: Request, here: Reader) -> Response:
-    """Every message, by what it is about."""
+    """List the messages."""
     rows = [
         (name, SENT_FOR.get(name, name), [_sample(request, name, locale) for locale in LOCALES]) for name in NOTICES
     ]
@@ -82,7 +82,7 @@ async def mails_page(request: Request, here: Reader) -> Response:
 
 @router.get(MAILS + "/{notice}/{locale}", dependencies=[Depends(Needs("mails:read"))])
 async def mail_page(request: Request, notice: str, locale: str) -> Response:
-    """One message, as HTML, as a mail program shows it."""
+    """Show one message as a mail program does."""
     if notice not in NOTICES or locale not in LOCALES:
         return failure(request, "not_found", 404)
     headers = {"Content-Security-Policy": SANDBOX, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}

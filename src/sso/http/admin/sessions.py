@@ -1,11 +1,11 @@
-"""Pages of administrators about sessions: finding them, ending one, some or very many, and the proof of each end."""
+"""Pages of administrators about sessions: finding and ending them, bulk revocation, and delivery reports."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
@@ -13,14 +13,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso import clock
+from sso.accounts.administration import end_session_of_person
 from sso.accounts.power import check_power_over
-from sso.accounts.service import end_session_of_person
 from sso.http.account.sessions import rows_of
 from sso.http.common.forms import form_pairs, read_id
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
-from sso.http.common.state import kept_address_of, site_of
-from sso.http.console.access import ADMIN, Here, Needs, admin_page, by, own_form, said, token_for
+from sso.http.common.state import kept_address_of, request_id_of, site_of
+from sso.http.console.access import ADMIN, Here, Needs, admin_page, own_form, said, token_for
 from sso.identity.sessions import store
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import SessionFilter
@@ -29,6 +29,7 @@ from sso.identity.users.service import UserError, find
 from sso.identity.users.store import names_of
 from sso.logout import bulk as mass_ending
 from sso.logout.delivery_report import DeliveryReport, bulk_delivery_report, delivery_report_of
+from sso.platform.actor import Actor
 from sso.platform.security.ip_privacy import network_wanted
 
 router = APIRouter()
@@ -92,10 +93,10 @@ class _Wrong(Exception):
 
 
 async def _filter(request: Request, asked: dict[str, str]) -> SessionFilter:
-    """Return which sessions are asked for.
+    """Return the filter of the sessions that the form names.
 
     Raises:
-        _Wrong: naming the field that cannot be used.
+        _Wrong: naming the field that is not valid.
     """
     provider, user_id, network = site_of(request).provider, None, None
     if asked["person"]:
@@ -116,14 +117,14 @@ async def _filter(request: Request, asked: dict[str, str]) -> SessionFilter:
     )
 
 
-def _asked(fields: Any) -> dict[str, str]:
+def _asked(fields: Mapping[str, str]) -> dict[str, str]:
     names = {"person": 254, "client": 100, "network": 45, "system": 20, "unused": 4}
     return {name: str(fields.get(name, "")).strip()[:maximum] for name, maximum in names.items()}
 
 
 @router.get(ALL)
 async def list_page(request: Request, here: Sees) -> Response:
-    """Everybody's sessions: of a person, an application, a network, a kind of device, an age; living or over."""
+    """List sessions, active or ended: by user, application, network, system or age."""
     return await _list(request, here, _asked(request.query_params), request.query_params)
 
 
@@ -131,7 +132,7 @@ async def _list(
     request: Request,
     here: Here,
     asked: dict[str, str],
-    query: Any,
+    query: Mapping[str, str],
     problem: str = "",
     field: str = "",
     status: int = 200,
@@ -180,7 +181,7 @@ async def _list(
 
 @router.post(ALL)
 async def end_chosen(request: Request, here: Ends) -> Response:
-    """End the sessions that were chosen, with a reason."""
+    """End the chosen sessions, with a reason."""
     fields = await own_form(request, "sessions")
     chosen = [one for name, value in await form_pairs(request) if name == "id" and (one := read_id(value))][:PAGE]
     note = said(fields)
@@ -196,7 +197,7 @@ async def end_chosen(request: Request, here: Ends) -> Response:
 
 @router.get(ALL + "/{session_id}")
 async def one_session(request: Request, session_id: str, here: Sees) -> Response:
-    """One session; once it is over, the proof: application by application, who was told and who has confirmed."""
+    """Show a session, and after its end the delivery report: which applications were notified, and which confirmed."""
     return await _show(request, session_id, here)
 
 
@@ -214,16 +215,15 @@ async def end_one(request: Request, session_id: str, here: Ends) -> Response:
 
 
 async def _end(request: Request, here: Here, chosen: list[uuid.UUID], note: str) -> None:
-    site, address = site_of(request), kept_address_of(request)
+    site = site_of(request)
+    actor = Actor(here.actor, stored_ip_address=kept_address_of(request), request_id=request_id_of(request))
     async with site.provider.db.write() as session:
         for session_id in chosen:
             found = await store.get(session, session_id)
             if found is not None:
                 await check_power_over(session, site.provider, [found[1].id], here.rights)
         for session_id in chosen:
-            await end_session_of_person(
-                session, site.provider, session_id, address=address, note=note, **by(request, here)
-            )
+            await end_session_of_person(session, site.provider, session_id, actor=actor, note=note)
     site.worker.nudge()
 
 
@@ -256,7 +256,7 @@ async def _show(request: Request, session_id: str, here: Here, problem: str = ""
 
 @router.get(ENDINGS)
 async def begin_page(request: Request, here: EndsMany) -> Response:
-    """What would be ended: every session of a person, of an application, of a network, or all; and what that means."""
+    """Show which sessions a bulk revocation would end: those of a user, an application, a network, or all."""
     return await _begin_page(request, here, _asked(request.query_params))
 
 
@@ -276,7 +276,7 @@ async def _begin_page(
         async with provider.db.read() as session:
             total = await store.count_not_ended(session, wanted)
             user = await session.get(User, wanted.user_id) if wanted.user_id else None
-        if user is not None:  # the form is about this person, whoever has that user name or address later
+        if user is not None:  # the form names the user by id: identifiers can change hands
             asked = {**asked, "person": str(user.id)}
     except _Wrong as error:
         user, problem, field, status = None, error.text, error.field, 400
@@ -301,7 +301,7 @@ async def _begin_page(
 
 @router.post(ENDINGS)
 async def begin(request: Request, here: EndsMany) -> Response:
-    """Begin to end them, in the background."""
+    """Begin a bulk revocation, in the background."""
     fields = await own_form(request, "ending")
     asked, note, site = _asked(fields), said(fields), site_of(request)
     everything = not any(asked[name] for name in ("person", "client", "network"))
@@ -318,7 +318,7 @@ async def begin(request: Request, here: EndsMany) -> Response:
             await check_power_over(session, site.provider, [wanted.user_id], here.rights)
         made = await mass_ending.begin(session, wanted, EndReason.ADMINISTRATOR, actor=here.actor, note=note)
         ending_id = made.id
-    if made.total <= mass_ending.PART:  # nobody waits for the background where it is done at once
+    if made.total <= mass_ending.PART:  # few sessions end at once, without the background job
         await mass_ending.work_once(site.provider, ending_id)
         site.worker.nudge()
     return RedirectResponse(f"{ENDINGS}/{ending_id}", 303)
@@ -326,7 +326,7 @@ async def begin(request: Request, here: EndsMany) -> Response:
 
 @router.get(ENDINGS + "/{ending_id}")
 async def ending_page(request: Request, ending_id: str, here: Sees) -> Response:
-    """How far the end of many sessions is, and application by application who was told and who has confirmed."""
+    """Show the progress of a bulk revocation: which applications were notified, and which confirmed."""
     provider, chosen = site_of(request).provider, read_id(ending_id)
     async with provider.db.read() as session:
         found = await mass_ending.get_ending(session, chosen) if chosen is not None else None
@@ -358,7 +358,7 @@ async def ending_page(request: Request, ending_id: str, here: Sees) -> Response:
 
 @router.post(ENDINGS + "/{ending_id}")
 async def stop(request: Request, ending_id: str, here: EndsMany) -> Response:
-    """Stop it. Sessions that are over stay over."""
+    """Stop a bulk revocation. Ended sessions stay ended."""
     chosen = read_id(ending_id)
     if chosen is None:
         return failure(request, "not_found", 404)

@@ -1,4 +1,12 @@
-"""REST API v1 for administration, at /api/v1: sessions, people, applications, grants, deliveries, webhooks, audit log.
+"""REST API v1 for administration, at /api/v1: sessions, users, applications, grants, deliveries, webhooks, audit log.
 
-Each handler is thin: it reads, calls a rule of another room, and answers. Who may call is said where a route is made.
+A route reads the request, calls a use case, and returns a model. Its permission stands where it is declared.
 """
+
+from __future__ import annotations
+
+from sso.http.api import openapi
+from sso.http.api.resources import RESOURCES
+
+routers = (*RESOURCES, openapi.router)
+"""The routers of the API, its description included."""

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from starlette.requests import Request
 
-from sso.http.api.common import (
-    PREFIX,
-    CursorText,
-    Limit,
-    Page,
-    cut,
-    needs,
-    not_found,
-    problems,
-    read_id_cursor,
-    site_of,
-)
+from sso.http.api.access import PREFIX, needs
+from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
+from sso.http.api.problems import not_found, problems
+from sso.http.api.schemas import audit as schemas
+from sso.http.common.state import site_of
 from sso.platform.audit.models import AuditEvent
 from sso.platform.audit.service import AuditFilter, page_of_events
 from sso.platform.security.numbers import checked_moment
@@ -38,23 +30,7 @@ def _with_zone(value: object) -> object:
 Moment = Annotated[AwareDatetime, BeforeValidator(_with_zone), AfterValidator(checked_moment)]
 
 
-class EventShown(BaseModel):
-    """Something that happened."""
-
-    id: uuid.UUID
-    seq: int | None = Field(description="Its place in the chain; none for a moment after it happened.")
-    at: datetime
-    type: str
-    outcome: Literal["success", "failure"]
-    actor: str | None
-    subject: str | None
-    client_id: str | None
-    address: str | None = Field(description="In the form in which it is kept (SSO_IP_ADDRESS_PRIVACY).")
-    request_id: str | None
-    data: dict[str, Any]
-
-
-@router.get("/audit-events", summary="List events", responses=problems(), **needs("audit:read"))
+@router.get("/audit-events", summary="List audit events", responses=problems(), **needs("audit:read"))
 async def list_events(
     request: Request,
     type: Annotated[str | None, Query(max_length=64)] = None,
@@ -66,17 +42,17 @@ async def list_events(
     until: Annotated[Moment | None, Query()] = None,
     limit: Limit = 50,
     cursor: CursorText = None,
-) -> Page[EventShown]:
-    """The newest first. The whole log, in order: `sso audit export`; whether it is whole: `sso audit verify`."""
+) -> schemas.AuditEventPage:
+    """The newest first. `sso audit export` writes the whole log in order, `sso audit verify` checks the hash chain."""
     wanted = AuditFilter(None, type, outcome, actor, subject, client_id, since, until)
     async with site_of(request).provider.db.read() as session:
         found = await page_of_events(session, wanted, read_id_cursor(cursor), limit + 1)
     rows, following = cut(found, limit, lambda one: one.id)
-    return Page(items=[_shown(one) for one in rows], next_cursor=following)
+    return schemas.AuditEventPage(items=[_shown(one) for one in rows], next_cursor=following)
 
 
-@router.get("/audit-events/{event_id}", summary="Show an event", responses=problems(404), **needs("audit:read"))
-async def get_event(request: Request, event_id: uuid.UUID) -> EventShown:
+@router.get("/audit-events/{event_id}", summary="Show an audit event", responses=problems(404), **needs("audit:read"))
+async def get_event(request: Request, event_id: uuid.UUID) -> schemas.AuditEvent:
     async with site_of(request).provider.db.read() as session:
         found = await session.get(AuditEvent, event_id)
     if found is None:
@@ -84,5 +60,5 @@ async def get_event(request: Request, event_id: uuid.UUID) -> EventShown:
     return _shown(found)
 
 
-def _shown(found: AuditEvent) -> EventShown:
-    return EventShown.model_validate(found, from_attributes=True)
+def _shown(found: AuditEvent) -> schemas.AuditEvent:
+    return schemas.AuditEvent.model_validate(found, from_attributes=True)

@@ -3,56 +3,24 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sso.http.api.common import (
-    PREFIX,
-    CursorText,
-    Limit,
-    Page,
-    Problem,
-    caller_in,
-    cut,
-    needs,
-    not_found,
-    problems,
-    read_id_cursor,
-    request_id_of,
-    shown_response,
-    site_of,
-)
+from sso.http.api.access import PREFIX, caller_in, needs
+from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
+from sso.http.api.preconditions import shown_response
+from sso.http.api.problems import Problem, not_found, problems
+from sso.http.api.schemas import deliveries as schemas
+from sso.http.common.state import request_id_of, site_of
 from sso.platform.audit import record
 from sso.platform.outbox import store
 from sso.platform.outbox.models import Delivery, DeliveryKind, DeliveryStatus
 from sso.platform.outbox.store import DeliveryFilter
 
 router = APIRouter(prefix=PREFIX, tags=["deliveries"])
-
-
-class DeliveryShown(BaseModel):
-    """Something that is sent. What it says is not shown: it may be personal."""
-
-    id: uuid.UUID
-    kind: DeliveryKind
-    status: DeliveryStatus = Field(
-        description="`held`: it waits to be fetched, or for a stream that is paused. `skipped`: nobody is to receive "
-        "it, because no address is known or the receiver does not want it."
-    )
-    client_id: str | None
-    session_id: uuid.UUID | None
-    receiver: str | None
-    attempts: int
-    created_at: datetime
-    first_attempt_at: datetime | None
-    next_attempt_at: datetime | None
-    finished_at: datetime | None
-    last_error: str | None
 
 
 @router.get("/deliveries", summary="List deliveries", responses=problems(), **needs("deliveries:read"))
@@ -64,16 +32,16 @@ async def list_deliveries(
     session_id: Annotated[uuid.UUID | None, Query()] = None,
     limit: Limit = 50,
     cursor: CursorText = None,
-) -> Page[DeliveryShown]:
+) -> schemas.DeliveryPage:
     wanted = DeliveryFilter(status=status, kind=kind, client_id=client_id, session_id=session_id)
     async with site_of(request).provider.db.read() as session:
         found = await store.page_of(session, wanted, read_id_cursor(cursor), limit + 1)
     rows, following = cut(found, limit, lambda one: one.id)
-    return Page(items=[_shown(one) for one in rows], next_cursor=following)
+    return schemas.DeliveryPage(items=[_shown(one) for one in rows], next_cursor=following)
 
 
 @router.get("/deliveries/{delivery_id}", summary="Show a delivery", responses=problems(404), **needs("deliveries:read"))
-async def get_delivery(request: Request, delivery_id: uuid.UUID) -> DeliveryShown:
+async def get_delivery(request: Request, delivery_id: uuid.UUID) -> schemas.Delivery:
     async with site_of(request).provider.db.read() as session:
         found = await session.get(Delivery, delivery_id)
     if found is None:
@@ -83,13 +51,13 @@ async def get_delivery(request: Request, delivery_id: uuid.UUID) -> DeliveryShow
 
 @router.post(
     "/deliveries/{delivery_id}/retry",
-    summary="Send it once more",
-    response_model=DeliveryShown,
+    summary="Retry a delivery",
+    response_model=schemas.Delivery,
     responses=problems(404, 409),
     **needs("deliveries:retry"),
 )
 async def retry(request: Request, delivery_id: uuid.UUID) -> Response:
-    """Send now what was given up, or waits for its next time."""
+    """Send a failed or waiting delivery now."""
     site = site_of(request)
     async with site.provider.db.write() as session:
         if await session.get(Delivery, delivery_id) is None:
@@ -97,7 +65,7 @@ async def retry(request: Request, delivery_id: uuid.UUID) -> Response:
         found = await store.retry(session, delivery_id)
         if found is None:
             said = "It arrived, waits to be fetched, or is sent to nobody."
-            raise Problem(409, "not_retried", "It is not sent again", said)
+            raise Problem(409, "not_retried", said)
         record(
             session,
             "delivery.retried",
@@ -111,6 +79,6 @@ async def retry(request: Request, delivery_id: uuid.UUID) -> Response:
     return shown_response(shown)
 
 
-def _shown(found: Delivery) -> DeliveryShown:
-    shown = DeliveryShown.model_validate(found, from_attributes=True)
+def _shown(found: Delivery) -> schemas.Delivery:
+    shown = schemas.Delivery.model_validate(found, from_attributes=True)
     return shown if found.status == "pending" else shown.model_copy(update={"next_attempt_at": None})

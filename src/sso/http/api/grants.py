@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
 from sso.accounts.power import check_power_over
-from sso.http.api.common import (
-    PREFIX,
-    CursorText,
-    Limit,
-    Page,
-    caller_in,
-    cut,
-    kept_address_of,
-    needs,
-    not_found,
-    problems,
-    read_id_cursor,
-    request_id_of,
-    rights_of,
-    site_of,
-)
+from sso.http.api.access import PREFIX, caller_in, needs, rights_of
+from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
+from sso.http.api.problems import not_found, problems
+from sso.http.api.schemas import grants as schemas
+from sso.http.common.state import kept_address_of, request_id_of, site_of
 from sso.oidc.store import store
 from sso.oidc.store.models import Grant
 from sso.oidc.store.store import GrantFilter
@@ -37,22 +24,7 @@ from sso.platform.audit import record
 router = APIRouter(prefix=PREFIX, tags=["grants"])
 
 
-class GrantShown(BaseModel):
-    """One authorization, with the tokens that grew from it."""
-
-    id: uuid.UUID
-    client_id: str
-    user_id: uuid.UUID
-    session_id: uuid.UUID | None
-    scope: str
-    offline: bool = Field(description="It outlives the session (`offline_access`).")
-    signed_in_at: datetime
-    acr: str
-    created_at: datetime
-    expires_at: datetime
-
-
-@router.get("/grants", summary="List what was granted", responses=problems(), **needs("grants:read"))
+@router.get("/grants", summary="List grants", responses=problems(), **needs("grants:read"))
 async def list_grants(
     request: Request,
     user_id: Annotated[uuid.UUID | None, Query()] = None,
@@ -60,17 +32,17 @@ async def list_grants(
     session_id: Annotated[uuid.UUID | None, Query()] = None,
     limit: Limit = 50,
     cursor: CursorText = None,
-) -> Page[GrantShown]:
+) -> schemas.GrantPage:
     provider, now = site_of(request).provider, clock.now()
     wanted, before = GrantFilter(user_id, client_id, session_id), read_id_cursor(cursor)
     async with provider.db.read() as session:
         found = await store.page_of_grants(session, wanted, before, now, now - provider.idle, limit + 1)
     rows, following = cut(found, limit, lambda one: one.id)
-    return Page(items=[_shown(one) for one in rows], next_cursor=following)
+    return schemas.GrantPage(items=[_shown(one) for one in rows], next_cursor=following)
 
 
 @router.get("/grants/{grant_id}", summary="Show a grant", responses=problems(404), **needs("grants:read"))
-async def get_grant(request: Request, grant_id: uuid.UUID) -> GrantShown:
+async def get_grant(request: Request, grant_id: uuid.UUID) -> schemas.Grant:
     provider, now = site_of(request).provider, clock.now()
     async with provider.db.read() as session:
         found = await store.get_grant(session, grant_id, now, now - provider.idle)
@@ -83,7 +55,7 @@ async def get_grant(request: Request, grant_id: uuid.UUID) -> GrantShown:
     "/grants/{grant_id}", status_code=204, summary="Revoke a grant", responses=problems(404), **needs("grants:revoke")
 )
 async def revoke(request: Request, grant_id: uuid.UUID) -> Response:
-    """End it: its refresh tokens and access tokens are over at once. The session goes on."""
+    """Revoke the grant with all its refresh tokens and access tokens. The session stays."""
     provider, now = site_of(request).provider, clock.now()
     async with provider.db.write() as session:
         found = await store.get_grant(session, grant_id, now, now - provider.idle)
@@ -104,8 +76,8 @@ async def revoke(request: Request, grant_id: uuid.UUID) -> Response:
     return Response(status_code=204)
 
 
-def _shown(found: Grant) -> GrantShown:
-    return GrantShown(
+def _shown(found: Grant) -> schemas.Grant:
+    return schemas.Grant(
         id=found.id,
         client_id=found.client_id,
         user_id=found.user_id,

@@ -1,8 +1,7 @@
-"""The API about itself: who calls, which permissions there are, and its description (OpenAPI 3.1)."""
+"""The description of the API (OpenAPI 3.1)."""
 
 from __future__ import annotations
 
-import uuid
 from functools import cache
 from typing import Any
 
@@ -14,74 +13,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import __version__
-from sso.http.api.common import PREFIX, ProblemBody, caller_in, needs_nothing, problems, site_of
-from sso.platform.permissions import PERMISSIONS, ROLES, permissions_of
+from sso.http.api.access import PREFIX
+from sso.http.api.problems import ProblemDocument
+from sso.http.api.resources import RESOURCES
+from sso.http.common.state import site_of
+from sso.platform.permissions import PERMISSIONS
 
-router = APIRouter(prefix=PREFIX, tags=["about"])
-public = APIRouter(prefix=PREFIX)
+router = APIRouter(prefix=PREFIX)
 
-_ABOUT = """Sessions, people, applications, grants, deliveries, webhooks and the audit log of the city's sign-on.
+_ABOUT = """Sessions, users, clients, applications, grants, deliveries, webhooks and audit log of the city's sign-on.
 
-Get an access token from this same server, for an application of the city (`first_party: true`) that registered the
-scopes and was granted them: by `client_credentials`, for a program; or by signing somebody in, and then both the scopes
-and the person's roles must allow what is asked for. What is dangerous needs somebody who signed in within ten minutes
-(RFC 9470).
+Get an access token from this server, for a client of the city (`first_party: true`) that registered the scopes and was
+granted them. Programs use `client_credentials`. Where a user signs in, both the scopes and the roles of the user must
+allow the request. Dangerous operations need a user who signed in within ten minutes (RFC 9470).
 
-Lists come in pages: pass `next_cursor` as `cursor`. Errors are problems (RFC 9457). What is changed is sent with
-`If-Match` and the ETag of what was seen; what is made, with an `Idempotency-Key` where it may be sent twice."""
-
-
-class CallerShown(BaseModel):
-    """Who calls, and what they may do."""
-
-    client_id: str
-    user_id: uuid.UUID | None
-    scopes: list[str]
-    roles: list[str]
-    permissions: list[str]
+Lists have pages: pass `next_cursor` as `cursor`. Errors are problems (RFC 9457). Send changes with `If-Match` and the
+ETag of what you read; send creations that you may repeat with an `Idempotency-Key`."""
 
 
-class PermissionShown(BaseModel):
-    """Something that not everybody may do."""
-
-    name: str
-    scope: str
-    meaning: str
-    dangerous: bool
-    roles: list[str]
-
-
-@router.get("/me", summary="Who calls", responses=problems(), **needs_nothing())
-async def me(request: Request) -> CallerShown:
-    """Who the access token belongs to, and what can be done with it."""
-    caller = caller_in(request)
-    scoped = {name for name, one in PERMISSIONS.items() if one.scope in caller.scopes}
-    allowed = scoped if caller.roles is None else scoped & permissions_of(caller.roles)
-    return CallerShown(
-        client_id=caller.client.client_id,
-        user_id=caller.user_id,
-        scopes=sorted(caller.scopes),
-        roles=caller.roles or [],
-        permissions=sorted(allowed),
-    )
-
-
-@router.get("/permissions", summary="List permissions and roles", responses=problems(), **needs_nothing())
-async def list_permissions() -> list[PermissionShown]:
-    """Every permission, the scope that an application needs for it, and the roles that have it."""
-    return [
-        PermissionShown(
-            name=one.name,
-            scope=one.scope,
-            meaning=one.meaning,
-            dangerous=one.dangerous,
-            roles=[role for role, names in ROLES.items() if one.name in names],
-        )
-        for one in PERMISSIONS.values()
-    ]
-
-
-@public.get("/openapi.json", include_in_schema=False)
+@router.get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request) -> Response:
     """The description of the API (OpenAPI 3.1)."""
     return Response(_document(site_of(request).settings.issuer), media_type="application/json")
@@ -98,17 +48,15 @@ def description(issuer: str) -> dict[str, Any]:
     Args:
         issuer: the provider's address.
     """
-    from sso.http.api.routers import routers
-
     app = FastAPI()
-    for one in routers:
-        app.include_router(one)
+    for resource in RESOURCES:
+        app.include_router(resource)
     document = get_openapi(title="Sign-on administration", version=__version__, description=_ABOUT, routes=app.routes)
     document["servers"] = [{"url": issuer}]
     schemas = document["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    schemas |= _schemas_of(ProblemBody)
+    schemas |= _schemas_of(ProblemDocument)
     document["components"]["securitySchemes"] = {"sso": _security(issuer)}
     for methods in document["paths"].values():
         for operation in methods.values():

@@ -4,176 +4,37 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
+from sso.accounts.administration import end_session_of_person
 from sso.accounts.power import check_power_over
-from sso.accounts.service import end_session_of_person
-from sso.http.api.common import (
-    PREFIX,
-    CursorText,
-    IdempotencyKeyHeader,
-    Limit,
-    Made,
-    Page,
-    Problem,
-    caller_in,
-    cut,
-    kept_address_of,
-    needs,
-    not_found,
-    once,
-    problems,
-    read_id_cursor,
-    request_id_of,
-    rights_of,
-    shown_response,
-    site_of,
-)
+from sso.http.api.access import PREFIX, caller_in, needs, rights_of
+from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
+from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
+from sso.http.api.preconditions import shown_response
+from sso.http.api.problems import Problem, not_found, problems
+from sso.http.api.schemas import sessions as schemas
+from sso.http.common.state import kept_address_of, request_id_of, site_of
 from sso.identity.sessions import store
 from sso.identity.sessions.devices import device_of
 from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.reasons import EndReason
-from sso.identity.sessions.store import ClientSession, NotifiedBy, SessionFilter
+from sso.identity.sessions.store import ClientSession, SessionFilter
 from sso.identity.users.models import User
 from sso.logout import bulk as mass_ending
-from sso.logout.delivery_report import DeliveryReport, State, Told, delivery_report_of
+from sso.logout.delivery_report import DeliveryReport, Told, delivery_report_of
 from sso.oidc.models import BulkRevocation
 from sso.oidc.provider import Provider
+from sso.platform.actor import Actor
 from sso.platform.security.ip_privacy import network_wanted
 
 router = APIRouter(prefix=PREFIX, tags=["sessions"])
-
-Note = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="Why, for the audit log.")]
-
-
-class PersonBrief(BaseModel):
-    """A person, briefly."""
-
-    id: uuid.UUID
-    name: str
-
-
-class DeviceShown(BaseModel):
-    """What the browser says of itself."""
-
-    browser: str
-    system: str
-    model: str
-
-
-Reason = Annotated[str, Field(json_schema_extra={"enum": [str(one) for one in EndReason]})]
-"""Why a session is over. Reasons of a newer release are shown too."""
-
-
-class PartShown(BaseModel):
-    """An application that takes part in a session."""
-
-    client_id: str
-    name: str
-    sid: str = Field(description="The name by which the application knows the session.")
-    first_used_at: datetime
-    last_used_at: datetime
-    ended_at: datetime | None = Field(description="Its part ended before the session: it was suspended or removed.")
-
-
-class SessionShown(BaseModel):
-    """A session: one person signed in at one browser."""
-
-    id: uuid.UUID
-    person: PersonBrief
-    status: Literal["living", "over"]
-    started_at: datetime
-    signed_in_at: datetime = Field(description="When the person last proved who they are (`auth_time`).")
-    last_used_at: datetime
-    expires_at: datetime
-    remembered: bool
-    acr: str
-    amr: list[str]
-    address: str | None = Field(description="In the form in which it is kept (SSO_IP_ADDRESS_PRIVACY).")
-    device: DeviceShown
-    applications: list[PartShown]
-    ended_at: datetime | None
-    end_reason: Reason | None
-
-
-class ToldShown(BaseModel):
-    """One application in the proof of an end."""
-
-    client_id: str
-    name: str
-    how: NotifiedBy
-    state: State
-    told_at: datetime | None
-    confirmed_at: datetime | None
-    attempts: int
-    failure: str | None
-
-
-class ProofShown(BaseModel):
-    """What became of the end of a session, application by application."""
-
-    session_id: uuid.UUID
-    person: PersonBrief
-    ended_at: datetime
-    reason: Reason
-    open: int = Field(description="How many applications are still to be told.")
-    seconds_to_last_confirmation: float | None = Field(
-        description="From the end to the last confirmation, once everybody who can confirm has."
-    )
-    applications: list[ToldShown]
-
-
-class EndWanted(BaseModel):
-    """Why a session is ended."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"note": "The telephone was stolen."}]})
-
-    note: Note = ""
-
-
-class EndingWanted(BaseModel):
-    """Which sessions are ended: exactly one of the four."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"client_id": "e-puskesmas", "note": "A leak of its keys."}]}
-    )
-
-    user_id: uuid.UUID | None = None
-    client_id: Annotated[str, Field(max_length=100)] | None = None
-    network: Annotated[str, Field(max_length=45, description="An address, or a network of whole parts.")] | None = None
-    everything: Literal[True] | None = None
-    note: Note = ""
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if sum(one is not None for one in (self.user_id, self.client_id, self.network, self.everything)) != 1:
-            raise ValueError("name exactly one of user_id, client_id, network and everything")
-        return self
-
-
-class EndingShown(BaseModel):
-    """Many sessions that are being ended, in the background."""
-
-    id: uuid.UUID
-    what: Literal["sessions", "parts"] = Field(description="`parts`: only the part that the application takes in each.")
-    status: Literal["running", "stopped", "done"]
-    user_id: uuid.UUID | None
-    client_id: str | None
-    network: str | None
-    reason: Reason
-    actor: str
-    total: int
-    ended: int
-    created_at: datetime
-    finished_at: datetime | None
 
 
 @router.get("/sessions", summary="List sessions", responses=problems(), **needs("sessions:read"))
@@ -185,7 +46,7 @@ async def list_sessions(
     network: Annotated[str | None, Query(max_length=45)] = None,
     limit: Limit = 50,
     cursor: CursorText = None,
-) -> Page[SessionShown]:
+) -> schemas.SessionPage:
     provider, now = site_of(request).provider, clock.now()
     wanted = SessionFilter(user_id=user_id, client_id=client_id, network=_network(request, network))
     async with provider.db.read() as session:
@@ -193,11 +54,11 @@ async def list_sessions(
         found = await store.page_of(session, wanted, status, now, now - provider.idle, before, limit + 1)
         rows, following = cut(found, limit, lambda row: row[0].id)
         parts = await store.participants(session, [one.id for one, _ in rows])
-    return Page(items=[shown_session(provider, *row, parts) for row in rows], next_cursor=following)
+    return schemas.SessionPage(items=[shown_session(provider, *row, parts) for row in rows], next_cursor=following)
 
 
 @router.get("/sessions/{session_id}", summary="Show a session", responses=problems(404), **needs("sessions:read"))
-async def get_session(request: Request, session_id: uuid.UUID) -> SessionShown:
+async def get_session(request: Request, session_id: uuid.UUID) -> schemas.Session:
     provider = site_of(request).provider
     async with provider.db.read() as session:
         found = await store.get(session, session_id)
@@ -210,8 +71,10 @@ async def get_session(request: Request, session_id: uuid.UUID) -> SessionShown:
 @router.post(
     "/sessions/{session_id}/end", summary="End a session", responses=problems(404, 409), **needs("sessions:end")
 )
-async def end_session(request: Request, session_id: uuid.UUID, wanted: EndWanted) -> ProofShown:
-    """End it: tokens are over, every application that took part is told. The answer is the proof, as far as it is."""
+async def end_session(
+    request: Request, session_id: uuid.UUID, body: schemas.SessionEndRequest
+) -> schemas.DeliveryReport:
+    """Revoke its tokens and notify every application of the session. The answer is the delivery report so far."""
     provider, caller = site_of(request).provider, caller_in(request)
     async with provider.db.write() as session:
         found = await store.get(session, session_id)
@@ -222,10 +85,8 @@ async def end_session(request: Request, session_id: uuid.UUID, wanted: EndWanted
             session,
             provider,
             session_id,
-            actor=caller.actor,
-            address=kept_address_of(request),
-            request_id=request_id_of(request),
-            note=wanted.note or None,
+            actor=Actor(caller.actor, stored_ip_address=kept_address_of(request), request_id=request_id_of(request)),
+            note=body.note or None,
         )
     site_of(request).worker.nudge()
     return await _proof(provider, session_id)
@@ -233,11 +94,11 @@ async def end_session(request: Request, session_id: uuid.UUID, wanted: EndWanted
 
 @router.get(
     "/sessions/{session_id}/proof",
-    summary="Show the proof of an end",
+    summary="Show the delivery report of an ended session",
     responses=problems(404, 409),
     **needs("sessions:read"),
 )
-async def get_proof(request: Request, session_id: uuid.UUID) -> ProofShown:
+async def get_proof(request: Request, session_id: uuid.UUID) -> schemas.DeliveryReport:
     return await _proof(site_of(request).provider, session_id)
 
 
@@ -245,44 +106,46 @@ async def get_proof(request: Request, session_id: uuid.UUID) -> ProofShown:
     "/session-endings",
     status_code=202,
     summary="End many sessions",
-    response_model=EndingShown,
+    response_model=schemas.SessionEnding,
     responses=problems(404),
     **needs("sessions:end_many"),
 )
-async def begin_ending(request: Request, wanted: EndingWanted, key: IdempotencyKeyHeader = None) -> Response:
-    """Begin to end them, in the background, at a rate that leaves signing in fast. Watch it at its own address."""
+async def begin_ending(
+    request: Request, body: schemas.SessionEndingCreate, key: IdempotencyKeyHeader = None
+) -> Response:
+    """The sessions end in the background, at a rate that keeps sign-ins fast. Read the progress at its Location."""
     provider, caller = site_of(request).provider, caller_in(request)
-    if wanted.client_id is not None and provider.registry.known(wanted.client_id) is None:
+    if body.client_id is not None and provider.registry.known(body.client_id) is None:
         raise not_found("application")
 
-    network = _network(request, wanted.network)
+    network = _network(request, body.network)
 
     async def check(session: AsyncSession) -> None:
-        if wanted.user_id is not None:
-            await check_power_over(session, provider, [wanted.user_id], rights_of(request), opens=False)
+        if body.user_id is not None:
+            await check_power_over(session, provider, [body.user_id], rights_of(request), opens=False)
 
     async def make(session: AsyncSession) -> Made:
-        chosen = SessionFilter(user_id=wanted.user_id, client_id=wanted.client_id, network=network)
+        chosen = SessionFilter(user_id=body.user_id, client_id=body.client_id, network=network)
         made = await mass_ending.begin(
-            session, chosen, EndReason.ADMINISTRATOR, actor=caller.actor, note=wanted.note or None
+            session, chosen, EndReason.ADMINISTRATOR, actor=caller.actor, note=body.note or None
         )
         return Made(shown_ending(made), f"{PREFIX}/session-endings/{made.id}", 202)
 
     return await once(request, key, check, make)
 
 
-@router.get("/session-endings", summary="List endings of many sessions", responses=problems(), **needs("sessions:read"))
-async def list_endings(request: Request, limit: Limit = 50, cursor: CursorText = None) -> Page[EndingShown]:
+@router.get("/session-endings", summary="List bulk revocations", responses=problems(), **needs("sessions:read"))
+async def list_endings(request: Request, limit: Limit = 50, cursor: CursorText = None) -> schemas.SessionEndingPage:
     async with site_of(request).provider.db.read() as session:
         found = await mass_ending.endings(session, limit + 1, read_id_cursor(cursor))
     rows, following = cut(found, limit, lambda one: one.id)
-    return Page(items=[shown_ending(one) for one in rows], next_cursor=following)
+    return schemas.SessionEndingPage(items=[shown_ending(one) for one in rows], next_cursor=following)
 
 
 @router.get(
-    "/session-endings/{ending_id}", summary="See how far it is", responses=problems(404), **needs("sessions:read")
+    "/session-endings/{ending_id}", summary="Show a bulk revocation", responses=problems(404), **needs("sessions:read")
 )
-async def get_ending(request: Request, ending_id: uuid.UUID) -> EndingShown:
+async def get_ending(request: Request, ending_id: uuid.UUID) -> schemas.SessionEnding:
     async with site_of(request).provider.db.read() as session:
         found = await mass_ending.get_ending(session, ending_id)
     if found is None:
@@ -292,19 +155,19 @@ async def get_ending(request: Request, ending_id: uuid.UUID) -> EndingShown:
 
 @router.post(
     "/session-endings/{ending_id}/stop",
-    summary="Stop it",
-    response_model=EndingShown,
+    summary="Stop a bulk revocation",
+    response_model=schemas.SessionEnding,
     responses=problems(404, 409),
     **needs("sessions:end_many"),
 )
 async def stop_ending(request: Request, ending_id: uuid.UUID) -> Response:
-    """Stop it. Sessions that are over stay over."""
+    """Stop a bulk revocation. Ended sessions stay ended."""
     async with site_of(request).provider.db.write() as session:
         found = await mass_ending.get_ending(session, ending_id)
         if found is None:
             raise not_found("ending")
         if not await mass_ending.stop_ending(session, ending_id, actor=caller_in(request).actor):
-            raise Problem(409, "not_running", "It is over", "It is done or was stopped already.")
+            raise Problem(409, "not_running", "It is done or was stopped already.")
         found = await mass_ending.get_ending(session, ending_id)
         assert found is not None
     return shown_response(shown_ending(found))
@@ -316,17 +179,19 @@ def _network(request: Request, typed: str | None) -> str | None:
     try:
         return network_wanted(typed, site_of(request).settings.ip_address_privacy)
     except ValueError as error:
-        raise Problem(422, "invalid", "The network cannot be searched for", f"network: {error}.") from None
+        raise Problem(422, "invalid", f"network: {error}.") from None
 
 
-def shown_session(provider: Provider, found: SsoSession, person: User, parts: Sequence[ClientSession]) -> SessionShown:
+def shown_session(
+    provider: Provider, found: SsoSession, person: User, parts: Sequence[ClientSession]
+) -> schemas.Session:
     """Return a session as it is shown."""
     device, now = device_of(found.user_agent or ""), clock.now()
     idle = found.remembered_until is None and found.last_seen_at <= now - provider.idle
     over = found.ended_at is not None or found.expires_at <= now or idle or person.disabled_at is not None
-    return SessionShown(
+    return schemas.Session(
         id=found.id,
-        person=PersonBrief(id=person.id, name=person.name),
+        person=schemas.UserSummary(id=person.id, name=person.name),
         status="over" if over else "living",
         started_at=found.created_at,
         signed_in_at=found.auth_time,
@@ -336,23 +201,23 @@ def shown_session(provider: Provider, found: SsoSession, person: User, parts: Se
         acr=found.acr,
         amr=found.amr,
         address=found.address,
-        device=DeviceShown(browser=device.browser, system=device.system, model=device.model),
+        device=schemas.Device(browser=device.browser, system=device.system, model=device.model),
         applications=[_shown_part(provider, one) for one in parts if one.session_id == found.id],
         ended_at=found.ended_at,
         end_reason=found.end_reason,
     )
 
 
-def shown_ending(found: BulkRevocation) -> EndingShown:
+def shown_ending(found: BulkRevocation) -> schemas.SessionEnding:
     """Return the ending of many sessions as it is shown."""
-    return EndingShown.model_validate(found, from_attributes=True)
+    return schemas.SessionEnding.model_validate(found, from_attributes=True)
 
 
-def shown_proof(proof: DeliveryReport) -> ProofShown:
+def shown_proof(proof: DeliveryReport) -> schemas.DeliveryReport:
     """Return a proof as it is shown."""
-    return ProofShown(
+    return schemas.DeliveryReport(
         session_id=proof.session_id,
-        person=PersonBrief(id=proof.user_id, name=proof.person),
+        person=schemas.UserSummary(id=proof.user_id, name=proof.person),
         ended_at=proof.ended_at,
         reason=proof.reason,
         open=proof.open,
@@ -361,22 +226,22 @@ def shown_proof(proof: DeliveryReport) -> ProofShown:
     )
 
 
-def _shown_told(one: Told) -> ToldShown:
-    return ToldShown.model_validate(one, from_attributes=True)
+def _shown_told(one: Told) -> schemas.ClientNotification:
+    return schemas.ClientNotification.model_validate(one, from_attributes=True)
 
 
-def _shown_part(provider: Provider, one: ClientSession) -> PartShown:
+def _shown_part(provider: Provider, one: ClientSession) -> schemas.ClientSession:
     client = provider.registry.known(one.client_id)
     name = client.meta.client_name if client else one.client_id
     times = {"first_used_at": one.first_used_at, "last_used_at": one.last_used_at, "ended_at": one.ended_at}
-    return PartShown(client_id=one.client_id, name=name, sid=one.sid, **times)
+    return schemas.ClientSession(client_id=one.client_id, name=name, sid=one.sid, **times)
 
 
-async def _proof(provider: Provider, session_id: uuid.UUID) -> ProofShown:
+async def _proof(provider: Provider, session_id: uuid.UUID) -> schemas.DeliveryReport:
     async with provider.db.read() as session:
         if await store.get(session, session_id) is None:
             raise not_found("session")
         found = await delivery_report_of(session, provider, session_id)
     if found is None:
-        raise Problem(409, "not_ended", "It is not over", "This session has not been ended.")
+        raise Problem(409, "not_ended", "This session has not been ended.")
     return shown_proof(found)

@@ -8,11 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from sso.errors import Refusal
-from sso.http.common.state import site_of
 from sso.settings import Settings
 
 STATIC_DIR = Path(__file__).parent / "static"
@@ -32,8 +28,6 @@ _TYPES = {
     "png": "image/png",
 }
 _LIGHT, _DARK = ":root:not([data-theme=dark])", ":root:not([data-theme])"
-_SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
-"""An SVG that somebody opens by itself runs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +102,3 @@ def _colours(settings: Settings) -> bytes:
 
     css = f"\n{_LIGHT}{{{block(light)}}}@media(prefers-color-scheme:dark){{{_DARK}{{{block(dark)}}}}}"
     return css.encode()
-
-
-async def static(request: Request) -> Response:
-    """Answer with a static file."""
-    asset = site_of(request).assets.by_path.get(request.url.path)
-    if asset is None:
-        return Response(status_code=404)
-    headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
-    if asset.media_type == "image/svg+xml":
-        headers["Content-Security-Policy"] = _SANDBOX
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(asset.compressed, 200, {**headers, "Content-Encoding": "gzip"}, asset.media_type)
-    return Response(asset.plain, 200, headers, asset.media_type)

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso.accounts.sign_in.current_account import MAX_ACCOUNTS
 from sso.http.common.state import site_of
-from sso.platform.security.tokens import random_token
 from sso.settings import Settings
 
 TOKEN_CHARS = 43
@@ -35,6 +35,16 @@ def cookie_values(request: Request, name: CookieName) -> list[str]:
     """Return the values in a cookie that may hold several."""
     text = request.cookies.get(cookie_name(site_of(request).settings, name), "")
     return [one for one in text.split(".") if len(one) == TOKEN_CHARS and one.isascii()]
+
+
+def session_tokens(request: Request) -> list[str]:
+    """Return the cookie values of every account of this browser, the present one first.
+
+    The cookie ``session`` lives as long as the browser is open and holds them in order; the cookie ``remembered`` holds
+    those that the person asked to be remembered on this device.
+    """
+    values = [*cookie_values(request, "session"), *cookie_values(request, "remembered")]
+    return list(dict.fromkeys(values))[:MAX_ACCOUNTS]
 
 
 def set_cookie(made: Response, settings: Settings, name: CookieName, value: str, max_age: int | None = None) -> None:
@@ -70,18 +80,14 @@ def with_browser_state(request: Request, made: Response, state: str) -> Response
 
 
 def browser_of(request: Request) -> str:
-    """Return the random value that names this browser, made anew where it has none.
-
-    :func:`with_browser` sets the cookie.
-    """
-    known: str = request.scope.get("sso.browser") or read_cookie(request, "browser") or random_token()
-    request.scope["sso.browser"] = known
-    return known
+    """Return the random value that identifies this browser: that of its cookie, or the one that the middleware made for
+    this request. :func:`with_browser` sets the cookie."""
+    return read_cookie(request, "browser") or str(request.scope["new_browser_id"])
 
 
 def with_browser(request: Request, made: Response) -> Response:
-    """Set the cookie that names this browser where the request did not bring it."""
-    browser = request.scope.get("sso.browser")
-    if browser and browser != read_cookie(request, "browser"):
+    """Set the cookie that identifies this browser where the request did not bring it."""
+    browser = browser_of(request)
+    if browser != read_cookie(request, "browser"):
         set_cookie(made, site_of(request).settings, "browser", browser)
     return made

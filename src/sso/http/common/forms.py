@@ -7,9 +7,9 @@ import uuid
 from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from sso.http.common.request_checks import FORM, MAX_FIELDS, check_fields, has_bearer, read_pairs
+from sso.http.common.request_checks import FORM, MAX_FIELDS, RequestRefused, check_fields, has_bearer, read_pairs
 from sso.http.common.state import address_of, kept_address_of, request_id_of, site_of
 from sso.oidc.requests import ProtocolRequest
 from sso.platform.security.numbers import read_int_or_none, read_uuid
@@ -17,7 +17,7 @@ from sso.platform.security.numbers import read_int_or_none, read_uuid
 Pairs = list[tuple[str, str]]
 
 
-class BadRequest(Exception):
+class BadRequest(RequestRefused):
     """A request that cannot be read. The message says why."""
 
 
@@ -40,9 +40,7 @@ async def form_pairs(request: Request) -> Pairs:
     content_type = _content_type(request)
     if content_type != FORM and (body or content_type):
         raise BadRequest(f"Content-Type must be {FORM}.")
-    pairs = read_pairs(body)
-    request.scope["sso.fields"] = dict(pairs)  # a page that says what went wrong may name the application
-    return pairs
+    return read_pairs(body)
 
 
 def _content_type(request: Request) -> str:
@@ -52,6 +50,17 @@ def _content_type(request: Request) -> str:
 async def form_fields(request: Request) -> dict[str, str]:
     """Return the fields of one of our own forms; of a field that is repeated, the last."""
     return dict(await form_pairs(request))
+
+
+async def sent_fields(request: Request) -> dict[str, str]:
+    """Return the fields of the form that was sent, whatever became of it: a page that says what went wrong finds the
+    application in them. Empty where no form was sent, or it cannot be read."""
+    if request.method != "POST" or _content_type(request) != FORM:
+        return {}
+    try:
+        return dict(read_pairs(await request.body()))
+    except (RequestRefused, ClientDisconnect):
+        return {}
 
 
 async def upload(request: Request, name: str) -> tuple[dict[str, str], bytes]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import gettext
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from babel import negotiate_locale
-
+from sso.accounts.languages import LOCALES as LOCALES
+from sso.accounts.languages import negotiate
+from sso.accounts.languages import page_language as page_language
 from sso.errors import Refusal
-from sso.identity.users.codes import language_tag
 
-LOCALES = ("id", "en")
 LOCALE_DIR = Path(__file__).parent / "locale"
 LANGUAGE_NAMES = {"id": "Bahasa Indonesia", "en": "English"}
 
@@ -46,26 +44,7 @@ def choose_locale(chosen: str, ui_locales: str, cookie: str, accept_language: st
         default: the language where nobody asks for one that we have.
     """
     wanted = (chosen, *ui_locales.split()[:10], cookie, *_accepted(accept_language))
-    return _negotiate(wanted) or default
-
-
-def page_language(locale: str | None, default: str) -> str:
-    """Return the language of pages and messages for somebody with a locale (``id-ID``: ``id``); ``default`` where it is
-    none of ours."""
-    return _negotiate([locale or ""]) or default
-
-
-def _negotiate(wanted: Iterable[str]) -> str | None:
-    """Return the first language of ours among language tags, best first."""
-    return negotiate_locale((tag for text in wanted for tag in _tags(text)), LOCALES, sep="-")
-
-
-def _tags(text: str) -> Iterator[str]:
-    """Give a language tag in its canonical form (RFC 5646 section 4.5: ``in_ID`` is ``id-ID``); nothing for no tag."""
-    try:
-        yield language_tag(text).value
-    except ValueError:
-        return
+    return negotiate(wanted) or default
 
 
 def _accepted(header: str) -> list[str]:

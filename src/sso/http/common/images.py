@@ -14,18 +14,12 @@ import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from fastapi import APIRouter
-from starlette.requests import Request
-from starlette.responses import Response
-
 from sso import clock
 from sso.clients.registry import Client
-from sso.http.common.state import site_of
 from sso.oidc.provider import Provider
 from sso.platform.security.outbound_http import OutboundFailed, OutboundRefused
 
 log = logging.getLogger(__name__)
-router = APIRouter()
 
 MAX_FETCHED_BYTES = 1024 * 1024
 MAX_PIXELS = 4096 * 4096
@@ -109,17 +103,3 @@ def made_small(body: bytes, side: int = SIDE_PIXELS) -> bytes:
         raise
     except Exception as error:  # Pillow raises many kinds for broken files
         raise ValueError(f"it is not a picture that we can read ({type(error).__name__})") from None
-
-
-@router.get("/logo/{client_id}")
-async def logo(request: Request, client_id: str) -> Response:
-    """The logo of an application."""
-    site = site_of(request)
-    client = await site.provider.client(client_id)
-    found = await site.logos.get(client) if client is not None and client.enabled else None
-    if found is None:
-        return Response(status_code=404, headers={"Cache-Control": "public, max-age=300"})
-    headers = {"Cache-Control": "public, max-age=86400", "ETag": found.etag}
-    if found.etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    return Response(found.png, headers=headers, media_type="image/png")

@@ -1,27 +1,18 @@
-"""Mails and SMS to people: what they say, in the person's language, as plain text and as HTML."""
+"""Texts of mails and SMS to users, in the language of the user, as plain text and as HTML. They are sent by
+``mail_delivery.py``."""
 
 from __future__ import annotations
 
 import re
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sso import clock
 from sso.accounts.contact_changes import NOTICES as CONTACT_NOTICES
-from sso.accounts.notifications import opened
 from sso.http.common.dates import moment_text
 from sso.http.common.i18n import N_, page_language
 from sso.http.common.pages import environment
-from sso.identity.users import store as users
-from sso.identity.users.identifiers import receives_codes
-from sso.identity.users.models import Identifier, User
-from sso.oidc.provider import Provider
-from sso.platform.outbox import Abandon, NotNeeded
-from sso.platform.outbox.sms import HttpGateway
-from sso.platform.outbox.smtp import Mailer
 from sso.platform.security.text import one_line
 from sso.settings import Settings, whole_minutes
 
@@ -298,37 +289,23 @@ def compose(
         locale: the language; the default one where it is none of ours.
         values: what it says besides; moments among them as ISO 8601.
     """
-    chosen = {"device", "place"} | ({"what"} if notice not in CONTACT_NOTICES else set())
-    values = {key: plain_name(value) if key in chosen else value for key, value in (values or {}).items()}
     language = page_language(locale, settings.default_locale)
-    said, jinja = NOTICES[notice], environment(language)
-
-    def moment(when: datetime) -> str:
-        return moment_text(when, "d MMMM yyyy HH:mm z", locale=language, zone=settings.time_zone)
-
-    filled = {"at": moment(at), "support": settings.support_contact, "service": settings.service_name}
-    filled |= {"minutes": str(whole_minutes(settings.one_time_code_lifetime)), "name": name, **values}
-    filled = {key: one_line(str(value)) for key, value in filled.items()}
-    filled |= {key: moment(datetime.fromisoformat(filled[key])) for key in _MOMENTS if key in filled}
-    link = settings.issuer + LINKS[notice] if said.button else ""
-    if notice == "already_here" and str(filled.get("sign_in_at", "")).startswith("/login"):
-        link = settings.issuer + filled["sign_in_at"]
-    if link and "token" in filled:
-        link += f"?t={filled['token']}"
+    content, filled = NOTICES[notice], _filled(settings, notice, at, name, language, values or {})
+    jinja = environment(language)
     context: dict[str, Any] = {
         "locale": language,
         "service": settings.service_name,
         "city": settings.city_name,
         "colour": settings.brand_colour or COLOUR,
         "values": filled,
-        "subject": said.subject,
-        "text": said.text,
-        "advice": said.advice,
+        "subject": content.subject,
+        "text": content.text,
+        "advice": content.advice,
         "greeting": GREETING if name else GREETING_NOBODY,
-        "code": filled.get("code", "") if said.code else "",
-        "link": link,
-        "button": said.button,
-        "sms": SMS_CODE if said.code else SMS_NOTICE,
+        "code": filled.get("code", "") if content.code else "",
+        "link": _link(settings, notice, filled),
+        "button": content.button,
+        "sms": SMS_CODE if content.code else SMS_NOTICE,
         "host": settings.issuer.partition("://")[2],
     }
     plain = jinja.overlay(autoescape=False)
@@ -338,6 +315,37 @@ def compose(
     return Mail(to, subject, text, jinja.get_template("mail/notice.html").render(context), language, sms)
 
 
+def _filled(
+    settings: Settings, notice: str, at: datetime, name: str, language: str, values: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what a message names, each on one line, and moments in the words of the language."""
+
+    def moment(when: datetime) -> str:
+        return moment_text(when, "d MMMM yyyy HH:mm z", locale=language, zone=settings.time_zone)
+
+    chosen = {"device", "place"} | ({"what"} if notice not in CONTACT_NOTICES else set())
+    filled = {
+        "at": moment(at),
+        "support": settings.support_contact,
+        "service": settings.service_name,
+        "minutes": str(whole_minutes(settings.one_time_code_lifetime)),
+        "name": name,
+        **{key: plain_name(value) if key in chosen else value for key, value in values.items()},
+    }
+    filled = {key: one_line(str(value)) for key, value in filled.items()}
+    return filled | {key: moment(datetime.fromisoformat(filled[key])) for key in _MOMENTS if key in filled}
+
+
+def _link(settings: Settings, notice: str, filled: Mapping[str, str]) -> str:
+    """Return where the button of a message leads; empty: it has none."""
+    if not NOTICES[notice].button:
+        return ""
+    sign_in_at = str(filled.get("sign_in_at", ""))
+    own = notice == "already_here" and sign_in_at.startswith("/login")
+    link = settings.issuer + (sign_in_at if own else LINKS[notice])
+    return f"{link}?t={filled['token']}" if "token" in filled else link
+
+
 def plain_name(text: str) -> str:
     """Return a name that somebody chose as a mail may show it: short, on one line, and nothing of which a mail program
     makes a link or an address."""
@@ -345,76 +353,3 @@ def plain_name(text: str) -> str:
     shown = re.sub(r"[:/\\@<>]+", " ", shown)
     shown = " ".join(re.sub(r"\.(?=[^\W\d])", ". ", shown).split())
     return shown if len(shown) <= MAX_NAME_CHARS else shown[: MAX_NAME_CHARS - 1].rstrip() + "…"
-
-
-def _written(settings: Settings, notice: str, to: str, at: datetime, **about: Any) -> Mail:
-    """Return a message that is to be sent.
-
-    Raises:
-        Abandon: when it cannot be written. Trying again would change nothing, and others wait behind it.
-    """
-    try:
-        return compose(settings, notice, to, at, **about)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise Abandon(f"the message cannot be written: {type(error).__name__}") from None
-
-
-def send_notice(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
-    """Return the handler that sends notices to people, at their address of that moment: by mail, or where they have no
-    mail by SMS."""
-    deliver = _deliver(provider)
-
-    async def send(payload: Mapping[str, Any]) -> None:
-        async with provider.db.read() as session:
-            user = await session.get(User, uuid.UUID(payload["user_id"]))
-            known = await users.identifiers_of(session, user.id) if user else []
-        notice = payload["notice"]
-        to = _address(provider.settings, known)
-        if notice not in NOTICES:
-            raise Abandon(f"this release does not know the notice {notice}")
-        if user is None or to is None:
-            raise NotNeeded("the person has no address that was verified")
-        if notice in OPTIONAL and user.preferences.get(OPTIONAL[notice]) is False:
-            raise NotNeeded("the person does not want to be told")
-        at, values = datetime.fromisoformat(payload["at"]), opened(provider, payload)
-        made = _written(provider.settings, notice, to[1], at, name=user.name, locale=user.locale, values=values)
-        await deliver(to[0], made)
-
-    return send
-
-
-def send_message(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
-    """Return the handler that sends codes, and whatever else goes to one address or number."""
-    deliver = _deliver(provider)
-
-    async def send(payload: Mapping[str, Any]) -> None:
-        if clock.now() > datetime.fromisoformat(payload["until"]):
-            raise Abandon("it is of no use any more")
-        said = opened(provider, payload)
-        at = datetime.fromisoformat(said["at"])
-        made = _written(provider.settings, said["about"], said["to"], at, locale=said["locale"], values=said["values"])
-        await deliver(said["kind"], made)
-
-    return send
-
-
-def _deliver(provider: Provider) -> Callable[[str, Mail], Awaitable[None]]:
-    mailer = Mailer(provider.settings)
-
-    async def deliver(kind: str, mail: Mail) -> None:
-        if kind == "phone":
-            await HttpGateway(provider.settings, provider.outbound).send(mail.to, mail.sms)
-        else:
-            await mailer.send(mail.to, mail.subject, mail.text, mail.html, mail.locale)
-
-    return deliver
-
-
-def _address(settings: Settings, identifiers: list[Identifier]) -> tuple[str, str] | None:
-    """Return kind and value of where a person is reached: their first mail address, or telephone."""
-    for kind in ("email", "phone"):
-        mine = [one for one in identifiers if one.kind == kind and receives_codes(kind, one.value)]
-        verified = [one for one in mine if one.verified_at is not None]
-        if verified and settings.can_send(kind):
-            return kind, max(verified, key=lambda one: one.is_primary).value
-    return None

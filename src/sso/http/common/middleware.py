@@ -9,19 +9,21 @@ import ipaddress
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sso.http.common.forms import BadRequest
+from sso.http.common.errors import refusal_response
+from sso.http.common.forms import sent_fields
 from sso.http.common.pages import failure
-from sso.http.common.request_checks import Refused, check_head, checked
+from sso.http.common.request_checks import RequestRefused, check_head, checked
 from sso.http.common.responses import OPEN_PATHS
 from sso.http.common.state import client_address
 from sso.platform.db import DatabaseUnavailable, TransactionConflict
 from sso.platform.security.ip_privacy import AddressPrivacy, kept_address
+from sso.platform.security.tokens import random_token
 from sso.settings import Settings
 
 log = logging.getLogger("sso.access")
@@ -45,12 +47,18 @@ _CORS = (
 _ALWAYS = ("/healthz", "/readyz", "/static/")
 
 
-class TooLarge(Exception):
+class TooLarge(RequestRefused):
     """A request has more than SSO_MAX_BODY_SIZE."""
 
+    status = 413
+    code = "too_large"
 
-class TooSlow(Exception):
+
+class TooSlow(RequestRefused):
     """A request took too long to arrive."""
+
+    status = 408
+    code = "too_slow"
 
 
 class Replay:
@@ -66,6 +74,12 @@ class Replay:
             self._kept.append(await self._receive())
         self._next += 1
         return self._kept[self._next - 1]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole body was received, so that reading it again does not wait."""
+        last = self._kept[-1] if self._kept else {"type": ""}
+        return last["type"] == "http.request" and not last.get("more_body", False)
 
     def rewind(self) -> None:
         """Begin with the first message again."""
@@ -109,7 +123,8 @@ class Shell:
             scope = {**scope, "method": "GET"}
         scope["request_id"] = reference
         scope["client_address"] = client_address(scope, self._trusted)
-        answered = 0
+        scope["new_browser_id"] = random_token()
+        answered, replay = 0, Replay(receive)
 
         async def sending(message: Message) -> None:
             nonlocal answered
@@ -127,25 +142,26 @@ class Shell:
             if not scope["app"].state.site.provider.loaded and not scope["path"].startswith(_ALWAYS):
                 raise DatabaseUnavailable("nothing is loaded yet")
             check_head(scope)
-            whole = await checked(scope, self._limited(scope, receive))
-            await self._carry_out(scope, whole, sending, lambda: answered > 0)
+            replay = Replay(await checked(scope, self._limited(scope, receive)))
+            await self._carry_out(scope, replay, sending, lambda: answered > 0)
         except Exception as error:
             if answered:
                 raise
-            await _answer(scope, error)(scope, receive, sending)
+            fields = await _fields_of(scope, replay)
+            await _answer(scope, error, fields)(scope, receive, sending)
         finally:
             seconds = time.perf_counter() - started
             _count(scope, answered, seconds)
             if log.isEnabledFor(logging.INFO):
                 _log_line(scope, answered, seconds, self._privacy)
 
-    async def _carry_out(self, scope: Scope, receive: Receive, send: Send, answered: Callable[[], bool]) -> None:
+    async def _carry_out(self, scope: Scope, replay: Replay, send: Send, answered: Callable[[], bool]) -> None:
         """Carry a request out, and once more where another transaction was in the way and nothing was answered.
 
         Raises:
             TransactionConflict: when another transaction was in the way each time.
         """
-        replay, asked, started = Replay(receive), dict(scope), time.perf_counter()
+        asked, started = dict(scope), time.perf_counter()
         for tried in range(1, TRIES + 1):
             try:
                 await self._app(scope, replay, send)
@@ -187,23 +203,24 @@ async def _refuse() -> Message:
     raise TooLarge
 
 
-def _answer(scope: Scope, error: Exception) -> Any:
+async def _fields_of(scope: Scope, replay: Replay) -> dict[str, str]:
+    """Return the fields of the form of a request that failed; empty where its body did not arrive."""
+    if not replay.complete:
+        return {}
+    replay.rewind()
+    return await sent_fields(Request(scope, replay))
+
+
+def _answer(scope: Scope, error: Exception, fields: Mapping[str, str]) -> Response:
+    """Return the answer to an error that no handler of the application answered: it was raised before or after the
+    routes, or the server is at fault."""
     request = Request(scope)
-    if isinstance(error, TooLarge):
-        return failure(request, "too_large", 413)
-    if isinstance(error, TooSlow):
-        return failure(request, "too_slow", 408)
-    if isinstance(error, Refused):
-        made = failure(request, error.code, error.status, str(error))
-        made.headers.update(error.headers)
-        return made
-    if isinstance(error, BadRequest):
-        return failure(request, "unreadable", 400, str(error))
     if isinstance(error, DatabaseUnavailable):
         errors.error("%s: the database is not available: %s", scope["request_id"], error)
-        return failure(request, "unavailable", 503)
+    if isinstance(error, (RequestRefused, DatabaseUnavailable)):
+        return refusal_response(request, error, fields)
     errors.error("%s: %s %s failed", scope["request_id"], scope["method"], _printable(scope["path"]), exc_info=error)
-    return failure(request, "broken", 500)
+    return failure(request, "broken", 500, fields=fields)
 
 
 def _count(scope: Scope, status: int, seconds: float) -> None:

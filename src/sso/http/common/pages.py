@@ -3,48 +3,38 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from types import MappingProxyType
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
-import orjson
-from babel import Locale
 from babel.numbers import format_decimal
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso.accounts.languages import territory_name
 from sso.clients.registry import Client
 from sso.http.common.cookies import read_cookie, set_cookie, with_browser
-from sso.http.common.counting import count_page_error
 from sso.http.common.csrf import csrf_token
 from sso.http.common.dates import moment_text
 from sso.http.common.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
-from sso.http.common.responses import json_error, to_wait
+from sso.http.common.responses import answer_form, json_error, problem_response
 from sso.http.common.state import request_id_of, site_of
 from sso.http.common.tables import with_labels
 from sso.http.common.way_back import application_of_page, way_back
-from sso.identity.authn.passwords import Busy
-from sso.oidc.authorize.request import PageError
 from sso.oidc.authorize.response import AuthorizationResponse
 from sso.oidc.session_state import origin_of
-from sso.platform.security.rate_limits import TooManyFailures
 from sso.settings import Settings, is_loopback_host
 
 log = logging.getLogger("sso.pages")
 
-_IN_ADDRESSES = "-._~:/?#[]@!$&'()*+,;=%"
-"""The characters that stay as they are where an address is shown (RFC 3986 section 2)."""
+NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 AREAS = ("common", "sign_in", "account", "console", "developer", "admin")
 """The packages of ``http`` that have pages: each keeps its templates beside its routes."""
 LANG_COOKIE_SECONDS = 365 * 86400
-_JSON_PATHS = (
-    "/token", "/userinfo", "/introspect", "/revoke", "/jwks", "/.well-known/", "/healthz", "/readyz", "/par",
-    "/device_authorization", "/register", "/ssf/",
-)  # fmt: skip
-"""Where programs ask: they are answered in JSON, whatever fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +154,22 @@ def prepare() -> None:
             environment(locale).get_template(name)
 
 
-def chosen_language(request: Request) -> str:
-    """Return the language that was chosen on this very page, or nothing."""
-    chosen = request.query_params.get("lang", "") or request.scope.get("sso.lang", "")
+def chosen_language(request: Request, fields: Mapping[str, str] = NO_FIELDS) -> str:
+    """Return the language that was chosen on this very page, in its URL or its form; empty where none was."""
+    chosen = request.query_params.get("lang", "") or fields.get("lang", "")
     return chosen if chosen in LOCALES else ""
 
 
-def locale_of(request: Request, ui_locales: str = "") -> str:
-    """Return the language in which ``request`` is answered."""
+def locale_of(request: Request, ui_locales: str = "", fields: Mapping[str, str] = NO_FIELDS) -> str:
+    """Return the language in which ``request`` is answered.
+
+    Args:
+        request: what is answered.
+        ui_locales: the languages that the application asks for.
+        fields: of the form that was sent.
+    """
     return choose_locale(
-        chosen_language(request),
+        chosen_language(request, fields),
         ui_locales,
         read_cookie(request, "lang"),
         request.headers.get("accept-language", ""),
@@ -191,9 +187,10 @@ def page(
     form_target: str = "",
     frames: Sequence[str] = (),
     display: str = "page",
+    fields: Mapping[str, str] = NO_FIELDS,
     **context: Any,
 ) -> Response:
-    """Return a page.
+    """Return a page. Where it has a form, the cookie that identifies the browser is set with it.
 
     Args:
         request: what is answered.
@@ -204,44 +201,48 @@ def page(
         form_target: an address to which a form of the page may lead in the end.
         frames: addresses that the page frames: applications that are signed out through the browser.
         display: ``page``, ``popup`` or ``touch`` (OpenID Connect Core section 3.1.2.1).
+        fields: of the form that was sent; they hold the language that was chosen on its page.
         context: what the template shows.
     """
-    settings, locale = site_of(request).settings, locale_of(request, ui_locales)
+    settings, locale = site_of(request).settings, locale_of(request, ui_locales, fields)
     html = (
         environment(locale)
         .get_template(template)
         .render(
-            locale=locale,
             languages=[(code, LANGUAGE_NAMES[code], _in_language(request, here, code)) for code in LOCALES],
-            chosen=chosen_language(request),
-            city=settings.city_name,
-            service=settings.service_name,
-            support=settings.support_contact,
+            chosen=chosen_language(request, fields),
             frames=frames,
             display=display,
-            number=partial(format_decimal, locale=locale),
-            territory=partial(territory_name, locale),
-            strength_token=partial(strength_token, request),
-            moment=partial(moment_text, locale=locale, zone=settings.time_zone),
-            asset=site_of(request).assets.paths,
-            icon_type=site_of(request).assets.icon_type,
+            **_on_every_page(request, locale),
             **context,
         )
     )
     made = Response(with_labels(html), status, page_headers(settings, form_target, frames), "text/html")
-    if chosen_language(request):
+    if chosen_language(request, fields):
         set_cookie(made, settings, "lang", locale, LANG_COOKIE_SECONDS)
-    return with_browser(request, made)
+    return with_browser(request, made) if context.get("csrf_token") else made
+
+
+def _on_every_page(request: Request, locale: str) -> dict[str, Any]:
+    """Return what every template may use."""
+    settings, assets = site_of(request).settings, site_of(request).assets
+    return {
+        "locale": locale,
+        "city": settings.city_name,
+        "service": settings.service_name,
+        "support": settings.support_contact,
+        "number": partial(format_decimal, locale=locale),
+        "territory": partial(territory_name, locale),
+        "strength_token": partial(strength_token, request),
+        "moment": partial(moment_text, locale=locale, zone=settings.time_zone),
+        "asset": assets.paths,
+        "icon_type": assets.icon_type,
+    }
 
 
 def strength_token(request: Request) -> str:
     """Return the token with which a page asks how strong a password is."""
     return csrf_token(request, "strength")
-
-
-def territory_name(locale: str, code: str) -> str:
-    """Return the name of a country in a language."""
-    return str(Locale.parse(locale).territories.get(code, code))
 
 
 def page_headers(settings: Settings, form_target: str = "", frames: Sequence[str] = ()) -> dict[str, str]:
@@ -270,10 +271,11 @@ def failure(
     status: int,
     detail: str = "",
     here: str = "",
-    values: dict[str, int] | None = None,
+    values: Mapping[str, int] | None = None,
     *,
     client: Client | None = None,
     signing_in: bool = True,
+    fields: Mapping[str, str] = NO_FIELDS,
     **context: Any,
 ) -> Response:
     """Return the page, or where programs ask the JSON, that says what went wrong.
@@ -287,22 +289,14 @@ def failure(
         values: what the text says.
         client: the application that the page was of; of a page that is stale it is found by the page's token.
         signing_in: whether somebody was signing in, not out.
+        fields: of the form that was sent; the token in them names the application of a page that is stale.
         context: what the template shows besides.
     """
     found = FAILURES[code]
-    headers = {"Retry-After": str(found.retry_after)} if found.retry_after else {}
-    if request.url.path.startswith("/api/"):
-        said = detail or request.url.path
-        body = {"type": f"urn:sso:problem:{code}", "title": found.title, "status": status, "detail": said}
-        body["instance"] = f"urn:sso:request:{request_id_of(request)}"
-        return Response(
-            orjson.dumps(body), status, {"Cache-Control": "no-store", **headers}, "application/problem+json"
-        )
-    if request.url.path.startswith(_JSON_PATHS):
-        registers = code == "bad_text" and request.url.path.startswith("/register") and request.method != "GET"
-        error = "invalid_client_metadata" if registers else found.error  # RFC 7591 section 3.2.2
-        return json_error(status, error, detail or found.title + ".", headers)
-    client = client or (application_of_page(request) if code in _OF_AN_APPLICATION else None)
+    for_program = _failure_for_program(request, code, status, detail)
+    if for_program is not None:
+        return for_program
+    client = client or (application_of_page(request, fields) if code in _OF_AN_APPLICATION else None)
     log.info("%s: page %s: %s", request_id_of(request), code, "".join(c if c.isprintable() else "?" for c in detail))
     made = page(
         request,
@@ -316,6 +310,7 @@ def failure(
         reference=request_id_of(request),
         client=client,
         back=way_back(client, signing_in=signing_in),
+        fields=fields,
         **context,
     )
     if found.retry_after:
@@ -323,36 +318,35 @@ def failure(
     return made
 
 
-def on_too_many(request: Request, error: Exception) -> Response:
-    """Answer :class:`TooManyFailures` where no page of its own says so."""
-    assert isinstance(error, TooManyFailures)
-    made = failure(request, "too_many", 429, values={"minutes": error.minutes})
-    return to_wait(made, error.retry_after)
+def _failure_for_program(request: Request, code: str, status: int, detail: str) -> Response | None:
+    """Return the JSON that says what went wrong, where programs ask; None: people do."""
+    found, form = FAILURES[code], answer_form(request.url.path)
+    headers = {"Retry-After": str(found.retry_after)} if found.retry_after else {}
+    if form == "problem":
+        return problem_response(request, status, code, detail or request.url.path, headers=headers)
+    if form == "json":
+        registers = code == "bad_text" and request.url.path.startswith("/register") and request.method != "GET"
+        error = "invalid_client_metadata" if registers else found.error  # RFC 7591 section 3.2.2
+        return json_error(status, error, detail or found.title + ".", headers)
+    return None
 
 
-def on_busy(request: Request, error: Exception) -> Response:
-    """Answer :class:`Busy` where no page of its own says so."""
-    assert isinstance(error, Busy)
-    return to_wait(failure(request, "unavailable", 503), error.retry_after)
-
-
-def to_application(request: Request, answer: AuthorizationResponse) -> Response:
+def to_application(request: Request, answer: AuthorizationResponse, fields: Mapping[str, str] = NO_FIELDS) -> Response:
     """Return what carries the browser, with an answer, back to the application (RFC 6749 section 4.1.2): 303, so that a
-    form that was posted is not posted there too (RFC 9700 section 4.12)."""
+    form that was posted is not posted there too (RFC 9700 section 4.12).
+
+    Args:
+        request: what is answered.
+        answer: the answer to the application.
+        fields: of the form that was sent; they hold the language of the page where the answer is a form.
+    """
     if answer.mode == "form_post":
         target = answer.redirect_uri
-        return page(request, "onward_form.html", form_target=target, action=target, parameters=answer.parameters)
+        parameters = answer.parameters
+        return page(
+            request, "onward_form.html", form_target=target, fields=fields, action=target, parameters=parameters
+        )
     return Response(status_code=303, headers={"Location": answer.location, "Cache-Control": "no-store"})
-
-
-def on_page_error(request: Request, error: Exception) -> Response:
-    """Answer a request that cannot be answered to an application."""
-    assert isinstance(error, PageError)
-    count_page_error(request, error)
-    # What the link named is shown as an address is written: a sentence in it does not read as one of ours.
-    detail = error.detail if error.code == "bad_request_object" else quote(error.detail, safe=_IN_ADDRESSES)
-    client = site_of(request).provider.registry.enabled(error.client_id or error.named)
-    return failure(request, error.code, 400, detail, client=client, signing_in=request.url.path != "/logout")
 
 
 def _in_language(request: Request, here: str, locale: str) -> str:

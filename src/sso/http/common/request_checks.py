@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.types import Message, Receive, Scope
 
+from sso.errors import Refusal
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 from sso.platform.security.text import TextRefused, check_line, check_lines, check_secret
 
@@ -38,19 +39,32 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.#\-]{1,60}")
 
 
-class Refused(Exception):
-    """A request that is not let in.
+class RequestRefused(Refusal):
+    """A request that cannot be read."""
+
+    status = 400
+    code = "unreadable"
+
+
+class Refused(RequestRefused):
+    """A request that the checks here refuse.
 
     Args:
         status: the HTTP status.
         code: one of the failures of ``http/common/pages.py``.
-        text: what is wrong, for the developer; it repeats nothing that was sent.
+        text: the reason, for the developer; it repeats nothing that was sent.
         headers: of the answer.
     """
 
     def __init__(self, status: int, code: str, text: str = "", headers: dict[str, str] | None = None) -> None:
         super().__init__(text)
-        self.status, self.code, self.headers = status, code, headers or {}
+        self.status, self.code = status, code
+        self._headers = headers or {}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the answer that belong to this refusal."""
+        return self._headers
 
 
 def check_head(scope: Scope) -> None:

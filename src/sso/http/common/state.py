@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 
+from sso.http.common.assets import Assets
+from sso.http.common.images import Logos
 from sso.identity.authn.passwords import Passwords
 from sso.oidc.discovery import Discovery
 from sso.oidc.provider import Provider
@@ -18,28 +20,39 @@ from sso.platform.security.message_limits import MessageLimits
 from sso.platform.security.rate_limits import Attempts, CountLimit, network_of
 from sso.settings import Settings
 
-if TYPE_CHECKING:
-    from sso.http.common.assets import Assets
-    from sso.http.common.images import Logos
-
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """The parts of one process, wired together by ``create_app``."""
+class RateLimits:
+    """Every rate limit of the process.
 
-    settings: Settings
-    provider: Provider
-    server: ProviderServer
-    passwords: Passwords
-    limits: Attempts
+    Args:
+        attempts: failed attempts to sign in, for each account and each IP address.
+        messages: codes that are sent by e-mail and SMS.
+        contact_codes: codes to verify further contacts, for each user.
+        registrations: dynamic client registrations, for each IP address.
+        device_codes: wrong user codes of devices, for each IP address.
+        new_device_codes: requests of devices, for each IP address.
+        sign_ups: registrations of users, for each IP address.
+        flows: second-factor flows, for each account and network or known browser.
+        waiting_requests: stored authorization requests, for each IP address.
+        pushed_requests: pushed authorization requests, for each client.
+        inviters: invitations to teams, for each user who invites.
+        invited_to: the same, for each application.
+        invited: the same, for each recipient within a day.
+        invited_lately: the same, for each recipient within 30 days.
+        declined: invitations that a recipient declined.
+        strengths: computations of the strength of a password, for each IP address.
+    """
+
+    attempts: Attempts
+    messages: MessageLimits
+    contact_codes: CountLimit
     registrations: CountLimit
     device_codes: CountLimit
     new_device_codes: CountLimit
     sign_ups: CountLimit
-    codes: MessageLimits
-    contact_codes: CountLimit
     flows: CountLimit
     waiting_requests: CountLimit
     pushed_requests: CountLimit
@@ -49,6 +62,17 @@ class Site:
     invited_lately: CountLimit
     declined: CountLimit
     strengths: CountLimit
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The services of the process, built by ``create_app``."""
+
+    settings: Settings
+    provider: Provider
+    server: ProviderServer
+    passwords: Passwords
+    limits: RateLimits
     logos: Logos
     worker: Worker
     assets: Assets

@@ -2,18 +2,19 @@
 
 Only to what the application has registered, and only while it is enabled. Which application a page that is stale was of
 is read from the end of its token (``oidc/authorize/stored.py``), so that a bookmark or a browser without cookies has it
-too; or from what it says of where somebody wants to go (``onward.py``).
+too; or from what it says of where somebody wants to go (``destination.py``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
 from sso.clients.metadata import ClientMetadata
 from sso.clients.registry import Client
-from sso.http.common.onward import application_named, read_onward
+from sso.http.common.destination import application_named, read_destination
 from sso.http.common.state import site_of
 from sso.oidc.authorize.stored import client_of_token
 
@@ -21,17 +22,20 @@ TOKENS = ("i", "c")
 """The fields of addresses and forms that hold the token of a waiting request or of a pending flow."""
 
 
-def application_of_page(request: Request) -> Client | None:
-    """Return the application whose page was asked for or sent; None where that cannot be known."""
-    fields = request.scope.get("sso.fields") or {}
+def application_of_page(request: Request, fields: Mapping[str, str]) -> Client | None:
+    """Return the application whose page was asked for or sent; None where that cannot be known.
+
+    Args:
+        request: the request.
+        fields: of the form that was sent.
+    """
     for name in TOKENS:
         for token in (request.query_params.get(name, ""), fields.get(name, "")):
             client = client_of_token(site_of(request).provider, token)
             if client is not None:
                 return client
-    for said in (request.query_params, fields):
-        onward = read_onward(said)
-        client = application_named(request, onward)
+    for sent in (request.query_params, fields):
+        client = application_named(request, read_destination(sent))
         if client is not None:
             return client
     return None

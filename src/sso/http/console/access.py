@@ -8,51 +8,46 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.accounts.sign_in.current_account import is_recent
 from sso.clients.models import Application
-from sso.clients.privileges import Authority, PrivilegeError, PrivilegeRefused
+from sso.clients.privileges import Authority
 from sso.clients.registry import Client
-from sso.clients.store import get_client
-from sso.http.account.profile import Visit, visit
+from sso.http.account.access import Visit, visit
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
+from sso.http.common.errors import Interruption
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, page
-from sso.http.common.state import request_id_of, site_of
-from sso.http.sign_in.authorize import MAX_QUERY_CHARS, is_recent
+from sso.http.common.state import kept_address_of, request_id_of, site_of
+from sso.http.sign_in.after_sign_in import MAX_QUERY_CHARS
 from sso.identity.users.store import groups_of
+from sso.platform.actor import Actor
 from sso.platform.permissions import GROUP_PERMISSIONS, PERMISSIONS, effective_permissions, permissions_of
-from sso.portal.applications import catalogue_of, sandbox_id
-from sso.portal.teams import role_of, teams_with
+from sso.portal.access import RequiredRole, access_to, team_application
+from sso.portal.applications import sandbox_id
+from sso.portal.teams import teams_with
 
 DEVELOPER, ADMIN = "/developer", "/admin"
 MAX_NOTE_CHARS = 500
 
 
-class Interrupted(Exception):
+class Interrupted(Interruption):
     """The request is answered with something else than what its route answers."""
 
     def __init__(self, response: Response) -> None:
         super().__init__("answered otherwise")
         self.response = response
 
-
-def on_interrupted(_: Request, error: Exception) -> Response:
-    """Answer with that."""
-    assert isinstance(error, Interrupted)
-    return error.response
-
-
-def on_privilege_refused(request: Request, error: Exception) -> Response:
-    """Answer an act that would yield more than whoever acts has."""
-    assert isinstance(error, PrivilegeRefused)
-    return failure(request, "more_than_yours", 409 if isinstance(error, PrivilegeError) else 403, str(error))
+    def respond(self, _: Request) -> Response:
+        """Return the response that was given."""
+        return self.response
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +58,27 @@ class Here:
         visit: who it is.
         permissions: everything that they may do.
         groups: the groups of applications that they may do it for; None: every one.
-        recent: whether they signed in a moment ago, which dangerous acts need.
+        recent: whether they signed in recently, as dangerous acts need.
+        request_id: the reference of the request in the log.
+        stored_ip_address: the IP address in the form in which it may be stored.
     """
 
     visit: Visit
     permissions: frozenset[str]
     groups: frozenset[str] | None
     recent: bool
+    request_id: str
+    stored_ip_address: str | None
 
     @property
     def actor(self) -> str:
         """Their name in the audit log."""
         return str(self.visit.user.id)
+
+    @property
+    def as_actor(self) -> Actor:
+        """Who acts, as use cases take it."""
+        return Actor(self.actor, self.permissions, self.groups, self.stored_ip_address, self.request_id)
 
     @property
     def rights(self) -> frozenset[str]:
@@ -129,7 +133,8 @@ async def here_of(request: Request) -> Here:
         permissions |= GROUP_PERMISSIONS
         async with site_of(request).provider.db.read() as session:
             groups = frozenset(await groups_of(session, found.user.id))
-    return Here(found, permissions, groups, is_recent(request, found.who))
+    recent = is_recent(site_of(request).settings, found.who)
+    return Here(found, permissions, groups, recent, request_id_of(request), kept_address_of(request))
 
 
 def by(request: Request, here: Here) -> dict[str, Any]:
@@ -167,8 +172,14 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """Somebody at one application. ``role``: theirs in its team; None: an administrator looks. ``kept_by``: the
-    catalogue file that looks after its configuration; nothing: its team does."""
+    """A user at one application.
+
+    Args:
+        here: the user.
+        application: the application.
+        role: their role in its team; None: an administrator who may see it.
+        kept_by: the catalogue file that manages its configuration; empty: its team does.
+    """
 
     here: Here
     application: Application
@@ -186,39 +197,33 @@ class There:
 
 
 class Team:
-    """That somebody looks after the application that the path names.
+    """The dependency of a page of one application: the user has a role in its team.
 
     Args:
-        role: ``owner``: only they; ``member``: everybody in its team; ``reader``: also who may see every application.
-        recent: they must have signed in a moment ago to change anything.
+        role: the role that the page needs.
+        recent: whether a change needs a recent sign-in.
     """
 
-    def __init__(self, role: Literal["owner", "member", "reader"], *, recent: bool = False) -> None:
+    def __init__(self, role: RequiredRole, *, recent: bool = False) -> None:
         self.role = role
         self.recent = recent
 
     async def __call__(self, request: Request, application_id: str) -> There:
-        here = await here_of(request)
-        async with site_of(request).provider.db.read() as session:
-            found = await session.get(Application, application_id)
-            row = await get_client(session, application_id)
-            role = await role_of(session, application_id, here.visit.user.id) if found is not None else None
-        kept_by = catalogue_of(row)
-        if found is not None and row is not None and kept_by:
-            found.state = "approved" if row.status == "active" else "suspended"  # its file decides that
-        looks = self.role == "reader" and here.may("clients:read")
-        if found is not None and role is None and looks and (here.groups is None or found.group in here.groups):
-            return There(here, found, None, kept_by)
-        if found is None or role is None:  # whether there is one is for its team to know
+        here, provider = await here_of(request), site_of(request).provider
+        async with provider.db.read() as session:
+            seen = await team_application(session, application_id, here.visit.user.id)
+        access = access_to(self.role, seen, sees_applications=here.may("clients:read"), groups=here.groups)
+        if access == "hidden" or seen is None:
             raise Interrupted(failure(request, "not_found", 404))
-        if self.role == "owner" and role != "owner":
+        if access == "forbidden":
             raise Interrupted(failure(request, "no_permission", 403))
-        provider = site_of(request).provider
-        if found.state != "draft" and provider.registry.get(sandbox_id(application_id)) is None:
+        if access == "viewer":
+            return There(here, seen.application, None, seen.catalogue)
+        if seen.application.state != "draft" and provider.registry.get(sandbox_id(application_id)) is None:
             await provider.refresh()  # another process may have opened its sandbox a moment ago
         if self.recent and request.method != "GET" and not here.recent:
             raise Interrupted(to_sign_in_again(request))
-        return There(here, found, role, kept_by)
+        return There(here, seen.application, seen.role, seen.catalogue)
 
 
 def to_sign_in_again(request: Request, path: str = "") -> Response:

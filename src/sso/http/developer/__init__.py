@@ -1,1 +1,28 @@
 """Pages of developers: applications of teams."""
+
+from __future__ import annotations
+
+from sso.http.developer import (
+    applications,
+    diagnosis,
+    overview,
+    playground,
+    quick_start,
+    rp_check,
+    secrets,
+    settings,
+    team,
+)
+
+routers = (
+    applications.router,
+    overview.router,
+    settings.router,
+    team.router,
+    secrets.router,
+    diagnosis.router,
+    quick_start.router,
+    playground.router,
+    rp_check.router,
+)
+"""The routers of these pages, in the order in which their routes are tried."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,15 +14,14 @@ from starlette.responses import Response
 from sso import clock
 from sso.clients.registry import Client
 from sso.clients.secrets import valid_secrets
-from sso.http.common.charts import chart
+from sso.http.common.charts import Chart, chart
 from sso.http.common.i18n import N_, translations
 from sso.http.common.labels import GRANTS, SPANS
 from sso.http.common.pages import locale_of
 from sso.http.common.state import site_of
-from sso.http.console.access import developer_page
-from sso.http.developer.applications import APPS, STATES, Reader
+from sso.http.developer.application_page import APPS, Reader, application_page
 from sso.platform.metrics import store as usage
-from sso.platform.metrics.counters import span
+from sso.platform.metrics.counters import Span, span
 from sso.platform.metrics.models import ClientMistake
 from sso.platform.outbox import store as deliveries
 from sso.portal.diagnosis import UNUSED_DAYS, Known, Part, Warning, nearest, warnings
@@ -123,50 +123,26 @@ WARNINGS: dict[Warning, str] = {
 
 @router.get(APPS + "/{application_id}/diagnosis")
 async def diagnosis_page(request: Request, there: Reader) -> Response:
-    """Mistakes, charts and warnings, for the sandbox and for production."""
-    site, now = site_of(request), clock.now()
+    """Show errors, charts and warnings, for the sandbox and for production."""
+    registry = site_of(request).provider.registry
     chosen = request.query_params.get("span", "day")
-    shown = span(chosen if chosen in SPANS else "day", now)
-    words = translations(locale_of(request)).gettext
+    shown = span(chosen if chosen in SPANS else "day", clock.now())
     ids = [there.application_id, there.sandbox_id]
-    async with site.provider.db.read() as session:
+    clients = [client for client in map(registry.get, ids) if client is not None]
+    charts: list[tuple[Chart, list[str]]] = []
+    async with site_of(request).provider.db.read() as session:
         mistakes = await usage.mistakes_of(session, ids)
-        clients = [one for one in (site.provider.registry.get(name) for name in ids) if one is not None]
-        warned = [(one, await _warnings(session, one)) for one in clients]
-        counted = {
-            one.client_id: await usage.counts_since(session, COUNTED, shown.start, one.client_id, begins=shown.begins)
-            for one in clients
-        }
-    # Texts within an f-string are not found when messages are extracted.
-    signing, issued, mistaken = words(N_("Sign-ins")), words(N_("Tokens")), words(N_("Mistakes"))
-    charts = []
-    for client in clients:
-        rows = counted[client.client_id]
-        place = words(N_("sandbox")) if client.sandbox else words(N_("production"))
-        signed = [(hour, name, count) for hour, name, _, count in rows if name == "authorize"]
-        tokens = [(hour, label, count) for hour, name, label, count in rows if name == "token"]
-        wrong = [(hour, name, count) for hour, name, _, count in rows if name.endswith("_error")]
-        charts += [
-            (chart(f"{signing} ({place})", shown, signed, ("authorize",)), [words(N_("Sign-ins"))]),
-            (
-                chart(f"{issued} ({place})", shown, tokens, tuple(GRANTS)),
-                [words(one) for one in GRANTS.values()],
-            ),
-            (
-                chart(f"{mistaken} ({place})", shown, wrong, ("authorize_error", "token_error")),
-                [words(N_("at the sign-in")), words(N_("at the token endpoint"))],
-            ),
-        ]
-    return await developer_page(
+        warned = [(client, await _warnings(session, client)) for client in clients]
+        for client in clients:
+            client_id = client.client_id
+            counts = await usage.counts_since(session, COUNTED, shown.start, client_id, begins=shown.begins)
+            charts += _charts(client, counts, shown, translations(locale_of(request)).gettext)
+    return await application_page(
         request,
-        there.here,
-        there.application_id,
+        there,
+        "diagnosis",
         "developer_diagnosis.html",
-        tab="diagnosis",
-        there=there,
-        app=there.application,
-        states=STATES,
-        rows=[_explained(one, site.provider.registry.get(one.client_id)) for one in mistakes],
+        rows=[_explained(mistake, registry.get(mistake.client_id)) for mistake in mistakes],
         warned=warned,
         warning_texts=WARNINGS,
         differs=DIFFERS,
@@ -174,6 +150,33 @@ async def diagnosis_page(request: Request, there: Reader) -> Response:
         spans=SPANS,
         span=shown.name,
     )
+
+
+def _charts(
+    client: Client, counts: list[tuple[datetime, str, str, int]], shown: Span, words: Callable[[str], str]
+) -> list[tuple[Chart, list[str]]]:
+    """Return the charts of one client, each with the names of its rows.
+
+    Args:
+        client: the client.
+        counts: the hour, the name, the label and the count.
+        shown: the time that the charts show.
+        words: translates a text.
+    """
+    # Texts within an f-string are not found when messages are extracted.
+    signing, issued, mistaken = words(N_("Sign-ins")), words(N_("Tokens")), words(N_("Mistakes"))
+    place = words(N_("sandbox")) if client.sandbox else words(N_("production"))
+    sign_ins = [(hour, name, count) for hour, name, _, count in counts if name == "authorize"]
+    tokens = [(hour, label, count) for hour, name, label, count in counts if name == "token"]
+    errors = [(hour, name, count) for hour, name, _, count in counts if name.endswith("_error")]
+    return [
+        (chart(f"{signing} ({place})", shown, sign_ins, ("authorize",)), [signing]),
+        (chart(f"{issued} ({place})", shown, tokens, tuple(GRANTS)), [words(text) for text in GRANTS.values()]),
+        (
+            chart(f"{mistaken} ({place})", shown, errors, ("authorize_error", "token_error")),
+            [words(N_("at the sign-in")), words(N_("at the token endpoint"))],
+        ),
+    ]
 
 
 def _explained(one: ClientMistake, client: Client | None) -> dict[str, Any]:

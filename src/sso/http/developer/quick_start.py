@@ -14,10 +14,9 @@ from starlette.responses import Response
 
 from sso.clients.registry import Client
 from sso.http.common.state import site_of
-from sso.http.console.access import developer_page
-from sso.http.developer.applications import APPS, STATES, Reader
+from sso.http.developer.application_page import APPS, Reader, application_page
 from sso.http.developer.literals import LANGUAGES
-from sso.portal.lifecycle import TRY_PATH
+from sso.portal.sandbox import TRY_PATH
 
 router = APIRouter()
 
@@ -106,15 +105,11 @@ async def quick_start_page(request: Request, there: Reader) -> Response:
     chosen = query.get("stack", "")
     chosen = chosen if chosen in offered else next(iter(offered), "")
     issuer = site_of(request).settings.issuer
-    return await developer_page(
+    return await application_page(
         request,
-        there.here,
-        there.application_id,
+        there,
+        "start",
         "developer_start.html",
-        tab="start",
-        there=there,
-        app=there.application,
-        states=STATES,
         clients=clients,
         client=client,
         stacks=offered,

@@ -16,12 +16,15 @@ from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
 from sso.http.common.responses import OPEN, json_error
 from sso.http.common.state import site_of
-from sso.http.console.access import There, developer_page, own_form, token_for
-from sso.http.developer.applications import APPS, CANNOT, STATES, Member, Reader, present
+from sso.http.console.access import There, own_form
+from sso.http.developer.application_page import APPS, CANNOT, Member, Reader, application_page, present
 from sso.oidc.token.client_auth import authenticates
 from sso.portal.applications import sandbox_id
-from sso.portal.rp_check import fake_provider as dishonest
-from sso.portal.rp_check.runner import begin_check, holds, last_check, note_call, passed, published_key, start
+from sso.portal.rp_check import fake_provider
+from sso.portal.rp_check.endpoints import note_call, published_key
+from sso.portal.rp_check.results import passed, passes_now
+from sso.portal.rp_check.runner import begin_check, start
+from sso.portal.rp_check.store import last_check
 
 router = APIRouter()
 
@@ -101,25 +104,24 @@ async def _page(request: Request, there: There, problem: str = "", status: int =
     client = site.provider.registry.enabled(there.sandbox_id)
     findings = last.results.get("findings", []) if last is not None else []
     running = last is not None and last.status == "running"
-    stale = running and last is not None and (clock.now() - last.created_at).total_seconds() > dishonest.MINUTES * 60
-    return await developer_page(
+    stale = (
+        running and last is not None and (clock.now() - last.created_at).total_seconds() > fake_provider.MINUTES * 60
+    )
+    return await application_page(
         request,
-        there.here,
-        there.application_id,
+        there,
+        "check",
         "developer_check.html",
         status,
-        tab="check",
-        there=there,
-        app=there.application,
-        states=STATES,
+        purpose="check",
         client=client,
-        issuer=dishonest.issuer_of(site.provider, there.application_id),
+        issuer=fake_provider.issuer_of(site.provider, there.application_id),
         last=last,
         findings=findings,
-        remaining=[one for one in dishonest.CASES if one not in {found["case"] for found in findings}],
+        remaining=[one for one in fake_provider.CASES if one not in {found["case"] for found in findings}],
         running=running and not stale,
         passed=passed(last),
-        outdated=last is not None and not holds(last, there.application),
+        outdated=last is not None and not passes_now(last, there.application),
         required=site.settings.relying_party_check == "required",
         case_texts=CASE_TEXTS,
         outcomes=OUTCOMES,
@@ -127,7 +129,6 @@ async def _page(request: Request, there: There, problem: str = "", status: int =
         seen=(last.results.get("page", "") if last is not None else ""),
         problem=problem,
         values=values,
-        csrf_token=token_for(request, f"check {there.application_id}"),
     )
 
 
@@ -140,7 +141,7 @@ async def begin(request: Request, there: Member) -> Response:
     try:
         async with site.provider.db.write() as session:
             application = await present(request, session, there.application_id)
-            made = await begin_check(session, site.provider, application, page, actor=there.here.actor)
+            made = await begin_check(session, site.provider, application, page, actor=there.here.as_actor)
     except ClientError as error:
         return await _page(request, there, CANNOT, 409, detail=str(error))
     start(site.provider, made)
@@ -149,7 +150,7 @@ async def begin(request: Request, there: Member) -> Response:
 
 # The provider that plays false. Its issuer lives while a check runs, and its keys are of that check alone.
 
-CHECK = dishonest.PATH + "{application_id}"
+CHECK = fake_provider.PATH + "{application_id}"
 
 
 @router.get(CHECK + "/.well-known/openid-configuration")
@@ -159,8 +160,8 @@ async def discovery(request: Request, application_id: str) -> Response:
     client = await provider.client(sandbox_id(application_id))
     if client is None or not client.enabled or not client.sandbox:
         return failure(request, "not_found", 404)
-    issuer = dishonest.issuer_of(provider, application_id)
-    return _json(dishonest.metadata(issuer, client, provider.id_token_alg(client)))
+    issuer = fake_provider.issuer_of(provider, application_id)
+    return _json(fake_provider.metadata(issuer, client, provider.id_token_alg(client)))
 
 
 @router.get(CHECK + "/jwks")
@@ -169,7 +170,7 @@ async def jwks(request: Request, application_id: str) -> Response:
     provider = site_of(request).provider
     await note_call(provider, application_id, "jwks")
     found = await published_key(provider, application_id)
-    return _json(dishonest.public_jwks(*found) if found is not None else {"keys": []})
+    return _json(fake_provider.public_jwks(*found) if found is not None else {"keys": []})
 
 
 @router.post(CHECK + "/token")
@@ -180,18 +181,18 @@ async def token(request: Request, application_id: str) -> Response:
     if found is None:
         return json_error(400, "invalid_grant", "No check of this application is running.", {})
     play, client, alg = found
-    issuer = dishonest.issuer_of(provider, application_id)
+    issuer = fake_provider.issuer_of(provider, application_id)
     audiences = (issuer, f"{issuer}/token")
     if not await authenticates(asked, client, audiences):
         await provider.look()  # the secret may have been made a moment ago
         client = provider.registry.enabled(client.client_id) or client
         if not await authenticates(asked, client, audiences):
             return json_error(401, "invalid_client", "Client authentication failed.", {})
-    if not dishonest.is_redemption(play, asked.form):
+    if not fake_provider.is_redemption(play, asked.form):
         text = "This is not the code of the check that is running, with its redirect_uri and code_verifier."
         return json_error(400, "invalid_grant", text, {})
     await note_call(provider, application_id, "token", redeemed=play.code)
-    return _json(dishonest.token_answer(play, dishonest.issuer_of(provider, application_id), client, alg))
+    return _json(fake_provider.token_answer(play, fake_provider.issuer_of(provider, application_id), client, alg))
 
 
 @router.api_route(CHECK + "/userinfo", methods=["GET", "POST"])
@@ -200,7 +201,7 @@ async def userinfo(request: Request, application_id: str) -> Response:
     found = await note_call(site_of(request).provider, application_id, "userinfo")
     if found is None or request.headers.get("authorization", "") != f"Bearer check-{found[0].code}":
         return json_error(401, "invalid_token", "This is not the token of the check that is running.", {})
-    return _json(dishonest.userinfo(found[0]))
+    return _json(fake_provider.userinfo(found[0]))
 
 
 @router.get(CHECK + "/authorize")

@@ -63,8 +63,8 @@ async def par(request: Request) -> Response:
     async def count(client: Client) -> object:
         """A public client's requests may come from anybody; they count for their source."""
         if client.meta.token_endpoint_auth_method == "none":
-            return await site.waiting_requests.take(address_of(request))
-        return await site.pushed_requests.take(client.client_id)
+            return await site.limits.waiting_requests.take(address_of(request))
+        return await site.limits.pushed_requests.take(client.client_id)
 
     return response(await push(site.server, await protocol_request(request), count))
 
@@ -73,7 +73,7 @@ async def par(request: Request) -> Response:
 async def device_authorization(request: Request) -> Response:
     """Where a device begins (RFC 8628 section 3.1)."""
     site, asked = site_of(request), await protocol_request(request)
-    place = await site.new_device_codes.take(address_of(request), client_named_by(asked))
+    place = await site.limits.new_device_codes.take(address_of(request), client_named_by(asked))
     answer = await site.server.authorize_device(asked)
     if answer.status != 200:
         await place.give_back()

@@ -7,8 +7,9 @@ import asyncio
 from fastapi import APIRouter
 from sqlalchemy import text
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from sso.http.common.responses import json_response
 from sso.http.common.state import site_of
 from sso.platform.db import DatabaseUnavailable
 
@@ -19,7 +20,7 @@ READY_SECONDS = 3
 @router.get("/healthz")
 async def healthz() -> Response:
     """The process lives."""
-    return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
+    return json_response(200, {"status": "ok"})
 
 
 @router.get("/readyz")
@@ -33,5 +34,4 @@ async def readyz(request: Request) -> Response:
             await session.execute(text("UPDATE versions SET value = value WHERE name = 'ready'"))
     except (DatabaseUnavailable, TimeoutError):
         status = 503
-    body = {"status": "ready" if status == 200 else "not ready"}
-    return JSONResponse(body, status, headers={"Cache-Control": "no-store"})
+    return json_response(status, {"status": "ready" if status == 200 else "not ready"})

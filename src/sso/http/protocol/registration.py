@@ -34,7 +34,7 @@ async def register(request: Request) -> Response:
     if refused is not None:
         return refused
     try:
-        place = await site.registrations.take(address)
+        place = await site.limits.registrations.take(address)
     except TooManyFailures as error:
         text = "Too many registrations came from this address. Try again later."
         return json_error(429, "slow_down", text, {"Retry-After": str(error.retry_after)})
@@ -82,7 +82,7 @@ async def delete(request: Request, client_id: str) -> Response:
 async def _counted(request: Request, work: Coroutine[Any, Any, Answer]) -> Response:
     """Do what a registration access token or an initial access token allows, and count tokens that are wrong."""
     try:
-        attempt = await site_of(request).limits.reserve(Purpose.REGISTRATION_TOKEN, "", address_of(request))
+        attempt = await site_of(request).limits.attempts.reserve(Purpose.REGISTRATION_TOKEN, "", address_of(request))
     except TooManyFailures as error:
         work.close()
         text = "Too many tokens from this address were wrong. Try again later."

@@ -6,32 +6,30 @@ import asyncio
 import time
 from typing import Any
 
-import orjson
 from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients.registry import Client
-from sso.http.common.responses import OPEN
+from sso.http.common.responses import OPEN, json_response
 from sso.http.common.state import site_of
 from sso.oidc.token.bearer import TokenRefused, caller_of
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 from sso.ssf import streams
-from sso.ssf.streams import MANAGE, MIN_VERIFICATION_SECONDS, READ, StreamRefused
+from sso.ssf.streams import MANAGE, READ, StreamRefused
 
 router = APIRouter()
 
 WAIT_SECONDS = 25.0
 """How long a receiver that polls is kept waiting for an event (RFC 8936 section 2.4, returnImmediately)."""
 LOOK_SECONDS = 1.0
-_CHALLENGE = 'Bearer realm="sso"'
 
 
 @router.get("/.well-known/ssf-configuration")
 async def ssf_configuration(request: Request) -> Response:
     """Transmitter metadata (section 7)."""
-    return _json(200, streams.transmitter_metadata(site_of(request).provider), OPEN)
+    return json_response(200, streams.transmitter_metadata(site_of(request).provider), OPEN)
 
 
 @router.post("/ssf/stream")
@@ -41,7 +39,7 @@ async def create_stream(request: Request) -> Response:
     provider = site_of(request).provider
     async with provider.db.write() as session:
         made = await streams.create(session, provider, client, wanted)
-    return _json(201, streams.configuration(provider, made))
+    return json_response(201, streams.configuration(provider, made))
 
 
 @router.get("/ssf/stream")
@@ -55,9 +53,9 @@ async def read_stream(request: Request) -> Response:
         except StreamRefused:
             if named is not None:
                 raise
-            return _json(200, [])
+            return json_response(200, [])
     said = streams.configuration(provider, found)
-    return _json(200, said if named is not None else [said])
+    return json_response(200, said if named is not None else [said])
 
 
 @router.patch("/ssf/stream")
@@ -69,7 +67,7 @@ async def change_stream(request: Request) -> Response:
     async with provider.db.write() as session:
         found = await streams.change(session, provider, client, wanted, replace=request.method == "PUT")
     site_of(request).worker.nudge()
-    return _json(200, streams.configuration(provider, found))
+    return json_response(200, streams.configuration(provider, found))
 
 
 @router.delete("/ssf/stream")
@@ -87,7 +85,7 @@ async def read_status(request: Request) -> Response:
     client = await _client(request, READ, MANAGE)
     async with site_of(request).provider.db.read() as session:
         found = await streams.find(session, client, request.query_params.get("stream_id"))
-    return _json(200, streams.status_of(found))
+    return json_response(200, streams.status_of(found))
 
 
 @router.post("/ssf/status")
@@ -97,7 +95,7 @@ async def set_status(request: Request) -> Response:
     async with site_of(request).provider.db.write() as session:
         found = await streams.set_status(session, client, wanted)
     site_of(request).worker.nudge()
-    return _json(200, streams.status_of(found))
+    return json_response(200, streams.status_of(found))
 
 
 @router.post("/ssf/subjects/add")
@@ -134,22 +132,7 @@ async def poll(request: Request, stream_id: str) -> Response:
             wanted = wanted.model_copy(update={"ack": [], "set_errs": {}})
             await asyncio.sleep(LOOK_SECONDS)
             continue
-        return _json(200, found.body() if found is not None else {"sets": {}})
-
-
-def on_stream_refused(_: Request, error: Exception) -> Response:
-    """Answer what cannot be done."""
-    assert isinstance(error, StreamRefused)
-    headers = {"Retry-After": str(MIN_VERIFICATION_SECONDS)} if error.status == 429 else {}
-    return _json(error.status, {"error": "invalid_request", "error_description": str(error)}, headers)
-
-
-def on_token_refused(_: Request, error: Exception) -> Response:
-    """Answer a request without a good access token (RFC 6750 section 3)."""
-    assert isinstance(error, TokenRefused)
-    said = f', error="{error.error}", error_description="{error}"' if error.error else ""
-    body = {"error": error.error or "invalid_request", "error_description": str(error)}
-    return _json(error.status, body, {"WWW-Authenticate": _CHALLENGE + said})
+        return json_response(200, found.body() if found is not None else {"sets": {}})
 
 
 async def _set_subject(request: Request, *, excluded: bool) -> Response:
@@ -187,7 +170,3 @@ async def _message(request: Request, kind: type[BaseModel]) -> Any:
     if not isinstance(document, dict):
         raise StreamRefused(400, "Send a JSON object.")
     return streams.read_message(kind, document)
-
-
-def _json(status: int, body: Any, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(body), status, {"Cache-Control": "no-store", **(headers or {})}, "application/json")

@@ -1,58 +1,42 @@
-"""What an application may have of a person, in the order and with the reasons in which pages show it."""
+"""The answers of a person on the pages of an authorization request: consent, and the way back to the application."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from fastapi import APIRouter
+from starlette.responses import Response
 
-import orjson
+from sso.accounts.sign_in.consent import give_consent
+from sso.http.sign_in.finish import refuse, show_next_step
+from sso.http.sign_in.form_of_request import read_form
+from sso.http.sign_in.page_request import CurrentPage
+from sso.http.sign_in.pages import NOT_INVITED_LEVEL, consent_purpose
+from sso.oidc.authorize.decision import NOT_ALLOWED, NOT_INVITED
 
-from sso.clients.claims import SCOPE_CLAIMS
-from sso.clients.metadata import OIDC_SCOPES
-from sso.clients.registry import Client
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One thing that an application asks for.
-
-    Args:
-        permission: a scope, or ``scope claim`` (:func:`sso.clients.claims.permissions`).
-        name: the scope, or the claim alone.
-        reason: what the application needs it for; nothing where it does not say.
-    """
-
-    permission: str
-    name: str
-    reason: str
+router = APIRouter()
 
 
-def asked_for(client: Client, permissions: Iterable[str]) -> list[Asked]:
-    """Return what an application asks for: the standard scopes first, in the order of the specification."""
-    return [_asked(client, one) for one in sorted(permissions, key=_place)]
+@router.post("/consent")
+async def consent(page: CurrentPage) -> Response:
+    """Allow an application what it asks for, or refuse."""
+    form = await read_form(page, consent_purpose)
+    if isinstance(form, Response):
+        return form
+    pending, current = form
+    if page.fields.get("choice") != "allow":
+        return await refuse(page, pending, "access_denied", "The person refused.")
+    return show_next_step(page, await give_consent(page.site, page.visitor, pending, current))
 
 
-def _asked(client: Client, permission: str) -> Asked:
-    scope, _, claim = permission.partition(" ")
-    reasons = client.meta.claim_reasons if claim else client.meta.scope_reasons
-    return Asked(permission, claim or scope, reasons.get(claim or scope, ""))
-
-
-def _place(permission: str) -> tuple[int, int, str]:
-    scope, _, claim = permission.partition(" ")
-    first = OIDC_SCOPES.index(scope) if scope in OIDC_SCOPES else len(OIDC_SCOPES)
-    return (first, SCOPE_CLAIMS[scope].index(claim) if claim else 0, scope)
-
-
-def shown_digest(client: Client, permissions: Collection[str], *more: str) -> str:
-    """Return a digest of what a page says that an application asks for: a form that was made of it is worth nothing
-    for anything else.
-
-    Args:
-        client: the application.
-        permissions: what it asks for.
-        more: what else is decided by it, such as where the answer goes.
-    """
-    said = [client.client_id, client.meta.client_name, client.meta.client_name_en, sorted(permissions), *more]
-    return hashlib.sha256(orjson.dumps(said)).hexdigest()[:32]
+@router.post("/identity")
+async def back_to_application(page: CurrentPage) -> Response:
+    """Tell the application why the person cannot use it."""
+    form = await read_form(page, "identity")
+    if isinstance(form, Response):
+        return form
+    pending, _ = form
+    texts = {NOT_INVITED_LEVEL: NOT_INVITED, **{str(why): text for why, text in NOT_ALLOWED.items()}}
+    why = page.fields.get("why", "")
+    if why in texts:
+        return await refuse(page, pending, "access_denied", texts[why])
+    description = "It is not known surely enough who the person is."
+    return await refuse(page, pending, "unmet_authentication_requirements", description)

@@ -8,14 +8,16 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.accounts.sign_in.current_account import Account, accounts_of_browser
 from sso.clients.registry import Client
 from sso.http.common.cookies import read_cookie, with_browser_state
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import Pairs, form_pairs, query_pairs
 from sso.http.common.pages import failure, page
-from sso.http.common.state import kept_address_of, request_id_of, site_of
+from sso.http.common.state import Site, site_of
+from sso.http.common.visitor import visitor_of
 from sso.http.common.way_back import way_back
-from sso.http.sign_in.account_chooser import Account, accounts_of, tokens_of, with_accounts
+from sso.http.sign_in.account_chooser import with_accounts
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import REACHED, ClientSession
@@ -23,6 +25,7 @@ from sso.logout.end_sessions import end_sessions
 from sso.logout.rp_initiated import LogoutRequest, check_logout, frontchannel_addresses
 from sso.oidc.authorize.request import with_news
 from sso.oidc.provider import Provider
+from sso.platform.visitor import Visitor
 
 router = APIRouter()
 
@@ -34,11 +37,11 @@ async def logout(request: Request) -> Response:
     """The end_session_endpoint (RP-Initiated Logout section 2), and the form of its own page."""
     pairs = await form_pairs(request) if request.method == "POST" else query_pairs(request)
     data = {name: value for name, value in pairs if value}
-    request.scope["sso.lang"] = data.get("lang", "")
-    cookie = read_cookie(request, "session")
+    visitor = visitor_of(request, data)
+    cookie = visitor.session_token
     repeated = _repeated(pairs)
     if repeated:
-        return failure(request, "repeated", 400, repeated)
+        return failure(request, "repeated", 400, repeated, fields=data)
     if request.method == "POST" and not cookie and "csrf_token" not in data:
         return _once_more_by_get(data)
     provider = site_of(request).provider
@@ -47,47 +50,48 @@ async def logout(request: Request) -> Response:
         return check_logout(provider, data)
 
     asked = await with_news(provider, check)
-    accounts = await _accounts(request, asked)
+    accounts = await _accounts(provider, visitor, asked)
     if not accounts:
         return _after(request, data, asked, None, [])
     who = accounts[0]
     ours = request.method == "POST" and has_valid_csrf_token(request, data, "logout", cookie)
-    if not ours and not asked.may_end_without_asking(site_of(request).provider, who.person.id):
+    if not ours and not asked.may_end_without_asking(provider, who.person.id):
         return _confirm(request, data, accounts, asked)
     leaving = accounts if ours and data.get("all") == "1" else accounts[:1]
-    told = await _end(request, leaving)
-    return _after(request, data, asked, told, [one for one in accounts if one not in leaving])
+    ended = await _end(site_of(request), visitor, leaving)
+    return _after(request, data, asked, ended, [account for account in accounts if account not in leaving])
 
 
-async def _accounts(request: Request, asked: LogoutRequest) -> list[Account]:
-    """Return who is signed in at this browser; first the one whom the hint names, or the present one."""
-    if not tokens_of(request):
+async def _accounts(provider: Provider, visitor: Visitor, asked: LogoutRequest) -> list[Account]:
+    """Return the accounts of this browser; first the one that the hint names, or the present one."""
+    if not visitor.session_tokens:
         return []
-    async with site_of(request).provider.db.read() as session:
-        found = await accounts_of(request, session)
-    if asked.client is None or asked.hint_sub is None:
-        return found
-    provider, client = site_of(request).provider, asked.client
-    return sorted(found, key=lambda one: provider.subject(client, one.person.id) != asked.hint_sub)
+    async with provider.db.read() as session:
+        accounts = await accounts_of_browser(provider, session, visitor)
+    client = asked.client
+    if client is None or asked.hint_sub is None:
+        return accounts
+    return sorted(accounts, key=lambda account: provider.subject(client, account.person.id) != asked.hint_sub)
 
 
-async def _end(request: Request, leaving: list[Account]) -> list[ClientSession]:
-    site, told = site_of(request), []
+async def _end(site: Site, visitor: Visitor, leaving: list[Account]) -> list[ClientSession]:
+    """End the sessions of these accounts, and return the client sessions that ended with them."""
+    ended = []
     async with site.provider.db.write() as session:
-        await sessions.lock(session, *sessions.where_not_ended([one.session.id for one in leaving]))
-        for one in leaving:
-            told += await end_sessions(
+        await sessions.lock(session, *sessions.where_not_ended([account.session.id for account in leaving]))
+        for account in leaving:
+            ended += await end_sessions(
                 session,
                 site.provider,
-                [one.session.id],
+                [account.session.id],
                 EndReason.SIGNED_OUT,
-                actor=str(one.person.id),
-                address=kept_address_of(request),
-                request_id=request_id_of(request),
+                actor=str(account.person.id),
+                address=visitor.stored_ip_address,
+                request_id=visitor.request_id,
                 in_browser=True,
             )
     site.worker.nudge()
-    return told
+    return ended
 
 
 def _confirm(request: Request, data: dict[str, str], accounts: list[Account], asked: LogoutRequest) -> Response:
@@ -95,9 +99,10 @@ def _confirm(request: Request, data: dict[str, str], accounts: list[Account], as
         request,
         "sign_out.html",
         ui_locales=data.get("ui_locales", ""),
+        fields=data,
         form_target=asked.redirect or "",
         person=accounts[0].person.name,
-        others=[one.person.name for one in accounts[1:]],
+        others=[account.person.name for account in accounts[1:]],
         client=asked.client,
         back=way_back(asked.client, signing_in=False),
         kept=[(name, data[name]) for name in _PARAMETERS if name in data],
@@ -109,43 +114,44 @@ def _after(
     request: Request,
     data: dict[str, str],
     asked: LogoutRequest,
-    told: list[ClientSession] | None,
+    ended: list[ClientSession] | None,
     remaining: list[Account],
 ) -> Response:
     """Go back to the application, or say from what the person was signed out and what could not be reached.
 
-    Applications that are told through the browser are framed, and then it goes on (Front-Channel Logout section 3).
+    Applications that are notified through the browser are framed, and then it goes on (Front-Channel Logout section 3).
     """
     site = site_of(request)
-    frames = frontchannel_addresses(site.provider, told or [])
+    frames = frontchannel_addresses(site.provider, ended or [])
     if asked.redirect is not None and not frames:
-        made = Response(status_code=303, headers={"Location": asked.redirect, "Cache-Control": "no-store"})
+        response = Response(status_code=303, headers={"Location": asked.redirect, "Cache-Control": "no-store"})
     else:
-        reached, unreached = _reached(site.provider, told or [])
-        made = page(
+        reached, unreached = _reached(site.provider, ended or [])
+        response = page(
             request,
             "signed_out.html",
             ui_locales=data.get("ui_locales", ""),
+            fields=data,
             here="/logout",
-            ended=told is not None,
+            ended=ended is not None,
             reached=reached,
             unreached=unreached,
             client=asked.client,
             back=way_back(asked.client, signing_in=False),
             frames=frames,
             onward=asked.redirect or "",
-            remaining=[one.person.name for one in remaining],
+            remaining=[account.person.name for account in remaining],
         )
-    if told is not None:
-        with_accounts(request, made, [one.token for one in remaining])
+    if ended is not None:
+        with_accounts(request, response, [account.token for account in remaining])
     state = site.provider.browser_state(remaining[0].session.id) if remaining else ""
-    return with_browser_state(request, made, state)
+    return with_browser_state(request, response, state)
 
 
-def _reached(provider: Provider, told: list[ClientSession]) -> tuple[list[Client], list[Client]]:
-    """Return the applications that are told, and those that are not."""
-    known = [(one, client) for one in told if (client := provider.registry.get(one.client_id)) is not None]
-    reached = [client for one, client in known if one.told_by in REACHED]
+def _reached(provider: Provider, ended: list[ClientSession]) -> tuple[list[Client], list[Client]]:
+    """Return the applications that are notified, and those that are not."""
+    known = [(part, client) for part in ended if (client := provider.registry.get(part.client_id)) is not None]
+    reached = [client for part, client in known if part.told_by in REACHED]
     return reached, [client for _, client in known if client not in reached]
 
 

@@ -12,11 +12,20 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sso.errors import Refusal
 
-class Busy(Exception):
+
+class Busy(Refusal):
     """Too much is waiting; try again after ``retry_after`` seconds."""
 
-    retry_after = 5
+    status = 503
+    code = "unavailable"
+    retry_after: int = 5
+
+    @property
+    def explanation(self) -> str:
+        """Nothing: the text of the page says it."""
+        return ""
 
 
 class FairQueue:

@@ -29,7 +29,7 @@ class Situation:
     was used before; ``seen_before``: any browser was. ``country_known`` is None where no country is known.
 
     Which identifier was typed is not part of it: proving an unverified contact is due besides a second factor, and is
-    none itself (``http/sign_in/steps.py``).
+    none itself (``accounts/sign_in/password.py``).
     """
 
     factors: frozenset[str] = frozenset()

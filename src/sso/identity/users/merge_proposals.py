@@ -16,6 +16,7 @@ from sso.identity.users.identifiers import masked
 from sso.identity.users.importing import MATCHING, SEAL, Made, Row, add_person, holders_of, identifier_row, lookup_of
 from sso.identity.users.models import Identifier, ImportRun, LocalAccount, MergeProposal
 from sso.identity.users.service import NIK, UserError, nik_key
+from sso.platform.actor import Actor
 from sso.platform.audit import record
 from sso.platform.security.encryption import SecretBox
 
@@ -98,8 +99,7 @@ async def decide(
     proposal_id: uuid.UUID,
     decision: str,
     *,
-    actor: str,
-    request_id: str | None = None,
+    actor: Actor,
 ) -> Decided:
     """Decide a merge proposal.
 
@@ -107,10 +107,10 @@ async def decide(
         session: the transaction.
         box: decrypts the row.
         proposal_id: which.
-        decision: ``merged``, into the user, whose password stays; ``separate``, into a new user without the identifiers
-            that both have; or ``dropped``. A merge requires an identifier that is verified in the row and by the user.
-        actor: for the audit log.
-        request_id: the reference for log and audit.
+        decision: ``merged``: they are one, and the person keeps the password they have here; ``separate``: they are
+            two, and the other gets an account without what both have; ``dropped``: the row is forgotten. They are only
+            merged while something is verified on both sides: in the row, and by the person, now.
+        actor: who decides.
 
     Returns:
         The proposal, and how the user signs in now.
@@ -129,15 +129,15 @@ async def decide(
     elif decision == "separate":
         user_id, left_out = await _separate(session, box, proposal, row)
     now = clock.now()
-    proposal.status, proposal.decided_at, proposal.decided_by = decision, now, actor
+    proposal.status, proposal.decided_at, proposal.decided_by = decision, now, actor.name
     proposal.encrypted = box.encrypt(orjson.dumps({**row.stored(), "password": ""}), SEAL)
     record(
         session,
         f"user.import_{decision}",
-        actor=actor,
+        actor=actor.name,
         subject=str(proposal.user_id),
         client_id=proposal.client_id,
-        request_id=request_id,
+        request_id=actor.request_id,
         data={"proposal": str(proposal.id), "reasons": proposal.reasons},
     )
     return await _decided(session, proposal, user_id, left_out)

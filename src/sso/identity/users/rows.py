@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from sso import clock
-from sso.errors import Refusal
+from sso.errors import Refusal, validation_message
 from sso.identity.users.codes import country, language_tag, time_zone
 from sso.identity.users.identifiers import Kind, is_nothing, normalise_as
 from sso.identity.users.records import SchemeUnknown
@@ -474,7 +474,7 @@ def _warnings(profile: Mapping[str, Any]) -> list[Note]:
 def _message(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "string_pattern_mismatch":
         return BIRTHDATE_FORM if problem["loc"][0] == "birthdate" else "must begin with https://"
-    return str(problem["msg"]).removeprefix("Value error, ")
+    return validation_message(problem)
 
 
 def _leave_out(claims: dict[str, Any], where: tuple[Any, ...]) -> None:

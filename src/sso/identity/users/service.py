@@ -15,6 +15,7 @@ from sso.identity.users import store
 from sso.identity.users.identifiers import can_be_verified, masked, meanings, nik_lookup
 from sso.identity.users.models import Credential, Identifier, User, UserRole
 from sso.identity.users.schemas import NewUser, UserChange
+from sso.platform.actor import CLI, Actor
 from sso.platform.audit import record
 from sso.platform.permissions import ROLES
 from sso.platform.security.encryption import SecretBox
@@ -27,6 +28,8 @@ NIK = "nik"
 
 class UserError(Refusal):
     """The request cannot be executed; each of ``mistakes`` gives a reason."""
+
+    status = 409
 
     def __init__(self, *mistakes: str) -> None:
         super().__init__("; ".join(mistakes))
@@ -99,10 +102,8 @@ def _add_identifiers(
         session.add(row)
 
 
-async def change_user(
-    session: AsyncSession, user: User, change: UserChange, *, actor: str, request_id: str | None = None
-) -> None:
-    """Change the fields of a user that ``change`` sets.
+async def change_user(session: AsyncSession, user: User, change: UserChange, *, actor: Actor) -> None:
+    """Change what ``change`` names of a person.
 
     Raises:
         UserError: when another user has the identifier.
@@ -126,9 +127,9 @@ async def change_user(
     record(
         session,
         "user.changed",
-        actor=actor,
+        actor=actor.name,
         subject=str(user.id),
-        request_id=request_id,
+        request_id=actor.request_id,
         data={"changed": sorted(changed)},
     )
 
@@ -176,7 +177,11 @@ def _assert_verified(present: Identifier, verified: bool) -> None:
 
 
 async def set_roles(
-    session: AsyncSession, user: User, roles: Collection[str], *, actor: str = "cli", request_id: str | None = None
+    session: AsyncSession,
+    user: User,
+    roles: Collection[str],
+    *,
+    actor: Actor = CLI,
 ) -> None:
     """Replace the roles of a user.
 
@@ -195,7 +200,9 @@ async def set_roles(
     await store.replace_roles(session, user.id, sorted(set(roles)))
     data = {"added": sorted(set(roles) - before), "removed": sorted(before - set(roles))}
     await store.mark_changed(session, user.id, clock.now())
-    record(session, "user.roles_changed", actor=actor, subject=str(user.id), request_id=request_id, data=data)
+    record(
+        session, "user.roles_changed", actor=actor.name, subject=str(user.id), request_id=actor.request_id, data=data
+    )
 
 
 async def keep_an_administrator(session: AsyncSession, user: User) -> None:

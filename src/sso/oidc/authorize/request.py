@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.clients.claims import allowed_by, permissions, shortest
 from sso.clients.registry import Client
+from sso.errors import Refusal
 from sso.identity.authn.assurance import ACR_VALUES, IDENTITY_LEVELS, answered_acr
 from sso.oidc.authorize.claims_parameter import NOTHING, ClaimsRequest, read_claims_request
 from sso.oidc.authorize.decision import Asked, Decision, Fail, Present, Progress, decide, minimum_level
@@ -45,13 +46,15 @@ MAX_STATE_CHARS = 8192
 MAX_AGE_LIMIT = 10**9
 
 
-class PageError(Exception):
+class PageError(Refusal):
     """The request cannot be answered to an application, because its redirect URI is not proven: a page says why.
 
     ``code`` names a message; ``detail`` is what developers need: shown, never executed. ``client_id`` is the
     application, where it is a registered one and the mistake is counted as its own; ``named`` is the application that
     the page may lead back to.
     """
+
+    status = 400
 
     def __init__(self, code: str, detail: str = "", client_id: str = "", *, named: str = "") -> None:
         super().__init__(f"{code}: {detail}")
@@ -61,8 +64,10 @@ class PageError(Exception):
         self.named = named
 
 
-class RedirectError(Exception):
+class RedirectError(Refusal):
     """The request failed after its redirect URI was proven."""
+
+    status = 400
 
     def __init__(self, request: ProtocolRequest, error: str, text: str) -> None:
         super().__init__(f"{error}: {text}")

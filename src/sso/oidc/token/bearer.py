@@ -8,21 +8,35 @@ from uuid import UUID
 
 from sso.clients.privileges import Authority
 from sso.clients.registry import Client
+from sso.errors import Refusal
 from sso.identity.users.store import roles_of
 from sso.oidc.provider import Provider
 from sso.oidc.requests import Outdated
 from sso.oidc.token.introspection import FoundToken, find_token
 from sso.platform.permissions import effective_permissions
 
+REALM = 'Bearer realm="sso"'
 
-class TokenRefused(Exception):
-    """The request brings no access token that is good here (RFC 6750 section 3.1). ``error`` is empty where there is
-    none at all."""
+
+class TokenRefused(Refusal):
+    """The request has no access token that is valid here (RFC 6750 section 3.1).
+
+    Args:
+        status: the HTTP status.
+        error: the error code; empty where the request has no access token.
+        text: the reason.
+    """
 
     def __init__(self, status: int, error: str, text: str) -> None:
         super().__init__(text)
         self.status = status
-        self.error = error
+        self.code, self.error = error or "no_token", error or "invalid_request"
+        self._challenge = f'{REALM}, error="{error}", error_description="{text}"' if error else REALM
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The challenge (RFC 6750 section 3)."""
+        return {"WWW-Authenticate": self._challenge}
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,15 @@ CONFLICT_STATES = ("40001", "40P01", "55P03")
 class DatabaseUnavailable(Refusal):
     """The database cannot be reached or written now; a retry may succeed."""
 
+    status = 503
+    code = "unavailable"
+    retry_after = 5
+
+    @property
+    def explanation(self) -> str:
+        """Nothing: the answer does not describe the database."""
+        return ""
+
 
 class TransactionConflict(DatabaseUnavailable):
     """The database rolled back a transaction because of another one: a deadlock, a serialization failure, or a lock

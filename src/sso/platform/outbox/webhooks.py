@@ -40,7 +40,16 @@ GONE = 410
 
 
 class WebhookError(Refusal):
-    """A webhook is not valid; the message says why."""
+    """What was asked for cannot be done with a webhook; the message says why.
+
+    Args:
+        text: the reason.
+        status: the HTTP status: 422 where the URL or the event types are not valid, 409 where a rule forbids it.
+    """
+
+    def __init__(self, text: str, status: int = 409) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def check_webhook(url: str, events: Sequence[str], *, allow_http_loopback: bool) -> None:
@@ -51,11 +60,11 @@ def check_webhook(url: str, events: Sequence[str], *, allow_http_loopback: bool)
     """
     parts = urlsplit(url)
     if not parts.hostname or parts.username is not None or parts.fragment:
-        raise WebhookError("url: must be an https address without user or fragment")
+        raise WebhookError("url: must be an https address without user or fragment", 422)
     if parts.scheme != "https" and not (parts.scheme == "http" and allow_http_loopback):
-        raise WebhookError("url: must begin with https://")
+        raise WebhookError("url: must begin with https://", 422)
     if not events:
-        raise WebhookError('events: name at least one type of event, such as session.ended, or "*"')
+        raise WebhookError('events: name at least one type of event, such as session.ended, or "*"', 422)
 
 
 async def add_webhook(

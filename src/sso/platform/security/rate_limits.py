@@ -33,6 +33,7 @@ from sqlalchemy import and_, case, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.errors import Refusal
 from sso.platform.db import INSERTS, Database, table_of
 from sso.platform.security.models import RateCounter
 from sso.settings import Settings
@@ -59,12 +60,26 @@ DATABASE, MEMORY = "database", "memory"
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
-class TooManyFailures(Exception):
+class TooManyFailures(Refusal):
     """Too many attempts; try again after ``retry_after`` seconds."""
+
+    status = 429
+    code = "too_many"
+    retry_after: int
 
     def __init__(self, retry_after: float) -> None:
         self.retry_after = max(1, int(retry_after) + 1)
         super().__init__(f"try again in {self.retry_after} seconds")
+
+    @property
+    def explanation(self) -> str:
+        """Nothing: the text of the page says it."""
+        return ""
+
+    @property
+    def values(self) -> dict[str, int]:
+        """The minutes, for the page."""
+        return {"minutes": self.minutes}
 
     @property
     def minutes(self) -> int:

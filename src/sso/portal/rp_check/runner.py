@@ -11,108 +11,36 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from dataclasses import dataclass, field
-from datetime import timedelta
-from http.cookies import CookieError, SimpleCookie
-from typing import Any, Literal
-from urllib.parse import parse_qsl, urljoin, urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx2 as httpx
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients import store
 from sso.clients.models import Application, RelyingPartyCheck
-from sso.clients.registry import Client, stored_metadata
+from sso.clients.registry import stored_metadata
 from sso.clients.secrets import ClientError
 from sso.oidc.provider import Provider
 from sso.oidc.requests import with_parameters
+from sso.platform.actor import Actor
 from sso.platform.audit import record
-from sso.platform.security.encryption import CannotDecrypt
-from sso.platform.security.outbound_http import OutboundFailed, OutboundRefused, Visited, public_reason
+from sso.platform.security.outbound_http import OutboundRefused, Visited, public_reason
 from sso.portal.applications import checked_digest, sandbox_id
-from sso.portal.rp_check import fake_provider as dishonest
-from sso.portal.rp_check.fake_provider import IN_THE_TOKEN, MINUTES, WRONG, Case, Play
+from sso.portal.rp_check import fake_provider
+from sso.portal.rp_check.browser import Browser, Look, Stuck, origin_of
+from sso.portal.rp_check.fake_provider import IN_THE_TOKEN, WRONG, Case, Play
+from sso.portal.rp_check.results import Finding, passed
+from sso.portal.rp_check.store import decrypted_play, encrypted_play, last_play, running_check
 
 log = logging.getLogger(__name__)
 
-Outcome = Literal["refused", "accepted", "passed", "failed", "not_applicable", "unclear"]
-MAX_HOPS = 8
-_SEAL = "relying-party-check"
 _RUNNING: set[asyncio.Task[None]] = set()
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What became of one case. ``refused`` is right for every case but ``honest``, for which ``passed`` is.
-
-    ``detail`` says more: a name of one of the texts of the page, or what failed.
-    """
-
-    case: Case
-    outcome: Outcome
-    detail: str = ""
-
-
-class Stuck(Exception):
-    """The application does not do what a sign-in needs. The message says what."""
-
-
-@dataclass(slots=True)
-class Browser:
-    """What a browser keeps: cookies, by host. Follows redirects within some hosts, and stops at our issuer."""
-
-    provider: Provider
-    hosts: frozenset[str]
-    cookies: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    async def open(self, url: str, stop: str) -> tuple[Visited, str]:
-        """Return the answer at the end of the way, and its address; or where the way leads to ``stop``.
-
-        Raises:
-            Stuck: when it leads elsewhere, or nowhere.
-        """
-        for _ in range(MAX_HOPS):
-            if _origin(url) not in self.hosts:
-                raise Stuck(f"it leads to {_origin(url)}, which is not a registered address of it")
-            jar = self.cookies.setdefault(urlsplit(url).hostname or "", {})
-            try:
-                found = await self.provider.outbound.visit(url, "; ".join(f"{k}={v}" for k, v in jar.items()))
-            except (OutboundRefused, OutboundFailed) as error:
-                raise Stuck(f"{url}: {public_reason(url, error)}") from None
-            self._keep(jar, found.cookies)
-            if found.status not in (301, 302, 303, 307, 308) or not found.location:
-                return found, url
-            url = urljoin(url, found.location)
-            if url.startswith(stop):
-                return found, url
-        raise Stuck("it leads in circles")
-
-    @staticmethod
-    def _keep(jar: dict[str, str], set_cookies: list[str]) -> None:
-        for text in set_cookies:
-            try:
-                for name, morsel in SimpleCookie(text).items():
-                    if morsel["max-age"] == "0" or morsel.value in ("", "null"):
-                        jar.pop(name, None)
-                    else:
-                        jar[name] = morsel.coded_value
-            except CookieError:
-                continue
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How a page looks: what tells whether somebody is signed in there."""
-
-    status: int
-    path: str
-    named: bool
-
-
 async def begin_check(
-    session: AsyncSession, provider: Provider, application: Application, page: str, *, actor: str
+    session: AsyncSession, provider: Provider, application: Application, page: str, *, actor: Actor
 ) -> RelyingPartyCheck:
     """Begin a check, within the transaction of ``session``.
 
@@ -132,114 +60,24 @@ async def begin_check(
         raise ClientError("it was changed a moment ago: try again")
     if client is None or not client.meta.initiate_login_uri:
         raise ClientError("the sandbox does not say where a sign-in begins: initiate_login_uri")
-    known = {_origin(one) for one in (client.meta.initiate_login_uri, *client.meta.redirect_uris)}
-    if page and _origin(page) not in known - {_origin(provider.settings.issuer)}:
+    known = {origin_of(one) for one in (client.meta.initiate_login_uri, *client.meta.redirect_uris)}
+    if page and origin_of(page) not in known - {origin_of(provider.settings.issuer)}:
         raise ClientError("the page must be at a registered address of the sandbox")
     if await running_check(session, application.application_id) is not None:
         raise ClientError("a check is running already")
-    made = RelyingPartyCheck(
+    check = RelyingPartyCheck(
         application_id=application.application_id,
         revision=application.revision,
         digest=checked_digest(application),
-        started_by=actor,
+        started_by=str(actor.name),
         status="running",
         results={"page": page, "findings": []},
         created_at=clock.now(),
     )
-    session.add(made)
+    session.add(check)
     await session.flush()
-    record(session, "application.check_begun", actor=actor, client_id=application.application_id)
-    return made
-
-
-async def running_check(session: AsyncSession, application_id: str) -> RelyingPartyCheck | None:
-    """Return the check of an application that is running now."""
-    since = clock.now() - timedelta(minutes=MINUTES)
-    mine = select(RelyingPartyCheck).where(
-        RelyingPartyCheck.application_id == application_id,
-        RelyingPartyCheck.status == "running",
-        RelyingPartyCheck.created_at > since,
-    )
-    return (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
-
-
-async def last_check(session: AsyncSession, application_id: str) -> RelyingPartyCheck | None:
-    """Return the check of an application that was begun last."""
-    mine = select(RelyingPartyCheck).where(RelyingPartyCheck.application_id == application_id)
-    return (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
-
-
-def passed(check: RelyingPartyCheck | None) -> bool:
-    """Tell whether an application passed: it let in whom it should, all the time, and nobody else."""
-    if check is None or check.status != "done":
-        return False
-    outcomes = {one["case"]: one["outcome"] for one in check.results.get("findings", [])}
-    honest = (outcomes.pop("honest", ""), outcomes.pop("honest_again", ""))
-    wrong = set(outcomes) == set(WRONG) and set(outcomes.values()) <= {"refused", "not_applicable"}
-    return honest == ("passed", "passed") and wrong
-
-
-def holds(check: RelyingPartyCheck | None, application: Application) -> bool:
-    """Tell whether an application passed, and nothing that was checked has changed since."""
-    return passed(check) and check is not None and check.digest == checked_digest(application)
-
-
-async def played(
-    session: AsyncSession, provider: Provider, application_id: str
-) -> tuple[RelyingPartyCheck, Play] | None:
-    """Return what is being played for an application now."""
-    found = await running_check(session, application_id)
-    if found is None or found.play is None:
-        return None
-    return found, Play.from_json(provider.box.decrypt(found.play, _SEAL))
-
-
-async def note_call(
-    provider: Provider, application_id: str, endpoint: str, *, redeemed: str = ""
-) -> tuple[Play, Client, str] | None:
-    """Write down that the application called one of our endpoints, and return what is being played; None: nothing.
-    ``redeemed``: the code for which it is given tokens."""
-    client = await provider.client(sandbox_id(application_id))
-    if client is None or not client.enabled:
-        return None
-    async with provider.db.read() as session:  # most of the time nothing is: no transaction is written for that
-        if await running_check(session, application_id) is None:
-            return None
-    async with provider.db.write() as session:
-        found = await played(session, provider, application_id)
-        if found is None:
-            return None
-        check, play = found
-        play.asked = list(dict.fromkeys([*play.asked, endpoint]))
-        play.redeemed = play.redeemed or redeemed == play.code
-        check.play = provider.box.encrypt(play.to_json(), _SEAL)
-    return play, client, provider.id_token_alg(client)
-
-
-async def published_key(provider: Provider, application_id: str) -> tuple[Play, str] | None:
-    """Return the play whose key is in the key set of the issuer of an application's checks, and the algorithm: of the
-    check that runs, or else of the last. Applications may fetch the key set at their start."""
-    client = provider.registry.enabled(sandbox_id(application_id))
-    if client is None:
-        return None
-    alg = provider.id_token_alg(client)
-    async with provider.db.read() as session:
-        play = await _last_play(session, provider, application_id, alg)
-    return (play, alg) if play is not None else None
-
-
-async def _last_play(session: AsyncSession, provider: Provider, application_id: str, alg: str) -> Play | None:
-    """Return the last play of an application with a key for an algorithm, where it can still be opened."""
-    mine = select(RelyingPartyCheck.play).where(
-        RelyingPartyCheck.application_id == application_id, RelyingPartyCheck.play.is_not(None)
-    )
-    encrypted = (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
-    if encrypted is None:
-        return None
-    with contextlib.suppress(CannotDecrypt):  # encrypted with a secret that is gone: a new key is made
-        play = Play.from_json(provider.box.decrypt(encrypted, _SEAL))
-        return play if play.alg == alg else None
-    return None
+    record(session, "application.check_begun", actor=actor.name, client_id=application.application_id)
+    return check
 
 
 def start(provider: Provider, check: RelyingPartyCheck) -> None:
@@ -247,11 +85,6 @@ def start(provider: Provider, check: RelyingPartyCheck) -> None:
     task = asyncio.create_task(Check(provider, check).run())
     _RUNNING.add(task)
     task.add_done_callback(_RUNNING.discard)
-
-
-def _origin(uri: str) -> str:
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 class Check:
@@ -267,15 +100,15 @@ class Check:
         assert client is not None  # begin_check saw it
         self.provider, self.check_id, self.client = provider, check.id, client
         self.client_application = check.application_id
-        self.issuer = dishonest.issuer_of(provider, check.application_id)
+        self.issuer = fake_provider.issuer_of(provider, check.application_id)
         self.alg = provider.id_token_alg(client)
         self.key = ""
         self.fetched_keys = False
         start = str(client.meta.initiate_login_uri)
         self.start = with_parameters(start, [("iss", self.issuer)])
         self.page = str(check.results.get("page", "")) or start
-        own = {_origin(provider.settings.issuer)}
-        self.hosts = frozenset({_origin(one) for one in (start, *client.meta.redirect_uris)} - own)
+        own = {origin_of(provider.settings.issuer)}
+        self.hosts = frozenset({origin_of(one) for one in (start, *client.meta.redirect_uris)} - own)
         self.play = Play("honest", "", "", "", "", "")
         self.out: Look | None = None
         self.into: Look | None = None
@@ -300,9 +133,9 @@ class Check:
     async def _choose_key(self) -> None:
         """Sign with the key of the last check, which the application may have kept, or with a new one."""
         async with self.provider.db.read() as session:
-            last = await _last_play(session, self.provider, self.client_application, self.alg)
+            last = await last_play(session, self.provider.box, self.client_application, self.alg)
         self.fetched_keys = last is not None
-        self.key = last.key if last is not None else dishonest.new_key(self.alg)
+        self.key = last.key if last is not None else fake_provider.new_key(self.alg)
         self.play = Play("honest", "", "", "", self.key, "", alg=self.alg)
 
     async def _wrong_ones(self, findings: list[Finding]) -> None:
@@ -420,7 +253,7 @@ class Check:
     async def _log_out(self, uri: str, case: Case) -> int:
         """Send a logout token, forged or honest, and return the status of the answer."""
         self.play.case = case
-        token = dishonest.logout_token(self.play, self.issuer, self.client, self.alg)
+        token = fake_provider.logout_token(self.play, self.issuer, self.client, self.alg)
         return await self.provider.outbound.post_form(uri, {"logout_token": token})
 
     async def _is_unchanged(self) -> bool:
@@ -431,7 +264,7 @@ class Check:
             return row is not None and application is not None and row.digest == checked_digest(application)
 
     def _browser(self) -> Browser:
-        return Browser(self.provider, self.hosts)
+        return Browser(self.provider.outbound, self.hosts)
 
     async def _begin(self, browser: Browser, case: Case) -> dict[str, str]:
         """Let the application begin a sign-in, and return what it asks for."""
@@ -458,7 +291,7 @@ class Check:
 
     async def _return(self, browser: Browser, asked: dict[str, str]) -> tuple[Visited, str]:
         """Bring the answer back to the application, and return what came of it, and the address of the answer."""
-        said = dishonest.answer_parameters(self.play, self.issuer, asked.get("state", ""))
+        said = fake_provider.answer_parameters(self.play, self.issuer, asked.get("state", ""))
         url = with_parameters(asked["redirect_uri"], list(said.items()))
         found, _ = await browser.open(url, self.issuer)
         return found, url
@@ -484,13 +317,13 @@ class Check:
             row = await session.get(RelyingPartyCheck, self.check_id)
             assert row is not None
             assert row.play is not None
-            return Play.from_json(self.provider.box.decrypt(row.play, _SEAL))
+            return decrypted_play(self.provider.box, row.play)
 
     async def _write_play(self) -> None:
         async with self.provider.db.write() as session:
             row = await session.get(RelyingPartyCheck, self.check_id)
             assert row is not None
-            row.play = self.provider.box.encrypt(self.play.to_json(), _SEAL)
+            row.play = encrypted_play(self.provider.box, self.play)
 
     async def _write(self, findings: list[Finding], status: str) -> None:
         shown: list[dict[str, Any]] = [

@@ -1,0 +1,187 @@
+"""Adding a contact to the own account: a code is sent to the contact, and verifies it. Whether another user has the
+contact is not told: then the code never comes."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TypedDict, cast
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso.accounts.attempts import reserve_attempt
+from sso.accounts.contacts import MAX_CONTACTS, add_contact
+from sso.accounts.flows import FlowEnded, FlowRefused, Problem
+from sso.accounts.notifications import send_code
+from sso.accounts.own_account import OwnSession, lock_own_account
+from sso.accounts.services import AccountServices
+from sso.identity.authn import pending_flows
+from sso.identity.authn.pending_flows import RunningFlow
+from sso.identity.users import store as users
+from sso.identity.users.identifiers import NormalIdentifier, normalise_contact, receives_codes
+from sso.platform.actor import Actor
+from sso.platform.security.rate_limits import Purpose, TooManyFailures
+from sso.platform.visitor import Visitor
+from sso.settings import Settings
+
+FLOW_SECONDS = 1800
+
+
+class ContactData(TypedDict):
+    """What the pending flow of a new contact holds."""
+
+    kind: str
+    value: str
+
+
+def data_of(flow: RunningFlow) -> ContactData:
+    """Return what the pending flow of a new contact holds."""
+    return cast(ContactData, flow.data)
+
+
+def read_new_contact(settings: Settings, typed: str) -> NormalIdentifier:
+    """Return the contact that a user wants to add.
+
+    Raises:
+        FlowRefused: when it is no contact, or receives no code.
+    """
+    try:
+        contact = normalise_contact(typed)
+    except ValueError:
+        raise FlowRefused(Problem.NOT_A_CONTACT) from None
+    if not contact.provable or not settings.can_send(contact.kind):
+        raise FlowRefused(Problem.NOT_A_CONTACT)
+    if not receives_codes(contact.kind, contact.value):
+        raise FlowRefused(Problem.NO_SMS)
+    return contact
+
+
+async def begin_contact(services: AccountServices, visitor: Visitor, own: OwnSession, typed: str) -> RunningFlow:
+    """Send a code to a new contact.
+
+    Raises:
+        FlowRefused: when it is no contact, or the user has too many.
+    """
+    provider = services.provider
+    contact = read_new_contact(services.settings, typed)
+    async with provider.db.read() as session:
+        known = await users.identifiers_of(session, own.user_id)
+    if len(known) >= MAX_CONTACTS:
+        raise FlowRefused(Problem.TOO_MANY_CONTACTS)
+    data: ContactData = {"kind": contact.kind, "value": contact.value}
+    allowed = None
+    with suppress(TooManyFailures):
+        allowed = await _may_send(services, visitor, own, data)
+    async with provider.db.write() as session:
+        flow = await pending_flows.begin(
+            session,
+            provider.box,
+            "contact",
+            visitor.browser_id,
+            dict(data),
+            user_id=own.user_id,
+            seconds=FLOW_SECONDS,
+        )
+        if allowed is not None:
+            await _send(services, visitor, session, flow, allowed=allowed)
+    return flow
+
+
+async def recall_contact(
+    services: AccountServices, visitor: Visitor, own: OwnSession, token: str
+) -> RunningFlow | None:
+    """Return the pending flow of a new contact of this user and browser; None: it has ended, or there is none."""
+    provider = services.provider
+    async with provider.db.read() as session:
+        flow = await pending_flows.recall(session, provider.box, "contact", token, visitor.browser_id)
+    return flow if flow is not None and flow.user_id == own.user_id and "value" in flow.data else None
+
+
+async def resend_contact_code(services: AccountServices, visitor: Visitor, own: OwnSession, flow: RunningFlow) -> None:
+    """Send another code.
+
+    Raises:
+        FlowRefused: when none may be sent now.
+    """
+    try:
+        allowed = await _may_send(services, visitor, own, data_of(flow))
+    except TooManyFailures as error:
+        raise FlowRefused(Problem.NOT_SENT, error.retry_after) from None
+    async with services.provider.db.write() as session:
+        sent = await _send(services, visitor, session, flow, allowed=allowed)
+    if not sent:
+        raise FlowRefused(Problem.NOT_SENT, pending_flows.RESEND_SECONDS)
+
+
+async def check_contact_code(
+    services: AccountServices, visitor: Visitor, own: OwnSession, flow: RunningFlow, typed: str, actor: Actor
+) -> bool:
+    """Check the code, and add the contact.
+
+    Args:
+        services: the services.
+        visitor: the browser of the user.
+        own: the session in which the user adds the contact.
+        flow: the pending flow.
+        typed: the code.
+        actor: the user.
+
+    Returns:
+        Whether the contact is the user's now; not where another user has it.
+
+    Raises:
+        FlowRefused: when the code is wrong, or cannot be tried now.
+        FlowEnded: when the flow has ended.
+        SessionEnded: when the session is not active any more.
+    """
+    provider = services.provider
+    async with provider.db.write() as session:
+        counted = await pending_flows.count_attempt(session, flow)
+    if not counted:
+        raise FlowRefused(Problem.TOO_MANY_CODES, pending_flows.RESEND_SECONDS)
+    try:
+        attempt = await reserve_attempt(services, visitor, Purpose.CONTACT_CODE, own.user_id)
+    except TooManyFailures as error:
+        raise FlowRefused(Problem.TOO_MANY_TRIES, error.retry_after, error.minutes) from None
+    valid = services.settings.one_time_code_lifetime
+    if not pending_flows.is_code(provider.box, flow, typed, valid):
+        raise FlowRefused(Problem.WRONG_CODE)
+    await attempt.succeeded()
+    try:
+        async with provider.db.write() as session:
+            user = await lock_own_account(session, own)
+            if not await pending_flows.finish(session, flow):
+                raise FlowEnded
+            data = data_of(flow)
+            return await add_contact(session, provider, user, data["kind"], data["value"], actor=actor)
+    except IntegrityError:
+        return False
+
+
+async def _may_send(services: AccountServices, visitor: Visitor, own: OwnSession, data: ContactData) -> bool:
+    """Count a code that a signed-in user asks for; tell whether it may be sent.
+
+    Raises:
+        TooManyFailures: when there were too many.
+    """
+    user_id, contact = str(own.user_id), data["value"]
+    await services.contact_codes.take(user_id)
+    return await services.messages.allow("contact", contact, contact, data["kind"], visitor.ip_address, user_id)
+
+
+async def _send(
+    services: AccountServices, visitor: Visitor, session: AsyncSession, flow: RunningFlow, *, allowed: bool
+) -> bool:
+    data = data_of(flow)
+    owner = await users.verified_owner(session, data["value"])
+    really = allowed and (owner is None or owner == flow.user_id)
+    return await send_code(
+        session,
+        services.provider,
+        flow,
+        data["kind"],
+        data["value"],
+        "code_contact",
+        visitor.locale,
+        really=really,
+    )

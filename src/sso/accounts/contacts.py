@@ -1,0 +1,230 @@
+"""Identifiers of the own account: e-mail addresses, telephone numbers, user names and the NIK."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Literal, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.accounts.contact_changes import contacts_told
+from sso.accounts.flows import FlowRefused, Problem
+from sso.accounts.notifications import MessageServices
+from sso.identity.users import store as users
+from sso.identity.users.identifiers import (
+    can_be_verified,
+    may_be_chosen,
+    receives_codes,
+)
+from sso.identity.users.models import Identifier, User
+from sso.identity.users.service import UserError, encrypt_nik
+from sso.platform.actor import Actor
+from sso.platform.audit import record
+
+MAX_CONTACTS = 10
+REACHABLE = ("email", "phone")
+
+
+class NikServices(MessageServices, Protocol):
+    """What storing a NIK needs besides: the key under which NIKs are found."""
+
+    nik_key: bytes
+
+
+async def contacts_of(session: AsyncSession, user_id: uuid.UUID) -> list[Identifier]:
+    """Return the identifiers of a user, by kind, the primary one of each kind first."""
+    known = await users.identifiers_of(session, user_id)
+    return sorted(known, key=lambda one: (one.kind, not one.is_primary))
+
+
+def can_receive_code(identifier: Identifier) -> bool:
+    """Tell whether a code can be sent to an identifier, and verifies it."""
+    return receives_codes(identifier.kind, identifier.value) and can_be_verified(identifier.kind, identifier.value)
+
+
+async def verify_contact(session: AsyncSession, services: MessageServices, user: User, contact: Identifier) -> bool:
+    """Record that a user has verified a contact; tell whether it is the user's now. Where another user has verified the
+    same address or number meanwhile, it stays that user's.
+
+    Args:
+        session: the transaction.
+        services: settings and encryption.
+        user: the user.
+        contact: the contact to which the code was sent.
+    """
+    present = await session.get(Identifier, contact.id, with_for_update=True)
+    if present is None or (present.user_id, present.lookup) != (user.id, contact.lookup):
+        return False
+    owner = await users.verified_owner(session, present.lookup)
+    if owner is not None:
+        return owner == user.id
+    async with contacts_told(session, services, user):
+        present.verified_at, present.asserted_at = clock.now(), None
+        record(session, "contact.verified", actor=str(user.id), subject=str(user.id), data={"kind": present.kind})
+    return True
+
+
+async def add_contact(
+    session: AsyncSession, services: MessageServices, user: User, kind: str, value: str, *, actor: Actor
+) -> bool:
+    """Add a contact that a user has just verified; tell whether it is the user's now: not where another user has it."""
+    async with contacts_told(session, services, user):
+        return await _add_contact(session, user, kind, value, actor)
+
+
+async def _add_contact(session: AsyncSession, user: User, kind: str, value: str, actor: Actor) -> bool:
+    owner = await users.verified_owner(session, value)
+    if owner is not None:
+        return owner == user.id
+    now, known = clock.now(), await users.identifiers_of(session, user.id)
+    present = next((one for one in known if one.lookup == value), None)
+    if present is None:
+        first = not any(one.kind == kind for one in known)
+        present = Identifier(user_id=user.id, kind=kind, value=value, lookup=value, is_primary=first, created_at=now)
+        session.add(present)
+    present.verified_at, present.asserted_at = now, None
+    _contact_changed(session, user, "contact.added", kind, actor)
+    return True
+
+
+async def remove_contact(
+    session: AsyncSession, services: MessageServices, user: User, contact: Identifier, *, actor: Actor
+) -> None:
+    """Remove a contact; the next one of its kind becomes the primary one.
+
+    Raises:
+        UserError: when it is the last way to reach the user.
+    """
+    known = await users.identifiers_of(session, user.id)
+    left = [one for one in known if one.id != contact.id and one.kind in REACHABLE and one.verified_at]
+    if contact.kind != "username" and contact.verified_at is not None and not left:
+        raise UserError("last_contact")
+    async with contacts_told(session, services, user):
+        await session.delete(contact)
+        following = next((one for one in known if one.kind == contact.kind and one.id != contact.id), None)
+        if contact.is_primary and following is not None:
+            following.is_primary = True
+    _contact_changed(session, user, "contact.removed", contact.kind, actor)
+
+
+def _contact_changed(session: AsyncSession, user: User, event: str, kind: str, actor: Actor) -> None:
+    user.updated_at = clock.now()
+    record(session, event, actor=actor.name, subject=str(user.id), request_id=actor.request_id, data={"kind": kind})
+
+
+async def change_contact(
+    session: AsyncSession,
+    services: MessageServices,
+    user: User,
+    choice: Literal["primary", "remove"],
+    contact_id: str,
+    actor: Actor,
+) -> bool:
+    """Make a contact of the own account the primary one, or remove it.
+
+    Args:
+        session: the transaction.
+        services: settings and encryption.
+        user: the user, locked.
+        choice: what to do.
+        contact_id: the id of the contact.
+        actor: the user.
+
+    Returns:
+        Whether there is such a contact that may change.
+
+    Raises:
+        FlowRefused: when the contact must stay as it is.
+    """
+    known = await users.identifiers_of(session, user.id)
+    chosen = next((one for one in known if str(one.id) == contact_id), None)
+    if chosen is None or (chosen.kind == "username" and chosen.is_primary):
+        return False
+    if chosen.kind == "nik" and chosen.verified_at is not None:
+        raise FlowRefused(Problem.NIK_CHECKED)
+    if choice == "remove":
+        try:
+            await remove_contact(session, services, user, chosen, actor=actor)
+        except UserError:
+            raise FlowRefused(Problem.LAST_CONTACT) from None
+    elif chosen.verified_at is not None:
+        async with contacts_told(session, services, user):
+            for identifier in known:
+                if identifier.kind == chosen.kind:
+                    identifier.is_primary = identifier.id == chosen.id
+        user.updated_at = clock.now()
+    return True
+
+
+async def set_username(
+    session: AsyncSession, services: MessageServices, user: User, username: str, actor: Actor
+) -> None:
+    """Let a user sign in with this user name.
+
+    Args:
+        session: the transaction.
+        services: settings and encryption.
+        user: the user, locked.
+        username: the user name, normalised.
+        actor: the user.
+
+    Raises:
+        FlowRefused: when the name is reserved, or another user has it.
+    """
+    names = [one for one in await users.identifiers_of(session, user.id) if one.kind == "username"]
+    if not may_be_chosen(username) and username not in [one.value for one in names]:
+        raise FlowRefused(Problem.INVALID_USERNAME)
+    owner = await users.verified_owner(session, username)
+    if owner is not None and owner != user.id:
+        raise FlowRefused(Problem.TAKEN)
+    now = clock.now()
+    async with contacts_told(session, services, user):
+        _make_primary_name(session, user, names, username)
+    await users.mark_changed(session, user.id, now)
+    _identifier_changed(session, user, "username", actor)
+
+
+def _make_primary_name(session: AsyncSession, user: User, names: list[Identifier], username: str) -> None:
+    """Make a user name the primary one: one that the user has already, from a merge, or else in place of the present
+    primary one."""
+    primary = next((one for one in names if one.is_primary), names[0] if names else None)
+    chosen = next((one for one in names if one.value == username), primary)
+    if chosen is None:
+        chosen = Identifier(user_id=user.id, kind="username", is_primary=True, created_at=clock.now())
+        session.add(chosen)
+    for name in names:
+        name.is_primary = name is chosen
+    chosen.value = chosen.lookup = username
+    chosen.verified_at = chosen.verified_at or clock.now()
+
+
+async def set_nik(session: AsyncSession, services: NikServices, user: User, nik: str, actor: Actor) -> None:
+    """Store a NIK that a user claims. The user cannot sign in with it until an officer checks a document.
+
+    Args:
+        session: the transaction.
+        services: settings and encryption.
+        user: the user, locked.
+        nik: the NIK, normalised.
+        actor: the user.
+
+    Raises:
+        FlowRefused: when the NIK of the user was checked.
+    """
+    known = [one for one in await users.identifiers_of(session, user.id) if one.kind == "nik"]
+    if any(one.verified_at is not None for one in known):
+        raise FlowRefused(Problem.NIK_CHECKED)
+    async with contacts_told(session, services, user):
+        for identifier in known:
+            await session.delete(identifier)
+        await session.flush()
+        claimed = Identifier(user_id=user.id, kind="nik", is_primary=True, created_at=clock.now())
+        encrypt_nik(claimed, nik, services.nik_key, services.box)
+        session.add(claimed)
+    _identifier_changed(session, user, "nik", actor)
+
+
+def _identifier_changed(session: AsyncSession, user: User, kind: str, actor: Actor) -> None:
+    about = {"changed": [kind]}
+    record(session, "user.changed", actor=actor.name, subject=str(user.id), request_id=actor.request_id, data=about)

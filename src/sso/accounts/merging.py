@@ -1,0 +1,100 @@
+"""Two accounts of one person: deciding about imported users who seem to exist already, and merging accounts."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.accounts.contact_changes import contacts_told
+from sso.accounts.deletion import delete_user
+from sso.accounts.guards import refuse_locked, refuse_test_user
+from sso.accounts.notifications import notify
+from sso.accounts.revocation import end_pending
+from sso.identity.users import merge_proposals
+from sso.identity.users import store as users
+from sso.identity.users.merge_proposals import Decided
+from sso.identity.users.models import MergeProposal, User
+from sso.identity.users.service import UserError, keep_an_administrator
+from sso.oidc.provider import Provider
+from sso.platform.actor import Actor
+from sso.platform.audit import record
+from sso.portal import teams
+from sso.portal.applications import lock_application
+
+
+async def decide_proposal(
+    session: AsyncSession, provider: Provider, proposal_id: uuid.UUID, decision: str, *, actor: Actor
+) -> Decided:
+    """Decide about an imported user who seems to exist already, and tell the user what was added to the account.
+    Arguments and decisions as in :func:`sso.identity.users.merge_proposals.decide`.
+
+    Raises:
+        UserError: when the proposal cannot be decided so, or the account is locked.
+    """
+    proposal = await session.get(MergeProposal, proposal_id)
+    user = await users.lock_user(session, proposal.user_id) if proposal is not None else None
+    if user is None:
+        raise UserError("there is no such proposal, or it was decided before")
+    refuse_test_user(user)
+    if decision == "merged":
+        refuse_locked(user)
+    async with contacts_told(session, provider, user):
+        return await merge_proposals.decide(session, provider.box, proposal_id, decision, actor=actor)
+
+
+async def lock_to_merge(
+    session: AsyncSession, kept_id: uuid.UUID, other_id: uuid.UUID
+) -> tuple[User | None, User | None]:
+    """Lock two users whose accounts are to be merged, after the applications of their teams, in the order of locks."""
+    applications = {*await teams.teams_with(session, kept_id), *await teams.teams_with(session, other_id)}
+    for application_id in sorted(applications):
+        await lock_application(session, application_id)
+    locked = {user_id: await users.lock_user(session, user_id) for user_id in sorted({kept_id, other_id})}
+    return locked[kept_id], locked[other_id]
+
+
+async def merge_users(session: AsyncSession, provider: Provider, kept: User, other: User, *, actor: Actor) -> list[str]:
+    """Merge the account ``other`` into ``kept``: the identifiers, the ids by which applications knew the user, and the
+    places in teams move. Contacts must be verified again; passwords, second factors, roles and permissions do not move.
+    The other account is deleted: applications are notified, and know the user by ``kept`` from then on.
+
+    Returns:
+        The user names of the other account, with which the user signs in besides the one of ``kept``.
+
+    Raises:
+        UserError: when they are the same account, one was deleted or is a test user, or no administrator would be left.
+    """
+    if kept.id == other.id:
+        raise UserError("it is the same account")
+    if any(user.deleted_at is not None or user.preferences.get("test") for user in (kept, other)):
+        raise UserError("one of them was deleted, or is a test person")
+    for user in (kept, other):
+        refuse_locked(user)
+    await end_pending(session, other)
+    await keep_an_administrator(session, other)
+    async with contacts_told(session, provider, kept, other):
+        await _move(session, provider, kept, other, actor)
+    identifiers = await users.identifiers_of(session, kept.id)
+    return [one.value for one in identifiers if one.kind == "username" and not one.is_primary]
+
+
+async def _move(session: AsyncSession, provider: Provider, kept: User, other: User, actor: Actor) -> None:
+    """Move everything that moves from ``other`` to ``kept``, and delete ``other``."""
+    for application_id, other_role in (await teams.teams_with(session, other.id)).items():
+        role: teams.Role = "owner" if other_role == "owner" else "member"
+        if await teams.role_of(session, application_id, kept.id) != "owner":
+            await teams.add_member(session, application_id, kept.id, role, actor=actor)
+    moved = await users.move_identity(session, other.id, kept.id, clock.now())
+    await session.flush()
+    record(
+        session,
+        "user.merged",
+        actor=actor.name,
+        subject=str(other.id),
+        request_id=actor.request_id,
+        data={"kept": str(kept.id), "identifiers": moved},
+    )
+    notify(session, provider, kept, "merged")
+    await delete_user(session, provider, other, actor=actor)

@@ -1,0 +1,161 @@
+"""The accounts of one browser: each has a session and a cookie value of its own.
+
+Only the database knows which session a value opens, so holding the value is the only evidence there is, for one account
+as for several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.errors import Refusal
+from sso.identity.sessions import store as sessions
+from sso.identity.sessions.store import ActiveSession
+from sso.identity.users.store import Person
+from sso.oidc.authorize import request as flow
+from sso.oidc.authorize.request import AuthorizationRequest
+from sso.oidc.authorize.signed_in import SignedIn
+from sso.oidc.provider import Provider
+from sso.platform.security.numbers import read_uuid
+from sso.platform.security.tokens import token_hash
+from sso.platform.visitor import Visitor
+from sso.settings import Settings
+
+MAX_ACCOUNTS = 5
+"""How many accounts one browser holds at most."""
+
+
+class AccountLocked(Refusal):
+    """The account that is used is locked: nothing that was asked for is done."""
+
+    status = 403
+    code = "account_locked"
+
+    def __init__(self, person: Person) -> None:
+        super().__init__("the account is locked")
+        self.person = person
+
+
+def check_lock(person: Person) -> None:
+    """Check that an account is not locked.
+
+    Raises:
+        AccountLocked: when it is. One handler answers with the page that says what to do.
+    """
+    if person.locked:
+        raise AccountLocked(person)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account that is signed in at this browser, and the value of its cookie."""
+
+    token: str
+    session: ActiveSession
+    person: Person
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentAccount:
+    """The account as which a request is answered.
+
+    Args:
+        signed_in: the session, its person and what they allowed the application.
+        token: the cookie value to which CSRF tokens are bound.
+        must_choose: the session of the browser's present account has ended, and nobody has chosen this one instead.
+    """
+
+    signed_in: SignedIn
+    token: str
+    must_choose: bool = False
+
+
+async def accounts_of_browser(provider: Provider, session: AsyncSession, visitor: Visitor) -> list[Account]:
+    """Return every account that is signed in at this browser, the present one first. One statement, none without
+    cookie."""
+    tokens = visitor.session_tokens
+    if not tokens:
+        return []
+    now = clock.now()
+    found = await sessions.of_browser(session, [token_hash(token) for token in tokens], now, now - provider.idle)
+    return [Account(token, *found[digest]) for token in tokens if (digest := token_hash(token)) in found]
+
+
+async def current_account(
+    provider: Provider, session: AsyncSession, visitor: Visitor, client_id: str | None = None
+) -> CurrentAccount | None:
+    """Return the present account of this browser; where its session has ended, the next account. One statement where
+    the session of the present account is active, none without cookie.
+
+    Args:
+        provider: the provider.
+        session: for reading.
+        visitor: the browser.
+        client_id: the application, whose consent is read too.
+
+    Raises:
+        AccountLocked: when the account is locked. Every page of a person who is signed in comes through here; only help
+            and signing out do not.
+    """
+    current = await _current(provider, session, visitor, client_id)
+    if current is not None:
+        check_lock(current.signed_in.user)
+    return current
+
+
+async def _current(
+    provider: Provider, session: AsyncSession, visitor: Visitor, client_id: str | None
+) -> CurrentAccount | None:
+    signed_in = await flow.signed_in(provider, session, visitor.session_token, client_id)
+    if signed_in is not None:
+        return CurrentAccount(signed_in, visitor.session_token)
+    if len(visitor.session_tokens) < 2:
+        return None
+    accounts = await accounts_of_browser(provider, session, visitor)
+    if not accounts:
+        return None
+    signed_in = SignedIn(accounts[0].session, accounts[0].person, frozenset())
+    client = provider.registry.get(client_id) if client_id else None
+    if client is not None:
+        signed_in = await flow.with_consent(session, client, signed_in)
+    return CurrentAccount(signed_in, visitor.session_token, must_choose=True)
+
+
+async def account_for_request(
+    provider: Provider, visitor: Visitor, request: AuthorizationRequest, current: CurrentAccount | None
+) -> CurrentAccount | None:
+    """Return the account of this browser that ``id_token_hint`` or the claims parameter names; otherwise ``current``.
+
+    Raises:
+        AccountLocked: when that account is locked.
+    """
+    sub = request.named_sub
+    if sub is None or len(visitor.session_tokens) < 2:
+        return current
+    if current is not None and provider.subject(request.client, current.signed_in.user.id) == sub:
+        return current
+    async with provider.db.read() as session:
+        for account in await accounts_of_browser(provider, session, visitor):
+            if provider.subject(request.client, account.person.id) == sub:
+                check_lock(account.person)
+                signed_in = SignedIn(account.session, account.person, frozenset())
+                return CurrentAccount(await flow.with_consent(session, request.client, signed_in), account.token)
+    return current
+
+
+def account_with(accounts: Sequence[Account], session_id: str) -> Account | None:
+    """Return the account whose session has the id ``session_id``."""
+    try:
+        wanted_id = read_uuid(session_id)
+    except ValueError:
+        return None
+    return next((account for account in accounts if account.session.id == wanted_id), None)
+
+
+def is_recent(settings: Settings, signed_in: SignedIn) -> bool:
+    """Tell whether a person signed in recently enough to change what opens the account."""
+    return clock.now() - signed_in.session.auth_time <= settings.reauthentication_age

@@ -1,0 +1,275 @@
+"""Sign-up: a contact, the code that verifies it, a name, and a password or passkey.
+
+Nobody learns here who has an account: whatever contact is typed, the answer is that a code was sent. A contact that
+belongs to an account receives a message that says so instead.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import NotRequired, TypedDict, cast
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
+from sso.accounts.notifications import notify, send, send_code
+from sso.accounts.services import AccountServices
+from sso.identity.authn import pending_flows
+from sso.identity.authn.assurance import ACR_PASSKEY
+from sso.identity.authn.authenticated import AMR_PASSKEY, Authenticated, by_password
+from sso.identity.authn.factors import PasskeyRefused
+from sso.identity.authn.pending_flows import RunningFlow
+from sso.identity.users import store as users
+from sso.identity.users.identifiers import NormalIdentifier, normalise_contact, receives_codes
+from sso.identity.users.models import Agreement, Identifier, User, UserRole
+from sso.platform.audit import record
+from sso.platform.db import new_id
+from sso.platform.security.rate_limits import Purpose, TooManyFailures
+from sso.platform.visitor import Visitor
+from sso.settings import Settings
+
+FLOW_SECONDS = 3600
+
+
+class SignUpData(TypedDict):
+    """What a pending sign-up holds. The destination is stored beside it."""
+
+    kind: str
+    contact: str
+    locale: str
+    terms: str
+    agreed_at: str
+    user_id: str
+    verified: NotRequired[bool]
+
+
+def data_of(flow: RunningFlow) -> SignUpData:
+    """Return what a pending sign-up holds."""
+    return cast(SignUpData, flow.data)
+
+
+def read_contact(settings: Settings, typed: str) -> NormalIdentifier:
+    """Return the contact with which somebody signs up.
+
+    Raises:
+        FlowRefused: when it is no contact, or receives no code.
+    """
+    try:
+        contact = normalise_contact(typed)
+    except ValueError:
+        raise FlowRefused(Problem.NOT_A_CONTACT) from None
+    if contact.kind not in settings.sign_up_kinds or not contact.provable:
+        raise FlowRefused(Problem.NOT_A_CONTACT)
+    if not receives_codes(contact.kind, contact.value):
+        raise FlowRefused(Problem.NO_SMS)
+    return contact
+
+
+async def begin_sign_up(
+    services: AccountServices, visitor: Visitor, contact: NormalIdentifier, onward: Continuation
+) -> RunningFlow:
+    """Begin a sign-up and send the code.
+
+    Args:
+        services: the services.
+        visitor: who signs up.
+        contact: the contact, from :func:`read_contact`.
+        onward: where the user wants to go.
+
+    Raises:
+        TooManyFailures: when too many were begun from this IP address.
+    """
+    provider, settings = services.provider, services.settings
+    await services.new_flows.take(visitor.ip_address)
+    data: SignUpData = {
+        "kind": contact.kind,
+        "contact": contact.value,
+        "locale": visitor.locale,
+        "terms": settings.terms_version,
+        "agreed_at": clock.now().isoformat(),
+        "user_id": str(new_id()),
+    }
+    allowed = None
+    with suppress(TooManyFailures):
+        allowed = await _may_send(services, visitor, data)
+    async with provider.db.write() as session:
+        flow = await pending_flows.begin(
+            session,
+            provider.box,
+            "sign_up",
+            visitor.browser_id,
+            {**data, **onward.stored},
+            seconds=FLOW_SECONDS,
+            end=onward.token_end,
+        )
+        if allowed is not None:
+            await _send(services, session, flow, onward, allowed=allowed)
+    return flow
+
+
+async def recall_sign_up(services: AccountServices, visitor: Visitor, token: str) -> RunningFlow | None:
+    """Return a pending sign-up of this browser; None: it has ended, or there is none."""
+    provider = services.provider
+    async with provider.db.read() as session:
+        return await pending_flows.recall(session, provider.box, "sign_up", token, visitor.browser_id)
+
+
+async def resend_sign_up_code(
+    services: AccountServices, visitor: Visitor, flow: RunningFlow, onward: Continuation
+) -> None:
+    """Send another code.
+
+    Raises:
+        FlowRefused: when none may be sent now.
+    """
+    try:
+        allowed = await _may_send(services, visitor, data_of(flow))
+    except TooManyFailures as error:
+        raise FlowRefused(Problem.NOT_SENT, error.retry_after) from None
+    async with services.provider.db.write() as session:
+        sent = await _send(services, session, flow, onward, allowed=allowed)
+    if not sent:
+        raise FlowRefused(Problem.NOT_SENT, pending_flows.RESEND_SECONDS)
+
+
+async def check_sign_up_code(services: AccountServices, visitor: Visitor, flow: RunningFlow, typed: str) -> None:
+    """Check the code: the contact is verified, and the account can be created.
+
+    Raises:
+        FlowRefused: when the code is wrong, or cannot be tried now.
+    """
+    provider, data = services.provider, data_of(flow)
+    async with provider.db.write() as session:
+        counted = await pending_flows.count_attempt(session, flow)
+    if not counted:
+        raise FlowRefused(Problem.TOO_MANY_CODES, pending_flows.RESEND_SECONDS)
+    try:
+        attempt = await services.attempts.reserve(Purpose.SIGN_UP_CODE, data["contact"], visitor.ip_address)
+    except TooManyFailures as error:
+        raise FlowRefused(Problem.TOO_MANY_TRIES, error.retry_after, error.minutes) from None
+    valid = services.settings.one_time_code_lifetime
+    async with provider.db.read() as session:
+        owner = await users.verified_owner(session, data["contact"])
+    if not pending_flows.is_code(provider.box, flow, typed, valid) or owner is not None:
+        raise FlowRefused(Problem.WRONG_CODE)
+    await attempt.succeeded()
+    data["verified"] = True
+    async with provider.db.write() as session:
+        await pending_flows.keep(session, provider.box, flow)
+
+
+async def hash_new_password(
+    services: AccountServices, visitor: Visitor, flow: RunningFlow, name: str, password: str
+) -> str:
+    """Return the hash of the password that was chosen.
+
+    Raises:
+        WeakPassword: when it is too weak.
+        Busy: when too many passwords are waiting.
+    """
+    about = [name, data_of(flow)["contact"]]
+    await services.passwords.judge(password, about, source=visitor.network)
+    return await services.passwords.hash(password, source=visitor.network)
+
+
+async def create_account(
+    services: AccountServices,
+    visitor: Visitor,
+    flow: RunningFlow,
+    name: str,
+    *,
+    password_hash: str | None = None,
+    passkey: str = "",
+) -> Authenticated:
+    """Create the account of a sign-up whose contact is verified; the user is authenticated by what they set up.
+
+    Args:
+        services: the services.
+        visitor: who signs up.
+        flow: the sign-up.
+        name: the name of the user.
+        password_hash: the hash of the password; None: a passkey was made.
+        passkey: what the browser answered that made a passkey.
+
+    Raises:
+        FlowEnded: when the sign-up has ended.
+        FlowRefused: when the passkey is not right, or the contact was registered meanwhile.
+    """
+    provider = services.provider
+    try:
+        async with provider.db.write() as session:
+            if not await pending_flows.finish(session, flow):
+                raise FlowEnded
+            user = await _new_user(session, visitor, data_of(flow), name)
+            provider.usage.count("account_made")
+            if password_hash is None:
+                await provider.passkeys.add(session, user.id, visitor.browser_id, passkey, "")
+                proof = Authenticated(user, ACR_PASSKEY, list(AMR_PASSKEY))
+            else:
+                await users.set_password_hash(session, user.id, password_hash, clock.now())
+                proof = by_password(user)
+            notify(session, provider, user, "welcome")
+    except PasskeyRefused:
+        raise FlowRefused(Problem.PASSKEY_FAILED) from None
+    except IntegrityError:
+        raise FlowRefused(Problem.TAKEN) from None
+    return proof
+
+
+async def _new_user(session: AsyncSession, visitor: Visitor, data: SignUpData, name: str) -> User:
+    now, kind, value = clock.now(), data["kind"], data["contact"]
+    user = User(id=UUID(data["user_id"]), name=name, locale=data["locale"], profile={}, created_at=now, updated_at=now)
+    session.add(user)
+    await session.flush()
+    contact = Identifier(user_id=user.id, kind=kind, value=value, lookup=value, is_primary=True, created_at=now)
+    contact.verified_at = now
+    session.add(contact)
+    session.add(UserRole(user_id=user.id, role="citizen"))
+    for document in ("terms", "privacy"):
+        session.add(Agreement(user_id=user.id, document=document, version=data["terms"], agreed_at=now))
+    record(
+        session,
+        "user.registered",
+        actor=str(user.id),
+        subject=str(user.id),
+        address=visitor.stored_ip_address,
+        request_id=visitor.request_id,
+        data={"with": kind, "terms": data["terms"]},
+    )
+    await session.flush()
+    return user
+
+
+async def _may_send(services: AccountServices, visitor: Visitor, data: SignUpData) -> bool:
+    """Count a code; tell whether anything may be sent.
+
+    Raises:
+        TooManyFailures: when there were too many.
+    """
+    contact = data["contact"]
+    return await services.messages.allow("sign_up", contact, contact, data["kind"], visitor.ip_address)
+
+
+async def _send(
+    services: AccountServices, session: AsyncSession, flow: RunningFlow, onward: Continuation, *, allowed: bool
+) -> bool:
+    """Send the code; to a contact that has an account, a message that says so. Both take as long.
+
+    Args:
+        services: the services.
+        session: the transaction.
+        flow: the sign-up.
+        onward: where the user wants to go.
+        allowed: whether anything may be sent; otherwise everything looks as if it was.
+    """
+    provider, data = services.provider, data_of(flow)
+    kind, to, locale = data["kind"], data["contact"], data["locale"]
+    owner = await users.verified_owner(session, to)
+    really = allowed and owner is None
+    sent = await send_code(session, provider, flow, kind, to, "code_sign_up", locale, really=really)
+    if sent and allowed and owner is not None:
+        send(session, provider, kind, to, "already_here", locale, sign_in_at=onward.sign_in_at)
+    return sent

@@ -1,0 +1,342 @@
+"""The fields of a client's metadata (OpenID Connect Dynamic Client Registration section 2), each checked alone.
+
+The rules between the fields are in ``rules.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from sso.clients.metadata.types import (
+    DEFAULT_ENC,
+    MAX_REDIRECT_URIS,
+    AuthMethod,
+    ClientType,
+    ContentEncryption,
+    GrantType,
+    Group,
+    HoursText,
+    HttpsUri,
+    KeyManagementAlg,
+    Name,
+    NetworkText,
+    Problem,
+    Problems,
+    RequestUri,
+    ResponseType,
+    Seconds,
+    Text,
+    UnsignedAlg,
+    application_type,
+    checked_keys,
+    is_stored,
+    loopback_allowed,
+)
+from sso.clients.profiles import Profile
+from sso.clients.redirect_uris import ApplicationType, check_redirect_uri
+from sso.platform.permissions import RoleName
+from sso.settings import SigningAlg
+
+
+class AssertionIssuer(BaseModel):
+    """Somebody else whose JWTs this application may exchange for access tokens (RFC 7523 section 2.1)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuer: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^\S+$")]
+    jwks: dict[str, Any] | None = None
+    jwks_uri: HttpsUri | None = None
+    subject: Literal["user_id", "identifier"] = "identifier"
+
+    @field_validator("jwks")
+    @classmethod
+    def _public_keys(cls, value: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+        return value if is_stored(info) else checked_keys(value)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.jwks is None) == (self.jwks_uri is None):
+            raise ValueError("needs either jwks or jwks_uri")
+        return self
+
+
+class MetadataFields(BaseModel):
+    """The fields of the metadata of a client. The rules between them are not checked; see ``ClientMetadata``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, str_strip_whitespace=True)
+
+    type: ClientType = Field(
+        description="web: a server that keeps a secret; single_page: a browser application; "
+        "service: a program without people; android: a native application."
+    )
+    profile: Profile = Field(
+        "standard",
+        description="Which strict rules may be relaxed; see below. Only what is written relaxes anything, but for "
+        "`require_pkce`, which `legacy` and `certification` turn off; the `aud` of assertions, which with `legacy` may "
+        "be a list of names of this provider; and request objects, which with `certification` may be unsigned where "
+        "`request_object_signing_alg` is left out.",
+    )
+    group: Group | None = Field(None, description="The group it is listed in.")
+    client_name: Name = Field(description="Its name, in Indonesian; `client_name#en` in English.")
+    client_name_en: Name | None = Field(None, alias="client_name#en")
+    description: Text | None = Field(None, description="What it is for; `description#en` in English.")
+    description_en: Text | None = Field(None, alias="description#en")
+    client_uri: HttpsUri | None = Field(None, description="Its home page.")
+    policy_uri: HttpsUri | None = Field(None, description="Its privacy policy, shown on the sign-in and consent pages.")
+    tos_uri: HttpsUri | None = Field(None, description="Its terms, shown on the sign-in and consent pages.")
+    logo_uri: HttpsUri | None = Field(
+        None, description="Its logo (PNG, JPEG, GIF or WebP), shown small on its pages; fetched and passed on by us."
+    )
+    initiate_login_uri: HttpsUri | None = Field(
+        None, description="Where it begins a sign-in (OpenID Connect Core section 4): people open it from here."
+    )
+    contacts: list[Annotated[str, Field(max_length=254)]] = Field(default_factory=list, max_length=10)
+
+    redirect_uris: list[str] = Field(default_factory=list, max_length=MAX_REDIRECT_URIS)
+    post_logout_redirect_uris: list[str] = Field(default_factory=list, max_length=MAX_REDIRECT_URIS)
+    grant_types: list[GrantType]
+    response_types: list[ResponseType]
+    scope: str = Field("openid profile email", description="Scopes it may ask for, separated by spaces.")
+    scope_reasons: dict[Annotated[str, Field(max_length=100)], Text] = Field(
+        default_factory=dict, max_length=50, description="What it needs each scope for, by the scope."
+    )
+    claim_reasons: dict[Annotated[str, Field(max_length=100)], Text] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="What it needs each claim for, by the claim. Of a scope of which claims are named here it receives "
+        "these alone.",
+    )
+    token_endpoint_auth_method: AuthMethod
+    token_endpoint_auth_signing_alg: Literal["RS256", "PS256", "ES256", "EdDSA", "HS256"] | None = None
+    jwks: dict[str, Any] | None = Field(
+        None, description="Its public keys: for private_key_jwt, signed request objects, and encryption for it."
+    )
+    jwks_uri: HttpsUri | None = Field(None, description="Where its public keys are; instead of `jwks`.")
+    id_token_signed_response_alg: UnsignedAlg | None = None
+    id_token_encrypted_response_alg: KeyManagementAlg | None = None
+    id_token_encrypted_response_enc: ContentEncryption | None = None
+    userinfo_signed_response_alg: SigningAlg | None = None
+    userinfo_encrypted_response_alg: KeyManagementAlg | None = None
+    userinfo_encrypted_response_enc: ContentEncryption | None = None
+    request_object_signing_alg: UnsignedAlg | None = None
+    request_object_encryption_alg: KeyManagementAlg | None = None
+    request_object_encryption_enc: ContentEncryption | None = None
+    request_uris: list[RequestUri] = Field(
+        default_factory=list, max_length=MAX_REDIRECT_URIS, description="Where its request objects are: exactly these."
+    )
+    require_signed_request_object: bool = Field(
+        False, description="Only signed request objects, and nothing that stands outside of them (RFC 9101 10.5)."
+    )
+    require_pushed_authorization_requests: bool = Field(
+        False, description="Only requests that were pushed before (RFC 9126 section 6)."
+    )
+    subject_type: Literal["public", "pairwise"]
+    sector_identifier_uri: HttpsUri | None = Field(
+        None, description="A JSON list with every redirect URI, which lets several hosts share pairwise subjects."
+    )
+    kept_sector: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[a-z0-9.+:-]+$")] | None = Field(
+        None,
+        description="The sector that pairwise subjects are made for, whatever the redirect URIs are now: the host that "
+        "it had before, so that every `sub` stays. Only its own of until now.",
+    )
+    default_max_age: Seconds | None = Field(None, ge=0, description="Seconds after which people sign in anew.")
+    default_acr_values: list[Annotated[str, Field(max_length=200)]] = Field(
+        default_factory=list, max_length=10, description="Which `acr` it asks for where a request names none."
+    )
+    minimum_acr: Literal["urn:sso:acr:code", "urn:sso:acr:mfa", "urn:sso:acr:passkey"] | None = Field(
+        None, description="The least level of a sign-in: with a second step by code, by app, or a passkey."
+    )
+    minimum_identity: Literal["urn:sso:identity:contact-verified", "urn:sso:identity:counter-verified"] | None = Field(
+        None, description="How surely it must be known who the person is: reached by mail or SMS, or seen at a counter."
+    )
+    allowed_roles: list[RoleName] = Field(
+        default_factory=list, max_length=10, description="Only people with one of these roles may use it."
+    )
+    allowed_networks: list[NetworkText] = Field(
+        default_factory=list,
+        max_length=50,
+        description="Only from these networks may people sign in, and programs get tokens for themselves, such as "
+        "`10.20.0.0/16`.",
+    )
+    allowed_hours: list[HoursText] = Field(
+        default_factory=list,
+        max_length=14,
+        description="Only then may people sign in, and tokens be had or used, in the city's time zone, such as "
+        "`mon-fri 07:00-17:00`.",
+    )
+    access_token_seconds: int | None = Field(
+        None,
+        ge=30,
+        le=86400,
+        description="Seconds for which its access tokens are valid, where fewer than the city's.",
+    )
+    refresh_token_seconds: Seconds | None = Field(
+        None, ge=60, description="Seconds for which its refresh tokens are valid, where fewer than the city's."
+    )
+    require_auth_time: bool = False
+    backchannel_logout_uri: HttpsUri | None = None
+    backchannel_logout_session_required: bool = True
+    frontchannel_logout_uri: HttpsUri | None = None
+    frontchannel_logout_session_required: bool = True
+
+    first_party: bool = Field(False, description="The city's own: people are not asked for consent.")
+    access_token_format: Literal["jwt", "opaque"] = "jwt"
+    audience: Annotated[str, Field(max_length=255, pattern=r"^\S+$")] | None = Field(
+        None, description="The `aud` of its access tokens; the issuer where none is named."
+    )
+    resource_identifier: Annotated[str, Field(max_length=255, pattern=r"^\S+$")] | None = Field(
+        None, description="A resource server: it may introspect tokens of others whose `aud` is this."
+    )
+    require_pkce: bool = Field(True, description="false lets an old application send no code_challenge.")
+    scope_claims_in_id_token: bool = Field(
+        False, description="true puts what the scopes allow into the ID token too, for those that never ask userinfo."
+    )
+    assertion_issuers: list[AssertionIssuer] = Field(
+        default_factory=list,
+        max_length=10,
+        description="Whose JWTs it may exchange for access tokens (RFC 7523): `issuer`, `jwks` or `jwks_uri`, and "
+        "`subject`: whether `sub` is an `identifier` (user name, e-mail, telephone) or a `user_id`.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_type(cls, data: Any) -> Any:
+        return with_defaults(data) if isinstance(data, dict) else data
+
+    @field_validator("redirect_uris", "post_logout_redirect_uris")
+    @classmethod
+    def _addresses(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        kind = application_type(info.data.get("type", "web"))
+        problems = []
+        for index, uri in enumerate(value):
+            if is_stored(info) and ":///" in uri:  # stored before this was refused
+                continue
+            try:
+                check_redirect_uri(uri, kind, loopback_allowed(info))
+            except ValueError as error:
+                problems.append(Problem(f"{uri!r} {error}", (index,)))
+            if uri in value[:index]:
+                problems.append(Problem("must not name an address twice", (index,)))
+        if problems:
+            raise Problems(problems)
+        return value
+
+    @field_validator("response_types", mode="before")
+    @classmethod
+    def _in_order(cls, value: Any) -> Any:
+        """The order of the words does not matter (OAuth 2.0 Multiple Response Types section 3)."""
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            return value
+        return [" ".join(sorted(one.split())) for one in value]
+
+    @field_validator("scope")
+    @classmethod
+    def _scope_tokens(cls, value: str, info: ValidationInfo) -> str:
+        names = value.split()
+        if "," in value and not is_stored(info):
+            separated = " ".join(name for name in value.replace(",", " ").split())
+            raise ValueError(f"its names are separated by spaces, not by commas: {separated}")
+        for name in names:
+            if any(not ("\x21" <= c <= "\x7e" and c not in '"\\') for c in name):
+                raise ValueError(f"{name!r} is not a scope (RFC 6749 section 3.3)")
+        return " ".join(dict.fromkeys(names))
+
+    @field_validator("jwks")
+    @classmethod
+    def _public_keys(cls, value: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+        return value if is_stored(info) else checked_keys(value)
+
+    @property
+    def has_shared_secret(self) -> bool:
+        """Whether it is installed by people and authenticates: right only where each instance registered itself."""
+        return self.type in ("single_page", "android") and not self.is_public
+
+    @property
+    def application_type(self) -> ApplicationType:
+        """``native`` or ``web`` (Dynamic Client Registration section 2)."""
+        return application_type(self.type)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it cannot keep a secret (RFC 6749 section 2.1)."""
+        return self.token_endpoint_auth_method == "none"
+
+    @property
+    def needs_secret(self) -> bool:
+        """Whether it authenticates with a secret that we make."""
+        return self.token_endpoint_auth_method.startswith("client_secret")
+
+    @property
+    def must_sign_requests(self) -> bool:
+        """Whether it registered that it signs its request objects."""
+        return self.require_signed_request_object or self.request_object_signing_alg not in (None, "none")
+
+    @property
+    def unsigned_requests_allowed(self) -> bool:
+        """Whether its request objects may be unsigned: where it registered that, or, with the profile
+        ``certification``, where it registered no algorithm and may use any (Dynamic Client Registration section 2)."""
+        if self.request_object_signing_alg is None:
+            return self.profile == "certification" and not self.require_signed_request_object
+        return self.request_object_signing_alg == "none"
+
+    @property
+    def sector_identifier(self) -> str:
+        """The host that pairwise subjects are made for (OpenID Connect Core section 8.1), or the one that was kept."""
+        return self.kept_sector or host_of(
+            self.sector_identifier_uri or (self.redirect_uris[0] if self.redirect_uris else "")
+        )
+
+    @property
+    def needs_encryption_key(self) -> bool:
+        """Whether something is encrypted for it."""
+        return bool(self.id_token_encrypted_response_alg or self.userinfo_encrypted_response_alg)
+
+    def effective(self) -> dict[str, Any]:
+        """Return the value of every field as it holds, written or not, names as in the specifications."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def stored(self) -> dict[str, Any]:
+        """Return the form that is stored: only what differs from the default, names as in the specifications.
+
+        So the previous release can read what does not use the newest fields.
+        """
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+
+
+def with_defaults(data: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what follows from ``type`` and ``first_party`` where the application says nothing."""
+    kind = data.get("type")
+    service = kind == "service"
+    public = kind in ("single_page", "android") or data.get("token_endpoint_auth_method") == "none"
+    response_types = data.get("response_types")
+    defaults: dict[str, Any] = {
+        "grant_types": _grant_types_for(response_types) if not service else ["client_credentials"],
+        "response_types": [] if service else ["code"],
+        "token_endpoint_auth_method": "none" if public else "client_secret_basic",
+        "subject_type": "public" if data.get("first_party") is True or service else "pairwise",
+        "require_pkce": public or data.get("profile", "standard") == "standard",
+    }
+    if service:
+        defaults["scope"] = ""
+    for what in ("id_token", "userinfo"):
+        if data.get(f"{what}_encrypted_response_alg"):
+            defaults[f"{what}_encrypted_response_enc"] = DEFAULT_ENC
+    if data.get("request_object_encryption_alg"):
+        defaults["request_object_encryption_enc"] = DEFAULT_ENC
+    return {**defaults, **{name: value for name, value in data.items() if value is not None}}
+
+
+def _grant_types_for(response_types: Any) -> list[str]:
+    """Return the grant types that go with response types (Dynamic Client Registration section 2)."""
+    known = response_types if isinstance(response_types, list) and response_types else ["code"]
+    words = {word for one in known for word in str(one).split()}
+    grant_types = ["authorization_code", "refresh_token"] if "code" in words else []
+    return [*grant_types, *(["implicit"] if words & {"id_token", "token"} else [])]
+
+
+def host_of(uri: str) -> str:
+    """Return the host of a URI; of a private-use URI, which has no host, its scheme."""
+    return urlsplit(uri).hostname or urlsplit(uri).scheme

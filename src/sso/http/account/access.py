@@ -1,0 +1,202 @@
+"""Users on their own pages: who is here, the way to the sign-in page and back, and what these pages share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.accounts.own_account import OwnSession
+from sso.accounts.services import AccountServices
+from sso.accounts.sign_in.current_account import is_recent
+from sso.http.common.account_services import account_services
+from sso.http.common.cookies import read_cookie
+from sso.http.common.csrf import csrf_token, has_valid_csrf_token
+from sso.http.common.errors import Interruption
+from sso.http.common.i18n import N_
+from sso.http.common.pages import failure, page
+from sso.http.common.state import Site, site_of
+from sso.http.common.visitor import visitor_of
+from sso.http.sign_in.account_chooser import present_account
+from sso.identity.test_users import is_test
+from sso.identity.users import store as users
+from sso.identity.users.models import User
+from sso.oidc.authorize.signed_in import SignedIn
+from sso.platform.actor import Actor
+from sso.platform.permissions import GROUP_PERMISSIONS, permissions_of
+from sso.platform.visitor import Visitor
+
+PAGES = (
+    ("account", "/account", N_("Overview")),
+    ("profile", "/account/profile", N_("Profile")),
+    ("contacts", "/account/contacts", N_("Contacts and names to sign in")),
+    ("security", "/account/security", N_("Password and second steps")),
+    ("sessions", "/account/sessions", N_("Active sessions and devices")),
+    ("applications", "/account/applications", N_("Connected applications")),
+    ("activity", "/account/activity", N_("Activity")),
+    ("notifications", "/account/notifications", N_("Notifications and language")),
+    ("data", "/account/data", N_("My data")),
+)
+"""The pages: the name by which signing in leads there, the address, the title."""
+_PAGE_OF = {"/account/picture": "profile", "/account/export": "data", "/account/delete": "data"}
+"""The pages of forms that have an address of their own."""
+NOT_OF_THE_CONSOLE = frozenset({"applications:create"})
+"""Permissions for which the console has no page: the developers' portal has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A signed-in user with the roles."""
+
+    who: SignedIn
+    user: User
+    roles: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnVisit:
+    """A user on one of the own pages. ``name`` is that of the page."""
+
+    request: Request
+    name: str
+    visit: Visit
+    visitor: Visitor
+
+    @property
+    def user(self) -> User:
+        """The user, as read when the request arrived."""
+        return self.visit.user
+
+    @property
+    def site(self) -> Site:
+        """The parts of this process."""
+        return site_of(self.request)
+
+    @property
+    def services(self) -> AccountServices:
+        """The services that use cases need."""
+        return account_services(self.request)
+
+    @property
+    def own(self) -> OwnSession:
+        """The session in which the user is here."""
+        return OwnSession(self.user.id, self.visit.who.session.id, self.site.provider.idle)
+
+    @property
+    def actor(self) -> Actor:
+        """The user as the actor of a change."""
+        return Actor(
+            str(self.user.id),
+            stored_ip_address=self.visitor.stored_ip_address,
+            request_id=self.visitor.request_id,
+        )
+
+    def sent_by_us(self, fields: Mapping[str, str]) -> bool:
+        """Tell whether a form is one of this page, for this browser and session."""
+        session_cookie = read_cookie(self.request, "session")
+        return has_valid_csrf_token(self.request, dict(fields), f"own {self.name}", session_cookie)
+
+    def page(self, template: str, status: int = 200, **context: Any) -> Response:
+        """Return the page, with the way to the other own pages."""
+        address = next(address for name, address, _ in PAGES if name == self.name)
+        return page(
+            self.request,
+            template,
+            status=status,
+            display="wide",
+            here=address,
+            pages=PAGES,
+            current=self.name,
+            person=self.user.name,
+            csrf_token=csrf_token(self.request, f"own {self.name}", read_cookie(self.request, "session")),
+            **context,
+        )
+
+
+class SignInFirst(Interruption):
+    """A page of the own account is answered with ``response``: the way to the sign-in page and back, or a refusal."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__("answered otherwise")
+        self.response = response
+
+    def respond(self, _: Request) -> Response:
+        """Return the response that was given."""
+        return self.response
+
+
+def on_session_ended(request: Request, _: Exception) -> Response:
+    """Answer :class:`~sso.accounts.own_account.SessionEnded` with the way to the sign-in page and back."""
+    return _to_sign_in(page_name(request.url.path))
+
+
+class OwnPage:
+    """The dependency of one of the own pages: a signed-in user.
+
+    Args:
+        name: the name of the page.
+        recent: the user must have signed in a moment ago.
+    """
+
+    def __init__(self, name: str, *, recent: bool = False) -> None:
+        self.name = name
+        self.recent = recent
+
+    async def __call__(self, request: Request) -> OwnVisit:
+        """Return the user.
+
+        Raises:
+            SignInFirst: when nobody is signed in, or not recently enough.
+        """
+        found = await visit(request, self.name, recent=self.recent)
+        if isinstance(found, Response):
+            raise SignInFirst(found)
+        return OwnVisit(request, self.name, found, visitor_of(request))
+
+
+async def visit(request: Request, then: str, *, recent: bool = False) -> Visit | Response:
+    """Return who is signed in, or the way to the sign-in page and back.
+
+    Args:
+        request: what is answered.
+        then: the name of the page.
+        recent: the user must have signed in a moment ago.
+    """
+    async with site_of(request).provider.db.read() as session:
+        who = await present_account(request, session)
+        user = await session.get(User, who.user.id) if who is not None else None
+        roles = await users.roles_of(session, who.user.id) if who is not None else []
+    if who is None or user is None:
+        return _to_sign_in(then)
+    if is_test(who.session):  # a test user has nothing to change: a password would open the account
+        return failure(request, "no_permission", 403)
+    if recent and not is_recent(site_of(request).settings, who):
+        return _to_sign_in(then, again="1")
+    return Visit(who, user, roles)
+
+
+def page_name(path: str) -> str:
+    """Return the name of the own page to which an address belongs."""
+    if path in _PAGE_OF:
+        return _PAGE_OF[path]
+    matching = [(address, name) for name, address, _ in PAGES if path == address or path.startswith(f"{address}/")]
+    return max(matching)[1] if matching else "account"
+
+
+def first_admin_page(roles: Collection[str]) -> str:
+    """Return where a user with these roles begins to administer; empty: the user administers nothing."""
+    may = permissions_of(roles) | (GROUP_PERMISSIONS if "group_admin" in roles else frozenset())
+    return "/admin" if may - NOT_OF_THE_CONSOLE else ""
+
+
+def done(address: str, what: str) -> Response:
+    """Return the way to a page that says what was done."""
+    return RedirectResponse(f"{address}?{urlencode({'done': what})}", 303, {"Cache-Control": "no-store"})
+
+
+def _to_sign_in(then: str, **more: str) -> Response:
+    return RedirectResponse(f"/login?{urlencode({'then': then, **more})}", 303, {"Cache-Control": "no-store"})

@@ -1,0 +1,71 @@
+"""Setting up an authenticator app for the own account."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso.accounts.flows import FlowEnded, FlowRefused, Problem
+from sso.accounts.second_factors import begin_app, confirm_app, recall_app
+from sso.http.account.access import OwnPage, OwnVisit, done
+from sso.http.account.security import SECURITY, codes_page
+from sso.http.common import qr
+from sso.http.common.forms import form_fields
+from sso.http.common.i18n import N_
+from sso.http.common.pages import failure
+from sso.http.common.responses import to_wait
+from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS
+from sso.http.sign_in.texts import STALE
+from sso.identity.authn import factors
+from sso.identity.authn.pending_flows import RunningFlow
+
+router = APIRouter()
+
+WRONG_APP_CODE = N_("This code is not right. Check the clock of your telephone, and type the newest code.")
+TEXTS = {**OWN_ACCOUNT_TEXTS, Problem.WRONG_CODE: (WRONG_APP_CODE, 400)}
+HereRecently = Annotated[OwnVisit, Depends(OwnPage("security", recent=True))]
+
+
+@router.get(SECURITY + "/app")
+async def app_page(here: HereRecently) -> Response:
+    """Set up an authenticator app."""
+    return _page(here, await begin_app(here.services, here.visitor, here.own))
+
+
+@router.post(SECURITY + "/app")
+async def add_app(request: Request, here: HereRecently) -> Response:
+    """Check the first code of an authenticator app, and store the app."""
+    fields = await form_fields(request)
+    flow = await recall_app(here.services, here.visitor, here.own, fields.get("c", ""))
+    if flow is None:
+        return failure(request, "stale_form", 400, fields=fields)
+    if not here.sent_by_us(fields):
+        return _page(here, flow, STALE, 400)
+    try:
+        codes = await confirm_app(here.services, here.visitor, here.own, flow, fields.get("code", ""), here.actor)
+    except FlowEnded:
+        return failure(request, "stale_form", 400, fields=fields)
+    except FlowRefused as error:
+        text, status = TEXTS[error.problem]
+        response = _page(here, flow, text, status, minutes=error.minutes)
+        return to_wait(response, error.retry_after) if error.retry_after else response
+    here.site.worker.nudge()
+    return codes_page(here, codes) if codes else done(SECURITY, "totp")
+
+
+def _page(here: OwnVisit, flow: RunningFlow, problem: str = "", status: int = 200, **values: int) -> Response:
+    seed = flow.data["seed"]
+    uri = factors.totp_uri(here.site.settings, seed, here.user.name)
+    return here.page(
+        "account_app.html",
+        status,
+        c=flow.token,
+        seed=" ".join(seed[at : at + 4] for at in range(0, len(seed), 4)),
+        uri=uri,
+        qr=qr.as_image(uri),
+        problem=problem,
+        values=values,
+    )

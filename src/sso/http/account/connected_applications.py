@@ -1,0 +1,95 @@
+"""The applications that know a user: what each may have, when it was used last, and withdrawing consent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, TypedDict
+
+from fastapi import APIRouter, Depends
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.accounts.data_export import withdraw
+from sso.clients.claims import allowed_by, permissions
+from sso.clients.registry import Client
+from sso.http.account.access import OwnPage, OwnVisit
+from sso.http.common.forms import form_fields
+from sso.http.sign_in.requested_data import asked_for
+from sso.identity.sessions import store as sessions
+from sso.identity.users import store as users
+from sso.oidc.provider import Provider
+from sso.oidc.store import store as tokens
+
+router = APIRouter()
+
+APPLICATIONS = "/account/applications"
+MAX_CLIENT_ID_CHARS = 100
+Here = Annotated[OwnVisit, Depends(OwnPage("applications"))]
+
+
+class ConnectedApplication(TypedDict):
+    """An application as the page lists it. ``local``: the ids of the user in the application."""
+
+    client: Client
+    asked: Any
+    since: datetime | None
+    used: datetime | None
+    local: str
+    may_withdraw: bool
+
+
+@router.get(APPLICATIONS)
+async def applications_page(here: Here) -> Response:
+    """The applications that know the user."""
+    provider = here.site.provider
+    async with provider.db.read() as session:
+        rows = await _connected(session, provider, here)
+    return here.page("account_applications.html", rows=rows, done=here.request.query_params.get("done", ""))
+
+
+async def _connected(session: AsyncSession, provider: Provider, here: OwnVisit) -> list[ConnectedApplication]:
+    user_id = here.user.id
+    consents = {one.client_id: one for one in await tokens.consents_of(session, user_id)}
+    granted = await tokens.granted_scopes(session, user_id)
+    used = await sessions.last_used_clients(session, user_id)
+    local: dict[str, list[str]] = {}
+    for account in await users.local_accounts_of(session, user_id):
+        local.setdefault(account.client_id, []).append(account.local_user_id)
+    rows: list[ConnectedApplication] = []
+    for client_id in sorted({*consents, *granted, *used, *local}):
+        client, consent = provider.registry.known(client_id), consents.get(client_id)
+        if client is None:
+            continue
+        permitted = _permitted(set(consent.scopes) if consent is not None else set(), granted.get(client_id, set()))
+        scopes = {scope.partition(" ")[0] for scope in permitted} & client.scopes
+        shown = permissions(scopes, client.meta.claim_reasons) & allowed_by(permitted)
+        rows.append(
+            {
+                "client": client,
+                "asked": asked_for(client, shown),
+                "since": consent.created_at if consent is not None else None,
+                "used": used.get(client_id),
+                "local": ", ".join(local.get(client_id, [])),
+                "may_withdraw": consent is not None or client_id in granted,
+            }
+        )
+    return sorted(rows, key=lambda row: str(row["used"] or ""), reverse=True)
+
+
+def _permitted(consented: set[str], granted: set[str]) -> set[str]:
+    """Return what an application may have: of a scope with a consent, only what the consent names."""
+    return consented | (granted - {scope.partition(" ")[0] for scope in consented})
+
+
+@router.post(APPLICATIONS)
+async def withdraw_consent(request: Request, here: Here) -> Response:
+    """Withdraw the consent to an application: its tokens end, and it is notified."""
+    fields = await form_fields(request)
+    if not here.sent_by_us(fields):
+        return RedirectResponse(APPLICATIONS, 303)
+    client_id = fields.get("client", "")[:MAX_CLIENT_ID_CHARS]
+    async with here.site.provider.db.write() as session:
+        await withdraw(session, here.site.provider, here.user.id, client_id, actor=here.actor)
+    here.site.worker.nudge()
+    return RedirectResponse(f"{APPLICATIONS}?done=1", 303)

@@ -1,0 +1,88 @@
+"""Typing the code that was sent to a new contact of the own account."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso.accounts.contact_code import check_contact_code, data_of, recall_contact, resend_contact_code
+from sso.accounts.flows import FlowEnded, FlowRefused, Problem
+from sso.http.account.access import OwnPage, OwnVisit, done
+from sso.http.account.contacts import CONTACTS, refused_page
+from sso.http.common.forms import form_fields
+from sso.http.common.pages import failure
+from sso.http.common.responses import to_wait
+from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS
+from sso.http.sign_in.texts import STALE
+from sso.identity.authn.pending_flows import RunningFlow
+from sso.settings import whole_minutes
+
+router = APIRouter()
+
+Here = Annotated[OwnVisit, Depends(OwnPage("contacts"))]
+
+
+@router.get(CONTACTS + "/code")
+async def contact_code_page(request: Request, here: Here) -> Response:
+    """Where the code is typed."""
+    flow = await recall_contact(here.services, here.visitor, here.own, request.query_params.get("c", ""))
+    return _page(here, flow) if flow is not None else failure(request, "stale_form", 400)
+
+
+@router.post(CONTACTS + "/code")
+async def contact_code(request: Request, here: Here) -> Response:
+    """Check the code, and add the contact."""
+    fields = await form_fields(request)
+    flow = await recall_contact(here.services, here.visitor, here.own, fields.get("c", ""))
+    if flow is None:
+        return failure(request, "stale_form", 400, fields=fields)
+    if not here.sent_by_us(fields):
+        return _page(here, flow, STALE, 400)
+    try:
+        if fields.get("choice") == "resend":
+            return await _resend(here, flow)
+        return await _check(here, flow, fields.get("code", ""))
+    except FlowEnded:
+        return failure(request, "stale_form", 400, fields=fields)
+    except FlowRefused as error:
+        text, status = OWN_ACCOUNT_TEXTS[error.problem]
+        response = _page(here, flow, text, status, minutes=error.minutes)
+        return to_wait(response, error.retry_after) if error.retry_after else response
+
+
+async def _resend(here: OwnVisit, flow: RunningFlow) -> Response:
+    try:
+        await resend_contact_code(here.services, here.visitor, here.own, flow)
+    finally:
+        here.site.worker.nudge()
+    return _page(here, flow, sent_again=True)
+
+
+async def _check(here: OwnVisit, flow: RunningFlow, typed: str) -> Response:
+    added = await check_contact_code(here.services, here.visitor, here.own, flow, typed, here.actor)
+    here.site.worker.nudge()
+    return done(CONTACTS, "added") if added else await refused_page(here, Problem.TAKEN)
+
+
+def _page(
+    here: OwnVisit,
+    flow: RunningFlow,
+    problem: str = "",
+    status: int = 200,
+    *,
+    sent_again: bool = False,
+    **values: int,
+) -> Response:
+    return here.page(
+        "account_contact_code.html",
+        status,
+        c=flow.token,
+        shown=data_of(flow)["value"],
+        minutes=whole_minutes(here.site.settings.one_time_code_lifetime),
+        problem=problem,
+        values=values,
+        sent_again=sent_again,
+    )

@@ -1,0 +1,152 @@
+"""With what a user signs in: e-mail addresses, telephone numbers, user names and the NIK."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends
+from sqlalchemy.exc import IntegrityError
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.accounts.contact_code import begin_contact
+from sso.accounts.contacts import can_receive_code, change_contact, contacts_of, set_nik, set_username
+from sso.accounts.flows import FlowRefused, Problem
+from sso.accounts.own_account import lock_own_account
+from sso.http.account.access import OwnPage, OwnVisit, done
+from sso.http.common.forms import form_fields
+from sso.http.common.i18n import N_
+from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS
+from sso.http.sign_in.texts import STALE
+from sso.identity.users.identifiers import normalise_as
+
+router = APIRouter()
+
+CONTACTS = "/account/contacts"
+MAX_SHOWN_CHARS = 254
+DONE = {
+    "removed": N_("It was removed."),
+    "added": N_("It was added."),
+    "primary": N_("It comes first now."),
+    "username": N_("The user name is changed."),
+    "nik": N_("The NIK was noted. At a city counter it can be checked."),
+    "nik_place": N_("The NIK was noted. We do not know the place code in it: check the first six digits."),
+}
+Here = Annotated[OwnVisit, Depends(OwnPage("contacts"))]
+HereRecently = Annotated[OwnVisit, Depends(OwnPage("contacts", recent=True))]
+
+
+@router.get(CONTACTS)
+async def contacts_page(here: Here) -> Response:
+    """With what the user signs in."""
+    return await page_of_contacts(here)
+
+
+@router.post(CONTACTS)
+async def change_contacts(request: Request, here: HereRecently) -> Response:
+    """Add, verify, make primary or remove an identifier."""
+    fields = await form_fields(request)
+    if not here.sent_by_us(fields):
+        return await page_of_contacts(here, STALE, 400)
+    choice, _, which = fields.get("choice", "").partition(" ")
+    if choice == "add":
+        return await _begin(here, fields.get("contact", ""))
+    if choice == "prove":
+        return await _begin(here, which)
+    if choice == "primary":
+        return await _change(here, "primary", which)
+    if choice == "remove":
+        return await _change(here, "remove", which)
+    if choice == "username":
+        return await _set_username(here, fields.get("username", ""))
+    if choice == "nik":
+        return await _set_nik(here, fields.get("nik", ""))
+    return await page_of_contacts(here)
+
+
+async def _begin(here: OwnVisit, typed: str) -> Response:
+    """Send a code to a new contact. Whether another user has it is not told: then the code never comes."""
+    try:
+        flow = await begin_contact(here.services, here.visitor, here.own, typed)
+    except FlowRefused as error:
+        if error.problem is Problem.TOO_MANY_CONTACTS:
+            return await refused_page(here, error.problem)
+        return await refused_page(here, error.problem, field="contact", typed=typed)
+    here.site.worker.nudge()
+    return RedirectResponse(f"{CONTACTS}/code?{urlencode({'c': flow.token})}", 303, {"Cache-Control": "no-store"})
+
+
+async def _change(here: OwnVisit, choice: Literal["primary", "remove"], contact_id: str) -> Response:
+    provider = here.site.provider
+    try:
+        async with provider.db.write() as session:
+            user = await lock_own_account(session, here.own)
+            changed = await change_contact(session, provider, user, choice, contact_id, here.actor)
+    except FlowRefused as error:
+        return await refused_page(here, error.problem)
+    here.site.worker.nudge()
+    return done(CONTACTS, "primary" if changed and choice == "primary" else "removed")
+
+
+async def _set_username(here: OwnVisit, typed: str) -> Response:
+    provider = here.site.provider
+    try:
+        username = normalise_as("username", typed).value
+    except ValueError:
+        return await refused_page(here, Problem.INVALID_USERNAME, field="username", typed=typed)
+    try:
+        async with provider.db.write() as session:
+            user = await lock_own_account(session, here.own)
+            await set_username(session, provider, user, username, here.actor)
+    except FlowRefused as error:
+        return await refused_page(here, error.problem, field="username", typed=typed)
+    except IntegrityError:
+        return await refused_page(here, Problem.TAKEN, field="username", typed=typed)
+    return done(CONTACTS, "username")
+
+
+async def _set_nik(here: OwnVisit, typed: str) -> Response:
+    """Store a NIK that the user claims."""
+    provider = here.site.provider
+    try:
+        nik = normalise_as("nik", typed)
+    except ValueError:
+        return await refused_page(here, Problem.INVALID_NIK, field="nik")
+    try:
+        async with provider.db.write() as session:
+            user = await lock_own_account(session, here.own)
+            await set_nik(session, provider, user, nik.value, here.actor)
+    except FlowRefused as error:
+        return await refused_page(here, error.problem)
+    return done(CONTACTS, "nik_place" if nik.warnings else "nik")
+
+
+async def refused_page(here: OwnVisit, problem: Problem, *, field: str = "", typed: str = "") -> Response:
+    """Return the page that says why a change was refused."""
+    text, status = OWN_ACCOUNT_TEXTS[problem]
+    return await page_of_contacts(here, text, status, field=field, typed=typed)
+
+
+async def page_of_contacts(
+    here: OwnVisit, problem: str = "", status: int = 200, *, field: str = "", typed: str = ""
+) -> Response:
+    """Return the page of contacts."""
+    settings = here.site.settings
+    async with here.site.provider.db.read() as session:
+        known = await contacts_of(session, here.user.id)
+    kinds = [kind for kind in ("email", "phone") if settings.can_send(kind)]
+    return here.page(
+        "account_contacts.html",
+        status,
+        contacts=[one for one in known if one.kind in ("email", "phone")],
+        username=next((one.value for one in known if one.kind == "username" and one.is_primary), ""),
+        other_names=[one for one in known if one.kind == "username" and not one.is_primary],
+        can_prove={one.id for one in known if one.kind in kinds and can_receive_code(one)},
+        nik=next((one for one in known if one.kind == "nik"), None),
+        kinds=kinds,
+        problem=problem,
+        field=field,
+        typed=typed[:MAX_SHOWN_CHARS],
+        done=DONE.get(here.request.query_params.get("done", ""), ""),
+    )

@@ -1,0 +1,53 @@
+"""Which notices a user receives, and the language."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.accounts.own_account import lock_own_account
+from sso.accounts.profile import change_preferences
+from sso.http.account.access import OwnPage, OwnVisit
+from sso.http.common.forms import form_fields
+from sso.http.common.i18n import LOCALES, N_, page_language
+
+router = APIRouter()
+
+NOTIFICATIONS = "/account/notifications"
+NOTICES = (
+    ("new_device", N_("When I sign in at a device that is new")),
+    ("application_connected", N_("When I allow an application to receive data")),
+)
+Here = Annotated[OwnVisit, Depends(OwnPage("notifications"))]
+
+
+@router.get(NOTIFICATIONS)
+async def notifications_page(here: Here) -> Response:
+    """Which notices are sent, and the language."""
+    return here.page(
+        "account_notifications.html",
+        notices=NOTICES,
+        wanted={name: here.user.preferences.get(name) is not False for name, _ in NOTICES},
+        language=page_language(here.user.locale, ""),
+        done=here.request.query_params.get("done", ""),
+    )
+
+
+@router.post(NOTIFICATIONS)
+async def save_notifications(request: Request, here: Here) -> Response:
+    """Choose which notices are sent, and the language."""
+    fields = await form_fields(request)
+    if not here.sent_by_us(fields):
+        return RedirectResponse(NOTIFICATIONS, 303)
+    language = fields.get("language", "") if fields.get("language") in LOCALES else ""
+    async with here.site.provider.db.write() as session:
+        user = await lock_own_account(session, here.own)
+        change_preferences(user, {name: fields.get(name) == "1" for name, _ in NOTICES})
+        if language != page_language(user.locale, ""):  # the page names the language; the region stays
+            user.locale = language or None
+    chosen = {"done": "1", **({"lang": language} if language else {})}
+    return RedirectResponse(f"{NOTIFICATIONS}?{urlencode(chosen)}", 303)

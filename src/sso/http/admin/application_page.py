@@ -1,0 +1,348 @@
+"""The page of one application, for administrators: what is registered, what would change, its team and its history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso.clients import store as clients
+from sso.clients.metadata import ClientMetadata
+from sso.clients.models import (
+    REMOVED,
+    SANDBOX,
+    SANDBOX_END,
+    Application,
+    ApplicationNote,
+    ClientPrivilege,
+    ClientRow,
+    TeamMember,
+)
+from sso.clients.privileges import PRIVILEGES, shown
+from sso.clients.profiles import RELAXATIONS
+from sso.clients.registry import Client, stored_metadata
+from sso.clients.sectors import SubjectChange
+from sso.http.admin.applications import APPLICATIONS, Sees
+from sso.http.admin.refused import NOT_REFUSED, RefusedAction
+from sso.http.common.i18n import N_
+from sso.http.common.labels import ROLE_TEXTS
+from sso.http.common.pages import failure, locale_of
+from sso.http.common.state import site_of
+from sso.http.console.access import Here, Interrupted, admin_page, token_for
+from sso.http.developer.application_page import NOTES, STATES
+from sso.http.developer.form_texts import IDENTITIES, KEEP_SECTOR, LABELS, LEVELS, NEW_SUBJECTS, subjects_shown
+from sso.identity.sessions import store as sessions
+from sso.identity.users.store import names_of
+from sso.platform.permissions import GRANTING, ROLES
+from sso.portal import applications as apps
+from sso.portal import teams
+from sso.portal.administration import is_in_groups
+from sso.portal.applications import Unfinished, catalogue_of, requested_settings_of
+from sso.portal.approval import pending_subject_change
+
+router = APIRouter()
+
+COUNTED = 5000
+"""How far sessions are counted while somebody waits."""
+MAX_POLICY_CHARS = 4000
+MEANINGS = {
+    "require_pkce: false": N_("It may send no code_challenge: a stolen code is worth more."),
+    "response_types: id_token, token": N_("Tokens travel through the browser's address."),
+    "scope_claims_in_id_token: true": N_("What the scopes allow stands in the ID token, which is kept and passed on."),
+    "id_token_signed_response_alg: none": N_("Only TLS proves where its ID tokens come from."),
+    "request_object_signing_alg: none": N_("Anybody can make its request objects."),
+}
+TYPED_POLICIES = (
+    "allowed_networks", "allowed_hours", "access_token_seconds", "refresh_token_seconds", "default_max_age",
+    "minimum_acr", "minimum_identity",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationFacts:
+    """What the database holds of an application.
+
+    Args:
+        row: the client; None: nothing is registered.
+        application: what its team requests; None: it has no team.
+        requested: (name, value) of the metadata that the team requests.
+        changes: what an approval would change: before and after.
+        unfinished: the fields that production still needs, each with the reason.
+        subjects: how an approval would change the ``sub`` of every user; None: it would not.
+        notes: the history.
+        team: the members.
+        client_sessions: the number of client sessions, up to ``COUNTED`` and one more.
+        privileges: granted and revoked privileges.
+        names: the names of users by their id.
+    """
+
+    row: ClientRow | None
+    application: Application | None
+    requested: list[tuple[str, str]]
+    changes: dict[str, tuple[object, object]]
+    unfinished: dict[str, str]
+    subjects: SubjectChange | None
+    notes: list[ApplicationNote]
+    team: list[TeamMember]
+    client_sessions: int
+    privileges: list[ClientPrivilege]
+    names: dict[str, str]
+
+    @property
+    def metadata(self) -> ClientMetadata | None:
+        """The registered metadata."""
+        return stored_metadata(self.row.metadata_) if self.row is not None else None
+
+
+@router.get(APPLICATIONS + "/{client_id}")
+async def application_page(request: Request, client_id: str, here: Sees) -> Response:
+    """Show one application."""
+    return await show_application(request, client_id, here)
+
+
+async def show_application(
+    request: Request,
+    client_id: str,
+    here: Here,
+    status: int = 200,
+    refused: RefusedAction = NOT_REFUSED,
+    subjects: SubjectChange | None = None,
+) -> Response:
+    """Return the page of an application.
+
+    Args:
+        request: the request that is answered.
+        client_id: the client_id in production; of a sandbox: the answer leads to the application.
+        here: the administrator.
+        status: the HTTP status.
+        refused: the action that was refused.
+        subjects: how the ``sub`` of every user would change, where that was the reason.
+    """
+    if client_id.endswith(SANDBOX_END):
+        return RedirectResponse(f"{APPLICATIONS}/{client_id.removesuffix(SANDBOX_END)}", 303)
+    facts = await _read(request, client_id, here)
+    change = subjects or facts.subjects
+    return admin_page(
+        request,
+        here,
+        "applications",
+        "admin_application.html",
+        status,
+        client_id=client_id,
+        **_registered(request, client_id, facts),
+        **_team(facts),
+        **_privileges(here, facts, site_of(request).provider.registry.get(client_id)),
+        subjects=subjects_shown(change) if change is not None and change.users else None,
+        policies=_policies(facts.metadata, refused),
+        chosen_roles=_chosen_roles(facts.metadata, refused),
+        **TEXTS,
+        may_review=here.may("applications:review"),
+        may_change=here.may("clients:write"),
+        may_delete=here.may("clients:delete"),
+        acted=refused.name,
+        sent={name: text[: apps.MAX_NOTE_CHARS] for name, text in refused.fields.items()},
+        typed=refused.fields.get("who", "") if refused.name == "owner" else "",
+        problem=refused.problem,
+        field=refused.field_name,
+        values=refused.values,
+        csrf_token=token_for(request, f"admin app {client_id}"),
+    )
+
+
+TEXTS: dict[str, Any] = {
+    "states": STATES,
+    "labels": LABELS,
+    "subject_texts": (NEW_SUBJECTS, KEEP_SECTOR),
+    "note_texts": NOTES,
+    "roles": ROLE_TEXTS,
+    "levels": LEVELS,
+    "identities": IDENTITIES,
+}
+"""The texts that the page looks names up in."""
+
+
+async def _read(request: Request, client_id: str, here: Here) -> ApplicationFacts:
+    async with site_of(request).provider.db.read() as session:
+        row, application = await find_both(request, session, client_id, here)
+        requested, changes, unfinished = await _wanted(request, session, application)
+        notes = await apps.notes_of(session, client_id)
+        team = await teams.team_of(session, client_id)
+        privileges = await clients.privileges_of(session, client_id) if row is not None else []
+        users = [
+            *(note.actor for note in notes),
+            *(str(member.user_id) for member in team),
+            *(name for grant in privileges for name in (grant.granted_by, grant.revoked_by) if name),
+        ]
+        return ApplicationFacts(
+            row=row,
+            application=application,
+            requested=requested,
+            changes=changes,
+            unfinished=unfinished,
+            subjects=await _subjects(request, session, application),
+            notes=list(notes),
+            team=list(team),
+            client_sessions=await sessions.count_client_sessions_up_to(session, client_id, COUNTED + 1),
+            privileges=list(privileges),
+            names=await names_of(session, users),
+        )
+
+
+def _registered(request: Request, client_id: str, facts: ApplicationFacts) -> dict[str, Any]:
+    """Return the part of the page about the registered and the requested metadata."""
+    application, metadata = facts.application, facts.metadata
+    client = site_of(request).provider.registry.get(client_id)
+    name = client.name(locale_of(request)) if client is not None else client_id
+    return {
+        "name": application.name if application is not None else name,
+        "app": application,
+        "row": facts.row,
+        "state": _state(facts.row, application),
+        "kept_by": catalogue_of(facts.row),
+        "registered": _lines(metadata.stored()) if metadata is not None else [],
+        "changes": [(field, _text(before), _text(after)) for field, (before, after) in facts.changes.items()],
+        "wanted": facts.requested,
+        "unfinished": facts.unfinished,
+        "relaxed": [(rule.name, MEANINGS[rule.name]) for rule in RELAXATIONS if client and rule.used(client.meta)],
+        "parts": min(facts.client_sessions, COUNTED),
+        "more_parts": facts.client_sessions > COUNTED,
+    }
+
+
+def _team(facts: ApplicationFacts) -> dict[str, Any]:
+    """Return the part of the page about the team and the history."""
+    names = facts.names
+    return {
+        "team": [(member, names.get(str(member.user_id), "")) for member in facts.team],
+        "notes": [
+            {"kind": note.kind, "who": names.get(note.actor, note.actor), "text": note.text, "at": note.created_at}
+            for note in facts.notes
+        ],
+    }
+
+
+def _privileges(here: Here, facts: ApplicationFacts, client: Client | None) -> dict[str, Any]:
+    """Return the part of the page about privileges."""
+    return {
+        "privileges": [_privilege(grant, client, facts.names) for grant in reversed(facts.privileges)],
+        "holding": sorted(grant.privilege for grant in facts.privileges if grant.revoked_at is None),
+        "grantable": PRIVILEGES,
+        "may_grant": here.may(GRANTING) and facts.row is not None,
+    }
+
+
+def _privilege(grant: ClientPrivilege, client: Client | None, names: dict[str, str]) -> dict[str, Any]:
+    """Return a privilege as the page shows it."""
+    return {
+        **shown(grant),
+        "who": names.get(grant.granted_by, grant.granted_by),
+        "revoked_who": names.get(grant.revoked_by or "", grant.revoked_by or ""),
+        "used": client is not None and grant.privilege in client.scopes,
+    }
+
+
+async def find_both(
+    request: Request, session: AsyncSession, client_id: str, here: Here
+) -> tuple[ClientRow | None, Application | None]:
+    """Return a client and its application; one of the two may be missing.
+
+    Raises:
+        Interrupted: when both are missing, or the administrator does not manage it.
+    """
+    row, application = await clients.get_client(session, client_id), await session.get(Application, client_id)
+    row = row if row is not None and row.status != REMOVED else None
+    check_manages(request, here, row, application)
+    return row, application
+
+
+def check_manages(request: Request, here: Here, row: ClientRow | None, application: Application | None) -> None:
+    """Check that an application exists and the administrator manages it.
+
+    Raises:
+        Interrupted: when not.
+    """
+    if (row is None and application is None) or not is_in_groups(here.groups, row, application):
+        raise Interrupted(failure(request, "not_found", 404))
+
+
+async def _wanted(
+    request: Request, session: AsyncSession, application: Application | None
+) -> tuple[list[tuple[str, str]], dict[str, tuple[object, object]], dict[str, str]]:
+    """Return the requested metadata, the changes that an approval would bring, and the fields that are not valid."""
+    if application is None or not application.document:
+        return [], {}, {}
+    wanted = requested_settings_of(application)
+    try:
+        metadata = apps.production_metadata(
+            wanted, application.granted, allow_http_loopback=site_of(request).settings.loopback
+        )
+    except Unfinished as error:
+        return _lines(application.document), {}, error.problems
+    return _lines(metadata.stored()), await apps.difference(session, application, metadata), {}
+
+
+async def _subjects(request: Request, session: AsyncSession, application: Application | None) -> SubjectChange | None:
+    """Return how an approval would change the ``sub`` of every user; None: it would not."""
+    if application is None or application.state != "submitted":
+        return None
+    loopback = site_of(request).settings.loopback
+    return await pending_subject_change(session, application, allow_http_loopback=loopback)
+
+
+def _state(row: ClientRow | None, application: Application | None) -> str:
+    if application is not None:
+        return application.state
+    return "approved" if row is not None and row.status in ("active", SANDBOX) else "suspended"
+
+
+def _policies(metadata: ClientMetadata | None, refused: RefusedAction) -> dict[str, str]:
+    """Return the policies as the form shows them: as they were typed, or as they are registered."""
+    if refused.name == "policies":
+        return typed_policies(refused.fields)
+    if metadata is None:
+        return dict.fromkeys(TYPED_POLICIES, "")
+    stored = metadata.model_dump(mode="json")
+    return {name: _text(stored[name]) for name in TYPED_POLICIES}
+
+
+def typed_policies(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return the policies that were typed."""
+    return {name: fields.get(name, "").strip()[:MAX_POLICY_CHARS] for name in TYPED_POLICIES}
+
+
+def typed_roles(fields: Mapping[str, str]) -> list[str]:
+    """Return the roles that were ticked."""
+    return [name for name in ROLES if fields.get(f"role {name}") == "1"]
+
+
+def _chosen_roles(metadata: ClientMetadata | None, refused: RefusedAction) -> list[str]:
+    """Return the roles that may use the application, as the form shows them."""
+    if refused.name == "policies":
+        return typed_roles(refused.fields)
+    return list(metadata.allowed_roles or []) if metadata is not None else []
+
+
+def _lines(values: Mapping[str, object]) -> list[tuple[str, str]]:
+    return [(name, _text(value)) for name, value in values.items()]
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return "\n".join(value)
+    if isinstance(value, dict) and all(isinstance(one, str) for one in value.values()):
+        return "\n".join(f"{name}: {one}" for name, one in value.items())
+    return (
+        value
+        if isinstance(value, str)
+        else str(value)
+        if isinstance(value, int)
+        else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    )

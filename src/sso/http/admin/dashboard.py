@@ -1,0 +1,156 @@
+"""The first page of administrators: the pages that somebody may open, and the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso import clock
+from sso.http.admin.audit_labels import (
+    METHOD_TEXTS,
+)
+from sso.http.common.charts import Chart, chart
+from sso.http.common.i18n import N_, translations
+from sso.http.common.labels import FACTOR_TEXTS, GRANTS, LEVEL_TEXTS, ROLE_NAMES, SPANS, permission_texts
+from sso.http.common.pages import locale_of
+from sso.http.common.state import site_of
+from sso.http.console.access import ADMIN, PAGE_TEXTS, Here, Needs, admin_page, tasks_of
+from sso.identity.sessions import store as sessions
+from sso.identity.users import merge_proposals as merging
+from sso.jobs import GAUGES
+from sso.platform.metrics import store as usage
+from sso.platform.metrics.counters import RECENT, Span, span
+from sso.platform.outbox import store as deliveries
+from sso.platform.permissions import PERMISSIONS
+from sso.portal.applications import count_waiting
+
+router = APIRouter()
+TOP = 10
+COUNTED = 1000
+"""How far living sessions are counted while somebody waits: more are as many as were counted some minutes ago."""
+LEVELS = ("urn:sso:acr:password", "urn:sso:acr:code", "urn:sso:acr:mfa", "urn:sso:acr:passkey")
+Anybody = Annotated[Here, Depends(Needs("statistics:read", *(name for name in PERMISSIONS)))]
+
+
+@router.get(ADMIN)
+async def first_page(request: Request, here: Anybody) -> Response:
+    """Show the pages that the user may open, and with the permission for statistics the dashboard."""
+    tasks: dict[str, Any] = {
+        "tasks": tasks_of(here),
+        "page_texts": PAGE_TEXTS,
+        "roles": [ROLE_NAMES.get(one, one) for one in here.visit.roles],
+        "allowed": permission_texts(here.permissions),
+        "groups": sorted(here.groups) if here.groups is not None else [],
+    }
+    if not here.may("statistics:read"):
+        return admin_page(request, here, "admin", "admin_start.html", **tasks)
+    return await _dashboard(request, here, tasks)
+
+
+async def _dashboard(request: Request, here: Here, tasks: dict[str, Any]) -> Response:
+    """Show the figures of an hour, a day, a week or a month. Each links to its list."""
+    chosen = request.query_params.get("span", "day")
+    provider, now = site_of(request).provider, clock.now()
+    shown = span(chosen if chosen in SPANS else "day", now)
+    names = ("sign_in", "sign_in_failed", "account_made", "token", "token_error", "authorize_error", "sessions_active")
+    async with provider.db.read() as session:
+        counted = await usage.counts_since(session, names, shown.start, begins=shown.begins)
+        top = await usage.top_clients(session, "authorize", shown.start, TOP, begins=shown.begins)
+        wrong = await usage.top_clients(session, "authorize_error", shown.start, TOP, begins=shown.begins)
+        speed = await usage.totals_since(
+            session, ("requests", "milliseconds", "requests_failed"), shown.start, begins=shown.begins
+        )
+        gauges = await usage.latest_gauges(session, GAUGES)
+        counted_last = await usage.latest_gauges(session, [RECENT + "sessions_active"])
+        active = await sessions.count_active(session, now, now - provider.idle, COUNTED)
+        sent = await deliveries.counts(session)
+        waiting = await count_waiting(session) if here.may("clients:read") else 0
+        proposals = await merging.count_open(session) if here.may("users:merge") else 0
+    registry, locale = provider.registry, locale_of(request)
+    named = [(client, registry.get(client), count) for client, count in top]
+    failing = [(client, registry.get(client), count) for client, count in wrong]
+    return admin_page(
+        request,
+        here,
+        "admin",
+        "admin_dashboard.html",
+        spans=SPANS,
+        span=shown.name,
+        charts=_charts(here, shown, counted, translations(locale).gettext),
+        **tasks,
+        failures=_by_label(counted, "sign_in_failed", METHOD_TEXTS),
+        tokens=_by_label(counted, "token", GRANTS),
+        top=[(one, client.name(locale) if client else one, count) for one, client, count in named],
+        wrong=[(one, client.name(locale) if client else one, count) for one, client, count in failing],
+        slowest=_slowest(speed),
+        factors=[(label, count) for (name, label), count in sorted(gauges.items()) if name == "factors"],
+        factor_texts=FACTOR_TEXTS,
+        active=active if active < COUNTED else max([active, *counted_last.values()]),
+        people=gauges.get(("people", "")),
+        sent=sent,
+        waiting=waiting,
+        proposals=proposals,
+    )
+
+
+SESSIONS = "sessions_active"
+SERIES_TEXTS = {
+    **LEVEL_TEXTS,
+    **GRANTS,
+    "authorize_error": N_("at the sign-in"),
+    "token_error": N_("at the token endpoint"),
+    "sign_in_failed": N_("failed"),
+    SESSIONS: N_("living"),
+    "account_made": N_("made"),
+}
+Words = Callable[[str], str]
+Counted = list[tuple[datetime, str, str, int]]
+
+
+def _charts(here: Here, shown: Span, counted: Counted, words: Words) -> list[tuple[Chart, list[str]]]:
+    """Return the charts, each with the names of its series in the language of the page."""
+
+    def by_label(name: str) -> list[tuple[datetime, str, int]]:
+        return [(hour, label, count) for hour, counter, label, count in counted if counter == name]
+
+    def total(*names: str) -> list[tuple[datetime, str, int]]:
+        return [(hour, counter, count) for name in names for hour, counter, _, count in counted if counter == name]
+
+    mistakes = ("authorize_error", "token_error")
+    plan: list[tuple[str, list[tuple[datetime, str, int]], tuple[str, ...], str]] = [
+        (N_("Sign-ins"), by_label("sign_in"), LEVELS, "/audit?type=session.started"),
+        (N_("Sign-ins that failed"), total("sign_in_failed"), ("sign_in_failed",), "/audit?type=sign_in.failed"),
+        (N_("Sessions"), total(SESSIONS), (SESSIONS,), "/sessions"),
+        (N_("New accounts"), total("account_made"), ("account_made",), "/people"),
+        (N_("Tokens"), by_label("token"), tuple(GRANTS), "/applications"),
+        (N_("Mistakes of applications"), total("token_error", "authorize_error"), mistakes, "/applications"),
+    ]
+    charts = [
+        chart(words(title), shown, counts, names, link=here.opens(ADMIN + path), highest=SESSIONS in names)
+        for title, counts, names, path in plan
+    ]
+    return [(drawn, [words(SERIES_TEXTS[name]) for name in drawn.names]) for drawn in charts]
+
+
+def _by_label(counted: Counted, name: str, texts: dict[str, str]) -> list[tuple[str, int]]:
+    totals: dict[str, int] = {}
+    for _, one, label, count in counted:
+        if one == name:
+            totals[label] = totals.get(label, 0) + count
+    return sorted(((texts.get(label, label), count) for label, count in totals.items()), key=lambda one: -one[1])
+
+
+def _slowest(speed: list[tuple[str, str, int]]) -> list[tuple[str, int, float, int]]:
+    """Return (path, requests, milliseconds on average, failed) of the paths where the most time went."""
+    by = {(name, label): count for name, label, count in speed}
+    rows = [
+        (label, count, by.get(("milliseconds", label), 0) / count, by.get(("requests_failed", label), 0))
+        for (name, label), count in by.items()
+        if name == "requests" and count
+    ]
+    return sorted(rows, key=lambda one: -one[2])[:TOP]

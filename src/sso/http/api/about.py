@@ -1,0 +1,43 @@
+"""The caller of the API, and the permissions that exist."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+
+from sso.http.api.access import PREFIX, caller_in, needs_nothing
+from sso.http.api.problems import problems
+from sso.http.api.schemas import about as schemas
+from sso.platform.permissions import PERMISSIONS, ROLES, permissions_of
+
+router = APIRouter(prefix=PREFIX, tags=["about"])
+
+
+@router.get("/me", summary="Show the caller", responses=problems(), **needs_nothing())
+async def me(request: Request) -> schemas.Caller:
+    """The application and user of the access token, and their permissions."""
+    caller = caller_in(request)
+    scoped = {name for name, one in PERMISSIONS.items() if one.scope in caller.scopes}
+    allowed = scoped if caller.roles is None else scoped & permissions_of(caller.roles)
+    return schemas.Caller(
+        client_id=caller.client.client_id,
+        user_id=caller.user_id,
+        scopes=sorted(caller.scopes),
+        roles=caller.roles or [],
+        permissions=sorted(allowed),
+    )
+
+
+@router.get("/permissions", summary="List permissions and roles", responses=problems(), **needs_nothing())
+async def list_permissions() -> list[schemas.Permission]:
+    """Every permission, the scope that an application needs for it, and the roles that have it."""
+    return [
+        schemas.Permission(
+            name=one.name,
+            scope=one.scope,
+            meaning=one.meaning,
+            dangerous=one.dangerous,
+            roles=[role for role, names in ROLES.items() if one.name in names],
+        )
+        for one in PERMISSIONS.values()
+    ]

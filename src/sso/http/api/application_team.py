@@ -1,0 +1,231 @@
+"""The team of an application, its client secrets, its refused requests and its relying-party check."""
+
+from __future__ import annotations
+
+import uuid
+
+from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso.clients import store as clients
+from sso.clients.models import RelyingPartyCheck
+from sso.clients.privileges import check_hold
+from sso.clients.secrets import add_secret, revoke_secret, valid_secrets
+from sso.http.api.access import PREFIX, actor_of, caller_in, needs
+from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
+from sso.http.api.preconditions import shown_response
+from sso.http.api.problems import Problem, not_found, problems
+from sso.http.api.schemas import applications as schemas
+from sso.http.api.team_access import manages_all, metadata_problems, team_application
+from sso.http.common.state import request_id_of, site_of
+from sso.identity.users.models import User
+from sso.platform.metrics.store import mistakes_of
+from sso.portal import teams
+from sso.portal.applications import sandbox_id
+from sso.portal.rp_check.results import passed
+from sso.portal.rp_check.runner import begin_check, start
+from sso.portal.rp_check.store import last_check
+
+router = APIRouter(prefix=PREFIX, tags=["applications"])
+
+
+@router.get(
+    "/applications/{application_id}/team",
+    summary="List the members of a team",
+    responses=problems(404),
+    **needs("applications:create"),
+)
+async def list_team(request: Request, application_id: str) -> list[schemas.TeamMember]:
+    async with site_of(request).provider.db.read() as session:
+        await team_application(request, session, application_id)
+        found = await teams.team_of(session, application_id)
+    return [schemas.TeamMember.model_validate(one, from_attributes=True) for one in found]
+
+
+@router.put(
+    "/applications/{application_id}/team/{user_id}",
+    summary="Add a member to a team, or change the role of one",
+    responses=problems(404, 409),
+    **needs("applications:create"),
+)
+async def put_member(
+    request: Request, application_id: str, user_id: uuid.UUID, body: schemas.TeamMemberUpdate
+) -> list[schemas.TeamMember]:
+    """Only callers with `clients:write` add users who were not invited. Owners change the roles of members."""
+    async with site_of(request).provider.db.write() as session:
+        await team_application(request, session, application_id, owner=True)
+        if await session.get(User, user_id) is None:
+            raise not_found("person")
+        known = await teams.role_of(session, application_id, user_id)
+        if known is None and not manages_all(request):
+            raise Problem(403, "not_invited", "Invite the person in the portal: they join by themselves.")
+        with metadata_problems():
+            await teams.add_member(
+                session,
+                application_id,
+                user_id,
+                body.role,
+                actor=actor_of(request),
+                authority=caller_in(request).authority,
+            )
+        found = await teams.team_of(session, application_id)
+        return [schemas.TeamMember.model_validate(one, from_attributes=True) for one in found]
+
+
+@router.delete(
+    "/applications/{application_id}/team/{user_id}",
+    status_code=204,
+    summary="Remove a member from a team",
+    responses=problems(404, 409),
+    **needs("applications:create"),
+)
+async def delete_member(request: Request, application_id: str, user_id: uuid.UUID) -> Response:
+    """The last owner cannot be removed. Members may remove themselves."""
+    async with site_of(request).provider.db.write() as session:
+        await team_application(request, session, application_id, owner=caller_in(request).user_id != user_id)
+        with metadata_problems():
+            await teams.remove_member(session, application_id, user_id, actor=actor_of(request))
+    return Response(status_code=204)
+
+
+@router.get(
+    "/applications/{application_id}/secrets",
+    summary="List the client secrets of an application",
+    responses=problems(404),
+    **needs("applications:create"),
+)
+async def list_secrets(request: Request, application_id: str) -> list[schemas.ApplicationSecretSummary]:
+    async with site_of(request).provider.db.read() as session:
+        await team_application(request, session, application_id)
+        found = [
+            one
+            for client_id in (sandbox_id(application_id), application_id)
+            for one in await valid_secrets(session, client_id)
+        ]
+    return [schemas.ApplicationSecretSummary.model_validate(one, from_attributes=True) for one in found]
+
+
+@router.post(
+    "/applications/{application_id}/secrets",
+    status_code=201,
+    summary="Create a second client secret",
+    response_model=schemas.ApplicationSecret,
+    responses=problems(404, 409),
+    **needs("applications:create"),
+)
+async def make_secret(
+    request: Request, application_id: str, body: schemas.ApplicationSecretCreate, key: IdempotencyKeyHeader = None
+) -> Response:
+    """Two secrets are valid at a time. Revoke the old one when it is no longer used."""
+    provider = site_of(request).provider
+    client_id = sandbox_id(application_id) if body.environment == "sandbox" else application_id
+
+    async def check(session: AsyncSession) -> None:
+        await team_application(request, session, application_id, owner=True)
+        await check_hold(session, client_id, caller_in(request).authority)
+
+    async def make(session: AsyncSession) -> Made:
+        with metadata_problems():
+            secret = await add_secret(
+                session,
+                provider.box,
+                client_id,
+                valid_days=body.valid_days,
+                authority=caller_in(request).authority,
+                actor=caller_in(request).actor,
+                request_id=request_id_of(request),
+            )
+        location = f"{PREFIX}/applications/{application_id}/secrets"
+        return Made(schemas.ApplicationSecret(client_id=client_id, client_secret=secret), location)
+
+    made = await once(request, key, check, make)
+    await provider.refresh()
+    return made
+
+
+@router.delete(
+    "/applications/{application_id}/secrets/{secret_id}",
+    status_code=204,
+    summary="Revoke a client secret",
+    responses=problems(404),
+    **needs("applications:create"),
+)
+async def delete_secret(request: Request, application_id: str, secret_id: uuid.UUID) -> Response:
+    provider, done = site_of(request).provider, False
+    async with provider.db.write() as session:
+        await team_application(request, session, application_id, owner=True)
+        for client_id in (sandbox_id(application_id), application_id):
+            if any(one.id == secret_id for one in await clients.secrets_of(session, client_id)):
+                await revoke_secret(
+                    session, client_id, secret_id, actor=caller_in(request).actor, request_id=request_id_of(request)
+                )
+                done = True
+    if not done:
+        raise not_found("secret")
+    await provider.refresh()
+    return Response(status_code=204)
+
+
+@router.get(
+    "/applications/{application_id}/mistakes",
+    summary="List recent refused requests of an application",
+    responses=problems(404),
+    **needs("applications:create"),
+)
+async def list_mistakes(request: Request, application_id: str) -> list[schemas.ApplicationMistake]:
+    async with site_of(request).provider.db.read() as session:
+        await team_application(request, session, application_id)
+        found = await mistakes_of(session, [application_id, sandbox_id(application_id)])
+    return [schemas.ApplicationMistake.model_validate(one, from_attributes=True) for one in found]
+
+
+@router.post(
+    "/applications/{application_id}/check",
+    status_code=202,
+    summary="Start the relying-party check",
+    response_model=schemas.RelyingPartyCheck,
+    responses=problems(404, 409),
+    **needs("applications:create"),
+)
+async def begin_rp_check(request: Request, application_id: str, body: schemas.RelyingPartyCheckCreate) -> Response:
+    """The check signs in at the sandbox a dozen times as a provider that breaks the rules. Read the result with GET."""
+    provider = site_of(request).provider
+    await provider.look()  # the sandbox may have been changed a moment ago
+    async with provider.db.write() as session:
+        found = await team_application(request, session, application_id)
+        with metadata_problems():
+            made = await begin_check(session, provider, found, body.page, actor=actor_of(request))
+        shown = _checked(made)
+    start(provider, made)
+    return shown_response(shown, 202)
+
+
+@router.get(
+    "/applications/{application_id}/check",
+    summary="Show the latest relying-party check",
+    response_model=schemas.RelyingPartyCheck,
+    responses=problems(404),
+    **needs("applications:create"),
+)
+async def get_rp_check(request: Request, application_id: str) -> Response:
+    async with site_of(request).provider.db.read() as session:
+        await team_application(request, session, application_id)
+        found = await last_check(session, application_id)
+    if found is None:
+        raise not_found("check")
+    return shown_response(_checked(found))
+
+
+def _checked(found: RelyingPartyCheck) -> schemas.RelyingPartyCheck:
+    findings = [schemas.RelyingPartyCheckFinding.model_validate(one) for one in found.results.get("findings", [])]
+    running = found.status == "running"
+    return schemas.RelyingPartyCheck(
+        status="running" if running else "done",
+        passed=passed(found),
+        revision=found.revision,
+        findings=findings,
+        created_at=found.created_at,
+        finished_at=found.finished_at,
+    )

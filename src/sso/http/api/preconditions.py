@@ -1,0 +1,44 @@
+"""Entity tags (RFC 9110 sections 8.8.3 and 13.1.1): nobody overwrites the change of somebody else."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+from fastapi import Header
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from sso.http.api.problems import Problem
+
+IfMatch = Annotated[
+    str | None, Header(description="The ETag that you read, so that no other change is lost.", max_length=200)
+]
+
+
+def etag_of(shown: BaseModel) -> str:
+    """Return the tag of what is shown."""
+    return f'"{hashlib.sha256(shown.model_dump_json().encode()).hexdigest()[:24]}"'
+
+
+def check_etag(if_match: str | None, shown: BaseModel, *, required: bool = True) -> None:
+    """Check that what is changed is what the caller saw.
+
+    Raises:
+        Problem: when it is not, or the caller does not say what they saw.
+    """
+    if if_match is None:
+        if required:
+            text = "Send If-Match with the ETag of what you saw."
+            raise Problem(428, "precondition_required", text)
+        return
+    tags = [one.strip() for one in if_match.split(",")]
+    if "*" not in tags and etag_of(shown) not in tags:
+        text = "It was changed since you saw it: read it again, and decide anew."
+        raise Problem(412, "precondition_failed", text)
+
+
+def shown_response(shown: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return something with its tag."""
+    made = {"ETag": etag_of(shown), "Cache-Control": "no-store", **(headers or {})}
+    return Response(shown.model_dump_json(by_alias=True), status, made, "application/json")

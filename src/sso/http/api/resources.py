@@ -1,0 +1,31 @@
+"""Every resource of the API, in the order in which the documentation lists them."""
+
+from __future__ import annotations
+
+from sso.http.api import (
+    about,
+    application_team,
+    applications,
+    audit,
+    clients,
+    deliveries,
+    grants,
+    identity_checks,
+    sessions,
+    users,
+    webhooks,
+)
+
+RESOURCES = (
+    sessions.router,
+    users.router,
+    identity_checks.router,
+    clients.router,
+    applications.router,
+    application_team.router,
+    grants.router,
+    deliveries.router,
+    webhooks.router,
+    audit.router,
+    about.router,
+)

@@ -1,0 +1,1 @@
+"""The schemas of the API: what requests and answers hold."""

@@ -1,0 +1,93 @@
+"""Sending mails and SMS to users: the handlers of the outbox. The texts are in ``mail_texts.py``."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sso import clock
+from sso.accounts.notifications import opened
+from sso.http.common.mail_texts import NOTICES, OPTIONAL, Mail, compose
+from sso.identity.users import store as users
+from sso.identity.users.identifiers import receives_codes
+from sso.identity.users.models import Identifier, User
+from sso.oidc.provider import Provider
+from sso.platform.outbox import Abandon, NotNeeded
+from sso.platform.outbox.sms import HttpGateway
+from sso.platform.outbox.smtp import Mailer
+from sso.settings import Settings
+
+
+def _written(settings: Settings, notice: str, to: str, at: datetime, **about: Any) -> Mail:
+    """Return a message that is to be sent.
+
+    Raises:
+        Abandon: when it cannot be written. Trying again would change nothing, and others wait behind it.
+    """
+    try:
+        return compose(settings, notice, to, at, **about)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise Abandon(f"the message cannot be written: {type(error).__name__}") from None
+
+
+def send_notice(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+    """Return the handler that sends notices to users, at the contact that they have at that moment: by mail, or by SMS
+    where a user has no e-mail address."""
+    deliver = _deliver(provider)
+
+    async def send(payload: Mapping[str, Any]) -> None:
+        async with provider.db.read() as session:
+            user = await session.get(User, uuid.UUID(payload["user_id"]))
+            known = await users.identifiers_of(session, user.id) if user else []
+        notice = payload["notice"]
+        to = _address(provider.settings, known)
+        if notice not in NOTICES:
+            raise Abandon(f"this release does not know the notice {notice}")
+        if user is None or to is None:
+            raise NotNeeded("the person has no address that was verified")
+        if notice in OPTIONAL and user.preferences.get(OPTIONAL[notice]) is False:
+            raise NotNeeded("the person does not want to be told")
+        at, values = datetime.fromisoformat(payload["at"]), opened(provider, payload)
+        mail = _written(provider.settings, notice, to[1], at, name=user.name, locale=user.locale, values=values)
+        await deliver(to[0], mail)
+
+    return send
+
+
+def send_message(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+    """Return the handler that sends codes, and other messages to one contact, whoever has it."""
+    deliver = _deliver(provider)
+
+    async def send(payload: Mapping[str, Any]) -> None:
+        if clock.now() > datetime.fromisoformat(payload["until"]):
+            raise Abandon("it is of no use any more")
+        message = opened(provider, payload)
+        kind, to, at = message["kind"], message["to"], datetime.fromisoformat(message["at"])
+        about = {"locale": message["locale"], "values": message["values"]}
+        await deliver(kind, _written(provider.settings, message["about"], to, at, **about))
+
+    return send
+
+
+def _deliver(provider: Provider) -> Callable[[str, Mail], Awaitable[None]]:
+    mailer = Mailer(provider.settings)
+
+    async def deliver(kind: str, mail: Mail) -> None:
+        if kind == "phone":
+            await HttpGateway(provider.settings, provider.outbound).send(mail.to, mail.sms)
+        else:
+            await mailer.send(mail.to, mail.subject, mail.text, mail.html, mail.locale)
+
+    return deliver
+
+
+def _address(settings: Settings, identifiers: Sequence[Identifier]) -> tuple[str, str] | None:
+    """Return kind and value of the contact of a user: the primary e-mail address, or the telephone number."""
+    for kind in ("email", "phone"):
+        able = [one for one in identifiers if one.kind == kind and receives_codes(kind, one.value)]
+        verified = [one for one in able if one.verified_at is not None]
+        if verified and settings.can_send(kind):
+            return kind, max(verified, key=lambda one: one.is_primary).value
+    return None

@@ -1,0 +1,43 @@
+"""The routes of static files and of the logos of applications."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sso.http.common.state import site_of
+
+router = APIRouter()
+_SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+"""An SVG that somebody opens by itself runs nothing."""
+
+
+@router.get("/logo/{client_id}")
+async def logo(request: Request, client_id: str) -> Response:
+    """The logo of an application."""
+    site = site_of(request)
+    client = await site.provider.client(client_id)
+    found = await site.logos.get(client) if client is not None and client.enabled else None
+    if found is None:
+        return Response(status_code=404, headers={"Cache-Control": "public, max-age=300"})
+    headers = {"Cache-Control": "public, max-age=86400", "ETag": found.etag}
+    if found.etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(found.png, headers=headers, media_type="image/png")
+
+
+async def static(request: Request) -> Response:
+    """Answer with a static file."""
+    asset = site_of(request).assets.by_path.get(request.url.path)
+    if asset is None:
+        return Response(status_code=404)
+    headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
+    if asset.media_type == "image/svg+xml":
+        headers["Content-Security-Policy"] = _SANDBOX
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(asset.compressed, 200, {**headers, "Content-Encoding": "gzip"}, asset.media_type)
+    return Response(asset.plain, 200, headers, asset.media_type)
+
+
+router.add_route("/static/{name}", static, methods=["GET"])

@@ -1,0 +1,139 @@
+"""The page of the secrets and keys of an application, in its sandbox and in production."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso import clock
+from sso.clients import store as clients
+from sso.clients.models import SANDBOX, ClientSecret
+from sso.clients.registry import Registry
+from sso.clients.secrets import MAX_SECRETS, ClientError, add_secret, revoke_secret, valid_secrets
+from sso.http.common.forms import read_id
+from sso.http.common.i18n import N_
+from sso.http.common.state import site_of
+from sso.http.console.access import There, by, own_form
+from sso.http.developer.application_page import APPS, CANNOT, Owner, Reader, application_page, secret_page
+from sso.identity.users.store import names_of
+from sso.portal.applications import catalogue_of
+from sso.portal.diagnosis import ENDS_SOON_DAYS, OLD_SECRET_DAYS
+from sso.portal.published_keys import PublishedKeys, fetch_published_keys
+
+router = APIRouter()
+
+VALIDITIES = {"90": N_("90 days"), "180": N_("half a year"), "365": N_("a year"), "0": N_("until it is revoked")}
+DEFAULT_VALIDITY = "365"
+
+
+@router.get(APPS + "/{application_id}/secrets")
+async def secrets_page(request: Request, there: Reader) -> Response:
+    """Show the secrets of an application: when each was used, until when it is valid."""
+    return await _secrets_page(request, there)
+
+
+async def _secrets_page(
+    request: Request,
+    there: There,
+    problem: str = "",
+    status: int = 200,
+    *,
+    keys: PublishedKeys | None = None,
+    **values: str,
+) -> Response:
+    provider = site_of(request).provider
+    async with provider.db.read() as session:
+        places = [
+            await _place(session, provider.registry, client_id)
+            for client_id in (there.sandbox_id, there.application_id)
+        ]
+    return await application_page(
+        request,
+        there,
+        "secrets",
+        "developer_secrets.html",
+        status,
+        purpose="secrets",
+        places=[place for place in places if place is not None],
+        validities=VALIDITIES,
+        keys=keys,
+        problem=problem,
+        values=values,
+    )
+
+
+async def _place(session: AsyncSession, registry: Registry, client_id: str) -> dict[str, Any] | None:
+    """Return a client with its secrets; None: it is not registered, or suspended."""
+    row, client = await clients.get_client(session, client_id), registry.get(client_id)
+    if row is None or client is None or row.status not in ("active", SANDBOX):
+        return None
+    valid = await valid_secrets(session, client_id)
+    names = await names_of(session, [secret.created_by or "" for secret in valid])
+    return {
+        "client_id": client_id,
+        "sandbox": row.status == SANDBOX,
+        "client": client,
+        "secrets": [_secret_shown(secret, names) for secret in valid],
+        "full": len(valid) >= MAX_SECRETS,
+        "kept_by": catalogue_of(row),
+    }
+
+
+def _secret_shown(secret: ClientSecret, names: dict[str, str]) -> dict[str, Any]:
+    now = clock.now()
+    return {
+        "id": secret.id,
+        "hint": secret.hint or "",
+        "by": names.get(secret.created_by or "", secret.created_by or ""),
+        "created_at": secret.created_at,
+        "last_used_at": secret.last_used_at,
+        "expires_at": secret.expires_at,
+        "soon": secret.expires_at is not None and secret.expires_at - now < timedelta(days=ENDS_SOON_DAYS),
+        "old": (now - secret.created_at).days > OLD_SECRET_DAYS,
+    }
+
+
+@router.post(APPS + "/{application_id}/secrets")
+async def change_secrets(request: Request, there: Owner) -> Response:
+    """Create a secret, revoke one, or look at the keys that the application publishes."""
+    fields = await own_form(request, f"secrets {there.application_id}")
+    choice, _, target = fields.get("choice", "").partition(" ")
+    client_id, _, secret_id = target.partition(" ")
+    if client_id not in (there.application_id, there.sandbox_id):
+        return await _secrets_page(request, there)
+    provider = site_of(request).provider
+    if choice == "look":
+        keys = await fetch_published_keys(provider.registry, provider.outbound, client_id)
+        return await _secrets_page(request, there, keys=keys)
+    secret = None
+    try:
+        if choice == "make":
+            secret = await _create_secret(request, there, client_id, fields.get("valid", ""))
+        elif choice == "revoke" and (revoked := read_id(secret_id)) is not None:
+            async with provider.db.write() as session:
+                await revoke_secret(session, client_id, revoked, **by(request, there.here))
+    except ClientError as error:
+        return await _secrets_page(request, there, CANNOT, 409, detail=str(error))
+    await provider.refresh()
+    if secret is not None:
+        return await secret_page(request, there.here, there.application_id, client_id, secret)
+    return RedirectResponse(f"{APPS}/{there.application_id}/secrets", 303)
+
+
+async def _create_secret(request: Request, there: There, client_id: str, validity: str) -> str:
+    provider = site_of(request).provider
+    days = int(validity if validity in VALIDITIES else DEFAULT_VALIDITY)
+    async with provider.db.write() as session:
+        return await add_secret(
+            session,
+            provider.box,
+            client_id,
+            valid_days=days or None,
+            authority=there.here.authority,
+            **by(request, there.here),
+        )

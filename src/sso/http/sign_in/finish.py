@@ -1,0 +1,148 @@
+"""Turning the result of a use case into a page, a redirect and cookies."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from starlette.responses import RedirectResponse, Response
+
+from sso.accounts.sign_in.current_account import CurrentAccount
+from sso.accounts.sign_in.next_step import continue_request, refuse_request
+from sso.accounts.sign_in.pending_request import PendingRequest
+from sso.accounts.sign_in.results import (
+    AccessRefused,
+    AccountChooser,
+    ConsentNeeded,
+    ContactMustBeVerified,
+    DeletionMustBeDecided,
+    FlowExpired,
+    FlowStarted,
+    IdentityCheckNeeded,
+    NextStep,
+    PasskeyRefused,
+    ProofExpired,
+    RegistrationNeeded,
+    RequestAnswered,
+    SecondFactorNeeded,
+    ServerBusy,
+    SessionStarted,
+    SignInNeeded,
+    SignInResult,
+    TooManyAttempts,
+    WrongCredentials,
+)
+from sso.http.common.cookies import set_cookie, with_browser, with_browser_state
+from sso.http.common.pages import to_application
+from sso.http.common.responses import to_wait
+from sso.http.sign_in.account_chooser import with_accounts
+from sso.http.sign_in.after_sign_in import address_of_destination
+from sso.http.sign_in.page_request import PageRequest
+from sso.http.sign_in.pages import (
+    account_page,
+    consent_page,
+    destination_of,
+    identity_page,
+    locked_page,
+    refused_page,
+    sign_in_form,
+    wait_form,
+)
+from sso.http.sign_in.texts import BUSY, WRONG, WRONG_OF_SEVERAL, WRONG_PASSKEY
+from sso.oidc.authorize.decision import Fail
+
+DEVICE_COOKIE_SECONDS = 365 * 86400
+SECOND_FACTOR = "/login/second"
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+async def proceed(page: PageRequest, pending: PendingRequest, current: CurrentAccount | None) -> Response:
+    """Do what an authorization request needs next, and answer. Where nobody is signed in (any more), the cookie that
+    holds the browser's state is deleted."""
+    response = show_next_step(page, await continue_request(page.site, page.visitor, pending, current))
+    return response if current is not None else with_browser_state(page.request, response, "")
+
+
+async def refuse(page: PageRequest, pending: PendingRequest, error: str, description: str) -> Response:
+    """Tell the application that it cannot have what it asked for."""
+    return show_next_step(page, await refuse_request(page.site, pending, Fail(error, description)))
+
+
+def show_next_step(page: PageRequest, step: NextStep) -> Response:
+    """Return the answer to the application, or the page of what the person must do first."""
+    if isinstance(step, RequestAnswered):
+        return _answer(page, step)
+    if isinstance(step, SignInNeeded):
+        return sign_in_form(page.without_input(), step.pending, step.again)
+    if isinstance(step, RegistrationNeeded):
+        address = f"/signup?{urlencode({'i': step.pending.token})}"
+        return with_browser(page.request, RedirectResponse(address, 303))
+    if isinstance(step, AccountChooser):
+        return account_page(page, step)
+    if isinstance(step, ConsentNeeded):
+        return consent_page(page, step)
+    if isinstance(step, AccessRefused):
+        return refused_page(page, step)
+    if isinstance(step, IdentityCheckNeeded):
+        return identity_page(page, step)
+    return show_flow(page, step)
+
+
+def show_flow(page: PageRequest, step: FlowStarted | FlowExpired) -> Response:
+    """Return the way to the page of a pending flow."""
+    if isinstance(step, FlowExpired):
+        return page.failure("expired_interaction", 400)
+    response = RedirectResponse(f"{SECOND_FACTOR}?{urlencode({'c': step.token})}", 303, _NO_STORE)
+    return with_browser(page.request, response)
+
+
+def _answer(page: PageRequest, step: RequestAnswered) -> Response:
+    """Carry the browser back to the application."""
+    response = to_application(page.request, step.answer, page.fields)
+    if step.session_id is None:
+        return response
+    return with_browser_state(page.request, response, page.site.provider.browser_state(step.session_id))
+
+
+def finish(
+    page: PageRequest, result: SignInResult, pending: PendingRequest | None, before: CurrentAccount | None
+) -> Response:
+    """Return what answers a sign-in.
+
+    Args:
+        page: the request.
+        result: what the use case returned.
+        pending: the authorization request; None: no application asked.
+        before: the account that is signed in at this browser.
+    """
+    if isinstance(result, SessionStarted):
+        return _with_session(page, result, pending)
+    if isinstance(result, (SecondFactorNeeded, ContactMustBeVerified, DeletionMustBeDecided, FlowExpired)):
+        return show_flow(page, result)
+    if isinstance(result, TooManyAttempts):
+        return wait_form(page, pending, before, result.retry_after, result.minutes)
+    if isinstance(result, ServerBusy):
+        return to_wait(sign_in_form(page, pending, before, BUSY, 503), result.retry_after)
+    return sign_in_form(page, pending, before, _problem(result), 400)
+
+
+def _problem(result: WrongCredentials | PasskeyRefused | ProofExpired) -> str:
+    if isinstance(result, PasskeyRefused):
+        return WRONG_PASSKEY
+    return WRONG_OF_SEVERAL if isinstance(result, WrongCredentials) and result.several else WRONG
+
+
+def _with_session(page: PageRequest, started: SessionStarted, pending: PendingRequest | None) -> Response:
+    """Return what answers a person whose session has started, with its cookies."""
+    if started.next_step is not None:
+        response = show_next_step(page, started.next_step)
+    elif started.person.locked:
+        destination = started.destination if pending is None else destination_of(page, pending)
+        response = locked_page(page, started.person, destination)
+    else:
+        response = RedirectResponse(address_of_destination(started.destination), 303)
+        state = page.site.provider.browser_state(started.session_id)
+        with_browser_state(page.request, response, state)
+    remember = started.tokens[:1] if started.remember else []
+    with_accounts(page.request, response, started.tokens, remember=remember)
+    set_cookie(response, page.site.settings, "device", started.device_id, DEVICE_COOKIE_SECONDS)
+    return response

@@ -1,0 +1,58 @@
+"""What an application may have of a person, in the order and with the reasons in which pages show it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import orjson
+
+from sso.clients.claims import SCOPE_CLAIMS
+from sso.clients.metadata import OIDC_SCOPES
+from sso.clients.registry import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One thing that an application asks for.
+
+    Args:
+        permission: a scope, or ``scope claim`` (:func:`sso.clients.claims.permissions`).
+        name: the scope, or the claim alone.
+        reason: what the application needs it for; nothing where it does not say.
+    """
+
+    permission: str
+    name: str
+    reason: str
+
+
+def asked_for(client: Client, permissions: Iterable[str]) -> list[Asked]:
+    """Return what an application asks for: the standard scopes first, in the order of the specification."""
+    return [_asked(client, one) for one in sorted(permissions, key=_place)]
+
+
+def _asked(client: Client, permission: str) -> Asked:
+    scope, _, claim = permission.partition(" ")
+    reasons = client.meta.claim_reasons if claim else client.meta.scope_reasons
+    return Asked(permission, claim or scope, reasons.get(claim or scope, ""))
+
+
+def _place(permission: str) -> tuple[int, int, str]:
+    scope, _, claim = permission.partition(" ")
+    first = OIDC_SCOPES.index(scope) if scope in OIDC_SCOPES else len(OIDC_SCOPES)
+    return (first, SCOPE_CLAIMS[scope].index(claim) if claim else 0, scope)
+
+
+def shown_digest(client: Client, permissions: Collection[str], *more: str) -> str:
+    """Return a digest of what a page says that an application asks for: a form that was made of it is worth nothing
+    for anything else.
+
+    Args:
+        client: the application.
+        permissions: what it asks for.
+        more: what else is decided by it, such as where the answer goes.
+    """
+    said = [client.client_id, client.meta.client_name, client.meta.client_name_en, sorted(permissions), *more]
+    return hashlib.sha256(orjson.dumps(said)).hexdigest()[:32]

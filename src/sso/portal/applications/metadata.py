@@ -1,0 +1,143 @@
+"""The metadata that the settings of an application give: in production, and in the sandbox."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from pydantic import ValidationError
+
+from sso.clients.claims import SCOPE_OF
+from sso.clients.metadata import ClientMetadata
+from sso.clients.models import Application
+from sso.clients.validation_errors import mistakes_of
+from sso.platform.permissions import is_restricted
+from sso.portal.applications.settings import (
+    ADDRESSES,
+    IN_SANDBOX,
+    KINDS,
+    POLICIES,
+    TEAM_GRANT_TYPES,
+    RequestedSettings,
+    Unfinished,
+)
+
+UNCHECKED = frozenset({
+    "client_name", "client_name#en", "description", "description#en", "group", "client_uri", "logo_uri", "policy_uri",
+    "tos_uri", "contacts", "scope_reasons", "claim_reasons", "first_party", *POLICIES,
+})  # fmt: skip
+"""What a relying-party check does not depend on: texts, and who may use the application. A change of anything else
+needs a new check."""
+
+
+def checked_digest(application: Application) -> bytes:
+    """Return the digest (SHA-256) of what a relying-party check is about: the addresses, keys, methods and rules of
+    the sandbox and of production. A check holds for this alone."""
+    parts = {"document": application.document, "sandbox": application.sandbox, "granted": application.granted}
+    said = {name: {key: part[key] for key in part if key not in UNCHECKED} for name, part in parts.items()}
+    return hashlib.sha256(orjson.dumps([application.kind, said], option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def production_metadata(
+    requested: RequestedSettings, granted: Mapping[str, Any], *, allow_http_loopback: bool = False
+) -> ClientMetadata:
+    """Return what is registered in production.
+
+    Args:
+        requested: what the team wants.
+        granted: what administrators decided.
+        allow_http_loopback: whether loopback addresses over http are allowed: in the demo only.
+
+    Raises:
+        Unfinished: naming each field that is wrong.
+    """
+    values = {**requested.document, **granted, "type": KINDS[requested.kind]}
+    made = valid_metadata(values, allow_http_loopback)
+    problems = _team_problems(made)
+    if problems:
+        raise Unfinished(problems)
+    return made
+
+
+def sandbox_metadata(requested: RequestedSettings, granted: Mapping[str, Any], own_uri: str = "") -> ClientMetadata:
+    """Return what is registered for the sandbox, where programs may run on the developer's own machine.
+
+    Args:
+        requested: what the team wants.
+        granted: what administrators decided.
+        own_uri: an address of ours that is a redirect URI of every sandbox: where the portal tries it.
+
+    Raises:
+        Unfinished: naming each field that is wrong; those of ``sandbox`` begin with ``sandbox.``.
+    """
+    values = _without_privileges(
+        {name: value for name, value in requested.document.items() if name not in (*ADDRESSES, "kept_sector")}
+    )
+    kept = {name: value for name, value in granted.items() if name in IN_SANDBOX}
+    values |= {**requested.sandbox, **kept, "type": KINDS[requested.kind]}
+    if own_uri and requested.kind != "service":
+        for name in ("redirect_uris", "post_logout_redirect_uris"):
+            values[name] = [*values.get(name, []), own_uri]
+    hosts = {urlsplit(uri).hostname for uri in values.get("redirect_uris", []) if isinstance(uri, str)}
+    if len(hosts) > 1:  # a subject per host cannot be had there: our own address is one more
+        values["subject_type"] = "public"
+    try:
+        made = valid_metadata(values, allow_http_loopback=True)
+    except Unfinished as error:
+        named = {_in_sandbox(name): text for name, text in error.problems.items()}
+        raise Unfinished(named) from None
+    problems = _team_problems(made)
+    if problems:
+        raise Unfinished(problems)
+    return made
+
+
+def _without_privileges(values: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata without the scopes that are privileges, and the reasons for them."""
+    said = {**values}
+    if isinstance(said.get("scope"), str):
+        said["scope"] = " ".join(name for name in said["scope"].split() if not is_restricted(name))
+    for name, of in (("scope_reasons", lambda one: one), ("claim_reasons", lambda one: SCOPE_OF.get(one, ""))):
+        if isinstance(said.get(name), dict):
+            said[name] = {one: text for one, text in said[name].items() if not is_restricted(of(one))}
+    return said
+
+
+def _in_sandbox(name: str) -> str:
+    return f"sandbox.{name}" if name in ADDRESSES else name
+
+
+def valid_metadata(values: dict[str, Any], allow_http_loopback: bool) -> ClientMetadata:
+    """Return metadata that was checked.
+
+    Args:
+        values: by the names of the specifications.
+        allow_http_loopback: whether loopback addresses over http are allowed.
+
+    Raises:
+        Unfinished: naming each field that is wrong.
+    """
+    context = {"allow_http_loopback": allow_http_loopback}
+    try:
+        return ClientMetadata.model_validate(values, context=context)
+    except ValidationError as error:
+        problems: dict[str, str] = {}
+        for one in mistakes_of(values, error, context):
+            problems.setdefault(str(one.place[0]) if one.place else "", one.text)
+        raise Unfinished(problems) from None
+
+
+def _team_problems(made: ClientMetadata) -> dict[str, str]:
+    problems = {}
+    other = [one for one in made.grant_types if one not in TEAM_GRANT_TYPES]
+    if other:
+        problems["grant_types"] = f"{other[0]} cannot be had here: ask an administrator"
+    needed = [name for name in made.scope.split() if name != "openid"]
+    explained = {*made.scope_reasons, *(SCOPE_OF[name] for name in made.claim_reasons)}
+    missing = [name for name in needed if name not in explained]
+    if missing:
+        problems["scope_reasons"] = f"say what {missing[0]} is needed for"
+    return problems

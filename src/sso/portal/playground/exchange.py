@@ -1,0 +1,149 @@
+"""Requests, responses and tokens as the playground shows them: secrets masked, tokens decoded and checked. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
+
+import jwt
+import orjson
+
+from sso import clock
+from sso.platform.security.tokens import base64url
+
+SHOWN_HEADERS = ("content-type", "cache-control", "www-authenticate", "location")
+SECRET_NAMES = ("authorization", "client_secret", "refresh_token", "token", "id_token_hint")
+TOKENS = ("access_token", "refresh_token", "id_token")
+SHOWN_TOKEN_CHARS = 24
+
+JsonObject = dict[str, Any]
+Checks = list[tuple[str, bool]]
+"""The name of each check, and whether it passed."""
+
+
+class ShownToken(TypedDict):
+    """A decoded JWT. ``text``: header and claims as indented JSON."""
+
+    name: str
+    header: JsonObject
+    claims: JsonObject
+    checks: Checks
+    text: str
+
+
+class Step(TypedDict):
+    """One request and its response, as text. ``failed``: the response is an error."""
+
+    name: str
+    request: str
+    response: NotRequired[str]
+    failed: NotRequired[bool]
+    checks: NotRequired[Checks]
+    tokens: NotRequired[list[ShownToken]]
+
+
+def request_text(
+    method: str, path: str, headers: Mapping[str, str], parameters: Mapping[str, str], *, query: bool = False
+) -> str:
+    """Return a request as text: one parameter on each line. ``query``: the parameters are in the query of the URL."""
+    lines = [f"{method} {path}{'?' if query else ''}"]
+    lines += [f"{name}: {_masked_value(name, value)}" for name, value in headers.items()]
+    lines += [f"    {name}={_masked_value(name, value)}" for name, value in parameters.items()]
+    return "\n".join(lines)
+
+
+def response_text(status: int, headers: Mapping[str, str], body: object) -> str:
+    """Return a response as text: the headers that matter, and its JSON with shortened tokens."""
+    lines = [f"HTTP {status}", *(f"{name}: {value}" for name, value in headers.items() if name in SHOWN_HEADERS)]
+    indented = orjson.dumps(_with_short_tokens(body), option=orjson.OPT_INDENT_2).decode() if body else ""
+    return "\n".join([*lines, "", indented])
+
+
+def _masked_value(name: str, value: str) -> str:
+    if name.lower() not in SECRET_NAMES:
+        return value
+    scheme, _, rest = value.partition(" ")
+    return f"{scheme} …{rest[-4:]}" if rest else f"…{value[-4:]}"
+
+
+def _with_short_tokens(body: object) -> object:
+    if not isinstance(body, dict):
+        return body
+    return {name: shortened(str(value)) if name in TOKENS else value for name, value in body.items()}
+
+
+def shortened(token: str) -> str:
+    """Return the beginning of a token, which is of no use to anybody."""
+    return f"{token[:SHOWN_TOKEN_CHARS]}…"
+
+
+def decoded(name: str, token: str) -> ShownToken:
+    """Return the header and the claims of a JWT, without checks.
+
+    Raises:
+        jwt.PyJWTError: when it is no JWT.
+    """
+    header, claims = jwt.get_unverified_header(token), jwt.decode(token, options={"verify_signature": False})
+    text = orjson.dumps({"header": header, "claims": claims}, option=orjson.OPT_INDENT_2).decode()
+    return {"name": name, "header": header, "claims": claims, "checks": [], "text": text}
+
+
+def decoded_tokens(
+    tokens: Mapping[str, Any], *, issuer: str, client_id: str, nonce: str, jwks: Mapping[str, Any]
+) -> list[ShownToken]:
+    """Return the tokens of a token response that are JWTs: the ID token with its checks, and the access token.
+
+    Args:
+        tokens: the token response.
+        issuer: our issuer.
+        client_id: of the sandbox.
+        nonce: the nonce of the authorization request; empty: the ID token needs none, as after a refresh.
+        jwks: our key set.
+    """
+    shown = []
+    for name in ("id_token", "access_token"):
+        try:
+            token = decoded(name, tokens[name])
+        except (jwt.PyJWTError, KeyError):
+            continue
+        if name == "id_token":
+            token["checks"] = id_token_checks(tokens, token, issuer=issuer, client_id=client_id, nonce=nonce, jwks=jwks)
+        shown.append(token)
+    return shown
+
+
+def id_token_checks(
+    tokens: Mapping[str, Any],
+    id_token: ShownToken,
+    *,
+    issuer: str,
+    client_id: str,
+    nonce: str,
+    jwks: Mapping[str, Any],
+) -> Checks:
+    """Check an ID token as every client must (OpenID Connect Core section 3.1.3.7)."""
+    claims = id_token["claims"]
+    checks = [
+        ("signature", is_signed_by(jwks, str(tokens["id_token"]), id_token["header"])),
+        ("iss", claims.get("iss") == issuer),
+        ("aud", claims.get("aud") in (client_id, [client_id])),
+        ("exp", claims.get("exp", 0) > clock.timestamp()),
+    ]
+    if nonce:
+        checks.append(("nonce", claims.get("nonce") == nonce))
+    if "at_hash" in claims:
+        half = hashlib.sha256(str(tokens["access_token"]).encode()).digest()[:16]
+        checks.append(("at_hash", claims["at_hash"] == base64url(half)))
+    return checks
+
+
+def is_signed_by(jwks: Mapping[str, Any], token: str, header: JsonObject) -> bool:
+    """Tell whether a JWT is signed by the key of a key set that its header names."""
+    keys = {key["kid"]: key for key in jwks["keys"]}
+    options: Any = {"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
+    try:
+        jwt.decode(token, jwt.PyJWK(keys[header["kid"]]), algorithms=[header["alg"]], options=options)
+    except (jwt.PyJWTError, KeyError):
+        return False
+    return True

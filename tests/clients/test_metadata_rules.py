@@ -1,0 +1,55 @@
+"""The rules between the fields of a client's metadata."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sso.clients.metadata.fields import MetadataFields
+from sso.clients.metadata.rules import contradictions, without_unreadable
+
+WEB = {"type": "web", "client_name": "Antrean", "redirect_uris": ["https://antrean.example/cb"]}
+
+
+def fields(**values: Any) -> MetadataFields:
+    return MetadataFields.model_validate({**WEB, **values})
+
+
+def named(texts: list[str]) -> list[str]:
+    return [text.partition(":")[0] for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        ({}, []),
+        ({"scope": "profile"}, ["scope"]),
+        ({"redirect_uris": []}, ["redirect_uris"]),
+        ({"grant_types": ["refresh_token"]}, ["response_types", "grant_types"]),
+        ({"token_endpoint_auth_method": "private_key_jwt"}, ["jwks"]),
+        ({"token_endpoint_auth_signing_alg": "ES256"}, ["token_endpoint_auth_signing_alg"]),
+        ({"id_token_encrypted_response_enc": "A128GCM"}, ["id_token_encrypted_response_enc"]),
+        ({"scope": "openid nik"}, ["scope"]),
+        ({"scope_reasons": {"lain": "x"}}, ["scope_reasons"]),
+        ({"require_pkce": False}, ["require_pkce"]),
+        ({"redirect_uris": ["https://a.example/cb", "https://b.example/cb"]}, ["subject_type"]),
+        ({"frontchannel_logout_uri": "https://lain.example/out"}, ["frontchannel_logout_uri"]),
+    ],
+)
+def test_each_contradiction_names_its_field(values: dict[str, Any], wrong: list[str]) -> None:
+    assert named(contradictions(fields(**values), own_secret=False)) == wrong
+
+
+def test_an_installed_application_has_a_secret_only_where_each_instance_registered_itself() -> None:
+    installed = fields(
+        type="android", redirect_uris=["id.go.kota.antrean:/masuk"], token_endpoint_auth_method="client_secret_basic"
+    )
+    assert named(contradictions(installed, own_secret=False)) == ["token_endpoint_auth_method"]
+    assert contradictions(installed, own_secret=True) == []
+
+
+def test_a_rule_that_needs_an_unreadable_field_is_left_out() -> None:
+    contradicting = fields(scope="profile", redirect_uris=[])
+    assert named(contradictions(contradicting, own_secret=False)) == ["redirect_uris", "scope"]
+    assert named(contradictions(without_unreadable(contradicting, {"scope"}), own_secret=False)) == ["redirect_uris"]
