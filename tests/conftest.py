@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.databases import Databases, run_statement, take_snapshot
+from tests.databases import Databases, run_statement, share_compiled_statements, take_snapshot
 from tests.lock_order import Watch, in_words
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 
@@ -209,6 +209,7 @@ async def city(
     url, made = database
     settings = settings_for(url, tmp_path, **overrides)
     app, watch = create_app(settings), Watch()
+    share_compiled_statements(app.state.site.provider.db)
     watch.listen(app.state.site.provider.db)
     async with app.router.lifespan_context(app):
         yield City(app, settings, made["secrets"], made["users"])
