@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -17,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.commands import run_commands
 from tests.conftest import run_apart
 from tests.databases import run_statement
 from tests.journeys.conftest import free_ports
@@ -29,14 +29,6 @@ LISTENING = ("apache", "php", "passport", "page", "allauth", "spring")
 """Relying parties that listen, each at its own port: `APACHE_PORT` in the catalogue is replaced by that of `apache`."""
 PASSWORD = "perahu-kertas-di-sungai-88"
 START_SECONDS = 90
-COMMANDS = """
-import json, sys
-from sso.cli import command_line
-app = command_line()
-for words in json.loads(sys.argv[1]):
-    app(words, standalone_mode=False)
-"""
-"""Several commands in one process: most of a command's time is its start."""
 
 
 @dataclass
@@ -51,11 +43,15 @@ class Server:
 
     def sso(self, *words: str, stdin: str = "") -> str:
         """Run a command and return what it printed."""
-        return self._run([SSO, *words], stdin)
+        done = subprocess.run(
+            [SSO, *words], env=self.environment, cwd=self.directory, input=stdin, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
 
     def sso_lines(self, *commands: list[str]) -> list[str]:
         """Run commands that print one line each, in one process, and return the lines."""
-        lines = self._run([sys.executable, "-c", COMMANDS, json.dumps(commands)]).splitlines()
+        lines = run_commands(self.environment, self.directory, *commands)
         assert len(lines) == len(commands), lines
         return lines
 
@@ -63,13 +59,6 @@ class Server:
         """Make a client secret for each of ``clients``, and keep it in ``secrets``."""
         printed = self.sso_lines(*(["clients", "secret", client] for client in clients))
         self.secrets |= zip(clients, printed, strict=True)
-
-    def _run(self, command: list[str], stdin: str = "") -> str:
-        done = subprocess.run(
-            command, env=self.environment, cwd=self.directory, input=stdin, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
 
 
 def wait_for(port: int, process: subprocess.Popen[Any], log: Path) -> None:
@@ -117,14 +106,15 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "SSO_LOG_LEVEL": "INFO",
     }
     made = Server(f"http://localhost:{port}", environment, directory, ports)
-    made.sso("db", "upgrade")
     catalogue, text = directory / "interop.yaml", (HERE / "interop.yaml").read_text()
     for name, number in ports.items():
         text = text.replace(f"{name.upper()}_PORT", str(number))
     catalogue.write_text(text)
-    made.sso("clients", "apply", str(catalogue))
-    made.make_secrets(*CLIENTS)
-    made.sso("users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin", stdin=PASSWORD)
+    person = ["users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin"]
+    secrets = [["clients", "secret", client] for client in CLIENTS]
+    commands = [["db", "upgrade"], ["clients", "apply", str(catalogue)], person, *secrets]
+    printed = run_commands(environment, directory, *commands, stdin=PASSWORD)
+    made.secrets |= zip(CLIENTS, printed[-len(CLIENTS) :], strict=True)
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(
             [SSO, "serve", "--port", str(port), "--workers", "2"],

@@ -18,6 +18,7 @@ import httpx
 import pytest
 import yaml
 from playwright.async_api import Browser, BrowserContext, expect
+from tests.commands import run_commands
 from tests.journeys.conftest import _wait, free_ports
 from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
 
@@ -82,13 +83,17 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     environment |= {"SSO_ISSUER": f"http://localhost:{port}", "SSO_DATA_DIR": str(directory)}
     environment["SSO_SECOND_FACTOR_ROLES"] = "none"
     made = Town(f"http://localhost:{port}", apps, {}, environment)
-    made.sso("db", "upgrade")
     (directory / "town.yaml").write_text(yaml.safe_dump(catalogue(apps)))
-    made.sso("clients", "apply", str(directory / "town.yaml"))
-    for name in (*KINDS, "petugas"):
-        made.secrets[name] = made.sso("clients", "secret", name).strip()
-    made.sso("users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin", stdin=PASSWORD)
-    made.sso("users", "create", "ratna", "--name", "Ratna", "--role", "admin", "--password-stdin", stdin=PASSWORD)
+    names = [*KINDS, "petugas"]
+    commands = [
+        ["db", "upgrade"],
+        ["clients", "apply", str(directory / "town.yaml")],
+        ["users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin"],
+        ["users", "create", "ratna", "--name", "Ratna", "--role", "admin", "--password-stdin"],
+        *(["clients", "secret", name] for name in names),
+    ]
+    printed = run_commands(environment, directory, *commands, stdin=PASSWORD)
+    made.secrets |= zip(names, printed[-len(names) :], strict=True)
     processes = []
     with (directory / "log").open("w") as log:
         commands: list[tuple[list[str], dict[str, str]]] = [([SSO, "serve", "--port", str(port)], {})]

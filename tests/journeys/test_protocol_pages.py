@@ -21,6 +21,7 @@ import httpx
 import pytest
 from PIL import Image, ImageDraw
 from playwright.async_api import Browser, BrowserContext, Page, expect
+from tests.commands import run_commands
 from tests.journeys.conftest import _wait, free_ports
 from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
 
@@ -111,8 +112,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "SSO_REGISTRATION": "open",
         "SSO_REGISTRATION_PROFILE": "certification",
     }
-    for words in (["db", "upgrade"], ["users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin"]):
-        subprocess.run([SSO, *words], env=environment, cwd=directory, input=PASSWORD, text=True, check=True)
+    person = ["users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin"]
+    run_commands(environment, directory, ["db", "upgrade"], person, stdin=PASSWORD)
     app = Application(port + 1)
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(
