@@ -1,4 +1,5 @@
-"""The `sso` command in tests that need its effect: several commands in one process. Most of a command's time is its start."""
+"""The `sso` command in tests that need its effect: several commands in one process, because most of a command's time is
+its start."""
 
 from __future__ import annotations
 

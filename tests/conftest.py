@@ -8,7 +8,6 @@ import shutil
 import socket
 import sqlite3
 import subprocess
-import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 from tests.databases import Databases, run_statement, share_compiled_statements, take_snapshot
 from tests.lock_order import Watch, in_words
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
+from tests.waiting import listens, wait_until
 
 from sso import clock
 from sso.app import create_app
@@ -88,12 +88,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory: Path = tmp_path_factory.mktemp("redis")
     process = subprocess.Popen([server, "--port", str(port), "--save", "", "--dir", str(directory)], stdout=-3)
     try:
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
+        wait_until(lambda: listens(port))
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.terminate()

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -21,6 +18,7 @@ from tests.conftest import run_apart
 from tests.databases import run_statement
 from tests.journeys.conftest import free_ports
 from tests.support import form_of
+from tests.waiting import wait_for
 
 HERE = Path(__file__).parent
 SSO = str(Path(sys.executable).with_name("sso"))
@@ -28,7 +26,6 @@ CLIENTS = ("openid-client", "authlib", "authlib-jwt", "apache", "php", "passport
 LISTENING = ("apache", "php", "passport", "page", "allauth", "spring")
 """Relying parties that listen, each at its own port: `APACHE_PORT` in the catalogue is replaced by that of `apache`."""
 PASSWORD = "perahu-kertas-di-sungai-88"
-START_SECONDS = 90
 
 
 @dataclass
@@ -59,18 +56,6 @@ class Server:
         """Make a client secret for each of ``clients``, and keep it in ``secrets``."""
         printed = self.sso_lines(*(["clients", "secret", client] for client in clients))
         self.secrets |= zip(clients, printed, strict=True)
-
-
-def wait_for(port: int, process: subprocess.Popen[Any], log: Path) -> None:
-    """Wait until something listens at ``port``."""
-    until = time.monotonic() + START_SECONDS
-    while True:
-        if process.poll() is not None or time.monotonic() > until:
-            raise RuntimeError(f"it does not start:\n{log.read_text()}")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
 
 
 def signed_in(server: Server, address: str) -> httpx.Response:

@@ -19,8 +19,9 @@ import pytest
 import yaml
 from playwright.async_api import Browser, BrowserContext, expect
 from tests.commands import run_commands
-from tests.journeys.conftest import _wait, free_ports
+from tests.journeys.conftest import free_ports
 from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
+from tests.waiting import until, wait_for
 
 from sso.platform.permissions import GRANTING, PERMISSIONS
 
@@ -106,7 +107,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
                 processes.append(
                     subprocess.Popen(command, env={**environment, **about}, cwd=directory, stdout=log, stderr=log)
                 )
-                _wait(processes[-1], directory / "log", [port + len(processes) - 1])
+                wait_for(port + len(processes) - 1, processes[-1], directory / "log")
             yield made
         finally:
             for process in processes:
@@ -129,11 +130,8 @@ async def test_an_end_through_the_api_is_over_at_all_four_and_the_proof_is_true(
     assert "Chrome" in session["device"]["browser"]
 
     proof = town.api("POST", f"/sessions/{session['id']}/end", json={"note": "Telepon dicuri"})
-    for _ in range(100):
-        if proof["open"] == 0:
-            break
-        await page.wait_for_timeout(50)
-        proof = town.api("GET", f"/sessions/{session['id']}/proof")
+    await until(lambda: town.api("GET", f"/sessions/{session['id']}/proof")["open"] == 0)
+    proof = town.api("GET", f"/sessions/{session['id']}/proof")
     assert {one["client_id"]: one["how"] for one in proof["applications"]} == HOW
     for one in proof["applications"]:
         told = one["how"] == "back_channel"

@@ -15,9 +15,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.commands import run_commands
-from tests.interop.conftest import wait_for
 from tests.journeys.conftest import Demo, free_ports
 from tests.journeys.test_sign_on import check_access, check_fits, keep_picture, sign_in
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "app.py"

@@ -11,6 +11,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, Error, Page, expect
 from tests.journeys.conftest import Demo
+from tests.waiting import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -109,11 +110,12 @@ async def test_one_sign_in_opens_both_apps_and_signing_out_at_one_ends_both(
     await expect(page).to_have_url(f"{demo.apps[1]}/")
     await expect(page.get_by_text("Anda belum masuk")).to_be_visible()
     await page.goto(demo.apps[0])
-    for _ in range(50):  # the notice is on its way to the other application
-        if await page.get_by_text("Anda belum masuk").is_visible():
-            break
-        await page.wait_for_timeout(100)
+
+    async def is_signed_out() -> bool:
         await page.reload()
+        return await page.get_by_text("Anda belum masuk").is_visible()
+
+    await until(is_signed_out)  # the notice is on its way to the other application
     await expect(page.get_by_text("Anda belum masuk")).to_be_visible()
     for app in demo.apps:
         await page.goto(app)
