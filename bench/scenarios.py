@@ -86,7 +86,7 @@ async def sign_in(actor: Actor) -> None:
     """A browser without a session: the page, then name and password."""
     actor.connection.cookies.clear()
     page = (await actor.connection.get(authorize_path())).body.decode()
-    form = dict(re.findall(r'name="(form_token|i)" value="([^"]*)"', page))
+    form = dict(re.findall(r'name="(csrf_token|i)" value="([^"]*)"', page))
     reply = await actor.connection.post(
         "/login", {**form, "username": actor.target.username, "password": actor.target.password}
     )

@@ -1,4 +1,4 @@
-"""Write the generated pages of docs/: settings, fields, commands, conformance, demands. Tests keep them current."""
+"""Write the generated pages of docs/ and .env.example. Tests keep them current."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sso.cli.reference import reference as commands
 from sso.clients.docs_page import reference as fields
 from sso.http.api.openapi import description
 from sso.oidc.demands import reference as demands
+from sso.settings import env_example
 from sso.settings import reference as settings
 
 ROOT = Path(__file__).parents[1]
@@ -44,6 +45,7 @@ def main() -> None:
     for name, make in PAGES.items():
         (DOCS / name).parent.mkdir(exist_ok=True)
         (DOCS / name).write_text(make())
+    (ROOT / ".env.example").write_text(env_example())
 
 
 if __name__ == "__main__":

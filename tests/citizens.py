@@ -91,8 +91,8 @@ def form_at(page: httpx.Response, path: str) -> dict[str, str]:
     from tests.support import Forms
 
     for form in Forms(page.text).forms:
-        if form.action == path and "form_token" in form.fields:
-            return {name: form.fields[name] for name in ("form_token", "c", "i", "t", "lang") if name in form.fields}
+        if form.action == path and "csrf_token" in form.fields:
+            return {name: form.fields[name] for name in ("csrf_token", "c", "i", "t", "lang") if name in form.fields}
     raise AssertionError(f"no form for {path} in {page.status_code} {page.url}: {page.text[:800]}")
 
 

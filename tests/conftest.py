@@ -102,7 +102,7 @@ def settings_for(database_url: str, data_dir: Path, **overrides: Any) -> Setting
         "database_url": database_url,
         "data_dir": data_dir,
         "secret_key": [SECRET_KEY],
-        "argon2_memory_kib": 8192,
+        "argon2_memory": "8MiB",
         "argon2_iterations": 1,
         "database_pool_size": 4,
         "run_worker": False,
@@ -136,7 +136,7 @@ async def fill(settings: Settings) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    path = tmp_path_factory.mktemp("template") / "sso.platform.db"
+    path = tmp_path_factory.mktemp("template") / "sso.db"
     made = run_apart(fill(settings_for(f"sqlite:///{path}", path.parent)))
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -180,8 +180,8 @@ async def database(
     """The address of a filled database of this test's own, and what is in it."""
     if database_kind == "sqlite":
         template, made = request.getfixturevalue("sqlite_template")
-        shutil.copy(template, tmp_path / "sso.platform.db")
-        yield f"sqlite:///{tmp_path / 'sso.platform.db'}", made
+        shutil.copy(template, tmp_path / "sso.db")
+        yield f"sqlite:///{tmp_path / 'sso.db'}", made
         return
     databases, made = request.getfixturevalue("postgres_databases")
     name = await databases.lend()

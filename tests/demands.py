@@ -79,7 +79,7 @@ def specification_of(section: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class DeliveryReport:
     """A demand and the test that proves it."""
 
     section: str
@@ -95,7 +95,7 @@ class Proof:
         return list(SPECIFICATIONS).index(specification), parts, self.text, self.test
 
 
-def proofs() -> list[Proof]:
+def proofs() -> list[DeliveryReport]:
     """Return every demand that a test is marked with, read from the source: nothing is imported or run for it."""
     found = []
     for path in TESTS.rglob("test_*.py"):
@@ -104,7 +104,7 @@ def proofs() -> list[Proof]:
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 found += [
-                    Proof(*map(ast.literal_eval, one.args), f"{path.relative_to(TESTS.parent)}::{node.name}")  # type: ignore[arg-type]
+                    DeliveryReport(*map(ast.literal_eval, one.args), f"{path.relative_to(TESTS.parent)}::{node.name}")  # type: ignore[arg-type]
                     for one in node.decorator_list
                     if isinstance(one, ast.Call) and getattr(one.func, "id", "") == "demand"
                 ]

@@ -102,7 +102,7 @@ class Act:
     name: str
     send: Send
     prepare: Prepare | None = None
-    most: int = 1000
+    maximum: int = 1000
     ends: frozenset[str] = frozenset()
 
 
@@ -240,16 +240,16 @@ SESSION, PERSON, APPLICATION = "the session", "the person", "the application"
 ACTS = (
     Act("exchange", _exchange, _make_codes),
     Act("refresh", _refresh, _make_refresh_tokens),
-    Act("poll of a device", _poll, _make_devices, most=6),
-    Act("approval of a device", _approve, _make_waiting_devices, most=4),
-    Act("authorize", _authorize, most=12),
-    Act("sign in", _sign_in, _login_forms, most=4),
-    Act("sign out", _sign_out, _logout_form, most=3, ends=frozenset({SESSION})),
-    Act("end by the API", _end, most=3, ends=frozenset({SESSION})),
-    Act("disable", _disable, most=3, ends=frozenset({SESSION, PERSON})),
-    Act("suspend", _suspend, most=3, ends=frozenset({APPLICATION})),
-    Act("withdraw consent", _withdraw, _withdraw_form, most=3, ends=frozenset({APPLICATION})),
-    Act("change password", _change_password, _password_form, most=2, ends=frozenset({SESSION, PERSON})),
+    Act("poll of a device", _poll, _make_devices, maximum=6),
+    Act("approval of a device", _approve, _make_waiting_devices, maximum=4),
+    Act("authorize", _authorize, maximum=12),
+    Act("sign in", _sign_in, _login_forms, maximum=4),
+    Act("sign out", _sign_out, _logout_form, maximum=3, ends=frozenset({SESSION})),
+    Act("end by the API", _end, maximum=3, ends=frozenset({SESSION})),
+    Act("disable", _disable, maximum=3, ends=frozenset({SESSION, PERSON})),
+    Act("suspend", _suspend, maximum=3, ends=frozenset({APPLICATION})),
+    Act("withdraw consent", _withdraw, _withdraw_form, maximum=3, ends=frozenset({APPLICATION})),
+    Act("change password", _change_password, _password_form, maximum=2, ends=frozenset({SESSION, PERSON})),
 )
 PAIRS = tuple(itertools.combinations_with_replacement(ACTS, 2))
 
@@ -298,7 +298,7 @@ async def race(world: World, first: Act, second: Act, requests: int) -> list[tup
     acts = list(dict.fromkeys([first, second]))
     plan: list[tuple[Act, int]] = []
     for act in acts:
-        count = min(act.most, requests // len(acts))
+        count = min(act.maximum, requests // len(acts))
         await prepare(world, act, count)
         plan += [(act, number) for number in range(count)]
     random.shuffle(plan)
@@ -344,11 +344,11 @@ async def _what_is_stored(world: World, names: set[str]) -> list[str]:
     wrong: list[str] = []
     sessions = select(SsoSession.id, SsoSession.ended_at).where(SsoSession.user_id == world.user_id)
     async with world.city.provider.db.read() as session:
-        living = {row[0] for row in (await session.execute(sessions)).all() if row[1] is None}
+        active = {row[0] for row in (await session.execute(sessions)).all() if row[1] is None}
         notices = (await session.execute(select(Delivery.kind, Delivery.payload, Delivery.session_id))).all()
     kept = 0 if "disable" in names else 1  # the browser at which the password was changed
-    if PERSON in world.ended and len(living) > kept:
-        wrong.append(f"{len(living)} sessions of the person")
+    if PERSON in world.ended and len(active) > kept:
+        wrong.append(f"{len(active)} sessions of the person")
     told = Counter(one.session_id for one in notices if one.kind == "backchannel_logout")
     if told[world.session_id] > 1 and APPLICATION not in world.ended:
         wrong.append(f"{told[world.session_id]} logout notices")

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sso.settings import Settings, SettingsError, load_settings, reference
+from sso.settings import (
+    GROUPS,
+    Settings,
+    SettingsError,
+    env_example,
+    example,
+    format_duration,
+    format_size,
+    load_settings,
+    reference,
+    variable,
+)
+from sso.settings.values import parse_duration, parse_size
+from sso.settings.variables import RENAMED
 
 ROOT = Path(__file__).parents[1]
 REAL = {"issuer": "https://masuk.kota.example", "secret_key": "x" * 32, "database_url": "postgresql://u@h/d"}
@@ -20,14 +34,31 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(f"SSO_{name.upper()}", raising=False)
 
 
-def test_the_reference_is_current() -> None:
+def test_the_generated_files_are_current() -> None:
     assert (ROOT / "docs/settings.md").read_text() == reference()
+    assert (ROOT / ".env.example").read_text() == env_example()
 
 
 def test_every_setting_says_what_it_is_for() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert field.description.endswith("."), name
+        assert example(field), name
+
+
+def test_every_setting_is_in_one_group() -> None:
+    assert sorted(name for group in GROUPS for name in group.model_fields) == sorted(Settings.model_fields)
+
+
+def test_no_check_of_a_group_hides_one_of_another_group() -> None:
+    checks = [name for group in GROUPS for name in group.__pydantic_decorators__.field_validators]
+    assert sorted(checks) == sorted(Settings.__pydantic_decorators__.field_validators)
+
+
+def test_the_examples_are_valid(tmp_path: Path) -> None:
+    values = {name: example(field) for name, field in Settings.model_fields.items() if name != "development_outbox"}
+    files = dict.fromkeys(("breached_passwords", "brand_logo", "country_database"), tmp_path)
+    assert load_settings(**{**values, **files, "secret_key": "x" * 32}).session_lifetime == timedelta(hours=24)
 
 
 def test_the_example_of_the_environment_names_only_settings_that_exist() -> None:
@@ -54,16 +85,33 @@ BAD: dict[str, tuple[dict[str, Any], list[str]]] = {
     "http": ({**REAL, "issuer": "http://masuk.kota.example"}, ["SSO_ISSUER: must be https"]),
     "path": ({**REAL, "issuer": "https://masuk.kota.example/sso"}, ["SSO_ISSUER: must be an origin only"]),
     "slash": ({**REAL, "issuer": "https://masuk.kota.example/"}, ["SSO_ISSUER: must be an origin only"]),
-    "no scheme": ({**REAL, "issuer": "masuk.kota.example"}, ["SSO_ISSUER: must be an https address"]),
+    "no scheme": ({**REAL, "issuer": "masuk.kota.example"}, ["SSO_ISSUER: must be an https URL"]),
     "short secret": ({**REAL, "secret_key": "short"}, ["SSO_SECRET_KEY: each secret must have at least 32"]),
     "one short secret": ({**REAL, "secret_key": "x" * 40 + ",short"}, ["SSO_SECRET_KEY: each secret"]),
-    "proxy": ({**REAL, "trusted_proxies": "10.0.0.0/8, nginx"}, ["SSO_TRUSTED_PROXIES: 'nginx' is not an address"]),
+    "proxy": ({**REAL, "trusted_proxies": "10.0.0.0/8, nginx"}, ["SSO_TRUSTED_PROXIES: 'nginx' is not an IP address"]),
+    "network": ({**REAL, "outbound_networks": "kota"}, ["SSO_OUTBOUND_NETWORKS: 'kota' is not an IP address"]),
     "database": ({**REAL, "database_url": "mysql://h/d"}, ["SSO_DATABASE_URL: must begin with postgresql://"]),
-    "number": ({**REAL, "code_seconds": "soon"}, ["SSO_CODE_SECONDS: Input should be a valid integer"]),
-    "too long": ({**REAL, "code_seconds": 6000}, ["SSO_CODE_SECONDS: Input should be less than or equal to 600"]),
-    "idle": ({**REAL, "session_idle_seconds": 90000}, ["SSO_SESSION_IDLE_SECONDS must not be more than"]),
-    "several": ({"code_seconds": 1, "log_level": "LOUD"}, ["SSO_CODE_SECONDS", "SSO_LOG_LEVEL"]),
-}
+    "mail server": ({**REAL, "smtp_url": "mail.kota.example"}, ["SSO_SMTP_URL: must be smtps://"]),
+    "gateway": ({**REAL, "sms_url": "http://sms.kota.example"}, ["SSO_SMS_URL: must be an https URL"]),
+    "number": ({**REAL, "sessions_per_user": "many"}, ["SSO_SESSIONS_PER_USER: Input should be a valid integer"]),
+    "no duration": ({**REAL, "session_lifetime": "soon"}, ["SSO_SESSION_LIFETIME: must be a number and a unit"]),
+    "seconds without a unit": (
+        {**REAL, "authorization_code_lifetime": "60"},
+        ["SSO_AUTHORIZATION_CODE_LIFETIME: must be a number and a unit (ms, s, m, h, d), such as 30s, 10m, 24h or 14d; "
+         "not 60"],
+    ),
+    "too long": (
+        {**REAL, "authorization_code_lifetime": "11m"}, ["SSO_AUTHORIZATION_CODE_LIFETIME: must be at most 10m"],
+    ),
+    "too small": ({**REAL, "max_body_size": "1KiB"}, ["SSO_MAX_BODY_SIZE: must be at least 4KiB"]),
+    "bytes without a unit": ({**REAL, "max_body_size": "65536"}, ["SSO_MAX_BODY_SIZE: must be a number and a unit"]),
+    "half a day": ({**REAL, "trusted_device_lifetime": "36h"}, ["SSO_TRUSTED_DEVICE_LIFETIME: must be whole days"]),
+    "idle": ({**REAL, "session_idle_timeout": "25h"}, ["SSO_SESSION_IDLE_TIMEOUT must not be more than"]),
+    "several": (
+        {"authorization_code_lifetime": "1s", "log_level": "LOUD"},
+        ["SSO_LOG_LEVEL", "SSO_AUTHORIZATION_CODE_LIFETIME"],
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("values", "lines"), BAD.values(), ids=BAD.keys())
@@ -71,18 +119,78 @@ def test_mistakes_are_one_line_each(values: dict[str, Any], lines: list[str]) ->
     with pytest.raises(SettingsError) as caught:
         load_settings(**values)
     assert len(caught.value.mistakes) == len(lines)
-    for mistake, expected in zip(caught.value.mistakes, lines, strict=True):
+    for mistake, expected in zip(sorted(caught.value.mistakes), sorted(lines), strict=True):
         assert expected in mistake
         assert "\n" not in mistake
 
 
 def test_the_environment_and_a_file_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("SSO_CITY_NAME=Kota Lain\nSSO_CODE_SECONDS=30\n")
-    monkeypatch.setenv("SSO_CODE_SECONDS", "45")
+    (tmp_path / ".env").write_text("SSO_CITY_NAME=Kota Lain\nSSO_AUTHORIZATION_CODE_LIFETIME=30s\nOTHER_NAME=1\n")
+    monkeypatch.setenv("SSO_AUTHORIZATION_CODE_LIFETIME", "45s")
     monkeypatch.setenv("SSO_TRUSTED_PROXIES", "10.0.0.0/8, ::1")
     settings = load_settings()
-    assert (settings.city_name, settings.code_seconds) == ("Kota Lain", 45)
+    assert (settings.city_name, settings.authorization_code_lifetime) == ("Kota Lain", timedelta(seconds=45))
     assert settings.trusted_proxies == ["10.0.0.0/8", "::1"]
+
+
+def test_variables_that_are_no_settings_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SSO_STEP_UP_SECONDS=600\n")
+    monkeypatch.setenv("SSO_CODE_MINUTES", "10")
+    monkeypatch.setenv("SSO_CITY_NAM", "Kota")
+    monkeypatch.setenv("SSO_SERVICE_PORT_HTTP", "8000")
+    monkeypatch.setenv("SSO_PORT_8000_TCP_ADDR", "10.0.0.1")
+    monkeypatch.setenv("SSO_LOG_LEVEL", "LOUD")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    *unknown, invalid = caught.value.mistakes
+    assert unknown == [
+        "SSO_CITY_NAM is not a setting: did you mean SSO_CITY_NAME?",
+        "SSO_CODE_MINUTES is not a setting: its name is now SSO_ONE_TIME_CODE_LIFETIME",
+        "SSO_STEP_UP_SECONDS is not a setting: its name is now SSO_REAUTHENTICATION_AGE",
+    ]
+    assert invalid.startswith("SSO_LOG_LEVEL: ")
+    with pytest.raises(SettingsError, match="code_seconds is not a setting"):
+        load_settings(code_seconds=60)
+
+
+def test_old_names_lead_to_settings_that_exist() -> None:
+    names = {variable(name) for name in Settings.model_fields}
+    assert set(RENAMED.values()) <= names
+    assert not names & set(RENAMED)
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("0s", timedelta(0)),
+        ("500ms", timedelta(milliseconds=500)),
+        ("90s", timedelta(seconds=90)),
+        ("10m", timedelta(minutes=10)),
+        ("24h", timedelta(days=1)),
+        ("14d", timedelta(days=14)),
+    ],
+)
+def test_durations_are_read_and_written(text: str, duration: timedelta) -> None:
+    assert parse_duration(text) == duration
+    assert format_duration(duration) == text
+
+
+@pytest.mark.parametrize("text", ["", "10", "10 m", "m", "1.5h", "-1s", "1h30m", "10M", "10min", 600, 0, None])
+def test_other_forms_of_durations_are_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="such as 30s, 10m, 24h or 14d"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(("text", "size"), [("100B", 100), ("64KiB", 65536), ("5MiB", 5 * 1024**2), ("0B", 0)])
+def test_sizes_are_read_and_written(text: str, size: int) -> None:
+    assert parse_size(text) == size
+    assert format_size(size) == text
+
+
+@pytest.mark.parametrize("text", ["64", "64KB", "64 KiB", "1.5MiB", 65536])
+def test_other_forms_of_sizes_are_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="such as 64KiB or 5MiB"):
+        parse_size(text)
 
 
 def test_secrets_do_not_show() -> None:

@@ -84,7 +84,7 @@ from sso.http.sign_in import (
     second_factor as second_step,
 )
 from sso.identity.authn.passwords import Busy, Passwords
-from sso.jobs import keep_house
+from sso.jobs import run_jobs
 from sso.logout.end_sessions import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.logs import configure_logging
 from sso.oidc.authorize.request import PageError, RedirectError
@@ -151,7 +151,7 @@ def create_app(settings: Settings) -> FastAPI:
     passwords = Passwords(settings)
     counts, durable = Counts(storage_for(settings, db)), Counts(DatabaseStorage(db))
     provider.attempts = Attempts(
-        settings.sign_in_failures_per_account, settings.sign_in_failures_per_address, counts, durable
+        settings.sign_in_failures_per_account, settings.sign_in_failures_per_ip_address, counts, durable
     )
     site = Site(
         settings=settings,
@@ -159,27 +159,33 @@ def create_app(settings: Settings) -> FastAPI:
         server=server,
         passwords=passwords,
         limits=provider.attempts,
-        registrations=CountLimit(settings.registrations_per_address, 60, counts, "registrations"),
-        device_codes=CountLimit(settings.device_code_failures_per_address, 15, counts, "device-codes"),
+        registrations=CountLimit(settings.client_registrations_per_ip_address, 60, counts, "registrations"),
+        device_codes=CountLimit(settings.device_code_failures_per_ip_address, 15, counts, "device-codes"),
         new_device_codes=CountLimit(
-            settings.device_codes_per_address, 15, counts, "new-device-codes", in_total=settings.waiting_requests
+            settings.device_codes_per_ip_address,
+            15,
+            counts,
+            "new-device-codes",
+            in_total=settings.pending_requests_total,
         ),
-        sign_ups=CountLimit(settings.sign_ups_per_address, 60, counts, "sign-ups", in_total=settings.waiting_requests),
+        sign_ups=CountLimit(
+            settings.sign_ups_per_ip_address, 60, counts, "sign-ups", in_total=settings.pending_requests_total
+        ),
         codes=MessageLimits(
-            settings.codes_per_contact,
-            settings.codes_per_contact_a_day,
-            settings.codes_per_address,
+            settings.one_time_codes_per_contact_per_hour,
+            settings.one_time_codes_per_contact_per_day,
+            settings.one_time_codes_per_ip_address,
             settings.sms_per_day,
             counts,
         ),
         contact_codes=CountLimit(CONTACT_CODES_PER_DAY, DAY_MINUTES, counts, "contact-codes"),
         flows=CountLimit(FLOWS_PER_HOUR, 60, counts, "flows"),
         waiting_requests=CountLimit(
-            settings.waiting_requests_per_address, 15, counts, "waiting", in_total=settings.waiting_requests
+            settings.pending_requests_per_ip_address, 15, counts, "waiting", in_total=settings.pending_requests_total
         ),
         pushed_requests=CountLimit(settings.pushed_requests_per_client, 15, counts, "pushed"),
-        inviters=CountLimit(settings.invitations_per_person, DAY_MINUTES, counts, "inviters"),
-        invited_to=CountLimit(settings.invitations_per_person * 3 // 2, DAY_MINUTES, counts, "invited-to"),
+        inviters=CountLimit(settings.invitations_per_user, DAY_MINUTES, counts, "inviters"),
+        invited_to=CountLimit(settings.invitations_per_user * 3 // 2, DAY_MINUTES, counts, "invited-to"),
         declined=CountLimit(1, DECLINED_DAYS * DAY_MINUTES, durable, "declined"),
         invited=CountLimit(INVITATIONS_PER_RECIPIENT, DAY_MINUTES, counts, "invited"),
         invited_lately=CountLimit(INVITATIONS_A_MONTH, 30 * DAY_MINUTES, counts, "invited-lately"),
@@ -267,7 +273,7 @@ async def _live(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> None:
     quick = (asyncio.to_thread(prepare) for prepare in (pages.prepare, site.provider.prepare))
     work = [site.provider.follow(stop), site.provider.keep_usage(stop), site.passwords.prepare(), *quick]
     if site.settings.run_worker:
-        work += [site.worker.run(), keep_house(site.provider, stop, site.worker.nudge)]
+        work += [site.worker.run(), run_jobs(site.provider, stop, site.worker.nudge)]
     tasks = [asyncio.create_task(one) for one in work]
     tried.set()
     await asyncio.gather(*tasks)

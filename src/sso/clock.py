@@ -35,10 +35,10 @@ async def pause(stop: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-def advance(seconds: float) -> None:
-    """Move the clock forwards (or back) by ``seconds``. For tests only."""
+def advance(by: timedelta | float) -> None:
+    """Move the clock forwards, or back, by a duration or a number of seconds. For tests only."""
     global _offset
-    _offset += timedelta(seconds=seconds)
+    _offset += by if isinstance(by, timedelta) else timedelta(seconds=by)
 
 
 def reset() -> None:

@@ -15,7 +15,7 @@ from sso.accounts.notifications import link_token, notify
 from sso.accounts.service import delete_due
 from sso.clients import store as clients
 from sso.clients.models import SANDBOX_END
-from sso.identity.authn import pending_flows as ceremonies
+from sso.identity.authn import pending_flows
 from sso.identity.authn import recovery_requests as recovery
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
@@ -23,9 +23,9 @@ from sso.identity.users import store as users
 from sso.identity.users.models import User
 from sso.logout import bulk as mass_ending
 from sso.logout.end_sessions import end_sessions
-from sso.oidc.authorize.pushed import forget_expired_pushes
-from sso.oidc.authorize.stored import forget_expired_requests
-from sso.oidc.device.service import forget_expired_devices
+from sso.oidc.authorize.pushed import delete_expired_pushed_requests
+from sso.oidc.authorize.stored import delete_expired_requests
+from sso.oidc.device.service import delete_expired_device_codes
 from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
 from sso.platform import audit
@@ -36,8 +36,8 @@ from sso.platform.metrics.counters import RECENT, five_minutes
 from sso.platform.outbox import store as deliveries
 from sso.platform.outbox.webhooks import tell_webhooks
 from sso.platform.security import rate_limits as limits
-from sso.platform.security.idempotency import forget_expired as forget_idempotency_keys
-from sso.platform.security.replay import forget_expired as forget_replays
+from sso.platform.security.idempotency import delete_expired as delete_expired_idempotency_keys
+from sso.platform.security.replay import delete_expired as delete_expired_replays
 from sso.portal import teams
 from sso.portal.diagnosis import ENDS_SOON_DAYS
 
@@ -48,18 +48,18 @@ CLEAR_SECONDS = 300.0
 BATCH = 500
 KEEP_COUNTS_DAYS = 400
 KEEP_RECENT_HOURS = 3
-GAUGES = ("sessions_living", "people", "factors")
+GAUGES = ("sessions_active", "people", "factors")
 KEEP_MISTAKES_DAYS = 14
 KEEP_DEVICES_DAYS = 1
 """A device that asks with a code that is over is told so, not that the code is unknown."""
 
 
-async def keep_house(provider: Provider, stop: asyncio.Event, nudge: Callable[[], None] = lambda: None) -> None:
+async def run_jobs(provider: Provider, stop: asyncio.Event, nudge: Callable[[], None] = lambda: None) -> None:
     """Do it until ``stop``. A database that is away is waited for. ``nudge`` is called when notices were written."""
     since_clearing = CLEAR_SECONDS
     while True:
         try:
-            await seal_audit(provider)
+            await chain_audit_events(provider)
             await mass_ending.work(provider, stop, nudge)
             if since_clearing >= CLEAR_SECONDS:
                 await clear_up(provider)
@@ -73,11 +73,11 @@ async def keep_house(provider: Provider, stop: asyncio.Event, nudge: Callable[[]
         since_clearing += SEAL_SECONDS
 
 
-async def seal_audit(provider: Provider) -> None:
+async def chain_audit_events(provider: Provider) -> None:
     """Chain every audit event that is not chained yet, and let webhooks be told of them."""
     while True:
         async with provider.db.write() as session:
-            events = await audit.seal(session, provider.box)
+            events = await audit.append_to_chain(session, provider.box)
             await tell_webhooks(session, events)
             if not events:
                 return
@@ -93,26 +93,27 @@ async def clear_up(provider: Provider) -> None:
         if len(over) < BATCH:
             break
     async with provider.db.write() as session:
-        await rotate_when_due(session, provider.box, provider.settings.key_rotation_days)
-    old = now - timedelta(days=provider.settings.keep_deliveries_days)
+        await rotate_when_due(session, provider.box, provider.settings.key_rotation_interval)
+    old = now - provider.settings.delivery_retention
     kept, recent = now - timedelta(days=KEEP_COUNTS_DAYS), now - timedelta(hours=KEEP_RECENT_HOURS)
-    forgetting: list[Callable[[AsyncSession], Awaitable[object]]] = [
-        lambda session: forget_expired_requests(session, now),
-        lambda session: forget_expired_pushes(session, now),
-        lambda session: forget_expired_devices(session, now - timedelta(days=KEEP_DEVICES_DAYS)),
-        lambda session: session.run_sync(lambda sync: forget_replays(sync, now)),
-        lambda session: session.run_sync(lambda sync: forget_idempotency_keys(sync, now)),
+    deletions: list[Callable[[AsyncSession], Awaitable[object]]] = [
+        lambda session: delete_expired_requests(session, now),
+        lambda session: delete_expired_pushed_requests(session, now),
+        lambda session: delete_expired_device_codes(session, now - timedelta(days=KEEP_DEVICES_DAYS)),
+        lambda session: session.run_sync(lambda sync: delete_expired_replays(sync, now)),
+        lambda session: session.run_sync(lambda sync: delete_expired_idempotency_keys(sync, now)),
         lambda session: deliveries.give_up_held(session, old),
-        lambda session: deliveries.forget_finished(session, old),
-        lambda session: ceremonies.forget_expired(session, now),
-        recovery.forget_expired,
-        lambda session: limits.forget_expired(session, now),
-        teams.forget_expired,
-        lambda session: usage.forget_old(session, kept, recent, now - timedelta(days=KEEP_MISTAKES_DAYS)),
+        lambda session: deliveries.delete_finished(session, old),
+        lambda session: pending_flows.delete_expired(session, now),
+        recovery.delete_expired,
+        lambda session: limits.delete_expired(session, now),
+        teams.delete_expired,
+        lambda session: usage.delete_old(session, kept, recent, now - timedelta(days=KEEP_MISTAKES_DAYS)),
     ]
-    for forget in forgetting:  # each in a transaction of its own: none holds one table while it waits for another
+    # Each in a transaction of its own: none holds one table while it waits for another.
+    for delete in deletions:
         async with provider.db.write() as session:
-            await forget(session)
+            await delete(session)
     async with provider.db.write() as session:
         gone = await clients.removed_before(session, old, BATCH)
         if gone:
@@ -120,10 +121,10 @@ async def clear_up(provider: Provider) -> None:
     await remind_of_secrets(provider)
     await look_around(provider)
     await people_in_time(provider)
-    await _forget_old(provider)
+    await _delete_old(provider)
     while True:
         async with provider.db.write() as session:
-            if await tokens.forget_expired(session, now, BATCH) == 0:
+            if await tokens.delete_expired(session, now, BATCH) == 0:
                 return
 
 
@@ -148,15 +149,15 @@ async def look_around(provider: Provider) -> None:
     now = clock.now()
     moment, hour = five_minutes(now), now.replace(minute=0, second=0, microsecond=0)
     async with provider.db.read() as session:
-        if await usage.counts_since(session, ["sessions_living"], moment, begins=RECENT):
+        if await usage.counts_since(session, ["sessions_active"], moment, begins=RECENT):
             return
-        living = await sessions.count_living(session, now, now - provider.idle)
+        active = await sessions.count_active(session, now, now - provider.idle)
         values: dict[tuple[str, str], int] = {}
         if not await usage.counts_since(session, GAUGES, hour):
-            values = {("sessions_living", ""): living, ("people", ""): await users.count_people(session)}
+            values = {("sessions_active", ""): active, ("people", ""): await users.count_people(session)}
             values |= {("factors", kind): count for kind, count in (await users.count_factors(session)).items()}
     async with provider.db.write() as session:
-        await usage.set_gauges(session, moment, {(RECENT + "sessions_living", ""): living})
+        await usage.set_gauges(session, moment, {(RECENT + "sessions_active", ""): active})
         if values:
             await usage.set_gauges(session, hour, values)
 
@@ -178,16 +179,16 @@ async def people_in_time(provider: Provider) -> None:
                 return
 
 
-async def _forget_old(provider: Provider) -> None:
+async def _delete_old(provider: Provider) -> None:
     """Delete sessions that ended long ago, and let audit events go that are older than they are to be kept."""
     now, settings = clock.now(), provider.settings
     while True:
         async with provider.db.write() as session:
-            ended = now - timedelta(days=settings.keep_ended_sessions_days)
-            if await sessions.forget_ended(session, ended, BATCH) < BATCH:
+            ended = now - settings.ended_session_retention
+            if await sessions.delete_ended(session, ended, BATCH) < BATCH:
                 break
-    while settings.audit_retention_days:
+    while settings.audit_retention:
         async with provider.db.write() as session:
-            kept = now - timedelta(days=settings.audit_retention_days)
+            kept = now - settings.audit_retention
             if await audit.prune(session, provider.box, kept, actor="system") == 0:
                 break

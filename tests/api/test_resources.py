@@ -17,7 +17,7 @@ from tests.waiting import until
 from sso import clock
 from sso.accounts.service import disable_user
 from sso.identity.users.service import UserError, find, set_roles
-from sso.jobs import clear_up, keep_house, seal_audit
+from sso.jobs import chain_audit_events, clear_up, run_jobs
 from sso.platform.audit import verify
 from sso.platform.audit.models import AuditEvent
 from sso.platform.outbox.models import Delivery
@@ -139,7 +139,7 @@ async def test_many_sessions_are_ended_in_the_background_watched_and_stopped(cit
     assert (begun["status"], begun["total"], begun["ended"]) == ("running", 2, 0)
     assert answer.headers["location"] == f"/api/v1/session-endings/{begun['id']}"
     stop = asyncio.Event()
-    working = asyncio.create_task(keep_house(city.provider, stop))
+    working = asyncio.create_task(run_jobs(city.provider, stop))
 
     async def is_done() -> bool:
         return bool((await api.get(f"/session-endings/{begun['id']}"))["status"] == "done")
@@ -213,11 +213,11 @@ async def test_a_person_is_made_changed_disabled_enabled_and_deleted(city: City,
 async def test_who_is_deleted_is_signed_out_everywhere_and_nothing_of_them_is_left(city: City, api: Api) -> None:
     tokens = await signed_in(city, "warga", "sehat")
     siti = city.users["siti"]
-    (living,) = await api.pages("/sessions", user_id=str(siti))
+    (active,) = await api.pages("/sessions", user_id=str(siti))
     answer = await api("DELETE", f"/users/{siti}")
     assert answer.json()["sessions_ended"] == 1
     assert (await city.relying_party("warga").introspect(tokens["warga"]["access_token"])) == {"active": False}
-    proof = await api.get(f"/sessions/{living['id']}/proof")
+    proof = await api.get(f"/sessions/{active['id']}/proof")
     assert (proof["reason"], proof["person"]["name"], len(proof["applications"])) == ("user_deleted", "", 2)
     async with city.browser() as browser:
         page = await browser.open("/login")
@@ -241,7 +241,7 @@ async def test_somebody_with_a_long_history_is_deleted_too(
         await signed_in(city, "warga", "sehat")
     answer = await api("DELETE", f"/users/{siti}")
     assert (answer.status_code, answer.json()["user"]["status"]) == (200, "deleted"), answer.text
-    await seal_audit(city.provider)
+    await chain_audit_events(city.provider)
     async with city.provider.db.read() as session:
         theirs = select(AuditEvent).where(or_(AuditEvent.actor == siti, AuditEvent.subject == siti))
         theirs = theirs.where(AuditEvent.type.like("session.%") | AuditEvent.type.like("sign_in.%"))
@@ -438,8 +438,8 @@ async def test_what_was_granted_is_seen_and_revoked(city: City, api: Api) -> Non
 
 async def test_a_delivery_that_was_given_up_is_sent_once_more(city: City, api: Api) -> None:
     await signed_in(city, "warga")
-    (living,) = await api.pages("/sessions")
-    await api("POST", f"/sessions/{living['id']}/end", json={})
+    (active,) = await api.pages("/sessions")
+    await api("POST", f"/sessions/{active['id']}/end", json={})
     await city.site.worker.drain()  # warga.example cannot be reached
     clock.advance(86401)
     await city.site.worker.drain()
@@ -460,7 +460,7 @@ async def test_a_delivery_that_was_given_up_is_sent_once_more(city: City, api: A
 
 async def test_the_audit_log_is_searched(city: City, api: Api) -> None:
     await signed_in(city, "warga")
-    await seal_audit(city.provider)
+    await chain_audit_events(city.provider)
     siti = str(city.users["siti"])
     (started,) = await api.pages("/audit-events", type="session.started", actor=siti)
     assert (started["address"], started["outcome"]) == ("203.0.113.0/24", "success")

@@ -31,10 +31,13 @@ def served(sqlite_template: tuple[Path, dict[str, Any]], tmp_path_factory: pytes
     import httpx
 
     directory = tmp_path_factory.mktemp("schemathesis")
-    shutil.copy(sqlite_template[0], directory / "sso.platform.db")
-    url = f"sqlite:///{directory / 'sso.platform.db'}"
+    shutil.copy(sqlite_template[0], directory / "sso.db")
+    url = f"sqlite:///{directory / 'sso.db'}"
     config = uvicorn.Config(
-        create_app(settings_for(url, directory, access_token_seconds=7200)), port=0, log_level="critical", lifespan="on"
+        create_app(settings_for(url, directory, access_token_lifetime="2h")),
+        port=0,
+        log_level="critical",
+        lifespan="on",
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from tests.support import City
 
 from sso import clock
-from sso.platform.audit import export, prune, record, redact, seal, verify, verify_archive
+from sso.platform.audit import append_to_chain, export, prune, record, redact, verify, verify_archive
 from sso.platform.audit.models import AuditCheckpoint
 from sso.platform.audit.service import AuditReport
 
@@ -22,7 +22,7 @@ async def chained(city: City) -> None:
         await browser.tokens(city.relying_party("warga"))
         await browser.submit(await browser.open("/logout"))
     async with city.provider.db.write() as session:
-        while await seal(session, city.provider.box):
+        while await append_to_chain(session, city.provider.box):
             pass
 
 
@@ -34,8 +34,8 @@ async def report(city: City) -> AuditReport:
 async def test_a_chain_that_was_left_alone_is_whole(city: City) -> None:
     await chained(city)
     found = await report(city)
-    assert (found.broken_at, found.unsealed) == (None, 0)
-    assert found.sealed >= 5
+    assert (found.broken_at, found.not_chained) == (None, 0)
+    assert found.chained >= 5
 
 
 CHANGES: dict[str, tuple[str, int]] = {
@@ -87,8 +87,8 @@ async def test_what_was_let_go_leaves_a_chain_that_is_verified_from_a_checkpoint
     assert await pruned(city) == len(archive)
     await chained(city)
     found = await report(city)
-    assert (found.broken_at, found.checkpoint, found.unsealed) == (None, len(archive), 0)
-    assert found.sealed > 0
+    assert (found.broken_at, found.checkpoint, found.not_chained) == (None, len(archive), 0)
+    assert found.chained > 0
     second = await exported(city)
     assert json.loads(second[0])["seq"] == len(archive) + 1, "the numbers go on"
     clock.advance(60)
@@ -96,7 +96,7 @@ async def test_what_was_let_go_leaves_a_chain_that_is_verified_from_a_checkpoint
     async with city.provider.db.read() as session:
         for lines, start in ((archive, 0), (second, len(archive))):
             said = await verify_archive(session, city.provider.box, lines)
-            assert (said.broken_at, said.sealed, said.checkpoint) == (None, len(lines), start)
+            assert (said.broken_at, said.chained, said.checkpoint) == (None, len(lines), start)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ async def test_a_checkpoint_that_somebody_made_up_is_found_out(city: City) -> No
     assert "checkpoint" in found.reason
 
 
-@pytest.mark.parametrize("overrides", [{"audit_retention_days": 30}])
+@pytest.mark.parametrize("overrides", [{"audit_retention": "30d"}])
 async def test_old_events_go_by_themselves_where_a_city_says_so(city: City) -> None:
     from sso.jobs import clear_up
 
@@ -164,7 +164,7 @@ async def test_two_hosts_that_write_and_chain_at_once_never_break_it(city: City,
         count = 0
         for _ in range(12):
             async with db.write() as session:
-                count += len(await seal(session, box))
+                count += len(await append_to_chain(session, box))
             await asyncio.sleep(0)
         return count
 
@@ -172,10 +172,10 @@ async def test_two_hosts_that_write_and_chain_at_once_never_break_it(city: City,
     work = [write(here, "a"), write(other, "b"), write(here, "c"), write(other, "d")]
     await asyncio.gather(*work, chain(here), chain(other))
     async with here.write() as session:
-        while await seal(session, box):
+        while await append_to_chain(session, box):
             pass
     found = await report(city)
-    assert (found.broken_at, found.unsealed) == (None, 0)
+    assert (found.broken_at, found.not_chained) == (None, 0)
     told = [json.loads(line) for line in await exported(city)]
     mine = [(one["actor"], one["data"]["n"]) for one in told if one["type"] == "test.event"]
     assert len(mine) == len(set(mine)) == 100, "nothing that was committed is lost, and nothing is there twice"
@@ -194,8 +194,8 @@ async def test_what_is_being_redacted_is_chained_as_it_is_afterwards(city: City)
     async with db.write() as session:
         assert await redact(session, box, siti) > 0
         async with db.write() as sealer:
-            await seal(sealer, box)
+            await append_to_chain(sealer, box)
     async with db.write() as session:
-        while await seal(session, box):
+        while await append_to_chain(session, box):
             pass
     assert (await report(city)).broken_at is None

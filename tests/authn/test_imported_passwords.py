@@ -387,14 +387,14 @@ def test_every_scheme_has_bounds_and_keeps_them() -> None:
     }
     for scheme, costs in COSTLY.items():
         for name, template in costs.items():
-            most = BOUNDS[scheme][name]
+            maximum = BOUNDS[scheme][name]
             if scheme == "scrypt":
-                most, over = 131072 + 1024, 4 * 131072
+                maximum, over = 131072 + 1024, 4 * 131072
             else:
-                over = most + 1
+                over = maximum + 1
             if scheme == "yescrypt" and not yescrypt.available():
                 continue
-            at_most = read_hash(costing(template, most))
+            at_most = read_hash(costing(template, maximum))
             assert at_most.scheme == scheme, template
             assert at_most.costs[name] <= BOUNDS[scheme][name]
             costly = costing(template, over)
@@ -417,7 +417,7 @@ def test_every_hash_that_is_read_names_only_costs_that_have_bounds() -> None:
 
 
 async def test_a_hash_that_is_stored_above_a_bound_fails_without_being_computed() -> None:
-    options: dict[str, Any] = {"argon2_memory_kib": 8192, "argon2_iterations": 1}
+    options: dict[str, Any] = {"argon2_memory": "8MiB", "argon2_iterations": 1}
     passwords = Passwords(Settings(_env_file=None, **options))  # type: ignore[call-arg]
     await passwords.verify(OLD, None)
     for text in (
@@ -433,7 +433,7 @@ async def test_a_hash_that_is_stored_above_a_bound_fails_without_being_computed(
         started = time.process_time()
         assert await passwords.verify(OLD, text) == (False, None)
         assert time.process_time() - started < 1
-    own: dict[str, Any] = {"argon2_memory_kib": 8192, "argon2_iterations": 65}
+    own: dict[str, Any] = {"argon2_memory": "8MiB", "argon2_iterations": 65}
     passwords = Passwords(Settings(_env_file=None, **own))  # type: ignore[call-arg]
     assert await passwords.verify(OLD, await passwords.hash(OLD)) == (True, None)
 

@@ -21,7 +21,7 @@ OLD = "sandi lama 99"
 
 
 def settings(**overrides: Any) -> Settings:
-    values: dict[str, Any] = {"argon2_memory_kib": 8192, "argon2_iterations": 1, **overrides}
+    values: dict[str, Any] = {"argon2_memory": "8MiB", "argon2_iterations": 1, **overrides}
     return Settings(_env_file=None, **values)  # type: ignore[call-arg]
 
 
@@ -63,7 +63,7 @@ def test_there_are_no_rules_of_composition() -> None:
 
 
 def test_the_lengths_are_the_citys_to_choose() -> None:
-    check_strength(settings(password_min_chars=10), "kuda-lau7!x", [])
+    check_strength(settings(password_min_length=10), "kuda-lau7!x", [])
 
 
 def test_how_strong_it_is_while_it_is_typed() -> None:

@@ -70,11 +70,11 @@ def cli(
         monkeypatch.delenv(f"SSO_{name.upper()}", raising=False)
     monkeypatch.setenv("SSO_ISSUER", ISSUER)
     monkeypatch.setenv("SSO_SECRET_KEY", SECRET_KEY)
-    monkeypatch.setenv("SSO_ARGON2_MEMORY_KIB", "8192")
+    monkeypatch.setenv("SSO_ARGON2_MEMORY", "8MiB")
     if database_kind == "sqlite":
         template, made = request.getfixturevalue("sqlite_template")
-        shutil.copy(template, tmp_path / "sso.platform.db")
-        monkeypatch.setenv("SSO_DATABASE_URL", f"sqlite:///{tmp_path / 'sso.platform.db'}")
+        shutil.copy(template, tmp_path / "sso.db")
+        monkeypatch.setenv("SSO_DATABASE_URL", f"sqlite:///{tmp_path / 'sso.db'}")
         yield Cli(monkeypatch, capfd, made)
         return
     databases, made = request.getfixturevalue("postgres_databases")

@@ -254,13 +254,13 @@ def test_the_doctor_says_what_is_wrong(cli: Cli) -> None:
 
 
 def test_the_doctor_warns_of_open_registration(cli: Cli) -> None:
-    cli.monkeypatch.setenv("SSO_REGISTRATION", "open")
-    assert "SSO_REGISTRATION=open: everybody can register applications" in cli("doctor").out
+    cli.monkeypatch.setenv("SSO_CLIENT_REGISTRATION", "open")
+    assert "SSO_CLIENT_REGISTRATION=open: everybody can register applications" in cli("doctor").out
 
 
 def test_wrong_settings_are_exit_code_2(cli: Cli) -> None:
     cli.monkeypatch.setenv("SSO_ISSUER", "http://masuk.kota.example")
-    cli.monkeypatch.setenv("SSO_CODE_SECONDS", "soon")
+    cli.monkeypatch.setenv("SSO_AUTHORIZATION_CODE_LIFETIME", "soon")
     answer = cli("serve")
     assert answer.code == 2
     assert answer.err.count("\n") == 3
@@ -310,7 +310,7 @@ def test_a_person_is_made_with_a_profile(cli: Cli) -> None:
 def in_a_session(cli: Cli) -> str:
     """Let siti be signed in with two applications, and return the session."""
     from sso.identity.sessions import store
-    from sso.identity.sessions.store import take_part
+    from sso.identity.sessions.store import open_client_session
     from sso.platform.db import Database, new_id
     from sso.settings import load_settings
 
@@ -322,7 +322,7 @@ def in_a_session(cli: Cli) -> str:
             await store.insert(session, {"id": session_id, "user_id": cli.made["users"]["siti"], **values})
             for name in ("warga", "sehat"):
                 await session.run_sync(
-                    lambda sync, name=name: take_part(sync, session_id, name, now, now - timedelta(hours=1))
+                    lambda sync, name=name: open_client_session(sync, session_id, name, now, now - timedelta(hours=1))
                 )
         await db.close()
         return str(session_id)

@@ -90,10 +90,10 @@ def test_no_command_but_those_that_begin_an_installation_creates_anything(
             main()
         assert ended.value.code == code, (one, capsys.readouterr())
         if one == ["keys", "list"]:
-            with sqlite3.connect(folder / "var" / "sso.platform.db") as db:
+            with sqlite3.connect(folder / "var" / "sso.db") as db:
                 assert db.execute("SELECT count(*) FROM signing_keys").fetchone() == (0,)
     assert sorted(path.name for path in (folder / "var").rglob("*") if path.suffix in (".db", ".key")) == [
-        "secret.key", "sso.platform.db"
+        "secret.key", "sso.db"
     ]  # fmt: skip
 
 

@@ -177,7 +177,7 @@ def test_everything_sealed_is_sealed_anew(cli: Cli, monkeypatch: pytest.MonkeyPa
 
         async with city.provider.db.read() as session:
             webhook = await session.get(Webhook, uuid.UUID(found["id"]))
-            secret: bytes = city.provider.box.open(webhook.secret, _purpose(webhook.id))
+            secret: bytes = city.provider.box.decrypt(webhook.secret, _purpose(webhook.id))
             return secret
 
     assert len(served(work)) == 32

@@ -21,7 +21,7 @@ from sso.clients.mistakes import fields_of_metadata, mistakes_of, nearest_name, 
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {"registration": "open"}
+    return {"client_registration": "open"}
 
 
 ENTRY = "catalogue: kota\napplications:\n  - client_id: satu\n    type: web\n    client_name: Satu\n"

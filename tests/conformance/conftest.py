@@ -117,8 +117,8 @@ def world(_world: World) -> World:
 @pytest.fixture
 def overrides(world: World) -> dict[str, Any]:
     return {
-        "registration": "open",
-        "registration_profile": "certification",
+        "client_registration": "open",
+        "client_registration_profile": "certification",
         "outbound_networks": ["127.0.0.0/8", "::1/128"],
         "outbound_ca_file": world.ca_file,
     }

@@ -57,7 +57,7 @@ def test_what_was_stored_before_there_were_profiles_is_still_read() -> None:
     assert stored_metadata(old).profile == "legacy"
 
 
-@pytest.mark.parametrize("overrides", [{"registration": "open"}])
+@pytest.mark.parametrize("overrides", [{"client_registration": "open"}])
 @demand("RFC 9700 2.1.1", "an application that registers itself must use PKCE, unless the city says otherwise")
 async def test_self_registered_applications_are_strict(city: City) -> None:
     party = await registered(city)

@@ -35,7 +35,7 @@ from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.reasons import EndReason, initiator
 from sso.identity.users import store as users
 from sso.identity.users.models import User
-from sso.logout.delivery_report import proof_of
+from sso.logout.delivery_report import delivery_report_of
 from sso.logout.end_sessions import end_sessions
 from sso.oidc.models import ExcludedSubject
 from sso.platform.outbox.models import Delivery
@@ -221,12 +221,12 @@ async def test_a_session_that_ends_is_an_event(city: City, receiver: Receiver) -
     assert not {"exp", "sub", "nonce"} & set(claims)
     assert list((await receiver.poll(stream))["sets"]) == [jti], "it is given again until it is acknowledged"
     async with city.provider.db.read() as session:
-        proof = await proof_of(session, city.provider, session_id)
+        proof = await delivery_report_of(session, city.provider, session_id)
     assert proof is not None
     assert [(one.how, one.state) for one in proof.applications] == [("shared_signals", "waiting")]
     assert await receiver.poll(stream, ack=[jti]) == {"sets": {}}
     async with city.provider.db.read() as session:
-        proof = await proof_of(session, city.provider, session_id)
+        proof = await delivery_report_of(session, city.provider, session_id)
     assert proof is not None
     assert [(one.how, one.state) for one in proof.applications] == [("shared_signals", "confirmed")]
     assert proof.seconds_to_last_confirmation is not None
@@ -395,7 +395,7 @@ async def test_whom_a_subject_names_costs_the_same_however_many_people_there_are
         return subject_of(client, user_id)
 
     monkeypatch.setattr(city.provider, "subject", counted)
-    monkeypatch.setattr(streams, "MOST_EXCLUDED", 3)
+    monkeypatch.setattr(streams, "MAX_EXCLUDED", 3)
     statements, seen = Statements(city), []
     for one in ("a", "b", "c", "d"):
         body = {"stream_id": stream["stream_id"], "subject": {"format": "opaque", "id": one}}
@@ -650,7 +650,7 @@ async def test_without_any_stream_nothing_is_looked_up(city: City) -> None:
     assert not [one for one in statements.take() if "event_stream" in one]
 
 
-@pytest.mark.parametrize("overrides", [{"risk_second_step": "none"}], ids=[""])
+@pytest.mark.parametrize("overrides", [{"risk_based_second_factor": "none"}], ids=[""])
 async def test_an_app_that_is_set_up_at_sign_in_is_told_with_its_recovery_codes(city: City, receiver: Receiver) -> None:
     stream = await receiver.make_stream(CREDENTIAL_CHANGE)
     await signed_in(city)

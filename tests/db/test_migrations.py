@@ -27,7 +27,7 @@ from sso.clients.models import (
     TeamMember,
 )
 from sso.clients.privileges import held_by
-from sso.identity.authn.models import Ceremony, Recovery
+from sso.identity.authn.models import PendingFlow, Recovery
 from sso.identity.sessions.store import SessionFilter
 from sso.identity.users.models import (
     Agreement,
@@ -41,7 +41,7 @@ from sso.identity.users.models import (
     MergeProposal,
     Picture,
 )
-from sso.jobs import seal_audit
+from sso.jobs import chain_audit_events
 from sso.logout.bulk import begin
 from sso.oidc.models import DeviceCode, ExcludedName, ExcludedSubject, PushedRequest
 from sso.platform.audit import prune
@@ -122,7 +122,7 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         session.add_all(_of_the_portal(city))
         session.add(PushedRequest(token_hash=b"p" * 32, client_id=made.client_id, query="", expires_at=clock.now()))
         await remember_consent(session, city.users["siti"], "mitra", ["openid"], clock.now())
-    await seal_audit(city.provider)
+    await chain_audit_events(city.provider)
     async with db.write() as session:
         assert await prune(session, city.provider.box, clock.now(), actor="test") > 0
     await _every_table_has_rows(db)
@@ -166,21 +166,21 @@ async def test_an_upgrade_grants_what_the_citys_applications_have_registered(cit
 def _of_citizens(city: City) -> list[Any]:
     """Return a row of each table that citizens' accounts are made of."""
     siti, now = city.users["siti"], clock.now()
-    ceremony = {"browser_hash": b"b" * 32, "purpose": "sign_in", "sealed": b"s", "codes_sent": 0, "attempts": 0}
+    ceremony = {"browser_hash": b"b" * 32, "purpose": "sign_in", "encrypted": b"s", "codes_sent": 0, "attempts": 0}
     run = {"rows_done": 1, "made": 1, "proposed": 0, "rejected": 0}
     check = {"officer": "cli", "document": "ktp", "document_end": "0001", "place": "MPP"}
     return [
         ImportRun(digest=b"i" * 32, client_id="warga", started_at=now, **run),
         RateCounter(key="k", count=1, expires_at=now),
         Agreement(user_id=siti, document="terms", version="1", agreed_at=now),
-        Ceremony(token_hash=b"c" * 32, user_id=siti, created_at=now, expires_at=now, **ceremony),
+        PendingFlow(token_hash=b"c" * 32, user_id=siti, created_at=now, expires_at=now, **ceremony),
         Favourite(user_id=siti, client_id="warga"),
         IdentityCheck(user_id=siti, checked_at=now, **check),
         LocalAccount(client_id="warga", local_user_id="77", user_id=siti, created_at=now),
-        MergeProposal(user_id=siti, client_id="warga", reasons=["nik"], sealed=b"s", status="open", created_at=now),
+        MergeProposal(user_id=siti, client_id="warga", reasons=["nik"], encrypted=b"s", status="open", created_at=now),
         Picture(user_id=siti, id="p", image=b"p", updated_at=now),
         Recovery(token_hash=b"r" * 32, user_id=siti, kind="delayed", created_at=now, ready_at=now, expires_at=now),
-        Identifier(user_id=siti, kind="nik", value="3671", lookup="nik:1", sealed=b"s", created_at=now),
+        Identifier(user_id=siti, kind="nik", value="3671", lookup="nik:1", encrypted=b"s", created_at=now),
         Identifier(user_id=city.users["budi"], kind="email", value="a@b.example", lookup="a@b.example", created_at=now),
         Identifier(user_id=siti, kind="email", value="a@b.example", lookup="a@b.example", created_at=now),
         Credential(user_id=siti, kind="totp", secret="s", created_at=now, updated_at=now),

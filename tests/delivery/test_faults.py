@@ -63,7 +63,7 @@ async def test_a_receiver_that_is_down_is_told_once_it_is_up(city: City, receive
 
 @pytest.mark.parametrize(
     "overrides",
-    [{"issuer": "http://localhost:8000", "outbound_networks": ["127.0.0.0/8"], "outbound_timeout_seconds": 0.5}],
+    [{"issuer": "http://localhost:8000", "outbound_networks": ["127.0.0.0/8"], "outbound_timeout": "500ms"}],
 )
 async def test_a_receiver_that_hangs_is_given_up_on_for_now_and_delays_nobody(city: City, receiver: Receiver) -> None:
     release = threading.Event()

@@ -192,9 +192,9 @@ async def test_who_is_signed_out_by_an_administrator_is_told_once(city: City, po
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("sehat"))
     api = await program(city)
-    (living,) = await api.pages("/sessions")
+    (active,) = await api.pages("/sessions")
     for _ in range(2):
-        await api("POST", f"/sessions/{living['id']}/end", json={"note": "Telepon dicuri"})
+        await api("POST", f"/sessions/{active['id']}/end", json={"note": "Telepon dicuri"})
     await city.site.worker.drain()
     (mail,) = post.mails
     assert mail["Subject"] == "Anda dikeluarkan"

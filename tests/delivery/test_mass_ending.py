@@ -14,9 +14,9 @@ from tests.waiting import until
 from sso import clock
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.sessions.store import SessionFilter
-from sso.jobs import keep_house
+from sso.jobs import run_jobs
 from sso.logout.bulk import PART, begin, endings, get_ending, stop_ending, work, work_once
-from sso.oidc.models import MassEnding
+from sso.oidc.models import BulkRevocation
 from sso.platform.db import new_id, table_of
 from sso.platform.outbox.models import Delivery
 
@@ -56,7 +56,7 @@ async def fill(city: City, count: int, client_id: str = "warga", who: str = "sit
         await session.execute(table_of(SessionClient).insert(), parts)
 
 
-async def living(city: City) -> int:
+async def active(city: City) -> int:
     async with city.provider.db.read() as session:
         statement = select(func.count()).select_from(SsoSession).where(SsoSession.ended_at.is_(None))
         return int((await session.execute(statement)).scalar_one())
@@ -67,7 +67,7 @@ async def notices(city: City) -> int:
         return int((await session.execute(select(func.count()).select_from(Delivery))).scalar_one())
 
 
-async def started(city: City, wanted: SessionFilter = SessionFilter()) -> MassEnding:
+async def started(city: City, wanted: SessionFilter = SessionFilter()) -> BulkRevocation:
     async with city.provider.db.write() as session:
         return await begin(session, wanted, "administrator", actor="ratna")
 
@@ -79,7 +79,7 @@ async def test_all_are_ended_part_by_part_and_every_application_is_told_once(cit
     seen = []
     while (now := await work_once(city.provider)) is not None:
         seen.append((now.ended, now.status))
-        assert await living(city) == 250 - now.ended
+        assert await active(city) == 250 - now.ended
     assert seen == [(PART, "running"), (2 * PART, "running"), (250, "done")]
     assert await notices(city) == 250
 
@@ -90,7 +90,7 @@ async def test_sessions_that_begin_later_go_on(city: City) -> None:
     clock.advance(1)
     await fill(city, 30)
     await work(city.provider, asyncio.Event())
-    assert await living(city) == 30
+    assert await active(city) == 30
 
 
 async def test_only_those_that_are_meant_are_ended(city: City) -> None:
@@ -99,10 +99,10 @@ async def test_only_those_that_are_meant_are_ended(city: City) -> None:
     begun = await started(city, SessionFilter(client_id="sehat"))
     assert begun.total == 30
     await work(city.provider, asyncio.Event())
-    assert await living(city) == 20
+    assert await active(city) == 20
     await started(city, SessionFilter(user_id=city.users["siti"]))
     await work(city.provider, asyncio.Event())
-    assert await living(city) == 0
+    assert await active(city) == 0
 
 
 async def test_two_processes_at_once_end_each_session_once(city: City) -> None:
@@ -127,7 +127,7 @@ async def test_it_is_stopped_and_what_is_over_stays_over(city: City) -> None:
     async with city.provider.db.write() as session:
         assert not await stop_ending(session, begun.id, actor="ratna"), "it was stopped"
     assert await work_once(city.provider) is None
-    assert await living(city) == 200
+    assert await active(city) == 200
     async with city.provider.db.read() as session:
         assert [(one.status, one.ended) for one in await endings(session, 10)] == [("stopped", PART)]
 
@@ -142,12 +142,12 @@ async def test_people_sign_in_meanwhile_and_a_server_goes_on_with_what_was_begun
         nonlocal parts
         parts += 1
 
-    house = asyncio.create_task(keep_house(city.provider, stop, after_part))
+    house = asyncio.create_task(run_jobs(city.provider, stop, after_part))
     async with city.browser() as browser, asyncio.timeout(60):
         tokens = await browser.tokens(city.relying_party("warga"))
 
         async def is_done() -> bool:
-            return await living(city) <= 1
+            return await active(city) <= 1
 
         await until(is_done, 60)
         assert (await city.relying_party("warga").userinfo(tokens["access_token"])).status_code == 200

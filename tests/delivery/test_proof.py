@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,7 @@ from sso import clock
 from sso.clients import store as clients
 from sso.clients.metadata import ClientMetadata
 from sso.identity.sessions.models import SsoSession
-from sso.logout.delivery_report import Proof, Told, proof_of
+from sso.logout.delivery_report import DeliveryReport, Told, delivery_report_of
 from sso.logout.end_sessions import end_sessions
 from sso.platform.db import bump_version
 from sso.platform.outbox.worker import pause_after
@@ -78,7 +79,7 @@ async def add(city: City, client_id: str, **fields: Any) -> None:
 async def session_with(city: City, *client_ids: str) -> UUID:
     """Let somebody be signed in with these applications taking part, and return the session."""
     from sso.identity.sessions import store
-    from sso.identity.sessions.store import take_part
+    from sso.identity.sessions.store import open_client_session
     from sso.platform.db import new_id
 
     now, session_id = clock.now(), new_id()
@@ -88,7 +89,7 @@ async def session_with(city: City, *client_ids: str) -> UUID:
         await store.insert(session, {"id": session_id, "user_id": city.users["siti"], **values})
         for client_id in client_ids:
             await session.run_sync(
-                lambda sync, name=client_id: take_part(sync, session_id, name, now, now - city.provider.idle)
+                lambda sync, name=client_id: open_client_session(sync, session_id, name, now, now - city.provider.idle)
             )
     return session_id
 
@@ -98,14 +99,14 @@ async def end(city: City, session_id: UUID, **options: Any) -> None:
         await end_sessions(session, city.provider, [session_id], "administrator", actor="ratna", **options)
 
 
-async def proof(city: City, session_id: UUID) -> Proof:
+async def proof(city: City, session_id: UUID) -> DeliveryReport:
     async with city.provider.db.read() as session:
-        found = await proof_of(session, city.provider, session_id)
+        found = await delivery_report_of(session, city.provider, session_id)
     assert found is not None
     return found
 
 
-def by_name(found: Proof) -> dict[str, Told]:
+def by_name(found: DeliveryReport) -> dict[str, Told]:
     return {one.client_id: one for one in found.applications}
 
 
@@ -116,7 +117,7 @@ async def test_each_application_is_named_truthfully(city: City, receiver: Receiv
     await add(city, "buta", grant_types=["authorization_code"])
     session_id = await session_with(city, "belakang", "depan", "segar", "buta")
     async with city.provider.db.read() as session:
-        assert await proof_of(session, city.provider, session_id) is None, "it has not ended"
+        assert await delivery_report_of(session, city.provider, session_id) is None, "it has not ended"
     await end(city, session_id)
     found = await proof(city, session_id)
     assert (found.person, found.reason, found.open) == ("Siti Rahmawati", "administrator", 1)
@@ -173,7 +174,7 @@ async def test_a_receiver_that_stays_away_is_given_up_and_shown(city: City, rece
     receiver.server.server_close()
     await end(city, session_id)
     await city.site.worker.drain()
-    clock.advance(city.settings.delivery_give_up_seconds + 1)
+    clock.advance(city.settings.delivery_retry_period + timedelta(seconds=1))
     await city.site.worker.drain()
     found = await proof(city, session_id)
     assert (by_name(found)["belakang"].state, found.open) == ("given_up", 0)

@@ -16,7 +16,7 @@ from tests.demands import demand
 from tests.support import City
 
 from sso import clock
-from sso.jobs import seal_audit
+from sso.jobs import chain_audit_events
 from sso.platform.outbox import webhooks as rules
 from sso.platform.outbox.models import Delivery, Webhook
 from sso.platform.outbox.webhooks import WebhookError
@@ -64,7 +64,7 @@ async def add(city: City, hook: Hook, *events: str) -> str:
         _, secret = await rules.add_webhook(
             session, city.provider.box, url=hook.url, events=events, description="", actor="test"
         )
-    await seal_audit(city.provider)
+    await chain_audit_events(city.provider)
     await city.site.worker.drain()
     hook.got.clear()
     return secret
@@ -82,7 +82,7 @@ async def sign_in(city: City) -> None:
 async def test_an_event_arrives_signed(city: City, hook: Hook) -> None:
     secret = await add(city, hook, "session.started")
     await sign_in(city)
-    await seal_audit(city.provider)
+    await chain_audit_events(city.provider)
     await city.site.worker.drain()
     ((headers, body),) = hook.got
     assert headers["content-type"] == "application/json"
@@ -100,7 +100,7 @@ async def test_what_failed_is_sent_again(city: City, hook: Hook) -> None:
     secret = await add(city, hook, "*")
     hook.status = 500
     await sign_in(city)
-    await seal_audit(city.provider)
+    await chain_audit_events(city.provider)
     await city.site.worker.drain()
     assert len(hook.got) == 2, "every event"
     hook.status = 204
@@ -121,7 +121,7 @@ async def test_a_server_that_answers_410_is_left_alone(city: City, hook: Hook) -
     hook.status = 410
     for _ in range(2):
         await sign_in(city)
-        await seal_audit(city.provider)
+        await chain_audit_events(city.provider)
         await city.site.worker.drain()
     assert len(hook.got) == 1
     async with city.provider.db.read() as session:
@@ -134,12 +134,12 @@ async def test_what_a_webhook_cannot_take_is_not_told_to_webhooks(city: City, ho
     await add(city, hook, "*")
     hook.status = 500
     await sign_in(city)
-    await seal_audit(city.provider)
+    await chain_audit_events(city.provider)
     await city.site.worker.drain()
     clock.advance(86401)
     await city.site.worker.drain()
     before = len(hook.got)
-    await seal_audit(city.provider)
+    await chain_audit_events(city.provider)
     await city.site.worker.drain()
     assert len(hook.got) == before
     async with city.provider.db.read() as session:
@@ -155,7 +155,7 @@ async def test_the_secret_is_stored_sealed_and_sealed_anew(city: City, hook: Hoo
 
     assert base64.b64decode(secret.removeprefix("whsec_")) not in found.secret
     async with city.provider.db.write() as session:
-        assert await rules.reseal_webhooks(session, city.provider.box) == 0, "it has the newest key"
+        assert await rules.reencrypt_webhooks(session, city.provider.box) == 0, "it has the newest key"
 
 
 @pytest.mark.parametrize("overrides", [{}])

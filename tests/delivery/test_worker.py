@@ -63,7 +63,7 @@ async def test_a_failure_is_tried_again_later_and_given_up_in_the_end(city: City
         clock.advance(pause_after(expected - 1) + 1)
         await worker.drain()
         assert await statuses(city) == [("pending", expected)]
-    clock.advance(city.settings.delivery_give_up_seconds)
+    clock.advance(city.settings.delivery_retry_period)
     await worker.drain()
     assert await statuses(city) == [("given_up", 5)]
     async with city.provider.db.read() as session:
@@ -135,7 +135,7 @@ async def test_a_logout_token_has_the_form_of_the_specification(city: City, clie
 async def test_a_session_whose_time_is_over_is_ended_and_its_applications_are_told(city: City) -> None:
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("warga"))
-    clock.advance(city.settings.session_absolute_seconds + 1)
+    clock.advance(city.settings.session_lifetime + timedelta(seconds=1))
     await clear_up(city.provider)
     async with city.provider.db.read() as session:
         ended = (await session.execute(select(SsoSession))).scalar_one()
@@ -151,7 +151,7 @@ async def test_clearing_up_keeps_what_is_alive(city: City) -> None:
         await clear_up(city.provider)
         tokens = await party.refresh(tokens["refresh_token"])
         assert tokens.status == 200
-        clock.advance(city.settings.refresh_token_seconds + 86400)
+        clock.advance(city.settings.refresh_token_lifetime + timedelta(days=1))
         await clear_up(city.provider)
     async with city.provider.db.read() as session:
         from sqlalchemy import func
@@ -165,17 +165,17 @@ async def test_clearing_up_keeps_what_is_alive(city: City) -> None:
 async def test_one_receiver_gets_so_many_at_once_and_no_more(city: City) -> None:
     """However much waits for a host that hangs, the others are told at once."""
     hanging, release = 0, asyncio.Event()
-    most, told = 0, []
+    maximum, told = 0, []
 
     async def handle(payload: Mapping[str, Any]) -> None:
-        nonlocal hanging, most
+        nonlocal hanging, maximum
         if payload["to"] != "slow.example":
             told.append(payload["to"])
             if len(told) == 60:
                 release.set()
             return
         hanging += 1
-        most = max(most, hanging)
+        maximum = max(maximum, hanging)
         await release.wait()
         hanging -= 1
 
@@ -187,7 +187,7 @@ async def test_one_receiver_gets_so_many_at_once_and_no_more(city: City) -> None
     worker = Worker(city.provider.db, city.settings, {"x": handle})
     async with asyncio.timeout(30):
         await worker.drain()
-    assert (len(told), most) == (60, city.settings.delivery_per_receiver)
+    assert (len(told), maximum) == (60, city.settings.delivery_concurrency_per_host)
     assert {status for status, _ in await statuses(city)} == {"done"}
 
 

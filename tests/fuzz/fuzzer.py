@@ -24,7 +24,7 @@ from starlette.routing import Route
 from tests.fuzz.nasty import BODIES, HEADER_NAMES, HEADERS, RAW, TEXT, VALUES
 from tests.support import PASSWORD, Browser, City, Form, Forms
 
-import sso.web
+import sso.http
 from sso.app import ROOMS
 from sso.clients.metadata import ClientMetadata
 from sso.http.api import openapi as about
@@ -178,7 +178,7 @@ class Fuzzer:
     async def _changed(self, form: Form, share: float) -> AsyncIterator[tuple[dict[str, str], str]]:
         values = list(TEXT.items())
         for one in form.fields:
-            if one == "form_token":
+            if one == "csrf_token":
                 continue
             for name, value in self._some(values, share):
                 if self.over:

@@ -24,10 +24,10 @@ DATABASES = ["postgresql"]
 @pytest.fixture
 def overrides() -> dict[str, Any]:
     return {
-        "registration": "open",
+        "client_registration": "open",
         "relying_party_check": "offered",
-        "step_up_seconds": 3600,
-        "access_token_seconds": 7200,
+        "reauthentication_age": "1h",
+        "access_token_lifetime": "2h",
     }
 
 

@@ -59,7 +59,7 @@ def registration(**changes: Any) -> dict[str, Any]:
     return {"client_name": "Aplikasi", "redirect_uris": ["https://baru.example/cb"], **changes}
 
 
-@pytest.mark.parametrize("overrides", [{"registration": "open"}])
+@pytest.mark.parametrize("overrides", [{"client_registration": "open"}])
 async def test_the_gate_stands_before_every_route(city: City) -> None:
     """NUL in the path, half a character in the query, control characters in the body: 400 in the form of the place."""
     async with city.client() as http:
@@ -110,7 +110,7 @@ async def test_bodies_and_addresses_are_bounded(city: City) -> None:
         assert (await http.post("/account/picture", files=upload, data={"a": "\x00"})).status_code < 500
 
 
-@pytest.mark.parametrize("overrides", [{"registration": "open"}])
+@pytest.mark.parametrize("overrides", [{"client_registration": "open"}])
 async def test_protocol_parameters_that_nobody_means(city: City) -> None:
     party = city.relying_party("warga")
     basic = b64encode(b"a\x00b:c").decode()

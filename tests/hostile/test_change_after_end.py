@@ -16,7 +16,7 @@ from tests.support import PASSWORD, Browser, City
 
 from sso import clock
 from sso.accounts.service import change_password
-from sso.identity.authn import pending_flows as ceremonies
+from sso.identity.authn import pending_flows
 from sso.identity.users.models import Credential, Identifier, User
 
 SECURITY, CONTACTS, PROFILE, DATA = "/account/security", "/account/contacts", "/account/profile", "/account/data"
@@ -81,7 +81,7 @@ async def what_is(city: City) -> Any:
         return user.name, user.delete_at, *(sorted(tuple(row) for row in rows) for rows in found)
 
 
-@pytest.mark.parametrize("overrides", [{"password_min_chars": 8}])
+@pytest.mark.parametrize("overrides", [{"password_min_length": 8}])
 async def test_who_was_signed_out_meanwhile_changes_nothing(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
     middle, wrong = Interposed(city, monkeypatch), []
     async with city.browser() as owner:
@@ -127,13 +127,13 @@ async def test_no_app_is_set_up_by_a_sign_in_that_is_over(city: City, monkeypatc
         async def later() -> None:  # the attempt and its place are counted first
             middle.arm(end)
 
-        count = ceremonies.count_attempt
+        count = pending_flows.count_attempt
 
         async def counted(*args: Any, **options: Any) -> bool:
             made = await count(*args, **options)
             await later()
             return made
 
-        monkeypatch.setattr(ceremonies, "count_attempt", counted)
+        monkeypatch.setattr(pending_flows, "count_attempt", counted)
         await thief.http.post("/login/second", data={**form, "code": code})
     assert await kinds(city, "ratna") == ["password"]

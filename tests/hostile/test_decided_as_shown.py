@@ -14,14 +14,14 @@ from tests.web.test_developer import NEW, person, post, register, secret_of, sig
 from sso import clock
 from sso.clients import store as clients
 from sso.identity.users.models import Identifier
-from sso.oidc.models import MassEnding
+from sso.oidc.models import BulkRevocation
 from sso.oidc.store.models import Consent
 from sso.platform.db import bump_version
 
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {"registration": "open"}
+    return {"client_registration": "open"}
 
 
 async def press(browser: Browser, form: Form, choice: str) -> Any:
@@ -82,5 +82,5 @@ async def test_the_sessions_of_the_person_that_was_shown_end(city: City) -> None
                 await session.execute(update(Identifier).where(mine).values(value=name, lookup=name))
         await post(admin, shown, "/admin/endings", note="Laporan.")
     async with city.provider.db.read() as session:
-        (made,) = (await session.execute(select(MassEnding))).scalars().all()
+        (made,) = (await session.execute(select(BulkRevocation))).scalars().all()
     assert made.user_id == city.users["wayan"]

@@ -32,7 +32,7 @@ async def another_host(city: City, tmp_path: Path) -> AsyncIterator[City]:
     """A second process's application on the same database."""
     (tmp_path / "other").mkdir()
     url = str(city.settings.database_url)
-    settings = settings_for(url, tmp_path / "other", registry_poll_seconds=0.1)
+    settings = settings_for(url, tmp_path / "other", registry_poll_interval="100ms")
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         yield City(app, settings, city.secrets, city.users)
@@ -119,7 +119,7 @@ class Process:
             "SSO_DATABASE_URL": url,
             "SSO_DATA_DIR": str(directory),
             "SSO_SECRET_KEY": SECRET_KEY,
-            "SSO_ARGON2_MEMORY_KIB": "8192",
+            "SSO_ARGON2_MEMORY": "8MiB",
             "SSO_ARGON2_ITERATIONS": "1",
             "SSO_SIGNING_ALG": "ES256",
         }

@@ -34,7 +34,7 @@ INSIDE = [
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {"registration": "open", "registration_profile": "certification"}
+    return {"client_registration": "open", "client_registration_profile": "certification"}
 
 
 @pytest.mark.parametrize("uri", INSIDE)

@@ -36,8 +36,8 @@ async def joins(city: City, name: str) -> bool:
     async with await signed_in(city, name) as browser:
         page = await browser.open("/developer")
         shown = "accept antrean" in page.text
-        token = page.text.partition('name="form_token" value="')[2].partition('"')[0]
-        await browser.http.post("/developer/invitations", data={"form_token": token, "choice": "accept antrean"})
+        token = page.text.partition('name="csrf_token" value="')[2].partition('"')[0]
+        await browser.http.post("/developer/invitations", data={"csrf_token": token, "choice": "accept antrean"})
         assert ((await browser.open("/developer/apps/antrean")).status_code == 200) == await is_in(city, name)
         assert shown or not await is_in(city, name)
     return await is_in(city, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import jwt
 import pytest
 from tests.support import ISSUER, City, query_of
@@ -24,7 +26,7 @@ async def _forged(city: City, ring: KeyRing, alg: str, client_id: str, scope: st
 async def _copied_ring(city: City) -> KeyRing:
     """Return the signing keys of now, as a thief has them later."""
     provider = city.provider
-    ring = KeyRing(provider.box, 600)
+    ring = KeyRing(provider.box, timedelta(minutes=10))
     async with provider.db.read() as session:
         await ring.load(session)
     return ring

@@ -39,7 +39,7 @@ import sso
 from sso import clock
 from sso.accounts.contact_changes import NOTICES as CONTACT_NOTICES
 from sso.http.common.mail_texts import NOTICES, compose
-from sso.identity.authn.models import Ceremony
+from sso.identity.authn.models import PendingFlow
 from sso.identity.authn.passwords import Busy, Passwords
 from sso.identity.authn.queue import FairQueue
 from sso.oidc.models import Interaction
@@ -55,7 +55,7 @@ Result = tuple[list[httpx.Response], int]
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {**SENDING, "sign_in_failures_per_address": PER_ADDRESS, "registration": "open"}
+    return {**SENDING, "sign_in_failures_per_ip_address": PER_ADDRESS, "client_registration": "open"}
 
 
 def now(app: pyotp.TOTP) -> str:
@@ -100,7 +100,7 @@ class Attack:
         tries = [browser.http.post(STEP, data=form) for browser, form in forms for _ in range(4)]
         return await all_at_once(tries), expected
 
-    async def at(self, path: str, forms: Sequence[dict[str, str]], most: int) -> Result:
+    async def at(self, path: str, forms: Sequence[dict[str, str]], maximum: int) -> Result:
         """Send forms to a page of ours, each from a browser of one network that has not been there before."""
         address = next(self.networks)
         browsers = [self.browser(address) for _ in forms]
@@ -109,14 +109,14 @@ class Attack:
             browser.http.post(path, data={**form_of(page).fields, **form})
             for browser, page, form in zip(browsers, pages, forms, strict=True)
         ]
-        return await all_at_once(tries), most
+        return await all_at_once(tries), maximum
 
 
 async def guess_password(attack: Attack) -> Result:
     names = ("siti", "siti@warga.example", "0812 3456 7890", "SITI@WARGA.example")
     forms = [{"username": names[number % 4], "password": f"wrong {number}"} for number in range(50)]
-    answers, most = await attack.at("/login", forms, BUDGETS[Purpose.PASSWORD].window)
-    return [one for one in answers if one.status_code != 503], most
+    answers, maximum = await attack.at("/login", forms, BUDGETS[Purpose.PASSWORD].window)
+    return [one for one in answers if one.status_code != 503], maximum
 
 
 async def guess_present_password(attack: Attack) -> Result:
@@ -133,11 +133,11 @@ async def guess_passkey(attack: Attack) -> Result:
 
 
 async def guess_totp(attack: Attack) -> Result:
-    answers, most = await attack.steps("totp", {"code": "000000"}, 5)
+    answers, maximum = await attack.steps("totp", {"code": "000000"}, 5)
     browser, page = await attack.step("totp")
     answers.append(await post(browser, STEP, {"code": now(attack.app), "m": "totp"}, page))
     assert is_refusal(answers[-1]), "a right password, another browser, another network: the count is the account's"
-    return answers, most
+    return answers, maximum
 
 
 async def guess_recovery_code(attack: Attack) -> Result:
@@ -204,7 +204,7 @@ async def guess_user_code(attack: Attack) -> Result:
     form = form_at(await browser.open("/device"), "/device")
     tries = [browser.http.post("/device", data={**form, "user_code": f"BCDF-GHJ{one}"}) for one in "BCDFGHJKLM" * 3]
     looks = [browser.http.get(f"/device?user_code=BCDF-GHK{one}") for one in "BCDFGHJKLM"]
-    return await all_at_once([*tries, *looks]), attack.city.settings.device_code_failures_per_address
+    return await all_at_once([*tries, *looks]), attack.city.settings.device_code_failures_per_ip_address
 
 
 async def guess_link(attack: Attack) -> Result:
@@ -271,10 +271,10 @@ async def test_every_purpose_is_refused_after_its_limit_also_in_parallel(city: C
         attack = Attack(city, app, codes, own)
         wrong: dict[str, Any] = {}
         for purpose, guess in GUESSES.items():
-            answers, most = await guess(attack)
+            answers, maximum = await guess(attack)
             refused = [one for one in answers if one.status_code == 429]
-            if looked_at(answers) != most or not refused or not all(map(is_refusal, refused)):
-                wrong[purpose] = (most, dict(Counter(one.status_code for one in answers)))
+            if looked_at(answers) != maximum or not refused or not all(map(is_refusal, refused)):
+                wrong[purpose] = (maximum, dict(Counter(one.status_code for one in answers)))
         for browser in attack.browsers:
             await browser.http.aclose()
     assert not wrong, "more or fewer were looked at than may be, or they were not refused"
@@ -292,7 +292,7 @@ async def test_fifty_passwords_at_once_are_ten_hashes(
     request: pytest.FixtureRequest, city: City, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = request.getfixturevalue("redis") if storage == "redis" else storage
-    counts = Counts(storage_for(Settings(_env_file=None, limits_url=url), city.provider.db))  # type: ignore[call-arg]
+    counts = Counts(storage_for(Settings(_env_file=None, rate_limit_storage=url), city.provider.db))  # type: ignore[call-arg]
     await counts.storage.reset()
     city.provider.attempts._counts = counts
     city.provider.attempts._per_address = 100
@@ -381,7 +381,7 @@ async def test_codes_to_one_contact_are_limited_by_day_and_answers_tell_nothing(
                 again = await post(browser, "/recover", {"choice": "resend"}, page)
                 seen[name] += [again.status_code, int("retry-after" in again.headers)]
     assert seen["siti"] == seen["nobody-of-that-name"]
-    assert len(await sent(city)) == city.settings.codes_per_contact_a_day
+    assert len(await sent(city)) == city.settings.one_time_codes_per_contact_per_day
     # A code that was not sent opens nothing.
     async with city.browser(address="192.0.2.77") as browser:
         page = await post(browser, "/recover", {"username": "siti"}, await browser.open("/recover"))
@@ -396,7 +396,7 @@ async def test_rows_that_anybody_can_cause_are_limited(city: City) -> None:
     warga = city.relying_party("warga")
     site = city.site
     for limit in (site.waiting_requests, site.new_device_codes, site.pushed_requests):
-        limit._most = 5
+        limit._maximum = 5
     async with city.client() as http:
         answers = await all_at_once([http.get(warga.url()) for _ in range(20)])
         assert Counter(one.status_code for one in answers) == {200: 5, 429: 15}
@@ -415,14 +415,14 @@ async def test_rows_that_anybody_can_cause_are_limited(city: City) -> None:
         await here(city, own)
         for _ in range(15):
             await own.open("/account/security/app")
-    assert await count(Ceremony) <= 10
+    assert await count(PendingFlow) <= 10
 
 
 async def test_device_codes_are_limited_for_their_source(city: City) -> None:
     from tests.conformance.test_rfc8628_devices import device
 
     party = await device(city)
-    city.site.new_device_codes._most = 3
+    city.site.new_device_codes._maximum = 3
     answers = await all_at_once([party.post("/device_authorization", {"scope": "openid"}) for _ in range(10)])
     assert Counter(one.status_code for one in answers) == {200: 3, 429: 7}
     assert all(is_refusal(one) and one.json()["error"] == "temporarily_unavailable" for one in answers[3:])
@@ -576,7 +576,7 @@ async def test_invitations_are_limited_for_who_invites_the_team_and_the_receiver
     answers = await all_at_once([invite("korban@warga.example") for _ in range(10)])
     assert Counter(one.status_code for one in answers) == {303: 3, 429: 7}
     assert all(is_refusal(one) and "jam" in one.text for one in answers if one.status_code == 429)
-    city.site.invited._most = 10
+    city.site.invited._maximum = 10
     await invite("wayan@warga.example")
     page = await wayan.open("/developer")
     await developers.post(wayan, page, "/developer/invitations", choice="decline antrean")
@@ -592,10 +592,10 @@ async def test_invitations_are_limited_for_who_invites_the_team_and_the_receiver
     assert "decline kedua" not in (await wayan.open("/developer")).text
     form = (await dimas.open("/developer/apps/antrean/team"), form[1])
     answers = await all_at_once([invite(f"orang{number}@warga.example") for number in range(31)])
-    most = city.settings.invitations_per_person
-    assert Counter(one.status_code for one in answers) == {303: most - 8, 429: 31 - (most - 8)}
+    maximum = city.settings.invitations_per_user
+    assert Counter(one.status_code for one in answers) == {303: maximum - 8, 429: 31 - (maximum - 8)}
     mails = [one for one in await sent(city) if one["about"] == "team_invitation"]
-    assert len(mails) == most - 3
+    assert len(mails) == maximum - 3
     made = compose(city.settings, "team_invitation", "a@b.example", clock.now(), values=mails[0]["values"])
     assert "jahat" not in made.subject
     assert "jahat.example" not in made.text

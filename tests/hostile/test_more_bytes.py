@@ -14,7 +14,7 @@ from sso.platform.security.text import check_line, one_line
 PART = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nxn--\\ud800\r\n--x--\r\n'
 
 
-@pytest.mark.parametrize("overrides", [{"registration": "open"}])
+@pytest.mark.parametrize("overrides", [{"client_registration": "open"}])
 async def test_charsets_keys_and_marks_are_refused_and_never_a_failure(city: City) -> None:
     async with city.browser() as own:
         await own.code(city.relying_party("warga"))
@@ -35,7 +35,7 @@ async def test_charsets_keys_and_marks_are_refused_and_never_a_failure(city: Cit
             assert (await http.post("/register", json=body)).status_code == 201, name
 
 
-@pytest.mark.parametrize("overrides", [{"registration": "open"}])
+@pytest.mark.parametrize("overrides", [{"client_registration": "open"}])
 async def test_a_request_object_has_the_rules_of_a_query(city: City) -> None:
     known = city.provider.registry.get("kunci")
     assert known is not None

@@ -28,7 +28,7 @@ SECTOR = "https://lama.example/sektor.json"
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {"registration": "open", "relying_party_check": "offered"}
+    return {"client_registration": "open", "relying_party_check": "offered"}
 
 
 def metadata(**said: Any) -> dict[str, Any]:
@@ -313,6 +313,6 @@ def test_a_plan_shows_what_holds_and_warns_of_misspelt_scopes(cli: Cli, tmp_path
     assert apply()["changes"] == []
     longer = apply(access_token_seconds=86400)["warnings"]
     assert longer == [
-        "ketiga: access_token_seconds: 86400 is more than the city's: 600 holds (SSO_ACCESS_TOKEN_SECONDS)"
+        "ketiga: access_token_seconds: 86400 is more than the city's: 600 holds (SSO_ACCESS_TOKEN_LIFETIME)"
     ]
     assert "emial" not in json.dumps(apply(scope="openid kirim")["warnings"])

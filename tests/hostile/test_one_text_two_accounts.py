@@ -34,7 +34,7 @@ OTHER_PASSWORD = "gerobak-ungu-menari-riang-58"
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {**SENDING, "sign_in_failures_per_account": 7, "risk_second_step": "none"}
+    return {**SENDING, "sign_in_failures_per_account": 7, "risk_based_second_factor": "none"}
 
 
 async def make(city: City, password: str, **about: Any) -> str:

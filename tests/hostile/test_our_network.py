@@ -33,7 +33,7 @@ PLACES = {
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {"registration": "open", "registration_profile": "certification", "outbound_timeout_seconds": 0.3}
+    return {"client_registration": "open", "client_registration_profile": "certification", "outbound_timeout": "300ms"}
 
 
 @pytest.fixture

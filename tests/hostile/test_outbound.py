@@ -39,12 +39,12 @@ def test_loopback_is_allowed_only_where_everything_is_on_one_machine() -> None:
 
 @pytest.fixture
 def strict(tmp_path: Path) -> Outbound:
-    return Outbound(settings_for("sqlite:///x", tmp_path, outbound_timeout_seconds=0.5))
+    return Outbound(settings_for("sqlite:///x", tmp_path, outbound_timeout="500ms"))
 
 
 @pytest.fixture
 def loopback(tmp_path: Path) -> Outbound:
-    settings = settings_for("sqlite:///x", tmp_path, issuer="http://localhost:8000", outbound_timeout_seconds=0.5)
+    settings = settings_for("sqlite:///x", tmp_path, issuer="http://localhost:8000", outbound_timeout="500ms")
     return Outbound(settings)
 
 

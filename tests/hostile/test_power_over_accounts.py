@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -142,7 +143,7 @@ async def targets(city: City) -> dict[str, dict[str, uuid.UUID]]:
         made[kind] = {"user": await a_person(city, f"t-{kind}", *roles)}
     await a_team(city)
     now = clock.now()
-    row = city.provider.box.seal(json.dumps({"name": "X", "identifiers": []}).encode(), SEAL)
+    row = city.provider.box.encrypt(json.dumps({"name": "X", "identifiers": []}).encode(), SEAL)
     async with city.provider.db.write() as session:
         for ids in made.values():
             about = {
@@ -152,7 +153,7 @@ async def targets(city: City) -> dict[str, dict[str, uuid.UUID]]:
                 "expires_at": now.replace(year=2099),
             }
             live = SsoSession(user_id=ids["user"], token_hash=uuid.uuid4().bytes * 2, acr="x", amr=[], **about)
-            proposal = MergeProposal(user_id=ids["user"], reasons=[], sealed=row, status="open", created_at=now)
+            proposal = MergeProposal(user_id=ids["user"], reasons=[], encrypted=row, status="open", created_at=now)
             session.add_all([live, proposal])
             await session.flush()
             ids |= {"session": live.id, "proposal": proposal.id}
@@ -274,13 +275,13 @@ async def test_the_pages_follow_the_model(city: City) -> None:
     tried = 0
     async with city.browser() as browser:
         await browser.submit(await browser.open("/login"), username="budi", password=PASSWORD)
-        tokens = {kind: await form_token(browser, f"/admin/people/{ids['user']}") for kind, ids in made.items()}
-        ending, listed = await form_token(browser, "/admin/endings"), await form_token(browser, "/admin/sessions")
-        imports = await form_token(browser, "/admin/imports")
-        one = await form_token(browser, f"/admin/sessions/{made['citizen']['session']}")
+        tokens = {kind: await csrf_token(browser, f"/admin/people/{ids['user']}") for kind, ids in made.items()}
+        ending, listed = await csrf_token(browser, "/admin/endings"), await csrf_token(browser, "/admin/sessions")
+        imports = await csrf_token(browser, "/admin/imports")
+        one = await csrf_token(browser, f"/admin/sessions/{made['citizen']['session']}")
 
         async def send(path: str, token: str, **fields: str) -> httpx.Response:
-            return await browser.http.post(path, data={"form_token": token, "note": "sebab", **fields})
+            return await browser.http.post(path, data={"csrf_token": token, "note": "sebab", **fields})
 
         for roles in ACTORS:
             await be(city, "budi", roles)
@@ -308,11 +309,11 @@ async def test_the_pages_follow_the_model(city: City) -> None:
         assert tried > 120
 
 
-async def form_token(browser: Browser, path: str) -> str:
+async def csrf_token(browser: Browser, path: str) -> str:
     """Return the token of the forms of a page."""
     page = await browser.open(path)
     found = [
-        one.fields["form_token"]
+        one.fields["csrf_token"]
         for one in Forms(page.text).forms
         if one.method == "post" and one.action.startswith("/admin")
     ]
@@ -415,7 +416,7 @@ async def test_a_program_that_changes_users_takes_no_account_over(city: City) ->
         assert 'name="password"' not in page.text, "a contact that somebody else added opens nothing by itself"
     waits = [one["to"] for one in await sent(city) if one["about"] == "recovery_waits"]
     assert {"+6281234567890", "jahat@warga.example"} <= set(waits), "every contact is told, and can stop it"
-    clock.advance(city.settings.recovery_delay_hours * 3600 + 60)
+    clock.advance(city.settings.recovery_delay + timedelta(minutes=1))
     async with city.browser() as owner:
         page = await post(owner, "/recover", {"username": "jahat@warga.example"}, await owner.open("/recover"))
         page = await post(owner, "/recover", {"code": await last_code(city)}, page)

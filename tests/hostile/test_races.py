@@ -40,16 +40,16 @@ from sso.app import create_app
 ROUNDS = int(os.environ.get("RACES", "1"))
 """How often each pair is raced: ``make races`` sets it."""
 SETTINGS: dict[str, Any] = {
-    "registration": "open",
-    "registrations_per_address": 100,
+    "client_registration": "open",
+    "client_registrations_per_ip_address": 100,
     "sign_in_failures_per_account": 10_000,
-    "sign_in_failures_per_address": 10_000,
+    "sign_in_failures_per_ip_address": 10_000,
     "database_pool_size": 12,
-    "device_poll_seconds": 1,
-    "device_codes_per_address": 100_000,
-    "waiting_requests_per_address": 100_000,
-    "waiting_requests": 1_000_000,
-    "registry_poll_seconds": 0.2,
+    "device_polling_interval": "1s",
+    "device_codes_per_ip_address": 100_000,
+    "pending_requests_per_ip_address": 100_000,
+    "pending_requests_total": 1_000_000,
+    "registry_poll_interval": "200ms",
 }
 
 

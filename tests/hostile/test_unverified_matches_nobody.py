@@ -134,9 +134,9 @@ async def test_a_proposal_of_before_that_nothing_verified_supports_says_so_and_i
     row = {"name": "Budi", "identifiers": [["email", "budi@warga.example", False]], "password": "", "locale": None}
     row |= {"profile": {}, "roles": ["citizen"]}
     async with city.provider.db.write() as session:
-        sealed = city.provider.box.seal(orjson.dumps(row), SEAL)
+        encrypted = city.provider.box.encrypt(orjson.dumps(row), SEAL)
         values = {"client_id": "sehat", "local_user_id": "9", "reasons": ["email"], "status": "open"}
-        session.add(MergeProposal(user_id=city.users["budi"], sealed=sealed, created_at=clock.now(), **values))
+        session.add(MergeProposal(user_id=city.users["budi"], encrypted=encrypted, created_at=clock.now(), **values))
     (found,) = await waiting(admin)
     assert [one["verified"] for one in found["identifiers"]] == [False]
     async with await signed_in(city, "ratna") as browser:

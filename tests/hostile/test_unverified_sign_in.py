@@ -21,7 +21,7 @@ MAIL, PHONE = "siti@warga.example", "0812 3456 7890"
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return dict(SENDING, second_factor_roles=["admin"], risk_second_step="new_device")
+    return dict(SENDING, second_factor_roles=["admin"], risk_based_second_factor="new_device")
 
 
 async def unverify(city: City, name: str = "siti") -> None:

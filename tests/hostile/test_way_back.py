@@ -27,7 +27,7 @@ GONE = "Halaman ini sudah tidak berlaku"
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {"smtp_url": "smtp://127.0.0.1:9", "registration": "open"}
+    return {"smtp_url": "smtp://127.0.0.1:9", "client_registration": "open"}
 
 
 def steps(city: City) -> list[tuple[str, str]]:

@@ -75,7 +75,7 @@ def signed_in(server: Server, address: str) -> httpx.Response:
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("server")
     if request.param == "sqlite":
-        url = f"sqlite:///{directory / 'sso.platform.db'}"
+        url = f"sqlite:///{directory / 'sso.db'}"
     else:
         postgres = request.getfixturevalue("postgres")
         name = re.sub(r"\W", "_", f"interop_{directory.parent.name}_{directory.name}").lower()

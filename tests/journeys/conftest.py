@@ -66,7 +66,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     log = (directory / "log").open("w+")
     command = [str(Path(sys.executable).with_name("sso")), "demo", "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
-    environment["SSO_SIGN_UPS_PER_ADDRESS"] = "1000"
+    environment["SSO_SIGN_UPS_PER_IP_ADDRESS"] = "1000"
     process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log, env=environment, start_new_session=True)
     try:
         for number in range(3):

@@ -110,8 +110,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     environment |= {
         "SSO_ISSUER": f"http://localhost:{port}",
         "SSO_DATA_DIR": str(directory),
-        "SSO_REGISTRATION": "open",
-        "SSO_REGISTRATION_PROFILE": "certification",
+        "SSO_CLIENT_REGISTRATION": "open",
+        "SSO_CLIENT_REGISTRATION_PROFILE": "certification",
     }
     person = ["users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin"]
     run_commands(environment, directory, ["db", "upgrade"], person, stdin=PASSWORD)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from tests.demands import demand
 from tests.support import ISSUER, City, Statements, challenge_of, query_of
@@ -203,7 +205,7 @@ async def test_a_session_that_is_there_costs_at_most_three_statements(city: City
         statements = Statements(city)
         await browser.code(city.relying_party("sehat"))
         assert len(statements.take()) == 2
-        clock.advance(city.settings.session_touch_seconds + 1)
+        clock.advance(city.settings.session_last_seen_interval + timedelta(seconds=1))
         await browser.code(city.relying_party("warga"))
         assert len(statements.take()) == 3
 

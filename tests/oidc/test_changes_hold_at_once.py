@@ -164,13 +164,13 @@ async def test_wrong_names_and_secrets_are_no_load_on_the_database(city: City, m
     assert looks.count == 0, "what is no token of anybody is not looked for"
 
 
-@pytest.mark.parametrize("overrides", [{"sign_in_failures_per_address": 8}], ids=[""])
+@pytest.mark.parametrize("overrides", [{"sign_in_failures_per_ip_address": 8}], ids=[""])
 async def test_a_failure_counts_once_although_it_is_tried_twice(city: City) -> None:
     party = city.relying_party("mesin")
     right = city.secrets["mesin"]
     city.secrets["mesin"] = "wrong"
-    most = city.settings.sign_in_failures_per_address
-    for _ in range(most):
+    maximum = city.settings.sign_in_failures_per_ip_address
+    for _ in range(maximum):
         assert (await party.token(grant_type="client_credentials")).status == 401
     assert (await party.token(grant_type="client_credentials")).status == 429
     city.secrets["mesin"] = right

@@ -25,7 +25,7 @@ NAME = {"name": "Nama di karcis."}
 @pytest.fixture
 def overrides() -> dict[str, Any]:
     """Applications register themselves."""
-    return {"registration": "open", "registration_profile": "certification"}
+    return {"client_registration": "open", "client_registration_profile": "certification"}
 
 
 async def change(city: City, party: RelyingParty, **values: Any) -> None:

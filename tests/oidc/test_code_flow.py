@@ -8,6 +8,7 @@ from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, query_of
 
 from sso import clock
+from sso.settings import whole_seconds
 
 
 @demand("RFC 6749 4.1", "the code flow, whole")
@@ -27,7 +28,7 @@ async def test_a_person_signs_in_and_the_application_gets_tokens(city: City) -> 
     tokens = await party.exchange(query_of(location)["code"])
     assert tokens.status == 200
     assert tokens["token_type"] == "Bearer"
-    assert tokens["expires_in"] == city.settings.access_token_seconds
+    assert tokens["expires_in"] == whole_seconds(city.settings.access_token_lifetime)
     assert tokens["scope"] == "openid profile email"
     claims = tokens.claims()
     assert claims["iss"] == ISSUER

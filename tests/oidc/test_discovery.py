@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import jwt
 import pytest
 from tests.elsewhere import add_client, change
@@ -57,7 +59,7 @@ async def test_what_is_announced_is_what_works(city: City) -> None:
         assert document[name] is True
 
 
-@pytest.mark.parametrize("overrides", [{"registration": "closed"}])
+@pytest.mark.parametrize("overrides", [{"client_registration": "closed"}])
 async def test_registration_that_is_closed_is_not_announced(city: City) -> None:
     async with city.client() as http:
         document = (await http.get("/.well-known/openid-configuration")).json()
@@ -151,14 +153,16 @@ async def test_only_what_a_profile_in_use_permits_is_announced(city: City) -> No
     await change(city, "uji", status="suspended")
     await provider.refresh()
     assert await announced() == (True, False, False)
-    assert provider.settings.registration == "token"
+    assert provider.settings.client_registration == "token"
     async with provider.db.write() as session:
         await invite(session, "certification", "suite", days=1, uses=1)
     await provider.refresh()
     assert await announced() == (True, True, True), "who has the token may register that"
     clock.advance(86_401)
     assert await announced() == (True, False, False)
-    provider.settings = provider.settings.model_copy(update={"registration": "open", "registration_profile": "legacy"})
+    provider.settings = provider.settings.model_copy(
+        update={"client_registration": "open", "client_registration_profile": "legacy"}
+    )
     assert await announced() == (True, True, False)
 
 
@@ -203,5 +207,5 @@ async def test_one_algorithm_is_rotated_alone(city: City) -> None:
     before = await active()
     clock.advance(45 * 86_400)
     async with city.provider.db.write() as session:
-        assert await rotate_when_due(session, city.provider.box, 90)
+        assert await rotate_when_due(session, city.provider.box, timedelta(days=90))
     assert {alg for alg, kid in (await active()).items() if kid == before[alg]} == {"ES256"}, "its key is young"

@@ -123,7 +123,7 @@ async def test_userinfo_with_a_header_reads_no_body(city: City) -> None:
         assert wrong.status_code in (400, 401), "without a header the token must be in a form"
 
 
-@pytest.mark.parametrize("overrides", [{"registration": "open"}])
+@pytest.mark.parametrize("overrides", [{"client_registration": "open"}])
 async def test_pages_of_applications_may_call_what_public_clients_use_and_nothing_else(city: City) -> None:
     """Every announced endpoint that takes ``none`` answers a browser, errors and preflight too; the others do not."""
     async with city.client() as http:

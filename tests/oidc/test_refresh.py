@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
@@ -118,9 +119,9 @@ async def test_an_unused_token_is_over_after_its_time(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
         token = (await browser.tokens(party, scope="openid offline_access"))["refresh_token"]
-    clock.advance(city.settings.refresh_token_seconds - 60)
+    clock.advance(city.settings.refresh_token_lifetime - timedelta(minutes=1))
     token = (await party.refresh(token))["refresh_token"]
-    clock.advance(city.settings.refresh_token_seconds + 60)
+    clock.advance(city.settings.refresh_token_lifetime + timedelta(minutes=1))
     assert (await party.refresh(token)).body["error"] == "invalid_grant"
 
 

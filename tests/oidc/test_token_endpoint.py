@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from tests.demands import demand
@@ -248,13 +249,13 @@ async def test_a_session_that_is_idle_or_too_old_is_over(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
         tokens = await browser.tokens(party)
-        clock.advance(city.settings.session_idle_seconds + 1)
+        clock.advance(city.settings.session_idle_timeout + timedelta(seconds=1))
         assert (await browser.open(party.url())).status_code == 200
     assert (await party.refresh(tokens["refresh_token"])).body["error"] == "invalid_grant"
     async with city.browser() as browser:
         for _ in range(3):
             assert await browser.code(party)
-            clock.advance(city.settings.session_idle_seconds - 60)
+            clock.advance(city.settings.session_idle_timeout - timedelta(minutes=1))
         assert await browser.code(party)
         clock.advance(200)
         page = await browser.open(party.url())

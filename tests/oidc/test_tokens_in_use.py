@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 
 import pytest
 from tests.demands import demand
@@ -101,7 +102,7 @@ async def test_userinfo_refuses_an_expired_token(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
         token = (await browser.tokens(party))["access_token"]
-    clock.advance(city.settings.access_token_seconds - 2)
+    clock.advance(city.settings.access_token_lifetime - timedelta(seconds=2))
     assert (await party.userinfo(token)).status_code == 200
     clock.advance(3)
     assert (await party.userinfo(token)).status_code == 401
@@ -124,7 +125,7 @@ async def test_userinfo_of_an_opaque_token(city: City) -> None:
     assert tokens["access_token"].startswith("at-")
     assert (await party.userinfo(tokens["access_token"])).json()["name"] == "Siti Rahmawati"
     assert (await party.introspect(tokens["access_token"]))["active"] is True
-    clock.advance(city.settings.access_token_seconds + 1)
+    clock.advance(city.settings.access_token_lifetime + timedelta(seconds=1))
     assert (await party.userinfo(tokens["access_token"])).status_code == 401
 
 

@@ -6,38 +6,40 @@ import pytest
 from sqlalchemy import text
 from tests.support import SECRET_KEY, City
 
-from sso.cli.keys import reseal
-from sso.clients.secrets import reseal_secrets
+from sso.cli.keys import reencrypt
+from sso.clients.secrets import reencrypt_secrets
 from sso.oidc.provider import Provider
-from sso.platform.security.encryption import CannotOpen, SecretBox
-from sso.platform.security.instance_secrets import reseal_instance_secrets
+from sso.platform.security.encryption import CannotDecrypt, SecretBox
+from sso.platform.security.instance_secrets import reencrypt_instance_secrets
 
 OLD, NEW = b"o" * 32, b"n" * 32
 
 
 def test_what_was_sealed_opens_with_any_of_the_keys() -> None:
-    sealed = SecretBox([OLD]).seal(b"data", "x")
+    encrypted = SecretBox([OLD]).encrypt(b"data", "x")
     rotated = SecretBox([NEW, OLD])
-    assert rotated.open(sealed, "x") == b"data"
-    assert not rotated.is_current(sealed)
-    assert rotated.is_current(rotated.seal(b"data", "x"))
+    assert rotated.decrypt(encrypted, "x") == b"data"
+    assert not rotated.is_current(encrypted)
+    assert rotated.is_current(rotated.encrypt(b"data", "x"))
 
 
 @pytest.mark.parametrize("change", ["purpose", "key", "altered", "cut", "empty"])
 def test_nothing_else_opens_it(change: str) -> None:
     box = SecretBox([OLD])
-    sealed = box.seal(b"data", "x")
+    encrypted = box.encrypt(b"data", "x")
     purpose = "y" if change == "purpose" else "x"
     if change == "key":
         box = SecretBox([NEW])
-    sealed = {"altered": sealed[:-1] + bytes([sealed[-1] ^ 1]), "cut": sealed[:8], "empty": b""}.get(change, sealed)
-    with pytest.raises(CannotOpen):
-        box.open(sealed, purpose)
+    encrypted = {"altered": encrypted[:-1] + bytes([encrypted[-1] ^ 1]), "cut": encrypted[:8], "empty": b""}.get(
+        change, encrypted
+    )
+    with pytest.raises(CannotDecrypt):
+        box.decrypt(encrypted, purpose)
 
 
 def test_the_same_data_is_sealed_differently_each_time() -> None:
     box = SecretBox([OLD])
-    assert box.seal(b"data", "x") != box.seal(b"data", "x")
+    assert box.encrypt(b"data", "x") != box.encrypt(b"data", "x")
 
 
 @pytest.mark.locks_freely
@@ -48,9 +50,9 @@ async def test_the_secret_key_is_replaced_without_losing_anything(city: City) ->
     provider = Provider(both, city.provider.db)
     await provider.load()
     async with city.provider.db.write() as session:
-        count = await reseal(session, provider.box)
-        count += await reseal_instance_secrets(session, provider.box)
-        count += await reseal_secrets(session, provider.box)
+        count = await reencrypt(session, provider.box)
+        count += await reencrypt_instance_secrets(session, provider.box)
+        count += await reencrypt_secrets(session, provider.box)
     assert count >= 10 + 2 + 1
     object.__setattr__(both, "secrets", lambda **_: [NEW])
     only_new = Provider(both, city.provider.db)
@@ -58,11 +60,11 @@ async def test_the_secret_key_is_replaced_without_losing_anything(city: City) ->
     assert only_new.keys.algs
     client = only_new.registry.get("rahasia-jwt")
     assert client is not None
-    sealed = client.current_secrets()[0].sealed
-    assert sealed is not None
-    assert only_new.box.open(sealed, "client-secret:rahasia-jwt").decode() == city.secrets["rahasia-jwt"]
+    encrypted = client.current_secrets()[0].encrypted
+    assert encrypted is not None
+    assert only_new.box.decrypt(encrypted, "client-secret:rahasia-jwt").decode() == city.secrets["rahasia-jwt"]
     object.__setattr__(both, "secrets", lambda **_: [SECRET_KEY.encode()])
-    with pytest.raises(CannotOpen):
+    with pytest.raises(CannotDecrypt):
         await Provider(both, city.provider.db).load()
     async with city.provider.db.read() as session:
         assert (await session.execute(text("SELECT count(*) FROM signing_keys"))).scalar_one() == 10

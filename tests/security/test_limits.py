@@ -27,7 +27,7 @@ from sso.platform.security.rate_limits import (
 )
 from sso.settings import Settings
 
-MOST, MANY = 3, 1000
+MAXIMUM, MANY = 3, 1000
 
 
 @pytest.fixture(params=["memory", "database", "redis", "valkey"])
@@ -35,7 +35,7 @@ async def storage(request: pytest.FixtureRequest, city: City) -> AsyncIterator[S
     url = request.param
     if url in ("redis", "valkey"):
         url = request.getfixturevalue("redis").replace("redis:", f"{url}:")
-    settings = Settings(_env_file=None, limits_url=url)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, rate_limit_storage=url)  # type: ignore[call-arg]
     made = storage_for(settings, city.provider.db)
     await made.reset()
     yield made
@@ -58,38 +58,38 @@ async def allowed(limits: Attempts, account: str, address: str) -> None:
 
 
 async def test_guessing_one_account_from_one_network_is_stopped_there_only(storage: Storage) -> None:
-    limits = Attempts(MOST, MANY, Counts(storage))
-    await fails(limits, MOST, "siti", "203.0.113.7")
+    limits = Attempts(MAXIMUM, MANY, Counts(storage))
+    await fails(limits, MAXIMUM, "siti", "203.0.113.7")
     assert 1 <= await refused(limits, "siti", "203.0.113.99") <= 15 * 60 + 1
     await allowed(limits, "siti", "198.51.100.1")
     await allowed(limits, "budi", "203.0.113.7")
 
 
 async def test_a_browser_that_the_person_used_before_feels_nothing_of_it(storage: Storage) -> None:
-    limits = Attempts(MOST, MANY, Counts(storage))
+    limits = Attempts(MAXIMUM, MANY, Counts(storage))
     for network in range(FROM_EVERYWHERE):
-        await fails(limits, MOST, "siti", f"198.51.{network}.1")
+        await fails(limits, MAXIMUM, "siti", f"198.51.{network}.1")
     await refused(limits, "siti", "192.0.2.1")
-    await fails(limits, MOST, "siti", "192.0.2.1", "its cookie")
+    await fails(limits, MAXIMUM, "siti", "192.0.2.1", "its cookie")
     await refused(limits, "siti", "192.0.2.1", "its cookie")
 
 
 async def test_one_address_and_one_subnet_cannot_try_many_accounts(storage: Storage) -> None:
-    limits = Attempts(MANY, MOST, Counts(storage))
-    for number in range(MOST):
+    limits = Attempts(MANY, MAXIMUM, Counts(storage))
+    for number in range(MAXIMUM):
         await fails(limits, 1, f"a{number}", "203.0.113.7")
     await refused(limits, "another", "203.0.113.7")
-    for number in range(MOST * (PER_SUBNET - 1)):
+    for number in range(MAXIMUM * (PER_SUBNET - 1)):
         await fails(limits, 1, f"b{number}", f"203.0.113.{100 + number}")
     await refused(limits, "another", "203.0.113.250")
     await allowed(limits, "another", "203.0.114.1")
 
 
 async def test_a_right_password_forgets_the_failures(storage: Storage) -> None:
-    limits = Attempts(MOST, MANY, Counts(storage))
-    await fails(limits, MOST - 1, "siti", "203.0.113.7")
+    limits = Attempts(MAXIMUM, MANY, Counts(storage))
+    await fails(limits, MAXIMUM - 1, "siti", "203.0.113.7")
     await (await limits.reserve(Purpose.PASSWORD, "siti", "203.0.113.7")).succeeded()
-    await fails(limits, MOST, "siti", "203.0.113.7")
+    await fails(limits, MAXIMUM, "siti", "203.0.113.7")
     await refused(limits, "siti", "203.0.113.7")
 
 
@@ -105,25 +105,25 @@ async def test_counting_alone(storage: Storage) -> None:
 
 
 async def test_two_processes_count_together_in_the_database(city: City) -> None:
-    settings = Settings(_env_file=None, limits_url="database")  # type: ignore[call-arg]
-    one, other = (Attempts(MOST, MANY, Counts(storage_for(settings, city.provider.db))) for _ in range(2))
-    await fails(one, MOST, "siti", "203.0.113.7")
+    settings = Settings(_env_file=None, rate_limit_storage="database")  # type: ignore[call-arg]
+    one, other = (Attempts(MAXIMUM, MANY, Counts(storage_for(settings, city.provider.db))) for _ in range(2))
+    await fails(one, MAXIMUM, "siti", "203.0.113.7")
     await refused(other, "siti", "203.0.113.7")
 
 
 async def test_two_hosts_count_together_in_redis(redis: str) -> None:
-    settings = Settings(_env_file=None, limits_url=redis)  # type: ignore[call-arg]
-    one, other = (Attempts(MOST, MANY, Counts(storage_for(settings))) for _ in range(2))
-    await fails(one, MOST, "tono", "203.0.113.7")
+    settings = Settings(_env_file=None, rate_limit_storage=redis)  # type: ignore[call-arg]
+    one, other = (Attempts(MAXIMUM, MANY, Counts(storage_for(settings))) for _ in range(2))
+    await fails(one, MAXIMUM, "tono", "203.0.113.7")
     await refused(other, "tono", "203.0.113.7")
 
 
 async def test_the_longer_one_guesses_the_longer_one_waits(city: City) -> None:
-    settings = Settings(_env_file=None, limits_url="database")  # type: ignore[call-arg]
-    limits = Attempts(MOST, MANY, Counts(storage_for(settings, city.provider.db)))
+    settings = Settings(_env_file=None, rate_limit_storage="database")  # type: ignore[call-arg]
+    limits = Attempts(MAXIMUM, MANY, Counts(storage_for(settings, city.provider.db)))
     waits = []
     for _ in range(PER_DAY):
-        await fails(limits, MOST, "siti", "203.0.113.7")
+        await fails(limits, MAXIMUM, "siti", "203.0.113.7")
         waits.append(await refused(limits, "siti", "203.0.113.7"))
         clock.advance(15 * 60 + 1)
     assert waits[0] <= 15 * 60 + 1
@@ -136,7 +136,7 @@ async def test_the_longer_one_guesses_the_longer_one_waits(city: City) -> None:
     assert left == 1, "consecutive failures are remembered until a success"
 
 
-@pytest.mark.parametrize("overrides", [{"limits_url": "database", "sign_in_failures_per_account": 3}], ids=[""])
+@pytest.mark.parametrize("overrides", [{"rate_limit_storage": "database", "sign_in_failures_per_account": 3}], ids=[""])
 async def test_the_sign_in_page_counts_where_the_setting_says(city: City) -> None:
     party: Any = city.relying_party("warga")
     async with city.browser() as browser:
@@ -167,7 +167,7 @@ def test_networks(address: str, network: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "overrides", [{"limits_url": "redis://127.0.0.1:9/0", "sign_in_failures_per_account": 3}], ids=[""]
+    "overrides", [{"rate_limit_storage": "redis://127.0.0.1:9/0", "sign_in_failures_per_account": 3}], ids=[""]
 )
 async def test_while_redis_is_away_each_process_counts_alone(city: City) -> None:
     party = city.relying_party("warga")
@@ -187,9 +187,9 @@ async def test_wrong_passkeys_from_many_addresses_shut_nobody_out(storage: Stora
 
 
 async def test_who_recovered_the_account_is_not_shut_out_by_who_guessed(storage: Storage) -> None:
-    limits = Attempts(MOST, MANY, Counts(storage))
+    limits = Attempts(MAXIMUM, MANY, Counts(storage))
     for network in range(FROM_EVERYWHERE):
-        await fails(limits, MOST, "siti", f"198.51.{network}.1")
+        await fails(limits, MAXIMUM, "siti", f"198.51.{network}.1")
     await refused(limits, "siti", "203.0.113.7")
-    await limits.forget("siti")
+    await limits.clear("siti")
     await allowed(limits, "siti", "203.0.113.7")

@@ -15,10 +15,10 @@ from tests.db.test_migrations import _dump
 from tests.support import PASSWORD, SECRET_KEY, City, query_of
 
 from sso import clock
-from sso.identity.authn.factors import add_totp, check_totp, new_totp_seed, reseal_seeds
+from sso.identity.authn.factors import add_totp, check_totp, new_totp_seed, reencrypt_seeds
 from sso.identity.authn.passwords import Passwords
 from sso.identity.users.importing import SEAL
-from sso.identity.users.merge_proposals import reseal_people
+from sso.identity.users.merge_proposals import reencrypt_users
 from sso.identity.users.models import Identifier, MergeProposal
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import UserError, create_users, find, open_nik
@@ -30,7 +30,7 @@ NIK = "3671014104900001"
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {**SENDING, "risk_second_step": "none"}
+    return {**SENDING, "risk_based_second_factor": "none"}
 
 
 async def test_an_identifier_belongs_to_one_person(city: City) -> None:
@@ -152,11 +152,11 @@ async def test_what_is_sealed_of_people_is_sealed_anew(city: City) -> None:
         await create_users(session, [NewUser(username="nina", name="Nina", nik=NIK)], box=city.provider.box)
         await add_totp(session, city.provider.box, siti, seed, 1)
         row = {"user_id": siti, "reasons": ["nik"], "status": "open", "created_at": clock.now()}
-        session.add(MergeProposal(**row, sealed=city.provider.box.seal(b"{}", SEAL)))
+        session.add(MergeProposal(**row, encrypted=city.provider.box.encrypt(b"{}", SEAL)))
     async with city.provider.db.write() as session:
-        assert await reseal_people(session, both) + await reseal_seeds(session, both) == 3
+        assert await reencrypt_users(session, both) + await reencrypt_seeds(session, both) == 3
     async with city.provider.db.write() as session:
-        assert await reseal_people(session, both) + await reseal_seeds(session, both) == 0
+        assert await reencrypt_users(session, both) + await reencrypt_seeds(session, both) == 0
         nina = await find(session, "nina")
         one = next(one for one in await identifiers_of(session, nina.id) if one.kind == "nik")
         assert open_nik(one, new) == NIK

@@ -32,7 +32,7 @@ from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import SessionFilter, count_not_ended
 from sso.identity.users.models import Identifier, User
 from sso.identity.users.service import find
-from sso.jobs import people_in_time, seal_audit
+from sso.jobs import chain_audit_events, people_in_time
 from sso.platform.audit import verify
 from sso.platform.audit.models import AuditEvent
 
@@ -59,7 +59,7 @@ async def test_a_page_leads_to_signing_in_and_back(city: City, path: str) -> Non
 async def test_a_form_from_elsewhere_changes_nothing(city: City, path: str) -> None:
     async with city.browser() as browser:
         await here(city, browser)
-        fields = {"name": "Jahat", "choice": "password", "new_password": NEW_PASSWORD, "sure": "1", "form_token": "x"}
+        fields = {"name": "Jahat", "choice": "password", "new_password": NEW_PASSWORD, "sure": "1", "csrf_token": "x"}
         answer = await browser.http.post(path, data=fields)
         assert answer.status_code == 400
         assert "Siti" in (await browser.open("/account")).text
@@ -187,7 +187,7 @@ async def test_a_new_password_ends_every_other_session(city: City) -> None:
     assert "password_changed" in await notices(city)
 
 
-@pytest.mark.parametrize("overrides", [{"risk_second_step": "none"}])
+@pytest.mark.parametrize("overrides", [{"risk_based_second_factor": "none"}])
 async def test_a_new_password_ends_however_many_sessions_there_are(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sso.logout.end_sessions.BATCH", 2)
     monkeypatch.setattr("sso.accounts.service.MOST", 2, raising=False)
@@ -227,7 +227,7 @@ async def test_how_strong_a_password_is_while_it_is_typed(city: City) -> None:
         await here(city, browser)
         page = await browser.open(SECURITY)
         token = page.text.split('data-strength="')[1].split('"')[0]
-        answer = await browser.http.post("/password-strength", data={"form_token": token, "password": NEW_PASSWORD})
+        answer = await browser.http.post("/password-strength", data={"csrf_token": token, "password": NEW_PASSWORD})
         assert answer.json() == {"score": 4, "missing": 0}
         assert (await browser.http.post("/password-strength", data={"password": "x"})).status_code == 403
 
@@ -513,10 +513,10 @@ async def test_after_two_weeks_everything_is_gone_and_the_log_is_anonymous_and_w
         await browser.tokens(city.relying_party("warga"))
         page = await browser.open("/account/data")
         await post(browser, "/account/delete", {"sure": "1"}, page)
-    await seal_audit(city.provider)
+    await chain_audit_events(city.provider)
     clock.advance(14 * 86400 + 1)
     await people_in_time(city.provider)
-    await seal_audit(city.provider)
+    await chain_audit_events(city.provider)
     async with city.provider.db.read() as session:
         user = await session.get(User, siti)
         assert user is not None
@@ -542,10 +542,10 @@ async def test_what_was_redacted_cannot_be_altered_either(city: City) -> None:
         await here(city, browser)
         page = await browser.open("/account/data")
         await post(browser, "/account/delete", {"sure": "1"}, page)
-    await seal_audit(city.provider)
+    await chain_audit_events(city.provider)
     clock.advance(14 * 86400 + 1)
     await people_in_time(city.provider)
-    await seal_audit(city.provider)
+    await chain_audit_events(city.provider)
     async with city.provider.db.write() as session:
         found = select(AuditEvent).where(AuditEvent.redaction.is_not(None)).order_by(AuditEvent.seq).limit(1)
         event = (await session.execute(found)).scalar_one()

@@ -61,10 +61,10 @@ async def test_the_start_page_switches_too(city: City) -> None:
         await browser.tokens(city.relying_party("warga"))
         home = await add_account(browser, "budi")
         form = next(one for one in re.findall(r"<form.*?</form>", home.text, re.S) if "/accounts" in one)
-        token = re.search(r'name="form_token" value="([^"]+)"', form)
+        token = re.search(r'name="csrf_token" value="([^"]+)"', form)
         assert token is not None
-        siti = {"form_token": token[1], "choice": choices(home)["Lanjutkan sebagai Siti Rahmawati"]}
-        forged = await browser.http.post("/accounts", data={**siti, "form_token": "x" * 43})
+        siti = {"csrf_token": token[1], "choice": choices(home)["Lanjutkan sebagai Siti Rahmawati"]}
+        forged = await browser.http.post("/accounts", data={**siti, "csrf_token": "x" * 43})
         assert (await browser.open(forged.headers["location"])).text.count("Halo, Budi") == 1
         await browser.http.post("/accounts", data=siti)
         assert "Halo, Siti Rahmawati" in (await browser.open("/")).text
@@ -215,7 +215,7 @@ async def test_without_the_tick_nothing_is_remembered(city: City) -> None:
         assert form_of(await browser.open(city.relying_party("warga").url())).action == "/login"
 
 
-@pytest.mark.parametrize("overrides", [{"remembered_absolute_seconds": 0}])
+@pytest.mark.parametrize("overrides", [{"remembered_session_lifetime": "0s"}])
 async def test_a_city_can_switch_it_off(city: City) -> None:
     async with city.browser() as browser:
         page = await browser.open("/login")
@@ -280,7 +280,7 @@ def test_what_is_kept_of_an_address(address: str, privacy: Any, kept: str | None
     assert kept_address(address, privacy) == kept
 
 
-@pytest.mark.parametrize("overrides", [{"address_privacy": "none"}])
+@pytest.mark.parametrize("overrides", [{"ip_address_privacy": "none"}])
 async def test_no_address_is_kept_anywhere_where_a_city_wants_none(city: City) -> None:
     from sqlalchemy import text
 

@@ -18,7 +18,7 @@ from tests.web.test_developer import NEW, person, post, register, signed_in
 
 from sso import clock
 from sso.accounts.service import end_session_of_person
-from sso.http.admin.system import masked, settings_shown
+from sso.http.admin.setting_texts import masked, settings_shown
 from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import SessionFilter
 from sso.identity.users import store
@@ -26,8 +26,8 @@ from sso.identity.users.models import User
 from sso.identity.users.service import find, set_roles
 from sso.jobs import clear_up, look_around
 from sso.logout import bulk as mass_ending
-from sso.logout.delivery_report import proof_of_many
-from sso.oidc.models import MassEnding
+from sso.logout.delivery_report import bulk_delivery_report
+from sso.oidc.models import BulkRevocation
 from sso.platform.audit.models import AuditEvent
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import RECENT
@@ -153,8 +153,8 @@ async def test_roles_and_groups_are_given_and_the_last_administrator_stays(city:
         assert await store.groups_of(session, budi) == ["E-Kesehatan"]
     page = await admin.open(f"/admin/people/{ratna}")
     action = f"/admin/people/{ratna}/roles"
-    token = form_of(page).fields["form_token"]
-    answer = await admin.http.post(action, data={"form_token": token, "note": "x", "role citizen": "1"})
+    token = form_of(page).fields["csrf_token"]
+    answer = await admin.http.post(action, data={"csrf_token": token, "note": "x", "role citizen": "1"})
     assert answer.status_code == 409
 
 
@@ -163,7 +163,7 @@ async def test_a_document_is_recorded_but_not_ones_own(city: City, admin: Browse
     await act(admin, siti, "check", document="passport", number="A1234567", place="MPP", note="Di loket 3")
     assert "MPP" in (await admin.open(f"/admin/people/{siti}")).text
     page = await admin.open(f"/admin/people/{ratna}")
-    fields = {"form_token": form_of(page).fields["form_token"], "note": "x", "document": "passport"}
+    fields = {"csrf_token": form_of(page).fields["csrf_token"], "note": "x", "document": "passport"}
     answer = await admin.http.post(f"/admin/people/{ratna}/check", data={**fields, "number": "A1234", "place": "x"})
     assert answer.status_code == 409
 
@@ -226,9 +226,9 @@ async def test_those_that_are_ticked_are_ended(city: City, admin: Browser) -> No
     page = await admin.open("/admin/sessions?person=siti")
     ids = re.findall(r'name="id" value="([0-9a-f-]{36})"', page.text)
     assert len(ids) == 3
-    token = re.search(r'name="form_token" value="([^"]+)"', page.text)
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
     assert token
-    data = {"form_token": token[1], "person": "siti", "id": ids[:2]}
+    data = {"csrf_token": token[1], "person": "siti", "id": ids[:2]}
     refused = await admin.http.post("/admin/sessions", data={**data, "note": ""})
     assert refused.status_code == 400
     await admin.http.post("/admin/sessions", data={**data, "note": "Telepon dicuri"})
@@ -266,7 +266,7 @@ async def test_the_proof_of_many_tells_of_those_alone_and_not_of_what_was_ended_
     clock.advance(1)
     await mass_ending.work_once(city.provider, found.id)
     async with city.provider.db.read() as session:
-        told = await proof_of_many(session, city.provider, await session.get_one(MassEnding, found.id))
+        told = await bulk_delivery_report(session, city.provider, await session.get_one(BulkRevocation, found.id))
     assert [(one.client_id, sum(one.counts.values())) for one in told] == [("warga", 2)]
 
 
@@ -314,8 +314,8 @@ async def test_an_administrator_of_a_group_sees_and_does_only_theirs(city: City,
     assert (await kepala.open("/admin/applications/sekolah")).status_code == 404
     assert (await kepala.open("/developer/apps/sekolah")).status_code == 404
     assert (await kepala.open("/developer/apps/antrean")).status_code == 200
-    token = form_of(page).fields.get("form_token", "")
-    forged = {"form_token": token, "choice": "suspend", "note": "x"}
+    token = form_of(page).fields.get("csrf_token", "")
+    forged = {"csrf_token": token, "choice": "suspend", "note": "x"}
     answer = await kepala.http.post("/admin/applications/sekolah/status", data=forged)
     assert answer.status_code in (400, 404)
     await post(kepala, page, "/admin/applications/antrean/status", choice="suspend", note="Salah")
@@ -485,7 +485,9 @@ async def test_settings_are_shown_without_what_is_secret(city: City, admin: Brow
     assert city.settings.secret_key[0].get_secret_value() not in page.text
     assert str(city.provider.started_at.year) in page.text
     assert masked("postgresql://sso:rahasia@db/sso") == "postgresql://sso:••••••••@db/sso"
-    assert all(name.startswith("SSO_") for name, *_ in settings_shown(city.settings))
+    shown = [one for group in settings_shown(city.settings) for one in group.settings]
+    assert all(one.variable.startswith("SSO_") for one in shown)
+    assert len(shown) == len(type(city.settings).model_fields)
 
 
 async def test_pages_of_administrators_work_for_an_auditor_without_a_button(city: City) -> None:

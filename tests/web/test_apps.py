@@ -41,7 +41,7 @@ async def test_a_favourite_comes_first_until_it_is_taken_back(city: City) -> Non
         assert "Favorit</h2>" not in page.text
     async with city.browser() as browser:
         await here(city, browser)
-        answer = await browser.http.post("/apps", data={"choice": "add sehat", "form_token": "x"})
+        answer = await browser.http.post("/apps", data={"choice": "add sehat", "csrf_token": "x"})
         assert answer.status_code == 303
         assert "Favorit</h2>" not in (await browser.open("/apps")).text
 

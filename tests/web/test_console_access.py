@@ -6,6 +6,7 @@ from __future__ import annotations
 import html
 import re
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -188,7 +189,7 @@ async def test_a_form_that_we_did_not_make_changes_nothing(city: City) -> None:
 async def test_dangerous_acts_need_somebody_who_signed_in_a_moment_ago(city: City) -> None:
     browser = await browser_of(city, "admin", "developer")
     assert (await register(browser)).status_code == 200
-    clock.advance(city.settings.step_up_seconds + 1)
+    clock.advance(city.settings.reauthentication_age + timedelta(seconds=1))
     for route in PAGES:
         rule, path = rule_of(route), address(route)
         dangerous = (isinstance(rule, Needs) and rule.permission and PERMISSIONS[rule.permission].dangerous) or (

@@ -16,7 +16,7 @@ from sso.http.admin import audit_labels
 from sso.http.admin.audit_labels import DATA_TEXTS, EVENT_TEXTS, OUTCOME_TEXTS, said_of
 from sso.http.admin.mails import SENT_FOR
 from sso.http.admin.sessions import REASONS
-from sso.http.admin.setting_texts import INDONESIAN
+from sso.http.admin.setting_texts import INDONESIAN, INDONESIAN_TITLES
 from sso.http.admin.users import ACTS
 from sso.http.common import labels
 from sso.http.common.i18n import translations
@@ -27,7 +27,7 @@ from sso.identity.users.models import User
 from sso.platform.audit import record
 from sso.platform.permissions import PERMISSIONS, ROLES, RoleName
 from sso.portal.applications import KINDS as APPLICATION_KINDS
-from sso.settings import Settings
+from sso.settings import GROUPS, Settings
 
 SOURCE = Path(sso.__file__).parent
 INDONESIAN_WORDS = translations("id")
@@ -95,9 +95,20 @@ def test_every_key_of_an_audit_event_has_a_text() -> None:
         (KIND_TEXTS, set(APPLICATION_KINDS)),
         (PAGE_TEXTS, {one[0] for one in ADMIN_PAGES if one[3]} | {"developer"}),
         (INDONESIAN, set(Settings.model_fields)),
+        (INDONESIAN_TITLES, {group.title for group in GROUPS}),
         (SENT_FOR, set(NOTICES)),
     ],
-    ids=["permissions", "roles", "names of roles", "acts", "kinds", "pages", "settings", "messages"],
+    ids=[
+        "permissions",
+        "roles",
+        "names of roles",
+        "acts",
+        "kinds",
+        "pages",
+        "settings",
+        "groups of settings",
+        "messages",
+    ],
 )
 def test_a_table_has_a_text_for_every_value(table: dict[str, object], values: set[str]) -> None:
     assert set(table) == values
@@ -152,8 +163,8 @@ async def test_the_audit_log_and_the_settings_are_in_the_language_of_the_page(ci
             shown = [words(text) for text in EVENT_TEXTS.values()]
             assert sum(text in page for text in shown) > 40  # one page of the list, and the filter
             settings = (await browser.open(f"/admin/system?lang={language}")).text
-            assert ("Masa berlaku access token, dalam detik." in settings) == (language == "id")
-            assert ("Lifetime of an access token, in seconds." in settings) == (language == "en")
+            assert ("Masa berlaku access token." in settings) == (language == "id")
+            assert ("Lifetime of an access token." in settings) == (language == "en")
             assert ">True<" not in settings
             person = (await browser.open(f"/admin/people/{ratna}?lang={language}")).text
             assert "user.administered" not in person

@@ -170,11 +170,11 @@ async def test_a_code_arrives_by_sms(gateway: str, database: Any, tmp_path: Path
     async with app.router.lifespan_context(app):
         city = City(app, settings, made["secrets"], made["users"])
         from sso.accounts.notifications import send_code
-        from sso.identity.authn import pending_flows as ceremonies
+        from sso.identity.authn import pending_flows
 
         async with city.provider.db.write() as session:
             box = city.provider.box
-            running = await ceremonies.begin(session, box, "sign_up", "b", {}, seconds=60)
+            running = await pending_flows.begin(session, box, "sign_up", "b", {}, seconds=60)
             await send_code(session, city.provider, running, "phone", "+6285711112222", "code_sign_up", "id")
         Gateway.answers = [503]
         await city.site.worker.drain()

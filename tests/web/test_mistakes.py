@@ -103,9 +103,9 @@ async def test_saving_a_sandbox_application_says_so_and_what_production_needs(ci
 
 
 def _token(page: httpx.Response) -> dict[str, str]:
-    found = re.search(r'name="form_token" value="([^"]+)"', page.text)
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
     assert found
-    return {"form_token": found[1]}
+    return {"csrf_token": found[1]}
 
 
 @OFFERED

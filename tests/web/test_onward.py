@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,7 +17,7 @@ from tests.web.test_second_step import with_app
 from sso import clock
 from sso.jobs import clear_up
 
-QUIET = {**SENDING, "risk_second_step": "none", "registration": "open"}
+QUIET = {**SENDING, "risk_based_second_factor": "none", "client_registration": "open"}
 pytestmark = pytest.mark.parametrize("overrides", [QUIET], ids=[""])
 MAIL = "siti@warga.example"
 LINK = re.compile(r'<a [^>]*?href="(/[^"]*)"[^>]*>(.*?)</a>', re.S)
@@ -63,7 +64,7 @@ async def test_a_stale_page_of_a_recovery_names_the_application(city: City) -> N
             page = await browser.open(party.url())
             begun = await browser.open(link(page, "/recover"))
             if ended:
-                clock.advance(city.settings.interaction_seconds + 1)
+                clock.advance(city.settings.authorization_request_lifetime + timedelta(seconds=1))
                 begun = await browser.open(str(begun.url))
             answers = [await stranger.post("/recover", data={**form_of(begun).fields, "username": MAIL})]
             page = await browser.submit(begun, username=MAIL)
@@ -106,7 +107,7 @@ async def test_a_request_that_ended_meanwhile_is_replaced_by_the_way_to_the_appl
         page = await browser.open(link(page, "/recover"))
         page = await browser.submit(page, username=MAIL)
         page = await browser.submit(page, code=await last_code(city))
-        clock.advance(city.settings.interaction_seconds + 1)
+        clock.advance(city.settings.authorization_request_lifetime + timedelta(seconds=1))
         page = await browser.submit(page, password=NEW_PASSWORD)
         page = await browser.open(link(page, "/login"))
         page = await browser.submit(page, username="siti", password=NEW_PASSWORD)
@@ -118,7 +119,7 @@ async def test_a_request_that_ended_meanwhile_is_replaced_by_the_way_to_the_appl
         page = await browser.open(link(page, "/recover"))
         page = await browser.submit(page, username=MAIL)
         page = await browser.submit(page, code=await last_code(city))
-        clock.advance(city.settings.interaction_seconds + 1)
+        clock.advance(city.settings.authorization_request_lifetime + timedelta(seconds=1))
         page = await browser.submit(page, password=NEW_PASSWORD)
         assert 'href="https://sehat.example/"' in page.text
         assert "Setelah masuk" not in page.text, "signing in does not lead there"
@@ -137,7 +138,7 @@ async def test_a_recovery_that_waited_leads_on_in_another_browser(city: City) ->
         fields = {**form_of(page).fields, "choice": "lost", "code": ""}
         waits = await browser.http.post("/recover", data=fields)
         assert waits.status_code == 200
-    clock.advance(city.settings.recovery_delay_hours * 3600 + 60)
+    clock.advance(city.settings.recovery_delay + timedelta(minutes=1))
     await clear_up(city.provider)
     async with city.browser() as other:
         page = await other.open(f"/recover/continue?t={await token_of(city, 'recovery_ready')}")
@@ -154,7 +155,7 @@ async def test_a_registration_leads_on_and_survives_the_end_of_the_request(city:
         assert name in page.text
         page = await browser.submit(page, contact="baru@warga.example", agree="1")
         page = await browser.submit(page, code=await last_code(city))
-        clock.advance(city.settings.interaction_seconds + 1)
+        clock.advance(city.settings.authorization_request_lifetime + timedelta(seconds=1))
         page = await browser.submit(page, name="Bayu Baru", password=NEW_PASSWORD)
         assert page.url.path == "/open/warga"
     tv = await device(city)

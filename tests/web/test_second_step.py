@@ -208,7 +208,7 @@ async def test_what_is_no_passkey_at_all(city: City, answer: str) -> None:
 async def test_after_many_passkeys_that_were_none_the_page_says_how_long_to_wait(city: City) -> None:
     async with city.browser() as browser:
         page = await browser.open("/login")
-        for _ in range(city.settings.sign_in_failures_per_address + 1):
+        for _ in range(city.settings.sign_in_failures_per_ip_address + 1):
             answer = await post(browser, "/login/passkey", {"credential": "x"}, page)
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) > 0
@@ -306,7 +306,9 @@ async def abroad(database: Any, tmp_path: Path, countries: Path) -> Any:
     from sso.app import create_app
 
     url, made = database
-    settings = settings_for(url, tmp_path, **SENDING, country_database=countries, risk_second_step="new_country")
+    settings = settings_for(
+        url, tmp_path, **SENDING, country_database=countries, risk_based_second_factor="new_country"
+    )
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         yield City(app, settings, made["secrets"], made["users"])
@@ -475,6 +477,6 @@ async def test_a_form_of_the_step_from_elsewhere_does_nothing(city: City) -> Non
     app, _ = await with_app(city)
     async with city.browser() as browser:
         page = await browser.sign_in(city.relying_party("warga"))
-        fields = {**form_at(page, STEP), "form_token": "x", "code": now(app)}
+        fields = {**form_at(page, STEP), "csrf_token": "x", "code": now(app)}
         assert (await browser.http.post(STEP, data=fields)).status_code == 400
         assert form_of(page).method == "post"

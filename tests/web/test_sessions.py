@@ -80,7 +80,7 @@ async def test_the_page_leads_back_after_signing_in_and_nowhere_else(city: City)
 async def test_a_forged_form_ends_nothing(city: City) -> None:
     async with city.browser() as browser:
         await sign_in(browser, "siti")
-        await browser.http.post("/account/sessions", data={"choice": "others", "form_token": "x" * 43})
+        await browser.http.post("/account/sessions", data={"choice": "others", "csrf_token": "x" * 43})
         await browser.http.post("/account/sessions", data={"choice": str((await sessions(city))[0].id)})
         assert [one.ended_at for one in await sessions(city)] == [None]
 

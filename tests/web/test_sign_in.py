@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -97,7 +98,7 @@ async def test_too_many_failures_make_one_wait_but_only_from_that_network(city: 
         assert "code" in query_of((await owner.sign_in(party)).headers["location"])
 
 
-@pytest.mark.parametrize("overrides", [{"sign_in_failures_per_address": 5}])
+@pytest.mark.parametrize("overrides", [{"sign_in_failures_per_ip_address": 5}])
 async def test_one_address_cannot_try_many_accounts(city: City) -> None:
     async with city.browser() as browser:
         page = await browser.open(city.relying_party("warga").url())
@@ -122,7 +123,7 @@ async def test_a_flood_of_passwords_is_answered_with_come_back_soon(
         assert "code" in query_of((await browser.submit(page, username="siti", password=PASSWORD)).headers["location"])
 
 
-@pytest.mark.parametrize("overrides", [{"hash_concurrency": 1, "hash_queue": 2}])
+@pytest.mark.parametrize("overrides", [{"password_hash_concurrency": 1, "password_hash_queue": 2}])
 async def test_the_queue_of_passwords_ends(city: City) -> None:
     passwords = city.site.passwords
     results = await asyncio.gather(*(passwords.verify("x", None) for _ in range(10)), return_exceptions=True)
@@ -174,11 +175,11 @@ async def test_a_form_that_is_not_ours_signs_nobody_in(city: City) -> None:
         theirs = form_of(await attacker.open(party.url())).fields
         own = form_of(await victim.open(party.url())).fields
         attempts = [
-            {**own, "form_token": theirs["form_token"]},
-            {**own, "form_token": ""},
-            {name: value for name, value in own.items() if name != "form_token"},
+            {**own, "csrf_token": theirs["csrf_token"]},
+            {**own, "csrf_token": ""},
+            {name: value for name, value in own.items() if name != "csrf_token"},
             theirs,
-            {"form_token": theirs["form_token"]},
+            {"csrf_token": theirs["csrf_token"]},
         ]
         for fields in attempts:
             answer = await victim.http.post("/login", data={**fields, "username": "budi", "password": PASSWORD})
@@ -210,7 +211,7 @@ async def test_a_person_may_take_half_an_hour_and_not_more(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
         page = await browser.open(party.url())
-        clock.advance(city.settings.interaction_seconds - 5)
+        clock.advance(city.settings.authorization_request_lifetime - timedelta(seconds=5))
         answer = await browser.submit(page, username="siti", password="wrong")
         assert answer.status_code == 400
         clock.advance(10)
@@ -245,7 +246,7 @@ async def test_consent_and_choice_need_a_form_of_this_session(city: City) -> Non
         page = await browser.sign_in(party)
         fields = form_of(page).fields
         for token in ("", "x" * 43):
-            answer = await browser.http.post("/consent", data={**fields, "form_token": token, "choice": "allow"})
+            answer = await browser.http.post("/consent", data={**fields, "csrf_token": token, "choice": "allow"})
             assert answer.status_code == 200, "asked again"
             assert "meminta izin" in answer.text
         browser.http.cookies.delete("__Host-sso-session")

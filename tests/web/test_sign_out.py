@@ -149,7 +149,7 @@ async def test_a_forged_form_signs_nobody_out(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
         await browser.tokens(party)
-        for form in ({}, {"form_token": "x" * 43}, {"form_token": ""}):
+        for form in ({}, {"csrf_token": "x" * 43}, {"csrf_token": ""}):
             page = await browser.http.post("/logout", data=form)
             assert "Keluar?" in page.text or page.status_code == 303
         assert (await browser.open(party.url())).is_redirect

@@ -112,7 +112,7 @@ async def test_whoever_has_an_account_sees_the_same_and_is_told_by_mail(city: Ci
 def page_token(page: Any) -> str:
     from tests.citizens import form_at
 
-    return form_at(page, "/signup")["form_token"]
+    return form_at(page, "/signup")["csrf_token"]
 
 
 async def test_nobody_registers_with_a_contact_that_somebody_has_proven(city: City) -> None:
@@ -189,7 +189,7 @@ async def test_codes_to_one_address_are_few(city: City) -> None:
     assert len(await sent(city)) == 5
 
 
-@pytest.mark.parametrize("overrides", [{**SENDING, "sign_ups_per_address": 2}], ids=[""])
+@pytest.mark.parametrize("overrides", [{**SENDING, "sign_ups_per_ip_address": 2}], ids=[""])
 async def test_registrations_from_one_address_are_few(city: City) -> None:
     async with city.browser() as browser:
         for n in range(2):
@@ -232,7 +232,7 @@ async def test_a_form_sent_twice_makes_one_account(city: City) -> None:
 async def test_a_form_from_elsewhere_does_nothing(city: City) -> None:
     async with city.browser() as browser:
         await browser.open("/signup")
-        answer = await browser.http.post("/signup", data={"contact": MAIL, "agree": "1", "form_token": "x"})
+        answer = await browser.http.post("/signup", data={"contact": MAIL, "agree": "1", "csrf_token": "x"})
     assert answer.status_code == 400
     assert await sent(city) == []
 

@@ -16,7 +16,7 @@ from sso.identity.sessions.reasons import EndReason
 from sso.identity.users import store as users
 from sso.identity.users.models import Credential, User
 from sso.identity.users.service import open_nik
-from sso.logout.end_sessions import end_parts
+from sso.logout.end_sessions import end_client_sessions
 from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
 from sso.platform.audit import record
@@ -156,9 +156,9 @@ async def withdraw(
         request_id: the reference for log and audit.
     """
     who = str(user_id)
-    await tokens.forget_consents(session, user_id=user_id, client_id=client_id)
+    await tokens.delete_consents(session, user_id=user_id, client_id=client_id)
     await tokens.revoke_grants_of_user(session, user_id, clock.now(), client_id=client_id)
-    parts = await sessions.parts_of_user(session, user_id, client_id)
-    await end_parts(session, provider, client_id, parts, EndReason.CONSENT_WITHDRAWN, actor=who)
+    parts = await sessions.client_sessions_of_user(session, user_id, client_id)
+    await end_client_sessions(session, provider, client_id, parts, EndReason.CONSENT_WITHDRAWN, actor=who)
     about: dict[str, Any] = {"address": address, "request_id": request_id}
     record(session, "consent.withdrawn", actor=who, subject=who, client_id=client_id, **about)

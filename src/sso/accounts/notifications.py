@@ -1,7 +1,7 @@
 """Messages to users, put into the outbox in the transaction of their cause. Their texts are in
 ``http/common/mail_texts.py``.
 
-Whatever opens something, a code or a link, is sealed there: a copy of the database tells no code.
+Whatever opens something, a code or a link, is encrypted there: a copy of the database tells no code.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.identity.authn import pending_flows as ceremonies
-from sso.identity.authn.pending_flows import Running
+from sso.identity.authn import pending_flows
+from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.users.models import User
 from sso.oidc.provider import Provider
 from sso.platform.outbox import DeliveryKind, enqueue
 from sso.platform.security.tokens import equal, keyed_token
+from sso.settings import whole_seconds
 
 NOTICE = DeliveryKind.NOTICE
 """The kind of delivery that is a notice to a person, at their address of the moment when it is sent."""
@@ -43,7 +44,7 @@ def notify(session: AsyncSession, provider: Provider, user: User, about: str, **
         return
     payload = {"notice": about, "user_id": str(user.id), "at": clock.now().isoformat()}
     if values:
-        payload["sealed"] = _sealed(provider, values)
+        payload["sealed"] = _encrypted(provider, values)
     enqueue(session, NOTICE, payload)
 
 
@@ -73,13 +74,13 @@ def send(
     now = clock.now()
     until = (now + timedelta(seconds=seconds)).isoformat()
     said = {"kind": kind, "to": to, "about": about, "locale": locale, "at": now.isoformat(), "values": values}
-    enqueue(session, MESSAGE, {"sealed": _sealed(provider, said), "until": until})
+    enqueue(session, MESSAGE, {"sealed": _encrypted(provider, said), "until": until})
 
 
 async def send_code(
     session: AsyncSession,
     provider: Provider,
-    running: Running,
+    running: RunningFlow,
     kind: str,
     to: str,
     about: str,
@@ -87,38 +88,38 @@ async def send_code(
     *,
     really: bool = True,
 ) -> bool:
-    """Make a code for a ceremony and send it; tell whether it was: not where too many were, or one just now.
+    """Make a code for a pending flow and send it; tell whether it was: not where too many were, or one just now.
 
     Args:
         session: the transaction.
         provider: the provider.
-        running: the ceremony.
+        running: the pending flow.
         kind: email or phone.
         to: the address or number.
         about: what about.
         locale: the language.
         really: otherwise nothing is sent, everything looks as if it was, and no code is right.
     """
-    code = await ceremonies.new_code(session, provider.box, running, usable=really)
+    code = await pending_flows.new_code(session, provider.box, running, usable=really)
     if code is None:
         return False
     if really:
-        seconds = provider.settings.code_minutes * 60
+        seconds = whole_seconds(provider.settings.one_time_code_lifetime)
         send(session, provider, kind, to, about, locale, seconds=seconds, code=code)
     return True
 
 
 def opened(provider: Provider, payload: Any) -> dict[str, Any]:
-    """Return what a delivery says that was sealed."""
-    sealed = payload.get("sealed")
-    if sealed is None:
+    """Return what a delivery says that was encrypted."""
+    encrypted = payload.get("sealed")
+    if encrypted is None:
         return {}
-    found: dict[str, Any] = orjson.loads(provider.box.open(base64.b64decode(sealed), _SEAL))
+    found: dict[str, Any] = orjson.loads(provider.box.decrypt(base64.b64decode(encrypted), _SEAL))
     return found
 
 
-def _sealed(provider: Provider, said: Any) -> str:
-    return base64.b64encode(provider.box.seal(orjson.dumps(said), _SEAL)).decode()
+def _encrypted(provider: Provider, said: Any) -> str:
+    return base64.b64encode(provider.box.encrypt(orjson.dumps(said), _SEAL)).decode()
 
 
 def link_token() -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts.contact_changes import contacts_told
 from sso.accounts.notifications import notify
-from sso.identity.authn import pending_flows as ceremonies
+from sso.identity.authn import pending_flows
 from sso.identity.authn import recovery_requests as recovery
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason, Initiator
@@ -24,7 +24,7 @@ from sso.identity.users.identifiers import nik_lookup, normal_nik
 from sso.identity.users.merge_proposals import Decided
 from sso.identity.users.models import Identifier, IdentityCheck, MergeProposal, User
 from sso.identity.users.schemas import UserChange
-from sso.identity.users.service import UserError, change_user, keep_an_administrator, nik_key, seal_nik, set_roles
+from sso.identity.users.service import UserError, change_user, encrypt_nik, keep_an_administrator, nik_key, set_roles
 from sso.logout.end_sessions import end_matching, end_sessions
 from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
@@ -172,9 +172,9 @@ async def delete_user(
     await _keep_owners(session, user)
     await signals.about_person(session, provider, user.id, signals.ACCOUNT_PURGED, {})
     await users.erase(session, user.id, clock.now())
-    await recovery.forget(session, user.id)
-    await sessions.forget_places(session, user.id)
-    await tokens.forget_consents(session, user_id=user.id)
+    await recovery.delete_of_user(session, user.id)
+    await sessions.delete_expired_places(session, user.id)
+    await tokens.delete_consents(session, user_id=user.id)
     count = await _end_everything(session, provider, user, "user.deleted", EndReason.USER_DELETED, actor, request_id)
     await teams.leave_all(session, user.id)
     await session.flush()
@@ -298,7 +298,7 @@ async def plan_deletion(
     await _end_proofs(session, user)
     await keep_an_administrator(session, user)
     await _keep_owners(session, user)
-    user.delete_at = clock.now() + timedelta(days=provider.settings.deletion_grace_days)
+    user.delete_at = clock.now() + provider.settings.deletion_grace_period
     notify(session, provider, user, "deletion_planned", until=user.delete_at.isoformat())
     await session.flush()
     return await _end_everything(
@@ -445,7 +445,7 @@ async def recover(
         await users.remove_credentials(session, user.id, SECOND_FACTORS)
         changes += signals.factor_changes(known, "revoke")
     await users.set_password_hash(session, user.id, hashed, clock.now(), long=long)
-    await recovery.forget(session, user.id)
+    await recovery.delete_of_user(session, user.id)
     return await _credentials_changed(
         session,
         provider,
@@ -480,13 +480,13 @@ async def not_me(
     over = found[0].created_at + timedelta(days=NOT_ME_DAYS)
     if not await session.run_sync(lambda sync: first_use(sync, "not-me", session_id.hex, over)):
         return user if is_locked(user) else None
-    until = clock.now() + timedelta(hours=provider.settings.lock_hours)
+    until = clock.now() + provider.settings.account_lock_duration
     about: dict[str, Any] = {"actor": str(user.id), "address": address, "request_id": request_id}
     await _end_proofs(session, user)
     user.locked_until = until
     await session.flush()
     mine = SessionFilter(user_id=user.id)
-    await recovery.forget(session, user.id)
+    await recovery.delete_of_user(session, user.id)
     await sessions.lock_matching(session, mine)
     await sessions.forget_device(session, session_id)
     await sessions.distrust(session, user.id)
@@ -577,7 +577,7 @@ async def start_recovery(
         raise UserError("the person is disabled")
     _keep_fictional(user)
     code = recovery.new_helpdesk_code()
-    valid = timedelta(minutes=provider.settings.helpdesk_code_minutes)
+    valid = provider.settings.helpdesk_code_lifetime
     await recovery.add(session, user.id, "helpdesk", code, wait=timedelta(0), valid=valid, created_by=actor)
     notify(session, provider, user, "helpdesk_recovery")
     record(session, "recovery.helpdesk_code_made", actor=actor, subject=str(user.id), request_id=request_id)
@@ -599,7 +599,7 @@ async def _prove_nik(
     mine = next((one for one in known if one.lookup == nik_lookup(digits, key)), None)
     if mine is None:
         mine = Identifier(user_id=user.id, kind="nik", is_primary=True, created_at=clock.now(), value="", lookup="")
-        seal_nik(mine, digits, key, provider.box)
+        encrypt_nik(mine, digits, key, provider.box)
         session.add(mine)
     mine.verified_at = mine.verified_at or now
 
@@ -652,7 +652,7 @@ async def change_password(
     await _end_proofs(session, user)
     known = await users.credentials_of(session, user.id)
     await users.set_password_hash(session, user.id, hashed, clock.now(), long=long)
-    await recovery.forget(session, user.id)
+    await recovery.delete_of_user(session, user.id)
     return await _credentials_changed(
         session,
         provider,
@@ -781,7 +781,7 @@ async def _end_proofs(session: AsyncSession, user: User) -> None:
     """Lock a person's row, and end every proof that is under way: sign-ins that wait for a second step, and those that
     are about to start a session."""
     await users.end_proofs(session, user.id)
-    await ceremonies.end_those_of(session, user.id)
+    await pending_flows.end_those_of(session, user.id)
 
 
 async def _end_everything(

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from sso.cli.common import Json, first_of, group, print_json, print_table, run
-from sso.jobs import seal_audit
+from sso.jobs import chain_audit_events
 from sso.oidc.provider import Provider
 from sso.platform.audit import AuditReport, export, prune, record, verify, verify_archive
 from sso.platform.audit.service import AuditFilter, content, page_of_events
@@ -39,9 +39,9 @@ def verify_command(
         print_json(report)
     elif report.broken_at is None:
         after = f" after checkpoint {report.checkpoint}" if report.checkpoint else ""
-        print(f"whole: {report.sealed} entries{after}, {report.unsealed} waiting to be chained")
+        print(f"whole: {report.chained} entries{after}, {report.not_chained} waiting to be chained")
     else:
-        print(f"BROKEN: {report.reason}; {report.sealed} entries before it are whole")
+        print(f"BROKEN: {report.reason}; {report.chained} entries before it are whole")
     if report.broken_at is not None:
         raise SystemExit(1)
 
@@ -59,7 +59,7 @@ def export_command(
         async with provider.db.write() as session:
             about = {"since": begin.isoformat() if begin else None, "until": end.isoformat() if end else None}
             record(session, "audit.exported", actor="cli", data=about)
-        await seal_audit(provider)
+        await chain_audit_events(provider)
         async with provider.db.read() as session:
             async for line in export(session, begin, end):
                 sys.stdout.buffer.write(line)
@@ -104,7 +104,7 @@ def prune_command(
 
     async def work(provider: Provider) -> int:
         count, gone = 0, -1
-        await seal_audit(provider)
+        await chain_audit_events(provider)
         while gone:
             async with provider.db.write() as session:
                 gone = await prune(session, provider.box, end, actor="cli")

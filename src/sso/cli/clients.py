@@ -23,7 +23,7 @@ from sso.oidc.subjects import counted
 from sso.platform.db import read_versions
 from sso.platform.permissions import restricted
 from sso.portal.lifecycle import apply_catalogue, remove_client, resume_client, suspend_client
-from sso.settings import Settings, load_settings
+from sso.settings import Settings, load_settings, variable, whole_seconds
 
 app = group("Registered applications.")
 
@@ -360,13 +360,18 @@ def _show_plan(plan: Plan, warnings: list[str], dry_run: bool) -> None:
     )
 
 
+_LIFETIMES = {"access_token_seconds": "access_token_lifetime", "refresh_token_seconds": "refresh_token_lifetime"}
+"""What an application may shorten, and the setting that limits it."""
+
+
 def _shortened(plan: Plan, settings: Settings) -> list[str]:
     """Return a warning for each lifetime that is longer than the city's: the city's holds."""
     return [
-        f"{client_id}: {name}: {wanted} is more than the city's: {limit} holds (SSO_{name.upper()})"
+        f"{client_id}: {name}: {wanted} is more than the city's: {limit} holds ({variable(setting)})"
         for client_id, metadata in plan.catalogue.applications.items()
-        for name in ("access_token_seconds", "refresh_token_seconds")
-        if (wanted := getattr(metadata, name)) is not None and wanted > (limit := getattr(settings, name))
+        for name, setting in _LIFETIMES.items()
+        if (wanted := getattr(metadata, name)) is not None
+        and wanted > (limit := whole_seconds(getattr(settings, setting)))
     ]
 
 

@@ -33,7 +33,7 @@ from sso.platform.db.migrate import upgrade
 from sso.settings import Settings, load_settings
 
 APPS = {"contoh-layanan-warga": "Layanan Warga", "contoh-puskesmas": "Antrean Puskesmas"}
-DEMO_FILES = ("sso.platform.db", "sso.platform.db-wal", "sso.platform.db-shm", "secret.key", "demo.yaml")
+DEMO_FILES = ("sso.db", "sso.db-wal", "sso.db-shm", "secret.key", "demo.yaml")
 WRITTEN_PORTS = (8001, 8002)
 APP_SECONDS = 5
 """How long a sample app may take to end before it is killed."""
@@ -98,10 +98,10 @@ def demo(
     os.environ |= {
         "SSO_ISSUER": f"http://localhost:{port}",
         "SSO_DATA_DIR": str(data),
-        "SSO_DATABASE_URL": f"sqlite:///{data / 'sso.platform.db'}",
+        "SSO_DATABASE_URL": f"sqlite:///{data / 'sso.db'}",
         "SSO_LOG_LEVEL": "WARNING",
         "SSO_DEVELOPMENT_OUTBOX": "true",
-        "SSO_RISK_SECOND_STEP": "new_country",
+        "SSO_RISK_BASED_SECOND_FACTOR": "new_country",
         "SSO_SECOND_FACTOR_ROLES": "none",
     }
     settings = load_settings()
@@ -171,7 +171,7 @@ async def _fill(settings: Settings, data: Path, ports: list[int], people: list[P
 
 
 def _say_what_was_made(provider: Provider, applications: int) -> None:
-    print(f"made {provider.settings.data_dir / 'sso.platform.db'} with {applications} applications", flush=True)
+    print(f"made {provider.settings.data_dir / 'sso.db'} with {applications} applications", flush=True)
 
 
 def _new_user(person: Person) -> NewUser:

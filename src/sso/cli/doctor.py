@@ -35,7 +35,7 @@ from sso.settings import Settings, SettingsError, load_settings
 
 State = Literal["good", "warning", "bad"]
 SIGNS: dict[State, str] = {"good": "ok     ", "warning": "warning", "bad": "BAD    "}
-LEAST_FREE_BYTES = 500 * 1024 * 1024
+MIN_FREE_BYTES = 500 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ async def examine(settings: Settings) -> list[Finding]:
 def _settings(settings: Settings) -> Finding:
     if settings.loopback:
         return Finding("settings", "warning", f"{settings.issuer} is reached from this machine only: a trial")
-    if settings.registration == "open":
+    if settings.client_registration == "open":
         return Finding(
-            "settings", "warning", "SSO_REGISTRATION=open: everybody can register applications; a test system?"
+            "settings", "warning", "SSO_CLIENT_REGISTRATION=open: everybody can register applications; a test system?"
         )
     if not settings.trusted_proxies:
         return Finding("settings", "warning", "SSO_TRUSTED_PROXIES is empty: behind a proxy everybody has its address")
@@ -100,7 +100,7 @@ def _settings(settings: Settings) -> Finding:
 def _disk(settings: Settings) -> Finding:
     place = settings.data_dir if settings.data_dir.exists() else settings.data_dir.absolute().parent
     free = shutil.disk_usage(place).free if place.exists() else 0
-    state: State = "good" if free > LEAST_FREE_BYTES else "bad"
+    state: State = "good" if free > MIN_FREE_BYTES else "bad"
     return Finding("disk", state, f"{free // 1024 // 1024} MB free at {place}")
 
 
@@ -219,13 +219,13 @@ async def _mail(provider: Provider) -> Finding:
 
 
 async def _limits(provider: Provider) -> Finding:
-    url = provider.settings.limits_url
+    url = provider.settings.rate_limit_storage
     kind = url.get_secret_value().partition(":")[0] if url else "memory"
     if kind == "memory":
-        return Finding("limits", "good", "counted in each process; for several set SSO_LIMITS_URL")
+        return Finding("limits", "good", "counted in each process; for several set SSO_RATE_LIMIT_STORAGE")
     storage = storage_for(provider.settings, provider.db)
     if not await storage.check():
-        return Finding("limits", "bad", f"{kind} does not answer (SSO_LIMITS_URL)")
+        return Finding("limits", "bad", f"{kind} does not answer (SSO_RATE_LIMIT_STORAGE)")
     return Finding("limits", "good", f"counted together: {kind}")
 
 
@@ -250,7 +250,7 @@ async def _audit(provider: Provider) -> Finding:
         report = await verify(session, provider.box)
     if report.broken_at is not None:
         return Finding("audit", "bad", f"the chain is broken: {report.reason}")
-    return Finding("audit", "good", f"{report.sealed} entries, whole; {report.unsealed} waiting to be chained")
+    return Finding("audit", "good", f"{report.chained} entries, whole; {report.not_chained} waiting to be chained")
 
 
 _LOOKS: list[tuple[str, Callable[[Provider], Awaitable[Finding]]]] = [

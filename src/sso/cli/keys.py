@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 
 from sso.cli.common import Json, group, print_json, print_table, run
-from sso.clients.secrets import reseal_secrets
-from sso.identity.authn.factors import reseal_seeds
-from sso.identity.users.merge_proposals import reseal_people
+from sso.clients.secrets import reencrypt_secrets
+from sso.identity.authn.factors import reencrypt_seeds
+from sso.identity.users.merge_proposals import reencrypt_users
 from sso.oidc.provider import Provider
 from sso.platform.audit import record
-from sso.platform.keys import list_keys, read_alg, reseal, rotate, withdraw
+from sso.platform.keys import list_keys, read_alg, reencrypt, rotate, withdraw
 from sso.platform.keys.models import SigningKey
-from sso.platform.outbox.webhooks import reseal_webhooks
-from sso.platform.security.instance_secrets import reseal_instance_secrets
-from sso.ssf.streams import reseal_streams
+from sso.platform.outbox.webhooks import reencrypt_webhooks
+from sso.platform.security.instance_secrets import reencrypt_instance_secrets
+from sso.ssf.streams import reencrypt_streams
 
 app = group("Signing keys.")
 
@@ -71,20 +71,20 @@ def withdraw_command(kid: Annotated[str, typer.Argument(metavar="KID", help="See
 
 
 @app.command("reseal")
-def reseal_command() -> None:
-    """Seal everything that is sealed with the first secret of SSO_SECRET_KEY, so that an older one can go."""
+def reencrypt_command() -> None:
+    """Seal everything that is encrypted with the first secret of SSO_SECRET_KEY, so that an older one can go."""
 
     async def work(provider: Provider) -> int:
         async with provider.db.write() as session:
             record(session, "keys.resealed", actor="cli")
             return (
-                await reseal_secrets(session, provider.box)
-                + await reseal_people(session, provider.box)
-                + await reseal_seeds(session, provider.box)
-                + await reseal_streams(session, provider.box)
-                + await reseal_webhooks(session, provider.box)
-                + await reseal(session, provider.box)
-                + await reseal_instance_secrets(session, provider.box)
+                await reencrypt_secrets(session, provider.box)
+                + await reencrypt_users(session, provider.box)
+                + await reencrypt_seeds(session, provider.box)
+                + await reencrypt_streams(session, provider.box)
+                + await reencrypt_webhooks(session, provider.box)
+                + await reencrypt(session, provider.box)
+                + await reencrypt_instance_secrets(session, provider.box)
             )
 
-    print(f"{run(work, load=True)} secrets were sealed anew")
+    print(f"{run(work, load=True)} secrets were encrypted anew")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from datetime import timedelta
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -58,7 +59,7 @@ async def _check(settings: Settings) -> None:
     try:
         await check_schema(db, settings)
         async with db.read() as session:
-            await KeyRing(SecretBox(settings.secrets()), 0).load(session)
+            await KeyRing(SecretBox(settings.secrets()), timedelta(0)).load(session)
     except (DatabaseUnavailable, OSError):
         pass
     finally:

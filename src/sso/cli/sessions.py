@@ -18,8 +18,8 @@ from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import SessionFilter
 from sso.identity.users.service import find
 from sso.logout.bulk import begin, endings, get_ending, stop_ending, work_once
-from sso.logout.delivery_report import Proof, proof_of
-from sso.oidc.models import MassEnding
+from sso.logout.delivery_report import DeliveryReport, delivery_report_of
+from sso.oidc.models import BulkRevocation
 from sso.oidc.provider import Provider
 from sso.platform.security.numbers import read_uuid
 
@@ -47,7 +47,7 @@ def list_command(
             if ended:
                 found = await store.over(session, wanted, limit + 1)
             else:
-                found = await store.living(session, wanted, now, now - provider.idle, limit + 1)
+                found = await store.active(session, wanted, now, now - provider.idle, limit + 1)
             return [
                 {
                     "id": str(one.id),
@@ -84,7 +84,7 @@ def list_command(
 
 
 @app.command("proof")
-def proof_command(
+def report_command(
     session_id: Annotated[str, typer.Argument(metavar="ID", help="A session that is over; see: sessions list --ended")],
     json: Json = False,
 ) -> None:
@@ -94,9 +94,9 @@ def proof_command(
     except ValueError:
         refuse(f"{session_id!r} is not a session id; see: sso sessions list --ended")
 
-    async def work(provider: Provider) -> Proof | None:
+    async def work(provider: Provider) -> DeliveryReport | None:
         async with provider.db.read() as session:
-            return await proof_of(session, provider, chosen)
+            return await delivery_report_of(session, provider, chosen)
 
     found = run(work, load=True)
     if found is None:
@@ -111,7 +111,7 @@ def proof_command(
     print(_summary(found))
 
 
-def _summary(found: Proof) -> str:
+def _summary(found: DeliveryReport) -> str:
     if found.open:
         return f"{found.open} are still to be told"
     seconds = found.seconds_to_last_confirmation
@@ -175,7 +175,7 @@ def endings_command(
 ) -> None:
     """Show how far the ending of many sessions is, the newest first."""
 
-    async def work(provider: Provider) -> list[MassEnding]:
+    async def work(provider: Provider) -> list[BulkRevocation]:
         async with provider.db.read() as session:
             return await endings(session, limit + 1)
 

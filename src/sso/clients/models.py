@@ -49,7 +49,7 @@ class ClientRow(Base):
 class ClientSecret(Base):
     """A secret of an application: 256 random bits, stored as SHA-256.
 
-    ``sealed`` is kept only for client_secret_jwt, which needs the secret itself to check a signature.
+    ``encrypted`` is kept only for client_secret_jwt, which needs the secret itself to check a signature.
     """
 
     __tablename__ = "client_secrets"
@@ -57,7 +57,7 @@ class ClientSecret(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     client_id: Mapped[str] = mapped_column(ForeignKey("clients.client_id", ondelete="CASCADE"), index=True)
     secret_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
-    sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     hint: Mapped[str | None] = mapped_column(String(8))
@@ -163,7 +163,7 @@ class RelyingPartyCheck(Base):
     """That we played a dishonest provider against an application's sandbox: what it accepted and what it refused.
 
     ``revision`` is the application's at that time, and ``digest`` of what was checked: the check holds for that alone.
-    ``play`` is what is being played now, or was played last, sealed: the next check signs with the same key.
+    ``play`` is what is being played now, or was played last, encrypted: the next check signs with the same key.
     """
 
     __tablename__ = "relying_party_checks"

@@ -39,7 +39,7 @@ class Secret:
 
     id: UUID
     hash: bytes
-    sealed: bytes | None
+    encrypted: bytes | None
     expires_at: datetime | None
 
 

@@ -22,7 +22,7 @@ from sso.platform.security.tokens import random_token, token_hash
 
 HINT_CHARS = 4
 """How much of a secret is kept readable, so that its owner knows which it is: the rest has 232 random bits."""
-MOST_SECRETS = 2
+MAX_SECRETS = 2
 TRIAL, TRIAL_SECONDS = "trial", 900
 """Who makes the secrets with which the portal tries an application, and how long they are valid."""
 
@@ -130,7 +130,7 @@ async def add_secret(
     metadata = stored_metadata(row.metadata_)
     if not metadata.needs_secret:
         raise ClientError(f"{client_id!r} uses no secret")
-    if len(await valid_secrets(session, client_id)) >= MOST_SECRETS:
+    if len(await valid_secrets(session, client_id)) >= MAX_SECRETS:
         raise ClientError("two secrets are valid already: revoke one first")
     secret = random_token()
     end = clock.now() + timedelta(days=valid_days) if valid_days else None
@@ -241,13 +241,14 @@ async def replace_client(
     record(session, "client.updated", actor=actor, client_id=row.client_id, request_id=request_id, data=about)
 
 
-async def reseal_secrets(session: AsyncSession, box: SecretBox) -> int:
-    """Seal every secret that is kept sealed (client_secret_jwt) with the newest key; return how many had an older."""
-    old = [secret for secret in await store.sealed_secrets(session) if not box.is_current(secret.sealed or b"")]
+async def reencrypt_secrets(session: AsyncSession, box: SecretBox) -> int:
+    """Seal every secret that is kept encrypted (client_secret_jwt) with the newest key; return how many had an
+    older."""
+    old = [secret for secret in await store.encrypted_secrets(session) if not box.is_current(secret.encrypted or b"")]
     await store.lock_clients(session, [secret.client_id for secret in old])
     for secret in old:
         purpose = f"client-secret:{secret.client_id}"
-        secret.sealed = box.seal(box.open(secret.sealed or b"", purpose), purpose)
+        secret.encrypted = box.encrypt(box.decrypt(secret.encrypted or b"", purpose), purpose)
     for client_id in {secret.client_id for secret in old}:
         row = await store.get_client(session, client_id)
         assert row is not None
@@ -264,10 +265,13 @@ def secret_row(
     created_by: str | None = None,
     expires_at: datetime | None = None,
 ) -> ClientSecret:
-    """Return the row for a new secret: its hash, and the secret itself sealed where signatures are checked with it."""
-    sealed = None
+    """Return the row for a new secret: its hash, and the secret itself encrypted where signatures are checked with
+    it."""
+    encrypted = None
     if metadata.token_endpoint_auth_method == "client_secret_jwt":
-        sealed = box.seal(secret.encode(), f"client-secret:{client_id}")
-    made = ClientSecret(client_id=client_id, secret_hash=token_hash(secret), sealed=sealed, created_at=clock.now())
+        encrypted = box.encrypt(secret.encode(), f"client-secret:{client_id}")
+    made = ClientSecret(
+        client_id=client_id, secret_hash=token_hash(secret), encrypted=encrypted, created_at=clock.now()
+    )
     made.hint, made.created_by, made.expires_at = secret[-HINT_CHARS:], created_by, expires_at
     return made

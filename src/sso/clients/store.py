@@ -44,9 +44,13 @@ async def changed_clients(session: AsyncSession, seen: int) -> AsyncIterator[tup
 
 
 async def secrets_of_changed(session: AsyncSession, seen: int) -> dict[str, list[Any]]:
-    """Return (id, hash, sealed, expires_at) of the secrets of every application with a version above ``seen``."""
+    """Return (id, hash, encrypted, expires_at) of the secrets of every application with a version above ``seen``."""
     columns = select(
-        ClientSecret.client_id, ClientSecret.id, ClientSecret.secret_hash, ClientSecret.sealed, ClientSecret.expires_at
+        ClientSecret.client_id,
+        ClientSecret.id,
+        ClientSecret.secret_hash,
+        ClientSecret.encrypted,
+        ClientSecret.expires_at,
     ).join(ClientRow, ClientRow.client_id == ClientSecret.client_id)
     found: dict[str, list[Any]] = {}
     for client_id, *values in (await session.execute(columns.where(ClientRow.version > seen))).all():
@@ -211,6 +215,6 @@ async def mark_secrets_used(session: AsyncSession, used: Mapping[UUID, datetime]
         await session.execute(mine.values(last_used_at=moment))
 
 
-async def sealed_secrets(session: AsyncSession) -> list[ClientSecret]:
-    """Return every secret that is kept sealed."""
-    return list((await session.execute(select(ClientSecret).where(ClientSecret.sealed.is_not(None)))).scalars())
+async def encrypted_secrets(session: AsyncSession) -> list[ClientSecret]:
+    """Return every secret that is kept encrypted."""
+    return list((await session.execute(select(ClientSecret).where(ClientSecret.encrypted.is_not(None)))).scalars())

@@ -18,8 +18,8 @@ from sso import clock
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import SessionFilter
-from sso.logout.end_sessions import end_parts, end_sessions
-from sso.oidc.models import MassEnding
+from sso.logout.end_sessions import end_client_sessions, end_sessions
+from sso.oidc.models import BulkRevocation
 from sso.oidc.provider import Provider
 from sso.platform.audit import record
 
@@ -29,11 +29,11 @@ LONGEST_PAUSE_SECONDS = 2.0
 
 async def begin(
     session: AsyncSession, wanted: SessionFilter, reason: EndReason, *, actor: str, note: str | None = None
-) -> MassEnding:
+) -> BulkRevocation:
     """Begin to end every session that matches and has begun by now, within the transaction of ``session``. ``note``:
     why, in the words of who asked for it."""
     now = clock.now()
-    made = MassEnding(
+    made = BulkRevocation(
         user_id=wanted.user_id,
         client_id=wanted.client_id,
         network=wanted.network,
@@ -60,17 +60,17 @@ async def begin(
 
 async def begin_parts(
     session: AsyncSession, provider: Provider, client_id: str, reason: EndReason, *, actor: str
-) -> MassEnding | None:
+) -> BulkRevocation | None:
     """Begin to end the part that an application takes in sessions, and end the first hundred at once.
 
     Returns:
         What goes on in the background, where there are more.
     """
     now = clock.now()
-    total = await sessions.count_parts_not_ended(session, client_id)
+    total = await sessions.count_open_client_sessions(session, client_id)
     if total == 0:
         return None
-    made = MassEnding(client_id=client_id, what="parts", reason=reason, actor=actor, status="running")
+    made = BulkRevocation(client_id=client_id, what="parts", reason=reason, actor=actor, status="running")
     made.total, made.ended, made.created_at = total, 0, now
     session.add(made)
     await session.flush()
@@ -78,18 +78,18 @@ async def begin_parts(
     return made if made.status == "running" else None
 
 
-def wanted_by(found: MassEnding) -> SessionFilter:
+def wanted_by(found: BulkRevocation) -> SessionFilter:
     """Return which sessions are ended."""
     return SessionFilter(
         user_id=found.user_id, client_id=found.client_id, begun_by=found.created_at, network=found.network
     )
 
 
-async def _do_part(session: AsyncSession, provider: Provider, found: MassEnding) -> None:
+async def _do_part(session: AsyncSession, provider: Provider, found: BulkRevocation) -> None:
     if found.what == "parts":
         assert found.client_id is not None
-        part = await sessions.parts_not_ended(session, found.client_id, found.created_at, PART)
-        await end_parts(session, provider, found.client_id, part, EndReason(found.reason), actor=found.actor)
+        part = await sessions.open_client_sessions(session, found.client_id, found.created_at, PART)
+        await end_client_sessions(session, provider, found.client_id, part, EndReason(found.reason), actor=found.actor)
     else:
         part = await sessions.not_ended(session, wanted_by(found), PART)
         await end_sessions(session, provider, part, EndReason(found.reason), actor=found.actor)
@@ -98,16 +98,16 @@ async def _do_part(session: AsyncSession, provider: Provider, found: MassEnding)
         found.status, found.finished_at = "done", clock.now()
 
 
-async def work_once(provider: Provider, ending_id: uuid.UUID | None = None) -> MassEnding | None:
+async def work_once(provider: Provider, ending_id: uuid.UUID | None = None) -> BulkRevocation | None:
     """Do one part of what was begun: of ``ending_id``, or of the oldest that nobody else is at.
 
     Returns:
         How far it is now; None where there is nothing to do.
     """
     async with provider.db.write() as session:
-        chosen = select(MassEnding).where(MassEnding.status == "running").order_by(MassEnding.created_at)
+        chosen = select(BulkRevocation).where(BulkRevocation.status == "running").order_by(BulkRevocation.created_at)
         if ending_id is not None:
-            chosen = chosen.where(MassEnding.id == ending_id)
+            chosen = chosen.where(BulkRevocation.id == ending_id)
         found = (
             await session.execute(chosen.limit(1).with_for_update(key_share=True, skip_locked=True))
         ).scalar_one_or_none()
@@ -122,7 +122,7 @@ async def work(provider: Provider, stop: asyncio.Event, after_part: Callable[[],
     get at the database."""
     async with provider.db.read() as session:  # most of the time there is nothing: no transaction is written for that
         if (
-            await session.execute(select(MassEnding.id).where(MassEnding.status == "running").limit(1))
+            await session.execute(select(BulkRevocation.id).where(BulkRevocation.status == "running").limit(1))
         ).first() is None:
             return
     while not stop.is_set():
@@ -135,22 +135,27 @@ async def work(provider: Provider, stop: asyncio.Event, after_part: Callable[[],
 
 async def stop_ending(session: AsyncSession, ending_id: uuid.UUID, *, actor: str) -> bool:
     """Stop what was begun; sessions that are over stay over. Tell whether it was running."""
-    mine = (MassEnding.id == ending_id) & (MassEnding.status == "running")
-    stopped = update(MassEnding).where(mine).values(status="stopped", finished_at=clock.now()).returning(MassEnding.id)
+    mine = (BulkRevocation.id == ending_id) & (BulkRevocation.status == "running")
+    stopped = (
+        update(BulkRevocation)
+        .where(mine)
+        .values(status="stopped", finished_at=clock.now())
+        .returning(BulkRevocation.id)
+    )
     if (await session.execute(stopped)).first() is None:
         return False
     record(session, "sessions.ending_stopped", actor=actor, subject=str(ending_id))
     return True
 
 
-async def endings(session: AsyncSession, limit: int, before: uuid.UUID | None = None) -> list[MassEnding]:
+async def endings(session: AsyncSession, limit: int, before: uuid.UUID | None = None) -> list[BulkRevocation]:
     """Return what was begun, the newest first, from before ``before`` on."""
-    statement = select(MassEnding).order_by(MassEnding.id.desc()).limit(limit)
+    statement = select(BulkRevocation).order_by(BulkRevocation.id.desc()).limit(limit)
     if before is not None:
-        statement = statement.where(MassEnding.id < before)
+        statement = statement.where(BulkRevocation.id < before)
     return list((await session.execute(statement)).scalars())
 
 
-async def get_ending(session: AsyncSession, ending_id: uuid.UUID) -> MassEnding | None:
+async def get_ending(session: AsyncSession, ending_id: uuid.UUID) -> BulkRevocation | None:
     """Return one of them."""
-    return await session.get(MassEnding, ending_id, populate_existing=True)
+    return await session.get(BulkRevocation, ending_id, populate_existing=True)

@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SessionClient, SsoSession
-from sso.identity.sessions.store import HowTold, Participation
+from sso.identity.sessions.store import ClientSession, HowTold
 from sso.logout.bulk import wanted_by
 from sso.logout.end_sessions import BACKCHANNEL_LOGOUT
-from sso.oidc.models import MassEnding
+from sso.oidc.models import BulkRevocation
 from sso.oidc.provider import Provider
 from sso.platform.outbox import store as deliveries
 from sso.platform.outbox.models import Delivery
@@ -45,7 +45,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class DeliveryReport:
     """What became of the end of a session."""
 
     session_id: uuid.UUID
@@ -69,7 +69,7 @@ class Proof:
         return max(timedelta(0), max(confirmed) - self.ended_at).total_seconds()
 
 
-async def proof_of(session: AsyncSession, provider: Provider, session_id: uuid.UUID) -> Proof | None:
+async def delivery_report_of(session: AsyncSession, provider: Provider, session_id: uuid.UUID) -> DeliveryReport | None:
     """Return the proof of the end of a session, or None where it has not ended, or is unknown."""
     found = await sessions.get(session, session_id)
     if found is None:
@@ -80,7 +80,7 @@ async def proof_of(session: AsyncSession, provider: Provider, session_id: uuid.U
     sent = await deliveries.of_session(session, session_id, (PUSH, POLL))
     sent |= await deliveries.of_session(session, session_id, (BACKCHANNEL_LOGOUT,))
     taken_part = await sessions.participants(session, [session_id])
-    return Proof(
+    return DeliveryReport(
         session_id=session_id,
         user_id=ended.user_id,
         person=person.name,
@@ -99,7 +99,7 @@ class ToldOfMany:
     counts: dict[State, int]
 
 
-async def proof_of_many(session: AsyncSession, provider: Provider, found: MassEnding) -> list[ToldOfMany]:
+async def bulk_delivery_report(session: AsyncSession, provider: Provider, found: BulkRevocation) -> list[ToldOfMany]:
     """Return the proof of the end of many sessions, application by application."""
     until = found.finished_at or clock.now()
     told_by = case(
@@ -132,7 +132,7 @@ def _name(provider: Provider, client_id: str) -> str:
     return client.meta.client_name if client else client_id
 
 
-def _told(provider: Provider, one: Participation, sent: Delivery | None) -> Told:
+def _told(provider: Provider, one: ClientSession, sent: Delivery | None) -> Told:
     client = provider.registry.known(one.client_id)
     name, how = client.meta.client_name if client else one.client_id, one.told_by or "not_at_all"
     if sent is None or how not in ("back_channel", "shared_signals"):

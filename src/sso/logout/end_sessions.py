@@ -18,7 +18,7 @@ from sso import clock
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SessionClient
 from sso.identity.sessions.reasons import EndReason
-from sso.identity.sessions.store import HowTold, Participation, SessionFilter
+from sso.identity.sessions.store import ClientSession, HowTold, SessionFilter
 from sso.oidc.models import EventStream
 from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
@@ -45,7 +45,7 @@ async def end_sessions(
     request_id: str | None = None,
     in_browser: bool = False,
     note: str | None = None,
-) -> list[Participation]:
+) -> list[ClientSession]:
     """End sessions within the transaction of ``session``.
 
     Args:
@@ -87,7 +87,7 @@ async def end_sessions(
     return told
 
 
-async def end_parts(
+async def end_client_sessions(
     session: AsyncSession,
     provider: Provider,
     client_id: str,
@@ -95,10 +95,10 @@ async def end_parts(
     reason: EndReason,
     *,
     actor: str | None = None,
-) -> list[Participation]:
+) -> list[ClientSession]:
     """End the part that one application takes in sessions: it was suspended or removed. It is told as if the sessions
     were over; for everybody else they go on (docs/decisions/0014)."""
-    ended = await sessions.end_parts(session, session_ids, client_id, clock.now())
+    ended = await sessions.end_client_sessions(session, session_ids, client_id, clock.now())
     if not ended:
         return []
     parts = [one for one in await sessions.participants(session, ended) if one.client_id == client_id]
@@ -116,11 +116,11 @@ async def end_parts(
 async def _tell(
     session: AsyncSession,
     provider: Provider,
-    parts: Sequence[Participation],
+    parts: Sequence[ClientSession],
     reason: EndReason,
     actor: str | None,
     in_browser: bool,
-) -> list[Participation]:
+) -> list[ClientSession]:
     """Write down how each application learns of an end, and put what is sent to it into the outbox."""
     if not parts:
         return []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sso.clients.registry import Client
-from sso.identity.sessions.store import Participation
+from sso.identity.sessions.store import ClientSession
 from sso.oidc.authorize.request import PageError
 from sso.oidc.id_token_hint import read_hint
 from sso.oidc.provider import Provider
@@ -56,7 +56,7 @@ def check_logout(provider: Provider, data: dict[str, str]) -> LogoutRequest:
     return LogoutRequest(client, hint_sub, with_parameters(uri, state) if state else uri)
 
 
-def frontchannel_addresses(provider: Provider, told: Sequence[Participation]) -> list[str]:
+def frontchannel_addresses(provider: Provider, told: Sequence[ClientSession]) -> list[str]:
     """Return what the signed-out page frames: of each application that can be told through the browser its address,
     with ``iss`` and ``sid`` (Front-Channel Logout section 2). Those that get a notice too asked for both."""
     addresses = []

@@ -194,13 +194,13 @@ def _hours(_: Way, client: Client, facts: Facts) -> bool:
 
 
 def _max_age(_: Way, client: Client, facts: Facts) -> bool:
-    most = client.meta.default_max_age
-    return most is None or is_recent(most, facts.auth_time, facts.since, facts.moment)
+    maximum = client.meta.default_max_age
+    return maximum is None or is_recent(maximum, facts.auth_time, facts.since, facts.moment)
 
 
 def _acr(_: Way, client: Client, facts: Facts) -> bool:
-    least = client.meta.minimum_acr
-    return least is None or is_met(least, facts.acr, "")
+    minimum = client.meta.minimum_acr
+    return minimum is None or is_met(minimum, facts.acr, "")
 
 
 def _identity(_: Way, client: Client, facts: Facts) -> bool:
@@ -220,12 +220,12 @@ def _met(_: Way, __: Client, ___: Facts) -> bool:
     return True
 
 
-def is_recent(most: int, auth_time: datetime | None, since: datetime | None, moment: datetime) -> bool:
+def is_recent(maximum: int, auth_time: datetime | None, since: datetime | None, moment: datetime) -> bool:
     """Tell whether a user proved who they are at most ``most`` seconds ago, or after the request came at ``since``
     (OpenID Connect Core section 3.1.2.1)."""
     if auth_time is None:
         return False
-    return (since is not None and auth_time >= since) or (moment - auth_time).total_seconds() <= most
+    return (since is not None and auth_time >= since) or (moment - auth_time).total_seconds() <= maximum
 
 
 _NO_USER = "no user is behind it"

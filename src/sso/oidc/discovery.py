@@ -103,6 +103,6 @@ def metadata(server: ProviderServer, profiles: Collection[str]) -> dict[str, Any
         "frontchannel_logout_supported": True,
         "frontchannel_logout_session_supported": True,
     }
-    if provider.settings.registration != "closed":
+    if provider.settings.client_registration != "closed":
         document["registration_endpoint"] = provider.url("/register")
     return document

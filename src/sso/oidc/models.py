@@ -58,7 +58,7 @@ class DeviceCode(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
-class MassEnding(Base):
+class BulkRevocation(Base):
     """Many sessions that are being ended, some at a time: of a person, an application, a network, or all that had
     begun.
 
@@ -67,7 +67,7 @@ class MassEnding(Base):
     ``status`` is running, stopped, or done.
     """
 
-    __tablename__ = "mass_endings"
+    __tablename__ = "bulk_revocations"
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[uuid.UUID | None]
@@ -86,8 +86,8 @@ class MassEnding(Base):
 class EventStream(Base):
     """What an application wants to be told by Shared Signals (OpenID Shared Signals Framework 1.0 section 8.1).
 
-    ``method`` is push (RFC 8935) or poll (RFC 8936); ``authorization_header`` is sealed; ``status`` is enabled, paused
-    or disabled.
+    ``method`` is push (RFC 8935) or poll (RFC 8936); ``authorization_header`` is encrypted; ``status`` is enabled,
+    paused or disabled.
     """
 
     __tablename__ = "event_streams"

@@ -32,10 +32,10 @@ from sso.platform.security.instance_secrets import instance_secret
 from sso.platform.security.outbound_http import Outbound
 from sso.platform.security.rate_limits import Attempts
 from sso.platform.security.tokens import keyed_token
-from sso.settings import Settings
+from sso.settings import Settings, whole_seconds
 
 log = logging.getLogger(__name__)
-_PUBLISHED_SLACK_SECONDS = 3600
+_PUBLISHED_SLACK = timedelta(hours=1)
 LOOK_SECONDS = 0.05
 LOOKS_AT_ONCE = 20
 USAGE_SECONDS = 5.0
@@ -59,18 +59,21 @@ class Provider:
         self.settings = settings
         self.db = db
         self.box = SecretBox(settings.secrets(create=create))
-        longest = max(settings.access_token_seconds, settings.id_token_seconds)
-        self.keys = KeyRing(self.box, longest + _PUBLISHED_SLACK_SECONDS, settings.signing_alg)
+        longest = max(settings.access_token_lifetime, settings.id_token_lifetime)
+        self.keys = KeyRing(self.box, longest + _PUBLISHED_SLACK, settings.signing_alg)
         self.registry = Registry()
         self.usage = Usage()
         self.process_id = new_id()
         self.started_at = clock.now()
         self.refresh_keys = self.box.derived_keys("refresh-successor")
-        self.form_keys = self.box.derived_keys("form-token")
+        self.csrf_keys = self.box.derived_keys("form-token")
         self.passkeys = Passkeys(settings, self.box.derived_keys("passkey-challenge"))
         self.countries = Countries(settings)
-        self.attempts = Attempts(settings.sign_in_failures_per_account, settings.sign_in_failures_per_address)
-        self.idle = timedelta(seconds=settings.session_idle_seconds)
+        self.attempts = Attempts(settings.sign_in_failures_per_account, settings.sign_in_failures_per_ip_address)
+        self.idle = settings.session_idle_timeout
+        self.id_token_seconds = whole_seconds(settings.id_token_lifetime)
+        self._access_token_seconds = whole_seconds(settings.access_token_lifetime)
+        self._refresh_token_seconds = whole_seconds(settings.refresh_token_lifetime)
         self.nik_key = b""
         self._pairwise_salt = b""
         self._browser_state_key = b""
@@ -93,7 +96,7 @@ class Provider:
     @cached_property
     def client_keys(self) -> ClientKeys:
         """The public keys of applications."""
-        return ClientKeys(self.outbound, self.settings.client_keys_seconds)
+        return ClientKeys(self.outbound, whole_seconds(self.settings.client_keys_cache_lifetime))
 
     def prepare(self) -> None:
         """Make ready what the first notice or fetch would otherwise wait for: reading certificate authorities."""
@@ -110,7 +113,7 @@ class Provider:
 
         Raises:
             DatabaseUnavailable: when the database cannot be reached.
-            CannotOpen: when SSO_SECRET_KEY does not fit the database.
+            CannotDecrypt: when SSO_SECRET_KEY does not fit the database.
         """
         async with self.db.write() as session:
             await ensure_keys(session, self.box)
@@ -176,14 +179,15 @@ class Provider:
         """Return the profiles in use: of enabled applications, and those that an application may have that registers
         itself now."""
         settings, now = self.settings, clock.now()
-        if settings.registration == "closed":
+        if settings.client_registration == "closed":
             return self.registry.profiles
-        opened = {settings.registration_profile} if settings.registration == "open" else set()
+        opened = {settings.client_registration_profile} if settings.client_registration == "open" else set()
         return self.registry.profiles.union(opened, (profile for profile, until in self.invited if until > now))
 
     async def follow(self, stop: asyncio.Event) -> None:
         """Follow the database until ``stop``. A database that is away is waited for."""
-        while not await clock.pause(stop, self.settings.registry_poll_seconds):
+        interval = self.settings.registry_poll_interval.total_seconds()
+        while not await clock.pause(stop, interval):
             try:
                 await self.refresh()
             except DatabaseUnavailable as error:
@@ -251,11 +255,11 @@ class Provider:
 
     def access_token_seconds(self, client: Client) -> int:
         """Return how long access tokens for ``client`` are valid: as long as the city's, or shorter."""
-        return _shorter(self.settings.access_token_seconds, client.meta.access_token_seconds)
+        return _shorter(self._access_token_seconds, client.meta.access_token_seconds)
 
     def refresh_token_seconds(self, client: Client) -> int:
         """Return how long refresh tokens for ``client`` are valid: as long as the city's, or shorter."""
-        return _shorter(self.settings.refresh_token_seconds, client.meta.refresh_token_seconds)
+        return _shorter(self._refresh_token_seconds, client.meta.refresh_token_seconds)
 
     def audiences(self, path: str = "/token") -> list[str]:
         """Return what an assertion that comes to the endpoint ``path`` may name as ``aud``: the issuer, the token

@@ -19,7 +19,7 @@ from sso.oidc.requests import NO_STORE, Answer, description
 from sso.oidc.subjects import ACCEPT, check_subjects
 from sso.oidc.userinfo import challenge
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
-from sso.portal.lifecycle import end_part_everywhere
+from sso.portal.lifecycle import end_client_sessions_everywhere
 
 
 async def register(provider: Provider, authorization: str, body: bytes, address: str | None) -> Answer:
@@ -101,7 +101,9 @@ async def delete(provider: Provider, client_id: str, authorization: str, address
         return _error(error)
     async with provider.db.write() as session:
         await rules.remove_registration(session, present, address=address)
-        await end_part_everywhere(session, provider, [client_id], EndReason.CLIENT_REMOVED, actor="registration")
+        await end_client_sessions_everywhere(
+            session, provider, [client_id], EndReason.CLIENT_REMOVED, actor="registration"
+        )
     await provider.refresh()
     return Answer(204, "", NO_STORE)
 
@@ -109,8 +111,8 @@ async def delete(provider: Provider, client_id: str, authorization: str, address
 async def _allowed_profile(provider: Provider, token: str) -> Profile:
     settings = provider.settings
     if not token:
-        if settings.registration == "open":
-            return settings.registration_profile
+        if settings.client_registration == "open":
+            return settings.client_registration_profile
         raise RegistrationRefused("invalid_token", "Registration needs an initial access token (RFC 7591 section 3).")
     async with provider.db.read() as session:
         return await rules.find_invitation(session, token)

@@ -73,7 +73,7 @@ async def apply_catalogue(
     await apply_plan(session, plan, actor=actor)
     for action, reason in (("suspend", EndReason.CLIENT_SUSPENDED), ("delete", EndReason.CLIENT_REMOVED)):
         gone = [change.client_id for change in plan.changes if change.action == action]
-        await end_part_everywhere(session, provider, gone, reason, actor=actor)
+        await end_client_sessions_everywhere(session, provider, gone, reason, actor=actor)
 
 
 async def submit_application(
@@ -294,10 +294,10 @@ async def suspend_client(
         await mass_ending.begin(session, SessionFilter(client_id=client_id), EndReason.CLIENT_SUSPENDED, actor=actor)
         await tokens.revoke_grants_of_client(session, client_id, clock.now())
     else:
-        await end_part_everywhere(session, provider, [client_id], EndReason.CLIENT_SUSPENDED, actor=actor)
+        await end_client_sessions_everywhere(session, provider, [client_id], EndReason.CLIENT_SUSPENDED, actor=actor)
     if application is not None:
         sandbox = [sandbox_id(client_id)]
-        await end_part_everywhere(session, provider, sandbox, EndReason.CLIENT_SUSPENDED, actor=actor)
+        await end_client_sessions_everywhere(session, provider, sandbox, EndReason.CLIENT_SUSPENDED, actor=actor)
 
 
 async def resume_client(
@@ -353,16 +353,16 @@ async def remove_client(
     if application is not None:
         mark(session, application, "retired", actor, note)
     record(session, "client.removed", actor=actor, client_id=client_id, request_id=request_id, data={"note": note})
-    await end_part_everywhere(session, provider, names, EndReason.CLIENT_REMOVED, actor=actor)
+    await end_client_sessions_everywhere(session, provider, names, EndReason.CLIENT_REMOVED, actor=actor)
 
 
-async def end_part_everywhere(
+async def end_client_sessions_everywhere(
     session: AsyncSession, provider: Provider, client_ids: Sequence[str], reason: EndReason, *, actor: str
 ) -> None:
     """End what was granted to applications and their part in every session: many of them in the background."""
     for client_id in client_ids:
         if reason is EndReason.CLIENT_REMOVED:
-            await tokens.forget_consents(session, client_id=client_id)
+            await tokens.delete_consents(session, client_id=client_id)
         await tokens.revoke_grants_of_client(session, client_id, clock.now())
         await mass_ending.begin_parts(session, provider, client_id, reason, actor=actor)
 

@@ -16,7 +16,7 @@ Code = Literal[
     "http", "wildcard", "fragment", "localhost", "look_alike", "trailing_slash", "user_name", "upper_case",
     "whole_address", "dots", "two_slashes", "scheme", "characters", "private", "other",
 ]  # fmt: skip
-LEAST_CHARS = 8
+MIN_CHARS = 8
 """Shorter hosts are not compared: too many are near each other."""
 
 
@@ -129,11 +129,11 @@ def _explained(uri: str, problem: str, application_type: ApplicationType, allow_
 
 def look_alike(host: str, others: Collection[str]) -> str:
     """Return the host that ``host`` could be taken for; nothing where it is that of one of them, or like none."""
-    if host in others or len(host) < LEAST_CHARS or is_loopback_literal(host):
+    if host in others or len(host) < MIN_CHARS or is_loopback_literal(host):
         return ""
     drawn = _drawn(host)
     for other in sorted(others):
-        if len(other) < LEAST_CHARS or host.endswith("." + other) or other.endswith("." + host):
+        if len(other) < MIN_CHARS or host.endswith("." + other) or other.endswith("." + host):
             continue
         siblings = host.partition(".")[2] == other.partition(".")[2]  # whoever has the one domain has the other
         if drawn == _drawn(other) or (not siblings and _one_apart(host, other)):

@@ -19,7 +19,7 @@ from sso.platform.audit import record
 Role = Literal["owner", "member"]
 ROLES: tuple[Role, ...] = ("owner", "member")
 INVITATION_DAYS = 14
-MOST = 50
+MAXIMUM = 50
 """How many may look after one application, those invited included."""
 
 
@@ -63,8 +63,8 @@ async def add_member(
     if user_id in team:
         team[user_id].role = role
     else:
-        if len(team) >= MOST:
-            raise ClientError(f"a team has at most {MOST} people")
+        if len(team) >= MAXIMUM:
+            raise ClientError(f"a team has at most {MAXIMUM} people")
         session.add(TeamMember(application_id=application_id, user_id=user_id, role=role, since=clock.now()))
     await session.flush()
     data = {"role": role}
@@ -147,8 +147,8 @@ async def invite(
     """
     await check_hold(session, application_id, authority)
     invited = await invitations_of(session, application_id)
-    if len(await _locked_team(session, application_id)) + len(invited) >= MOST:
-        raise ClientError(f"a team has at most {MOST} people")
+    if len(await _locked_team(session, application_id)) + len(invited) >= MAXIMUM:
+        raise ClientError(f"a team has at most {MAXIMUM} people")
     await withdraw_invitation(session, application_id, lookup)
     now = clock.now()
     made = TeamInvitation(application_id=application_id, lookup=lookup, role=role, invited_by=actor, created_at=now)
@@ -208,6 +208,6 @@ async def withdraw_invitation(session: AsyncSession, application_id: str, lookup
     await session.execute(delete(TeamInvitation).where(mine))
 
 
-async def forget_expired(session: AsyncSession) -> None:
+async def delete_expired(session: AsyncSession) -> None:
     """Delete invitations that are over."""
     await session.execute(delete(TeamInvitation).where(TeamInvitation.expires_at <= clock.now()))

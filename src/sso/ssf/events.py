@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason, Initiator, initiator
-from sso.identity.sessions.store import Participation
+from sso.identity.sessions.store import ClientSession
 from sso.identity.users.models import Credential
 from sso.oidc.models import EventStream, ExcludedName, ExcludedSubject
 from sso.oidc.provider import Provider
@@ -86,7 +86,7 @@ async def session_revoked(
     session: AsyncSession,
     provider: Provider,
     streams: Mapping[str, EventStream],
-    ended: Sequence[Participation],
+    ended: Sequence[ClientSession],
     reason: EndReason,
     actor: str | None,
 ) -> None:
@@ -263,8 +263,8 @@ def push_event(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[No
             raise Abandon("the stream is gone, or disabled")
         headers = {"Content-Type": f"application/{SET_TYP}", "Accept": "application/json"}
         if stream.authorization_header is not None:
-            sealed = provider.box.open(stream.authorization_header, header_purpose(stream.id))
-            headers["Authorization"] = sealed.decode()
+            encrypted = provider.box.decrypt(stream.authorization_header, header_purpose(stream.id))
+            headers["Authorization"] = encrypted.decode()
         try:
             status, body = await provider.outbound.post(stream.endpoint_url, token.encode(), headers)
         except OutboundRefused as error:
@@ -278,7 +278,7 @@ def push_event(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[No
 
 
 def header_purpose(stream_id: uuid.UUID) -> str:
-    """Return for what the authorization header of a stream is sealed."""
+    """Return for what the authorization header of a stream is encrypted."""
     return f"event-stream:{stream_id}"
 
 

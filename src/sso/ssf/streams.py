@@ -36,9 +36,9 @@ PUSH_METHOD: Literal["urn:ietf:rfc:8935"] = "urn:ietf:rfc:8935"
 POLL_METHOD: Literal["urn:ietf:rfc:8936"] = "urn:ietf:rfc:8936"
 METHODS = {PUSH_METHOD: "push", POLL_METHOD: "poll"}
 MIN_VERIFICATION_SECONDS = 10
-MOST_EVENTS = 100
-MOST_EXCLUDED = 100_000
-MOST_ALIASES = 10
+MAX_EVENTS = 100
+MAX_EXCLUDED = 100_000
+MAX_ALIASES = 10
 _MEMBERS = {"iss_sub": "sub", "opaque": "id", "email": "email", "phone_number": "phone_number"}
 """The member that names the person in each format of a subject."""
 _FORMATS = "iss_sub (iss and sub), opaque (id: the sub), email, phone_number, aliases, or complex (user)"
@@ -102,7 +102,7 @@ class PollRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
-    max_events: Annotated[int, Field(ge=0, alias="maxEvents")] = MOST_EVENTS
+    max_events: Annotated[int, Field(ge=0, alias="maxEvents")] = MAX_EVENTS
     return_immediately: bool = Field(False, alias="returnImmediately")
     ack: Annotated[list[str], Field(max_length=1000)] = Field(default_factory=list)
     set_errs: Annotated[dict[str, dict[str, Any]], Field(max_length=1000)] = Field(
@@ -289,10 +289,10 @@ async def set_subject(
 
 
 async def _check_room(session: AsyncSession, stream: EventStream) -> None:
-    mine = select(ExcludedName.name_hash).where(ExcludedName.stream_id == stream.id).limit(MOST_EXCLUDED)
+    mine = select(ExcludedName.name_hash).where(ExcludedName.stream_id == stream.id).limit(MAX_EXCLUDED)
     count = (await session.execute(select(func.count()).select_from(mine.subquery()))).scalar_one()
-    if count >= MOST_EXCLUDED:
-        raise StreamRefused(403, f"At most {MOST_EXCLUDED} subjects can be left out of a stream.")
+    if count >= MAX_EXCLUDED:
+        raise StreamRefused(403, f"At most {MAX_EXCLUDED} subjects can be left out of a stream.")
 
 
 async def verify(session: AsyncSession, client: Client, wanted: VerificationWanted) -> None:
@@ -330,15 +330,15 @@ async def poll(
     await _settle(session, client, wanted)
     if found.status != "enabled" or wanted.max_events == 0:
         return Poll({}, more=False)
-    most = min(wanted.max_events, MOST_EVENTS)
-    waiting = await deliveries.held(session, client.client_id, POLL, most + 1)
+    maximum = min(wanted.max_events, MAX_EVENTS)
+    waiting = await deliveries.held(session, client.client_id, POLL, maximum + 1)
     if not waiting and not wanted.return_immediately:
         return None
-    given = waiting[:most]
+    given = waiting[:maximum]
     if given:
         await deliveries.fetched(session, client.client_id, POLL, [one.id for one in given], clock.now())
     sets = {one.id.hex: signals.security_event_token(provider, one.payload) or "" for one in given}
-    return Poll(sets, more=len(waiting) > most)
+    return Poll(sets, more=len(waiting) > maximum)
 
 
 async def _settle(session: AsyncSession, client: Client, wanted: PollRequest) -> None:
@@ -377,7 +377,7 @@ def _set_up(
         stream.authorization_header = None
         if method == "push" and delivery.authorization_header:
             header = delivery.authorization_header.encode()
-            stream.authorization_header = provider.box.seal(header, signals.header_purpose(stream.id))
+            stream.authorization_header = provider.box.encrypt(header, signals.header_purpose(stream.id))
     if wanted.events_requested is not None or present is None:
         stream.events_requested = list(dict.fromkeys(wanted.events_requested or []))
     if wanted.description is not None or present is None:
@@ -424,7 +424,7 @@ async def _names(
     if kind == "complex" and isinstance(subject.get("user"), dict) and not nested:
         return await _names(session, provider, client, subject["user"])
     if kind == "aliases" and isinstance(subject.get("identifiers"), list) and not nested:
-        found = subject["identifiers"][:MOST_ALIASES]
+        found = subject["identifiers"][:MAX_ALIASES]
         if not all(isinstance(one, dict) for one in found):
             raise StreamRefused(400, "subject: the identifiers of aliases must be objects (RFC 9493 section 3.2.8).")
         return [name for one in found for name in await _names(session, provider, client, one, nested=True)]
@@ -452,7 +452,7 @@ def _recorded(session: AsyncSession, client: Client, stream: EventStream, what: 
     record(session, "client.event_stream", actor=client.client_id, client_id=client.client_id, data=about)
 
 
-async def reseal_streams(session: AsyncSession, box: SecretBox) -> int:
+async def reencrypt_streams(session: AsyncSession, box: SecretBox) -> int:
     """Seal every authorization header with the newest key; return how many had an older."""
     statement = select(EventStream).where(EventStream.authorization_header.is_not(None))
     old = [
@@ -462,5 +462,5 @@ async def reseal_streams(session: AsyncSession, box: SecretBox) -> int:
     ]
     for one in old:
         purpose = signals.header_purpose(one.id)
-        one.authorization_header = box.seal(box.open(one.authorization_header or b"", purpose), purpose)
+        one.authorization_header = box.encrypt(box.decrypt(one.authorization_header or b"", purpose), purpose)
     return len(old)

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from sso.clients.registry import Client
 from sso.http.account.profile import visit
 from sso.http.common.cookies import read_cookie
-from sso.http.common.csrf import form_token, is_our_form
+from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields
 from sso.http.common.pages import locale_of, page
 from sso.http.common.state import site_of
@@ -52,7 +52,7 @@ async def portal(request: Request) -> Response:
         starred=favourites,
         recent=recent[:RECENT],
         groups=by_group(listed),
-        form_token=form_token(request, "favourites", read_cookie(request, "session")),
+        csrf_token=csrf_token(request, "favourites", read_cookie(request, "session")),
     )
 
 
@@ -66,7 +66,7 @@ async def favourite(request: Request) -> Response:
     back = f"{HERE}?{urlencode({'q': asked})}" if asked else HERE
     choice, _, client_id = fields.get("choice", "").partition(" ")
     provider = site_of(request).provider
-    ours = is_our_form(request, fields, "favourites", read_cookie(request, "session"))
+    ours = has_valid_csrf_token(request, fields, "favourites", read_cookie(request, "session"))
     if ours and provider.registry.get(client_id) is not None and choice in ("add", "remove"):
         async with provider.db.write() as session:
             await users.lock_user(session, here.user.id)

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.http.account.profile import first_admin_page
 from sso.http.common.cookies import read_cookie, with_browser_state
-from sso.http.common.csrf import form_token
+from sso.http.common.csrf import csrf_token
 from sso.http.common.pages import failure, page
 from sso.http.common.state import site_of
 from sso.http.sign_in.account_chooser import accounts_of, present_account, tokens_of
@@ -46,11 +46,11 @@ async def home(request: Request) -> Response:
         person=who.user.name,
         favourites=[one for one in listed if one.client_id in starred and one.meta.initiate_login_uri],
         recent=sorted(recent, key=lambda one: used[one.client_id], reverse=True)[:RECENT],
-        form_token=form_token(request, "logout", cookie),
+        csrf_token=csrf_token(request, "logout", cookie),
         others=[one for one in accounts if one.session.id != who.session.id],
         may_administer=first_admin_page(roles),
         may_develop="applications:create" in permissions_of(roles),
-        accounts_token=form_token(request, "accounts", cookie),
+        accounts_token=csrf_token(request, "accounts", cookie),
     )
 
 

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from sso.http.common.pages import failure, page
 from sso.http.common.state import site_of
 from sso.platform.outbox.dev_mailbox import kept
+from sso.settings import whole_days
 
 router = APIRouter()
 
@@ -44,6 +45,6 @@ def _document(request: Request, name: str, address: str) -> Response:
         f"{name}.html",
         here=f"/{name}",
         version=settings.terms_version,
-        days=settings.deletion_grace_days,
-        kept_days=settings.keep_ended_sessions_days,
+        days=whole_days(settings.deletion_grace_period),
+        kept_days=whole_days(settings.ended_session_retention),
     )

@@ -22,7 +22,7 @@ from sso.accounts.notifications import notify
 from sso.accounts.service import OnlyOwner, plan_deletion
 from sso.clients.claims import allowed_by, permissions
 from sso.http.common.cookies import read_cookie
-from sso.http.common.csrf import form_token, is_our_form
+from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields, upload
 from sso.http.common.i18n import LOCALES, N_, page_language
 from sso.http.common.images import made_small
@@ -44,6 +44,7 @@ from sso.platform.audit.service import AuditFilter, page_of_events
 from sso.platform.permissions import GROUP_PERMISSIONS, permissions_of
 from sso.platform.security.numbers import read_uuid
 from sso.platform.security.tokens import random_token
+from sso.settings import whole_days
 
 router = APIRouter()
 
@@ -181,19 +182,19 @@ def own_page(request: Request, here: Visit, name: str, template: str, status: in
         pages=PAGES,
         current=name,
         person=here.user.name,
-        form_token=own_token(request, name),
+        csrf_token=own_token(request, name),
         **context,
     )
 
 
 def own_token(request: Request, name: str) -> str:
     """Return the token of the forms of one of a person's own pages."""
-    return form_token(request, f"own {name}", read_cookie(request, "session"))
+    return csrf_token(request, f"own {name}", read_cookie(request, "session"))
 
 
 def is_own_form(request: Request, fields: dict[str, str], name: str) -> bool:
     """Tell whether a form is one of a person's own pages."""
-    return is_our_form(request, fields, f"own {name}", read_cookie(request, "session"))
+    return has_valid_csrf_token(request, fields, f"own {name}", read_cookie(request, "session"))
 
 
 @router.get("/account")
@@ -305,7 +306,7 @@ async def _profile_page(
         typed={name: values.get(name, "")[:500] for name in every},
         mistakes=mistakes or {},
         picture=picture.id if picture else "",
-        megabytes=site_of(request).settings.picture_max_bytes // (1024 * 1024),
+        megabytes=site_of(request).settings.max_picture_size // (1024 * 1024),
         done=request.query_params.get("done", ""),
         values=more,
     )
@@ -326,7 +327,7 @@ async def change_picture(request: Request) -> Response:
         try:
             image = await asyncio.to_thread(made_small, body, PICTURE_PIXELS)
         except ValueError:
-            megabytes = site_of(request).settings.picture_max_bytes // (1024 * 1024)
+            megabytes = site_of(request).settings.max_picture_size // (1024 * 1024)
             mistakes = {"picture": NOT_A_PICTURE}
             return await _profile_page(request, here, _profile_values(here.user), mistakes, 400, megabytes=megabytes)
     async with provider.db.write() as session:
@@ -475,7 +476,7 @@ async def data_page(request: Request) -> Response:
 
 
 def _data_page(request: Request, here: Visit, problem: str = "", status: int = 200, **values: str) -> Response:
-    days = site_of(request).settings.deletion_grace_days
+    days = whole_days(site_of(request).settings.deletion_grace_period)
     return own_page(request, here, "data", "account_data.html", status, problem=problem, days=days, values=values)
 
 

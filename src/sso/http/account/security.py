@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
 from urllib.parse import urlencode
 
 import orjson
@@ -22,7 +21,7 @@ from sso.accounts.service import add_contact, change_password, remove_contact
 from sso.http.account.profile import Visit, contacts_of, is_own_form, lock_visitor, own_page, visit
 from sso.http.common import qr
 from sso.http.common.cookies import browser_of, read_cookie
-from sso.http.common.csrf import is_our_form
+from sso.http.common.csrf import has_valid_csrf_token
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, locale_of
@@ -31,10 +30,9 @@ from sso.http.common.state import address_of, request_id_of, site_of, source_of
 from sso.http.sign_in.authorize import BUSY, STALE
 from sso.http.sign_in.proving import first_codes, reserve
 from sso.http.sign_in.sign_up import LANDLINE, NOT_A_CONTACT, NOT_SENT, TOO_MANY_CODES, WEAK, WRONG_CODE
-from sso.identity.authn import factors
-from sso.identity.authn import pending_flows as ceremonies
+from sso.identity.authn import factors, pending_flows
 from sso.identity.authn.factors import PasskeyRefused
-from sso.identity.authn.passwords import Busy, WeakPassword, least_chars
+from sso.identity.authn.passwords import Busy, WeakPassword, min_password_length
 from sso.identity.authn.second_factor_policy import STRONG
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.devices import device_of
@@ -47,9 +45,10 @@ from sso.identity.users.identifiers import (
     receives_codes,
 )
 from sso.identity.users.models import Credential, Identifier, User
-from sso.identity.users.service import UserError, seal_nik
+from sso.identity.users.service import UserError, encrypt_nik
 from sso.platform.audit import record
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
+from sso.settings import whole_minutes
 from sso.ssf import events as signals
 from sso.ssf.events import CredentialChange
 
@@ -74,7 +73,7 @@ DONE = {
 WRONG_PASSWORD = N_("Your present password is not right.")
 WRONG_APP_CODE = N_("This code is not right. Check the clock of your telephone, and type the newest code.")
 PASSKEY_FAILED = N_("The passkey could not be added. Try again.")
-NEEDS_LONGER = N_("Choose a longer password first: without a second step it needs %(least)d characters.")
+NEEDS_LONGER = N_("Choose a longer password first: without a second step it needs %(minimum)d characters.")
 LAST_WAY = N_("This is your only way to sign in. Add another one first.")
 LAST_CONTACT = N_("This is the only way to reach you. Add another one first.")
 TAKEN = N_("This cannot be used. Choose another.")
@@ -126,7 +125,7 @@ async def app_page(request: Request) -> Response:
     provider = site_of(request).provider
     async with provider.db.write() as session:
         data = {"seed": factors.new_totp_seed()}
-        running = await ceremonies.begin(
+        running = await pending_flows.begin(
             session, provider.box, "contact", browser_of(request), data, user_id=here.user.id, seconds=CONTACT_SECONDS
         )
     return _app_page(request, here, running.token, data["seed"])
@@ -140,13 +139,13 @@ async def add_app(request: Request) -> Response:
         return here
     provider, browser = site_of(request).provider, read_cookie(request, "browser")
     async with provider.db.read() as session:
-        running = await ceremonies.recall(session, provider.box, "contact", fields.get("c", ""), browser)
+        running = await pending_flows.recall(session, provider.box, "contact", fields.get("c", ""), browser)
     if running is None or running.user_id != here.user.id or "seed" not in running.data:
         return failure(request, "stale_form", 400)
     if not is_own_form(request, fields, "security"):
         return _app_page(request, here, running.token, running.data["seed"], STALE, 400)
     async with provider.db.write() as session:
-        if not await ceremonies.count_attempt(session, running, 10):
+        if not await pending_flows.count_attempt(session, running, 10):
             return failure(request, "stale_form", 400)
     try:
         attempt = await reserve(request, Purpose.NEW_TOTP, here.user.id)
@@ -159,7 +158,7 @@ async def add_app(request: Request) -> Response:
     await attempt.succeeded()
     async with provider.db.write() as session:
         await lock_visitor(request, session, here, "security")
-        if not await ceremonies.finish(session, running):
+        if not await pending_flows.finish(session, running):
             return failure(request, "stale_form", 400)
         known = await users.credentials_of(session, here.user.id)
         await factors.add_totp(session, provider.box, here.user.id, running.data["seed"], step)
@@ -209,7 +208,7 @@ async def _security(
         app=next((one for one in known if one.kind == "totp"), None),
         codes=sum(one.kind == "recovery_code" for one in known),
         trusted=[(one, device_of(one.user_agent or "").text) for one in trusted],
-        least=least_chars(site.settings, second_factor=bool(kinds & STRONG)),
+        minimum=min_password_length(site.settings, second_factor=bool(kinds & STRONG)),
         passkey=site.provider.passkeys.creation_options(here.user, here.user.name, passkeys, browser),
         default_name=device_of(request.headers.get("user-agent", "")).text,
         problem=problem,
@@ -243,12 +242,12 @@ async def _change_password(request: Request, here: Visit, fields: dict[str, str]
         await site.passwords.judge(new, [here.user.name, *names], second_factor=second, source=source)
         hashed = await site.passwords.hash(new, source=source)
     except WeakPassword as error:
-        return await _security(request, here, WEAK[error.code], 400, field="new_password", least=error.least)
+        return await _security(request, here, WEAK[error.code], 400, field="new_password", minimum=error.minimum)
     except TooManyFailures as error:
         return to_wait(await _security(request, here, WAIT, 429, minutes=error.minutes), error.retry_after)
     except Busy as error:
         return to_wait(await _security(request, here, BUSY, 503), error.retry_after)
-    long = len(new) >= site.settings.password_min_chars
+    long = len(new) >= site.settings.password_min_length
     async with provider.db.write() as session:
         user = await lock_visitor(request, session, here, "security")
         await change_password(session, provider, user, hashed, actor=str(user.id), long=long, keep=here.who.session.id)
@@ -295,8 +294,8 @@ async def _remove(request: Request, here: Visit, which: str) -> Response:
             changes, name = signals.credential_changes(gone, "delete"), chosen.name or ""
             await _changed(request, session, here.user, "factor.removed", "factor_removed", chosen.kind, changes, name)
     if problem:
-        least = site_of(request).settings.password_min_chars
-        return await _security(request, here, problem, 409, least=least)
+        minimum = site_of(request).settings.password_min_length
+        return await _security(request, here, problem, 409, minimum=minimum)
     site_of(request).worker.nudge()
     return _done(SECURITY, "removed")
 
@@ -353,7 +352,7 @@ def _done(address: str, what: str) -> Response:
 async def password_strength(request: Request) -> Response:
     """How strong a password is, while it is typed: asked for by a script of ours. Nothing of it is kept or logged."""
     fields, site = await form_fields(request), site_of(request)
-    if not is_our_form(request, fields, "strength"):
+    if not has_valid_csrf_token(request, fields, "strength"):
         return Response(status_code=403)
     try:
         await site.strengths.take(address_of(request))
@@ -423,7 +422,7 @@ async def _begin_contact(request: Request, here: Visit, typed: str) -> Response:
     with suppress(TooManyFailures):
         allowed = await _may_send(request, here, data)
     async with provider.db.write() as session:
-        running = await ceremonies.begin(
+        running = await pending_flows.begin(
             session, provider.box, "contact", browser_of(request), data, user_id=here.user.id, seconds=CONTACT_SECONDS
         )
         if allowed is not None:
@@ -444,7 +443,7 @@ async def _may_send(request: Request, here: Visit, data: dict[str, str]) -> bool
 
 
 async def _send_contact_code(
-    request: Request, session: AsyncSession, running: ceremonies.Running, allowed: bool
+    request: Request, session: AsyncSession, running: pending_flows.RunningFlow, allowed: bool
 ) -> bool:
     site, data = site_of(request), running.data
     owner = await users.verified_owner(session, data["value"])
@@ -476,20 +475,20 @@ async def contact_code(request: Request) -> Response:
     if fields.get("choice") == "resend":
         return await _resend_contact_code(request, here, running)
     async with provider.db.write() as session:
-        if not await ceremonies.count_attempt(session, running):
-            return to_wait(_code_page(request, here, running, TOO_MANY_CODES, 429), ceremonies.RESEND_SECONDS)
+        if not await pending_flows.count_attempt(session, running):
+            return to_wait(_code_page(request, here, running, TOO_MANY_CODES, 429), pending_flows.RESEND_SECONDS)
     try:
         attempt = await reserve(request, Purpose.CONTACT_CODE, here.user.id)
     except TooManyFailures as error:
         return to_wait(_code_page(request, here, running, WAIT, 429, minutes=error.minutes), error.retry_after)
-    valid = timedelta(minutes=site.settings.code_minutes)
-    if not ceremonies.is_code(provider.box, running, fields.get("code", ""), valid):
+    valid = site.settings.one_time_code_lifetime
+    if not pending_flows.is_code(provider.box, running, fields.get("code", ""), valid):
         return _code_page(request, here, running, WRONG_CODE, 400)
     await attempt.succeeded()
     try:
         async with provider.db.write() as session:
             user = await lock_visitor(request, session, here, "contacts")
-            if not await ceremonies.finish(session, running):
+            if not await pending_flows.finish(session, running):
                 return failure(request, "stale_form", 400)
             kind, value = running.data["kind"], running.data["value"]
             added = await add_contact(session, provider, user, kind, value, request_id=request_id_of(request))
@@ -499,7 +498,7 @@ async def contact_code(request: Request) -> Response:
     return _done(CONTACTS, "added") if added else await _contacts(request, here, TAKEN, 409)
 
 
-async def _resend_contact_code(request: Request, here: Visit, running: ceremonies.Running) -> Response:
+async def _resend_contact_code(request: Request, here: Visit, running: pending_flows.RunningFlow) -> Response:
     site = site_of(request)
     try:
         allowed = await _may_send(request, here, running.data)
@@ -509,17 +508,17 @@ async def _resend_contact_code(request: Request, here: Visit, running: ceremonie
         sent = await _send_contact_code(request, session, running, allowed)
     site.worker.nudge()
     if not sent:
-        return to_wait(_code_page(request, here, running, NOT_SENT, 429), ceremonies.RESEND_SECONDS)
+        return to_wait(_code_page(request, here, running, NOT_SENT, 429), pending_flows.RESEND_SECONDS)
     return _code_page(request, here, running, sent_again=True)
 
 
-async def _contact_running(request: Request, token: str) -> tuple[Visit, ceremonies.Running] | Response:
+async def _contact_running(request: Request, token: str) -> tuple[Visit, pending_flows.RunningFlow] | Response:
     here = await visit(request, "contacts")
     if isinstance(here, Response):
         return here
     provider, browser = site_of(request).provider, read_cookie(request, "browser")
     async with provider.db.read() as session:
-        running = await ceremonies.recall(session, provider.box, "contact", token, browser)
+        running = await pending_flows.recall(session, provider.box, "contact", token, browser)
     if running is None or running.user_id != here.user.id or "value" not in running.data:
         return failure(request, "stale_form", 400)
     return here, running
@@ -528,14 +527,14 @@ async def _contact_running(request: Request, token: str) -> tuple[Visit, ceremon
 def _code_page(
     request: Request,
     here: Visit,
-    running: ceremonies.Running,
+    running: pending_flows.RunningFlow,
     problem: str = "",
     status: int = 200,
     *,
     sent_again: bool = False,
     **values: int,
 ) -> Response:
-    data, minutes = running.data, site_of(request).settings.code_minutes
+    data, minutes = running.data, whole_minutes(site_of(request).settings.one_time_code_lifetime)
     return own_page(
         request,
         here,
@@ -638,7 +637,7 @@ async def _set_nik(request: Request, here: Visit, typed: str) -> Response:
                 await session.delete(one)
             await session.flush()
             made = Identifier(user_id=user.id, kind="nik", is_primary=True, created_at=clock.now())
-            seal_nik(made, nik.value, provider.nik_key, provider.box)
+            encrypt_nik(made, nik.value, provider.nik_key, provider.box)
             session.add(made)
         who = str(here.user.id)
         about = {"changed": ["nik"]}

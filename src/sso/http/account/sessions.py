@@ -21,7 +21,7 @@ from sso.identity.sessions import store
 from sso.identity.sessions.devices import device_of
 from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.reasons import EndReason
-from sso.identity.sessions.store import Participation, SessionFilter
+from sso.identity.sessions.store import ClientSession, SessionFilter
 from sso.logout.end_sessions import BATCH, end_sessions
 from sso.oidc.authorize.request import SignedIn
 
@@ -38,7 +38,7 @@ class Row:
     session: SsoSession
     person: str
     device: str
-    clients: list[tuple[Client, Participation]]
+    clients: list[tuple[Client, ClientSession]]
 
 
 @router.get(MINE)

@@ -165,5 +165,5 @@ def _page(request: Request, here: Here, row: ClientRow, typed: Typed, status: in
         open_now=True,
         revision=row.version,
         done=request.query_params.get("done", "") if status == 200 else "",
-        form_token=token_for(request, f"admin settings {row.client_id}"),
+        csrf_token=token_for(request, f"admin settings {row.client_id}"),
     )

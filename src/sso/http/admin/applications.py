@@ -218,7 +218,7 @@ async def _page(
         notes = await apps.notes_of(session, client_id)
         team = await teams.team_of(session, client_id)
         names = await names_of(session, [*(one.actor for one in notes), *(str(one.user_id) for one in team)])
-        parts = await sessions.count_parts_up_to(session, client_id, COUNTED + 1)
+        parts = await sessions.count_client_sessions_up_to(session, client_id, COUNTED + 1)
         granted = await clients.privileges_of(session, client_id) if row is not None else []
         givers = [one for grant in granted for one in (grant.granted_by, grant.revoked_by) if one]
         names |= await names_of(session, givers)
@@ -274,7 +274,7 @@ async def _page(
         problem=problem,
         field=field,
         values=values,
-        form_token=token_for(request, f"admin app {client_id}"),
+        csrf_token=token_for(request, f"admin app {client_id}"),
     )
 
 

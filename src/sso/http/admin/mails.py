@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -93,7 +92,7 @@ async def mail_page(request: Request, notice: str, locale: str) -> Response:
 def _sample(request: Request, notice: str, locale: str) -> Mail:
     """Return a message as somebody would get it: with a code and a link that open nothing."""
     settings, now = site_of(request).settings, clock.now()
-    later = (now + timedelta(hours=settings.recovery_delay_hours)).isoformat()
+    later = (now + settings.recovery_delay).isoformat()
     values = {"code": "123456", "device": "Chrome 131, Android 14", "what": "s•••i@warga.example", "place": "Tangerang"}
     values["what"] = SAMPLES.get(notice, values["what"])
     values |= {"ready": later, "until": later, "token": link_token()}

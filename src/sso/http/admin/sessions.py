@@ -28,7 +28,7 @@ from sso.identity.users.models import User
 from sso.identity.users.service import UserError, find
 from sso.identity.users.store import names_of
 from sso.logout import bulk as mass_ending
-from sso.logout.delivery_report import Proof, proof_of, proof_of_many
+from sso.logout.delivery_report import DeliveryReport, bulk_delivery_report, delivery_report_of
 from sso.platform.security.ip_privacy import network_wanted
 
 router = APIRouter()
@@ -106,7 +106,7 @@ async def _filter(request: Request, asked: dict[str, str]) -> SessionFilter:
                 raise _Wrong("person", NOBODY) from None
     if asked["network"]:
         try:
-            network = network_wanted(asked["network"], provider.settings.address_privacy)
+            network = network_wanted(asked["network"], provider.settings.ip_address_privacy)
         except ValueError:
             raise _Wrong("network", NO_NETWORK) from None
     unused = clock.now() - timedelta(days=int(asked["unused"])) if asked["unused"] in AGES else None
@@ -118,7 +118,7 @@ async def _filter(request: Request, asked: dict[str, str]) -> SessionFilter:
 
 def _asked(fields: Any) -> dict[str, str]:
     names = {"person": 254, "client": 100, "network": 45, "system": 20, "unused": 4}
-    return {name: str(fields.get(name, "")).strip()[:most] for name, most in names.items()}
+    return {name: str(fields.get(name, "")).strip()[:maximum] for name, maximum in names.items()}
 
 
 @router.get(ALL)
@@ -174,7 +174,7 @@ async def _list(
         may_end_many=here.may("sessions:end_many"),
         note=note,
         ticked=ticked,
-        form_token=token_for(request, "sessions"),
+        csrf_token=token_for(request, "sessions"),
     )
 
 
@@ -229,13 +229,13 @@ async def _end(request: Request, here: Here, chosen: list[uuid.UUID], note: str)
 
 async def _show(request: Request, session_id: str, here: Here, problem: str = "", status: int = 200) -> Response:
     provider, chosen = site_of(request).provider, read_id(session_id)
-    proof: Proof | None = None
+    proof: DeliveryReport | None = None
     async with provider.db.read() as session:
         found = await store.get(session, chosen) if chosen is not None else None
         if found is None or chosen is None:
             return failure(request, "not_found", 404)
         rows = await rows_of(request, session, [(found[0], found[1].name)])
-        proof = await proof_of(session, provider, chosen)
+        proof = await delivery_report_of(session, provider, chosen)
     return admin_page(
         request,
         here,
@@ -250,7 +250,7 @@ async def _show(request: Request, session_id: str, here: Here, problem: str = ""
         how=HOW,
         state=STATE,
         reasons=REASONS,
-        form_token=token_for(request, "end-session"),
+        csrf_token=token_for(request, "end-session"),
     )
 
 
@@ -295,7 +295,7 @@ async def _begin_page(
         problem=problem,
         field=field,
         note=note,
-        form_token=token_for(request, "ending"),
+        csrf_token=token_for(request, "ending"),
     )
 
 
@@ -332,7 +332,7 @@ async def ending_page(request: Request, ending_id: str, here: Sees) -> Response:
         found = await mass_ending.get_ending(session, chosen) if chosen is not None else None
         if found is None:
             return failure(request, "not_found", 404)
-        told = await proof_of_many(session, provider, found)
+        told = await bulk_delivery_report(session, provider, found)
         user = await session.get(User, found.user_id) if found.user_id else None
         names = await names_of(session, [found.actor])
     waiting = sum(one.counts.get("waiting", 0) for one in told)
@@ -352,7 +352,7 @@ async def ending_page(request: Request, ending_id: str, here: Sees) -> Response:
         state=STATE,
         ending_states=ENDING_STATES,
         may_stop=here.may("sessions:end_many") and found.status == "running",
-        form_token=token_for(request, f"ending {found.id}"),
+        csrf_token=token_for(request, f"ending {found.id}"),
     )
 
 

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
-from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -28,7 +27,7 @@ from sso.http.admin.audit_labels import (
     VALUE_TEXTS,
     said_of,
 )
-from sso.http.admin.setting_texts import description
+from sso.http.admin.setting_texts import settings_shown
 from sso.http.common.charts import Chart, chart
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
@@ -41,7 +40,7 @@ from sso.identity.users import merge_proposals as merging
 from sso.identity.users.models import MergeProposal
 from sso.identity.users.service import UserError, find
 from sso.identity.users.store import names_of
-from sso.jobs import GAUGES, seal_audit
+from sso.jobs import GAUGES, chain_audit_events
 from sso.platform.audit import record, verify
 from sso.platform.audit.models import AuditEvent
 from sso.platform.audit.service import AuditFilter, AuditReport, chain_length, export, page_of_events
@@ -54,7 +53,7 @@ from sso.platform.outbox.store import DeliveryFilter
 from sso.platform.permissions import PERMISSIONS
 from sso.platform.security.numbers import read_day
 from sso.portal.applications import count_waiting
-from sso.settings import Settings
+from sso.settings import whole_days
 
 router = APIRouter()
 
@@ -116,7 +115,7 @@ async def _dashboard(request: Request, here: Here, tasks: dict[str, Any]) -> Res
     chosen = request.query_params.get("span", "day")
     provider, now = site_of(request).provider, clock.now()
     shown = span(chosen if chosen in SPANS else "day", now)
-    names = ("sign_in", "sign_in_failed", "account_made", "token", "token_error", "authorize_error", "sessions_living")
+    names = ("sign_in", "sign_in_failed", "account_made", "token", "token_error", "authorize_error", "sessions_active")
     async with provider.db.read() as session:
         counted = await usage.counts_since(session, names, shown.start, begins=shown.begins)
         top = await usage.top_clients(session, "authorize", shown.start, TOP, begins=shown.begins)
@@ -125,8 +124,8 @@ async def _dashboard(request: Request, here: Here, tasks: dict[str, Any]) -> Res
             session, ("requests", "milliseconds", "requests_failed"), shown.start, begins=shown.begins
         )
         gauges = await usage.latest_gauges(session, GAUGES)
-        counted_last = await usage.latest_gauges(session, [RECENT + "sessions_living"])
-        living = await sessions.count_living(session, now, now - provider.idle, COUNTED)
+        counted_last = await usage.latest_gauges(session, [RECENT + "sessions_active"])
+        active = await sessions.count_active(session, now, now - provider.idle, COUNTED)
         sent = await deliveries.counts(session)
         waiting = await count_waiting(session) if here.may("clients:read") else 0
         proposals = await merging.count_open(session) if here.may("users:merge") else 0
@@ -149,7 +148,7 @@ async def _dashboard(request: Request, here: Here, tasks: dict[str, Any]) -> Res
         slowest=_slowest(speed),
         factors=[(label, count) for (name, label), count in sorted(gauges.items()) if name == "factors"],
         factor_texts=FACTOR_TEXTS,
-        living=living if living < COUNTED else max([living, *counted_last.values()]),
+        active=active if active < COUNTED else max([active, *counted_last.values()]),
         people=gauges.get(("people", "")),
         sent=sent,
         waiting=waiting,
@@ -183,8 +182,8 @@ def _charts(here: Here, shown: Span, counted: Counted, words: Any) -> list[tuple
         chart(
             words(N_("Sessions")),
             shown,
-            alone("sessions_living"),
-            ("sessions_living",),
+            alone("sessions_active"),
+            ("sessions_active",),
             link=here.opens(f"{ADMIN}/sessions"),
             highest=True,
         ),
@@ -210,7 +209,7 @@ def _charts(here: Here, shown: Span, counted: Counted, words: Any) -> list[tuple
         "authorize_error": N_("at the sign-in"),
         "token_error": N_("at the token endpoint"),
     }
-    texts |= {"sign_in_failed": N_("failed"), "sessions_living": N_("living"), "account_made": N_("made")}
+    texts |= {"sign_in_failed": N_("failed"), "sessions_active": N_("living"), "account_made": N_("made")}
     return [(one, [words(texts[name]) for name in one.names]) for one in made]
 
 
@@ -259,7 +258,7 @@ async def deliveries_page(request: Request, here: SeesDeliveries) -> Response:
         kinds=KINDS,
         following=f"{ADMIN}/deliveries?{urlencode(following)}" if following else "",
         may_retry=here.may("deliveries:retry"),
-        form_token=token_for(request, "deliveries"),
+        csrf_token=token_for(request, "deliveries"),
     )
 
 
@@ -294,7 +293,7 @@ async def audit_page(request: Request, here: SeesAudit) -> Response:
 async def _audit_page(request: Request, here: Here, report: Any = None) -> Response:
     query, provider = request.query_params, site_of(request).provider
     names = {"type": 60, "person": 254, "client": 100, "outcome": 10, "since": 10, "until": 10}
-    asked = {name: query.get(name, "").strip()[:most] for name, most in names.items()}
+    asked = {name: query.get(name, "").strip()[:maximum] for name, maximum in names.items()}
     before = read_id(query.get("before", ""))
     async with provider.db.read() as session:
         person, problem = await _person(session, asked["person"], provider.box)
@@ -309,7 +308,7 @@ async def _audit_page(request: Request, here: Here, report: Any = None) -> Respo
         found = [] if problem else await page_of_events(session, wanted, before, PAGE + 1)
         actors = [one for event in found for one in (event.actor or "", event.subject or "")]
         people = await names_of(session, actors)
-        sealed, waiting = await chain_length(session)
+        chained, waiting = await chain_length(session)
     kept = {name: value for name, value in asked.items() if value}
     following = {**kept, "before": str(found[PAGE - 1].id)} if len(found) > PAGE else {}
     words = translations(locale_of(request)).gettext
@@ -328,12 +327,12 @@ async def _audit_page(request: Request, here: Here, report: Any = None) -> Respo
         broken=_broken(report) if report is not None else "",
         asked=asked,
         problem=problem,
-        sealed=sealed,
+        chained=chained,
         waiting=waiting,
         report=report,
-        too_long=sealed > CHECKED_AT_ONCE,
+        too_long=chained > CHECKED_AT_ONCE,
         following=f"{ADMIN}/audit?{urlencode(following)}" if following else "",
-        form_token=token_for(request, "audit"),
+        csrf_token=token_for(request, "audit"),
     )
 
 
@@ -371,13 +370,13 @@ async def check_audit(request: Request, here: SeesAudit) -> Response:
         async with provider.db.write() as session:
             about = {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None}
             record(session, "audit.exported", actor=here.actor, request_id=request_id_of(request), data=about)
-        await seal_audit(provider)
+        await chain_audit_events(provider)
         headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Cache-Control": "no-store"}
         return StreamingResponse(_lines(request, since, until), headers=headers, media_type="application/x-ndjson")
-    await seal_audit(provider)
+    await chain_audit_events(provider)
     async with provider.db.read() as session:
-        sealed, _ = await chain_length(session)
-        report = await verify(session, provider.box) if sealed <= CHECKED_AT_ONCE else None
+        chained, _ = await chain_length(session)
+        report = await verify(session, provider.box) if chained <= CHECKED_AT_ONCE else None
     return await _audit_page(request, here, report)
 
 
@@ -404,12 +403,12 @@ async def _keys_page(request: Request, here: Here, problem: str = "", status: in
         "admin_keys.html",
         status,
         rows=found,
-        days=site.settings.key_rotation_days,
+        days=whole_days(site.settings.key_rotation_interval),
         alg=site.settings.signing_alg,
         may_rotate=here.may("keys:rotate"),
         problem=problem,
         note=note,
-        form_token=token_for(request, "keys"),
+        csrf_token=token_for(request, "keys"),
     )
 
 
@@ -464,7 +463,7 @@ async def _imports_page(request: Request, here: Here, problem: str = "", status:
         following=f"{ADMIN}/imports?{urlencode(following)}" if following else "",
         problem=problem,
         values=values,
-        form_token=token_for(request, "imports"),
+        csrf_token=token_for(request, "imports"),
     )
 
 
@@ -502,41 +501,9 @@ async def system_page(request: Request, here: SeesSettings) -> Response:
         "admin_system.html",
         processes=[(one, (now - one.seen_at) < timedelta(minutes=1)) for one in found],
         this=provider.process_id,
-        settings=settings_shown(site_of(request).settings, locale_of(request)),
+        groups=settings_shown(site_of(request).settings, locale_of(request)),
         database=provider.db.engine.dialect.name,
     )
-
-
-def settings_shown(settings: Settings, locale: str = "en") -> list[tuple[str, str, bool, str, str]]:
-    """Return (name, value, whether it differs from the default, what it is for, the language of that) of every
-    setting; secrets masked."""
-    rows = []
-    for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        default = field.get_default(call_default_factory=True) if not field.is_required() else None
-        rows.append(
-            (
-                f"SSO_{name.upper()}",
-                masked(value),
-                value != default,
-                *description(name, field.description or "", locale),
-            )
-        )
-    return rows
-
-
-def masked(value: Any) -> str:
-    """Return a value as it is shown: of what is secret nothing."""
-    if isinstance(value, SecretStr):
-        return "••••••••" if value.get_secret_value() else ""
-    if isinstance(value, (list, tuple)):
-        return ", ".join(masked(one) for one in value)
-    text = str(value) if value is not None else ""
-    if "://" in text and "@" in text:
-        parts = urlsplit(text)
-        if parts.password:
-            text = urlunsplit(parts._replace(netloc=f"{parts.username}:••••••••@{parts.hostname}"))
-    return text
 
 
 def _day(text: str, *, end: bool = False) -> datetime | None:

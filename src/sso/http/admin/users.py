@@ -51,12 +51,13 @@ from sso.platform.audit import record
 from sso.platform.audit.service import AuditFilter, page_of_events
 from sso.platform.permissions import PERMISSIONS, ROLES, power_of
 from sso.platform.security.encryption import SecretBox
+from sso.settings import whole_minutes
 
 router = APIRouter()
 
 PEOPLE = ADMIN + "/people"
 PAGE = 50
-LEAST_CHARS = 3
+MIN_CHARS = 3
 MAX_SESSIONS, MAX_EVENTS = 20, 30
 TOO_SHORT = N_("Type at least three letters.")
 NOBODY = N_("Nobody has that name or identifier.")
@@ -81,7 +82,7 @@ async def list_page(request: Request, here: Sees) -> Response:
         except UserError:
             pass  # nobody has verified it; perhaps it is a name
         if not found:
-            if asked and len(asked) < LEAST_CHARS:
+            if asked and len(asked) < MIN_CHARS:
                 problem = TOO_SHORT
             else:
                 found = await users.page_of_names(session, asked, before, PAGE + 1)
@@ -143,7 +144,7 @@ async def _person_page(
             return failure(request, "not_found", 404)
         credentials = await users.credentials_of(session, chosen)
         wanted = SessionFilter(user_id=chosen)
-        living = await sessions.page_of(session, wanted, "living", now, now - provider.idle, None, MAX_SESSIONS + 1)
+        active = await sessions.page_of(session, wanted, "living", now, now - provider.idle, None, MAX_SESSIONS + 1)
         events = await page_of_events(session, AuditFilter(person=str(chosen)), None, MAX_EVENTS)
         consents, groups = await tokens.consents_of(session, chosen), await users.groups_of(session, chosen)
         shown = {
@@ -163,8 +164,8 @@ async def _person_page(
         their_groups=groups,
         **shown,
         factors=[(kind, [one for one in credentials if one.kind == kind]) for kind in FACTOR_TEXTS],
-        living=[one for one, _ in living[:MAX_SESSIONS]],
-        more_sessions=len(living) > MAX_SESSIONS,
+        active=[one for one, _ in active[:MAX_SESSIONS]],
+        more_sessions=len(active) > MAX_SESSIONS,
         applications=[(one, registry.known(one.client_id)) for one in consents],
         events=events if here.may("audit:read") else [],
         may_see_sessions=here.may("sessions:read"),
@@ -184,8 +185,8 @@ async def _person_page(
         acted=acted,
         typed={name: text[:500] for name, text in (typed or {}).items()},
         code=code,
-        minutes=site_of(request).settings.helpdesk_code_minutes,
-        form_token=token_for(request, f"person {chosen}"),
+        minutes=whole_minutes(site_of(request).settings.helpdesk_code_lifetime),
+        csrf_token=token_for(request, f"person {chosen}"),
     )
 
 
@@ -238,7 +239,7 @@ async def _unlock(_: AsyncSession, asked: Asked) -> None:
 
 
 async def _stop_recovery(session: AsyncSession, asked: Asked) -> None:
-    await recoveries.forget(session, asked.user.id)
+    await recoveries.delete_of_user(session, asked.user.id)
 
 
 async def _roles(session: AsyncSession, asked: Asked) -> None:

@@ -49,7 +49,7 @@ class EventShown(BaseModel):
     actor: str | None
     subject: str | None
     client_id: str | None
-    address: str | None = Field(description="In the form in which it is kept (SSO_ADDRESS_PRIVACY).")
+    address: str | None = Field(description="In the form in which it is kept (SSO_IP_ADDRESS_PRIVACY).")
     request_id: str | None
     data: dict[str, Any]
 

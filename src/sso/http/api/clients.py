@@ -386,7 +386,7 @@ async def resume(request: Request, client_id: str) -> Response:
 )
 async def delete(request: Request, client_id: str, if_match: IfMatch = None) -> Response:
     """As if suspended; what people allowed it is forgotten. Its name is free for a catalogue again at once, here after
-    SSO_KEEP_DELIVERIES_DAYS."""
+    SSO_DELIVERY_RETENTION."""
     site = site_of(request)
     async with site.provider.db.write() as session:
         check_etag(if_match, _shown(await _present(session, client_id)), required=False)

@@ -8,7 +8,6 @@ import hashlib
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import orjson
@@ -32,7 +31,7 @@ from sso.platform.security.idempotency import KeyUsed, begin_once, finish_once
 from sso.platform.security.ip_privacy import kept_address
 from sso.platform.security.numbers import read_uuid
 from sso.platform.security.text import check_line
-from sso.settings import Settings
+from sso.settings import Settings, whole_seconds
 
 PREFIX = "/api/v1"
 PROBLEM_TYPE = "application/problem+json"
@@ -67,7 +66,7 @@ def request_id_of(request: Request) -> str:
 
 def kept_address_of(request: Request) -> str | None:
     """Return where ``request`` came from, in the form in which it is kept."""
-    return kept_address(str(request.scope["client_address"]), site_of(request).settings.address_privacy)
+    return kept_address(str(request.scope["client_address"]), site_of(request).settings.ip_address_privacy)
 
 
 # Problems (RFC 9457)
@@ -203,17 +202,17 @@ def require(request: Request, permission: str) -> None:
     Raises:
         Problem: when not.
     """
-    caller, seconds = caller_in(request), site_of(request).settings.step_up_seconds
+    caller, max_age = caller_in(request), site_of(request).settings.reauthentication_age
     try:
         check_access(
             permission,
             roles=caller.roles,
             scopes=caller.scopes,
             signed_in=caller.signed_in,
-            since=clock.now() - timedelta(seconds=seconds),
+            since=clock.now() - max_age,
         )
     except AccessRefused as error:
-        raise _access_problem(error, seconds) from None
+        raise _access_problem(error, whole_seconds(max_age)) from None
 
 
 def rights_of(request: Request) -> frozenset[str]:

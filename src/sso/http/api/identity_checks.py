@@ -45,6 +45,7 @@ from sso.identity.users.codes import place_warning
 from sso.identity.users.merge_proposals import ProposalState
 from sso.identity.users.models import IdentityCheck, MergeProposal
 from sso.identity.users.service import UserError
+from sso.settings import whole_seconds
 
 router = APIRouter(prefix=PREFIX, tags=["citizens"])
 
@@ -169,7 +170,7 @@ async def recovery(request: Request, user_id: uuid.UUID) -> RecoveryCode:
         except UserError as error:
             raise refused(error) from None
     site.worker.nudge()
-    return RecoveryCode(code=code, expires_in=site.settings.helpdesk_code_minutes * 60)
+    return RecoveryCode(code=code, expires_in=whole_seconds(site.settings.helpdesk_code_lifetime))
 
 
 @router.get(

@@ -41,11 +41,11 @@ from sso.identity.sessions import store
 from sso.identity.sessions.devices import device_of
 from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.reasons import EndReason
-from sso.identity.sessions.store import HowTold, Participation, SessionFilter
+from sso.identity.sessions.store import ClientSession, HowTold, SessionFilter
 from sso.identity.users.models import User
 from sso.logout import bulk as mass_ending
-from sso.logout.delivery_report import Proof, State, Told, proof_of
-from sso.oidc.models import MassEnding
+from sso.logout.delivery_report import DeliveryReport, State, Told, delivery_report_of
+from sso.oidc.models import BulkRevocation
 from sso.oidc.provider import Provider
 from sso.platform.security.ip_privacy import network_wanted
 
@@ -97,7 +97,7 @@ class SessionShown(BaseModel):
     remembered: bool
     acr: str
     amr: list[str]
-    address: str | None = Field(description="In the form in which it is kept (SSO_ADDRESS_PRIVACY).")
+    address: str | None = Field(description="In the form in which it is kept (SSO_IP_ADDRESS_PRIVACY).")
     device: DeviceShown
     applications: list[PartShown]
     ended_at: datetime | None
@@ -314,12 +314,12 @@ def _network(request: Request, typed: str | None) -> str | None:
     if typed is None:
         return None
     try:
-        return network_wanted(typed, site_of(request).settings.address_privacy)
+        return network_wanted(typed, site_of(request).settings.ip_address_privacy)
     except ValueError as error:
         raise Problem(422, "invalid", "The network cannot be searched for", f"network: {error}.") from None
 
 
-def shown_session(provider: Provider, found: SsoSession, person: User, parts: Sequence[Participation]) -> SessionShown:
+def shown_session(provider: Provider, found: SsoSession, person: User, parts: Sequence[ClientSession]) -> SessionShown:
     """Return a session as it is shown."""
     device, now = device_of(found.user_agent or ""), clock.now()
     idle = found.remembered_until is None and found.last_seen_at <= now - provider.idle
@@ -343,12 +343,12 @@ def shown_session(provider: Provider, found: SsoSession, person: User, parts: Se
     )
 
 
-def shown_ending(found: MassEnding) -> EndingShown:
+def shown_ending(found: BulkRevocation) -> EndingShown:
     """Return the ending of many sessions as it is shown."""
     return EndingShown.model_validate(found, from_attributes=True)
 
 
-def shown_proof(proof: Proof) -> ProofShown:
+def shown_proof(proof: DeliveryReport) -> ProofShown:
     """Return a proof as it is shown."""
     return ProofShown(
         session_id=proof.session_id,
@@ -365,7 +365,7 @@ def _shown_told(one: Told) -> ToldShown:
     return ToldShown.model_validate(one, from_attributes=True)
 
 
-def _shown_part(provider: Provider, one: Participation) -> PartShown:
+def _shown_part(provider: Provider, one: ClientSession) -> PartShown:
     client = provider.registry.known(one.client_id)
     name = client.meta.client_name if client else one.client_id
     times = {"first_used_at": one.first_used_at, "last_used_at": one.last_used_at, "ended_at": one.ended_at}
@@ -376,7 +376,7 @@ async def _proof(provider: Provider, session_id: uuid.UUID) -> ProofShown:
     async with provider.db.read() as session:
         if await store.get(session, session_id) is None:
             raise not_found("session")
-        found = await proof_of(session, provider, session_id)
+        found = await delivery_report_of(session, provider, session_id)
     if found is None:
         raise Problem(409, "not_ended", "It is not over", "This session has not been ended.")
     return shown_proof(found)

@@ -9,7 +9,7 @@ from datetime import datetime
 from sso.platform.metrics.counters import Span
 
 WIDTH, BASE, TOP = 600, 112, 10
-MOST_SERIES = 3
+MAX_SERIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Chart:
     moments: list[datetime]
     rows: list[tuple[int, ...]]
     bars: list[Bar]
-    most: int
+    maximum: int
     link: str
     span: str
 
@@ -89,14 +89,14 @@ def chart(
     for at in range(1, span.steps) if highest else ():
         if at not in seen and at - 1 in seen:
             rows[at] = rows[at - 1]
-    most = max((sum(row) for row in rows), default=0)
+    maximum = max((sum(row) for row in rows), default=0)
     step = WIDTH / span.steps
     bars = []
     for at, row in enumerate(rows):
         base = float(BASE)
         for series, value in enumerate(row):
-            height = (BASE - TOP) * value / most if most else 0.0
+            height = (BASE - TOP) * value / maximum if maximum else 0.0
             if value:
                 base -= height
                 bars.append(Bar(round(at * step + 1, 1), round(base, 1), round(step - 2, 1), round(height, 1), series))
-    return Chart(title, tuple(names), span.moments(), [tuple(row) for row in rows], bars, most, link, span.name)
+    return Chart(title, tuple(names), span.moments(), [tuple(row) for row in rows], bars, maximum, link, span.name)

@@ -23,7 +23,7 @@ from sso.platform.outbox import Abandon, NotNeeded
 from sso.platform.outbox.sms import HttpGateway
 from sso.platform.outbox.smtp import Mailer
 from sso.platform.security.text import one_line
-from sso.settings import Settings
+from sso.settings import Settings, whole_minutes
 
 GREETING = N_("Hello %(name)s,")
 GREETING_NOBODY = N_("Hello,")
@@ -307,7 +307,7 @@ def compose(
         return moment_text(when, "d MMMM yyyy HH:mm z", locale=language, zone=settings.time_zone)
 
     filled = {"at": moment(at), "support": settings.support_contact, "service": settings.service_name}
-    filled |= {"minutes": str(settings.code_minutes), "name": name, **values}
+    filled |= {"minutes": str(whole_minutes(settings.one_time_code_lifetime)), "name": name, **values}
     filled = {key: one_line(str(value)) for key, value in filled.items()}
     filled |= {key: moment(datetime.fromisoformat(filled[key])) for key in _MOMENTS if key in filled}
     link = settings.issuer + LINKS[notice] if said.button else ""

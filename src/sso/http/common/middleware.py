@@ -46,7 +46,7 @@ _ALWAYS = ("/healthz", "/readyz", "/static/")
 
 
 class TooLarge(Exception):
-    """A request has more than SSO_MAX_BODY_BYTES."""
+    """A request has more than SSO_MAX_BODY_SIZE."""
 
 
 class TooSlow(Exception):
@@ -91,9 +91,9 @@ class Shell:
     ) -> None:
         self._app = app
         self._pause = pause
-        self._max_body = settings.max_body_bytes
-        self._larger = {"/account/picture": settings.picture_max_bytes + settings.max_body_bytes}
-        self._privacy = settings.address_privacy
+        self._max_body = settings.max_body_size
+        self._larger = {"/account/picture": settings.max_picture_size + settings.max_body_size}
+        self._privacy = settings.ip_address_privacy
         self._trusted = [ipaddress.ip_network(one, strict=False) for one in settings.trusted_proxies]
         self._headers = [(b"x-content-type-options", b"nosniff")]
         if settings.secure_cookies:
@@ -160,9 +160,9 @@ class Shell:
             scope.update(asked)
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
-        most = self._larger.get(scope["path"], self._max_body)
+        maximum = self._larger.get(scope["path"], self._max_body)
         for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and (len(value) > 18 or int(value) > most):
+            if name == b"content-length" and value.isdigit() and (len(value) > 18 or int(value) > maximum):
                 return _refuse
         if scope["method"] == "GET":
             return receive
@@ -176,7 +176,7 @@ class Shell:
             except TimeoutError:
                 raise TooSlow from None
             received += len(message.get("body", b""))
-            if received > most:
+            if received > maximum:
                 raise TooLarge
             return message
 

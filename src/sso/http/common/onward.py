@@ -1,8 +1,8 @@
 """Where somebody wants to go while they recover an account or register: to an application, a device or a page of ours.
 
-It is kept in the forms, the links and the ceremony of every page on the way, so that nobody ends on a page that leads
-nowhere. A waiting authorization request may end before they come back, or they may come back in another browser: then
-the application is still known, and a link opens it.
+It is kept in the forms, the links and the pending flow of every page on the way, so that nobody ends on a page that
+leads nowhere. A waiting authorization request may end before they come back, or they may come back in another browser:
+then the application is still known, and a link opens it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Onward:
 
     @property
     def stored(self) -> dict[str, str]:
-        """What a ceremony keeps of it."""
+        """What a pending flow keeps of it."""
         return asdict(self)
 
     def address(self, path: str, **more: str) -> str:
@@ -64,7 +64,7 @@ class Onward:
 
 
 def stored_onward(data: Mapping[str, str]) -> Onward:
-    """Return what a ceremony kept; a ceremony of the release before keeps less."""
+    """Return what a pending flow kept; a pending flow of the release before keeps less."""
     return Onward(*(str(data.get(name, "")) for name in ("i", "then", "user_code", "client_id")))
 
 

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from sso.clients.registry import Client
 from sso.http.common.cookies import read_cookie, set_cookie, with_browser
 from sso.http.common.counting import count_page_error
-from sso.http.common.csrf import form_token
+from sso.http.common.csrf import csrf_token
 from sso.http.common.dates import moment_text
 from sso.http.common.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
 from sso.http.common.responses import json_error, to_wait
@@ -236,7 +236,7 @@ def page(
 
 def strength_token(request: Request) -> str:
     """Return the token with which a page asks how strong a password is."""
-    return form_token(request, "strength")
+    return csrf_token(request, "strength")
 
 
 def territory_name(locale: str, code: str) -> str:

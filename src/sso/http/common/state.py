@@ -72,8 +72,8 @@ def source_of(request: Request) -> str:
 
 
 def kept_address_of(request: Request) -> str | None:
-    """Return the same in the form in which it is kept; see ``SSO_ADDRESS_PRIVACY``."""
-    return kept_address(address_of(request), site_of(request).settings.address_privacy)
+    """Return the same in the form in which it is kept; see ``SSO_IP_ADDRESS_PRIVACY``."""
+    return kept_address(address_of(request), site_of(request).settings.ip_address_privacy)
 
 
 def request_id_of(request: Request) -> str:

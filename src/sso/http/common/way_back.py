@@ -18,7 +18,7 @@ from sso.http.common.state import site_of
 from sso.oidc.authorize.stored import client_of_token
 
 TOKENS = ("i", "c")
-"""The fields of addresses and forms that hold the token of a waiting request or of a ceremony."""
+"""The fields of addresses and forms that hold the token of a waiting request or of a pending flow."""
 
 
 def application_of_page(request: Request) -> Client | None:

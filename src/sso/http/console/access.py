@@ -20,7 +20,7 @@ from sso.clients.registry import Client
 from sso.clients.store import get_client
 from sso.http.account.profile import Visit, visit
 from sso.http.common.cookies import read_cookie
-from sso.http.common.csrf import form_token, is_our_form
+from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, page
@@ -251,14 +251,14 @@ async def own_form(request: Request, purpose: str) -> dict[str, str]:
         Interrupted: when it was not made by us, for this browser and this session.
     """
     fields = await form_fields(request)
-    if not is_our_form(request, fields, purpose, read_cookie(request, "session")):
+    if not has_valid_csrf_token(request, fields, purpose, read_cookie(request, "session")):
         raise Interrupted(failure(request, "stale_form", 400))
     return fields
 
 
 def token_for(request: Request, purpose: str) -> str:
     """Return the token of a form of ours."""
-    return form_token(request, purpose, read_cookie(request, "session"))
+    return csrf_token(request, purpose, read_cookie(request, "session"))
 
 
 def said(fields: dict[str, str], name: str = "note") -> str:

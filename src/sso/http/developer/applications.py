@@ -17,7 +17,7 @@ from sso.clients.registry import Registry, stored_metadata
 from sso.clients.secrets import ClientError
 from sso.clients.sectors import SubjectChange, SubjectsWouldChange
 from sso.http.common.cookies import read_cookie
-from sso.http.common.csrf import form_token
+from sso.http.common.csrf import csrf_token
 from sso.http.common.forms import read_revision
 from sso.http.common.i18n import N_, translations
 from sso.http.common.pages import failure, locale_of
@@ -137,7 +137,7 @@ async def my_applications(request: Request, here: Anybody) -> Response:
         states=STATES,
         kinds=KIND_TEXTS,
         may_create=here.may("applications:create"),
-        form_token=token_for(request, "invitations"),
+        csrf_token=token_for(request, "invitations"),
     )
 
 
@@ -295,7 +295,7 @@ async def overview_page(
         typed_client_id=typed.get("accept_new_subjects", ""),
         subjects=subjects_shown(change) if change is not None and change.users else None,
         subject_texts=(NEW_SUBJECTS, KEEP_SECTOR),
-        form_token=token_for(request, f"app {there.application_id}"),
+        csrf_token=token_for(request, f"app {there.application_id}"),
     )
 
 
@@ -477,7 +477,7 @@ async def _form_page(request: Request, here: Here, typed: Typed, there: There | 
         revision=application.revision if application is not None else 0,
         open_now=application is None or application.state in ("draft", "sandbox", "approved"),
         done=request.query_params.get("done", "") if status == 200 else "",
-        form_token=form_token(request, f"settings {name}", read_cookie(request, "session")),
+        csrf_token=csrf_token(request, f"settings {name}", read_cookie(request, "session")),
     )
 
 
@@ -524,7 +524,7 @@ async def _end_page(request: Request, there: There, problem: str = "", status: i
         kept_by=there.kept_by,
         problem=problem,
         values=values,
-        form_token=token_for(request, f"end {there.application_id}"),
+        csrf_token=token_for(request, f"end {there.application_id}"),
     )
 
 

@@ -30,11 +30,11 @@ from sso.http.common.state import address_of, kept_address_of, request_id_of, si
 from sso.http.console.access import Here, Needs, There, developer_page, own_form, token_for
 from sso.http.developer.applications import APPS, STATES, Member, own_uri
 from sso.http.sign_in.account_chooser import MAX_ACCOUNTS, tokens_of, with_accounts
-from sso.identity.authn import pending_flows as ceremonies
+from sso.identity.authn import pending_flows
 from sso.identity.authn.assurance import ACR_VALUES, SIGN_IN_LEVELS
-from sso.identity.authn.pending_flows import Running
+from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.sessions import store as sessions
-from sso.identity.sessions.service import ProofOver, start
+from sso.identity.sessions.service import ReportFinished, start
 from sso.identity.test_users import PEOPLE, proof_for, test_person
 from sso.logout.end_sessions import logout_token
 from sso.platform.security.numbers import read_int_or_none
@@ -97,17 +97,17 @@ async def try_page(request: Request, there: Member) -> Response:
     return await _page(request, there, running)
 
 
-async def _running(request: Request, there: There, token: str) -> Running | None:
+async def _running(request: Request, there: There, token: str) -> RunningFlow | None:
     provider = site_of(request).provider
     async with provider.db.read() as session:
-        found = await ceremonies.recall(session, provider.box, "try", token, read_cookie(request, "browser"))
+        found = await pending_flows.recall(session, provider.box, "try", token, read_cookie(request, "browser"))
     if found is None or found.user_id != there.here.visit.user.id:
         return None
     return found if found.data.get("application_id") == there.application_id else None
 
 
 async def _page(
-    request: Request, there: There, running: Running | None, told: dict[str, Any] | None = None
+    request: Request, there: There, running: RunningFlow | None, told: dict[str, Any] | None = None
 ) -> Response:
     site = site_of(request)
     client = site.provider.registry.enabled(there.sandbox_id)
@@ -137,7 +137,7 @@ async def _page(
         sign_in_levels=[(one, LEVEL_TEXTS[one]) for one in SIGN_IN_LEVELS],
         become=request.query_params.get("as", ""),
         can_refresh="refresh_token" in data.get("tokens", {}),
-        form_token=token_for(request, f"try {there.application_id}"),
+        csrf_token=token_for(request, f"try {there.application_id}"),
     )
 
 
@@ -238,7 +238,7 @@ async def _begin(request: Request, there: There, client: Client, fields: dict[st
     async with provider.db.write() as session:
         secret = await trial_secret(session, client.client_id) if client.meta.needs_secret else ""
         data = {"application_id": there.application_id, "asked": asked, "verifier": verifier, "nonce": nonce}
-        running = await ceremonies.begin(
+        running = await pending_flows.begin(
             session,
             provider.box,
             "try",
@@ -249,7 +249,7 @@ async def _begin(request: Request, there: There, client: Client, fields: dict[st
         )
         asked["state"] = running.token
         running.data["steps"] = [{"name": "authorize", "request": _lines("GET", "/authorize", {}, asked, query=True)}]
-        await ceremonies.keep(session, provider.box, running)
+        await pending_flows.keep(session, provider.box, running)
     await provider.refresh()
     return RedirectResponse(f"{provider.url('/authorize')}?{urlencode(asked)}", 303)
 
@@ -272,7 +272,7 @@ async def become(request: Request, there: Member) -> Response:
                 user_agent=request.headers.get("user-agent", ""),
                 request_id=request_id_of(request),
             )
-    except ProofOver:
+    except ReportFinished:
         return RedirectResponse(f"{APPS}/{there.application_id}/try", 303)
     made = RedirectResponse(f"{APPS}/{there.application_id}/try?as={name}", 303)
     mine = tokens_of(request)
@@ -287,7 +287,7 @@ async def back(request: Request, here: SignedIn) -> Response:
     if said.get("state") == "keluar":
         return RedirectResponse("/developer", 303)
     async with provider.db.read() as session:
-        running = await ceremonies.recall(
+        running = await pending_flows.recall(
             session, provider.box, "try", said.get("state", ""), read_cookie(request, "browser")
         )
         if running is None or running.user_id != here.visit.user.id:
@@ -313,7 +313,7 @@ async def _client(request: Request, session: AsyncSession, application_id: str, 
     return site_of(request).provider.registry.enabled(sandbox_id(application_id))
 
 
-async def _exchange(request: Request, client: Client, running: Running, code: str) -> list[dict[str, Any]]:
+async def _exchange(request: Request, client: Client, running: RunningFlow, code: str) -> list[dict[str, Any]]:
     form = {
         "grant_type": "authorization_code",
         "code": code,
@@ -449,8 +449,8 @@ def _checks(
     return made
 
 
-async def _keep(request: Request, running: Running, steps: list[dict[str, Any]]) -> None:
+async def _keep(request: Request, running: RunningFlow, steps: list[dict[str, Any]]) -> None:
     provider = site_of(request).provider
     running.data["steps"] = [*running.data["steps"], *steps][-20:]
     async with provider.db.write() as session:
-        await ceremonies.keep(session, provider.box, running)
+        await pending_flows.keep(session, provider.box, running)

@@ -127,7 +127,7 @@ async def _page(request: Request, there: There, problem: str = "", status: int =
         seen=(last.results.get("page", "") if last is not None else ""),
         problem=problem,
         values=values,
-        form_token=token_for(request, f"check {there.application_id}"),
+        csrf_token=token_for(request, f"check {there.application_id}"),
     )
 
 

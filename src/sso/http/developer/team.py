@@ -14,7 +14,7 @@ from sso.accounts.notifications import notify, send
 from sso.clients import store as clients
 from sso.clients.metadata import checked_keys
 from sso.clients.models import SANDBOX, ClientSecret
-from sso.clients.secrets import MOST_SECRETS, ClientError, add_secret, revoke_secret, valid_secrets
+from sso.clients.secrets import MAX_SECRETS, ClientError, add_secret, revoke_secret, valid_secrets
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
 from sso.http.common.responses import to_wait
@@ -65,7 +65,7 @@ async def _team_page(request: Request, there: There, problem: str = "", status: 
         me=there.here.visit.user.id,
         problem=problem,
         values=values,
-        form_token=token_for(request, f"team {there.application_id}"),
+        csrf_token=token_for(request, f"team {there.application_id}"),
     )
 
 
@@ -204,7 +204,7 @@ async def _secrets_page(
                     "sandbox": row.status == SANDBOX,
                     "client": client,
                     "secrets": [_secret(one, names) for one in valid],
-                    "full": len(valid) >= MOST_SECRETS,
+                    "full": len(valid) >= MAX_SECRETS,
                     "kept_by": catalogue_of(row),
                 }
             )
@@ -223,7 +223,7 @@ async def _secrets_page(
         keys=keys,
         problem=problem,
         values=values,
-        form_token=token_for(request, f"secrets {there.application_id}"),
+        csrf_token=token_for(request, f"secrets {there.application_id}"),
     )
 
 

@@ -25,7 +25,7 @@ _MANAGED = "/register/{client_id}"
 async def register(request: Request) -> Response:
     """The registration endpoint (RFC 7591 section 3)."""
     site, address = site_of(request), address_of(request)
-    if site.settings.registration == "closed":
+    if site.settings.client_registration == "closed":
         return failure(request, "not_found", 404)
     refused = _not_json(request)
     if refused is not None:

@@ -26,6 +26,7 @@ from sso.oidc.authorize import request as flow
 from sso.oidc.authorize.request import SignedIn
 from sso.platform.security.numbers import read_uuid
 from sso.platform.security.tokens import token_hash
+from sso.settings import whole_seconds
 
 MAX_ACCOUNTS = 5
 
@@ -139,7 +140,7 @@ def account_with(accounts: Sequence[Account], session_id: str) -> Account | None
 
 
 def with_accounts(
-    request: Request, made: Response, tokens: Sequence[str], *, remember: Collection[str] = (), forget: str = ""
+    request: Request, made: Response, tokens: Sequence[str], *, remember: Collection[str] = (), dropped: str = ""
 ) -> None:
     """Let the browser hold these accounts, in this order.
 
@@ -151,12 +152,15 @@ def with_accounts(
         forget: one that is not remembered any more.
     """
     settings = site_of(request).settings
-    kept = [one for one in tokens if one in remember or (one in cookie_values(request, "remembered") and one != forget)]
+    kept = [
+        one for one in tokens if one in remember or (one in cookie_values(request, "remembered") and one != dropped)
+    ]
     if tokens:
         set_cookie(made, settings, "session", ".".join(tokens))
     else:
         delete_cookie(made, settings, "session")
     if kept:
-        set_cookie(made, settings, "remembered", ".".join(kept), settings.remembered_absolute_seconds)
+        max_age = whole_seconds(settings.remembered_session_lifetime)
+        set_cookie(made, settings, "remembered", ".".join(kept), max_age)
     elif cookie_values(request, "remembered"):
         delete_cookie(made, settings, "remembered")

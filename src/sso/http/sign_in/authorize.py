@@ -21,7 +21,7 @@ from sso import clock
 from sso.accounts.notifications import not_me_token, notify
 from sso.http.common.cookies import browser_of, read_cookie, with_browser, with_browser_state
 from sso.http.common.counting import count_redirect_error
-from sso.http.common.csrf import form_token, is_our_form
+from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields, form_pairs, query_pairs
 from sso.http.common.i18n import N_, page_language
 from sso.http.common.onward import Onward, application_named
@@ -221,7 +221,7 @@ async def sign_in(request: Request) -> Response:
     else:
         _remember_alone(request, fields)
         who = await _who(request, None)
-    if not is_our_form(request, fields, "login"):
+    if not has_valid_csrf_token(request, fields, "login"):
         return sign_in_alone(request, waiting, who, fields, STALE, 400)
     return await _check_password(request, fields, waiting, who)
 
@@ -255,7 +255,7 @@ async def switch_account(request: Request) -> Response:
     """Make another account of this browser the present one, without an application."""
     fields = await _fields(request)
     await _who(request, None)
-    if not is_our_form(request, fields, "accounts", read_cookie(request, "session")):
+    if not has_valid_csrf_token(request, fields, "accounts", read_cookie(request, "session")):
         return RedirectResponse("/", 303)
     async with site_of(request).provider.db.read() as session:
         accounts = await accounts_of(request, session)
@@ -364,7 +364,7 @@ async def signed_in(
     """
     try:
         return await _signed_in(request, waiting, before, proof, options, trust=trust, kept=kept)
-    except sessions.ProofOver:
+    except sessions.ReportFinished:
         return sign_in_alone(request, waiting, before, problem=WRONG, status=400)
 
 
@@ -386,7 +386,7 @@ async def _signed_in(
     request.scope["sso.choose"] = False
     if proof.user.preferences.get(MARK) and MARK not in proof.amr:  # however a test person got here
         proof = replace(proof, amr=[*proof.amr, MARK])
-    remember = options.remember and site.settings.remembered_absolute_seconds > 0
+    remember = options.remember and bool(site.settings.remembered_session_lifetime)
     async with site.provider.db.write() as session:
         accounts = await _accounts_before(request, session, before)
         own = next((one for one in accounts if one.person.id == proof.user.id), None)
@@ -585,14 +585,14 @@ def _must_choose(request: Request, waiting: Waiting) -> bool:
 async def _respond(request: Request, session: AsyncSession, waiting: Waiting, who: SignedIn) -> Response:
     """Answer the application with a code, within the transaction of ``session``."""
     site, now = site_of(request), clock.now()
-    if (now - who.session.last_seen_at).total_seconds() >= site.settings.session_touch_seconds:
+    if now - who.session.last_seen_at >= site.settings.session_last_seen_interval:
         await sessions.touch(session, site.settings, who.session.id, now)
     answer = await flow.respond(session, waiting.asked, who, address_of(request))
     site.provider.usage.count("authorize", waiting.asked.client.client_id)
     if waiting.asked.redirect_uri in waiting.asked.client.meta.redirect_uris:
         site.provider.usage.count("returned", waiting.asked.client.client_id, waiting.asked.redirect_uri)
     if waiting.stored is not None:
-        await requests.forget_request(session, waiting.stored)
+        await requests.delete_request(session, waiting.stored)
     made = to_application(request, answer)
     return with_browser_state(request, made, site.provider.browser_state(who.session.id))
 
@@ -602,7 +602,7 @@ async def _fail(request: Request, waiting: Waiting, decision: Fail) -> Response:
     site = site_of(request)
     if waiting.stored is not None:
         async with site.provider.db.write() as session:
-            await requests.forget_request(session, waiting.stored)
+            await requests.delete_request(session, waiting.stored)
     return to_application(request, flow.error_answer(site.provider, (waiting.asked, decision)))
 
 
@@ -650,7 +650,7 @@ async def _of_signed_in(request: Request, fields: dict[str, str], purpose: str) 
     if purpose == "consent":
         purpose = _consent_purpose(waiting)
     cookie = str(request.scope.get("sso.session") or read_cookie(request, "session"))
-    if who is None or not is_our_form(request, fields, purpose, cookie):
+    if who is None or not has_valid_csrf_token(request, fields, purpose, cookie):
         return await proceed(request, waiting, who)
     return waiting, who
 
@@ -699,8 +699,7 @@ async def _as_hinted(request: Request, asked: AuthorizationRequest, who: SignedI
 
 def is_recent(request: Request, who: SignedIn) -> bool:
     """Tell whether somebody signed in recently enough for what opens the account to be changed."""
-    seconds = (clock.now() - who.session.auth_time).total_seconds()
-    return seconds <= site_of(request).settings.step_up_seconds
+    return clock.now() - who.session.auth_time <= site_of(request).settings.reauthentication_age
 
 
 async def who_is_here(request: Request, said: Mapping[str, str]) -> SignedIn | None:
@@ -789,12 +788,12 @@ def sign_in_alone(
         i=waiting.token if waiting else "",
         recover_at=onward.address("/recover"),
         sign_up_at=onward.address("/signup"),
-        form_token=form_token(request, "login"),
+        csrf_token=csrf_token(request, "login"),
         username=((fields or {}).get("username") or hint)[:MAX_TYPED_CHARS],
         again=again.user.name if again and not adding else "",
         adding=adding,
         remember=(fields or {}).get("remember") == "1",
-        can_remember=site_of(request).settings.remembered_absolute_seconds > 0,
+        can_remember=bool(site_of(request).settings.remembered_session_lifetime),
         passkey=site_of(request).provider.passkeys.request_options(browser_of(request)),
         can_sign_up=bool(site_of(request).settings.sign_up_kinds),
         can_recover=any(map(site_of(request).settings.can_send, ("email", "phone"))),
@@ -846,6 +845,6 @@ def _request_page(
         text=text,
         i=waiting.token,
         recover_at=onward_of(request, waiting).address("/recover"),
-        form_token=form_token(request, purpose, session_cookie),
-        select_token=form_token(request, "select", session_cookie),
+        csrf_token=csrf_token(request, purpose, session_cookie),
+        select_token=csrf_token(request, "select", session_cookie),
     )

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from sso.clients.claims import permissions
 from sso.clients.registry import Client
 from sso.http.common.cookies import read_cookie
-from sso.http.common.csrf import form_token, is_our_form
+from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.onward import Onward
@@ -54,12 +54,12 @@ async def device_form(request: Request) -> Response:
     await _check_lock(request)
     cookie, typed = read_cookie(request, "session"), fields.get("user_code", "")
     if "choice" not in fields:
-        if not is_our_form(request, fields, "device"):
+        if not has_valid_csrf_token(request, fields, "device"):
             return _type_page(request, typed, STALE, 400)
         return await _look_up(request, typed)
     waiting, client, _ = await _find(request, typed)
     purpose = _purpose(waiting, client) if waiting is not None and client is not None else ""
-    if not purpose or not is_our_form(request, fields, purpose, cookie):
+    if not purpose or not has_valid_csrf_token(request, fields, purpose, cookie):
         return await _look_up(request, typed)
     return await _decide(request, typed, fields["choice"] == "allow")
 
@@ -95,7 +95,7 @@ async def _look_up(request: Request, typed: str) -> Response:
         user_code=waiting.user_code,
         asked=asked_for(client, permissions(waiting.scope.split(), client.meta.claim_reasons)),
         person=who.user.name,
-        form_token=form_token(request, _purpose(waiting, client), read_cookie(request, "session")),
+        csrf_token=csrf_token(request, _purpose(waiting, client), read_cookie(request, "session")),
     )
 
 
@@ -138,7 +138,7 @@ async def _lead(request: Request, waiting: DeviceCode, client: Client, who: Sign
         text=NOT_ALLOWED_TEXTS.get(unmet.demand, ""),
         user_code=waiting.user_code,
         recover_at=Onward(user_code=waiting.user_code, client_id=client.client_id).address("/recover"),
-        form_token=form_token(request, _purpose(waiting, client), read_cookie(request, "session")),
+        csrf_token=csrf_token(request, _purpose(waiting, client), read_cookie(request, "session")),
     )
 
 
@@ -216,5 +216,5 @@ def _type_page(
         client=client,
         back=way_back(client, signing_in=True),
         values=values,
-        form_token=form_token(request, "device"),
+        csrf_token=csrf_token(request, "device"),
     )

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.clients.registry import Client
 from sso.http.common.cookies import read_cookie, with_browser_state
-from sso.http.common.csrf import form_token, is_our_form
+from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import Pairs, form_pairs, query_pairs
 from sso.http.common.pages import failure, page
 from sso.http.common.state import kept_address_of, request_id_of, site_of
@@ -18,7 +18,7 @@ from sso.http.common.way_back import way_back
 from sso.http.sign_in.account_chooser import Account, accounts_of, tokens_of, with_accounts
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
-from sso.identity.sessions.store import REACHED, Participation
+from sso.identity.sessions.store import REACHED, ClientSession
 from sso.logout.end_sessions import end_sessions
 from sso.logout.rp_initiated import LogoutRequest, check_logout, frontchannel_addresses
 from sso.oidc.authorize.request import with_news
@@ -39,7 +39,7 @@ async def logout(request: Request) -> Response:
     repeated = _repeated(pairs)
     if repeated:
         return failure(request, "repeated", 400, repeated)
-    if request.method == "POST" and not cookie and "form_token" not in data:
+    if request.method == "POST" and not cookie and "csrf_token" not in data:
         return _once_more_by_get(data)
     provider = site_of(request).provider
 
@@ -51,7 +51,7 @@ async def logout(request: Request) -> Response:
     if not accounts:
         return _after(request, data, asked, None, [])
     who = accounts[0]
-    ours = request.method == "POST" and is_our_form(request, data, "logout", cookie)
+    ours = request.method == "POST" and has_valid_csrf_token(request, data, "logout", cookie)
     if not ours and not asked.may_end_without_asking(site_of(request).provider, who.person.id):
         return _confirm(request, data, accounts, asked)
     leaving = accounts if ours and data.get("all") == "1" else accounts[:1]
@@ -71,7 +71,7 @@ async def _accounts(request: Request, asked: LogoutRequest) -> list[Account]:
     return sorted(found, key=lambda one: provider.subject(client, one.person.id) != asked.hint_sub)
 
 
-async def _end(request: Request, leaving: list[Account]) -> list[Participation]:
+async def _end(request: Request, leaving: list[Account]) -> list[ClientSession]:
     site, told = site_of(request), []
     async with site.provider.db.write() as session:
         await sessions.lock(session, *sessions.not_over([one.session.id for one in leaving]))
@@ -101,7 +101,7 @@ def _confirm(request: Request, data: dict[str, str], accounts: list[Account], as
         client=asked.client,
         back=way_back(asked.client, signing_in=False),
         kept=[(name, data[name]) for name in _PARAMETERS if name in data],
-        form_token=form_token(request, "logout", read_cookie(request, "session")),
+        csrf_token=csrf_token(request, "logout", read_cookie(request, "session")),
     )
 
 
@@ -109,7 +109,7 @@ def _after(
     request: Request,
     data: dict[str, str],
     asked: LogoutRequest,
-    told: list[Participation] | None,
+    told: list[ClientSession] | None,
     remaining: list[Account],
 ) -> Response:
     """Go back to the application, or say from what the person was signed out and what could not be reached.
@@ -142,7 +142,7 @@ def _after(
     return with_browser_state(request, made, state)
 
 
-def _reached(provider: Provider, told: list[Participation]) -> tuple[list[Client], list[Client]]:
+def _reached(provider: Provider, told: list[ClientSession]) -> tuple[list[Client], list[Client]]:
     """Return the applications that are told, and those that are not."""
     known = [(one, client) for one in told if (client := provider.registry.get(one.client_id)) is not None]
     reached = [client for one, client in known if one.told_by in REACHED]

@@ -33,7 +33,7 @@ from sso.ssf import events as signals
 from sso.ssf.events import CredentialChange
 
 DEVICE_COOKIE_SECONDS = 365 * 86400
-MOST_MEANINGS = 2
+MAX_MEANINGS = 2
 """How many accounts one text can mean: one by the user name, and one by what else the text is."""
 SETTLED = timedelta(days=1)
 """How old a password must be for its right use to be no guess at another account."""
@@ -89,9 +89,9 @@ async def prove(request: Request, name: str, password: str, wanted: str = ACR_PA
     if lookups:
         async with provider.db.read() as session:
             known_by = token_hash(device) if device else None
-            people = (await sessions.signing_in(session, lookups, known_by, country, now))[:MOST_MEANINGS]
+            people = (await sessions.signing_in(session, lookups, known_by, country, now))[:MAX_MEANINGS]
     tries = await _places(site, people, counted_as(name, provider.nik_key), address, device)
-    right = await _verified(request, tries, password, least=min(len(lookups), MOST_MEANINGS))
+    right = await _verified(request, tries, password, minimum=min(len(lookups), MAX_MEANINGS))
     if len(right) != 1:
         tried = [one.found.user.id for one in tries if one.found is not None]
         raise WrongCredentials(tried, several=len(lookups) > 1)
@@ -108,7 +108,7 @@ async def prove(request: Request, name: str, password: str, wanted: str = ACR_PA
         async with provider.db.write() as session:
             await users.upgrade_password_hash(session, credential.id, chosen.stronger, now)
     step = second_step(
-        situation_of(found, country), wanted, site.settings.second_factor_roles, site.settings.risk_second_step
+        situation_of(found, country), wanted, site.settings.second_factor_roles, site.settings.risk_based_second_factor
     )
     unproven = not found.verified and found.identifier_kind in ("email", "phone")
     is_new = found.seen_before and not found.known
@@ -155,7 +155,7 @@ async def _places(site: Site, people: Sequence[SigningIn], nobody: str, address:
     return tries
 
 
-async def _verified(request: Request, tries: Sequence[_Try], password: str, *, least: int) -> list[_Try]:
+async def _verified(request: Request, tries: Sequence[_Try], password: str, *, minimum: int) -> list[_Try]:
     """Return the tries for which the password is right. When it is wrong, ``least`` hashes are computed, which depends
     only on what was typed, so that time does not tell how many accounts it means.
 
@@ -176,7 +176,7 @@ async def _verified(request: Request, tries: Sequence[_Try], password: str, *, l
         if is_right:
             right.append(one)
     if not right:
-        for _ in range(least - len(tries)):
+        for _ in range(minimum - len(tries)):
             await is_password(site.passwords, None, None, password, source=source)
     return right
 
@@ -199,8 +199,8 @@ def place_of(request: Request, *, trust: bool = False) -> Place:
     device = read_cookie(request, "device") or random_token()
     request.scope["sso.device"] = device
     place = Place(token_hash(device), site.provider.countries.of(address_of(request)))
-    if trust and site.settings.trusted_device_days:
-        return replace(place, trusted_until=clock.now() + timedelta(days=site.settings.trusted_device_days))
+    if trust and site.settings.trusted_device_lifetime:
+        return replace(place, trusted_until=clock.now() + site.settings.trusted_device_lifetime)
     return place
 
 

@@ -21,7 +21,7 @@ from sso.accounts.notifications import link_token, not_me_session, notify, send_
 from sso.accounts.power import still_recovers
 from sso.accounts.service import not_me, recover
 from sso.http.common.cookies import browser_of, read_cookie, with_browser
-from sso.http.common.csrf import form_token, is_our_form
+from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.onward import Onward, find_onward, page_end, read_onward, sign_in_address, stored_onward
@@ -32,13 +32,12 @@ from sso.http.common.way_back import way_back
 from sso.http.sign_in.authorize import BUSY, STALE
 from sso.http.sign_in.proving import known_device, reserve
 from sso.http.sign_in.sign_up import NOT_SENT, TOO_MANY, TOO_MANY_CODES, TOO_MANY_TRIES, WEAK, WRONG_CODE
-from sso.identity.authn import factors
-from sso.identity.authn import pending_flows as ceremonies
+from sso.identity.authn import factors, pending_flows
 from sso.identity.authn import recovery_requests as recovery
 from sso.identity.authn.factors import PasskeyRefused
 from sso.identity.authn.models import Recovery
 from sso.identity.authn.passwords import Busy, WeakPassword
-from sso.identity.authn.pending_flows import Running
+from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.authn.second_factor_policy import STRONG
 from sso.identity.test_users import MARK
 from sso.identity.users import store as users
@@ -47,6 +46,7 @@ from sso.identity.users.models import Credential, Identifier, User
 from sso.oidc.provider import Provider
 from sso.platform.audit import record
 from sso.platform.security.rate_limits import Purpose, Reservation, TooManyFailures
+from sso.settings import whole_hours, whole_minutes
 
 router = APIRouter()
 
@@ -81,7 +81,7 @@ async def recover_form(request: Request) -> Response:
     running = await _recall(request, fields["c"])
     if running is None:
         return failure(request, "expired_interaction", 400)
-    if not is_our_form(request, fields, f"recover {running.token}"):
+    if not has_valid_csrf_token(request, fields, f"recover {running.token}"):
         return await _page(request, running, STALE, 400)
     if running.data["stage"] == "code":
         return await _check_code(request, running, fields)
@@ -95,14 +95,14 @@ async def stop_page(request: Request) -> Response:
     """Ask whether a recovery that waits is to be stopped. Opening a link changes nothing: mail scanners open them
     too."""
     token = request.query_params.get("t", "")[:100]
-    return page(request, "recover_stop.html", t=token, done=False, form_token=form_token(request, "recover-stop"))
+    return page(request, "recover_stop.html", t=token, done=False, csrf_token=csrf_token(request, "recover-stop"))
 
 
 @router.post(HERE + "/stop")
 async def stop(request: Request) -> Response:
     """Stop a recovery that waits."""
     fields, provider = await form_fields(request), site_of(request).provider
-    if not is_our_form(request, fields, "recover-stop"):
+    if not has_valid_csrf_token(request, fields, "recover-stop"):
         return RedirectResponse(f"{HERE}/stop?{urlencode({'t': fields.get('t', '')[:100]})}", 303)
     attempt = await site_of(request).limits.reserve(Purpose.LINK, "", address_of(request))
     async with provider.db.write() as session:
@@ -117,21 +117,21 @@ async def stop(request: Request) -> Response:
     if known:
         await attempt.succeeded()
     site_of(request).worker.nudge()
-    return page(request, "recover_stop.html", t="", done=True, form_token="")
+    return page(request, "recover_stop.html", t="", done=True, csrf_token="")
 
 
 @router.get(HERE + "/continue")
 async def continue_page(request: Request) -> Response:
     """Go on with a recovery whose delay is over."""
     token = request.query_params.get("t", "")[:100]
-    return page(request, "recover_continue.html", t=token, form_token=form_token(request, "recover-continue"))
+    return page(request, "recover_continue.html", t=token, csrf_token=csrf_token(request, "recover-continue"))
 
 
 @router.post(HERE + "/continue")
 async def continue_form(request: Request) -> Response:
     """Go on: the link is used up, and a new password is chosen."""
     fields, provider = await form_fields(request), site_of(request).provider
-    if not is_our_form(request, fields, "recover-continue"):
+    if not has_valid_csrf_token(request, fields, "recover-continue"):
         return RedirectResponse(f"{HERE}/continue?{urlencode({'t': fields.get('t', '')[:100]})}", 303)
     attempt = await site_of(request).limits.reserve(Purpose.LINK, "", address_of(request))
     async with provider.db.write() as session:
@@ -140,7 +140,7 @@ async def continue_form(request: Request) -> Response:
             return failure(request, "expired_interaction", 400)
         onward = Onward(client_id=found.client_id or "")
         data = {"stage": "password", "drop": True, "name": "", "locale": locale_of(request), **onward.stored}
-        running = await ceremonies.begin(
+        running = await pending_flows.begin(
             session,
             provider.box,
             "recover",
@@ -158,14 +158,14 @@ async def continue_form(request: Request) -> Response:
 async def not_me_page(request: Request) -> Response:
     """Ask whether a sign-in was not the person's."""
     token = request.query_params.get("t", "")[:120]
-    return page(request, "not_me.html", t=token, done=False, form_token=form_token(request, "not-me"))
+    return page(request, "not_me.html", t=token, done=False, csrf_token=csrf_token(request, "not-me"))
 
 
 @router.post("/not-me")
 async def not_me_form(request: Request) -> Response:
     """End the session, and let nothing be changed for a while."""
     fields, provider = await form_fields(request), site_of(request).provider
-    if not is_our_form(request, fields, "not-me"):
+    if not has_valid_csrf_token(request, fields, "not-me"):
         return RedirectResponse(f"/not-me?{urlencode({'t': fields.get('t', '')[:120]})}", 303)
     attempt = await site_of(request).limits.reserve(Purpose.LINK, "", address_of(request))
     session_id, user = not_me_session(provider, fields.get("t", "")[:120]), None
@@ -177,13 +177,13 @@ async def not_me_form(request: Request) -> Response:
         return failure(request, "expired_interaction", 400)
     await attempt.succeeded()
     site_of(request).worker.nudge()
-    return page(request, "not_me.html", t="", done=True, until=user.locked_until, form_token="")
+    return page(request, "not_me.html", t="", done=True, until=user.locked_until, csrf_token="")
 
 
 async def _begin(request: Request, fields: dict[str, str]) -> Response:
     site = site_of(request)
     provider = site.provider
-    if not is_our_form(request, fields, "recover"):
+    if not has_valid_csrf_token(request, fields, "recover"):
         return await _begin_page(request, fields, STALE, 400)
     typed = fields.get("username", "").strip()
     if not typed:
@@ -210,7 +210,7 @@ async def _begin(request: Request, fields: dict[str, str]) -> Response:
     with suppress(TooManyFailures):
         allowed = await _may_send(request, data, user.id if user is not None and contact is not None else None)
     async with provider.db.write() as session:
-        running = await ceremonies.begin(
+        running = await pending_flows.begin(
             session,
             provider.box,
             "recover",
@@ -274,7 +274,7 @@ def _asked(request: Request, typed: str) -> str:
     return counted_as(typed, site_of(request).provider.nik_key)
 
 
-async def _send(request: Request, session: AsyncSession, running: Running, allowed: bool) -> bool:
+async def _send(request: Request, session: AsyncSession, running: RunningFlow, allowed: bool) -> bool:
     """Send the code; nothing to nobody. Both take as long."""
     site, data = site_of(request), running.data
     kind = data["kind"] or "email"
@@ -284,7 +284,7 @@ async def _send(request: Request, session: AsyncSession, running: Running, allow
     )
 
 
-async def _check_code(request: Request, running: Running, fields: dict[str, str]) -> Response:
+async def _check_code(request: Request, running: RunningFlow, fields: dict[str, str]) -> Response:
     """Check the code that was sent, or that the helpdesk gave."""
     site, provider = site_of(request), site_of(request).provider
     if fields.get("choice") == "resend":
@@ -296,11 +296,11 @@ async def _check_code(request: Request, running: Running, fields: dict[str, str]
             sent = await _send(request, session, running, allowed)
         site.worker.nudge()
         if not sent:
-            return to_wait(await _page(request, running, NOT_SENT, 429), ceremonies.RESEND_SECONDS)
+            return to_wait(await _page(request, running, NOT_SENT, 429), pending_flows.RESEND_SECONDS)
         return await _page(request, running, sent_again=True)
     async with provider.db.write() as session:
-        if not await ceremonies.count_attempt(session, running):
-            return to_wait(await _page(request, running, TOO_MANY_CODES, 429), ceremonies.RESEND_SECONDS)
+        if not await pending_flows.count_attempt(session, running):
+            return to_wait(await _page(request, running, TOO_MANY_CODES, 429), pending_flows.RESEND_SECONDS)
     asked = _asked(request, running.data["typed"])
     try:
         attempt = await site.limits.reserve(Purpose.RECOVERY_MESSAGE, asked, address_of(request))
@@ -310,8 +310,8 @@ async def _check_code(request: Request, running: Running, fields: dict[str, str]
     typed = fields.get("code", "").strip()[:40]
     if len(typed.replace("-", "").replace(" ", "")) == recovery.CODE_CHARS:
         return await _helpdesk_code(request, running, typed, attempt)
-    valid = timedelta(minutes=site.settings.code_minutes)
-    if not ceremonies.is_code(provider.box, running, typed, valid) or running.user_id is None:
+    valid = site.settings.one_time_code_lifetime
+    if not pending_flows.is_code(provider.box, running, typed, valid) or running.user_id is None:
         return await _page(request, running, WRONG_CODE, 400)
     await attempt.succeeded()
     async with provider.db.write() as session:
@@ -322,11 +322,11 @@ async def _check_code(request: Request, running: Running, fields: dict[str, str]
             user = await session.get(User, running.user_id)
             assert user is not None
             return await _wait(request, session, running, user)
-        await ceremonies.keep(session, provider.box, running, anew=True)
+        await pending_flows.keep(session, provider.box, running, anew=True)
     return _to(request, running)
 
 
-async def _is_still_theirs(session: AsyncSession, running: Running) -> bool:
+async def _is_still_theirs(session: AsyncSession, running: RunningFlow) -> bool:
     """Tell whether the contact that the code was sent to is still a verified contact of the person: what was removed
     or changed since opens nothing."""
     if not running.data.get("contact_id"):
@@ -336,17 +336,17 @@ async def _is_still_theirs(session: AsyncSession, running: Running) -> bool:
     return one is not None and one.verified_at is not None and (one.user_id, one.kind, one.value) == said
 
 
-async def _is_held(session: AsyncSession, provider: Provider, running: Running) -> bool:
+async def _is_held(session: AsyncSession, provider: Provider, running: RunningFlow) -> bool:
     """Tell whether the contact that was proven is one that somebody else added to the account, or marked as verified,
     within the delay of recoveries. Only a second factor of the person's own goes with it without waiting."""
     assert running.user_id is not None
-    since = clock.now() - timedelta(hours=provider.settings.recovery_delay_hours)
+    since = clock.now() - provider.settings.recovery_delay
     known = await users.identifiers_of(session, running.user_id)
     mine = [one for one in known if (one.kind, one.value) == (running.data["kind"], running.data["to"])]
     return not mine or any(one.asserted_at is not None and one.asserted_at > since for one in mine)
 
 
-async def _after_contact(session: AsyncSession, running: Running, *, by_helpdesk: bool) -> None:
+async def _after_contact(session: AsyncSession, running: RunningFlow, *, by_helpdesk: bool) -> None:
     """Decide what is still needed: a second proof where one is set up and the helpdesk has not vouched."""
     assert running.user_id is not None
     known = {one.kind for one in await users.credentials_of(session, running.user_id)}
@@ -355,12 +355,12 @@ async def _after_contact(session: AsyncSession, running: Running, *, by_helpdesk
     running.data["drop"] = by_helpdesk
 
 
-async def _helpdesk_code(request: Request, running: Running, typed: str, attempt: Reservation) -> Response:
+async def _helpdesk_code(request: Request, running: RunningFlow, typed: str, attempt: Reservation) -> Response:
     """The helpdesk's code stands for the proof that was lost. With a contact it is enough; alone it waits, so that the
     helpdesk by itself can take no account over."""
     provider = site_of(request).provider
     async with provider.db.write() as session:
-        await ceremonies.lock(session, running)
+        await pending_flows.lock(session, running)
         user, _ = await _find(request, session, running.data["typed"])
         found = await _code_of_helpdesk(session, provider, typed, user.id if user else UUID(int=0))
         another = user is not None and running.user_id not in (None, user.id)  # the name is somebody else's now
@@ -369,7 +369,7 @@ async def _helpdesk_code(request: Request, running: Running, typed: str, attempt
         running.data["helpdesk"] = True
         if running.data.get("contact_proven") and not await _is_held(session, provider, running):
             await _after_contact(session, running, by_helpdesk=True)
-            await ceremonies.keep(session, provider.box, running)
+            await pending_flows.keep(session, provider.box, running)
             made = _to(request, running)
         else:
             made = await _wait(request, session, running, user)
@@ -384,11 +384,11 @@ async def _code_of_helpdesk(session: AsyncSession, provider: Provider, typed: st
     return found if holds else None
 
 
-async def _check_second(request: Request, running: Running, fields: dict[str, str]) -> Response:
+async def _check_second(request: Request, running: RunningFlow, fields: dict[str, str]) -> Response:
     """Check the second proof; without it the recovery waits."""
     provider = site_of(request).provider
     async with provider.db.write() as session:
-        if not await ceremonies.count_attempt(session, running, MAX_ATTEMPTS):
+        if not await pending_flows.count_attempt(session, running, MAX_ATTEMPTS):
             return failure(request, "expired_interaction", 400)
     attempt = None
     if fields.get("choice") != "lost":
@@ -402,7 +402,7 @@ async def _check_second(request: Request, running: Running, fields: dict[str, st
     if attempt is not None and not await _is_passkey(request, running, fields):
         return await _page(request, running, WRONG_PROOF, 400)
     async with provider.db.write() as session:
-        if not await ceremonies.lock(session, running):
+        if not await pending_flows.lock(session, running):
             return failure(request, "expired_interaction", 400)
         user = await session.get(User, running.user_id)
         assert user is not None
@@ -411,14 +411,14 @@ async def _check_second(request: Request, running: Running, fields: dict[str, st
         if not fields.get("credential") and not await _is_second(session, provider, running, user, fields):
             return await _page(request, running, WRONG_PROOF, 400)
         running.data["stage"] = "password"
-        await ceremonies.keep(session, provider.box, running)
+        await pending_flows.keep(session, provider.box, running)
     await attempt.succeeded()
     return _to(request, running)
 
 
-async def _is_passkey(request: Request, running: Running, fields: dict[str, str]) -> bool:
+async def _is_passkey(request: Request, running: RunningFlow, fields: dict[str, str]) -> bool:
     """Tell whether the passkey that was sent is right, or none was sent. In a transaction of its own, because its
-    challenge is used up before the ceremony is locked, by the order of locks."""
+    challenge is used up before the pending flow is locked, by the order of locks."""
     provider, credential = site_of(request).provider, fields.get("credential", "")[:20_000]
     if not credential:
         return True
@@ -431,7 +431,7 @@ async def _is_passkey(request: Request, running: Running, fields: dict[str, str]
 
 
 async def _is_second(
-    session: AsyncSession, provider: Provider, running: Running, user: User, fields: dict[str, str]
+    session: AsyncSession, provider: Provider, running: RunningFlow, user: User, fields: dict[str, str]
 ) -> bool:
     typed = fields.get("code", "").strip()[:100]
     known = await users.credentials_of(session, user.id)
@@ -446,11 +446,11 @@ async def _is_second(
     return await factors.use_recovery_code(session, user.id, typed)
 
 
-async def _wait(request: Request, session: AsyncSession, running: Running, user: User) -> Response:
+async def _wait(request: Request, session: AsyncSession, running: RunningFlow, user: User) -> Response:
     """Let the recovery wait, and tell the owner, who can stop it."""
     provider = site_of(request).provider
-    await ceremonies.finish(session, running)
-    token, wait = link_token(), timedelta(hours=provider.settings.recovery_delay_hours)
+    await pending_flows.finish(session, running)
+    token, wait = link_token(), provider.settings.recovery_delay
     valid = timedelta(hours=recovery.READY_HOURS)
     made = await recovery.add(
         session, user.id, "delayed", token, wait=wait, valid=valid, client_id=running.data.get("client_id") or None
@@ -464,7 +464,7 @@ async def _wait(request: Request, session: AsyncSession, running: Running, user:
     return page(request, "recover_waits.html", here=HERE, ready=made.ready_at, client=client)
 
 
-async def _set_password(request: Request, running: Running, fields: dict[str, str]) -> Response:
+async def _set_password(request: Request, running: RunningFlow, fields: dict[str, str]) -> Response:
     site, provider = site_of(request), site_of(request).provider
     async with provider.db.read() as session:
         user = await session.get(User, running.user_id)
@@ -480,14 +480,14 @@ async def _set_password(request: Request, running: Running, fields: dict[str, st
         await site.passwords.judge(password, about, second_factor=second, source=source_of(request))
         hashed = await site.passwords.hash(password, source=source_of(request))
     except WeakPassword as error:
-        return await _page(request, running, WEAK[error.code], 400, least=error.least)
+        return await _page(request, running, WEAK[error.code], 400, minimum=error.minimum)
     except Busy as error:
         return to_wait(await _page(request, running, BUSY, 503), error.retry_after)
-    long = len(password) >= site.settings.password_min_chars
+    long = len(password) >= site.settings.password_min_length
     async with provider.db.write() as session:
         found = await users.lock_user(session, user.id)
         gone = running.data.get("contact_proven") and not await _is_still_theirs(session, running)
-        if found is None or gone or not await ceremonies.finish(session, running):
+        if found is None or gone or not await pending_flows.finish(session, running):
             return failure(request, "expired_interaction", 400)
         await recover(
             session,
@@ -498,7 +498,7 @@ async def _set_password(request: Request, running: Running, fields: dict[str, st
             drop_factors=drop,
             request_id=request_id_of(request),
         )
-    await site.limits.forget(str(user.id))
+    await site.limits.clear(str(user.id))
     site.worker.nudge()
     onward, _, client = await find_onward(request, stored_onward(running.data))
     target = sign_in_address(onward, client)
@@ -517,13 +517,13 @@ def _has_second(credentials: list[Credential]) -> bool:
     return any(one.kind in STRONG for one in credentials)
 
 
-async def _recall(request: Request, token: str) -> Running | None:
+async def _recall(request: Request, token: str) -> RunningFlow | None:
     provider = site_of(request).provider
     async with provider.db.read() as session:
-        return await ceremonies.recall(session, provider.box, "recover", token, read_cookie(request, "browser"))
+        return await pending_flows.recall(session, provider.box, "recover", token, read_cookie(request, "browser"))
 
 
-def _to(request: Request, running: Running) -> Response:
+def _to(request: Request, running: RunningFlow) -> Response:
     made = RedirectResponse(f"{HERE}?{urlencode({'c': running.token})}", 303, {"Cache-Control": "no-store"})
     return with_browser(request, made)
 
@@ -547,12 +547,18 @@ async def _begin_page(
         available=settings.can_send("email") or settings.can_send("phone"),
         problem=problem,
         values=values,
-        form_token=form_token(request, "recover"),
+        csrf_token=csrf_token(request, "recover"),
     )
 
 
 async def _page(
-    request: Request, running: Running, problem: str = "", status: int = 200, *, sent_again: bool = False, **values: int
+    request: Request,
+    running: RunningFlow,
+    problem: str = "",
+    status: int = 200,
+    *,
+    sent_again: bool = False,
+    **values: int,
 ) -> Response:
     site, data, stage = site_of(request), running.data, running.data["stage"]
     has: set[str] = set()
@@ -573,15 +579,15 @@ async def _page(
         c=running.token,
         typed=data.get("typed", ""),
         shown=masked(likely_kind(data.get("typed", "")), data.get("typed", "")),
-        minutes=settings.code_minutes,
-        hours=settings.recovery_delay_hours,
-        least=settings.password_min_chars_with_second_factor if second else settings.password_min_chars,
+        minutes=whole_minutes(settings.one_time_code_lifetime),
+        hours=whole_hours(settings.recovery_delay),
+        minimum=settings.password_min_length_with_second_factor if second else settings.password_min_length,
         has=has,
         problem=problem,
         sent_again=sent_again,
         values=values,
         passkey=site.provider.passkeys.request_options(browser_of(request)) if "passkey" in has else "",
-        form_token=form_token(request, f"recover {running.token}"),
+        csrf_token=csrf_token(request, f"recover {running.token}"),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter
@@ -18,7 +17,7 @@ from sso.accounts.notifications import notify
 from sso.accounts.service import cancel_deletion, verify_contact
 from sso.http.common import qr
 from sso.http.common.cookies import browser_of, read_cookie
-from sso.http.common.csrf import form_token, is_our_form
+from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.onward import Onward
@@ -47,18 +46,18 @@ from sso.http.sign_in.steps import (
     reaches,
     send_step_code,
 )
-from sso.identity.authn import factors
-from sso.identity.authn import pending_flows as ceremonies
+from sso.identity.authn import factors, pending_flows
 from sso.identity.authn.assurance import ACR_CODE, ACR_PASSKEY
 from sso.identity.authn.authenticated import AMR_PASSKEY, Authenticated, with_step
 from sso.identity.authn.factors import PasskeyRefused
-from sso.identity.authn.pending_flows import Running
+from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.authn.second_factor_policy import Method
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import masked
 from sso.identity.users.models import Identifier, User
 from sso.platform.audit import record
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
+from sso.settings import whole_days, whole_minutes
 from sso.ssf import events as signals
 
 router = APIRouter()
@@ -102,7 +101,7 @@ TITLES: dict[str, str] = {
 class Step:
     """A second step that is under way. ``enrol``: an app is set up, because there is no way to take it."""
 
-    running: Running
+    running: RunningFlow
     means: Means
     waiting: Waiting | None
     level: str
@@ -147,7 +146,7 @@ async def second_step(request: Request) -> Response:
     step = await _recall(request, fields.get("c", ""), fields.get("m", ""))
     if step is None:
         return failure(request, "expired_interaction", 400)
-    if not is_our_form(request, fields, f"step {step.running.token}"):
+    if not has_valid_csrf_token(request, fields, f"step {step.running.token}"):
         return _page(request, step, STALE, 400)
     if fields.get("choice") == "resend":
         return await _resend(request, step)
@@ -164,7 +163,7 @@ async def _prove(request: Request, step: Step, fields: dict[str, str]) -> Respon
     """Check what was typed, or the passkey, within the limits."""
     provider = site_of(request).provider
     async with provider.db.write() as session:
-        if not await ceremonies.count_attempt(session, step.running):
+        if not await pending_flows.count_attempt(session, step.running):
             return to_wait(_page(request, step, TOO_MANY, 429), RESTART_SECONDS)
     purpose = Purpose.NEW_TOTP if step.enrol else PURPOSES[step.method or ""]
     try:
@@ -201,7 +200,7 @@ async def sign_in_by_passkey(request: Request) -> Response:
         waiting, before = await recall_waiting(request, fields["i"])
     else:
         before = await who_is_here(request, fields)
-    if not is_our_form(request, fields, "login"):
+    if not has_valid_csrf_token(request, fields, "login"):
         return sign_in_alone(request, waiting, before, fields, STALE, 400)
     site, address = site_of(request), address_of(request)
     try:
@@ -242,7 +241,7 @@ async def sign_in_by_passkey(request: Request) -> Response:
 async def _recall(request: Request, token: str, method: str) -> Step | None:
     provider = site_of(request).provider
     async with provider.db.read() as session:
-        running = await ceremonies.recall(session, provider.box, "sign_in", token, read_cookie(request, "browser"))
+        running = await pending_flows.recall(session, provider.box, "sign_in", token, read_cookie(request, "browser"))
         if running is None or running.user_id is None:
             return None
         level = running.data["level"]
@@ -286,8 +285,8 @@ async def _check(request: Request, session: AsyncSession, step: Step, fields: di
         record(session, "factor.recovery_code_used", actor=str(user.id), subject=str(user.id))
     else:
         contact = step.means.received(running, step.method)
-        valid = timedelta(minutes=provider.settings.code_minutes)
-        if contact is None or not ceremonies.is_code(provider.box, running, typed, valid):
+        valid = provider.settings.one_time_code_lifetime
+        if contact is None or not pending_flows.is_code(provider.box, running, typed, valid):
             return None
         if step.verifies:
             return so_far if await verify_contact(session, provider, user, contact) else None
@@ -300,7 +299,7 @@ async def _may_change(session: AsyncSession, step: Step) -> bool:
     if not step.enrol and not step.verifies:
         return True
     await users.lock_user(session, step.means.user.id)
-    return await ceremonies.lock(session, step.running)
+    return await pending_flows.lock(session, step.running)
 
 
 async def _enrol(
@@ -336,26 +335,26 @@ async def _show_codes(request: Request, step: Step, proof: Authenticated, codes:
     step.running.data |= {"acr": proof.acr, "amr": proof.amr, "reason": CODES, "seed": ""}
     step.running.data["auth_time"] = proof.auth_time.isoformat() if proof.auth_time else None
     async with provider.db.write() as session:
-        if not await ceremonies.lock(session, step.running):
+        if not await pending_flows.lock(session, step.running):
             return failure(request, "expired_interaction", 400)
-        await ceremonies.keep(session, provider.box, step.running)
+        await pending_flows.keep(session, provider.box, step.running)
     site_of(request).worker.nudge()
     return _page(request, step, codes=codes)
 
 
 async def _go_on(request: Request, step: Step, proof: Authenticated, *, trust: bool) -> Response:
-    """Finish the ceremony: start the session, or ask for what is still missing."""
+    """Finish the pending flow: start the session, or ask for what is still missing."""
     provider, due = site_of(request).provider, not step.verifies and not step.shows_codes
     if step.method is not None and due and not reaches(step.method, step.level):
         # A code by mail was only the beginning: now an app is set up.
         async with provider.db.write() as session:
             step.running.data["proven"] = True
-            await ceremonies.keep(session, provider.box, step.running)
+            await pending_flows.keep(session, provider.box, step.running)
         return RedirectResponse(f"{HERE}?c={step.running.token}", 303)
     contact = "" if step.verifies else step.running.data["contact"]
     trust = (trust and step.may_trust) or bool(step.running.data.get("trust"))
     async with provider.db.write() as session:
-        if not await ceremonies.finish(session, step.running):
+        if not await pending_flows.finish(session, step.running):
             return failure(request, "expired_interaction", 400)
     if contact:
         following = await begin_step(request, proof, UNVERIFIED, proof.acr, step.options, contact=contact, trust=trust)
@@ -370,7 +369,7 @@ async def _decide_deletion(request: Request, step: Step, fields: dict[str, str])
     provider = site_of(request).provider
     async with provider.db.write() as session:
         await users.lock_user(session, step.means.user.id)
-        if not await ceremonies.finish(session, step.running):
+        if not await pending_flows.finish(session, step.running):
             return failure(request, "expired_interaction", 400)
         if fields.get("choice") != "keep":
             return page(request, "account_leaving.html", here="/", until=step.means.user.delete_at)
@@ -395,7 +394,7 @@ async def _resend(request: Request, step: Step) -> Response:
         async with site_of(request).provider.db.write() as session:
             sent = await send_step_code(request, session, step.running, step.means, step.method)
     if not sent:
-        return to_wait(_page(request, step, NOT_SENT, 429), ceremonies.RESEND_SECONDS)
+        return to_wait(_page(request, step, NOT_SENT, 429), pending_flows.RESEND_SECONDS)
     return _page(request, step, told=SENT)
 
 
@@ -433,7 +432,7 @@ def _page(
         "display": asked.display if asked else "page",
         "client": asked.client if asked else None,
         "c": running.token,
-        "form_token": form_token(request, f"step {running.token}"),
+        "csrf_token": csrf_token(request, f"step {running.token}"),
         "problem": problem,
         "values": values,
         "told": told,
@@ -452,8 +451,8 @@ def _page(
         title=TITLES.get(step.method or "", ""),
         contact=_masked(contact),
         sent=running.row.code_hash is not None,
-        minutes=site.settings.code_minutes,
-        can_trust=site.settings.trusted_device_days if step.may_trust else 0,
+        minutes=whole_minutes(site.settings.one_time_code_lifetime),
+        can_trust=whole_days(site.settings.trusted_device_lifetime) if step.may_trust else 0,
         can_recover=step.method in ("totp", "passkey", "recovery_code"),
         recover_at=_onward(step).address("/recover"),
         passkey=site.provider.passkeys.request_options(browser_of(request)) if step.method == "passkey" else "",

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -24,7 +23,7 @@ from sso import clock
 from sso.accounts.notifications import notify, send, send_code
 from sso.clients.registry import Client
 from sso.http.common.cookies import browser_of, read_cookie, with_browser
-from sso.http.common.csrf import form_token, is_our_form
+from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.onward import (
@@ -41,18 +40,19 @@ from sso.http.common.responses import to_wait
 from sso.http.common.state import address_of, kept_address_of, request_id_of, site_of, source_of
 from sso.http.sign_in.authorize import BUSY, STALE, Gone, Waiting, recall_waiting, signed_in, who_is_here
 from sso.http.sign_in.steps import Options
-from sso.identity.authn import pending_flows as ceremonies
+from sso.identity.authn import pending_flows
 from sso.identity.authn.assurance import ACR_PASSKEY
 from sso.identity.authn.authenticated import AMR_PASSKEY, Authenticated, by_password
 from sso.identity.authn.factors import PasskeyRefused
 from sso.identity.authn.passwords import Busy, WeakPassword
-from sso.identity.authn.pending_flows import Running
+from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import masked, normalise_contact, receives_codes
 from sso.identity.users.models import Agreement, Identifier, User, UserRole
 from sso.platform.audit import record
 from sso.platform.db import new_id
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
+from sso.settings import whole_minutes
 
 router = APIRouter()
 
@@ -72,7 +72,7 @@ NOT_SENT = N_("We cannot send another code just now. Look for the last one, or t
 NO_NAME = N_("Type your name, as it is on your identity card.")
 TAKEN = N_("Somebody has registered with this address or number meanwhile. Sign in, or recover your account.")
 WEAK = {
-    "short": N_("The password must have at least %(least)d characters. Several words are easy to remember."),
+    "short": N_("The password must have at least %(minimum)d characters. Several words are easy to remember."),
     "long": N_("The password must have at most 256 characters."),
     "common": N_("This password is easily guessed. Use several words that do not belong together."),
     "breached": N_("This password was stolen elsewhere, and is known to thieves. Choose another."),
@@ -112,7 +112,7 @@ async def sign_up(request: Request) -> Response:
     if found is None:
         return failure(request, "expired_interaction", 400)
     running, waiting = found
-    if not is_our_form(request, fields, f"sign-up {running.token}"):
+    if not has_valid_csrf_token(request, fields, f"sign-up {running.token}"):
         return _page(request, running, waiting, STALE, 400)
     if not running.data.get("verified"):
         return await _check_code(request, running, waiting, fields)
@@ -121,7 +121,7 @@ async def sign_up(request: Request) -> Response:
 
 async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, str]) -> Response:
     site, settings = site_of(request), site_of(request).settings
-    if not is_our_form(request, fields, "sign-up"):
+    if not has_valid_csrf_token(request, fields, "sign-up"):
         return _begin_page(request, waiting, fields, STALE, 400)
     try:
         contact = normalise_contact(fields.get("contact", ""))
@@ -153,7 +153,7 @@ async def _begin(request: Request, waiting: Waiting | None, fields: dict[str, st
     with suppress(TooManyFailures):
         allowed = await _may_send(request, data)
     async with site.provider.db.write() as session:
-        running = await ceremonies.begin(
+        running = await pending_flows.begin(
             session,
             site.provider.box,
             "sign_up",
@@ -179,7 +179,7 @@ async def _may_send(request: Request, data: dict[str, Any]) -> bool:
     return await site_of(request).codes.allow("sign_up", contact, contact, data["kind"], address_of(request))
 
 
-async def _send(request: Request, session: AsyncSession, running: Running, allowed: bool) -> bool:
+async def _send(request: Request, session: AsyncSession, running: RunningFlow, allowed: bool) -> bool:
     """Send the code; to somebody who has an account, a message that says so. Both take as long.
 
     Args:
@@ -199,7 +199,9 @@ async def _send(request: Request, session: AsyncSession, running: Running, allow
     return sent
 
 
-async def _check_code(request: Request, running: Running, waiting: Waiting | None, fields: dict[str, str]) -> Response:
+async def _check_code(
+    request: Request, running: RunningFlow, waiting: Waiting | None, fields: dict[str, str]
+) -> Response:
     site, provider = site_of(request), site_of(request).provider
     if fields.get("choice") == "resend":
         try:
@@ -210,30 +212,30 @@ async def _check_code(request: Request, running: Running, waiting: Waiting | Non
             sent = await _send(request, session, running, allowed)
         site.worker.nudge()
         if not sent:
-            return to_wait(_page(request, running, waiting, NOT_SENT, 429), ceremonies.RESEND_SECONDS)
+            return to_wait(_page(request, running, waiting, NOT_SENT, 429), pending_flows.RESEND_SECONDS)
         return _page(request, running, waiting, sent_again=True)
     async with provider.db.write() as session:
-        if not await ceremonies.count_attempt(session, running):
-            return to_wait(_page(request, running, waiting, TOO_MANY_CODES, 429), ceremonies.RESEND_SECONDS)
+        if not await pending_flows.count_attempt(session, running):
+            return to_wait(_page(request, running, waiting, TOO_MANY_CODES, 429), pending_flows.RESEND_SECONDS)
     contact = running.data["contact"]
     try:
         attempt = await site.limits.reserve(Purpose.SIGN_UP_CODE, contact, address_of(request))
     except TooManyFailures as error:
         made = _page(request, running, waiting, TOO_MANY_TRIES, 429, minutes=error.minutes)
         return to_wait(made, error.retry_after)
-    valid = timedelta(minutes=site.settings.code_minutes)
+    valid = site.settings.one_time_code_lifetime
     async with provider.db.read() as session:
         owner = await users.verified_owner(session, running.data["contact"])
-    if not ceremonies.is_code(provider.box, running, fields.get("code", ""), valid) or owner is not None:
+    if not pending_flows.is_code(provider.box, running, fields.get("code", ""), valid) or owner is not None:
         return _page(request, running, waiting, WRONG_CODE, 400)
     await attempt.succeeded()
     running.data["verified"] = True
     async with provider.db.write() as session:
-        await ceremonies.keep(session, provider.box, running)
+        await pending_flows.keep(session, provider.box, running)
     return RedirectResponse(f"{HERE}?{urlencode({'c': running.token})}", 303, {"Cache-Control": "no-store"})
 
 
-async def _make(request: Request, running: Running, waiting: Waiting | None, fields: dict[str, str]) -> Response:
+async def _make(request: Request, running: RunningFlow, waiting: Waiting | None, fields: dict[str, str]) -> Response:
     """Make the account, sign in, and go on."""
     site = site_of(request)
     provider = site.provider
@@ -249,13 +251,13 @@ async def _make(request: Request, running: Running, waiting: Waiting | None, fie
             hashed = await site.passwords.hash(password, source=source)
         except WeakPassword as error:
             return _page(
-                request, running, waiting, WEAK[error.code], 400, name=name, field="password", least=error.least
+                request, running, waiting, WEAK[error.code], 400, name=name, field="password", minimum=error.minimum
             )
         except Busy as error:
             return to_wait(_page(request, running, waiting, BUSY, 503, name=name), error.retry_after)
     try:
         async with provider.db.write() as session:
-            if not await ceremonies.finish(session, running):
+            if not await pending_flows.finish(session, running):
                 return failure(request, "expired_interaction", 400)
             user = await _new_user(request, session, running, name)
             if credential:
@@ -281,7 +283,7 @@ async def _make(request: Request, running: Running, waiting: Waiting | None, fie
     return made
 
 
-async def _new_user(request: Request, session: AsyncSession, running: Running, name: str) -> User:
+async def _new_user(request: Request, session: AsyncSession, running: RunningFlow, name: str) -> User:
     now, data = clock.now(), running.data
     user = User(id=UUID(data["user_id"]), name=name, locale=data["locale"], profile={}, created_at=now, updated_at=now)
     session.add(user)
@@ -307,10 +309,10 @@ async def _new_user(request: Request, session: AsyncSession, running: Running, n
     return user
 
 
-async def _recall(request: Request, token: str) -> tuple[Running, Waiting | None] | None:
+async def _recall(request: Request, token: str) -> tuple[RunningFlow, Waiting | None] | None:
     provider = site_of(request).provider
     async with provider.db.read() as session:
-        running = await ceremonies.recall(session, provider.box, "sign_up", token, read_cookie(request, "browser"))
+        running = await pending_flows.recall(session, provider.box, "sign_up", token, read_cookie(request, "browser"))
     if running is None:
         return None
     return running, await _waiting(request, running.data["i"])
@@ -377,14 +379,14 @@ def _begin_page(
         problem=problem,
         field=field,
         values=values,
-        form_token=form_token(request, "sign-up"),
+        csrf_token=csrf_token(request, "sign-up"),
         **_common(request, waiting, onward),
     )
 
 
 def _page(
     request: Request,
-    running: Running,
+    running: RunningFlow,
     waiting: Waiting | None,
     problem: str = "",
     status: int = 200,
@@ -409,14 +411,14 @@ def _page(
         kind=data["kind"],
         contact=data["contact"],
         shown=masked(data["kind"], data["contact"]),
-        minutes=site.settings.code_minutes,
-        least=site.settings.password_min_chars,
+        minutes=whole_minutes(site.settings.one_time_code_lifetime),
+        minimum=site.settings.password_min_length,
         name=name,
         problem=problem,
         field=field,
         sent_again=sent_again,
         values=values,
         passkey=passkey,
-        form_token=form_token(request, f"sign-up {running.token}"),
+        csrf_token=csrf_token(request, f"sign-up {running.token}"),
         **_common(request, waiting, stored_onward(data)),
     )

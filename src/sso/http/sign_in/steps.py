@@ -20,11 +20,10 @@ from sso.http.common.onward import Onward, page_end
 from sso.http.common.pages import failure
 from sso.http.common.state import address_of, site_of, source_of
 from sso.http.sign_in.proving import known_device
-from sso.identity.authn import factors
-from sso.identity.authn import pending_flows as ceremonies
+from sso.identity.authn import factors, pending_flows
 from sso.identity.authn.assurance import as_good_as
 from sso.identity.authn.authenticated import Authenticated
-from sso.identity.authn.pending_flows import Running
+from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.authn.second_factor_policy import LEVEL_OF, Method, methods
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import receives_codes
@@ -34,8 +33,8 @@ from sso.platform.security.rate_limits import TooManyFailures
 
 STEP_SECONDS = 1800
 UNVERIFIED = "unverified"
-"""The reason of a ceremony that verifies the contact that was typed to sign in. It adds nothing to ``acr`` or ``amr``:
-a contact of which nobody has shown whose it is, is no second factor."""
+"""The reason of a pending flow that verifies the contact that was typed to sign in. It adds nothing to ``acr`` or
+``amr``: a contact of which nobody has shown whose it is, is no second factor."""
 HERE = "/login/second"
 
 
@@ -65,9 +64,9 @@ class Means:
         mine = [one for one in self.contacts if one.kind == kind]
         return max(mine, key=lambda one: one.is_primary) if mine else None
 
-    def received(self, running: Running, kind: str) -> Identifier | None:
-        """Return the contact that the code of a ceremony was sent to, where it still is a contact of this person and
-        of this kind: a code for a contact that was removed or changed since is worth nothing."""
+    def received(self, running: RunningFlow, kind: str) -> Identifier | None:
+        """Return the contact that the code of a pending flow was sent to, where it still is a contact of this person
+        and of this kind: a code for a contact that was removed or changed since is worth nothing."""
         sent_to = running.data.get("sent_to")
         mine = (one for one in self.contacts if one.kind == kind and [str(one.id), one.lookup] == sent_to)
         return next(mine, None)
@@ -125,8 +124,8 @@ async def begin_step(
         reason: why it is needed.
         level: what must be reached.
         options: what was chosen.
-        contact: the unverified contact that was typed: verified by this ceremony where the reason is ``UNVERIFIED``,
-            by another one after it otherwise.
+        contact: the unverified contact that was typed: verified by this pending flow where the reason is
+            ``UNVERIFIED``, by another one after it otherwise.
         trust: the browser is trusted when everything that is due was done.
 
     Returns:
@@ -162,7 +161,7 @@ async def begin_step(
         with suppress(TooManyFailures):
             allowed = await may_send(request, means, kind)
     async with provider.db.write() as session:
-        running = await ceremonies.begin(
+        running = await pending_flows.begin(
             session,
             provider.box,
             "sign_in",
@@ -177,7 +176,7 @@ async def begin_step(
     return to_step(request, running)
 
 
-def to_step(request: Request, running: Running) -> Response:
+def to_step(request: Request, running: RunningFlow) -> Response:
     """Return the way to the page of a second step."""
     made = RedirectResponse(f"{HERE}?{urlencode({'c': running.token})}", 303, {"Cache-Control": "no-store"})
     return with_browser(request, made)
@@ -198,7 +197,9 @@ async def may_send(request: Request, means: Means, kind: str) -> bool:
     )
 
 
-async def send_step_code(request: Request, session: AsyncSession, running: Running, means: Means, kind: str) -> bool:
+async def send_step_code(
+    request: Request, session: AsyncSession, running: RunningFlow, means: Means, kind: str
+) -> bool:
     """Send a code that :func:`may_send` allows; tell whether it was sent."""
     site, contact = site_of(request), means.contact(kind)
     if contact is None:
@@ -208,12 +209,12 @@ async def send_step_code(request: Request, session: AsyncSession, running: Runni
     if sent:
         running.data["sent"] = kind
         running.data["sent_to"] = [str(contact.id), contact.lookup]
-        await ceremonies.keep(session, site.provider.box, running)
+        await pending_flows.keep(session, site.provider.box, running)
         site.worker.nudge()
     return sent
 
 
-def proof_so_far(running: Running, user: User) -> Authenticated:
+def proof_so_far(running: RunningFlow, user: User) -> Authenticated:
     """Return what was proven before the second step."""
     said = running.data
     auth_time = datetime.fromisoformat(said["auth_time"]) if said["auth_time"] else None

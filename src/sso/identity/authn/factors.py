@@ -61,23 +61,23 @@ def totp_step(seed: str, typed: str, after: int = 0) -> int | None:
     return next((step for step in found if step > after), None)
 
 
-def seal_seed(box: SecretBox, seed: str) -> str:
+def encrypt_seed(box: SecretBox, seed: str) -> str:
     """Return a seed as it is stored."""
-    return base64.b64encode(box.seal(seed.encode(), _TOTP_SEAL)).decode()
+    return base64.b64encode(box.encrypt(seed.encode(), _TOTP_SEAL)).decode()
 
 
 async def add_totp(session: AsyncSession, box: SecretBox, user_id: uuid.UUID, seed: str, step: int) -> None:
     """Let a person use an authenticator app, in place of any other. ``step``: of the code that proved it."""
     now = clock.now()
     await store.remove_credentials(session, user_id, ["totp"])
-    made = Credential(user_id=user_id, kind="totp", secret=seal_seed(box, seed), created_at=now, updated_at=now)
+    made = Credential(user_id=user_id, kind="totp", secret=encrypt_seed(box, seed), created_at=now, updated_at=now)
     made.data = {"state": str(step)}
     session.add(made)
 
 
 async def check_totp(session: AsyncSession, box: SecretBox, credential: Credential, typed: str) -> bool:
     """Tell whether a code of the authenticator app was typed that was not used before; it is used up."""
-    seed = box.open(base64.b64decode(credential.secret), _TOTP_SEAL).decode()
+    seed = box.decrypt(base64.b64decode(credential.secret), _TOTP_SEAL).decode()
     last = str(credential.data.get("state", "0"))
     step = totp_step(seed, typed, int(last))
     if step is None:
@@ -85,13 +85,13 @@ async def check_totp(session: AsyncSession, box: SecretBox, credential: Credenti
     return await store.used(session, credential.id, {"state": str(step)}, clock.now(), since=last)
 
 
-async def reseal_seeds(session: AsyncSession, box: SecretBox) -> int:
+async def reencrypt_seeds(session: AsyncSession, box: SecretBox) -> int:
     """Seal every seed with the newest key and return how many had an older one."""
     count = 0
     async for one in store.each_credential(session, "totp"):
-        sealed = base64.b64decode(one.secret)
-        if not box.is_current(sealed):
-            one.secret = seal_seed(box, box.open(sealed, _TOTP_SEAL).decode())
+        encrypted = base64.b64decode(one.secret)
+        if not box.is_current(encrypted):
+            one.secret = encrypt_seed(box, box.decrypt(encrypted, _TOTP_SEAL).decode())
             count += 1
     return count
 

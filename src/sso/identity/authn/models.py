@@ -11,19 +11,19 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sso.platform.db import Base
 
 
-class Ceremony(Base):
+class PendingFlow(Base):
     """Something that takes a person several pages: signing in with a second step, registering, recovering, proving a
-    contact. It belongs to one browser. ``sealed`` holds what has been said so far; ``code_hash`` the code that was
+    contact. It belongs to one browser. ``encrypted`` holds what has been said so far; ``code_hash`` the code that was
     sent.
     """
 
-    __tablename__ = "ceremonies"
+    __tablename__ = "pending_flows"
 
     token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
     browser_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
     purpose: Mapped[str] = mapped_column(String(16))
     user_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    encrypted: Mapped[bytes] = mapped_column(LargeBinary)
     code_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     code_sent_at: Mapped[datetime | None]
     codes_sent: Mapped[int] = mapped_column(default=0)

@@ -42,10 +42,10 @@ class WeakPassword(Exception):
     ``long``,
     ``common`` or ``breached``. ``least`` is how many characters it must have."""
 
-    def __init__(self, code: str, message: str, least: int = 0) -> None:
+    def __init__(self, code: str, message: str, minimum: int = 0) -> None:
         super().__init__(message)
         self.code = code
-        self.least = least
+        self.minimum = minimum
 
 
 class Passwords:
@@ -54,14 +54,14 @@ class Passwords:
     def __init__(self, settings: Settings) -> None:
         options = {
             "argon2__type": "ID",
-            "argon2__memory_cost": settings.argon2_memory_kib,
+            "argon2__memory_cost": settings.argon2_memory // 1024,
             "argon2__time_cost": settings.argon2_iterations,
-            "argon2__parallelism": settings.argon2_lanes,
+            "argon2__parallelism": settings.argon2_parallelism,
         }
         self._settings = settings
         self._context = CryptContext(schemes=["argon2"], **options)
-        self._concurrency = settings.hash_concurrency or os.cpu_count() or 1
-        self.queue = FairQueue(self._concurrency, settings.hash_queue)
+        self._concurrency = settings.password_hash_concurrency or os.cpu_count() or 1
+        self.queue = FairQueue(self._concurrency, settings.password_hash_queue)
         self._limiter: anyio.CapacityLimiter | None = None
         self._dummy: str | None = None
 
@@ -108,7 +108,7 @@ class Passwords:
             ValueError: when it costs more, or is malformed.
         """
         costs, settings = argon2_costs(hashed), self._settings
-        if costs["memory_kib"] > settings.argon2_memory_kib or costs["passes"] > settings.argon2_iterations:
+        if costs["memory_kib"] * 1024 > settings.argon2_memory or costs["passes"] > settings.argon2_iterations:
             check_costs("argon2", costs)
 
     def _verify_imported(self, password: str, hashed: str) -> tuple[bool, str | None]:
@@ -173,17 +173,17 @@ class Strength:
     missing: int
 
 
-def least_chars(settings: Settings, *, second_factor: bool) -> int:
+def min_password_length(settings: Settings, *, second_factor: bool) -> int:
     """Return how many characters a password must have."""
-    return settings.password_min_chars_with_second_factor if second_factor else settings.password_min_chars
+    return settings.password_min_length_with_second_factor if second_factor else settings.password_min_length
 
 
 def strength(settings: Settings, password: str, about: Iterable[str], *, second_factor: bool = False) -> Strength:
     """Return how strong a password is, while it is typed. Not for passwords of more than 256 characters."""
-    least = least_chars(settings, second_factor=second_factor)
+    minimum = min_password_length(settings, second_factor=second_factor)
     words = _words(about)
     score = 0 if _is_own(password, words) else _score(password, words)
-    return Strength(score, max(0, least - len(prepared(password))))
+    return Strength(score, max(0, minimum - len(prepared(password))))
 
 
 def check_strength(settings: Settings, password: str, about: Iterable[str], *, second_factor: bool = False) -> None:
@@ -198,11 +198,11 @@ def check_strength(settings: Settings, password: str, about: Iterable[str], *, s
     Raises:
         WeakPassword: saying what to do.
     """
-    least = least_chars(settings, second_factor=second_factor)
+    minimum = min_password_length(settings, second_factor=second_factor)
     if len(password) > MAX_PASSWORD_CHARS or "\x00" in password:
         raise WeakPassword("long", f"The password must have at most {MAX_PASSWORD_CHARS} characters.")
-    if len(prepared(password)) < least:
-        raise WeakPassword("short", f"The password must have at least {least} characters.", least)
+    if len(prepared(password)) < minimum:
+        raise WeakPassword("short", f"The password must have at least {minimum} characters.", minimum)
     words = _words([*about, settings.city_name, settings.service_name])
     if _is_own(password, words) or _score(password, words) < MIN_PASSWORD_SCORE:
         raise WeakPassword("common", "This password is easily guessed. Use several words that do not belong together.")

@@ -1,4 +1,4 @@
-"""What takes a person several pages, kept between them: sealed, bound to the browser, over after a while.
+"""What takes a person several pages, kept between them: encrypted, bound to the browser, over after a while.
 
 A code that was sent is stored as a keyed hash. It may be tried a few times only, and each try is counted before it is
 looked at, so that many at once are no more than as many one after the other.
@@ -18,7 +18,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.identity.authn.models import Ceremony
+from sso.identity.authn.models import PendingFlow
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import random_token, token_hash
 
@@ -28,18 +28,18 @@ CODE_DIGITS = 6
 MAX_ATTEMPTS = 5
 MAX_CODES = 5
 RESEND_SECONDS = 30
-MOST_OF_ACCOUNT: dict[Purpose, int] = {"sign_in": 50, "contact": 10, "try": 10}
+MAX_OF_ACCOUNT: dict[Purpose, int] = {"sign_in": 50, "contact": 10, "try": 10}
 """How many of a purpose may be under way for one account. Recoveries are not among them: anybody may begin one, and
 nobody may push out somebody else's; they are limited by network."""
 _SEAL = "ceremony"
 
 
 @dataclass(slots=True)
-class Running:
-    """A ceremony: ``token`` names it, ``data`` is what has been said so far."""
+class RunningFlow:
+    """A pending flow: ``token`` names it, ``data`` is what has been said so far."""
 
     token: str
-    row: Ceremony
+    row: PendingFlow
     data: dict[str, Any]
 
     @property
@@ -58,8 +58,8 @@ async def begin(
     user_id: uuid.UUID | None = None,
     seconds: int,
     end: str = "",
-) -> Running:
-    """Begin a ceremony.
+) -> RunningFlow:
+    """Begin a pending flow.
 
     Args:
         session: the transaction.
@@ -69,53 +69,56 @@ async def begin(
         data: what is known so far.
         user_id: whom it is about.
         seconds: how long it may take. Of what only the account itself begins, the oldest makes room for the newest.
-        end: what its token ends with, so that its page can say which application it was for when the ceremony is over.
+        end: what its token ends with, so that its page can say which application it was for when the pending flow is
+        over.
     """
     now, token = clock.now(), random_token() + end
-    if user_id is not None and purpose in MOST_OF_ACCOUNT:
-        mine = (Ceremony.user_id == user_id) & (Ceremony.purpose == purpose)
-        newest = select(Ceremony.token_hash).where(mine).order_by(Ceremony.created_at.desc())
-        old = Ceremony.token_hash.not_in(newest.limit(MOST_OF_ACCOUNT[purpose] - 1))
-        await session.execute(delete(Ceremony).where(mine, old).execution_options(synchronize_session=False))
-    row = Ceremony(
+    if user_id is not None and purpose in MAX_OF_ACCOUNT:
+        mine = (PendingFlow.user_id == user_id) & (PendingFlow.purpose == purpose)
+        newest = select(PendingFlow.token_hash).where(mine).order_by(PendingFlow.created_at.desc())
+        old = PendingFlow.token_hash.not_in(newest.limit(MAX_OF_ACCOUNT[purpose] - 1))
+        await session.execute(delete(PendingFlow).where(mine, old).execution_options(synchronize_session=False))
+    row = PendingFlow(
         token_hash=token_hash(token),
         browser_hash=token_hash(browser),
         purpose=purpose,
         user_id=user_id,
-        sealed=box.seal(orjson.dumps(data), _SEAL),
+        encrypted=box.encrypt(orjson.dumps(data), _SEAL),
         created_at=now,
         expires_at=now + timedelta(seconds=seconds),
     )
     session.add(row)
     await session.flush()
-    return Running(token, row, data)
+    return RunningFlow(token, row, data)
 
 
-async def recall(session: AsyncSession, box: SecretBox, purpose: Purpose, token: str, browser: str) -> Running | None:
-    """Return a ceremony of this browser; None where it is unknown, over, or another browser's."""
-    row = await session.get(Ceremony, token_hash(token)) if token and browser else None
+async def recall(
+    session: AsyncSession, box: SecretBox, purpose: Purpose, token: str, browser: str
+) -> RunningFlow | None:
+    """Return a pending flow of this browser; None where it is unknown, over, or another browser's."""
+    row = await session.get(PendingFlow, token_hash(token)) if token and browser else None
     if row is None or row.purpose != purpose or row.expires_at <= clock.now():
         return None
     if not hmac.compare_digest(row.browser_hash, token_hash(browser)):
         return None
-    return Running(token, row, orjson.loads(box.open(row.sealed, _SEAL)))
+    return RunningFlow(token, row, orjson.loads(box.decrypt(row.encrypted, _SEAL)))
 
 
-async def lock(session: AsyncSession, running: Running) -> bool:
-    """Lock a ceremony until the transaction ends: before what proves something is looked at and used up. Tell whether
-    it has not ended."""
-    mine = select(Ceremony.token_hash).where(Ceremony.token_hash == running.row.token_hash)
+async def lock(session: AsyncSession, running: RunningFlow) -> bool:
+    """Lock a pending flow until the transaction ends: before what proves something is looked at and used up. Tell
+    whether it has not ended."""
+    mine = select(PendingFlow.token_hash).where(PendingFlow.token_hash == running.row.token_hash)
     return (await session.execute(mine.with_for_update(key_share=True))).first() is not None
 
 
-async def keep(session: AsyncSession, box: SecretBox, running: Running, *, anew: bool = False) -> None:
+async def keep(session: AsyncSession, box: SecretBox, running: RunningFlow, *, anew: bool = False) -> None:
     """Keep what has been said. ``anew``: tries are counted anew, because something else is asked for now."""
-    mine = update(Ceremony).where(Ceremony.token_hash == running.row.token_hash)
-    values: dict[str, Any] = {"sealed": box.seal(orjson.dumps(running.data), _SEAL)}
+    mine = update(PendingFlow).where(PendingFlow.token_hash == running.row.token_hash)
+    values: dict[str, Any] = {"encrypted": box.encrypt(orjson.dumps(running.data), _SEAL)}
     await session.execute(mine.values(values | ({"attempts": 0} if anew else {})))
 
 
-async def new_code(session: AsyncSession, box: SecretBox, running: Running, *, usable: bool = True) -> str | None:
+async def new_code(session: AsyncSession, box: SecretBox, running: RunningFlow, *, usable: bool = True) -> str | None:
     """Return a code to be sent; None where too many were, or the last only a moment ago. Where it is not ``usable``,
     because it is not sent, no code is right."""
     now = clock.now()
@@ -125,24 +128,24 @@ async def new_code(session: AsyncSession, box: SecretBox, running: Running, *, u
     if row.code_sent_at is not None and now < row.code_sent_at + timedelta(seconds=RESEND_SECONDS):
         return None
     code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
-    mine = update(Ceremony).where(Ceremony.token_hash == row.token_hash, Ceremony.codes_sent == row.codes_sent)
+    mine = update(PendingFlow).where(PendingFlow.token_hash == row.token_hash, PendingFlow.codes_sent == row.codes_sent)
     hashed = _hashed(box, running.token, code) if usable else secrets.token_bytes(32)
     values = {"code_hash": hashed, "code_sent_at": now, "codes_sent": row.codes_sent + 1, "attempts": 0}
-    made = await session.execute(mine.values(values).returning(Ceremony.token_hash))
+    made = await session.execute(mine.values(values).returning(PendingFlow.token_hash))
     if made.first() is None:
         return None
     row.code_hash, row.code_sent_at, row.codes_sent, row.attempts = hashed, now, row.codes_sent + 1, 0
     return code
 
 
-async def count_attempt(session: AsyncSession, running: Running, most: int = MAX_ATTEMPTS) -> bool:
+async def count_attempt(session: AsyncSession, running: RunningFlow, maximum: int = MAX_ATTEMPTS) -> bool:
     """Count a try; tell whether it may still be looked at. Commit before it is: see the module."""
-    mine = update(Ceremony).where(Ceremony.token_hash == running.row.token_hash, Ceremony.attempts < most)
-    made = await session.execute(mine.values(attempts=Ceremony.attempts + 1).returning(Ceremony.attempts))
+    mine = update(PendingFlow).where(PendingFlow.token_hash == running.row.token_hash, PendingFlow.attempts < maximum)
+    made = await session.execute(mine.values(attempts=PendingFlow.attempts + 1).returning(PendingFlow.attempts))
     return made.first() is not None
 
 
-def is_code(box: SecretBox, running: Running, typed: str, valid: timedelta) -> bool:
+def is_code(box: SecretBox, running: RunningFlow, typed: str, valid: timedelta) -> bool:
     """Tell whether the code that was sent was typed, in time."""
     row, digits = running.row, "".join(char for char in typed if char.isascii() and char.isdigit())
     if row.code_hash is None or row.code_sent_at is None or clock.now() > row.code_sent_at + valid:
@@ -150,20 +153,20 @@ def is_code(box: SecretBox, running: Running, typed: str, valid: timedelta) -> b
     return any([hmac.compare_digest(row.code_hash, one) for one in _hashes(box, running.token, digits)])
 
 
-async def finish(session: AsyncSession, running: Running) -> bool:
-    """End a ceremony; tell whether it had not ended. Exactly one of many callers wins."""
-    mine = delete(Ceremony).where(Ceremony.token_hash == running.row.token_hash)
-    return (await session.execute(mine.returning(Ceremony.token_hash))).first() is not None
+async def finish(session: AsyncSession, running: RunningFlow) -> bool:
+    """End a pending flow; tell whether it had not ended. Exactly one of many callers wins."""
+    mine = delete(PendingFlow).where(PendingFlow.token_hash == running.row.token_hash)
+    return (await session.execute(mine.returning(PendingFlow.token_hash))).first() is not None
 
 
 async def end_those_of(session: AsyncSession, user_id: uuid.UUID) -> None:
-    """End every ceremony of a person: what opened the account has changed."""
-    await session.execute(delete(Ceremony).where(Ceremony.user_id == user_id))
+    """End every pending flow of a person: what opened the account has changed."""
+    await session.execute(delete(PendingFlow).where(PendingFlow.user_id == user_id))
 
 
-async def forget_expired(session: AsyncSession, now: datetime) -> None:
-    """Delete ceremonies that took too long."""
-    await session.execute(delete(Ceremony).where(Ceremony.expires_at <= now))
+async def delete_expired(session: AsyncSession, now: datetime) -> None:
+    """Delete pending flows that took too long."""
+    await session.execute(delete(PendingFlow).where(PendingFlow.expires_at <= now))
 
 
 def _hashed(box: SecretBox, token: str, code: str) -> bytes:

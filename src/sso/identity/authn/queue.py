@@ -67,7 +67,7 @@ class FairQueue:
             if turn.done() and not turn.cancelled() and turn.exception() is None:  # it was its turn meanwhile
                 self._leave(source)
             else:
-                self._forget(source, turn)
+                self._remove(source, turn)
             raise
 
     def _displace(self, source: str) -> bool:
@@ -78,11 +78,11 @@ class FairQueue:
         if self._held[largest] <= self._held[source] + 1:
             return False
         turn = self._waiting[largest][-1]
-        self._forget(largest, turn)
+        self._remove(largest, turn)
         turn.set_exception(Busy("others had fewer places"))
         return True
 
-    def _forget(self, source: str, turn: asyncio.Future[None]) -> None:
+    def _remove(self, source: str, turn: asyncio.Future[None]) -> None:
         line = self._waiting.get(source)
         if line is not None and turn in line:
             line.remove(turn)

@@ -90,13 +90,13 @@ async def due(session: AsyncSession, limit: int) -> list[Recovery]:
     return list((await session.execute(wanted.limit(limit))).scalars())
 
 
-async def forget(session: AsyncSession, user_id: uuid.UUID) -> int:
+async def delete_of_user(session: AsyncSession, user_id: uuid.UUID) -> int:
     """Close every way back into an account that waits; return how many."""
     mine = delete(Recovery).where(Recovery.user_id == user_id)
     return len((await session.execute(mine.returning(Recovery.token_hash))).all())
 
 
-async def forget_expired(session: AsyncSession) -> None:
+async def delete_expired(session: AsyncSession) -> None:
     """Delete what is over."""
     await session.execute(delete(Recovery).where(Recovery.expires_at <= clock.now()))
 

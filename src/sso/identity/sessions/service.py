@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,10 +21,10 @@ from sso.settings import Settings
 
 def idle_since(settings: Settings, now: datetime) -> datetime:
     """Return the moment before which a session must not have been used last."""
-    return now - timedelta(seconds=settings.session_idle_seconds)
+    return now - settings.session_idle_timeout
 
 
-class ProofOver(Exception):
+class ReportFinished(Exception):
     """What somebody proved is worth nothing any more: meanwhile their account was disabled, or its password changed."""
 
 
@@ -48,17 +48,17 @@ class Place:
 
 def lifetime(settings: Settings, now: datetime, *, remember: bool) -> dict[str, datetime | None]:
     """Return until when a session lives that starts now: not used, and where the device is remembered, in all."""
-    if not remember or not settings.remembered_absolute_seconds:
-        return {"expires_at": now + timedelta(seconds=settings.session_absolute_seconds), "remembered_until": None}
+    if not remember or not settings.remembered_session_lifetime:
+        return {"expires_at": now + settings.session_lifetime, "remembered_until": None}
     return {
-        "expires_at": now + timedelta(seconds=settings.remembered_idle_seconds),
-        "remembered_until": now + timedelta(seconds=settings.remembered_absolute_seconds),
+        "expires_at": now + settings.remembered_session_idle_timeout,
+        "remembered_until": now + settings.remembered_session_lifetime,
     }
 
 
 async def touch(session: AsyncSession, settings: Settings, session_id: uuid.UUID, now: datetime) -> None:
     """Record that a session was used. One statement."""
-    await store.touch(session, session_id, now, now + timedelta(seconds=settings.remembered_idle_seconds))
+    await store.touch(session, session_id, now, now + settings.remembered_session_idle_timeout)
 
 
 async def start(
@@ -116,7 +116,7 @@ async def start(
         row = {"id": session_id, "user_id": proof.user.id, "created_at": now, **values}
         stored = await store.insert(session, row, proof.user.security_version)
         if stored is None:
-            raise ProofOver
+            raise ReportFinished
         others = stored
     made = LiveSession(session_id, proof.user.id, proof.auth_time or now, now, proof.acr, proof.amr)
     who = str(proof.user.id)

@@ -25,7 +25,7 @@ REACHED: frozenset[HowTold] = frozenset({"back_channel", "front_channel", "share
 
 
 @dataclass(frozen=True, slots=True)
-class Participation:
+class ClientSession:
     """That an application took part in a session, the ``sid`` by which it knows the session, and how it learns of its
     end: None as long as it has not ended."""
 
@@ -51,7 +51,7 @@ class LiveSession:
     amr: list[str]
 
 
-MOST_AT_ONCE = 100
+MAX_AT_ONCE = 100
 
 # The statements of the frequent flows are built once: building one costs more than running it.
 _sessions, _clients, _users = table_of(SsoSession), table_of(SessionClient), table_of(User)
@@ -68,7 +68,7 @@ ALIVE = (
 remembered: then ``expires_at`` moves on with each use."""
 
 
-def _take_part(insert: Any) -> Any:
+def _open_client_session(insert: Any) -> Any:
     alive = (
         select(
             _s.id, bindparam("client_id", type_=_c.client_id.type), bindparam("sid", type_=_c.sid.type),
@@ -92,7 +92,7 @@ _LIVES = (
     .where(_s.id == bindparam("session_id"), ALIVE, _u.disabled_at.is_(None))
 )
 _HOLD = _LIVES.with_for_update(read=True, of=_sessions)
-_TAKE_PART = {name: _take_part(insert) for name, insert in INSERTS.items()}
+_TAKE_PART = {name: _open_client_session(insert) for name, insert in INSERTS.items()}
 _TOUCH = (
     update(_sessions)
     .where(_s.id == bindparam("session_id"), _s.ended_at.is_(None))
@@ -226,7 +226,7 @@ async def distrust(session: AsyncSession, user_id: uuid.UUID) -> None:
     await session.execute(update(SsoSession).where(SsoSession.id.in_(mine)).values(trusted_until=None))
 
 
-async def forget_places(session: AsyncSession, user_id: uuid.UUID) -> None:
+async def delete_expired_places(session: AsyncSession, user_id: uuid.UUID) -> None:
     """Forget where a person was signed in, and with what."""
     nothing = {"address": None, "user_agent": None, "device_hash": None, "country": None, "trusted_until": None}
     await lock(session, SsoSession.user_id == user_id)
@@ -242,7 +242,7 @@ async def forget_device(session: AsyncSession, session_id: uuid.UUID) -> None:
         await session.execute(update(SsoSession).where(same).values(device_hash=None, trusted_until=None))
 
 
-async def parts_of_user(session: AsyncSession, user_id: uuid.UUID, client_id: str) -> list[uuid.UUID]:
+async def client_sessions_of_user(session: AsyncSession, user_id: uuid.UUID, client_id: str) -> list[uuid.UUID]:
     """Return the sessions of a person in which an application takes part."""
     statement = (
         select(SessionClient.session_id)
@@ -297,7 +297,7 @@ async def lock_for_renewal(session: AsyncSession, user_id: uuid.UUID, session_id
 async def surplus(session: AsyncSession, user_id: uuid.UUID, limit: int) -> list[uuid.UUID]:
     """Return the sessions of a person that are too many: those that were used longest ago, a hundred at the most."""
     mine = select(_s.id).where(_s.user_id == user_id, _s.ended_at.is_(None))
-    mine = mine.order_by(_s.last_seen_at.desc(), _s.id.desc()).offset(limit).limit(MOST_AT_ONCE)
+    mine = mine.order_by(_s.last_seen_at.desc(), _s.id.desc()).offset(limit).limit(MAX_AT_ONCE)
     return list((await session.execute(mine)).scalars())
 
 
@@ -322,7 +322,7 @@ async def renew(
     return (await session.execute(statement, {"now": now, "idle_since": idle_since})).first() is not None
 
 
-def take_part(
+def open_client_session(
     session: Session, session_id: uuid.UUID, client_id: str, now: datetime, idle_since: datetime
 ) -> str | None:
     """Record that an application takes part in a session and return its ``sid``; None where the session is over.
@@ -334,7 +334,7 @@ def take_part(
     return session.execute(statement, {**values, "idle_since": idle_since}).scalar_one_or_none()
 
 
-async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) -> list[Participation]:
+async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) -> list[ClientSession]:
     """Return every application that took part in one of the sessions."""
     statement = (
         select(
@@ -352,7 +352,7 @@ async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) 
         .order_by(SessionClient.first_used_at)
     )
     rows: Any = (await session.execute(statement)).all()
-    return [Participation(*row) for row in rows]
+    return [ClientSession(*row) for row in rows]
 
 
 async def remember_how_told(
@@ -443,7 +443,7 @@ class SessionFilter:
     unused_since: datetime | None = None
 
 
-async def living(
+async def active(
     session: AsyncSession, wanted: SessionFilter, now: datetime, idle_since: datetime, limit: int
 ) -> list[tuple[SsoSession, User]]:
     """Return living sessions with their people, newest first."""
@@ -487,9 +487,9 @@ async def not_ended(session: AsyncSession, wanted: SessionFilter, limit: int) ->
     return list((await session.execute(statement)).scalars())
 
 
-async def count_living(session: AsyncSession, now: datetime, idle_since: datetime, most: int | None = None) -> int:
+async def count_active(session: AsyncSession, now: datetime, idle_since: datetime, maximum: int | None = None) -> int:
     """Return how many sessions are not over, counted no further than ``most``."""
-    alive = select(SsoSession.id).where(ALIVE).limit(most).subquery()
+    alive = select(SsoSession.id).where(ALIVE).limit(maximum).subquery()
     statement = select(func.count()).select_from(alive)
     return int((await session.execute(statement, {"now": now, "idle_since": idle_since})).scalar_one())
 
@@ -508,7 +508,9 @@ async def expired(session: AsyncSession, now: datetime, idle_since: datetime, li
     return list((await session.execute(statement)).scalars())
 
 
-async def parts_not_ended(session: AsyncSession, client_id: str, begun_by: datetime, limit: int) -> list[uuid.UUID]:
+async def open_client_sessions(
+    session: AsyncSession, client_id: str, begun_by: datetime, limit: int
+) -> list[uuid.UUID]:
     """Return sessions that are not over, in which the part of an application that began by then has not ended."""
     statement = (
         select(SessionClient.session_id)
@@ -520,7 +522,7 @@ async def parts_not_ended(session: AsyncSession, client_id: str, begun_by: datet
     return list((await session.execute(statement)).scalars())
 
 
-async def count_parts_not_ended(session: AsyncSession, client_id: str) -> int:
+async def count_open_client_sessions(session: AsyncSession, client_id: str) -> int:
     """Return how many sessions that are not over an application takes part in."""
     statement = (
         select(func.count())
@@ -531,18 +533,18 @@ async def count_parts_not_ended(session: AsyncSession, client_id: str) -> int:
     return int((await session.execute(statement)).scalar_one())
 
 
-async def count_parts_up_to(session: AsyncSession, client_id: str, most: int) -> int:
+async def count_client_sessions_up_to(session: AsyncSession, client_id: str, maximum: int) -> int:
     """Return how many sessions that are not over an application takes part in, counted no further than ``most``."""
     some = (
         select(SessionClient.session_id)
         .join(SsoSession, SsoSession.id == SessionClient.session_id)
         .where(SessionClient.client_id == client_id, SessionClient.ended_at.is_(None), SsoSession.ended_at.is_(None))
-        .limit(most)
+        .limit(maximum)
     )
     return int((await session.execute(select(func.count()).select_from(some.subquery()))).scalar_one())
 
 
-async def end_parts(
+async def end_client_sessions(
     session: AsyncSession, session_ids: Sequence[uuid.UUID], client_id: str, now: datetime
 ) -> list[uuid.UUID]:
     """End the part of an application in those of the sessions where it has not ended and return them."""
@@ -554,7 +556,7 @@ async def end_parts(
     return mine
 
 
-async def forget_ended(session: AsyncSession, before: datetime, limit: int) -> int:
+async def delete_ended(session: AsyncSession, before: datetime, limit: int) -> int:
     """Delete sessions that ended before a moment; return how many."""
     old = select(SsoSession.id).where(SsoSession.ended_at < before).order_by(SsoSession.id).limit(limit)
     old = old.with_for_update(skip_locked=True)

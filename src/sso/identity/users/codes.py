@@ -94,9 +94,9 @@ def _parts(tag: str) -> _Parts | None:
     """Return the parts of a language tag; None where it has not the form of one."""
     left = tag.split("-")
 
-    def take(pattern: re.Pattern[str], most: int = 1) -> list[str]:
+    def take(pattern: re.Pattern[str], maximum: int = 1) -> list[str]:
         taken: list[str] = []
-        while left and len(taken) < most and pattern.fullmatch(left[0]):
+        while left and len(taken) < maximum and pattern.fullmatch(left[0]):
             taken.append(left.pop(0))
         return taken
 

@@ -298,7 +298,7 @@ async def import_file(
 
     Args:
         db: the database.
-        box: seals what is sealed.
+        box: seals what is encrypted.
         path: the file.
         options: how it is read.
         take_hash: turns a password hash into the form that is kept.
@@ -571,10 +571,10 @@ async def _known_row(
         batch.reject(row, f"local_user_id: {why}")
     elif isinstance(known, MergeProposal):
         work.proposals.add(known.id)
-        if orjson.loads(work.box.open(known.sealed, SEAL)) == orjson.loads(orjson.dumps(row.stored())):
+        if orjson.loads(work.box.decrypt(known.encrypted, SEAL)) == orjson.loads(orjson.dumps(row.stored())):
             batch.unchanged += 1
         else:
-            known.sealed = work.box.seal(orjson.dumps(row.stored()), SEAL)
+            known.encrypted = work.box.encrypt(orjson.dumps(row.stored()), SEAL)
             batch.updated += 1
     elif known is not None:
         await _update_person(session, work, batch, row, lookups, known, holders)
@@ -689,7 +689,7 @@ def identifier_row(
         "is_primary": True,
         "created_at": now,
         "verified_at": now if verified else None,
-        "sealed": box.seal(value.encode(), NIK) if kind == NIK else None,
+        "encrypted": box.encrypt(value.encode(), NIK) if kind == NIK else None,
     }
 
 
@@ -702,7 +702,7 @@ def _proposal(
         "client_id": client_id,
         "local_user_id": row.local_user_id or None,
         "reasons": list(reasons),
-        "sealed": box.seal(orjson.dumps(row.stored()), SEAL),
+        "encrypted": box.encrypt(orjson.dumps(row.stored()), SEAL),
         "status": "open",
         "created_at": clock.now(),
         "decided_at": None,

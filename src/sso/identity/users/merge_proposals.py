@@ -74,7 +74,7 @@ async def import_runs(session: AsyncSession, limit: int) -> list[ImportRun]:
 
 def shown(box: SecretBox, proposal: MergeProposal) -> dict[str, Any]:
     """Return what a proposal says, as far as it is shown: contacts masked, no password."""
-    row = orjson.loads(box.open(proposal.sealed, SEAL))
+    row = orjson.loads(box.decrypt(proposal.encrypted, SEAL))
     return {
         "id": str(proposal.id),
         "user_id": str(proposal.user_id),
@@ -125,7 +125,7 @@ async def decide(
     proposal = (await session.execute(wanted)).scalar_one_or_none()
     if proposal is None or proposal.status != "open":
         raise UserError("there is no such proposal, or it was decided before")
-    said = orjson.loads(box.open(proposal.sealed, SEAL))
+    said = orjson.loads(box.decrypt(proposal.encrypted, SEAL))
     identifiers = [(kind, value, verified) for kind, value, verified in said["identifiers"]]
     row = Row(
         0, said["name"], identifiers, proposal.local_user_id or "", said["password"], said["locale"], said["profile"]
@@ -137,7 +137,7 @@ async def decide(
         user_id, left_out = await _separate(session, box, proposal, row)
     now = clock.now()
     proposal.status, proposal.decided_at, proposal.decided_by = decision, now, actor
-    proposal.sealed = box.seal(orjson.dumps({**row.stored(), "password": ""}), SEAL)
+    proposal.encrypted = box.encrypt(orjson.dumps({**row.stored(), "password": ""}), SEAL)
     record(
         session,
         f"user.import_{decision}",
@@ -174,19 +174,19 @@ async def _decided(
     )
 
 
-async def reseal_people(session: AsyncSession, box: SecretBox) -> int:
+async def reencrypt_users(session: AsyncSession, box: SecretBox) -> int:
     """Seal every NIK and every proposal with the newest key and return how many had an older one."""
     count, last = 0, uuid.UUID(int=0)
     async for one in store.each_nik(session):
-        if one.sealed is not None and not box.is_current(one.sealed):
-            one.sealed = box.seal(box.open(one.sealed, NIK), NIK)
+        if one.encrypted is not None and not box.is_current(one.encrypted):
+            one.encrypted = box.encrypt(box.decrypt(one.encrypted, NIK), NIK)
             count += 1
     while True:
         some = select(MergeProposal).where(MergeProposal.id > last).order_by(MergeProposal.id).limit(MAX_PAGE)
         found = list((await session.execute(some)).scalars())
         for proposal in found:
-            if not box.is_current(proposal.sealed):
-                proposal.sealed = box.seal(box.open(proposal.sealed, SEAL), SEAL)
+            if not box.is_current(proposal.encrypted):
+                proposal.encrypted = box.encrypt(box.decrypt(proposal.encrypted, SEAL), SEAL)
                 count += 1
         if len(found) < MAX_PAGE:
             return count

@@ -50,9 +50,9 @@ class Identifier(Base):
     """What a person signs in with. ``lookup`` is the normalised form; verified, it is unique among all people and
     kinds.
 
-    Of a NIK ``value`` is masked, ``lookup`` a keyed hash, and ``sealed`` the number. ``asserted_at`` is when somebody
-    else, an administrator or a program, last added it to an account that was there already or marked it as verified;
-    None: the person proved it, or it came with the account.
+    Of a NIK ``value`` is masked, ``lookup`` a keyed hash, and ``encrypted`` the number. ``asserted_at`` is when
+    somebody else, an administrator or a program, last added it to an account that was there already or marked it as
+    verified; None: the person proved it, or it came with the account.
     """
 
     __tablename__ = "identifiers"
@@ -75,7 +75,7 @@ class Identifier(Base):
     is_primary: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
     verified_at: Mapped[datetime | None]
-    sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
     asserted_at: Mapped[datetime | None]
 
 
@@ -83,7 +83,7 @@ class Credential(Base):
     """What proves who a person is.
 
     ``kind`` is password (``secret`` is its hash), passkey (``secret`` is the public key, ``external_id`` the credential
-    id), totp (``secret`` is the seed, sealed) or recovery_code (``secret`` is its hash; it goes when it is used).
+    id), totp (``secret`` is the seed, encrypted) or recovery_code (``secret`` is its hash; it goes when it is used).
     """
 
     __tablename__ = "credentials"
@@ -172,8 +172,8 @@ class ImportRun(Base):
 
 
 class MergeProposal(Base):
-    """Somebody who was to be imported and seems to be here already. ``sealed`` is the whole row; ``reasons`` name the
-    kinds of identifier that are the same. ``status`` is open, merged, separate or dropped."""
+    """Somebody who was to be imported and seems to be here already. ``encrypted`` is the whole row; ``reasons`` name
+    the kinds of identifier that are the same. ``status`` is open, merged, separate or dropped."""
 
     __tablename__ = "merge_proposals"
 
@@ -182,7 +182,7 @@ class MergeProposal(Base):
     client_id: Mapped[str | None] = mapped_column(String(100))
     local_user_id: Mapped[str | None] = mapped_column(String(200))
     reasons: Mapped[list[str]]
-    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    encrypted: Mapped[bytes] = mapped_column(LargeBinary)
     status: Mapped[str] = mapped_column(String(16), index=True)
     created_at: Mapped[datetime]
     decided_at: Mapped[datetime | None]

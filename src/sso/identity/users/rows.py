@@ -88,7 +88,7 @@ class Row:
     order: int = 0
 
     def stored(self) -> dict[str, Any]:
-        """Return the row as a proposal keeps it, sealed."""
+        """Return the row as a proposal keeps it, encrypted."""
         return {
             "name": self.name,
             "identifiers": [list(one) for one in self.identifiers],

@@ -115,7 +115,7 @@ class NewUser(BaseModel):
     email_verified: bool = False
     phone_number: str | None = None
     phone_number_verified: bool = False
-    nik: str | None = Field(None, description="The 16 digits of the identity number; sealed, and shown masked.")
+    nik: str | None = Field(None, description="The 16 digits of the identity number; encrypted, and shown masked.")
     nik_verified: bool = False
     locale: LanguageTag | None = None
     roles: list[Role] = ["citizen"]

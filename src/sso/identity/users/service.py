@@ -76,7 +76,7 @@ async def create_users(
             one = Identifier(user_id=user.id, kind=kind, value=lookup, lookup=lookup, is_primary=True, created_at=now)
             one.verified_at = now if verified else None
             if kind == "nik" and person.nik:
-                seal_nik(one, person.nik, key, _needed(box))
+                encrypt_nik(one, person.nik, key, _needed(box))
             session.add(one)
         for role in dict.fromkeys(person.roles):
             session.add(UserRole(user_id=user.id, role=role))
@@ -198,16 +198,16 @@ async def nik_key(session: AsyncSession, box: SecretBox | None) -> bytes:
     return await instance_secret(session, _needed(box), NIK)
 
 
-def seal_nik(identifier: Identifier, digits: str, key: bytes, box: SecretBox) -> None:
-    """Let an identifier hold a NIK: masked to be seen, a keyed hash to be found, the number itself sealed."""
+def encrypt_nik(identifier: Identifier, digits: str, key: bytes, box: SecretBox) -> None:
+    """Let an identifier hold a NIK: masked to be seen, a keyed hash to be found, the number itself encrypted."""
     identifier.value = masked("nik", digits)
     identifier.lookup = nik_lookup(digits, key)
-    identifier.sealed = box.seal(digits.encode(), NIK)
+    identifier.encrypted = box.encrypt(digits.encode(), NIK)
 
 
 def open_nik(identifier: Identifier, box: SecretBox) -> str | None:
     """Return the NIK that an identifier holds."""
-    return box.open(identifier.sealed, NIK).decode() if identifier.sealed is not None else None
+    return box.decrypt(identifier.encrypted, NIK).decode() if identifier.encrypted is not None else None
 
 
 async def find(session: AsyncSession, text: str, box: SecretBox | None = None, *, unverified: bool = False) -> User:

@@ -382,7 +382,7 @@ async def each_nik(session: AsyncSession) -> AsyncIterator[Identifier]:
     """Yield every NIK, some at a time; what is changed of them is kept."""
     last = uuid.UUID(int=0)
     while True:
-        some = select(Identifier).where(Identifier.sealed.is_not(None), Identifier.id > last).order_by(Identifier.id)
+        some = select(Identifier).where(Identifier.encrypted.is_not(None), Identifier.id > last).order_by(Identifier.id)
         found = list((await session.execute(some.limit(BATCH))).scalars())
         for one in found:
             yield one

@@ -209,7 +209,7 @@ def _meets(levels: frozenset[str], present: Present) -> bool:
     return any(is_met(one, present.acr, present.identity) for one in levels)
 
 
-def least_level(asked: Asked) -> str:
+def minimum_level(asked: Asked) -> str:
     """Return the lowest level of a sign-in that is enough for what is asked, so that it is asked for at once."""
     needed = [*([asked.acr] if asked.acr else []), *(frozenset({one}) for one in asked.minimum)]
     return highest([easiest(levels) or SIGN_IN_LEVELS[0] for levels in needed])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from urllib.parse import urlencode
 
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
@@ -19,6 +19,7 @@ from sso.oidc.parameters import repeated
 from sso.oidc.requests import NO_STORE, Answer, ProtocolRequest, description
 from sso.oidc.server import ProviderServer
 from sso.platform.security.tokens import random_token, token_hash
+from sso.settings import whole_seconds
 
 _CREDENTIALS = ("client_secret", "client_assertion", "client_assertion_type")
 
@@ -56,7 +57,7 @@ async def push(
     except PageError as error:
         return _refused("invalid_request", f"{error.code.replace('_', ' ')}: {error.detail}")
     await count(client)
-    seconds, name = server.provider.settings.pushed_request_seconds, random_token()
+    lifetime, name = server.provider.settings.pushed_request_lifetime, random_token()
     async with server.provider.db.write() as session:
         session.add(
             PushedRequest(
@@ -64,10 +65,10 @@ async def push(
                 client_id=client.client_id,
                 query=urlencode(list(checked.parameters.items())),
                 signed=source == "pushed_signed",
-                expires_at=clock.now() + timedelta(seconds=seconds),
+                expires_at=clock.now() + lifetime,
             )
         )
-    return Answer(201, {"request_uri": PUSHED_PREFIX + name, "expires_in": seconds}, NO_STORE)
+    return Answer(201, {"request_uri": PUSHED_PREFIX + name, "expires_in": whole_seconds(lifetime)}, NO_STORE)
 
 
 async def _checked(
@@ -86,6 +87,6 @@ def _refused(error: str, text: str) -> Answer:
     return Answer(400, {"error": error, "error_description": description(text)}, NO_STORE)
 
 
-async def forget_expired_pushes(session: AsyncSession, now: datetime) -> None:
+async def delete_expired_pushed_requests(session: AsyncSession, now: datetime) -> None:
     """Delete requests that were not opened in time."""
     await session.execute(delete(PushedRequest).where(PushedRequest.expires_at < now))

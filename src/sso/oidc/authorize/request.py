@@ -21,7 +21,7 @@ from sso.identity.authn.assurance import ACR_VALUES, IDENTITY_LEVELS, answered_a
 from sso.identity.sessions.store import LiveSession
 from sso.identity.users.store import Person
 from sso.oidc.authorize.claims_parameter import NOTHING, ClaimsRequest, read_claims_request
-from sso.oidc.authorize.decision import Asked, Decision, Fail, Present, Progress, decide, least_level
+from sso.oidc.authorize.decision import Asked, Decision, Fail, Present, Progress, decide, minimum_level
 from sso.oidc.authorize.request_object import RequestObjectRefused, Source, expand
 from sso.oidc.authorize.response import RESPONSE_MODES, AuthorizationResponse, carries_tokens, response_mode
 from sso.oidc.demands import Demand, Way, unmet
@@ -321,10 +321,10 @@ def _check_response(request: ProtocolRequest) -> None:
 
 
 def _check_sizes(request: ProtocolRequest) -> None:
-    for name, most in (("nonce", MAX_NONCE_CHARS), ("state", MAX_STATE_CHARS)):
+    for name, maximum in (("nonce", MAX_NONCE_CHARS), ("state", MAX_STATE_CHARS)):
         value = request.payload.data.get(name, "")
-        if len(value) > most or "\x00" in value:
-            raise InvalidRequestError(f"{name} must have at most {most} characters, and no NUL.")
+        if len(value) > maximum or "\x00" in value:
+            raise InvalidRequestError(f"{name} must have at most {maximum} characters, and no NUL.")
 
 
 _CHECKS: tuple[Callable[[ProtocolRequest], None], ...] = (_check_repeated, _check_sizes, _check_response)
@@ -423,7 +423,7 @@ def asked_for(request: AuthorizationRequest, hinted: bool | None = None) -> Aske
 
 def needed_level(request: AuthorizationRequest) -> str:
     """Return the level that a sign-in must reach for this request."""
-    return least_level(asked_for(request))
+    return minimum_level(asked_for(request))
 
 
 async def with_standing(session: AsyncSession, request: AuthorizationRequest, who: SignedIn) -> SignedIn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from urllib.parse import parse_qsl, urlencode
 
 from sqlalchemy import delete, update
@@ -60,7 +60,7 @@ async def remember_request(
             parameters={"query": urlencode(list(request.parameters.items())), "source": request.source},
             progress=[],
             created_at=now,
-            expires_at=now + timedelta(seconds=provider.settings.interaction_seconds),
+            expires_at=now + provider.settings.authorization_request_lifetime,
         )
     )
     return token
@@ -102,11 +102,11 @@ async def remember_progress(session: AsyncSession, interaction: Interaction, don
     await session.execute(update(Interaction).where(mine).values(progress=sorted(done)))
 
 
-async def forget_request(session: AsyncSession, interaction: Interaction) -> None:
+async def delete_request(session: AsyncSession, interaction: Interaction) -> None:
     """Delete a request that was answered. One statement."""
     await session.execute(delete(Interaction).where(Interaction.token_hash == interaction.token_hash))
 
 
-async def forget_expired_requests(session: AsyncSession, now: datetime) -> None:
+async def delete_expired_requests(session: AsyncSession, now: datetime) -> None:
     """Delete requests that waited too long."""
     await session.execute(delete(Interaction).where(Interaction.expires_at < now))

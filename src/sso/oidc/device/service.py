@@ -6,7 +6,7 @@ Guessing is limited per address where they are typed.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from authlib.oauth2.rfc6749 import UnauthorizedClientError
@@ -31,6 +31,7 @@ from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
 from sso.platform.audit import record
 from sso.platform.db import insert_for, new_id
 from sso.platform.security.tokens import random_token, token_hash
+from sso.settings import whole_seconds
 
 if TYPE_CHECKING:
     from sso.oidc.authorize.request import SignedIn
@@ -69,8 +70,8 @@ class DeviceAuthorizationEndpoint(AuthlibDeviceAuthorizationEndpoint):
                 "user_code": user_code,
                 "verification_uri": uri,
                 "verification_uri_complete": f"{uri}?user_code={user_code}",
-                "expires_in": settings.device_code_seconds,
-                "interval": settings.device_poll_seconds,
+                "expires_in": whole_seconds(settings.device_code_lifetime),
+                "interval": whole_seconds(settings.device_polling_interval),
             },
             [("Content-Type", "application/json")],
         )
@@ -86,9 +87,9 @@ def _store(request: ProtocolRequest, device_code: str, scope: str) -> str:
             client_id=request.client.client_id,
             scope=scope,
             status="pending",
-            interval=settings.device_poll_seconds,
+            interval=whole_seconds(settings.device_polling_interval),
             created_at=now,
-            expires_at=now + timedelta(seconds=settings.device_code_seconds),
+            expires_at=now + settings.device_code_lifetime,
         )
         made = request.session.execute(statement.on_conflict_do_nothing(index_elements=["user_code"]))
         if cast(CursorResult[Any], made).rowcount == 1:
@@ -195,7 +196,7 @@ async def _grant(session: AsyncSession, provider: Provider, waiting: DeviceCode,
     now, grant_id, settings = clock.now(), new_id(), provider.settings
     client = provider.registry.known(waiting.client_id)
     assert client is not None, "it was shown to the person"
-    keep = max(settings.refresh_token_seconds, settings.access_token_seconds, settings.device_code_seconds)
+    keep = max(settings.refresh_token_lifetime, settings.access_token_lifetime, settings.device_code_lifetime)
     values = {
         "id": grant_id,
         "client_id": waiting.client_id,
@@ -208,13 +209,13 @@ async def _grant(session: AsyncSession, provider: Provider, waiting: DeviceCode,
         "offline": "offline_access" in waiting.scope.split(),
         "details": kept_with_grant(client, recorded(client, caller)),
         "created_at": now,
-        "expires_at": now + timedelta(seconds=keep),
+        "expires_at": now + keep,
     }
     await session.run_sync(lambda sync: store.insert_grant(sync, values))
     mine = DeviceCode.device_hash == waiting.device_hash
     await session.execute(update(DeviceCode).where(mine).values(grant_id=grant_id))
 
 
-async def forget_expired_devices(session: AsyncSession, before: datetime) -> None:
+async def delete_expired_device_codes(session: AsyncSession, before: datetime) -> None:
     """Delete the codes whose time was over ``before``."""
     await session.execute(delete(DeviceCode).where(DeviceCode.expires_at < before))

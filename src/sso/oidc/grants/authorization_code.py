@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.identity.sessions.store import take_part
+from sso.identity.sessions.store import open_client_session
 from sso.oidc.demands import Way
 from sso.oidc.enforcement import unmet_by_grant
 from sso.oidc.grants.front_channel import FrontChannel
@@ -49,8 +48,8 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
     def query_authorization_code(self, code: str, client: Client) -> _Code | None:
         request, now = self.request, clock.now()
         settings = request.provider.settings
-        keep = max(settings.refresh_token_seconds, settings.access_token_seconds)
-        grant = store.use_code(request.session, token_hash(code), client.client_id, now, now + timedelta(seconds=keep))
+        keep = max(settings.refresh_token_lifetime, settings.access_token_lifetime)
+        grant = store.use_code(request.session, token_hash(code), client.client_id, now, now + keep)
         if grant is not None:
             return _Code(grant)
         self._revoke_what_grew_from(code, client)
@@ -65,7 +64,7 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
             raise InvalidGrantError(unmet.text)
         sid = None
         if grant.session_id is not None:
-            sid = take_part(self.request.session, grant.session_id, grant.client_id, now, now - provider.idle)
+            sid = open_client_session(self.request.session, grant.session_id, grant.client_id, now, now - provider.idle)
         if sid is None:
             raise InvalidGrantError("The session of this code is over.")
         self.request.grant = grant.with_sid(sid)

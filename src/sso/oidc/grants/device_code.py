@@ -11,7 +11,7 @@ from authlib.oauth2.rfc8628 import DeviceCodeGrant as AuthlibDeviceCodeGrant
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.identity.sessions.store import take_part
+from sso.identity.sessions.store import open_client_session
 from sso.oidc.demands import Way
 from sso.oidc.device import service as device
 from sso.oidc.enforcement import unmet_by_grant
@@ -73,7 +73,7 @@ class DeviceCodeGrant(AuthlibDeviceCodeGrant):
             return None
         request, now = self.request, clock.now()
         idle_since = now - request.provider.idle
-        store.hold_session_of(request.session, self._row.grant_id)
+        store.lock_session_of(request.session, self._row.grant_id)
         grant = store.find_grant(request.session, self._row.grant_id, now, idle_since, lock="change")
         self._row.status = "used"
         if grant is None:
@@ -85,7 +85,7 @@ class DeviceCodeGrant(AuthlibDeviceCodeGrant):
             return grant.user_id, False
         sid = None
         if grant.session_id is not None:
-            sid = take_part(request.session, grant.session_id, grant.client_id, now, idle_since)
+            sid = open_client_session(request.session, grant.session_id, grant.client_id, now, idle_since)
         request.grant = grant.with_sid(sid) if sid is not None else grant
         return grant.user_id, True
 

@@ -5,14 +5,14 @@ OpenID Connect Core sections 3.1.2.5, 3.2.2.5 and 3.3.2.5; RFC 9207; Session Man
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import OAuth2Error
 
 from sso import clock
-from sso.identity.sessions.store import take_part
+from sso.identity.sessions.store import open_client_session
 from sso.oidc.authorize.response import AuthorizationResponse, response_mode, words_of
 from sso.oidc.claims import kept_with_grant
 from sso.oidc.requests import ProtocolRequest
@@ -22,8 +22,9 @@ from sso.oidc.store.store import LiveGrant
 from sso.oidc.token.issue import id_token, issue_access_token, person_claims
 from sso.platform.db import new_id
 from sso.platform.security.tokens import random_token, token_hash
+from sso.settings import Settings
 
-CODE_RETENTION_SECONDS = 3600
+CODE_RETENTION = timedelta(hours=1)
 """How long a code is remembered after its time, so that a late second use is recognised."""
 
 
@@ -57,7 +58,9 @@ class FrontChannel:
 
     def _tokens(self, grant: LiveGrant, words: frozenset[str], code: str | None) -> list[tuple[str, str]]:
         request, provider, client = self.request, self.request.provider, self.request.client
-        sid = take_part(request.session, _session_id(grant), client.client_id, clock.now(), clock.now() - provider.idle)
+        sid = open_client_session(
+            request.session, _session_id(grant), client.client_id, clock.now(), clock.now() - provider.idle
+        )
         if sid is None:
             raise OAuth2Error("The session is over.", error="login_required")
         grant = request.grant = grant.with_sid(sid)
@@ -103,9 +106,9 @@ class FrontChannel:
             **values,
             "offline": code is not None and "offline_access" in scopes,
             "created_at": now,
-            "expires_at": _remembered_until(settings.code_seconds, settings.access_token_seconds, now, words),
+            "expires_at": now + _retention(settings, words),
             "code_hash": token_hash(code) if code else None,
-            "code_expires_at": now + timedelta(seconds=settings.code_seconds) if code else None,
+            "code_expires_at": now + settings.authorization_code_lifetime if code else None,
         }
         idle_since = now - request.provider.idle
         if not store.insert_grant_within(request.session, row, now, idle_since, by_consent=request.by_consent):
@@ -113,9 +116,9 @@ class FrontChannel:
         return LiveGrant(**values)
 
 
-def _remembered_until(code_seconds: int, access_token_seconds: int, now: datetime, words: frozenset[str]) -> datetime:
-    seconds = code_seconds + CODE_RETENTION_SECONDS
-    return now + timedelta(seconds=max(seconds, access_token_seconds) if "token" in words else seconds)
+def _retention(settings: Settings, words: frozenset[str]) -> timedelta:
+    retention = settings.authorization_code_lifetime + CODE_RETENTION
+    return max(retention, settings.access_token_lifetime) if "token" in words else retention
 
 
 def _session_id(grant: LiveGrant) -> UUID:

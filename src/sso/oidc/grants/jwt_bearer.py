@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError, UnauthorizedClientError
@@ -148,7 +148,7 @@ class JwtBearerGrant(JWTBearerGrant):
             "code_challenge": None,
             "details": {"assertion": True, **recorded(request.client, request.caller or "")},
         }
-        end = now + timedelta(seconds=request.provider.settings.access_token_seconds)
+        end = now + request.provider.settings.access_token_lifetime
         # It has no session that it could end with.
         store.insert_grant(request.session, {**values, "offline": True, "created_at": now, "expires_at": end})
         request.grant = LiveGrant(**values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -100,7 +99,7 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
     def _same_successor(self, seen: RefreshToken, refresh_token: str) -> str | None:
         """Return the successor that was given for a token used a moment ago and not used itself, or None."""
         assert seen.used_at is not None
-        grace = timedelta(seconds=self.request.provider.settings.refresh_grace_seconds)
+        grace = self.request.provider.settings.refresh_token_grace_period
         if clock.now() - seen.used_at > grace or seen.successor_hash is None:
             return None
         for key in self.request.provider.refresh_keys:

@@ -296,7 +296,7 @@ def find_grant(
     return _live_grant(row) if row else None
 
 
-def hold_session_of(session: Session, grant_id: uuid.UUID) -> None:
+def lock_session_of(session: Session, grant_id: uuid.UUID) -> None:
     """Hold the session of a grant, if it has one, until the transaction ends: before the grant is."""
     session.execute(_SESSION_OF_GRANT, {"grant_id": grant_id})
 
@@ -350,7 +350,7 @@ async def revoke_grants_of_client(session: AsyncSession, client_id: str, now: da
     await _revoke(session, now, Grant.client_id == client_id)
 
 
-async def forget_consents(
+async def delete_consents(
     session: AsyncSession, *, user_id: uuid.UUID | None = None, client_id: str | None = None
 ) -> None:
     """Delete what a person allowed, what an application was allowed, or where both are given what one allowed the
@@ -448,7 +448,7 @@ async def revoke_grants_of_user(
     await _revoke(session, now, *which)
 
 
-async def forget_expired(session: AsyncSession, now: datetime, limit: int) -> int:
+async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:
     """Delete grants and tokens whose time is over; return how many rows went."""
     newest = select(RefreshToken.grant_id).where(RefreshToken.grant_id == Grant.id, RefreshToken.expires_at > now)
     old: tuple[tuple[Any, Any, Any], ...] = (

@@ -32,7 +32,7 @@ from sso.oidc.token.assertions import (
     takes_lists,
 )
 from sso.oidc.token.client_keys import KeysUnavailable
-from sso.platform.security.encryption import CannotOpen
+from sso.platform.security.encryption import CannotDecrypt
 from sso.platform.security.rate_limits import Purpose
 from sso.platform.security.replay import first_use
 from sso.platform.security.text import check_line
@@ -291,10 +291,10 @@ def _check_assertion_signature(request: ProtocolRequest, client: Client, found: 
 def _shared_keys(request: ProtocolRequest, client: Client) -> list[Any]:
     keys = []
     for secret in client.current_secrets():
-        if secret.sealed is not None:
+        if secret.encrypted is not None:
             try:
-                keys.append(request.provider.box.open(secret.sealed, f"client-secret:{client.client_id}"))
-            except CannotOpen:
+                keys.append(request.provider.box.decrypt(secret.encrypted, f"client-secret:{client.client_id}"))
+            except CannotDecrypt:
                 continue
     return keys
 

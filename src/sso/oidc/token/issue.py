@@ -158,7 +158,7 @@ def id_token(
         "iss": provider.settings.issuer,
         "sub": provider.subject(client, grant.user_id),
         "aud": client.client_id,
-        "exp": now + provider.settings.id_token_seconds,
+        "exp": now + provider.id_token_seconds,
         "iat": now,
         "auth_time": int(grant.auth_time.timestamp()),
         "acr": grant.acr,

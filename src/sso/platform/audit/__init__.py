@@ -3,6 +3,15 @@
 Other rooms call :func:`record` within the transaction of what they do. What an event means is not known here.
 """
 
-from sso.platform.audit.service import AuditReport, export, prune, record, redact, seal, verify, verify_archive
+from sso.platform.audit.service import (
+    AuditReport,
+    append_to_chain,
+    export,
+    prune,
+    record,
+    redact,
+    verify,
+    verify_archive,
+)
 
-__all__ = ["AuditReport", "export", "prune", "record", "redact", "seal", "verify", "verify_archive"]
+__all__ = ["AuditReport", "append_to_chain", "export", "prune", "record", "redact", "verify", "verify_archive"]

@@ -37,8 +37,8 @@ _ADVISORY_LOCK = 0x5550
 class AuditReport:
     """What :func:`verify` found. ``broken_at``: the first place that does not hold; ``checkpoint``: the last let go."""
 
-    sealed: int
-    unsealed: int
+    chained: int
+    not_chained: int
     broken_at: int | None
     reason: str = ""
     checkpoint: int = 0
@@ -84,7 +84,7 @@ def record(
     )
 
 
-async def seal(session: AsyncSession, box: SecretBox) -> list[AuditEvent]:
+async def append_to_chain(session: AsyncSession, box: SecretBox) -> list[AuditEvent]:
     """Chain the events that are not chained yet, at most ``SEAL_BATCH`` of them, and return them."""
     if _has_several_writers(session):
         locked = await session.execute(text(f"SELECT pg_try_advisory_xact_lock({_ADVISORY_LOCK})"))
@@ -111,8 +111,8 @@ async def seal(session: AsyncSession, box: SecretBox) -> list[AuditEvent]:
 async def verify(session: AsyncSession, box: SecretBox) -> AuditReport:
     """Walk the chain from its beginning, or from its last checkpoint, and report the first place that does not hold."""
     key = await instance_secret(session, box, "audit")
-    unsealed = select(func.count()).select_from(AuditEvent).where(AuditEvent.seq.is_(None))
-    waiting = int((await session.execute(unsealed)).scalar_one())
+    not_chained = select(func.count()).select_from(AuditEvent).where(AuditEvent.seq.is_(None))
+    waiting = int((await session.execute(not_chained)).scalar_one())
     begun, previous, expected = await _last_checkpoint(session), b"", 0
     if begun is not None:
         previous, expected = begun.hash, begun.seq
@@ -259,8 +259,8 @@ async def chain_length(session: AsyncSession) -> tuple[int, int]:
     """Return how many events are chained and kept, and how many wait to be chained."""
     bounds = (await session.execute(select(func.min(AuditEvent.seq), func.max(AuditEvent.seq)))).one()
     waiting = select(func.count()).select_from(AuditEvent).where(AuditEvent.seq.is_(None))
-    sealed = bounds[1] - bounds[0] + 1 if bounds[0] is not None and bounds[1] is not None else 0
-    return sealed, int((await session.execute(waiting)).scalar_one())
+    chained = bounds[1] - bounds[0] + 1 if bounds[0] is not None and bounds[1] is not None else 0
+    return chained, int((await session.execute(waiting)).scalar_one())
 
 
 async def export(

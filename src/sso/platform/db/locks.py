@@ -20,7 +20,7 @@ from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 OF_A_PERSON = (
-    "ceremonies",
+    "pending_flows",
     "user_roles",
     "identifiers",
     "identity_checks",
@@ -38,7 +38,7 @@ LOCK_ORDER = (
     # What a request presents, is used once, or must not be done twice.
     "idempotency_keys",
     "invitations",
-    "mass_endings",
+    "bulk_revocations",
     "refresh_tokens",
     "device_codes",
     # Applications.

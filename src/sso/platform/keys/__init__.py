@@ -1,6 +1,6 @@
 """Keys for signing and encryption: make, rotate, publish (JWKS), sign, verify, decrypt.
 
-Private keys are sealed in the database and live opened only in the memory of :class:`KeyRing`. What the signed
+Private keys are encrypted in the database and live opened only in the memory of :class:`KeyRing`. What the signed
 claims mean is not known here.
 """
 
@@ -10,7 +10,7 @@ from sso.platform.keys.service import (
     ensure_keys,
     list_keys,
     read_alg,
-    reseal,
+    reencrypt,
     rotate,
     rotate_when_due,
     withdraw,
@@ -25,7 +25,7 @@ __all__ = [
     "ensure_keys",
     "list_keys",
     "read_alg",
-    "reseal",
+    "reencrypt",
     "rotate",
     "rotate_when_due",
     "withdraw",

@@ -19,7 +19,7 @@ class SigningKey(Base):
     kid: Mapped[str] = mapped_column(String(64), primary_key=True)
     alg: Mapped[str] = mapped_column(String(16))
     status: Mapped[str] = mapped_column(String(16))
-    private_sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    encrypted_private_key: Mapped[bytes] = mapped_column(LargeBinary)
     public_jwk: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
     activated_at: Mapped[datetime | None]

@@ -52,14 +52,14 @@ class KeyRing:
 
     Args:
         box: opens the private keys.
-        published_seconds: how long a retired key stays published: longer than anything signed with it is valid.
+        published: how long a retired key stays published: longer than anything signed with it is valid.
         default_alg: the algorithm whose active key stands first in the published set.
     """
 
-    def __init__(self, box: SecretBox, published_seconds: int, default_alg: str = "RS256") -> None:
+    def __init__(self, box: SecretBox, published: timedelta, default_alg: str = "RS256") -> None:
         self._box = box
         self._default_alg = default_alg
-        self._published = timedelta(seconds=published_seconds)
+        self._published = published
         self._by_kid: dict[str, Key] = {}
         self._active: dict[str, Key] = {}
 
@@ -67,7 +67,7 @@ class KeyRing:
         """Read the keys from the database.
 
         Raises:
-            CannotOpen: when SSO_SECRET_KEY no longer holds the secret that sealed a key.
+            CannotDecrypt: when SSO_SECRET_KEY no longer holds the secret that encrypted a key.
         """
         rows = (await session.execute(select(SigningKey).order_by(SigningKey.created_at))).scalars().all()
         keys = {row.kid: self._by_kid.get(row.kid) or self._open(row) for row in rows}
@@ -166,11 +166,11 @@ class KeyRing:
         return key.retired_at is None or key.retired_at + self._published > clock.now()
 
     def _open(self, row: SigningKey) -> Key:
-        der = self._box.open(row.private_sealed, f"signing-key:{row.kid}")
+        der = self._box.decrypt(row.encrypted_private_key, f"signing-key:{row.kid}")
         if row.alg in KEY_MANAGEMENT_ALGS:
             opened = private_key(der, row.alg)
             return Key(row.kid, row.alg, row.status, opened, None, dict(row.public_jwk), row.retired_at)
-        # What we sealed ourselves and nobody altered need not be proven prime again at every start.
+        # What we encrypted ourselves and nobody altered need not be proven prime again at every start.
         private = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
         return Key(
             row.kid,

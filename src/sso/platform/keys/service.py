@@ -144,33 +144,33 @@ async def withdraw(session: AsyncSession, box: SecretBox, kid: str, *, actor: st
     return status
 
 
-async def rotate_when_due(session: AsyncSession, box: SecretBox, days: int) -> bool:
-    """Rotate the keys of each algorithm whose active key has been in use for ``days``; tell whether there was one.
-    0 days: never."""
-    if days == 0 or not await _due(session, days):
+async def rotate_when_due(session: AsyncSession, box: SecretBox, interval: timedelta) -> bool:
+    """Rotate the keys of each algorithm whose active key has been in use for ``interval``; tell whether there was
+    one. An interval of zero: never."""
+    if not interval or not await _due(session, interval):
         return False
     await bump_version(session, "keys")  # also the lock that lets only one process rotate
-    due = await _due(session, days)
+    due = await _due(session, interval)
     if not due:
         return False
     await rotate(session, box, algs=due, actor="system")
     return True
 
 
-async def _due(session: AsyncSession, days: int) -> list[str]:
-    """Return the algorithms whose active key has been in use for ``days``."""
-    before = clock.now() - timedelta(days=days)
+async def _due(session: AsyncSession, interval: timedelta) -> list[str]:
+    """Return the algorithms whose active key has been in use for ``interval``."""
+    before = clock.now() - interval
     mine = (SigningKey.status == "active") & (SigningKey.activated_at <= before)
     return sorted((await session.execute(select(SigningKey.alg).where(mine))).scalars())
 
 
-async def reseal(session: AsyncSession, box: SecretBox) -> int:
+async def reencrypt(session: AsyncSession, box: SecretBox) -> int:
     """Seal every private key with the newest secret and return how many had an older one."""
     rows = (await session.execute(select(SigningKey))).scalars().all()
-    old = [row for row in rows if not box.is_current(row.private_sealed)]
+    old = [row for row in rows if not box.is_current(row.encrypted_private_key)]
     for row in old:
         purpose = f"signing-key:{row.kid}"
-        row.private_sealed = box.seal(box.open(row.private_sealed, purpose), purpose)
+        row.encrypted_private_key = box.encrypt(box.decrypt(row.encrypted_private_key, purpose), purpose)
     return len(old)
 
 
@@ -196,7 +196,7 @@ def _new_key(alg: str, status: str, box: SecretBox) -> SigningKey:
         kid=kid,
         alg=alg,
         status=status,
-        private_sealed=box.seal(der, f"signing-key:{kid}"),
+        encrypted_private_key=box.encrypt(der, f"signing-key:{kid}"),
         public_jwk={**public_jwk, "kid": kid, "use": "enc" if alg in KEY_MANAGEMENT_ALGS else "sig", "alg": alg},
         created_at=now,
         activated_at=now if status == "active" else None,

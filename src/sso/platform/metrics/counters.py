@@ -14,11 +14,11 @@ import orjson
 
 from sso import clock
 
-MOST_KINDS = 20_000
+MAX_KINDS = 20_000
 """How many different counts are held: what is more is counted as nothing, so that nobody can fill the memory."""
-MOST_MISTAKES, MOST_OF_ONE = 500, 20
+MAX_MISTAKES, MAX_OF_ONE = 500, 20
 """How many different mistakes are held, of all and of one application, until they are written."""
-MOST_CHARS = 300
+MAX_CHARS = 300
 RECENT = "5m:"
 """What the names of counts begin with that are of five minutes, not of an hour: kept for some hours only."""
 FIVE_MINUTES = timedelta(minutes=5)
@@ -67,7 +67,7 @@ class Usage:
             times: how often.
         """
         key = (self._this_hour(), name, client_id, label[:80])
-        if key in self._counts or len(self._counts) < MOST_KINDS:
+        if key in self._counts or len(self._counts) < MAX_KINDS:
             self._counts[key] += times
 
     def mistake(self, client_id: str, code: str, sent: Mapping[str, object]) -> None:
@@ -78,14 +78,14 @@ class Usage:
             code: what was wrong.
             sent: what tells more; no secret, no token, no code.
         """
-        short = {name: str(value)[:MOST_CHARS] for name, value in sent.items()}
+        short = {name: str(value)[:MAX_CHARS] for name, value in sent.items()}
         said = orjson.dumps([code, short], option=orjson.OPT_SORT_KEYS)
         key = (client_id, hashlib.sha256(said).digest()[:16])
         now = clock.now()
         known = self._mistakes.get(key)
         if known is not None:
             known.count, known.last_at = known.count + 1, now
-        elif len(self._mistakes) < MOST_MISTAKES and self._kinds[client_id] < MOST_OF_ONE:
+        elif len(self._mistakes) < MAX_MISTAKES and self._kinds[client_id] < MAX_OF_ONE:
             self._kinds[client_id] += 1
             self._mistakes[key] = Mistake(code, short, 1, now, now)
 

@@ -14,7 +14,7 @@ from sso.platform.metrics.counters import RECENT, Mistake
 from sso.platform.metrics.models import ClientMistake, ProcessSeen, UsageCount
 
 BATCH = 200
-MOST_OF_ONE = 100
+MAX_OF_ONE = 100
 
 
 async def add_counts(session: AsyncSession, counts: Mapping[tuple[datetime, str, str, str], int]) -> None:
@@ -134,7 +134,7 @@ async def mistakes_of(session: AsyncSession, client_ids: Sequence[str], limit: i
     return list((await session.execute(mine.order_by(ClientMistake.last_at.desc()).limit(limit))).scalars())
 
 
-async def forget_old(
+async def delete_old(
     session: AsyncSession, counts_before: datetime, recent_before: datetime, mistakes_before: datetime
 ) -> None:
     """Delete counts and mistakes that are old, and of each application the mistakes that are too many. Counts of five
@@ -144,11 +144,11 @@ async def forget_old(
     lately = UsageCount.hour.between(recent_before - timedelta(days=1), recent_before)
     await session.execute(delete(UsageCount).where(recent, lately))
     await session.execute(delete(ClientMistake).where(ClientMistake.last_at < mistakes_before))
-    many = select(ClientMistake.client_id).group_by(ClientMistake.client_id).having(func.count() > MOST_OF_ONE)
+    many = select(ClientMistake.client_id).group_by(ClientMistake.client_id).having(func.count() > MAX_OF_ONE)
     for client_id in (await session.execute(many)).scalars().all():
         mine = select(ClientMistake.last_at).where(ClientMistake.client_id == client_id)
         oldest = (
-            await session.execute(mine.order_by(ClientMistake.last_at.desc()).offset(MOST_OF_ONE - 1).limit(1))
+            await session.execute(mine.order_by(ClientMistake.last_at.desc()).offset(MAX_OF_ONE - 1).limit(1))
         ).scalar()
         if oldest is not None:
             await session.execute(

@@ -11,7 +11,7 @@ from sso.platform.db import new_id
 from sso.settings import Settings
 
 FOLDER = "outbox"
-MOST = 200
+MAXIMUM = 200
 
 
 def keep(settings: Settings, message: dict[str, Any]) -> None:
@@ -19,7 +19,7 @@ def keep(settings: Settings, message: dict[str, Any]) -> None:
     folder = settings.data_dir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{new_id()}.json").write_bytes(orjson.dumps(message))
-    for old in sorted(folder.glob("*.json"))[:-MOST]:
+    for old in sorted(folder.glob("*.json"))[:-MAXIMUM]:
         old.unlink(missing_ok=True)
 
 

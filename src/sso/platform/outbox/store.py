@@ -226,6 +226,6 @@ async def count_failing(session: AsyncSession, client_id: str) -> int:
     return int((await session.execute(statement)).scalar_one())
 
 
-async def forget_finished(session: AsyncSession, before: datetime) -> None:
+async def delete_finished(session: AsyncSession, before: datetime) -> None:
     """Delete deliveries that were finished before a moment."""
     await session.execute(delete(Delivery).where(Delivery.finished_at < before))

@@ -78,7 +78,7 @@ async def add_webhook(
     made = Webhook(
         id=webhook_id,
         url=url,
-        secret=box.seal(key, _purpose(webhook_id)),
+        secret=box.encrypt(key, _purpose(webhook_id)),
         events=sorted(set(events)),
         description=description,
         enabled=True,
@@ -158,7 +158,7 @@ def send_webhook(
         if webhook is None or not webhook.enabled:
             raise NotNeeded("the webhook is gone, or switched off")
         body = orjson.dumps(payload["body"])
-        key = box.open(webhook.secret, _purpose(webhook.id))
+        key = box.decrypt(webhook.secret, _purpose(webhook.id))
         headers = signed_headers(key, payload["message_id"], clock.timestamp(), body)
         try:
             status, _ = await outbound().post(webhook.url, body, headers)
@@ -176,11 +176,11 @@ def send_webhook(
     return send
 
 
-async def reseal_webhooks(session: AsyncSession, box: SecretBox) -> int:
+async def reencrypt_webhooks(session: AsyncSession, box: SecretBox) -> int:
     """Seal every secret with the newest key; return how many had an older."""
     old = [one for one in await all_webhooks(session) if not box.is_current(one.secret)]
     for one in old:
-        one.secret = box.seal(box.open(one.secret, _purpose(one.id)), _purpose(one.id))
+        one.secret = box.encrypt(box.decrypt(one.secret, _purpose(one.id)), _purpose(one.id))
     return len(old)
 
 

@@ -58,10 +58,10 @@ class Worker:
     def __init__(self, db: Database, settings: Settings, handlers: Mapping[str, Handler]) -> None:
         self._db = db
         self._handlers = handlers
-        self._most = settings.delivery_concurrency
-        self._per_receiver = settings.delivery_per_receiver
-        self._lease = settings.outbound_timeout_seconds * 2 + 30
-        self._give_up = timedelta(seconds=settings.delivery_give_up_seconds)
+        self._maximum = settings.delivery_concurrency
+        self._per_receiver = settings.delivery_concurrency_per_host
+        self._lease = settings.outbound_timeout.total_seconds() * 2 + 30
+        self._give_up = settings.delivery_retry_period
         self._nudge = asyncio.Event()
         self._stopping = False
         self._sending: set[asyncio.Task[None]] = set()
@@ -109,7 +109,7 @@ class Worker:
             self._nudge.clear()
 
     async def _round(self) -> None:
-        while (free := self._most - len(self._sending)) > 0:
+        while (free := self._maximum - len(self._sending)) > 0:
             full = self._full()
             async with self._db.read() as session:
                 due = await store.is_any_due(session, full)

@@ -20,8 +20,8 @@ NONCE_BYTES = 12
 KEY_ID_BYTES = 4
 
 
-class CannotOpen(Refusal):
-    """Sealed data could not be opened: the key that sealed it is not among SSO_SECRET_KEY, or it was altered."""
+class CannotDecrypt(Refusal):
+    """Sealed data could not be opened: the key that encrypted it is not among SSO_SECRET_KEY, or it was altered."""
 
 
 class SecretBox:
@@ -39,30 +39,32 @@ class SecretBox:
         self._ids = [hashlib.sha256(key).digest()[:KEY_ID_BYTES] for key in keys]
         self._ciphers = [AESGCM(key) for key in keys]
 
-    def seal(self, data: bytes, purpose: str) -> bytes:
-        """Encrypt ``data``; ``purpose`` must be given again to open it, so sealed values cannot be swapped."""
+    def encrypt(self, data: bytes, purpose: str) -> bytes:
+        """Encrypt ``data``; ``purpose`` must be given again to open it, so encrypted values cannot be swapped."""
         nonce = os.urandom(NONCE_BYTES)
         return self._ids[0] + nonce + self._ciphers[0].encrypt(nonce, data, purpose.encode())
 
-    def open(self, sealed: bytes, purpose: str) -> bytes:
+    def decrypt(self, encrypted: bytes, purpose: str) -> bytes:
         """Decrypt what :meth:`seal` returned.
 
         Raises:
-            CannotOpen: for an unknown key, another purpose or altered data.
+            CannotDecrypt: for an unknown key, another purpose or altered data.
         """
-        key_id = sealed[:KEY_ID_BYTES]
-        nonce = sealed[KEY_ID_BYTES : KEY_ID_BYTES + NONCE_BYTES]
+        key_id = encrypted[:KEY_ID_BYTES]
+        nonce = encrypted[KEY_ID_BYTES : KEY_ID_BYTES + NONCE_BYTES]
         for known, cipher in zip(self._ids, self._ciphers, strict=True):
             if known == key_id:
                 try:
-                    return cipher.decrypt(nonce, sealed[KEY_ID_BYTES + NONCE_BYTES :], purpose.encode())
+                    return cipher.decrypt(nonce, encrypted[KEY_ID_BYTES + NONCE_BYTES :], purpose.encode())
                 except (InvalidTag, ValueError):
                     break
-        raise CannotOpen(f"cannot open a sealed {purpose}: is the secret that sealed it still in SSO_SECRET_KEY?")
+        raise CannotDecrypt(
+            f"cannot decrypt the stored {purpose}: is the secret that encrypted it still in SSO_SECRET_KEY?"
+        )
 
-    def is_current(self, sealed: bytes) -> bool:
-        """Tell whether ``sealed`` was sealed with the newest key."""
-        return sealed[:KEY_ID_BYTES] == self._ids[0]
+    def is_current(self, encrypted: bytes) -> bool:
+        """Tell whether ``encrypted`` was encrypted with the newest key."""
+        return encrypted[:KEY_ID_BYTES] == self._ids[0]
 
     def derived_keys(self, purpose: str) -> list[bytes]:
         """Return a 32-byte key for ``purpose`` from each secret, newest first."""

@@ -60,9 +60,9 @@ def check_costs(scheme: str, costs: Mapping[str, int]) -> None:
     """
     bounds = BOUNDS.get(scheme)
     for name, value in costs.items():
-        most = None if bounds is None else bounds.get(name)
-        if most is None or value > most:
-            raise TooCostly(f"costs too much to verify: {scheme} with {name} {value}, at most {most or 0}")
+        maximum = None if bounds is None else bounds.get(name)
+        if maximum is None or value > maximum:
+            raise TooCostly(f"costs too much to verify: {scheme} with {name} {value}, at most {maximum or 0}")
 
 
 def argon2_costs(text: str) -> dict[str, int]:

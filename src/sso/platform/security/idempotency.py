@@ -49,15 +49,15 @@ async def begin_once(session: AsyncSession, box: SecretBox, key: str, request: s
     found = (await session.execute(select(IdempotencyKey).where(IdempotencyKey.key_hash == digest))).scalar_one()
     if not equal(found.request_hash, token_hash(request)):
         raise KeyUsed
-    return box.open(found.answer, _PURPOSE)
+    return box.decrypt(found.answer, _PURPOSE)
 
 
 async def finish_once(session: AsyncSession, box: SecretBox, key: str, answer: bytes) -> None:
     """Keep the answer to what :func:`begin_once` let be done."""
     mine = update(IdempotencyKey).where(IdempotencyKey.key_hash == token_hash(key))
-    await session.execute(mine.values(answer=box.seal(answer, _PURPOSE)))
+    await session.execute(mine.values(answer=box.encrypt(answer, _PURPOSE)))
 
 
-def forget_expired(session: Session, now: datetime) -> None:
+def delete_expired(session: Session, now: datetime) -> None:
     """Delete what may not be sent again any more."""
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.expires_at < now))

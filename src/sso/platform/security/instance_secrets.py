@@ -1,4 +1,4 @@
-"""Secrets of the installation itself, made once and kept sealed in the database."""
+"""Secrets of the installation itself, made once and kept encrypted in the database."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ async def instance_secret(session: AsyncSession, box: SecretBox, name: str) -> b
     """Return the 32-byte secret ``name``, making it at first use. Two processes get the same one.
 
     Raises:
-        CannotOpen: when SSO_SECRET_KEY no longer holds the secret that sealed it.
+        CannotDecrypt: when SSO_SECRET_KEY no longer holds the secret that encrypted it.
     """
     found = await _find(session, name)
     if found is None:
-        sealed = box.seal(os.urandom(SECRET_BYTES), f"instance:{name}")
+        encrypted = box.encrypt(os.urandom(SECRET_BYTES), f"instance:{name}")
         await session.execute(
-            insert_for(session)(InstanceSecret).values(name=name, sealed=sealed).on_conflict_do_nothing()
+            insert_for(session)(InstanceSecret).values(name=name, encrypted=encrypted).on_conflict_do_nothing()
         )
         found = await _find(session, name)
         assert found is not None
-    return box.open(found, f"instance:{name}")
+    return box.decrypt(found, f"instance:{name}")
 
 
-async def reseal_instance_secrets(session: AsyncSession, box: SecretBox) -> int:
+async def reencrypt_instance_secrets(session: AsyncSession, box: SecretBox) -> int:
     """Seal every secret of the installation with the newest key and return how many had an older one."""
     rows = (await session.execute(select(InstanceSecret))).scalars().all()
-    old = [row for row in rows if not box.is_current(row.sealed)]
+    old = [row for row in rows if not box.is_current(row.encrypted)]
     for row in old:
-        row.sealed = box.seal(box.open(row.sealed, f"instance:{row.name}"), f"instance:{row.name}")
+        row.encrypted = box.encrypt(box.decrypt(row.encrypted, f"instance:{row.name}"), f"instance:{row.name}")
     return len(old)
 
 
 async def _find(session: AsyncSession, name: str) -> bytes | None:
-    statement = select(InstanceSecret.sealed).where(InstanceSecret.name == name)
+    statement = select(InstanceSecret.encrypted).where(InstanceSecret.name == name)
     return (await session.execute(statement)).scalar_one_or_none()

@@ -88,7 +88,7 @@ def private_key(der: bytes, alg: str) -> Any:
     """Return a private key (PKCS #8) of our own for :func:`decrypt`."""
     if alg != "RSA-OAEP-256":
         return ECKey.import_key(der)
-    # It was sealed by us and nobody altered it: proving its primes again takes 60 ms.
+    # It was encrypted by us and nobody altered it: proving its primes again takes 60 ms.
     key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
     assert isinstance(key, RSAPrivateKey)
     return RSAKey.import_key(key)

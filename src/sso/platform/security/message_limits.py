@@ -63,8 +63,8 @@ class MessageLimits:
         if kind == "phone":
             hidden.append(Rule(key_of("sms"), self._sms_per_day, DAY))
             if not own:
-                most = max(1, self._sms_per_day * STRANGERS_OF_TEN // 10)
-                hidden.append(Rule(key_of("sms-strangers"), most, DAY))
+                maximum = max(1, self._sms_per_day * STRANGERS_OF_TEN // 10)
+                hidden.append(Rule(key_of("sms-strangers"), maximum, DAY))
         try:
             await self._counts.take(hidden)
         except TooManyFailures:

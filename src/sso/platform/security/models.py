@@ -21,16 +21,17 @@ class Replay(Base):
 
 
 class InstanceSecret(Base):
-    """A secret of this installation that must survive a change of SSO_SECRET_KEY, sealed."""
+    """A secret of this installation that must survive a change of SSO_SECRET_KEY, encrypted."""
 
     __tablename__ = "instance_secrets"
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
-    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    encrypted: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class IdempotencyKey(Base):
-    """A request that was answered, and the answer (sealed, it may hold a secret): sent again it is not done again."""
+    """A request that was answered, and the answer (encrypted, it may hold a secret): sent again it is not done
+    again."""
 
     __tablename__ = "idempotency_keys"
 
@@ -41,7 +42,7 @@ class IdempotencyKey(Base):
 
 
 class RateCounter(Base):
-    """How often something happened within a window, where limits are counted in the database (SSO_LIMITS_URL)."""
+    """How often something happened within a window; used if SSO_RATE_LIMIT_STORAGE is ``database``."""
 
     __tablename__ = "rate_counters"
 

@@ -153,7 +153,7 @@ class Outbound:
 
     def __init__(self, settings: Settings) -> None:
         self._allow_loopback = settings.loopback
-        self._seconds = settings.outbound_timeout_seconds
+        self._seconds = settings.outbound_timeout.total_seconds()
         context = _tls_context(settings.outbound_ca_file)
         networks = [ipaddress.ip_network(one, strict=False) for one in settings.outbound_networks]
         transport = httpx.AsyncHTTPTransport(verify=context, retries=0, trust_env=False)

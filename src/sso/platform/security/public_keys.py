@@ -106,10 +106,10 @@ def _check_purpose(key: dict[str, Any]) -> None:
 
 def _check_rsa(key: dict[str, Any]) -> None:
     modulus, exponent = _number(key, "n"), _number(key, "e")
-    least, most = RSA_BITS
-    if not least <= modulus.bit_length() <= most:
+    minimum, maximum = RSA_BITS
+    if not minimum <= modulus.bit_length() <= maximum:
         bits = modulus.bit_length()
-        raise ValueError(f"holds an RSA key of {bits} bits: make one of {least} to {most} bits")
+        raise ValueError(f"holds an RSA key of {bits} bits: make one of {minimum} to {maximum} bits")
     if modulus % 2 == 0:
         raise ValueError("holds an RSA key with an even modulus, which is no key: make a new one")
     if exponent < 3 or exponent % 2 == 0 or exponent.bit_length() > 256:

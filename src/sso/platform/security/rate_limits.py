@@ -9,9 +9,9 @@ Each secret that somebody can guess is a :class:`Purpose` with a :class:`Budget`
 and, for IPv6, site). A browser that the person has used before has a share of its own, so nobody else can use it up.
 
 Counters are fixed windows that begin with their first count. They are kept in memory, in the database or in Redis or
-Valkey (``SSO_LIMITS_URL``); those of second factors are always in the database, so that they hold for every process
-and survive a restart. NIST SP 800-63B-4 section 3.2.2: at most 100 consecutive failures for each authenticator of an
-account.
+Valkey (``SSO_RATE_LIMIT_STORAGE``); those of second factors are always in the database, so that they hold for every
+process and survive a restart. NIST SP 800-63B-4 section 3.2.2: at most 100 consecutive failures for each authenticator
+of an account.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Rule:
     """At most ``most`` within ``seconds`` are counted under ``key``."""
 
     key: str
-    most: int
+    maximum: int
     seconds: int
 
 
@@ -124,7 +124,7 @@ class MemoryStorage:
         now = clock.now().timestamp()
         self._sweep(now)
         found = {rule.key: self._read(rule, now) for rule in rules}
-        full = [found[rule.key][1] - now for rule in rules if found[rule.key][0] >= rule.most]
+        full = [found[rule.key][1] - now for rule in rules if found[rule.key][0] >= rule.maximum]
         if full:
             raise TooManyFailures(max(full))
         for key, (count, until) in found.items():
@@ -198,7 +198,7 @@ class DatabaseStorage:
                 },
             ).returning(table.c.key, table.c.count, table.c.expires_at)
             found = {key: (count, until) for key, count, until in (await session.execute(statement)).all()}
-            full = [found[one.key][1] for one in ordered if found[one.key][0] > one.most]
+            full = [found[one.key][1] for one in ordered if found[one.key][0] > one.maximum]
             if full:  # raising rolls all of them back
                 raise TooManyFailures((max(full) - now).total_seconds())
         return {key: until for key, (_, until) in found.items()}
@@ -296,7 +296,7 @@ class RedisStorage:
         self._settle = self._redis.register_script(_SETTLE)
 
     async def take(self, rules: Sequence[Rule]) -> Windows:
-        limits = [value for rule in rules for value in (rule.most, rule.seconds)]
+        limits = [value for rule in rules for value in (rule.maximum, rule.seconds)]
         async with asyncio.timeout(STORAGE_SECONDS):
             wait, *ends = await self._take(keys=[_PREFIX + rule.key for rule in rules], args=limits)
         if int(wait) > 0:
@@ -329,8 +329,8 @@ class RedisStorage:
 
 
 def storage_for(settings: Settings, db: Database | None = None) -> Storage:
-    """Return where counts are kept, as ``SSO_LIMITS_URL`` says."""
-    url = settings.limits_url.get_secret_value() if settings.limits_url else MEMORY
+    """Return where counts are kept, as ``SSO_RATE_LIMIT_STORAGE`` says."""
+    url = settings.rate_limit_storage.get_secret_value() if settings.rate_limit_storage else MEMORY
     if url == MEMORY:
         return MemoryStorage()
     if url == DATABASE:
@@ -454,7 +454,7 @@ class Budget:
             it the first factor was proven already, so that changing the network gives no new budget.
         lasting: consecutive failures until the person uses another way to sign in, or recovers the account; known
             browsers together have as many again.
-        durable: counted in the database, whatever ``SSO_LIMITS_URL`` says.
+        durable: counted in the database, whatever ``SSO_RATE_LIMIT_STORAGE`` says.
     """
 
     window: int = 0
@@ -539,7 +539,7 @@ class Attempts:
         rules += of_source(purpose, address, self._per_address * PER_SUBNET, WINDOW_MINUTES * MINUTE)
         return ReservedHere(self._here, self._here.take_now(rules))
 
-    async def forget(self, account: str) -> None:
+    async def clear(self, account: str) -> None:
         """Forget the failures of an account from every network: its owner has proven otherwise who they are."""
         for counts, durable in ((self._counts, False), (self._durable, True)):
             purposes = [purpose for purpose, budget in BUDGETS.items() if budget.durable is durable]
@@ -561,10 +561,10 @@ class Attempts:
         return budget
 
     def _of_device(self, purpose: Purpose, budget: Budget, account: str, device: str) -> tuple[list[Rule], list[str]]:
-        most = budget.window or self._per_account
+        maximum = budget.window or self._per_account
         rules = [
-            Rule(key_of("device", purpose, account, device), most, WINDOW_MINUTES * MINUTE),
-            Rule(key_of("device-day", purpose, account, device), most * PER_DAY, DAY),
+            Rule(key_of("device", purpose, account, device), maximum, WINDOW_MINUTES * MINUTE),
+            Rule(key_of("device-day", purpose, account, device), maximum * PER_DAY, DAY),
         ]
         if budget.lasting:
             rules.append(Rule(key_of("lasting-known", purpose, account), budget.lasting, LASTING_DAYS * DAY))
@@ -619,7 +619,7 @@ class CountLimit:
 
     def __init__(
         self,
-        most: int,
+        maximum: int,
         minutes: int,
         counts: Counts | None = None,
         name: str = "",
@@ -628,7 +628,7 @@ class CountLimit:
         in_total: int = 0,
     ) -> None:
         self._counts = counts or Counts()
-        self._most, self._seconds, self._name = most, minutes * MINUTE, name
+        self._maximum, self._seconds, self._name = maximum, minutes * MINUTE, name
         self._per_day, self._in_total = per_day, in_total
 
     async def take(self, key: str, within: str = "") -> Reservation:
@@ -641,7 +641,7 @@ class CountLimit:
         Raises:
             TooManyFailures: when there were too many.
         """
-        rules = of_source(self._name, key, self._most, self._seconds)
+        rules = of_source(self._name, key, self._maximum, self._seconds)
         if self._per_day:
             rules.append(Rule(key_of(self._name, "day", key), self._per_day, DAY))
         if self._in_total and within:
@@ -652,18 +652,18 @@ class CountLimit:
 
     async def is_full(self, key: str) -> bool:
         """Tell whether there were as many as may be. It is no check before work: others may count meanwhile."""
-        return await self._counts.count(key_of(self._name, "address", key)) >= self._most
+        return await self._counts.count(key_of(self._name, "address", key)) >= self._maximum
 
 
-def of_source(name: str, source: str, most: int, seconds: int) -> list[Rule]:
+def of_source(name: str, source: str, maximum: int, seconds: int) -> list[Rule]:
     """Return the rules for one source: the address, its subnet (/24 or /64) and, for IPv6, its site (/48), of which
     anybody may have one."""
-    rules = [Rule(key_of(name, "address", source), most, seconds)]
+    rules = [Rule(key_of(name, "address", source), maximum, seconds)]
     subnet, site = _networks_of(source)
     if subnet:
-        rules.append(Rule(key_of(name, "subnet", subnet), most * PER_SUBNET, seconds))
+        rules.append(Rule(key_of(name, "subnet", subnet), maximum * PER_SUBNET, seconds))
     if site:
-        rules.append(Rule(key_of(name, "site", site), most * PER_SUBNET * PER_SUBNET, seconds))
+        rules.append(Rule(key_of(name, "site", site), maximum * PER_SUBNET * PER_SUBNET, seconds))
     return rules
 
 
@@ -673,7 +673,7 @@ def key_of(*parts: str) -> str:
     return f"{parts[0][:40]}:{hashed[:40]}"
 
 
-async def forget_expired(session: Any, now: Any) -> None:
+async def delete_expired(session: Any, now: Any) -> None:
     """Delete counts of windows that are over, and those of which nothing is left."""
     await session.execute(delete(RateCounter).where((RateCounter.expires_at <= now) | (RateCounter.count <= 0)))
 

@@ -29,6 +29,6 @@ def was_seen(session: Session, issuer: str, jti: str) -> bool:
     return session.execute(statement).first() is not None
 
 
-def forget_expired(session: Session, now: datetime) -> int:
+def delete_expired(session: Session, now: datetime) -> int:
     """Delete records that nothing can match any more and return how many there were."""
     return cast(CursorResult[Any], session.execute(delete(Replay).where(Replay.expires_at < now))).rowcount

@@ -29,7 +29,7 @@ from sso.clients.secrets import ClientError
 from sso.oidc.provider import Provider
 from sso.oidc.requests import with_parameters
 from sso.platform.audit import record
-from sso.platform.security.encryption import CannotOpen
+from sso.platform.security.encryption import CannotDecrypt
 from sso.platform.security.outbound_http import OutboundFailed, OutboundRefused, Visited, public_reason
 from sso.portal.applications import checked_digest, sandbox_id
 from sso.portal.rp_check import fake_provider as dishonest
@@ -38,7 +38,7 @@ from sso.portal.rp_check.fake_provider import IN_THE_TOKEN, MINUTES, WRONG, Case
 log = logging.getLogger(__name__)
 
 Outcome = Literal["refused", "accepted", "passed", "failed", "not_applicable", "unclear"]
-MOST_HOPS = 8
+MAX_HOPS = 8
 _SEAL = "relying-party-check"
 _RUNNING: set[asyncio.Task[None]] = set()
 
@@ -73,7 +73,7 @@ class Browser:
         Raises:
             Stuck: when it leads elsewhere, or nowhere.
         """
-        for _ in range(MOST_HOPS):
+        for _ in range(MAX_HOPS):
             if _origin(url) not in self.hosts:
                 raise Stuck(f"it leads to {_origin(url)}, which is not a registered address of it")
             jar = self.cookies.setdefault(urlsplit(url).hostname or "", {})
@@ -191,7 +191,7 @@ async def played(
     found = await running_check(session, application_id)
     if found is None or found.play is None:
         return None
-    return found, Play.from_json(provider.box.open(found.play, _SEAL))
+    return found, Play.from_json(provider.box.decrypt(found.play, _SEAL))
 
 
 async def note_call(
@@ -212,7 +212,7 @@ async def note_call(
         check, play = found
         play.asked = list(dict.fromkeys([*play.asked, endpoint]))
         play.redeemed = play.redeemed or redeemed == play.code
-        check.play = provider.box.seal(play.to_json(), _SEAL)
+        check.play = provider.box.encrypt(play.to_json(), _SEAL)
     return play, client, provider.id_token_alg(client)
 
 
@@ -233,11 +233,11 @@ async def _last_play(session: AsyncSession, provider: Provider, application_id: 
     mine = select(RelyingPartyCheck.play).where(
         RelyingPartyCheck.application_id == application_id, RelyingPartyCheck.play.is_not(None)
     )
-    sealed = (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
-    if sealed is None:
+    encrypted = (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
+    if encrypted is None:
         return None
-    with contextlib.suppress(CannotOpen):  # sealed with a secret that is gone: a new key is made
-        play = Play.from_json(provider.box.open(sealed, _SEAL))
+    with contextlib.suppress(CannotDecrypt):  # encrypted with a secret that is gone: a new key is made
+        play = Play.from_json(provider.box.decrypt(encrypted, _SEAL))
         return play if play.alg == alg else None
     return None
 
@@ -484,13 +484,13 @@ class Check:
             row = await session.get(RelyingPartyCheck, self.check_id)
             assert row is not None
             assert row.play is not None
-            return Play.from_json(self.provider.box.open(row.play, _SEAL))
+            return Play.from_json(self.provider.box.decrypt(row.play, _SEAL))
 
     async def _write_play(self) -> None:
         async with self.provider.db.write() as session:
             row = await session.get(RelyingPartyCheck, self.check_id)
             assert row is not None
-            row.play = self.provider.box.seal(self.play.to_json(), _SEAL)
+            row.play = self.provider.box.encrypt(self.play.to_json(), _SEAL)
 
     async def _write(self, findings: list[Finding], status: str) -> None:
         shown: list[dict[str, Any]] = [

@@ -22,7 +22,7 @@
       }
       const named = field.form.elements.name;
       const body = new URLSearchParams({
-        form_token: field.dataset.strength,
+        csrf_token: field.dataset.strength,
         password: field.value,
         second: field.dataset.second,
         name: named ? named.value : field.dataset.person,

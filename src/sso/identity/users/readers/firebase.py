@@ -19,7 +19,7 @@ CSV_FIELDS = {
 }  # fmt: skip
 """What stands where in a CSV export, which has no line of names. 7 to 22 are the accounts at Google and others."""
 PROVIDERS = {7: "google.com", 11: "facebook.com", 15: "twitter.com", 19: "github.com"}
-LEAST_CELLS = 26
+MIN_CELLS = 26
 
 
 def read_firebase(path: Path, encoding: str | None = None) -> Iterator[Record]:
@@ -46,8 +46,8 @@ def _csv(path: Path, encoding: str | None) -> Iterator[Record]:
             except (ValueError, _Open) as error:
                 yield Record(line.number, None, str(error) or "a quotation mark is opened and not closed", read)
                 continue
-            if len(cells) < LEAST_CELLS:
-                yield Record(line.number, None, f"has {len(cells)} values; an export has {LEAST_CELLS} or more", read)
+            if len(cells) < MIN_CELLS:
+                yield Record(line.number, None, f"has {len(cells)} values; an export has {MIN_CELLS} or more", read)
                 continue
             row: Row = {name: cells[at] for at, name in CSV_FIELDS.items() if at < len(cells) and cells[at] != ""}
             row["providerUserInfo"] = [{"providerId": name} for at, name in PROVIDERS.items() if cells[at]]

@@ -1,0 +1,262 @@
+"""Settings of the provider, from the environment (``SSO_...``) and a file ``.env``.
+
+The fields are in ``groups``, their types in ``values``, names that changed in ``variables``, and the documents that
+are generated from the fields in ``reference``.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
+
+from sso.settings.groups import (
+    GROUPS,
+    SIGNING_ALGS,
+    AccountSettings,
+    ClientSettings,
+    DatabaseSettings,
+    Group,
+    MailSettings,
+    OutboundSettings,
+    PageSettings,
+    PasswordSettings,
+    RateLimitSettings,
+    RetentionSettings,
+    SecondFactorSettings,
+    SecuritySettings,
+    ServerSettings,
+    SessionSettings,
+    SigningAlg,
+    SignInSettings,
+    SmsSettings,
+    TokenSettings,
+    contrast,
+    is_loopback_host,
+)
+from sso.settings.reference import display, env_example, example, reference, variable
+from sso.settings.values import (
+    Duration,
+    Size,
+    format_duration,
+    format_size,
+    whole_days,
+    whole_hours,
+    whole_minutes,
+    whole_seconds,
+)
+from sso.settings.variables import unknown_variable
+
+__all__ = [
+    "GROUPS",
+    "SIGNING_ALGS",
+    "Duration",
+    "Group",
+    "Settings",
+    "SettingsError",
+    "SigningAlg",
+    "Size",
+    "contrast",
+    "display",
+    "env_example",
+    "example",
+    "format_duration",
+    "format_size",
+    "is_loopback_host",
+    "load_settings",
+    "reference",
+    "variable",
+    "whole_days",
+    "whole_hours",
+    "whole_minutes",
+    "whole_seconds",
+]
+
+_LIMITS = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. ``mistakes`` holds one line for each."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class Settings(
+    ServerSettings,
+    DatabaseSettings,
+    SecuritySettings,
+    TokenSettings,
+    SessionSettings,
+    SignInSettings,
+    SecondFactorSettings,
+    PasswordSettings,
+    AccountSettings,
+    ClientSettings,
+    OutboundSettings,
+    MailSettings,
+    SmsSettings,
+    RateLimitSettings,
+    RetentionSettings,
+    PageSettings,
+    BaseSettings,
+):
+    """Every setting. Arguments win over the environment, which wins over ``.env``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SSO_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+    )
+
+    def __init__(self, **values: Any) -> None:
+        if unknown := [name for name in values if name[0] != "_" and name not in type(self).model_fields]:
+            raise SettingsError([f"{name} is not a setting" for name in unknown])
+        super().__init__(**values)
+
+    @model_validator(mode="after")
+    def _check_combinations(self) -> Self:
+        mistakes = [*self._missing_values(), *self._contradictions(), *self._missing_files()]
+        if mistakes:
+            raise SettingsError(mistakes)
+        return self
+
+    def _missing_values(self) -> list[str]:
+        return [
+            f"{variable(name)} is required when the issuer is not a loopback address"
+            for name in ("secret_key", "database_url")
+            if not self.loopback and not getattr(self, name)
+        ]
+
+    def _contradictions(self) -> list[str]:
+        mistakes = []
+        if self.session_idle_timeout > self.session_lifetime:
+            mistakes.append("SSO_SESSION_IDLE_TIMEOUT must not be more than SSO_SESSION_LIFETIME")
+        if timedelta(0) < self.remembered_session_lifetime < self.remembered_session_idle_timeout:
+            mistakes.append("SSO_REMEMBERED_SESSION_IDLE_TIMEOUT must not be more than SSO_REMEMBERED_SESSION_LIFETIME")
+        if self.development_outbox and not self.loopback:
+            mistakes.append("SSO_DEVELOPMENT_OUTBOX is for loopback addresses only: it shows every code to everyone")
+        if bool(self.brand_colour) != bool(self.brand_colour_dark):
+            mistakes.append("SSO_BRAND_COLOUR and SSO_BRAND_COLOUR_DARK are needed together")
+        if self.password_min_length < self.password_min_length_with_second_factor:
+            mistakes.append("SSO_PASSWORD_MIN_LENGTH must not be less than SSO_PASSWORD_MIN_LENGTH_WITH_SECOND_FACTOR")
+        return mistakes
+
+    def _missing_files(self) -> list[str]:
+        paths = {name: getattr(self, name) for name in ("breached_passwords", "brand_logo", "country_database")}
+        return [
+            f"{variable(name)}: there is nothing at {path}"
+            for name, path in paths.items()
+            if path is not None and not path.exists()
+        ]
+
+    def can_send(self, kind: str) -> bool:
+        """Tell whether something can be sent to an ``email`` address or to a ``phone`` number."""
+        return self.development_outbox or bool(self.smtp_url if kind == "email" else self.sms_url)
+
+    @property
+    def sign_up_kinds(self) -> list[str]:
+        """Kinds of contact (``email``, ``phone``) that people can sign up with; empty if sign-up is closed."""
+        return [kind for kind in ("email", "phone") if self.can_send(kind)] if self.sign_up == "open" else []
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine reaches the issuer."""
+        return is_loopback_host(urlsplit(self.issuer).hostname or "")
+
+    @property
+    def secure_cookies(self) -> bool:
+        """Whether cookies carry ``Secure`` and the ``__Host-`` prefix: always, except for http on loopback."""
+        return self.issuer.startswith("https:")
+
+    def effective_database_url(self) -> str:
+        """Return the database URL with the driver that is used."""
+        url = self.database_url or f"sqlite:///{self.data_dir / 'sso.db'}"
+        for given, used in (
+            ("postgres://", "postgresql+asyncpg://"),
+            ("postgresql://", "postgresql+asyncpg://"),
+            ("sqlite://", "sqlite+aiosqlite://"),
+        ):
+            if url.startswith(given):
+                return used + url.removeprefix(given)
+        return url
+
+    def secrets(self, *, create: bool = True) -> list[bytes]:
+        """Return the secret keys; if none is set, on loopback only, the one that is kept in the data directory.
+
+        Args:
+            create: create a secret in the data directory if there is none.
+
+        Raises:
+            SettingsError: when there is no secret and ``create`` is false.
+        """
+        if self.secret_key:
+            return [secret.get_secret_value().encode() for secret in self.secret_key]
+        path = self.data_dir / "secret.key"
+        if not create and not path.exists():
+            raise SettingsError([f"there is no secret key at {path}; make one with: sso db upgrade"])
+        return [_kept_secret(self.data_dir)]
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment.
+
+    Args:
+        overrides: settings that win over the environment.
+
+    Raises:
+        SettingsError: with one line for each mistake.
+    """
+    mistakes, settings = _unknown_variables(), None
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        mistakes += [_mistake(problem) for problem in error.errors()]
+    except SettingsError as error:
+        mistakes += error.mistakes
+    if settings is None or mistakes:
+        raise SettingsError(mistakes)
+    return settings
+
+
+def _unknown_variables() -> list[str]:
+    sources = (EnvSettingsSource(Settings), DotEnvSettingsSource(Settings))
+    names = {name.upper() for source in sources for name in source.env_vars if name.upper().startswith("SSO_")}
+    known = {variable(name) for name in Settings.model_fields}
+    return [line for name in sorted(names - known) if (line := unknown_variable(name, known))]
+
+
+def _mistake(problem: ErrorDetails) -> str:
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] in _LIMITS and name in Settings.model_fields:
+        attribute, words = _LIMITS[problem["type"]]
+        metadata = Settings.model_fields[name].metadata
+        limit = next(getattr(constraint, attribute) for constraint in metadata if hasattr(constraint, attribute))
+        message = f"must be {words} {display(limit)}"
+    return f"{variable(name)}: {message}" if name else message
+
+
+def _kept_secret(data_dir: Path) -> bytes:
+    path = data_dir / "secret.key"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_bytes()
+    with os.fdopen(handle, "wb") as file:
+        file.write(os.urandom(48).hex().encode())
+    return path.read_bytes()
