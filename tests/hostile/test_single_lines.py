@@ -16,7 +16,7 @@ PROFILE, CONTACTS = "/account/profile", "/account/contacts"
 
 async def _name_changes(browser: Browser, token: str, name: str) -> bool:
     """Send the form of the profile with a token; tell whether the name is changed."""
-    answer = await browser.http.post(PROFILE, data={"form_token": token, "name": name})
+    answer = await browser.http.post(PROFILE, data={"csrf_token": token, "name": name})
     changed = name in (await browser.open("/account")).text
     assert answer.status_code == (303 if changed else 400)
     return changed
@@ -25,8 +25,8 @@ async def _name_changes(browser: Browser, token: str, name: str) -> bool:
 async def test_the_token_of_one_form_does_not_send_another(city: City) -> None:
     async with city.browser() as browser:
         await here(city, browser)
-        contacts = form_at(await browser.open(CONTACTS), CONTACTS)["form_token"]
-        profile = form_at(await browser.open(PROFILE), PROFILE)["form_token"]
+        contacts = form_at(await browser.open(CONTACTS), CONTACTS)["csrf_token"]
+        profile = form_at(await browser.open(PROFILE), PROFILE)["csrf_token"]
         assert not await _name_changes(browser, contacts, "Nama Asing")
         assert await _name_changes(browser, profile, "Nama Sendiri")
 
@@ -34,13 +34,13 @@ async def test_the_token_of_one_form_does_not_send_another(city: City) -> None:
 async def test_the_token_of_a_form_ends_with_the_session_in_which_it_was_made(city: City) -> None:
     async with city.browser() as browser:
         await here(city, browser)
-        earlier = form_at(await browser.open(PROFILE), PROFILE)["form_token"]
+        earlier = form_at(await browser.open(PROFILE), PROFILE)["csrf_token"]
         known = browser.http.cookies.get("__Host-sso-browser")
         browser.http.cookies.delete("__Host-sso-session")
         await here(city, browser)
         assert browser.http.cookies.get("__Host-sso-browser") == known
         assert not await _name_changes(browser, earlier, "Nama Lama")
-        assert await _name_changes(browser, form_at(await browser.open(PROFILE), PROFILE)["form_token"], "Nama Baru")
+        assert await _name_changes(browser, form_at(await browser.open(PROFILE), PROFILE)["csrf_token"], "Nama Baru")
 
 
 async def _disable(city: City, name: str) -> None:
@@ -74,7 +74,7 @@ async def test_a_session_of_a_disabled_user_is_worth_nothing_although_it_stayed(
 
 async def test_a_session_in_use_lives_until_its_end_and_one_out_of_use_ends_earlier(city: City) -> None:
     party, settings = city.relying_party("warga"), city.settings
-    idle, whole = settings.session_idle_seconds, settings.session_absolute_seconds
+    idle, whole = (int(one.total_seconds()) for one in (settings.session_idle_timeout, settings.session_lifetime))
     async with city.browser() as browser:
         tokens = await browser.tokens(party)
         passed = 0
