@@ -40,20 +40,33 @@ PASSED, FAILED, NOT_RUN = 0, 1, 99
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One line to break. ``file``: under ``src/sso``; ``line``: text that stands there once; ``to``: what is put there;
+    """One rule to break. ``file``: under ``src/sso``; ``changes``: text that stands there once, and what is put there;
     ``tests``: functions under ``tests``; they run on SQLite."""
 
     rule: str
     file: str
-    line: str
-    to: str
+    changes: tuple[tuple[str, str], ...]
     tests: tuple[str, ...]
+
+    def broken(self, source: str) -> str:
+        """Return the file with the rule broken."""
+        for line, to in self.changes:
+            source = source.replace(line, to)
+        return source
 
 
 def read_list() -> list[Mutant]:
     """Return the entries of the list."""
     entries = tomllib.loads(LIST.read_text())["mutant"]
-    return [Mutant(one["rule"], one["file"], one["line"], one["to"], tuple(one["tests"])) for one in entries]
+    return [
+        Mutant(
+            one["rule"],
+            one["file"],
+            ((one["line"], one["to"]), *((line, to) for line, to in one.get("also", ()))),
+            tuple(one["tests"]),
+        )
+        for one in entries
+    ]
 
 
 def problems_of(mutants: list[Mutant]) -> list[str]:
@@ -61,11 +74,14 @@ def problems_of(mutants: list[Mutant]) -> list[str]:
     found = [f"the rule {rule!r} stands twice" for rule in {one.rule for one in mutants if _times(mutants, one) > 1}]
     for one in mutants:
         path = ROOT / "src" / "sso" / one.file
-        count = path.read_text().count(one.line) if path.is_file() else 0
-        if count != 1:
-            found.append(f"{one.rule}: the text stands {count} times in src/sso/{one.file}: {one.line}")
-        if one.line == one.to or not one.tests:
-            found.append(f"{one.rule}: it changes nothing, or names no test")
+        text = path.read_text() if path.is_file() else ""
+        for line, to in one.changes:
+            if (count := text.count(line)) != 1:
+                found.append(f"{one.rule}: the text stands {count} times in src/sso/{one.file}: {line}")
+            if line == to:
+                found.append(f"{one.rule}: it changes nothing: {line}")
+        if not one.tests:
+            found.append(f"{one.rule}: it names no test")
         found += [f"{one.rule}: there is no test {test}" for test in one.tests if not _is_test(test)]
     return found
 
@@ -135,7 +151,7 @@ def try_all(mutants: Sequence[Mutant], copies: Sequence[Path]) -> Iterator[tuple
             mutant, copy = waiting.pop(0), free.pop()
             path = copy / "src" / "sso" / mutant.file
             whole, count = path.read_text(), count + 1
-            path.write_text(whole.replace(mutant.line, mutant.to))
+            path.write_text(mutant.broken(whole))
             # Python takes a compiled file for fresh where size and second are the same: each one gets its own second.
             os.utime(path, (count, count))
             running[start_tests(copy, mutant.tests, copy / "log")] = mutant, copy, whole

@@ -44,6 +44,20 @@ ARGON2_BYTES = 256 * 1024
 _numbers = itertools.count()
 
 
+NEEDS_MUCH = frozenset({"city", "cli", "database", "empty_database", "postgres", "redis", "sqlite_template"})
+"""Fixtures with a provider, a database or another server."""
+WHOLE = ("api", "cli", "fuzz", "interop", "journeys")
+"""Directories whose tests run the whole program."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs neither provider nor database as ``unit``: `make check` runs that."""
+    for item in items:
+        directory = item.path.relative_to(TESTS).parts[0]
+        if directory not in WHOLE and NEEDS_MUCH.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.unit)
+
+
 def run_apart(work: Coroutine[Any, Any, Any]) -> Any:
     """Run ``work`` in a thread of its own: fixtures may be asked for while a test's event loop runs."""
     with ThreadPoolExecutor(1) as threads:
