@@ -9,14 +9,14 @@ SECONDS ?= 180
 SEED ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint types imports unit suite coverage mutants interop-all fuzz races bench lock docs dist clean tools
+.PHONY: run test check lint types imports quick unit coverage mutants interop-all fuzz races bench lock docs dist clean tools
 
 run: $(VENV)/run.stamp   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
 
-test: tools lint types imports suite   ## everything: lint, types, import rules, both databases, browser journeys, real clients
+test: tools lint types imports unit   ## everything: lint, types, import rules, both databases, browser journeys, real clients
 
-check: lint types imports unit   ## while working: lint, types, import rules, and the tests that need no provider
+check: lint types imports quick   ## while working: lint, types, import rules, and the tests that need no provider
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -28,11 +28,11 @@ types: $(VENV)/dev.stamp
 imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
-unit: $(VENV)/dev.stamp   ## the tests that need neither a provider nor a database; the list of mutants
+quick: $(VENV)/dev.stamp   ## the tests that need neither a provider nor a database; the list of mutants
 	$(BIN)/python scripts/mutants.py --check
 	$(BIN)/python -m pytest -q -m unit $(ARGS)
 
-suite: $(VENV)/dev.stamp   ## all tests and nothing else, with the ten slowest; ARGS="-k word" narrows it
+unit: $(VENV)/dev.stamp   ## all tests and nothing else, with the ten slowest; ARGS="-k word" narrows it
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q --durations=10 $(ARGS)
 
 coverage: $(VENV)/dev.stamp   ## all tests with branch coverage; fails below the floor in pyproject.toml

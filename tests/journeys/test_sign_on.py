@@ -69,7 +69,7 @@ async def check_fits(page: Page) -> None:
 
 
 async def keep_picture(page: Page, path: Path) -> None:
-    """Keep a picture of a page in ``artefacts`` where the environment has ``PICTURES``, as in ``PICTURES=1 make suite``.
+    """Keep a picture of a page in ``artefacts`` when ``PICTURES`` is set, as in ``PICTURES=1 make unit``.
     Chromium sometimes refuses the first one, and takes the same one when it is asked again."""
     if not os.environ.get("PICTURES"):
         return
