@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import shutil
 import socket
 import sqlite3
@@ -41,6 +42,7 @@ SECRETS_FOR = (
     "petugas", "sinyal", "aman", "dinas",
 )  # fmt: skip
 ARGON2_BYTES = 256 * 1024
+_settings: dict[str, Settings] = {}
 _numbers = itertools.count()
 
 
@@ -112,6 +114,15 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def settings_for(database_url: str, data_dir: Path, **overrides: Any) -> Settings:
     """Return strict settings, but with hashes that are quick to compute and no work in the background."""
+    environment = sorted(item for item in os.environ.items() if item[0].startswith("SSO_"))
+    known = repr((environment, sorted(overrides.items())))
+    if known not in _settings:  # reading and checking them takes 5 ms
+        _settings[known] = _read_settings(database_url, data_dir, **overrides)
+    places = {"database_url": database_url, "data_dir": data_dir}
+    return _settings[known].model_copy(update={name: value for name, value in places.items() if name not in overrides})
+
+
+def _read_settings(database_url: str, data_dir: Path, **overrides: Any) -> Settings:
     values: dict[str, Any] = {
         "issuer": ISSUER,
         "database_url": database_url,

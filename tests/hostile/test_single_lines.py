@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 from tests.citizens import form_at, here
-from tests.support import Browser, City, RelyingParty, query_of
+from tests.conformance.test_core_6_request_objects import push, registered
+from tests.support import ISSUER, Browser, City, RelyingParty, query_of
+from tests.web.test_accounts import add_account
 
 from sso import clock
 from sso.clients.metadata import contradictions_in, with_defaults
 from sso.identity.users.models import User
+from sso.platform.keys import InvalidToken
 
+REGISTRATION = {"client_registration": "open", "client_registration_profile": "certification"}
 PROFILE, CONTACTS = "/account/profile", "/account/contacts"
 
 
@@ -72,6 +76,16 @@ async def test_a_session_of_a_disabled_user_is_worth_nothing_although_it_stayed(
     assert await party.introspect(tokens["access_token"]) == {"active": False}
 
 
+async def test_a_disabled_user_is_not_among_the_accounts_of_a_browser(city: City) -> None:
+    async with city.browser() as browser:
+        await browser.tokens(city.relying_party("warga"))
+        assert "Lanjutkan sebagai Siti Rahmawati" in (await add_account(browser, "budi")).text
+        await _disable(city, "siti")
+        home = (await browser.open("/")).text
+        assert "Halo, Budi Santoso" in home
+        assert "Siti Rahmawati" not in home
+
+
 async def test_a_session_in_use_lives_until_its_end_and_one_out_of_use_ends_earlier(city: City) -> None:
     party, settings = city.relying_party("warga"), city.settings
     idle, whole = (int(one.total_seconds()) for one in (settings.session_idle_timeout, settings.session_lifetime))
@@ -108,3 +122,41 @@ async def test_a_code_challenge_has_43_characters(city: City, length: int) -> No
         answer = query_of((await browser.open(party.url(code_challenge="A" * length))).headers["location"])
     assert answer["error"] == "invalid_request"
     assert "43 characters" in answer["error_description"]
+
+
+@pytest.mark.parametrize("overrides", [REGISTRATION])
+async def test_a_pushed_request_is_for_the_client_that_pushed_it(city: City) -> None:
+    party, other = await registered(city), await registered(city)
+    uri = (await push(party)).json()["request_uri"]
+    async with city.browser() as browser:
+        assert (await browser.open(f"/authorize?client_id={party.client_id}&request_uri={uri}")).status_code == 200
+        refused = await browser.open(f"/authorize?client_id={other.client_id}&request_uri={uri}")
+    assert refused.status_code == 400
+
+
+async def test_a_token_of_our_keys_with_another_issuer_is_not_ours(city: City) -> None:
+    keys, now = city.provider.keys, clock.timestamp()
+    claims = {"iss": ISSUER, "sub": "x", "iat": now, "exp": now + 60}
+    assert keys.verify(keys.sign(claims, "ES256", "at+jwt"), typ="at+jwt", issuer=ISSUER) == claims
+    foreign = keys.sign({**claims, "iss": f"{ISSUER}/check/lain"}, "ES256", "at+jwt")
+    with pytest.raises(InvalidToken):
+        keys.verify(foreign, typ="at+jwt", issuer=ISSUER)
+
+
+async def test_the_api_refuses_a_token_for_another_api(city: City) -> None:
+    async with city.browser() as browser, city.client() as http:
+        for client_id, scope, expected in (("konsol", "openid profile", 200), ("api", "surat:baca", 401)):
+            tokens = await browser.tokens(city.relying_party(client_id), username="ratna", scope=scope)
+            headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+            assert (await http.get("/api/v1/me", headers=headers)).status_code == expected, client_id
+
+
+async def test_a_client_with_a_secret_gets_nothing_by_its_name(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser, city.client() as http:
+        code = await browser.code(party)
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": party.redirect_uri}
+        form |= {"code_verifier": party.verifier, "client_id": party.client_id}
+        answer = await http.post("/token", data=form)
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+        assert (await party.exchange(code)).status == 200
