@@ -11,6 +11,7 @@ from tests.web.test_accounts import add_account
 
 from sso import clock
 from sso.clients.metadata import contradictions_in, with_defaults
+from sso.identity.sessions.models import SsoSession
 from sso.identity.users.models import User
 from sso.platform.keys import InvalidToken
 
@@ -74,6 +75,17 @@ async def test_a_session_of_a_disabled_user_is_worth_nothing_although_it_stayed(
     assert (await party.refresh(tokens["refresh_token"])).body["error"] == "invalid_grant"
     assert (await party.userinfo(tokens["access_token"])).status_code == 401
     assert await party.introspect(tokens["access_token"]) == {"active": False}
+
+
+async def test_an_ended_session_is_worth_nothing_although_its_grants_stayed(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party)
+        async with city.provider.db.write() as session:
+            await session.execute(update(SsoSession).values(ended_at=clock.now()))
+        assert (await _silently(browser, party))["error"] == "login_required"
+        assert (await browser.http.get("/account")).headers["location"].startswith("/login")
+    assert (await party.userinfo(tokens["access_token"])).status_code == 401
 
 
 async def test_a_disabled_user_is_not_among_the_accounts_of_a_browser(city: City) -> None:
