@@ -9,18 +9,19 @@ SECONDS ?= 180
 SEED ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint types imports quick unit coverage mutants interop-all fuzz races bench lock docs dist clean tools
+.PHONY: run test check lint types imports quick unit coverage mutants interop-all fuzz races bench lock docs dist sbom hooks clean deps ready
 
 run: $(VENV)/run.stamp   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
 
-test: tools lint types imports unit   ## everything: lint, types, import rules, both databases, browser journeys, real clients
+test: ready lint types imports unit   ## everything: lint, types, import rules, both databases, browser journeys, real clients
 
 check: lint types imports quick   ## while working: lint, types, import rules, and the tests that need no provider
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python scripts/mutants.py --check
 
 types: $(VENV)/dev.stamp
 	$(BIN)/mypy
@@ -28,8 +29,7 @@ types: $(VENV)/dev.stamp
 imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
-quick: $(VENV)/dev.stamp   ## the tests that need neither a provider nor a database; the list of mutants
-	$(BIN)/python scripts/mutants.py --check
+quick: $(VENV)/dev.stamp   ## the tests that need neither a provider nor a database
 	$(BIN)/python -m pytest -q -m unit $(ARGS)
 
 unit: $(VENV)/dev.stamp   ## all tests and nothing else, with the ten slowest; ARGS="-k word" narrows it
@@ -43,7 +43,7 @@ coverage: $(VENV)/dev.stamp   ## all tests with branch coverage; fails below the
 mutants: $(VENV)/dev.stamp   ## breaks each line of tests/mutants/list.toml: a test must fail; ARGS="--only word"
 	$(BIN)/python scripts/mutants.py $(ARGS)
 
-interop-all: tools   ## every relying party of tests/interop, also the heavy ones: django-allauth, python-jose, Spring
+interop-all: ready   ## every relying party of tests/interop, also the heavy ones: django-allauth, python-jose, Spring
 	sh scripts/interop_tools.sh
 	INTEROP_ALL=1 $(BIN)/python -m pytest -q tests/interop $(ARGS)
 
@@ -54,8 +54,14 @@ fuzz: $(VENV)/dev.stamp   ## nasty values to every route on PostgreSQL, for SECO
 races: $(VENV)/dev.stamp   ## every pair of acts on one session at once, on PostgreSQL; ARGS="20" is the number of rounds
 	RACES=$(or $(ARGS),10) $(BIN)/python -m pytest -q tests/hostile/test_races.py tests/hostile/test_conflicts.py
 
-tools: $(VENV)/dev.stamp   ## what the tests need besides Python: Chromium, Node with relying parties, Apache
-	sh scripts/tools.sh
+deps:   ## install what the tests need besides Python packages, with apt-get, as root or with sudo; says what is missing
+	PYTHON="$(PYTHON)" sh scripts/deps.sh
+
+ready: $(VENV)/dev.stamp
+	@sh scripts/deps.sh --no-sudo
+
+hooks: $(VENV)/dev.stamp   ## check each commit and its subject before git keeps it (.pre-commit-config.yaml)
+	$(BIN)/pre-commit install --hook-type pre-commit --hook-type commit-msg
 
 bench: $(VENV)/dev.stamp   ## CPU time of each flow; ARGS="--seconds 3 --only refresh"
 	$(BIN)/python -m bench $(ARGS)
@@ -66,8 +72,11 @@ lock: $(VENV)/dev.stamp   ## newest allowed versions into requirements/, with ha
 docs: $(VENV)/dev.stamp   ## the generated pages of docs/
 	$(BIN)/python scripts/reference.py
 
-dist: $(VENV)/dev.stamp   ## a wheel that holds migrations and examples too
+dist: sbom   ## a wheel that holds migrations and examples too, and the SBOM beside it
 	$(BIN)/python -m hatchling build -t wheel
+
+sbom: $(VENV)/dev.stamp   ## dist/sso-VERSION.cdx.json: every package of requirements/run.txt (CycloneDX 1.6)
+	$(BIN)/python scripts/sbom.py
 
 clean:
 	rm -rf $(VENV) var dist artefacts .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
@@ -76,12 +85,12 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or say make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "Python cannot make virtual environments: on Debian, apt-get install python3-venv"; exit 1; }
 
-$(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(BIN)/python
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml src/sso/__init__.py | $(BIN)/python
 	$(PIP) --require-hashes -r requirements/run.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml src/sso/__init__.py | $(BIN)/python
 	$(PIP) --require-hashes -r requirements/dev.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/run.stamp

@@ -15,7 +15,7 @@ from sso.settings import env_example
 from sso.settings import reference as settings
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 DOCS = ROOT / "docs"
 
 
@@ -31,12 +31,28 @@ def openapi() -> str:
     return orjson.dumps(description("https://masuk.kota.example"), option=orjson.OPT_INDENT_2).decode() + "\n"
 
 
+def architecture() -> str:
+    """Return docs/architecture.md with the table of imports renewed."""
+    import picture
+
+    return picture.page((DOCS / "architecture.md").read_text())
+
+
+def architecture_picture() -> str:
+    """Return docs/architecture.svg: the packages and their imports."""
+    import picture
+
+    return picture.picture()
+
+
 PAGES = {
     "settings.md": settings,
     "clients.md": fields,
     "commands.md": commands,
     "conformance.md": conformance,
     "openapi.json": openapi,
+    "architecture.md": architecture,
+    "architecture.svg": architecture_picture,
     "security/demands.md": demands,
 }
 

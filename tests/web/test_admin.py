@@ -16,7 +16,7 @@ from tests.delivery.test_mass_ending import fill
 from tests.support import PASSWORD, Browser, City, form_of
 from tests.web.test_developer import NEW, person, post, register, signed_in
 
-from sso import clock
+from sso import __version__, clock
 from sso.accounts.service import end_session_of_person
 from sso.http.admin.setting_texts import masked, settings_shown
 from sso.identity.sessions.models import SsoSession
@@ -484,6 +484,7 @@ async def test_settings_are_shown_without_what_is_secret(city: City, admin: Brow
     assert "SSO_ISSUER" in page.text
     assert city.settings.secret_key[0].get_secret_value() not in page.text
     assert str(city.provider.started_at.year) in page.text
+    assert __version__ in page.text
     assert masked("postgresql://sso:rahasia@db/sso") == "postgresql://sso:••••••••@db/sso"
     shown = [one for group in settings_shown(city.settings) for one in group.settings]
     assert all(one.variable.startswith("SSO_") for one in shown)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
+from sso import __version__
 from sso.cli.common import guarded
 
 COMMANDS = ("serve", "worker", "demo", "doctor")
@@ -29,12 +31,26 @@ GROUPS = {
 HELP = "A city's single sign-on. Settings come from the environment (SSO_...) or a file .env; see docs/settings.md."
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sso {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Declare the options that stand before the name of a command."""
+
+
 def command_line(only: str = "") -> typer.Typer:
-    """Return the command line; where ``only`` names a command or group, with that one alone."""
+    """Return the command line; where ``only`` names a command, a group or ``--version``, with that one alone."""
     app = typer.Typer(
         name="sso", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
     )
-    app.callback()(lambda: None)
+    app.callback(help=HELP)(_options)
     for name in COMMANDS:
         if only in ("", name):
             app.command(name)(getattr(import_module(f"sso.cli.{name}"), name))
@@ -47,4 +63,4 @@ def command_line(only: str = "") -> typer.Typer:
 def main() -> None:
     """Run the command. Exit code 0: done; 1: it cannot be done, and why is said; 2: arguments or settings are wrong."""
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
-    guarded(command_line(asked if asked in (*COMMANDS, *GROUPS) else ""))
+    guarded(command_line(asked if asked in (*COMMANDS, *GROUPS, "--version") else ""))

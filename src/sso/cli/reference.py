@@ -12,6 +12,7 @@ from sso.cli import command_line
 HEAD = """# Commands
 
 Generated from the commands themselves with `make docs`; a test keeps it current. `--help` says the same.
+`sso --version` prints the version.
 Exit codes: 0 done; 1 it cannot be done, and why is said; 2 arguments or settings are wrong. Secrets are never
 arguments: passwords are asked for, or read from standard input.
 """

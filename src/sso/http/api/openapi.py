@@ -13,13 +13,13 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso import __version__
 from sso.http.api.common import PREFIX, ProblemBody, caller_in, needs_nothing, problems, site_of
 from sso.platform.permissions import PERMISSIONS, ROLES, permissions_of
 
 router = APIRouter(prefix=PREFIX, tags=["about"])
 public = APIRouter(prefix=PREFIX)
 
-VERSION = "1"
 _ABOUT = """Sessions, people, applications, grants, deliveries, webhooks and the audit log of the city's sign-on.
 
 Get an access token from this same server, for an application of the city (`first_party: true`) that registered the
@@ -103,7 +103,7 @@ def description(issuer: str) -> dict[str, Any]:
     app = FastAPI()
     for one in routers:
         app.include_router(one)
-    document = get_openapi(title="Sign-on administration", version=VERSION, description=_ABOUT, routes=app.routes)
+    document = get_openapi(title="Sign-on administration", version=__version__, description=_ABOUT, routes=app.routes)
     document["servers"] = [{"url": issuer}]
     schemas = document["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):

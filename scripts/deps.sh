@@ -1,0 +1,103 @@
+#!/bin/sh
+# Install what the tests need besides Python packages: a Python that makes virtual environments, Chromium, Node.js 20 with
+# npm, Redis or Valkey, Apache with mod_auth_openidc, and the Node.js packages of tests/interop. What is there stays.
+#
+#   sh scripts/deps.sh            install as root, or with sudo (make deps)
+#   sh scripts/deps.sh --no-sudo  install as root only: never ask for a password (make test)
+#
+# Debian's packages are installed with apt-get. Whatever cannot be installed is printed as one list, each line with the
+# command that gets it, and the exit code is 1.
+set -eu
+cd "$(dirname "$0")/.."
+LOG=${TMPDIR:-/tmp}/sso-deps-$(id -u).log
+: >"$LOG"
+missing=""
+
+# Remember what is missing: what it is, and the command that gets it.
+note() {
+  missing="$missing
+  $1: $2"
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+has_python() {
+  [ -x .venv/bin/python ] ||
+    ${PYTHON:-python3} -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+has_chromium() { [ -n "${CHROMIUM:-}" ] || has chromium || has google-chrome; }
+has_node() { has node && [ "$(node --version | sed 's/^v\([0-9]*\).*/\1/')" -ge 20 ]; }
+has_npm() { has npm; }
+has_redis() { has redis-server || has valkey-server; }
+has_apache() { has apache2 || [ -x "${APACHE:-/usr/sbin/apache2}" ]; }
+has_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_openidc.so" ]; }
+
+# One line for each: check, package of Debian, name.
+PROGRAMS="
+has_python|python3-venv|Python 3.11 or newer with venv
+has_chromium|chromium|Chromium (or CHROMIUM=/path/to/chromium)
+has_node|nodejs|Node.js 20 or newer
+has_npm|npm|npm
+has_redis|redis-server|Redis or Valkey
+has_apache|apache2|Apache
+has_module|libapache2-mod-auth-openidc|mod_auth_openidc for Apache
+"
+
+packages() {
+  echo "$PROGRAMS" | while IFS='|' read -r check package _; do
+    [ -z "$check" ] || $check || printf ' %s' "$package"
+  done
+}
+
+as_root=""
+may_install() {
+  has apt-get || return 1
+  [ "$(id -u)" != 0 ] || return 0
+  [ "${1:-}" != "--no-sudo" ] && has sudo || return 1
+  sudo -n true 2>/dev/null || [ -t 0 ] || return 1
+  as_root="sudo"
+}
+
+wanted=$(packages)
+if [ -n "$wanted" ] && may_install "$@"; then
+  echo "installing:$wanted (log: $LOG)"
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >>"$LOG" 2>&1 || true
+  # One at a time where all together fail, so that one package that is not to be had keeps none of the others away.
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $wanted >>"$LOG" 2>&1 ||
+    for package in $wanted; do
+      $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" \
+        >>"$LOG" 2>&1 || true
+    done
+fi
+
+if has apt-get; then
+  get="sudo apt-get install"
+  if has node && ! has_node; then
+    note "a newer Node.js (this is $(node --version))" "download version 20 or newer from https://nodejs.org/"
+  fi
+else
+  get="install with your package manager; its name in Debian:"
+fi
+while IFS='|' read -r check package name; do
+  [ -z "$check" ] || $check || note "$name" "$get $package"
+done <<LIST
+$PROGRAMS
+LIST
+
+for folder in tests/interop/openid_client tests/interop/relying_parties; do
+  installed="$folder/node_modules/.package-lock.json"
+  if [ -e "$installed" ] && [ ! "$folder/package-lock.json" -nt "$installed" ]; then
+    continue
+  fi
+  command="npm ci --prefix $folder --ignore-scripts --no-audit --no-fund"
+  { has_npm && $command --silent >>"$LOG" 2>&1; } || note "Node.js packages of $folder" "$command"
+done
+
+if [ -n "$missing" ]; then
+  echo "Missing for the tests:$missing"
+  has apt-get || echo "This machine is not Debian or Ubuntu (no apt-get), so make deps cannot install programs."
+  if has apt-get && [ "$(id -u)" != 0 ]; then
+    echo "You are not root. Run: sudo -v && make deps"
+  fi
+  [ ! -s "$LOG" ] || echo "What apt-get and npm said: $LOG"
+  exit 1
+fi
