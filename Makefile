@@ -30,7 +30,7 @@ imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 quick: $(VENV)/dev.stamp   ## the tests that need neither a provider nor a database
-	$(BIN)/python -m pytest -q -m unit $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) -q -m unit $(ARGS)
 
 unit: $(VENV)/dev.stamp   ## all tests and nothing else, with the ten slowest; ARGS="-k word" narrows it
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q --durations=10 $(ARGS)
