@@ -11,18 +11,19 @@ SECONDS ?= 180
 SEED ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint types imports unit interop-all fuzz races bench lock docs dist sbom hooks clean deps ready
+.PHONY: run test check lint types imports quick unit coverage mutants interop-all fuzz races bench lock docs dist sbom hooks clean deps ready
 
 run: $(VENV)/run.stamp $(COMPILED)   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
 
-test: ready check unit   ## everything: lint, types, import rules, both databases, browser journeys, real clients
+test: ready lint types imports unit   ## everything: lint, types, import rules, both databases, browser journeys, real clients
 
-check: lint types imports
+check: lint types imports quick   ## while working: lint, types, import rules, and the tests that need no provider
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python scripts/mutants.py --check
 
 types: $(VENV)/dev.stamp
 	$(BIN)/mypy
@@ -30,8 +31,19 @@ types: $(VENV)/dev.stamp
 imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
-unit: $(VENV)/dev.stamp   ## the test suite alone; ARGS="-k word" narrows it
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q $(ARGS)
+quick: $(VENV)/dev.stamp   ## the tests that need neither a provider nor a database
+	$(BIN)/python -m pytest -n $(JOBS) -q -m unit $(ARGS)
+
+unit: $(VENV)/dev.stamp   ## all tests and nothing else, with the ten slowest; ARGS="-k word" narrows it
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q --durations=10 $(ARGS)
+
+coverage: $(VENV)/dev.stamp   ## all tests with branch coverage; fails below the floor in pyproject.toml
+	$(BIN)/coverage erase
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q --durations=10 --cov --cov-report= $(ARGS)
+	$(BIN)/coverage report --skip-covered --sort=cover
+
+mutants: $(VENV)/dev.stamp   ## breaks each line of tests/mutants/list.toml: a test must fail; ARGS="--only word"
+	$(BIN)/python scripts/mutants.py $(ARGS)
 
 interop-all: ready   ## every relying party of tests/interop, also the heavy ones: django-allauth, python-jose, Spring
 	sh scripts/interop_tools.sh

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import shutil
 import socket
 import sqlite3
 import subprocess
-import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,9 +17,10 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from scripts.compile_catalogues import compile_catalogues
-from tests.databases import Databases, run_statement, take_snapshot
+from tests.databases import Databases, run_statement, share_compiled_statements, take_snapshot
 from tests.lock_order import Watch, in_words
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
+from tests.waiting import listens, wait_until
 
 from sso import clock
 from sso.app import create_app
@@ -41,7 +42,23 @@ SECRETS_FOR = (
     "warga", "sehat", "mitra", "mitra-lain", "lama", "buram", "api", "surat", "mesin", "mesin-buram", "konsol",
     "petugas", "sinyal", "aman", "dinas",
 )  # fmt: skip
+ARGON2_BYTES = 256 * 1024
+_settings: dict[str, Settings] = {}
 _numbers = itertools.count()
+
+
+NEEDS_MUCH = frozenset({"city", "cli", "database", "empty_database", "postgres", "redis", "sqlite_template"})
+"""Fixtures with a provider, a database or another server."""
+WHOLE = ("api", "cli", "fuzz", "interop", "journeys")
+"""Directories whose tests run the whole program."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs neither provider nor database as ``unit``: `make check` runs that."""
+    for item in items:
+        directory = item.path.relative_to(TESTS).parts[0]
+        if directory not in WHOLE and NEEDS_MUCH.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.unit)
 
 
 def run_apart(work: Coroutine[Any, Any, Any]) -> Any:
@@ -93,12 +110,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory: Path = tmp_path_factory.mktemp("redis")
     process = subprocess.Popen([server, "--port", str(port), "--save", "", "--dir", str(directory)], stdout=-3)
     try:
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
+        wait_until(lambda: listens(port))
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.terminate()
@@ -107,6 +119,15 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def settings_for(database_url: str, data_dir: Path, **overrides: Any) -> Settings:
     """Return strict settings, but with hashes that are quick to compute and no work in the background."""
+    environment = sorted(item for item in os.environ.items() if item[0].startswith("SSO_"))
+    known = repr((environment, sorted(overrides.items())))
+    if known not in _settings:  # reading and checking them takes 5 ms
+        _settings[known] = _read_settings(database_url, data_dir, **overrides)
+    places = {"database_url": database_url, "data_dir": data_dir}
+    return _settings[known].model_copy(update={name: value for name, value in places.items() if name not in overrides})
+
+
+def _read_settings(database_url: str, data_dir: Path, **overrides: Any) -> Settings:
     values: dict[str, Any] = {
         "issuer": ISSUER,
         "database_url": database_url,
@@ -120,7 +141,9 @@ def settings_for(database_url: str, data_dir: Path, **overrides: Any) -> Setting
         "second_factor_roles": [],
         **overrides,
     }
-    return Settings(_env_file=None, **values)  # type: ignore[call-arg]
+    made = Settings(_env_file=None, **values)  # type: ignore[call-arg]
+    # Less than the least that a city may choose: a hash of 8 MiB takes 8 ms, and most tests make two or three.
+    return made if "argon2_memory" in overrides else made.model_copy(update={"argon2_memory": ARGON2_BYTES})
 
 
 async def fill(settings: Settings) -> dict[str, Any]:
@@ -214,6 +237,7 @@ async def city(
     url, made = database
     settings = settings_for(url, tmp_path, **overrides)
     app, watch = create_app(settings), Watch()
+    share_compiled_statements(app.state.site.provider.db)
     watch.listen(app.state.site.provider.db)
     async with app.router.lifespan_context(app):
         yield City(app, settings, made["secrets"], made["users"])

@@ -7,14 +7,34 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from typing import Any
 
 import asyncpg
+
+from sso.platform.db import Database
 
 NAMES = """SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"""
 SEQUENCES = """SELECT quote_ident(sequencename), coalesce(last_value, start_value), last_value IS NOT NULL
     FROM pg_sequences WHERE schemaname = 'public'"""
 OTHERS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+_dialects: dict[tuple[str, int], tuple[Any, Any]] = {}
+
+
+def share_compiled_statements(database: Database) -> None:
+    """Give the engines of a database the compiled statements of those that were made before.
+
+    SQLAlchemy compiles each statement once for each engine, and each test makes an engine: compiling was a fifth of the
+    work of a short test. What an engine knows about the server stays with its own pool.
+    """
+    for number, engine in enumerate(database.engines):
+        sync = engine.sync_engine
+        known = _dialects.setdefault((sync.dialect.name, number), (sync.dialect, sync._compiled_cache))
+        sync.dialect, sync._compiled_cache = known
+    if not database.is_sqlite:
+        reader, writer = database._reader.sync_engine, database.engine.sync_engine
+        reader.dialect, reader._compiled_cache = writer.dialect, writer._compiled_cache
 
 
 async def run_statement(postgres: str, statement: str) -> None:

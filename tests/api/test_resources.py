@@ -12,6 +12,7 @@ from sqlalchemy import or_, select
 from tests.api.conftest import Api, person_with, program
 from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, form_of
+from tests.waiting import until
 
 from sso import clock
 from sso.accounts.administration import disable_user
@@ -140,11 +141,12 @@ async def test_many_sessions_are_ended_in_the_background_watched_and_stopped(cit
     assert answer.headers["location"] == f"/api/v1/session-endings/{begun['id']}"
     stop = asyncio.Event()
     working = asyncio.create_task(run_jobs(city.provider, stop))
-    for _ in range(200):
-        now = await api.get(f"/session-endings/{begun['id']}")
-        if now["status"] == "done":
-            break
-        await asyncio.sleep(0.05)
+
+    async def is_done() -> bool:
+        return bool((await api.get(f"/session-endings/{begun['id']}"))["status"] == "done")
+
+    await until(is_done)
+    now = await api.get(f"/session-endings/{begun['id']}")
     stop.set()
     await working
     assert (now["status"], now["ended"]) == ("done", 2)

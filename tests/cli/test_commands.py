@@ -7,7 +7,6 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.conftest import CATALOGUE, run_apart
 from tests.support import PASSWORD
+from tests.waiting import wait_until
 from typer.testing import CliRunner
 
 from sso import clock
@@ -353,15 +353,14 @@ def test_a_worker_apart_from_the_server_sends_and_stops_when_it_is_asked(cli: Cl
         command = [str(Path(sys.executable).with_name("sso")), "worker"]
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            for _ in range(200):
+
+            def has_failed() -> bool:
                 # Where it goes (warga.example) there is nobody, so it is tried, fails, and waits to be tried again.
                 told = cli("sessions", "proof", session_id, "--json").json["applications"]
-                if any(one["attempts"] and one["failure"] for one in told):
-                    break
                 assert process.poll() is None, (tmp_path / "log").read_text()
-                time.sleep(0.1)
-            else:
-                raise AssertionError((tmp_path / "log").read_text())
+                return any(one["attempts"] and one["failure"] for one in told)
+
+            wait_until(has_failed, 40)
         finally:
             process.terminate()
         assert process.wait(20) == 0

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from tests.conftest import settings_for
 from tests.support import City
+from tests.waiting import until
 
 from sso.app import create_app
 from sso.platform.db import Database, DatabaseUnavailable, bump_version, read_versions
@@ -156,10 +157,12 @@ async def test_a_database_that_comes_back_with_an_old_schema_is_waited_for_too(
         asyncio.timeout(20),
     ):
         away.clear()
-        while "run: sso db upgrade" not in caplog.text:
-            await asyncio.sleep(0.02)
+        await until(lambda: "run: sso db upgrade" in caplog.text)
         assert (await http.get("/login")).status_code == 503
         await upgrade(app.state.site.provider.db)
-        while (await http.get("/readyz")).status_code != 200:
-            await asyncio.sleep(0.02)
+
+        async def is_ready() -> bool:
+            return (await http.get("/readyz")).status_code == 200
+
+        await until(is_ready)
         assert (await http.get("/login")).status_code == 200

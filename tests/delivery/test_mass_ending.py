@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 from tests.support import City
+from tests.waiting import until
 
 from sso import clock
 from sso.identity.sessions.models import SessionClient, SsoSession
@@ -144,8 +145,11 @@ async def test_people_sign_in_meanwhile_and_a_server_goes_on_with_what_was_begun
     house = asyncio.create_task(run_jobs(city.provider, stop, after_part))
     async with city.browser() as browser, asyncio.timeout(60):
         tokens = await browser.tokens(city.relying_party("warga"))
-        while await active(city) > 1:
-            await asyncio.sleep(0.05)
+
+        async def is_done() -> bool:
+            return await active(city) <= 1
+
+        await until(is_done, 60)
         assert (await city.relying_party("warga").userinfo(tokens["access_token"])).status_code == 200
     stop.set()
     await house

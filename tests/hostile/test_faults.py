@@ -16,9 +16,10 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from tests.conftest import settings_for
-from tests.interop.conftest import SSO, wait_for
+from tests.interop.conftest import SSO
 from tests.journeys.conftest import free_ports
 from tests.support import ISSUER, PASSWORD, SECRET_KEY, City, form_of, query_of
+from tests.waiting import listens, until, wait_for
 
 from sso import clock
 from sso.app import create_app
@@ -73,14 +74,8 @@ async def test_changes_of_clients_and_keys_reach_every_host(city: City, tmp_path
             version = await bump_version(session, "clients")
             await store.update_client(session, "padam", version, clock.now(), status="suspended")
             await rotate(session, city.provider.box, force=True)
-        async with asyncio.timeout(5):
-            while other.provider.registry.enabled("padam") is not None:
-                await asyncio.sleep(0.05)
-        async with asyncio.timeout(5):
-            while "next" not in {key.status for key in other.provider.keys._by_kid.values()} or (
-                "retired" not in {key.status for key in other.provider.keys._by_kid.values()}
-            ):
-                await asyncio.sleep(0.05)
+        await until(lambda: other.provider.registry.enabled("padam") is None, 5)
+        await until(lambda: {"next", "retired"} <= {key.status for key in other.provider.keys._by_kid.values()}, 5)
         async with other.browser() as browser:
             assert (await browser.tokens(other.relying_party("warga"))).status == 200
 
@@ -225,16 +220,18 @@ async def test_kill_9_in_the_middle_of_refreshing_leaves_each_refresh_whole_or_u
     phones = [Phone(process.port, made["secrets"]["lama"]) for _ in range(6)]
     held = [(await phone.exchange(await phone.code()))["refresh_token"] for phone in phones]
     killed = asyncio.Event()
+    done = [0] * len(phones)
 
     async def keep_refreshing(number: int) -> None:
         while not killed.is_set():
             try:
                 held[number] = (await phones[number].refresh(held[number]))["refresh_token"]
+                done[number] += 1
             except (httpx.HTTPError, json.JSONDecodeError):
                 return
 
     busy = [asyncio.create_task(keep_refreshing(number)) for number in range(len(phones))]
-    await asyncio.sleep(0.4)  # let them be in the middle of it
+    await until(lambda: min(done) >= 2)  # each is in the middle of it
     process.kill()
     killed.set()
     await asyncio.gather(*busy)
@@ -272,12 +269,14 @@ async def test_a_stop_lets_what_is_under_way_finish(serve: tuple[Process, dict[s
     credentials = base64.b64encode(f"lama:{made['secrets']['lama']}".encode()).decode()
     writer.write(
         f"POST /token HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credentials}\r\n"
-        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n{body[:20]}".encode()
+        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n"
+        f"Expect: 100-continue\r\n\r\n{body[:20]}".encode()
     )
     await writer.drain()
-    await asyncio.sleep(0.2)  # it is being read when the stop comes
+    # It is being read when the stop comes (RFC 9110 section 10.1.1), and the rest comes after the stop.
+    assert (await reader.readuntil(b"\r\n\r\n")).split()[1] == b"100"
     process.process.send_signal(signal.SIGTERM)
-    await asyncio.sleep(0.2)
+    await until(lambda: not listens(process.port))
     writer.write(body[20:].encode())
     await writer.drain()
     assert (await reader.readline()).split()[1] == b"200"
@@ -349,8 +348,7 @@ async def test_a_head_that_takes_too_long_is_cut_off(monkeypatch: pytest.MonkeyP
     config = uvicorn.Config(app, port=port, http=wire.BoundedProtocol, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server._serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
+    await until(lambda: server.started)
     for beginning in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHo"):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(beginning)

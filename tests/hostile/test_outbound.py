@@ -117,7 +117,7 @@ async def test_one_bad_address_among_good_ones_is_enough(strict: Outbound, monke
     await strict.close()
 
 
-async def _server(answer: bytes, pause: float = 0) -> tuple[asyncio.Server, int, list[bytes]]:
+async def _server(answer: bytes, stops: bool = False) -> tuple[asyncio.Server, int, list[bytes]]:
     seen: list[bytes] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -126,7 +126,8 @@ async def _server(answer: bytes, pause: float = 0) -> tuple[asyncio.Server, int,
             for part in (answer[i : i + 65536] for i in range(0, len(answer), 65536)):
                 writer.write(part)
                 await writer.drain()
-                await asyncio.sleep(pause)
+                if stops:
+                    await asyncio.Event().wait()
         except ConnectionError:
             pass
         finally:
@@ -172,7 +173,7 @@ async def test_a_huge_answer_is_not_read_to_its_end(loopback: Outbound) -> None:
 
 async def test_a_slow_answer_is_given_up(loopback: Outbound) -> None:
     drip = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 5_000_000
-    server, port, _ = await _server(drip[:200], pause=5)
+    server, port, _ = await _server(drip[:200], stops=True)
     with pytest.raises(httpx.HTTPError):
         await loopback.post_form(f"http://127.0.0.1:{port}/", {})
     server.close()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 from tests.journeys.conftest import free_ports
+from tests.waiting import until
 
 from sso.http.common import server_protocol as wire
 
@@ -32,15 +33,24 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": said})
 
 
+class Counting(wire.BoundedProtocol):
+    """The protocol, and how many bytes came."""
+
+    received = 0
+
+    def data_received(self, data: bytes) -> None:
+        Counting.received += len(data)
+        super().data_received(data)
+
+
 @asynccontextmanager
 async def serving() -> AsyncIterator[int]:
     """Serve :func:`echo`, and give its port."""
     port = free_ports(1)
-    config = uvicorn.Config(echo, port=port, http=wire.BoundedProtocol, log_config=None, lifespan="off")
+    config = uvicorn.Config(echo, port=port, http=Counting, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
+    await until(lambda: server.started)
     yield port
     server.should_exit = True
     await task
@@ -49,12 +59,13 @@ async def serving() -> AsyncIterator[int]:
 async def answers(port: int, parts: list[bytes], count: int) -> list[Any]:
     """Send parts of a stream one by one on one connection, and return what is answered."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    found = []
+    found, sent = [], Counting.received
     async with asyncio.timeout(10):
         for part in parts:
             writer.write(part)
             await writer.drain()
-            await asyncio.sleep(0.002)  # so that it comes as a segment of its own
+            sent += len(part)
+            await until(lambda total=sent: Counting.received >= total)  # so that it comes as a segment of its own
         for _ in range(count):
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200"), head

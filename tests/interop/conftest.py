@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx2 as httpx
 import pytest
+from tests.commands import run_commands
 from tests.conftest import run_apart
 from tests.databases import run_statement
 from tests.journeys.conftest import free_ports
 from tests.support import form_of
+from tests.waiting import wait_for
 
 HERE = Path(__file__).parent
 SSO = str(Path(sys.executable).with_name("sso"))
@@ -28,15 +26,6 @@ CLIENTS = ("openid-client", "authlib", "authlib-jwt", "apache", "php", "passport
 LISTENING = ("apache", "php", "passport", "page", "allauth", "spring")
 """Relying parties that listen, each at its own port: `APACHE_PORT` in the catalogue is replaced by that of `apache`."""
 PASSWORD = "perahu-kertas-di-sungai-88"
-START_SECONDS = 90
-COMMANDS = """
-import json, sys
-from sso.cli import command_line
-app = command_line()
-for words in json.loads(sys.argv[1]):
-    app(words, standalone_mode=False)
-"""
-"""Several commands in one process: most of a command's time is its start."""
 
 
 @dataclass
@@ -51,11 +40,15 @@ class Server:
 
     def sso(self, *words: str, stdin: str = "") -> str:
         """Run a command and return what it printed."""
-        return self._run([SSO, *words], stdin)
+        done = subprocess.run(
+            [SSO, *words], env=self.environment, cwd=self.directory, input=stdin, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
 
     def sso_lines(self, *commands: list[str]) -> list[str]:
         """Run commands that print one line each, in one process, and return the lines."""
-        lines = self._run([sys.executable, "-c", COMMANDS, json.dumps(commands)]).splitlines()
+        lines = run_commands(self.environment, self.directory, *commands)
         assert len(lines) == len(commands), lines
         return lines
 
@@ -63,25 +56,6 @@ class Server:
         """Make a client secret for each of ``clients``, and keep it in ``secrets``."""
         printed = self.sso_lines(*(["clients", "secret", client] for client in clients))
         self.secrets |= zip(clients, printed, strict=True)
-
-    def _run(self, command: list[str], stdin: str = "") -> str:
-        done = subprocess.run(
-            command, env=self.environment, cwd=self.directory, input=stdin, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-
-def wait_for(port: int, process: subprocess.Popen[Any], log: Path) -> None:
-    """Wait until something listens at ``port``."""
-    until = time.monotonic() + START_SECONDS
-    while True:
-        if process.poll() is not None or time.monotonic() > until:
-            raise RuntimeError(f"it does not start:\n{log.read_text()}")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
 
 
 def signed_in(server: Server, address: str) -> httpx.Response:
@@ -117,14 +91,15 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "SSO_LOG_LEVEL": "INFO",
     }
     made = Server(f"http://localhost:{port}", environment, directory, ports)
-    made.sso("db", "upgrade")
     catalogue, text = directory / "interop.yaml", (HERE / "interop.yaml").read_text()
     for name, number in ports.items():
         text = text.replace(f"{name.upper()}_PORT", str(number))
     catalogue.write_text(text)
-    made.sso("clients", "apply", str(catalogue))
-    made.make_secrets(*CLIENTS)
-    made.sso("users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin", stdin=PASSWORD)
+    person = ["users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin"]
+    secrets = [["clients", "secret", client] for client in CLIENTS]
+    commands = [["db", "upgrade"], ["clients", "apply", str(catalogue)], person, *secrets]
+    printed = run_commands(environment, directory, *commands, stdin=PASSWORD)
+    made.secrets |= zip(CLIENTS, printed[-len(CLIENTS) :], strict=True)
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(
             [SSO, "serve", "--port", str(port), "--workers", "2"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import subprocess
@@ -11,8 +10,9 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-from tests.interop.conftest import PASSWORD, Server, wait_for
+from tests.interop.conftest import PASSWORD, Server
 from tests.support import form_of
+from tests.waiting import until, wait_for
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
 MODULES = Path("/usr/lib/apache2/modules")
@@ -117,9 +117,12 @@ async def test_a_page_behind_apache_opens_with_one_sign_in_and_closes_by_the_bac
         assert answer.headers["x-person"] == "Siti Rahmawati"
         assert (await browser.get(f"{apache}/app/")).status_code == 200
         server.sso("sessions", "revoke", "--all")
-        async with asyncio.timeout(15):
-            while (closed := await browser.get(f"{apache}/app/")).status_code == 200:
-                await asyncio.sleep(0.1)  # the notice is on its way
+
+        async def is_closed() -> bool:
+            return (await browser.get(f"{apache}/app/")).status_code != 200
+
+        await until(is_closed)  # the notice is on its way
+        closed = await browser.get(f"{apache}/app/")
         assert closed.status_code == 302, (server.directory / "log").read_text()
         assert closed.headers["location"].startswith(f"{server.issuer}/authorize?")
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Browser
-from tests.interop.conftest import HERE, PASSWORD, Server, signed_in, wait_for
+from tests.interop.conftest import HERE, PASSWORD, Server, signed_in
 from tests.journeys.conftest import _browser as _browser  # fixtures
 from tests.journeys.conftest import chromium as chromium
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
 FOLDER = HERE / "relying_parties"

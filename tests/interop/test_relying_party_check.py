@@ -18,10 +18,11 @@ import httpx2 as httpx
 import orjson
 import pytest
 import yaml
-from tests.interop.conftest import HERE, PASSWORD, Server, wait_for
+from tests.interop.conftest import HERE, PASSWORD, Server
 from tests.interop.test_mod_auth_openidc import APACHE, MODULES, USER, apache_at
 from tests.journeys.conftest import free_ports
 from tests.support import Forms, form_of
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
 FAULTS = {

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright
+from tests.waiting import wait_for
 
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
-START_SECONDS = 60
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -70,7 +69,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     environment["SSO_SIGN_UPS_PER_IP_ADDRESS"] = "1000"
     process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log, env=environment, start_new_session=True)
     try:
-        _wait(process, directory / "log", [port, port + 1, port + 2])
+        for number in range(3):
+            wait_for(port + number, process, directory / "log")
         text = (directory / "log").read_text()
         passwords = dict(re.findall(r"^  (siti|dimas|ratna) +(\S+)", text, re.M))
         data = directory / "var" / "demo"
@@ -79,18 +79,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(20)
         log.close()
-
-
-def _wait(process: subprocess.Popen[bytes], log: Path, ports: list[int]) -> None:
-    until = time.monotonic() + START_SECONDS
-    for port in ports:
-        while True:
-            if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"the demo does not start:\n{log.read_text()}")
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -23,6 +23,7 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, 
 from tests.journeys.conftest import Demo
 from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
 from tests.support import challenge_of
+from tests.waiting import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("citizens")]
 SSO = str(Path(sys.executable).with_name("sso"))
@@ -38,15 +39,19 @@ def new_address() -> str:
 
 async def code_for(demo: Demo, page: Page, address: str) -> str:
     """Return the newest code that was sent to an address, as the outbox shows it."""
-    for _ in range(100):
-        text = httpx.get(f"{demo.issuer}/outbox").text
-        for part in text.split("<li>")[1:]:
-            found = re.search(r"\n\s+(\d{6})\n", part)
-            if address in part and found and found.group(1) not in USED:
-                USED.add(found.group(1))
-                return found.group(1)
-        await page.wait_for_timeout(50)
-    raise AssertionError(f"nothing was sent to {address}")
+    found: list[str] = []
+
+    async def is_sent() -> bool:
+        async with httpx.AsyncClient() as http:
+            text = (await http.get(f"{demo.issuer}/outbox")).text
+        parts = [part for part in text.split("<li>")[1:] if address in part]
+        codes = [match.group(1) for part in parts if (match := re.search(r"\n\s+(\d{6})\n", part))]
+        found.extend([code for code in codes if code not in USED][:1])
+        return bool(found)
+
+    await until(is_sent)
+    USED.add(found[0])
+    return found[0]
 
 
 USED: set[str] = set()
@@ -300,7 +305,6 @@ async def test_a_permission_is_given_seen_and_withdrawn(demo: Demo, person: Brow
         await route.fulfill(body="kembali", content_type="text/plain")
 
     await person.route("http://localhost:9/**", caught)
-    await page.wait_for_timeout(1500)  # the provider looks for new applications every second
     await page.goto(f"{demo.issuer}/authorize?{urlencode(asked)}")
     await page.get_by_role("button", name="Setujui").click()
     await page.wait_for_url("http://localhost:9/**")
@@ -363,11 +367,6 @@ async def test_the_portal_finds_stars_and_opens(demo: Demo, person: BrowserConte
 # Every page
 
 
-async def _look(page: Page, artefacts: Path, name: str, kind: str) -> None:
-    await check_access(page)
-    await keep_picture(page, artefacts / f"{name}-{kind}.png")
-
-
 OWN = ["", "/profile", "/contacts", "/security", "/sessions", "/applications", "/activity", "/notifications", "/data"]
 
 
@@ -387,7 +386,8 @@ async def test_every_page_is_accessible_and_fits(
     page, kind, address = await context.new_page(), f"{size[0]}-{locale}-{scheme}", new_address()
 
     async def look(name: str) -> None:
-        await _look(page, artefacts, name, kind)
+        await check_access(page, structure=scheme == "light", contrast=locale == "id")
+        await keep_picture(page, artefacts / f"{name}-{kind}.png")
 
     async def press(button: Locator) -> None:
         async with page.expect_navigation():

@@ -18,8 +18,10 @@ import httpx2 as httpx
 import pytest
 import yaml
 from playwright.async_api import Browser, BrowserContext, expect
-from tests.journeys.conftest import _wait, free_ports
+from tests.commands import run_commands
+from tests.journeys.conftest import free_ports
 from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
+from tests.waiting import until, wait_for
 
 from sso.platform.permissions import GRANTING, PERMISSIONS
 
@@ -82,13 +84,17 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     environment |= {"SSO_ISSUER": f"http://localhost:{port}", "SSO_DATA_DIR": str(directory)}
     environment["SSO_SECOND_FACTOR_ROLES"] = "none"
     made = Town(f"http://localhost:{port}", apps, {}, environment)
-    made.sso("db", "upgrade")
     (directory / "town.yaml").write_text(yaml.safe_dump(catalogue(apps)))
-    made.sso("clients", "apply", str(directory / "town.yaml"))
-    for name in (*KINDS, "petugas"):
-        made.secrets[name] = made.sso("clients", "secret", name).strip()
-    made.sso("users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin", stdin=PASSWORD)
-    made.sso("users", "create", "ratna", "--name", "Ratna", "--role", "admin", "--password-stdin", stdin=PASSWORD)
+    names = [*KINDS, "petugas"]
+    commands = [
+        ["db", "upgrade"],
+        ["clients", "apply", str(directory / "town.yaml")],
+        ["users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin"],
+        ["users", "create", "ratna", "--name", "Ratna", "--role", "admin", "--password-stdin"],
+        *(["clients", "secret", name] for name in names),
+    ]
+    printed = run_commands(environment, directory, *commands, stdin=PASSWORD)
+    made.secrets |= zip(names, printed[-len(names) :], strict=True)
     processes = []
     with (directory / "log").open("w") as log:
         commands: list[tuple[list[str], dict[str, str]]] = [([SSO, "serve", "--port", str(port)], {})]
@@ -101,7 +107,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
                 processes.append(
                     subprocess.Popen(command, env={**environment, **about}, cwd=directory, stdout=log, stderr=log)
                 )
-                _wait(processes[-1], directory / "log", [port + len(processes) - 1])
+                wait_for(port + len(processes) - 1, processes[-1], directory / "log")
             yield made
         finally:
             for process in processes:
@@ -124,11 +130,8 @@ async def test_an_end_through_the_api_is_over_at_all_four_and_the_proof_is_true(
     assert "Chrome" in session["device"]["browser"]
 
     proof = town.api("POST", f"/sessions/{session['id']}/end", json={"note": "Telepon dicuri"})
-    for _ in range(100):
-        if proof["open"] == 0:
-            break
-        await page.wait_for_timeout(50)
-        proof = town.api("GET", f"/sessions/{session['id']}/proof")
+    await until(lambda: town.api("GET", f"/sessions/{session['id']}/proof")["open"] == 0)
+    proof = town.api("GET", f"/sessions/{session['id']}/proof")
     assert {one["client_id"]: one["how"] for one in proof["applications"]} == HOW
     for one in proof["applications"]:
         told = one["how"] == "back_channel"

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
-from tests.interop.conftest import wait_for
+from tests.commands import run_commands
 from tests.journeys.conftest import Demo, free_ports
 from tests.journeys.test_sign_on import check_access, check_fits, keep_picture, sign_in
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "app.py"
@@ -203,19 +204,16 @@ def example(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> str:
         f"application_id: kelola-uji\nkind: single_page\ndocument: {{client_name: Kelola Uji, {addresses}, {asks}}}\n"
         "sandbox: {redirect_uris: ['http://localhost:3000/callback']}\n"
     )
-    sso = str(Path(sys.executable).with_name("sso"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
     environment |= {"SSO_ISSUER": demo.issuer, "SSO_DATA_DIR": str(demo.data)}
     environment["SSO_DATABASE_URL"] = f"sqlite:///{demo.data / 'sso.db'}"
-    for command in (
+    commands = (
         ["put", "sandbox.yaml", "--owner", "dimas"],
         ["put", "production.yaml", "--owner", "dimas"],
         ["submit", "kelola-uji"],
         ["approve", "kelola-uji", "--revision", "1"],
-    ):
-        arguments = [sso, "applications", *command]
-        done = subprocess.run(arguments, env=environment, cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+    )
+    run_commands(environment, folder, *(["applications", *command] for command in commands))
     return "contoh-uji"
 
 
@@ -223,6 +221,7 @@ def example(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> str:
 async def test_every_page_of_developers_and_administrators_is_accessible_and_fits(
     demo: Demo, chromium: Browser, example: str, artefacts: Path, kind: str
 ) -> None:
+    """The rules that do not look at colours run in each size and each language once."""
     (size, locale, scheme), wrong = KINDS[kind], []
     for name, paths in PAGES.items():
         options: Any = {"viewport": size, "locale": locale, "color_scheme": scheme}
@@ -236,7 +235,7 @@ async def test_every_page_of_developers_and_administrators_is_accessible_and_fit
             assert answer is not None
             assert answer.status == 200, path
             try:
-                await check_access(page)
+                await check_access(page, structure=scheme == "light")
             except AssertionError as error:
                 wrong.append(f"{path}: {error}")
             shot = re.sub(r"\W+", "-", path.strip("/"))

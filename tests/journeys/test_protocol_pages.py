@@ -21,8 +21,10 @@ import httpx2 as httpx
 import pytest
 from PIL import Image, ImageDraw
 from playwright.async_api import Browser, BrowserContext, Page, expect
-from tests.journeys.conftest import _wait, free_ports
+from tests.commands import run_commands
+from tests.journeys.conftest import free_ports
 from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("protocol")]
 SSO = str(Path(sys.executable).with_name("sso"))
@@ -111,15 +113,15 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "SSO_CLIENT_REGISTRATION": "open",
         "SSO_CLIENT_REGISTRATION_PROFILE": "certification",
     }
-    for words in (["db", "upgrade"], ["users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin"]):
-        subprocess.run([SSO, *words], env=environment, cwd=directory, input=PASSWORD, text=True, check=True)
+    person = ["users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin"]
+    run_commands(environment, directory, ["db", "upgrade"], person, stdin=PASSWORD)
     app = Application(port + 1)
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(
             [SSO, "serve", "--port", str(port)], env=environment, cwd=directory, stdout=log, stderr=log
         )
         try:
-            _wait(process, directory / "log", [port])
+            wait_for(port, process, directory / "log")
             yield Running(f"http://localhost:{port}", app)
         finally:
             process.send_signal(signal.SIGTERM)

@@ -272,6 +272,7 @@ async def test_failures_and_sign_ins_are_in_the_audit_log_without_secrets(city: 
     assert "geheim" not in repr([vars(one) for one in events])
 
 
+@pytest.mark.parametrize("overrides", [{"argon2_memory": "8MiB"}])
 async def test_a_stronger_hash_replaces_a_weaker_one_at_sign_in(city: City) -> None:
     from passlib.hash import argon2
 

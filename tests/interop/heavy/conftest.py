@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.interop.conftest import wait_for
+from tests.waiting import wait_for
 
 HERE = Path(__file__).parent
 TOOLS = HERE.parents[2] / "var" / "interop"

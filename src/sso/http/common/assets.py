@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from sso.errors import Refusal
@@ -69,6 +70,7 @@ def _read(sources: tuple[str, ...]) -> bytes:
     return b"\n".join((STATIC_DIR / source).read_bytes() for source in sources)
 
 
+@cache
 def _asset(name: str, plain: bytes) -> Asset:
     stem, _, extension = name.rpartition(".")
     digest = hashlib.sha256(plain).hexdigest()[:12]

@@ -1,0 +1,206 @@
+"""Break the lines that security depends on, one at a time, and see whether a test fails each time: `make mutants`.
+
+The list is ``tests/mutants/list.toml``. Each entry names the rule, the file under ``src/sso``, a piece of its text that
+stands there once, what to put in its place, and the tests that must fail then. The run works on a copy of the source:
+
+1. it checks that every piece of text and every test of the list is there;
+2. it runs all tests of the list with the source as it is: they must pass;
+3. it breaks one line after the other, and runs the tests of that line: one of them must fail.
+
+It ends with code 1, naming what survived, where any of this is not so. ``--check`` does the first step alone.
+``--only WORD`` takes the entries whose rule holds the word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import shutil
+import sys
+import tempfile
+import time
+import tomllib
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LIST = ROOT / "tests" / "mutants" / "list.toml"
+COPIED = ("src", "migrations", "examples", "clients.example.yaml")
+"""What the package looks for beside itself."""
+LIBRARIES = ("fastapi", "sqlalchemy.ext.asyncio", "authlib.oidc.core", "jwt", "joserfc", "httpx", "pydantic_settings")
+"""What every run imports: imported once, before the runs are forked."""
+WARNING = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+"""The libraries are imported before pytest looks for plugins among them."""
+PASSED, FAILED, NOT_RUN = 0, 1, 99
+"""What pytest's exit codes say. Any other one means that the tests did not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One rule to break. ``file``: under ``src/sso``; ``changes``: text that stands there once, and what is put there;
+    ``tests``: functions under ``tests``; they run on SQLite."""
+
+    rule: str
+    file: str
+    changes: tuple[tuple[str, str], ...]
+    tests: tuple[str, ...]
+
+    def broken(self, source: str) -> str:
+        """Return the file with the rule broken."""
+        for line, to in self.changes:
+            source = source.replace(line, to)
+        return source
+
+
+def read_list() -> list[Mutant]:
+    """Return the entries of the list."""
+    entries = tomllib.loads(LIST.read_text())["mutant"]
+    return [
+        Mutant(
+            one["rule"],
+            one["file"],
+            ((one["line"], one["to"]), *((line, to) for line, to in one.get("also", ()))),
+            tuple(one["tests"]),
+        )
+        for one in entries
+    ]
+
+
+def problems_of(mutants: list[Mutant]) -> list[str]:
+    """Return what is wrong with the list: a line that is not there, or not once; a test that is not there."""
+    found = [f"the rule {rule!r} stands twice" for rule in {one.rule for one in mutants if _times(mutants, one) > 1}]
+    for one in mutants:
+        path = ROOT / "src" / "sso" / one.file
+        text = path.read_text() if path.is_file() else ""
+        for line, to in one.changes:
+            if (count := text.count(line)) != 1:
+                found.append(f"{one.rule}: the text stands {count} times in src/sso/{one.file}: {line}")
+            if line == to:
+                found.append(f"{one.rule}: it changes nothing: {line}")
+        if not one.tests:
+            found.append(f"{one.rule}: it names no test")
+        found += [f"{one.rule}: there is no test {test}" for test in one.tests if not _is_test(test)]
+    return found
+
+
+def _times(mutants: list[Mutant], one: Mutant) -> int:
+    return sum(other.rule == one.rule for other in mutants)
+
+
+def _is_test(node: str) -> bool:
+    name, _, rest = node.partition("::")
+    path = ROOT / "tests" / name
+    if not path.is_file():
+        return False
+    function = rest.partition("[")[0]
+    tree = ast.parse(path.read_text())
+    return any(isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name == function for one in tree.body)
+
+
+def start_tests(copy: Path, tests: Sequence[str], log: Path) -> int:
+    """Begin to run tests against a copy of the source, in a process of their own; return its number."""
+    child = os.fork()
+    if child:
+        return child
+    code = NOT_RUN
+    try:
+        with log.open("w") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        os.chdir(ROOT)
+        sys.path.insert(0, str(copy / "src"))
+        import pytest
+
+        options = ["-q", "-x", "-p", "no:cacheprovider", "--tb=short", "-W", WARNING, f"--basetemp={copy / 'tmp'}"]
+        code = int(pytest.main([*options, "-k", "not postgresql", *(f"tests/{one}" for one in tests)]))
+        import sso
+
+        if not sso.__file__.startswith(str(copy)):
+            code = NOT_RUN  # the tests ran against another source
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def make_copy(directory: Path) -> Path:
+    """Copy the source, and what it looks for beside itself."""
+    directory.mkdir()
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, directory / name)
+    return directory
+
+
+def try_all(mutants: Sequence[Mutant], copies: Sequence[Path]) -> Iterator[tuple[Mutant, int, str]]:
+    """Break each line in turn, as many at once as there are copies; yield each with the exit code of its tests and the
+    last lines of what they printed."""
+    free, waiting = list(copies), list(mutants)
+    running: dict[int, tuple[Mutant, Path, str]] = {}
+    count = 0
+    while waiting or running:
+        if free and waiting:
+            mutant, copy = waiting.pop(0), free.pop()
+            path = copy / "src" / "sso" / mutant.file
+            whole, count = path.read_text(), count + 1
+            path.write_text(mutant.broken(whole))
+            # Python takes a compiled file for fresh where size and second are the same: each one gets its own second.
+            os.utime(path, (count, count))
+            running[start_tests(copy, mutant.tests, copy / "log")] = mutant, copy, whole
+            continue
+        child, status = os.wait()
+        mutant, copy, whole = running.pop(child)
+        (copy / "src" / "sso" / mutant.file).write_text(whole)  # with the time of now
+        free.append(copy)
+        yield mutant, os.waitstatus_to_exitcode(status), last_lines(copy / "log")
+
+
+def last_lines(log: Path) -> str:
+    """Return the end of what was printed."""
+    return "\n".join(log.read_text().splitlines()[-15:])
+
+
+def main() -> int:
+    """Run what the arguments say; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="look only whether every line and test is there")
+    parser.add_argument("--only", default="", metavar="WORD", help="take the entries whose rule holds the word")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="how many run at once")
+    options = parser.parse_args()
+    mutants = [one for one in read_list() if options.only in one.rule]
+    if problems := problems_of(mutants):
+        print(*problems, sep="\n")
+        return 1
+    if options.check:
+        return 0
+    for name in LIBRARIES:
+        __import__(name)
+    started, wrong = time.monotonic(), 0
+    with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
+        copies = [make_copy(Path(directory) / str(number)) for number in range(options.jobs)]
+        tests = list(dict.fromkeys(test for one in mutants for test in one.tests))
+        _, status = os.waitpid(start_tests(copies[0], tests, copies[0] / "log"), 0)
+        if os.waitstatus_to_exitcode(status) != PASSED:
+            print(last_lines(copies[0] / "log"), "The tests must pass before a line is broken.", sep="\n")
+            return 1
+        print(f"{len(tests)} tests pass with the source as it is", flush=True)
+        for mutant, code, log in try_all(mutants, copies):
+            verdict = {PASSED: "SURVIVED", FAILED: "killed"}.get(code, f"NOT RUN (code {code})")
+            print(f"{verdict:9} {mutant.rule}", flush=True)
+            if code != FAILED:
+                wrong += 1
+                print(log, flush=True)
+    print(f"{len(mutants) - wrong} of {len(mutants)} mutants killed in {time.monotonic() - started:.0f} s")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

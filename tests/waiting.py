@@ -1,0 +1,77 @@
+"""Waiting for what another process or another task does: the only place in the tests that lets time pass.
+
+A test that waits for time itself moves the clock (``clock.advance``) and does not wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+LOOK_SECONDS = 0.02
+"""The time between two looks."""
+WAIT_SECONDS = 20.0
+START_SECONDS = 90.0
+
+
+async def until(condition: Callable[[], object | Awaitable[object]], seconds: float = WAIT_SECONDS) -> None:
+    """Wait until a condition holds.
+
+    Args:
+        condition: a function, or one that returns an awaitable; it holds where the result is true.
+        seconds: how long it may take.
+
+    Raises:
+        TimeoutError: when it does not hold in time.
+    """
+    async with asyncio.timeout(seconds):
+        while True:
+            found = condition()
+            if inspect.isawaitable(found):
+                found = await found
+            if found:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
+    """Wait until a condition holds, in a test without an event loop.
+
+    Raises:
+        TimeoutError: when it does not hold in time.
+    """
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"it did not happen within {seconds} seconds")
+        time.sleep(LOOK_SECONDS)
+
+
+def listens(port: int) -> bool:
+    """Tell whether something on this machine listens at a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(port: int, process: subprocess.Popen[Any], log: Path, seconds: float = START_SECONDS) -> None:
+    """Wait until a process listens at a port.
+
+    Raises:
+        RuntimeError: with its log, when it ends or takes too long.
+    """
+
+    def started() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(f"it does not start:\n{log.read_text()}")
+        return listens(port)
+
+    try:
+        wait_until(started, seconds)
+    except TimeoutError:
+        raise RuntimeError(f"it does not start:\n{log.read_text()}") from None
