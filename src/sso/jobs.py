@@ -29,13 +29,14 @@ from sso.oidc.device.service import delete_expired_device_codes
 from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
 from sso.platform import audit
-from sso.platform.db import DatabaseUnavailable
+from sso.platform.db import Database, DatabaseUnavailable
 from sso.platform.keys import rotate_when_due
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import RECENT, five_minutes
 from sso.platform.outbox import store as deliveries
 from sso.platform.outbox.webhooks import tell_webhooks
 from sso.platform.security import rate_limits as limits
+from sso.platform.security.encryption import SecretBox
 from sso.platform.security.idempotency import delete_expired as delete_expired_idempotency_keys
 from sso.platform.security.replay import delete_expired as delete_expired_replays
 from sso.portal import teams
@@ -60,7 +61,7 @@ async def run_jobs(provider: Provider, stop: asyncio.Event, nudge: Callable[[], 
     since_clearing = CLEAR_SECONDS
     while True:
         try:
-            await chain_audit_events(provider)
+            await chain_audit_events(provider.db, provider.box)
             await mass_ending.work(provider, stop, nudge)
             if since_clearing >= CLEAR_SECONDS:
                 await clear_up(provider)
@@ -74,11 +75,11 @@ async def run_jobs(provider: Provider, stop: asyncio.Event, nudge: Callable[[], 
         since_clearing += CHAIN_SECONDS
 
 
-async def chain_audit_events(provider: Provider) -> None:
+async def chain_audit_events(db: Database, box: SecretBox) -> None:
     """Append every new audit event to the chain, and enqueue the deliveries of webhooks."""
     while True:
-        async with provider.db.write() as session:
-            events = await audit.append_to_chain(session, provider.box)
+        async with db.write() as session:
+            events = await audit.append_to_chain(session, box)
             await tell_webhooks(session, events)
             if not events:
                 return
@@ -120,7 +121,7 @@ async def clear_up(provider: Provider) -> None:
         if gone:
             await clients.delete_clients(session, gone)
     await remind_of_secrets(provider)
-    await look_around(provider)
+    await look_around(provider.db, provider.idle)
     await people_in_time(provider)
     await _delete_old(provider)
     while True:
@@ -144,20 +145,20 @@ async def remind_of_secrets(provider: Provider) -> None:
                     notify(session, provider, user, "secret_expires", what=what, until=until.isoformat())
 
 
-async def look_around(provider: Provider) -> None:
+async def look_around(db: Database, idle: timedelta) -> None:
     """Store the number of active sessions every five minutes, and of users and credentials every hour, for the pages of
     administrators: counting millions of rows is slow."""
     now = clock.now()
     moment, hour = five_minutes(now), now.replace(minute=0, second=0, microsecond=0)
-    async with provider.db.read() as session:
+    async with db.read() as session:
         if await usage.counts_since(session, ["sessions_active"], moment, begins=RECENT):
             return
-        active = await sessions.count_active(session, now, now - provider.idle)
+        active = await sessions.count_active(session, now, now - idle)
         values: dict[tuple[str, str], int] = {}
         if not await usage.counts_since(session, GAUGES, hour):
             values = {("sessions_active", ""): active, ("people", ""): await users.count_people(session)}
             values |= {("factors", kind): count for kind, count in (await users.count_factors(session)).items()}
-    async with provider.db.write() as session:
+    async with db.write() as session:
         await usage.set_gauges(session, moment, {(RECENT + "sessions_active", ""): active})
         if values:
             await usage.set_gauges(session, hour, values)

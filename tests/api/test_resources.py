@@ -242,7 +242,7 @@ async def test_somebody_with_a_long_history_is_deleted_too(
         await signed_in(city, "warga", "sehat")
     answer = await api("DELETE", f"/users/{siti}")
     assert (answer.status_code, answer.json()["user"]["status"]) == (200, "deleted"), answer.text
-    await chain_audit_events(city.provider)
+    await chain_audit_events(city.provider.db, city.provider.box)
     async with city.provider.db.read() as session:
         theirs = select(AuditEvent).where(or_(AuditEvent.actor == siti, AuditEvent.subject == siti))
         theirs = theirs.where(AuditEvent.type.like("session.%") | AuditEvent.type.like("sign_in.%"))
@@ -461,7 +461,7 @@ async def test_a_delivery_that_was_given_up_is_sent_once_more(city: City, api: A
 
 async def test_the_audit_log_is_searched(city: City, api: Api) -> None:
     await signed_in(city, "warga")
-    await chain_audit_events(city.provider)
+    await chain_audit_events(city.provider.db, city.provider.box)
     siti = str(city.users["siti"])
     (started,) = await api.pages("/audit-events", type="session.started", actor=siti)
     assert (started["address"], started["outcome"]) == ("203.0.113.0/24", "success")

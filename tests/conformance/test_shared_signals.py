@@ -216,12 +216,12 @@ async def test_a_session_that_ends_is_an_event(city: City, receiver: Receiver) -
     assert not {"exp", "sub", "nonce"} & set(claims)
     assert list((await receiver.poll(stream))["sets"]) == [jti], "it is given again until it is acknowledged"
     async with city.provider.db.read() as session:
-        proof = await delivery_report_of(session, city.provider, session_id)
+        proof = await delivery_report_of(session, city.provider.registry, session_id)
     assert proof is not None
     assert [(one.how, one.state) for one in proof.applications] == [("shared_signals", "waiting")]
     assert await receiver.poll(stream, ack=[jti]) == {"sets": {}}
     async with city.provider.db.read() as session:
-        proof = await delivery_report_of(session, city.provider, session_id)
+        proof = await delivery_report_of(session, city.provider.registry, session_id)
     assert proof is not None
     assert [(one.how, one.state) for one in proof.applications] == [("shared_signals", "confirmed")]
     assert proof.seconds_to_last_confirmation is not None

@@ -122,7 +122,7 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         session.add_all(_of_the_portal(city))
         session.add(PushedRequest(token_hash=b"p" * 32, client_id=made.client_id, query="", expires_at=clock.now()))
         await remember_consent(session, city.users["siti"], "mitra", ["openid"], clock.now())
-    await chain_audit_events(city.provider)
+    await chain_audit_events(city.provider.db, city.provider.box)
     async with db.write() as session:
         assert await prune(session, city.provider.box, clock.now(), actor="test") > 0
     await _every_table_has_rows(db)

@@ -101,7 +101,7 @@ async def end(city: City, session_id: UUID, **options: Any) -> None:
 
 async def proof(city: City, session_id: UUID) -> DeliveryReport:
     async with city.provider.db.read() as session:
-        found = await delivery_report_of(session, city.provider, session_id)
+        found = await delivery_report_of(session, city.provider.registry, session_id)
     assert found is not None
     return found
 
@@ -117,7 +117,7 @@ async def test_each_application_is_named_truthfully(city: City, receiver: Receiv
     await add(city, "buta", grant_types=["authorization_code"])
     session_id = await session_with(city, "belakang", "depan", "segar", "buta")
     async with city.provider.db.read() as session:
-        assert await delivery_report_of(session, city.provider, session_id) is None, "it has not ended"
+        assert await delivery_report_of(session, city.provider.registry, session_id) is None, "it has not ended"
     await end(city, session_id)
     found = await proof(city, session_id)
     assert (found.person, found.reason, found.open) == ("Siti Rahmawati", "administrator", 1)

@@ -64,7 +64,7 @@ async def add(city: City, hook: Hook, *events: str) -> str:
         _, secret = await rules.add_webhook(
             session, city.provider.box, url=hook.url, events=events, description="", actor="test"
         )
-    await chain_audit_events(city.provider)
+    await chain_audit_events(city.provider.db, city.provider.box)
     await city.site.worker.drain()
     hook.got.clear()
     return secret
@@ -82,7 +82,7 @@ async def sign_in(city: City) -> None:
 async def test_an_event_arrives_signed(city: City, hook: Hook) -> None:
     secret = await add(city, hook, "session.started")
     await sign_in(city)
-    await chain_audit_events(city.provider)
+    await chain_audit_events(city.provider.db, city.provider.box)
     await city.site.worker.drain()
     ((headers, body),) = hook.got
     assert headers["content-type"] == "application/json"
@@ -100,7 +100,7 @@ async def test_what_failed_is_sent_again(city: City, hook: Hook) -> None:
     secret = await add(city, hook, "*")
     hook.status = 500
     await sign_in(city)
-    await chain_audit_events(city.provider)
+    await chain_audit_events(city.provider.db, city.provider.box)
     await city.site.worker.drain()
     assert len(hook.got) == 2, "every event"
     hook.status = 204
@@ -121,7 +121,7 @@ async def test_a_server_that_answers_410_is_left_alone(city: City, hook: Hook) -
     hook.status = 410
     for _ in range(2):
         await sign_in(city)
-        await chain_audit_events(city.provider)
+        await chain_audit_events(city.provider.db, city.provider.box)
         await city.site.worker.drain()
     assert len(hook.got) == 1
     async with city.provider.db.read() as session:
@@ -134,12 +134,12 @@ async def test_what_a_webhook_cannot_take_is_not_told_to_webhooks(city: City, ho
     await add(city, hook, "*")
     hook.status = 500
     await sign_in(city)
-    await chain_audit_events(city.provider)
+    await chain_audit_events(city.provider.db, city.provider.box)
     await city.site.worker.drain()
     clock.advance(86401)
     await city.site.worker.drain()
     before = len(hook.got)
-    await chain_audit_events(city.provider)
+    await chain_audit_events(city.provider.db, city.provider.box)
     await city.site.worker.drain()
     assert len(hook.got) == before
     async with city.provider.db.read() as session:

@@ -61,8 +61,8 @@ async def forget(city: City) -> None:
 
 
 async def test_every_stale_page_of_a_sign_in_names_the_application(city: City) -> None:
-    token = "x" * 43 + token_end(city.provider, "warga")
-    foreign = ["x" * 43, "x.y.warga", "x" * 43 + token_end(city.provider, "warga").replace("warga", "mitra")]
+    token = "x" * 43 + token_end(city.provider.box, "warga")
+    foreign = ["x" * 43, "x.y.warga", "x" * 43 + token_end(city.provider.box, "warga").replace("warga", "mitra")]
     seen = set()
     async with city.browser() as browser:
         await browser.open("/login")  # so that there is a browser cookie

@@ -513,10 +513,10 @@ async def test_after_two_weeks_everything_is_gone_and_the_log_is_anonymous_and_w
         await browser.tokens(city.relying_party("warga"))
         page = await browser.open("/account/data")
         await post(browser, "/account/delete", {"sure": "1"}, page)
-    await chain_audit_events(city.provider)
+    await chain_audit_events(city.provider.db, city.provider.box)
     clock.advance(14 * 86400 + 1)
     await people_in_time(city.provider)
-    await chain_audit_events(city.provider)
+    await chain_audit_events(city.provider.db, city.provider.box)
     async with city.provider.db.read() as session:
         user = await session.get(User, siti)
         assert user is not None
@@ -542,10 +542,10 @@ async def test_what_was_redacted_cannot_be_altered_either(city: City) -> None:
         await here(city, browser)
         page = await browser.open("/account/data")
         await post(browser, "/account/delete", {"sure": "1"}, page)
-    await chain_audit_events(city.provider)
+    await chain_audit_events(city.provider.db, city.provider.box)
     clock.advance(14 * 86400 + 1)
     await people_in_time(city.provider)
-    await chain_audit_events(city.provider)
+    await chain_audit_events(city.provider.db, city.provider.box)
     async with city.provider.db.write() as session:
         found = select(AuditEvent).where(AuditEvent.redaction.is_not(None)).order_by(AuditEvent.seq).limit(1)
         event = (await session.execute(found)).scalar_one()

@@ -267,7 +267,9 @@ async def test_the_proof_of_many_tells_of_those_alone_and_not_of_what_was_ended_
     clock.advance(1)
     await mass_ending.work_once(city.provider, found.id)
     async with city.provider.db.read() as session:
-        told = await bulk_delivery_report(session, city.provider, await session.get_one(BulkRevocation, found.id))
+        told = await bulk_delivery_report(
+            session, city.provider.registry, await session.get_one(BulkRevocation, found.id)
+        )
     assert [(one.client_id, sum(one.counts.values())) for one in told] == [("warga", 2)]
 
 
@@ -364,7 +366,7 @@ async def test_figures_are_counted_and_lead_to_their_lists(city: City, admin: Br
         wrong = await siti.submit(await siti.open("/login"), username="siti", password="salah-sekali")
         assert wrong.status_code == 400
         await siti.tokens(city.relying_party("warga"))
-    await look_around(city.provider)
+    await look_around(city.provider.db, city.provider.idle)
     await city.provider.write_usage()
     page = await admin.open("/admin?span=week")
     for part in (
@@ -393,7 +395,7 @@ async def test_the_last_hour_is_shown_by_five_minutes_and_forgotten_soon(city: C
         async with city.browser() as siti:
             await siti.tokens(city.relying_party("warga"))
         await city.provider.write_usage()
-        await look_around(city.provider)
+        await look_around(city.provider.db, city.provider.idle)
         clock.advance(minutes * 60)
     admin = await signed_in(city, "ratna")
     await city.provider.write_usage()

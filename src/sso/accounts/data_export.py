@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.notifications import notify
+from sso.clients.registry import Registry
 from sso.identity.authn.assurance import identity_level
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
@@ -24,6 +25,7 @@ from sso.platform.actor import Actor
 from sso.platform.audit import record
 from sso.platform.audit.models import AuditEvent
 from sso.platform.audit.service import AuditFilter, content, page_of_events
+from sso.platform.security.encryption import SecretBox
 from sso.portal.teams import teams_with
 
 EVENTS = 1000
@@ -32,7 +34,7 @@ EVENTS = 1000
 
 async def export_data(session: AsyncSession, provider: Provider, user: User, actor: Actor) -> dict[str, Any]:
     """Return all personal data of a user, record the export, and tell the user."""
-    document = await everything_about(session, provider, user.id)
+    document = await everything_about(session, provider.box, provider.registry, user.id)
     record(
         session,
         "user.exported",
@@ -45,7 +47,9 @@ async def export_data(session: AsyncSession, provider: Provider, user: User, act
     return document
 
 
-async def everything_about(session: AsyncSession, provider: Provider, user_id: uuid.UUID) -> dict[str, Any]:
+async def everything_about(
+    session: AsyncSession, box: SecretBox, registry: Registry, user_id: uuid.UUID
+) -> dict[str, Any]:
     """Return all personal data of a user, as they are exported. Credentials are named, never shown.
 
     Args:
@@ -60,7 +64,7 @@ async def everything_about(session: AsyncSession, provider: Provider, user_id: u
         "format": "sso-personal-data-1",
         "made_at": clock.now(),
         "account": await _account(session, user),
-        "identifiers": await _identifiers(session, provider, user_id),
+        "identifiers": await _identifiers(session, box, user_id),
         "picture": {"type": "image/png", "base64": base64.b64encode(picture.image).decode()} if picture else None,
         "ways_to_sign_in": [_credential(one) for one in await users.credentials_of(session, user_id)],
         "identity_checks": [
@@ -76,7 +80,7 @@ async def everything_about(session: AsyncSession, provider: Provider, user_id: u
             for one in await users.local_accounts_of(session, user_id)
         ],
         "teams": await teams_with(session, user_id),
-        **await _what_was_used(session, provider, user_id),
+        **await _what_was_used(session, registry, user_id),
     }
 
 
@@ -96,11 +100,11 @@ async def _account(session: AsyncSession, user: User) -> dict[str, Any]:
     }
 
 
-async def _identifiers(session: AsyncSession, provider: Provider, user_id: uuid.UUID) -> list[dict[str, Any]]:
+async def _identifiers(session: AsyncSession, box: SecretBox, user_id: uuid.UUID) -> list[dict[str, Any]]:
     return [
         {
             "kind": one.kind,
-            "value": open_nik(one, provider.box) or one.value,
+            "value": open_nik(one, box) or one.value,
             "primary": one.is_primary,
             "added_at": one.created_at,
             "verified_at": one.verified_at,
@@ -109,8 +113,8 @@ async def _identifiers(session: AsyncSession, provider: Provider, user_id: uuid.
     ]
 
 
-async def _what_was_used(session: AsyncSession, provider: Provider, user_id: uuid.UUID) -> dict[str, Any]:
-    names = {one.client_id: one.meta.client_name for one in provider.registry}
+async def _what_was_used(session: AsyncSession, registry: Registry, user_id: uuid.UUID) -> dict[str, Any]:
+    names = {one.client_id: one.meta.client_name for one in registry}
     events = await _events_of(session, user_id)
     return {
         "consents": [

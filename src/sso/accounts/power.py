@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterable
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.accounts.guards import is_locked
+from sso.clients.registry import Registry
 from sso.errors import Refusal
 from sso.identity.users import store as users
 from sso.identity.users.models import User
-from sso.oidc.provider import Provider
 from sso.platform.permissions import GRANTING, effective_permissions, lacking, permissions_of, power_of
 from sso.portal import teams
 from sso.portal.applications import sandbox_id
@@ -56,30 +56,30 @@ def check_power(actor: Collection[str], power: Collection[str]) -> None:
         raise TooPowerful(missing[0])
 
 
-async def power_over(session: AsyncSession, provider: Provider, user_id: uuid.UUID) -> frozenset[str]:
+async def power_over(session: AsyncSession, registry: Registry, user_id: uuid.UUID) -> frozenset[str]:
     """Return the power over an account: of its roles, of its groups, and of the applications of its teams, those to
     which the person is invited included. Four statements."""
     roles = await users.roles_of(session, user_id)
     applications = set(await teams.teams_with(session, user_id))
     identifiers = await users.identifiers_of(session, user_id)
-    invited = await invited_power(session, provider, [one.lookup for one in identifiers], user_id)
-    return power_of(roles, _scopes(provider, applications)) | invited
+    invited = await invited_power(session, registry, [one.lookup for one in identifiers], user_id)
+    return power_of(roles, _scopes(registry, applications)) | invited
 
 
 async def invited_power(
-    session: AsyncSession, provider: Provider, lookups: Collection[str], user_id: uuid.UUID | None = None
+    session: AsyncSession, registry: Registry, lookups: Collection[str], user_id: uuid.UUID | None = None
 ) -> frozenset[str]:
     """Return the power that invitations to teams give to whoever verifies one of these contacts, and to a person.
     One statement."""
     if not lookups and user_id is None:
         return frozenset()
     invitations = await teams.invitations_for(session, user_id, lookups)
-    return power_of((), _scopes(provider, {one.application_id for one in invitations}))
+    return power_of((), _scopes(registry, {one.application_id for one in invitations}))
 
 
 async def check_power_over(
     session: AsyncSession,
-    provider: Provider,
+    registry: Registry,
     user_ids: Iterable[uuid.UUID],
     actor: Collection[str],
     *,
@@ -89,7 +89,7 @@ async def check_power_over(
 
     Args:
         session: the transaction.
-        provider: the provider.
+        registry: the registered clients.
         user_ids: whose accounts.
         actor: what whoever acts may do.
         opens: whether the act changes what opens the account. One that only takes away (ending, disabling, deleting,
@@ -99,16 +99,16 @@ async def check_power_over(
         TooPowerful: when they do not.
     """
     for user_id in user_ids:
-        power = await power_over(session, provider, user_id)
+        power = await power_over(session, registry, user_id)
         check_power(actor, power if opens else power - {GRANTING})
 
 
-async def still_recovers(session: AsyncSession, provider: Provider, maker: str | None, user_id: uuid.UUID) -> bool:
+async def still_recovers(session: AsyncSession, registry: Registry, maker: str | None, user_id: uuid.UUID) -> bool:
     """Tell whether the maker of a recovery code may still make one for this account: both may have changed since.
 
     Args:
         session: the transaction.
-        provider: the provider.
+        registry: the registered clients.
         maker: the maker, as the audit log names it: a user, a program, or the command line.
         user_id: whose account it opens.
     """
@@ -117,18 +117,18 @@ async def still_recovers(session: AsyncSession, provider: Provider, maker: str |
     try:
         user = await session.get(User, uuid.UUID(maker or ""))
     except ValueError:
-        client = provider.registry.enabled(maker or "")
+        client = registry.enabled(maker or "")
         rights = effective_permissions(None, client.scopes_alone if client is not None else ())
     else:
         active = user is not None and user.disabled_at is None and not is_locked(user)
         rights = permissions_of(await users.roles_of(session, user.id)) if user and active else frozenset()
-    return RECOVERS in rights and not lacking(rights, await power_over(session, provider, user_id))
+    return RECOVERS in rights and not lacking(rights, await power_over(session, registry, user_id))
 
 
-def _scopes(provider: Provider, application_ids: Collection[str]) -> frozenset[str]:
+def _scopes(registry: Registry, application_ids: Collection[str]) -> frozenset[str]:
     """Return the scopes of applications and of their sandboxes; suspended ones count too, they can be resumed."""
     clients = (
-        provider.registry.get(client_id)
+        registry.get(client_id)
         for application_id in application_ids
         for client_id in (application_id, sandbox_id(application_id))
     )

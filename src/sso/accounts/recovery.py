@@ -22,8 +22,9 @@ from sso.accounts.notifications import link_token, notify, send_code
 from sso.accounts.power import still_recovers
 from sso.accounts.services import AccountServices
 from sso.accounts.sign_in.devices import known_device
+from sso.clients.registry import Registry
 from sso.identity.authn import factors, pending_flows, recovery_requests
-from sso.identity.authn.factors import PasskeyRefused
+from sso.identity.authn.factors import PasskeyRefused, Passkeys
 from sso.identity.authn.models import Recovery
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.authn.second_factor_policy import STRONG
@@ -34,8 +35,11 @@ from sso.identity.users.models import Identifier, User
 from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 from sso.platform.audit import record
+from sso.platform.db import Database
+from sso.platform.security.encryption import SecretBox
 from sso.platform.security.rate_limits import Purpose, Reservation, TooManyFailures
 from sso.platform.visitor import Visitor
+from sso.settings import Settings
 
 FLOW_SECONDS = 3600
 MAX_ATTEMPTS = 5
@@ -92,7 +96,7 @@ async def begin_recovery(services: AccountServices, visitor: Visitor, typed: str
     provider = services.provider
     await services.new_flows.take(visitor.ip_address)
     async with provider.db.read() as session:
-        user, contact = await _find(session, provider, typed)
+        user, contact = await _find(session, provider.nik_key, provider.settings, typed)
     user_id = user.id if user is not None and contact is not None else None
     data: RecoveryData = {
         "stage": "code",
@@ -107,7 +111,7 @@ async def begin_recovery(services: AccountServices, visitor: Visitor, typed: str
     with suppress(TooManyFailures):
         allowed = await _may_send(services, visitor, data, user_id)
     async with provider.db.write() as session:
-        flow = await _begin_flow(session, provider, visitor, data, onward, user_id)
+        flow = await _begin_flow(session, provider.box, visitor, data, onward, user_id)
         if allowed is not None:
             await _send(session, provider, flow, allowed=allowed)
         record(
@@ -123,7 +127,7 @@ async def begin_recovery(services: AccountServices, visitor: Visitor, typed: str
 
 async def _begin_flow(
     session: AsyncSession,
-    provider: Provider,
+    box: SecretBox,
     visitor: Visitor,
     data: RecoveryData,
     onward: Continuation,
@@ -131,7 +135,7 @@ async def _begin_flow(
 ) -> RunningFlow:
     return await pending_flows.begin(
         session,
-        provider.box,
+        box,
         "recover",
         visitor.browser_id,
         {**data, **onward.stored},
@@ -201,7 +205,7 @@ async def check_recovery_code(
         if not await _is_still_theirs(session, flow):
             raise FlowRefused(Problem.WRONG_CODE)
         await _contact_verified(session, flow, by_helpdesk=False)
-        if data_of(flow)["stage"] == "password" and await _is_held(session, provider, flow):
+        if data_of(flow)["stage"] == "password" and await _is_held(session, provider.settings, flow):
             user = await session.get(User, flow.user_id)
             assert user is not None
             return await _delay(session, provider, visitor, flow, user)
@@ -218,13 +222,13 @@ async def _check_helpdesk_code(
     outcome: RunningFlow | Delayed = flow
     async with provider.db.write() as session:
         await pending_flows.lock(session, flow)
-        user, _ = await _find(session, provider, data["typed"])
-        code = await _helpdesk_code(session, provider, typed, user.id if user else NO_USER)
+        user, _ = await _find(session, provider.nik_key, provider.settings, data["typed"])
+        code = await _helpdesk_code(session, provider.registry, typed, user.id if user else NO_USER)
         another = user is not None and flow.user_id not in (None, user.id)  # the identifier is another user's now
         if user is None or code is None or another or not await recovery_requests.take(session, code):
             raise FlowRefused(Problem.WRONG_CODE)
         data["helpdesk"] = True
-        if data.get("contact_proven") and not await _is_held(session, provider, flow):
+        if data.get("contact_proven") and not await _is_held(session, provider.settings, flow):
             await _contact_verified(session, flow, by_helpdesk=True)
             await pending_flows.keep(session, provider.box, flow)
         else:
@@ -250,14 +254,14 @@ async def check_second_factor(
         FlowRefused: when the factor is wrong, or cannot be tried now.
     """
     provider = services.provider
-    await _count_attempt(provider, flow)
+    await _count_attempt(provider.db, flow)
     assert flow.user_id is not None
     purpose = Purpose.STEP_PASSKEY if passkey else Purpose.TOTP
     try:
         attempt = await reserve_attempt(services, visitor, purpose, flow.user_id)
     except TooManyFailures as error:
         raise FlowRefused(Problem.TOO_MANY_TRIES, error.retry_after, error.minutes) from None
-    if passkey and not await _is_passkey(provider, visitor, flow, passkey):
+    if passkey and not await _is_passkey(provider.db, provider.passkeys, visitor, flow, passkey):
         raise FlowRefused(Problem.WRONG_FACTOR)
     async with provider.db.write() as session:
         user = await _locked_user(session, flow)
@@ -276,14 +280,14 @@ async def delay_recovery(services: AccountServices, visitor: Visitor, flow: Runn
         FlowEnded: when the recovery has ended.
     """
     provider = services.provider
-    await _count_attempt(provider, flow)
+    await _count_attempt(provider.db, flow)
     async with provider.db.write() as session:
         user = await _locked_user(session, flow)
         return await _delay(session, provider, visitor, flow, user)
 
 
-async def _count_attempt(provider: Provider, flow: RunningFlow) -> None:
-    async with provider.db.write() as session:
+async def _count_attempt(db: Database, flow: RunningFlow) -> None:
+    async with db.write() as session:
         counted = await pending_flows.count_attempt(session, flow, MAX_ATTEMPTS)
     if not counted:
         raise FlowEnded
@@ -376,16 +380,18 @@ async def continue_recovery(
             raise FlowEnded
         data: RecoveryData = {"stage": "password", "drop": True, "locale": visitor.locale}
         onward = onward_of(ready.client_id or "")
-        flow = await _begin_flow(session, provider, visitor, data, onward, ready.user_id)
+        flow = await _begin_flow(session, provider.box, visitor, data, onward, ready.user_id)
     await attempt.succeeded()
     return flow
 
 
-async def _find(session: AsyncSession, provider: Provider, typed: str) -> tuple[User | None, Identifier | None]:
+async def _find(
+    session: AsyncSession, nik_key: bytes, settings: Settings, typed: str
+) -> tuple[User | None, Identifier | None]:
     """Return the user whose verified identifier was typed, and the contact to which the code goes: the one that was
     typed, or else the first. An identifier that is not verified finds nobody. A contact comes before a user name here:
     the owner of the telephone receives the code, whatever user name another user has."""
-    lookups = [one.lookup(provider.nik_key) for one in sorted(meanings(typed), key=lambda one: one.kind == "username")]
+    lookups = [one.lookup(nik_key) for one in sorted(meanings(typed), key=lambda one: one.kind == "username")]
     owners = await users.proven_owners(session, lookups)
     if not owners:
         return None, None
@@ -395,7 +401,7 @@ async def _find(session: AsyncSession, provider: Provider, typed: str) -> tuple[
     able = [
         one
         for one in await users.identifiers_of(session, user.id)
-        if one.verified_at is not None and receives_codes(one.kind, one.value) and provider.settings.can_send(one.kind)
+        if one.verified_at is not None and receives_codes(one.kind, one.value) and settings.can_send(one.kind)
     ]
     if not able:
         return user, None
@@ -408,7 +414,7 @@ async def _may_send(services: AccountServices, visitor: Visitor, data: RecoveryD
     Raises:
         TooManyFailures: when there were too many.
     """
-    device = await known_device(services.provider, visitor, user_id)
+    device = await known_device(services.provider.db, visitor, user_id)
     return await services.messages.allow(
         "recover",
         counted_as(data["typed"], services.provider.nik_key),
@@ -442,11 +448,11 @@ async def _is_still_theirs(session: AsyncSession, flow: RunningFlow) -> bool:
     )
 
 
-async def _is_held(session: AsyncSession, provider: Provider, flow: RunningFlow) -> bool:
+async def _is_held(session: AsyncSession, settings: Settings, flow: RunningFlow) -> bool:
     """Tell whether the contact that was verified is one that somebody else added to the account, or marked as verified,
     within the delay of recoveries. Only a second factor of the user goes with it without waiting."""
     assert flow.user_id is not None
-    data, since = data_of(flow), clock.now() - provider.settings.recovery_delay
+    data, since = data_of(flow), clock.now() - settings.recovery_delay
     known = await users.identifiers_of(session, flow.user_id)
     used = [one for one in known if (one.kind, one.value) == (data["kind"], data["to"])]
     return not used or any(one.asserted_at is not None and one.asserted_at > since for one in used)
@@ -461,19 +467,19 @@ async def _contact_verified(session: AsyncSession, flow: RunningFlow, *, by_help
     data["drop"] = by_helpdesk
 
 
-async def _helpdesk_code(session: AsyncSession, provider: Provider, typed: str, user_id: UUID) -> Recovery | None:
+async def _helpdesk_code(session: AsyncSession, registry: Registry, typed: str, user_id: UUID) -> Recovery | None:
     """Return the helpdesk's code that was typed, where its maker may still make one for this account."""
     code = await recovery_requests.find(session, "helpdesk", typed.replace(" ", ""), user_id)
-    valid = code is not None and await still_recovers(session, provider, code.created_by, user_id)
+    valid = code is not None and await still_recovers(session, registry, code.created_by, user_id)
     return code if valid else None
 
 
-async def _is_passkey(provider: Provider, visitor: Visitor, flow: RunningFlow, answer: str) -> bool:
+async def _is_passkey(db: Database, passkeys: Passkeys, visitor: Visitor, flow: RunningFlow, answer: str) -> bool:
     """Tell whether the passkey is right. In a transaction of its own, because its challenge is used up before the flow
     is locked, by the order of locks."""
     try:
-        async with provider.db.write() as session:
-            await provider.passkeys.check(session, visitor.browser_id, answer, flow.user_id)
+        async with db.write() as session:
+            await passkeys.check(session, visitor.browser_id, answer, flow.user_id)
     except PasskeyRefused:
         return False
     return True
@@ -487,8 +493,8 @@ async def _is_second_factor(
     app = next((one for one in known if one.kind == "totp"), None)
     if app is not None and await factors.check_totp(session, provider.box, app, typed):
         return True
-    held = await _is_held(session, provider, flow)
-    helpdesk = await _helpdesk_code(session, provider, typed, user.id) if typed and not held else None
+    held = await _is_held(session, provider.settings, flow)
+    helpdesk = await _helpdesk_code(session, provider.registry, typed, user.id) if typed and not held else None
     if helpdesk is not None and await recovery_requests.take(session, helpdesk):
         data_of(flow)["drop"] = True
         return True

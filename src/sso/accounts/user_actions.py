@@ -32,6 +32,7 @@ from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 from sso.platform.audit import record
 from sso.platform.permissions import ROLES, power_of
+from sso.platform.security.encryption import SecretBox
 
 MAX_IDENTIFIER_CHARS = 254
 EDITED_FIELDS = ("name", "username", "email", "phone_number")
@@ -83,10 +84,10 @@ async def perform(provider: Provider, request: ActionRequest) -> ActionDone | No
     """
     _, action = ACTIONS[request.name]
     async with provider.db.write() as session:
-        user = await _lock(session, provider, request)
+        user = await _lock(session, provider.box, request)
         if user is None:
             return None
-        await check_power_over(session, provider, [request.user_id], request.rights)
+        await check_power_over(session, provider.registry, [request.user_id], request.rights)
         code = await action(session, provider, user, request)
         record(
             session,
@@ -99,17 +100,17 @@ async def perform(provider: Provider, request: ActionRequest) -> ActionDone | No
     return ActionDone(code or "")
 
 
-async def _lock(session: AsyncSession, provider: Provider, request: ActionRequest) -> User | None:
+async def _lock(session: AsyncSession, box: SecretBox, request: ActionRequest) -> User | None:
     """Lock the account until the transaction ends; for a merge, both accounts."""
     if request.name != "merge":
         return await users.lock_user(session, request.user_id)
-    other = await _other(session, provider, request)
+    other = await _other(session, box, request)
     return (await lock_to_merge(session, request.user_id, other.id))[0]
 
 
-async def _other(session: AsyncSession, provider: Provider, request: ActionRequest) -> User:
+async def _other(session: AsyncSession, box: SecretBox, request: ActionRequest) -> User:
     """Return the user whose account is merged into this one."""
-    return await find(session, request.fields.get("other", "").strip()[:MAX_IDENTIFIER_CHARS], provider.box)
+    return await find(session, request.fields.get("other", "").strip()[:MAX_IDENTIFIER_CHARS], box)
 
 
 async def _disable(session: AsyncSession, provider: Provider, user: User, request: ActionRequest) -> None:
@@ -162,7 +163,7 @@ async def _edit(session: AsyncSession, provider: Provider, user: User, request: 
         return
     change = UserChange.model_validate(changes)
     lookups = [lookup for lookup in (change.username, change.email, change.phone_number) if lookup]
-    check_power(request.rights, await invited_power(session, provider, lookups))
+    check_power(request.rights, await invited_power(session, provider.registry, lookups))
     await change_person(session, provider, user, change, actor=request.actor)
 
 
@@ -197,8 +198,8 @@ async def _revoke_check(session: AsyncSession, provider: Provider, user: User, r
 
 
 async def _merge(session: AsyncSession, provider: Provider, user: User, request: ActionRequest) -> None:
-    other = await _other(session, provider, request)
-    await check_power_over(session, provider, [other.id], request.rights)
+    other = await _other(session, provider.box, request)
+    await check_power_over(session, provider.registry, [other.id], request.rights)
     await merge_users(session, provider, user, other, actor=request.actor)
 
 

@@ -146,7 +146,7 @@ def check(
     async def work(provider: Provider) -> RelyingPartyCheck | None:
         async with provider.db.write() as session:
             found = await _present(session, application_id)
-            made = await begin_check(session, provider, found, page, actor=COMMAND_LINE)
+            made = await begin_check(session, provider.registry, provider.settings, found, page, actor=COMMAND_LINE)
         await Check(provider, made).run()
         async with provider.db.read() as session:
             return await last_check(session, application_id)

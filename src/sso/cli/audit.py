@@ -59,7 +59,7 @@ def export_command(
         async with provider.db.write() as session:
             about = {"since": begin.isoformat() if begin else None, "until": end.isoformat() if end else None}
             record(session, "audit.exported", actor="cli", data=about)
-        await chain_audit_events(provider)
+        await chain_audit_events(provider.db, provider.box)
         async with provider.db.read() as session:
             async for line in export(session, begin, end):
                 sys.stdout.buffer.write(line)
@@ -104,7 +104,7 @@ def prune_command(
 
     async def work(provider: Provider) -> int:
         count, gone = 0, -1
-        await chain_audit_events(provider)
+        await chain_audit_events(provider.db, provider.box)
         while gone:
             async with provider.db.write() as session:
                 gone = await prune(session, provider.box, end, actor="cli")

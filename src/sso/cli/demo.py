@@ -27,7 +27,6 @@ from sso.identity.users import store
 from sso.identity.users.schemas import Address, NewUser, Profile
 from sso.identity.users.service import create_users
 from sso.logs import configure_logging
-from sso.oidc.provider import Provider
 from sso.platform.db import Database
 from sso.platform.db.migrate import upgrade
 from sso.settings import Settings, load_settings
@@ -166,12 +165,12 @@ async def _fill(settings: Settings, data: Path, ports: list[int], people: list[P
             users = await create_users(session, [_new_user(person) for person in people])
             for user, hashed in zip(users, hashes, strict=True):
                 await store.set_password_hash(session, user.id, hashed, clock.now())
-        _say_what_was_made(provider, sum(len(one.applications) for one in catalogues))
+        _say_what_was_made(provider.settings, sum(len(one.applications) for one in catalogues))
         return made
 
 
-def _say_what_was_made(provider: Provider, applications: int) -> None:
-    print(f"made {provider.settings.data_dir / 'sso.db'} with {applications} applications", flush=True)
+def _say_what_was_made(settings: Settings, applications: int) -> None:
+    print(f"made {settings.data_dir / 'sso.db'} with {applications} applications", flush=True)
 
 
 def _new_user(person: Person) -> NewUser:

@@ -22,6 +22,7 @@ from sso.logout.delivery_report import DeliveryReport, delivery_report_of
 from sso.oidc.models import BulkRevocation
 from sso.oidc.provider import Provider
 from sso.platform.actor import CLI
+from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_uuid
 
 app = group("Who is signed in.")
@@ -43,7 +44,7 @@ def list_command(
 
     async def work(provider: Provider) -> list[dict[str, Any]]:
         async with provider.db.read() as session:
-            wanted = await _wanted(provider, session, None, user, client)
+            wanted = await _wanted(provider.box, session, None, user, client)
             now = clock.now()
             if ended:
                 found = await store.ended(session, wanted, limit + 1)
@@ -97,7 +98,7 @@ def report_command(
 
     async def work(provider: Provider) -> DeliveryReport | None:
         async with provider.db.read() as session:
-            return await delivery_report_of(session, provider, chosen)
+            return await delivery_report_of(session, provider.registry, chosen)
 
     found = run(work, load=True)
     if found is None:
@@ -141,7 +142,7 @@ def revoke(
 
     async def work(provider: Provider) -> int | None:
         async with provider.db.write() as session:
-            wanted = await _wanted(provider, session, session_id, user, client)
+            wanted = await _wanted(provider.box, session, session_id, user, client)
             if wanted.session_id is not None:
                 ended = await end_session_of_person(session, provider, wanted.session_id, actor=CLI, note=note[:200])
                 return int(ended)
@@ -206,11 +207,11 @@ def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="Se
 
 
 async def _wanted(
-    provider: Provider, session: Any, session_id: str | None, user: str | None, client: str | None
+    box: SecretBox, session: Any, session_id: str | None, user: str | None, client: str | None
 ) -> SessionFilter:
     try:
         chosen = read_uuid(session_id) if session_id else None
     except ValueError:
         refuse(f"{session_id!r} is not a session id; see: sso sessions list")
-    person = (await find(session, user, provider.box)).id if user else None
+    person = (await find(session, user, box)).id if user else None
     return SessionFilter(session_id=chosen, user_id=person, client_id=client)

@@ -12,13 +12,13 @@ from sqlalchemy import case, false, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.clients.registry import Registry
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.sessions.store import ClientSession, NotifiedBy
 from sso.logout.bulk import wanted_by
 from sso.logout.end_sessions import BACKCHANNEL_LOGOUT
 from sso.oidc.models import BulkRevocation
-from sso.oidc.provider import Provider
 from sso.platform.outbox import store as deliveries
 from sso.platform.outbox.models import Delivery
 from sso.ssf.events import POLL, PUSH
@@ -69,7 +69,7 @@ class DeliveryReport:
         return max(timedelta(0), max(confirmed) - self.ended_at).total_seconds()
 
 
-async def delivery_report_of(session: AsyncSession, provider: Provider, session_id: uuid.UUID) -> DeliveryReport | None:
+async def delivery_report_of(session: AsyncSession, registry: Registry, session_id: uuid.UUID) -> DeliveryReport | None:
     """Return the proof of the end of a session, or None where it has not ended, or is unknown."""
     found = await sessions.get(session, session_id)
     if found is None:
@@ -86,7 +86,7 @@ async def delivery_report_of(session: AsyncSession, provider: Provider, session_
         person=person.name,
         ended_at=ended.ended_at,
         reason=ended.end_reason or "",
-        applications=[_told(provider, one, sent.get(one.client_id)) for one in taken_part],
+        applications=[_told(registry, one, sent.get(one.client_id)) for one in taken_part],
     )
 
 
@@ -99,7 +99,7 @@ class ToldOfMany:
     counts: dict[State, int]
 
 
-async def bulk_delivery_report(session: AsyncSession, provider: Provider, found: BulkRevocation) -> list[ToldOfMany]:
+async def bulk_delivery_report(session: AsyncSession, registry: Registry, found: BulkRevocation) -> list[ToldOfMany]:
     """Return the proof of the end of many sessions, application by application."""
     until = found.finished_at or clock.now()
     told_by = case(
@@ -124,16 +124,16 @@ async def bulk_delivery_report(session: AsyncSession, provider: Provider, found:
     for client_id, status, count in (await session.execute(statement)).all():
         counts, state = rows.setdefault(client_id, {}), states.get(status, "waiting")
         counts[state] = counts.get(state, 0) + int(count)
-    return [ToldOfMany(one, _name(provider, one), rows[one]) for one in sorted(rows)]
+    return [ToldOfMany(one, _name(registry, one), rows[one]) for one in sorted(rows)]
 
 
-def _name(provider: Provider, client_id: str) -> str:
-    client = provider.registry.known(client_id)
+def _name(registry: Registry, client_id: str) -> str:
+    client = registry.known(client_id)
     return client.meta.client_name if client else client_id
 
 
-def _told(provider: Provider, one: ClientSession, sent: Delivery | None) -> Told:
-    client = provider.registry.known(one.client_id)
+def _told(registry: Registry, one: ClientSession, sent: Delivery | None) -> Told:
+    client = registry.known(one.client_id)
     name, how = client.meta.client_name if client else one.client_id, one.told_by or "not_at_all"
     if sent is None or how not in ("back_channel", "shared_signals"):
         return Told(one.client_id, name, how, "unconfirmed")

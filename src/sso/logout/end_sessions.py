@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.clients.registry import Registry
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SessionClient
 from sso.identity.sessions.reasons import EndReason
@@ -126,7 +127,7 @@ async def _tell(
         return []
     client_ids = {one.client_id for one in parts}
     streams = await signals.streams_of(session, provider, client_ids)
-    how = {name: how_told(provider, name, in_browser, streams.get(name)) for name in client_ids}
+    how = {name: how_told(provider.registry, name, in_browser, streams.get(name)) for name in client_ids}
     ended = list({one.session_id for one in parts})
     for way in dict.fromkeys(how.values()):
         await sessions.record_notified_by(session, ended, way, [name for name, its in how.items() if its == way])
@@ -142,10 +143,10 @@ async def _tell(
     return told
 
 
-def how_told(provider: Provider, client_id: str, in_browser: bool, stream: EventStream | None = None) -> NotifiedBy:
+def how_told(registry: Registry, client_id: str, in_browser: bool, stream: EventStream | None = None) -> NotifiedBy:
     """Return how an application learns that a session is over: by a notice, by an event, through the browser, or by
     itself when it wants new tokens, or not at all until the person comes by again."""
-    client = provider.registry.known(client_id)
+    client = registry.known(client_id)
     if client is None:
         return "not_at_all"
     if client.meta.backchannel_logout_uri:

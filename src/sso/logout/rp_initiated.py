@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sso.clients.registry import Client
+from sso.clients.registry import Client, Registry
 from sso.identity.sessions.store import ClientSession
 from sso.oidc.authorize.request import PageError
 from sso.oidc.id_token_hint import read_hint
 from sso.oidc.provider import Provider
 from sso.oidc.requests import with_parameters
 from sso.platform.keys import InvalidToken
+from sso.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +57,21 @@ def check_logout(provider: Provider, data: dict[str, str]) -> LogoutRequest:
     return LogoutRequest(client, hint_sub, with_parameters(uri, state) if state else uri)
 
 
-def frontchannel_addresses(provider: Provider, told: Sequence[ClientSession]) -> list[str]:
+def frontchannel_addresses(registry: Registry, settings: Settings, told: Sequence[ClientSession]) -> list[str]:
     """Return what the signed-out page frames: of each application that can be told through the browser its address,
     with ``iss`` and ``sid`` (Front-Channel Logout section 2). Those that get a notice too asked for both."""
     addresses = []
     for one in told:
-        client = provider.registry.get(one.client_id)
+        client = registry.get(one.client_id)
         if client is not None and client.meta.frontchannel_logout_uri:
-            about = [("iss", provider.settings.issuer), ("sid", one.sid)]
+            about = [("iss", settings.issuer), ("sid", one.sid)]
             addresses.append(with_parameters(client.meta.frontchannel_logout_uri, about))
     return addresses
 
 
 def _from_hint(provider: Provider, hint: str, named: str) -> tuple[Client, str]:
     try:
-        claims = read_hint(provider, hint)
+        claims = read_hint(provider.settings, provider.keys, hint)
     except InvalidToken:
         raise PageError("bad_logout_hint", "id_token_hint", named=named) from None
     client = provider.registry.get(str(claims.get("aud")))

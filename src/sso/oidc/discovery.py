@@ -60,7 +60,7 @@ def metadata(server: ProviderServer, profiles: Collection[str]) -> dict[str, Any
         "subject_types_supported": ["public", "pairwise"],
         "acr_values_supported": list(ACR_VALUES),
         **_algorithms(profiles),
-        "prompt_values_supported": prompts(provider),
+        "prompt_values_supported": prompts(provider.settings),
         "display_values_supported": list(DISPLAYS),
         "claim_types_supported": ["normal"],
         "claims_supported": claims_supported(),

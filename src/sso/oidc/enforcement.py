@@ -21,11 +21,11 @@ from sso.identity.sessions.store import ActiveSession
 from sso.identity.test_users import MARK, is_test
 from sso.identity.users.store import Person
 from sso.oidc.demands import Facts, Unmet, Way, unmet
-from sso.oidc.provider import Provider
 from sso.oidc.requests import ProtocolRequest
 from sso.oidc.store.standing import Standing, standing_of
 from sso.oidc.store.store import LiveGrant
 from sso.oidc.store.types import GrantDetails
+from sso.settings import Settings
 
 
 def must_read(client: Client, told: str = "") -> bool:
@@ -49,11 +49,11 @@ def from_session(person: Person, live: ActiveSession) -> Standing:
     return Standing(person.id, leaving=person.leaving, locked_until=person.locked_until, test=is_test(live))
 
 
-def facts_at_page(provider: Provider, standing: Standing, live: ActiveSession, address: str, **more: Any) -> Facts:
+def facts_at_page(settings: Settings, standing: Standing, live: ActiveSession, address: str, **more: Any) -> Facts:
     """Return the facts about a user who is at a page.
 
     Args:
-        provider: the provider.
+        settings: the settings.
         standing: what is known of the user.
         live: the session.
         address: the network address that the user comes from.
@@ -61,7 +61,7 @@ def facts_at_page(provider: Provider, standing: Standing, live: ActiveSession, a
     """
     return Facts(
         moment=clock.now(),
-        zone=provider.settings.time_zone,
+        zone=settings.time_zone,
         address=address,
         standing=standing,
         acr=live.acr,
@@ -83,12 +83,12 @@ def recorded(client: Client, address: str, level: str = "", told: str = "") -> G
 
 
 def unmet_by_grant(
-    provider: Provider, session: Session, way: Way, client: Client, grant: LiveGrant, address: str | None = None
+    settings: Settings, session: Session, way: Way, client: Client, grant: LiveGrant, address: str | None = None
 ) -> Unmet | None:
     """Return which demand the user of a grant does not meet any more, or None.
 
     Args:
-        provider: the provider.
+        settings: the settings.
         session: for reading, within the bridge.
         way: the renewal, or the use of a token.
         client: the application.
@@ -99,7 +99,7 @@ def unmet_by_grant(
     standing = _standing(session, client, grant)
     facts = Facts(
         moment=clock.now(),
-        zone=provider.settings.time_zone,
+        zone=settings.time_zone,
         address=address if client.meta.is_public and way is not Way.IN_USE else None,
         network=grant.details.get("network"),
         standing=standing,
@@ -111,9 +111,9 @@ def unmet_by_grant(
     return unmet(way, client, facts)
 
 
-def unmet_by_program(provider: Provider, way: Way, client: Client, address: str | None = None) -> Unmet | None:
+def unmet_by_program(settings: Settings, way: Way, client: Client, address: str | None = None) -> Unmet | None:
     """Return which demand a program that acts for itself does not meet, or None. No statement."""
-    return unmet(way, client, Facts(moment=clock.now(), zone=provider.settings.time_zone, address=address or ""))
+    return unmet(way, client, Facts(moment=clock.now(), zone=settings.time_zone, address=address or ""))
 
 
 def unmet_by_assertion(request: ProtocolRequest, client: Client, standing: Standing, acr: str) -> Unmet | None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sso.oidc.provider import Provider
 from sso.oidc.token.issue import ID_TOKEN_TYP
-from sso.platform.keys import InvalidToken
+from sso.platform.keys import InvalidToken, KeyRing
 from sso.platform.security.jwe import CannotDecrypt, is_encrypted
+from sso.settings import Settings
 
 
-def read_hint(provider: Provider, hint: str, audience: str | None = None) -> dict[str, Any]:
+def read_hint(settings: Settings, keys: KeyRing, hint: str, audience: str | None = None) -> dict[str, Any]:
     """Return the claims of an ID token that we signed. An expired one is accepted; one that was encrypted for the
     application may come encrypted for us.
 
     Args:
-        provider: the provider.
+        settings: the settings.
+        keys: the keys of the provider.
         hint: the ID token.
         audience: the application for which it must have been made, where that is known.
 
@@ -23,8 +24,8 @@ def read_hint(provider: Provider, hint: str, audience: str | None = None) -> dic
         InvalidToken: when it is not ours, or not that application's.
     """
     try:
-        token = provider.keys.decrypt(hint) if is_encrypted(hint) else hint
+        token = keys.decrypt(hint) if is_encrypted(hint) else hint
     except CannotDecrypt as error:
         raise InvalidToken(str(error)) from None
-    issuer = provider.settings.issuer
-    return provider.keys.verify(token, typ=ID_TOKEN_TYP, issuer=issuer, audience=audience, expired=True)
+    issuer = settings.issuer
+    return keys.verify(token, typ=ID_TOKEN_TYP, issuer=issuer, audience=audience, expired=True)

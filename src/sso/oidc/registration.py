@@ -18,7 +18,10 @@ from sso.oidc.provider import Provider
 from sso.oidc.requests import NO_STORE, Answer, description
 from sso.oidc.subjects import ACCEPT, check_subjects
 from sso.oidc.userinfo import challenge
+from sso.platform.db import Database
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
+from sso.platform.security.outbound_http import Outbound
+from sso.settings import Settings
 
 
 async def register(provider: Provider, authorization: str, body: bytes, address: str | None) -> Answer:
@@ -35,8 +38,8 @@ async def register(provider: Provider, authorization: str, body: bytes, address:
     """
     token = _bearer(authorization)
     try:
-        profile = await _allowed_profile(provider, token)
-        metadata = await _read(provider, _json(body), profile)
+        profile = await _allowed_profile(provider.settings, provider.db, token)
+        metadata = await _read(provider.settings, provider.outbound, _json(body), profile)
         async with provider.db.write() as session:
             if token:
                 await rules.use_invitation(session, token)
@@ -52,7 +55,7 @@ async def read(provider: Provider, client_id: str, authorization: str) -> Answer
     """Answer with what is registered (RFC 7592 section 2.1). Secrets are kept as hashes only, and are not repeated."""
     token = _bearer(authorization)
     try:
-        return _answer(provider, 200, await _present(provider, client_id, token), token)
+        return _answer(provider, 200, await _present(provider.db, client_id, token), token)
     except RegistrationRefused as error:
         return _error(error)
 
@@ -61,11 +64,11 @@ async def update(provider: Provider, client_id: str, authorization: str, body: b
     """Answer an update (RFC 7592 section 2.2): what is left out is taken back to its default."""
     token = _bearer(authorization)
     try:
-        present, document = await _present(provider, client_id, token), _json(body)
+        present, document = await _present(provider.db, client_id, token), _json(body)
         await provider.look()  # another process may have made the secret a moment ago
         client = provider.registry.get(client_id)
         rules.check_update(present, document, client.check_client_secret if client else lambda _: False)
-        metadata = await _read(provider, document, present.metadata.profile)
+        metadata = await _read(provider.settings, provider.outbound, document, present.metadata.profile)
         accepted = document.get("accept_new_subjects")
         async with provider.db.write() as session:
             await _check_subjects(session, present, metadata, accepted if isinstance(accepted, str) else "")
@@ -105,7 +108,7 @@ async def delete(
 ) -> Answer:
     """Answer a deletion (RFC 7592 section 2.3)."""
     try:
-        present = await _present(provider, client_id, _bearer(authorization))
+        present = await _present(provider.db, client_id, _bearer(authorization))
     except RegistrationRefused as error:
         return _error(error)
     async with provider.db.write() as session:
@@ -115,24 +118,23 @@ async def delete(
     return Answer(204, "", NO_STORE)
 
 
-async def _allowed_profile(provider: Provider, token: str) -> Profile:
-    settings = provider.settings
+async def _allowed_profile(settings: Settings, db: Database, token: str) -> Profile:
     if not token:
         if settings.client_registration == "open":
             return settings.client_registration_profile
         raise RegistrationRefused("invalid_token", "Registration needs an initial access token (RFC 7591 section 3).")
-    async with provider.db.read() as session:
+    async with db.read() as session:
         return await rules.find_invitation(session, token)
 
 
-async def _present(provider: Provider, client_id: str, token: str) -> Registered:
-    async with provider.db.read() as session:
+async def _present(db: Database, client_id: str, token: str) -> Registered:
+    async with db.read() as session:
         return await rules.find_registered(session, client_id, token)
 
 
-async def _read(provider: Provider, document: Any, profile: Profile) -> ClientMetadata:
-    metadata = rules.read_registration(document, profile, provider.settings.loopback)
-    await rules.check_sector(provider.outbound, metadata)
+async def _read(settings: Settings, outbound: Outbound, document: Any, profile: Profile) -> ClientMetadata:
+    metadata = rules.read_registration(document, profile, settings.loopback)
+    await rules.check_sector(outbound, metadata)
     return metadata
 
 

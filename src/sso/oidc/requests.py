@@ -12,6 +12,7 @@ from authlib.oauth2.rfc6749 import InvalidScopeError, OAuth2Payload, OAuth2Reque
 from sqlalchemy.orm import Session
 
 from sso.clients.validation_errors import KNOWN_SCOPES, nearest_name
+from sso.platform.metrics import Usage
 
 if TYPE_CHECKING:
     from sso.clients.registry import Client
@@ -154,12 +155,12 @@ def no_such_scope(client: Client, asked: str, text: str) -> InvalidScopeError:
     return InvalidScopeError(description(" ".join([text, *hints])))
 
 
-def note_ignored_scopes(provider: Provider, client: Client, asked: str, at: str) -> None:
+def note_ignored_scopes(usage: Usage, client: Client, asked: str, at: str) -> None:
     """Remember for the team of an application that it asked for scopes that it does not have. The request goes on
     without them (RFC 6749 section 3.3).
 
     Args:
-        provider: the provider.
+        usage: the counters.
         client: the application.
         asked: the parameter ``scope`` as it came.
         at: the path of the endpoint.
@@ -169,7 +170,7 @@ def note_ignored_scopes(provider: Provider, client: Client, asked: str, at: str)
         said = " ".join([f"Not registered, so left out: {' '.join(ignored[:10])}.", *_meant(client, asked)])
         if any("," in name for name in ignored):
             said += " Scopes are separated by spaces, not by commas (RFC 6749 section 3.3)."
-        provider.usage.mistake(client.client_id, "ignored_scope", {"at": at, "said": description(said), "scope": asked})
+        usage.mistake(client.client_id, "ignored_scope", {"at": at, "said": description(said), "scope": asked})
 
 
 def _meant(client: Client, asked: str) -> list[str]:

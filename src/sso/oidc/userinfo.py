@@ -56,7 +56,7 @@ async def _in_its_form(provider: Provider, client: Client, claims: dict[str, Any
     if encryption is not None:
         try:
             await provider.client_keys.ready(meta.jwks_uri)
-            token = encrypted(provider, client, token, encryption, meta.userinfo_encrypted_response_enc)
+            token = encrypted(provider.client_keys, client, token, encryption, meta.userinfo_encrypted_response_enc)
         except (KeysUnavailable, InvalidRequestError) as error:
             return Answer(400, {"error": "invalid_request", "error_description": str(error)}, NO_STORE)
     return Answer(200, token, [("Content-Type", "application/jwt"), *NO_STORE])

@@ -28,6 +28,7 @@ from sso.platform.db import bump_version, insert_for, new_id
 from sso.platform.outbox import store as deliveries
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_uuid
+from sso.settings import Settings
 from sso.ssf import events as signals
 from sso.ssf.events import EVENTS, POLL, PUSH
 
@@ -185,7 +186,7 @@ async def create(session: AsyncSession, provider: Provider, client: Client, want
         raise StreamRefused(409, "This application has a stream already: change or delete that.")
     now, stream_id = clock.now(), new_id()
     made = EventStream(id=stream_id, client_id=client.client_id, status="enabled", created_at=now, updated_at=now)
-    _set_up(provider, made, wanted)
+    _set_up(provider.settings, provider.box, made, wanted)
     session.add(made)
     await bump_version(session, "streams")
     await session.flush()
@@ -207,7 +208,7 @@ async def find(session: AsyncSession, client: Client, stream_id: str | None) -> 
 
 
 async def change(
-    session: AsyncSession, provider: Provider, client: Client, wanted: StreamSettings, *, replace: bool
+    session: AsyncSession, settings: Settings, box: SecretBox, client: Client, wanted: StreamSettings, *, replace: bool
 ) -> EventStream:
     """Change the stream of an application, or replace what it is (sections 8.1.1.3 and 8.1.1.4).
 
@@ -218,7 +219,7 @@ async def change(
         raise StreamRefused(400, "stream_id is required.")
     found = await find(session, client, wanted.stream_id)
     before = found.method
-    _set_up(provider, found, wanted, present=None if replace else found)
+    _set_up(settings, box, found, wanted, present=None if replace else found)
     if found.method != before:  # what waits goes the new way, or waits in the new place
         kind_before, kind = (PUSH, POLL) if before == "push" else (POLL, PUSH)
         await deliveries.change_kind(session, client.client_id, kind_before, kind, _receiver(found), _waits(found))
@@ -368,29 +369,29 @@ async def _own(session: AsyncSession, client: Client) -> EventStream | None:
 
 
 def _set_up(
-    provider: Provider, stream: EventStream, wanted: StreamSettings, present: EventStream | None = None
+    settings: Settings, box: SecretBox, stream: EventStream, wanted: StreamSettings, present: EventStream | None = None
 ) -> None:
     """Put into a stream what was said; what was not said stays, where there is a present one."""
     if wanted.delivery is not None or present is None:
         delivery = wanted.delivery or DeliveryMethod()
         method = METHODS[delivery.method]
         if method == "push":
-            _check_endpoint(provider, delivery.endpoint_url)
+            _check_endpoint(settings, delivery.endpoint_url)
         stream.method = method
         stream.endpoint_url = delivery.endpoint_url if method == "push" else None
         stream.authorization_header = None
         if method == "push" and delivery.authorization_header:
             header = delivery.authorization_header.encode()
-            stream.authorization_header = provider.box.encrypt(header, signals.header_purpose(stream.id))
+            stream.authorization_header = box.encrypt(header, signals.header_purpose(stream.id))
     if wanted.events_requested is not None or present is None:
         stream.events_requested = list(dict.fromkeys(wanted.events_requested or []))
     if wanted.description is not None or present is None:
         stream.description = wanted.description
 
 
-def _check_endpoint(provider: Provider, url: str | None) -> None:
+def _check_endpoint(settings: Settings, url: str | None) -> None:
     parts = urlsplit(url or "")
-    loopback = parts.scheme == "http" and provider.settings.loopback
+    loopback = parts.scheme == "http" and settings.loopback
     if not parts.hostname or parts.username is not None or (parts.scheme != "https" and not loopback):
         raise StreamRefused(400, "delivery.endpoint_url: must be an https address.")
 
@@ -438,17 +439,17 @@ async def _names(
         raise StreamRefused(400, f"subject: must have one of these formats (RFC 9493 section 3.2): {_FORMATS}.")
     if kind in ("iss_sub", "opaque"):
         return [value] if kind == "opaque" or subject.get("iss") == provider.settings.issuer else []
-    user_id = await _owner(session, provider, "email" if kind == "email" else "phone", value)
+    user_id = await _owner(session, provider.nik_key, "email" if kind == "email" else "phone", value)
     return [provider.subject(client, user_id)] if user_id is not None else []
 
 
-async def _owner(session: AsyncSession, provider: Provider, kind: Kind, value: str) -> uuid.UUID | None:
+async def _owner(session: AsyncSession, nik_key: bytes, kind: Kind, value: str) -> uuid.UUID | None:
     """Return who has proven that an e-mail address or a telephone number is theirs."""
     try:
         identifier = normalise_as(kind, value)
     except ValueError:
         return None
-    return await verified_owner(session, identifier.lookup(provider.nik_key))
+    return await verified_owner(session, identifier.lookup(nik_key))
 
 
 def _recorded(session: AsyncSession, client: Client, stream: EventStream, what: str) -> None:

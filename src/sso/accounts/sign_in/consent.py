@@ -72,7 +72,7 @@ async def select_account(
     """
     provider = services.provider
     async with provider.db.read() as session:
-        accounts = await accounts_of_browser(provider, session, visitor)
+        accounts = await accounts_of_browser(provider.idle, session, visitor)
         chosen = account_with(accounts, session_id)
         if chosen is None:
             return None

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.clients.registry import Registry
 from sso.errors import Refusal
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.store import ActiveSession
@@ -74,14 +76,14 @@ class CurrentAccount:
     must_choose: bool = False
 
 
-async def accounts_of_browser(provider: Provider, session: AsyncSession, visitor: Visitor) -> list[Account]:
+async def accounts_of_browser(idle: timedelta, session: AsyncSession, visitor: Visitor) -> list[Account]:
     """Return every account that is signed in at this browser, the present one first. One statement, none without
     cookie."""
     tokens = visitor.session_tokens
     if not tokens:
         return []
     now = clock.now()
-    found = await sessions.of_browser(session, [token_hash(token) for token in tokens], now, now - provider.idle)
+    found = await sessions.of_browser(session, [token_hash(token) for token in tokens], now, now - idle)
     return [Account(token, *found[digest]) for token in tokens if (digest := token_hash(token)) in found]
 
 
@@ -101,25 +103,25 @@ async def current_account(
         AccountLocked: when the account is locked. Every page of a person who is signed in comes through here; only help
             and signing out do not.
     """
-    current = await _current(provider, session, visitor, client_id)
+    current = await _current(provider.idle, provider.registry, session, visitor, client_id)
     if current is not None:
         check_lock(current.signed_in.user)
     return current
 
 
 async def _current(
-    provider: Provider, session: AsyncSession, visitor: Visitor, client_id: str | None
+    idle: timedelta, registry: Registry, session: AsyncSession, visitor: Visitor, client_id: str | None
 ) -> CurrentAccount | None:
-    signed_in = await flow.signed_in(provider, session, visitor.session_token, client_id)
+    signed_in = await flow.signed_in(idle, session, visitor.session_token, client_id)
     if signed_in is not None:
         return CurrentAccount(signed_in, visitor.session_token)
     if len(visitor.session_tokens) < 2:
         return None
-    accounts = await accounts_of_browser(provider, session, visitor)
+    accounts = await accounts_of_browser(idle, session, visitor)
     if not accounts:
         return None
     signed_in = SignedIn(accounts[0].session, accounts[0].person, frozenset())
-    client = provider.registry.get(client_id) if client_id else None
+    client = registry.get(client_id) if client_id else None
     if client is not None:
         signed_in = await flow.with_consent(session, client, signed_in)
     return CurrentAccount(signed_in, visitor.session_token, must_choose=True)
@@ -139,7 +141,7 @@ async def account_for_request(
     if current is not None and provider.subject(request.client, current.signed_in.user.id) == sub:
         return current
     async with provider.db.read() as session:
-        for account in await accounts_of_browser(provider, session, visitor):
+        for account in await accounts_of_browser(provider.idle, session, visitor):
             if provider.subject(request.client, account.person.id) == sub:
                 check_lock(account.person)
                 signed_in = SignedIn(account.session, account.person, frozenset())

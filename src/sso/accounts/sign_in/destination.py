@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from urllib.parse import urlencode
 
-from sso.clients.registry import Client
+from sso.clients.registry import Client, Registry
 from sso.oidc.authorize import stored as stored_requests
 from sso.oidc.provider import Provider
 
@@ -62,16 +62,16 @@ def stored_destination(data: Mapping[str, str]) -> Destination:
     return Destination(*(str(data.get(name, "")) for name in ("i", "then", "user_code", "client_id")))
 
 
-def named_application(provider: Provider, destination: Destination) -> Client | None:
+def named_application(registry: Registry, destination: Destination) -> Client | None:
     """Return the application of a destination, by its client_id or by the page that opens it; None where it names none,
     or the application is disabled."""
     opened = destination.then.removeprefix(OPEN) if destination.then.startswith(OPEN) else ""
-    return provider.registry.enabled(destination.client_id or opened)
+    return registry.enabled(destination.client_id or opened)
 
 
 def page_end(provider: Provider, destination: Destination) -> str:
     """Return what the token of a page ends with, so that the page names the application when it has expired: the end of
     the authorization request's token, or one made for the application; empty where neither is known."""
-    client = named_application(provider, destination)
-    made = stored_requests.token_end(provider, client.client_id) if client is not None else ""
+    client = named_application(provider.registry, destination)
+    made = stored_requests.token_end(provider.box, client.client_id) if client is not None else ""
     return stored_requests.end_of(destination.i) or made

@@ -123,7 +123,7 @@ async def _step_of_person(
         return IdentityCheckNeeded(pending, current, decision.level)
     if isinstance(decision, SelectAccount):
         async with services.provider.db.read() as session:
-            accounts = await accounts_of_browser(services.provider, session, visitor)
+            accounts = await accounts_of_browser(services.provider.idle, session, visitor)
         others = [account for account in accounts if account.session.id != current.signed_in.session.id]
         return AccountChooser(pending, current, others)
     assert isinstance(decision, Consent)
@@ -177,4 +177,4 @@ async def refuse_request(services: SignInServices, pending: PendingRequest, refu
     if pending.stored is not None:
         async with services.provider.db.write() as session:
             await stored_requests.delete_request(session, pending.stored)
-    return RequestAnswered(flow.error_answer(services.provider, (pending.request, refusal)))
+    return RequestAnswered(flow.error_answer(services.provider.settings, (pending.request, refusal)))

@@ -56,7 +56,7 @@ async def sign_in_with_passkey(
         return PasskeyRefused()
     await attempt.succeeded()
     await services.limits.attempts.proven(str(user.id))
-    options = replace(options, is_new=await is_new_device(provider, visitor, user))
+    options = replace(options, is_new=await is_new_device(provider.db, visitor, user))
     proof = Authenticated(user, ACR_PASSKEY, list(AMR_PASSKEY))
     return await start_session(services, visitor, proof, options, pending=pending, before=before)
 

@@ -57,7 +57,9 @@ async def store_request(services: SignInServices, visitor: Visitor, pending: Pen
     provider = services.provider
     await services.limits.waiting_requests.take(visitor.ip_address)
     async with provider.db.write() as session:
-        token = await stored_requests.remember_request(provider, session, pending.request, visitor.browser_id)
+        token = await stored_requests.remember_request(
+            provider.box, provider.settings, session, pending.request, visitor.browser_id
+        )
     return replace(pending, token=token)
 
 

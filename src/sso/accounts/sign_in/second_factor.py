@@ -32,9 +32,9 @@ from sso.identity.authn.second_factor_policy import LEVEL_OF, Method, methods
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import receives_codes
 from sso.identity.users.models import Credential, Identifier, User
-from sso.oidc.provider import Provider
 from sso.platform.security.rate_limits import TooManyFailures
 from sso.platform.visitor import Visitor
+from sso.settings import Settings
 
 FLOW_SECONDS = 1800
 UNVERIFIED: Final = "unverified"
@@ -156,13 +156,13 @@ class SecondFactorFlow:
 
 
 async def available_factors(
-    session: AsyncSession, provider: Provider, user_id: uuid.UUID, level: str, contact: str = ""
+    session: AsyncSession, settings: Settings, user_id: uuid.UUID, level: str, contact: str = ""
 ) -> AvailableFactors | None:
     """Return how a user can reach a level; None: the user is disabled or deleted.
 
     Args:
         session: for reading.
-        provider: the provider.
+        settings: the settings.
         user_id: the user.
         level: what must be reached.
         contact: an unverified contact that must be verified: then a code sent there is the only method.
@@ -174,7 +174,7 @@ async def available_factors(
     able = [
         identifier
         for identifier in known
-        if receives_codes(identifier.kind, identifier.value) and provider.settings.can_send(identifier.kind)
+        if receives_codes(identifier.kind, identifier.value) and settings.can_send(identifier.kind)
     ]
     if contact:
         typed = [identifier for identifier in able if identifier.lookup == contact]
@@ -223,14 +223,14 @@ async def begin_second_factor(
     provider, user = services.provider, proof.user
     async with provider.db.read() as session:
         unverified = contact if reason == UNVERIFIED else ""
-        available = await available_factors(session, provider, user.id, level, unverified)
+        available = await available_factors(session, provider.settings, user.id, level, unverified)
     if available is None:
         return FlowExpired()
     if not available.methods and reason in ("risk", "wished"):
         return None
     if not available.methods and reason == UNVERIFIED:
         return FlowExpired()
-    device = await known_device(provider, visitor, user.id)
+    device = await known_device(provider.db, visitor, user.id)
     await services.limits.flows.take(f"{user.id} {device or visitor.network}")
     data = _new_data(proof, reason, level, options, contact, trust=trust)
     return _started(reason, await _store_flow(services, visitor, available, data, options))
@@ -300,7 +300,7 @@ async def may_send_code(services: SignInServices, visitor: Visitor, available: A
     contact, user_id = available.contact(method), available.user.id
     if contact is None:
         return False
-    device = await known_device(services.provider, visitor, user_id)
+    device = await known_device(services.provider.db, visitor, user_id)
     own = f"{user_id} {device}" if device else ""
     return await services.limits.messages.allow(
         "sign_in", str(user_id), contact.lookup, method, visitor.ip_address, own
@@ -344,7 +344,7 @@ async def recall_second_factor(
         running = await pending_flows.recall(session, provider.box, "sign_in", token, visitor.browser_id)
         if running is None or running.user_id is None:
             return None
-        available = await _available_in(session, provider, running, running.user_id)
+        available = await _available_in(session, provider.settings, running, running.user_id)
     if available is None:
         return None
     data = cast(SecondFactorData, running.data)
@@ -357,17 +357,17 @@ async def recall_second_factor(
 
 
 async def _available_in(
-    session: AsyncSession, provider: Provider, running: RunningFlow, user_id: uuid.UUID
+    session: AsyncSession, settings: Settings, running: RunningFlow, user_id: uuid.UUID
 ) -> AvailableFactors | None:
     data = cast(SecondFactorData, running.data)
     verifies = data["reason"] == UNVERIFIED
     contact = data["contact"] if verifies else ""
-    available = await available_factors(session, provider, user_id, data["level"], contact)
+    available = await available_factors(session, settings, user_id, data["level"], contact)
     if available is None or (verifies and not available.methods):
         return None
     if not available.methods and not data.get("proven"):
         # Before a user sets up a first app, they show that a contact is theirs, where there is one.
-        by_code = await available_factors(session, provider, user_id, ACR_CODE)
+        by_code = await available_factors(session, settings, user_id, ACR_CODE)
         return by_code if by_code is not None and by_code.methods else available
     return available
 

@@ -84,7 +84,7 @@ async def check_second_factor(
             return TooManyTries()
     purpose = Purpose.NEW_TOTP if flow.enrols else PURPOSES[flow.method or ""]
     try:
-        attempt = await reserve_attempt(provider, services.limits.attempts, visitor, purpose, flow.available.user.id)
+        attempt = await reserve_attempt(provider.db, services.limits.attempts, visitor, purpose, flow.available.user.id)
     except TooManyFailures as error:
         provider.usage.count("sign_in_failed", label="too_many")
         return TooManyAttempts(error.retry_after, error.minutes)

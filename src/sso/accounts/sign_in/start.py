@@ -108,7 +108,7 @@ async def start_session(
     if proof.user.preferences.get(MARK) and MARK not in proof.amr:  # however a test user got here
         proof = replace(proof, amr=[*proof.amr, MARK])
     device_id = visitor.device_id or random_token()
-    place = place_of(services.provider, visitor, device_id, trust=trust)
+    place = place_of(services.provider.settings, services.provider.countries, visitor, device_id, trust=trust)
     try:
         started, current, answered = await _start(services, visitor, proof, options, pending, before, place)
     except AuthenticationOutdated:
@@ -183,7 +183,7 @@ async def _accounts_before(
 ) -> Sequence[Account]:
     """Return the accounts that were signed in at this browser. No statement where they are known already."""
     if len(visitor.session_tokens) > 1:
-        return await accounts_of_browser(services.provider, session, visitor)
+        return await accounts_of_browser(services.provider.idle, session, visitor)
     return [Account(visitor.session_token, before.session, before.user)] if before is not None else []
 
 

@@ -12,13 +12,12 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.data_export import withdraw
 from sso.clients.claims import allowed_by, permissions
-from sso.clients.registry import Client
+from sso.clients.registry import Client, Registry
 from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.forms import form_fields
 from sso.http.sign_in.requested_data import asked_for
 from sso.identity.sessions import store as sessions
 from sso.identity.users import store as users
-from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
 
 router = APIRouter()
@@ -44,11 +43,11 @@ async def applications_page(here: Here) -> Response:
     """The applications that know the user."""
     provider = here.site.provider
     async with provider.db.read() as session:
-        rows = await _connected(session, provider, here)
+        rows = await _connected(session, provider.registry, here)
     return here.page("account_applications.html", rows=rows, done=here.request.query_params.get("done", ""))
 
 
-async def _connected(session: AsyncSession, provider: Provider, here: OwnVisit) -> list[ConnectedApplication]:
+async def _connected(session: AsyncSession, registry: Registry, here: OwnVisit) -> list[ConnectedApplication]:
     user_id = here.user.id
     consents = {one.client_id: one for one in await tokens.consents_of(session, user_id)}
     granted = await tokens.granted_scopes(session, user_id)
@@ -58,7 +57,7 @@ async def _connected(session: AsyncSession, provider: Provider, here: OwnVisit) 
         local.setdefault(account.client_id, []).append(account.local_user_id)
     rows: list[ConnectedApplication] = []
     for client_id in sorted({*consents, *granted, *used, *local}):
-        client, consent = provider.registry.known(client_id), consents.get(client_id)
+        client, consent = registry.known(client_id), consents.get(client_id)
         if client is None:
             continue
         permitted = _permitted(set(consent.scopes) if consent is not None else set(), granted.get(client_id, set()))

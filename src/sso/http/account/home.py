@@ -34,7 +34,7 @@ async def home(request: Request) -> Response:
         who = await present_account(request, session)
         visitor = visitor_of(request)
         several = len(visitor.session_tokens) > 1
-        accounts = await accounts_of_browser(provider, session, visitor) if several else []
+        accounts = await accounts_of_browser(provider.idle, session, visitor) if several else []
         roles = await roles_of(session, who.user.id) if who is not None else []
         starred = await favourites_of(session, who.user.id) if who is not None else set()
         used = await sessions.last_used_clients(session, who.user.id) if who is not None else {}

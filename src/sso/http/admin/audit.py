@@ -132,10 +132,10 @@ async def check_audit(request: Request, here: SeesAudit) -> Response:
         async with provider.db.write() as session:
             about = {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None}
             record(session, "audit.exported", actor=here.actor, request_id=request_id_of(request), data=about)
-        await chain_audit_events(provider)
+        await chain_audit_events(provider.db, provider.box)
         headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Cache-Control": "no-store"}
         return StreamingResponse(_lines(request, since, until), headers=headers, media_type="application/x-ndjson")
-    await chain_audit_events(provider)
+    await chain_audit_events(provider.db, provider.box)
     async with provider.db.read() as session:
         chained, _ = await chain_length(session)
         report = await verify(session, provider.box) if chained <= CHECKED_AT_ONCE else None

@@ -79,7 +79,7 @@ async def decide(request: Request, here: Merges) -> Response:
         async with provider.db.write() as session:
             proposal = await session.get(MergeProposal, chosen)
             if proposal is not None:
-                await check_power_over(session, provider, [proposal.user_id], here.rights)
+                await check_power_over(session, provider.registry, [proposal.user_id], here.rights)
             actor = Actor(here.actor, request_id=request_id_of(request))
             await decide_proposal(session, provider, chosen, decision, actor=actor)
     except UserError as error:

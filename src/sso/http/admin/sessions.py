@@ -221,7 +221,7 @@ async def _end(request: Request, here: Here, chosen: list[uuid.UUID], note: str)
         for session_id in chosen:
             found = await store.get(session, session_id)
             if found is not None:
-                await check_power_over(session, site.provider, [found[1].id], here.rights)
+                await check_power_over(session, site.provider.registry, [found[1].id], here.rights)
         for session_id in chosen:
             await end_session_of_person(session, site.provider, session_id, actor=actor, note=note)
     site.worker.nudge()
@@ -235,7 +235,7 @@ async def _show(request: Request, session_id: str, here: Here, problem: str = ""
         if found is None or chosen is None:
             return failure(request, "not_found", 404)
         rows = await rows_of(request, session, [(found[0], found[1].name)])
-        proof = await delivery_report_of(session, provider, chosen)
+        proof = await delivery_report_of(session, provider.registry, chosen)
     return admin_page(
         request,
         here,
@@ -315,7 +315,7 @@ async def begin(request: Request, here: EndsMany) -> Response:
         return await _begin_page(request, here, asked, error.text, error.field, 400, note=note)
     async with site.provider.db.write() as session:
         if wanted.user_id is not None:
-            await check_power_over(session, site.provider, [wanted.user_id], here.rights)
+            await check_power_over(session, site.provider.registry, [wanted.user_id], here.rights)
         made = await mass_ending.begin(session, wanted, EndReason.ADMINISTRATOR, actor=here.actor, note=note)
         ending_id = made.id
     if made.total <= mass_ending.PART:  # few sessions end at once, without the background job
@@ -332,7 +332,7 @@ async def ending_page(request: Request, ending_id: str, here: Sees) -> Response:
         found = await mass_ending.get_ending(session, chosen) if chosen is not None else None
         if found is None:
             return failure(request, "not_found", 404)
-        told = await bulk_delivery_report(session, provider, found)
+        told = await bulk_delivery_report(session, provider.registry, found)
         user = await session.get(User, found.user_id) if found.user_id else None
         names = await names_of(session, [found.actor])
     waiting = sum(one.counts.get("waiting", 0) for one in told)

@@ -196,7 +196,9 @@ async def begin_rp_check(request: Request, application_id: str, body: schemas.Re
     async with provider.db.write() as session:
         found = await team_application(request, session, application_id)
         with metadata_problems():
-            made = await begin_check(session, provider, found, body.page, actor=actor_of(request))
+            made = await begin_check(
+                session, provider.registry, provider.settings, found, body.page, actor=actor_of(request)
+            )
         shown = _checked(made)
     start(provider, made)
     return shown_response(shown, 202)

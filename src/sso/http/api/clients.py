@@ -27,11 +27,12 @@ from sso.http.api.preconditions import IfMatch, check_etag, shown_response
 from sso.http.api.problems import Problem, ProblemError, not_found, problems
 from sso.http.api.schemas import clients as schemas
 from sso.http.common.state import request_id_of, site_of
-from sso.oidc.provider import Provider
 from sso.oidc.subjects import check_subjects
+from sso.platform.security.outbound_http import Outbound
 from sso.portal.applications import follow_client, lock_application
 from sso.portal.lifecycle import remove_client, resume_client, suspend_client
 from sso.portal.sandbox import own_redirect_uri
+from sso.settings import Settings
 
 router = APIRouter(prefix=PREFIX, tags=["clients"])
 
@@ -61,7 +62,7 @@ async def list_clients(
 )
 async def create(request: Request, body: schemas.ClientCreate, key: IdempotencyKeyHeader = None) -> Response:
     provider = site_of(request).provider
-    metadata = await _metadata(provider, body.metadata)
+    metadata = await _metadata(provider.settings, provider.outbound, body.metadata)
 
     async def check(session: AsyncSession) -> None:
         await check_hold(session, body.client_id, caller_in(request).authority)
@@ -123,7 +124,7 @@ async def put_client(
     check_etag(if_match, _shown(found))
     own_secret = stored_metadata(found.metadata_).has_shared_secret
     # May fetch a document: before the transaction.
-    metadata = await _metadata(provider, body.metadata, own_secret=own_secret)
+    metadata = await _metadata(provider.settings, provider.outbound, body.metadata, own_secret=own_secret)
     async with provider.db.write() as session:
         row = await _present(session, client_id)
         check_etag(if_match, _shown(row))
@@ -347,11 +348,13 @@ async def _present(session: AsyncSession, client_id: str) -> ClientRow:
     return row
 
 
-async def _metadata(provider: Provider, document: dict[str, JsonValue], *, own_secret: bool = False) -> ClientMetadata:
-    context = {"allow_http_loopback": provider.settings.loopback, "own_secret": own_secret}
+async def _metadata(
+    settings: Settings, outbound: Outbound, document: dict[str, JsonValue], *, own_secret: bool = False
+) -> ClientMetadata:
+    context = {"allow_http_loopback": settings.loopback, "own_secret": own_secret}
     try:
         made = ClientMetadata.model_validate(document, context=context)
-        await check_sector(provider.outbound, made)
+        await check_sector(outbound, made)
         return made
     except ValidationError as error:
         found = mistakes_of(document, error, context)

@@ -60,7 +60,7 @@ async def revoke(request: Request, grant_id: uuid.UUID) -> Response:
     async with provider.db.write() as session:
         found = await store.get_grant(session, grant_id, now, now - provider.idle)
         if found is not None:
-            await check_power_over(session, provider, [found.user_id], rights_of(request), opens=False)
+            await check_power_over(session, provider.registry, [found.user_id], rights_of(request), opens=False)
         if found is None or not await session.run_sync(lambda sync: store.revoke_grant(sync, grant_id, now)):
             raise not_found("grant that holds")
         record(

@@ -150,7 +150,7 @@ async def decide(request: Request, proposal_id: uuid.UUID, body: schemas.MergeDe
         found = await session.get(MergeProposal, proposal_id)
         if found is None:
             raise not_found("proposal")
-        await check_power_over(session, provider, [found.user_id], rights_of(request))
+        await check_power_over(session, provider.registry, [found.user_id], rights_of(request))
         made = await decide_proposal(session, provider, proposal_id, body.decision, actor=actor_of(request))
         shown = schemas.MergeProposalResult.model_validate(
             {**merging.shown(provider.box, made.proposal), **made.said()}

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from sso import clock
 from sso.accounts.administration import end_session_of_person
 from sso.accounts.power import check_power_over
+from sso.clients.registry import Registry
 from sso.http.api.access import PREFIX, caller_in, needs, rights_of
 from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
@@ -80,7 +81,7 @@ async def end_session(
         found = await store.get(session, session_id)
         if found is None:
             raise not_found("session")
-        await check_power_over(session, provider, [found[1].id], rights_of(request), opens=False)
+        await check_power_over(session, provider.registry, [found[1].id], rights_of(request), opens=False)
         await end_session_of_person(
             session,
             provider,
@@ -122,7 +123,7 @@ async def begin_ending(
 
     async def check(session: AsyncSession) -> None:
         if body.user_id is not None:
-            await check_power_over(session, provider, [body.user_id], rights_of(request), opens=False)
+            await check_power_over(session, provider.registry, [body.user_id], rights_of(request), opens=False)
 
     async def make(session: AsyncSession) -> Made:
         chosen = SessionFilter(user_id=body.user_id, client_id=body.client_id, network=network)
@@ -202,7 +203,7 @@ def shown_session(
         amr=found.amr,
         address=found.address,
         device=schemas.Device(browser=device.browser, system=device.system, model=device.model),
-        applications=[_shown_part(provider, one) for one in parts if one.session_id == found.id],
+        applications=[_shown_part(provider.registry, one) for one in parts if one.session_id == found.id],
         ended_at=found.ended_at,
         end_reason=found.end_reason,
     )
@@ -230,8 +231,8 @@ def _shown_told(one: Told) -> schemas.ClientNotification:
     return schemas.ClientNotification.model_validate(one, from_attributes=True)
 
 
-def _shown_part(provider: Provider, one: ClientSession) -> schemas.ClientSession:
-    client = provider.registry.known(one.client_id)
+def _shown_part(registry: Registry, one: ClientSession) -> schemas.ClientSession:
+    client = registry.known(one.client_id)
     name = client.meta.client_name if client else one.client_id
     times = {"first_used_at": one.first_used_at, "last_used_at": one.last_used_at, "ended_at": one.ended_at}
     return schemas.ClientSession(client_id=one.client_id, name=name, sid=one.sid, **times)
@@ -241,7 +242,7 @@ async def _proof(provider: Provider, session_id: uuid.UUID) -> schemas.DeliveryR
     async with provider.db.read() as session:
         if await store.get(session, session_id) is None:
             raise not_found("session")
-        found = await delivery_report_of(session, provider, session_id)
+        found = await delivery_report_of(session, provider.registry, session_id)
     if found is None:
         raise Problem(409, "not_ended", "This session has not been ended.")
     return shown_proof(found)

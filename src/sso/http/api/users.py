@@ -79,7 +79,7 @@ async def create_user(request: Request, body: schemas.UserCreate, key: Idempoten
     async def check(session: AsyncSession) -> None:
         lookups = [one for one in (body.username, body.email, body.phone_number) if one]
         check_power(rights_of(request), power_of(body.roles, ()))
-        check_power(rights_of(request), await invited_power(session, provider, lookups))
+        check_power(rights_of(request), await invited_power(session, provider.registry, lookups))
 
     async def make(session: AsyncSession) -> Made:
         made = (await create_users(session, [body], actor=caller_in(request).actor, box=site_of(request).provider.box))[
@@ -123,7 +123,7 @@ async def patch_user(
         found = await present_person(request, session, user_id)
         check_etag(if_match, (await _shown(session, [found]))[0])
         lookups = [one for one in (change.username, change.email, change.phone_number) if one]
-        check_power(rights_of(request), await invited_power(session, provider, lookups))
+        check_power(rights_of(request), await invited_power(session, provider.registry, lookups))
         await change_person(session, provider, found, change, actor=actor_of(request))
         await session.flush()
         shown = (await _shown(session, [found]))[0]
@@ -212,7 +212,7 @@ async def present_person(request: Request, session: AsyncSession, user_id: uuid.
     found = await store.lock_user(session, user_id)
     if found is None:
         raise not_found("person")
-    await check_power_over(session, site_of(request).provider, [user_id], rights_of(request), opens=opens)
+    await check_power_over(session, site_of(request).provider.registry, [user_id], rights_of(request), opens=opens)
     if found.deleted_at is not None:
         raise Problem(409, "deleted", "Who was deleted cannot be changed any more.")
     return found

@@ -56,7 +56,7 @@ async def find_destination(
 
 def application_named(request: Request, destination: Destination) -> Client | None:
     """Return the application of a destination; None where it names none, or the application is disabled."""
-    return named_application(site_of(request).provider, destination)
+    return named_application(site_of(request).provider.registry, destination)
 
 
 def sign_in_address(destination: Destination, client: Client | None) -> str:

@@ -98,7 +98,7 @@ async def on_error(request: Request, error: Exception) -> Response:
     fields = await sent_fields(request)
     if isinstance(error, RedirectError):
         count_redirect_error(request, error)
-        return to_application(request, error_answer(site_of(request).provider, error), fields)
+        return to_application(request, error_answer(site_of(request).provider.settings, error), fields)
     if isinstance(error, PageError):
         return _page_error(request, error, fields)
     refusal = _as_refusal(request, error)

@@ -17,6 +17,7 @@ from sso.oidc.provider import Provider
 from sso.platform.outbox import Abandon, NotNeeded
 from sso.platform.outbox.sms import HttpGateway
 from sso.platform.outbox.smtp import Mailer
+from sso.platform.security.outbound_http import Outbound
 from sso.settings import Settings
 
 
@@ -35,7 +36,7 @@ def _written(settings: Settings, notice: str, to: str, at: datetime, **about: An
 def send_notice(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
     """Return the handler that sends notices to users, at the contact that they have at that moment: by mail, or by SMS
     where a user has no e-mail address."""
-    deliver = _deliver(provider)
+    deliver = _deliver(provider.settings, provider.outbound)
 
     async def send(payload: Mapping[str, Any]) -> None:
         async with provider.db.read() as session:
@@ -58,7 +59,7 @@ def send_notice(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[N
 
 def send_message(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
     """Return the handler that sends codes, and other messages to one contact, whoever has it."""
-    deliver = _deliver(provider)
+    deliver = _deliver(provider.settings, provider.outbound)
 
     async def send(payload: Mapping[str, Any]) -> None:
         if clock.now() > datetime.fromisoformat(payload["until"]):
@@ -71,12 +72,12 @@ def send_message(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[
     return send
 
 
-def _deliver(provider: Provider) -> Callable[[str, Mail], Awaitable[None]]:
-    mailer = Mailer(provider.settings)
+def _deliver(settings: Settings, outbound: Outbound) -> Callable[[str, Mail], Awaitable[None]]:
+    mailer = Mailer(settings)
 
     async def deliver(kind: str, mail: Mail) -> None:
         if kind == "phone":
-            await HttpGateway(provider.settings, provider.outbound).send(mail.to, mail.sms)
+            await HttpGateway(settings, outbound).send(mail.to, mail.sms)
         else:
             await mailer.send(mail.to, mail.subject, mail.text, mail.html, mail.locale)
 

@@ -180,7 +180,7 @@ async def _go_on(request: Request, there: There, client: Client, fields: dict[st
         return RedirectResponse(_address(there.application_id), 303)
     choice = fields.get("choice", "")
     if choice == "logout":
-        return RedirectResponse(logout_url(provider, trial), 303)
+        return RedirectResponse(logout_url(provider.settings, trial), 303)
     for action in TOKEN_ACTIONS:
         if choice == action:
             step = await _endpoints(request, client).use_tokens(trial, action)

@@ -141,7 +141,9 @@ async def begin(request: Request, there: Member) -> Response:
     try:
         async with site.provider.db.write() as session:
             application = await present(request, session, there.application_id)
-            made = await begin_check(session, site.provider, application, page, actor=there.here.as_actor)
+            made = await begin_check(
+                session, site.provider.registry, site.provider.settings, application, page, actor=there.here.as_actor
+            )
     except ClientError as error:
         return await _page(request, there, CANNOT, 409, detail=str(error))
     start(site.provider, made)

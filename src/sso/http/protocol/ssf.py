@@ -65,7 +65,9 @@ async def change_stream(request: Request) -> Response:
     client, wanted = await _client(request, MANAGE), await _message(request, streams.StreamSettings)
     provider = site_of(request).provider
     async with provider.db.write() as session:
-        found = await streams.change(session, provider, client, wanted, replace=request.method == "PUT")
+        found = await streams.change(
+            session, provider.settings, provider.box, client, wanted, replace=request.method == "PUT"
+        )
     site_of(request).worker.nudge()
     return json_response(200, streams.configuration(provider, found))
 

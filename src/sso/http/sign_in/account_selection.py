@@ -45,7 +45,7 @@ async def switch_account(page: CurrentPage) -> Response:
         return response
     provider = page.site.provider
     async with provider.db.read() as session:
-        accounts = await accounts_of_browser(provider, session, page.visitor)
+        accounts = await accounts_of_browser(provider.idle, session, page.visitor)
     chosen = account_with(accounts, page.fields.get("choice", ""))
     if chosen is not None:
         others = [account.token for account in accounts if account is not chosen]

@@ -87,7 +87,7 @@ async def _look_up(page: PageRequest, typed: str) -> Response:
     if who is None:
         return _sign_in(code)
     async with site.provider.db.read() as session:
-        unmet = await device.unmet_by(session, site.provider, code, client, who, address)
+        unmet = await device.unmet_by(session, site.provider.settings, code, client, who, address)
     if unmet is not None:
         return await _lead(page, code, client, who, unmet)
     return page.page(
@@ -183,7 +183,7 @@ async def _decide(page: PageRequest, typed: str, allowed: bool) -> Response:
     try:
         async with site.provider.db.write() as session:
             if allowed:
-                unmet = await device.unmet_by(session, site.provider, code, client, who, visitor.ip_address)
+                unmet = await device.unmet_by(session, site.provider.settings, code, client, who, visitor.ip_address)
             if unmet is None:
                 done = await device.decide(
                     session,

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.current_account import Account, accounts_of_browser
-from sso.clients.registry import Client
+from sso.clients.registry import Client, Registry
 from sso.http.common.cookies import read_cookie, with_browser_state
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import Pairs, form_pairs, query_pairs
@@ -67,7 +67,7 @@ async def _accounts(provider: Provider, visitor: Visitor, asked: LogoutRequest) 
     if not visitor.session_tokens:
         return []
     async with provider.db.read() as session:
-        accounts = await accounts_of_browser(provider, session, visitor)
+        accounts = await accounts_of_browser(provider.idle, session, visitor)
     client = asked.client
     if client is None or asked.hint_sub is None:
         return accounts
@@ -122,11 +122,11 @@ def _after(
     Applications that are notified through the browser are framed, and then it goes on (Front-Channel Logout section 3).
     """
     site = site_of(request)
-    frames = frontchannel_addresses(site.provider, ended or [])
+    frames = frontchannel_addresses(site.provider.registry, site.provider.settings, ended or [])
     if asked.redirect is not None and not frames:
         response = Response(status_code=303, headers={"Location": asked.redirect, "Cache-Control": "no-store"})
     else:
-        reached, unreached = _reached(site.provider, ended or [])
+        reached, unreached = _reached(site.provider.registry, ended or [])
         response = page(
             request,
             "signed_out.html",
@@ -148,9 +148,9 @@ def _after(
     return with_browser_state(request, response, state)
 
 
-def _reached(provider: Provider, ended: list[ClientSession]) -> tuple[list[Client], list[Client]]:
+def _reached(registry: Registry, ended: list[ClientSession]) -> tuple[list[Client], list[Client]]:
     """Return the applications that are notified, and those that are not."""
-    known = [(part, client) for part in ended if (client := provider.registry.get(part.client_id)) is not None]
+    known = [(part, client) for part in ended if (client := registry.get(part.client_id)) is not None]
     reached = [client for part, client in known if part.told_by in REACHED]
     return reached, [client for _, client in known if client not in reached]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -34,9 +35,10 @@ from sso.oidc.server import ProviderServer
 from sso.oidc.store import store
 from sso.oidc.token.client_keys import KeysUnavailable
 from sso.platform.audit import record
-from sso.platform.keys import InvalidToken
+from sso.platform.keys import InvalidToken, KeyRing
 from sso.platform.security.numbers import read_int
 from sso.platform.security.tokens import token_hash
+from sso.settings import Settings
 
 Checked = TypeVar("Checked")
 PROMPTS = ("none", "login", "consent", "select_account", "create")
@@ -178,7 +180,7 @@ async def _read_request(server: ProviderServer, parameters: list[tuple[str, str]
     else:
         checked = check_request(server, parameters)
     client = checked.client
-    note_ignored_scopes(provider, client, checked.parameters.get("scope", ""), "/authorize")
+    note_ignored_scopes(provider.usage, client, checked.parameters.get("scope", ""), "/authorize")
     if client.meta.id_token_encrypted_response_alg and carries_tokens(checked.parameters):
         try:
             await provider.client_keys.ready(client.meta.jwks_uri)
@@ -266,9 +268,9 @@ def _check_the_rest(
         client=client,
         redirect_uri=redirect_uri,
         scopes=frozenset(request.scope.split()),
-        prompt=_prompt(server.provider, data),
+        prompt=_prompt(server.provider.settings, data),
         max_age=_max_age(data, client),
-        hint_sub=_hint(server.provider, client, data),
+        hint_sub=_hint(server.provider.settings, server.provider.keys, client, data),
         grant=grant,
         claims=claims,
         source=source,
@@ -317,15 +319,15 @@ def _check_sizes(request: ProtocolRequest) -> None:
 _CHECKS: tuple[Callable[[ProtocolRequest], None], ...] = (_check_repeated, _check_sizes, _check_response)
 
 
-def prompts(provider: Provider) -> list[str]:
+def prompts(settings: Settings) -> list[str]:
     """Return what ``prompt`` may be made of: ``create`` where people can register themselves."""
-    return [one for one in PROMPTS if one != "create" or provider.settings.sign_up_kinds]
+    return [one for one in PROMPTS if one != "create" or settings.sign_up_kinds]
 
 
-def _prompt(provider: Provider, data: dict[str, str]) -> frozenset[str]:
+def _prompt(settings: Settings, data: dict[str, str]) -> frozenset[str]:
     prompt = frozenset(data.get("prompt", "").split())
-    if not prompt.issubset(prompts(provider)):
-        raise InvalidRequestError(f"prompt must be made of {', '.join(prompts(provider))}.")
+    if not prompt.issubset(prompts(settings)):
+        raise InvalidRequestError(f"prompt must be made of {', '.join(prompts(settings))}.")
     if "none" in prompt and len(prompt) > 1:
         raise InvalidRequestError("prompt=none must stand alone (OpenID Connect Core section 3.1.2.1).")
     return prompt
@@ -341,24 +343,24 @@ def _max_age(data: dict[str, str], client: Client) -> int | None:
         raise InvalidRequestError(f"max_age {error}.") from None
 
 
-def _hint(provider: Provider, client: Client, data: dict[str, str]) -> str | None:
+def _hint(settings: Settings, keys: KeyRing, client: Client, data: dict[str, str]) -> str | None:
     """Return the ``sub`` of id_token_hint; an expired one is accepted (OpenID Connect Core section 3.1.2.1)."""
     hint = data.get("id_token_hint")
     if hint is None:
         return None
     try:
-        claims = read_hint(provider, hint, client.client_id)
+        claims = read_hint(settings, keys, hint, client.client_id)
     except InvalidToken:
         raise InvalidRequestError("id_token_hint is not an ID token that we gave this client.") from None
     return str(claims.get("sub", ""))
 
 
-async def signed_in(provider: Provider, session: AsyncSession, cookie: str, client_id: str | None) -> SignedIn | None:
+async def signed_in(idle: timedelta, session: AsyncSession, cookie: str, client_id: str | None) -> SignedIn | None:
     """Return who is signed in at the browser with the session cookie ``cookie``. One statement, none without cookie."""
     if not cookie:
         return None
     now = clock.now()
-    row = await store.find_session(session, token_hash(cookie), client_id, now, now - provider.idle)
+    row = await store.find_session(session, token_hash(cookie), client_id, now, now - idle)
     return SignedIn(row[0], row[1], allowed_by(row[2])) if row else None
 
 
@@ -380,7 +382,7 @@ def next_step(
     asked = asked_for(request, hinted)
     present = None
     if who is not None:
-        facts = facts_at_page(provider, who.standing, who.session, address)
+        facts = facts_at_page(provider.settings, who.standing, who.session, address)
         found = unmet(Way.AUTHORIZE, request.client, facts)
         why = found.demand if found is not None else None
         invited = why is not Demand.INVITATION
@@ -454,7 +456,7 @@ async def respond(
 
 
 def error_answer(
-    provider: Provider, failed: RedirectError | tuple[AuthorizationRequest, Fail]
+    settings: Settings, failed: RedirectError | tuple[AuthorizationRequest, Fail]
 ) -> AuthorizationResponse:
     """Return what tells the application of an error (RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6,
     RFC 9207), in the mode of the request."""
@@ -469,7 +471,7 @@ def error_answer(
     states = request.payload.datalist.get("state", [])
     if len(states) == 1:
         parameters.append(("state", states[0]))
-    parameters.append(("iss", provider.settings.issuer))
+    parameters.append(("iss", settings.issuer))
     return AuthorizationResponse(data["redirect_uri"], response_mode(data), parameters)
 
 

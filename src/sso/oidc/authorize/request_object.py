@@ -26,11 +26,14 @@ from sso.oidc.token.assertions import (
     one_of,
     read_unverified,
 )
-from sso.oidc.token.client_keys import KeysUnavailable
+from sso.oidc.token.client_keys import ClientKeys, KeysUnavailable
+from sso.platform.db import Database
+from sso.platform.keys import KeyRing
 from sso.platform.security.jwe import CannotDecrypt, is_encrypted, is_type
-from sso.platform.security.outbound_http import OutboundFailed, OutboundRefused, public_reason
+from sso.platform.security.outbound_http import Outbound, OutboundFailed, OutboundRefused, public_reason
 from sso.platform.security.text import TextRefused, check_line
 from sso.platform.security.tokens import token_hash
+from sso.settings import Settings
 
 Source = Literal["plain", "unsigned", "signed", "pushed", "pushed_signed"]
 """How the parameters came. ``signed``: within an object that the application signed."""
@@ -80,11 +83,11 @@ async def expand(provider: Provider, client: Client, pairs: list[tuple[str, str]
     if by_value is not None and uri is not None:
         raise RequestObjectRefused("invalid_request", "Use request or request_uri, not both.")
     if uri is not None and uri.startswith(PUSHED_PREFIX):
-        return await _pushed(provider, client, uri)
-    text = by_value if uri is None else await _fetched(provider, client, uri)
+        return await _pushed(provider.db, client, uri)
+    text = by_value if uri is None else await _fetched(provider.outbound, client, uri)
     unsupported = "request_not_supported" if uri is None else "request_uri_not_supported"
-    claims, source = await _opened(provider, client, str(text), unsupported)
-    _check_claims(provider, client, data, claims)
+    claims, source = await _opened(provider.client_keys, provider.keys, client, str(text), unsupported)
+    _check_claims(provider.settings, client, data, claims)
     inner: dict[str, list[str]] = {}
     for name, value in claims.items():
         if name not in _NOT_PARAMETERS and name in (*AUTHORIZATION, "resource"):
@@ -101,9 +104,9 @@ async def expand(provider: Provider, client: Client, pairs: list[tuple[str, str]
     return Expanded(kept, source)
 
 
-async def _pushed(provider: Provider, client: Client, uri: str) -> Expanded:
+async def _pushed(db: Database, client: Client, uri: str) -> Expanded:
     """A pushed request may be opened again until its time is over: people reload pages (RFC 9126 section 7.3)."""
-    async with provider.db.read() as session:
+    async with db.read() as session:
         found = await session.get(PushedRequest, token_hash(uri.removeprefix(PUSHED_PREFIX)))
     if found is None or found.client_id != client.client_id or found.expires_at <= clock.now():
         raise RequestObjectRefused("invalid_request_uri", "The pushed request is unknown or over: push it again.")
@@ -111,11 +114,11 @@ async def _pushed(provider: Provider, client: Client, uri: str) -> Expanded:
     return Expanded(parse_qsl(found.query, keep_blank_values=True), source)
 
 
-async def _fetched(provider: Provider, client: Client, uri: str) -> str:
+async def _fetched(outbound: Outbound, client: Client, uri: str) -> str:
     if uri not in client.meta.request_uris:
         raise RequestObjectRefused("request_uri_not_supported", "This request_uri is not registered.")
     try:
-        body = await provider.outbound.get(uri.partition("#")[0], accept="application/oauth-authz-req+jwt, */*")
+        body = await outbound.get(uri.partition("#")[0], accept="application/oauth-authz-req+jwt, */*")
         return body.decode("ascii").strip()
     except (OutboundRefused, OutboundFailed) as error:
         text = f"The request_uri cannot be had: {public_reason(uri, error)}."
@@ -124,12 +127,14 @@ async def _fetched(provider: Provider, client: Client, uri: str) -> str:
         raise RequestObjectRefused("invalid_request_uri", "There is no JWT at the request_uri.") from None
 
 
-async def _opened(provider: Provider, client: Client, text: str, unsupported: str) -> tuple[dict[str, Any], Source]:
+async def _opened(
+    client_keys: ClientKeys, keys: KeyRing, client: Client, text: str, unsupported: str
+) -> tuple[dict[str, Any], Source]:
     if len(text) > MAX_OBJECT_CHARS:
         raise _invalid("is too long")
     try:
         if is_encrypted(text):
-            text = provider.keys.decrypt(text)
+            text = keys.decrypt(text)
         found = read_unverified(text, MAX_OBJECT_CHARS)
         typ = found.header.get("typ")
         if typ is not None and not any(is_type(typ, one) for one in _TYPES):
@@ -143,7 +148,7 @@ async def _opened(provider: Provider, client: Client, text: str, unsupported: st
             if found.token.rpartition(".")[2]:
                 raise AssertionRefused("has a signature although it names no algorithm")
             return found.claims, "unsigned"
-        await _check_object_signature(provider, client, found)
+        await _check_object_signature(client_keys, client, found)
     except (AssertionRefused, CannotDecrypt, KeysUnavailable) as error:
         raise _invalid(str(error)) from None
     return found.claims, "signed"
@@ -155,17 +160,17 @@ def _allowed(registered: str | None) -> tuple[str, ...]:
     return (registered,) if registered else ASYMMETRIC_ALGS
 
 
-async def _check_object_signature(provider: Provider, client: Client, found: Unverified) -> None:
+async def _check_object_signature(client_keys: ClientKeys, client: Client, found: Unverified) -> None:
     meta, registered = client.meta, client.meta.request_object_signing_alg
     if registered == "none":
         raise AssertionRefused("must not be signed: request_object_signing_alg=none is registered")
     if found.alg not in _allowed(registered):
         raise AssertionRefused(f"must be signed with {one_of(_allowed(registered))}")
-    await provider.client_keys.ready(meta.jwks_uri, found.kid, signature=True)
-    check_signature(found, provider.client_keys.known(meta.jwks, meta.jwks_uri))
+    await client_keys.ready(meta.jwks_uri, found.kid, signature=True)
+    check_signature(found, client_keys.known(meta.jwks, meta.jwks_uri))
 
 
-def _check_claims(provider: Provider, client: Client, outer: dict[str, str], claims: dict[str, Any]) -> None:
+def _check_claims(settings: Settings, client: Client, outer: dict[str, str], claims: dict[str, Any]) -> None:
     """RFC 9101 sections 4, 5 and 6; OpenID Connect Core section 6.1."""
     try:
         check_times(claims, clock.timestamp(), MAX_LIFE_SECONDS, exp_required=False)
@@ -176,9 +181,9 @@ def _check_claims(provider: Provider, client: Client, outer: dict[str, str], cla
     # Section 10.8: a client assertion, which has the client_id as sub, must not pass for a request.
     if claims.get("sub") == client.client_id:
         raise _invalid("must not have the client_id as sub")
-    audience = claims.get("aud", provider.settings.issuer)
-    if provider.settings.issuer not in (audience if isinstance(audience, list) else [audience]):
-        raise _invalid(f"must have {provider.settings.issuer} as aud")
+    audience = claims.get("aud", settings.issuer)
+    if settings.issuer not in (audience if isinstance(audience, list) else [audience]):
+        raise _invalid(f"must have {settings.issuer} as aud")
     if "request" in claims or "request_uri" in claims:
         raise _invalid("must not hold request or request_uri")
     for name in ("client_id", "response_type"):

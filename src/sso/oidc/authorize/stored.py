@@ -15,16 +15,18 @@ from sso.oidc.authorize.request import AuthorizationRequest, check_request, with
 from sso.oidc.models import Interaction
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
+from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import equal, keyed_token, random_token, token_hash
+from sso.settings import Settings
 
 _PROOF_CHARS = 22
 """How much of a proof a token holds: 132 bits."""
 
 
-def token_end(provider: Provider, client_id: str) -> str:
+def token_end(box: SecretBox, client_id: str) -> str:
     """Return what the token of a page ends with, so that the page still names its application when nothing is stored
     for the token any more: a proof that we wrote it, and the client_id."""
-    key = provider.box.derived_keys(_PURPOSE)[0]
+    key = box.derived_keys(_PURPOSE)[0]
     return f".{keyed_token(key, client_id)[:_PROOF_CHARS]}.{client_id}"
 
 
@@ -47,11 +49,11 @@ _PURPOSE = "way-back"
 
 
 async def remember_request(
-    provider: Provider, session: AsyncSession, request: AuthorizationRequest, browser: str
+    box: SecretBox, settings: Settings, session: AsyncSession, request: AuthorizationRequest, browser: str
 ) -> str:
     """Store a request that waits for a person, bound to the browser, and return its token. One statement."""
     client_id = request.client.client_id
-    now, token = clock.now(), random_token() + token_end(provider, client_id)
+    now, token = clock.now(), random_token() + token_end(box, client_id)
     session.add(
         Interaction(
             token_hash=token_hash(token),
@@ -60,7 +62,7 @@ async def remember_request(
             parameters={"query": urlencode(list(request.parameters.items())), "source": request.source},
             progress=[],
             created_at=now,
-            expires_at=now + provider.settings.authorization_request_lifetime,
+            expires_at=now + settings.authorization_request_lifetime,
         )
     )
     return token

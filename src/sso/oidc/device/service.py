@@ -32,7 +32,7 @@ from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
 from sso.platform.audit import record
 from sso.platform.db import insert_for, new_id
 from sso.platform.security.tokens import random_token, token_hash
-from sso.settings import whole_seconds
+from sso.settings import Settings, whole_seconds
 
 SLOW_DOWN_SECONDS = 5
 USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
@@ -57,7 +57,7 @@ class DeviceAuthorizationEndpoint(AuthlibDeviceAuthorizationEndpoint):
         scope = client.get_allowed_scope(asked)
         if not scope:
             raise no_such_scope(client, asked, "The client has not registered any of these scopes.")
-        note_ignored_scopes(request.provider, client, asked, "/device_authorization")
+        note_ignored_scopes(request.provider.usage, client, asked, "/device_authorization")
         settings, device_code = request.provider.settings, random_token()
         user_code = _store(request, device_code, scope)
         uri = request.provider.url("/device")
@@ -123,20 +123,20 @@ async def application_of(session: AsyncSession, user_code: str) -> str:
 
 
 async def unmet_by(
-    session: AsyncSession, provider: Provider, waiting: DeviceCode, client: Client, who: SignedIn, address: str
+    session: AsyncSession, settings: Settings, waiting: DeviceCode, client: Client, who: SignedIn, address: str
 ) -> Unmet | None:
     """Return which demand a person does not meet who is about to connect a device, or None. At most one statement.
 
     Args:
         session: for reading.
-        provider: the provider.
+        settings: the settings.
         waiting: the device.
         client: its application.
         who: the person.
         address: the network address that they come from.
     """
     standing = await standing_at_page(session, client, who.user.id) if must_read(client) else who.standing
-    facts = facts_at_page(provider, standing, who.session, address, since=waiting.created_at)
+    facts = facts_at_page(settings, standing, who.session, address, since=waiting.created_at)
     return unmet(Way.DEVICE, client, facts)
 
 

@@ -59,7 +59,7 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
         """Return the person, where they meet every demand and the session in which the code was given is alive."""
         request, grant, now = self.request, authorization_code.grant, clock.now()
         provider = request.provider
-        unmet = unmet_by_grant(provider, request.session, Way.CODE, request.client, grant, request.caller)
+        unmet = unmet_by_grant(provider.settings, request.session, Way.CODE, request.client, grant, request.caller)
         if unmet is not None:
             raise InvalidGrantError(unmet.text)
         sid = None

@@ -25,7 +25,7 @@ class ClientCredentialsGrant(authlib_grants.ClientCredentialsGrant):
         if self.request.auth_method == "none":
             raise UnauthorizedClientError("client_credentials needs client authentication (RFC 6749 section 4.4).")
         request = self.request
-        unmet = unmet_by_program(request.provider, Way.CLIENT_CREDENTIALS, request.client, request.caller)
+        unmet = unmet_by_program(request.provider.settings, Way.CLIENT_CREDENTIALS, request.client, request.caller)
         if unmet is not None:
             raise UnauthorizedClientError(unmet.text)
         allowed = {scope for scope in request.client.scopes_alone if scope not in OIDC_SCOPES}

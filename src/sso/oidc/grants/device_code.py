@@ -79,7 +79,10 @@ class DeviceCodeGrant(AuthlibDeviceCodeGrant):
         if grant is None:
             raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
         provider, client = request.provider, request.client
-        if unmet_by_grant(provider, request.session, Way.DEVICE_CODE, client, grant, request.caller) is not None:
+        if (
+            unmet_by_grant(provider.settings, request.session, Way.DEVICE_CODE, client, grant, request.caller)
+            is not None
+        ):
             self._row.status = "denied"
             store.revoke_grant(request.session, grant.id, now)
             return grant.user_id, False

@@ -61,7 +61,9 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         grant = store.find_grant(request.session, grant_id, now, now - request.provider.idle, lock="share")
         if grant is None:
             raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
-        unmet = unmet_by_grant(request.provider, request.session, Way.REFRESH, request.client, grant, request.caller)
+        unmet = unmet_by_grant(
+            request.provider.settings, request.session, Way.REFRESH, request.client, grant, request.caller
+        )
         if unmet is not None:
             # The demand may be met again, such as at the next opening hour: the application keeps its token.
             if fresh:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -70,9 +70,9 @@ def find_token(provider: Provider, session: Session, token: str, *, looked: bool
     if found is None or client is None:
         return None
     unmet = (
-        unmet_by_grant(provider, session, Way.IN_USE, client, found.grant)
+        unmet_by_grant(provider.settings, session, Way.IN_USE, client, found.grant)
         if found.grant is not None
-        else unmet_by_program(provider, Way.MACHINE_IN_USE, client)
+        else unmet_by_program(provider.settings, Way.MACHINE_IN_USE, client)
     )
     return _with_what_is_left(found, client) if unmet is None else None
 
@@ -108,7 +108,7 @@ def _find(provider: Provider, session: Session, token: str, now: datetime) -> Fo
     if token.startswith(REFRESH_PREFIX):
         return _find_refresh_token(provider, session, token, now)
     if token.startswith(ACCESS_PREFIX):
-        return _find_opaque(provider, session, token, now)
+        return _find_opaque(provider.idle, session, token, now)
     try:
         verified = provider.keys.verify(token, typ=ACCESS_TOKEN_TYP, issuer=provider.settings.issuer)
     except UnknownKey:
@@ -124,8 +124,8 @@ def _find(provider: Provider, session: Session, token: str, now: datetime) -> Fo
     return FoundToken("access_token", claims, claims["client_id"], grant) if grant else None
 
 
-def _find_opaque(provider: Provider, session: Session, token: str, now: datetime) -> FoundToken | None:
-    found = store.find_access_token(session, token_hash(token), now, now - provider.idle)
+def _find_opaque(idle: timedelta, session: Session, token: str, now: datetime) -> FoundToken | None:
+    found = store.find_access_token(session, token_hash(token), now, now - idle)
     if found is None:
         return None
     client_id, claims, grant = found

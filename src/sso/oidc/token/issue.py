@@ -19,6 +19,7 @@ from sso.oidc.requests import ProtocolRequest
 from sso.oidc.store import store
 from sso.oidc.store.store import LiveGrant
 from sso.oidc.store.types import AccessTokenClaims, IdTokenClaims
+from sso.oidc.token.client_keys import ClientKeys
 from sso.platform.audit import record
 from sso.platform.security.jwe import CannotEncrypt, encrypt
 from sso.platform.security.tokens import base64url, random_token, token_hash
@@ -174,11 +175,11 @@ def id_token(
     meta = client.meta
     signed = provider.keys.sign({**(about or {}), **claims}, alg, ID_TOKEN_TYP)
     return encrypted(
-        provider, client, signed, meta.id_token_encrypted_response_alg, meta.id_token_encrypted_response_enc
+        provider.client_keys, client, signed, meta.id_token_encrypted_response_alg, meta.id_token_encrypted_response_enc
     )
 
 
-def encrypted(provider: Provider, client: Client, token: str, alg: str | None, enc: str | None) -> str:
+def encrypted(client_keys: ClientKeys, client: Client, token: str, alg: str | None, enc: str | None) -> str:
     """Return ``token``, encrypted for an application where it registered ``alg``.
 
     Raises:
@@ -186,7 +187,7 @@ def encrypted(provider: Provider, client: Client, token: str, alg: str | None, e
     """
     if alg is None or enc is None:
         return token
-    keys = provider.client_keys.known(client.meta.jwks, client.meta.jwks_uri)
+    keys = client_keys.known(client.meta.jwks, client.meta.jwks_uri)
     try:
         return encrypt(token, keys, alg, enc)
     except CannotEncrypt as error:

@@ -24,6 +24,7 @@ from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import base64url, random_token
 from sso.portal.playground.exchange import JsonObject, Step, decoded_tokens, request_text, response_text
 from sso.portal.sandbox import TRY_PATH, own_redirect_uri
+from sso.settings import Settings
 
 MAX_STEPS = 20
 PURPOSE: Literal["try"] = "try"
@@ -192,14 +193,14 @@ async def recall_trial(
     return Trial(flow, cast(TrialData, flow.data))
 
 
-def logout_url(provider: Provider, trial: Trial) -> str:
+def logout_url(settings: Settings, trial: Trial) -> str:
     """Return the URL that signs the browser out (RP-Initiated Logout section 2)."""
     parameters = {
         "id_token_hint": trial.tokens["id_token"],
-        "post_logout_redirect_uri": own_redirect_uri(provider.settings),
+        "post_logout_redirect_uri": own_redirect_uri(settings),
         "state": LOGOUT_STATE,
     }
-    return f"{provider.settings.issuer}/logout?{urlencode(parameters)}"
+    return f"{settings.issuer}/logout?{urlencode(parameters)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.clients import store
 from sso.clients.models import Application, RelyingPartyCheck
-from sso.clients.registry import stored_metadata
+from sso.clients.registry import Registry, stored_metadata
 from sso.clients.secrets import ClientError
 from sso.oidc.provider import Provider
 from sso.oidc.requests import with_parameters
@@ -33,6 +33,7 @@ from sso.portal.rp_check.browser import Browser, Look, Stuck, origin_of
 from sso.portal.rp_check.fake_provider import IN_THE_TOKEN, WRONG, Case, Play
 from sso.portal.rp_check.results import Finding, passed
 from sso.portal.rp_check.store import decrypted_play, encrypted_play, last_play, running_check
+from sso.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +41,14 @@ _RUNNING: set[asyncio.Task[None]] = set()
 
 
 async def begin_check(
-    session: AsyncSession, provider: Provider, application: Application, page: str, *, actor: Actor
+    session: AsyncSession, registry: Registry, settings: Settings, application: Application, page: str, *, actor: Actor
 ) -> RelyingPartyCheck:
     """Begin a check, within the transaction of ``session``.
 
     Args:
         session: the transaction.
-        provider: the provider.
+        registry: the registered clients.
+        settings: the settings.
         application: the application; its sandbox says where a sign-in begins.
         page: an address of it that looks different to who is signed in; where nothing, where a sign-in begins.
         actor: who asks.
@@ -54,14 +56,14 @@ async def begin_check(
     Raises:
         ClientError: when one is running, or the sandbox does not say where a sign-in begins.
     """
-    client = provider.registry.enabled(sandbox_id(application.application_id))
+    client = registry.enabled(sandbox_id(application.application_id))
     row = await store.get_client(session, sandbox_id(application.application_id))
     if client is not None and (row is None or stored_metadata(row.metadata_).stored() != client.meta.stored()):
         raise ClientError("it was changed a moment ago: try again")
     if client is None or not client.meta.initiate_login_uri:
         raise ClientError("the sandbox does not say where a sign-in begins: initiate_login_uri")
     known = {origin_of(one) for one in (client.meta.initiate_login_uri, *client.meta.redirect_uris)}
-    if page and origin_of(page) not in known - {origin_of(provider.settings.issuer)}:
+    if page and origin_of(page) not in known - {origin_of(settings.issuer)}:
         raise ClientError("the page must be at a registered address of the sandbox")
     if await running_check(session, application.application_id) is not None:
         raise ClientError("a check is running already")
