@@ -29,6 +29,7 @@ from sso.oidc.device.service import delete_expired_device_codes
 from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
 from sso.platform import audit
+from sso.platform.actor import SYSTEM
 from sso.platform.db import Database, DatabaseUnavailable
 from sso.platform.keys import rotate_when_due
 from sso.platform.metrics import store as usage
@@ -91,7 +92,7 @@ async def clear_up(provider: Provider) -> None:
     while True:
         async with provider.db.write() as session:
             expired = await sessions.expired(session, now, now - provider.idle, BATCH)
-            await end_sessions(session, provider, expired, EndReason.EXPIRED, actor="system")
+            await end_sessions(session, provider, expired, EndReason.EXPIRED, actor=SYSTEM)
         if len(expired) < BATCH:
             break
     async with provider.db.write() as session:

@@ -104,7 +104,7 @@ async def signed_in(city: City, name: str = "siti") -> Any:
 async def end_all(city: City, reason: str = "administrator") -> list[UUID]:
     async with city.provider.db.write() as session:
         ids = list((await session.execute(select(SsoSession.id).where(SsoSession.ended_at.is_(None)))).scalars())
-        await end_sessions(session, city.provider, ids, reason, actor="test")
+        await end_sessions(session, city.provider, ids, reason, actor=Actor("test"))
     return ids
 
 

@@ -19,6 +19,7 @@ from sso.clients.metadata import ClientMetadata
 from sso.identity.sessions.models import SsoSession
 from sso.logout.delivery_report import DeliveryReport, Told, delivery_report_of
 from sso.logout.end_sessions import end_sessions
+from sso.platform.actor import Actor
 from sso.platform.db import bump_version
 from sso.platform.outbox.worker import pause_after
 
@@ -96,7 +97,7 @@ async def session_with(city: City, *client_ids: str) -> UUID:
 
 async def end(city: City, session_id: UUID, **options: Any) -> None:
     async with city.provider.db.write() as session:
-        await end_sessions(session, city.provider, [session_id], "administrator", actor="ratna", **options)
+        await end_sessions(session, city.provider, [session_id], "administrator", actor=Actor("ratna"), **options)
 
 
 async def proof(city: City, session_id: UUID) -> DeliveryReport:

@@ -12,6 +12,7 @@ from tests.support import PASSWORD, Browser, City, Statements, form_of, query_of
 
 from sso import clock
 from sso.identity.sessions.models import SsoSession
+from sso.platform.actor import Actor
 from sso.platform.security.ip_privacy import kept_address
 
 SESSION, REMEMBERED = "__Host-sso-session", "__Host-sso-remembered"
@@ -302,7 +303,9 @@ async def test_when_the_present_account_is_over_the_other_is_offered_and_never_t
         await browser.tokens(party)
         await add_account(browser, "budi")
         async with city.provider.db.write() as session:
-            await end_sessions(session, city.provider, [(await sessions(city))[1].id], "administrator", actor="test")
+            await end_sessions(
+                session, city.provider, [(await sessions(city))[1].id], "administrator", actor=Actor("test")
+            )
         answer = await browser.open(party.url(prompt="none"))
         assert query_of(answer.headers["location"])["error"] == "account_selection_required"
         page = await browser.open(party.url())

@@ -119,7 +119,7 @@ async def give_roles(
     await sessions.lock_matching(session, of_user)
     await tokens.revoke_grants_of_user(session, user.id, clock.now())
     return await end_matching(
-        session, provider, of_user, EndReason.ADMINISTRATOR, actor=actor.name, request_id=actor.request_id
+        session, provider, of_user, EndReason.ADMINISTRATOR, actor=Actor(actor.name, request_id=actor.request_id)
     )
 
 
@@ -156,15 +156,6 @@ async def end_session_of_person(
     if present is None or not await sessions.lock(session, *sessions.where_not_ended([session_id])):
         return False
     _, user = present
-    await end_sessions(
-        session,
-        provider,
-        [session_id],
-        EndReason.ADMINISTRATOR,
-        actor=actor.name,
-        address=actor.stored_ip_address,
-        request_id=actor.request_id,
-        note=note,
-    )
+    await end_sessions(session, provider, [session_id], EndReason.ADMINISTRATOR, actor=actor, note=note)
     notify(session, provider, user, "sessions_ended")
     return True

@@ -21,6 +21,7 @@ from sso.identity.users.models import User
 from sso.logout.end_sessions import end_matching
 from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
+from sso.platform.actor import Actor
 from sso.platform.audit import record
 from sso.platform.security.rate_limits import Purpose
 from sso.platform.security.replay import first_use
@@ -62,7 +63,9 @@ async def not_me(session: AsyncSession, provider: Provider, session_id: uuid.UUI
     await sessions.clear_device(session, session_id)
     await sessions.distrust(session, user.id)
     await tokens.revoke_grants_of_user(session, user.id, clock.now())
-    await end_matching(session, provider, of_user, EndReason.NOT_ME, actor=user_id, request_id=visitor.request_id)
+    await end_matching(
+        session, provider, of_user, EndReason.NOT_ME, actor=Actor(user_id, request_id=visitor.request_id)
+    )
     record(
         session,
         "user.locked",

@@ -72,15 +72,7 @@ async def end_own_sessions(
     """
     count = 0
     while ids := await _next(session, own, chosen):
-        await end_sessions(
-            session,
-            provider,
-            ids,
-            EndReason.BY_PERSON,
-            actor=actor.name,
-            address=actor.stored_ip_address,
-            request_id=actor.request_id,
-        )
+        await end_sessions(session, provider, ids, EndReason.BY_PERSON, actor=actor)
         count += len(ids)
     return count
 

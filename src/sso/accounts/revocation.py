@@ -81,7 +81,9 @@ async def end_everything(
     of_user = SessionFilter(user_id=user.id, but=keep)
     await sessions.lock_matching(session, of_user)
     await tokens.revoke_grants_of_user(session, user.id, clock.now(), but=keep)
-    return await end_matching(session, provider, of_user, cause.reason, actor=actor.name, request_id=actor.request_id)
+    return await end_matching(
+        session, provider, of_user, cause.reason, actor=Actor(actor.name, request_id=actor.request_id)
+    )
 
 
 async def credentials_changed(

@@ -88,6 +88,14 @@ def report_to(path: Path) -> Iterator[CsvReport]:
         report.close()
 
 
+def report_file(file: Path, report: Path | None, *, dry_run: bool) -> Path:
+    """Return the file for rejected rows: the one that was named, or one beside the imported file."""
+    listed = report or file.with_name(f"{file.name}.{'dry-run' if dry_run else 'rejected'}.csv")
+    if listed.resolve() == file.resolve():
+        refuse(f"--report {listed}: this is the file that is imported")
+    return listed
+
+
 def read_columns(given: Sequence[str]) -> dict[str, str]:
     """Return what was given as ``--column OURS=THEIRS``."""
     columns: dict[str, str] = {}

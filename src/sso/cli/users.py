@@ -48,6 +48,7 @@ from sso.platform.security.numbers import read_uuid
 from sso.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from sso.identity.users.importing import Checked, Progress
     from sso.identity.users.rows import Options, TakeHash
 
 app = group("People.")
@@ -76,26 +77,21 @@ def create(
     json: Json = False,
 ) -> None:
     """Make a person. The password is asked for, or read from standard input."""
-    try:
-        person = NewUser.model_validate(
-            {
-                "username": username,
-                "name": name or username,
-                "email": email,
-                "email_verified": verified and email is not None,
-                "phone_number": phone,
-                "phone_number_verified": verified and phone is not None,
-                "nik": nik,
-                "nik_verified": verified and nik is not None,
-                "locale": locale,
-                "roles": role or ["citizen"],
-                "profile": orjson.loads(profile),
-            }
-        )
-    except orjson.JSONDecodeError as error:
-        raise UserError(f"--profile is not JSON: {error}") from None
-    except ValidationError as error:
-        raise UserError(*[_mistake(problem) for problem in error.errors()]) from None
+    person = _new_user(
+        {
+            "username": username,
+            "name": name or username,
+            "email": email,
+            "email_verified": verified and email is not None,
+            "phone_number": phone,
+            "phone_number_verified": verified and phone is not None,
+            "nik": nik,
+            "nik_verified": verified and nik is not None,
+            "locale": locale,
+            "roles": role or ["citizen"],
+        },
+        profile,
+    )
     password = read_password(password_stdin)
     _check(load_settings(), password, [username, name, email or "", phone or ""])
 
@@ -116,55 +112,73 @@ def create(
         print(f"made {username} ({made['id']})")
 
 
+def _new_user(fields: dict[str, object], profile: str) -> NewUser:
+    """Return the user of the options of ``create``; ``profile`` is JSON."""
+    try:
+        return NewUser.model_validate({**fields, "profile": orjson.loads(profile)})
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"--profile is not JSON: {error}") from None
+    except ValidationError as error:
+        raise UserError(*[_mistake(problem) for problem in error.errors()]) from None
+
+
+ImportedFile = Annotated[
+    Path, typer.Argument(help="CSV with a first line of names, JSON lines or a JSON array; see docs/import.md.")
+]
+OfClient = Annotated[str | None, typer.Option("--from", help="client_id of the application whose people they are.")]
+Verified = Annotated[
+    list[str] | None,
+    typer.Option(help="email, phone or nik: the application has verified it itself; may be given again."),
+]
+ColumnNames = Annotated[
+    list[str] | None, typer.Option(help="OURS=THEIRS: what a column is called there; may be given again.")
+]
+Format = Annotated[str, typer.Option(help=f"{', '.join(('auto', *FORMATS, 'sql'))}.")]
+DumpTable = Annotated[str | None, typer.Option(help="The table of an SQL dump (--format sql).")]
+HashParameters = Annotated[
+    Path | None,
+    typer.Option("--hash-parameters", help="A file with the password hash parameters of a Firebase project, or none."),
+]
+Encoding = Annotated[
+    str | None, typer.Option(help="Character encoding, for example windows-1252; UTF-8 where none is given.")
+]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(help="Where rejected rows and left-out values are listed; FILE.rejected.csv or FILE.dry-run.csv."),
+]
+Update = Annotated[
+    bool, typer.Option("--update", help="Bring people who were imported before up to date, by local_user_id.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check the file, show the first rows as they would be stored; no change.")
+]
+CheckPassword = Annotated[
+    str | None,
+    typer.Option(metavar="USER", help="Say whether a password fits the hash in this user's row; no change."),
+]
+
+
 @app.command("import")
 def import_people(
-    file: Annotated[
-        Path, typer.Argument(help="CSV with a first line of names, JSON lines or a JSON array; see docs/import.md.")
-    ],
-    client: Annotated[
-        str | None, typer.Option("--from", help="client_id of the application whose people they are.")
-    ] = None,
-    verified: Annotated[
-        list[str] | None,
-        typer.Option(help="email, phone or nik: the application has verified it itself; may be given again."),
-    ] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(help="OURS=THEIRS: what a column is called there; may be given again.")
-    ] = None,
-    format: Annotated[str, typer.Option(help=f"{', '.join(('auto', *FORMATS, 'sql'))}.")] = "auto",
-    table: Annotated[str | None, typer.Option(help="The table of an SQL dump (--format sql).")] = None,
-    parameters: Annotated[
-        Path | None,
-        typer.Option(
-            "--hash-parameters", help="A file with the password hash parameters of a Firebase project, or none."
-        ),
-    ] = None,
-    encoding: Annotated[
-        str | None, typer.Option(help="Character encoding, for example windows-1252; UTF-8 where none is given.")
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(help="Where rejected rows and left-out values are listed; FILE.rejected.csv or FILE.dry-run.csv."),
-    ] = None,
-    update: Annotated[
-        bool, typer.Option("--update", help="Bring people who were imported before up to date, by local_user_id.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the file, show the first rows as they would be stored; no change.")
-    ] = False,
-    check_password: Annotated[
-        str | None,
-        typer.Option(metavar="USER", help="Say whether a password fits the hash in this user's row; no change."),
-    ] = None,
+    file: ImportedFile,
+    client: OfClient = None,
+    verified: Verified = None,
+    column: ColumnNames = None,
+    format: Format = "auto",
+    table: DumpTable = None,
+    parameters: HashParameters = None,
+    encoding: Encoding = None,
+    report: ReportFile = None,
+    update: Update = False,
+    dry_run: DryRun = False,
+    check_password: CheckPassword = None,
     password_stdin: FromStdin = False,
     json: Json = False,
 ) -> None:
     """Take people over from another application, with their passwords as they are. Goes on where it was stopped."""
-    from sso.accounts.contact_changes import contacts_told
     from sso.cli import imports
     from sso.identity.authn.legacy_hashes import taken_over
-    from sso.identity.authn.passwords import ARGON2_ID
-    from sso.identity.users.importing import Options, Progress, check_file, import_file, sample_of
+    from sso.identity.users.importing import Options, check_file, sample_of
 
     if not file.is_file():
         refuse(f"{file}: there is no such file")
@@ -178,17 +192,33 @@ def import_people(
     if check_password is not None:
         _check_imported_password(file, checked.options, check_password, password_stdin, take_hash)
         return
-    listed = report or file.with_name(f"{file.name}.{'dry-run' if dry_run else 'rejected'}.csv")
-    if listed.resolve() == file.resolve():
-        refuse(f"--report {listed}: this is the file that is imported")
+    listed = imports.report_file(file, report, dry_run=dry_run)
     if client is None and "local_user_id" in checked.options.columns:
         complain("local_user_id is not stored: name the application that has these ids with --from")
     sample = sample_of(file, checked.options, take_hash, imports.SAMPLE) if dry_run else []
+    progress = _import(file, options, checked, take_hash, listed, dry_run=dry_run)
+    if json:
+        print_json(imports.as_json(progress, checked.unread, listed, sample))
+        return
+    imports.print_sample(sample)
+    imports.print_outcome(progress, checked.unread, listed, update=update, dry_run=dry_run)
+
+
+def _import(
+    file: Path, options: Options, checked: Checked, take_hash: TakeHash, listed: Path, *, dry_run: bool
+) -> Progress:
+    """Import a file and return the progress; the rejected rows are written to ``listed``."""
+    from sso.accounts.contact_changes import contacts_told
+    from sso.cli import imports
+    from sso.identity.authn.passwords import ARGON2_ID
+    from sso.identity.users.importing import import_file
+
+    size = file.stat().st_size
 
     async def work(provider: Provider) -> Progress:
-        if client is not None and provider.registry.get(client) is None:
-            refuse(f"there is no application {client}: register it first")
-        with imports.report_to(listed) as written, progress_bar(file.stat().st_size) as moved:
+        if options.client_id is not None and provider.registry.get(options.client_id) is None:
+            refuse(f"there is no application {options.client_id}: register it first")
+        with imports.report_to(listed) as written, progress_bar(size) as moved:
             return await import_file(
                 provider.db,
                 provider.box,
@@ -203,12 +233,7 @@ def import_people(
                 contacts_told=lambda session, user: contacts_told(session, provider, user),
             )
 
-    done = run(work, load=True, begins=not dry_run)
-    if json:
-        print_json(imports.as_json(done, checked.unread, listed, sample))
-        return
-    imports.print_sample(sample)
-    imports.print_outcome(done, checked.unread, listed, update=update, dry_run=dry_run)
+    return run(work, load=True, begins=not dry_run)
 
 
 def _check_imported_password(file: Path, options: Options, who: str, from_stdin: bool, take_hash: TakeHash) -> None:

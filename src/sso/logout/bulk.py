@@ -21,6 +21,7 @@ from sso.identity.sessions.store import SessionFilter
 from sso.logout.end_sessions import end_client_sessions, end_sessions
 from sso.oidc.models import BulkRevocation
 from sso.oidc.provider import Provider
+from sso.platform.actor import Actor
 from sso.platform.audit import record
 
 PART = 100
@@ -92,7 +93,7 @@ async def _do_part(session: AsyncSession, provider: Provider, found: BulkRevocat
         await end_client_sessions(session, provider, found.client_id, part, EndReason(found.reason), actor=found.actor)
     else:
         part = await sessions.not_ended(session, wanted_by(found), PART)
-        await end_sessions(session, provider, part, EndReason(found.reason), actor=found.actor)
+        await end_sessions(session, provider, part, EndReason(found.reason), actor=Actor(found.actor))
     found.ended += len(part)
     if len(part) < PART:
         found.status, found.finished_at = "done", clock.now()

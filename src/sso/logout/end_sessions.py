@@ -23,6 +23,7 @@ from sso.identity.sessions.store import ClientSession, NotifiedBy, SessionFilter
 from sso.oidc.models import EventStream
 from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
+from sso.platform.actor import UNKNOWN, Actor
 from sso.platform.audit import record
 from sso.platform.outbox import Abandon, DeliveryKind, enqueue
 from sso.platform.security.outbound_http import OutboundRefused
@@ -41,9 +42,7 @@ async def end_sessions(
     session_ids: Sequence[uuid.UUID],
     reason: EndReason,
     *,
-    actor: str | None = None,
-    address: str | None = None,
-    request_id: str | None = None,
+    actor: Actor = UNKNOWN,
     in_browser: bool = False,
     note: str | None = None,
 ) -> list[ClientSession]:
@@ -52,16 +51,14 @@ async def end_sessions(
     Args:
         session: the transaction.
         provider: the provider.
-        session_ids: those that are over already are left alone.
+        session_ids: the sessions; ended ones are ignored.
         reason: why they end.
-        actor: who asked for it.
-        address: the network address it came from.
-        request_id: the reference for log and audit.
-        in_browser: the person's own browser is here, and tells those that are told through it.
-        note: why, in the words of who asked for it.
+        actor: who ends them.
+        in_browser: whether the browser of the user notifies the clients with front-channel logout.
+        note: the reason that the actor wrote.
 
     Returns:
-        Every application that took part, with the ``sid`` by which it knows the session.
+        The client sessions that ended, with their ``sid``.
     """
     now = clock.now()
     ended = await sessions.end(session, session_ids, reason, now)
@@ -70,15 +67,15 @@ async def end_sessions(
     await tokens.revoke_grants_of_sessions(session, ended, now)
     await sessions.lock_parts(session, SessionClient.session_id.in_(ended))  # nobody else tells of them meanwhile
     parts = [one for one in await sessions.participants(session, ended) if one.ended_at is None]
-    told = await _tell(session, provider, parts, reason, actor, in_browser)
+    told = await _tell(session, provider, parts, reason, actor.name, in_browser)
     for session_id in ended:
         record(
             session,
             "session.ended",
-            actor=actor,
+            actor=actor.name,
             subject=str(session_id),
-            address=address,
-            request_id=request_id,
+            address=actor.stored_ip_address,
+            request_id=actor.request_id,
             data={
                 "reason": reason,
                 "clients": [one.client_id for one in told if one.session_id == session_id],
@@ -164,8 +161,7 @@ async def end_matching(
     wanted: SessionFilter,
     reason: EndReason,
     *,
-    actor: str | None,
-    request_id: str | None = None,
+    actor: Actor,
 ) -> int:
     """End every session that matches and return how many; a batch at a time."""
     count = 0
@@ -173,7 +169,7 @@ async def end_matching(
         found = await sessions.not_ended(session, wanted, BATCH)
         if not found:
             return count
-        await end_sessions(session, provider, found, reason, actor=actor, request_id=request_id)
+        await end_sessions(session, provider, found, reason, actor=actor)
         count += len(found)
 
 

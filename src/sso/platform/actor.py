@@ -24,6 +24,8 @@ class Actor:
     request_id: str | None = None
 
 
+UNKNOWN = Actor(None)
+"""The actor where nobody is known."""
 CLI = Actor("cli")
 """The actor of commands on a host of the provider."""
 SYSTEM = Actor("system")

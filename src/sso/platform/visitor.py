@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
+
+from sso.platform.actor import Actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +38,7 @@ class Visitor:
     def session_token(self) -> str:
         """The session cookie of the present account; empty: nobody is signed in."""
         return self.session_tokens[0] if self.session_tokens else ""
+
+    def as_actor(self, user_id: UUID) -> Actor:
+        """Return the user who acts at this browser."""
+        return Actor(str(user_id), stored_ip_address=self.stored_ip_address, request_id=self.request_id)

@@ -203,15 +203,7 @@ async def _end_sessions(
         await sessions_store.lock(session, *sessions_store.where_not_ended([*replaced, *surplus]))
     for session_ids, reason in ((replaced, EndReason.OTHER_PERSON), (surplus, EndReason.TOO_MANY)):
         if session_ids:
-            await end_sessions(
-                session,
-                services.provider,
-                session_ids,
-                reason,
-                actor=str(user_id),
-                address=visitor.stored_ip_address,
-                request_id=visitor.request_id,
-            )
+            await end_sessions(session, services.provider, session_ids, reason, actor=visitor.as_actor(user_id))
 
 
 def _notify_new_device(

@@ -286,16 +286,15 @@ def failure(
         status: the HTTP status.
         detail: what developers need.
         here: the address under which the page can be had again.
-        values: what the text says.
-        client: the application that the page was of; of a page that is stale it is found by the page's token.
+        values: of the placeholders in the text.
+        client: the application of the page; the token of a stale page names it.
         signing_in: whether somebody was signing in, not out.
         fields: of the form that was sent; the token in them names the application of a page that is stale.
         context: what the template shows besides.
     """
-    found = FAILURES[code]
-    for_program = _failure_for_program(request, code, status, detail)
-    if for_program is not None:
+    if (for_program := _failure_for_program(request, code, status, detail)) is not None:
         return for_program
+    found = FAILURES[code]
     client = client or (application_of_page(request, fields) if code in _OF_AN_APPLICATION else None)
     log.info("%s: page %s: %s", request_id_of(request), code, "".join(c if c.isprintable() else "?" for c in detail))
     made = page(

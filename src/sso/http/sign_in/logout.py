@@ -85,9 +85,7 @@ async def _end(site: Site, visitor: Visitor, leaving: list[Account]) -> list[Cli
                 site.provider,
                 [account.session.id],
                 EndReason.SIGNED_OUT,
-                actor=str(account.person.id),
-                address=visitor.stored_ip_address,
-                request_id=visitor.request_id,
+                actor=visitor.as_actor(account.person.id),
                 in_browser=True,
             )
     site.worker.nudge()

@@ -307,16 +307,14 @@ async def import_file(
         told: receives the progress after each batch.
         checked: the result of :func:`check_file`, if known.
         dry_run: change nothing.
-        is_current: whether a sign-in would create such a password hash; ``--update`` keeps these passwords. The default
-            keeps every password.
+        is_current: whether a sign-in would create such a password hash; ``--update`` keeps these passwords.
         contacts_told: notifies a user whose contacts an update changes.
 
     Returns:
         The progress, including rows of an earlier run that was interrupted.
 
     Raises:
-        Refusal: when the file cannot be read, the options do not fit the file, the file was imported before with other
-            options, or it changed during the import.
+        Refusal: when the file cannot be read or changes, or the options do not fit it or an earlier import.
     """
     checked = checked or check_file(path, options)
     state, digests = _state(path), digests_of(path, options)
