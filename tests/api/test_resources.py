@@ -59,7 +59,7 @@ async def test_a_session_says_who_where_how_and_which_applications(city: City, a
     await signed_in(city, "warga", "sehat")
     (found,) = await api.pages("/sessions", user_id=str(city.users["siti"]))
     assert found["person"] == {"id": str(city.users["siti"]), "name": "Siti Rahmawati"}
-    assert found["status"] == "living"
+    assert found["status"] == "active"
     assert found["device"] == {"browser": "Chrome Mobile 120", "system": "Android 13", "model": "Samsung SM-A057F"}
     assert found["address"] == "203.0.113.0/24", "no more of it is kept than the network"
     assert found["amr"] == ["pwd"]
@@ -83,7 +83,7 @@ async def test_a_session_is_ended_and_the_proof_is_the_answer(city: City, api: A
         assert (await party.refresh(one["refresh_token"])).status == 400
     assert await api.pages("/sessions", client_id="warga") == []
     (over,) = await api.pages("/sessions", status="ended")
-    assert (over["status"], over["end_reason"]) == ("over", "administrator")
+    assert (over["status"], over["end_reason"]) == ("ended", "administrator")
     (event,) = await events(city, "session.ended")
     assert (event.actor, event.data["note"]) == ("petugas", "Telepon dicuri")
     again = await api("POST", f"/sessions/{found['id']}/end", json={})

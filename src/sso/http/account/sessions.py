@@ -49,7 +49,7 @@ async def my_sessions(request: Request, here: Here) -> Response:
     before = read_id(request.query_params.get("before", ""))
     async with provider.db.read() as session:
         of_user = SessionFilter(user_id=here.user.id)
-        listed = await store.page_of(session, of_user, "living", now, now - provider.idle, before, PAGE + 1)
+        listed = await store.page_of(session, of_user, "active", now, now - provider.idle, before, PAGE + 1)
         rows = await rows_of(request, session, [(sso_session, user.name) for sso_session, user in listed[:PAGE]])
     following = f"{MINE}?{urlencode({'before': str(listed[PAGE - 1][0].id)})}" if len(listed) > PAGE else ""
     rows.sort(key=lambda row: (row.session.id != present.id, -row.session.last_seen_at.timestamp()))

@@ -141,7 +141,7 @@ async def _list(
     ticked: Sequence[uuid.UUID] = (),
 ) -> Response:
     provider, now = site_of(request).provider, clock.now()
-    state: store.Status = "ended" if query.get("status") == "ended" else "living"
+    state: store.Status = "ended" if query.get("status") == "ended" else "active"
     before, found = read_id(query.get("before", "")), []
     try:
         wanted = await _filter(request, asked)

@@ -166,7 +166,7 @@ async def _read_account(provider: Provider, user_id: UUID) -> dict[str, Any] | N
         if user is None:
             return None
         of_user, idle = SessionFilter(user_id=user_id), now - provider.idle
-        active = await sessions.page_of(session, of_user, "living", now, idle, None, MAX_SESSIONS + 1)
+        active = await sessions.page_of(session, of_user, "active", now, idle, None, MAX_SESSIONS + 1)
         credentials = await users.credentials_of(session, user_id)
         consents = await tokens.consents_of(session, user_id)
         return {

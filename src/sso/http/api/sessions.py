@@ -41,7 +41,7 @@ router = APIRouter(prefix=PREFIX, tags=["sessions"])
 @router.get("/sessions", summary="List sessions", responses=problems(), **needs("sessions:read"))
 async def list_sessions(
     request: Request,
-    status: Annotated[Literal["living", "ended", "all"], Query()] = "living",
+    status: Annotated[Literal["active", "ended", "all"], Query()] = "active",
     user_id: Annotated[uuid.UUID | None, Query()] = None,
     client_id: Annotated[str | None, Query(max_length=100)] = None,
     network: Annotated[str | None, Query(max_length=45)] = None,
@@ -193,7 +193,7 @@ def shown_session(
     return schemas.Session(
         id=found.id,
         person=schemas.UserSummary(id=person.id, name=person.name),
-        status="over" if over else "living",
+        status="ended" if over else "active",
         started_at=found.created_at,
         signed_in_at=found.auth_time,
         last_used_at=found.last_seen_at,

@@ -486,7 +486,7 @@ async def active(
     return [(row[0], row[1]) for row in rows.all()]
 
 
-Status = Literal["living", "ended", "all"]
+Status = Literal["active", "ended", "all"]
 
 
 async def page_of(
@@ -500,7 +500,7 @@ async def page_of(
 ) -> list[tuple[SsoSession, User]]:
     """Return sessions older than ``before`` with their users, newest first."""
     statement = filtered(select(SsoSession, User).join(User, User.id == SsoSession.user_id), filter_)
-    if status == "living":
+    if status == "active":
         statement = statement.where(ACTIVE).params(now=now, idle_since=idle_since)
     elif status == "ended":
         statement = statement.where(SsoSession.ended_at.is_not(None))

@@ -55,7 +55,7 @@ class Session(BaseModel):
 
     id: uuid.UUID
     person: UserSummary
-    status: Literal["living", "over"]
+    status: Literal["active", "ended"]
     started_at: datetime
     signed_in_at: datetime = Field(description="When the user last authenticated (`auth_time`).")
     last_used_at: datetime
