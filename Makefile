@@ -42,7 +42,7 @@ coverage: $(VENV)/dev.stamp   ## all tests with branch coverage; fails below the
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q --durations=10 --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --skip-covered --sort=cover
 
-mutants: $(VENV)/dev.stamp   ## breaks each line of tests/mutants/list.toml: a test must fail; ARGS="--only word"
+mutants: $(VENV)/dev.stamp $(COMPILED)   ## breaks each line of tests/mutants/list.toml: a test must fail; ARGS="--only word"
 	$(BIN)/python scripts/mutants.py $(ARGS)
 
 interop-all: ready   ## every relying party of tests/interop, also the heavy ones: django-allauth, python-jose, Spring

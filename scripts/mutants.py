@@ -5,18 +5,21 @@ stands there once, what to put in its place, and the tests that must fail then. 
 
 1. it checks that every piece of text and every test of the list is there;
 2. it runs all tests of the list with the source as it is: they must pass;
-3. it breaks one line after the other, and runs the tests of that line: one of them must fail.
+3. it breaks one line after the other, and runs the tests of that line: one of them must fail. Tests that still run
+   after ``--timeout`` seconds are ended: that counts as caught, and is printed as such.
 
-It ends with code 1, naming what survived, where any of this is not so. ``--check`` does the first step alone.
-``--only WORD`` takes the entries whose rule holds the word.
+One pytest runs at a time. It ends with code 1, naming what survived, where any of this is not so. ``--check`` does the
+first step alone. ``--only WORD`` takes the entries whose rule holds the word.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import importlib.util
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -25,17 +28,21 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "tests" / "mutants" / "list.toml"
 COPIED = ("src", "migrations", "examples", "clients.example.yaml")
 """What the package looks for beside itself."""
-LIBRARIES = ("fastapi", "sqlalchemy.ext.asyncio", "authlib.oidc.core", "jwt", "joserfc", "httpx", "pydantic_settings")
+LIBRARIES = ("fastapi", "sqlalchemy.ext.asyncio", "authlib.oidc.core", "jwt", "joserfc", "httpx2", "pydantic_settings")
 """What every run imports: imported once, before the runs are forked."""
 WARNING = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
 """The libraries are imported before pytest looks for plugins among them."""
-PASSED, FAILED, NOT_RUN = 0, 1, 99
-"""What pytest's exit codes say. Any other one means that the tests did not run."""
+PASSED, FAILED, TIMED_OUT, NOT_RUN = 0, 1, 98, 99
+"""What pytest's exit codes say, and ours where it did not end. Any other one means that the tests did not run."""
+CAUGHT = {FAILED: "killed", TIMED_OUT: "timed out"}
+TIMEOUT_SECONDS = 120.0
+POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +77,11 @@ def read_list() -> list[Mutant]:
 
 
 def problems_of(mutants: list[Mutant]) -> list[str]:
-    """Return what is wrong with the list: a line that is not there, or not once; a test that is not there."""
+    """Return what is wrong with the list: a line that is not there, or not once; a test or a library
+    that is not there."""
     found = [f"the rule {rule!r} stands twice" for rule in {one.rule for one in mutants if _times(mutants, one) > 1}]
+    absent = [name for name in LIBRARIES if importlib.util.find_spec(name.partition(".")[0]) is None]
+    found += [f"there is no library {name}" for name in absent]
     for one in mutants:
         path = ROOT / "src" / "sso" / one.file
         text = path.read_text() if path.is_file() else ""
@@ -100,14 +110,37 @@ def _is_test(node: str) -> bool:
     return any(isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name == function for one in tree.body)
 
 
-def start_tests(copy: Path, tests: Sequence[str], log: Path) -> int:
-    """Begin to run tests against a copy of the source, in a process of their own; return its number."""
+def run_tests(copy: Path, tests: Sequence[str], timeout: float | None = None) -> int:
+    """Run tests against a copy of the source, in a process of their own; return its exit code.
+
+    Args:
+        copy: the copy.
+        tests: functions under ``tests``.
+        timeout: after how many seconds they are ended, with every process that they started; None: never.
+    """
     child = os.fork()
-    if child:
-        return child
+    os.setpgid(child, child)  # in the child, 0 means itself
+    if not child:
+        _be_pytest(copy, tests)
+    ends = None if timeout is None else time.monotonic() + timeout
+    ended, status = 0, 0
+    try:
+        while not ended:
+            if ends is not None and time.monotonic() > ends:
+                return TIMED_OUT
+            time.sleep(POLL_SECONDS)
+            ended, status = os.waitpid(child, os.WNOHANG)
+    finally:
+        if not ended:
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _be_pytest(copy: Path, tests: Sequence[str]) -> NoReturn:
     code = NOT_RUN
     try:
-        with log.open("w") as file:
+        with (copy / "log").open("w") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         os.chdir(ROOT)
@@ -140,27 +173,17 @@ def make_copy(directory: Path) -> Path:
     return directory
 
 
-def try_all(mutants: Sequence[Mutant], copies: Sequence[Path]) -> Iterator[tuple[Mutant, int, str]]:
-    """Break each line in turn, as many at once as there are copies; yield each with the exit code of its tests and the
-    last lines of what they printed."""
-    free, waiting = list(copies), list(mutants)
-    running: dict[int, tuple[Mutant, Path, str]] = {}
-    count = 0
-    while waiting or running:
-        if free and waiting:
-            mutant, copy = waiting.pop(0), free.pop()
-            path = copy / "src" / "sso" / mutant.file
-            whole, count = path.read_text(), count + 1
-            path.write_text(mutant.broken(whole))
-            # Python takes a compiled file for fresh where size and second are the same: each one gets its own second.
-            os.utime(path, (count, count))
-            running[start_tests(copy, mutant.tests, copy / "log")] = mutant, copy, whole
-            continue
-        child, status = os.wait()
-        mutant, copy, whole = running.pop(child)
-        (copy / "src" / "sso" / mutant.file).write_text(whole)  # with the time of now
-        free.append(copy)
-        yield mutant, os.waitstatus_to_exitcode(status), last_lines(copy / "log")
+def try_all(mutants: Sequence[Mutant], copy: Path, timeout: float) -> Iterator[tuple[Mutant, int]]:
+    """Break each line in turn, for at most ``timeout`` seconds; yield each with the exit code of its tests."""
+    for count, mutant in enumerate(mutants, start=1):
+        path = copy / "src" / "sso" / mutant.file
+        whole = path.read_text()
+        path.write_text(mutant.broken(whole))
+        # Python takes a compiled file for fresh where size and second are the same: each one gets its own second.
+        os.utime(path, (count, count))
+        code = run_tests(copy, mutant.tests, timeout)
+        path.write_text(whole)  # with the time of now
+        yield mutant, code
 
 
 def last_lines(log: Path) -> str:
@@ -173,7 +196,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="look only whether every line and test is there")
     parser.add_argument("--only", default="", metavar="WORD", help="take the entries whose rule holds the word")
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="how many run at once")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=TIMEOUT_SECONDS,
+        metavar="SECONDS",
+        help="how long the tests of one entry may run (default: %(default)s)",
+    )
     options = parser.parse_args()
     mutants = [one for one in read_list() if options.only in one.rule]
     if problems := problems_of(mutants):
@@ -183,22 +212,23 @@ def main() -> int:
         return 0
     for name in LIBRARIES:
         __import__(name)
-    started, wrong = time.monotonic(), 0
+    started, wrong, too_long = time.monotonic(), 0, 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
-        copies = [make_copy(Path(directory) / str(number)) for number in range(options.jobs)]
+        copy = make_copy(Path(directory) / "copy")
         tests = list(dict.fromkeys(test for one in mutants for test in one.tests))
-        _, status = os.waitpid(start_tests(copies[0], tests, copies[0] / "log"), 0)
-        if os.waitstatus_to_exitcode(status) != PASSED:
-            print(last_lines(copies[0] / "log"), "The tests must pass before a line is broken.", sep="\n")
+        if run_tests(copy, tests) != PASSED:
+            print(last_lines(copy / "log"), "The tests must pass before a line is broken.", sep="\n")
             return 1
         print(f"{len(tests)} tests pass with the source as it is", flush=True)
-        for mutant, code, log in try_all(mutants, copies):
-            verdict = {PASSED: "SURVIVED", FAILED: "killed"}.get(code, f"NOT RUN (code {code})")
+        for mutant, code in try_all(mutants, copy, options.timeout):
+            verdict = "SURVIVED" if code == PASSED else CAUGHT.get(code, f"NOT RUN (code {code})")
             print(f"{verdict:9} {mutant.rule}", flush=True)
-            if code != FAILED:
+            too_long += code == TIMED_OUT
+            if code not in CAUGHT:
                 wrong += 1
-                print(log, flush=True)
-    print(f"{len(mutants) - wrong} of {len(mutants)} mutants killed in {time.monotonic() - started:.0f} s")
+                print(last_lines(copy / "log"), flush=True)
+    by_time = f" ({too_long} of them by the timeout)" if too_long else ""
+    print(f"{len(mutants) - wrong} of {len(mutants)} mutants killed{by_time} in {time.monotonic() - started:.0f} s")
     return 1 if wrong else 0
 
 
