@@ -10,6 +10,8 @@ from tests.docs.scripts import ROOT, script
 
 from sso import __version__
 
+pytestmark = pytest.mark.xdist_group("sbom")  # one worker makes the SBOM once for all
+
 
 @pytest.fixture(scope="module")
 def bom() -> Any:
