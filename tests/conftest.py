@@ -120,7 +120,8 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def settings_for(database_url: str, data_dir: Path, **overrides: Any) -> Settings:
     """Return strict settings, but with hashes that are quick to compute and no work in the background."""
     environment = sorted(item for item in os.environ.items() if item[0].startswith("SSO_"))
-    known = repr((environment, sorted(overrides.items())))
+    plain = {name: getattr(value, "get_secret_value", lambda value=value: value)() for name, value in overrides.items()}
+    known = repr((environment, sorted(plain.items())))
     if known not in _settings:  # reading and checking them takes 5 ms
         _settings[known] = _read_settings(database_url, data_dir, **overrides)
     places = {"database_url": database_url, "data_dir": data_dir}

@@ -139,6 +139,8 @@ def test_variables_that_are_no_settings_are_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("SSO_CITY_NAM", "Kota")
     monkeypatch.setenv("SSO_SERVICE_PORT_HTTP", "8000")
     monkeypatch.setenv("SSO_PORT_8000_TCP_ADDR", "10.0.0.1")
+    monkeypatch.setenv("SSO_DB_PORT", "tcp://10.0.0.2:5432")
+    monkeypatch.setenv("SSO_POSTGRES_SERVICE_HOST", "10.0.0.2")
     monkeypatch.setenv("SSO_LOG_LEVEL", "LOUD")
     with pytest.raises(SettingsError) as caught:
         load_settings()

@@ -156,6 +156,24 @@ async def test_encryption_without_a_key(city: City, world: World) -> None:
     assert (await party.userinfo(token)).status_code == 400
 
 
+async def test_a_refresh_that_cannot_be_encrypted_is_done_by_a_retry(city: City, world: World) -> None:
+    keys = json.dumps(key_set(KeyPair("RSA-OAEP-256", use="enc")))
+    party = await registered(
+        city, **EVERYTHING, jwks_uri=world.publish("/jwks", keys), id_token_encrypted_response_alg="RSA-OAEP-256"
+    )
+    async with city.browser() as browser:
+        code = (await authorize(browser, party, scope="openid offline_access", prompt="consent"))["code"]
+    tokens = await party.exchange(code, code_verifier=None)
+    assert tokens.status == 200, tokens.body
+    city.provider.client_keys.__init__(city.provider.outbound, timedelta(0))  # type: ignore[misc]
+    world.publish("/jwks", json.dumps({"keys": []}))
+    refused = await party.refresh(tokens["refresh_token"])
+    assert (refused.status, refused.body["error"]) == (400, "invalid_request")
+    city.provider.client_keys.__init__(city.provider.outbound, timedelta(0))  # type: ignore[misc]
+    world.publish("/jwks", keys)
+    assert (await party.refresh(tokens["refresh_token"])).status == 200
+
+
 async def rotated(city: City) -> None:
     async with city.provider.db.write() as session:
         await rotate(session, city.provider.box)

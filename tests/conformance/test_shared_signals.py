@@ -446,7 +446,7 @@ async def test_every_change_of_a_credential_is_an_event(city: City, receiver: Re
     assert await told() == [], "there is no password any more"
     async with provider.db.write() as session:
         found = await user(city, session)
-        await recover(session, provider, found, "hash", long=True, drop_factors=True)
+        await recover(session, provider, found, "hash", actor=Actor(str(found.id)), long=True, drop_factors=True)
     assert await told() == [("password", "create", "user")]
     async with provider.db.write() as session:
         await change_password(session, provider, await user(city, session), "hash", actor=Actor("cli"))
@@ -473,7 +473,9 @@ async def test_every_reason_has_its_own_name(city: City, receiver: Receiver) -> 
         (
             EndReason.RECOVERED,
             "user",
-            lambda session, one: recover(session, provider, one, "hash", long=True, drop_factors=False),
+            lambda session, one: recover(
+                session, provider, one, "hash", actor=Actor(str(one.id)), long=True, drop_factors=False
+            ),
         ),
         (
             EndReason.PASSWORD_REQUIRED,

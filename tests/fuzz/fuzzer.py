@@ -63,7 +63,7 @@ def routes() -> list[tuple[str, str]]:
 
 def names_in_sources() -> list[str]:
     """Return the names of parameters and fields that pages read."""
-    text = "\n".join(one.read_text() for one in sorted(SOURCES.glob("*.py")))
+    text = "\n".join(one.read_text() for one in sorted(SOURCES.rglob("*.py")))
     return sorted({first or second for first, second in _NAMED.findall(text)})
 
 

@@ -44,6 +44,7 @@ from sso.identity.users.service import find, set_roles
 from sso.oidc.demands import GRANTS, RULES, WAYS, Demand, Way, reference
 from sso.oidc.provider import Provider
 from sso.oidc.store.store import remember_consent
+from sso.platform.actor import Actor
 
 HOME = "203.0.113.7"
 SCOPE = "openid profile offline_access surat:baca"
@@ -281,9 +282,7 @@ async def withdrawn(office: Office, broken: bool) -> None:
     async with office.city.provider.db.write() as session:
         user_id = office.city.users["siti"]
         if broken:
-            await withdraw(
-                session, office.city.provider, user_id, office.client.client_id, address=None, request_id=None
-            )
+            await withdraw(session, office.city.provider, user_id, office.client.client_id, actor=Actor(str(user_id)))
         else:
             await remember_consent(session, user_id, office.client.client_id, SCOPE.split(), clock.now())
 

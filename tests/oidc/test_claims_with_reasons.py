@@ -16,7 +16,7 @@ from sso.clients.metadata import ClientMetadata
 from sso.clients.models import SELF_REGISTERED
 from sso.clients.registry import stored_metadata
 from sso.clients.secrets import replace_client
-from sso.http.developer.form import DATA, OFFERED
+from sso.http.developer.form_texts import DATA, OFFERED
 
 WEB: dict[str, Any] = {"type": "web", "client_name": "RP", "redirect_uris": ["https://rp.example/cb"]}
 NAME = {"name": "Nama di karcis."}

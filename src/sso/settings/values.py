@@ -21,6 +21,10 @@ _SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
 _SIZE_UNITS = {"GiB": 1024**3, "MiB": 1024**2, "KiB": 1024, "B": 1}
 
 
+MAX_DURATION = timedelta(days=36500)
+"""A century: a longer one would end after the last date that can be stored."""
+
+
 def parse_duration(value: object) -> timedelta:
     """Return the duration that a text such as ``30s``, ``10m``, ``24h`` or ``14d`` stands for.
 
@@ -30,6 +34,8 @@ def parse_duration(value: object) -> timedelta:
     if isinstance(value, timedelta):
         return value
     if found := _DURATION.fullmatch(str(value)):
+        if int(found[1][:12]) * _DURATION_UNITS[found[2]] > MAX_DURATION:
+            raise ValueError(f"must be at most {MAX_DURATION.days}d; not {value}")
         return int(found[1]) * _DURATION_UNITS[found[2]]
     raise ValueError(f"must be a number and a unit (ms, s, m, h, d), such as 30s, 10m, 24h or 14d; not {value}")
 

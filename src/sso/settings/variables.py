@@ -6,8 +6,9 @@ import difflib
 import re
 from collections.abc import Collection
 
-_SERVICE_LINK = re.compile(r"SSO_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_[0-9]+_(TCP|UDP)(_\w+)?)")
-"""What Kubernetes and Docker links set for a service that is named ``sso``; these variables are ignored."""
+_SERVICE_LINK = re.compile(r"SSO_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_[0-9]+_(TCP|UDP)(_\w+)?)")
+"""What Kubernetes and Docker links set for services whose names begin with ``sso``, such as ``sso-db``; these variables
+are ignored."""
 
 RENAMED: dict[str, str] = {
     "SSO_SESSION_IDLE_SECONDS": "SSO_SESSION_IDLE_TIMEOUT",
@@ -75,9 +76,9 @@ def unknown_variable(name: str, known: Collection[str]) -> str | None:
         name: of the variable, such as ``SSO_CODE_SECONDS``.
         known: the names of all settings.
     """
-    if _SERVICE_LINK.fullmatch(name):
-        return None
     if new := RENAMED.get(name):
         return f"{name} is not a setting: its name is now {new}"
+    if _SERVICE_LINK.fullmatch(name):
+        return None
     similar = difflib.get_close_matches(name, known, n=1)
     return f"{name} is not a setting" + (f": did you mean {similar[0]}?" if similar else "")

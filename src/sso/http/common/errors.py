@@ -95,15 +95,15 @@ async def on_error(request: Request, error: Exception) -> Response:
         return error.respond(request)
     if isinstance(error, HTTPException):
         return _http_error(request, error)
+    refusal = _as_refusal(request, error)
+    if refusal is None or not _is_answerable(request, refusal):
+        raise error  # before the form is read: an outer handler has another request, whose body was consumed already
     fields = await sent_fields(request)
     if isinstance(error, RedirectError):
         count_redirect_error(request, error)
         return to_application(request, error_answer(site_of(request).provider.settings, error), fields)
     if isinstance(error, PageError):
         return _page_error(request, error, fields)
-    refusal = _as_refusal(request, error)
-    if refusal is None or not _is_answerable(request, refusal):
-        raise error
     return refusal_response(request, refusal, fields)
 
 

@@ -257,7 +257,7 @@ async def own_form(request: Request, purpose: str) -> dict[str, str]:
     """
     fields = await form_fields(request)
     if not has_valid_csrf_token(request, fields, purpose, read_cookie(request, "session")):
-        raise Interrupted(failure(request, "stale_form", 400))
+        raise Interrupted(failure(request, "stale_form", 400, fields=fields))
     return fields
 
 

@@ -17,7 +17,7 @@ from sso.oidc.store import store
 from sso.oidc.store.models import RefreshToken
 from sso.oidc.store.store import LiveGrant
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
-from sso.oidc.token.issue import REFRESH_PREFIX, add_refresh_token, end_family, still_allowed, token_response
+from sso.oidc.token.issue import REFRESH_PREFIX, end_family, refresh_token_row, still_allowed, token_response
 from sso.platform.security.tokens import equal, keyed_token, token_hash
 
 
@@ -79,7 +79,8 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         request.grant = grant
         request.refresh_token_string = successor
         if fresh:
-            add_refresh_token(request, grant, successor)
+            # At once, with the use of its predecessor: a client that retries after an error must find it.
+            store.insert_refresh_token(request.session, refresh_token_row(request, grant, successor))
         return _Refresh(grant, left)
 
     def _left(self, grant: LiveGrant) -> str:

@@ -76,7 +76,8 @@ def first_tokens(request: ProtocolRequest, scope: str, with_refresh_token: bool)
     if with_refresh_token:
         assert request.grant is not None
         refresh_token = REFRESH_PREFIX + random_token()
-        add_refresh_token(request, request.grant, refresh_token)
+        row = refresh_token_row(request, request.grant, refresh_token)
+        request.unsaved.append((store.insert_refresh_token, row))
     return token_response(request, scope, refresh_token=refresh_token)
 
 
@@ -203,17 +204,16 @@ def half_hash(value: str, alg: str) -> str:
     return base64url(digest[: len(digest) // 2])
 
 
-def add_refresh_token(request: ProtocolRequest, grant: LiveGrant, token: str) -> None:
-    """Add ``token`` to the family of ``grant``; the server stores it when it saves the tokens of the request."""
+def refresh_token_row(request: ProtocolRequest, grant: LiveGrant, token: str) -> dict[str, Any]:
+    """Return the row of a refresh token of the family of ``grant``."""
     now = clock.now()
-    row = {
+    return {
         "token_hash": token_hash(token),
         "grant_id": grant.id,
         "client_id": grant.client_id,
         "created_at": now,
         "expires_at": now + timedelta(seconds=request.provider.refresh_token_seconds(request.client)),
     }
-    request.unsaved.append((store.insert_refresh_token, row))
 
 
 def _access_claims(
