@@ -21,7 +21,7 @@ from sqlalchemy import select
 from tests.support import ISSUER, PASSWORD, Browser, City
 
 from sso import clock
-from sso.accounts.notifications import opened
+from sso.identity.notifications import opened
 from sso.identity.users import store
 from sso.identity.users.models import Identifier
 from sso.platform.outbox.models import Delivery

@@ -11,7 +11,6 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import DBAPIError
 
 from sso import clock
-from sso.accounts.notifications import MESSAGE, NOTICE
 from sso.errors import Refusal
 from sso.http import account, admin, api, developer, protocol, sign_in
 from sso.http.common import pages, routes
@@ -22,6 +21,7 @@ from sso.http.common.mail_delivery import send_message, send_notice
 from sso.http.common.middleware import Shell
 from sso.http.common.state import RateLimits, Site
 from sso.identity.authn.passwords import Passwords
+from sso.identity.notifications import MESSAGE, NOTICE
 from sso.jobs import run_jobs
 from sso.logout.end_sessions import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.logs import configure_logging

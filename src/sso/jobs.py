@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.deletion import delete_due
-from sso.accounts.notifications import link_token, notify
 from sso.clients import store as clients
 from sso.clients.models import SANDBOX_END
 from sso.identity.authn import pending_flows
 from sso.identity.authn import recovery_requests as recovery
+from sso.identity.notifications import link_token, notify
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.users import store as users

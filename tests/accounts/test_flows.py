@@ -19,7 +19,6 @@ from sso import clock
 from sso.accounts.contact_code import begin_contact, check_contact_code
 from sso.accounts.contacts import change_contact, contacts_of, set_nik, set_username
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
-from sso.accounts.notifications import opened
 from sso.accounts.own_account import OwnSession, SessionEnded, lock_own_account
 from sso.accounts.passwords import change_own_password
 from sso.accounts.recovery import (
@@ -43,6 +42,7 @@ from sso.accounts.sign_up import (
     recall_sign_up,
 )
 from sso.identity.authn.passwords import Passwords, WeakPassword
+from sso.identity.notifications import opened
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SsoSession
 from sso.identity.users import store as users

@@ -11,10 +11,10 @@ from tests.api.conftest import program
 from tests.support import City
 
 from sso import clock
-from sso.accounts.notifications import notify, send
 from sso.cli import deliveries as cli_deliveries
 from sso.http.admin import deliveries as admin_deliveries
 from sso.http.common.labels import ROLE_TEXTS
+from sso.identity.notifications import notify, send
 from sso.identity.users.models import User
 from sso.platform.audit.models import AuditEvent
 from sso.platform.outbox import DeliveryKind, DeliveryStatus, Worker, enqueue

@@ -19,7 +19,7 @@ from tests.support import City
 from sso import clock
 from sso.accounts.administration import disable_user
 from sso.accounts.credentials import change_password
-from sso.accounts.notifications import notify
+from sso.identity.notifications import notify
 from sso.identity.users.service import find
 from sso.platform.actor import Actor
 from sso.platform.outbox.models import Delivery

@@ -169,8 +169,8 @@ async def test_a_code_arrives_by_sms(gateway: str, database: Any, tmp_path: Path
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         city = City(app, settings, made["secrets"], made["users"])
-        from sso.accounts.notifications import send_code
         from sso.identity.authn import pending_flows
+        from sso.identity.notifications import send_code
 
         async with city.provider.db.write() as session:
             box = city.provider.box

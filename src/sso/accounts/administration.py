@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts.contact_changes import contacts_told
 from sso.accounts.guards import refuse_locked, refuse_test_user
-from sso.accounts.notifications import notify
 from sso.accounts.revocation import DISABLED, end_everything, end_pending
+from sso.identity.notifications import notify
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import SessionFilter

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.accounts.notifications import DAY_SECONDS, MessageServices, send
+from sso.identity.notifications import DAY_SECONDS, MessageServices, send
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import masked, receives_codes
 from sso.identity.users.models import User

@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.accounts.attempts import reserve_attempt
 from sso.accounts.contacts import MAX_CONTACTS, add_contact
 from sso.accounts.flows import FlowEnded, FlowRefused, Problem
-from sso.accounts.notifications import send_code
 from sso.accounts.own_account import OwnSession, lock_own_account
 from sso.accounts.services import AccountServices
 from sso.identity.authn import pending_flows
 from sso.identity.authn.pending_flows import RunningFlow
+from sso.identity.notifications import send_code
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import NormalIdentifier, normalise_contact, receives_codes
 from sso.platform.actor import Actor

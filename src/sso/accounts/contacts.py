@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts.contact_changes import contacts_told
 from sso.accounts.flows import FlowRefused, Problem
-from sso.accounts.notifications import MessageServices
+from sso.identity.notifications import MessageServices
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import (
     can_be_verified,

@@ -6,9 +6,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.guards import refuse_only_owner
-from sso.accounts.notifications import MessageServices, notify
 from sso.accounts.revocation import DELETED, DELETION_PLANNED, end_everything, end_pending
 from sso.identity.authn import recovery_requests as recovery
+from sso.identity.notifications import MessageServices, notify
 from sso.identity.sessions import store as sessions
 from sso.identity.users import store as users
 from sso.identity.users.models import User

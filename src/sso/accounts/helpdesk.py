@@ -7,8 +7,8 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.accounts.guards import refuse_test_user
-from sso.accounts.notifications import MessageServices, notify
 from sso.identity.authn import recovery_requests as recovery
+from sso.identity.notifications import MessageServices, notify
 from sso.identity.users.models import User
 from sso.identity.users.service import UserError
 from sso.platform.actor import Actor

@@ -11,7 +11,7 @@ from sso import clock
 from sso.accounts.contact_changes import contacts_told
 from sso.accounts.contacts import NikServices
 from sso.accounts.guards import refuse_test_user
-from sso.accounts.notifications import notify
+from sso.identity.notifications import notify
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import nik_lookup, normal_nik
 from sso.identity.users.models import Identifier, IdentityCheck, User

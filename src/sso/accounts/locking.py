@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.guards import is_locked
-from sso.accounts.notifications import not_me_session, notify
 from sso.accounts.revocation import end_pending
 from sso.accounts.services import AccountServices
 from sso.identity.authn import recovery_requests as recovery
+from sso.identity.notifications import not_me_session, notify
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import SessionFilter

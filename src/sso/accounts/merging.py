@@ -10,8 +10,8 @@ from sso import clock
 from sso.accounts.contact_changes import contacts_told
 from sso.accounts.deletion import delete_user
 from sso.accounts.guards import refuse_locked, refuse_test_user
-from sso.accounts.notifications import notify
 from sso.accounts.revocation import end_pending
+from sso.identity.notifications import notify
 from sso.identity.users import merge_proposals
 from sso.identity.users import store as users
 from sso.identity.users.merge_proposals import Decided

@@ -18,7 +18,6 @@ from sso.accounts.attempts import reserve_attempt
 from sso.accounts.contact_changes import tell_everywhere
 from sso.accounts.credentials import recover
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
-from sso.accounts.notifications import link_token, notify, send_code
 from sso.accounts.power import still_recovers
 from sso.accounts.services import AccountServices
 from sso.accounts.sign_in.devices import known_device
@@ -28,6 +27,7 @@ from sso.identity.authn.factors import PasskeyRefused, Passkeys
 from sso.identity.authn.models import Recovery
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.authn.second_factor_policy import STRONG
+from sso.identity.notifications import link_token, notify, send_code
 from sso.identity.test_users import MARK
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import counted_as, meanings, receives_codes

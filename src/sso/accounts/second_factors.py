@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.accounts.attempts import reserve_attempt
 from sso.accounts.flows import FlowEnded, FlowRefused, Problem
-from sso.accounts.notifications import notify
 from sso.accounts.own_account import OwnSession, lock_own_account
 from sso.accounts.services import AccountServices
 from sso.identity.authn import factors, pending_flows
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.authn.second_factor_policy import STRONG
+from sso.identity.notifications import notify
 from sso.identity.users import store as users
 from sso.identity.users.models import Credential, User
 from sso.oidc.provider import Provider

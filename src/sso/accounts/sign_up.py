@@ -15,13 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
-from sso.accounts.notifications import notify, send, send_code
 from sso.accounts.services import AccountServices
 from sso.identity.authn import pending_flows
 from sso.identity.authn.assurance import ACR_PASSKEY
 from sso.identity.authn.authenticated import AMR_PASSKEY, Authenticated, by_password
 from sso.identity.authn.factors import PasskeyRefused
 from sso.identity.authn.pending_flows import RunningFlow
+from sso.identity.notifications import notify, send, send_code
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import NormalIdentifier, normalise_contact, receives_codes
 from sso.identity.users.models import Agreement, Identifier, User, UserRole

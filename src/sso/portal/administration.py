@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.accounts.notifications import notify
 from sso.clients import store as clients
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE, Application, ClientRow
 from sso.clients.privileges import Authority
 from sso.clients.registry import stored_metadata
 from sso.clients.secrets import replace_client
+from sso.identity.notifications import notify
 from sso.identity.users.models import User
 from sso.oidc.provider import Provider
 from sso.oidc.subjects import check_subjects

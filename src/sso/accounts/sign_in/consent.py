@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.accounts.languages import page_language
-from sso.accounts.notifications import notify
 from sso.accounts.sign_in.current_account import CurrentAccount, account_with, accounts_of_browser, check_lock
 from sso.accounts.sign_in.next_step import answer_request, continue_request
 from sso.accounts.sign_in.pending_request import PendingRequest, mark_done
 from sso.accounts.sign_in.results import NextStep
 from sso.accounts.sign_in.services import SignInServices
+from sso.identity.notifications import notify
 from sso.identity.sessions import store as sessions
 from sso.identity.users.models import User
 from sso.oidc.authorize import request as flow

@@ -11,7 +11,6 @@ from typing import Final, Literal, TypedDict, cast
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.accounts.notifications import send_code
 from sso.accounts.sign_in.destination import Destination, page_end
 from sso.accounts.sign_in.devices import known_device
 from sso.accounts.sign_in.options import SignInOptions
@@ -29,6 +28,7 @@ from sso.identity.authn.assurance import ACR_CODE, as_good_as
 from sso.identity.authn.authenticated import Authenticated
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.authn.second_factor_policy import LEVEL_OF, Method, methods
+from sso.identity.notifications import send_code
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import receives_codes
 from sso.identity.users.models import Credential, Identifier, User

@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.accounts.contacts import verify_contact
 from sso.accounts.deletion import cancel_deletion
-from sso.accounts.notifications import notify
 from sso.accounts.second_factors import first_codes
 from sso.accounts.sign_in.current_account import CurrentAccount
 from sso.accounts.sign_in.devices import reserve_attempt
@@ -40,6 +39,7 @@ from sso.identity.authn import factors, pending_flows
 from sso.identity.authn.assurance import ACR_PASSKEY
 from sso.identity.authn.authenticated import Authenticated, with_step
 from sso.identity.authn.factors import PasskeyRefused
+from sso.identity.notifications import notify
 from sso.identity.users import store as users
 from sso.identity.users.models import User
 from sso.platform.actor import Actor

@@ -10,7 +10,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.accounts.languages import page_language, territory_name
-from sso.accounts.notifications import not_me_token, notify
 from sso.accounts.sign_in.current_account import MAX_ACCOUNTS, Account, CurrentAccount, accounts_of_browser
 from sso.accounts.sign_in.devices import place_of
 from sso.accounts.sign_in.next_step import answer_request, continue_request
@@ -20,6 +19,7 @@ from sso.accounts.sign_in.results import NextStep, ProofExpired, RequestAnswered
 from sso.accounts.sign_in.second_factor import DELETION, begin_second_factor
 from sso.accounts.sign_in.services import SignInServices
 from sso.identity.authn.authenticated import Authenticated
+from sso.identity.notifications import not_me_token, notify
 from sso.identity.sessions import service as sessions
 from sso.identity.sessions import store as sessions_store
 from sso.identity.sessions.devices import device_of

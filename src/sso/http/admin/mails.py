@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
-from sso.accounts.notifications import link_token
 from sso.http.common.i18n import LOCALES, N_
 from sso.http.common.mail_texts import NOTICES, Mail, compose
 from sso.http.common.pages import failure
 from sso.http.common.state import site_of
 from sso.http.console.access import Here, Needs, admin_page
+from sso.identity.notifications import link_token
 
 router = APIRouter()
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from sso import clock
-from sso.accounts.notifications import opened
 from sso.http.common.mail_texts import NOTICES, OPTIONAL, Mail, compose
+from sso.identity.notifications import opened
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import receives_codes
 from sso.identity.users.models import Identifier, User
