@@ -59,8 +59,13 @@ def read_profile(present: Mapping[str, Any], typed: Mapping[str, str]) -> Profil
     try:
         return Profile.model_validate(values)
     except ValidationError as error:
-        fields = ["_".join(str(part) for part in problem["loc"]) for problem in error.errors()]
-        raise ProfileInvalid(fields) from None
+        raise ProfileInvalid([_field_of(problem["loc"]) for problem in error.errors()]) from None
+
+
+def _field_of(location: tuple[int | str, ...]) -> str:
+    """Return the field of the form to correct. The formatted address is made from the other fields of the address."""
+    name = "_".join(str(part) for part in location)
+    return "address_street_address" if name == "address_formatted" else name
 
 
 def _formatted(address: Mapping[str, str | None]) -> str:
