@@ -17,7 +17,7 @@ from tests.support import PASSWORD
 
 from sso import clock
 from sso.accounts.contact_code import begin_contact, check_contact_code
-from sso.accounts.contacts import change_contact, contacts_of, set_nik, set_username
+from sso.accounts.contacts import change_contact, contacts_of, read_contact, set_nik, set_username
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
 from sso.accounts.own_account import OwnSession, SessionEnded, lock_own_account
 from sso.accounts.passwords import change_own_password
@@ -38,7 +38,6 @@ from sso.accounts.sign_up import (
     check_sign_up_code,
     create_account,
     hash_new_password,
-    read_contact,
     recall_sign_up,
 )
 from sso.identity.authn.passwords import Passwords, WeakPassword
@@ -134,7 +133,7 @@ async def world(database: tuple[str, dict[str, Any]], tmp_path: Path) -> AsyncIt
 
 async def test_a_sign_up_makes_an_account(world: World) -> None:
     services = world.services
-    contact = read_contact(services.settings, "baru@warga.example")
+    contact = read_contact(services.settings.sign_up_kinds, "baru@warga.example")
     flow = await begin_sign_up(services, VISITOR, contact, ONWARD)
     assert await recall_sign_up(services, replace(VISITOR, browser_id="c" * 43), flow.token) is None
     flow = await recall_sign_up(services, VISITOR, flow.token) or flow

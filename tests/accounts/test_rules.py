@@ -10,12 +10,12 @@ import pytest
 
 from sso import clock
 from sso.accounts.contact_changes import Known, changes, receivers
+from sso.accounts.contacts import read_contact
 from sso.accounts.flows import FlowRefused, Problem
 from sso.accounts.guards import is_locked, refuse_locked, refuse_test_user
 from sso.accounts.identity_checks import read_check
 from sso.accounts.profile import ProfileInvalid, profile_values, read_name, read_profile
 from sso.accounts.second_factors import must_stay
-from sso.accounts.sign_up import read_contact
 from sso.http.account.access import page_name
 from sso.identity.users.models import Credential, User
 from sso.identity.users.service import UserError
@@ -88,10 +88,10 @@ def test_a_profile_that_is_wrong_names_its_fields() -> None:
 def test_the_contact_of_a_sign_up(typed: str, problem: Problem | None) -> None:
     settings = Settings(smtp_url="smtp://127.0.0.1:9", sms_url="http://127.0.0.1:9")
     if problem is None:
-        assert read_contact(settings, typed).value in ("+6281234567890", "baru@warga.example")
+        assert read_contact(settings.sign_up_kinds, typed).value in ("+6281234567890", "baru@warga.example")
         return
     with pytest.raises(FlowRefused) as error:
-        read_contact(settings, typed)
+        read_contact(settings.sign_up_kinds, typed)
     assert error.value.problem is problem
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.accounts.attempts import reserve_attempt
-from sso.accounts.contacts import MAX_CONTACTS, add_contact
+from sso.accounts.contacts import MAX_CONTACTS, add_contact, read_contact
 from sso.accounts.flows import FlowEnded, FlowRefused, Problem
 from sso.accounts.own_account import OwnSession, lock_own_account
 from sso.accounts.services import AccountServices
@@ -18,11 +18,9 @@ from sso.identity.authn import pending_flows
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.notifications import send_code
 from sso.identity.users import store as users
-from sso.identity.users.identifiers import NormalIdentifier, normalise_contact, receives_codes
 from sso.platform.actor import Actor
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
 from sso.platform.visitor import Visitor
-from sso.settings import Settings
 
 FLOW_SECONDS = 1800
 
@@ -39,23 +37,6 @@ def data_of(flow: RunningFlow) -> ContactData:
     return cast(ContactData, flow.data)
 
 
-def read_new_contact(settings: Settings, typed: str) -> NormalIdentifier:
-    """Return the contact that a user wants to add.
-
-    Raises:
-        FlowRefused: when it is no contact, or receives no code.
-    """
-    try:
-        contact = normalise_contact(typed)
-    except ValueError:
-        raise FlowRefused(Problem.NOT_A_CONTACT) from None
-    if not contact.provable or not settings.can_send(contact.kind):
-        raise FlowRefused(Problem.NOT_A_CONTACT)
-    if not receives_codes(contact.kind, contact.value):
-        raise FlowRefused(Problem.NO_SMS)
-    return contact
-
-
 async def begin_contact(services: AccountServices, visitor: Visitor, own: OwnSession, typed: str) -> RunningFlow:
     """Send a code to a new contact.
 
@@ -63,7 +44,7 @@ async def begin_contact(services: AccountServices, visitor: Visitor, own: OwnSes
         FlowRefused: when it is no contact, or the user has too many.
     """
     provider = services.provider
-    contact = read_new_contact(services.settings, typed)
+    contact = read_contact(services.settings.contact_kinds, typed)
     async with provider.db.read() as session:
         known = await users.identifiers_of(session, own.user_id)
     if len(known) >= MAX_CONTACTS:

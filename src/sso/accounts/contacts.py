@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from typing import Literal, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,8 +14,10 @@ from sso.accounts.flows import FlowRefused, Problem
 from sso.identity.notifications import MessageServices
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import (
+    NormalIdentifier,
     can_be_verified,
     may_be_chosen,
+    normalise_contact,
     receives_codes,
 )
 from sso.identity.users.models import Identifier, User
@@ -30,6 +33,27 @@ class NikServices(MessageServices, Protocol):
     """What storing a NIK needs besides: the key under which NIKs are found."""
 
     nik_key: bytes
+
+
+def read_contact(kinds: Collection[str], typed: str) -> NormalIdentifier:
+    """Return the contact that was typed.
+
+    Args:
+        kinds: the kinds of contact that are accepted.
+        typed: an e-mail address or a telephone number.
+
+    Raises:
+        FlowRefused: when it is no contact of these kinds, or receives no code.
+    """
+    try:
+        contact = normalise_contact(typed)
+    except ValueError:
+        raise FlowRefused(Problem.NOT_A_CONTACT) from None
+    if contact.kind not in kinds or not contact.provable:
+        raise FlowRefused(Problem.NOT_A_CONTACT)
+    if not receives_codes(contact.kind, contact.value):
+        raise FlowRefused(Problem.NO_SMS)
+    return contact
 
 
 async def contacts_of(session: AsyncSession, user_id: uuid.UUID) -> list[Identifier]:

@@ -23,13 +23,12 @@ from sso.identity.authn.factors import PasskeyRefused
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.notifications import notify, send, send_code
 from sso.identity.users import store as users
-from sso.identity.users.identifiers import NormalIdentifier, normalise_contact, receives_codes
+from sso.identity.users.identifiers import NormalIdentifier
 from sso.identity.users.models import Agreement, Identifier, User, UserRole
 from sso.platform.audit import record
 from sso.platform.db import new_id
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
 from sso.platform.visitor import Visitor
-from sso.settings import Settings
 
 FLOW_SECONDS = 3600
 
@@ -51,23 +50,6 @@ def data_of(flow: RunningFlow) -> SignUpData:
     return cast(SignUpData, flow.data)
 
 
-def read_contact(settings: Settings, typed: str) -> NormalIdentifier:
-    """Return the contact with which somebody signs up.
-
-    Raises:
-        FlowRefused: when it is no contact, or receives no code.
-    """
-    try:
-        contact = normalise_contact(typed)
-    except ValueError:
-        raise FlowRefused(Problem.NOT_A_CONTACT) from None
-    if contact.kind not in settings.sign_up_kinds or not contact.provable:
-        raise FlowRefused(Problem.NOT_A_CONTACT)
-    if not receives_codes(contact.kind, contact.value):
-        raise FlowRefused(Problem.NO_SMS)
-    return contact
-
-
 async def begin_sign_up(
     services: AccountServices, visitor: Visitor, contact: NormalIdentifier, onward: Continuation
 ) -> RunningFlow:
@@ -76,7 +58,7 @@ async def begin_sign_up(
     Args:
         services: the services.
         visitor: who signs up.
-        contact: the contact, from :func:`read_contact`.
+        contact: the contact, from :func:`~sso.accounts.contacts.read_contact`.
         onward: where the user wants to go.
 
     Raises:

@@ -12,6 +12,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
+from sso.accounts.contacts import read_contact
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
 from sso.accounts.profile import MAX_NAME_CHARS, read_name
 from sso.accounts.sign_in.destination import OPEN, Destination, page_end, stored_destination
@@ -24,7 +25,6 @@ from sso.accounts.sign_up import (
     create_account,
     data_of,
     hash_new_password,
-    read_contact,
     recall_sign_up,
     resend_sign_up_code,
 )
@@ -110,7 +110,7 @@ async def _begin(page: PageRequest, pending: PendingRequest | None) -> Response:
     if not page.has_valid_csrf_token("sign-up"):
         return _begin_page(page, pending, fields, STALE, 400)
     try:
-        contact = read_contact(services.settings, fields.get("contact", ""))
+        contact = read_contact(services.settings.sign_up_kinds, fields.get("contact", ""))
     except FlowRefused as error:
         text, status = SIGN_UP_TEXTS[error.problem]
         if error.problem is Problem.NOT_A_CONTACT and "phone" not in services.settings.sign_up_kinds:
