@@ -22,24 +22,9 @@ from sso.settings.groups import (
     GROUPS,
     RATE_LIMIT_SCHEMES,
     SIGNING_ALGS,
-    AccountSettings,
-    ClientSettings,
-    DatabaseSettings,
     Group,
-    MailSettings,
-    OutboundSettings,
-    PageSettings,
-    PasswordSettings,
-    RateLimitSettings,
-    RetentionSettings,
-    SecondFactorSettings,
-    SecuritySettings,
-    ServerSettings,
-    SessionSettings,
+    Groups,
     SigningAlg,
-    SignInSettings,
-    SmsSettings,
-    TokenSettings,
     contrast,
     is_loopback_host,
 )
@@ -92,25 +77,7 @@ class SettingsError(Exception):
         self.mistakes = mistakes
 
 
-class Settings(
-    ServerSettings,
-    DatabaseSettings,
-    SecuritySettings,
-    TokenSettings,
-    SessionSettings,
-    SignInSettings,
-    SecondFactorSettings,
-    PasswordSettings,
-    AccountSettings,
-    ClientSettings,
-    OutboundSettings,
-    MailSettings,
-    SmsSettings,
-    RateLimitSettings,
-    RetentionSettings,
-    PageSettings,
-    BaseSettings,
-):
+class Settings(Groups, BaseSettings):
     """Every setting. Arguments win over the environment, which wins over ``.env``."""
 
     model_config = SettingsConfigDict(
@@ -187,9 +154,14 @@ class Settings(
         return self.development_outbox or bool(self.smtp_url if kind == "email" else self.sms_url)
 
     @property
+    def contact_kinds(self) -> list[str]:
+        """Kinds of contact (``email``, ``phone``) to which something can be sent."""
+        return [kind for kind in ("email", "phone") if self.can_send(kind)]
+
+    @property
     def sign_up_kinds(self) -> list[str]:
         """Kinds of contact (``email``, ``phone``) that people can sign up with; empty if sign-up is closed."""
-        return [kind for kind in ("email", "phone") if self.can_send(kind)] if self.sign_up == "open" else []
+        return self.contact_kinds if self.sign_up == "open" else []
 
     @property
     def loopback(self) -> bool:

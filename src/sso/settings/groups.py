@@ -757,7 +757,7 @@ class PageSettings(Group):
         return value
 
 
-GROUPS: tuple[type[Group], ...] = (
+class Groups(
     ServerSettings,
     DatabaseSettings,
     SecuritySettings,
@@ -774,8 +774,11 @@ GROUPS: tuple[type[Group], ...] = (
     RateLimitSettings,
     RetentionSettings,
     PageSettings,
-)
-"""In the order in which pages and documents show them."""
+):
+    """Every group, in the order in which pages and documents show them."""
+
+
+GROUPS: tuple[type[Group], ...] = Groups.__bases__
 
 
 def check_https(value: str) -> str:
