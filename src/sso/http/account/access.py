@@ -16,7 +16,7 @@ from sso.accounts.sign_in.current_account import is_recent
 from sso.http.common.account_services import account_services
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
-from sso.http.common.errors import Interruption
+from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, page
 from sso.http.common.state import Site, site_of
@@ -89,11 +89,7 @@ class OwnVisit:
     @property
     def actor(self) -> Actor:
         """The user as the actor of a change."""
-        return Actor(
-            str(self.user.id),
-            stored_ip_address=self.visitor.stored_ip_address,
-            request_id=self.visitor.request_id,
-        )
+        return self.visitor.as_actor(self.user.id)
 
     def sent_by_us(self, fields: Mapping[str, str]) -> bool:
         """Tell whether a form is one of this page, for this browser and session."""
@@ -117,18 +113,6 @@ class OwnVisit:
         )
 
 
-class SignInFirst(Interruption):
-    """A page of the own account is answered with ``response``: the way to the sign-in page and back, or a refusal."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__("answered otherwise")
-        self.response = response
-
-    def respond(self, _: Request) -> Response:
-        """Return the response that was given."""
-        return self.response
-
-
 def on_session_ended(request: Request, _: Exception) -> Response:
     """Answer :class:`~sso.accounts.own_account.SessionEnded` with the way to the sign-in page and back."""
     return _to_sign_in(page_name(request.url.path))
@@ -150,11 +134,11 @@ class OwnPage:
         """Return the user.
 
         Raises:
-            SignInFirst: when nobody is signed in, or not recently enough.
+            Interrupted: when nobody is signed in, or not recently enough.
         """
         found = await visit(request, self.name, recent=self.recent)
         if isinstance(found, Response):
-            raise SignInFirst(found)
+            raise Interrupted(found)
         return OwnVisit(request, self.name, found, visitor_of(request))
 
 

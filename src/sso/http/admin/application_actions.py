@@ -27,11 +27,12 @@ from sso.http.admin.application_page import (
 )
 from sso.http.admin.applications import APPLICATIONS
 from sso.http.admin.refused import RefusedAction
+from sso.http.common.errors import Interrupted
 from sso.http.common.forms import read_revision
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
 from sso.http.common.state import request_id_of, site_of
-from sso.http.console.access import Here, Interrupted, Needs, own_form, said
+from sso.http.console.access import Here, Needs, own_form, said
 from sso.http.developer.application_page import CANNOT, present
 from sso.identity.users.service import UserError, find
 from sso.platform.permissions import GRANTING

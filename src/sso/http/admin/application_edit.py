@@ -16,10 +16,11 @@ from sso.clients.sectors import SubjectsWouldChange
 from sso.http.admin.application_actions import NOTE_MISSING, Changes
 from sso.http.admin.application_page import find_both
 from sso.http.admin.applications import APPLICATIONS, Sees
+from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
 from sso.http.common.state import site_of
-from sso.http.console.access import Here, Interrupted, admin_page, own_form, said, token_for
+from sso.http.console.access import Here, admin_page, own_form, said, token_for
 from sso.http.developer.application_page import CANNOT
 from sso.http.developer.form import Typed, read_typed, requested_from, typed_from
 from sso.http.developer.form_advice import advise_typed, impersonates

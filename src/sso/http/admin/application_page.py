@@ -30,11 +30,12 @@ from sso.clients.registry import Client, stored_metadata
 from sso.clients.sectors import SubjectChange
 from sso.http.admin.applications import APPLICATIONS, Sees
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
+from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_
 from sso.http.common.labels import ROLE_TEXTS
 from sso.http.common.pages import failure, locale_of
 from sso.http.common.state import site_of
-from sso.http.console.access import Here, Interrupted, admin_page, token_for
+from sso.http.console.access import Here, admin_page, token_for
 from sso.http.developer.application_page import NOTES, STATES
 from sso.http.developer.form_texts import IDENTITIES, KEEP_SECTOR, LABELS, LEVELS, NEW_SUBJECTS, subjects_shown
 from sso.identity.sessions import store as sessions

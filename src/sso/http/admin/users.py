@@ -20,6 +20,7 @@ from sso.clients.metadata import GROUPS
 from sso.errors import validation_message
 from sso.http.admin.audit_labels import ACT_TEXTS, EVENT_TEXTS
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
+from sso.http.common.errors import Interrupted
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
 from sso.http.common.labels import DOCUMENTS, FACTOR_TEXTS, KIND_TEXTS, ROLE_NAMES, ROLE_TEXTS
@@ -28,7 +29,6 @@ from sso.http.common.state import site_of
 from sso.http.console.access import (
     ADMIN,
     Here,
-    Interrupted,
     Needs,
     admin_page,
     own_form,

@@ -40,6 +40,18 @@ class Interruption(Exception):
         raise NotImplementedError
 
 
+class Interrupted(Interruption):
+    """The route is answered with ``response``: the way to the sign-in page and back, or a page that refuses."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__("answered otherwise")
+        self.response = response
+
+    def respond(self, _: Request) -> Response:
+        """Return the response that was given."""
+        return self.response
+
+
 class InvalidRequest(Refusal):
     """The request does not have the form that the route takes.
 

@@ -21,7 +21,7 @@ from sso.clients.registry import Client
 from sso.http.account.access import Visit, visit
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
-from sso.http.common.errors import Interruption
+from sso.http.common.errors import Interrupted
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, page
@@ -36,18 +36,6 @@ from sso.portal.teams import teams_with
 
 DEVELOPER, ADMIN = "/developer", "/admin"
 MAX_NOTE_CHARS = 500
-
-
-class Interrupted(Interruption):
-    """The request is answered with something else than what its route answers."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__("answered otherwise")
-        self.response = response
-
-    def respond(self, _: Request) -> Response:
-        """Return the response that was given."""
-        return self.response
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients.models import Application
+from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
 from sso.http.common.state import site_of
-from sso.http.console.access import DEVELOPER, Here, Interrupted, Team, There, developer_page, token_for
+from sso.http.console.access import DEVELOPER, Here, Team, There, developer_page, token_for
 from sso.portal import applications as apps
 from sso.portal.sandbox import own_redirect_uri
 
