@@ -73,21 +73,29 @@ async def _current(page: PageRequest) -> CurrentAccount | None:
         return await current_account(provider, session, page.visitor)
 
 
-async def _look_up(page: PageRequest, typed: str) -> Response:
-    """Show what the device of a code asks for, to a person who is signed in."""
-    site, address = page.site, page.visitor.ip_address
+async def _enter(page: PageRequest, typed: str) -> tuple[DeviceCode, Client, SignedIn | None] | Response:
+    """Return what a typed code is for, and who is signed in; or the page that refuses the code, which counts."""
     try:
-        attempt = await site.limits.device_codes.take(address)
+        attempt = await page.site.limits.device_codes.take(page.visitor.ip_address)
     except TooManyFailures as error:
         return to_wait(_type_page(page, typed, WAIT, 429, minutes=error.minutes), error.retry_after)
     code, client, who = await _find(page, typed)
     if code is None or client is None:
         return await _unknown_page(page, typed)
     await attempt.give_back()
+    return code, client, who
+
+
+async def _look_up(page: PageRequest, typed: str) -> Response:
+    """Show what the device of a code asks for, to a person who is signed in."""
+    entered = await _enter(page, typed)
+    if isinstance(entered, Response):
+        return entered
+    (code, client, who), provider = entered, page.site.provider
     if who is None:
         return _sign_in(code)
-    async with site.provider.db.read() as session:
-        unmet = await device.unmet_by(session, site.provider.settings, code, client, who, address)
+    async with provider.db.read() as session:
+        unmet = await device.unmet_by(session, provider.settings, code, client, who, page.visitor.ip_address)
     if unmet is not None:
         return await _lead(page, code, client, who, unmet)
     return page.page(
@@ -168,15 +176,10 @@ async def _step_up(
 
 
 async def _decide(page: PageRequest, typed: str, allowed: bool) -> Response:
-    site, visitor = page.site, page.visitor
-    try:
-        attempt = await site.limits.device_codes.take(visitor.ip_address)
-    except TooManyFailures as error:
-        return to_wait(_type_page(page, typed, WAIT, 429, minutes=error.minutes), error.retry_after)
-    code, client, who = await _find(page, typed)
-    if code is None or client is None:
-        return await _unknown_page(page, typed)
-    await attempt.give_back()
+    entered = await _enter(page, typed)
+    if isinstance(entered, Response):
+        return entered
+    (code, client, who), site, visitor = entered, page.site, page.visitor
     if who is None:
         return await _look_up(page, typed)
     done, unmet = False, None
