@@ -6,9 +6,9 @@ import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import bindparam, delete, exists, func, select, text, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -39,6 +39,8 @@ _WITH_IDENTIFIERS = (
     .where(User.id == bindparam("user_id"))
     .order_by(Identifier.created_at, Identifier.id, LocalAccount.created_at, LocalAccount.local_user_id)
 )
+
+Row = TypeVar("Row", Credential, Identifier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,25 +368,21 @@ async def credentials_of(session: AsyncSession, user_id: uuid.UUID) -> list[Cred
 
 async def each_credential(session: AsyncSession, kind: str) -> AsyncIterator[Credential]:
     """Yield every credential of a kind, in batches; changes of the rows are stored."""
-    last = uuid.UUID(int=0)
-    while True:
-        some = select(Credential).where(Credential.kind == kind, Credential.id > last).order_by(Credential.id)
-        batch = list((await session.execute(some.limit(BATCH))).scalars())
-        for row in batch:
-            yield row
-        if len(batch) < BATCH:
-            return
-        last = batch[-1].id
-        await session.flush()
-        session.expunge_all()
+    async for credential in _each(session, Credential, Credential.kind == kind):
+        yield credential
 
 
 async def each_nik(session: AsyncSession) -> AsyncIterator[Identifier]:
     """Yield every NIK, in batches; changes of the rows are stored."""
+    async for identifier in _each(session, Identifier, Identifier.encrypted.is_not(None)):
+        yield identifier
+
+
+async def _each(session: AsyncSession, model: type[Row], condition: ColumnElement[bool]) -> AsyncIterator[Row]:
     last = uuid.UUID(int=0)
     while True:
-        some = select(Identifier).where(Identifier.encrypted.is_not(None), Identifier.id > last).order_by(Identifier.id)
-        batch = list((await session.execute(some.limit(BATCH))).scalars())
+        statement = select(model).where(condition, model.id > last).order_by(model.id).limit(BATCH)
+        batch = list((await session.execute(statement)).scalars())
         for row in batch:
             yield row
         if len(batch) < BATCH:
