@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from sso.identity.users.codes import country, language_tag, place_warning, primary_language, time_zone
+from sso.accounts.languages import page_language
+from sso.identity.users.codes import country, language_tag, place_warning, time_zone
 from sso.identity.users.identifiers import (
     can_be_verified,
     is_nothing,
@@ -293,7 +294,7 @@ def test_language_tags_have_their_canonical_form() -> None:
             language_tag(wrong)
     assert language_tag("qx").value == "qx"
     assert "IANA language subtag registry of 20" in language_tag("qx-YY").warning
-    assert (primary_language("in_ID"), primary_language("nonsense tag")) == ("id", "")
+    assert (page_language("in_ID", ""), page_language("nonsense tag", "")) == ("id", "")
 
 
 def test_countries_and_time_zones_are_kept_and_what_is_unknown_warns() -> None:

@@ -12,9 +12,8 @@ from sso.http.common.cookies import browser_of, read_cookie, session_tokens
 from sso.http.common.forms import sent_fields
 from sso.http.common.pages import NO_FIELDS, locale_of
 from sso.http.common.state import address_of, kept_address_of, request_id_of, source_of
+from sso.identity.sessions.devices import MAX_USER_AGENT_CHARS
 from sso.platform.visitor import Visitor
-
-MAX_USER_AGENT_CHARS = 400
 
 
 def visitor_of(request: Request, fields: Mapping[str, str] = NO_FIELDS) -> Visitor:

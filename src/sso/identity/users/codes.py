@@ -118,14 +118,6 @@ def _parts(tag: str) -> _Parts | None:
     return _Parts(*of, variants, [*rest, *private])
 
 
-def primary_language(text: str) -> str:
-    """Return the language of a tag without script, region and variants; nothing where it is no tag."""
-    try:
-        return language_tag(text).value.partition("-")[0]
-    except ValueError:
-        return ""
-
-
 def country(text: str) -> Code:
     """Return a country: a code of ISO 3166-1 in capitals (``id`` becomes ``ID``, ``idn`` ``IDN``), a name as it is
     (OpenID Connect Core section 5.1.1 says ``Country name``)."""
