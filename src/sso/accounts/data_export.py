@@ -54,7 +54,8 @@ async def everything_about(
 
     Args:
         session: for reading.
-        provider: decrypts the NIK.
+        box: decrypts the NIK.
+        registry: the registered clients, for their names.
         user_id: the user.
     """
     user = await session.get(User, user_id)

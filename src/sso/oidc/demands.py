@@ -221,7 +221,7 @@ def _met(_: Way, __: Client, ___: Facts) -> bool:
 
 
 def is_recent(maximum: int, auth_time: datetime | None, since: datetime | None, moment: datetime) -> bool:
-    """Tell whether a user proved who they are at most ``most`` seconds ago, or after the request came at ``since``
+    """Tell whether a user proved who they are at most ``maximum`` seconds ago, or after the request came at ``since``
     (OpenID Connect Core section 3.1.2.1)."""
     if auth_time is None:
         return False

@@ -219,7 +219,7 @@ async def _reserve(
 async def _verify(
     services: SignInServices, visitor: Visitor, candidates: Sequence[_Candidate], password: str, *, minimum: int
 ) -> list[_Candidate]:
-    """Return the candidates for which the password is right. When it is wrong, ``least`` hashes are computed, which
+    """Return the candidates for which the password is right. When it is wrong, ``minimum`` hashes are computed, which
     depends only on what was typed, so that time does not tell how many accounts it means.
 
     Raises:

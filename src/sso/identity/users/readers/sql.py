@@ -96,7 +96,7 @@ def read_sql(path: Path, encoding: str | None, reads_table: Wanted, what: str) -
     Args:
         path: the dump.
         encoding: its character encoding.
-        wanted: says which tables are read.
+        reads_table: says which tables are read.
         what: what is looked for, for the message when there is none.
 
     Raises:
