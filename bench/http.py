@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from base64 import b64encode
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
 FORM = "application/x-www-form-urlencoded"
+IDLE_SECONDS = 1.5
+"""A connection that was idle for longer is opened again: servers close idle ones, both of ours after 5 seconds."""
 
 
 @dataclass(slots=True)
@@ -21,12 +24,13 @@ class Reply:
 
 
 class Connection:
-    """One connection to a server. It is not opened again when the server closes it: the request fails."""
+    """One connection to a server. A request fails when the server has closed it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._used = 0.0
 
     async def get(self, path: str, **headers: str) -> Reply:
         """Send a GET request."""
@@ -43,6 +47,8 @@ class Connection:
             OSError: when the server is not there.
             asyncio.IncompleteReadError: when the server has closed the connection.
         """
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            self.close()
         if self._reader is None or self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         lines = [f"{method} {path} HTTP/1.1", f"Host: localhost:{self._port}"]
@@ -62,6 +68,7 @@ class Connection:
         if "transfer-encoding" in received:
             raise NotImplementedError(f"{path}: a response in chunks")
         content = await self._reader.readexactly(int(received.get("content-length", "0")))
+        self._used = time.monotonic()
         return Reply(int(head[0].split()[1]), received, cookies, content)
 
     def close(self) -> None:
