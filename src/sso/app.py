@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import DBAPIError
 
 from sso import clock
+from sso.accounts.services import AccountServices
 from sso.errors import Refusal
 from sso.http import account, admin, api, developer, protocol, sign_in
 from sso.http.common import pages, routes
@@ -117,16 +118,34 @@ def _site(settings: Settings, db: Database, memory: Counts, durable: Counts) -> 
     server = ProviderServer(provider)
     limits = _limits(settings, memory, durable)
     provider.attempts = limits.attempts
+    passwords, worker = Passwords(settings), Worker(db, settings, handlers(provider))
     return Site(
         settings=settings,
         provider=provider,
         server=server,
-        passwords=Passwords(settings),
+        passwords=passwords,
+        accounts=_account_services(provider, passwords, worker, limits),
         limits=limits,
-        logos=Logos(provider),
-        worker=Worker(db, settings, handlers(provider)),
+        logos=Logos(lambda: provider.outbound),
+        worker=worker,
         assets=Assets(settings),
         discovery=Discovery(server),
+    )
+
+
+def _account_services(provider: Provider, passwords: Passwords, worker: Worker, limits: RateLimits) -> AccountServices:
+    """Return the services of use cases about accounts."""
+    return AccountServices(
+        db=provider.db,
+        changes=provider,
+        passkeys=provider.passkeys,
+        passwords=passwords,
+        usage=provider.usage,
+        worker=worker,
+        attempts=limits.attempts,
+        messages=limits.messages,
+        new_flows=limits.sign_ups,
+        contact_codes=limits.contact_codes,
     )
 
 

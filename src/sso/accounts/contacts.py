@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
-from typing import Literal, Protocol
+from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.contact_changes import contacts_told
 from sso.accounts.flows import FlowRefused, Problem
+from sso.accounts.services import NikServices
 from sso.identity.notifications import MessageServices
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import (
@@ -27,12 +28,6 @@ from sso.platform.audit import record
 
 MAX_CONTACTS = 10
 REACHABLE = ("email", "phone")
-
-
-class NikServices(MessageServices, Protocol):
-    """What storing a NIK needs besides: the key under which NIKs are found."""
-
-    nik_key: bytes
 
 
 def read_contact(kinds: Collection[str], typed: str) -> NormalIdentifier:

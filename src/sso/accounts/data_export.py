@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts.services import AccountChanges
 from sso.clients.registry import Registry
 from sso.identity.authn.assurance import identity_level
 from sso.identity.notifications import notify
@@ -19,7 +20,6 @@ from sso.identity.users import store as users
 from sso.identity.users.models import Credential, User
 from sso.identity.users.service import open_nik
 from sso.logout.end_sessions import end_client_sessions
-from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
 from sso.platform.actor import Actor
 from sso.platform.audit import record
@@ -32,9 +32,9 @@ EVENTS = 1000
 """How many events are read at a time."""
 
 
-async def export_data(session: AsyncSession, provider: Provider, user: User, actor: Actor) -> dict[str, Any]:
+async def export_data(session: AsyncSession, services: AccountChanges, user: User, actor: Actor) -> dict[str, Any]:
     """Return all personal data of a user, record the export, and tell the user."""
-    document = await everything_about(session, provider.box, provider.registry, user.id)
+    document = await everything_about(session, services.box, services.registry, user.id)
     record(
         session,
         "user.exported",
@@ -43,7 +43,7 @@ async def export_data(session: AsyncSession, provider: Provider, user: User, act
         address=actor.stored_ip_address,
         request_id=actor.request_id,
     )
-    notify(session, provider, user, "exported")
+    notify(session, services, user, "exported")
     return document
 
 
@@ -171,7 +171,7 @@ def _credential(credential: Credential) -> dict[str, Any]:
 
 async def withdraw(
     session: AsyncSession,
-    provider: Provider,
+    services: AccountChanges,
     user_id: uuid.UUID,
     client_id: str,
     *,
@@ -182,7 +182,7 @@ async def withdraw(
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: how users and applications are told.
         user_id: the user.
         client_id: the application.
         actor: the user.
@@ -190,7 +190,7 @@ async def withdraw(
     await tokens.delete_consents(session, user_id=user_id, client_id=client_id)
     await tokens.revoke_grants_of_user(session, user_id, clock.now(), client_id=client_id)
     parts = await sessions.client_sessions_of_user(session, user_id, client_id)
-    await end_client_sessions(session, provider, client_id, parts, EndReason.CONSENT_WITHDRAWN, actor=actor.name)
+    await end_client_sessions(session, services, client_id, parts, EndReason.CONSENT_WITHDRAWN, actor=actor.name)
     record(
         session,
         "consent.withdrawn",

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.contact_changes import contacts_told
-from sso.accounts.contacts import NikServices
 from sso.accounts.guards import refuse_test_user
+from sso.accounts.services import NikServices
 from sso.identity.notifications import notify
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import nik_lookup, normal_nik

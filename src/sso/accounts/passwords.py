@@ -36,8 +36,8 @@ async def change_own_password(
         Busy: when too many passwords are waiting.
         SessionEnded: when the session is not active any more.
     """
-    provider, source = services.provider, visitor.network
-    async with provider.db.read() as session:
+    source = visitor.network
+    async with services.db.read() as session:
         known = await users.credentials_of(session, own.user_id)
         identifiers = await users.identifiers_of(session, own.user_id)
     credential = next((one for one in known if one.kind == "password"), None)
@@ -48,10 +48,10 @@ async def change_own_password(
     await services.passwords.judge(new, about, second_factor=second, source=source)
     hashed = await services.passwords.hash(new, source=source)
     long = len(new) >= services.settings.password_min_length
-    async with provider.db.write() as session:
+    async with services.db.write() as session:
         locked = await lock_own_account(session, own)
         await change_password(
-            session, provider, locked, hashed, actor=Actor(str(locked.id)), long=long, keep=own.session_id
+            session, services.changes, locked, hashed, actor=Actor(str(locked.id)), long=long, keep=own.session_id
         )
 
 

@@ -14,11 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.clients.models import Application, TeamInvitation
 from sso.clients.privileges import Authority, PrivilegeRefused, check_hold
-from sso.identity.notifications import notify, send
+from sso.identity.notifications import MessageServices, notify, send
 from sso.identity.users.identifiers import NormalIdentifier, meanings, normalise_as
 from sso.identity.users.models import User
 from sso.identity.users.store import identifiers_of, proven_owner, roles_of
-from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 from sso.platform.permissions import permissions_of
 from sso.portal import teams
@@ -76,7 +75,7 @@ def read_invitee(typed: str) -> NormalIdentifier:
 
 async def send_invitation(
     session: AsyncSession,
-    provider: Provider,
+    services: MessageServices,
     application: Application,
     invitee: NormalIdentifier,
     role: teams.Role,
@@ -92,9 +91,9 @@ async def send_invitation(
     """
     user = await invite(session, application.application_id, invitee.value, role, actor=actor, authority=authority)
     if user is not None:
-        notify(session, provider, user, "team_invitation", what=application.name)
-    elif invitee.kind == "email" and provider.settings.can_send("email"):
-        send(session, provider, "email", invitee.value, "team_invitation", None, what=application.name)
+        notify(session, services, user, "team_invitation", what=application.name)
+    elif invitee.kind == "email" and services.settings.can_send("email"):
+        send(session, services, "email", invitee.value, "team_invitation", None, what=application.name)
 
 
 async def invitations_of_person(session: AsyncSession, user_id: uuid.UUID) -> list[TeamInvitation]:

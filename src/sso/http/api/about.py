@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from starlette.requests import Request
 
-from sso.http.api.access import PREFIX, caller_in, needs_nothing
+from sso.http.api.access import PREFIX, Access, needs_nothing
 from sso.http.api.problems import problems
 from sso.http.api.schemas import about as schemas
 from sso.platform.permissions import PERMISSIONS, ROLES, permissions_of
@@ -14,9 +13,9 @@ router = APIRouter(prefix=PREFIX, tags=["about"])
 
 
 @router.get("/me", summary="Show the caller", responses=problems(), **needs_nothing())
-async def me(request: Request) -> schemas.Caller:
+async def me(access: Access) -> schemas.Caller:
     """The application and user of the access token, and their permissions."""
-    caller = caller_in(request)
+    caller = access.caller
     scoped = {name for name, one in PERMISSIONS.items() if one.scope in caller.scopes}
     allowed = scoped if caller.roles is None else scoped & permissions_of(caller.roles)
     return schemas.Caller(

@@ -6,20 +6,19 @@ import uuid
 
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients import store as clients
 from sso.clients.models import RelyingPartyCheck
 from sso.clients.privileges import check_hold
 from sso.clients.secrets import add_secret, revoke_secret, valid_secrets
-from sso.http.api.access import PREFIX, actor_of, caller_in, needs
-from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
+from sso.http.api.access import PREFIX, Access, needs
+from sso.http.api.idempotency import Created, Creation
 from sso.http.api.preconditions import shown_response
 from sso.http.api.problems import Problem, not_found, problems
 from sso.http.api.schemas import applications as schemas
-from sso.http.api.team_access import manages_all, metadata_problems, team_application
-from sso.http.common.state import request_id_of, site_of
+from sso.http.api.team_access import metadata_problems, team_application
+from sso.http.common.services import Box, Checks, Clients, Db
 from sso.identity.users.models import User
 from sso.platform.metrics.store import mistakes_of
 from sso.portal import teams
@@ -37,9 +36,9 @@ router = APIRouter(prefix=PREFIX, tags=["applications"])
     responses=problems(404),
     **needs("applications:create"),
 )
-async def list_team(request: Request, application_id: str) -> list[schemas.TeamMember]:
-    async with site_of(request).provider.db.read() as session:
-        await team_application(request, session, application_id)
+async def list_team(application_id: str, access: Access, db: Db) -> list[schemas.TeamMember]:
+    async with db.read() as session:
+        await team_application(access, session, application_id)
         found = await teams.team_of(session, application_id)
     return [schemas.TeamMember.model_validate(one, from_attributes=True) for one in found]
 
@@ -51,15 +50,19 @@ async def list_team(request: Request, application_id: str) -> list[schemas.TeamM
     **needs("applications:create"),
 )
 async def put_member(
-    request: Request, application_id: str, user_id: uuid.UUID, body: schemas.TeamMemberUpdate
+    application_id: str,
+    user_id: uuid.UUID,
+    body: schemas.TeamMemberUpdate,
+    access: Access,
+    db: Db,
 ) -> list[schemas.TeamMember]:
     """Only callers with `clients:write` add users who were not invited. Owners change the roles of members."""
-    async with site_of(request).provider.db.write() as session:
-        await team_application(request, session, application_id, owner=True)
+    async with db.write() as session:
+        await team_application(access, session, application_id, owner=True)
         if await session.get(User, user_id) is None:
             raise not_found("person")
-        known = await teams.role_of(session, application_id, user_id)
-        if known is None and not manages_all(request):
+        role = await teams.role_of(session, application_id, user_id)
+        if role is None and not access.manages_all:
             raise Problem(403, "not_invited", "Invite the person in the portal: they join by themselves.")
         with metadata_problems():
             await teams.add_member(
@@ -67,8 +70,8 @@ async def put_member(
                 application_id,
                 user_id,
                 body.role,
-                actor=actor_of(request),
-                authority=caller_in(request).authority,
+                actor=access.actor,
+                authority=access.authority,
             )
         found = await teams.team_of(session, application_id)
         return [schemas.TeamMember.model_validate(one, from_attributes=True) for one in found]
@@ -81,12 +84,12 @@ async def put_member(
     responses=problems(404, 409),
     **needs("applications:create"),
 )
-async def delete_member(request: Request, application_id: str, user_id: uuid.UUID) -> Response:
+async def delete_member(application_id: str, user_id: uuid.UUID, access: Access, db: Db) -> Response:
     """The last owner cannot be removed. Members may remove themselves."""
-    async with site_of(request).provider.db.write() as session:
-        await team_application(request, session, application_id, owner=caller_in(request).user_id != user_id)
+    async with db.write() as session:
+        await team_application(access, session, application_id, owner=access.caller.user_id != user_id)
         with metadata_problems():
-            await teams.remove_member(session, application_id, user_id, actor=actor_of(request))
+            await teams.remove_member(session, application_id, user_id, actor=access.actor)
     return Response(status_code=204)
 
 
@@ -96,9 +99,9 @@ async def delete_member(request: Request, application_id: str, user_id: uuid.UUI
     responses=problems(404),
     **needs("applications:create"),
 )
-async def list_secrets(request: Request, application_id: str) -> list[schemas.ApplicationSecretSummary]:
-    async with site_of(request).provider.db.read() as session:
-        await team_application(request, session, application_id)
+async def list_secrets(application_id: str, access: Access, db: Db) -> list[schemas.ApplicationSecretSummary]:
+    async with db.read() as session:
+        await team_application(access, session, application_id)
         found = [
             one
             for client_id in (sandbox_id(application_id), application_id)
@@ -116,32 +119,30 @@ async def list_secrets(request: Request, application_id: str) -> list[schemas.Ap
     **needs("applications:create"),
 )
 async def make_secret(
-    request: Request, application_id: str, body: schemas.ApplicationSecretCreate, key: IdempotencyKeyHeader = None
+    application_id: str,
+    body: schemas.ApplicationSecretCreate,
+    creation: Creation,
+    access: Access,
+    box: Box,
+    known: Clients,
 ) -> Response:
     """Two secrets are valid at a time. Revoke the old one when it is no longer used."""
-    provider = site_of(request).provider
     client_id = sandbox_id(application_id) if body.environment == "sandbox" else application_id
 
     async def check(session: AsyncSession) -> None:
-        await team_application(request, session, application_id, owner=True)
-        await check_hold(session, client_id, caller_in(request).authority)
+        await team_application(access, session, application_id, owner=True)
+        await check_hold(session, client_id, access.authority)
 
-    async def make(session: AsyncSession) -> Made:
+    async def make(session: AsyncSession) -> Created:
         with metadata_problems():
             secret = await add_secret(
-                session,
-                provider.box,
-                client_id,
-                valid_days=body.valid_days,
-                authority=caller_in(request).authority,
-                actor=caller_in(request).actor,
-                request_id=request_id_of(request),
+                session, box, client_id, valid_days=body.valid_days, authority=access.authority, **access.audited
             )
         location = f"{PREFIX}/applications/{application_id}/secrets"
-        return Made(schemas.ApplicationSecret(client_id=client_id, client_secret=secret), location)
+        return Created(schemas.ApplicationSecret(client_id=client_id, client_secret=secret), location)
 
-    made = await once(request, key, check, make)
-    await provider.refresh()
+    made = await creation.once(check, make)
+    await known.refresh()
     return made
 
 
@@ -152,19 +153,17 @@ async def make_secret(
     responses=problems(404),
     **needs("applications:create"),
 )
-async def delete_secret(request: Request, application_id: str, secret_id: uuid.UUID) -> Response:
-    provider, done = site_of(request).provider, False
-    async with provider.db.write() as session:
-        await team_application(request, session, application_id, owner=True)
+async def delete_secret(application_id: str, secret_id: uuid.UUID, access: Access, db: Db, known: Clients) -> Response:
+    revoked = False
+    async with db.write() as session:
+        await team_application(access, session, application_id, owner=True)
         for client_id in (sandbox_id(application_id), application_id):
             if any(one.id == secret_id for one in await clients.secrets_of(session, client_id)):
-                await revoke_secret(
-                    session, client_id, secret_id, actor=caller_in(request).actor, request_id=request_id_of(request)
-                )
-                done = True
-    if not done:
+                await revoke_secret(session, client_id, secret_id, **access.audited)
+                revoked = True
+    if not revoked:
         raise not_found("secret")
-    await provider.refresh()
+    await known.refresh()
     return Response(status_code=204)
 
 
@@ -174,9 +173,9 @@ async def delete_secret(request: Request, application_id: str, secret_id: uuid.U
     responses=problems(404),
     **needs("applications:create"),
 )
-async def list_mistakes(request: Request, application_id: str) -> list[schemas.ApplicationMistake]:
-    async with site_of(request).provider.db.read() as session:
-        await team_application(request, session, application_id)
+async def list_mistakes(application_id: str, access: Access, db: Db) -> list[schemas.ApplicationMistake]:
+    async with db.read() as session:
+        await team_application(access, session, application_id)
         found = await mistakes_of(session, [application_id, sandbox_id(application_id)])
     return [schemas.ApplicationMistake.model_validate(one, from_attributes=True) for one in found]
 
@@ -189,18 +188,24 @@ async def list_mistakes(request: Request, application_id: str) -> list[schemas.A
     responses=problems(404, 409),
     **needs("applications:create"),
 )
-async def begin_rp_check(request: Request, application_id: str, body: schemas.RelyingPartyCheckCreate) -> Response:
+async def begin_rp_check(
+    application_id: str,
+    body: schemas.RelyingPartyCheckCreate,
+    access: Access,
+    db: Db,
+    checks: Checks,
+    known: Clients,
+) -> Response:
     """The check signs in at the sandbox a dozen times as a provider that breaks the rules. Read the result with GET."""
-    provider = site_of(request).provider
-    await provider.look()  # the sandbox may have been changed a moment ago
-    async with provider.db.write() as session:
-        found = await team_application(request, session, application_id)
+    await known.look()  # the sandbox may have been changed a moment ago
+    async with db.write() as session:
+        application = await team_application(access, session, application_id)
         with metadata_problems():
-            made = await begin_check(
-                session, provider.registry, provider.settings, found, body.page, actor=actor_of(request)
+            check = await begin_check(
+                session, checks.registry, checks.settings, application, body.page, actor=access.actor
             )
-        shown = _checked(made)
-    start(provider, made)
+        shown = _checked(check)
+    start(checks, check)
     return shown_response(shown, 202)
 
 
@@ -211,9 +216,9 @@ async def begin_rp_check(request: Request, application_id: str, body: schemas.Re
     responses=problems(404),
     **needs("applications:create"),
 )
-async def get_rp_check(request: Request, application_id: str) -> Response:
-    async with site_of(request).provider.db.read() as session:
-        await team_application(request, session, application_id)
+async def get_rp_check(application_id: str, access: Access, db: Db) -> Response:
+    async with db.read() as session:
+        await team_application(access, session, application_id)
         found = await last_check(session, application_id)
     if found is None:
         raise not_found("check")

@@ -9,14 +9,13 @@ import orjson
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import __version__
 from sso.http.api.access import PREFIX
 from sso.http.api.problems import ProblemDocument
 from sso.http.api.resources import RESOURCES
-from sso.http.common.state import site_of
+from sso.http.common.services import CurrentSettings
 from sso.platform.permissions import PERMISSIONS
 
 router = APIRouter(prefix=PREFIX)
@@ -32,9 +31,9 @@ ETag of what you read; send creations that you may repeat with an `Idempotency-K
 
 
 @router.get("/openapi.json", include_in_schema=False)
-async def openapi(request: Request) -> Response:
+async def openapi(settings: CurrentSettings) -> Response:
     """The description of the API (OpenAPI 3.1)."""
-    return Response(_document(site_of(request).settings.issuer), media_type="application/json")
+    return Response(_document(settings.issuer), media_type="application/json")
 
 
 @cache

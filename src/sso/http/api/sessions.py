@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
 from sso.accounts.administration import end_session_of_person
 from sso.accounts.power import check_power_over
 from sso.clients.registry import Registry
-from sso.http.api.access import PREFIX, caller_in, needs, rights_of
-from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
+from sso.http.api.access import PREFIX, Access, needs
+from sso.http.api.idempotency import Created, Creation
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.preconditions import shown_response
 from sso.http.api.problems import Problem, not_found, problems
 from sso.http.api.schemas import sessions as schemas
-from sso.http.common.state import kept_address_of, request_id_of, site_of
+from sso.http.common.services import AccountActor, Clients, CurrentSettings, Db, Outbox
 from sso.identity.sessions import store
 from sso.identity.sessions.devices import device_of
 from sso.identity.sessions.models import SsoSession
@@ -31,16 +31,18 @@ from sso.identity.users.models import User
 from sso.logout import bulk as mass_ending
 from sso.logout.delivery_report import DeliveryReport, Told, delivery_report_of
 from sso.oidc.models import BulkRevocation
-from sso.oidc.provider import Provider
-from sso.platform.actor import Actor
+from sso.platform.db import Database
 from sso.platform.security.ip_privacy import network_wanted
+from sso.settings import Settings
 
 router = APIRouter(prefix=PREFIX, tags=["sessions"])
 
 
 @router.get("/sessions", summary="List sessions", responses=problems(), **needs("sessions:read"))
 async def list_sessions(
-    request: Request,
+    db: Db,
+    settings: CurrentSettings,
+    known: Clients,
     status: Annotated[Literal["active", "ended", "all"], Query()] = "active",
     user_id: Annotated[uuid.UUID | None, Query()] = None,
     client_id: Annotated[str | None, Query(max_length=100)] = None,
@@ -48,49 +50,56 @@ async def list_sessions(
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> schemas.SessionPage:
-    provider, now = site_of(request).provider, clock.now()
-    wanted = SessionFilter(user_id=user_id, client_id=client_id, network=_network(request, network))
-    async with provider.db.read() as session:
+    now = clock.now()
+    unused_since = now - settings.session_idle_timeout
+    wanted = SessionFilter(user_id=user_id, client_id=client_id, network=_network(settings, network))
+    async with db.read() as session:
         before = read_id_cursor(cursor)
-        found = await store.page_of(session, wanted, status, now, now - provider.idle, before, limit + 1)
+        found = await store.page_of(session, wanted, status, now, unused_since, before, limit + 1)
         rows, following = cut(found, limit, lambda row: row[0].id)
         parts = await store.participants(session, [one.id for one, _ in rows])
-    return schemas.SessionPage(items=[shown_session(provider, *row, parts) for row in rows], next_cursor=following)
+    return schemas.SessionPage(
+        items=[shown_session(known.registry, unused_since, *row, parts) for row in rows], next_cursor=following
+    )
 
 
 @router.get("/sessions/{session_id}", summary="Show a session", responses=problems(404), **needs("sessions:read"))
-async def get_session(request: Request, session_id: uuid.UUID) -> schemas.Session:
-    provider = site_of(request).provider
-    async with provider.db.read() as session:
+async def get_session(session_id: uuid.UUID, db: Db, settings: CurrentSettings, known: Clients) -> schemas.Session:
+    async with db.read() as session:
         found = await store.get(session, session_id)
         if found is None:
             raise not_found("session")
         parts = await store.participants(session, [session_id])
-    return shown_session(provider, *found, parts)
+    return shown_session(known.registry, clock.now() - settings.session_idle_timeout, *found, parts)
 
 
 @router.post(
     "/sessions/{session_id}/end", summary="End a session", responses=problems(404, 409), **needs("sessions:end")
 )
 async def end_session(
-    request: Request, session_id: uuid.UUID, body: schemas.SessionEndRequest
+    session_id: uuid.UUID,
+    body: schemas.SessionEndRequest,
+    access: Access,
+    db: Db,
+    known: Clients,
+    accounts: AccountActor,
+    outbox: Outbox,
 ) -> schemas.DeliveryReport:
     """Revoke its tokens and notify every application of the session. The answer is the delivery report so far."""
-    provider, caller = site_of(request).provider, caller_in(request)
-    async with provider.db.write() as session:
+    async with db.write() as session:
         found = await store.get(session, session_id)
         if found is None:
             raise not_found("session")
-        await check_power_over(session, provider.registry, [found[1].id], rights_of(request), opens=False)
+        await check_power_over(session, known.registry, [found[1].id], access.rights, opens=False)
         await end_session_of_person(
             session,
-            provider,
+            accounts,
             session_id,
-            actor=Actor(caller.actor, stored_ip_address=kept_address_of(request), request_id=request_id_of(request)),
+            actor=access.actor_with_address,
             note=body.note or None,
         )
-    site_of(request).worker.nudge()
-    return await _proof(provider, session_id)
+    outbox.nudge()
+    return await _proof(db, known.registry, session_id)
 
 
 @router.get(
@@ -99,8 +108,8 @@ async def end_session(
     responses=problems(404, 409),
     **needs("sessions:read"),
 )
-async def get_proof(request: Request, session_id: uuid.UUID) -> schemas.DeliveryReport:
-    return await _proof(site_of(request).provider, session_id)
+async def get_proof(session_id: uuid.UUID, db: Db, known: Clients) -> schemas.DeliveryReport:
+    return await _proof(db, known.registry, session_id)
 
 
 @router.post(
@@ -112,32 +121,35 @@ async def get_proof(request: Request, session_id: uuid.UUID) -> schemas.Delivery
     **needs("sessions:end_many"),
 )
 async def begin_ending(
-    request: Request, body: schemas.SessionEndingCreate, key: IdempotencyKeyHeader = None
+    body: schemas.SessionEndingCreate,
+    creation: Creation,
+    access: Access,
+    settings: CurrentSettings,
+    known: Clients,
 ) -> Response:
     """The sessions end in the background, at a rate that keeps sign-ins fast. Read the progress at its Location."""
-    provider, caller = site_of(request).provider, caller_in(request)
-    if body.client_id is not None and provider.registry.known(body.client_id) is None:
+    if body.client_id is not None and known.registry.known(body.client_id) is None:
         raise not_found("application")
 
-    network = _network(request, body.network)
+    network = _network(settings, body.network)
 
     async def check(session: AsyncSession) -> None:
         if body.user_id is not None:
-            await check_power_over(session, provider.registry, [body.user_id], rights_of(request), opens=False)
+            await check_power_over(session, known.registry, [body.user_id], access.rights, opens=False)
 
-    async def make(session: AsyncSession) -> Made:
+    async def make(session: AsyncSession) -> Created:
         chosen = SessionFilter(user_id=body.user_id, client_id=body.client_id, network=network)
         made = await mass_ending.begin(
-            session, chosen, EndReason.ADMINISTRATOR, actor=caller.actor, note=body.note or None
+            session, chosen, EndReason.ADMINISTRATOR, actor=access.caller.actor, note=body.note or None
         )
-        return Made(shown_ending(made), f"{PREFIX}/session-endings/{made.id}", 202)
+        return Created(shown_ending(made), f"{PREFIX}/session-endings/{made.id}", 202)
 
-    return await once(request, key, check, make)
+    return await creation.once(check, make)
 
 
 @router.get("/session-endings", summary="List bulk revocations", responses=problems(), **needs("sessions:read"))
-async def list_endings(request: Request, limit: Limit = 50, cursor: CursorText = None) -> schemas.SessionEndingPage:
-    async with site_of(request).provider.db.read() as session:
+async def list_endings(db: Db, limit: Limit = 50, cursor: CursorText = None) -> schemas.SessionEndingPage:
+    async with db.read() as session:
         found = await mass_ending.endings(session, limit + 1, read_id_cursor(cursor))
     rows, following = cut(found, limit, lambda one: one.id)
     return schemas.SessionEndingPage(items=[shown_ending(one) for one in rows], next_cursor=following)
@@ -146,8 +158,8 @@ async def list_endings(request: Request, limit: Limit = 50, cursor: CursorText =
 @router.get(
     "/session-endings/{ending_id}", summary="Show a bulk revocation", responses=problems(404), **needs("sessions:read")
 )
-async def get_ending(request: Request, ending_id: uuid.UUID) -> schemas.SessionEnding:
-    async with site_of(request).provider.db.read() as session:
+async def get_ending(ending_id: uuid.UUID, db: Db) -> schemas.SessionEnding:
+    async with db.read() as session:
         found = await mass_ending.get_ending(session, ending_id)
     if found is None:
         raise not_found("ending")
@@ -161,34 +173,34 @@ async def get_ending(request: Request, ending_id: uuid.UUID) -> schemas.SessionE
     responses=problems(404, 409),
     **needs("sessions:end_many"),
 )
-async def stop_ending(request: Request, ending_id: uuid.UUID) -> Response:
+async def stop_ending(ending_id: uuid.UUID, access: Access, db: Db) -> Response:
     """Stop a bulk revocation. Ended sessions stay ended."""
-    async with site_of(request).provider.db.write() as session:
+    async with db.write() as session:
         found = await mass_ending.get_ending(session, ending_id)
         if found is None:
             raise not_found("ending")
-        if not await mass_ending.stop_ending(session, ending_id, actor=caller_in(request).actor):
+        if not await mass_ending.stop_ending(session, ending_id, actor=access.caller.actor):
             raise Problem(409, "not_running", "It is done or was stopped already.")
         found = await mass_ending.get_ending(session, ending_id)
         assert found is not None
     return shown_response(shown_ending(found))
 
 
-def _network(request: Request, typed: str | None) -> str | None:
+def _network(settings: Settings, typed: str | None) -> str | None:
     if typed is None:
         return None
     try:
-        return network_wanted(typed, site_of(request).settings.ip_address_privacy)
+        return network_wanted(typed, settings.ip_address_privacy)
     except ValueError as error:
         raise Problem(422, "invalid", f"network: {error}.") from None
 
 
 def shown_session(
-    provider: Provider, found: SsoSession, person: User, parts: Sequence[ClientSession]
+    registry: Registry, unused_since: datetime, found: SsoSession, person: User, parts: Sequence[ClientSession]
 ) -> schemas.Session:
-    """Return a session as it is shown."""
+    """Return a session as it is shown. ``unused_since``: one that nobody used after that has ended."""
     device, now = device_of(found.user_agent or ""), clock.now()
-    idle = found.remembered_until is None and found.last_seen_at <= now - provider.idle
+    idle = found.remembered_until is None and found.last_seen_at <= unused_since
     over = found.ended_at is not None or found.expires_at <= now or idle or person.disabled_at is not None
     return schemas.Session(
         id=found.id,
@@ -203,7 +215,7 @@ def shown_session(
         amr=found.amr,
         address=found.address,
         device=schemas.Device(browser=device.browser, system=device.system, model=device.model),
-        applications=[_shown_part(provider.registry, one) for one in parts if one.session_id == found.id],
+        applications=[_shown_part(registry, one) for one in parts if one.session_id == found.id],
         ended_at=found.ended_at,
         end_reason=found.end_reason,
     )
@@ -238,11 +250,11 @@ def _shown_part(registry: Registry, one: ClientSession) -> schemas.ClientSession
     return schemas.ClientSession(client_id=one.client_id, name=name, sid=one.sid, **times)
 
 
-async def _proof(provider: Provider, session_id: uuid.UUID) -> schemas.DeliveryReport:
-    async with provider.db.read() as session:
+async def _proof(db: Database, registry: Registry, session_id: uuid.UUID) -> schemas.DeliveryReport:
+    async with db.read() as session:
         if await store.get(session, session_id) is None:
             raise not_found("session")
-        found = await delivery_report_of(session, provider.registry, session_id)
+        found = await delivery_report_of(session, registry, session_id)
     if found is None:
         raise Problem(409, "not_ended", "This session has not been ended.")
     return shown_proof(found)

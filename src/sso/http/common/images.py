@@ -12,12 +12,12 @@ import io
 import logging
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.oidc.provider import Provider
-from sso.platform.security.outbound_http import OutboundFailed, OutboundRefused
+from sso.platform.security.outbound_http import Outbound, OutboundFailed, OutboundRefused
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +43,11 @@ class Logos:
     """The logos of one process.
 
     Args:
-        provider: fetches them.
+        outbound: returns what fetches them.
     """
 
-    def __init__(self, provider: Provider) -> None:
-        self._provider = provider
+    def __init__(self, outbound: Callable[[], Outbound]) -> None:
+        self._outbound = outbound
         self._kept: OrderedDict[str, Logo] = OrderedDict()
         self._fetching = asyncio.Semaphore(4)
 
@@ -67,7 +67,7 @@ class Logos:
 
     async def _fetch(self, uri: str) -> Logo:
         try:
-            body = await self._provider.outbound.get(uri, accept="image/*", limit=MAX_FETCHED_BYTES)
+            body = await self._outbound().get(uri, accept="image/*", limit=MAX_FETCHED_BYTES)
             png = await asyncio.to_thread(made_small, body)
         except (OutboundRefused, OutboundFailed, ValueError) as error:
             log.warning("the logo at %s cannot be shown: %s", uri, error)

@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from sso.accounts.services import AccountServices
 from sso.http.common.assets import Assets
 from sso.http.common.images import Logos
 from sso.identity.authn.passwords import Passwords
@@ -72,6 +73,7 @@ class Site:
     provider: Provider
     server: ProviderServer
     passwords: Passwords
+    accounts: AccountServices
     limits: RateLimits
     logos: Logos
     worker: Worker

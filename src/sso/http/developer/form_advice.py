@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from starlette.requests import Request
-
 from sso.clients.metadata import application_type
 from sso.clients.registry import Registry
-from sso.http.common.state import site_of
 from sso.http.developer.form import Typed
 from sso.portal.applications import KINDS, RequestedSettings, sandbox_id
 from sso.portal.redirect_uri_advice import advise, hosts_of
+from sso.settings import Settings
 
 
 def advise_all(
@@ -45,11 +43,12 @@ def hosts_of_others(registry: Registry, mine: Collection[str]) -> set[str]:
     return found.difference(*(hosts_of(one.meta.redirect_uris) for one in own if one is not None))
 
 
-def advise_typed(request: Request, typed: Typed, requested: RequestedSettings, application_id: str) -> None:
+def advise_typed(
+    typed: Typed, requested: RequestedSettings, application_id: str, registry: Registry, settings: Settings
+) -> None:
     """Explain each address of a form that cannot be used."""
-    site = site_of(request)
-    others = hosts_of_others(site.provider.registry, (application_id, sandbox_id(application_id)))
-    advise_all(typed, requested, others, allow_http_loopback=site.settings.loopback)
+    others = hosts_of_others(registry, (application_id, sandbox_id(application_id)))
+    advise_all(typed, requested, others, allow_http_loopback=settings.loopback)
 
 
 def impersonates(typed: Typed) -> list[str]:

@@ -18,12 +18,12 @@ from sso.clients.registry import Client
 from sso.clients.secrets import TRIAL_SECONDS, trial_secret
 from sso.identity.authn import pending_flows
 from sso.identity.authn.pending_flows import RunningFlow
-from sso.oidc.provider import Provider
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import base64url, random_token
 from sso.portal.playground.exchange import JsonObject, Step, decoded_tokens, request_text, response_text
 from sso.portal.sandbox import TRY_PATH, own_redirect_uri
+from sso.portal.services import TrialServices
 from sso.settings import Settings
 
 MAX_STEPS = 20
@@ -134,7 +134,7 @@ def authorization_request(
 
 
 async def begin_trial(
-    provider: Provider,
+    services: TrialServices,
     client: Client,
     application_id: str,
     requested: AuthorizationParameters,
@@ -145,7 +145,7 @@ async def begin_trial(
     """Begin a trial, and return the URL of its authorization request.
 
     Args:
-        provider: database, keys and clients.
+        services: what beginning a trial needs.
         client: the sandbox.
         application_id: its application.
         requested: what the developer chose.
@@ -154,9 +154,9 @@ async def begin_trial(
     """
     verifier, nonce = random_token(), random_token()
     parameters = authorization_request(
-        client, own_redirect_uri(provider.settings), requested, nonce=nonce, verifier=verifier
+        client, own_redirect_uri(services.settings), requested, nonce=nonce, verifier=verifier
     )
-    async with provider.db.write() as session:
+    async with services.db.write() as session:
         data: TrialData = {
             "application_id": application_id,
             "asked": parameters,
@@ -167,7 +167,7 @@ async def begin_trial(
         }
         flow = await pending_flows.begin(
             session,
-            provider.box,
+            services.box,
             PURPOSE,
             browser_id,
             cast(dict[str, Any], data),
@@ -178,9 +178,9 @@ async def begin_trial(
         data["steps"] = [
             {"name": "authorize", "request": request_text("GET", "/authorize", {}, parameters, query=True)}
         ]
-        await pending_flows.keep(session, provider.box, flow)
-    await provider.refresh()  # the secret of the trial is valid from now on
-    return f"{provider.url('/authorize')}?{urlencode(parameters)}"
+        await pending_flows.keep(session, services.box, flow)
+    await services.refresh()  # the secret of the trial is valid from now on
+    return f"{services.settings.issuer}/authorize?{urlencode(parameters)}"
 
 
 async def recall_trial(

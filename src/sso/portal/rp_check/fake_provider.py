@@ -19,7 +19,6 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from sso import clock
 from sso.clients.registry import Client
 from sso.logout.end_sessions import LOGOUT_EVENT, LOGOUT_TOKEN_TYP
-from sso.oidc.provider import Provider
 from sso.platform.security.tokens import base64url
 
 Case = Literal[
@@ -76,9 +75,9 @@ class Play:
         return cls(**json.loads(data))
 
 
-def issuer_of(provider: Provider, application_id: str) -> str:
+def issuer_of(issuer: str, application_id: str) -> str:
     """Return the issuer that an application is checked against."""
-    return provider.url(PATH + application_id)
+    return issuer + PATH + application_id
 
 
 def new_key(alg: str) -> str:

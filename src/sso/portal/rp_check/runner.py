@@ -22,7 +22,6 @@ from sso.clients import store
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.clients.registry import Registry, stored_metadata
 from sso.clients.secrets import ClientError
-from sso.oidc.provider import Provider
 from sso.oidc.requests import with_parameters
 from sso.platform.actor import Actor
 from sso.platform.audit import record
@@ -33,6 +32,7 @@ from sso.portal.rp_check.browser import Browser, Look, Stuck, origin_of
 from sso.portal.rp_check.fake_provider import IN_THE_TOKEN, WRONG, Case, Play
 from sso.portal.rp_check.results import Finding, passed
 from sso.portal.rp_check.store import decrypted_play, encrypted_play, last_play, running_check
+from sso.portal.services import CheckServices
 from sso.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -82,9 +82,9 @@ async def begin_check(
     return check
 
 
-def start(provider: Provider, check: RelyingPartyCheck) -> None:
+def start(services: CheckServices, check: RelyingPartyCheck) -> None:
     """Let a check that was begun run by itself, in this process."""
-    task = asyncio.create_task(Check(provider, check).run())
+    task = asyncio.create_task(Check(services, check).run())
     _RUNNING.add(task)
     task.add_done_callback(_RUNNING.discard)
 
@@ -93,23 +93,23 @@ class Check:
     """One run: every case, one after the other.
 
     Args:
-        provider: the provider.
+        services: what the check needs.
         check: the check that was begun.
     """
 
-    def __init__(self, provider: Provider, check: RelyingPartyCheck) -> None:
-        client = provider.registry.enabled(sandbox_id(check.application_id))
+    def __init__(self, services: CheckServices, check: RelyingPartyCheck) -> None:
+        client = services.registry.enabled(sandbox_id(check.application_id))
         assert client is not None  # begin_check saw it
-        self.provider, self.check_id, self.client = provider, check.id, client
+        self.services, self.check_id, self.client = services, check.id, client
         self.client_application = check.application_id
-        self.issuer = fake_provider.issuer_of(provider, check.application_id)
-        self.alg = provider.id_token_alg(client)
+        self.issuer = fake_provider.issuer_of(services.settings.issuer, check.application_id)
+        self.alg = services.id_token_alg(client)
         self.key = ""
         self.fetched_keys = False
         start = str(client.meta.initiate_login_uri)
         self.start = with_parameters(start, [("iss", self.issuer)])
         self.page = str(check.results.get("page", "")) or start
-        own = {origin_of(provider.settings.issuer)}
+        own = {origin_of(services.settings.issuer)}
         self.hosts = frozenset({origin_of(one) for one in (start, *client.meta.redirect_uris)} - own)
         self.play = Play("honest", "", "", "", "", "")
         self.out: Look | None = None
@@ -134,8 +134,8 @@ class Check:
 
     async def _choose_key(self) -> None:
         """Sign with the key of the last check, which the application may have kept, or with a new one."""
-        async with self.provider.db.read() as session:
-            last = await last_play(session, self.provider.box, self.client_application, self.alg)
+        async with self.services.db.read() as session:
+            last = await last_play(session, self.services.box, self.client_application, self.alg)
         self.fetched_keys = last is not None
         self.key = last.key if last is not None else fake_provider.new_key(self.alg)
         self.play = Play("honest", "", "", "", self.key, "", alg=self.alg)
@@ -256,17 +256,17 @@ class Check:
         """Send a logout token, forged or honest, and return the status of the answer."""
         self.play.case = case
         token = fake_provider.logout_token(self.play, self.issuer, self.client, self.alg)
-        return await self.provider.outbound.post_form(uri, {"logout_token": token})
+        return await self.services.outbound.post_form(uri, {"logout_token": token})
 
     async def _is_unchanged(self) -> bool:
         """Tell whether the application is what it was when the check began."""
-        async with self.provider.db.read() as session:
+        async with self.services.db.read() as session:
             row = await session.get(RelyingPartyCheck, self.check_id)
             application = await session.get(Application, row.application_id) if row is not None else None
             return row is not None and application is not None and row.digest == checked_digest(application)
 
     def _browser(self) -> Browser:
-        return Browser(self.provider.outbound, self.hosts)
+        return Browser(self.services.outbound, self.hosts)
 
     async def _begin(self, browser: Browser, case: Case) -> dict[str, str]:
         """Let the application begin a sign-in, and return what it asks for."""
@@ -315,23 +315,23 @@ class Check:
         return Finding(case, "unclear", f"HTTP {look.status} {look.path}")
 
     async def _played(self) -> Play:
-        async with self.provider.db.read() as session:
+        async with self.services.db.read() as session:
             row = await session.get(RelyingPartyCheck, self.check_id)
             assert row is not None
             assert row.play is not None
-            return decrypted_play(self.provider.box, row.play)
+            return decrypted_play(self.services.box, row.play)
 
     async def _write_play(self) -> None:
-        async with self.provider.db.write() as session:
+        async with self.services.db.write() as session:
             row = await session.get(RelyingPartyCheck, self.check_id)
             assert row is not None
-            row.play = encrypted_play(self.provider.box, self.play)
+            row.play = encrypted_play(self.services.box, self.play)
 
     async def _write(self, findings: list[Finding], status: str) -> None:
         shown: list[dict[str, Any]] = [
             {"case": one.case, "outcome": one.outcome, "detail": one.detail} for one in findings
         ]
-        async with self.provider.db.write() as session:
+        async with self.services.db.write() as session:
             row = await session.get(RelyingPartyCheck, self.check_id)
             if row is None:
                 return
