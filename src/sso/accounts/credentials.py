@@ -71,9 +71,13 @@ async def require_new_password(session: AsyncSession, services: AccountChanges, 
     """
     await end_pending(session, user)
     identifiers = await users.identifiers_of(session, user.id)
-    if not any(one.kind in ("email", "phone") and one.verified_at is not None for one in identifiers):
+    if not any(
+        identifier.kind in ("email", "phone") and identifier.verified_at is not None for identifier in identifiers
+    ):
         raise UserError("no e-mail address or telephone number of theirs is proven, so they could not get back in")
-    passwords = [one for one in await users.credentials_of(session, user.id) if one.kind == "password"]
+    passwords = [
+        credential for credential in await users.credentials_of(session, user.id) if credential.kind == "password"
+    ]
     await users.remove_credentials(session, user.id, ["password"])
     changes = signals.credential_changes(passwords, "revoke")
     return await credentials_changed(session, services, user, PASSWORD_REQUIRED, changes, actor)
@@ -91,7 +95,7 @@ async def reset_factors(session: AsyncSession, services: AccountChanges, user: U
     """
     await end_pending(session, user)
     known = await users.credentials_of(session, user.id)
-    kinds = {one.kind for one in known}
+    kinds = {credential.kind for credential in known}
     if "password" not in kinds and "passkey" in kinds:
         raise UserError("a passkey is their only way to sign in: make a recovery code instead")
     await users.remove_credentials(session, user.id, SECOND_FACTORS)

@@ -67,18 +67,23 @@ async def everything_about(
         "account": await _account(session, user),
         "identifiers": await _identifiers(session, box, user_id),
         "picture": {"type": "image/png", "base64": base64.b64encode(picture.image).decode()} if picture else None,
-        "ways_to_sign_in": [_credential(one) for one in await users.credentials_of(session, user_id)],
+        "ways_to_sign_in": [_credential(credential) for credential in await users.credentials_of(session, user_id)],
         "identity_checks": [
-            {"document": one.document, "place": one.place, "checked_at": one.checked_at, "revoked_at": one.revoked_at}
-            for one in await users.checks_of(session, user_id)
+            {
+                "document": check.document,
+                "place": check.place,
+                "checked_at": check.checked_at,
+                "revoked_at": check.revoked_at,
+            }
+            for check in await users.checks_of(session, user_id)
         ],
         "agreements": [
-            {"document": one.document, "version": one.version, "agreed_at": one.agreed_at}
-            for one in await users.agreements_of(session, user_id)
+            {"document": agreement.document, "version": agreement.version, "agreed_at": agreement.agreed_at}
+            for agreement in await users.agreements_of(session, user_id)
         ],
         "ids_in_other_applications": [
-            {"client_id": one.client_id, "local_user_id": one.local_user_id}
-            for one in await users.local_accounts_of(session, user_id)
+            {"client_id": account.client_id, "local_user_id": account.local_user_id}
+            for account in await users.local_accounts_of(session, user_id)
         ],
         "teams": await teams_with(session, user_id),
         **await _what_was_used(session, registry, user_id),
@@ -104,48 +109,53 @@ async def _account(session: AsyncSession, user: User) -> dict[str, Any]:
 async def _identifiers(session: AsyncSession, box: SecretBox, user_id: uuid.UUID) -> list[dict[str, Any]]:
     return [
         {
-            "kind": one.kind,
-            "value": open_nik(one, box) or one.value,
-            "primary": one.is_primary,
-            "added_at": one.created_at,
-            "verified_at": one.verified_at,
+            "kind": identifier.kind,
+            "value": open_nik(identifier, box) or identifier.value,
+            "primary": identifier.is_primary,
+            "added_at": identifier.created_at,
+            "verified_at": identifier.verified_at,
         }
-        for one in await users.identifiers_of(session, user_id)
+        for identifier in await users.identifiers_of(session, user_id)
     ]
 
 
 async def _what_was_used(session: AsyncSession, registry: Registry, user_id: uuid.UUID) -> dict[str, Any]:
-    names = {one.client_id: one.meta.client_name for one in registry}
+    names = {client.client_id: client.meta.client_name for client in registry}
     events = await _events_of(session, user_id)
     return {
         "consents": [
-            {"client_id": one.client_id, "name": names.get(one.client_id), "scopes": one.scopes, "at": one.updated_at}
-            for one in await tokens.consents_of(session, user_id)
+            {
+                "client_id": consent.client_id,
+                "name": names.get(consent.client_id),
+                "scopes": consent.scopes,
+                "at": consent.updated_at,
+            }
+            for consent in await tokens.consents_of(session, user_id)
         ],
         "grants": [
             {
-                "client_id": one.client_id,
-                "name": names.get(one.client_id),
-                "scope": one.scope,
-                "at": one.created_at,
-                "revoked_at": one.revoked_at,
+                "client_id": grant.client_id,
+                "name": names.get(grant.client_id),
+                "scope": grant.scope,
+                "at": grant.created_at,
+                "revoked_at": grant.revoked_at,
             }
-            for one in await tokens.grants_of(session, user_id)
+            for grant in await tokens.grants_of(session, user_id)
         ],
         "sessions": [
             {
-                "id": str(one.id),
-                "signed_in_at": one.auth_time,
-                "last_used_at": one.last_seen_at,
-                "ended_at": one.ended_at,
-                "device": one.user_agent,
-                "network": one.address,
-                "country": one.country,
+                "id": str(sso_session.id),
+                "signed_in_at": sso_session.auth_time,
+                "last_used_at": sso_session.last_seen_at,
+                "ended_at": sso_session.ended_at,
+                "device": sso_session.user_agent,
+                "network": sso_session.address,
+                "country": sso_session.country,
             }
-            for one in await sessions.all_of_user(session, user_id)
+            for sso_session in await sessions.all_of_user(session, user_id)
         ],
         "favourites": sorted(await users.favourites_of(session, user_id)),
-        "activity": [content(one) for one in events],
+        "activity": [content(event) for event in events],
     }
 
 

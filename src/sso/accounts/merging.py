@@ -79,7 +79,9 @@ async def merge_users(
     async with contacts_told(session, services, kept, other):
         await _move(session, services, kept, other, actor)
     identifiers = await users.identifiers_of(session, kept.id)
-    return [one.value for one in identifiers if one.kind == "username" and not one.is_primary]
+    return [
+        identifier.value for identifier in identifiers if identifier.kind == "username" and not identifier.is_primary
+    ]
 
 
 async def _move(session: AsyncSession, services: AccountChanges, kept: User, other: User, actor: Actor) -> None:

@@ -40,12 +40,12 @@ async def change_own_password(
     async with services.db.read() as session:
         known = await users.credentials_of(session, own.user_id)
         identifiers = await users.identifiers_of(session, own.user_id)
-    credential = next((one for one in known if one.kind == "password"), None)
+    credential = next((credential for credential in known if credential.kind == "password"), None)
     if credential is not None:
         await _check_present(services, visitor, own, credential, present)
-    second = any(one.kind in STRONG for one in known)
-    about = [name, *(one.value for one in identifiers)]
-    await services.passwords.judge(new, about, second_factor=second, source=source)
+    second = any(credential.kind in STRONG for credential in known)
+    personal_words = [name, *(identifier.value for identifier in identifiers)]
+    await services.passwords.judge(new, personal_words, second_factor=second, source=source)
     hashed = await services.passwords.hash(new, source=source)
     long = len(new) >= services.settings.password_min_length
     async with services.db.write() as session:

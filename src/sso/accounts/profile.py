@@ -103,8 +103,8 @@ async def change_picture(session: AsyncSession, user_id: uuid.UUID, image: bytes
     if image:
         session.add(Picture(user_id=user_id, id=random_token(), image=image, updated_at=now))
     await users.mark_changed(session, user_id, now)
-    about = {"changed": ["picture"]}
-    record(session, "user.changed", actor=actor.name, subject=str(user_id), request_id=actor.request_id, data=about)
+    data = {"changed": ["picture"]}
+    record(session, "user.changed", actor=actor.name, subject=str(user_id), request_id=actor.request_id, data=data)
 
 
 def change_preferences(user: User, notices: Mapping[str, bool]) -> None:

@@ -311,9 +311,9 @@ async def choose_password(services: AccountServices, visitor: Visitor, flow: Run
         credentials = await users.credentials_of(session, user.id) if user else []
     if user is None or user.disabled_at is not None:
         raise FlowEnded
-    second = not data["drop"] and any(one.kind in STRONG for one in credentials)
-    about = [user.name, *(one.value for one in identifiers)]
-    await services.passwords.judge(password, about, second_factor=second, source=visitor.network)
+    second = not data["drop"] and any(credential.kind in STRONG for credential in credentials)
+    personal_words = [user.name, *(identifier.value for identifier in identifiers)]
+    await services.passwords.judge(password, personal_words, second_factor=second, source=visitor.network)
     hashed = await services.passwords.hash(password, source=visitor.network)
     actor = Actor(str(user.id), request_id=visitor.request_id)
     long = len(password) >= services.settings.password_min_length
@@ -386,7 +386,9 @@ async def _find(
     """Return the user whose verified identifier was typed, and the contact to which the code goes: the one that was
     typed, or else the first. An identifier that is not verified finds nobody. A contact comes before a user name here:
     the owner of the telephone receives the code, whatever user name another user has."""
-    lookups = [one.lookup(nik_key) for one in sorted(meanings(typed), key=lambda one: one.kind == "username")]
+    lookups = [
+        meaning.lookup(nik_key) for meaning in sorted(meanings(typed), key=lambda meaning: meaning.kind == "username")
+    ]
     owners = await users.proven_owners(session, lookups)
     if not owners:
         return None, None
@@ -394,13 +396,17 @@ async def _find(
     if user.disabled_at is not None or user.preferences.get(MARK):
         return None, None
     able = [
-        one
-        for one in await users.identifiers_of(session, user.id)
-        if one.verified_at is not None and receives_codes(one.kind, one.value) and settings.can_send(one.kind)
+        identifier
+        for identifier in await users.identifiers_of(session, user.id)
+        if identifier.verified_at is not None
+        and receives_codes(identifier.kind, identifier.value)
+        and settings.can_send(identifier.kind)
     ]
     if not able:
         return user, None
-    return user, max(able, key=lambda one: (one.lookup == lookup, one.kind == "email", one.is_primary))
+    return user, max(
+        able, key=lambda identifier: (identifier.lookup == lookup, identifier.kind == "email", identifier.is_primary)
+    )
 
 
 async def _may_send(services: AccountServices, visitor: Visitor, data: RecoveryData, user_id: UUID | None) -> bool:
@@ -449,14 +455,14 @@ async def _is_held(session: AsyncSession, settings: Settings, flow: RunningFlow)
     assert flow.user_id is not None
     data, since = data_of(flow), clock.now() - settings.recovery_delay
     known = await users.identifiers_of(session, flow.user_id)
-    used = [one for one in known if (one.kind, one.value) == (data["kind"], data["to"])]
-    return not used or any(one.asserted_at is not None and one.asserted_at > since for one in used)
+    used = [identifier for identifier in known if (identifier.kind, identifier.value) == (data["kind"], data["to"])]
+    return not used or any(identifier.asserted_at is not None and identifier.asserted_at > since for identifier in used)
 
 
 async def _contact_verified(session: AsyncSession, flow: RunningFlow, *, by_helpdesk: bool) -> None:
     """Decide what is needed after the contact: a second factor where one is set up, unless the helpdesk vouches."""
     assert flow.user_id is not None
-    data, kinds = data_of(flow), {one.kind for one in await users.credentials_of(session, flow.user_id)}
+    data, kinds = data_of(flow), {credential.kind for credential in await users.credentials_of(session, flow.user_id)}
     data["contact_proven"] = True
     data["stage"] = "second" if kinds & STRONG and not by_helpdesk else "password"
     data["drop"] = by_helpdesk
@@ -485,7 +491,7 @@ async def _is_second_factor(
 ) -> bool:
     """Tell whether a code of the app, of the helpdesk or a recovery code was typed; it is used up."""
     known = await users.credentials_of(session, user.id)
-    app = next((one for one in known if one.kind == "totp"), None)
+    app = next((credential for credential in known if credential.kind == "totp"), None)
     if app is not None and await factors.check_totp(session, services.box, app, typed):
         return True
     held = await _is_held(session, services.settings, flow)

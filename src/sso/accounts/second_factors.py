@@ -167,7 +167,7 @@ async def first_codes(
     session: AsyncSession, known: Sequence[Credential], user: User
 ) -> tuple[list[str], list[CredentialChange]]:
     """Give a user recovery codes who sets up a second factor and has none; return them, and what changed."""
-    if any(one.kind == "recovery_code" for one in known):
+    if any(credential.kind == "recovery_code" for credential in known):
         return [], []
     return await factors.new_recovery_codes(session, user.id), [signals.replaced(known, "recovery_code")]
 
@@ -188,18 +188,25 @@ async def remove_credential(
         Why it must stay; None: it was removed, or there is none.
     """
     known = await users.credentials_of(session, user.id)
-    chosen = next((one for one in known if str(one.id) == credential_id and one.kind != "recovery_code"), None)
+    chosen = next(
+        (
+            credential
+            for credential in known
+            if str(credential.id) == credential_id and credential.kind != "recovery_code"
+        ),
+        None,
+    )
     if chosen is None:
         return None
-    left = [one for one in known if one.id != chosen.id]
+    left = [credential for credential in known if credential.id != chosen.id]
     problem = must_stay(left)
     if problem is not None:
         return problem
     await users.remove_credentials(session, user.id, [chosen.kind], chosen.id)
     removed = [chosen]
-    if not {one.kind for one in left} & STRONG:
+    if not {credential.kind for credential in left} & STRONG:
         await users.remove_credentials(session, user.id, ["recovery_code"])
-        removed += [one for one in left if one.kind == "recovery_code"]
+        removed += [credential for credential in left if credential.kind == "recovery_code"]
     changes, name = signals.credential_changes(removed, "delete"), chosen.name or ""
     await _changed(session, services, user, ("factor.removed", "factor_removed"), chosen.kind, changes, actor, name)
     return None
@@ -207,10 +214,12 @@ async def remove_credential(
 
 def must_stay(left: Sequence[Credential]) -> Problem | None:
     """Return why the credentials that would be left are not enough; None: they are enough."""
-    if not any(one.kind in ("password", "passkey") for one in left):
+    if not any(credential.kind in ("password", "passkey") for credential in left):
         return Problem.LAST_CREDENTIAL
-    short = any(one.kind == "password" and one.data.get("long") is False for one in left)
-    return Problem.NEEDS_LONGER_PASSWORD if short and not any(one.kind in STRONG for one in left) else None
+    short = any(credential.kind == "password" and credential.data.get("long") is False for credential in left)
+    return (
+        Problem.NEEDS_LONGER_PASSWORD if short and not any(credential.kind in STRONG for credential in left) else None
+    )
 
 
 async def _changed(

@@ -151,8 +151,8 @@ async def hash_new_password(
         WeakPassword: when it is too weak.
         Busy: when too many passwords are waiting.
     """
-    about = [name, data_of(flow)["contact"]]
-    await services.passwords.judge(password, about, source=visitor.network)
+    personal_words = [name, data_of(flow)["contact"]]
+    await services.passwords.judge(password, personal_words, source=visitor.network)
     return await services.passwords.hash(password, source=visitor.network)
 
 

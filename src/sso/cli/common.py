@@ -121,7 +121,7 @@ def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: shown.update(task, completed=done)
 
 
-def first_of(found: Sequence[T], limit: int, then: str) -> list[T]:
+def first_of(rows: Sequence[T], limit: int, then: str) -> list[T]:
     """Return the first ``limit`` rows of a list, and say on standard error where there are more.
 
     Args:
@@ -129,9 +129,9 @@ def first_of(found: Sequence[T], limit: int, then: str) -> list[T]:
         limit: how many are shown.
         then: how to see the others.
     """
-    if len(found) > limit:
+    if len(rows) > limit:
         complain(f"Only the first {limit} are shown. {then}")
-    return list(found[:limit])
+    return list(rows[:limit])
 
 
 def check_choice(option: str, value: str, allowed: Iterable[str]) -> None:

@@ -100,10 +100,14 @@ async def invitations_of_person(session: AsyncSession, user_id: uuid.UUID) -> li
     """Return the invitations that somebody can accept now. An address or number that somebody else marked as verified
     on their account is not one that they have verified: they add it once more, with a code, to accept."""
     known = await identifiers_of(session, user_id)
-    reached = [one for one in known if one.kind in ("email", "phone")]
-    contacts = [one.lookup for one in reached if one.verified_at is not None and one.asserted_at is None]
-    found = await teams.invitations_for(session, user_id, contacts)
-    return [one for one in found if await _is_active(session, one)]
+    reached = [identifier for identifier in known if identifier.kind in ("email", "phone")]
+    contacts = [
+        identifier.lookup
+        for identifier in reached
+        if identifier.verified_at is not None and identifier.asserted_at is None
+    ]
+    invitations = await teams.invitations_for(session, user_id, contacts)
+    return [invitation for invitation in invitations if await _is_active(session, invitation)]
 
 
 async def join(session: AsyncSession, application_id: str, user_id: uuid.UUID) -> None:
@@ -113,8 +117,12 @@ async def join(session: AsyncSession, application_id: str, user_id: uuid.UUID) -
         ClientError: when one was not, or the invitation does not hold any more.
     """
     await lock_application(session, application_id)
-    found = [one for one in await invitations_of_person(session, user_id) if one.application_id == application_id]
-    await teams.accept(session, application_id, user_id, found)
+    invitations = [
+        invitation
+        for invitation in await invitations_of_person(session, user_id)
+        if invitation.application_id == application_id
+    ]
+    await teams.accept(session, application_id, user_id, invitations)
 
 
 async def decline(
@@ -133,7 +141,7 @@ async def decline(
     for invitation in invitations:
         if every_team or invitation.application_id == application_id:
             await teams.withdraw_invitation(session, invitation.application_id, invitation.lookup)
-    recipients = {one.lookup for one in invitations if one.application_id == application_id}
+    recipients = {invitation.lookup for invitation in invitations if invitation.application_id == application_id}
     return recipients | {str(user_id)} if recipients else set()
 
 

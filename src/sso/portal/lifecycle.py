@@ -127,8 +127,8 @@ async def resume_client(
         await _sandbox_status(session, application, SANDBOX)
         mark(session, application, "approved" if application.approved_at else "sandbox", actor, note)
     # Another host may have granted something in the moment before it learned of the suspension.
-    for one in sorted({row.client_id, client_id, *([sandbox_id(client_id)] if application is not None else [])}):
-        await tokens.revoke_grants_of_client(session, one, clock.now())
+    for resumed_id in sorted({row.client_id, client_id, *([sandbox_id(client_id)] if application is not None else [])}):
+        await tokens.revoke_grants_of_client(session, resumed_id, clock.now())
     record_event(session, "client.resumed", client_id, actor)
 
 
@@ -187,10 +187,10 @@ async def _application(session: AsyncSession, client_id: str) -> Application | N
         ClientError: when it is the sandbox of one: both go together.
     """
     stem = client_id.removesuffix(SANDBOX_END)
-    found = await lock_application(session, stem)
-    if found is not None and stem != client_id:
+    application = await lock_application(session, stem)
+    if application is not None and stem != client_id:
         raise ClientError(f"{client_id!r} is the sandbox of {stem!r}: name that")
-    return found if found is not None and found.state != "retired" else None
+    return application if application is not None and application.state != "retired" else None
 
 
 async def _row_of(session: AsyncSession, client_id: str, application: Application | None) -> ClientRow:

@@ -228,9 +228,9 @@ class MetadataFields(BaseModel):
     @classmethod
     def _in_order(cls, value: Any) -> Any:
         """The order of the words does not matter (OAuth 2.0 Multiple Response Types section 3)."""
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             return value
-        return [" ".join(sorted(one.split())) for one in value]
+        return [" ".join(sorted(response_type.split())) for response_type in value]
 
     @field_validator("scope")
     @classmethod
@@ -332,7 +332,7 @@ def with_defaults(data: dict[str, Any]) -> dict[str, Any]:
 def _grant_types_for(response_types: Any) -> list[str]:
     """Return the grant types that go with response types (Dynamic Client Registration section 2)."""
     known = response_types if isinstance(response_types, list) and response_types else ["code"]
-    words = {word for one in known for word in str(one).split()}
+    words = {word for item in known for word in str(item).split()}
     grant_types = ["authorization_code", "refresh_token"] if "code" in words else []
     return [*grant_types, *(["implicit"] if words & {"id_token", "token"} else [])]
 

@@ -34,7 +34,9 @@ class ClientMetadata(MetadataFields):
 
     @model_validator(mode="after")
     def _whole(self, info: ValidationInfo) -> Self:
-        problems = [Problem(one) for one in contradictions(self, _may_have_own_secret(info.context))]
+        problems = [
+            Problem(contradiction) for contradiction in contradictions(self, _may_have_own_secret(info.context))
+        ]
         if problems:
             raise Problems(problems)
         return self
@@ -52,7 +54,7 @@ def contradictions_in(document: Mapping[str, Any], wrong: Collection[str], conte
     readable = {name: value for name, value in document.items() if name in names and name not in wrong}
     unknown = {name for name in wrong if name in names}
     for name in wrong:
-        unknown |= {one for one in _FOLLOWS.get(name, ()) if readable.get(one) is None}
+        unknown |= {field for field in _FOLLOWS.get(name, ()) if readable.get(field) is None}
     try:
         fields = MetadataFields.model_validate({**_PLACEHOLDERS, **readable}, context=context)
     except ValidationError:

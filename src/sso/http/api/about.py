@@ -16,7 +16,7 @@ router = APIRouter(prefix=PREFIX, tags=["about"])
 async def me(access: Access) -> schemas.Caller:
     """The application and user of the access token, and their permissions."""
     caller = access.caller
-    scoped = {name for name, one in PERMISSIONS.items() if one.scope in caller.scopes}
+    scoped = {name for name, permission in PERMISSIONS.items() if permission.scope in caller.scopes}
     allowed = scoped if caller.roles is None else scoped & permissions_of(caller.roles)
     return schemas.Caller(
         client_id=caller.client.client_id,
@@ -32,11 +32,11 @@ async def list_permissions() -> list[schemas.Permission]:
     """Every permission, the scope that an application needs for it, and the roles that have it."""
     return [
         schemas.Permission(
-            name=one.name,
-            scope=one.scope,
-            meaning=one.meaning,
-            dangerous=one.dangerous,
-            roles=[role for role, names in ROLES.items() if one.name in names],
+            name=permission.name,
+            scope=permission.scope,
+            meaning=permission.meaning,
+            dangerous=permission.dangerous,
+            roles=[role for role, names in ROLES.items() if permission.name in names],
         )
-        for one in PERMISSIONS.values()
+        for permission in PERMISSIONS.values()
     ]

@@ -39,8 +39,8 @@ router = APIRouter(prefix=PREFIX, tags=["applications"])
 async def list_team(application_id: str, access: Access, db: Db) -> list[schemas.TeamMember]:
     async with db.read() as session:
         await team_application(access, session, application_id)
-        found = await teams.team_of(session, application_id)
-    return [schemas.TeamMember.model_validate(one, from_attributes=True) for one in found]
+        members = await teams.team_of(session, application_id)
+    return [schemas.TeamMember.model_validate(member, from_attributes=True) for member in members]
 
 
 @router.put(
@@ -73,8 +73,8 @@ async def put_member(
                 actor=access.actor,
                 authority=access.authority,
             )
-        found = await teams.team_of(session, application_id)
-        return [schemas.TeamMember.model_validate(one, from_attributes=True) for one in found]
+        members = await teams.team_of(session, application_id)
+        return [schemas.TeamMember.model_validate(member, from_attributes=True) for member in members]
 
 
 @router.delete(
@@ -102,12 +102,12 @@ async def delete_member(application_id: str, user_id: uuid.UUID, access: Access,
 async def list_secrets(application_id: str, access: Access, db: Db) -> list[schemas.ApplicationSecretSummary]:
     async with db.read() as session:
         await team_application(access, session, application_id)
-        found = [
-            one
+        secrets = [
+            secret
             for client_id in (sandbox_id(application_id), application_id)
-            for one in await valid_secrets(session, client_id)
+            for secret in await valid_secrets(session, client_id)
         ]
-    return [schemas.ApplicationSecretSummary.model_validate(one, from_attributes=True) for one in found]
+    return [schemas.ApplicationSecretSummary.model_validate(secret, from_attributes=True) for secret in secrets]
 
 
 @router.post(
@@ -141,9 +141,9 @@ async def make_secret(
         location = f"{PREFIX}/applications/{application_id}/secrets"
         return Created(schemas.ApplicationSecret(client_id=client_id, client_secret=secret), location)
 
-    made = await creation.once(check, make)
+    response = await creation.once(check, make)
     await known.refresh()
-    return made
+    return response
 
 
 @router.delete(
@@ -158,7 +158,7 @@ async def delete_secret(application_id: str, secret_id: uuid.UUID, access: Acces
     async with db.write() as session:
         await team_application(access, session, application_id, owner=True)
         for client_id in (sandbox_id(application_id), application_id):
-            if any(one.id == secret_id for one in await clients.secrets_of(session, client_id)):
+            if any(secret.id == secret_id for secret in await clients.secrets_of(session, client_id)):
                 await revoke_secret(session, client_id, secret_id, **access.audited)
                 revoked = True
     if not revoked:
@@ -176,8 +176,8 @@ async def delete_secret(application_id: str, secret_id: uuid.UUID, access: Acces
 async def list_mistakes(application_id: str, access: Access, db: Db) -> list[schemas.ApplicationMistake]:
     async with db.read() as session:
         await team_application(access, session, application_id)
-        found = await mistakes_of(session, [application_id, sandbox_id(application_id)])
-    return [schemas.ApplicationMistake.model_validate(one, from_attributes=True) for one in found]
+        mistakes = await mistakes_of(session, [application_id, sandbox_id(application_id)])
+    return [schemas.ApplicationMistake.model_validate(mistake, from_attributes=True) for mistake in mistakes]
 
 
 @router.post(
@@ -219,20 +219,22 @@ async def begin_rp_check(
 async def get_rp_check(application_id: str, access: Access, db: Db) -> Response:
     async with db.read() as session:
         await team_application(access, session, application_id)
-        found = await last_check(session, application_id)
-    if found is None:
+        check = await last_check(session, application_id)
+    if check is None:
         raise not_found("check")
-    return shown_response(_checked(found))
+    return shown_response(_checked(check))
 
 
-def _checked(found: RelyingPartyCheck) -> schemas.RelyingPartyCheck:
-    findings = [schemas.RelyingPartyCheckFinding.model_validate(one) for one in found.results.get("findings", [])]
-    running = found.status == "running"
+def _checked(check: RelyingPartyCheck) -> schemas.RelyingPartyCheck:
+    findings = [
+        schemas.RelyingPartyCheckFinding.model_validate(finding) for finding in check.results.get("findings", [])
+    ]
+    running = check.status == "running"
     return schemas.RelyingPartyCheck(
         status="running" if running else "done",
-        passed=passed(found),
-        revision=found.revision,
+        passed=passed(check),
+        revision=check.revision,
         findings=findings,
-        created_at=found.created_at,
-        finished_at=found.finished_at,
+        created_at=check.created_at,
+        finished_at=check.finished_at,
     )

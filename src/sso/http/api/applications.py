@@ -46,11 +46,11 @@ async def list_applications(
 ) -> schemas.ApplicationPage:
     async with db.read() as session:
         states = (state,) if state else ()
-        found = await apps.page_of_applications(
+        applications = await apps.page_of_applications(
             session, states=states, after=read_cursor(cursor) or "", limit=limit + 1
         )
-    rows, following = cut(found, limit, lambda one: one.application_id)
-    items = [schemas.ApplicationSummary.model_validate(one, from_attributes=True) for one in rows]
+    rows, following = cut(applications, limit, lambda application: application.application_id)
+    items = [schemas.ApplicationSummary.model_validate(application, from_attributes=True) for application in rows]
     return schemas.ApplicationPage(items=items, next_cursor=following)
 
 
@@ -80,9 +80,9 @@ async def begin(
     async def check(session: AsyncSession) -> None:
         if await session.get(User, owner) is None:
             raise not_found("person")
-        found = await session.get(Application, body.application_id)
-        if found is not None and not access.manages_all:  # an earlier answer is for those who own it still
-            role = await teams.role_of(session, found.application_id, caller.user_id) if caller.user_id else None
+        present = await session.get(Application, body.application_id)
+        if present is not None and not access.manages_all:  # an earlier answer is for those who own it still
+            role = await teams.role_of(session, present.application_id, caller.user_id) if caller.user_id else None
             if role != "owner":
                 raise ClientError("the application id is already used")
 
@@ -90,10 +90,10 @@ async def begin(
         secret = None
         with metadata_problems():
             asked = RequestedSettings(body.kind, body.document, body.sandbox)
-            made = await apps.create_application(session, body.application_id, asked, actor=access.actor)
+            application = await apps.create_application(session, body.application_id, asked, actor=access.actor)
             await teams.add_member(
                 session,
-                made.application_id,
+                application.application_id,
                 owner,
                 "owner",
                 actor=access.actor,
@@ -101,14 +101,14 @@ async def begin(
             )
             if not body.draft:
                 uri = own_redirect_uri(settings)
-                secret = await apps.open_sandbox(session, box, made, own_uri=uri, actor=access.actor)
-        shown = await _shown(settings, session, made)
+                secret = await apps.open_sandbox(session, box, application, own_uri=uri, actor=access.actor)
+        shown = await _shown(settings, session, application)
         location = f"{PREFIX}/applications/{body.application_id}"
         return Created(schemas.ApplicationWithSecret(application=shown, client_secret=secret), location)
 
-    made = await creation.once(check, make)
+    response = await creation.once(check, make)
     await known.refresh()
-    return made
+    return response
 
 
 @router.get(
@@ -120,8 +120,8 @@ async def begin(
 )
 async def get_application(application_id: str, access: Access, db: Db, settings: CurrentSettings) -> Response:
     async with db.read() as session:
-        found = await team_application(access, session, application_id)
-        return shown_response(await _shown(settings, session, found))
+        application = await team_application(access, session, application_id)
+        return shown_response(await _shown(settings, session, application))
 
 
 @router.put(
@@ -141,18 +141,18 @@ async def put_application(
 ) -> Response:
     """The sandbox changes at once, production after the application was submitted and approved."""
     async with db.write() as session:
-        found = await team_application(access, session, application_id)
-        kind: Any = found.kind
+        application = await team_application(access, session, application_id)
+        kind: Any = application.kind
         with metadata_problems():
             await apps.change_application(
                 session,
-                found,
+                application,
                 RequestedSettings(kind, body.document, body.sandbox),
                 revision=body.revision,
                 own_uri=own_redirect_uri(settings),
                 actor=access.actor,
             )
-        shown = await _shown(settings, session, found)
+        shown = await _shown(settings, session, application)
     await known.refresh()
     return shown_response(shown)
 
@@ -175,19 +175,21 @@ async def act(
 ) -> Response:
     secret = None
     async with db.write() as session:
-        found = await team_application(access, session, application_id)
+        application = await team_application(access, session, application_id)
         with metadata_problems():
             if body.act == "submit":
                 accepted = body.accept_new_subjects
-                await submit_application(session, settings, found, body.text, accepted=accepted, actor=access.actor)
+                await submit_application(
+                    session, settings, application, body.text, accepted=accepted, actor=access.actor
+                )
             elif body.act == "withdraw":
-                await apps.withdraw(session, found, actor=access.actor)
+                await apps.withdraw(session, application, actor=access.actor)
             elif body.act == "open_sandbox":
                 uri = own_redirect_uri(settings)
-                secret = await apps.open_sandbox(session, box, found, own_uri=uri, actor=access.actor)
+                secret = await apps.open_sandbox(session, box, application, own_uri=uri, actor=access.actor)
             else:
-                await apps.comment(session, found, body.text, actor=access.actor)
-        shown = await _shown(settings, session, found)
+                await apps.comment(session, application, body.text, actor=access.actor)
+        shown = await _shown(settings, session, application)
     await known.refresh()
     return shown_response(schemas.ApplicationActionResult(application=shown, client_secret=secret))
 
@@ -218,40 +220,40 @@ async def review(
                 allow_http_loopback=settings.loopback,
             )
     async with db.write() as session:
-        found = await apps.lock_application(session, application_id)
-        if found is None:
+        application = await apps.lock_application(session, application_id)
+        if application is None:
             raise not_found("application")
         with metadata_problems():
             decision = Review(body.decision, body.text, body.revision, body.granted, body.accept_new_subjects)
             await review_application(
                 session,
                 settings,
-                found,
+                application,
                 decision,
                 actor=access.actor,
                 authority=access.authority,
             )
-        shown = await _shown(settings, session, found)
+        shown = await _shown(settings, session, application)
     await known.refresh()
     return shown_response(shown)
 
 
-async def _shown(settings: Settings, session: AsyncSession, found: Application) -> schemas.Application:
+async def _shown(settings: Settings, session: AsyncSession, application: Application) -> schemas.Application:
     await session.flush()
-    row = await clients.get_client(session, found.application_id)
-    changes, missing = await apps.outlook(session, found, allow_http_loopback=settings.loopback)
+    row = await clients.get_client(session, application.application_id)
+    changes, missing = await apps.outlook(session, application, allow_http_loopback=settings.loopback)
     names = (
         "application_id", "state", "kind", "document", "sandbox", "granted", "revision", "created_at", "updated_at",
         "submitted_at", "approved_at",
     )  # fmt: skip
     return schemas.Application.model_validate(
         {
-            **{name: getattr(found, name) for name in names},
-            "sandbox_client_id": sandbox_id(found.application_id),
+            **{name: getattr(application, name) for name in names},
+            "sandbox_client_id": sandbox_id(application.application_id),
             "kept_by": apps.catalogue_of(row) or "team",
             "changes": changes,
             "missing": missing,
-            "warnings": scope_warnings(str(found.document.get("scope") or "")),
-            "checked": passes_now(await last_check(session, found.application_id), found),
+            "warnings": scope_warnings(str(application.document.get("scope") or "")),
+            "checked": passes_now(await last_check(session, application.application_id), application),
         }
     )

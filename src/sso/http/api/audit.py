@@ -43,21 +43,21 @@ async def list_events(
     cursor: CursorText = None,
 ) -> schemas.AuditEventPage:
     """The newest first. `sso audit export` writes the whole log in order, `sso audit verify` checks the hash chain."""
-    wanted = AuditFilter(None, type, outcome, actor, subject, client_id, since, until)
+    chosen = AuditFilter(None, type, outcome, actor, subject, client_id, since, until)
     async with db.read() as session:
-        found = await page_of_events(session, wanted, read_id_cursor(cursor), limit + 1)
-    rows, following = cut(found, limit, lambda one: one.id)
-    return schemas.AuditEventPage(items=[_shown(one) for one in rows], next_cursor=following)
+        events = await page_of_events(session, chosen, read_id_cursor(cursor), limit + 1)
+    rows, following = cut(events, limit, lambda event: event.id)
+    return schemas.AuditEventPage(items=[_shown(event) for event in rows], next_cursor=following)
 
 
 @router.get("/audit-events/{event_id}", summary="Show an audit event", responses=problems(404), **needs("audit:read"))
 async def get_event(event_id: uuid.UUID, db: Db) -> schemas.AuditEvent:
     async with db.read() as session:
-        found = await session.get(AuditEvent, event_id)
-    if found is None:
+        event = await session.get(AuditEvent, event_id)
+    if event is None:
         raise not_found("event")
-    return _shown(found)
+    return _shown(event)
 
 
-def _shown(found: AuditEvent) -> schemas.AuditEvent:
-    return schemas.AuditEvent.model_validate(found, from_attributes=True)
+def _shown(event: AuditEvent) -> schemas.AuditEvent:
+    return schemas.AuditEvent.model_validate(event, from_attributes=True)

@@ -46,9 +46,9 @@ async def list_clients(
 ) -> schemas.ClientPage:
     async with db.read() as session:
         after = read_cursor(cursor) or ""
-        found = await store.page_of_clients(session, catalogue=catalogue, status=status, after=after, limit=limit + 1)
-    rows, following = cut(found, limit, lambda one: one.client_id)
-    return schemas.ClientPage(items=[_shown(one) for one in rows], next_cursor=following)
+        clients = await store.page_of_clients(session, catalogue=catalogue, status=status, after=after, limit=limit + 1)
+    rows, following = cut(clients, limit, lambda client: client.client_id)
+    return schemas.ClientPage(items=[_shown(client) for client in rows], next_cursor=following)
 
 
 @router.post(
@@ -84,9 +84,9 @@ async def create(
             schemas.ClientWithSecret(client=_shown(row), client_secret=secret), f"{PREFIX}/clients/{body.client_id}"
         )
 
-    made = await creation.once(check, make)
+    response = await creation.once(check, make)
     await known.refresh()
-    return made
+    return response
 
 
 @router.get(
@@ -98,10 +98,10 @@ async def create(
 )
 async def get_client(client_id: str, db: Db) -> Response:
     async with db.read() as session:
-        found = await store.get_client(session, client_id)
-    if found is None or found.status == REMOVED:
+        client = await store.get_client(session, client_id)
+    if client is None or client.status == REMOVED:
         raise not_found("application")
-    return shown_response(_shown(found))
+    return shown_response(_shown(client))
 
 
 @router.put(
@@ -123,11 +123,11 @@ async def put_client(
 ) -> Response:
     """Replace the registered metadata. Clients of a catalogue file are changed in that file."""
     async with db.read() as session:
-        found = await store.get_client(session, client_id)
-    if found is None or found.status == REMOVED:
+        client = await store.get_client(session, client_id)
+    if client is None or client.status == REMOVED:
         raise not_found("application")
-    check_etag(if_match, _shown(found))
-    own_secret = stored_metadata(found.metadata_).has_shared_secret
+    check_etag(if_match, _shown(client))
+    own_secret = stored_metadata(client.metadata_).has_shared_secret
     # May fetch a document: before the transaction.
     metadata = await _metadata(settings, outbound, body.metadata, own_secret=own_secret)
     async with db.write() as session:
@@ -176,9 +176,9 @@ async def make_secret(
         )
         return Created(schemas.ClientSecret(client_id=client_id, client_secret=secret), f"{PREFIX}/clients/{client_id}")
 
-    made = await creation.once(check, make)
+    response = await creation.once(check, make)
     await known.refresh()
-    return made
+    return response
 
 
 @router.post(
@@ -274,8 +274,8 @@ async def list_privileges(client_id: str, db: Db) -> list[schemas.Privilege]:
         row = await store.get_client(session, client_id)
         if row is None or row.status == REMOVED:
             raise not_found("application")
-        found = await store.privileges_of(session, client_id)
-    return [schemas.Privilege.model_validate(shown(one)) for one in found]
+        privileges = await store.privileges_of(session, client_id)
+    return [schemas.Privilege.model_validate(shown(privilege)) for privilege in privileges]
 
 
 @router.post(
@@ -301,7 +301,7 @@ async def add_privilege(
         access.authority.check_grant([body.privilege])
 
     async def make(session: AsyncSession) -> Created:
-        made = await grant_privilege(
+        granted = await grant_privilege(
             session,
             client_id,
             body.privilege,
@@ -310,7 +310,7 @@ async def add_privilege(
             authority=access.authority,
             **access.audited,
         )
-        return Created(schemas.Privilege.model_validate(shown(made)), f"{PREFIX}/clients/{client_id}/privileges")
+        return Created(schemas.Privilege.model_validate(shown(granted)), f"{PREFIX}/clients/{client_id}/privileges")
 
     answer = await creation.once(check, make)
     await known.refresh()
@@ -358,12 +358,12 @@ async def _metadata(
 ) -> ClientMetadata:
     context = {"allow_http_loopback": settings.loopback, "own_secret": own_secret}
     try:
-        made = ClientMetadata.model_validate(document, context=context)
-        await check_sector(outbound, made)
-        return made
+        metadata = ClientMetadata.model_validate(document, context=context)
+        await check_sector(outbound, metadata)
+        return metadata
     except ValidationError as error:
-        found = mistakes_of(document, error, context)
-        mistakes = [ProblemError(pointer=_pointer(one.place), detail=one.text) for one in found]
+        found_mistakes = mistakes_of(document, error, context)
+        mistakes = [ProblemError(pointer=_pointer(mistake.place), detail=mistake.text) for mistake in found_mistakes]
     except RegistrationRefused as error:
         field, _, text = str(error).partition(": ")
         mistakes = [ProblemError(pointer=f"/metadata/{field}", detail=text)]

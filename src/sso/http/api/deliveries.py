@@ -32,20 +32,20 @@ async def list_deliveries(
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> schemas.DeliveryPage:
-    wanted = DeliveryFilter(status=status, kind=kind, client_id=client_id, session_id=session_id)
+    chosen = DeliveryFilter(status=status, kind=kind, client_id=client_id, session_id=session_id)
     async with db.read() as session:
-        found = await store.page_of(session, wanted, read_id_cursor(cursor), limit + 1)
-    rows, following = cut(found, limit, lambda one: one.id)
-    return schemas.DeliveryPage(items=[_shown(one) for one in rows], next_cursor=following)
+        deliveries = await store.page_of(session, chosen, read_id_cursor(cursor), limit + 1)
+    rows, following = cut(deliveries, limit, lambda delivery: delivery.id)
+    return schemas.DeliveryPage(items=[_shown(delivery) for delivery in rows], next_cursor=following)
 
 
 @router.get("/deliveries/{delivery_id}", summary="Show a delivery", responses=problems(404), **needs("deliveries:read"))
 async def get_delivery(delivery_id: uuid.UUID, db: Db) -> schemas.Delivery:
     async with db.read() as session:
-        found = await session.get(Delivery, delivery_id)
-    if found is None:
+        delivery = await session.get(Delivery, delivery_id)
+    if delivery is None:
         raise not_found("delivery")
-    return _shown(found)
+    return _shown(delivery)
 
 
 @router.post(
@@ -60,22 +60,22 @@ async def retry(delivery_id: uuid.UUID, access: Access, db: Db, outbox: Outbox) 
     async with db.write() as session:
         if await session.get(Delivery, delivery_id) is None:
             raise not_found("delivery")
-        found = await store.retry(session, delivery_id)
-        if found is None:
-            said = "It arrived, waits to be fetched, or is sent to nobody."
-            raise Problem(409, "not_retried", said)
+        delivery = await store.retry(session, delivery_id)
+        if delivery is None:
+            reason = "It arrived, waits to be fetched, or is sent to nobody."
+            raise Problem(409, "not_retried", reason)
         record(
             session,
             "delivery.retried",
             subject=str(delivery_id),
-            client_id=found.client_id,
+            client_id=delivery.client_id,
             **access.audited,
         )
-        shown = _shown(found)
+        shown = _shown(delivery)
     outbox.nudge()
     return shown_response(shown)
 
 
-def _shown(found: Delivery) -> schemas.Delivery:
-    shown = schemas.Delivery.model_validate(found, from_attributes=True)
-    return shown if found.status == "pending" else shown.model_copy(update={"next_attempt_at": None})
+def _shown(delivery: Delivery) -> schemas.Delivery:
+    shown = schemas.Delivery.model_validate(delivery, from_attributes=True)
+    return shown if delivery.status == "pending" else shown.model_copy(update={"next_attempt_at": None})

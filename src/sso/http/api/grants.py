@@ -34,21 +34,23 @@ async def list_grants(
     cursor: CursorText = None,
 ) -> schemas.GrantPage:
     now = clock.now()
-    wanted, before = GrantFilter(user_id, client_id, session_id), read_id_cursor(cursor)
+    chosen, before = GrantFilter(user_id, client_id, session_id), read_id_cursor(cursor)
     async with db.read() as session:
-        found = await store.page_of_grants(session, wanted, before, now, now - settings.session_idle_timeout, limit + 1)
-    rows, following = cut(found, limit, lambda one: one.id)
-    return schemas.GrantPage(items=[_shown(one) for one in rows], next_cursor=following)
+        grants = await store.page_of_grants(
+            session, chosen, before, now, now - settings.session_idle_timeout, limit + 1
+        )
+    rows, following = cut(grants, limit, lambda grant: grant.id)
+    return schemas.GrantPage(items=[_shown(grant) for grant in rows], next_cursor=following)
 
 
 @router.get("/grants/{grant_id}", summary="Show a grant", responses=problems(404), **needs("grants:read"))
 async def get_grant(grant_id: uuid.UUID, db: Db, settings: CurrentSettings) -> schemas.Grant:
     now = clock.now()
     async with db.read() as session:
-        found = await store.get_grant(session, grant_id, now, now - settings.session_idle_timeout)
-    if found is None:
+        grant = await store.get_grant(session, grant_id, now, now - settings.session_idle_timeout)
+    if grant is None:
         raise not_found("grant that holds")
-    return _shown(found)
+    return _shown(grant)
 
 
 @router.delete(
@@ -64,16 +66,16 @@ async def revoke(
     """Revoke the grant with all its refresh tokens and access tokens. The session stays."""
     now = clock.now()
     async with db.write() as session:
-        found = await store.get_grant(session, grant_id, now, now - settings.session_idle_timeout)
-        if found is not None:
-            await check_power_over(session, known.registry, [found.user_id], access.rights, opens=False)
-        if found is None or not await session.run_sync(lambda sync: store.revoke_grant(sync, grant_id, now)):
+        grant = await store.get_grant(session, grant_id, now, now - settings.session_idle_timeout)
+        if grant is not None:
+            await check_power_over(session, known.registry, [grant.user_id], access.rights, opens=False)
+        if grant is None or not await session.run_sync(lambda sync: store.revoke_grant(sync, grant_id, now)):
             raise not_found("grant that holds")
         record(
             session,
             "grant.revoked",
-            subject=str(found.user_id),
-            client_id=found.client_id,
+            subject=str(grant.user_id),
+            client_id=grant.client_id,
             address=access.stored_ip_address,
             **access.audited,
             data={"grant": str(grant_id)},
@@ -81,16 +83,16 @@ async def revoke(
     return Response(status_code=204)
 
 
-def _shown(found: Grant) -> schemas.Grant:
+def _shown(grant: Grant) -> schemas.Grant:
     return schemas.Grant(
-        id=found.id,
-        client_id=found.client_id,
-        user_id=found.user_id,
-        session_id=found.session_id,
-        scope=found.scope,
-        offline=found.offline,
-        signed_in_at=found.auth_time,
-        acr=found.acr,
-        created_at=found.created_at,
-        expires_at=found.expires_at,
+        id=grant.id,
+        client_id=grant.client_id,
+        user_id=grant.user_id,
+        session_id=grant.session_id,
+        scope=grant.scope,
+        offline=grant.offline,
+        signed_in_at=grant.auth_time,
+        acr=grant.acr,
+        created_at=grant.created_at,
+        expires_at=grant.expires_at,
     )

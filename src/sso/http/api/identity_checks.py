@@ -47,8 +47,8 @@ async def recovery(
 ) -> schemas.RecoveryCode:
     """For a user whose document was checked. The user also verifies a contact, or waits, and is notified."""
     async with db.write() as session:
-        found = await present_person(access, accounts.registry, session, user_id)
-        code = await start_recovery(session, accounts, found, actor=access.actor)
+        user = await present_person(access, accounts.registry, session, user_id)
+        code = await start_recovery(session, accounts, user, actor=access.actor)
     outbox.nudge()
     return schemas.RecoveryCode(code=code, expires_in=whole_seconds(settings.helpdesk_code_lifetime))
 
@@ -62,7 +62,7 @@ async def recovery(
 async def list_checks(user_id: uuid.UUID, db: Db) -> list[schemas.IdentityCheck]:
     """The newest first."""
     async with db.read() as session:
-        return [_check(one) for one in await store.checks_of(session, user_id)]
+        return [_check(check) for check in await store.checks_of(session, user_id)]
 
 
 @router.post(
@@ -82,13 +82,15 @@ async def check(
 ) -> schemas.IdentityCheckWithWarnings:
     """From then on the identity of the user is verified at a counter. Users cannot check their own identity."""
     async with db.write() as session:
-        found = await present_person(access, accounts.registry, session, user_id)
+        user = await present_person(access, accounts.registry, session, user_id)
         if access.caller.actor == str(user_id):
             raise UserError("nobody checks their own identity")
         seen = read_check(body.document, body.document_number, body.place)
-        made = await check_identity(session, accounts, found, seen, actor=access.actor)
+        recorded = await check_identity(session, accounts, user, seen, actor=access.actor)
         warning = place_warning(seen.nik) if seen.nik else ""
-        shown = schemas.IdentityCheckWithWarnings(**_check(made).model_dump(), warnings=[warning] if warning else [])
+        shown = schemas.IdentityCheckWithWarnings(
+            **_check(recorded).model_dump(), warnings=[warning] if warning else []
+        )
     outbox.nudge()
     return shown
 
@@ -103,8 +105,8 @@ async def check(
 async def uncheck(user_id: uuid.UUID, access: Access, db: Db, accounts: AccountActor) -> Response:
     """A NIK that only this check verified is no longer verified."""
     async with db.write() as session:
-        found = await present_person(access, accounts.registry, session, user_id)
-        await revoke_identity_check(session, accounts, found, actor=access.actor)
+        user = await present_person(access, accounts.registry, session, user_id)
+        await revoke_identity_check(session, accounts, user, actor=access.actor)
     return Response(status_code=204)
 
 
@@ -145,9 +147,9 @@ async def list_proposals(
 ) -> schemas.MergeProposalPage:
     """The oldest first."""
     async with db.read() as session:
-        found = await merging.page_of_proposals(session, status, read_id_cursor(cursor), limit + 1)
-    rows, following = cut(found, limit, lambda one: one.id)
-    shown = [schemas.MergeProposal.model_validate(merging.shown(box, one)) for one in rows]
+        proposals = await merging.page_of_proposals(session, status, read_id_cursor(cursor), limit + 1)
+    rows, following = cut(proposals, limit, lambda proposal: proposal.id)
+    shown = [schemas.MergeProposal.model_validate(merging.shown(box, proposal)) for proposal in rows]
     return schemas.MergeProposalPage(items=shown, next_cursor=following)
 
 
@@ -168,16 +170,16 @@ async def decide(
 ) -> schemas.MergeProposalResult:
     """A proposal is decided once. Every contact of the user is notified of what is added to the account."""
     async with db.write() as session:
-        found = await session.get(MergeProposal, proposal_id)
-        if found is None:
+        proposal = await session.get(MergeProposal, proposal_id)
+        if proposal is None:
             raise not_found("proposal")
-        await check_power_over(session, accounts.registry, [found.user_id], access.rights)
-        made = await decide_proposal(session, accounts, proposal_id, body.decision, actor=access.actor)
-        shown = schemas.MergeProposalResult.model_validate({**merging.shown(box, made.proposal), **made.said()})
+        await check_power_over(session, accounts.registry, [proposal.user_id], access.rights)
+        decided = await decide_proposal(session, accounts, proposal_id, body.decision, actor=access.actor)
+        shown = schemas.MergeProposalResult.model_validate({**merging.shown(box, decided.proposal), **decided.said()})
     outbox.nudge()
     return shown
 
 
-def _check(one: IdentityCheck) -> schemas.IdentityCheck:
+def _check(check: IdentityCheck) -> schemas.IdentityCheck:
     names = ("id", "document", "document_end", "place", "officer", "checked_at", "revoked_at")
-    return schemas.IdentityCheck.model_validate({name: getattr(one, name) for name in names})
+    return schemas.IdentityCheck.model_validate({name: getattr(check, name) for name in names})

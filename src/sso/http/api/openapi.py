@@ -71,7 +71,7 @@ def _schemas_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _security(issuer: str) -> dict[str, Any]:
-    scopes = {one.scope: one.meaning for one in PERMISSIONS.values()}
+    scopes = {permission.scope: permission.meaning for permission in PERMISSIONS.values()}
     return {
         "type": "oauth2",
         "flows": {
@@ -88,7 +88,7 @@ def _security(issuer: str) -> dict[str, Any]:
 def _leave_out_null(parameter: dict[str, Any]) -> None:
     """A parameter that may be left out is never null: in an address or a header that would be a word."""
     schema = parameter["schema"]
-    kinds = [one for one in schema.pop("anyOf", []) if one != {"type": "null"}]
+    kinds = [kind for kind in schema.pop("anyOf", []) if kind != {"type": "null"}]
     if len(kinds) == 1:
         schema.update(kinds[0])
 
@@ -97,5 +97,7 @@ def _say_what_is_needed(operation: dict[str, Any]) -> None:
     permission = PERMISSIONS.get(operation.pop("x-permission", ""))
     if permission is None:
         return
-    said = f"Needs `{permission.scope}`" + (", and a sign-in within ten minutes." if permission.dangerous else ".")
-    operation["description"] = "\n\n".join(part for part in (operation.get("description", ""), said) if part)
+    requirement = f"Needs `{permission.scope}`" + (
+        ", and a sign-in within ten minutes." if permission.dangerous else "."
+    )
+    operation["description"] = "\n\n".join(part for part in (operation.get("description", ""), requirement) if part)

@@ -52,12 +52,12 @@ async def list_sessions(
 ) -> schemas.SessionPage:
     now = clock.now()
     unused_since = now - settings.session_idle_timeout
-    wanted = SessionFilter(user_id=user_id, client_id=client_id, network=_network(settings, network))
+    chosen = SessionFilter(user_id=user_id, client_id=client_id, network=_network(settings, network))
     async with db.read() as session:
         before = read_id_cursor(cursor)
-        found = await store.page_of(session, wanted, status, now, unused_since, before, limit + 1)
-        rows, following = cut(found, limit, lambda row: row[0].id)
-        parts = await store.participants(session, [one.id for one, _ in rows])
+        listed = await store.page_of(session, chosen, status, now, unused_since, before, limit + 1)
+        rows, following = cut(listed, limit, lambda row: row[0].id)
+        parts = await store.participants(session, [sso_session.id for sso_session, _ in rows])
     return schemas.SessionPage(
         items=[shown_session(known.registry, unused_since, *row, parts) for row in rows], next_cursor=following
     )
@@ -66,11 +66,11 @@ async def list_sessions(
 @router.get("/sessions/{session_id}", summary="Show a session", responses=problems(404), **needs("sessions:read"))
 async def get_session(session_id: uuid.UUID, db: Db, settings: CurrentSettings, known: Clients) -> schemas.Session:
     async with db.read() as session:
-        found = await store.get(session, session_id)
-        if found is None:
+        present = await store.get(session, session_id)
+        if present is None:
             raise not_found("session")
         parts = await store.participants(session, [session_id])
-    return shown_session(known.registry, clock.now() - settings.session_idle_timeout, *found, parts)
+    return shown_session(known.registry, clock.now() - settings.session_idle_timeout, *present, parts)
 
 
 @router.post(
@@ -87,10 +87,10 @@ async def end_session(
 ) -> schemas.DeliveryReport:
     """Revoke its tokens and notify every application of the session. The answer is the delivery report so far."""
     async with db.write() as session:
-        found = await store.get(session, session_id)
-        if found is None:
+        present = await store.get(session, session_id)
+        if present is None:
             raise not_found("session")
-        await check_power_over(session, known.registry, [found[1].id], access.rights, opens=False)
+        await check_power_over(session, known.registry, [present[1].id], access.rights, opens=False)
         await end_session_of_person(
             session,
             accounts,
@@ -139,10 +139,10 @@ async def begin_ending(
 
     async def make(session: AsyncSession) -> Created:
         chosen = SessionFilter(user_id=body.user_id, client_id=body.client_id, network=network)
-        made = await mass_ending.begin(
+        revocation = await mass_ending.begin(
             session, chosen, EndReason.ADMINISTRATOR, actor=access.caller.actor, note=body.note or None
         )
-        return Created(shown_ending(made), f"{PREFIX}/session-endings/{made.id}", 202)
+        return Created(shown_ending(revocation), f"{PREFIX}/session-endings/{revocation.id}", 202)
 
     return await creation.once(check, make)
 
@@ -150,9 +150,9 @@ async def begin_ending(
 @router.get("/session-endings", summary="List bulk revocations", responses=problems(), **needs("sessions:read"))
 async def list_endings(db: Db, limit: Limit = 50, cursor: CursorText = None) -> schemas.SessionEndingPage:
     async with db.read() as session:
-        found = await mass_ending.endings(session, limit + 1, read_id_cursor(cursor))
-    rows, following = cut(found, limit, lambda one: one.id)
-    return schemas.SessionEndingPage(items=[shown_ending(one) for one in rows], next_cursor=following)
+        revocations = await mass_ending.endings(session, limit + 1, read_id_cursor(cursor))
+    rows, following = cut(revocations, limit, lambda revocation: revocation.id)
+    return schemas.SessionEndingPage(items=[shown_ending(revocation) for revocation in rows], next_cursor=following)
 
 
 @router.get(
@@ -160,10 +160,10 @@ async def list_endings(db: Db, limit: Limit = 50, cursor: CursorText = None) -> 
 )
 async def get_ending(ending_id: uuid.UUID, db: Db) -> schemas.SessionEnding:
     async with db.read() as session:
-        found = await mass_ending.get_ending(session, ending_id)
-    if found is None:
+        revocation = await mass_ending.get_ending(session, ending_id)
+    if revocation is None:
         raise not_found("ending")
-    return shown_ending(found)
+    return shown_ending(revocation)
 
 
 @router.post(
@@ -176,14 +176,14 @@ async def get_ending(ending_id: uuid.UUID, db: Db) -> schemas.SessionEnding:
 async def stop_ending(ending_id: uuid.UUID, access: Access, db: Db) -> Response:
     """Stop a bulk revocation. Ended sessions stay ended."""
     async with db.write() as session:
-        found = await mass_ending.get_ending(session, ending_id)
-        if found is None:
+        revocation = await mass_ending.get_ending(session, ending_id)
+        if revocation is None:
             raise not_found("ending")
         if not await mass_ending.stop_ending(session, ending_id, actor=access.caller.actor):
             raise Problem(409, "not_running", "It is done or was stopped already.")
-        found = await mass_ending.get_ending(session, ending_id)
-        assert found is not None
-    return shown_response(shown_ending(found))
+        revocation = await mass_ending.get_ending(session, ending_id)
+        assert revocation is not None
+    return shown_response(shown_ending(revocation))
 
 
 def _network(settings: Settings, typed: str | None) -> str | None:
@@ -196,34 +196,34 @@ def _network(settings: Settings, typed: str | None) -> str | None:
 
 
 def shown_session(
-    registry: Registry, unused_since: datetime, found: SsoSession, person: User, parts: Sequence[ClientSession]
+    registry: Registry, unused_since: datetime, sso_session: SsoSession, person: User, parts: Sequence[ClientSession]
 ) -> schemas.Session:
     """Return a session as it is shown. ``unused_since``: one that nobody used after that has ended."""
-    device, now = device_of(found.user_agent or ""), clock.now()
-    idle = found.remembered_until is None and found.last_seen_at <= unused_since
-    over = found.ended_at is not None or found.expires_at <= now or idle or person.disabled_at is not None
+    device, now = device_of(sso_session.user_agent or ""), clock.now()
+    idle = sso_session.remembered_until is None and sso_session.last_seen_at <= unused_since
+    over = sso_session.ended_at is not None or sso_session.expires_at <= now or idle or person.disabled_at is not None
     return schemas.Session(
-        id=found.id,
+        id=sso_session.id,
         person=schemas.UserSummary(id=person.id, name=person.name),
         status="ended" if over else "active",
-        started_at=found.created_at,
-        signed_in_at=found.auth_time,
-        last_used_at=found.last_seen_at,
-        expires_at=found.expires_at,
-        remembered=found.remembered_until is not None,
-        acr=found.acr,
-        amr=found.amr,
-        address=found.address,
+        started_at=sso_session.created_at,
+        signed_in_at=sso_session.auth_time,
+        last_used_at=sso_session.last_seen_at,
+        expires_at=sso_session.expires_at,
+        remembered=sso_session.remembered_until is not None,
+        acr=sso_session.acr,
+        amr=sso_session.amr,
+        address=sso_session.address,
         device=schemas.Device(browser=device.browser, system=device.system, model=device.model),
-        applications=[_shown_part(registry, one) for one in parts if one.session_id == found.id],
-        ended_at=found.ended_at,
-        end_reason=found.end_reason,
+        applications=[_shown_part(registry, part) for part in parts if part.session_id == sso_session.id],
+        ended_at=sso_session.ended_at,
+        end_reason=sso_session.end_reason,
     )
 
 
-def shown_ending(found: BulkRevocation) -> schemas.SessionEnding:
+def shown_ending(revocation: BulkRevocation) -> schemas.SessionEnding:
     """Return the ending of many sessions as it is shown."""
-    return schemas.SessionEnding.model_validate(found, from_attributes=True)
+    return schemas.SessionEnding.model_validate(revocation, from_attributes=True)
 
 
 def shown_proof(proof: DeliveryReport) -> schemas.DeliveryReport:
@@ -235,26 +235,26 @@ def shown_proof(proof: DeliveryReport) -> schemas.DeliveryReport:
         reason=proof.reason,
         open=proof.open,
         seconds_to_last_confirmation=proof.seconds_to_last_confirmation,
-        applications=[_shown_told(one) for one in proof.applications],
+        applications=[_shown_told(notified) for notified in proof.applications],
     )
 
 
-def _shown_told(one: Told) -> schemas.ClientNotification:
-    return schemas.ClientNotification.model_validate(one, from_attributes=True)
+def _shown_told(notified: Told) -> schemas.ClientNotification:
+    return schemas.ClientNotification.model_validate(notified, from_attributes=True)
 
 
-def _shown_part(registry: Registry, one: ClientSession) -> schemas.ClientSession:
-    client = registry.known(one.client_id)
-    name = client.meta.client_name if client else one.client_id
-    times = {"first_used_at": one.first_used_at, "last_used_at": one.last_used_at, "ended_at": one.ended_at}
-    return schemas.ClientSession(client_id=one.client_id, name=name, sid=one.sid, **times)
+def _shown_part(registry: Registry, part: ClientSession) -> schemas.ClientSession:
+    client = registry.known(part.client_id)
+    name = client.meta.client_name if client else part.client_id
+    times = {"first_used_at": part.first_used_at, "last_used_at": part.last_used_at, "ended_at": part.ended_at}
+    return schemas.ClientSession(client_id=part.client_id, name=name, sid=part.sid, **times)
 
 
 async def _proof(db: Database, registry: Registry, session_id: uuid.UUID) -> schemas.DeliveryReport:
     async with db.read() as session:
         if await store.get(session, session_id) is None:
             raise not_found("session")
-        found = await delivery_report_of(session, registry, session_id)
-    if found is None:
+        report = await delivery_report_of(session, registry, session_id)
+    if report is None:
         raise Problem(409, "not_ended", "This session has not been ended.")
-    return shown_proof(found)
+    return shown_proof(report)

@@ -50,13 +50,13 @@ async def list_users(
     async with db.read() as session:
         if identifier is not None:
             try:
-                found = await find_all(session, identifier, box, unverified=True)
+                users = await find_all(session, identifier, box, unverified=True)
             except UserError:
-                found = []
-            return schemas.UserPage(items=await _shown(session, found))
+                users = []
+            return schemas.UserPage(items=await _shown(session, users))
         after = read_id_cursor(cursor)
         rows = await store.page_of_users(session, after, limit + 1, role=role, status=status)
-        kept, following = cut(rows, limit, lambda one: one.id)
+        kept, following = cut(rows, limit, lambda user: user.id)
         return schemas.UserPage(items=await _shown(session, kept), next_cursor=following)
 
 
@@ -83,14 +83,14 @@ async def create_user(
         access.require("users:check_identity")
 
     async def check(session: AsyncSession) -> None:
-        lookups = [one for one in (body.username, body.email, body.phone_number) if one]
+        lookups = [lookup for lookup in (body.username, body.email, body.phone_number) if lookup]
         check_power(access.rights, power_of(body.roles, ()))
         check_power(access.rights, await invited_power(session, accounts.registry, lookups))
 
     async def make(session: AsyncSession) -> Created:
-        made = (await create_users(session, [body], actor=access.caller.actor, box=box))[0]
+        created = (await create_users(session, [body], actor=access.caller.actor, box=box))[0]
         await session.flush()
-        return Created(_kept((await _shown(session, [made]))[0], body), f"{PREFIX}/users/{made.id}")
+        return Created(_kept((await _shown(session, [created]))[0], body), f"{PREFIX}/users/{created.id}")
 
     return await creation.once(check, make)
 
@@ -104,10 +104,10 @@ async def create_user(
 )
 async def get_user(user_id: uuid.UUID, db: Db) -> Response:
     async with db.read() as session:
-        found = await session.get(User, user_id)
-        if found is None:
+        user = await session.get(User, user_id)
+        if user is None:
             raise not_found("person")
-        return shown_response((await _shown(session, [found]))[0])
+        return shown_response((await _shown(session, [user]))[0])
 
 
 @router.patch(
@@ -129,13 +129,13 @@ async def patch_user(
     """Change the members that the body names (RFC 7396). Every contact of the user is notified when identifiers change.
     A contact that is marked as verified here recovers the account by itself only after a day."""
     async with db.write() as session:
-        found = await present_person(access, accounts.registry, session, user_id)
-        check_etag(if_match, (await _shown(session, [found]))[0])
-        lookups = [one for one in (change.username, change.email, change.phone_number) if one]
+        user = await present_person(access, accounts.registry, session, user_id)
+        check_etag(if_match, (await _shown(session, [user]))[0])
+        lookups = [lookup for lookup in (change.username, change.email, change.phone_number) if lookup]
         check_power(access.rights, await invited_power(session, accounts.registry, lookups))
-        await change_person(session, accounts, found, change, actor=access.actor)
+        await change_person(session, accounts, user, change, actor=access.actor)
         await session.flush()
-        shown = (await _shown(session, [found]))[0]
+        shown = (await _shown(session, [user]))[0]
     outbox.nudge()
     return shown_response(_kept(shown, change), headers={"ETag": etag_of(shown)})
 
@@ -159,12 +159,12 @@ async def put_roles(
     """Replace all roles. The caller needs every permission of the old and of the new roles. The last administrator
     stays one. With the first role that needs a second factor every session of the user ends."""
     async with db.write() as session:
-        found = await present_person(access, accounts.registry, session, user_id, opens=False)
-        check_etag(if_match, (await _shown(session, [found]))[0])
+        user = await present_person(access, accounts.registry, session, user_id, opens=False)
+        check_etag(if_match, (await _shown(session, [user]))[0])
         check_power(access.rights, power_of(body.roles, ()))
-        await give_roles(session, accounts, found, body.roles, actor=access.actor)
-        await session.refresh(found)
-        shown = (await _shown(session, [found]))[0]
+        await give_roles(session, accounts, user, body.roles, actor=access.actor)
+        await session.refresh(user)
+        shown = (await _shown(session, [user]))[0]
     outbox.nudge()
     return shown_response(shown)
 
@@ -179,10 +179,10 @@ async def disable(
 ) -> schemas.UserEnded:
     """Refuse sign-in, end every session, revoke every grant, and notify applications."""
     async with db.write() as session:
-        found = await present_person(access, accounts.registry, session, user_id, opens=False)
-        count = await disable_user(session, accounts, found, actor=access.actor)
-        await session.refresh(found)
-        shown = (await _shown(session, [found]))[0]
+        user = await present_person(access, accounts.registry, session, user_id, opens=False)
+        count = await disable_user(session, accounts, user, actor=access.actor)
+        await session.refresh(user)
+        shown = (await _shown(session, [user]))[0]
     outbox.nudge()
     return schemas.UserEnded(user=shown, sessions_ended=count)
 
@@ -203,10 +203,10 @@ async def enable(
 ) -> Response:
     """Let a disabled user sign in again."""
     async with db.write() as session:
-        found = await present_person(access, accounts.registry, session, user_id, opens=False)
-        await enable_user(session, accounts, found, actor=access.actor)
-        await session.refresh(found)
-        shown = (await _shown(session, [found]))[0]
+        user = await present_person(access, accounts.registry, session, user_id, opens=False)
+        await enable_user(session, accounts, user, actor=access.actor)
+        await session.refresh(user)
+        shown = (await _shown(session, [user]))[0]
     outbox.nudge()
     return shown_response(shown)
 
@@ -222,11 +222,11 @@ async def delete(
 ) -> schemas.UserEnded:
     """Like disabling; all data of the user except the id is erased. This cannot be undone."""
     async with db.write() as session:
-        found = await present_person(access, accounts.registry, session, user_id, opens=False)
-        check_etag(if_match, (await _shown(session, [found]))[0], required=False)
-        count = await delete_user(session, accounts, found, actor=access.actor)
-        await session.refresh(found)
-        shown = (await _shown(session, [found]))[0]
+        user = await present_person(access, accounts.registry, session, user_id, opens=False)
+        check_etag(if_match, (await _shown(session, [user]))[0], required=False)
+        count = await delete_user(session, accounts, user, actor=access.actor)
+        await session.refresh(user)
+        shown = (await _shown(session, [user]))[0]
     outbox.nudge()
     return schemas.UserEnded(user=shown, sessions_ended=count)
 
@@ -241,36 +241,36 @@ async def present_person(
         Problem: when there is no such person.
         TooPowerful: when the account may do more than who calls.
     """
-    found = await store.lock_user(session, user_id)
-    if found is None:
+    user = await store.lock_user(session, user_id)
+    if user is None:
         raise not_found("person")
     await check_power_over(session, registry, [user_id], access.rights, opens=opens)
-    if found.deleted_at is not None:
+    if user.deleted_at is not None:
         raise Problem(409, "deleted", "Who was deleted cannot be changed any more.")
-    return found
+    return user
 
 
 async def _shown(session: AsyncSession, people: Sequence[User]) -> list[schemas.User]:
-    user_ids = [one.id for one in people]
+    user_ids = [user.id for user in people]
     roles = await store.roles_of_many(session, user_ids)
     identifiers = await store.identifiers_of_many(session, user_ids)
-    return [_shown_user(one, roles[one.id], identifiers[one.id]) for one in people]
+    return [_shown_user(user, roles[user.id], identifiers[user.id]) for user in people]
 
 
-def _kept(shown: schemas.User, said: NewUser | UserChange) -> schemas.UserWithWarnings:
-    return schemas.UserWithWarnings(**shown.model_dump(), warnings=warnings_of(said))
+def _kept(shown: schemas.User, values: NewUser | UserChange) -> schemas.UserWithWarnings:
+    return schemas.UserWithWarnings(**shown.model_dump(), warnings=warnings_of(values))
 
 
 def _shown_user(user: User, roles: list[str], identifiers: Sequence[Identifier]) -> schemas.User:
     status = "deleted" if user.deleted_at else "disabled" if user.disabled_at else "active"
     shown = [
         {
-            "kind": one.kind,
-            "value": one.value,
-            "verified": one.verified_at is not None,
-            "primary": one.is_primary,
+            "kind": identifier.kind,
+            "value": identifier.value,
+            "verified": identifier.verified_at is not None,
+            "primary": identifier.is_primary,
         }
-        for one in identifiers
+        for identifier in identifiers
     ]
     return schemas.User.model_validate(
         {

@@ -23,7 +23,7 @@ router = APIRouter(prefix=PREFIX, tags=["webhooks"])
 @router.get("/webhooks", summary="List webhooks", responses=problems(), **needs("webhooks:read"))
 async def list_webhooks(db: Db) -> schemas.WebhookPage:
     async with db.read() as session:
-        return schemas.WebhookPage(items=[_shown(one) for one in await rules.all_webhooks(session)])
+        return schemas.WebhookPage(items=[_shown(webhook) for webhook in await rules.all_webhooks(session)])
 
 
 @router.post(
@@ -49,10 +49,10 @@ async def add_webhook(
 
     async def make(session: AsyncSession) -> Created:
         rules.check_webhook(body.url, body.events, allow_http_loopback=settings.loopback)
-        made, secret = await rules.add_webhook(
+        added, secret = await rules.add_webhook(
             session, box, url=body.url, events=body.events, description=body.description, **access.audited
         )
-        return Created(schemas.WebhookWithSecret(webhook=_shown(made), secret=secret), f"{PREFIX}/webhooks/{made.id}")
+        return Created(schemas.WebhookWithSecret(webhook=_shown(added), secret=secret), f"{PREFIX}/webhooks/{added.id}")
 
     return await creation.once(check, make)
 
@@ -60,10 +60,10 @@ async def add_webhook(
 @router.get("/webhooks/{webhook_id}", summary="Show a webhook", responses=problems(404), **needs("webhooks:read"))
 async def get_webhook(webhook_id: uuid.UUID, db: Db) -> schemas.Webhook:
     async with db.read() as session:
-        found = await session.get(Webhook, webhook_id)
-    if found is None:
+        webhook = await session.get(Webhook, webhook_id)
+    if webhook is None:
         raise not_found("webhook")
-    return _shown(found)
+    return _shown(webhook)
 
 
 @router.post(
@@ -76,12 +76,12 @@ async def get_webhook(webhook_id: uuid.UUID, db: Db) -> schemas.Webhook:
 async def test_webhook(webhook_id: uuid.UUID, access: Access, db: Db, outbox: Outbox) -> schemas.Webhook:
     """Send an event of the type `webhook.test`. The result is shown among the deliveries."""
     async with db.write() as session:
-        found = await session.get(Webhook, webhook_id)
-        if found is None:
+        webhook = await session.get(Webhook, webhook_id)
+        if webhook is None:
             raise not_found("webhook")
-        rules.say(session, found, "webhook.test", {"actor": access.caller.actor}, clock.now().isoformat())
+        rules.say(session, webhook, "webhook.test", {"actor": access.caller.actor}, clock.now().isoformat())
     outbox.nudge()
-    return _shown(found)
+    return _shown(webhook)
 
 
 @router.delete(
@@ -99,5 +99,5 @@ async def remove_webhook(webhook_id: uuid.UUID, access: Access, db: Db) -> Respo
     return Response(status_code=204)
 
 
-def _shown(found: Webhook) -> schemas.Webhook:
-    return schemas.Webhook.model_validate(found, from_attributes=True)
+def _shown(webhook: Webhook) -> schemas.Webhook:
+    return schemas.Webhook.model_validate(webhook, from_attributes=True)

@@ -135,9 +135,9 @@ def refusal_response(request: Request, refusal: Refusal, fields: Mapping[str, st
     if form == "json" and refusal.error:
         return json_error(refusal.status, refusal.error, refusal.explanation, refusal.headers)
     code, detail, values = refusal.page or refusal.code, refusal.explanation, refusal.values
-    made = failure(request, code, refusal.status, detail, values=values, fields=fields)
-    made.headers.update(refusal.headers)
-    return made
+    response = failure(request, code, refusal.status, detail, values=values, fields=fields)
+    response.headers.update(refusal.headers)
+    return response
 
 
 def _is_answerable(request: Request, refusal: Refusal) -> bool:
@@ -186,9 +186,9 @@ def _http_error(request: Request, error: HTTPException) -> Response:
         cause = error.__cause__
         return refusal_response(request, cause) if isinstance(cause, Refusal) else failure(request, "unreadable", 400)
     if error.status_code == 405:
-        made = failure(request, "wrong_method", 405)
-        made.headers["Allow"] = ", ".join(_methods_at(request)) or (error.headers or {}).get("Allow", "")
-        return made
+        response = failure(request, "wrong_method", 405)
+        response.headers["Allow"] = ", ".join(_methods_at(request)) or (error.headers or {}).get("Allow", "")
+        return response
     return failure(request, "not_found", error.status_code)
 
 

@@ -112,19 +112,19 @@ async def userinfo_request(request: Request) -> ProtocolRequest:
 
 
 def _as_protocol(request: Request, query: Pairs, parameters: Pairs) -> ProtocolRequest:
-    made = ProtocolRequest(
+    protocol = ProtocolRequest(
         site_of(request).provider, request.method, request.scope["path"], parameters, request.headers, query
     )
-    made.address, made.caller = kept_address_of(request), address_of(request)
-    made.request_id = request_id_of(request)
-    return made
+    protocol.address, protocol.caller = kept_address_of(request), address_of(request)
+    protocol.request_id = request_id_of(request)
+    return protocol
 
 
 def read_revision(text: str) -> int:
     """Return the revision that a form was made of; one that nothing has where it names none: whoever decides has looked
     at something."""
-    found = read_int_or_none(text)
-    return -1 if found is None else found
+    revision = read_int_or_none(text)
+    return -1 if revision is None else revision
 
 
 def read_id(text: str) -> uuid.UUID | None:

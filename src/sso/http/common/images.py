@@ -56,14 +56,14 @@ class Logos:
         uri = client.meta.logo_uri
         if uri is None:
             return None
-        found = self._kept.get(uri)
-        if found is None or found.until <= clock.timestamp():
+        logo = self._kept.get(uri)
+        if logo is None or logo.until <= clock.timestamp():
             async with self._fetching:
-                found = await self._fetch(uri)
-            self._kept[uri] = found
+                logo = await self._fetch(uri)
+            self._kept[uri] = logo
             while len(self._kept) > MAX_KEPT:
                 self._kept.popitem(last=False)
-        return found if found.png else None
+        return logo if logo.png else None
 
     async def _fetch(self, uri: str) -> Logo:
         try:
@@ -96,9 +96,9 @@ def made_small(body: bytes, side: int = SIDE_PIXELS) -> bytes:
             picture.thumbnail((side, side))
             small = picture.convert("RGBA").quantize(256, method=Image.Quantize.FASTOCTREE)
         small.info.clear()  # colour profile, comments
-        made = io.BytesIO()
-        small.save(made, "PNG", optimize=True)
-        return made.getvalue()
+        buffer = io.BytesIO()
+        small.save(buffer, "PNG", optimize=True)
+        return buffer.getvalue()
     except ValueError:
         raise
     except Exception as error:  # Pillow raises many kinds for broken files

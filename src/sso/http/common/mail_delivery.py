@@ -33,14 +33,14 @@ class MailServices(MessageServices, Protocol):
         """Sends requests to the SMS gateway."""
 
 
-def _written(settings: Settings, notice: str, to: str, at: datetime, **about: Any) -> Mail:
+def _written(settings: Settings, notice: str, to: str, at: datetime, **options: Any) -> Mail:
     """Return a message that is to be sent.
 
     Raises:
         Abandon: when it cannot be written. Trying again would change nothing, and others wait behind it.
     """
     try:
-        return compose(settings, notice, to, at, **about)
+        return compose(settings, notice, to, at, **options)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise Abandon(f"the message cannot be written: {type(error).__name__}") from None
 
@@ -78,8 +78,8 @@ def send_message(services: MailServices) -> Callable[[Mapping[str, Any]], Awaita
             raise Abandon("it is of no use any more")
         message = opened(services, payload)
         kind, to, at = message["kind"], message["to"], datetime.fromisoformat(message["at"])
-        about = {"locale": message["locale"], "values": message["values"]}
-        await deliver(kind, _written(services.settings, message["about"], to, at, **about))
+        options = {"locale": message["locale"], "values": message["values"]}
+        await deliver(kind, _written(services.settings, message["about"], to, at, **options))
 
     return send
 
@@ -99,8 +99,12 @@ def _deliver(settings: Settings, outbound: Outbound) -> Callable[[str, Mail], Aw
 def _address(settings: Settings, identifiers: Sequence[Identifier]) -> tuple[str, str] | None:
     """Return kind and value of the contact of a user: the primary e-mail address, or the telephone number."""
     for kind in ("email", "phone"):
-        able = [one for one in identifiers if one.kind == kind and receives_codes(kind, one.value)]
-        verified = [one for one in able if one.verified_at is not None]
+        able = [
+            identifier
+            for identifier in identifiers
+            if identifier.kind == kind and receives_codes(kind, identifier.value)
+        ]
+        verified = [identifier for identifier in able if identifier.verified_at is not None]
         if verified and settings.can_send(kind):
-            return kind, max(verified, key=lambda one: one.is_primary).value
+            return kind, max(verified, key=lambda identifier: identifier.is_primary).value
     return None

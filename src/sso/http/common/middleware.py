@@ -108,7 +108,7 @@ class Shell:
         self._max_body = settings.max_body_size
         self._larger = {"/account/picture": settings.max_picture_size + settings.max_body_size}
         self._privacy = settings.ip_address_privacy
-        self._trusted = [ipaddress.ip_network(one, strict=False) for one in settings.trusted_proxies]
+        self._trusted = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
         self._headers = [(b"x-content-type-options", b"nosniff")]
         if settings.secure_cookies:
             self._headers.append((b"strict-transport-security", b"max-age=31536000; includeSubDomains"))

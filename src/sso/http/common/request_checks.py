@@ -187,8 +187,8 @@ def _content_type(scope: Scope) -> str:
     return _header(scope, b"content-type").split(";", 1)[0].strip().lower()
 
 
-def _header(scope: Scope, wanted: bytes) -> str:
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
+def _header(scope: Scope, header: bytes) -> str:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == header), "")
 
 
 def _again(first: Message, receive: Receive) -> Receive:

@@ -18,13 +18,13 @@ async def logo(request: Request, client_id: str) -> Response:
     """The logo of an application."""
     site = site_of(request)
     client = await site.provider.client(client_id)
-    found = await site.logos.get(client) if client is not None and client.enabled else None
-    if found is None:
+    picture = await site.logos.get(client) if client is not None and client.enabled else None
+    if picture is None:
         return Response(status_code=404, headers={"Cache-Control": "public, max-age=300"})
-    headers = {"Cache-Control": "public, max-age=86400", "ETag": found.etag}
-    if found.etag in request.headers.get("if-none-match", ""):
+    headers = {"Cache-Control": "public, max-age=86400", "ETag": picture.etag}
+    if picture.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(found.png, headers=headers, media_type="image/png")
+    return Response(picture.png, headers=headers, media_type="image/png")
 
 
 async def static(request: Request) -> Response:

@@ -93,16 +93,16 @@ class NewSecret:
     secret: str
 
 
-async def secret_page(request: Request, here: Here, settings: Settings, made: NewSecret) -> Response:
+async def secret_page(request: Request, here: Here, settings: Settings, new_secret: NewSecret) -> Response:
     """Return the page that shows a secret, once."""
     return await developer_page(
         request,
         here,
-        made.application_id,
+        new_secret.application_id,
         "developer_secret.html",
-        application_id=made.application_id,
-        client_id=made.client_id,
-        secret=made.secret,
+        application_id=new_secret.application_id,
+        client_id=new_secret.client_id,
+        secret=new_secret.secret,
         issuer=settings.issuer,
     )
 

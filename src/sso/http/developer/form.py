@@ -62,26 +62,30 @@ class Typed:
         """What is wrong, in the order of the form: the name of the field, and each text with its values. A mistake of
         no field that the form shows comes first, with an empty name."""
         names = ["", *self.values, "scope_reasons"]
-        found = []
+        shown_problems = []
         for name in names:
             texts = [self.mistakes[name]] if name in self.mistakes else []
             texts += [
-                (ADVICE[one.code], {"uri": one.uri, "other": one.detail, "detail": one.detail})
-                for one in self.advice_of(name)
+                (ADVICE[advice.code], {"uri": advice.uri, "other": advice.detail, "detail": advice.detail})
+                for advice in self.advice_of(name)
             ]
             if texts:
-                found.append((name if name == "" or self.shows(name) else "", texts))
-        return found
+                shown_problems.append((name if name == "" or self.shows(name) else "", texts))
+        return shown_problems
 
     @property
     def without_reason(self) -> str:
         """The first field of a reason that is missing; nothing where none is."""
-        asked = [one.removeprefix("ask ") for one in self.values if one.startswith("ask ") and self.values[one] == "1"]
+        asked = [
+            field_name.removeprefix("ask ")
+            for field_name in self.values
+            if field_name.startswith("ask ") and self.values[field_name] == "1"
+        ]
         return next((f"reason-{name}" for name in asked if not self.values[f"reason {name}"].strip()), "scopes")
 
     def advice_of(self, name: str) -> list[Advice]:
         """Return what is refused of the addresses in a field."""
-        return [one for one in self.advice.get(name, []) if one.refused]
+        return [advice for advice in self.advice.get(name, []) if advice.refused]
 
     @property
     def wrong(self) -> bool:
@@ -148,4 +152,4 @@ def _json(typed: Typed, text: str) -> Any:
 
 
 def _lines(text: str) -> list[str]:
-    return list(dict.fromkeys(one.strip() for one in text.split("\n") if one.strip()))
+    return list(dict.fromkeys(line.strip() for line in text.split("\n") if line.strip()))

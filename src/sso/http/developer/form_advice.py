@@ -20,8 +20,8 @@ def advise_all(
     for name in ("redirect_uris", "post_logout_redirect_uris"):
         places = ((name, requested.document, allow_http_loopback), (f"sandbox.{name}", requested.sandbox, True))
         for field_name, values, loopback in places:
-            found = [advise(uri, kind, loopback, others) for uri in values.get(name, [])]
-            typed.advice[field_name] = [one for one in found if one is not None]
+            advice = [advise(uri, kind, loopback, others) for uri in values.get(name, [])]
+            typed.advice[field_name] = [advised for advised in advice if advised is not None]
     for name in ("initiate_login_uri", "backchannel_logout_uri", "client_uri", "policy_uri", "tos_uri", "logo_uri"):
         for field_name, values, loopback in (
             (name, requested.document, allow_http_loopback),
@@ -29,18 +29,18 @@ def advise_all(
         ):
             uri = values.get(name)
             if uri and field_name in typed.values:
-                one = advise(uri, "web", loopback, others)
-                typed.advice[field_name] = [one] if one is not None and one.refused else []
+                refusal = advise(uri, "web", loopback, others)
+                typed.advice[field_name] = [refusal] if refusal is not None and refusal.refused else []
 
 
 def hosts_of_others(registry: Registry, mine: Collection[str]) -> set[str]:
     """Return the hosts of every application but some, which nobody else's may be taken for."""
-    found: set[str] = set()
+    hosts: set[str] = set()
     for client in registry:
         if client.client_id not in mine and not client.sandbox:
-            found |= hosts_of(client.meta.redirect_uris)
+            hosts |= hosts_of(client.meta.redirect_uris)
     own = [registry.get(client_id) for client_id in mine]
-    return found.difference(*(hosts_of(one.meta.redirect_uris) for one in own if one is not None))
+    return hosts.difference(*(hosts_of(client.meta.redirect_uris) for client in own if client is not None))
 
 
 def advise_typed(
@@ -53,4 +53,4 @@ def advise_typed(
 
 def impersonates(typed: Typed) -> list[str]:
     """Return the fields with an address that can be taken for another application's."""
-    return [name for name, found in typed.advice.items() if any(one.code == "look_alike" for one in found)]
+    return [name for name, advice in typed.advice.items() if any(advised.code == "look_alike" for advised in advice)]

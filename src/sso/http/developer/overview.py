@@ -158,8 +158,8 @@ async def act(
         return await _overview_page(request, there, db, settings, _problem(form, typed, error))
     await clients.refresh()
     if secret is not None:
-        made = NewSecret(there.application_id, there.sandbox_id, secret)
-        return await secret_page(request, there.here, settings, made)
+        new_secret = NewSecret(there.application_id, there.sandbox_id, secret)
+        return await secret_page(request, there.here, settings, new_secret)
     return RedirectResponse(f"{APPS}/{there.application_id}", 303)
 
 

@@ -27,7 +27,7 @@ Case = Literal[
     "honest_again",
 ]  # fmt: skip
 CASES: tuple[Case, ...] = get_args(Case)
-WRONG: tuple[Case, ...] = tuple(one for one in CASES if one not in ("honest", "honest_again"))
+WRONG: tuple[Case, ...] = tuple(case for case in CASES if case not in ("honest", "honest_again"))
 """What must be refused."""
 IN_THE_TOKEN: frozenset[Case] = frozenset(
     {"wrong_nonce", "wrong_audience", "wrong_issuer", "expired", "alg_none", "foreign_key", "tampered_signature"}
@@ -133,14 +133,14 @@ def metadata(issuer: str, client: Client, alg: str) -> dict[str, Any]:
 
 def answer_parameters(play: Play, issuer: str, state: str) -> dict[str, str]:
     """Return what the browser brings back to the application in this case."""
-    said = {"code": play.code, "state": state, "iss": issuer}
+    parameters = {"code": play.code, "state": state, "iss": issuer}
     if play.case == "missing_state":
-        del said["state"]
+        del parameters["state"]
     elif play.case == "foreign_state":
-        said["state"] = secrets.token_urlsafe(16)
+        parameters["state"] = secrets.token_urlsafe(16)
     elif play.case == "mixed_up_issuer":
-        said["iss"] = "https://another-issuer.example"
-    return {name: value for name, value in said.items() if value}
+        parameters["iss"] = "https://another-issuer.example"
+    return {name: value for name, value in parameters.items() if value}
 
 
 def is_redemption(play: Play, form: Mapping[str, str]) -> bool:
@@ -197,10 +197,10 @@ def signed(play: Play, claims: Mapping[str, Any], alg: str, headers: dict[str, A
     if play.case == "alg_none":
         return jwt.encode(dict(claims), "", "none", {key: value for key, value in headers.items() if key != "kid"})
     key: Any = play.key if play.case not in ("foreign_key", "forged_logout_token") else new_key(alg)
-    made = jwt.encode(dict(claims), key, alg, headers)
+    token = jwt.encode(dict(claims), key, alg, headers)
     if play.case != "tampered_signature":
-        return made
-    head, _, tail = made.split(".")
+        return token
+    head, _, tail = token.split(".")
     altered = json.dumps({**claims, "sub": f"{claims['sub']}-altered"}).encode()
     return f"{head}.{base64url(altered)}.{tail}"
 

@@ -62,7 +62,7 @@ async def begin_check(
         raise ClientError("it was changed a moment ago: try again")
     if client is None or not client.meta.initiate_login_uri:
         raise ClientError("the sandbox does not say where a sign-in begins: initiate_login_uri")
-    known = {origin_of(one) for one in (client.meta.initiate_login_uri, *client.meta.redirect_uris)}
+    known = {origin_of(uri) for uri in (client.meta.initiate_login_uri, *client.meta.redirect_uris)}
     if page and origin_of(page) not in known - {origin_of(settings.issuer)}:
         raise ClientError("the page must be at a registered address of the sandbox")
     if await running_check(session, application.application_id) is not None:
@@ -110,7 +110,7 @@ class Check:
         self.start = with_parameters(start, [("iss", self.issuer)])
         self.page = str(check.results.get("page", "")) or start
         own = {origin_of(services.settings.issuer)}
-        self.hosts = frozenset({origin_of(one) for one in (start, *client.meta.redirect_uris)} - own)
+        self.hosts = frozenset({origin_of(uri) for uri in (start, *client.meta.redirect_uris)} - own)
         self.play = Play("honest", "", "", "", "", "")
         self.out: Look | None = None
         self.into: Look | None = None
@@ -125,7 +125,7 @@ class Check:
             if findings[0].outcome == "passed":
                 await self._wrong_ones(findings)
             if not await self._is_unchanged():
-                findings = [one for one in findings if one.case != "honest_again"]
+                findings = [finding for finding in findings if finding.case != "honest_again"]
                 findings.append(Finding("honest_again", "failed", "changed"))
             await self._write(findings, "done")
         except Exception:
@@ -144,15 +144,15 @@ class Check:
         """Play what must be refused, and sign in honestly after each: an application that refuses everything has
         refused nothing. How often in between is left to chance, so that no counting replaces looking."""
         for case in WRONG:
-            found = await self._one(case)
+            finding = await self._one(case)
             wrong = ""
             for _ in range(1 + secrets.randbelow(2)):
                 wrong = wrong or await self._honest_round(self._browser())
             if wrong:
-                findings.append(Finding(case, "unclear", "dead") if found.outcome == "refused" else found)
+                findings.append(Finding(case, "unclear", "dead") if finding.outcome == "refused" else finding)
                 findings.append(Finding("honest_again", "failed", wrong))
                 return
-            findings.append(found)
+            findings.append(finding)
             await self._write(findings, "running")
         findings.append(Finding("honest_again", "passed"))
 
@@ -293,15 +293,15 @@ class Check:
 
     async def _return(self, browser: Browser, asked: dict[str, str]) -> tuple[Visited, str]:
         """Bring the answer back to the application, and return what came of it, and the address of the answer."""
-        said = fake_provider.answer_parameters(self.play, self.issuer, asked.get("state", ""))
-        url = with_parameters(asked["redirect_uri"], list(said.items()))
-        found, _ = await browser.open(url, self.issuer)
-        return found, url
+        parameters = fake_provider.answer_parameters(self.play, self.issuer, asked.get("state", ""))
+        url = with_parameters(asked["redirect_uri"], list(parameters.items()))
+        visited, _ = await browser.open(url, self.issuer)
+        return visited, url
 
     async def _look(self, browser: Browser) -> Look:
-        found, url = await browser.open(self.page, self.issuer)
+        visited, url = await browser.open(self.page, self.issuer)
         path = urlsplit(url).path if not url.startswith(self.issuer) else self.issuer
-        return Look(found.status, path, bool(self.play.subject) and self.play.subject.encode() in found.body)
+        return Look(visited.status, path, bool(self.play.subject) and self.play.subject.encode() in visited.body)
 
     async def _judge(self, browser: Browser, case: Case) -> Finding:
         try:
@@ -329,7 +329,7 @@ class Check:
 
     async def _write(self, findings: list[Finding], status: str) -> None:
         shown: list[dict[str, Any]] = [
-            {"case": one.case, "outcome": one.outcome, "detail": one.detail} for one in findings
+            {"case": finding.case, "outcome": finding.outcome, "detail": finding.detail} for finding in findings
         ]
         async with self.services.db.write() as session:
             row = await session.get(RelyingPartyCheck, self.check_id)
