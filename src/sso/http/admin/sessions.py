@@ -23,16 +23,13 @@ from sso.http.common.forms import form_pairs, read_id
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
 from sso.http.common.services import AccountActor, Box, Clients, CurrentSettings, Db, Outbox
-from sso.http.common.typed_forms import FormModel, Note, Sent, cut, required
-from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, own_form, token_for
+from sso.http.common.typed_forms import FormModel, Note, Sent, required
+from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
 from sso.identity.sessions import store
-from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import SessionFilter
-from sso.identity.users.models import User
 from sso.identity.users.service import UserError, find
-from sso.identity.users.store import names_of
 from sso.logout import bulk as mass_ending
-from sso.logout.delivery_report import bulk_delivery_report, delivery_report_of
+from sso.logout.delivery_report import delivery_report_of
 from sso.platform.actor import Actor
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
@@ -85,14 +82,14 @@ NOTE_MISSING = N_("Say why: it is kept in the audit log.")
 NOBODY = N_("Nobody signs in with that.")
 NO_NETWORK = N_("Type an address such as 203.0.113.7, or a network of whole parts such as 203.0.113.0/24.")
 NONE_CHOSEN = N_("Choose at least one session.")
-TYPE_ALL = N_("Type the word that is asked for.")
 
 Sees = Annotated[Here, Depends(Needs("sessions:read"))]
 Ends = Annotated[Here, Depends(Needs("sessions:end"))]
-EndsMany = Annotated[Here, Depends(Needs("sessions:end_many"))]
 
 
-class _Wrong(Exception):
+class FilterInvalid(Exception):
+    """A field of the filter of sessions is not valid."""
+
     def __init__(self, field: str, text: str) -> None:
         super().__init__(text)
         self.field = field
@@ -103,7 +100,7 @@ async def _filter(db: Database, box: SecretBox, settings: Settings, asked: dict[
     """Return the filter of the sessions that the form names.
 
     Raises:
-        _Wrong: naming the field that is not valid.
+        FilterInvalid: naming the field that is not valid.
     """
     user_id, network = None, None
     if asked["person"]:
@@ -111,12 +108,12 @@ async def _filter(db: Database, box: SecretBox, settings: Settings, asked: dict[
             try:
                 user_id = (await find(session, asked["person"], box)).id
             except UserError:
-                raise _Wrong("person", NOBODY) from None
+                raise FilterInvalid("person", NOBODY) from None
     if asked["network"]:
         try:
             network = network_wanted(asked["network"], settings.ip_address_privacy)
         except ValueError:
-            raise _Wrong("network", NO_NETWORK) from None
+            raise FilterInvalid("network", NO_NETWORK) from None
     unused = clock.now() - timedelta(days=int(asked["unused"])) if asked["unused"] in AGES else None
     system = asked["system"] if asked["system"] in SYSTEMS else None
     return SessionFilter(
@@ -124,7 +121,8 @@ async def _filter(db: Database, box: SecretBox, settings: Settings, asked: dict[
     )
 
 
-def _asked(fields: Mapping[str, str]) -> dict[str, str]:
+def asked_filter(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return the fields of the filter of sessions, as they were typed."""
     names = {"person": 254, "client": 100, "network": 45, "system": 20, "unused": 4}
     return {name: str(fields.get(name, "")).strip()[:maximum] for name, maximum in names.items()}
 
@@ -154,22 +152,15 @@ class EndForm(FormModel):
     note: Annotated[Note, required(NOTE_MISSING)] = ""
 
 
-class BulkForm(EndForm):
-    """The reason, and the word that confirms the end of all sessions."""
-
-    sure: Annotated[str, cut(20)] = ""
-
-
 View = Annotated[SessionView, Depends(_view)]
 EndSessions = Annotated[Sent[EndForm], Depends(OwnForm(EndForm, "sessions"))]
 EndSession = Annotated[Sent[EndForm], Depends(OwnForm(EndForm, "end-session"))]
-BulkEnding = Annotated[Sent[BulkForm], Depends(OwnForm(BulkForm, "ending"))]
 
 
 @router.get(ALL)
 async def list_page(request: Request, here: Sees, view: View) -> Response:
     """List sessions, active or ended: by user, application, network, system or age."""
-    return await _list(view, here, _asked(request.query_params), request.query_params)
+    return await _list(view, here, asked_filter(request.query_params), request.query_params)
 
 
 async def _list(
@@ -193,7 +184,7 @@ async def _list(
             unused_since = now - view.settings.session_idle_timeout
             listed = await store.page_of(session, chosen, state, now, unused_since, before, PAGE + 1)
             rows = await rows_of(view.registry, session, [(sso, user.name) for sso, user in listed[:PAGE]])
-    except _Wrong as error:
+    except FilterInvalid as error:
         rows, problem, field, status = [], error.text, error.field, 400 if status == 200 else status
     kept = {**{name: value for name, value in asked.items() if value}, "status": state}
     following = {**kept, "before": str(rows[-1].session.id)} if len(listed) > PAGE else {}
@@ -239,12 +230,12 @@ async def end_chosen(
     chosen = [session_id for session_id in ids if session_id is not None][:PAGE]
     problem = sent.mistakes.get("note", "") if chosen else NONE_CHOSEN
     if problem:
-        return await _list(view, here, _asked(fields), fields, problem, "note", 400, note=note, ticked=chosen)
+        return await _list(view, here, asked_filter(fields), fields, problem, "note", 400, note=note, ticked=chosen)
     await _end(accounts, here, chosen, note)
     outbox.nudge()
     if len(chosen) == 1:
         return RedirectResponse(f"{ALL}/{chosen[0]}", 303)
-    kept = {**{name: value for name, value in _asked(fields).items() if value}, "status": "ended"}
+    kept = {**{name: value for name, value in asked_filter(fields).items() if value}, "status": "ended"}
     return RedirectResponse(f"{ALL}?{urlencode(kept)}", 303)
 
 
@@ -310,116 +301,3 @@ async def _show(view: SessionView, session_id: str, here: Here, problem: str = "
         reasons=REASONS,
         csrf_token=token_for(view.request, "end-session"),
     )
-
-
-@router.get(ENDINGS)
-async def begin_page(request: Request, here: EndsMany, view: View) -> Response:
-    """Show which sessions a bulk revocation would end: those of a user, an application, a network, or all."""
-    return await _begin_page(view, here, _asked(request.query_params))
-
-
-async def _begin_page(
-    view: SessionView,
-    here: Here,
-    asked: dict[str, str],
-    problem: str = "",
-    field: str = "",
-    status: int = 200,
-    *,
-    note: str = "",
-) -> Response:
-    total = 0
-    try:
-        chosen = await view.filter({**asked, "system": "", "unused": ""})
-        async with view.db.read() as session:
-            total = await store.count_not_ended(session, chosen)
-            user = await session.get(User, chosen.user_id) if chosen.user_id else None
-        if user is not None:  # the form names the user by id: identifiers can change hands
-            asked = {**asked, "person": str(user.id)}
-    except _Wrong as error:
-        user, problem, field, status = None, error.text, error.field, 400
-    client = view.registry.known(asked["client"]) if asked["client"] else None
-    return admin_page(
-        view.request,
-        here,
-        "sessions",
-        "admin_ending_new.html",
-        status,
-        asked=asked,
-        user=user,
-        client=client,
-        total=total,
-        everything=not any(asked[name] for name in ("person", "client", "network")),
-        problem=problem,
-        field=field,
-        note=note,
-        csrf_token=token_for(view.request, "ending"),
-    )
-
-
-@router.post(ENDINGS)
-async def begin(here: EndsMany, sent: BulkEnding, view: View, accounts: AccountActor, outbox: Outbox) -> Response:
-    """Begin a bulk revocation, in the background."""
-    asked, note = _asked(sent.typed), sent.form.note
-    everything = not any(asked[name] for name in ("person", "client", "network"))
-    if sent.mistakes:
-        return await _begin_page(view, here, asked, sent.mistakes["note"], "note", 400)
-    if everything and sent.form.sure.upper() not in ("SEMUA", "ALL"):
-        return await _begin_page(view, here, asked, TYPE_ALL, "sure", 400, note=note)
-    try:
-        chosen = await view.filter({**asked, "system": "", "unused": ""})
-    except _Wrong as error:
-        return await _begin_page(view, here, asked, error.text, error.field, 400, note=note)
-    async with view.db.write() as session:
-        if chosen.user_id is not None:
-            await check_power_over(session, view.registry, [chosen.user_id], here.rights)
-        revocation = await mass_ending.begin(session, chosen, EndReason.ADMINISTRATOR, actor=here.actor, note=note)
-        revocation_id = revocation.id
-    if revocation.total <= mass_ending.PART:  # few sessions end at once, without the background job
-        await mass_ending.work_once(accounts, revocation_id)
-        outbox.nudge()
-    return RedirectResponse(f"{ENDINGS}/{revocation_id}", 303)
-
-
-@router.get(ENDINGS + "/{ending_id}")
-async def ending_page(request: Request, ending_id: str, here: Sees, view: View) -> Response:
-    """Show the progress of a bulk revocation: which applications were notified, and which confirmed."""
-    chosen, registry = read_id(ending_id), view.registry
-    async with view.db.read() as session:
-        revocation = await mass_ending.get_ending(session, chosen) if chosen is not None else None
-        if revocation is None:
-            return failure(request, "not_found", 404)
-        notified = await bulk_delivery_report(session, registry, revocation)
-        user = await session.get(User, revocation.user_id) if revocation.user_id else None
-        names = await names_of(session, [revocation.actor])
-    waiting = sum(application.counts.get("waiting", 0) for application in notified)
-    return admin_page(
-        request,
-        here,
-        "sessions",
-        "admin_ending.html",
-        found=revocation,
-        told=notified,
-        waiting=waiting,
-        open=revocation.status == "running" or waiting > 0,
-        person=user.name if user is not None else "",
-        client=registry.known(revocation.client_id) if revocation.client_id else None,
-        who=names.get(revocation.actor, revocation.actor),
-        reasons=REASONS,
-        state=STATE,
-        ending_states=ENDING_STATES,
-        may_stop=here.may("sessions:end_many") and revocation.status == "running",
-        csrf_token=token_for(request, f"ending {revocation.id}"),
-    )
-
-
-@router.post(ENDINGS + "/{ending_id}")
-async def stop(request: Request, ending_id: str, here: EndsMany, db: Db) -> Response:
-    """Stop a bulk revocation. Ended sessions stay ended."""
-    chosen = read_id(ending_id)
-    if chosen is None:
-        return failure(request, "not_found", 404)
-    await own_form(request, f"ending {chosen}")
-    async with db.write() as session:
-        await mass_ending.stop_ending(session, chosen, actor=here.actor)
-    return RedirectResponse(f"{ENDINGS}/{chosen}", 303)
