@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import uuid
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -32,7 +31,7 @@ EVENTS = 1000
 """How many events are read at a time."""
 
 
-async def export_data(session: AsyncSession, services: AccountChanges, user: User, actor: Actor) -> dict[str, Any]:
+async def export_data(session: AsyncSession, services: AccountChanges, user: User, actor: Actor) -> dict[str, object]:
     """Return all personal data of a user, record the export, and tell the user."""
     document = await everything_about(session, services.box, services.registry, user.id)
     record(
@@ -49,7 +48,7 @@ async def export_data(session: AsyncSession, services: AccountChanges, user: Use
 
 async def everything_about(
     session: AsyncSession, box: SecretBox, registry: Registry, user_id: uuid.UUID
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return all personal data of a user, as they are exported. Credentials are named, never shown.
 
     Args:
@@ -90,7 +89,7 @@ async def everything_about(
     }
 
 
-async def _account(session: AsyncSession, user: User) -> dict[str, Any]:
+async def _account(session: AsyncSession, user: User) -> dict[str, object]:
     reached, checked = await users.identity_of(session, user.id)
     return {
         "id": str(user.id),
@@ -106,7 +105,7 @@ async def _account(session: AsyncSession, user: User) -> dict[str, Any]:
     }
 
 
-async def _identifiers(session: AsyncSession, box: SecretBox, user_id: uuid.UUID) -> list[dict[str, Any]]:
+async def _identifiers(session: AsyncSession, box: SecretBox, user_id: uuid.UUID) -> list[dict[str, object]]:
     return [
         {
             "kind": identifier.kind,
@@ -119,7 +118,7 @@ async def _identifiers(session: AsyncSession, box: SecretBox, user_id: uuid.UUID
     ]
 
 
-async def _what_was_used(session: AsyncSession, registry: Registry, user_id: uuid.UUID) -> dict[str, Any]:
+async def _what_was_used(session: AsyncSession, registry: Registry, user_id: uuid.UUID) -> dict[str, object]:
     names = {client.client_id: client.meta.client_name for client in registry}
     events = await _events_of(session, user_id)
     return {
@@ -170,7 +169,7 @@ async def _events_of(session: AsyncSession, user_id: uuid.UUID) -> list[AuditEve
             return events
 
 
-def _credential(credential: Credential) -> dict[str, Any]:
+def _credential(credential: Credential) -> dict[str, object]:
     return {
         "kind": credential.kind,
         "name": credential.name,

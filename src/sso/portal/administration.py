@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -41,7 +41,7 @@ class Review:
     choice: Literal["approve", "send_back", "comment"]
     text: str
     revision: int
-    granted: Mapping[str, Any] = field(default_factory=dict)
+    granted: Mapping[str, object] = field(default_factory=dict)
     accepted: str = ""
 
 
@@ -143,7 +143,7 @@ async def register_at_once(
     record(session, event, client_id=client_id, data={"note": note}, actor=name, request_id=request_id)
 
 
-def with_policies(before: ClientMetadata, policies: Mapping[str, Any]) -> ClientMetadata:
+def with_policies(before: ClientMetadata, policies: Mapping[str, object]) -> ClientMetadata:
     """Return the metadata with other policies. None removes a policy.
 
     Raises:

@@ -5,7 +5,7 @@ Members do what their role in the team allows; callers with ``clients:write`` do
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,7 +27,7 @@ from sso.identity.users.models import User
 from sso.portal import applications as apps
 from sso.portal import teams
 from sso.portal.administration import Review, review_application
-from sso.portal.applications import RequestedSettings, State, sandbox_id
+from sso.portal.applications import RequestedSettings, State, kind_of, sandbox_id
 from sso.portal.approval import check_sector_of, submit_application
 from sso.portal.rp_check.results import passes_now
 from sso.portal.rp_check.store import last_check
@@ -142,12 +142,11 @@ async def put_application(
     """The sandbox changes at once, production after the application was submitted and approved."""
     async with db.write() as session:
         application = await team_application(access, session, application_id)
-        kind: Any = application.kind
         with metadata_problems():
             await apps.change_application(
                 session,
                 application,
-                RequestedSettings(kind, body.document, body.sandbox),
+                RequestedSettings(kind_of(application), body.document, body.sandbox),
                 revision=body.revision,
                 own_uri=own_redirect_uri(settings),
                 actor=access.actor,

@@ -6,12 +6,13 @@ own is the answer, a route raises an :class:`Interruption`, which makes its own 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import cast
 from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic_core import ErrorDetails
 from sqlalchemy.exc import IntegrityError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -153,13 +154,13 @@ def _as_refusal(request: Request, error: Exception) -> Refusal | None:
     if isinstance(error, Refusal):
         return error
     if isinstance(error, RequestValidationError):
-        return InvalidRequest([_mistake(problem) for problem in error.errors()])
+        return InvalidRequest([_mistake(problem) for problem in cast(Sequence[ErrorDetails], error.errors())])
     if answer_form(request.url.path) == "problem":
         return Conflict("Somebody made the same at the same moment: look what is there now.")
     return None
 
 
-def _mistake(problem: Mapping[str, Any]) -> tuple[str, str]:
+def _mistake(problem: ErrorDetails) -> tuple[str, str]:
     where, *path = [str(part) for part in problem["loc"]]
     if where != "body":
         return ".".join(path) or where, validation_message(problem)

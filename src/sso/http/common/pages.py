@@ -223,7 +223,7 @@ def page(
     return with_browser(request, response) if context.get("csrf_token") else response
 
 
-def _on_every_page(request: Request, locale: str) -> dict[str, Any]:
+def _on_every_page(request: Request, locale: str) -> dict[str, object]:
     """Return what every template may use."""
     settings, assets = site_of(request).settings, site_of(request).assets
     return {

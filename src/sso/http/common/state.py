@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from sso.accounts.services import AccountServices
 from sso.http.common.assets import Assets
@@ -107,7 +107,7 @@ def request_id_of(request: Request) -> str:
     return str(request.scope["request_id"])
 
 
-def client_address(scope: Any, trusted: list[Network]) -> str:
+def client_address(scope: Scope, trusted: list[Network]) -> str:
     """Return who sent a request: the peer, or what a trusted proxy says of whom it asked for.
 
     X-Forwarded-For is read from its end: the first address that is not a trusted proxy of ours counts, and what stands

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from sso.clients.metadata import application_type
 from sso.clients.registry import Registry
 from sso.http.developer.form import Typed
-from sso.portal.applications import KINDS, RequestedSettings, sandbox_id
+from sso.portal.applications import KINDS, RequestedSettings, sandbox_id, texts_in
 from sso.portal.redirect_uri_advice import advise, hosts_of
 from sso.settings import Settings
 
@@ -20,7 +20,7 @@ def advise_all(
     for name in ("redirect_uris", "post_logout_redirect_uris"):
         places = ((name, requested.document, allow_http_loopback), (f"sandbox.{name}", requested.sandbox, True))
         for field_name, values, loopback in places:
-            advice = [advise(uri, kind, loopback, others) for uri in values.get(name, [])]
+            advice = [advise(uri, kind, loopback, others) for uri in texts_in(values.get(name))]
             typed.advice[field_name] = [advised for advised in advice if advised is not None]
     for name in ("initiate_login_uri", "backchannel_logout_uri", "client_uri", "policy_uri", "tos_uri", "logo_uri"):
         for field_name, values, loopback in (
@@ -28,7 +28,7 @@ def advise_all(
             (f"sandbox.{name}", requested.sandbox, True),
         ):
             uri = values.get(name)
-            if uri and field_name in typed.values:
+            if isinstance(uri, str) and uri and field_name in typed.values:
                 refusal = advise(uri, "web", loopback, others)
                 typed.advice[field_name] = [refusal] if refusal is not None and refusal.refused else []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -23,6 +22,7 @@ from sso.portal.applications.settings import (
     TEAM_GRANT_TYPES,
     RequestedSettings,
     Unfinished,
+    texts_in,
 )
 
 UNCHECKED = frozenset({
@@ -42,7 +42,7 @@ def checked_digest(application: Application) -> bytes:
 
 
 def production_metadata(
-    requested: RequestedSettings, granted: Mapping[str, Any], *, allow_http_loopback: bool = False
+    requested: RequestedSettings, granted: Mapping[str, object], *, allow_http_loopback: bool = False
 ) -> ClientMetadata:
     """Return what is registered in production.
 
@@ -62,7 +62,7 @@ def production_metadata(
     return metadata
 
 
-def sandbox_metadata(requested: RequestedSettings, granted: Mapping[str, Any], own_uri: str = "") -> ClientMetadata:
+def sandbox_metadata(requested: RequestedSettings, granted: Mapping[str, object], own_uri: str = "") -> ClientMetadata:
     """Return what is registered for the sandbox, where programs may run on the developer's own machine.
 
     Args:
@@ -80,8 +80,8 @@ def sandbox_metadata(requested: RequestedSettings, granted: Mapping[str, Any], o
     values |= {**requested.sandbox, **kept, "type": KINDS[requested.kind]}
     if own_uri and requested.kind != "service":
         for name in ("redirect_uris", "post_logout_redirect_uris"):
-            values[name] = [*values.get(name, []), own_uri]
-    hosts = {urlsplit(uri).hostname for uri in values.get("redirect_uris", []) if isinstance(uri, str)}
+            values[name] = [*texts_in(values.get(name)), own_uri]
+    hosts = {urlsplit(uri).hostname for uri in texts_in(values.get("redirect_uris"))}
     if len(hosts) > 1:  # a subject per host cannot be had there: our own address is one more
         values["subject_type"] = "public"
     try:
@@ -95,29 +95,26 @@ def sandbox_metadata(requested: RequestedSettings, granted: Mapping[str, Any], o
     return metadata
 
 
-def _without_privileges(values: dict[str, Any]) -> dict[str, Any]:
+def _without_privileges(values: Mapping[str, object]) -> dict[str, object]:
     """Return metadata without the scopes that are privileges, and the reasons for them."""
-    values_of_parts = {**values}
-    if isinstance(values_of_parts.get("scope"), str):
-        values_of_parts["scope"] = " ".join(
-            name for name in values_of_parts["scope"].split() if not is_restricted(name)
-        )
-    for name, of in (
-        ("scope_reasons", lambda name_of: name_of),
-        ("claim_reasons", lambda claim: SCOPE_OF.get(claim, "")),
-    ):
-        if isinstance(values_of_parts.get(name), dict):
-            values_of_parts[name] = {
-                key: text for key, text in values_of_parts[name].items() if not is_restricted(of(key))
-            }
-    return values_of_parts
+    kept, scope = {**values}, values.get("scope")
+    scope_reasons, claim_reasons = values.get("scope_reasons"), values.get("claim_reasons")
+    if isinstance(scope, str):
+        kept["scope"] = " ".join(name for name in scope.split() if not is_restricted(name))
+    if isinstance(scope_reasons, dict):
+        kept["scope_reasons"] = {name: text for name, text in scope_reasons.items() if not is_restricted(name)}
+    if isinstance(claim_reasons, dict):
+        kept["claim_reasons"] = {
+            claim: text for claim, text in claim_reasons.items() if not is_restricted(SCOPE_OF.get(claim, ""))
+        }
+    return kept
 
 
 def _in_sandbox(name: str) -> str:
     return f"sandbox.{name}" if name in ADDRESSES else name
 
 
-def valid_metadata(values: dict[str, Any], allow_http_loopback: bool) -> ClientMetadata:
+def valid_metadata(values: Mapping[str, object], allow_http_loopback: bool) -> ClientMetadata:
     """Return metadata that was checked.
 
     Args:

@@ -8,7 +8,7 @@ import uuid
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NotRequired, Protocol, TypedDict, cast, get_args
+from typing import Literal, NotRequired, Protocol, TypedDict, cast, get_args
 from urllib.parse import quote, urlencode
 
 import orjson
@@ -21,7 +21,7 @@ from sso.identity.authn.pending_flows import RunningFlow
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import base64url, random_token
-from sso.portal.playground.exchange import JsonObject, Step, decoded_tokens, request_text, response_text
+from sso.portal.playground.exchange import JsonObject, ShownToken, Step, decoded_tokens, request_text, response_text
 from sso.portal.sandbox import TRY_PATH, own_redirect_uri
 from sso.portal.services import TrialServices
 from sso.settings import Settings
@@ -170,7 +170,7 @@ async def begin_trial(
             services.box,
             PURPOSE,
             browser_id,
-            cast(dict[str, Any], data),
+            cast(dict[str, object], data),
             user_id=user_id,
             seconds=TRIAL_SECONDS,
         )
@@ -238,7 +238,7 @@ class TrialEndpoints:
     async def use_tokens(self, trial: Trial, action: TokenAction) -> Step:
         """Refresh, introspect or revoke the tokens of a trial."""
         tokens = trial.tokens
-        refresh_token, access_token = tokens.get("refresh_token", ""), tokens["access_token"]
+        refresh_token, access_token = str(tokens.get("refresh_token", "")), str(tokens["access_token"])
         path, form = {
             "refresh": ("/token", {"grant_type": "refresh_token", "refresh_token": refresh_token}),
             "introspect": ("/introspect", {"token": access_token}),
@@ -296,7 +296,7 @@ class TrialEndpoints:
         }
         return step, response.body if isinstance(response.body, dict) else {}
 
-    def _decoded(self, tokens: JsonObject, *, nonce: str) -> list[Any]:
+    def _decoded(self, tokens: JsonObject, *, nonce: str) -> list[ShownToken]:
         jwks = orjson.loads(self.jwks)
         return list(decoded_tokens(tokens, issuer=self.issuer, client_id=self.client.client_id, nonce=nonce, jwks=jwks))
 

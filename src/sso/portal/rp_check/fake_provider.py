@@ -92,7 +92,7 @@ def new_key(alg: str) -> str:
     return key.as_pem(private=True).decode()
 
 
-def public_jwks(play: Play, alg: str) -> dict[str, Any]:
+def public_jwks(play: Play, alg: str) -> dict[str, object]:
     """Return the key set that the application fetches."""
     key = _key(play, alg)
     return {"keys": [key.as_dict(kid=key.thumbprint(), alg=alg, use="sig")]}
@@ -110,7 +110,7 @@ def _key(play: Play, alg: str) -> RSAKey | ECKey | OKPKey:
     return OKPKey.import_key(play.key) if alg == "EdDSA" else RSAKey.import_key(play.key)
 
 
-def metadata(issuer: str, client: Client, alg: str) -> dict[str, Any]:
+def metadata(issuer: str, client: Client, alg: str) -> dict[str, object]:
     """Return what discovery says (OpenID Connect Discovery section 3)."""
     return {
         "issuer": issuer,
@@ -156,7 +156,7 @@ def is_redemption(play: Play, form: Mapping[str, str]) -> bool:
     )
 
 
-def token_answer(play: Play, issuer: str, client: Client, alg: str) -> dict[str, Any]:
+def token_answer(play: Play, issuer: str, client: Client, alg: str) -> dict[str, object]:
     """Return what the token endpoint answers in this case."""
     return {
         "access_token": f"check-{play.code}",
@@ -170,7 +170,7 @@ def token_answer(play: Play, issuer: str, client: Client, alg: str) -> dict[str,
 def id_token(play: Play, issuer: str, client: Client, alg: str) -> str:
     """Return the ID token of this case: each is right but for one thing."""
     now = clock.timestamp()
-    claims: dict[str, Any] = {
+    claims: dict[str, object] = {
         "iss": issuer,
         "sub": play.subject,
         "aud": client.client_id,
@@ -182,7 +182,7 @@ def id_token(play: Play, issuer: str, client: Client, alg: str) -> str:
     }
     if play.nonce:
         claims["nonce"] = play.nonce
-    wrong: dict[str, dict[str, Any]] = {
+    wrong: dict[str, dict[str, object]] = {
         "wrong_nonce": {"nonce": secrets.token_urlsafe(16)},
         "wrong_audience": {"aud": "another-application"},
         "wrong_issuer": {"iss": "https://another-issuer.example"},
@@ -192,7 +192,7 @@ def id_token(play: Play, issuer: str, client: Client, alg: str) -> str:
     return signed(play, claims, alg, {"kid": key_id(play, alg)})
 
 
-def signed(play: Play, claims: Mapping[str, Any], alg: str, headers: dict[str, Any]) -> str:
+def signed(play: Play, claims: Mapping[str, object], alg: str, headers: dict[str, object]) -> str:
     """Return a JWT, signed as this case has it."""
     if play.case == "alg_none":
         return jwt.encode(dict(claims), "", "none", {key: value for key, value in headers.items() if key != "kid"})
@@ -221,6 +221,6 @@ def logout_token(play: Play, issuer: str, client: Client, alg: str) -> str:
     return signed(play, claims, alg, {"kid": key_id(play, alg), "typ": LOGOUT_TOKEN_TYP})
 
 
-def userinfo(play: Play) -> dict[str, Any]:
+def userinfo(play: Play) -> dict[str, object]:
     """Return what the userinfo endpoint answers."""
     return {"sub": play.subject, "name": play.subject, "email": f"{play.subject}@check.example"}

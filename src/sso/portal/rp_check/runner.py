@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2 as httpx
@@ -328,7 +327,7 @@ class Check:
             row.play = encrypted_play(self.services.box, self.play)
 
     async def _write(self, findings: list[Finding], status: str) -> None:
-        shown: list[dict[str, Any]] = [
+        shown: list[dict[str, object]] = [
             {"case": finding.case, "outcome": finding.outcome, "detail": finding.detail} for finding in findings
         ]
         async with self.services.db.write() as session:
