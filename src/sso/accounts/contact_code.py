@@ -98,7 +98,7 @@ async def check_contact_code(
     """Check the code, and add the contact.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: the browser of the user.
         own: the session in which the user adds the contact.
         flow: the pending flow.

@@ -83,7 +83,7 @@ async def report_sign_in(services: AccountServices, visitor: Visitor, token: str
     """Lock the account of a sign-in that the link of a message reports as not the user's; see :func:`not_me`.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who follows the link.
         token: the value of the link.
 

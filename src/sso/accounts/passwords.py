@@ -22,7 +22,7 @@ async def change_own_password(
     """Change the password of the own account. Every other session ends.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: the browser of the user.
         own: the session in which the user changes it, which stays.
         name: the name of the user, which the password may not consist of.

@@ -84,7 +84,7 @@ async def begin_recovery(services: AccountServices, visitor: Visitor, typed: str
     """Begin a recovery and send the code.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who recovers an account.
         typed: the identifier.
         onward: where the user wants to go.
@@ -171,7 +171,7 @@ async def check_recovery_code(
     """Check the code that was sent, or that the helpdesk made.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who recovers an account.
         flow: the recovery, at the stage ``code``.
         typed: the code.
@@ -239,7 +239,7 @@ async def check_second_factor(
     """Check the second factor of a recovery.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who recovers an account.
         flow: the recovery, at the stage ``second``.
         typed: a code of an app, a recovery code, or one of the helpdesk.
@@ -332,7 +332,7 @@ async def stop_recovery(services: AccountServices, visitor: Visitor, token: str)
     """Stop a recovery that waits; a link that stops none changes nothing.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who stops it.
         token: the value of the link.
 
@@ -359,7 +359,7 @@ async def continue_recovery(
     """Continue a recovery whose delay has passed: the link is used up, and a new password is chosen.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who continues it.
         token: the value of the link.
         onward_of: tells where the user of an application wants to go.

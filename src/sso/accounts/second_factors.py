@@ -60,7 +60,7 @@ async def confirm_app(
     """Check the first code of an authenticator app, and let the user use the app.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: the browser of the user.
         own: the session in which the user sets the app up.
         flow: the pending flow.
@@ -132,7 +132,7 @@ async def add_passkey(
 
     Args:
         session: the transaction. The challenge is used up before the account is locked, by the order of locks.
-        services: the services.
+        services: the database, encryption, passwords and limits.
         own: the session in which the user adds it.
         browser_id: the browser that the challenge was made for.
         answer: what the browser made of the challenge.

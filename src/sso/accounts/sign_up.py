@@ -56,7 +56,7 @@ async def begin_sign_up(
     """Begin a sign-up and send the code.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who signs up.
         contact: the contact, from :func:`~sso.accounts.contacts.read_contact`.
         onward: where the user wants to go.
@@ -168,7 +168,7 @@ async def create_account(
     """Create the account of a sign-up whose contact is verified; the user is authenticated by what they set up.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who signs up.
         flow: the sign-up.
         name: the name of the user.
@@ -239,7 +239,7 @@ async def _send(
     """Send the code; to a contact that has an account, a message that says so. Both take as long.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         session: the transaction.
         flow: the sign-up.
         onward: where the user wants to go.

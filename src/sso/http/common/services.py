@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from sso.accounts.services import AccountActions, AccountServices
 from sso.clients.registry import Client, Registry
+from sso.http.common.images import Logos
 from sso.http.common.state import RateLimits, site_of
 from sso.identity.authn.passwords import Passwords
 from sso.platform.db import Database
@@ -90,6 +91,10 @@ async def _passwords(request: Request) -> Passwords:
     return site_of(request).passwords
 
 
+async def _logos(request: Request) -> Logos:
+    return site_of(request).logos
+
+
 async def _accounts(request: Request) -> AccountServices:
     return site_of(request).accounts
 
@@ -131,6 +136,8 @@ Limits = Annotated[RateLimits, Depends(_limits)]
 """Every rate limit."""
 PasswordService = Annotated[Passwords, Depends(_passwords)]
 """Hashes and judges passwords."""
+LogoService = Annotated[Logos, Depends(_logos)]
+"""The logos of applications."""
 Accounts = Annotated[AccountServices, Depends(_accounts)]
 """What use cases about the own account need."""
 AccountActor = Annotated[AccountActions, Depends(_account_actions)]
