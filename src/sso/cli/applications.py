@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import typer
 import yaml
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.cli.common import Json, check_choice, complain, group, print_json, print_table, refuse, run
 from sso.clients.models import Application, RelyingPartyCheck
@@ -20,7 +21,7 @@ from sso.portal.applications import RequestedSettings
 from sso.portal.approval import approve_application, submit_application
 from sso.portal.lifecycle import COMMAND_LINE
 from sso.portal.new_application import begin_application
-from sso.portal.rp_check.results import passed, passes_now
+from sso.portal.rp_check.results import findings_of, passed, passes_now
 from sso.portal.rp_check.runner import Check, begin_check
 from sso.portal.rp_check.store import last_check
 from sso.portal.sandbox import own_redirect_uri
@@ -65,7 +66,7 @@ def list_command(
 def show(application_id: ApplicationId) -> None:
     """Show an application: what its team wants, what would change in production, who looks after it."""
 
-    async def work(provider: Provider) -> dict[str, Any]:
+    async def work(provider: Provider) -> dict[str, object]:
         async with provider.db.read() as session:
             application = await session.get(Application, application_id)
             if application is None:
@@ -162,7 +163,7 @@ def check(
 
     last = run(work, load=True)
     assert last is not None
-    findings = last.results.get("findings", [])
+    findings = findings_of(last)
     if json:
         print_json({"passed": passed(last), "findings": findings})
     else:
@@ -254,7 +255,7 @@ def member(
     run(work)
 
 
-async def _present(session: Any, application_id: str) -> Application:
+async def _present(session: AsyncSession, application_id: str) -> Application:
     application = await apps.lock_application(session, application_id)
     if application is None:
         refuse(f"no team looks after {application_id!r}; see: sso applications list")

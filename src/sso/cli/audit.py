@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -79,7 +79,7 @@ def list_command(
 ) -> None:
     """List events, the newest first."""
 
-    async def work(provider: Provider) -> list[dict[str, Any]]:
+    async def work(provider: Provider) -> list[dict[str, object]]:
         async with provider.db.read() as session:
             chosen = AuditFilter(type=type_, actor=actor, subject=subject, client_id=client)
             return [

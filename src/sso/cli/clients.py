@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -244,7 +244,7 @@ def grants_command(
 ) -> None:
     """List the administration scopes and restricted data that applications were granted: by whom, when and why."""
 
-    async def work(provider: Provider) -> list[dict[str, Any]]:
+    async def work(provider: Provider) -> list[dict[str, object]]:
         async with provider.db.read() as session:
             privileges = await store.all_privileges(session, client_id or None, active=not everything)
             return [{"client_id": privilege.client_id, **shown(privilege)} for privilege in privileges]
@@ -311,7 +311,7 @@ def _load() -> list[Client]:
     return run(work)
 
 
-def _brief(client: Client) -> dict[str, Any]:
+def _brief(client: Client) -> dict[str, object]:
     return {
         "client_id": client.client_id,
         "name": client.meta.client_name,

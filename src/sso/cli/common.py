@@ -7,7 +7,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import orjson
 import typer
@@ -30,7 +30,7 @@ def group(help_text: str) -> typer.Typer:
     return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None)
 
 
-def guarded(command: Callable[[], Any]) -> None:
+def guarded(command: Callable[[], object]) -> None:
     """Run ``command`` and turn the failures that we know into one line each and an exit code."""
     try:
         command()
@@ -52,14 +52,14 @@ def guarded(command: Callable[[], Any]) -> None:
         raise SystemExit(CANNOT) from None
 
 
-def run(work: Callable[[Provider], Coroutine[Any, Any, T]], *, load: bool = False, begins: bool = False) -> T:
+def run(work: Callable[[Provider], Coroutine[object, object, T]], *, load: bool = False, begins: bool = False) -> T:
     """Run ``work`` with the provider of the settings in effect.
 
     Args:
         work: what to do.
         load: read keys and applications first.
         begins: the command may begin an installation: it makes the embedded database and the secret key where there
-            are none. Any other command refuses there and creates nothing.
+            are none. object other command refuses there and creates nothing.
     """
     settings = load_settings()
 
@@ -96,12 +96,12 @@ async def opened(settings: Settings, *, load: bool = False, begins: bool = False
         await db.close()
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Print ``value`` as JSON."""
     print(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
-def print_table(titles: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
+def print_table(titles: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
     """Print rows in columns."""
     lines = [titles, *[tuple("" if cell is None else str(cell) for cell in row) for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]

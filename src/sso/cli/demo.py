@@ -13,7 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -259,7 +259,7 @@ def _serve(settings: Settings, ports: list[int], people: list[Person], app_secre
             _wait_for(app)
 
 
-def _stop(*_: Any) -> NoReturn:
+def _stop(*_: object) -> NoReturn:
     raise SystemExit(0)
 
 

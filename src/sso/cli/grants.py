@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -28,7 +28,7 @@ def list_command(
     """List authorizations that hold, the newest first."""
     start = an_id(before, "grant") if before else None
 
-    async def work(provider: Provider) -> list[dict[str, Any]]:
+    async def work(provider: Provider) -> list[dict[str, object]]:
         async with provider.db.read() as session:
             person, now = (await find(session, user, provider.box)).id if user else None, clock.now()
             chosen_grants = GrantFilter(user_id=person, client_id=client)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import asdict
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, TypedDict
 
 import typer
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.administration import end_session_of_person
@@ -32,6 +34,22 @@ User = Annotated[str | None, typer.Option("--user", help="Sessions of this perso
 Client = Annotated[str | None, typer.Option("--client", help="Sessions in which this application takes part.")]
 
 
+class ListedSession(TypedDict):
+    """A session as it is printed."""
+
+    id: str
+    user: str
+    name: str
+    started: datetime
+    last_used: datetime
+    address: str | None
+    device: str
+    remembered: bool
+    ended: datetime | None
+    reason: str | None
+    clients: list[str]
+
+
 @app.command("list")
 def list_command(
     user: User = None,
@@ -42,7 +60,7 @@ def list_command(
 ) -> None:
     """List living sessions, the newest first, with the applications that take part in each."""
 
-    async def work(provider: Provider) -> list[dict[str, Any]]:
+    async def work(provider: Provider) -> list[ListedSession]:
         async with provider.db.read() as session:
             chosen = await _wanted(provider.box, session, None, user, client)
             now = clock.now()
@@ -217,7 +235,7 @@ def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="Se
 
 
 async def _wanted(
-    box: SecretBox, session: Any, session_id: str | None, user: str | None, client: str | None
+    box: SecretBox, session: AsyncSession, session_id: str | None, user: str | None, client: str | None
 ) -> SessionFilter:
     try:
         chosen = read_uuid(session_id) if session_id else None

@@ -6,7 +6,6 @@ import gc
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -87,7 +86,7 @@ def _read(path: Path) -> str:
         raise CatalogueError([f"{path}: is not UTF-8 at byte {error.start}"]) from None
 
 
-def _parse(path: Path, text: str, problems: list[tuple[int, str]]) -> Any:
+def _parse(path: Path, text: str, problems: list[tuple[int, str]]) -> object:
     try:
         return read_yaml(text, problems)
     except yaml.MarkedYAMLError as error:
@@ -119,7 +118,9 @@ _HINTS = {
 }
 
 
-def _checked(path: Path, text: str, data: Any, problems: list[tuple[int, str]], allow_http_loopback: bool) -> Catalogue:
+def _checked(
+    path: Path, text: str, data: object, problems: list[tuple[int, str]], allow_http_loopback: bool
+) -> Catalogue:
     if data is None and not problems:
         raise CatalogueError([f"{path}:1: must have catalogue: NAME and applications: a list; the file is empty"])
     if not isinstance(data, dict):
@@ -153,7 +154,7 @@ class _Mistake:
     message: str
 
 
-def _of_the_file(data: dict[str, Any]) -> list[_Mistake]:
+def _of_the_file(data: dict[str, object]) -> list[_Mistake]:
     """Return what is wrong with the file outside its applications."""
     mistakes = [
         _Mistake((key,), "", key, unknown_field(key, _TOP, "is not known here")) for key in data if key not in _TOP
@@ -178,7 +179,7 @@ def _of_the_file(data: dict[str, Any]) -> list[_Mistake]:
 
 
 def _application(
-    index: int, entry: Any, defaults: dict[str, Any], allow_http_loopback: bool
+    index: int, entry: object, defaults: dict[str, object], allow_http_loopback: bool
 ) -> tuple[str, ClientMetadata | None, list[_Mistake]]:
     place: tuple[str | int, ...] = ("applications", index)
     label = f"entry {index + 1}"
@@ -204,7 +205,7 @@ def _application(
     return name, metadata if not mistakes else None, mistakes
 
 
-def _wrong_id(entry: dict[str, Any]) -> str:
+def _wrong_id(entry: dict[str, object]) -> str:
     """Return what is wrong with the client_id of an entry; nothing where it is right."""
     client_id = entry.get("client_id")
     if client_id is None:
@@ -220,7 +221,7 @@ def _wrong_id(entry: dict[str, Any]) -> str:
 _Place = tuple[str | int, ...]
 
 
-def _odd_numbers(value: Any, known: set[_Place], place: _Place = ()) -> list[FieldMistake]:
+def _odd_numbers(value: object, known: set[_Place], place: _Place = ()) -> list[FieldMistake]:
     """Return a mistake for each number that YAML reads as another one than is written, such as 0600, which is 384."""
     if isinstance(value, WrittenInt) and place not in known:
         message = f"{value.raw} is read as {int(value)}: write {int(value)} for that number, or quotes for text"
@@ -236,6 +237,7 @@ def _located(path: Path, text: str, mistakes: list[_Mistake], problems: list[tup
     lines = [(1, line, message) for line, message in problems]
     for mistake in dict.fromkeys(mistakes):
         parts = [part for part in (mistake.application, mistake.field) if part]
+        assert root is not None, "a document with mistakes is not empty"
         line, node = _found(root, mistake.place)
         message = mistake.message
         if message.startswith(NOT_TEXT) and isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:bool":
@@ -244,7 +246,7 @@ def _located(path: Path, text: str, mistakes: list[_Mistake], problems: list[tup
     return [f"{path}:{line}: {message}" for _, line, message in sorted(lines, key=lambda mistake: mistake[:2])]
 
 
-def _found(node: Any, place: tuple[str | int, ...]) -> tuple[int, Any]:
+def _found(node: yaml.Node, place: tuple[str | int, ...]) -> tuple[int, yaml.Node]:
     """Return the line on which a value stands, and its node; where it is not there, those of what is around it."""
     line = int(node.start_mark.line) + 1
     for part in place:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -73,7 +72,7 @@ class Registered:
     token: str | None = None
 
 
-def read_registration(document: Any, profile: Profile, allow_http_loopback: bool) -> ClientMetadata:
+def read_registration(document: object, profile: Profile, allow_http_loopback: bool) -> ClientMetadata:
     """Return what an application says of itself.
 
     Args:
@@ -98,7 +97,7 @@ def read_registration(document: Any, profile: Profile, allow_http_loopback: bool
         raise _refused(mistakes_of(fields, error, context), sent) from None
 
 
-def _derived(sent: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+def _derived(sent: dict[str, object], known: dict[str, object]) -> dict[str, object]:
     """Return what follows from the rest (Dynamic Client Registration section 2, RFC 7591 section 2)."""
     kind = sent.get("application_type", "web")
     if kind not in ("web", "native"):
@@ -129,7 +128,7 @@ def _derived(sent: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _texts(name: str, value: Any) -> list[str]:
+def _texts(name: str, value: object) -> list[str]:
     if not isinstance(value, list):
         raise RegistrationRefused("invalid_client_metadata", f"{name}: {not_a_list(value)}.")
     for item in value:
@@ -138,12 +137,12 @@ def _texts(name: str, value: Any) -> list[str]:
     return list(value)
 
 
-def _subject_type(known: dict[str, Any], redirect_uris: list[str]) -> str:
+def _subject_type(known: dict[str, object], redirect_uris: list[str]) -> str:
     hosts = {urlsplit(uri).hostname for uri in redirect_uris}
     return "pairwise" if len(hosts) < 2 or "sector_identifier_uri" in known else "public"
 
 
-def _scope(asked: Any, service: bool) -> str:
+def _scope(asked: object, service: bool) -> str:
     """Return what may be asked for: of OpenID Connect's scopes those that were named. Others only the city gives."""
     if service:
         return ""
@@ -159,7 +158,7 @@ def _scope(asked: Any, service: bool) -> str:
     )
 
 
-def _refused(mistakes: list[FieldMistake], sent: Mapping[str, Any]) -> RegistrationRefused:
+def _refused(mistakes: list[FieldMistake], sent: Mapping[str, object]) -> RegistrationRefused:
     """Return the refusal of a registration: every mistake, and which unknown fields were probably meant otherwise. The
     others are ignored (RFC 7591 section 2)."""
     texts = [f"{mistake.field}: {mistake.text}" if mistake.field else mistake.text for mistake in mistakes]
@@ -328,7 +327,7 @@ async def replace_registration(
     """Put ``metadata`` in place of what is registered; make a secret where one is needed and there was none."""
     await store.lock_clients(session, [present.client_id])
     before, version = present.metadata, await bump_version(session, "clients")
-    values: dict[str, Any] = {"metadata_": metadata.stored()}
+    values: dict[str, object] = {"metadata_": metadata.stored()}
     await store.update_client(session, present.client_id, version, clock.now(), **values)
     secret = None
     if before.token_endpoint_auth_method != metadata.token_endpoint_auth_method:
@@ -345,7 +344,7 @@ async def remove_registration(session: AsyncSession, present: Registered, *, add
     record(session, "client.deleted", client_id=present.client_id, actor="registration", address=address)
 
 
-def information(registered: Registered, registration_client_uri: str, token: str) -> dict[str, Any]:
+def information(registered: Registered, registration_client_uri: str, token: str) -> dict[str, object]:
     """Return the client information response (RFC 7591 section 3.2.1, RFC 7592 section 3).
 
     Args:
@@ -356,7 +355,7 @@ def information(registered: Registered, registration_client_uri: str, token: str
     meta = registered.metadata
     stored = meta.model_dump(mode="json", by_alias=True, exclude_none=True)
     kept = {name: value for name, value in stored.items() if name in THEIRS and value != []}
-    answer: dict[str, Any] = {
+    answer: dict[str, object] = {
         "client_id": registered.client_id,
         "client_id_issued_at": registered.issued_at,
         "registration_client_uri": registration_client_uri,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import cast
 from uuid import UUID
 
 import orjson
@@ -261,13 +261,12 @@ def _profile_of(metadata: str) -> Profile:
     return _stored_profile(orjson.loads(metadata))
 
 
-def _stored_profile(data: dict[str, Any]) -> Profile:
+def _stored_profile(data: dict[str, object]) -> Profile:
     old = data.get("require_pkce") is False  # stored before there were profiles
-    profile: Profile = data.get("profile", "legacy" if old else "standard")
-    return profile
+    return cast(Profile, data.get("profile", "legacy" if old else "standard"))
 
 
-def stored_metadata(data: dict[str, Any]) -> ClientMetadata:
+def stored_metadata(data: dict[str, object]) -> ClientMetadata:
     """Return the metadata that was validated when it was stored.
 
     Fields of a newer release are left out, so that both can run on one database while one replaces the other.

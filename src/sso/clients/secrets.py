@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -185,7 +184,7 @@ async def create_client(
     if client_id in await store.begun_ids(session, [client_id]):
         raise ClientError(f"{client_id!r} is taken by an application that a team has begun in the portal")
     now = clock.now()
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         "client_id": client_id,
         "catalogue": catalogue,
         "status": "active",

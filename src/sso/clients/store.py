@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Text, cast, delete, select, update
@@ -133,7 +133,7 @@ class StoredClient(NamedTuple):
 
     catalogue: str
     status: str
-    metadata: dict[str, Any]
+    metadata: dict[str, object]
 
 
 async def all_clients(session: AsyncSession) -> dict[str, StoredClient]:
@@ -166,13 +166,13 @@ async def begun_ids(session: AsyncSession, client_ids: list[str]) -> set[str]:
     return {client_id for client_id in client_ids if client_id in begun or client_id.removesuffix(SANDBOX_END) in begun}
 
 
-async def insert_clients(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
+async def insert_clients(session: AsyncSession, rows: list[dict[str, object]]) -> None:
     """Insert applications."""
     for start in range(0, len(rows), BATCH):
         await session.execute(ClientRow.__table__.insert(), rows[start : start + BATCH])  # type: ignore[attr-defined]
 
 
-async def update_client(session: AsyncSession, client_id: str, version: int, now: datetime, **values: Any) -> None:
+async def update_client(session: AsyncSession, client_id: str, version: int, now: datetime, **values: object) -> None:
     """Change one application's columns."""
     statement = update(ClientRow).where(ClientRow.client_id == client_id)
     await session.execute(statement.values(version=version, updated_at=now, **values))

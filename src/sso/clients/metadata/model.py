@@ -6,7 +6,7 @@ Strict by default. What relaxes a rule is a field of its own, named for what it 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Self
+from typing import Self
 
 from pydantic import ValidationError, ValidationInfo, model_validator
 
@@ -42,7 +42,7 @@ class ClientMetadata(MetadataFields):
         return self
 
 
-def contradictions_in(document: Mapping[str, Any], wrong: Collection[str], context: dict[str, Any]) -> list[str]:
+def contradictions_in(document: Mapping[str, object], wrong: Collection[str], context: dict[str, object]) -> list[str]:
     """Return the contradictions in metadata of which some fields cannot be read, as ``field: text``.
 
     Args:
@@ -62,6 +62,6 @@ def contradictions_in(document: Mapping[str, Any], wrong: Collection[str], conte
     return contradictions(without_unreadable(fields, unknown), _may_have_own_secret(context))
 
 
-def _may_have_own_secret(context: Mapping[str, Any] | None) -> bool:
+def _may_have_own_secret(context: Mapping[str, object] | None) -> bool:
     """Tell whether the metadata are of an instance that registered itself, or were stored before."""
     return bool(context and (context.get("stored") or context.get("own_secret")))

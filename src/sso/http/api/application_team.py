@@ -23,7 +23,7 @@ from sso.identity.users.models import User
 from sso.platform.metrics.store import mistakes_of
 from sso.portal import teams
 from sso.portal.applications import sandbox_id
-from sso.portal.rp_check.results import passed
+from sso.portal.rp_check.results import findings_of, passed
 from sso.portal.rp_check.runner import begin_check, start
 from sso.portal.rp_check.store import last_check
 
@@ -226,9 +226,7 @@ async def get_rp_check(application_id: str, access: Access, db: Db) -> Response:
 
 
 def _checked(check: RelyingPartyCheck) -> schemas.RelyingPartyCheck:
-    findings = [
-        schemas.RelyingPartyCheckFinding.model_validate(finding) for finding in check.results.get("findings", [])
-    ]
+    findings = [schemas.RelyingPartyCheckFinding.model_validate(finding) for finding in findings_of(check)]
     running = check.status == "running"
     return schemas.RelyingPartyCheck(
         status="running" if running else "done",

@@ -23,7 +23,7 @@ from sso.oidc.token.client_auth import authenticates
 from sso.portal.applications import sandbox_id
 from sso.portal.rp_check import fake_provider
 from sso.portal.rp_check.endpoints import note_call, published_key
-from sso.portal.rp_check.results import passed, passes_now
+from sso.portal.rp_check.results import findings_of, passed, passes_now
 from sso.portal.rp_check.runner import begin_check, start
 from sso.portal.rp_check.store import last_check
 from sso.portal.services import CheckServices
@@ -114,7 +114,7 @@ async def _page(
     async with services.db.read() as session:
         last = await last_check(session, there.application_id)
     client = services.registry.enabled(there.sandbox_id)
-    findings = last.results.get("findings", []) if last is not None else []
+    findings = findings_of(last)
     running = last is not None and last.status == "running"
     stale = (
         running and last is not None and (clock.now() - last.created_at).total_seconds() > fake_provider.MINUTES * 60
