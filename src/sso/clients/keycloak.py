@@ -203,10 +203,10 @@ def _after_logout(
     registered: list[str] = []
     for written in text.split("##") if text and text != "-" else ():
         uri = _absolute(client, written)
-        if uri == "+":
+        if written == "+":
             registered += uris
         elif "*" in uri:
-            warnings.append(f"address after sign-out {uri}: wildcards do not exist here; write the exact addresses")
+            warnings.append(f"address after sign-out {written}: wildcards do not exist here; write the exact addresses")
         else:
             registered.append(uri)
     return list(dict.fromkeys(registered))
