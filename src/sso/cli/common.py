@@ -59,7 +59,7 @@ def run(work: Callable[[Provider], Coroutine[object, object, T]], *, load: bool 
         work: what to do.
         load: read keys and applications first.
         begins: the command may begin an installation: it makes the embedded database and the secret key where there
-            are none. object other command refuses there and creates nothing.
+            are none. Any other command refuses there and creates nothing.
     """
     settings = load_settings()
 

@@ -14,7 +14,7 @@ from sso.settings import Settings, load_settings
 
 
 def worker() -> None:
-    """Send notices and clear up, until it is stopped: for servers with SSO_RUN_WORKER=false. object number may run."""
+    """Send notices and clear up, until it is stopped: for servers with SSO_RUN_WORKER=false. Any number may run."""
     settings = load_settings()
     configure_logging(settings)
     asyncio.run(_work(settings))

@@ -184,7 +184,7 @@ def _absolute(client: Mapping[str, Any], uri: str) -> str:
 
 def _redirect_uris(client: Mapping[str, Any], warnings: list[str]) -> list[str]:
     """Return the addresses that can be registered: whole and exact (RFC 9700 section 2.1)."""
-    origins = []
+    exact = []
     for given in client.get("redirectUris") or ():
         uri = _absolute(client, str(given))
         if "*" in uri:
@@ -192,8 +192,8 @@ def _redirect_uris(client: Mapping[str, Any], warnings: list[str]) -> list[str]:
         elif uri.startswith("/") or not uri:
             warnings.append(f"redirect URI {given}: is not whole, and the client has no root URL")
         else:
-            origins.append(uri)
-    return list(dict.fromkeys(origins))
+            exact.append(uri)
+    return list(dict.fromkeys(exact))
 
 
 def _after_logout(
