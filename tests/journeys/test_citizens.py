@@ -6,8 +6,6 @@ import json
 import os
 import re
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest
 import pytest_asyncio
 import yaml
 from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
+from tests.commands import run_command
 from tests.journeys.conftest import Demo
 from tests.journeys.displays import Display, Rules, check_displays, keep_picture, new_context
 from tests.journeys.test_sign_on import sign_in
@@ -26,7 +25,6 @@ from tests.support import challenge_of
 from tests.waiting import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
-SSO = str(Path(sys.executable).with_name("sso"))
 PASSWORD = "perahu-kertas-di-sungai-88"
 OTHER = "layang-layang-tembaga-17"
 MAX_COLD_BYTES = 60 * 1024
@@ -284,9 +282,7 @@ def third_party(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> str:
     (directory / "t.yaml").write_text(yaml.safe_dump({"catalogue": "third", "applications": [entry]}))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
     environment |= {"SSO_ISSUER": demo.issuer, "SSO_DATA_DIR": str(demo.data)}
-    made = subprocess.run(
-        [SSO, "clients", "apply", str(directory / "t.yaml")], env=environment, text=True, capture_output=True
-    )
+    made = run_command(environment, directory, "clients", "apply", "t.yaml")
     assert made.returncode == 0, made.stderr
     return str(entry["client_id"])
 

@@ -18,7 +18,7 @@ import httpx2 as httpx
 import pytest
 import yaml
 from playwright.async_api import Browser, BrowserContext, expect
-from tests.commands import run_commands
+from tests.commands import run_command, run_commands
 from tests.journeys.conftest import free_ports
 from tests.journeys.displays import Display, Rules, check_displays, new_context
 from tests.journeys.test_sign_on import sign_in
@@ -45,7 +45,7 @@ class Town:
 
     def sso(self, *words: str, stdin: str = "") -> str:
         """Run a command."""
-        made = subprocess.run([SSO, *words], env=self.environment, input=stdin, text=True, capture_output=True)
+        made = run_command(self.environment, Path.cwd(), *words, stdin=stdin)
         assert made.returncode == 0, made.stderr
         return made.stdout
 
