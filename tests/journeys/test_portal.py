@@ -19,7 +19,7 @@ from tests.journeys.displays import Display, Rules, check_displays, check_fits, 
 from tests.journeys.test_sign_on import sign_in
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "app.py"
 
 
