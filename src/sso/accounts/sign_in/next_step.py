@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts.sign_in.current_account import CurrentAccount, accounts_of_browser
 from sso.accounts.sign_in.options import SignInOptions
-from sso.accounts.sign_in.pending_request import PendingRequest, store_request
+from sso.accounts.sign_in.pending_request import PendingRequest, hold_request
 from sso.accounts.sign_in.results import (
     AccessRefused,
     AccountChooser,
@@ -57,7 +57,7 @@ async def continue_request(
         current: the account that answers it; None: nobody is signed in.
 
     Raises:
-        TooManyFailures: when too many requests or flows were stored because of this visitor.
+        TooManyFailures: when there were too many requests or flows of this visitor's network.
         RedirectError: when the answer cannot be made.
     """
     provider = services.provider
@@ -73,7 +73,9 @@ async def continue_request(
         async with provider.db.write() as session:
             return await answer_request(services, session, visitor, pending, current.signed_in)
     if not pending.token:
-        pending = await store_request(services, visitor, pending)
+        if current is None:
+            await services.limits.waiting_requests.take(visitor.ip_address)
+        pending = await hold_request(services, visitor, pending)
     if isinstance(decision, CreateAccount):
         return RegistrationNeeded(pending)
     if isinstance(decision, SignIn):
@@ -167,14 +169,14 @@ async def answer_request(
     provider.usage.count("authorize", client.client_id)
     if pending.request.redirect_uri in client.meta.redirect_uris:
         provider.usage.count("returned", client.client_id, pending.request.redirect_uri)
-    if pending.stored is not None:
-        await stored_requests.delete_request(session, pending.stored)
+    if pending.waiting is not None:
+        await stored_requests.end_request(session, pending.token, pending.waiting)
     return RequestAnswered(answer, signed_in.session.id)
 
 
 async def refuse_request(services: SignInServices, pending: PendingRequest, refusal: Fail) -> RequestAnswered:
     """Tell the application that it cannot have what it asked for."""
-    if pending.stored is not None:
+    if pending.waiting is not None:
         async with services.provider.db.write() as session:
-            await stored_requests.delete_request(session, pending.stored)
+            await stored_requests.end_request(session, pending.token, pending.waiting)
     return RequestAnswered(flow.error_answer(services.provider.settings, (pending.request, refusal)))

@@ -6,13 +6,13 @@ Guessing is limited per address where they are typed.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from authlib.oauth2.rfc6749 import UnauthorizedClientError
 from authlib.oauth2.rfc8628 import DeviceAuthorizationEndpoint as AuthlibDeviceAuthorizationEndpoint
 from authlib.oauth2.rfc8628.endpoint import create_string_user_code
-from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy import CursorResult, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -36,6 +36,9 @@ from sso.settings import Settings, whole_seconds
 
 SLOW_DOWN_SECONDS = 5
 USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
+UNUSED_KEPT = timedelta(hours=1)
+"""How long a code that nobody decided about is kept after its time, so that a page can say which application it was
+for."""
 _TRIES = 5
 
 
@@ -215,5 +218,7 @@ async def _grant(session: AsyncSession, provider: Provider, waiting: DeviceCode,
 
 
 async def delete_expired_device_codes(session: AsyncSession, before: datetime) -> None:
-    """Delete the codes whose time was over ``before``."""
-    await session.execute(delete(DeviceCode).where(DeviceCode.expires_at < before))
+    """Delete the codes whose time was over ``before``, and sooner those that nobody decided about: anybody can cause
+    them."""
+    unused = (DeviceCode.status == "pending") & (DeviceCode.expires_at < clock.now() - UNUSED_KEPT)
+    await session.execute(delete(DeviceCode).where(or_(DeviceCode.expires_at < before, unused)))
