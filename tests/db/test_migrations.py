@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import pytest
@@ -95,7 +96,7 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
     await city.relying_party("warga").refresh(tokens["refresh_token"])
     db = city.provider.db
     async with city.browser() as browser:
-        await browser.open(city.relying_party("warga").url())
+        await browser.open(city.relying_party("warga").url(state=token_urlsafe(5000)))  # too long for a URL
         await browser.sign_in(city.relying_party("mitra"))
     async with db.write() as session:
         from sso.oidc.store.store import remember_consent

@@ -114,18 +114,22 @@ def seal_request(box: SecretBox, waiting: WaitingRequest, browser: str) -> str:
     """Return the token that carries a request. Another browser cannot open it."""
     times = [(moment - _EPOCH) // _MICROSECOND for moment in (waiting.created_at, waiting.expires_at)]
     members = [waiting.request_id, waiting.client_id, waiting.parameters, waiting.source, sorted(waiting.done), *times]
-    sealed = seal(box, _SEAL, token_hash(browser), orjson.dumps(members))
+    sealed = seal(box, _SEAL, _bound_to(browser), orjson.dumps(members))
     return _SEALED + sealed + token_end(box, waiting.client_id)
 
 
 def _open_request(box: SecretBox, token: str, browser: str) -> WaitingRequest | None:
-    data = open_sealed(box, _SEAL, token_hash(browser), token.partition(".")[0].removeprefix(_SEALED))
+    data = open_sealed(box, _SEAL, _bound_to(browser), token.partition(".")[0].removeprefix(_SEALED))
     if data is None:
         return None
     request_id, client_id, parameters, source, done, created, expires = orjson.loads(data)
     times = [_EPOCH + moment * _MICROSECOND for moment in (created, expires)]
     pairs = [(name, value) for name, value in parameters]
     return WaitingRequest(request_id, client_id, pairs, source, frozenset(done), *times)
+
+
+def _bound_to(browser: str) -> bytes:
+    return token_hash(browser)
 
 
 async def store_request(session: AsyncSession, box: SecretBox, waiting: WaitingRequest, browser: str) -> str:
