@@ -6,7 +6,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, MetaData, Table
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, MetaData, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -61,6 +61,12 @@ class Base(DeclarativeBase):
 def new_id() -> uuid.UUID:
     """Return a new UUIDv7 (RFC 9562 section 5.7): unique and ordered by time."""
     return uuid7()
+
+
+def index_where(name: str, *columns: str, where: str) -> Index:
+    """Return an index of the rows for which the SQL condition ``where`` holds, for both databases. A statement uses it
+    only if it has the same condition, without bound parameters in it."""
+    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
 
 def table_of(model: type[Base]) -> Table:
