@@ -21,7 +21,8 @@ from sso.oidc.store import store
 from sso.oidc.store.store import LiveGrant
 from sso.oidc.store.types import AccessTokenClaims
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS, ClientRefused
-from sso.oidc.token.issue import ACCESS_PREFIX, ACCESS_TOKEN_TYP, REFRESH_PREFIX
+from sso.oidc.token.families import REFRESH_PREFIX
+from sso.oidc.token.issue import ACCESS_PREFIX, ACCESS_TOKEN_TYP
 from sso.platform.keys import InvalidToken, UnknownKey
 from sso.platform.security.replay import was_seen
 from sso.platform.security.tokens import token_hash
