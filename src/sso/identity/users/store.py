@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from sso import clock
 from sso.identity.users.models import (
+    CREDENTIAL_KINDS,
     Agreement,
     Credential,
     Favourite,
@@ -26,7 +27,7 @@ from sso.identity.users.models import (
     User,
     UserRole,
 )
-from sso.platform.db import lock_rows
+from sso.platform.db import count_roughly, delete_batch, lock_rows
 from sso.platform.security.numbers import read_uuid
 
 BATCH = 500
@@ -217,15 +218,19 @@ async def move_identity(session: AsyncSession, giver: uuid.UUID, taker: uuid.UUI
 
 
 async def count_people(session: AsyncSession) -> int:
-    """Return the number of users, without deleted users."""
-    statement = select(func.count()).select_from(User).where(User.deleted_at.is_(None))
-    return int((await session.execute(statement)).scalar_one())
+    """Return the number of users, without deleted users; PostgreSQL estimates a large number."""
+    people = select(User.id).where(User.deleted_at.is_(None))
+    return await count_roughly(session, people.order_by(User.id), people)
 
 
 async def count_factors(session: AsyncSession) -> dict[str, int]:
-    """Return the number of users with each kind of credential."""
-    statement = select(Credential.kind, func.count(func.distinct(Credential.user_id))).group_by(Credential.kind)
-    return {row[0]: int(row[1]) for row in (await session.execute(statement)).all()}
+    """Return the number of users with each kind of credential; PostgreSQL estimates a large number."""
+    counts = {}
+    for kind in CREDENTIAL_KINDS:
+        owners = select(Credential.user_id).where(Credential.kind == kind).distinct()
+        if count := await count_roughly(session, owners.order_by(Credential.user_id), owners):
+            counts[kind] = count
+    return counts
 
 
 async def groups_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:
@@ -493,3 +498,14 @@ async def due_for_deletion(session: AsyncSession, now: datetime, limit: int) -> 
     """Return users whose requested deletion is due."""
     statement = select(User.id).where(User.delete_at <= now, User.deleted_at.is_(None)).limit(limit)
     return list((await session.execute(statement)).scalars())
+
+
+async def delete_local_accounts(session: AsyncSession, client_id: str, limit: int) -> int:
+    """Delete the ids that an application used for its users, at most ``limit``; return how many."""
+    its = LocalAccount.client_id == client_id
+    return await delete_batch(session, LocalAccount, LocalAccount.local_user_id, limit, its)
+
+
+async def delete_favourites(session: AsyncSession, client_id: str, limit: int) -> int:
+    """Delete an application from the favourites of users, at most ``limit``; return how many."""
+    return await delete_batch(session, Favourite, Favourite.client_id, limit, Favourite.client_id == client_id)

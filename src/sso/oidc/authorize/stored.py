@@ -15,6 +15,7 @@ from sso.oidc.authorize.request import AuthorizationRequest, check_request, with
 from sso.oidc.models import Interaction
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
+from sso.platform.db import delete_batch
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import equal, keyed_token, random_token, token_hash
 from sso.settings import Settings
@@ -109,6 +110,6 @@ async def delete_request(session: AsyncSession, interaction: Interaction) -> Non
     await session.execute(delete(Interaction).where(Interaction.token_hash == interaction.token_hash))
 
 
-async def delete_expired_requests(session: AsyncSession, now: datetime) -> None:
-    """Delete requests that waited too long."""
-    await session.execute(delete(Interaction).where(Interaction.expires_at < now))
+async def delete_expired_requests(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete requests that waited too long, at most ``limit``; return how many."""
+    return await delete_batch(session, Interaction, Interaction.expires_at, limit, Interaction.expires_at < now)

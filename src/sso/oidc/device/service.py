@@ -12,7 +12,7 @@ from typing import Any, cast
 from authlib.oauth2.rfc6749 import UnauthorizedClientError
 from authlib.oauth2.rfc8628 import DeviceAuthorizationEndpoint as AuthlibDeviceAuthorizationEndpoint
 from authlib.oauth2.rfc8628.endpoint import create_string_user_code
-from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy import CursorResult, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -30,7 +30,7 @@ from sso.oidc.requests import ProtocolRequest, check_granted, no_such_scope, not
 from sso.oidc.store import store
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
 from sso.platform.audit import record
-from sso.platform.db import insert_for, new_id
+from sso.platform.db import delete_batch, insert_for, new_id
 from sso.platform.security.tokens import random_token, token_hash
 from sso.settings import Settings, whole_seconds
 
@@ -214,6 +214,6 @@ async def _grant(session: AsyncSession, provider: Provider, waiting: DeviceCode,
     await session.execute(update(DeviceCode).where(mine).values(grant_id=grant_id))
 
 
-async def delete_expired_device_codes(session: AsyncSession, before: datetime) -> None:
-    """Delete the codes whose time was over ``before``."""
-    await session.execute(delete(DeviceCode).where(DeviceCode.expires_at < before))
+async def delete_expired_device_codes(session: AsyncSession, before: datetime, limit: int) -> int:
+    """Delete the codes whose time was over ``before``, at most ``limit``; return how many."""
+    return await delete_batch(session, DeviceCode, DeviceCode.expires_at, limit, DeviceCode.expires_at < before)

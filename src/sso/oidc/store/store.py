@@ -283,8 +283,8 @@ def give_back_refresh_token(session: Session, token_hash: bytes) -> None:
 
 
 def find_refresh_token(session: Session, token_hash: bytes) -> RefreshToken | None:
-    """Return a refresh token, used or not."""
-    return session.get(RefreshToken, token_hash)
+    """Return a refresh token as it is now, used or not."""
+    return session.get(RefreshToken, token_hash, populate_existing=True)
 
 
 def find_grant(
@@ -447,19 +447,3 @@ async def revoke_grants_of_user(
     if client_id:
         which.append(Grant.client_id == client_id)
     await _revoke(session, now, *which)
-
-
-async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:
-    """Delete grants and tokens whose time is over; return how many rows went."""
-    newest = select(RefreshToken.grant_id).where(RefreshToken.grant_id == Grant.id, RefreshToken.expires_at > now)
-    old: tuple[tuple[Any, Any, Any], ...] = (
-        (RefreshToken, RefreshToken.token_hash, RefreshToken.expires_at < now),
-        (Grant, Grant.id, (Grant.expires_at < now) & ~newest.exists()),
-        (AccessToken, AccessToken.token_hash, AccessToken.expires_at < now),
-    )
-    removed = 0
-    for table, key, over in old:
-        chosen = select(key).where(over).order_by(key).limit(limit).with_for_update(skip_locked=True)
-        gone = delete(table).where(key.in_(chosen)).execution_options(synchronize_session=False)
-        removed += cast(CursorResult[Any], await session.execute(gone)).rowcount
-    return removed

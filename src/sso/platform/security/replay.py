@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, select
+from sqlalchemy import CursorResult, select
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from sso.platform.db import insert_for
+from sso.platform.db import delete_batch, insert_for
 from sso.platform.security.models import Replay
 from sso.platform.security.tokens import token_hash
 
@@ -29,6 +30,6 @@ def was_seen(session: Session, issuer: str, jti: str) -> bool:
     return session.execute(statement).first() is not None
 
 
-def delete_expired(session: Session, now: datetime) -> int:
-    """Delete expired records and return how many there were."""
-    return cast(CursorResult[Any], session.execute(delete(Replay).where(Replay.expires_at < now))).rowcount
+async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete expired records, at most ``limit``, and return how many there were."""
+    return await delete_batch(session, Replay, Replay.expires_at, limit, Replay.expires_at < now)
