@@ -56,7 +56,7 @@ CHAIN_SECONDS = 5.0
 LOOK_SECONDS = 30.0
 """How often a process looks whether the jobs are due: they were run by nobody, or by a process that died."""
 EVERY = timedelta(minutes=5)
-LEASE = "jobs"
+LEASE = job_runs.JOBS
 EXTEND_SECONDS = 20.0
 BATCH = 500
 PART = 100
@@ -260,14 +260,17 @@ async def _delete_families(run: Run, find: Callable[[AsyncSession], Awaitable[li
     while True:
         async with db.read() as session:
             grant_ids = await find(session)
-        async with db.write() as session:
-            await cleanup.delete_refresh_tokens_of(session, grant_ids)
+        await _delete_tokens_of(run, grant_ids)
         async with db.write() as session:
             gone = await cleanup.delete_grants(session, grant_ids)
         total += gone
         if gone == 0 or len(grant_ids) < BATCH or run.stop.is_set():
             return total
         await run.keep()
+
+
+async def _delete_tokens_of(run: Run, grant_ids: list[uuid.UUID]) -> None:
+    await run.batches(lambda session: cleanup.delete_refresh_tokens_of(session, grant_ids, BATCH))
 
 
 async def _delete_ended_grants(run: Run) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.oidc.models import DeviceCode
@@ -40,11 +40,10 @@ async def delete_expired_access_tokens(session: AsyncSession, now: datetime, lim
 async def prolong_grants(session: AsyncSession, now: datetime, limit: int) -> int:
     """Let grants that expire soon end with their newest refresh token, if that is later; return how many. A grant is
     looked at once for each lifetime of a refresh token, however often it is refreshed."""
-    longer = exists().where(RefreshToken.grant_id == Grant.id, RefreshToken.expires_at > Grant.expires_at)
-    soon = (Grant.expires_at < now + AHEAD, Grant.revoked_at.is_(None), longer)
+    newest = select(func.max(RefreshToken.expires_at)).where(RefreshToken.grant_id == Grant.id).scalar_subquery()
+    soon = (Grant.expires_at < now + AHEAD, Grant.revoked_at.is_(None), newest > Grant.expires_at)
     chosen = select(Grant.id).where(*soon).order_by(Grant.expires_at).limit(limit)
     ids = list((await session.execute(chosen.with_for_update(key_share=True, skip_locked=True))).scalars())
-    newest = select(func.max(RefreshToken.expires_at)).where(RefreshToken.grant_id == Grant.id).scalar_subquery()
     prolonged = update(Grant).where(Grant.id.in_(ids)).values(expires_at=newest)
     await session.execute(prolonged.execution_options(synchronize_session=False))
     return len(ids)
@@ -57,29 +56,33 @@ async def revoked_grants(session: AsyncSession, limit: int) -> list[uuid.UUID]:
 
 async def expired_grants(session: AsyncSession, now: datetime, limit: int) -> list[uuid.UUID]:
     """Return grants that have expired, the oldest first."""
-    alive = exists().where(RefreshToken.grant_id == Grant.id, RefreshToken.expires_at >= now)
-    return await _over(session, Grant.expires_at, limit, Grant.expires_at < now, ~alive)
+    alive = select(RefreshToken.expires_at).where(RefreshToken.grant_id == Grant.id, RefreshToken.expires_at >= now)
+    return await _over(session, Grant.expires_at, limit, Grant.expires_at < now, _none(alive))
 
 
 async def _over(session: AsyncSession, order: Any, limit: int, *over: ColumnElement[bool]) -> list[uuid.UUID]:
     """Return grants that are over; not those of a device that has not heard its answer yet."""
-    waiting = exists().where(DeviceCode.grant_id == Grant.id)
-    return list((await session.execute(select(Grant.id).where(*over, ~waiting).order_by(order).limit(limit))).scalars())
+    waiting = select(DeviceCode.grant_id).where(DeviceCode.grant_id == Grant.id)
+    chosen = select(Grant.id).where(*over, _none(waiting)).order_by(order).limit(limit)
+    return list((await session.execute(chosen)).scalars())
 
 
-async def delete_refresh_tokens_of(session: AsyncSession, grant_ids: Sequence[uuid.UUID]) -> int:
-    """Delete the refresh tokens of grants that are over."""
-    mine = RefreshToken.grant_id.in_(grant_ids)
-    chosen = select(RefreshToken.token_hash).where(mine).with_for_update(skip_locked=True)
-    return await _rows(session, delete(RefreshToken).where(RefreshToken.token_hash.in_(chosen)))
+def _none(rows: Select[Any]) -> ColumnElement[bool]:
+    """Return the condition that ``rows`` selects nothing. PostgreSQL looks for each grant in turn; NOT EXISTS it may
+    turn into a join that reads the whole other table."""
+    return rows.limit(1).scalar_subquery().is_(None)
+
+
+async def delete_refresh_tokens_of(session: AsyncSession, grant_ids: Sequence[uuid.UUID], limit: int) -> int:
+    """Delete refresh tokens of grants that are over, at most ``limit``; return how many."""
+    return await delete_batch(session, RefreshToken, RefreshToken.grant_id, limit, RefreshToken.grant_id.in_(grant_ids))
 
 
 async def delete_grants(session: AsyncSession, grant_ids: Sequence[uuid.UUID]) -> int:
     """Delete grants that have no refresh tokens any more, with their access tokens. The refresh tokens are deleted in a
     transaction before: transactions lock refresh tokens before their grant."""
-    empty = ~exists().where(RefreshToken.grant_id == Grant.id)
-    chosen = select(Grant.id).where(Grant.id.in_(grant_ids), empty).with_for_update(skip_locked=True)
-    return await _rows(session, delete(Grant).where(Grant.id.in_(chosen)))
+    empty = _none(select(RefreshToken.grant_id).where(RefreshToken.grant_id == Grant.id))
+    return await delete_batch(session, Grant, Grant.id, len(grant_ids), Grant.id.in_(grant_ids), empty)
 
 
 async def grants_of_client(session: AsyncSession, client_id: str, limit: int) -> list[uuid.UUID]:
@@ -101,8 +104,3 @@ async def delete_device_codes_of_client(session: AsyncSession, client_id: str, l
 async def delete_consents_of_client(session: AsyncSession, client_id: str, limit: int) -> int:
     """Delete the consents to an application."""
     return await delete_batch(session, Consent, Consent.client_id, limit, Consent.client_id == client_id)
-
-
-async def _rows(session: AsyncSession, statement: Any) -> int:
-    done = await session.execute(statement.execution_options(synchronize_session=False))
-    return cast("CursorResult[Any]", done).rowcount

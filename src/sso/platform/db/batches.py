@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Select, delete, func, inspect, select, tuple_
+from sqlalchemy import ColumnElement, CursorResult, Select, delete, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement, Executable
@@ -29,10 +29,13 @@ async def delete_batch(
         limit: the most rows.
         conditions: which rows.
     """
-    keys = inspect(model).primary_key
-    key = keys[0] if len(keys) == 1 else tuple_(*keys)
-    chosen = select(*keys).where(*conditions).order_by(order).limit(limit).with_for_update(skip_locked=True)
-    gone = delete(model).where(key.in_(chosen)).execution_options(synchronize_session=False)
+    # By the place of the row: no other plan is possible than to go there, for a primary key of several columns too.
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    place: ColumnElement[Any] = literal_column("rowid" if is_sqlite else "ctid")
+    chosen = select(place).select_from(model).where(*conditions).order_by(order).limit(limit)
+    chosen = chosen.with_for_update(skip_locked=True).correlate(None)
+    here = place.in_(chosen) if is_sqlite else place == func.any(func.array(chosen.scalar_subquery()))
+    gone = delete(model).where(here).execution_options(synchronize_session=False)
     return cast("CursorResult[Any]", await session.execute(gone)).rowcount
 
 

@@ -16,6 +16,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from sso.platform.db.base import Base, insert_for
 
+JOBS = "jobs"
+"""The name of the lease of the jobs."""
 LEASE = timedelta(seconds=60)
 """How long a process that died keeps others from running the jobs."""
 MAX_ERROR_CHARS = 200
