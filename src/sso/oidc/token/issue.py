@@ -22,6 +22,7 @@ from sso.oidc.store.types import AccessTokenClaims, IdTokenClaims
 from sso.oidc.token.client_keys import ClientKeys
 from sso.oidc.token.families import FORMAT, new_refresh_token
 from sso.platform.audit import record
+from sso.platform.db import session_of
 from sso.platform.security.jwe import CannotEncrypt, encrypt
 from sso.platform.security.tokens import base64url, random_token, token_hash
 
@@ -87,7 +88,7 @@ def end_family(request: ProtocolRequest, grant_id: uuid.UUID, client_id: str, re
     stole it (RFC 9700 sections 4.5 and 4.14.2)."""
     if store.revoke_grant(request.session, grant_id, clock.now()):
         record(
-            request.session,
+            session_of(request.session),
             "grant.revoked",
             subject=str(grant_id),
             client_id=client_id,

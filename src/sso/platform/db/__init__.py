@@ -8,6 +8,7 @@ from sso.platform.db.batches import count_roughly, delete_batch
 from sso.platform.db.database import Database, DatabaseUnavailable, TransactionConflict
 from sso.platform.db.job_runs import JobRun
 from sso.platform.db.locks import lock_rows
+from sso.platform.db.prepared import Executor, Work, session_of
 from sso.platform.db.versions import bump_version, read_versions
 
 __all__ = [
@@ -15,10 +16,12 @@ __all__ = [
     "Base",
     "Database",
     "DatabaseUnavailable",
+    "Executor",
     "JobRun",
     "Json",
     "TransactionConflict",
     "UtcDateTime",
+    "Work",
     "bump_version",
     "count_roughly",
     "delete_batch",
@@ -27,5 +30,6 @@ __all__ = [
     "lock_rows",
     "new_id",
     "read_versions",
+    "session_of",
     "table_of",
 ]
