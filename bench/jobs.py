@@ -160,6 +160,7 @@ class Plans:
 
 async def fill_all(db: Database, people: int, sessions: int) -> None:
     """Make the data: one grant, two refresh tokens and one delivery for each session, and the rest in proportion."""
+    indexes = await begin_filling(db)
     await fill(db, people, sessions)
     values = {"some": max(sessions // 2, OVER * 4), "part": max(sessions // 50, OVER * 4), "clients": CLIENTS}
     values |= {"hours": max(24, sessions // 1000), "people": people, "sessions": sessions, "over": OVER}
@@ -169,6 +170,9 @@ async def fill_all(db: Database, people: int, sessions: int) -> None:
         await connection.execute(text("CREATE TEMP TABLE numbered AS SELECT id, row_number() OVER () n FROM users"))
         for statement in FILLED:
             await timed(connection, statement.split()[2], statement, values)
+    await end_filling(db, indexes)
+    async with db.engine.begin() as connection:
+        await connection.execute(text("SET LOCAL synchronous_commit = off"))
         for table, key, where, side, change in AGEING:
             some = SOME.format(table=table, key=key, where=where, side=side)
             old = text(f"UPDATE {table} SET {change} WHERE {key} IN {some}")
@@ -177,6 +181,35 @@ async def fill_all(db: Database, people: int, sessions: int) -> None:
     async with db.engine.connect() as connection:
         plain = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await plain.execute(text("VACUUM ANALYZE"))
+
+
+SECONDARY = """
+SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+  AND indexname NOT IN (SELECT conname FROM pg_constraint) ORDER BY indexname
+"""
+
+
+async def begin_filling(db: Database) -> list[str]:
+    """Drop the indexes that are no constraints, and check no foreign keys; return how the indexes are made again."""
+    async with db.engine.begin() as connection:
+        indexes = (await connection.execute(text(SECONDARY))).all()
+        for name, _ in indexes:
+            await connection.execute(text(f"DROP INDEX {name}"))
+        await connection.execute(text("ALTER DATABASE bench SET session_replication_role = replica"))
+    await db.engine.dispose()
+    return [definition for _, definition in indexes]
+
+
+async def end_filling(db: Database, indexes: list[str]) -> None:
+    """Make the indexes again, and check foreign keys."""
+    began = time.perf_counter()
+    async with db.engine.begin() as connection:
+        await connection.execute(text("SET LOCAL maintenance_work_mem = '512MB'"))
+        for definition in indexes:
+            await connection.exec_driver_sql(definition)
+        await connection.execute(text("ALTER DATABASE bench RESET session_replication_role"))
+    await db.engine.dispose()
+    print(f"  {'(indexes)':16} {time.perf_counter() - began:7.1f} s", flush=True)
 
 
 async def timed(connection: Any, name: str, statement: str, values: dict[str, Any]) -> None:
