@@ -46,7 +46,7 @@ from sso.jobs import chain_audit_events
 from sso.logout.bulk import begin
 from sso.oidc.models import DeviceCode, ExcludedName, ExcludedSubject, PushedRequest
 from sso.platform.audit import prune
-from sso.platform.db import Database, new_id
+from sso.platform.db import Database, JobRun, new_id
 from sso.platform.db.migrate import (
     WrongSchema,
     alembic_config,
@@ -172,6 +172,7 @@ def _of_citizens(city: City) -> list[Any]:
     check = {"officer": "cli", "document": "ktp", "document_end": "0001", "place": "MPP"}
     return [
         ImportRun(digest=b"i" * 32, client_id="warga", started_at=now, **run),
+        JobRun(name="sessions", held_until=now, started_at=now),
         RateCounter(key="k", count=1, expires_at=now),
         Agreement(user_id=siti, document="terms", version="1", agreed_at=now),
         PendingFlow(token_hash=b"c" * 32, user_id=siti, created_at=now, expires_at=now, **ceremony),

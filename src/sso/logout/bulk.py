@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -23,6 +24,7 @@ from sso.oidc.models import BulkRevocation
 from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 from sso.platform.audit import record
+from sso.platform.db import delete_batch
 
 PART = 100
 LONGEST_PAUSE_SECONDS = 2.0
@@ -160,3 +162,9 @@ async def endings(session: AsyncSession, limit: int, before: uuid.UUID | None = 
 async def get_ending(session: AsyncSession, ending_id: uuid.UUID) -> BulkRevocation | None:
     """Return one of them."""
     return await session.get(BulkRevocation, ending_id, populate_existing=True)
+
+
+async def delete_finished(session: AsyncSession, before: datetime, limit: int) -> int:
+    """Delete bulk revocations that were finished before a moment, at most ``limit``; return how many."""
+    over = BulkRevocation.finished_at < before
+    return await delete_batch(session, BulkRevocation, BulkRevocation.finished_at, limit, over)

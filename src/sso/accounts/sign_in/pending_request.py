@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sso.accounts.sign_in.current_account import CurrentAccount, account_for_request, current_account
+from sso.accounts.sign_in.current_account import (
+    CurrentAccount,
+    account_for_request,
+    current_account,
+    current_account_alone,
+)
 from sso.accounts.sign_in.services import SignInServices
 from sso.errors import Refusal
 from sso.oidc.authorize import stored as stored_requests
@@ -121,6 +126,5 @@ async def account_answering(
     """
     current = None
     if visitor.session_token:
-        async with services.provider.db.read() as session:
-            current = await current_account(services.provider, session, visitor, request.client.client_id)
+        current = await current_account_alone(services.provider, visitor, request.client.client_id)
     return await account_for_request(services.provider, visitor, request, current)

@@ -25,6 +25,7 @@ from sso.oidc.models import Interaction
 from sso.oidc.parameters import AUTHORIZATION
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
+from sso.platform.db import delete_batch
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.replay import first_use, was_seen
 from sso.platform.security.sealed_tokens import open_sealed, seal
@@ -219,6 +220,6 @@ def with_done(waiting: WaitingRequest, step: str) -> WaitingRequest:
     return replace(waiting, done=waiting.done | {step})
 
 
-async def delete_expired_requests(session: AsyncSession, now: datetime) -> None:
-    """Delete requests that waited too long."""
-    await session.execute(delete(Interaction).where(Interaction.expires_at < now))
+async def delete_expired_requests(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete requests that waited too long, at most ``limit``; return how many."""
+    return await delete_batch(session, Interaction, Interaction.expires_at, limit, Interaction.expires_at < now)

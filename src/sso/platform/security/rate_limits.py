@@ -34,7 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.errors import Refusal
-from sso.platform.db import INSERTS, Database, table_of
+from sso.platform.db import INSERTS, Database, delete_batch, table_of
 from sso.platform.security.models import RateCounter
 from sso.settings import Settings
 
@@ -238,7 +238,10 @@ class DatabaseStorage:
                 if key in present and key not in cleared
             ]
             if windows_left:
-                fewer = update(table).where(table.c.count > 0, or_(*windows_left)).values(count=table.c.count - 1)
+                fewer = update(table).where(table.c.count > 0, or_(*windows_left))
+                # Nobody has a place in an empty counter: its window ends now, so that the jobs delete it.
+                until = case((table.c.count == 1, clock.now()), else_=table.c.expires_at)
+                fewer = fewer.values(count=table.c.count - 1, expires_at=until)
                 await session.execute(fewer)
             if cleared:
                 await session.execute(delete(table).where(table.c.key.in_(cleared)))
@@ -701,9 +704,10 @@ def key_of(*parts: str) -> str:
     return f"{parts[0][:40]}:{hashed[:40]}"
 
 
-async def delete_expired(session: AsyncSession, now: datetime) -> None:
-    """Delete counters whose window has ended, and empty counters."""
-    await session.execute(delete(RateCounter).where((RateCounter.expires_at <= now) | (RateCounter.count <= 0)))
+async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete counters whose window has ended, at most ``limit``; return how many. The window of a counter ends when
+    every place was given back."""
+    return await delete_batch(session, RateCounter, RateCounter.expires_at, limit, RateCounter.expires_at <= now)
 
 
 def network_of(address: str) -> str:
