@@ -11,7 +11,7 @@ SECONDS ?= 180
 SEED ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint types imports quick unit coverage mutants interop-all fuzz races bench lock docs dist sbom hooks clean deps ready
+.PHONY: run test check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs dist sbom hooks clean deps ready
 
 run: $(VENV)/run.stamp $(COMPILED)   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
@@ -67,6 +67,9 @@ hooks: $(VENV)/dev.stamp   ## check each commit and its subject before git keeps
 
 bench: $(VENV)/dev.stamp   ## CPU time of each flow; ARGS="--seconds 3 --only refresh"
 	$(BIN)/python -m bench $(ARGS)
+
+soak: $(VENV)/dev.stamp   ## sign-ins, refreshes and sign-outs for 15 minutes on PostgreSQL: fails if memory or tables grow; ARGS="--seconds 60"
+	$(BIN)/python -m bench.soak $(ARGS)
 
 lock: $(VENV)/dev.stamp   ## newest allowed versions into requirements/, with hashes; needs uv
 	sh scripts/lock.sh

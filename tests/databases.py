@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 
 from sso.platform.db import Database
+from sso.platform.db.prepared import Plans
 
 NAMES = """SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"""
 SEQUENCES = """SELECT quote_ident(sequencename), coalesce(last_value, start_value), last_value IS NOT NULL
@@ -20,6 +21,7 @@ OTHERS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
 _dialects: dict[tuple[str, int], tuple[Any, Any]] = {}
+_plans: dict[str, Plans] = {}
 
 
 def share_compiled_statements(database: Database) -> None:
@@ -32,6 +34,7 @@ def share_compiled_statements(database: Database) -> None:
         sync = engine.sync_engine
         known = _dialects.setdefault((sync.dialect.name, number), (sync.dialect, sync._compiled_cache))
         sync.dialect, sync._compiled_cache = known
+    database.plans = _plans.setdefault(database.engine.dialect.name, database.plans)
     if not database.is_sqlite:
         reader, writer = database._reader.sync_engine, database.engine.sync_engine
         reader.dialect, reader._compiled_cache = writer.dialect, writer._compiled_cache

@@ -176,8 +176,14 @@ def _limits(settings: Settings, counts: Counts, durable: Counts) -> RateLimits:
         ),
         contact_codes=CountLimit(CONTACT_CODES_PER_DAY, DAY_MINUTES, counts, "contact-codes"),
         flows=CountLimit(FLOWS_PER_HOUR, 60, counts, "flows"),
-        waiting_requests=CountLimit(
-            settings.pending_requests_per_ip_address, 15, counts, "waiting", in_total=settings.pending_requests_total
+        # In memory: nothing is stored for these requests, not even how many there were.
+        waiting_requests=CountLimit(settings.pending_requests_per_ip_address, 15, None, "waiting"),
+        stored_requests=CountLimit(
+            settings.pending_requests_per_ip_address,
+            15,
+            counts,
+            "stored-requests",
+            in_total=settings.pending_requests_total,
         ),
         pushed_requests=CountLimit(settings.pushed_requests_per_client, 15, counts, "pushed"),
         inviters=CountLimit(settings.invitations_per_user, DAY_MINUTES, counts, "inviters"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import itertools
+import secrets
 import threading
 import time
 from collections import Counter
@@ -395,7 +396,8 @@ async def test_rows_that_anybody_can_cause_are_limited(city: City) -> None:
 
     warga = city.relying_party("warga")
     site = city.site
-    for limit in (site.limits.waiting_requests, site.limits.new_device_codes, site.limits.pushed_requests):
+    limits = site.limits
+    for limit in (limits.waiting_requests, limits.stored_requests, limits.new_device_codes, limits.pushed_requests):
         limit._maximum = 5
     async with city.client() as http:
         answers = await all_at_once([http.get(warga.url()) for _ in range(20)])
@@ -403,7 +405,7 @@ async def test_rows_that_anybody_can_cause_are_limited(city: City) -> None:
         assert all(is_refusal(one) and "menit" in one.text for one in answers if one.status_code == 429)
         english = await http.get(warga.url(), headers={"Accept-Language": "en"})
         assert "Too many requests" in english.text
-        assert await count(Interaction) == 5
+        assert await count(Interaction) == 0, "nothing is stored"
         party = city.relying_party("sehat")
         pushes = [party.post("/par", party.parameters()) for _ in range(12)]
         answers = await all_at_once(pushes)
@@ -411,6 +413,11 @@ async def test_rows_that_anybody_can_cause_are_limited(city: City) -> None:
         assert all(one.json()["error"] == "temporarily_unavailable" for one in answers if is_refusal(one))
     async with city.browser(address="198.51.100.1") as other:
         assert await other.code(warga)
+        limits.waiting_requests._maximum = 100
+        long = warga.url(state=secrets.token_urlsafe(5000), prompt="login")
+        answers = await all_at_once([other.http.get(long) for _ in range(20)])
+        assert Counter(one.status_code for one in answers) == {200: 5, 429: 15}
+        assert await count(Interaction) == 5, "too long for a URL"
     async with city.browser() as own:
         await here(city, own)
         for _ in range(15):

@@ -22,7 +22,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.subjects import EVENT
 from sso.platform.audit import verify
 from sso.platform.audit.service import AuditFilter, page_of_events
-from sso.platform.db import Database, read_versions
+from sso.platform.db import Database, job_runs, read_versions
 from sso.platform.db.database import NoDatabase
 from sso.platform.db.migrate import current_revision, head_revision
 from sso.platform.outbox import store as deliveries
@@ -257,6 +257,23 @@ async def _deliveries(provider: Provider) -> Finding:
     return Finding("deliveries", "warning" if given_up else "good", text)
 
 
+async def _jobs(provider: Provider) -> Finding:
+    async with provider.db.read() as session:
+        runs = {run.name: run for run in await job_runs.runs(session)}
+    lease = runs.get(job_runs.JOBS)
+    if lease is None:
+        return Finding("jobs", "good", "not run yet; a server with SSO_RUN_WORKER, or sso worker, runs them")
+    said = f"last started at {lease.started_at:%Y-%m-%d %H:%M} UTC"
+    failed = [f"{run.name}: {run.error}" for run in runs.values() if run.error]
+    if clock.now() - lease.started_at > LATE_JOBS:
+        return Finding("jobs", "warning", f"{said}: no process runs them; set SSO_RUN_WORKER or start sso worker")
+    return Finding("jobs", "warning" if failed else "good", "; ".join([said, *failed[:3]]))
+
+
+LATE_JOBS = timedelta(minutes=30)
+"""After which time without jobs doctor warns: they are due every five minutes."""
+
+
 async def _audit(provider: Provider) -> Finding:
     async with provider.db.read() as session:
         report = await verify(session, provider.box)
@@ -277,5 +294,6 @@ _LOOKS: list[tuple[str, Callable[[Provider], Awaitable[Finding]]]] = [
     ("mail", _mail),
     ("limits", _limits),
     ("webhooks", _webhooks),
+    ("jobs", _jobs),
     ("audit", _audit),
 ]

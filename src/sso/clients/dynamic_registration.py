@@ -24,7 +24,7 @@ from sso.clients.registry import stored_metadata
 from sso.clients.secrets import secret_row
 from sso.clients.validation_errors import FieldMistake, mistakes_of, nearest_name, not_a_list, not_text
 from sso.platform.audit import record
-from sso.platform.db import bump_version
+from sso.platform.db import bump_version, delete_batch
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 from sso.platform.security.outbound_http import Outbound, OutboundFailed, OutboundRefused, public_reason
@@ -376,3 +376,8 @@ def _new_secret(session: AsyncSession, box: SecretBox, client_id: str, metadata:
     secret = random_token()
     session.add(secret_row(box, client_id, metadata, secret))
     return secret
+
+
+async def delete_expired_invitations(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete initial access tokens that have expired, at most ``limit``; return how many."""
+    return await delete_batch(session, Invitation, Invitation.expires_at, limit, Invitation.expires_at <= now)

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy import select, update
@@ -23,7 +24,7 @@ from sso.logout.end_sessions import end_client_sessions, end_sessions
 from sso.oidc.models import BulkRevocation
 from sso.platform.actor import Actor
 from sso.platform.audit import record
-from sso.platform.db import Database
+from sso.platform.db import Database, delete_batch
 from sso.ssf.events import EventServices
 
 PART = 100
@@ -170,3 +171,9 @@ async def endings(session: AsyncSession, limit: int, before: uuid.UUID | None = 
 async def get_ending(session: AsyncSession, ending_id: uuid.UUID) -> BulkRevocation | None:
     """Return one of them."""
     return await session.get(BulkRevocation, ending_id, populate_existing=True)
+
+
+async def delete_finished(session: AsyncSession, before: datetime, limit: int) -> int:
+    """Delete bulk revocations that were finished before a moment, at most ``limit``; return how many."""
+    over = BulkRevocation.finished_at < before
+    return await delete_batch(session, BulkRevocation, BulkRevocation.finished_at, limit, over)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import delete, select
@@ -16,6 +16,7 @@ from sso.clients.privileges import OPERATOR, Authority, check_hold
 from sso.clients.secrets import ClientError
 from sso.platform.actor import Actor
 from sso.platform.audit import record
+from sso.platform.db import delete_batch
 
 Role = Literal["owner", "member"]
 ROLES: tuple[Role, ...] = ("owner", "member")
@@ -216,6 +217,7 @@ async def withdraw_invitation(session: AsyncSession, application_id: str, lookup
     await session.execute(delete(TeamInvitation).where(mine))
 
 
-async def delete_expired(session: AsyncSession) -> None:
-    """Delete invitations that are over."""
-    await session.execute(delete(TeamInvitation).where(TeamInvitation.expires_at <= clock.now()))
+async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete invitations that are over, at most ``limit``; return how many."""
+    over = TeamInvitation.expires_at <= now
+    return await delete_batch(session, TeamInvitation, TeamInvitation.expires_at, limit, over)

@@ -37,8 +37,10 @@ class RateLimits:
         new_device_codes: requests of devices, for each IP address.
         sign_ups: registrations of users, for each IP address.
         flows: second-factor flows, for each account and network or known browser.
-        waiting_requests: stored authorization requests, for each IP address.
-        pushed_requests: pushed authorization requests, for each client.
+        waiting_requests: authorization requests of users who are not signed in, for each network, in this process.
+        stored_requests: authorization requests that are stored for anybody, for each network: those that are too long
+            for a URL, and pushed requests of public clients.
+        pushed_requests: pushed authorization requests, for each other client.
         inviters: invitations to teams, for each user who invites.
         invited_to: the same, for each application.
         invited: the same, for each recipient within a day.
@@ -56,6 +58,7 @@ class RateLimits:
     sign_ups: CountLimit
     flows: CountLimit
     waiting_requests: CountLimit
+    stored_requests: CountLimit
     pushed_requests: CountLimit
     inviters: CountLimit
     invited_to: CountLimit

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from sqlalchemy import event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from sso.errors import Refusal
+from sso.platform.db.prepared import Answer, Plans, PostgresWork, SqliteWork, Work
 from sso.settings import Settings
 
 SQLITE_BUSY_TIMEOUT_MS = 15_000
@@ -91,6 +93,8 @@ class Database:
                 connect_args={"timeout": 5, "server_settings": {"application_name": "sso", "jit": "off"}},
             )
             self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.plans = Plans(self.engine.dialect)
+        self._work = SqliteWork if self.is_sqlite else PostgresWork
 
     @property
     def engines(self) -> list[AsyncEngine]:
@@ -126,6 +130,31 @@ class Database:
                     await asyncio.shield(session.close())
                 else:  # no connection to return
                     session.sync_session.close()
+
+    async def run_read(self, function: Callable[[Work], Answer]) -> Answer:
+        """Return what ``function`` returns, which runs in a greenlet and only reads: each statement is a transaction.
+
+        Raises:
+            DatabaseUnavailable: when the database cannot be reached.
+        """
+        engine = self._reader if self.is_sqlite else self.engine
+        with _translated():
+            return await greenlet_spawn(self._work(engine.sync_engine, self.plans, transaction=False).run, function)
+
+    async def run_write(self, function: Callable[[Work], Answer], *, single: bool = False) -> Answer:
+        """Return what ``function`` returns, which runs in a greenlet, in one transaction: committed when it returns,
+        rolled back when it raises.
+
+        Args:
+            function: the work.
+            single: its only statement is the transaction; there is no BEGIN and no COMMIT.
+
+        Raises:
+            DatabaseUnavailable: when the database cannot be reached or written.
+        """
+        work = self._work(self.engine.sync_engine, self.plans, transaction=True, single=single)
+        with _translated():
+            return await greenlet_spawn(work.run, function)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -189,4 +218,5 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_immediate(connection: Any) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if not connection.connection.driver_connection.in_transaction:  # a piece of work has begun it
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
