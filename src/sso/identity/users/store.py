@@ -171,7 +171,9 @@ def with_identifiers(session: Executor, user_id: uuid.UUID, client_id: str) -> K
         return None
     identifiers = {row[7]: KnownIdentifier(*row[7:]) for row in rows if row[7] is not None}
     local_user_ids = list(dict.fromkeys(row[6] for row in rows if row[6] is not None))
-    return Known(*rows[0][:6], list(identifiers.values()), local_user_ids)
+    name, locale, profile, updated_at, checked_at, picture_id = rows[0][:6]
+    found = list(identifiers.values())
+    return Known(name, locale, profile, updated_at, checked_at, picture_id, found, local_user_ids)
 
 
 async def roles_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:

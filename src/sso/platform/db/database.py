@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, make_url
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -93,6 +94,7 @@ class Database:
                 connect_args={"timeout": 5, "server_settings": {"application_name": "sso", "jit": "off"}},
             )
             self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+            event.listen(self.engine.sync_engine, "handle_error", _replace_outdated_connections)
         self.plans = Plans(self.engine.dialect)
         self._work = SqliteWork if self.is_sqlite else PostgresWork
 
@@ -191,10 +193,21 @@ def _is_out_of_service(error: DBAPIError) -> bool:
 
 def _is_conflict(error: DBAPIError) -> bool:
     """Tell whether another transaction caused the error: in PostgreSQL a serialization failure (40001), a deadlock
-    (40P01) or a lock that is not available (55P03); in SQLite SQLITE_BUSY or SQLITE_LOCKED."""
-    if _sqlstate(error) in CONFLICT_STATES:
+    (40P01), a lock that is not available (55P03), or a migration that changed what a prepared statement returns; in
+    SQLite SQLITE_BUSY or SQLITE_LOCKED."""
+    if _sqlstate(error) in CONFLICT_STATES or _is_outdated(error.orig):
         return True
     return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _is_outdated(error: BaseException | None) -> bool:
+    return type(error).__name__ == "InvalidCachedStatementError"  # of asyncpg, which is not always installed
+
+
+def _replace_outdated_connections(context: ExceptionContext) -> None:
+    """Let the pool replace every connection after a migration changed what a statement returns that is prepared."""
+    if _is_outdated(context.original_exception):
+        context.is_disconnect = True
 
 
 def _sqlstate(error: DBAPIError) -> str:
