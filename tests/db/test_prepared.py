@@ -22,6 +22,7 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     event,
+    func,
     literal_column,
     select,
     text,
@@ -134,6 +135,16 @@ async def test_work_without_a_statement_takes_no_connection(db: Database) -> Non
     assert await db.run_write(lambda _: 1) == 1
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+async def test_a_connection_is_returned_with_no_transaction(db: Database) -> None:
+    async with db.engine.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        await driver.execute_fetchall("BEGIN IMMEDIATE")
+    await db.run_write(lambda work: work.execute(INSERT, thing("a")))
+    assert await db.run_read(names_in) == ["a"]
+
+
 async def test_single_work_is_one_statement(db: Database) -> None:
     await db.run_write(lambda work: work.execute(INSERT, thing("a")), single=True)
 
@@ -174,6 +185,13 @@ async def test_a_statement_that_cannot_be_prepared_is_run_by_the_session(db: Dat
         return [row[0] for row in work.execute(SOME, {"names": ["a", "c", "x"]}).all()]
 
     assert await db.run_write(insert_and_find) == ["a", "c"]
+    joined = select(func.aggregate_strings(c.name, " "))  # SQLite: its separator is written into the statement late
+    assert await db.run_read(lambda work: work.execute(joined, {}).scalar_one_or_none()) == "a b c"
+    default = Table("defaults", MetaData(), Column("id", Uuid, primary_key=True), Column("n", BigInteger, default=7))
+    async with db.engine.begin() as connection:
+        await connection.run_sync(default.create)
+    await db.run_write(lambda work: work.execute(default.insert(), {"id": new_id()}))
+    assert await db.run_read(lambda work: work.execute(select(default.c.n), {}).scalar_one_or_none()) == 7
     assert await db.run_read(lambda work: work.execute(SOME, {"names": ["b"]}).scalar_one_or_none()) == "b"
 
 

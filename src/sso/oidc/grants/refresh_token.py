@@ -47,9 +47,12 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         request, now = self.request, clock.now()
         hashed, client_id = token_hash(refresh_token), request.client.client_id
         successor = _successor(request.provider.refresh_keys[0], refresh_token)
-        grant_id = store.use_refresh_token(request.session, hashed, client_id, token_hash(successor), now)
-        fresh = grant_id is not None
-        if grant_id is None:
+        idle_since = now - request.provider.idle
+        used = store.use_refresh_token(request.session, hashed, client_id, token_hash(successor), now, idle_since)
+        fresh = used is not None
+        if used is not None:
+            grant = used[1]
+        else:
             seen = store.find_refresh_token(request.session, hashed)
             if seen is None or seen.client_id != client_id or seen.used_at is None:
                 return None
@@ -57,8 +60,8 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
             if retried is None:
                 self._end_family(seen)
                 return None
-            grant_id, successor = seen.grant_id, retried
-        grant = store.find_grant(request.session, grant_id, now, now - request.provider.idle, lock="share")
+            successor = retried
+            grant = store.find_grant(request.session, seen.grant_id, now, idle_since, lock="share")
         if grant is None:
             raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
         unmet = unmet_by_grant(
