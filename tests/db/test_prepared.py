@@ -237,7 +237,8 @@ async def test_fifty_writers_at_once(db: Database) -> None:
     rise = update(things).values(number=c.number + 1).returning(c.number)
 
     async def one(single: bool) -> int:
-        return int(await db.run_write(lambda work: work.execute(rise, {}).scalar_one_or_none(), single=single))
+        number: Any = await db.run_write(lambda work: work.execute(rise, {}).scalar_one_or_none(), single=single)
+        return int(number)
 
     assert sorted(await asyncio.gather(*(one(number % 2 == 0) for number in range(50)))) == list(range(1, 51))
 
@@ -312,7 +313,8 @@ async def test_cancelled_work_leaves_nothing_open(db: Database) -> None:
 
 @pytest.mark.parametrize("database_kind", ["postgresql"])
 async def test_a_lost_connection_is_said_once_and_replaced(db: Database) -> None:
-    pid, kill = select(literal_column("pg_backend_pid()")), "SELECT pg_terminate_backend(:pid)"
+    pid: Any = select(literal_column("pg_backend_pid()"))
+    kill = "SELECT pg_terminate_backend(:pid)"
 
     async def end(number: int) -> None:
         async with other.read() as session:
@@ -320,7 +322,7 @@ async def test_a_lost_connection_is_said_once_and_replaced(db: Database) -> None
             gone = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
 
             async def is_gone() -> bool:
-                return (await session.execute(gone, {"pid": number})).scalar_one() == 0
+                return bool((await session.execute(gone, {"pid": number})).scalar_one() == 0)
 
             await until(is_gone)
 
@@ -328,7 +330,7 @@ async def test_a_lost_connection_is_said_once_and_replaced(db: Database) -> None
     numbers: list[int] = []
 
     def note(work: Work) -> None:
-        numbers.append(work.execute(pid, {}).scalar_one_or_none())
+        numbers.append(work.execute(pid, {}).all()[0][0])
 
     await db.run_read(note)
     await end(numbers[0])
@@ -338,7 +340,7 @@ async def test_a_lost_connection_is_said_once_and_replaced(db: Database) -> None
 
     def lose(work: Work) -> None:
         work.execute(INSERT, thing("c"))
-        await_(end(work.execute(pid, {}).scalar_one_or_none()))
+        await_(end(work.execute(pid, {}).all()[0][0]))
         work.execute(INSERT, thing("d"))
 
     with pytest.raises(DatabaseUnavailable):
