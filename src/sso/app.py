@@ -16,6 +16,7 @@ from sso.errors import Refusal
 from sso.http import account, admin, api, developer, protocol, sign_in
 from sso.http.common import pages, routes
 from sso.http.common.assets import Assets
+from sso.http.common.direct import DirectRoutes
 from sso.http.common.errors import add_error_handler
 from sso.http.common.images import Logos
 from sso.http.common.mail_delivery import send_message, send_notice
@@ -101,7 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     add_error_handler(app, {**sign_in.error_pages, **account.error_pages})
-    app.add_middleware(Shell, settings=settings)
+    app.add_middleware(Shell, settings=settings, direct=DirectRoutes(app.router.routes, app.exception_handlers))
     return app
 
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from sso.accounts.sign_in.current_account import MAX_ACCOUNTS
 from sso.http.common.state import site_of
+from sso.platform.security.tokens import random_token
 from sso.settings import Settings
 
 TOKEN_CHARS = 43
@@ -82,9 +83,9 @@ def with_browser_state(request: Request, response: Response, state: str) -> Resp
 
 
 def browser_of(request: Request) -> str:
-    """Return the random value that identifies this browser: that of its cookie, or the one that the middleware made for
-    this request. :func:`with_browser` sets the cookie."""
-    return read_cookie(request, "browser") or str(request.scope["new_browser_id"])
+    """Return the random value that identifies this browser: that of its cookie, or one that is made once for this
+    request. :func:`with_browser` sets the cookie."""
+    return read_cookie(request, "browser") or str(request.scope.setdefault("new_browser_id", random_token()))
 
 
 def with_browser(request: Request, response: Response) -> Response:
