@@ -53,6 +53,11 @@ WHOLE = ("api", "cli", "fuzz", "interop", "journeys")
 """Directories whose tests run the whole program."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import the directories without unit tests where only those are asked for."""
+    return True if config.option.markexpr == "unit" and collection_path in {TESTS / name for name in WHOLE} else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs neither provider nor database as ``unit``: `make check` runs that."""
     for item in items:
