@@ -4,7 +4,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+CORES := $(shell nproc 2>/dev/null || echo 2)
+JOBS ?= $(shell expr $(CORES) + 1)
 CATALOGUES := $(wildcard src/sso/http/common/locale/*/LC_MESSAGES/*.po)
 COMPILED := $(CATALOGUES:.po=.mo)
 SECONDS ?= 180
@@ -32,7 +33,7 @@ imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 quick: $(VENV)/dev.stamp   ## the tests that need neither a provider nor a database
-	$(BIN)/python -m pytest -n $(JOBS) -q -m unit $(ARGS)
+	$(BIN)/python -m pytest -n $(CORES) -q -m unit -p no:schemathesis $(ARGS)
 
 unit: $(VENV)/dev.stamp   ## all tests and nothing else, with the ten slowest; ARGS="-k word" narrows it
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q --durations=10 $(ARGS)
