@@ -22,6 +22,7 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     event,
+    func,
     literal_column,
     select,
     text,
@@ -134,6 +135,16 @@ async def test_work_without_a_statement_takes_no_connection(db: Database) -> Non
     assert await db.run_write(lambda _: 1) == 1
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+async def test_a_connection_is_returned_with_no_transaction(db: Database) -> None:
+    async with db.engine.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        await driver.execute_fetchall("BEGIN IMMEDIATE")
+    await db.run_write(lambda work: work.execute(INSERT, thing("a")))
+    assert await db.run_read(names_in) == ["a"]
+
+
 async def test_single_work_is_one_statement(db: Database) -> None:
     await db.run_write(lambda work: work.execute(INSERT, thing("a")), single=True)
 
@@ -174,6 +185,13 @@ async def test_a_statement_that_cannot_be_prepared_is_run_by_the_session(db: Dat
         return [row[0] for row in work.execute(SOME, {"names": ["a", "c", "x"]}).all()]
 
     assert await db.run_write(insert_and_find) == ["a", "c"]
+    joined = select(func.aggregate_strings(c.name, " "))  # SQLite: its separator is written into the statement late
+    assert await db.run_read(lambda work: work.execute(joined, {}).scalar_one_or_none()) == "a b c"
+    default = Table("defaults", MetaData(), Column("id", Uuid, primary_key=True), Column("n", BigInteger, default=7))
+    async with db.engine.begin() as connection:
+        await connection.run_sync(default.create)
+    await db.run_write(lambda work: work.execute(default.insert(), {"id": new_id()}))
+    assert await db.run_read(lambda work: work.execute(select(default.c.n), {}).scalar_one_or_none()) == 7
     assert await db.run_read(lambda work: work.execute(SOME, {"names": ["b"]}).scalar_one_or_none()) == "b"
 
 
@@ -219,7 +237,8 @@ async def test_fifty_writers_at_once(db: Database) -> None:
     rise = update(things).values(number=c.number + 1).returning(c.number)
 
     async def one(single: bool) -> int:
-        return int(await db.run_write(lambda work: work.execute(rise, {}).scalar_one_or_none(), single=single))
+        number: Any = await db.run_write(lambda work: work.execute(rise, {}).scalar_one_or_none(), single=single)
+        return int(number)
 
     assert sorted(await asyncio.gather(*(one(number % 2 == 0) for number in range(50)))) == list(range(1, 51))
 
@@ -294,7 +313,8 @@ async def test_cancelled_work_leaves_nothing_open(db: Database) -> None:
 
 @pytest.mark.parametrize("database_kind", ["postgresql"])
 async def test_a_lost_connection_is_said_once_and_replaced(db: Database) -> None:
-    pid, kill = select(literal_column("pg_backend_pid()")), "SELECT pg_terminate_backend(:pid)"
+    pid: Any = select(literal_column("pg_backend_pid()"))
+    kill = "SELECT pg_terminate_backend(:pid)"
 
     async def end(number: int) -> None:
         async with other.read() as session:
@@ -302,7 +322,7 @@ async def test_a_lost_connection_is_said_once_and_replaced(db: Database) -> None
             gone = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
 
             async def is_gone() -> bool:
-                return (await session.execute(gone, {"pid": number})).scalar_one() == 0
+                return bool((await session.execute(gone, {"pid": number})).scalar_one() == 0)
 
             await until(is_gone)
 
@@ -310,7 +330,7 @@ async def test_a_lost_connection_is_said_once_and_replaced(db: Database) -> None
     numbers: list[int] = []
 
     def note(work: Work) -> None:
-        numbers.append(work.execute(pid, {}).scalar_one_or_none())
+        numbers.append(work.execute(pid, {}).all()[0][0])
 
     await db.run_read(note)
     await end(numbers[0])
@@ -320,7 +340,7 @@ async def test_a_lost_connection_is_said_once_and_replaced(db: Database) -> None
 
     def lose(work: Work) -> None:
         work.execute(INSERT, thing("c"))
-        await_(end(work.execute(pid, {}).scalar_one_or_none()))
+        await_(end(work.execute(pid, {}).all()[0][0]))
         work.execute(INSERT, thing("d"))
 
     with pytest.raises(DatabaseUnavailable):

@@ -80,7 +80,9 @@ class Interposed:
 
     def __init__(self, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
         db = city.provider.db
-        self._write, self._run_write, self._act, self._task = db.write, db.run_write, None, None
+        self._write, self._run_write = db.write, db.run_write
+        self._act: Callable[[], Awaitable[None]] | None = None
+        self._task: asyncio.Task[Any] | None = None
         monkeypatch.setattr(db, "write", self.write)
         monkeypatch.setattr(db, "run_write", self.run_write)
 

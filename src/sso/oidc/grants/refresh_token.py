@@ -51,14 +51,17 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         if family is None:
             return None
         successor = self._successor(request.provider.refresh_keys[0], refresh_token, family)
-        grant_id = store.use_refresh_token(request.session, hashed, client_id, token_hash(successor), now)
-        fresh = grant_id is not None
-        if grant_id is None:
+        idle_since = now - request.provider.idle
+        used = store.use_refresh_token(request.session, hashed, client_id, token_hash(successor), now, idle_since)
+        fresh = used is not None
+        if used is not None:
+            grant = used[1]
+        else:
             retried = self._used_before(refresh_token, hashed, family)
             if retried is None:
                 return None
-            grant_id, successor = family, retried
-        grant = store.find_grant(request.session, grant_id, now, now - request.provider.idle, lock="share")
+            successor = retried
+            grant = store.find_grant(request.session, family, now, idle_since, lock="share")
         if grant is None:
             raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
         unmet = unmet_by_grant(

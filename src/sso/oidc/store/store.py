@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, delete, null, select, update
+from sqlalchemy import bindparam, delete, null, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.sessions.models import SessionClient, SsoSession
@@ -155,6 +155,17 @@ _FIND_GRANT_WITH: dict[Lock, Any] = {
     "share": _FIND_GRANT.with_for_update(read=True, of=_grants),
     "change": _FIND_GRANT.with_for_update(key_share=True, of=_grants),
 }
+_used = _USE_REFRESH_TOKEN.cte("used")
+_held = (
+    select(*_GRANT, _p.sid, *_STANDING)
+    .select_from(_BEHIND)
+    .where(_g.id == _used.c.grant_id, _HOLDS)
+    .with_for_update(key_share=True, of=_grants)
+    .lateral("held")
+)
+_USE_REFRESH_TOKEN_AND_FIND_GRANT = select(_used.c.grant_id, *_held.c).select_from(_used.outerjoin(_held, true()))
+"""For PostgreSQL: the token is used, then its grant is locked. SQLite knows no UPDATE within WITH. The transaction may
+change the grant, where no token was used: it ends the family of a token that is used again."""
 _SESSION_OF_GRANT = (
     select(_s.id)
     .join(_grants, _g.session_id == _s.id)
@@ -283,12 +294,20 @@ def revoke_grant(session: Executor, grant_id: uuid.UUID, now: datetime) -> bool:
 
 
 def use_refresh_token(
-    session: Executor, token_hash: bytes, client_id: str, successor_hash: bytes, now: datetime
-) -> uuid.UUID | None:
-    """Consume a refresh token of ``client_id`` and return its grant. Of many callers exactly one gets it."""
+    session: Executor, token_hash: bytes, client_id: str, successor_hash: bytes, now: datetime, idle_since: datetime
+) -> tuple[uuid.UUID, LiveGrant | None] | None:
+    """Consume a refresh token of ``client_id``. Of many callers exactly one gets it.
+
+    Returns:
+        The id of its grant, and the grant where it still holds: held until the transaction ends, so that nothing is
+        issued from one that is being revoked. None: no such token can be used.
+    """
     values = {"token": token_hash, "client": client_id, "successor": successor_hash, "now": now}
+    if session.get_bind().dialect.name == "postgresql":
+        row: Any = session.execute(_USE_REFRESH_TOKEN_AND_FIND_GRANT, {**values, "idle_since": idle_since}).first()
+        return (row[0], _live_grant(row[1:]) if row[1] is not None else None) if row else None
     grant_id: uuid.UUID | None = session.execute(_USE_REFRESH_TOKEN, values).scalar_one_or_none()
-    return grant_id
+    return (grant_id, find_grant(session, grant_id, now, idle_since)) if grant_id is not None else None
 
 
 def give_back_refresh_token(session: Executor, token_hash: bytes) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import PoolResetState
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from sso.errors import Refusal
@@ -76,14 +77,14 @@ class Database:
                 Path(url.database).parent.mkdir(parents=True, exist_ok=True)
                 with contextlib.suppress(OSError):  # reported when the file is opened
                     Path(url.database).touch(mode=0o600)
+            pool: dict[str, Any] = {"max_overflow": 0, "pool_timeout": 30, "pool_reset_on_return": None}
             # SQLite permits one writer at a time: the pool queues fairly, SQLite would poll.
-            self.engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=30)
-            self._reader = create_async_engine(
-                url, isolation_level="AUTOCOMMIT", pool_size=SQLITE_READERS, max_overflow=0, pool_timeout=30
-            )
+            self.engine = create_async_engine(url, pool_size=1, **pool)
+            self._reader = create_async_engine(url, isolation_level="AUTOCOMMIT", pool_size=SQLITE_READERS, **pool)
             for engine in (self.engine, self._reader):
                 event.listen(engine.sync_engine, "do_connect", _probe_sqlite)
                 event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+                event.listen(engine.sync_engine, "reset", _reset_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_immediate)
         else:
             self.engine = create_async_engine(
@@ -228,6 +229,12 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
     connection.isolation_level = None
+
+
+def _reset_sqlite(connection: Any, _record: Any, state: PoolResetState) -> None:
+    """Roll back what is open when a connection is returned. The pool itself would ask the thread of every one."""
+    if state.asyncio_safe and connection.driver_connection.in_transaction:
+        connection.rollback()
 
 
 def _begin_immediate(connection: Any) -> None:

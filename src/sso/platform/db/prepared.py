@@ -96,7 +96,8 @@ class Plans:
 
     def _plan(self, statement: Any, values: Values) -> Plan | None:
         compiled: SQLCompiler = statement.compile(dialect=self._dialect, column_keys=list(values))
-        if compiled.post_compile_params or compiled.insert_prefetch or compiled.update_prefetch:
+        written_late = compiled.post_compile_params or compiled.literal_execute_params
+        if written_late or compiled.insert_prefetch or compiled.update_prefetch:
             return None
         return Plan(compiled, self._dialect)
 
