@@ -4,14 +4,15 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+CORES := $(shell nproc 2>/dev/null || echo 2)
+JOBS ?= $(shell expr $(CORES) + 1)
 CATALOGUES := $(wildcard src/sso/http/common/locale/*/LC_MESSAGES/*.po)
 COMPILED := $(CATALOGUES:.po=.mo)
 SECONDS ?= 180
 SEED ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint types imports quick unit coverage mutants interop-all fuzz races bench lock docs dist sbom hooks clean deps ready
+.PHONY: run test check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs dist sbom hooks clean deps ready
 
 run: $(VENV)/run.stamp $(COMPILED)   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
@@ -32,7 +33,7 @@ imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 quick: $(VENV)/dev.stamp   ## the tests that need neither a provider nor a database
-	$(BIN)/python -m pytest -n $(JOBS) -q -m unit $(ARGS)
+	$(BIN)/python -m pytest -n $(CORES) -q -m unit -p no:schemathesis $(ARGS)
 
 unit: $(VENV)/dev.stamp   ## all tests and nothing else, with the ten slowest; ARGS="-k word" narrows it
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q --durations=10 $(ARGS)
@@ -67,6 +68,9 @@ hooks: $(VENV)/dev.stamp   ## check each commit and its subject before git keeps
 
 bench: $(VENV)/dev.stamp $(COMPILED)   ## CPU time of each flow; ARGS="--peer node" or ARGS="--against CHECKOUT" compares in turns
 	$(BIN)/python -m bench $(ARGS)
+
+soak: $(VENV)/dev.stamp   ## sign-ins, refreshes and sign-outs for 15 minutes on PostgreSQL: fails if memory or tables grow; ARGS="--seconds 60"
+	$(BIN)/python -m bench.soak $(ARGS)
 
 lock: $(VENV)/dev.stamp   ## newest allowed versions into requirements/, with hashes; needs uv
 	sh scripts/lock.sh

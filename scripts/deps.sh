@@ -24,7 +24,7 @@ has_python() {
   [ -x .venv/bin/python ] ||
     ${PYTHON:-python3} -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
-has_chromium() { [ -n "${CHROMIUM:-}" ] || has chromium || has google-chrome; }
+has_chromium() { [ -n "${CHROMIUM:-}" ] || has chromium-headless-shell || has chromium || has google-chrome; }
 has_node() { has node && [ "$(node --version | sed 's/^v\([0-9]*\).*/\1/')" -ge 20 ]; }
 has_npm() { has npm; }
 has_redis() { has redis-server || has valkey-server; }
@@ -34,7 +34,7 @@ has_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_openid
 # One line for each: check, package of Debian, name.
 PROGRAMS="
 has_python|python3-venv|Python 3.11 or newer with venv
-has_chromium|chromium|Chromium (or CHROMIUM=/path/to/chromium)
+has_chromium|chromium-headless-shell|Chromium (or CHROMIUM=/path/to/chromium)
 has_node|nodejs|Node.js 20 or newer
 has_npm|npm|npm
 has_redis|redis-server|Redis or Valkey

@@ -11,6 +11,7 @@ from sso.cli.reference import reference as commands
 from sso.clients.docs_page import reference as fields
 from sso.http.api.openapi import description
 from sso.oidc.demands import reference as demands
+from sso.retention import reference as retention
 from sso.settings import env_example
 from sso.settings import reference as settings
 
@@ -54,6 +55,7 @@ PAGES = {
     "architecture.md": architecture,
     "architecture.svg": architecture_picture,
     "security/demands.md": demands,
+    "retention.md": retention,
 }
 
 

@@ -1,12 +1,18 @@
-"""The `sso` command in tests that need its effect: several commands in one process, because most of a command's time is
-its start."""
+"""The `sso` command in tests that need its effect: most of a command's time is its start.
+
+``run_commands`` runs several commands in one process. ``run_command`` runs one in a process of its own, which is a copy
+of one that has loaded the libraries, but no module of ``sso``: a command loads what it needs, as it does in a shell.
+"""
 
 from __future__ import annotations
 
+import atexit
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 PROGRAM = """
@@ -18,6 +24,97 @@ for words, text in json.loads(sys.argv[1]):
     if code := app(words, standalone_mode=False):
         sys.exit(code)
 """
+LIBRARIES = (
+    "alembic.command", "argon2", "authlib.oauth2.rfc6749", "babel", "cryptography.hazmat.primitives.serialization",
+    "fastapi", "httpx2", "jinja2", "joserfc.jwt", "jwt", "orjson", "phonenumbers", "pydantic_settings", "rich.console",
+    "sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.sqlite", "sqlalchemy.ext.asyncio", "typer", "yaml",
+)  # fmt: skip
+SERVER = """
+import contextlib, gc, importlib, json, os, sys, traceback
+for library in sys.argv[1].split(","):
+    with contextlib.suppress(ImportError):
+        importlib.import_module(library)
+assert not any(name.partition(".")[0] == "sso" for name in sys.modules)
+gc.freeze()
+answers = os.fdopen(os.dup(1), "w")
+for line in sys.stdin:
+    asked = json.loads(line)
+    child = os.fork()
+    if child:
+        answers.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\\n")
+        answers.flush()
+        continue
+    code = 1
+    try:
+        answers.close()
+        folder = asked["folder"]
+        for number, name, flags in ((0, "in", os.O_RDONLY), (1, "out", os.O_WRONLY), (2, "err", os.O_WRONLY)):
+            os.dup2(os.open(f"{folder}/{name}", flags), number)
+        sys.stdin = open(0, closefd=False)
+        os.environ.clear()
+        os.environ.update(asked["environment"])
+        os.chdir(asked["directory"])
+        sys.argv = ["sso", *asked["words"]]
+        from sso.cli import main
+        main()
+        code = 0
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+"""
+
+
+@cache
+def _server() -> subprocess.Popen[str]:
+    """Start the process that is copied for each command."""
+    server = subprocess.Popen(
+        [sys.executable, "-P", "-W", "ignore", "-c", SERVER, ",".join(LIBRARIES)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    atexit.register(_stop, server)
+    return server
+
+
+def _stop(server: subprocess.Popen[str]) -> None:
+    for pipe in (server.stdin, server.stdout):
+        if pipe:
+            pipe.close()
+    server.wait(20)
+
+
+def run_command(
+    environment: Mapping[str, str], directory: Path, *words: str, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own.
+
+    Args:
+        environment: the environment of the process: the settings.
+        directory: where it runs.
+        words: the words of the command, without `sso`.
+        stdin: what it reads.
+
+    Returns:
+        Its exit code and what it printed.
+    """
+    server = _server()
+    assert server.stdin
+    assert server.stdout
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, text in (("in", stdin), ("out", ""), ("err", "")):
+            (folder / file).write_text(text)
+        asked = {"words": words, "environment": dict(environment), "directory": str(directory), "folder": name}
+        server.stdin.write(json.dumps(asked) + "\n")
+        server.stdin.flush()
+        code = int(server.stdout.readline())
+        return subprocess.CompletedProcess(words, code, (folder / "out").read_text(), (folder / "err").read_text())
 
 
 def run_commands(

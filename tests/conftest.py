@@ -17,7 +17,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from scripts.compile_catalogues import compile_catalogues
-from tests.databases import Databases, run_statement, share_compiled_statements, take_snapshot
+from tests.databases import Connections, Databases, SqliteFile, run_statement, share_compiled_statements, take_snapshot
 from tests.lock_order import Watch, in_words
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 from tests.waiting import listens, wait_until
@@ -51,6 +51,11 @@ NEEDS_MUCH = frozenset({"city", "cli", "database", "empty_database", "postgres",
 """Fixtures with a provider, a database or another server."""
 WHOLE = ("api", "cli", "fuzz", "interop", "journeys")
 """Directories whose tests run the whole program."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import the directories without unit tests where only those are asked for."""
+    return True if config.option.markexpr == "unit" and collection_path in {TESTS / name for name in WHOLE} else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -179,14 +184,35 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dic
 
 
 @pytest.fixture(scope="session")
-def postgres_databases(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Databases, dict[str, Any]]:
+async def connections() -> AsyncIterator[Connections]:
+    """Connections that stay open from test to test."""
+    kept = Connections()
+    yield kept
+    await kept.close()
+
+
+@pytest.fixture(scope="session")
+def sqlite_file(
+    sqlite_template: tuple[Path, dict[str, Any]], connections: Connections, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SqliteFile]:
+    """A filled database, lent to one test at a time."""
+    file = SqliteFile(sqlite_template[0], tmp_path_factory.mktemp("lent"), connections)
+    yield file
+    file.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(
+    postgres: str, connections: Connections, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Databases, dict[str, Any]]:
     """Filled databases, lent to one test at a time, and what is in them."""
     directory = tmp_path_factory.mktemp("template")
     name = f"template_{directory.parent.name.replace('-', '_')}".lower()
     url = postgres.replace("DATABASE", name)
     run_apart(run_statement(postgres, f"CREATE DATABASE {name}"))
     made = run_apart(fill(settings_for(url, directory)))
-    return Databases(postgres, name, run_apart(take_snapshot(url))), made
+    run_apart(take_snapshot(url))
+    return Databases(postgres, name, connections), made
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -207,20 +233,31 @@ async def empty_database(request: pytest.FixtureRequest, database_kind: str, tmp
     await run_statement(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def _keeps_connections(request: pytest.FixtureRequest) -> bool:
+    """Tell whether a test may use the connections of the test before it."""
+    return "city" in request.fixturenames and request.node.get_closest_marker("own_connections") is None
+
+
 @pytest.fixture
 async def database(
-    request: pytest.FixtureRequest, database_kind: str, tmp_path: Path
+    request: pytest.FixtureRequest, database_kind: str, tmp_path: Path, connections: Connections
 ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     """The address of a filled database of this test's own, and what is in it."""
+    keeps = _keeps_connections(request)
     if database_kind == "sqlite":
         template, made = request.getfixturevalue("sqlite_template")
-        shutil.copy(template, tmp_path / "sso.db")
-        yield f"sqlite:///{tmp_path / 'sso.db'}", made
+        if keeps:
+            file = request.getfixturevalue("sqlite_file")
+            yield file.lend(), made
+            await file.take_back()
+        else:
+            shutil.copy(template, tmp_path / "sso.db")
+            yield f"sqlite:///{tmp_path / 'sso.db'}", made
         return
     databases, made = request.getfixturevalue("postgres_databases")
     name = await databases.lend()
     yield databases.url(name), made
-    await databases.take_back(name)
+    await databases.take_back(name, by_kept=keeps)
 
 
 @pytest.fixture
@@ -231,18 +268,35 @@ def overrides() -> dict[str, Any]:
 
 @pytest.fixture
 async def city(
-    request: pytest.FixtureRequest, database: tuple[str, dict[str, Any]], tmp_path: Path, overrides: dict[str, Any]
+    request: pytest.FixtureRequest,
+    database: tuple[str, dict[str, Any]],
+    tmp_path: Path,
+    overrides: dict[str, Any],
+    connections: Connections,
 ) -> AsyncIterator[City]:
     """A running provider. Its transactions must lock rows in order, but for tests marked ``locks_freely``, which make
     transactions of their own."""
     url, made = database
+    others = asyncio.all_tasks()
     settings = settings_for(url, tmp_path, **overrides)
     app, watch = create_app(settings), Watch()
-    share_compiled_statements(app.state.site.provider.db)
+    if _keeps_connections(request):
+        connections.keep(app.state.site.provider.db)
+    else:
+        share_compiled_statements(app.state.site.provider.db)
     watch.listen(app.state.site.provider.db)
     async with app.router.lifespan_context(app):
         yield City(app, settings, made["secrets"], made["users"])
+    await _end_tasks(others)
     assert not watch.wrong or request.node.get_closest_marker("locks_freely"), in_words(watch.wrong.values())
+
+
+async def _end_tasks(others: set[asyncio.Task[Any]]) -> None:
+    """End what a test has begun and left, as the end of an event loop does: every task but ``others``."""
+    left = asyncio.all_tasks() - others - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 @pytest.fixture

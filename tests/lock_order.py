@@ -21,6 +21,7 @@ RANK = {name: number for number, name in enumerate(LOCK_ORDER)}
 _FOR = re.compile(r"\bFOR (NO KEY UPDATE|KEY SHARE|UPDATE|SHARE)\b(?: OF (\w+(?:, \w+)*))?")
 _SKIPS = re.compile(r"\bSKIP LOCKED\b")
 _FROM = re.compile(r"\bFROM (\w+)(?: AS (\w+))?")
+_WITHIN = re.compile(r"\bAS \((?:UPDATE|DELETE FROM) (\w+)")
 _WRITES = re.compile(r"^\s*(?:WITH .*?\)\s*)?(UPDATE|DELETE FROM|INSERT INTO) (\w+)", re.DOTALL)
 
 
@@ -40,6 +41,7 @@ def locks_of(statement: str) -> tuple[tuple[str, str], ...]:
     ``insert``, or ``skip``: rows that are passed over when somebody else holds them (SKIP LOCKED)."""
     found: list[tuple[str, str]] = []
     text = " ".join(statement.split())
+    found += [(table, "write") for table in _WITHIN.findall(text)]
     for match in _FOR.finditer(text):
         tables = _FROM.findall(text[: match.start()])
         names = [one.strip() for one in match.group(2).split(",")] if match.group(2) else [tables[-1][0]]

@@ -156,7 +156,7 @@ class City:
         self.app = app
         self.settings = settings
         self.secrets = dict(client_secrets)
-        self.users = users
+        self.users = dict(users)
 
     @property
     def site(self) -> Site:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,10 +12,12 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import DBAPIError
 
 from sso import clock
+from sso.accounts.services import AccountServices
 from sso.errors import Refusal
 from sso.http import account, admin, api, developer, protocol, sign_in
 from sso.http.common import pages, routes
 from sso.http.common.assets import Assets
+from sso.http.common.direct import DirectRoutes
 from sso.http.common.errors import add_error_handler
 from sso.http.common.images import Logos
 from sso.http.common.mail_delivery import send_message, send_notice
@@ -52,6 +55,8 @@ ROUTERS: tuple[APIRouter, ...] = (
 )
 RETRY_SECONDS = 1.0
 STOP_SECONDS = 20.0
+GC_THRESHOLDS = (10_000, 20, 20)
+"""A request allocates some hundred objects that are freed without the collector: it looks less often."""
 STRENGTHS_PER_MINUTE = 60
 """How often the strength of a password is computed for one IP address."""
 FLOWS_PER_HOUR = 20
@@ -66,11 +71,13 @@ DECLINED_DAYS = 90
 DAY_MINUTES = 24 * 60
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
     """Return the application. It opens the database when it starts, and closes it when it ends.
 
     Args:
         settings: every setting.
+        freeze: leave what is in memory after the start out of garbage collection: for a process that does nothing but
+            serve.
 
     Raises:
         WrongSchema: at start, where the schema is not current and the database is not the embedded one.
@@ -85,6 +92,9 @@ def create_app(settings: Settings) -> FastAPI:
         background = asyncio.create_task(_run(site, tried, stop))
         try:
             await _wait_for_database(background, tried)
+            if freeze:
+                gc.freeze()
+                gc.set_threshold(*GC_THRESHOLDS)
             yield
         finally:
             stop.set()
@@ -100,7 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     add_error_handler(app, {**sign_in.error_pages, **account.error_pages})
-    app.add_middleware(Shell, settings=settings)
+    app.add_middleware(Shell, settings=settings, direct=DirectRoutes(app.router.routes, app.exception_handlers))
     return app
 
 
@@ -117,16 +127,34 @@ def _site(settings: Settings, db: Database, memory: Counts, durable: Counts) -> 
     server = ProviderServer(provider)
     limits = _limits(settings, memory, durable)
     provider.attempts = limits.attempts
+    passwords, worker = Passwords(settings), Worker(db, settings, handlers(provider))
     return Site(
         settings=settings,
         provider=provider,
         server=server,
-        passwords=Passwords(settings),
+        passwords=passwords,
+        accounts=_account_services(provider, passwords, worker, limits),
         limits=limits,
-        logos=Logos(provider),
-        worker=Worker(db, settings, handlers(provider)),
+        logos=Logos(lambda: provider.outbound),
+        worker=worker,
         assets=Assets(settings),
         discovery=Discovery(server),
+    )
+
+
+def _account_services(provider: Provider, passwords: Passwords, worker: Worker, limits: RateLimits) -> AccountServices:
+    """Return the services of use cases about accounts."""
+    return AccountServices(
+        db=provider.db,
+        changes=provider,
+        passkeys=provider.passkeys,
+        passwords=passwords,
+        usage=provider.usage,
+        worker=worker,
+        attempts=limits.attempts,
+        messages=limits.messages,
+        new_flows=limits.sign_ups,
+        contact_codes=limits.contact_codes,
     )
 
 
@@ -157,8 +185,14 @@ def _limits(settings: Settings, counts: Counts, durable: Counts) -> RateLimits:
         ),
         contact_codes=CountLimit(CONTACT_CODES_PER_DAY, DAY_MINUTES, counts, "contact-codes"),
         flows=CountLimit(FLOWS_PER_HOUR, 60, counts, "flows"),
-        waiting_requests=CountLimit(
-            settings.pending_requests_per_ip_address, 15, counts, "waiting", in_total=settings.pending_requests_total
+        # In memory: nothing is stored for these requests, not even how many there were.
+        waiting_requests=CountLimit(settings.pending_requests_per_ip_address, 15, None, "waiting"),
+        stored_requests=CountLimit(
+            settings.pending_requests_per_ip_address,
+            15,
+            counts,
+            "stored-requests",
+            in_total=settings.pending_requests_total,
         ),
         pushed_requests=CountLimit(settings.pushed_requests_per_client, 15, counts, "pushed"),
         inviters=CountLimit(settings.invitations_per_user, DAY_MINUTES, counts, "inviters"),
@@ -185,7 +219,7 @@ def app_from_environment() -> FastAPI:
     """Return the application with settings from the environment: what uvicorn calls in each worker."""
     settings = load_settings()
     configure_logging(settings)
-    return create_app(settings)
+    return create_app(settings, freeze=True)
 
 
 async def _wait_for_database(background: asyncio.Task[None], tried: asyncio.Event) -> None:

@@ -1,18 +1,26 @@
-"""Jobs that any process runs at intervals: end expired sessions, run bulk revocations, append audit events to the
-chain, rotate keys, delete expired data."""
+"""Jobs: end expired sessions, run bulk revocations, append audit events to the chain, rotate keys, delete what is over.
+
+One process at a time runs :data:`JOBS`, every five minutes, while it holds the lease (``sso.platform.db.job_runs``).
+Each job works in batches. Each batch is a short transaction that begins at an index, so that a job takes as long as
+there is work to do, however large the tables are (docs/decisions/0051, ``python -m bench.jobs``).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+import uuid
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.deletion import delete_due
 from sso.clients import store as clients
+from sso.clients.dynamic_registration import delete_expired_invitations
 from sso.clients.models import SANDBOX_END
 from sso.identity.authn import pending_flows
 from sso.identity.authn import recovery_requests as recovery
@@ -27,53 +35,106 @@ from sso.oidc.authorize.pushed import delete_expired_pushed_requests
 from sso.oidc.authorize.stored import delete_expired_requests
 from sso.oidc.device.service import delete_expired_device_codes
 from sso.oidc.provider import Provider
-from sso.oidc.store import store as tokens
+from sso.oidc.store import cleanup
 from sso.platform import audit
 from sso.platform.actor import SYSTEM
-from sso.platform.db import Database, DatabaseUnavailable
+from sso.platform.db import Database, DatabaseUnavailable, TransactionConflict, job_runs
 from sso.platform.keys import rotate_when_due
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import RECENT, five_minutes
 from sso.platform.outbox import store as deliveries
 from sso.platform.outbox.webhooks import tell_webhooks
+from sso.platform.security import idempotency, replay
 from sso.platform.security import rate_limits as limits
 from sso.platform.security.encryption import SecretBox
-from sso.platform.security.idempotency import delete_expired as delete_expired_idempotency_keys
-from sso.platform.security.replay import delete_expired as delete_expired_replays
 from sso.portal import teams
 from sso.portal.diagnosis import ENDS_SOON_DAYS
 
 log = logging.getLogger(__name__)
 
 CHAIN_SECONDS = 5.0
-CLEAR_SECONDS = 300.0
+LOOK_SECONDS = 30.0
+"""How often a process looks whether the jobs are due: they were run by nobody, or by a process that died."""
+EVERY = timedelta(minutes=5)
+LEASE = job_runs.JOBS
+EXTEND_SECONDS = 20.0
 BATCH = 500
-KEEP_COUNTS_DAYS = 400
-KEEP_RECENT_HOURS = 3
+PART = 100
+"""How many sessions end in one transaction: each has applications to tell."""
+SKEW = timedelta(minutes=1)
+"""How much the clocks of two hosts may differ. Used refresh tokens are kept so much longer than their grace."""
+KEEP_COUNTS = timedelta(days=400)
+KEEP_RECENT = timedelta(hours=3)
 GAUGES = ("sessions_active", "people", "factors")
-KEEP_MISTAKES_DAYS = 14
-KEEP_DEVICES_DAYS = 1
+KEEP_MISTAKES = timedelta(days=14)
+KEEP_DEVICES = timedelta(days=1)
 """How long expired device codes are kept, so that the device learns that its code expired, not that it is unknown."""
+NOTHING = timedelta(0)
+
+
+class LeaseLost(Exception):
+    """Another process runs the jobs now: this one was too slow to extend its lease."""
+
+
+@dataclass
+class Run:
+    """One run of the jobs by this process.
+
+    Attributes:
+        provider: the provider.
+        stop: ends the run after the current batch.
+        leased: whether this process holds the lease and extends it.
+    """
+
+    provider: Provider
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    leased: bool = False
+    _extended: float = field(default_factory=time.monotonic)
+
+    async def batches(self, work: Callable[[AsyncSession], Awaitable[int]], size: int | None = None) -> int:
+        """Call ``work`` in one transaction after another, until it finds less than a batch of ``size`` (by default
+        :data:`BATCH`); return how many rows it found."""
+        total = 0
+        while True:
+            async with self.provider.db.write() as session:
+                count = await work(session)
+            total += count
+            if count < (size or BATCH) or self.stop.is_set():
+                return total
+            await self.keep()
+
+    async def keep(self) -> None:
+        """Extend the lease where it is time to.
+
+        Raises:
+            LeaseLost: when another process has taken it.
+        """
+        if not self.leased or time.monotonic() - self._extended < EXTEND_SECONDS:
+            return
+        async with self.provider.db.write() as session:
+            if not await job_runs.extend_lease(session, LEASE, self.provider.process_id, clock.now()):
+                raise LeaseLost
+        self._extended = time.monotonic()
 
 
 async def run_jobs(provider: Provider, stop: asyncio.Event, nudge: Callable[[], None] = lambda: None) -> None:
     """Run the jobs until ``stop``. While the database is unavailable, retry. ``nudge`` is called after deliveries were
     written."""
-    since_clearing = CLEAR_SECONDS
+    since_look = LOOK_SECONDS
     while True:
         try:
             await chain_audit_events(provider.db, provider.box)
             await mass_ending.work(provider, stop, nudge)
-            if since_clearing >= CLEAR_SECONDS:
-                await clear_up(provider)
-                since_clearing = 0.0
+            if since_look >= LOOK_SECONDS:
+                since_look = 0.0
+                await run_due_jobs(provider, stop)
         except DatabaseUnavailable as error:
             log.warning("jobs wait for the database: %s", error)
         except Exception:
             log.exception("a job failed")
         if await clock.pause(stop, CHAIN_SECONDS):
             return
-        since_clearing += CHAIN_SECONDS
+        since_look += CHAIN_SECONDS
 
 
 async def chain_audit_events(db: Database, box: SecretBox) -> None:
@@ -86,56 +147,146 @@ async def chain_audit_events(db: Database, box: SecretBox) -> None:
                 return
 
 
+async def run_due_jobs(provider: Provider, stop: asyncio.Event) -> bool:
+    """Run every job, where no process has within five minutes; tell whether this process did.
+
+    Raises:
+        DatabaseUnavailable: when there is no database now.
+    """
+    now = clock.now()
+    async with provider.db.read() as session:
+        if not await job_runs.is_due(session, LEASE, now, EVERY):
+            return False
+    async with provider.db.write() as session:
+        if not await job_runs.take_lease(session, LEASE, provider.process_id, now, EVERY):
+            return False
+    try:
+        await _run_all(Run(provider, stop, leased=True))
+    except LeaseLost:
+        log.warning("another process runs the jobs now")
+    finally:
+        async with provider.db.write() as session:
+            await job_runs.give_up_lease(session, LEASE, provider.process_id, clock.now())
+    return True
+
+
 async def clear_up(provider: Provider) -> None:
-    """End expired sessions, rotate keys that are due, and delete expired data."""
-    now = clock.now()
-    while True:
-        async with provider.db.write() as session:
-            expired = await sessions.expired(session, now, now - provider.idle, BATCH)
-            await end_sessions(session, provider, expired, EndReason.EXPIRED, actor=SYSTEM)
-        if len(expired) < BATCH:
+    """Run every job now, without the lease.
+
+    Raises:
+        Exception: the first error of a job; the others have run.
+    """
+    errors = await _run_all(Run(provider))
+    if errors:
+        raise errors[0]
+
+
+async def _run_all(run: Run) -> list[Exception]:
+    """Run each job, also when another one failed; return the errors."""
+    errors: list[Exception] = []
+    results: dict[str, job_runs.RunResult] = {}
+    for job in JOBS:
+        if run.stop.is_set():
             break
-    async with provider.db.write() as session:
-        await rotate_when_due(session, provider.box, provider.settings.key_rotation_interval)
-    old = now - provider.settings.delivery_retention
-    kept, recent = now - timedelta(days=KEEP_COUNTS_DAYS), now - timedelta(hours=KEEP_RECENT_HOURS)
-    deletions: list[Callable[[AsyncSession], Awaitable[object]]] = [
-        lambda session: delete_expired_requests(session, now),
-        lambda session: delete_expired_pushed_requests(session, now),
-        lambda session: delete_expired_device_codes(session, now - timedelta(days=KEEP_DEVICES_DAYS)),
-        lambda session: session.run_sync(lambda sync: delete_expired_replays(sync, now)),
-        lambda session: session.run_sync(lambda sync: delete_expired_idempotency_keys(sync, now)),
-        lambda session: deliveries.give_up_held(session, old),
-        lambda session: deliveries.delete_finished(session, old),
-        lambda session: pending_flows.delete_expired(session, now),
-        recovery.delete_expired,
-        lambda session: limits.delete_expired(session, now),
-        teams.delete_expired,
-        lambda session: usage.delete_old(session, kept, recent, now - timedelta(days=KEEP_MISTAKES_DAYS)),
-    ]
-    # Each in its own transaction, so that none locks one table while it waits for another.
-    for delete in deletions:
-        async with provider.db.write() as session:
-            await delete(session)
-    async with provider.db.write() as session:
-        gone = await clients.removed_before(session, old, BATCH)
-        if gone:
-            await clients.delete_clients(session, gone)
-    await remind_of_secrets(provider)
-    await look_around(provider.db, provider.idle)
-    await people_in_time(provider)
-    await _delete_old(provider)
-    while True:
-        async with provider.db.write() as session:
-            if await tokens.delete_expired(session, now, BATCH) == 0:
-                return
+        started, began, rows = clock.now(), time.monotonic(), 0
+        error: Exception | None = None
+        try:
+            rows = await job.work(run)
+        except TransactionConflict as conflict:  # the next run does it
+            log.warning("job %s: %s", job.name, conflict)
+            error = conflict
+        except (DatabaseUnavailable, LeaseLost):
+            raise
+        except Exception as failure:
+            log.exception("job %s failed", job.name)
+            error = failure
+        if error is not None:
+            errors.append(error)
+        milliseconds = round((time.monotonic() - began) * 1000)
+        results[job.name] = job_runs.RunResult(started, clock.now(), milliseconds, rows, repr(error) if error else None)
+        await run.keep()
+    async with run.provider.db.write() as session:
+        for name, result in sorted(results.items()):
+            await job_runs.record_run(session, name, result)
+    return errors
 
 
-async def remind_of_secrets(provider: Provider) -> None:
-    """Notify the owners of applications of each secret that expires soon, once."""
+async def _end_expired_sessions(run: Run) -> int:
     now = clock.now()
+
+    async def end(session: AsyncSession) -> int:
+        expired = await sessions.expired(session, now, now - run.provider.idle, PART)
+        await end_sessions(session, run.provider, expired, EndReason.EXPIRED, actor=SYSTEM)
+        return len(expired)
+
+    return await run.batches(end, PART)
+
+
+async def _rotate_keys(run: Run) -> int:
+    async with run.provider.db.write() as session:
+        return int(await rotate_when_due(session, run.provider.box, run.provider.settings.key_rotation_interval))
+
+
+async def _delete_removed_clients(run: Run) -> int:
+    """Delete removed applications. What millions of users have of them is deleted before, in batches."""
+    before = clock.now() - run.provider.settings.delivery_retention
+    async with run.provider.db.read() as session:
+        gone = await clients.removed_before(session, before, BATCH)
+    for client_id in gone:
+        await _empty_client(run, client_id)
+    if gone and not run.stop.is_set():
+        async with run.provider.db.write() as session:
+            await clients.delete_clients(session, gone)
+    return len(gone)
+
+
+async def _empty_client(run: Run, client_id: str) -> None:
+    async def with_client(delete: Callable[[AsyncSession, str, int], Awaitable[int]]) -> None:
+        await run.batches(lambda session: delete(session, client_id, BATCH))
+
+    await with_client(cleanup.delete_device_codes_of_client)
+    await _delete_families(run, lambda session: cleanup.grants_of_client(session, client_id, BATCH))
+    await with_client(cleanup.delete_access_tokens_of_client)
+    await with_client(cleanup.delete_consents_of_client)
+    await with_client(sessions.delete_client_sessions)
+    await with_client(users.delete_local_accounts)
+    await with_client(users.delete_favourites)
+
+
+async def _delete_families(run: Run, find: Callable[[AsyncSession], Awaitable[list[uuid.UUID]]]) -> int:
+    """Delete the grants that ``find`` returns. Their refresh tokens go first, in a transaction of their own: a request
+    locks a refresh token before its grant."""
+    total, db = 0, run.provider.db
+    while True:
+        async with db.read() as session:
+            grant_ids = await find(session)
+        await _delete_tokens_of(run, grant_ids)
+        async with db.write() as session:
+            gone = await cleanup.delete_grants(session, grant_ids)
+        total += gone
+        if gone == 0 or len(grant_ids) < BATCH or run.stop.is_set():
+            return total
+        await run.keep()
+
+
+async def _delete_tokens_of(run: Run, grant_ids: list[uuid.UUID]) -> None:
+    await run.batches(lambda session: cleanup.delete_refresh_tokens_of(session, grant_ids, BATCH))
+
+
+async def _delete_ended_grants(run: Run) -> int:
+    """Delete revoked and expired grants with their tokens; prolong grants that are refreshed."""
+    now = clock.now()
+    await run.batches(lambda session: cleanup.prolong_grants(session, now, BATCH))
+    revoked = await _delete_families(run, lambda session: cleanup.revoked_grants(session, BATCH))
+    return revoked + await _delete_families(run, lambda session: cleanup.expired_grants(session, now, BATCH))
+
+
+async def _remind_of_secrets(run: Run) -> int:
+    """Notify the owners of applications of each secret that expires soon, once."""
+    now, provider = clock.now(), run.provider
     async with provider.db.write() as session:
-        for secret in await clients.secrets_ending(session, now, now + timedelta(days=ENDS_SOON_DAYS)):
+        ending = await clients.secrets_ending(session, now, now + timedelta(days=ENDS_SOON_DAYS))
+        for secret in ending:
             secret.reminded_at = now
             client = provider.registry.get(secret.client_id)
             what, until = client.meta.client_name if client else secret.client_id, secret.expires_at
@@ -144,17 +295,18 @@ async def remind_of_secrets(provider: Provider) -> None:
                 user = await session.get(User, member.user_id) if member.role == "owner" else None
                 if user is not None and user.disabled_at is None:
                     notify(session, provider, user, "secret_expires", what=what, until=until.isoformat())
+    return len(ending)
 
 
 async def look_around(db: Database, idle: timedelta) -> None:
     """Store the number of active sessions every five minutes, and of users and credentials every hour, for the pages of
-    administrators: counting millions of rows is slow."""
+    administrators. Large numbers are estimates of PostgreSQL: counting millions of rows is slow."""
     now = clock.now()
     moment, hour = five_minutes(now), now.replace(minute=0, second=0, microsecond=0)
     async with db.read() as session:
         if await usage.counts_since(session, ["sessions_active"], moment, begins=RECENT):
             return
-        active = await sessions.count_active(session, now, now - idle)
+        active = await sessions.count_roughly_active(session, now, now - idle)
         values: dict[tuple[str, str], int] = {}
         if not await usage.counts_since(session, GAUGES, hour):
             values = {("sessions_active", ""): active, ("people", ""): await users.count_people(session)}
@@ -165,10 +317,18 @@ async def look_around(db: Database, idle: timedelta) -> None:
             await usage.set_gauges(session, hour, values)
 
 
-async def people_in_time(provider: Provider) -> None:
-    """Execute delayed requests of users that are due: account recoveries and deletions."""
-    async with provider.db.write() as session:
-        for request in await recovery.due(session, BATCH):
+async def _count(run: Run) -> int:
+    await look_around(run.provider.db, run.provider.idle)
+    return 0
+
+
+async def people_in_time(provider: Provider) -> int:
+    """Execute delayed requests of users that are due, each in its own transaction: account recoveries and deletions.
+    Return how many."""
+    async with provider.db.read() as session:
+        due = await recovery.due(session, BATCH)
+    for request in due:
+        async with provider.db.write() as session:
             user = await users.lock_user(session, request.user_id)
             if user is not None and await recovery.take(session, request):
                 token, valid = link_token(), timedelta(hours=recovery.READY_HOURS)
@@ -176,22 +336,87 @@ async def people_in_time(provider: Provider) -> None:
                     session, user.id, "ready", token, wait=timedelta(0), valid=valid, client_id=request.client_id
                 )
                 notify(session, provider, user, "recovery_ready", token=token)
-    while True:
-        async with provider.db.write() as session:
-            if await delete_due(session, provider, BATCH) < BATCH:
-                return
+    return len(due) + await Run(provider).batches(lambda session: delete_due(session, provider, 1), 1)
 
 
-async def _delete_old(provider: Provider) -> None:
-    """Delete ended sessions and audit events that are older than their retention."""
-    now, settings = clock.now(), provider.settings
-    while True:
-        async with provider.db.write() as session:
-            ended = now - settings.ended_session_retention
-            if await sessions.delete_ended(session, ended, BATCH) < BATCH:
-                break
-    while settings.audit_retention:
-        async with provider.db.write() as session:
-            kept = now - settings.audit_retention
-            if await audit.prune(session, provider.box, kept, actor="system") == 0:
-                break
+async def _delete_mistakes(run: Run) -> int:
+    now = clock.now()
+    count = await run.batches(lambda session: usage.delete_old_mistakes(session, now - KEEP_MISTAKES, BATCH))
+    async with run.provider.db.write() as session:
+        await usage.delete_surplus_mistakes(session, now - timedelta(hours=1))
+    return count
+
+
+async def _prune_audit_log(run: Run) -> int:
+    provider, kept = run.provider, run.provider.settings.audit_retention
+    if not kept:
+        return 0
+    before = clock.now() - kept
+    return await run.batches(lambda session: audit.prune(session, provider.box, before, actor="system"), 1)
+
+
+Work = Callable[[Run], Awaitable[int]]
+Delete = Callable[[AsyncSession, datetime, int], Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job: ``work`` returns how many rows it changed."""
+
+    name: str
+    work: Work
+
+
+def _older(delete: Delete, kept: Callable[[Provider], timedelta] = lambda _: NOTHING) -> Work:
+    """Return the work of deleting, in batches, what is older than ``kept``."""
+
+    async def work(run: Run) -> int:
+        before = clock.now() - kept(run.provider)
+        return await run.batches(lambda session: delete(session, before, BATCH))
+
+    return work
+
+
+def _deliveries(provider: Provider) -> timedelta:
+    return provider.settings.delivery_retention
+
+
+def _ended(provider: Provider) -> timedelta:
+    return provider.settings.ended_session_retention
+
+
+def _grace(provider: Provider) -> timedelta:
+    return provider.settings.refresh_token_grace_period + SKEW
+
+
+JOBS: tuple[Job, ...] = (
+    Job("expired_sessions", _end_expired_sessions),
+    Job("used_refresh_tokens", _older(cleanup.delete_used_refresh_tokens, _grace)),
+    Job("old_refresh_tokens", _older(cleanup.delete_expired_refresh_tokens)),
+    Job("ended_grants", _delete_ended_grants),
+    Job("access_tokens", _older(cleanup.delete_expired_access_tokens)),
+    Job("authorization_requests", _older(delete_expired_requests)),
+    Job("pushed_requests", _older(delete_expired_pushed_requests)),
+    Job("device_codes", _older(delete_expired_device_codes, lambda _: KEEP_DEVICES)),
+    Job("pending_flows", _older(pending_flows.delete_expired)),
+    Job("recoveries", _older(recovery.delete_expired)),
+    Job("replay", _older(replay.delete_expired)),
+    Job("idempotency_keys", _older(idempotency.delete_expired)),
+    Job("rate_counters", _older(limits.delete_expired)),
+    Job("team_invitations", _older(teams.delete_expired)),
+    Job("invitations", _older(delete_expired_invitations)),
+    Job("held_deliveries", _older(deliveries.give_up_held, _deliveries)),
+    Job("finished_deliveries", _older(deliveries.delete_finished, _deliveries)),
+    Job("ended_sessions", _older(sessions.delete_ended, _ended)),
+    Job("bulk_revocations", _older(mass_ending.delete_finished, _ended)),
+    Job("removed_clients", _delete_removed_clients),
+    Job("usage_counts", _older(usage.delete_old_counts, lambda _: KEEP_COUNTS)),
+    Job("recent_counts", _older(usage.delete_recent_counts, lambda _: KEEP_RECENT)),
+    Job("mistakes", _delete_mistakes),
+    Job("signing_keys", _rotate_keys),
+    Job("secret_reminders", _remind_of_secrets),
+    Job("gauges", _count),
+    Job("delayed_requests", lambda run: people_in_time(run.provider)),
+    Job("audit_events", _prune_audit_log),
+)
+"""Every job, in the order in which they run."""

@@ -50,6 +50,7 @@ from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 from sso.platform.audit.models import AuditEvent
 from sso.platform.db import Database, new_id
+from sso.platform.outbox import Worker
 from sso.platform.outbox.models import Delivery
 from sso.platform.security.message_limits import MessageLimits
 from sso.platform.security.rate_limits import CountLimit, Counts, TooManyFailures
@@ -70,9 +71,9 @@ VISITOR = Visitor(
 class World:
     """The services of one process, and what was sent."""
 
-    def __init__(self, services: AccountServices, user_ids: dict[str, UUID]) -> None:
+    def __init__(self, provider: Provider, services: AccountServices, user_ids: dict[str, UUID]) -> None:
         self.services = services
-        self.provider = services.provider
+        self.provider = provider
         self.user_ids = user_ids
 
     async def sent(self) -> list[dict[str, Any]]:
@@ -120,14 +121,18 @@ async def world(database: tuple[str, dict[str, Any]], tmp_path: Path) -> AsyncIt
     provider = Provider(settings, db)
     await provider.load()
     services = AccountServices(
-        provider=provider,
+        db=db,
+        changes=provider,
+        passkeys=provider.passkeys,
         passwords=Passwords(settings),
+        usage=provider.usage,
+        worker=Worker(db, settings, {}),
         attempts=provider.attempts,
         messages=MessageLimits(5, 10, 50, 100, counts),
         new_flows=CountLimit(3, 60, counts, "sign-ups"),
         contact_codes=CountLimit(10, 60, counts, "contact-codes"),
     )
-    yield World(services, filled["users"])
+    yield World(provider, services, filled["users"])
     await db.close()
 
 

@@ -61,6 +61,7 @@ class Limits:
     messages: MessageLimits
     flows: CountLimit
     waiting_requests: CountLimit
+    stored_requests: CountLimit
 
 
 @dataclass
@@ -90,7 +91,8 @@ async def services(database: tuple[str, dict[str, Any]], tmp_path: Any) -> Async
             Attempts(3, 100, counts, counts),
             MessageLimits(5, 10, 20, 100, counts),
             CountLimit(20, 60, counts, "flows"),
-            CountLimit(20, 15, counts, "waiting"),
+            CountLimit(20, 15, None, "waiting"),
+            CountLimit(20, 15, counts, "stored-requests"),
         ),
         Worker(db, settings, {}),
     )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from tests.cli.conftest import Cli
@@ -19,6 +20,8 @@ from typer.testing import CliRunner
 
 from sso import clock
 from sso.cli import command_line
+from sso.platform.db import Database, job_runs
+from sso.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 STRONG = "perahu-kertas-di-sungai-88"
@@ -379,3 +382,20 @@ def test_the_ending_of_many_sessions_is_watched_and_stopped(cli: Cli) -> None:
     assert len(cli("sessions", "list", "--json").json) == 1
     assert cli("sessions", "revoke", "--all").out.startswith("1 sessions were ended")
     assert cli("sessions", "endings", "--json").json[0]["status"] == "done"
+
+
+def test_the_doctor_says_when_the_jobs_ran_and_which_failed(cli: Cli) -> None:
+    assert "jobs: not run yet" in cli("doctor").out
+
+    async def run(error: str | None) -> None:
+        db, now = Database(load_settings()), clock.now()
+        async with db.write() as session:
+            await job_runs.take_lease(session, job_runs.JOBS, uuid4(), now, timedelta(0))
+            await job_runs.record_run(session, "replay", job_runs.RunResult(now, now, 5, 0, error))
+        await db.close()
+
+    run_apart(run("RuntimeError('broken')"))
+    assert "warning jobs: last started" in cli("doctor").out
+    assert "replay: RuntimeError('broken')" in cli("doctor").out
+    clock.advance(3600)
+    assert "no process runs them" in cli("doctor").out

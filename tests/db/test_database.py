@@ -98,6 +98,7 @@ async def test_a_database_that_is_away_is_waited_for(tmp_path: Path) -> None:
         assert "Traceback" not in page.text
 
 
+@pytest.mark.own_connections  # they stay read-only
 async def test_a_read_only_database_is_said_so(tmp_path: Path, city: City, database_kind: str) -> None:
     async with city.client() as http:
         assert (await http.get("/readyz")).status_code == 200

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.dialects import postgresql
 from tests.lock_order import Locks, Watch, locks_of
 
-from sso.oidc.store.store import _USE_CODE
+from sso.oidc.store.store import _USE_CODE, _USE_REFRESH_TOKEN_AND_FIND_GRANT
 from sso.platform.db.locks import LOCK_ORDER
 from sso.schema import metadata
 
@@ -19,6 +19,11 @@ def test_every_table_of_the_order_is_there_once() -> None:
 def test_the_exchange_of_a_code_locks_the_session_before_the_grant() -> None:
     statement = str(_USE_CODE["postgresql"].compile(dialect=postgresql.dialect()))
     assert locks_of(statement) == (("sessions", "share"), ("grants", "write"))
+
+
+def test_a_refresh_uses_the_token_before_it_locks_the_grant() -> None:
+    statement = str(_USE_REFRESH_TOKEN_AND_FIND_GRANT.compile(dialect=postgresql.dialect()))
+    assert locks_of(statement) == (("refresh_tokens", "write"), ("grants", "lock"))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ from sso.jobs import chain_audit_events
 from sso.logout.bulk import begin
 from sso.oidc.models import DeviceCode, ExcludedName, ExcludedSubject, PushedRequest
 from sso.platform.audit import prune
-from sso.platform.db import Database, new_id
+from sso.platform.db import Database, JobRun, new_id
 from sso.platform.db.migrate import (
     WrongSchema,
     alembic_config,
@@ -95,7 +96,7 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
     await city.relying_party("warga").refresh(tokens["refresh_token"])
     db = city.provider.db
     async with city.browser() as browser:
-        await browser.open(city.relying_party("warga").url())
+        await browser.open(city.relying_party("warga").url(state=token_urlsafe(5000)))  # too long for a URL
         await browser.sign_in(city.relying_party("mitra"))
     async with db.write() as session:
         from sso.oidc.store.store import remember_consent
@@ -171,6 +172,7 @@ def _of_citizens(city: City) -> list[Any]:
     check = {"officer": "cli", "document": "ktp", "document_end": "0001", "place": "MPP"}
     return [
         ImportRun(digest=b"i" * 32, client_id="warga", started_at=now, **run),
+        JobRun(name="sessions", held_until=now, started_at=now),
         RateCounter(key="k", count=1, expires_at=now),
         Agreement(user_id=siti, document="terms", version="1", agreed_at=now),
         PendingFlow(token_hash=b"c" * 32, user_id=siti, created_at=now, expires_at=now, **ceremony),

@@ -63,7 +63,7 @@ def test_everything_that_is_missing_is_in_one_list_with_its_command(machine: Mac
     assert done.returncode == 1
     for package in (
         "python3-venv",
-        "chromium",
+        "chromium-headless-shell",
         "nodejs",
         "npm",
         "redis-server",

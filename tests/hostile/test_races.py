@@ -79,8 +79,12 @@ class Interposed:
     """Lets something happen in the middle of a request: after it has looked, and before its first transaction."""
 
     def __init__(self, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._write, self._act, self._task = city.provider.db.write, None, None
-        monkeypatch.setattr(city.provider.db, "write", self.write)
+        db = city.provider.db
+        self._write, self._run_write = db.write, db.run_write
+        self._act: Callable[[], Awaitable[None]] | None = None
+        self._task: asyncio.Task[Any] | None = None
+        monkeypatch.setattr(db, "write", self.write)
+        monkeypatch.setattr(db, "run_write", self.run_write)
 
     def arm(self, act: Callable[[], Awaitable[None]]) -> None:
         """Let ``act`` happen before the next transaction of this task: others write in the background."""
@@ -88,12 +92,19 @@ class Interposed:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Any]:
+        await self._act_now()
+        async with self._write() as session:
+            yield session
+
+    async def run_write(self, *work: Any, **options: Any) -> Any:
+        await self._act_now()
+        return await self._run_write(*work, **options)
+
+    async def _act_now(self) -> None:
         act = self._act if asyncio.current_task() is self._task else None
         if act is not None:
             self._act = None
             await act()
-        async with self._write() as session:
-            yield session
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"])  # one writer at a time has no middle

@@ -4,12 +4,12 @@ page belonged to is gone. Only to what is registered, and only while the applica
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from fastapi.routing import APIRoute
-from sqlalchemy import delete
 from starlette.routing import BaseRoute
 from tests.conformance.test_rfc8628_devices import begin, device
 from tests.elsewhere import add_client
@@ -17,7 +17,6 @@ from tests.support import PASSWORD, City, Forms, form_of
 
 from sso import clock
 from sso.oidc.authorize.stored import client_of_token, token_end
-from sso.oidc.models import Interaction
 from sso.platform.actor import Actor
 from sso.portal.lifecycle import suspend_client
 
@@ -53,11 +52,6 @@ def steps(city: City) -> list[tuple[str, str]]:
 
 def links(html: str) -> list[str]:
     return re.findall(r'<a href="([^"]*)"', html)
-
-
-async def forget(city: City) -> None:
-    async with city.provider.db.write() as session:
-        await session.execute(delete(Interaction))
 
 
 async def test_every_stale_page_of_a_sign_in_names_the_application(city: City) -> None:
@@ -103,7 +97,7 @@ async def test_back_after_the_answer_without_cookies_and_of_a_suspended_applicat
         assert answer.status_code == 400
         consent = await browser.open(mitra.url())
         assert "/consent" in {one.action for one in Forms(consent.text).forms}
-        await forget(city)
+        clock.advance(city.settings.authorization_request_lifetime + timedelta(seconds=1))
         answer = await browser.submit(consent, choice="allow")
         assert "Aplikasi: Apotek Mitra" in answer.text
         # The token is of no use to learn of an application that is suspended.

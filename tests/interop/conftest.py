@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-from tests.commands import run_commands
+from tests.commands import run_command, run_commands
 from tests.conftest import run_apart
 from tests.databases import run_statement
 from tests.journeys.conftest import free_ports
@@ -40,9 +40,7 @@ class Server:
 
     def sso(self, *words: str, stdin: str = "") -> str:
         """Run a command and return what it printed."""
-        done = subprocess.run(
-            [SSO, *words], env=self.environment, cwd=self.directory, input=stdin, capture_output=True, text=True
-        )
+        done = run_command(self.environment, self.directory, *words, stdin=stdin)
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
 

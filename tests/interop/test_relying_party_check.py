@@ -18,6 +18,7 @@ import httpx2 as httpx
 import orjson
 import pytest
 import yaml
+from tests.commands import run_command
 from tests.interop.conftest import HERE, PASSWORD, Server
 from tests.interop.test_mod_auth_openidc import APACHE, MODULES, USER, apache_at
 from tests.journeys.conftest import free_ports
@@ -50,18 +51,12 @@ class Sandbox:
 
     def check(self) -> tuple[bool, dict[str, str]]:
         """Let it be checked by the command, and return whether it passed, and the outcome of each case."""
-        done = subprocess.run(
-            [*_sso(), "applications", "check", self.name, "--page", f"http://localhost:{self.port}/", "--json"],
-            env=self.server.environment, cwd=self.server.directory, capture_output=True, text=True,
-        )  # fmt: skip
+        words = ("applications", "check", self.name, "--page", f"http://localhost:{self.port}/", "--json")
+        done = run_command(self.server.environment, self.server.directory, *words)
         assert done.stdout, done.stderr
         found = orjson.loads(done.stdout)
         assert (done.returncode == 0) == found["passed"]
         return found["passed"], {one["case"]: one["outcome"] for one in found["findings"]}
-
-
-def _sso() -> list[str]:
-    return [str(Path(sys.executable).with_name("sso"))]
 
 
 def registered(server: Server, name: str, kind: str = "web", **sandbox: Any) -> Sandbox:

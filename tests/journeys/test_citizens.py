@@ -6,12 +6,9 @@ import json
 import os
 import re
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import httpx2 as httpx
@@ -19,14 +16,15 @@ import pyotp
 import pytest
 import pytest_asyncio
 import yaml
-from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, expect
+from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
+from tests.commands import run_command
 from tests.journeys.conftest import Demo
-from tests.journeys.test_sign_on import check_access, keep_picture, sign_in
+from tests.journeys.displays import Display, Rules, check_displays, keep_picture, new_context
+from tests.journeys.test_sign_on import sign_in
 from tests.support import challenge_of
 from tests.waiting import until
 
-pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("citizens")]
-SSO = str(Path(sys.executable).with_name("sso"))
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
 PASSWORD = "perahu-kertas-di-sungai-88"
 OTHER = "layang-layang-tembaga-17"
 MAX_COLD_BYTES = 60 * 1024
@@ -284,9 +282,7 @@ def third_party(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> str:
     (directory / "t.yaml").write_text(yaml.safe_dump({"catalogue": "third", "applications": [entry]}))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
     environment |= {"SSO_ISSUER": demo.issuer, "SSO_DATA_DIR": str(demo.data)}
-    made = subprocess.run(
-        [SSO, "clients", "apply", str(directory / "t.yaml")], env=environment, text=True, capture_output=True
-    )
+    made = run_command(environment, directory, "clients", "apply", "t.yaml")
     assert made.returncode == 0, made.stderr
     return str(entry["client_id"])
 
@@ -298,17 +294,11 @@ async def test_a_permission_is_given_seen_and_withdrawn(demo: Demo, person: Brow
         "client_id": third_party, "response_type": "code", "redirect_uri": "http://localhost:9/kembali",
         "scope": "openid profile email", "code_challenge": challenge_of("x" * 43), "code_challenge_method": "S256",
     }  # fmt: skip
-    back: list[str] = []
-
-    async def caught(route: Route) -> None:
-        back.append(route.request.url)
-        await route.fulfill(body="kembali", content_type="text/plain")
-
-    await person.route("http://localhost:9/**", caught)
     await page.goto(f"{demo.issuer}/authorize?{urlencode(asked)}")
-    await page.get_by_role("button", name="Setujui").click()
-    await page.wait_for_url("http://localhost:9/**")
-    assert "code=" in back[-1]
+    async with page.expect_request("http://localhost:9/**") as back:  # nobody listens there
+        await page.get_by_role("button", name="Setujui").click()
+    assert "code=" in (await back.value).url
+    page = await person.new_page()
     await page.goto(f"{demo.issuer}/account/applications")
     await expect(page.get_by_role("heading", name="Toko Tetangga")).to_be_visible()
     await page.get_by_role("button", name="Cabut: Toko Tetangga").click()
@@ -370,24 +360,29 @@ async def test_the_portal_finds_stars_and_opens(demo: Demo, person: BrowserConte
 OWN = ["", "/profile", "/contacts", "/security", "/sessions", "/applications", "/activity", "/notifications", "/data"]
 
 
-@pytest.mark.parametrize(
-    "locale", [pytest.param(one, marks=pytest.mark.xdist_group(f"pages-{one}")) for one in ("id", "en")]
-)
-@pytest.mark.parametrize(("size", "scheme"), [((360, 740), "light"), ((1280, 800), "dark"), ((1280, 800), "light")])
-async def test_every_page_is_accessible_and_fits(
-    demo: Demo, chromium: Browser, artefacts: Path, size: tuple[int, int], scheme: Any, locale: str
-) -> None:
-    context = await chromium.new_context(
-        viewport={"width": size[0], "height": size[1]},
-        locale={"id": "id-ID", "en": "en-GB"}[locale],
-        color_scheme=scheme,
-    )
-    context.set_default_timeout(15_000)
-    page, kind, address = await context.new_page(), f"{size[0]}-{locale}-{scheme}", new_address()
+DISPLAYS = {
+    "id": [
+        Display(360, 740, "light", Rules.ALL),
+        Display(1280, 800, "dark", Rules.COLOURS),
+        Display(1280, 800, "light", Rules.COLOURS | Rules.SIZES),
+    ],
+    "en": [
+        Display(360, 740, "light", Rules.SIZES),
+        Display(1280, 800, "dark", Rules(0)),
+        Display(1280, 800, "light", Rules.STRUCTURE | Rules.SIZES),
+    ],
+}
+
+
+@pytest.mark.parametrize("locale", list(DISPLAYS))
+async def test_every_page_is_accessible_and_fits(demo: Demo, chromium: Browser, artefacts: Path, locale: str) -> None:
+    """Colours are the same in both languages, so the rules about them run in one."""
+    language = {"id": "id-ID", "en": "en-GB"}[locale]
+    context = await new_context(chromium, viewport={"width": 360, "height": 740}, locale=language)
+    page, address = await context.new_page(), new_address()
 
     async def look(name: str) -> None:
-        await check_access(page, structure=scheme == "light", contrast=locale == "id")
-        await keep_picture(page, artefacts / f"{name}-{kind}.png")
+        await check_displays(page, DISPLAYS[locale], f"{name}-{locale}")
 
     async def press(button: Locator) -> None:
         async with page.expect_navigation():
@@ -458,7 +453,7 @@ async def test_every_page_is_accessible_and_fits(
     await page.locator("summary").first.click()
     await look("mails")
     await page.goto(f"{demo.issuer}/admin/mails/code_sign_in/{locale}")
-    await keep_picture(page, artefacts / f"mail-{kind}.png")
+    await keep_picture(page, artefacts / f"mail-{locale}.png")
     await page.goto(f"{demo.issuer}/outbox")
     await look("outbox")
     await context.close()

@@ -9,14 +9,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.commands import run_commands
 from tests.journeys.conftest import Demo, free_ports
-from tests.journeys.test_sign_on import check_access, check_fits, keep_picture, sign_in
+from tests.journeys.displays import Display, Rules, check_displays, check_fits, new_context
+from tests.journeys.test_sign_on import sign_in
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
@@ -182,11 +182,9 @@ PAGES = {
         "/admin/imports", "/admin/mails", "/admin/system",
     ],
 }  # fmt: skip
-KINDS = {
-    "small-id-light": ({"width": 360, "height": 740}, "id-ID", "light"),
-    "small-en-dark": ({"width": 360, "height": 740}, "en-GB", "dark"),
-    "large-id-dark": ({"width": 1280, "height": 900}, "id-ID", "dark"),
-    "large-en-light": ({"width": 1280, "height": 900}, "en-GB", "light"),
+DISPLAYS = {
+    "id-ID": [Display(360, 740, "light", Rules.ALL), Display(1280, 900, "dark", Rules.COLOURS | Rules.SIZES)],
+    "en-GB": [Display(360, 740, "dark", Rules.COLOURS | Rules.SIZES), Display(1280, 900, "light", Rules.ALL)],
 }
 
 
@@ -217,30 +215,27 @@ def example(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> str:
     return "contoh-uji"
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("locale", list(DISPLAYS))
+@pytest.mark.parametrize("name", list(PAGES))
 async def test_every_page_of_developers_and_administrators_is_accessible_and_fits(
-    demo: Demo, chromium: Browser, example: str, artefacts: Path, kind: str
+    demo: Demo, chromium: Browser, example: str, name: str, locale: str
 ) -> None:
-    """The rules that do not look at colours run in each size and each language once."""
-    (size, locale, scheme), wrong = KINDS[kind], []
-    for name, paths in PAGES.items():
-        options: Any = {"viewport": size, "locale": locale, "color_scheme": scheme}
-        context = await chromium.new_context(**options)
-        context.set_default_timeout(15_000)
-        page = await context.new_page()
-        await page.goto(demo.issuer + "/login")
-        await sign_in(page, name, demo.passwords[name])
-        for path in paths:
-            answer = await page.goto(demo.issuer + path)
-            assert answer is not None
-            assert answer.status == 200, path
-            try:
-                await check_access(page, structure=scheme == "light")
-            except AssertionError as error:
-                wrong.append(f"{path}: {error}")
-            shot = re.sub(r"\W+", "-", path.strip("/"))
-            await keep_picture(page, artefacts / f"portal-{shot}-{kind}.png")
-        await context.close()
+    """Each page in both sizes and both languages, light and dark."""
+    displays, wrong = DISPLAYS[locale], []
+    context = await new_context(chromium, viewport={"width": 360, "height": 740}, locale=locale)
+    page = await context.new_page()
+    await page.goto(demo.issuer + "/login")
+    await sign_in(page, name, demo.passwords[name])
+    for path in PAGES[name]:
+        answer = await page.goto(demo.issuer + path)
+        assert answer is not None
+        assert answer.status == 200, path
+        picture = re.sub(r"\W+", "-", path.strip("/"))
+        try:
+            await check_displays(page, displays, f"portal-{picture}-{locale[:2]}")
+        except AssertionError as error:
+            wrong.append(str(error))
+    await context.close()
     assert not wrong, "\n".join(wrong)
 
 

@@ -11,6 +11,7 @@ from sso import clock
 from sso.accounts.contact_changes import contacts_told
 from sso.accounts.guards import refuse_locked, refuse_test_user
 from sso.accounts.revocation import DISABLED, end_everything, end_pending
+from sso.accounts.services import AccountChanges
 from sso.identity.notifications import notify
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
@@ -20,7 +21,6 @@ from sso.identity.users.models import User
 from sso.identity.users.schemas import UserChange
 from sso.identity.users.service import UserError, change_user, keep_an_administrator, set_roles
 from sso.logout.end_sessions import end_matching, end_sessions
-from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
 from sso.platform.actor import Actor
 from sso.platform.audit import record
@@ -31,7 +31,7 @@ OPENS = frozenset({"username", "email", "email_verified", "phone_number", "phone
 
 
 async def change_person(
-    session: AsyncSession, provider: Provider, user: User, change: UserChange, *, actor: Actor
+    session: AsyncSession, services: AccountChanges, user: User, change: UserChange, *, actor: Actor
 ) -> None:
     """Change the fields that ``change`` names, and tell every contact of the user about changes of identifiers.
 
@@ -41,11 +41,11 @@ async def change_person(
     refuse_test_user(user)
     if change.model_fields_set & OPENS:
         refuse_locked(user)
-    async with contacts_told(session, provider, user):
+    async with contacts_told(session, services, user):
         await change_user(session, user, change, actor=actor)
 
 
-async def disable_user(session: AsyncSession, provider: Provider, user: User, *, actor: Actor) -> int:
+async def disable_user(session: AsyncSession, services: AccountChanges, user: User, *, actor: Actor) -> int:
     """Disable an account: every session and every grant ends, ``offline_access`` too.
 
     Returns:
@@ -59,12 +59,12 @@ async def disable_user(session: AsyncSession, provider: Provider, user: User, *,
     now = clock.now()
     if user.disabled_at is None:
         await users.set_disabled(session, user.id, now, now)
-        await signals.about_person(session, provider, user.id, signals.ACCOUNT_DISABLED, {})
-        notify(session, provider, user, "account_disabled")
-    return await end_everything(session, provider, user, DISABLED, actor)
+        await signals.about_person(session, services, user.id, signals.ACCOUNT_DISABLED, {})
+        notify(session, services, user, "account_disabled")
+    return await end_everything(session, services, user, DISABLED, actor)
 
 
-async def enable_user(session: AsyncSession, provider: Provider, user: User, *, actor: Actor) -> None:
+async def enable_user(session: AsyncSession, services: AccountChanges, user: User, *, actor: Actor) -> None:
     """Let a disabled user sign in again.
 
     Raises:
@@ -73,13 +73,13 @@ async def enable_user(session: AsyncSession, provider: Provider, user: User, *, 
     if user.deleted_at is not None:
         raise UserError("who was deleted cannot be enabled")
     await users.set_disabled(session, user.id, None, clock.now())
-    await signals.about_person(session, provider, user.id, signals.ACCOUNT_ENABLED, {})
+    await signals.about_person(session, services, user.id, signals.ACCOUNT_ENABLED, {})
     record(session, "user.enabled", actor=actor.name, subject=str(user.id), request_id=actor.request_id)
 
 
 async def give_roles(
     session: AsyncSession,
-    provider: Provider,
+    services: AccountChanges,
     user: User,
     roles: Collection[str],
     *,
@@ -91,7 +91,7 @@ async def give_roles(
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: how users and applications are told.
         user: the user, locked.
         roles: the roles.
         groups: the groups of applications that the user administers; None: they stay as they are.
@@ -103,7 +103,7 @@ async def give_roles(
     Raises:
         UserError: when there is no such role, or no administrator would be left.
     """
-    before, need_factor = set(await users.roles_of(session, user.id)), set(provider.settings.second_factor_roles)
+    before, need_factor = set(await users.roles_of(session, user.id)), set(services.settings.second_factor_roles)
     ends = bool(set(roles) & need_factor) and not before & need_factor
     if ends:
         await end_pending(session, user)
@@ -119,7 +119,7 @@ async def give_roles(
     await sessions.lock_matching(session, of_user)
     await tokens.revoke_grants_of_user(session, user.id, clock.now())
     return await end_matching(
-        session, provider, of_user, EndReason.ADMINISTRATOR, actor=Actor(actor.name, request_id=actor.request_id)
+        session, services, of_user, EndReason.ADMINISTRATOR, actor=Actor(actor.name, request_id=actor.request_id)
     )
 
 
@@ -138,13 +138,13 @@ async def _replace_groups(session: AsyncSession, user: User, groups: list[str], 
 
 
 async def end_session_of_person(
-    session: AsyncSession, provider: Provider, session_id: uuid.UUID, *, actor: Actor, note: str | None = None
+    session: AsyncSession, services: AccountChanges, session_id: uuid.UUID, *, actor: Actor, note: str | None = None
 ) -> bool:
     """End one session for an administrator, and tell its user.
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: how users and applications are told.
         session_id: the session.
         actor: who acts.
         note: the reason that the administrator wrote.
@@ -156,6 +156,6 @@ async def end_session_of_person(
     if present is None or not await sessions.lock(session, *sessions.where_not_ended([session_id])):
         return False
     _, user = present
-    await end_sessions(session, provider, [session_id], EndReason.ADMINISTRATOR, actor=actor, note=note)
-    notify(session, provider, user, "sessions_ended")
+    await end_sessions(session, services, [session_id], EndReason.ADMINISTRATOR, actor=actor, note=note)
+    notify(session, services, user, "sessions_ended")
     return True

@@ -17,4 +17,4 @@ async def reserve_attempt(services: AccountServices, visitor: Visitor, purpose: 
     Raises:
         TooManyFailures: when there were too many.
     """
-    return await devices.reserve_attempt(services.provider.db, services.attempts, visitor, purpose, user_id)
+    return await devices.reserve_attempt(services.db, services.attempts, visitor, purpose, user_id)

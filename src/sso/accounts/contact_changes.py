@@ -38,7 +38,7 @@ class Known:
 
 def changes(before: Sequence[Known], after: Sequence[Known]) -> dict[str, list[Known]]:
     """Return the identifiers that changed, by the notice that tells of the change."""
-    had, has = {one.lookup: one for one in before}, {one.lookup: one for one in after}
+    had, has = {known.lookup: known for known in before}, {known.lookup: known for known in after}
     changed: dict[str, list[Known]] = {}
 
     def note(notice: str, identifier: Known) -> None:
@@ -62,8 +62,8 @@ def changes(before: Sequence[Known], after: Sequence[Known]) -> dict[str, list[K
 
 def receivers(before: Sequence[Known], after: Sequence[Known]) -> list[tuple[str, str]]:
     """Return who is told, as kind and value: every contact that was verified before, then those that are now."""
-    contacts = (one for one in [*before, *after] if one.verified and one.kind in REACHED_BY)
-    return list(dict.fromkeys((one.kind, one.value) for one in contacts))
+    contacts = (known for known in [*before, *after] if known.verified and known.kind in REACHED_BY)
+    return list(dict.fromkeys((contact.kind, contact.value) for contact in contacts))
 
 
 @asynccontextmanager
@@ -90,7 +90,7 @@ async def contacts_told(session: AsyncSession, services: MessageServices, *accou
 
 
 async def tell_everywhere(
-    session: AsyncSession, services: MessageServices, user: User, about: str, **values: str
+    session: AsyncSession, services: MessageServices, user: User, notice: str, **values: str
 ) -> None:
     """Send a message to every verified contact of a user, not to the primary one alone.
 
@@ -104,11 +104,17 @@ async def tell_everywhere(
     known = await _known(session, user)
     for kind, value in receivers(known, ()):
         if services.settings.can_send(kind) and receives_codes(kind, value):
-            send(session, services, kind, value, about, user.locale, seconds=DAY_SECONDS, **values)
+            send(session, services, kind, value, notice, user.locale, seconds=DAY_SECONDS, **values)
 
 
 async def _known(session: AsyncSession, user: User) -> list[Known]:
     return [
-        Known(one.kind, one.value, one.lookup, one.verified_at is not None, one.is_primary)
-        for one in await users.identifiers_of(session, user.id)
+        Known(
+            identifier.kind,
+            identifier.value,
+            identifier.lookup,
+            identifier.verified_at is not None,
+            identifier.is_primary,
+        )
+        for identifier in await users.identifiers_of(session, user.id)
     ]

@@ -43,9 +43,8 @@ async def begin_contact(services: AccountServices, visitor: Visitor, own: OwnSes
     Raises:
         FlowRefused: when it is no contact, or the user has too many.
     """
-    provider = services.provider
     contact = read_contact(services.settings.contact_kinds, typed)
-    async with provider.db.read() as session:
+    async with services.db.read() as session:
         known = await users.identifiers_of(session, own.user_id)
     if len(known) >= MAX_CONTACTS:
         raise FlowRefused(Problem.TOO_MANY_CONTACTS)
@@ -53,10 +52,10 @@ async def begin_contact(services: AccountServices, visitor: Visitor, own: OwnSes
     allowed = None
     with suppress(TooManyFailures):
         allowed = await _may_send(services, visitor, own, data)
-    async with provider.db.write() as session:
+    async with services.db.write() as session:
         flow = await pending_flows.begin(
             session,
-            provider.box,
+            services.box,
             "contact",
             visitor.browser_id,
             dict(data),
@@ -72,9 +71,8 @@ async def recall_contact(
     services: AccountServices, visitor: Visitor, own: OwnSession, token: str
 ) -> RunningFlow | None:
     """Return the pending flow of a new contact of this user and browser; None: it has ended, or there is none."""
-    provider = services.provider
-    async with provider.db.read() as session:
-        flow = await pending_flows.recall(session, provider.box, "contact", token, visitor.browser_id)
+    async with services.db.read() as session:
+        flow = await pending_flows.recall(session, services.box, "contact", token, visitor.browser_id)
     return flow if flow is not None and flow.user_id == own.user_id and "value" in flow.data else None
 
 
@@ -88,7 +86,7 @@ async def resend_contact_code(services: AccountServices, visitor: Visitor, own: 
         allowed = await _may_send(services, visitor, own, data_of(flow))
     except TooManyFailures as error:
         raise FlowRefused(Problem.NOT_SENT, error.retry_after) from None
-    async with services.provider.db.write() as session:
+    async with services.db.write() as session:
         sent = await _send(services, visitor, session, flow, allowed=allowed)
     if not sent:
         raise FlowRefused(Problem.NOT_SENT, pending_flows.RESEND_SECONDS)
@@ -100,7 +98,7 @@ async def check_contact_code(
     """Check the code, and add the contact.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: the browser of the user.
         own: the session in which the user adds the contact.
         flow: the pending flow.
@@ -115,8 +113,7 @@ async def check_contact_code(
         FlowEnded: when the flow has ended.
         SessionEnded: when the session is not active any more.
     """
-    provider = services.provider
-    async with provider.db.write() as session:
+    async with services.db.write() as session:
         counted = await pending_flows.count_attempt(session, flow)
     if not counted:
         raise FlowRefused(Problem.TOO_MANY_CODES, pending_flows.RESEND_SECONDS)
@@ -125,16 +122,16 @@ async def check_contact_code(
     except TooManyFailures as error:
         raise FlowRefused(Problem.TOO_MANY_TRIES, error.retry_after, error.minutes) from None
     valid = services.settings.one_time_code_lifetime
-    if not pending_flows.is_code(provider.box, flow, typed, valid):
+    if not pending_flows.is_code(services.box, flow, typed, valid):
         raise FlowRefused(Problem.WRONG_CODE)
     await attempt.succeeded()
     try:
-        async with provider.db.write() as session:
+        async with services.db.write() as session:
             user = await lock_own_account(session, own)
             if not await pending_flows.finish(session, flow):
                 raise FlowEnded
             data = data_of(flow)
-            return await add_contact(session, provider, user, data["kind"], data["value"], actor=actor)
+            return await add_contact(session, services.changes, user, data["kind"], data["value"], actor=actor)
     except IntegrityError:
         return False
 
@@ -158,7 +155,7 @@ async def _send(
     really = allowed and (owner is None or owner == flow.user_id)
     return await send_code(
         session,
-        services.provider,
+        services.changes,
         flow,
         data["kind"],
         data["value"],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
-from typing import Literal, Protocol
+from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.contact_changes import contacts_told
 from sso.accounts.flows import FlowRefused, Problem
+from sso.accounts.services import NikServices
 from sso.identity.notifications import MessageServices
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import (
@@ -27,12 +28,6 @@ from sso.platform.audit import record
 
 MAX_CONTACTS = 10
 REACHABLE = ("email", "phone")
-
-
-class NikServices(MessageServices, Protocol):
-    """What storing a NIK needs besides: the key under which NIKs are found."""
-
-    nik_key: bytes
 
 
 def read_contact(kinds: Collection[str], typed: str) -> NormalIdentifier:
@@ -59,7 +54,7 @@ def read_contact(kinds: Collection[str], typed: str) -> NormalIdentifier:
 async def contacts_of(session: AsyncSession, user_id: uuid.UUID) -> list[Identifier]:
     """Return the identifiers of a user, by kind, the primary one of each kind first."""
     known = await users.identifiers_of(session, user_id)
-    return sorted(known, key=lambda one: (one.kind, not one.is_primary))
+    return sorted(known, key=lambda identifier: (identifier.kind, not identifier.is_primary))
 
 
 def can_receive_code(identifier: Identifier) -> bool:
@@ -102,9 +97,9 @@ async def _add_contact(session: AsyncSession, user: User, kind: str, value: str,
     if owner is not None:
         return owner == user.id
     now, known = clock.now(), await users.identifiers_of(session, user.id)
-    present = next((one for one in known if one.lookup == value), None)
+    present = next((identifier for identifier in known if identifier.lookup == value), None)
     if present is None:
-        first = not any(one.kind == kind for one in known)
+        first = not any(identifier.kind == kind for identifier in known)
         present = Identifier(user_id=user.id, kind=kind, value=value, lookup=value, is_primary=first, created_at=now)
         session.add(present)
     present.verified_at, present.asserted_at = now, None
@@ -121,12 +116,19 @@ async def remove_contact(
         UserError: when it is the last way to reach the user.
     """
     known = await users.identifiers_of(session, user.id)
-    left = [one for one in known if one.id != contact.id and one.kind in REACHABLE and one.verified_at]
+    left = [
+        identifier
+        for identifier in known
+        if identifier.id != contact.id and identifier.kind in REACHABLE and identifier.verified_at
+    ]
     if contact.kind != "username" and contact.verified_at is not None and not left:
         raise UserError("last_contact")
     async with contacts_told(session, services, user):
         await session.delete(contact)
-        following = next((one for one in known if one.kind == contact.kind and one.id != contact.id), None)
+        following = next(
+            (identifier for identifier in known if identifier.kind == contact.kind and identifier.id != contact.id),
+            None,
+        )
         if contact.is_primary and following is not None:
             following.is_primary = True
     _contact_changed(session, user, "contact.removed", contact.kind, actor)
@@ -162,7 +164,7 @@ async def change_contact(
         FlowRefused: when the contact must stay as it is.
     """
     known = await users.identifiers_of(session, user.id)
-    chosen = next((one for one in known if str(one.id) == contact_id), None)
+    chosen = next((identifier for identifier in known if str(identifier.id) == contact_id), None)
     if chosen is None or (chosen.kind == "username" and chosen.is_primary):
         return False
     if chosen.kind == "nik" and chosen.verified_at is not None:
@@ -196,8 +198,8 @@ async def set_username(
     Raises:
         FlowRefused: when the name is reserved, or another user has it.
     """
-    names = [one for one in await users.identifiers_of(session, user.id) if one.kind == "username"]
-    if not may_be_chosen(username) and username not in [one.value for one in names]:
+    names = [identifier for identifier in await users.identifiers_of(session, user.id) if identifier.kind == "username"]
+    if not may_be_chosen(username) and username not in [name.value for name in names]:
         raise FlowRefused(Problem.INVALID_USERNAME)
     owner = await users.verified_owner(session, username)
     if owner is not None and owner != user.id:
@@ -212,8 +214,8 @@ async def set_username(
 def _make_primary_name(session: AsyncSession, user: User, names: list[Identifier], username: str) -> None:
     """Make a user name the primary one: one that the user has already, from a merge, or else in place of the present
     primary one."""
-    primary = next((one for one in names if one.is_primary), names[0] if names else None)
-    chosen = next((one for one in names if one.value == username), primary)
+    primary = next((name for name in names if name.is_primary), names[0] if names else None)
+    chosen = next((name for name in names if name.value == username), primary)
     if chosen is None:
         chosen = Identifier(user_id=user.id, kind="username", is_primary=True, created_at=clock.now())
         session.add(chosen)
@@ -236,8 +238,8 @@ async def set_nik(session: AsyncSession, services: NikServices, user: User, nik:
     Raises:
         FlowRefused: when the NIK of the user was checked.
     """
-    known = [one for one in await users.identifiers_of(session, user.id) if one.kind == "nik"]
-    if any(one.verified_at is not None for one in known):
+    known = [identifier for identifier in await users.identifiers_of(session, user.id) if identifier.kind == "nik"]
+    if any(identifier.verified_at is not None for identifier in known):
         raise FlowRefused(Problem.NIK_CHECKED)
     async with contacts_told(session, services, user):
         for identifier in known:
@@ -250,5 +252,5 @@ async def set_nik(session: AsyncSession, services: NikServices, user: User, nik:
 
 
 def _identifier_changed(session: AsyncSession, user: User, kind: str, actor: Actor) -> None:
-    about = {"changed": [kind]}
-    record(session, "user.changed", actor=actor.name, subject=str(user.id), request_id=actor.request_id, data=about)
+    data = {"changed": [kind]}
+    record(session, "user.changed", actor=actor.name, subject=str(user.id), request_id=actor.request_id, data=data)

@@ -15,11 +15,11 @@ from sso.accounts.revocation import (
     credentials_changed,
     end_pending,
 )
+from sso.accounts.services import AccountChanges
 from sso.identity.authn import recovery_requests as recovery
 from sso.identity.users import store as users
 from sso.identity.users.models import User
 from sso.identity.users.service import UserError
-from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 from sso.ssf import events as signals
 
@@ -29,7 +29,7 @@ SECOND_FACTORS = ("totp", "recovery_code", "passkey")
 
 async def change_password(
     session: AsyncSession,
-    provider: Provider,
+    services: AccountChanges,
     user: User,
     hashed: str,
     *,
@@ -41,7 +41,7 @@ async def change_password(
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: how users and applications are told.
         user: the user.
         hashed: the hash of the new password.
         actor: who acts.
@@ -56,10 +56,10 @@ async def change_password(
     await users.set_password_hash(session, user.id, hashed, clock.now(), long=long)
     await recovery.delete_of_user(session, user.id)
     changes = [signals.replaced(known, "password")]
-    return await credentials_changed(session, provider, user, PASSWORD_CHANGED, changes, actor, keep)
+    return await credentials_changed(session, services, user, PASSWORD_CHANGED, changes, actor, keep)
 
 
-async def require_new_password(session: AsyncSession, provider: Provider, user: User, *, actor: Actor) -> int:
+async def require_new_password(session: AsyncSession, services: AccountChanges, user: User, *, actor: Actor) -> int:
     """Remove the password of an account, and end everything that it opened. The user chooses another one by recovering
     the account, with a code to a contact.
 
@@ -71,15 +71,19 @@ async def require_new_password(session: AsyncSession, provider: Provider, user: 
     """
     await end_pending(session, user)
     identifiers = await users.identifiers_of(session, user.id)
-    if not any(one.kind in ("email", "phone") and one.verified_at is not None for one in identifiers):
+    if not any(
+        identifier.kind in ("email", "phone") and identifier.verified_at is not None for identifier in identifiers
+    ):
         raise UserError("no e-mail address or telephone number of theirs is proven, so they could not get back in")
-    passwords = [one for one in await users.credentials_of(session, user.id) if one.kind == "password"]
+    passwords = [
+        credential for credential in await users.credentials_of(session, user.id) if credential.kind == "password"
+    ]
     await users.remove_credentials(session, user.id, ["password"])
     changes = signals.credential_changes(passwords, "revoke")
-    return await credentials_changed(session, provider, user, PASSWORD_REQUIRED, changes, actor)
+    return await credentials_changed(session, services, user, PASSWORD_REQUIRED, changes, actor)
 
 
-async def reset_factors(session: AsyncSession, provider: Provider, user: User, *, actor: Actor) -> int:
+async def reset_factors(session: AsyncSession, services: AccountChanges, user: User, *, actor: Actor) -> int:
     """Remove every second factor of a user who lost them, passkeys too; end everything that they opened, and tell the
     user.
 
@@ -91,17 +95,17 @@ async def reset_factors(session: AsyncSession, provider: Provider, user: User, *
     """
     await end_pending(session, user)
     known = await users.credentials_of(session, user.id)
-    kinds = {one.kind for one in known}
+    kinds = {credential.kind for credential in known}
     if "password" not in kinds and "passkey" in kinds:
         raise UserError("a passkey is their only way to sign in: make a recovery code instead")
     await users.remove_credentials(session, user.id, SECOND_FACTORS)
     changes = signals.factor_changes(known, "revoke")
-    return await credentials_changed(session, provider, user, FACTORS_RESET, changes, actor)
+    return await credentials_changed(session, services, user, FACTORS_RESET, changes, actor)
 
 
 async def recover(
     session: AsyncSession,
-    provider: Provider,
+    services: AccountChanges,
     user: User,
     hashed: str,
     *,
@@ -113,7 +117,7 @@ async def recover(
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: how users and applications are told.
         user: the user.
         hashed: the hash of the new password.
         actor: the user.
@@ -132,4 +136,4 @@ async def recover(
         changes += signals.factor_changes(known, "revoke")
     await users.set_password_hash(session, user.id, hashed, clock.now(), long=long)
     await recovery.delete_of_user(session, user.id)
-    return await credentials_changed(session, provider, user, RECOVERED, changes, actor)
+    return await credentials_changed(session, services, user, RECOVERED, changes, actor)

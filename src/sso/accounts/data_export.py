@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import base64
 import uuid
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts.services import AccountChanges
 from sso.clients.registry import Registry
 from sso.identity.authn.assurance import identity_level
 from sso.identity.notifications import notify
@@ -19,7 +19,6 @@ from sso.identity.users import store as users
 from sso.identity.users.models import Credential, User
 from sso.identity.users.service import open_nik
 from sso.logout.end_sessions import end_client_sessions
-from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
 from sso.platform.actor import Actor
 from sso.platform.audit import record
@@ -32,9 +31,9 @@ EVENTS = 1000
 """How many events are read at a time."""
 
 
-async def export_data(session: AsyncSession, provider: Provider, user: User, actor: Actor) -> dict[str, Any]:
+async def export_data(session: AsyncSession, services: AccountChanges, user: User, actor: Actor) -> dict[str, object]:
     """Return all personal data of a user, record the export, and tell the user."""
-    document = await everything_about(session, provider.box, provider.registry, user.id)
+    document = await everything_about(session, services.box, services.registry, user.id)
     record(
         session,
         "user.exported",
@@ -43,13 +42,13 @@ async def export_data(session: AsyncSession, provider: Provider, user: User, act
         address=actor.stored_ip_address,
         request_id=actor.request_id,
     )
-    notify(session, provider, user, "exported")
+    notify(session, services, user, "exported")
     return document
 
 
 async def everything_about(
     session: AsyncSession, box: SecretBox, registry: Registry, user_id: uuid.UUID
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return all personal data of a user, as they are exported. Credentials are named, never shown.
 
     Args:
@@ -67,25 +66,30 @@ async def everything_about(
         "account": await _account(session, user),
         "identifiers": await _identifiers(session, box, user_id),
         "picture": {"type": "image/png", "base64": base64.b64encode(picture.image).decode()} if picture else None,
-        "ways_to_sign_in": [_credential(one) for one in await users.credentials_of(session, user_id)],
+        "ways_to_sign_in": [_credential(credential) for credential in await users.credentials_of(session, user_id)],
         "identity_checks": [
-            {"document": one.document, "place": one.place, "checked_at": one.checked_at, "revoked_at": one.revoked_at}
-            for one in await users.checks_of(session, user_id)
+            {
+                "document": check.document,
+                "place": check.place,
+                "checked_at": check.checked_at,
+                "revoked_at": check.revoked_at,
+            }
+            for check in await users.checks_of(session, user_id)
         ],
         "agreements": [
-            {"document": one.document, "version": one.version, "agreed_at": one.agreed_at}
-            for one in await users.agreements_of(session, user_id)
+            {"document": agreement.document, "version": agreement.version, "agreed_at": agreement.agreed_at}
+            for agreement in await users.agreements_of(session, user_id)
         ],
         "ids_in_other_applications": [
-            {"client_id": one.client_id, "local_user_id": one.local_user_id}
-            for one in await users.local_accounts_of(session, user_id)
+            {"client_id": account.client_id, "local_user_id": account.local_user_id}
+            for account in await users.local_accounts_of(session, user_id)
         ],
         "teams": await teams_with(session, user_id),
         **await _what_was_used(session, registry, user_id),
     }
 
 
-async def _account(session: AsyncSession, user: User) -> dict[str, Any]:
+async def _account(session: AsyncSession, user: User) -> dict[str, object]:
     reached, checked = await users.identity_of(session, user.id)
     return {
         "id": str(user.id),
@@ -101,51 +105,56 @@ async def _account(session: AsyncSession, user: User) -> dict[str, Any]:
     }
 
 
-async def _identifiers(session: AsyncSession, box: SecretBox, user_id: uuid.UUID) -> list[dict[str, Any]]:
+async def _identifiers(session: AsyncSession, box: SecretBox, user_id: uuid.UUID) -> list[dict[str, object]]:
     return [
         {
-            "kind": one.kind,
-            "value": open_nik(one, box) or one.value,
-            "primary": one.is_primary,
-            "added_at": one.created_at,
-            "verified_at": one.verified_at,
+            "kind": identifier.kind,
+            "value": open_nik(identifier, box) or identifier.value,
+            "primary": identifier.is_primary,
+            "added_at": identifier.created_at,
+            "verified_at": identifier.verified_at,
         }
-        for one in await users.identifiers_of(session, user_id)
+        for identifier in await users.identifiers_of(session, user_id)
     ]
 
 
-async def _what_was_used(session: AsyncSession, registry: Registry, user_id: uuid.UUID) -> dict[str, Any]:
-    names = {one.client_id: one.meta.client_name for one in registry}
+async def _what_was_used(session: AsyncSession, registry: Registry, user_id: uuid.UUID) -> dict[str, object]:
+    names = {client.client_id: client.meta.client_name for client in registry}
     events = await _events_of(session, user_id)
     return {
         "consents": [
-            {"client_id": one.client_id, "name": names.get(one.client_id), "scopes": one.scopes, "at": one.updated_at}
-            for one in await tokens.consents_of(session, user_id)
+            {
+                "client_id": consent.client_id,
+                "name": names.get(consent.client_id),
+                "scopes": consent.scopes,
+                "at": consent.updated_at,
+            }
+            for consent in await tokens.consents_of(session, user_id)
         ],
         "grants": [
             {
-                "client_id": one.client_id,
-                "name": names.get(one.client_id),
-                "scope": one.scope,
-                "at": one.created_at,
-                "revoked_at": one.revoked_at,
+                "client_id": grant.client_id,
+                "name": names.get(grant.client_id),
+                "scope": grant.scope,
+                "at": grant.created_at,
+                "revoked_at": grant.revoked_at,
             }
-            for one in await tokens.grants_of(session, user_id)
+            for grant in await tokens.grants_of(session, user_id)
         ],
         "sessions": [
             {
-                "id": str(one.id),
-                "signed_in_at": one.auth_time,
-                "last_used_at": one.last_seen_at,
-                "ended_at": one.ended_at,
-                "device": one.user_agent,
-                "network": one.address,
-                "country": one.country,
+                "id": str(sso_session.id),
+                "signed_in_at": sso_session.auth_time,
+                "last_used_at": sso_session.last_seen_at,
+                "ended_at": sso_session.ended_at,
+                "device": sso_session.user_agent,
+                "network": sso_session.address,
+                "country": sso_session.country,
             }
-            for one in await sessions.all_of_user(session, user_id)
+            for sso_session in await sessions.all_of_user(session, user_id)
         ],
         "favourites": sorted(await users.favourites_of(session, user_id)),
-        "activity": [content(one) for one in events],
+        "activity": [content(event) for event in events],
     }
 
 
@@ -160,7 +169,7 @@ async def _events_of(session: AsyncSession, user_id: uuid.UUID) -> list[AuditEve
             return events
 
 
-def _credential(credential: Credential) -> dict[str, Any]:
+def _credential(credential: Credential) -> dict[str, object]:
     return {
         "kind": credential.kind,
         "name": credential.name,
@@ -171,7 +180,7 @@ def _credential(credential: Credential) -> dict[str, Any]:
 
 async def withdraw(
     session: AsyncSession,
-    provider: Provider,
+    services: AccountChanges,
     user_id: uuid.UUID,
     client_id: str,
     *,
@@ -182,7 +191,7 @@ async def withdraw(
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: how users and applications are told.
         user_id: the user.
         client_id: the application.
         actor: the user.
@@ -190,7 +199,7 @@ async def withdraw(
     await tokens.delete_consents(session, user_id=user_id, client_id=client_id)
     await tokens.revoke_grants_of_user(session, user_id, clock.now(), client_id=client_id)
     parts = await sessions.client_sessions_of_user(session, user_id, client_id)
-    await end_client_sessions(session, provider, client_id, parts, EndReason.CONSENT_WITHDRAWN, actor=actor.name)
+    await end_client_sessions(session, services, client_id, parts, EndReason.CONSENT_WITHDRAWN, actor=actor.name)
     record(
         session,
         "consent.withdrawn",

@@ -7,13 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts.guards import refuse_only_owner
 from sso.accounts.revocation import DELETED, DELETION_PLANNED, end_everything, end_pending
+from sso.accounts.services import AccountChanges
 from sso.identity.authn import recovery_requests as recovery
 from sso.identity.notifications import MessageServices, notify
 from sso.identity.sessions import store as sessions
 from sso.identity.users import store as users
 from sso.identity.users.models import User
 from sso.identity.users.service import UserError, keep_an_administrator
-from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
 from sso.platform.actor import SYSTEM, Actor
 from sso.platform.audit import record, redact
@@ -21,7 +21,7 @@ from sso.portal import teams
 from sso.ssf import events as signals
 
 
-async def delete_user(session: AsyncSession, provider: Provider, user: User, *, actor: Actor) -> int:
+async def delete_user(session: AsyncSession, services: AccountChanges, user: User, *, actor: Actor) -> int:
     """Delete an account: every session and every grant ends, and the data of the user are erased.
 
     The id stays, for the audit log and for the reports that applications were notified.
@@ -35,19 +35,19 @@ async def delete_user(session: AsyncSession, provider: Provider, user: User, *, 
     await end_pending(session, user)
     await keep_an_administrator(session, user)
     await refuse_only_owner(session, user)
-    await signals.about_person(session, provider, user.id, signals.ACCOUNT_PURGED, {})
+    await signals.about_person(session, services, user.id, signals.ACCOUNT_PURGED, {})
     await users.erase(session, user.id, clock.now())
     await recovery.delete_of_user(session, user.id)
     await sessions.clear_places(session, user.id)
     await tokens.delete_consents(session, user_id=user.id)
-    count = await end_everything(session, provider, user, DELETED, actor)
+    count = await end_everything(session, services, user, DELETED, actor)
     await teams.leave_all(session, user.id)
     await session.flush()
-    await redact(session, provider.box, str(user.id))
+    await redact(session, services.box, str(user.id))
     return count
 
 
-async def plan_deletion(session: AsyncSession, provider: Provider, user: User, *, actor: Actor) -> int:
+async def plan_deletion(session: AsyncSession, services: AccountChanges, user: User, *, actor: Actor) -> int:
     """Plan the deletion of an account after the grace period; the user is signed out everywhere at once.
 
     Returns:
@@ -59,10 +59,10 @@ async def plan_deletion(session: AsyncSession, provider: Provider, user: User, *
     await end_pending(session, user)
     await keep_an_administrator(session, user)
     await refuse_only_owner(session, user)
-    user.delete_at = clock.now() + provider.settings.deletion_grace_period
-    notify(session, provider, user, "deletion_planned", until=user.delete_at.isoformat())
+    user.delete_at = clock.now() + services.settings.deletion_grace_period
+    notify(session, services, user, "deletion_planned", until=user.delete_at.isoformat())
     await session.flush()
-    return await end_everything(session, provider, user, DELETION_PLANNED, actor)
+    return await end_everything(session, services, user, DELETION_PLANNED, actor)
 
 
 async def cancel_deletion(session: AsyncSession, services: MessageServices, user: User, *, actor: Actor) -> None:
@@ -72,14 +72,14 @@ async def cancel_deletion(session: AsyncSession, services: MessageServices, user
     record(session, "user.deletion_cancelled", actor=actor.name, subject=str(user.id), request_id=actor.request_id)
 
 
-async def delete_due(session: AsyncSession, provider: Provider, limit: int) -> int:
+async def delete_due(session: AsyncSession, services: AccountChanges, limit: int) -> int:
     """Delete accounts whose grace period is over; return how many."""
     due = await users.due_for_deletion(session, clock.now(), limit)
     for user_id in due:
         user = await users.lock_user(session, user_id)
         if user is not None and user.delete_at is not None:
             try:
-                await delete_user(session, provider, user, actor=SYSTEM)
+                await delete_user(session, services, user, actor=SYSTEM)
             except UserError:  # the last administrator stays, and the only owner of an application
                 user.delete_at = None
     return len(due)

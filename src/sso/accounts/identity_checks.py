@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.contact_changes import contacts_told
-from sso.accounts.contacts import NikServices
 from sso.accounts.guards import refuse_test_user
+from sso.accounts.services import NikServices
 from sso.identity.notifications import notify
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import nik_lookup, normal_nik
@@ -105,13 +105,13 @@ async def _verify_nik(
     owner = await users.verified_owner(session, lookup)
     if owner is not None and owner != user.id:
         raise UserError("somebody else has proven that this NIK is theirs")
-    known = [one for one in await users.identifiers_of(session, user.id) if one.kind == "nik"]
+    known = [identifier for identifier in await users.identifiers_of(session, user.id) if identifier.kind == "nik"]
     for identifier in known:
         if identifier.lookup != lookup:
             if identifier.verified_at is not None:
                 raise UserError("the person has another NIK, which was checked before")
             await session.delete(identifier)
-    present = next((one for one in known if one.lookup == lookup), None)
+    present = next((identifier for identifier in known if identifier.lookup == lookup), None)
     if present is None:
         present = Identifier(user_id=user.id, kind="nik", is_primary=True, created_at=clock.now(), value="", lookup="")
         encrypt_nik(present, digits, key, services.box)
@@ -124,8 +124,8 @@ async def revoke_identity_check(session: AsyncSession, services: NikServices, us
     not by an import before it, is not verified any more: its owner can verify it.
     """
     await users.lock_user(session, user.id)
-    now, checks = clock.now(), [one for one in await users.checks_of(session, user.id) if one.revoked_at is None]
-    cards = [one.checked_at for one in checks if one.document == "ktp"]
+    now, checks = clock.now(), [check for check in await users.checks_of(session, user.id) if check.revoked_at is None]
+    cards = [check.checked_at for check in checks if check.document == "ktp"]
     if cards:
         async with contacts_told(session, services, user):
             for identifier in await users.identifiers_of(session, user.id):

@@ -17,9 +17,9 @@ def page_language(locale: str | None, default: str) -> str:
     return negotiate([locale or ""]) or default
 
 
-def negotiate(wanted: Iterable[str]) -> str | None:
+def negotiate(tags: Iterable[str]) -> str | None:
     """Return the first of our languages among language tags, best first."""
-    return negotiate_locale((tag for text in wanted for tag in _tags(text)), LOCALES, sep="-")
+    return negotiate_locale((tag for text in tags for tag in _tags(text)), LOCALES, sep="-")
 
 
 def _tags(text: str) -> Iterator[str]:

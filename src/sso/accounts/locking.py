@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts.guards import is_locked
 from sso.accounts.revocation import end_pending
-from sso.accounts.services import AccountServices
+from sso.accounts.services import AccountChanges, AccountServices
 from sso.identity.authn import recovery_requests as recovery
 from sso.identity.notifications import not_me_session, notify
 from sso.identity.sessions import store as sessions
@@ -19,7 +19,6 @@ from sso.identity.sessions.store import SessionFilter
 from sso.identity.users import store as users
 from sso.identity.users.models import User
 from sso.logout.end_sessions import end_matching
-from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
 from sso.platform.actor import Actor
 from sso.platform.audit import record
@@ -31,7 +30,9 @@ NOT_ME_DAYS = 30
 """How long the link "this was not me" works."""
 
 
-async def not_me(session: AsyncSession, provider: Provider, session_id: uuid.UUID, visitor: Visitor) -> User | None:
+async def not_me(
+    session: AsyncSession, services: AccountChanges, session_id: uuid.UUID, visitor: Visitor
+) -> User | None:
     """Lock the account whose user reports a sign-in as not theirs. Every session and every grant ends,
     ``offline_access`` too, no browser is trusted any more, and recoveries that wait are stopped: the stranger may have
     more than one of them. Until the lock ends or the account is recovered, only help is left.
@@ -53,7 +54,7 @@ async def not_me(session: AsyncSession, provider: Provider, session_id: uuid.UUI
     link_ends = sso_session.created_at + timedelta(days=NOT_ME_DAYS)
     if not await session.run_sync(lambda sync: first_use(sync, "not-me", session_id.hex, link_ends)):
         return user if is_locked(user) else None
-    user_id, until = str(user.id), clock.now() + provider.settings.account_lock_duration
+    user_id, until = str(user.id), clock.now() + services.settings.account_lock_duration
     await end_pending(session, user)
     user.locked_until = until
     await session.flush()
@@ -64,7 +65,7 @@ async def not_me(session: AsyncSession, provider: Provider, session_id: uuid.UUI
     await sessions.distrust(session, user.id)
     await tokens.revoke_grants_of_user(session, user.id, clock.now())
     await end_matching(
-        session, provider, of_user, EndReason.NOT_ME, actor=Actor(user_id, request_id=visitor.request_id)
+        session, services, of_user, EndReason.NOT_ME, actor=Actor(user_id, request_id=visitor.request_id)
     )
     record(
         session,
@@ -74,7 +75,7 @@ async def not_me(session: AsyncSession, provider: Provider, session_id: uuid.UUI
         address=visitor.stored_ip_address,
         request_id=visitor.request_id,
     )
-    notify(session, provider, user, "locked", until=until.isoformat())
+    notify(session, services, user, "locked", until=until.isoformat())
     return user
 
 
@@ -82,7 +83,7 @@ async def report_sign_in(services: AccountServices, visitor: Visitor, token: str
     """Lock the account of a sign-in that the link of a message reports as not the user's; see :func:`not_me`.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who follows the link.
         token: the value of the link.
 
@@ -92,13 +93,12 @@ async def report_sign_in(services: AccountServices, visitor: Visitor, token: str
     Raises:
         TooManyFailures: after too many wrong links.
     """
-    provider = services.provider
     attempt = await services.attempts.reserve(Purpose.LINK, "", visitor.ip_address)
-    session_id = not_me_session(provider, token)
+    session_id = not_me_session(services, token)
     if session_id is None:
         return None
-    async with provider.db.write() as session:
-        user = await not_me(session, provider, session_id, visitor)
+    async with services.db.write() as session:
+        user = await not_me(session, services.changes, session_id, visitor)
     if user is not None:
         await attempt.succeeded()
     return user

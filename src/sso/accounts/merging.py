@@ -11,13 +11,13 @@ from sso.accounts.contact_changes import contacts_told
 from sso.accounts.deletion import delete_user
 from sso.accounts.guards import refuse_locked, refuse_test_user
 from sso.accounts.revocation import end_pending
+from sso.accounts.services import AccountChanges
 from sso.identity.notifications import notify
 from sso.identity.users import merge_proposals
 from sso.identity.users import store as users
 from sso.identity.users.merge_proposals import Decided
 from sso.identity.users.models import MergeProposal, User
 from sso.identity.users.service import UserError, keep_an_administrator
-from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 from sso.platform.audit import record
 from sso.portal import teams
@@ -25,7 +25,7 @@ from sso.portal.applications import lock_application
 
 
 async def decide_proposal(
-    session: AsyncSession, provider: Provider, proposal_id: uuid.UUID, decision: str, *, actor: Actor
+    session: AsyncSession, services: AccountChanges, proposal_id: uuid.UUID, decision: str, *, actor: Actor
 ) -> Decided:
     """Decide about an imported user who seems to exist already, and tell the user what was added to the account.
     Arguments and decisions as in :func:`sso.identity.users.merge_proposals.decide`.
@@ -40,8 +40,8 @@ async def decide_proposal(
     refuse_test_user(user)
     if decision == "merged":
         refuse_locked(user)
-    async with contacts_told(session, provider, user):
-        return await merge_proposals.decide(session, provider.box, proposal_id, decision, actor=actor)
+    async with contacts_told(session, services, user):
+        return await merge_proposals.decide(session, services.box, proposal_id, decision, actor=actor)
 
 
 async def lock_to_merge(
@@ -55,7 +55,9 @@ async def lock_to_merge(
     return locked[kept_id], locked[other_id]
 
 
-async def merge_users(session: AsyncSession, provider: Provider, kept: User, other: User, *, actor: Actor) -> list[str]:
+async def merge_users(
+    session: AsyncSession, services: AccountChanges, kept: User, other: User, *, actor: Actor
+) -> list[str]:
     """Merge the account ``other`` into ``kept``: the identifiers, the ids by which applications knew the user, and the
     places in teams move. Contacts must be verified again; passwords, second factors, roles and permissions do not move.
     The other account is deleted: applications are notified, and know the user by ``kept`` from then on.
@@ -74,13 +76,15 @@ async def merge_users(session: AsyncSession, provider: Provider, kept: User, oth
         refuse_locked(user)
     await end_pending(session, other)
     await keep_an_administrator(session, other)
-    async with contacts_told(session, provider, kept, other):
-        await _move(session, provider, kept, other, actor)
+    async with contacts_told(session, services, kept, other):
+        await _move(session, services, kept, other, actor)
     identifiers = await users.identifiers_of(session, kept.id)
-    return [one.value for one in identifiers if one.kind == "username" and not one.is_primary]
+    return [
+        identifier.value for identifier in identifiers if identifier.kind == "username" and not identifier.is_primary
+    ]
 
 
-async def _move(session: AsyncSession, provider: Provider, kept: User, other: User, actor: Actor) -> None:
+async def _move(session: AsyncSession, services: AccountChanges, kept: User, other: User, actor: Actor) -> None:
     """Move everything that moves from ``other`` to ``kept``, and delete ``other``."""
     for application_id, other_role in (await teams.teams_with(session, other.id)).items():
         role: teams.Role = "owner" if other_role == "owner" else "member"
@@ -96,5 +100,5 @@ async def _move(session: AsyncSession, provider: Provider, kept: User, other: Us
         request_id=actor.request_id,
         data={"kept": str(kept.id), "identifiers": moved},
     )
-    notify(session, provider, kept, "merged")
-    await delete_user(session, provider, other, actor=actor)
+    notify(session, services, kept, "merged")
+    await delete_user(session, services, other, actor=actor)

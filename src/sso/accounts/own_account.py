@@ -11,6 +11,7 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts.services import AccountChanges
 from sso.errors import Refusal
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
@@ -18,7 +19,6 @@ from sso.identity.sessions.store import SessionFilter
 from sso.identity.users import store as users
 from sso.identity.users.models import User
 from sso.logout.end_sessions import BATCH, end_sessions
-from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 
 
@@ -59,20 +59,24 @@ async def lock_own_account(session: AsyncSession, own: OwnSession) -> User:
 
 
 async def end_own_sessions(
-    session: AsyncSession, provider: Provider, own: OwnSession, chosen: uuid.UUID | Literal["others"], actor: Actor
+    session: AsyncSession,
+    services: AccountChanges,
+    own: OwnSession,
+    chosen: uuid.UUID | Literal["others"],
+    actor: Actor,
 ) -> int:
     """End one session of the own account, or all but the present one, however many there are; return how many.
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: how users and applications are told.
         own: the session in which the user asks for it.
         chosen: the id of one session, or ``others``.
         actor: the user.
     """
     count = 0
     while ids := await _next(session, own, chosen):
-        await end_sessions(session, provider, ids, EndReason.BY_PERSON, actor=actor)
+        await end_sessions(session, services, ids, EndReason.BY_PERSON, actor=actor)
         count += len(ids)
     return count
 

@@ -22,7 +22,7 @@ async def change_own_password(
     """Change the password of the own account. Every other session ends.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: the browser of the user.
         own: the session in which the user changes it, which stays.
         name: the name of the user, which the password may not consist of.
@@ -36,22 +36,22 @@ async def change_own_password(
         Busy: when too many passwords are waiting.
         SessionEnded: when the session is not active any more.
     """
-    provider, source = services.provider, visitor.network
-    async with provider.db.read() as session:
+    source = visitor.network
+    async with services.db.read() as session:
         known = await users.credentials_of(session, own.user_id)
         identifiers = await users.identifiers_of(session, own.user_id)
-    credential = next((one for one in known if one.kind == "password"), None)
+    credential = next((credential for credential in known if credential.kind == "password"), None)
     if credential is not None:
         await _check_present(services, visitor, own, credential, present)
-    second = any(one.kind in STRONG for one in known)
-    about = [name, *(one.value for one in identifiers)]
-    await services.passwords.judge(new, about, second_factor=second, source=source)
+    second = any(credential.kind in STRONG for credential in known)
+    personal_words = [name, *(identifier.value for identifier in identifiers)]
+    await services.passwords.judge(new, personal_words, second_factor=second, source=source)
     hashed = await services.passwords.hash(new, source=source)
     long = len(new) >= services.settings.password_min_length
-    async with provider.db.write() as session:
+    async with services.db.write() as session:
         locked = await lock_own_account(session, own)
         await change_password(
-            session, provider, locked, hashed, actor=Actor(str(locked.id)), long=long, keep=own.session_id
+            session, services.changes, locked, hashed, actor=Actor(str(locked.id)), long=long, keep=own.session_id
         )
 
 

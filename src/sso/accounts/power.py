@@ -62,7 +62,7 @@ async def power_over(session: AsyncSession, registry: Registry, user_id: uuid.UU
     roles = await users.roles_of(session, user_id)
     applications = set(await teams.teams_with(session, user_id))
     identifiers = await users.identifiers_of(session, user_id)
-    invited = await invited_power(session, registry, [one.lookup for one in identifiers], user_id)
+    invited = await invited_power(session, registry, [identifier.lookup for identifier in identifiers], user_id)
     return power_of(roles, _scopes(registry, applications)) | invited
 
 
@@ -74,7 +74,7 @@ async def invited_power(
     if not lookups and user_id is None:
         return frozenset()
     invitations = await teams.invitations_for(session, user_id, lookups)
-    return power_of((), _scopes(registry, {one.application_id for one in invitations}))
+    return power_of((), _scopes(registry, {invitation.application_id for invitation in invitations}))
 
 
 async def check_power_over(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -40,7 +39,7 @@ def read_name(typed: str) -> str:
     return "" if any(char in "<>" or not char.isprintable() for char in name) else name
 
 
-def read_profile(present: Mapping[str, Any], typed: Mapping[str, str]) -> Profile:
+def read_profile(present: Mapping[str, object], typed: Mapping[str, str]) -> Profile:
     """Return the profile that was typed. What the form does not ask for stays as it is.
 
     Args:
@@ -103,8 +102,8 @@ async def change_picture(session: AsyncSession, user_id: uuid.UUID, image: bytes
     if image:
         session.add(Picture(user_id=user_id, id=random_token(), image=image, updated_at=now))
     await users.mark_changed(session, user_id, now)
-    about = {"changed": ["picture"]}
-    record(session, "user.changed", actor=actor.name, subject=str(user_id), request_id=actor.request_id, data=about)
+    data = {"changed": ["picture"]}
+    record(session, "user.changed", actor=actor.name, subject=str(user_id), request_id=actor.request_id, data=data)
 
 
 def change_preferences(user: User, notices: Mapping[str, bool]) -> None:

@@ -19,7 +19,7 @@ from sso.accounts.contact_changes import tell_everywhere
 from sso.accounts.credentials import recover
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
 from sso.accounts.power import still_recovers
-from sso.accounts.services import AccountServices
+from sso.accounts.services import AccountChanges, AccountServices
 from sso.accounts.sign_in.devices import known_device
 from sso.clients.registry import Registry
 from sso.identity.authn import factors, pending_flows, recovery_requests
@@ -32,7 +32,6 @@ from sso.identity.test_users import MARK
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import counted_as, meanings, receives_codes
 from sso.identity.users.models import Identifier, User
-from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 from sso.platform.audit import record
 from sso.platform.db import Database
@@ -85,7 +84,7 @@ async def begin_recovery(services: AccountServices, visitor: Visitor, typed: str
     """Begin a recovery and send the code.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who recovers an account.
         typed: the identifier.
         onward: where the user wants to go.
@@ -93,10 +92,9 @@ async def begin_recovery(services: AccountServices, visitor: Visitor, typed: str
     Raises:
         TooManyFailures: when too many were begun from this IP address.
     """
-    provider = services.provider
     await services.new_flows.take(visitor.ip_address)
-    async with provider.db.read() as session:
-        user, contact = await _find(session, provider.nik_key, provider.settings, typed)
+    async with services.db.read() as session:
+        user, contact = await _find(session, services.changes.nik_key, services.settings, typed)
     user_id = user.id if user is not None and contact is not None else None
     data: RecoveryData = {
         "stage": "code",
@@ -110,10 +108,10 @@ async def begin_recovery(services: AccountServices, visitor: Visitor, typed: str
     allowed = None
     with suppress(TooManyFailures):
         allowed = await _may_send(services, visitor, data, user_id)
-    async with provider.db.write() as session:
-        flow = await _begin_flow(session, provider.box, visitor, data, onward, user_id)
+    async with services.db.write() as session:
+        flow = await _begin_flow(session, services.box, visitor, data, onward, user_id)
         if allowed is not None:
-            await _send(session, provider, flow, allowed=allowed)
+            await _send(session, services.changes, flow, allowed=allowed)
         record(
             session,
             "recovery.begun",
@@ -147,9 +145,8 @@ async def _begin_flow(
 
 async def recall_recovery(services: AccountServices, visitor: Visitor, token: str) -> RunningFlow | None:
     """Return a pending recovery of this browser; None: it has ended, or there is none."""
-    provider = services.provider
-    async with provider.db.read() as session:
-        return await pending_flows.recall(session, provider.box, "recover", token, visitor.browser_id)
+    async with services.db.read() as session:
+        return await pending_flows.recall(session, services.box, "recover", token, visitor.browser_id)
 
 
 async def resend_recovery_code(services: AccountServices, visitor: Visitor, flow: RunningFlow) -> None:
@@ -162,8 +159,8 @@ async def resend_recovery_code(services: AccountServices, visitor: Visitor, flow
         allowed = await _may_send(services, visitor, data_of(flow), flow.user_id)
     except TooManyFailures as error:
         raise FlowRefused(Problem.NOT_SENT, error.retry_after) from None
-    async with services.provider.db.write() as session:
-        sent = await _send(session, services.provider, flow, allowed=allowed)
+    async with services.db.write() as session:
+        sent = await _send(session, services.changes, flow, allowed=allowed)
     if not sent:
         raise FlowRefused(Problem.NOT_SENT, pending_flows.RESEND_SECONDS)
 
@@ -174,7 +171,7 @@ async def check_recovery_code(
     """Check the code that was sent, or that the helpdesk made.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who recovers an account.
         flow: the recovery, at the stage ``code``.
         typed: the code.
@@ -185,12 +182,11 @@ async def check_recovery_code(
     Raises:
         FlowRefused: when the code is wrong, or cannot be tried now.
     """
-    provider = services.provider
-    async with provider.db.write() as session:
+    async with services.db.write() as session:
         counted = await pending_flows.count_attempt(session, flow)
     if not counted:
         raise FlowRefused(Problem.TOO_MANY_CODES, pending_flows.RESEND_SECONDS)
-    counted_name = counted_as(data_of(flow)["typed"], provider.nik_key)
+    counted_name = counted_as(data_of(flow)["typed"], services.changes.nik_key)
     try:
         attempt = await services.attempts.reserve(Purpose.RECOVERY_MESSAGE, counted_name, visitor.ip_address)
     except TooManyFailures as error:
@@ -198,18 +194,18 @@ async def check_recovery_code(
     if len(typed.replace("-", "").replace(" ", "")) == recovery_requests.CODE_CHARS:
         return await _check_helpdesk_code(services, visitor, flow, typed, attempt)
     valid = services.settings.one_time_code_lifetime
-    if not pending_flows.is_code(provider.box, flow, typed, valid) or flow.user_id is None:
+    if not pending_flows.is_code(services.box, flow, typed, valid) or flow.user_id is None:
         raise FlowRefused(Problem.WRONG_CODE)
     await attempt.succeeded()
-    async with provider.db.write() as session:
+    async with services.db.write() as session:
         if not await _is_still_theirs(session, flow):
             raise FlowRefused(Problem.WRONG_CODE)
         await _contact_verified(session, flow, by_helpdesk=False)
-        if data_of(flow)["stage"] == "password" and await _is_held(session, provider.settings, flow):
+        if data_of(flow)["stage"] == "password" and await _is_held(session, services.settings, flow):
             user = await session.get(User, flow.user_id)
             assert user is not None
-            return await _delay(session, provider, visitor, flow, user)
-        await pending_flows.keep(session, provider.box, flow, anew=True)
+            return await _delay(session, services.changes, visitor, flow, user)
+        await pending_flows.keep(session, services.box, flow, anew=True)
     return flow
 
 
@@ -218,21 +214,21 @@ async def _check_helpdesk_code(
 ) -> RunningFlow | Delayed:
     """The code of the helpdesk replaces the factor that was lost. With a contact it is enough; alone the recovery
     waits, so that the helpdesk cannot take over an account."""
-    provider, data = services.provider, data_of(flow)
+    data = data_of(flow)
     outcome: RunningFlow | Delayed = flow
-    async with provider.db.write() as session:
+    async with services.db.write() as session:
         await pending_flows.lock(session, flow)
-        user, _ = await _find(session, provider.nik_key, provider.settings, data["typed"])
-        code = await _helpdesk_code(session, provider.registry, typed, user.id if user else NO_USER)
+        user, _ = await _find(session, services.changes.nik_key, services.settings, data["typed"])
+        code = await _helpdesk_code(session, services.changes.registry, typed, user.id if user else NO_USER)
         another = user is not None and flow.user_id not in (None, user.id)  # the identifier is another user's now
         if user is None or code is None or another or not await recovery_requests.take(session, code):
             raise FlowRefused(Problem.WRONG_CODE)
         data["helpdesk"] = True
-        if data.get("contact_proven") and not await _is_held(session, provider.settings, flow):
+        if data.get("contact_proven") and not await _is_held(session, services.settings, flow):
             await _contact_verified(session, flow, by_helpdesk=True)
-            await pending_flows.keep(session, provider.box, flow)
+            await pending_flows.keep(session, services.box, flow)
         else:
-            outcome = await _delay(session, provider, visitor, flow, user)
+            outcome = await _delay(session, services.changes, visitor, flow, user)
     await attempt.succeeded()
     return outcome
 
@@ -243,7 +239,7 @@ async def check_second_factor(
     """Check the second factor of a recovery.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who recovers an account.
         flow: the recovery, at the stage ``second``.
         typed: a code of an app, a recovery code, or one of the helpdesk.
@@ -253,22 +249,21 @@ async def check_second_factor(
         FlowEnded: when the recovery has ended.
         FlowRefused: when the factor is wrong, or cannot be tried now.
     """
-    provider = services.provider
-    await _count_attempt(provider.db, flow)
+    await _count_attempt(services.db, flow)
     assert flow.user_id is not None
     purpose = Purpose.STEP_PASSKEY if passkey else Purpose.TOTP
     try:
         attempt = await reserve_attempt(services, visitor, purpose, flow.user_id)
     except TooManyFailures as error:
         raise FlowRefused(Problem.TOO_MANY_TRIES, error.retry_after, error.minutes) from None
-    if passkey and not await _is_passkey(provider.db, provider.passkeys, visitor, flow, passkey):
+    if passkey and not await _is_passkey(services.db, services.passkeys, visitor, flow, passkey):
         raise FlowRefused(Problem.WRONG_FACTOR)
-    async with provider.db.write() as session:
+    async with services.db.write() as session:
         user = await _locked_user(session, flow)
-        if not passkey and not await _is_second_factor(session, provider, flow, user, typed):
+        if not passkey and not await _is_second_factor(session, services.changes, flow, user, typed):
             raise FlowRefused(Problem.WRONG_FACTOR)
         data_of(flow)["stage"] = "password"
-        await pending_flows.keep(session, provider.box, flow)
+        await pending_flows.keep(session, services.box, flow)
     await attempt.succeeded()
     return flow
 
@@ -279,11 +274,10 @@ async def delay_recovery(services: AccountServices, visitor: Visitor, flow: Runn
     Raises:
         FlowEnded: when the recovery has ended.
     """
-    provider = services.provider
-    await _count_attempt(provider.db, flow)
-    async with provider.db.write() as session:
+    await _count_attempt(services.db, flow)
+    async with services.db.write() as session:
         user = await _locked_user(session, flow)
-        return await _delay(session, provider, visitor, flow, user)
+        return await _delay(session, services.changes, visitor, flow, user)
 
 
 async def _count_attempt(db: Database, flow: RunningFlow) -> None:
@@ -310,25 +304,27 @@ async def choose_password(services: AccountServices, visitor: Visitor, flow: Run
         Busy: when too many passwords are waiting.
         FlowEnded: when the recovery has ended.
     """
-    provider, data = services.provider, data_of(flow)
-    async with provider.db.read() as session:
+    data = data_of(flow)
+    async with services.db.read() as session:
         user = await session.get(User, flow.user_id)
         identifiers = await users.identifiers_of(session, user.id) if user else []
         credentials = await users.credentials_of(session, user.id) if user else []
     if user is None or user.disabled_at is not None:
         raise FlowEnded
-    second = not data["drop"] and any(one.kind in STRONG for one in credentials)
-    about = [user.name, *(one.value for one in identifiers)]
-    await services.passwords.judge(password, about, second_factor=second, source=visitor.network)
+    second = not data["drop"] and any(credential.kind in STRONG for credential in credentials)
+    personal_words = [user.name, *(identifier.value for identifier in identifiers)]
+    await services.passwords.judge(password, personal_words, second_factor=second, source=visitor.network)
     hashed = await services.passwords.hash(password, source=visitor.network)
     actor = Actor(str(user.id), request_id=visitor.request_id)
     long = len(password) >= services.settings.password_min_length
-    async with provider.db.write() as session:
+    async with services.db.write() as session:
         locked = await users.lock_user(session, user.id)
         gone = data.get("contact_proven") and not await _is_still_theirs(session, flow)
         if locked is None or gone or not await pending_flows.finish(session, flow):
             raise FlowEnded
-        await recover(session, provider, locked, hashed, actor=actor, long=long, drop_factors=bool(data["drop"]))
+        await recover(
+            session, services.changes, locked, hashed, actor=actor, long=long, drop_factors=bool(data["drop"])
+        )
     await services.attempts.clear(str(user.id))
 
 
@@ -336,7 +332,7 @@ async def stop_recovery(services: AccountServices, visitor: Visitor, token: str)
     """Stop a recovery that waits; a link that stops none changes nothing.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who stops it.
         token: the value of the link.
 
@@ -344,13 +340,13 @@ async def stop_recovery(services: AccountServices, visitor: Visitor, token: str)
         TooManyFailures: after too many wrong links.
     """
     attempt = await services.attempts.reserve(Purpose.LINK, "", visitor.ip_address)
-    async with services.provider.db.write() as session:
+    async with services.db.write() as session:
         waiting = await recovery_requests.find(session, "delayed", token)
         stopped = waiting is not None and await recovery_requests.take(session, waiting)
         if waiting is not None and stopped:
             user = await session.get(User, waiting.user_id)
             assert user is not None
-            notify(session, services.provider, user, "recovery_stopped")
+            notify(session, services.changes, user, "recovery_stopped")
             address, request_id = visitor.stored_ip_address, visitor.request_id
             record(session, "recovery.stopped", subject=str(user.id), address=address, request_id=request_id)
     if stopped:
@@ -363,7 +359,7 @@ async def continue_recovery(
     """Continue a recovery whose delay has passed: the link is used up, and a new password is chosen.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who continues it.
         token: the value of the link.
         onward_of: tells where the user of an application wants to go.
@@ -372,15 +368,14 @@ async def continue_recovery(
         FlowEnded: when there is no such recovery.
         TooManyFailures: after too many wrong links.
     """
-    provider = services.provider
     attempt = await services.attempts.reserve(Purpose.LINK, "", visitor.ip_address)
-    async with provider.db.write() as session:
+    async with services.db.write() as session:
         ready = await recovery_requests.find(session, "ready", token)
         if ready is None or not await recovery_requests.take(session, ready):
             raise FlowEnded
         data: RecoveryData = {"stage": "password", "drop": True, "locale": visitor.locale}
         onward = onward_of(ready.client_id or "")
-        flow = await _begin_flow(session, provider.box, visitor, data, onward, ready.user_id)
+        flow = await _begin_flow(session, services.box, visitor, data, onward, ready.user_id)
     await attempt.succeeded()
     return flow
 
@@ -391,7 +386,9 @@ async def _find(
     """Return the user whose verified identifier was typed, and the contact to which the code goes: the one that was
     typed, or else the first. An identifier that is not verified finds nobody. A contact comes before a user name here:
     the owner of the telephone receives the code, whatever user name another user has."""
-    lookups = [one.lookup(nik_key) for one in sorted(meanings(typed), key=lambda one: one.kind == "username")]
+    lookups = [
+        meaning.lookup(nik_key) for meaning in sorted(meanings(typed), key=lambda meaning: meaning.kind == "username")
+    ]
     owners = await users.proven_owners(session, lookups)
     if not owners:
         return None, None
@@ -399,13 +396,17 @@ async def _find(
     if user.disabled_at is not None or user.preferences.get(MARK):
         return None, None
     able = [
-        one
-        for one in await users.identifiers_of(session, user.id)
-        if one.verified_at is not None and receives_codes(one.kind, one.value) and settings.can_send(one.kind)
+        identifier
+        for identifier in await users.identifiers_of(session, user.id)
+        if identifier.verified_at is not None
+        and receives_codes(identifier.kind, identifier.value)
+        and settings.can_send(identifier.kind)
     ]
     if not able:
         return user, None
-    return user, max(able, key=lambda one: (one.lookup == lookup, one.kind == "email", one.is_primary))
+    return user, max(
+        able, key=lambda identifier: (identifier.lookup == lookup, identifier.kind == "email", identifier.is_primary)
+    )
 
 
 async def _may_send(services: AccountServices, visitor: Visitor, data: RecoveryData, user_id: UUID | None) -> bool:
@@ -414,10 +415,10 @@ async def _may_send(services: AccountServices, visitor: Visitor, data: RecoveryD
     Raises:
         TooManyFailures: when there were too many.
     """
-    device = await known_device(services.provider.db, visitor, user_id)
+    device = await known_device(services.db, visitor, user_id)
     return await services.messages.allow(
         "recover",
-        counted_as(data["typed"], services.provider.nik_key),
+        counted_as(data["typed"], services.changes.nik_key),
         data["to"],
         data["kind"],
         visitor.ip_address,
@@ -425,12 +426,12 @@ async def _may_send(services: AccountServices, visitor: Visitor, data: RecoveryD
     )
 
 
-async def _send(session: AsyncSession, provider: Provider, flow: RunningFlow, *, allowed: bool) -> bool:
+async def _send(session: AsyncSession, services: AccountChanges, flow: RunningFlow, *, allowed: bool) -> bool:
     """Send the code; where there is no account, nothing. Both take as long."""
     data = data_of(flow)
     really = allowed and flow.user_id is not None
     kind = data["kind"] or "email"
-    return await send_code(session, provider, flow, kind, data["to"], "code_recover", data["locale"], really=really)
+    return await send_code(session, services, flow, kind, data["to"], "code_recover", data["locale"], really=really)
 
 
 async def _is_still_theirs(session: AsyncSession, flow: RunningFlow) -> bool:
@@ -454,14 +455,14 @@ async def _is_held(session: AsyncSession, settings: Settings, flow: RunningFlow)
     assert flow.user_id is not None
     data, since = data_of(flow), clock.now() - settings.recovery_delay
     known = await users.identifiers_of(session, flow.user_id)
-    used = [one for one in known if (one.kind, one.value) == (data["kind"], data["to"])]
-    return not used or any(one.asserted_at is not None and one.asserted_at > since for one in used)
+    used = [identifier for identifier in known if (identifier.kind, identifier.value) == (data["kind"], data["to"])]
+    return not used or any(identifier.asserted_at is not None and identifier.asserted_at > since for identifier in used)
 
 
 async def _contact_verified(session: AsyncSession, flow: RunningFlow, *, by_helpdesk: bool) -> None:
     """Decide what is needed after the contact: a second factor where one is set up, unless the helpdesk vouches."""
     assert flow.user_id is not None
-    data, kinds = data_of(flow), {one.kind for one in await users.credentials_of(session, flow.user_id)}
+    data, kinds = data_of(flow), {credential.kind for credential in await users.credentials_of(session, flow.user_id)}
     data["contact_proven"] = True
     data["stage"] = "second" if kinds & STRONG and not by_helpdesk else "password"
     data["drop"] = by_helpdesk
@@ -486,31 +487,33 @@ async def _is_passkey(db: Database, passkeys: Passkeys, visitor: Visitor, flow: 
 
 
 async def _is_second_factor(
-    session: AsyncSession, provider: Provider, flow: RunningFlow, user: User, typed: str
+    session: AsyncSession, services: AccountChanges, flow: RunningFlow, user: User, typed: str
 ) -> bool:
     """Tell whether a code of the app, of the helpdesk or a recovery code was typed; it is used up."""
     known = await users.credentials_of(session, user.id)
-    app = next((one for one in known if one.kind == "totp"), None)
-    if app is not None and await factors.check_totp(session, provider.box, app, typed):
+    app = next((credential for credential in known if credential.kind == "totp"), None)
+    if app is not None and await factors.check_totp(session, services.box, app, typed):
         return True
-    held = await _is_held(session, provider.settings, flow)
-    helpdesk = await _helpdesk_code(session, provider.registry, typed, user.id) if typed and not held else None
+    held = await _is_held(session, services.settings, flow)
+    helpdesk = await _helpdesk_code(session, services.registry, typed, user.id) if typed and not held else None
     if helpdesk is not None and await recovery_requests.take(session, helpdesk):
         data_of(flow)["drop"] = True
         return True
     return await factors.use_recovery_code(session, user.id, typed)
 
 
-async def _delay(session: AsyncSession, provider: Provider, visitor: Visitor, flow: RunningFlow, user: User) -> Delayed:
+async def _delay(
+    session: AsyncSession, services: AccountChanges, visitor: Visitor, flow: RunningFlow, user: User
+) -> Delayed:
     """Let the recovery wait, and tell the owner at every contact, who can stop it."""
     await pending_flows.finish(session, flow)
-    token, wait = link_token(), provider.settings.recovery_delay
+    token, wait = link_token(), services.settings.recovery_delay
     valid = timedelta(hours=recovery_requests.READY_HOURS)
     client_id = data_of(flow).get("client_id") or None
     waiting = await recovery_requests.add(
         session, user.id, "delayed", token, wait=wait, valid=valid, client_id=client_id
     )
-    await tell_everywhere(session, provider, user, "recovery_waits", ready=waiting.ready_at.isoformat(), token=token)
+    await tell_everywhere(session, services, user, "recovery_waits", ready=waiting.ready_at.isoformat(), token=token)
     address, request_id = visitor.stored_ip_address, visitor.request_id
     record(session, "recovery.delayed", subject=str(user.id), address=address, request_id=request_id)
     return Delayed(waiting.ready_at, client_id)

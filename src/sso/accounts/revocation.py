@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts.services import AccountChanges
 from sso.identity.authn import pending_flows
 from sso.identity.notifications import notify
 from sso.identity.sessions import store as sessions
@@ -17,7 +18,6 @@ from sso.identity.sessions.store import SessionFilter
 from sso.identity.users import store as users
 from sso.identity.users.models import User
 from sso.logout.end_sessions import end_matching
-from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
 from sso.platform.actor import Actor
 from sso.platform.audit import record
@@ -58,7 +58,7 @@ async def end_pending(session: AsyncSession, user: User) -> None:
 
 async def end_everything(
     session: AsyncSession,
-    provider: Provider,
+    services: AccountChanges,
     user: User,
     cause: Cause,
     actor: Actor,
@@ -68,7 +68,7 @@ async def end_everything(
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: how users and applications are told.
         user: the user, locked.
         cause: why.
         actor: who acts.
@@ -82,13 +82,13 @@ async def end_everything(
     await sessions.lock_matching(session, of_user)
     await tokens.revoke_grants_of_user(session, user.id, clock.now(), but=keep)
     return await end_matching(
-        session, provider, of_user, cause.reason, actor=Actor(actor.name, request_id=actor.request_id)
+        session, services, of_user, cause.reason, actor=Actor(actor.name, request_id=actor.request_id)
     )
 
 
 async def credentials_changed(
     session: AsyncSession,
-    provider: Provider,
+    services: AccountChanges,
     user: User,
     cause: Cause,
     changes: Sequence[CredentialChange],
@@ -99,7 +99,7 @@ async def credentials_changed(
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: how users and applications are told.
         user: the user, locked.
         cause: why; with a notice.
         changes: what changed, for the applications.
@@ -111,6 +111,6 @@ async def credentials_changed(
     """
     await sessions.distrust(session, user.id)
     by: Initiator = "user" if actor.name == str(user.id) else "admin"
-    await signals.credentials_changed(session, provider, user.id, changes, by)
-    notify(session, provider, user, cause.notice)
-    return await end_everything(session, provider, user, cause, actor, keep)
+    await signals.credentials_changed(session, services, user.id, changes, by)
+    notify(session, services, user, cause.notice)
+    return await end_everything(session, services, user, cause, actor, keep)

@@ -56,7 +56,7 @@ async def begin_sign_up(
     """Begin a sign-up and send the code.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who signs up.
         contact: the contact, from :func:`~sso.accounts.contacts.read_contact`.
         onward: where the user wants to go.
@@ -64,7 +64,7 @@ async def begin_sign_up(
     Raises:
         TooManyFailures: when too many were begun from this IP address.
     """
-    provider, settings = services.provider, services.settings
+    settings = services.settings
     await services.new_flows.take(visitor.ip_address)
     data: SignUpData = {
         "kind": contact.kind,
@@ -77,10 +77,10 @@ async def begin_sign_up(
     allowed = None
     with suppress(TooManyFailures):
         allowed = await _may_send(services, visitor, data)
-    async with provider.db.write() as session:
+    async with services.db.write() as session:
         flow = await pending_flows.begin(
             session,
-            provider.box,
+            services.box,
             "sign_up",
             visitor.browser_id,
             {**data, **onward.stored},
@@ -94,9 +94,8 @@ async def begin_sign_up(
 
 async def recall_sign_up(services: AccountServices, visitor: Visitor, token: str) -> RunningFlow | None:
     """Return a pending sign-up of this browser; None: it has ended, or there is none."""
-    provider = services.provider
-    async with provider.db.read() as session:
-        return await pending_flows.recall(session, provider.box, "sign_up", token, visitor.browser_id)
+    async with services.db.read() as session:
+        return await pending_flows.recall(session, services.box, "sign_up", token, visitor.browser_id)
 
 
 async def resend_sign_up_code(
@@ -111,7 +110,7 @@ async def resend_sign_up_code(
         allowed = await _may_send(services, visitor, data_of(flow))
     except TooManyFailures as error:
         raise FlowRefused(Problem.NOT_SENT, error.retry_after) from None
-    async with services.provider.db.write() as session:
+    async with services.db.write() as session:
         sent = await _send(services, session, flow, onward, allowed=allowed)
     if not sent:
         raise FlowRefused(Problem.NOT_SENT, pending_flows.RESEND_SECONDS)
@@ -123,8 +122,8 @@ async def check_sign_up_code(services: AccountServices, visitor: Visitor, flow: 
     Raises:
         FlowRefused: when the code is wrong, or cannot be tried now.
     """
-    provider, data = services.provider, data_of(flow)
-    async with provider.db.write() as session:
+    data = data_of(flow)
+    async with services.db.write() as session:
         counted = await pending_flows.count_attempt(session, flow)
     if not counted:
         raise FlowRefused(Problem.TOO_MANY_CODES, pending_flows.RESEND_SECONDS)
@@ -133,14 +132,14 @@ async def check_sign_up_code(services: AccountServices, visitor: Visitor, flow: 
     except TooManyFailures as error:
         raise FlowRefused(Problem.TOO_MANY_TRIES, error.retry_after, error.minutes) from None
     valid = services.settings.one_time_code_lifetime
-    async with provider.db.read() as session:
+    async with services.db.read() as session:
         owner = await users.verified_owner(session, data["contact"])
-    if not pending_flows.is_code(provider.box, flow, typed, valid) or owner is not None:
+    if not pending_flows.is_code(services.box, flow, typed, valid) or owner is not None:
         raise FlowRefused(Problem.WRONG_CODE)
     await attempt.succeeded()
     data["verified"] = True
-    async with provider.db.write() as session:
-        await pending_flows.keep(session, provider.box, flow)
+    async with services.db.write() as session:
+        await pending_flows.keep(session, services.box, flow)
 
 
 async def hash_new_password(
@@ -152,8 +151,8 @@ async def hash_new_password(
         WeakPassword: when it is too weak.
         Busy: when too many passwords are waiting.
     """
-    about = [name, data_of(flow)["contact"]]
-    await services.passwords.judge(password, about, source=visitor.network)
+    personal_words = [name, data_of(flow)["contact"]]
+    await services.passwords.judge(password, personal_words, source=visitor.network)
     return await services.passwords.hash(password, source=visitor.network)
 
 
@@ -169,7 +168,7 @@ async def create_account(
     """Create the account of a sign-up whose contact is verified; the user is authenticated by what they set up.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         visitor: who signs up.
         flow: the sign-up.
         name: the name of the user.
@@ -180,20 +179,19 @@ async def create_account(
         FlowEnded: when the sign-up has ended.
         FlowRefused: when the passkey is not right, or the contact was registered meanwhile.
     """
-    provider = services.provider
     try:
-        async with provider.db.write() as session:
+        async with services.db.write() as session:
             if not await pending_flows.finish(session, flow):
                 raise FlowEnded
             user = await _new_user(session, visitor, data_of(flow), name)
-            provider.usage.count("account_made")
+            services.usage.count("account_made")
             if password_hash is None:
-                await provider.passkeys.add(session, user.id, visitor.browser_id, passkey, "")
+                await services.passkeys.add(session, user.id, visitor.browser_id, passkey, "")
                 proof = Authenticated(user, ACR_PASSKEY, list(AMR_PASSKEY))
             else:
                 await users.set_password_hash(session, user.id, password_hash, clock.now())
                 proof = by_password(user)
-            notify(session, provider, user, "welcome")
+            notify(session, services.changes, user, "welcome")
     except PasskeyRefused:
         raise FlowRefused(Problem.PASSKEY_FAILED) from None
     except IntegrityError:
@@ -241,17 +239,17 @@ async def _send(
     """Send the code; to a contact that has an account, a message that says so. Both take as long.
 
     Args:
-        services: the services.
+        services: the database, encryption, passwords and limits.
         session: the transaction.
         flow: the sign-up.
         onward: where the user wants to go.
         allowed: whether anything may be sent; otherwise everything looks as if it was.
     """
-    provider, data = services.provider, data_of(flow)
+    data = data_of(flow)
     kind, to, locale = data["kind"], data["contact"], data["locale"]
     owner = await users.verified_owner(session, to)
     really = allowed and owner is None
-    sent = await send_code(session, provider, flow, kind, to, "code_sign_up", locale, really=really)
+    sent = await send_code(session, services.changes, flow, kind, to, "code_sign_up", locale, really=really)
     if sent and allowed and owner is not None:
-        send(session, provider, kind, to, "already_here", locale, sign_in_at=onward.sign_in_at)
+        send(session, services.changes, kind, to, "already_here", locale, sign_in_at=onward.sign_in_at)
     return sent

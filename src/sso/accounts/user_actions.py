@@ -6,9 +6,8 @@ account, and with its audit event.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,6 +19,7 @@ from sso.accounts.helpdesk import start_recovery
 from sso.accounts.identity_checks import check_identity, read_check, revoke_identity_check
 from sso.accounts.merging import lock_to_merge, merge_users
 from sso.accounts.power import check_power, check_power_over, invited_power
+from sso.accounts.services import AccountActions
 from sso.identity.authn import recovery_requests
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import SessionFilter
@@ -28,7 +28,6 @@ from sso.identity.users.models import User
 from sso.identity.users.schemas import UserChange
 from sso.identity.users.service import UserError, find
 from sso.logout.bulk import begin
-from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 from sso.platform.audit import record
 from sso.platform.permissions import ROLES, power_of
@@ -37,7 +36,41 @@ from sso.platform.security.encryption import SecretBox
 MAX_IDENTIFIER_CHARS = 254
 EDITED_FIELDS = ("name", "username", "email", "phone_number")
 """The fields of the form that changes name and identifiers."""
-_KINDS = {"username": "username", "email": "email", "phone_number": "phone"}
+
+
+@dataclass(frozen=True, slots=True)
+class ActionValues:
+    """What an administrator typed in the form of an action; each action reads some of it.
+
+    Args:
+        name: the name of the user.
+        username: the user name; empty: none.
+        email: the e-mail address; empty: none.
+        phone_number: the telephone number; empty: none.
+        email_verified: the e-mail address counts as verified.
+        phone_number_verified: the telephone number counts as verified.
+        roles: every role that the user shall have.
+        groups: the groups of applications that the user shall administer.
+        document: the kind of the document that was seen.
+        document_number: its number.
+        place: where it was seen.
+        other: an identifier of the account that is merged into this one.
+        sure: the deletion was confirmed.
+    """
+
+    name: str = ""
+    username: str = ""
+    email: str = ""
+    phone_number: str = ""
+    email_verified: bool = False
+    phone_number_verified: bool = False
+    roles: frozenset[str] = frozenset()
+    groups: tuple[str, ...] = ()
+    document: str = ""
+    document_number: str = ""
+    place: str = ""
+    other: str = ""
+    sure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +80,7 @@ class ActionRequest:
     Args:
         name: one of ``ACTIONS``.
         user_id: the account.
-        fields: the fields of the form of the action.
+        values: what was typed in the form of the action.
         reason: the reason, for the audit log.
         actor: the administrator.
         rights: the permissions that the administrator has everywhere, not for some groups of applications only.
@@ -55,7 +88,7 @@ class ActionRequest:
 
     name: str
     user_id: UUID
-    fields: Mapping[str, str]
+    values: ActionValues
     reason: str
     actor: Actor
     rights: frozenset[str]
@@ -68,10 +101,10 @@ class ActionDone:
     code: str = ""
 
 
-Action = Callable[[AsyncSession, Provider, User, ActionRequest], Awaitable[str | None]]
+Action = Callable[[AsyncSession, AccountActions, User, ActionRequest], Awaitable[str | None]]
 
 
-async def perform(provider: Provider, request: ActionRequest) -> ActionDone | None:
+async def perform(services: AccountActions, request: ActionRequest) -> ActionDone | None:
     """Carry an action out, with its audit event.
 
     Returns:
@@ -83,12 +116,12 @@ async def perform(provider: Provider, request: ActionRequest) -> ActionDone | No
         ValidationError: when a value of the form is not valid.
     """
     _, action = ACTIONS[request.name]
-    async with provider.db.write() as session:
-        user = await _lock(session, provider.box, request)
+    async with services.db.write() as session:
+        user = await _lock(session, services.box, request)
         if user is None:
             return None
-        await check_power_over(session, provider.registry, [request.user_id], request.rights)
-        code = await action(session, provider, user, request)
+        await check_power_over(session, services.registry, [request.user_id], request.rights)
+        code = await action(session, services, user, request)
         record(
             session,
             "user.administered",
@@ -110,103 +143,109 @@ async def _lock(session: AsyncSession, box: SecretBox, request: ActionRequest) -
 
 async def _other(session: AsyncSession, box: SecretBox, request: ActionRequest) -> User:
     """Return the user whose account is merged into this one."""
-    return await find(session, request.fields.get("other", "").strip()[:MAX_IDENTIFIER_CHARS], box)
+    return await find(session, request.values.other, box)
 
 
-async def _disable(session: AsyncSession, provider: Provider, user: User, request: ActionRequest) -> None:
-    await disable_user(session, provider, user, actor=request.actor)
+async def _disable(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
+    await disable_user(session, services, user, actor=request.actor)
 
 
-async def _enable(session: AsyncSession, provider: Provider, user: User, request: ActionRequest) -> None:
-    await enable_user(session, provider, user, actor=request.actor)
+async def _enable(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
+    await enable_user(session, services, user, actor=request.actor)
 
 
-async def _end_sessions(session: AsyncSession, _: Provider, user: User, request: ActionRequest) -> None:
+async def _end_sessions(session: AsyncSession, _: AccountActions, user: User, request: ActionRequest) -> None:
     of_user = SessionFilter(user_id=user.id)
     await begin(session, of_user, EndReason.ADMINISTRATOR, actor=str(request.actor.name), note=request.reason)
 
 
-async def _make_recovery_code(session: AsyncSession, provider: Provider, user: User, request: ActionRequest) -> str:
-    return await start_recovery(session, provider, user, actor=request.actor)
+async def _make_recovery_code(
+    session: AsyncSession, services: AccountActions, user: User, request: ActionRequest
+) -> str:
+    return await start_recovery(session, services, user, actor=request.actor)
 
 
-async def _require_password(session: AsyncSession, provider: Provider, user: User, request: ActionRequest) -> None:
-    await require_new_password(session, provider, user, actor=request.actor)
+async def _require_password(
+    session: AsyncSession, services: AccountActions, user: User, request: ActionRequest
+) -> None:
+    await require_new_password(session, services, user, actor=request.actor)
 
 
-async def _reset_factors(session: AsyncSession, provider: Provider, user: User, request: ActionRequest) -> None:
-    await reset_factors(session, provider, user, actor=request.actor)
+async def _reset_factors(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
+    await reset_factors(session, services, user, actor=request.actor)
 
 
-async def _unlock(_: AsyncSession, __: Provider, user: User, ___: ActionRequest) -> None:
+async def _unlock(_: AsyncSession, __: AccountActions, user: User, ___: ActionRequest) -> None:
     user.locked_until = None
 
 
-async def _stop_recovery(session: AsyncSession, _: Provider, user: User, __: ActionRequest) -> None:
+async def _stop_recovery(session: AsyncSession, _: AccountActions, user: User, __: ActionRequest) -> None:
     await recovery_requests.delete_of_user(session, user.id)
 
 
-async def _set_roles(session: AsyncSession, provider: Provider, user: User, request: ActionRequest) -> None:
-    roles = [name for name in ROLES if request.fields.get(f"role {name}") == "1"]
+async def _set_roles(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
+    roles = [name for name in ROLES if name in request.values.roles]
     check_power(request.rights, power_of(roles, ()))
-    groups = [
-        name.removeprefix("group ") for name, value in request.fields.items() if name.startswith("group ") and value
-    ]
+    groups = request.values.groups
     await give_roles(
-        session, provider, user, roles, groups=groups if "group_admin" in roles else [], actor=request.actor
+        session, services, user, roles, groups=groups if "group_admin" in roles else [], actor=request.actor
     )
 
 
-async def _edit(session: AsyncSession, provider: Provider, user: User, request: ActionRequest) -> None:
-    changes = await _changes(session, user, request.fields)
+async def _edit(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
+    changes = await _changes(session, user, request.values)
     if not changes:
         return
     change = UserChange.model_validate(changes)
     lookups = [lookup for lookup in (change.username, change.email, change.phone_number) if lookup]
-    check_power(request.rights, await invited_power(session, provider.registry, lookups))
-    await change_person(session, provider, user, change, actor=request.actor)
+    check_power(request.rights, await invited_power(session, services.registry, lookups))
+    await change_person(session, services, user, change, actor=request.actor)
 
 
-async def _changes(session: AsyncSession, user: User, fields: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields of the form that differ from the account, and their values."""
-    changes: dict[str, Any] = {}
-    name = " ".join(fields.get("name", "").split())
+async def _changes(session: AsyncSession, user: User, values: ActionValues) -> dict[str, str | bool | None]:
+    """Return the values of the form that differ from the account, by the name of the field."""
+    changes: dict[str, str | bool | None] = {}
+    name = " ".join(values.name.split())
     if name != user.name:
         changes["name"] = name
     primary = {known.kind: known for known in await users.identifiers_of(session, user.id) if known.is_primary}
-    for field, kind in _KINDS.items():
-        typed, present = fields.get(field, "").strip(), primary.get(kind)
+    typed_identifiers = (
+        ("username", "username", values.username, False),
+        ("email", "email", values.email, values.email_verified),
+        ("phone_number", "phone", values.phone_number, values.phone_number_verified),
+    )
+    for field, kind, typed, verified in typed_identifiers:
+        present = primary.get(kind)
         if typed != (present.value if present is not None else ""):
             changes[field] = typed or None
-        if kind != "username":
-            verified = fields.get(f"{field}_verified") == "1"
-            if field in changes or verified != (present is not None and present.verified_at is not None):
-                changes[f"{field}_verified"] = verified
+        was_verified = present is not None and present.verified_at is not None
+        if kind != "username" and (field in changes or verified != was_verified):
+            changes[f"{field}_verified"] = verified
     return changes
 
 
-async def _check(session: AsyncSession, provider: Provider, user: User, request: ActionRequest) -> None:
+async def _check(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
     if str(user.id) == request.actor.name:
         raise UserError("nobody checks their own identity")
-    fields = request.fields
-    seen = read_check(fields.get("document", ""), fields.get("number", ""), fields.get("place", ""))
-    await check_identity(session, provider, user, seen, actor=request.actor)
+    values = request.values
+    seen = read_check(values.document, values.document_number, values.place)
+    await check_identity(session, services, user, seen, actor=request.actor)
 
 
-async def _revoke_check(session: AsyncSession, provider: Provider, user: User, request: ActionRequest) -> None:
-    await revoke_identity_check(session, provider, user, actor=request.actor)
+async def _revoke_check(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
+    await revoke_identity_check(session, services, user, actor=request.actor)
 
 
-async def _merge(session: AsyncSession, provider: Provider, user: User, request: ActionRequest) -> None:
-    other = await _other(session, provider.box, request)
-    await check_power_over(session, provider.registry, [other.id], request.rights)
-    await merge_users(session, provider, user, other, actor=request.actor)
+async def _merge(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
+    other = await _other(session, services.box, request)
+    await check_power_over(session, services.registry, [other.id], request.rights)
+    await merge_users(session, services, user, other, actor=request.actor)
 
 
-async def _delete(session: AsyncSession, provider: Provider, user: User, request: ActionRequest) -> None:
-    if request.fields.get("sure") != "1":
+async def _delete(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
+    if not request.values.sure:
         raise UserError("tick the box if you are sure")
-    await delete_user(session, provider, user, actor=request.actor)
+    await delete_user(session, services, user, actor=request.actor)
 
 
 ACTIONS: dict[str, tuple[str, Action]] = {

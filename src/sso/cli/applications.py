@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import typer
 import yaml
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.cli.common import Json, check_choice, complain, group, print_json, print_table, refuse, run
 from sso.clients.models import Application, RelyingPartyCheck
@@ -20,7 +21,7 @@ from sso.portal.applications import RequestedSettings
 from sso.portal.approval import approve_application, submit_application
 from sso.portal.lifecycle import COMMAND_LINE
 from sso.portal.new_application import begin_application
-from sso.portal.rp_check.results import passed, passes_now
+from sso.portal.rp_check.results import findings_of, passed, passes_now
 from sso.portal.rp_check.runner import Check, begin_check
 from sso.portal.rp_check.store import last_check
 from sso.portal.sandbox import own_redirect_uri
@@ -49,8 +50,11 @@ def list_command(
 
     if state:
         check_choice("--state", state, STATES)
-    found = run(work)
-    rows = [(one.application_id, one.state, one.kind, one.group or "", one.name) for one in found]
+    applications = run(work)
+    rows = [
+        (application.application_id, application.state, application.kind, application.group or "", application.name)
+        for application in applications
+    ]
     if json:
         titles = ("application_id", "state", "kind", "group", "name")
         print_json([dict(zip(titles, row, strict=True)) for row in rows])
@@ -62,25 +66,25 @@ def list_command(
 def show(application_id: ApplicationId) -> None:
     """Show an application: what its team wants, what would change in production, who looks after it."""
 
-    async def work(provider: Provider) -> dict[str, Any]:
+    async def work(provider: Provider) -> dict[str, object]:
         async with provider.db.read() as session:
-            found = await session.get(Application, application_id)
-            if found is None:
+            application = await session.get(Application, application_id)
+            if application is None:
                 refuse(f"no team looks after {application_id!r}; see: sso applications list")
-            changes, missing = await apps.outlook(session, found, allow_http_loopback=provider.settings.loopback)
+            changes, missing = await apps.outlook(session, application, allow_http_loopback=provider.settings.loopback)
             team = await teams.team_of(session, application_id)
             return {
                 "application_id": application_id,
-                "state": found.state,
-                "kind": found.kind,
-                "document": found.document,
-                "sandbox": found.sandbox,
-                "granted": found.granted,
-                "revision": found.revision,
+                "state": application.state,
+                "kind": application.kind,
+                "document": application.document,
+                "sandbox": application.sandbox,
+                "granted": application.granted,
+                "revision": application.revision,
                 "changes": changes,
                 "missing": missing,
-                "checked": passes_now(await last_check(session, application_id), found),
-                "team": {str(one.user_id): one.role for one in team},
+                "checked": passes_now(await last_check(session, application_id), application),
+                "team": {str(member.user_id): member.role for member in team},
             }
 
     print_json(run(work))
@@ -96,20 +100,24 @@ def put(
     Prints the secret of a new sandbox, this once.
     """
     try:
-        said = read_yaml(file.read_text(encoding="utf-8"))
+        document = read_yaml(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
         refuse(f"{file} cannot be read: {error}")
     names = {"application_id", "kind", "document", "sandbox"}
-    if not isinstance(said, dict) or "application_id" not in said or set(said) - names:
+    if not isinstance(document, dict) or "application_id" not in document or set(document) - names:
         refuse(f"{file} must hold application_id, kind, document and sandbox, and nothing else")
-    wanted = RequestedSettings(said.get("kind", "web"), said.get("document") or {}, said.get("sandbox") or {})
+    requested = RequestedSettings(
+        document.get("kind", "web"), document.get("document") or {}, document.get("sandbox") or {}
+    )
 
     async def work(provider: Provider) -> str | None:
         async with provider.db.write() as session:
-            found = await apps.lock_application(session, str(said["application_id"]))
+            application = await apps.lock_application(session, str(document["application_id"]))
             uri = own_redirect_uri(provider.settings)
-            if found is not None:
-                await apps.change_application(session, found, wanted, revision=None, own_uri=uri, actor=COMMAND_LINE)
+            if application is not None:
+                await apps.change_application(
+                    session, application, requested, revision=None, own_uri=uri, actor=COMMAND_LINE
+                )
                 return None
             if not owner:
                 refuse("it is new: name who owns it with --owner")
@@ -118,8 +126,8 @@ def put(
                 session,
                 provider.settings,
                 provider.box,
-                str(said["application_id"]),
-                wanted,
+                str(document["application_id"]),
+                requested,
                 owner=user.id,
                 draft=False,
                 actor=COMMAND_LINE,
@@ -145,20 +153,25 @@ def check(
 
     async def work(provider: Provider) -> RelyingPartyCheck | None:
         async with provider.db.write() as session:
-            found = await _present(session, application_id)
-            made = await begin_check(session, provider.registry, provider.settings, found, page, actor=COMMAND_LINE)
-        await Check(provider, made).run()
+            application = await _present(session, application_id)
+            rp_check = await begin_check(
+                session, provider.registry, provider.settings, application, page, actor=COMMAND_LINE
+            )
+        await Check(provider, rp_check).run()
         async with provider.db.read() as session:
             return await last_check(session, application_id)
 
-    found = run(work, load=True)
-    assert found is not None
-    findings = found.results.get("findings", [])
+    last = run(work, load=True)
+    assert last is not None
+    findings = findings_of(last)
     if json:
-        print_json({"passed": passed(found), "findings": findings})
+        print_json({"passed": passed(last), "findings": findings})
     else:
-        print_table(("case", "outcome", "detail"), [(one["case"], one["outcome"], one["detail"]) for one in findings])
-    if not passed(found):
+        print_table(
+            ("case", "outcome", "detail"),
+            [(finding["case"], finding["outcome"], finding["detail"]) for finding in findings],
+        )
+    if not passed(last):
         raise SystemExit(1)
 
 
@@ -168,8 +181,8 @@ def submit(application_id: ApplicationId, text: Text = "", accept: AcceptNewSubj
 
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
-            found = await _present(session, application_id)
-            await submit_application(session, provider.settings, found, text, accepted=accept, actor=COMMAND_LINE)
+            application = await _present(session, application_id)
+            await submit_application(session, provider.settings, application, text, accepted=accept, actor=COMMAND_LINE)
 
     run(work)
 
@@ -190,11 +203,11 @@ def approve(
 
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
-            found = await _present(session, application_id)
+            application = await _present(session, application_id)
             await approve_application(
                 session,
                 provider.settings,
-                found,
+                application,
                 text,
                 granted,
                 revision=revision,
@@ -234,16 +247,16 @@ def member(
             if role == "none":
                 await teams.remove_member(session, application_id, user.id, actor=COMMAND_LINE)
             elif role in teams.ROLES:
-                wanted: teams.Role = "owner" if role == "owner" else "member"
-                await teams.add_member(session, application_id, user.id, wanted, actor=COMMAND_LINE)
+                member_role: teams.Role = "owner" if role == "owner" else "member"
+                await teams.add_member(session, application_id, user.id, member_role, actor=COMMAND_LINE)
             else:
                 refuse("--role must be owner, member or none")
 
     run(work)
 
 
-async def _present(session: Any, application_id: str) -> Application:
-    found = await apps.lock_application(session, application_id)
-    if found is None:
+async def _present(session: AsyncSession, application_id: str) -> Application:
+    application = await apps.lock_application(session, application_id)
+    if application is None:
         refuse(f"no team looks after {application_id!r}; see: sso applications list")
-    return found
+    return application

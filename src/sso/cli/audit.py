@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -57,8 +57,8 @@ def export_command(
 
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
-            about = {"since": begin.isoformat() if begin else None, "until": end.isoformat() if end else None}
-            record(session, "audit.exported", actor="cli", data=about)
+            period = {"since": begin.isoformat() if begin else None, "until": end.isoformat() if end else None}
+            record(session, "audit.exported", actor="cli", data=period)
         await chain_audit_events(provider.db, provider.box)
         async with provider.db.read() as session:
             async for line in export(session, begin, end):
@@ -79,17 +79,19 @@ def list_command(
 ) -> None:
     """List events, the newest first."""
 
-    async def work(provider: Provider) -> list[dict[str, Any]]:
+    async def work(provider: Provider) -> list[dict[str, object]]:
         async with provider.db.read() as session:
-            wanted = AuditFilter(type=type_, actor=actor, subject=subject, client_id=client)
-            return [{**content(one), "seq": one.seq} for one in await page_of_events(session, wanted, None, limit + 1)]
+            chosen = AuditFilter(type=type_, actor=actor, subject=subject, client_id=client)
+            return [
+                {**content(event), "seq": event.seq} for event in await page_of_events(session, chosen, None, limit + 1)
+            ]
 
-    found = first_of(run(work), limit, "For more, give a greater --limit; the whole log: sso audit export")
+    rows = first_of(run(work), limit, "For more, give a greater --limit; the whole log: sso audit export")
     if json:
-        print_json(found)
+        print_json(rows)
         return
     titles = ("at", "type", "outcome", "actor", "subject", "client_id")
-    print_table(titles, [tuple(one[title] for title in titles) for one in found])
+    print_table(titles, [tuple(row[title] for title in titles) for row in rows])
 
 
 @app.command("prune")

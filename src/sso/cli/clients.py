@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -64,19 +64,21 @@ def apply(
 
     async def work(provider: Provider) -> Plan:
         async with provider.db.write() as session:
-            made = await make_plan(session, catalogue, delete=delete)
-            made = replace(made, subjects=await counted(session, made.subjects))
+            plan = await make_plan(session, catalogue, delete=delete)
+            plan = replace(plan, subjects=await counted(session, plan.subjects))
             if not dry_run:
-                await apply_catalogue(session, provider, made, accepted=accept or ())
-            return made
+                await apply_catalogue(session, provider, plan, accepted=accept or ())
+            return plan
 
     plan = run(work, load=not dry_run, begins=not dry_run)
     warnings = [*plan.warnings, *_shortened(plan, load_settings())]
     if json:
-        changes = [{"action": one.action, "client_id": one.client_id, "fields": one.fields} for one in plan.changes]
-        privileges = [asdict(one) for one in plan.privileges]
+        changes = [
+            {"action": change.action, "client_id": change.client_id, "fields": change.fields} for change in plan.changes
+        ]
+        privileges = [asdict(privilege) for privilege in plan.privileges]
         head = {"catalogue": catalogue.name, "applied": not dry_run, **plan.counted()}
-        subjects = [asdict(one) for one in plan.subjects]
+        subjects = [asdict(change) for change in plan.subjects]
         rest = {"privileges": privileges, "subjects": subjects, "warnings": warnings}
         print_json({**head, "changes": changes, **rest})
         return
@@ -102,14 +104,16 @@ def convert_command(
         refuse(f"--format {format}: must be keycloak")
     if not CATALOGUE_NAME.fullmatch(catalogue):
         refuse(f"--catalogue {catalogue}: must be a name in small letters, such as tangerang")
-    found = list(read_elements(file, encoding, "clients"))
-    unread = [f"line {one.line}: {one.reason}" for one in found if one.row is None]
-    made = convert([one.row for one in found if one.row is not None], allow_http_loopback=load_settings().loopback)
-    print(as_yaml(made, catalogue), end="")
+    elements = list(read_elements(file, encoding, "clients"))
+    unread = [f"line {element.line}: {element.reason}" for element in elements if element.row is None]
+    converted = convert(
+        [element.row for element in elements if element.row is not None], allow_http_loopback=load_settings().loopback
+    )
+    print(as_yaml(converted, catalogue), end="")
     complain(
-        *[f"a client cannot be read: {one}" for one in unread],
-        f"{len(made.entries)} clients converted with {sum(map(len, made.warnings.values()))} warnings, "
-        f"{len(made.left_out)} left out, {len(unread)} not read; every warning is a comment in the catalogue",
+        *[f"a client cannot be read: {problem}" for problem in unread],
+        f"{len(converted.entries)} clients converted with {sum(map(len, converted.warnings.values()))} warnings, "
+        f"{len(converted.left_out)} left out, {len(unread)} not read; every warning is a comment in the catalogue",
     )
 
 
@@ -119,25 +123,25 @@ def list_clients(
     json: Json = False,
 ) -> None:
     """List every application."""
-    found = [one for one in _load() if not group_name or one.meta.group == group_name]
+    clients = [client for client in _load() if not group_name or client.meta.group == group_name]
     if json:
-        print_json([_brief(one) for one in found])
+        print_json([_brief(client) for client in clients])
         return
     titles = ("client_id", "name", "group", "type", "status", "secret")
-    print_table(titles, [tuple(_brief(one).values()) for one in found])
-    print(f"{len(found)} applications")
+    print_table(titles, [tuple(_brief(client).values()) for client in clients])
+    print(f"{len(clients)} applications")
 
 
 @app.command("show")
 def show(client_id: ClientId) -> None:
     """Show one application, as JSON. Secrets are never shown."""
-    found = next((one for one in _load() if one.client_id == client_id), None)
-    if found is None:
+    client = next((each for each in _load() if each.client_id == client_id), None)
+    if client is None:
         refuse(f"there is no application {client_id!r}; see: sso clients list")
-    metadata = found.meta.model_dump(mode="json", by_alias=True, exclude_none=True)
-    relaxed = {"profile": found.meta.profile, "relaxed": relaxations(found.meta)}
-    privileges = restricted(found.scopes)
-    print_json({"client_id": client_id, **_brief(found), **relaxed, "privileges": privileges, "metadata": metadata})
+    metadata = client.meta.model_dump(mode="json", by_alias=True, exclude_none=True)
+    relaxed = {"profile": client.meta.profile, "relaxed": relaxations(client.meta)}
+    privileges = restricted(client.scopes)
+    print_json({"client_id": client_id, **_brief(client), **relaxed, "privileges": privileges, "metadata": metadata})
 
 
 @app.command("secret")
@@ -153,9 +157,9 @@ def secret(
         async with provider.db.write() as session:
             return await new_secret(session, provider.box, client_id, overlap_seconds=overlap)
 
-    made = run(work)
+    secret = run(work)
     complain("This secret is shown once. Earlier secrets " + (f"end in {overlap} seconds." if overlap else "are over."))
-    print(made)
+    print(secret)
 
 
 @app.command("suspend")
@@ -223,9 +227,9 @@ def invite_command(
         async with provider.db.write() as session:
             return await invite(session, profile, note[:200], days=days, uses=uses or None)
 
-    made = run(work)
+    secret = run(work)
     complain(f"This initial access token is shown once. It can be used for {days} days.")
-    print(made)
+    print(secret)
 
 
 Reason = Annotated[str, typer.Option("--reason", help="Why: kept with the grant and in the audit log.")]
@@ -240,17 +244,17 @@ def grants_command(
 ) -> None:
     """List the administration scopes and restricted data that applications were granted: by whom, when and why."""
 
-    async def work(provider: Provider) -> list[dict[str, Any]]:
+    async def work(provider: Provider) -> list[dict[str, object]]:
         async with provider.db.read() as session:
-            found = await store.all_privileges(session, client_id or None, active=not everything)
-            return [{"client_id": one.client_id, **shown(one)} for one in found]
+            privileges = await store.all_privileges(session, client_id or None, active=not everything)
+            return [{"client_id": privilege.client_id, **shown(privilege)} for privilege in privileges]
 
-    found = run(work)
+    rows = run(work)
     if json:
-        print_json(found)
+        print_json(rows)
         return
     titles = ("client_id", "privilege", "without_person", "granted_by", "granted_at", "reason", "revoked_at")
-    print_table(titles, [tuple(row[name] for name in titles) for row in found])
+    print_table(titles, [tuple(row[name] for name in titles) for row in rows])
 
 
 @app.command("grant")
@@ -302,12 +306,12 @@ def _load() -> list[Client]:
     async def work(provider: Provider) -> list[Client]:
         async with provider.db.read() as session:
             await provider.registry.load(session, await read_versions(session))
-        return sorted(provider.registry, key=lambda one: one.client_id)
+        return sorted(provider.registry, key=lambda client: client.client_id)
 
     return run(work)
 
 
-def _brief(client: Client) -> dict[str, Any]:
+def _brief(client: Client) -> dict[str, object]:
     return {
         "client_id": client.client_id,
         "name": client.meta.client_name,
@@ -334,8 +338,8 @@ def _show_plan(plan: Plan, warnings: list[str], dry_run: bool) -> None:
                 print(f"      {name}: {old!r} -> {new!r}")
     if len(plan.changes) > SHOWN_CHANGES:
         print(f"  ... and {len(plan.changes) - SHOWN_CHANGES} more; --json shows all")
-    for one in plan.privileges[:SHOWN_CHANGES]:
-        print(_privilege_line(one))
+    for privilege in plan.privileges[:SHOWN_CHANGES]:
+        print(_privilege_line(privilege))
     if len(plan.privileges) > SHOWN_CHANGES:
         print(f"  ... and {len(plan.privileges) - SHOWN_CHANGES} more privileges; --json shows all")
     for one_change in plan.subjects:
@@ -351,11 +355,11 @@ def _show_plan(plan: Plan, warnings: list[str], dry_run: bool) -> None:
         "suspend": "suspended",
         "delete": "deleted",
     }
-    said = [f"{counts[action]} {word}" for action, word in words.items() if counts[action]]
+    parts = [f"{counts[action]} {word}" for action, word in words.items() if counts[action]]
     verb = "would be applied" if dry_run else "applied"
     total = len(plan.catalogue.applications)
     print(
-        f"{plan.catalogue.name}: {total} applications; {', '.join([*said, str(counts['unchanged']) + ' unchanged'])}; "
+        f"{plan.catalogue.name}: {total} applications; {', '.join([*parts, str(counts['unchanged']) + ' unchanged'])}; "
         + ("nothing to do" if plan.is_empty else verb)
     )
 
@@ -367,38 +371,40 @@ _LIFETIMES = {"access_token_seconds": "access_token_lifetime", "refresh_token_se
 def _shortened(plan: Plan, settings: Settings) -> list[str]:
     """Return a warning for each lifetime that is longer than the city's: the city's holds."""
     return [
-        f"{client_id}: {name}: {wanted} is more than the city's: {limit} holds ({variable(setting)})"
+        f"{client_id}: {name}: {value} is more than the city's: {limit} holds ({variable(setting)})"
         for client_id, metadata in plan.catalogue.applications.items()
         for name, setting in _LIFETIMES.items()
-        if (wanted := getattr(metadata, name)) is not None
-        and wanted > (limit := whole_seconds(getattr(settings, setting)))
+        if (value := getattr(metadata, name)) is not None
+        and value > (limit := whole_seconds(getattr(settings, setting)))
     ]
 
 
 def _holds(metadata: ClientMetadata) -> str:
     """Return what holds for an application that its entry may not say, in one line."""
     sector = f" for {metadata.sector_identifier}" if metadata.subject_type == "pairwise" else ""
-    said = [
+    parts = [
         "first party" if metadata.first_party else "third party",
         f"{metadata.subject_type} subjects{sector}",
         metadata.token_endpoint_auth_method,
         "PKCE required" if metadata.require_pkce else "PKCE not required",
         f"scope {metadata.scope}" if metadata.scope else "no scope",
     ]
-    return ", ".join(said)
+    return ", ".join(parts)
 
 
-def _privilege_line(one: PrivilegeChange) -> str:
-    alone = " (also without a person)" if one.without_person else ""
-    if one.action == "kept":
+def _privilege_line(change: PrivilegeChange) -> str:
+    alone = " (also without a person)" if change.without_person else ""
+    if change.action == "kept":
         return (
-            f"  {one.client_id}: {one.privilege} stays revoked; to grant it again: "
-            f"sso clients grant {one.client_id} {one.privilege} --reason TEXT"
+            f"  {change.client_id}: {change.privilege} stays revoked; to grant it again: "
+            f"sso clients grant {change.client_id} {change.privilege} --reason TEXT"
         )
-    return f"  {one.client_id}: {one.action} {one.privilege}{alone}"
+    return f"  {change.client_id}: {change.action} {change.privilege}{alone}"
 
 
 def _change_line(plan: Plan, change: Change) -> str:
-    found = plan.catalogue.applications.get(change.client_id)
-    about = f"  {found.client_name} ({found.group or 'no group'}, {found.type})" if found else ""
-    return f"  {_SIGNS[change.action]} {change.client_id}{about}"
+    application = plan.catalogue.applications.get(change.client_id)
+    description = (
+        f"  {application.client_name} ({application.group or 'no group'}, {application.type})" if application else ""
+    )
+    return f"  {_SIGNS[change.action]} {change.client_id}{description}"

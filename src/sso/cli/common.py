@@ -7,7 +7,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import orjson
 import typer
@@ -30,7 +30,7 @@ def group(help_text: str) -> typer.Typer:
     return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None)
 
 
-def guarded(command: Callable[[], Any]) -> None:
+def guarded(command: Callable[[], object]) -> None:
     """Run ``command`` and turn the failures that we know into one line each and an exit code."""
     try:
         command()
@@ -52,7 +52,7 @@ def guarded(command: Callable[[], Any]) -> None:
         raise SystemExit(CANNOT) from None
 
 
-def run(work: Callable[[Provider], Coroutine[Any, Any, T]], *, load: bool = False, begins: bool = False) -> T:
+def run(work: Callable[[Provider], Coroutine[object, object, T]], *, load: bool = False, begins: bool = False) -> T:
     """Run ``work`` with the provider of the settings in effect.
 
     Args:
@@ -96,12 +96,12 @@ async def opened(settings: Settings, *, load: bool = False, begins: bool = False
         await db.close()
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Print ``value`` as JSON."""
     print(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
-def print_table(titles: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
+def print_table(titles: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
     """Print rows in columns."""
     lines = [titles, *[tuple("" if cell is None else str(cell) for cell in row) for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
@@ -121,7 +121,7 @@ def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: shown.update(task, completed=done)
 
 
-def first_of(found: Sequence[T], limit: int, then: str) -> list[T]:
+def first_of(rows: Sequence[T], limit: int, then: str) -> list[T]:
     """Return the first ``limit`` rows of a list, and say on standard error where there are more.
 
     Args:
@@ -129,9 +129,9 @@ def first_of(found: Sequence[T], limit: int, then: str) -> list[T]:
         limit: how many are shown.
         then: how to see the others.
     """
-    if len(found) > limit:
+    if len(rows) > limit:
         complain(f"Only the first {limit} are shown. {then}")
-    return list(found[:limit])
+    return list(rows[:limit])
 
 
 def check_choice(option: str, value: str, allowed: Iterable[str]) -> None:

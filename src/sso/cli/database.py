@@ -25,12 +25,12 @@ def upgrade_command() -> None:
 @app.command("current")
 def current(json: Json = False) -> None:
     """Show the schema that the database has and the one that this release needs. Exit code 1 when they differ."""
-    found, wanted = asyncio.run(_current(load_settings())), head_revision()
+    current, head = asyncio.run(_current(load_settings())), head_revision()
     if json:
-        print_json({"current": found, "head": wanted})
+        print_json({"current": current, "head": head})
     else:
-        print(f"the database has {found or 'none'}, this release needs {wanted}")
-    if found != wanted:
+        print(f"the database has {current or 'none'}, this release needs {head}")
+    if current != head:
         raise SystemExit(1)
 
 

@@ -43,12 +43,20 @@ def list_command(
         async with provider.db.read() as session:
             return await store.page_of(session, DeliveryFilter(status, kind, client), start, limit + 1)
 
-    found = first_of(run(work), limit, "For more, give the id of the last one with --before, or a greater --limit.")
+    listed = first_of(run(work), limit, "For more, give the id of the last one with --before, or a greater --limit.")
     if json:
-        print_json([{name: getattr(one, name) for name in NAMES} for one in found])
+        print_json([{name: getattr(delivery, name) for name in NAMES} for delivery in listed])
         return
     rows = [
-        (one.id, one.kind, one.status, one.client_id or one.receiver, one.attempts, one.last_error) for one in found
+        (
+            delivery.id,
+            delivery.kind,
+            delivery.status,
+            delivery.client_id or delivery.receiver,
+            delivery.attempts,
+            delivery.last_error,
+        )
+        for delivery in listed
     ]
     print_table(("id", "kind", "status", "to", "attempts", "failure"), rows)
 
@@ -60,10 +68,10 @@ def retry_command(delivery_id: Annotated[str, typer.Argument(metavar="ID", help=
 
     async def work(provider: Provider) -> bool:
         async with provider.db.write() as session:
-            found = await store.retry(session, chosen)
-            if found is not None:
-                record(session, "delivery.retried", actor="cli", subject=str(chosen), client_id=found.client_id)
-            return found is not None
+            delivery = await store.retry(session, chosen)
+            if delivery is not None:
+                record(session, "delivery.retried", actor="cli", subject=str(chosen), client_id=delivery.client_id)
+            return delivery is not None
 
     if not run(work):
         refuse(f"there is no delivery {delivery_id} that can be sent again; see: sso deliveries list")

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -161,12 +161,12 @@ async def _fill(settings: Settings, data: Path, ports: list[int], people: list[P
             for catalogue in catalogues:
                 await apply_plan(session, await make_plan(session, catalogue))
             await session.flush()
-            made = {app: await new_secret(session, provider.box, app) for app in APPS}
+            secrets = {app: await new_secret(session, provider.box, app) for app in APPS}
             users = await create_users(session, [_new_user(person) for person in people])
             for user, hashed in zip(users, hashes, strict=True):
                 await store.set_password_hash(session, user.id, hashed, clock.now())
-        _say_what_was_made(provider.settings, sum(len(one.applications) for one in catalogues))
-        return made
+        _say_what_was_made(provider.settings, sum(len(catalogue.applications) for catalogue in catalogues))
+        return secrets
 
 
 def _say_what_was_made(settings: Settings, applications: int) -> None:
@@ -259,7 +259,7 @@ def _serve(settings: Settings, ports: list[int], people: list[Person], app_secre
             _wait_for(app)
 
 
-def _stop(*_: Any) -> NoReturn:
+def _stop(*_: object) -> NoReturn:
     raise SystemExit(0)
 
 

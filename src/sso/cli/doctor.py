@@ -22,7 +22,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.subjects import EVENT
 from sso.platform.audit import verify
 from sso.platform.audit.service import AuditFilter, page_of_events
-from sso.platform.db import Database, read_versions
+from sso.platform.db import Database, job_runs, read_versions
 from sso.platform.db.database import NoDatabase
 from sso.platform.db.migrate import current_revision, head_revision
 from sso.platform.outbox import store as deliveries
@@ -52,37 +52,37 @@ def doctor(json: Json = False) -> None:
 
     Changes nothing. Run it after a set-up, an upgrade, or on a restored backup.
     """
-    found = asyncio.run(examine(load_settings()))
+    findings = asyncio.run(examine(load_settings()))
     if json:
-        print_json([asdict(one) for one in found])
+        print_json([asdict(finding) for finding in findings])
     else:
-        for one in found:
-            print(f"{SIGNS[one.state]} {one.about}: {one.text}")
-    if any(one.state == "bad" for one in found):
+        for finding in findings:
+            print(f"{SIGNS[finding.state]} {finding.about}: {finding.text}")
+    if any(finding.state == "bad" for finding in findings):
         raise SystemExit(1)
 
 
 async def examine(settings: Settings) -> list[Finding]:
     """Return what was found. What cannot be looked at is a finding too."""
-    found = [_settings(settings), _disk(settings)]
+    findings = [_settings(settings), _disk(settings)]
     try:
         db = Database(settings, create=False)
         provider = Provider(settings, db, create=False)
     except NoDatabase as error:
-        return [*found, Finding("database", "bad", str(error))]
+        return [*findings, Finding("database", "bad", str(error))]
     except SettingsError as error:
-        return [*found, Finding("secret key", "bad", "; ".join(error.mistakes))]
+        return [*findings, Finding("secret key", "bad", "; ".join(error.mistakes))]
     try:
-        for about, look in _LOOKS:
+        for subject, look in _LOOKS:
             try:
-                found.append(await look(provider))
+                findings.append(await look(provider))
             except Exception as error:
-                found.append(Finding(about, "bad", f"{type(error).__name__}: {str(error).splitlines()[0]}"))
-                if about in ("database", "schema"):
+                findings.append(Finding(subject, "bad", f"{type(error).__name__}: {str(error).splitlines()[0]}"))
+                if subject in ("database", "schema"):
                     break
     finally:
         await db.close()
-    return found
+    return findings
 
 
 def _settings(settings: Settings) -> Finding:
@@ -117,12 +117,12 @@ async def _database(provider: Provider) -> Finding:
 
 
 async def _schema(provider: Provider) -> Finding:
-    current, wanted = await current_revision(provider.db), head_revision()
-    if current == wanted:
+    current, head = await current_revision(provider.db), head_revision()
+    if current == head:
         return Finding("schema", "good", str(current))
     if current is None:
         raise RuntimeError("the database is empty; run: sso db upgrade")
-    return Finding("schema", "bad", f"{current}, this release needs {wanted}; run: sso db upgrade")
+    return Finding("schema", "bad", f"{current}, this release needs {head}; run: sso db upgrade")
 
 
 async def _keys(provider: Provider) -> Finding:
@@ -137,26 +137,32 @@ async def _applications(provider: Provider) -> Finding:
     async with provider.db.read() as session:
         await provider.registry.load(session, await read_versions(session))
     clients = list(provider.registry)
-    missing = [one.client_id for one in clients if one.enabled and one.meta.needs_secret and not one.current_secrets()]
-    relaxed = [f"{one.client_id} ({', '.join(names)})" for one in clients if (names := relaxations(one.meta))]
-    said = [f"{len(clients)} registered"]
+    missing = [
+        client.client_id
+        for client in clients
+        if client.enabled and client.meta.needs_secret and not client.current_secrets()
+    ]
+    relaxed = [f"{client.client_id} ({', '.join(names)})" for client in clients if (names := relaxations(client.meta))]
+    parts = [f"{len(clients)} registered"]
     if missing:
         more = "..." if len(missing) > 3 else ""
-        said.append(f"{len(missing)} have no secret yet (sso clients secret ID): {', '.join(missing[:3])}{more}")
-    misspelt = [f"{one.client_id}: {text}" for one in clients for text in scope_warnings(one.meta.scope)]
+        parts.append(f"{len(missing)} have no secret yet (sso clients secret ID): {', '.join(missing[:3])}{more}")
+    misspelt = [f"{client.client_id}: {text}" for client in clients for text in scope_warnings(client.meta.scope)]
     if misspelt:
-        said.append("; ".join(misspelt[:5]))
+        parts.append("; ".join(misspelt[:5]))
     if relaxed:
-        said.append(f"{len(relaxed)} with relaxed rules: {'; '.join(relaxed[:5])}")
+        parts.append(f"{len(relaxed)} with relaxed rules: {'; '.join(relaxed[:5])}")
     return Finding(
-        "applications", "warning" if missing or relaxed or misspelt or not clients else "good", "; ".join(said)
+        "applications", "warning" if missing or relaxed or misspelt or not clients else "good", "; ".join(parts)
     )
 
 
 async def _subjects(provider: Provider) -> Finding:
     """Say which applications keep a sector, and of which every ``sub`` changes when a submitted change is approved."""
-    pairwise = [one for one in provider.registry if one.enabled and not one.sandbox and subject_basis(one.meta)]
-    kept = [f"{one.client_id} ({one.meta.kept_sector})" for one in pairwise if one.meta.kept_sector]
+    pairwise = [
+        client for client in provider.registry if client.enabled and not client.sandbox and subject_basis(client.meta)
+    ]
+    kept = [f"{client.client_id} ({client.meta.kept_sector})" for client in pairwise if client.meta.kept_sector]
     loopback, waiting = provider.settings.loopback, []
     async with provider.db.read() as session:
         for application in await apps.page_of_applications(session, states=("submitted", "approved"), limit=1000):
@@ -166,15 +172,15 @@ async def _subjects(provider: Provider) -> Finding:
         since = clock.now() - timedelta(days=CHANGED_DAYS)
         wanted_events = AuditFilter(type=EVENT, since=since)
         changed = [
-            f"{one.client_id} at {one.at:%Y-%m-%d}"
-            for one in await page_of_events(session, wanted_events, None, 20)
-            if one.data.get("users")
+            f"{event.client_id} at {event.at:%Y-%m-%d}"
+            for event in await page_of_events(session, wanted_events, None, 20)
+            if event.data.get("users")
         ]
-    said = [f"{len(pairwise)} applications know people by a sub of their sector"]
-    said += [f"{len(kept)} keep a sector: {', '.join(kept[:5])}"] if kept else []
-    said += [f"every sub changed in the last {CHANGED_DAYS} days: {', '.join(changed[:5])}"] if changed else []
-    said += [f"not yet approved: {one}" for one in waiting[:5]]
-    return Finding("subjects", "warning" if waiting or changed else "good", "; ".join(said))
+    parts = [f"{len(pairwise)} applications know people by a sub of their sector"]
+    parts += [f"{len(kept)} keep a sector: {', '.join(kept[:5])}"] if kept else []
+    parts += [f"every sub changed in the last {CHANGED_DAYS} days: {', '.join(changed[:5])}"] if changed else []
+    parts += [f"not yet approved: {name}" for name in waiting[:5]]
+    return Finding("subjects", "warning" if waiting or changed else "good", "; ".join(parts))
 
 
 CHANGED_DAYS = 30
@@ -182,15 +188,19 @@ CHANGED_DAYS = 30
 
 
 async def _privileges(provider: Provider) -> Finding:
-    named = [one for one in provider.registry if one.enabled and (one.held or restricted(one.meta.scope.split()))]
-    said, missing = [], []
-    for client in sorted(named, key=lambda one: one.client_id):
+    named = [
+        client
+        for client in provider.registry
+        if client.enabled and (client.held or restricted(client.meta.scope.split()))
+    ]
+    parts, missing = [], []
+    for client in sorted(named, key=lambda application: application.client_id):
         mine = restricted(client.scopes)
         alone = " without a person too" if set(restricted(client.scopes_alone)) & _POWER else ""
-        said += [f"{client.client_id} ({' '.join(mine)}{';' + alone if alone else ''})"] if mine else []
+        parts += [f"{client.client_id} ({' '.join(mine)}{';' + alone if alone else ''})"] if mine else []
         missing += [f"{client.client_id} {name}" for name in client.not_granted(client.meta.scope.split())]
-    text = f"{len(said)} applications with administration permissions or restricted data"
-    text += f": {'; '.join(said)}" if said else ""
+    text = f"{len(parts)} applications with administration permissions or restricted data"
+    text += f": {'; '.join(parts)}" if parts else ""
     if missing:
         text += f"; registered and not granted (sso clients grant ID SCOPE): {', '.join(missing)}"
     return Finding("privileges", "warning" if missing else "good", text)
@@ -204,8 +214,10 @@ async def _people(provider: Provider) -> Finding:
         administrators = await users.page_of_users(session, None, 2, role=ADMIN, status="active")
     if not administrators:
         return Finding("people", "warning", "nobody is an administrator: sso users create NAME --role admin")
-    one = "one administrator: if they leave there is nobody" if len(administrators) == 1 else "several administrators"
-    return Finding("people", "good", one)
+    advice = (
+        "one administrator: if they leave there is nobody" if len(administrators) == 1 else "several administrators"
+    )
+    return Finding("people", "good", advice)
 
 
 async def _mail(provider: Provider) -> Finding:
@@ -231,18 +243,35 @@ async def _limits(provider: Provider) -> Finding:
 
 async def _webhooks(provider: Provider) -> Finding:
     async with provider.db.read() as session:
-        found = await all_webhooks(session)
-    off = [one.url for one in found if not one.enabled]
-    said = f"{len(found)}" + (f"; switched off, because they answered 410: {', '.join(off[:3])}" if off else "")
-    return Finding("webhooks", "warning" if off else "good", said)
+        webhooks = await all_webhooks(session)
+    off = [webhook.url for webhook in webhooks if not webhook.enabled]
+    text = f"{len(webhooks)}" + (f"; switched off, because they answered 410: {', '.join(off[:3])}" if off else "")
+    return Finding("webhooks", "warning" if off else "good", text)
 
 
 async def _deliveries(provider: Provider) -> Finding:
     async with provider.db.read() as session:
         counts = await deliveries.counts(session)
     given_up = counts.get("given_up", 0)
-    said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none"
-    return Finding("deliveries", "warning" if given_up else "good", said)
+    text = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none"
+    return Finding("deliveries", "warning" if given_up else "good", text)
+
+
+async def _jobs(provider: Provider) -> Finding:
+    async with provider.db.read() as session:
+        runs = {run.name: run for run in await job_runs.runs(session)}
+    lease = runs.get(job_runs.JOBS)
+    if lease is None:
+        return Finding("jobs", "good", "not run yet; a server with SSO_RUN_WORKER, or sso worker, runs them")
+    said = f"last started at {lease.started_at:%Y-%m-%d %H:%M} UTC"
+    failed = [f"{run.name}: {run.error}" for run in runs.values() if run.error]
+    if clock.now() - lease.started_at > LATE_JOBS:
+        return Finding("jobs", "warning", f"{said}: no process runs them; set SSO_RUN_WORKER or start sso worker")
+    return Finding("jobs", "warning" if failed else "good", "; ".join([said, *failed[:3]]))
+
+
+LATE_JOBS = timedelta(minutes=30)
+"""After which time without jobs doctor warns: they are due every five minutes."""
 
 
 async def _audit(provider: Provider) -> Finding:
@@ -265,5 +294,6 @@ _LOOKS: list[tuple[str, Callable[[Provider], Awaitable[Finding]]]] = [
     ("mail", _mail),
     ("limits", _limits),
     ("webhooks", _webhooks),
+    ("jobs", _jobs),
     ("audit", _audit),
 ]

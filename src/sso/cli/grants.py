@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -28,20 +28,20 @@ def list_command(
     """List authorizations that hold, the newest first."""
     start = an_id(before, "grant") if before else None
 
-    async def work(provider: Provider) -> list[dict[str, Any]]:
+    async def work(provider: Provider) -> list[dict[str, object]]:
         async with provider.db.read() as session:
             person, now = (await find(session, user, provider.box)).id if user else None, clock.now()
-            wanted = GrantFilter(user_id=person, client_id=client)
-            found = await store.page_of_grants(session, wanted, start, now, now - provider.idle, limit + 1)
+            chosen_grants = GrantFilter(user_id=person, client_id=client)
+            grants = await store.page_of_grants(session, chosen_grants, start, now, now - provider.idle, limit + 1)
         names = ("id", "client_id", "user_id", "session_id", "scope", "offline", "created_at", "expires_at")
-        return [{name: getattr(one, name) for name in names} for one in found]
+        return [{name: getattr(grant, name) for name in names} for grant in grants]
 
-    found = first_of(run(work), limit, "For more, give the id of the last one with --before, or a greater --limit.")
+    rows = first_of(run(work), limit, "For more, give the id of the last one with --before, or a greater --limit.")
     if json:
-        print_json(found)
+        print_json(rows)
         return
     titles = ("id", "client_id", "user_id", "scope", "offline")
-    print_table(titles, [tuple(one[title] for title in titles) for one in found])
+    print_table(titles, [tuple(row[title] for title in titles) for row in rows])
 
 
 @app.command("revoke")
@@ -52,11 +52,11 @@ def revoke_command(grant_id: Annotated[str, typer.Argument(metavar="ID", help="S
     async def work(provider: Provider) -> bool:
         now = clock.now()
         async with provider.db.write() as session:
-            found = await store.get_grant(session, chosen, now, now - provider.idle)
-            if found is None or not await session.run_sync(lambda sync: store.revoke_grant(sync, chosen, now)):
+            grant = await store.get_grant(session, chosen, now, now - provider.idle)
+            if grant is None or not await session.run_sync(lambda sync: store.revoke_grant(sync, chosen, now)):
                 return False
-            subject, data = str(found.user_id), {"grant": str(chosen)}
-            record(session, "grant.revoked", actor="cli", subject=subject, client_id=found.client_id, data=data)
+            subject, data = str(grant.user_id), {"grant": str(chosen)}
+            record(session, "grant.revoked", actor="cli", subject=subject, client_id=grant.client_id, data=data)
             return True
 
     if not run(work):

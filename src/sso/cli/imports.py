@@ -99,10 +99,10 @@ def report_file(file: Path, report: Path | None, *, dry_run: bool) -> Path:
 def read_columns(given: Sequence[str]) -> dict[str, str]:
     """Return what was given as ``--column OURS=THEIRS``."""
     columns: dict[str, str] = {}
-    for one in given:
-        ours, sign, theirs = one.partition("=")
+    for option in given:
+        ours, sign, theirs = option.partition("=")
         if not sign or not ours.strip():
-            refuse(f"--column {one}: write OURS=THEIRS, for example --column email=mail")
+            refuse(f"--column {option}: write OURS=THEIRS, for example --column email=mail")
         if ours.strip() in columns:
             refuse(f"--column {ours.strip()} is given twice")
         columns[ours.strip()] = theirs.strip()
@@ -133,12 +133,12 @@ def hash_parameters(path: Path | None, format: str) -> dict[str, Any]:
     if str(path) == "none":
         return {}
     text = path.read_text(encoding="utf-8")[:MAX_PARAMETERS]
-    found = dict(re.findall(r'"?(\w+)"?\s*[:=]\s*"?([A-Za-z0-9+/=_-]+)"?', text))
-    if missing := [one for one in FIREBASE if one not in found]:
+    parameters = dict(re.findall(r'"?(\w+)"?\s*[:=]\s*"?([A-Za-z0-9+/=_-]+)"?', text))
+    if missing := [name for name in FIREBASE if name not in parameters]:
         refuse(f"--hash-parameters {path}: lacks {', '.join(missing)}")
-    if not found["rounds"].isdigit() or not found["mem_cost"].isdigit():
+    if not parameters["rounds"].isdigit() or not parameters["mem_cost"].isdigit():
         refuse(f"--hash-parameters {path}: rounds and mem_cost must be numbers")
-    return {one: found[one] for one in FIREBASE}
+    return {name: parameters[name] for name in FIREBASE}
 
 
 def show_row(row: Row) -> dict[str, Any]:
@@ -175,8 +175,8 @@ def print_sample(rows: Sequence[Row]) -> None:
     for shown in map(show_row, rows):
         print(f"line {shown['line']}, as it would be stored:")
         print(f"  name: {one_line(shown['name'])}")
-        for one in shown["identifiers"]:
-            print(f"  {one['kind']}: {one['value']}{'' if one['verified'] else ' (not verified)'}")
+        for identifier in shown["identifiers"]:
+            print(f"  {identifier['kind']}: {identifier['value']}{'' if identifier['verified'] else ' (not verified)'}")
         for name, value in shown["profile"].items():
             print(f"  {name}: {one_line(str(value))}")
         for name in ("locale", "password", "local_user_id"):
@@ -221,8 +221,8 @@ def print_outcome(done: Progress, unread: Sequence[str], listed: Path, *, update
     if done.left_out:
         values = ", ".join(f"{column} {count}" for column, count in sorted(done.left_out.items()))
         print(f"{sum(done.left_out.values())} values were left out ({values}); the reasons are in {listed}")
-    for said, count in sorted(done.said.items()):
-        print(f"{said} ({count} rows)")
+    for message, count in sorted(done.said.items()):
+        print(f"{message} ({count} rows)")
     print(f"{done.rows} rows read = {balance(done, update=update)}")
 
 

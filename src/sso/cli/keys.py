@@ -29,12 +29,12 @@ def list_command(json: Json = False) -> None:
         async with provider.db.read() as session:
             return await list_keys(session)
 
-    found = run(work)
+    keys = run(work)
     if json:
         names = ("kid", "alg", "status", "created_at", "activated_at", "retired_at")
-        print_json([{name: getattr(one, name) for name in names} for one in found])
+        print_json([{name: getattr(key, name) for name in names} for key in keys])
         return
-    rows = [(one.kid, one.alg, one.status, one.created_at.isoformat(timespec="seconds")) for one in found]
+    rows = [(key.kid, key.alg, key.status, key.created_at.isoformat(timespec="seconds")) for key in keys]
     print_table(("kid", "alg", "status", "created"), rows)
 
 
@@ -54,7 +54,7 @@ def rotate_command(
         async with provider.db.write() as session:
             await rotate(session, provider.box, algs=algs, force=force)
 
-    algs = [read_alg(one) for one in alg] if alg else None
+    algs = [read_alg(name) for name in alg] if alg else None
     run(work, load=True)
     print(f"rotated{': ' + ', '.join(algs) if algs else ''}; every process follows within two seconds")
 

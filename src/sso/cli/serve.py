@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from datetime import timedelta
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -66,5 +66,5 @@ async def _check(settings: Settings) -> None:
         await db.close()
 
 
-def _stop(*_: Any) -> NoReturn:
+def _stop(*_: object) -> NoReturn:
     raise SystemExit(0)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import asdict
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, TypedDict
 
 import typer
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.administration import end_session_of_person
@@ -32,6 +34,22 @@ User = Annotated[str | None, typer.Option("--user", help="Sessions of this perso
 Client = Annotated[str | None, typer.Option("--client", help="Sessions in which this application takes part.")]
 
 
+class ListedSession(TypedDict):
+    """A session as it is printed."""
+
+    id: str
+    user: str
+    name: str
+    started: datetime
+    last_used: datetime
+    address: str | None
+    device: str
+    remembered: bool
+    ended: datetime | None
+    reason: str | None
+    clients: list[str]
+
+
 @app.command("list")
 def list_command(
     user: User = None,
@@ -42,45 +60,45 @@ def list_command(
 ) -> None:
     """List living sessions, the newest first, with the applications that take part in each."""
 
-    async def work(provider: Provider) -> list[dict[str, Any]]:
+    async def work(provider: Provider) -> list[ListedSession]:
         async with provider.db.read() as session:
-            wanted = await _wanted(provider.box, session, None, user, client)
+            chosen = await _wanted(provider.box, session, None, user, client)
             now = clock.now()
             if ended:
-                found = await store.ended(session, wanted, limit + 1)
+                listed = await store.ended(session, chosen, limit + 1)
             else:
-                found = await store.active(session, wanted, now, now - provider.idle, limit + 1)
+                listed = await store.active(session, chosen, now, now - provider.idle, limit + 1)
             return [
                 {
-                    "id": str(one.id),
-                    "user": str(one.user_id),
+                    "id": str(sso_session.id),
+                    "user": str(sso_session.user_id),
                     "name": person.name,
-                    "started": one.auth_time,
-                    "last_used": one.last_seen_at,
-                    "address": one.address,
-                    "device": device_of(one.user_agent or "").text,
-                    "remembered": one.remembered_until is not None,
-                    "ended": one.ended_at,
-                    "reason": one.end_reason,
-                    "clients": await store.used_clients(session, one.id),
+                    "started": sso_session.auth_time,
+                    "last_used": sso_session.last_seen_at,
+                    "address": sso_session.address,
+                    "device": device_of(sso_session.user_agent or "").text,
+                    "remembered": sso_session.remembered_until is not None,
+                    "ended": sso_session.ended_at,
+                    "reason": sso_session.end_reason,
+                    "clients": await store.used_clients(session, sso_session.id),
                 }
-                for one, person in found
+                for sso_session, person in listed
             ]
 
-    found = first_of(run(work), limit, "For more, narrow the list with --user or --client, or give a greater --limit.")
+    shown = first_of(run(work), limit, "For more, narrow the list with --user or --client, or give a greater --limit.")
     if json:
-        print_json(found)
+        print_json(shown)
         return
     rows = [
         (
-            one["id"],
-            one["name"],
-            one["last_used"].isoformat(timespec="seconds"),
-            one["device"],
-            one["address"],
-            len(one["clients"]),
+            row["id"],
+            row["name"],
+            row["last_used"].isoformat(timespec="seconds"),
+            row["device"],
+            row["address"],
+            len(row["clients"]),
         )
-        for one in found
+        for row in shown
     ]
     print_table(("id", "person", "last used", "device", "address", "applications"), rows)
 
@@ -100,23 +118,33 @@ def report_command(
         async with provider.db.read() as session:
             return await delivery_report_of(session, provider.registry, chosen)
 
-    found = run(work, load=True)
-    if found is None:
+    report = run(work, load=True)
+    if report is None:
         refuse(f"there is no session {session_id!r} that is over; see: sso sessions list --ended")
     if json:
-        seconds = {"open": found.open, "seconds_to_last_confirmation": found.seconds_to_last_confirmation}
-        print_json({**asdict(found), **seconds})
+        seconds = {"open": report.open, "seconds_to_last_confirmation": report.seconds_to_last_confirmation}
+        print_json({**asdict(report), **seconds})
         return
-    print(f"{found.person}: ended {found.ended_at.isoformat(timespec='seconds')} ({found.reason})")
-    rows = [(one.client_id, one.name, one.how, one.state, one.attempts, one.failure) for one in found.applications]
+    print(f"{report.person}: ended {report.ended_at.isoformat(timespec='seconds')} ({report.reason})")
+    rows = [
+        (
+            application.client_id,
+            application.name,
+            application.how,
+            application.state,
+            application.attempts,
+            application.failure,
+        )
+        for application in report.applications
+    ]
     print_table(("application", "name", "how", "state", "attempts", "failure"), rows)
-    print(_summary(found))
+    print(_summary(report))
 
 
-def _summary(found: DeliveryReport) -> str:
-    if found.open:
-        return f"{found.open} are still to be told"
-    seconds = found.seconds_to_last_confirmation
+def _summary(report: DeliveryReport) -> str:
+    if report.open:
+        return f"{report.open} are still to be told"
+    seconds = report.seconds_to_last_confirmation
     if seconds is not None:
         return f"everybody who can confirm has, the last after {seconds:.1f} seconds"
     return "nobody is waited for"
@@ -137,16 +165,16 @@ def revoke(
 
     Some at a time, so that signing in stays fast. When this command is broken off, a server or a worker goes on.
     """
-    if sum(1 for one in (session_id, user, client, everything) if one) != 1:
+    if sum(1 for option in (session_id, user, client, everything) if option) != 1:
         refuse("say which sessions: one of --session, --user, --client or --all")
 
     async def work(provider: Provider) -> int | None:
         async with provider.db.write() as session:
-            wanted = await _wanted(provider.box, session, session_id, user, client)
-            if wanted.session_id is not None:
-                ended = await end_session_of_person(session, provider, wanted.session_id, actor=CLI, note=note[:200])
+            chosen = await _wanted(provider.box, session, session_id, user, client)
+            if chosen.session_id is not None:
+                ended = await end_session_of_person(session, provider, chosen.session_id, actor=CLI, note=note[:200])
                 return int(ended)
-            begun = await begin(session, wanted, EndReason.ADMINISTRATOR, actor="cli", note=note[:200])
+            begun = await begin(session, chosen, EndReason.ADMINISTRATOR, actor="cli", note=note[:200])
         return None if background else await _to_the_end(provider, begun.id)
 
     count = run(work, load=True)
@@ -181,12 +209,12 @@ def endings_command(
         async with provider.db.read() as session:
             return await endings(session, limit + 1)
 
-    found = first_of(run(work), limit, "For more, give a greater --limit.")
+    revocations = first_of(run(work), limit, "For more, give a greater --limit.")
     names = ("id", "status", "ended", "total", "client_id", "user_id", "reason", "actor", "created_at", "finished_at")
     if json:
-        print_json([{name: getattr(one, name) for name in names} for one in found])
+        print_json([{name: getattr(ending, name) for name in names} for ending in revocations])
         return
-    print_table(names[:6], [tuple(getattr(one, name) for name in names[:6]) for one in found])
+    print_table(names[:6], [tuple(getattr(ending, name) for name in names[:6]) for ending in revocations])
 
 
 @app.command("stop")
@@ -207,7 +235,7 @@ def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="Se
 
 
 async def _wanted(
-    box: SecretBox, session: Any, session_id: str | None, user: str | None, client: str | None
+    box: SecretBox, session: AsyncSession, session_id: str | None, user: str | None, client: str | None
 ) -> SessionFilter:
     try:
         chosen = read_uuid(session_id) if session_id else None

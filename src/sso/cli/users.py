@@ -103,13 +103,13 @@ def create(
             await session.flush()
             return await describe(session, user)
 
-    made = run(work, begins=True)
+    created = run(work, begins=True)
     for warning in warnings_of(person):
         typer.echo(f"warning: {warning}", err=True)
     if json:
-        print_json(made)
+        print_json(created)
     else:
-        print(f"made {username} ({made['id']})")
+        print(f"made {username} ({created['id']})")
 
 
 def _new_user(fields: dict[str, object], profile: str) -> NewUser:
@@ -296,8 +296,8 @@ def uncheck_command(user: Who) -> None:
 
     async def work(provider: Provider) -> bool:
         async with provider.db.write() as session:
-            found = await find(session, user, provider.box)
-            return await revoke_identity_check(session, provider, found, actor=CLI)
+            person = await find(session, user, provider.box)
+            return await revoke_identity_check(session, provider, person, actor=CLI)
 
     print("taken back" if run(work, load=True) else "it had not been checked")
 
@@ -318,23 +318,31 @@ def list_proposals(
 
     async def work(provider: Provider) -> list[dict[str, Any]]:
         async with provider.db.read() as session:
-            found = await merging.page_of_proposals(session, status, start, limit + 1)
-        return [merging.shown(provider.box, one) for one in found]
+            proposals = await merging.page_of_proposals(session, status, start, limit + 1)
+        return [merging.shown(provider.box, proposal) for proposal in proposals]
 
     check_choice("--status", status, PROPOSAL_STATES)
-    found = first_of(run(work), limit, MORE_AFTER)
+    proposals = first_of(run(work), limit, MORE_AFTER)
     if json:
-        print_json(found)
+        print_json(proposals)
         return
     rows = [
-        (one["id"], one["name"], one["client_id"], one["local_user_id"], _same(one), one["user_id"]) for one in found
+        (
+            proposal["id"],
+            proposal["name"],
+            proposal["client_id"],
+            proposal["local_user_id"],
+            _same(proposal),
+            proposal["user_id"],
+        )
+        for proposal in proposals
     ]
     print_table(("id", "name", "from", "local id", "same", "user"), rows)
 
 
 def _same(proposal: dict[str, Any]) -> str:
     """Return what is the same, and what of it nobody vouches for."""
-    verified = {one["kind"] for one in proposal["identifiers"] if one["verified"]}
+    verified = {identifier["kind"] for identifier in proposal["identifiers"] if identifier["verified"]}
     return ", ".join(kind if kind in verified else f"{kind} (not verified)" for kind in proposal["reasons"])
 
 
@@ -345,15 +353,15 @@ def _decide(proposal: str, decision: str) -> None:
         async with provider.db.write() as session:
             return await decide_proposal(session, provider, chosen, decision, actor=CLI)
 
-    made = run(work)
+    result = run(work)
     print(decision)
-    if made.other_usernames:
-        rest = "is given up, and signs" if len(made.other_usernames) == 1 else "are given up, and sign"
-        print(f"user name: {made.username}; {', '.join(made.other_usernames)} {rest} in all the same")
-    for one in made.said()["left_out"]:
-        print(f"left out: {one['kind']} {one['value']}")
-    if len(made.local_user_ids) > 1:
-        print(f"the application is told: {', '.join(made.local_user_ids)}")
+    if result.other_usernames:
+        rest = "is given up, and signs" if len(result.other_usernames) == 1 else "are given up, and sign"
+        print(f"user name: {result.username}; {', '.join(result.other_usernames)} {rest} in all the same")
+    for identifier in result.said()["left_out"]:
+        print(f"left out: {identifier['kind']} {identifier['value']}")
+    if len(result.local_user_ids) > 1:
+        print(f"the application is told: {', '.join(result.local_user_ids)}")
 
 
 Which = Annotated[str, typer.Argument(metavar="PROPOSAL", help="The id of a proposal.")]
@@ -390,13 +398,13 @@ def list_people(
             users = await store.page_of_users(session, read_uuid(after) if after else None, limit + 1)
             return [await describe(session, user) for user in users]
 
-    found = first_of(run(work), limit, MORE_AFTER)
+    people = first_of(run(work), limit, MORE_AFTER)
     if json:
-        print_json(found)
+        print_json(people)
         return
     rows = [
-        (one["id"], one["name"], ", ".join(one["roles"]), "disabled" if one["disabled_at"] else "active")
-        for one in found
+        (person["id"], person["name"], ", ".join(person["roles"]), "disabled" if person["disabled_at"] else "active")
+        for person in people
     ]
     print_table(("id", "name", "roles", "status"), rows)
 
@@ -419,8 +427,12 @@ def password(user: Who, password_stdin: FromStdin = False) -> None:
 
     async def work(provider: Provider) -> int:
         async with provider.db.read() as session:
-            about = await describe(session, await find(session, user, provider.box))
-        _check(provider.settings, chosen, [about["name"], *[one["value"] for one in about["identifiers"]]])
+            described = await describe(session, await find(session, user, provider.box))
+        _check(
+            provider.settings,
+            chosen,
+            [described["name"], *[identifier["value"] for identifier in described["identifiers"]]],
+        )
         hashed = await Passwords(provider.settings).hash(chosen)
         async with provider.db.write() as session:
             return await change_password(session, provider, await find(session, user, provider.box), hashed, actor=CLI)
@@ -448,9 +460,9 @@ def roles_command(
 
     async def work(provider: Provider) -> list[str]:
         async with provider.db.write() as session:
-            found = await find(session, user, provider.box)
-            await give_roles(session, provider, found, role or [], actor=CLI)
-            return await store.roles_of(session, found.id)
+            person = await find(session, user, provider.box)
+            await give_roles(session, provider, person, role or [], actor=CLI)
+            return await store.roles_of(session, person.id)
 
     print(f"roles: {', '.join(run(work, load=True)) or 'none'}")
 
@@ -476,16 +488,16 @@ def enable(user: Who) -> None:
 
     async def work(provider: Provider) -> None:
         async with provider.db.write() as session:
-            found = await find(session, user, provider.box)
-            await enable_user(session, provider, found, actor=CLI)
+            person = await find(session, user, provider.box)
+            await enable_user(session, provider, person, actor=CLI)
 
     run(work, load=True)
     print("enabled")
 
 
-def _check(settings: Settings, password: str, about: list[str]) -> None:
+def _check(settings: Settings, password: str, personal_words: list[str]) -> None:
     try:
-        check_strength(settings, password, [word for word in about if word])
+        check_strength(settings, password, [word for word in personal_words if word])
     except WeakPassword as error:
         refuse(str(error))
 

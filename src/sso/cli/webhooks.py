@@ -32,10 +32,10 @@ def add_command(
     async def work(provider: Provider) -> str:
         rules.check_webhook(url, event or [], allow_http_loopback=provider.settings.loopback)
         async with provider.db.write() as session:
-            made, secret = await rules.add_webhook(
+            added, secret = await rules.add_webhook(
                 session, provider.box, url=url, events=event or [], description=description[:200], actor="cli"
             )
-        complain(f"added {made.id}. This secret is shown once.")
+        complain(f"added {added.id}. This secret is shown once.")
         return secret
 
     print(run(work))
@@ -49,11 +49,14 @@ def list_command(json: Json = False) -> None:
         async with provider.db.read() as session:
             return await rules.all_webhooks(session)
 
-    found = run(work)
+    webhooks = run(work)
     if json:
-        print_json([{name: getattr(one, name) for name in NAMES} for one in found])
+        print_json([{name: getattr(webhook, name) for name in NAMES} for webhook in webhooks])
         return
-    rows = [(one.id, one.url, " ".join(one.events), "on" if one.enabled else "off", one.description) for one in found]
+    rows = [
+        (webhook.id, webhook.url, " ".join(webhook.events), "on" if webhook.enabled else "off", webhook.description)
+        for webhook in webhooks
+    ]
     print_table(("id", "url", "events", "state", "description"), rows)
 
 
@@ -64,10 +67,10 @@ def test_command(webhook_id: WebhookId) -> None:
 
     async def work(provider: Provider) -> bool:
         async with provider.db.write() as session:
-            found = await session.get(Webhook, chosen)
-            if found is not None:
-                rules.say(session, found, "webhook.test", {"actor": "cli"}, clock.now().isoformat())
-            return found is not None
+            webhook = await session.get(Webhook, chosen)
+            if webhook is not None:
+                rules.say(session, webhook, "webhook.test", {"actor": "cli"}, clock.now().isoformat())
+            return webhook is not None
 
     if not run(work):
         refuse(f"there is no webhook {webhook_id}; see: sso webhooks list")

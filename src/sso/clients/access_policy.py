@@ -32,10 +32,10 @@ def check_hours(text: str) -> str:
     Raises:
         ValueError: when they cannot be read, or end before they begin.
     """
-    found = _HOURS.fullmatch(text.strip().lower())
-    if found is None or _minutes(found, 3) >= _minutes(found, 5) or _minutes(found, 5) > 24 * 60:
+    match = _HOURS.fullmatch(text.strip().lower())
+    if match is None or _minutes(match, 3) >= _minutes(match, 5) or _minutes(match, 5) > 24 * 60:
         raise ValueError(f"{text!r} must be days and hours such as mon-fri 07:00-17:00")
-    return found[0]
+    return match[0]
 
 
 def has_role(allowed_roles: Collection[str], roles: Collection[str]) -> bool:
@@ -68,19 +68,19 @@ def is_within(network: str, networks: Collection[str]) -> bool:
         inner = ipaddress.ip_network(network)
     except ValueError:
         return False
-    outer = [ipaddress.ip_network(one) for one in networks]
-    return any(one.version == inner.version and inner.subnet_of(one) for one in outer)  # type: ignore[arg-type]
+    outer = [ipaddress.ip_network(network) for network in networks]
+    return any(network.version == inner.version and inner.subnet_of(network) for network in outer)  # type: ignore[arg-type]
 
 
 def _open(hours: str, local: datetime) -> bool:
-    found = _HOURS.fullmatch(hours)
-    if found is None:
+    match = _HOURS.fullmatch(hours)
+    if match is None:
         return False
-    first, last = DAYS.index(found[1]), DAYS.index(found[2] or found[1])
+    first, last = DAYS.index(match[1]), DAYS.index(match[2] or match[1])
     days = range(first, last + 1) if first <= last else (*range(first, 7), *range(last + 1))
     now = local.hour * 60 + local.minute
-    return local.weekday() in days and _minutes(found, 3) <= now < _minutes(found, 5)
+    return local.weekday() in days and _minutes(match, 3) <= now < _minutes(match, 5)
 
 
-def _minutes(found: re.Match[str], group: int) -> int:
-    return int(found[group]) * 60 + int(found[group + 1])
+def _minutes(match: re.Match[str], group: int) -> int:
+    return int(match[group]) * 60 + int(match[group + 1])

@@ -6,7 +6,6 @@ import gc
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -87,7 +86,7 @@ def _read(path: Path) -> str:
         raise CatalogueError([f"{path}: is not UTF-8 at byte {error.start}"]) from None
 
 
-def _parse(path: Path, text: str, problems: list[tuple[int, str]]) -> Any:
+def _parse(path: Path, text: str, problems: list[tuple[int, str]]) -> object:
     try:
         return read_yaml(text, problems)
     except yaml.MarkedYAMLError as error:
@@ -99,14 +98,14 @@ def _parse(path: Path, text: str, problems: list[tuple[int, str]]) -> Any:
 
 def _explained(text: str, error: yaml.MarkedYAMLError) -> str:
     """Return what is wrong with a document that is no YAML, and what to write instead where that is known."""
-    said, mark = str(error.problem or error.context), error.problem_mark
+    message, mark = str(error.problem or error.context), error.problem_mark
     lines = text.splitlines()
     line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
     indent = line[: len(line) - len(line.lstrip())]
-    if "\t" in indent or "tab" in said:
-        return f"{said}; indent with spaces, not with tabs"
-    hint = next((hint for part, hint in _HINTS.items() if part in said), "")
-    return f"{said}; {hint}" if hint else said
+    if "\t" in indent or "tab" in message:
+        return f"{message}; indent with spaces, not with tabs"
+    hint = next((hint for part, hint in _HINTS.items() if part in message), "")
+    return f"{message}; {hint}" if hint else message
 
 
 _HINTS = {
@@ -119,7 +118,9 @@ _HINTS = {
 }
 
 
-def _checked(path: Path, text: str, data: Any, problems: list[tuple[int, str]], allow_http_loopback: bool) -> Catalogue:
+def _checked(
+    path: Path, text: str, data: object, problems: list[tuple[int, str]], allow_http_loopback: bool
+) -> Catalogue:
     if data is None and not problems:
         raise CatalogueError([f"{path}:1: must have catalogue: NAME and applications: a list; the file is empty"])
     if not isinstance(data, dict):
@@ -130,16 +131,16 @@ def _checked(path: Path, text: str, data: Any, problems: list[tuple[int, str]], 
     places: dict[str, int] = {}
     entries = data["applications"] if isinstance(data.get("applications"), list) else []
     for index, entry in enumerate(entries):
-        client_id, made, found = _application(index, entry, defaults, allow_http_loopback)
+        client_id, metadata, found_mistakes = _application(index, entry, defaults, allow_http_loopback)
         if client_id in places:
             first = places[client_id] + 1
-            found.append(
+            found_mistakes.append(
                 _Mistake(("applications", index, "client_id"), client_id, "client_id", f"is also used by entry {first}")
             )
         places[client_id] = index
-        mistakes.extend(found)
-        if made is not None:
-            applications[client_id] = made
+        mistakes.extend(found_mistakes)
+        if metadata is not None:
+            applications[client_id] = metadata
     if mistakes or problems:
         raise CatalogueError(_located(path, text, mistakes, problems))
     return Catalogue(str(data["catalogue"]), applications)
@@ -153,15 +154,15 @@ class _Mistake:
     message: str
 
 
-def _of_the_file(data: dict[str, Any]) -> list[_Mistake]:
+def _of_the_file(data: dict[str, object]) -> list[_Mistake]:
     """Return what is wrong with the file outside its applications."""
     mistakes = [
         _Mistake((key,), "", key, unknown_field(key, _TOP, "is not known here")) for key in data if key not in _TOP
     ]
     name = data.get("catalogue")
     if not isinstance(name, str):
-        said = not_text(name) if name is not None else "must be a name in small letters, such as tangerang"
-        mistakes.append(_Mistake(("catalogue",), "", "catalogue", said))
+        message = not_text(name) if name is not None else "must be a name in small letters, such as tangerang"
+        mistakes.append(_Mistake(("catalogue",), "", "catalogue", message))
     elif not CATALOGUE_NAME.fullmatch(name):
         mistakes.append(_Mistake(("catalogue",), "", "catalogue", "must be a name in small letters, such as tangerang"))
     elif name == SELF_REGISTERED:
@@ -172,39 +173,39 @@ def _of_the_file(data: dict[str, Any]) -> list[_Mistake]:
     if "applications" not in data:
         mistakes.append(_Mistake((), "", "applications", "is missing: the list of applications"))
     elif not isinstance(entries, list):
-        said = "must be a list: begin each application with a hyphen (- client_id: ...)"
-        mistakes.append(_Mistake(("applications",), "", "applications", said))
+        message = "must be a list: begin each application with a hyphen (- client_id: ...)"
+        mistakes.append(_Mistake(("applications",), "", "applications", message))
     return mistakes
 
 
 def _application(
-    index: int, entry: Any, defaults: dict[str, Any], allow_http_loopback: bool
+    index: int, entry: object, defaults: dict[str, object], allow_http_loopback: bool
 ) -> tuple[str, ClientMetadata | None, list[_Mistake]]:
     place: tuple[str | int, ...] = ("applications", index)
     label = f"entry {index + 1}"
     if not isinstance(entry, dict):
-        said = "must be fields with values, such as - client_id: antrean"
-        return label, None, [_Mistake(place, label, "", said)]
+        message = "must be fields with values, such as - client_id: antrean"
+        return label, None, [_Mistake(place, label, "", message)]
     client_id, wrong = entry.get("client_id"), _wrong_id(entry)
     name = client_id if isinstance(client_id, str) and not wrong else label
     mistakes = [_Mistake((*place, "client_id"), label, "client_id", wrong)] if wrong else []
     fields = {**defaults, **{key: value for key, value in entry.items() if key != "client_id"}}
     context = {"allow_http_loopback": allow_http_loopback}
-    made: ClientMetadata | None = None
-    found: list[FieldMistake] = []
+    metadata: ClientMetadata | None = None
+    found_mistakes: list[FieldMistake] = []
     try:
-        made = ClientMetadata.model_validate(fields, context=context)
+        metadata = ClientMetadata.model_validate(fields, context=context)
     except ValidationError as error:
-        found = mistakes_of(fields, error, context)
-    found += _odd_numbers(fields, {one.place for one in found})
-    for one in found:
-        inherited = one.place and one.place[0] in defaults and one.place[0] not in entry
+        found_mistakes = mistakes_of(fields, error, context)
+    found_mistakes += _odd_numbers(fields, {mistake.place for mistake in found_mistakes})
+    for mistake in found_mistakes:
+        inherited = mistake.place and mistake.place[0] in defaults and mistake.place[0] not in entry
         where, label = (("defaults",), "defaults") if inherited else (place, name)
-        mistakes.append(_Mistake((*where, *one.place), label, one.field, one.text))
-    return name, made if not mistakes else None, mistakes
+        mistakes.append(_Mistake((*where, *mistake.place), label, mistake.field, mistake.text))
+    return name, metadata if not mistakes else None, mistakes
 
 
-def _wrong_id(entry: dict[str, Any]) -> str:
+def _wrong_id(entry: dict[str, object]) -> str:
     """Return what is wrong with the client_id of an entry; nothing where it is right."""
     client_id = entry.get("client_id")
     if client_id is None:
@@ -220,45 +221,46 @@ def _wrong_id(entry: dict[str, Any]) -> str:
 _Place = tuple[str | int, ...]
 
 
-def _odd_numbers(value: Any, known: set[_Place], place: _Place = ()) -> list[FieldMistake]:
+def _odd_numbers(value: object, known: set[_Place], place: _Place = ()) -> list[FieldMistake]:
     """Return a mistake for each number that YAML reads as another one than is written, such as 0600, which is 384."""
     if isinstance(value, WrittenInt) and place not in known:
-        said = f"{value.raw} is read as {int(value)}: write {int(value)} for that number, or quotes for text"
-        return [FieldMistake(place, said)]
+        message = f"{value.raw} is read as {int(value)}: write {int(value)} for that number, or quotes for text"
+        return [FieldMistake(place, message)]
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [one for key, each in inner for one in _odd_numbers(each, known, (*place, key))]
+    return [problem for key, each in inner for problem in _odd_numbers(each, known, (*place, key))]
 
 
 def _located(path: Path, text: str, mistakes: list[_Mistake], problems: list[tuple[int, str]]) -> list[str]:
     """Say where each mistake stands: those of the file itself first, then the others in the order of the lines. The
     file is read a second time for it, only when there are mistakes."""
     root = yaml.compose(text, Loader=PlainLoader)
-    lines = [(1, line, said) for line, said in problems]
+    lines = [(1, line, message) for line, message in problems]
     for mistake in dict.fromkeys(mistakes):
-        about = [part for part in (mistake.application, mistake.field) if part]
+        parts = [part for part in (mistake.application, mistake.field) if part]
+        assert root is not None, "a document with mistakes is not empty"
         line, node = _found(root, mistake.place)
-        said = mistake.message
-        if said.startswith(NOT_TEXT) and isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:bool":
-            said = not_text_as_written(node.value, "true or false in YAML")
-        lines.append((int(bool(mistake.application)), line, ": ".join([*about, said])))
-    return [f"{path}:{line}: {said}" for _, line, said in sorted(lines, key=lambda one: one[:2])]
+        message = mistake.message
+        if message.startswith(NOT_TEXT) and isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:bool":
+            message = not_text_as_written(node.value, "true or false in YAML")
+        lines.append((int(bool(mistake.application)), line, ": ".join([*parts, message])))
+    return [f"{path}:{line}: {message}" for _, line, message in sorted(lines, key=lambda mistake: mistake[:2])]
 
 
-def _found(node: Any, place: tuple[str | int, ...]) -> tuple[int, Any]:
+def _found(node: yaml.Node, place: tuple[str | int, ...]) -> tuple[int, yaml.Node]:
     """Return the line on which a value stands, and its node; where it is not there, those of what is around it."""
     line = int(node.start_mark.line) + 1
     for part in place:
-        found = None
+        present = None
         if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            found = node.value[part]
+            present = node.value[part]
         elif isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 if key.value == part:
-                    line, found = int(key.start_mark.line) + 1, value
+                    line, present = int(key.start_mark.line) + 1, value
                     break
-        if found is None:
+        if present is None:
             return line, node
-        node = found
+        node = present
         if isinstance(part, int):
             line = int(node.start_mark.line) + 1
     return line, node

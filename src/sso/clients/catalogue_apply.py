@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,7 +27,7 @@ from sso.platform.permissions import needs_a_word, restricted
 
 Action = Literal["create", "update", "resume", "suspend", "delete"]
 PrivilegeAction = Literal["grant", "revoke", "kept"]
-FieldChanges = dict[str, tuple[Any, Any]]
+FieldChanges = dict[str, tuple[object, object]]
 """The old and the new value of each field that differs, by its name."""
 
 
@@ -268,7 +268,7 @@ async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -
     )
 
 
-def _new_values(plan: Plan, change: Change) -> dict[str, Any]:
+def _new_values(plan: Plan, change: Change) -> dict[str, object]:
     """Return the columns of a client that is there already, and changes; empty: it is new, or deleted."""
     if change.action == "suspend":
         return {"status": "suspended"}
@@ -281,7 +281,7 @@ def _new_values(plan: Plan, change: Change) -> dict[str, Any]:
     return {"metadata_": metadata, **({"status": "active"} if change.action == "resume" else {})}
 
 
-def _new_row(catalogue: Catalogue, client_id: str, version: int, now: datetime) -> dict[str, Any]:
+def _new_row(catalogue: Catalogue, client_id: str, version: int, now: datetime) -> dict[str, object]:
     return {
         "client_id": client_id,
         "catalogue": catalogue.name,
@@ -318,7 +318,7 @@ def _acting_catalogue(plan: Plan) -> str:
     return f"catalogue {plan.catalogue.name}"
 
 
-def _difference(stored: dict[str, Any], metadata: ClientMetadata) -> FieldChanges:
+def _difference(stored: dict[str, object], metadata: ClientMetadata) -> FieldChanges:
     """Return the fields that differ: the value in effect before, and after. An older release may have stored defaults
     too, so values in effect are compared."""
     if stored == metadata.stored():

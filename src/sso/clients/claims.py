@@ -77,11 +77,11 @@ def permissions(scopes: Iterable[str], named: Collection[str]) -> frozenset[str]
         scopes: what the application asks for.
         named: as at :func:`withheld`.
     """
-    found: set[str] = set()
+    claims: set[str] = set()
     for scope in scopes:
         some = [f"{scope} {name}" for name in data_of(scope) if name in named]
-        found.update(some or [scope])
-    return frozenset(found)
+        claims.update(some or [scope])
+    return frozenset(claims)
 
 
 def allowed_by(permitted: Iterable[str]) -> frozenset[str]:
@@ -92,4 +92,4 @@ def allowed_by(permitted: Iterable[str]) -> frozenset[str]:
 
 def shortest(permitted: Collection[str]) -> list[str]:
     """Return what was allowed without what is in it anyway, in order."""
-    return sorted(one for one in permitted if " " not in one or one.partition(" ")[0] not in permitted)
+    return sorted(scope for scope in permitted if " " not in scope or scope.partition(" ")[0] not in permitted)

@@ -116,7 +116,7 @@ _OF_SPECIFICATION = {
 
 def reference() -> str:
     """Return the page."""
-    relaxed = "\n".join(f"| `{one.name}` | {', '.join(one.profiles)} | {one.meaning} |" for one in RELAXATIONS)
+    relaxed = "\n".join(f"| `{rule.name}` | {', '.join(rule.profiles)} | {rule.meaning} |" for rule in RELAXATIONS)
     return HEAD.replace("{relaxations}", relaxed) + "".join(
         _row(name, field) for name, field in ClientMetadata.model_fields.items()
     )
@@ -142,7 +142,7 @@ def _values(annotation: Any) -> str:
     if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(annotation))
     if origin in (Union, types.UnionType):
-        return _values(next(one for one in get_args(annotation) if one is not type(None)))
+        return _values(next(argument for argument in get_args(annotation) if argument is not type(None)))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "mapping"
     if origin is list:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -25,7 +24,7 @@ from sso.clients.registry import stored_metadata
 from sso.clients.secrets import secret_row
 from sso.clients.validation_errors import FieldMistake, mistakes_of, nearest_name, not_a_list, not_text
 from sso.platform.audit import record
-from sso.platform.db import bump_version
+from sso.platform.db import bump_version, delete_batch
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 from sso.platform.security.outbound_http import Outbound, OutboundFailed, OutboundRefused, public_reason
@@ -73,7 +72,7 @@ class Registered:
     token: str | None = None
 
 
-def read_registration(document: Any, profile: Profile, allow_http_loopback: bool) -> ClientMetadata:
+def read_registration(document: object, profile: Profile, allow_http_loopback: bool) -> ClientMetadata:
     """Return what an application says of itself.
 
     Args:
@@ -86,62 +85,64 @@ def read_registration(document: Any, profile: Profile, allow_http_loopback: bool
     """
     if not isinstance(document, dict):
         raise RegistrationRefused("invalid_client_metadata", "Send a JSON object (RFC 7591 section 3.1).")
-    said = {name: value for name, value in document.items() if value is not None}
-    known = {name: said[name] for name in THEIRS if name in said}
-    fields = {**known, **_derived(said, known), "profile": profile}
+    sent = {name: value for name, value in document.items() if value is not None}
+    known = {name: sent[name] for name in THEIRS if name in sent}
+    fields = {**known, **_derived(sent, known), "profile": profile}
     if fields["token_endpoint_auth_method"] not in ("private_key_jwt", "client_secret_jwt"):
         fields.pop("token_endpoint_auth_signing_alg", None)  # libraries send it whatever the method is
     context = {"allow_http_loopback": allow_http_loopback, "own_secret": True}
     try:
         return ClientMetadata.model_validate(fields, context=context)
     except ValidationError as error:
-        raise _refused(mistakes_of(fields, error, context), said) from None
+        raise _refused(mistakes_of(fields, error, context), sent) from None
 
 
-def _derived(said: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+def _derived(sent: dict[str, object], known: dict[str, object]) -> dict[str, object]:
     """Return what follows from the rest (Dynamic Client Registration section 2, RFC 7591 section 2)."""
-    kind = said.get("application_type", "web")
+    kind = sent.get("application_type", "web")
     if kind not in ("web", "native"):
         raise RegistrationRefused("invalid_client_metadata", "application_type: must be web or native.")
-    asked = _texts("grant_types", said.get("grant_types", ["authorization_code"]))
+    asked = _texts("grant_types", sent.get("grant_types", ["authorization_code"]))
     default = ["code"] if set(asked) & set(_WITH_RESPONSE_TYPES) else []
-    response_types = _texts("response_types", said.get("response_types", default))
-    words = {word for one in response_types for word in one.split()}
+    response_types = _texts("response_types", sent.get("response_types", default))
+    words = {word for response_type in response_types for word in response_type.split()}
     needed = [
         name for name, of in (("authorization_code", {"code"}), ("implicit", {"id_token", "token"})) if words & of
     ]
     service = asked == ["client_credentials"]
-    method = said.get("token_endpoint_auth_method", "none" if kind == "native" else "client_secret_basic")
-    name = said.get("client_name", said.get("client_name#id"))
-    redirect_uris = _texts("redirect_uris", said.get("redirect_uris", []))
+    method = sent.get("token_endpoint_auth_method", "none" if kind == "native" else "client_secret_basic")
+    name = sent.get("client_name", sent.get("client_name#id"))
+    redirect_uris = _texts("redirect_uris", sent.get("redirect_uris", []))
     web = "single_page" if method == "none" else "web"
     return {
         "type": "service" if service else "android" if kind == "native" else web,
         "client_name": name or (urlsplit(redirect_uris[0]).hostname if redirect_uris else None) or "Aplikasi",
         "response_types": response_types,
-        "grant_types": list(dict.fromkeys([*needed, *(one for one in asked if one not in _WITH_RESPONSE_TYPES)])),
+        "grant_types": list(
+            dict.fromkeys([*needed, *(grant_type for grant_type in asked if grant_type not in _WITH_RESPONSE_TYPES)])
+        ),
         "token_endpoint_auth_method": method,
-        "subject_type": said.get("subject_type") or _subject_type(known, redirect_uris),
-        "id_token_signed_response_alg": said.get("id_token_signed_response_alg", DEFAULT_ID_TOKEN_ALG),
-        "scope": _scope(said.get("scope"), service),
+        "subject_type": sent.get("subject_type") or _subject_type(known, redirect_uris),
+        "id_token_signed_response_alg": sent.get("id_token_signed_response_alg", DEFAULT_ID_TOKEN_ALG),
+        "scope": _scope(sent.get("scope"), service),
     }
 
 
-def _texts(name: str, value: Any) -> list[str]:
+def _texts(name: str, value: object) -> list[str]:
     if not isinstance(value, list):
         raise RegistrationRefused("invalid_client_metadata", f"{name}: {not_a_list(value)}.")
-    for one in value:
-        if not isinstance(one, str):
-            raise RegistrationRefused("invalid_client_metadata", f"{name}: {not_text(one)}.")
+    for item in value:
+        if not isinstance(item, str):
+            raise RegistrationRefused("invalid_client_metadata", f"{name}: {not_text(item)}.")
     return list(value)
 
 
-def _subject_type(known: dict[str, Any], redirect_uris: list[str]) -> str:
+def _subject_type(known: dict[str, object], redirect_uris: list[str]) -> str:
     hosts = {urlsplit(uri).hostname for uri in redirect_uris}
     return "pairwise" if len(hosts) < 2 or "sector_identifier_uri" in known else "public"
 
 
-def _scope(asked: Any, service: bool) -> str:
+def _scope(asked: object, service: bool) -> str:
     """Return what may be asked for: of OpenID Connect's scopes those that were named. Others only the city gives."""
     if service:
         return ""
@@ -157,13 +158,13 @@ def _scope(asked: Any, service: bool) -> str:
     )
 
 
-def _refused(mistakes: list[FieldMistake], said: Mapping[str, Any]) -> RegistrationRefused:
+def _refused(mistakes: list[FieldMistake], sent: Mapping[str, object]) -> RegistrationRefused:
     """Return the refusal of a registration: every mistake, and which unknown fields were probably meant otherwise. The
     others are ignored (RFC 7591 section 2)."""
-    texts = [f"{one.field}: {one.text}" if one.field else one.text for one in mistakes]
-    for name in said:
+    texts = [f"{mistake.field}: {mistake.text}" if mistake.field else mistake.text for mistake in mistakes]
+    for name in sent:
         near = nearest_name(name, THEIRS) if name not in (*THEIRS, *_OF_THE_PROTOCOL) else ""
-        if near and near not in said:
+        if near and near not in sent:
             texts.append(f"{name}: is not known: {near} is probably meant")
     of_redirects = bool(mistakes) and mistakes[0].field.partition(".")[0] == "redirect_uris"
     error = "invalid_redirect_uri" if of_redirects else "invalid_client_metadata"
@@ -187,7 +188,7 @@ async def check_sector(outbound: Outbound, metadata: ClientMetadata) -> None:
     except (NotJson, DocumentRefused) as error:
         text = f"sector_identifier_uri: cannot be read: {error}."
         raise RegistrationRefused("invalid_client_metadata", text) from None
-    missing = [one for one in metadata.redirect_uris if not isinstance(listed, list) or one not in listed]
+    missing = [uri for uri in metadata.redirect_uris if not isinstance(listed, list) or uri not in listed]
     if missing:
         text = f"sector_identifier_uri: does not list {missing[0]} (OpenID Connect Registration section 5)."
         raise RegistrationRefused("invalid_client_metadata", text)
@@ -199,8 +200,8 @@ async def find_invitation(session: AsyncSession, token: str) -> Profile:
     Raises:
         RegistrationRefused: when it is unknown, over, or used up.
     """
-    found = (await session.execute(select(Invitation.profile).where(_usable(token)))).scalar_one_or_none()
-    return _profile(found)
+    profile = (await session.execute(select(Invitation.profile).where(_usable(token)))).scalar_one_or_none()
+    return _profile(profile)
 
 
 async def usable_profiles(session: AsyncSession) -> list[tuple[Profile, datetime]]:
@@ -291,10 +292,10 @@ async def find_registered(session: AsyncSession, client_id: str, token: str) -> 
     statement = select(ClientRow, ClientRegistration.token_hash).join(
         ClientRegistration, ClientRegistration.client_id == ClientRow.client_id
     )
-    found = (await session.execute(statement.where(ClientRow.client_id == client_id))).first()
-    if found is None or not equal(found[1], token_hash(token)) or found[0].status != "active":
+    row = (await session.execute(statement.where(ClientRow.client_id == client_id))).first()
+    if row is None or not equal(row[1], token_hash(token)) or row[0].status != "active":
         raise RegistrationRefused("invalid_token", "The registration access token does not manage this application.")
-    return Registered(client_id, stored_metadata(found[0].metadata_), int(found[0].created_at.timestamp()))
+    return Registered(client_id, stored_metadata(row[0].metadata_), int(row[0].created_at.timestamp()))
 
 
 def check_update(present: Registered, document: object, secret_is: Callable[[str], bool]) -> None:
@@ -326,7 +327,7 @@ async def replace_registration(
     """Put ``metadata`` in place of what is registered; make a secret where one is needed and there was none."""
     await store.lock_clients(session, [present.client_id])
     before, version = present.metadata, await bump_version(session, "clients")
-    values: dict[str, Any] = {"metadata_": metadata.stored()}
+    values: dict[str, object] = {"metadata_": metadata.stored()}
     await store.update_client(session, present.client_id, version, clock.now(), **values)
     secret = None
     if before.token_endpoint_auth_method != metadata.token_endpoint_auth_method:
@@ -343,7 +344,7 @@ async def remove_registration(session: AsyncSession, present: Registered, *, add
     record(session, "client.deleted", client_id=present.client_id, actor="registration", address=address)
 
 
-def information(registered: Registered, registration_client_uri: str, token: str) -> dict[str, Any]:
+def information(registered: Registered, registration_client_uri: str, token: str) -> dict[str, object]:
     """Return the client information response (RFC 7591 section 3.2.1, RFC 7592 section 3).
 
     Args:
@@ -353,14 +354,14 @@ def information(registered: Registered, registration_client_uri: str, token: str
     """
     meta = registered.metadata
     stored = meta.model_dump(mode="json", by_alias=True, exclude_none=True)
-    said = {name: value for name, value in stored.items() if name in THEIRS and value != []}
-    answer: dict[str, Any] = {
+    kept = {name: value for name, value in stored.items() if name in THEIRS and value != []}
+    answer: dict[str, object] = {
         "client_id": registered.client_id,
         "client_id_issued_at": registered.issued_at,
         "registration_client_uri": registration_client_uri,
         "registration_access_token": token,
         "application_type": meta.application_type,
-        **said,
+        **kept,
     }
     if registered.secret is not None:
         answer |= {"client_secret": registered.secret}
@@ -375,3 +376,8 @@ def _new_secret(session: AsyncSession, box: SecretBox, client_id: str, metadata:
     secret = random_token()
     session.add(secret_row(box, client_id, metadata, secret))
     return secret
+
+
+async def delete_expired_invitations(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete initial access tokens that have expired, at most ``limit``; return how many."""
+    return await delete_batch(session, Invitation, Invitation.expires_at, limit, Invitation.expires_at <= now)

@@ -63,27 +63,27 @@ def convert(clients: Iterable[Mapping[str, Any]], *, allow_http_loopback: bool =
         clients: the elements of ``clients`` of a realm export.
         allow_http_loopback: whether redirect URIs such as ``http://localhost:9000/callback`` are allowed.
     """
-    made = Converted()
+    converted = Converted()
     seen: set[str] = set()
     for client in clients:
         name = str(client.get("clientId", ""))
         if reason := _reason_to_leave_out(client, name, seen):
-            made.left_out.append((name, reason))
+            converted.left_out.append((name, reason))
             continue
         warnings: list[str] = []
         refused: list[str] = []
         entry = _checked(_entry(client, name, warnings), refused, allow_http_loopback)
         if entry is None:
-            lost = [one for one in warnings if one.startswith("redirect URI ")]
-            made.left_out.append((name, "; ".join([*refused, *lost]) or "cannot be registered here"))
+            lost = [warning for warning in warnings if warning.startswith("redirect URI ")]
+            converted.left_out.append((name, "; ".join([*refused, *lost]) or "cannot be registered here"))
             continue
         seen.add(name)
-        made.entries.append(entry)
-        made.warnings[name] = [*warnings, *refused]
-    return made
+        converted.entries.append(entry)
+        converted.warnings[name] = [*warnings, *refused]
+    return converted
 
 
-def as_yaml(made: Converted, catalogue: str) -> str:
+def as_yaml(converted: Converted, catalogue: str) -> str:
     """Return a catalogue file; the warnings are comments at the entries they are about."""
     lines = [
         '# Converted from a realm export of Keycloak. Look at every comment before "sso clients apply".',
@@ -92,11 +92,11 @@ def as_yaml(made: Converted, catalogue: str) -> str:
         f"catalogue: {catalogue}",
         "",
     ]
-    for name, reason in made.left_out:
+    for name, reason in converted.left_out:
         lines.append(_comment(f"Left out: {name or 'a client without clientId'}: {reason}"))
-    lines += ["", "applications:" if made.entries else "applications: []", ""]
-    for entry in made.entries:
-        lines += [_comment(f"  {one}", "  ") for one in made.warnings[entry["client_id"]]]
+    lines += ["", "applications:" if converted.entries else "applications: []", ""]
+    for entry in converted.entries:
+        lines += [_comment(f"  {warning}", "  ") for warning in converted.warnings[entry["client_id"]]]
         text = yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=110)
         lines += [f"  {line}" for line in text.splitlines()]
         lines.append("")
@@ -121,7 +121,7 @@ def _reason_to_leave_out(client: Mapping[str, Any], name: str, seen: set[str]) -
     if client.get("bearerOnly") is True:
         return "only receives tokens: name it as resource_identifier of a service that introspects, or as audience"
     flows = ("standardFlowEnabled", "implicitFlowEnabled", "serviceAccountsEnabled")
-    if not any(client.get(one) is True for one in flows) and not _has_device(client):
+    if not any(client.get(flow) is True for flow in flows) and not _has_device(client):
         return "uses no flow that exists here"
     return ""
 
@@ -184,7 +184,7 @@ def _absolute(client: Mapping[str, Any], uri: str) -> str:
 
 def _redirect_uris(client: Mapping[str, Any], warnings: list[str]) -> list[str]:
     """Return the addresses that can be registered: whole and exact (RFC 9700 section 2.1)."""
-    found = []
+    exact = []
     for given in client.get("redirectUris") or ():
         uri = _absolute(client, str(given))
         if "*" in uri:
@@ -192,24 +192,24 @@ def _redirect_uris(client: Mapping[str, Any], warnings: list[str]) -> list[str]:
         elif uri.startswith("/") or not uri:
             warnings.append(f"redirect URI {given}: is not whole, and the client has no root URL")
         else:
-            found.append(uri)
-    return list(dict.fromkeys(found))
+            exact.append(uri)
+    return list(dict.fromkeys(exact))
 
 
 def _after_logout(
     client: Mapping[str, Any], attributes: Mapping[str, str], uris: list[str], warnings: list[str]
 ) -> list[str]:
     text = attributes.get("post.logout.redirect.uris", "")
-    found: list[str] = []
-    for one in text.split("##") if text and text != "-" else ():
-        uri = _absolute(client, one)
-        if one == "+":
-            found += uris
+    registered: list[str] = []
+    for written in text.split("##") if text and text != "-" else ():
+        uri = _absolute(client, written)
+        if written == "+":
+            registered += uris
         elif "*" in uri:
-            warnings.append(f"address after sign-out {one}: wildcards do not exist here; write the exact addresses")
+            warnings.append(f"address after sign-out {written}: wildcards do not exist here; write the exact addresses")
         else:
-            found.append(uri)
-    return list(dict.fromkeys(found))
+            registered.append(uri)
+    return list(dict.fromkeys(registered))
 
 
 def _grants(client: Mapping[str, Any], kind: str, redirected: bool, warnings: list[str]) -> dict[str, Any]:
@@ -232,8 +232,8 @@ def _grants(client: Mapping[str, Any], kind: str, redirected: bool, warnings: li
 
 def _scope(client: Mapping[str, Any], warnings: list[str]) -> str:
     given = [*(client.get("defaultClientScopes") or ()), *(client.get("optionalClientScopes") or ())]
-    known = [one for one in STANDARD_SCOPES[1:] if one in given]
-    others = [str(one) for one in given if one not in STANDARD_SCOPES and one not in _QUIET_SCOPES]
+    known = [scope for scope in STANDARD_SCOPES[1:] if scope in given]
+    others = [str(scope) for scope in given if scope not in STANDARD_SCOPES and scope not in _QUIET_SCOPES]
     if others:
         warnings.append(f"client scopes {', '.join(others)}: have no equivalent")
     if client.get("consentRequired") is not True:
@@ -242,47 +242,47 @@ def _scope(client: Mapping[str, Any], warnings: list[str]) -> str:
 
 
 def _authentication(client: Mapping[str, Any], attributes: Mapping[str, str], warnings: list[str]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     if attributes.get("use.jwks.url") == "true" and attributes.get("jwks.url"):
-        made["jwks_uri"] = attributes["jwks.url"]
+        fields["jwks_uri"] = attributes["jwks.url"]
     if client.get("publicClient") is True:
-        return made
+        return fields
     given = str(client.get("clientAuthenticatorType") or "client-secret")
     method = _METHODS.get(given)
     if method is None:
         warnings.append(f"client authentication {given}: has no equivalent; client_secret_basic is written")
         method = "client_secret_basic"
-    if method == "private_key_jwt" and "jwks_uri" not in made:
+    if method == "private_key_jwt" and "jwks_uri" not in fields:
         warnings.append(
             "private_key_jwt: write its keys as jwks or jwks_uri; client_secret_basic is written until then"
         )
         method = "client_secret_basic"
     if method.startswith("client_secret"):
         warnings.append(f"make a secret with: sso clients secret {client.get('clientId')}")
-    made["token_endpoint_auth_method"] = method
+    fields["token_endpoint_auth_method"] = method
     alg = attributes.get("token.endpoint.auth.signing.alg")
     if alg and method.endswith("_jwt"):
-        made["token_endpoint_auth_signing_alg"] = alg
-    return made
+        fields["token_endpoint_auth_signing_alg"] = alg
+    return fields
 
 
 def _from_attributes(attributes: Mapping[str, str], warnings: list[str]) -> dict[str, Any]:
-    made: dict[str, Any] = {
+    entry: dict[str, Any] = {
         ours: attributes[theirs] for theirs, ours in _OURS_OF_ATTRIBUTE.items() if attributes.get(theirs)
     }
     for name in ("id_token_signed_response_alg", "userinfo_signed_response_alg"):
-        if name in made and made[name] not in SIGNING_ALGS:
-            warnings.append(f"{name} {made.pop(name)}: does not exist here")
+        if name in entry and entry[name] not in SIGNING_ALGS:
+            warnings.append(f"{name} {entry.pop(name)}: does not exist here")
     if attributes.get("require.pushed.authorization.requests") == "true":
-        made["require_pushed_authorization_requests"] = True
+        entry["require_pushed_authorization_requests"] = True
     lifespan = attributes.get("access.token.lifespan", "")
     if lifespan.isascii() and lifespan.isdigit() and int(lifespan[:9]) > 0:
-        made["access_token_seconds"] = int(lifespan[:9])
-    return made
+        entry["access_token_seconds"] = int(lifespan[:9])
+    return entry
 
 
 def _warn_of_the_rest(client: Mapping[str, Any], attributes: Mapping[str, str], warnings: list[str]) -> None:
-    mappers = [str(one.get("name")) for one in client.get("protocolMappers") or () if isinstance(one, Mapping)]
+    mappers = [str(mapper.get("name")) for mapper in client.get("protocolMappers") or () if isinstance(mapper, Mapping)]
     if mappers:
         warnings.append(
             f"protocol mappers {', '.join(mappers[:20])}: have no equivalent; see claim_reasons in docs/clients.md"
@@ -291,7 +291,7 @@ def _warn_of_the_rest(client: Mapping[str, Any], attributes: Mapping[str, str], 
         warnings.append("authorization services (policies, permissions) have no equivalent")
     if client.get("authenticationFlowBindingOverrides"):
         warnings.append("its own authentication flow has no equivalent; see minimum_acr")
-    origins = [str(one) for one in client.get("webOrigins") or () if one not in ("+", "")]
+    origins = [str(origin) for origin in client.get("webOrigins") or () if origin not in ("+", "")]
     if origins and client.get("publicClient") is not True:
         warnings.append(f"web origins {', '.join(origins[:5])}: are not needed here")
     others = sorted(name for name in attributes if name not in _OURS_OF_ATTRIBUTE and not _QUIET.match(name))
@@ -325,7 +325,7 @@ def _without(entry: dict[str, Any], problem: Any, warnings: list[str]) -> bool:
         return True
     if name in ("redirect_uris", "post_logout_redirect_uris") and quoted and quoted[1] in entry.get(name, ()):
         warnings.append(f"{name}: {message}")
-        entry[name] = [one for one in entry[name] if one != quoted[1]]
+        entry[name] = [value for value in entry[name] if value != quoted[1]]
         if name == "post_logout_redirect_uris" and not entry[name]:
             del entry[name]
         return True

@@ -40,7 +40,7 @@ from sso.platform.permissions import (
 ALONE_GRANT_TYPES = frozenset({"client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"})
 """Grant types whose tokens come without anybody signing in."""
 MAX_REASON_CHARS = 500
-PRIVILEGES = (*(one.scope for one in PERMISSIONS.values()), *RESTRICTED_SCOPES)
+PRIVILEGES = (*(permission.scope for permission in PERMISSIONS.values()), *RESTRICTED_SCOPES)
 """Every privilege that there is."""
 
 
@@ -139,14 +139,14 @@ def effective_scopes(scopes: Collection[str], may_hold: bool, held: dict[str, He
         may_hold: whether it is a production application of the city.
         held: the privileges that it was granted.
     """
-    ordinary = {one for one in scopes if not is_restricted(one)}
-    given = {one for one in scopes if may_hold and one in held and is_restricted(one)}
-    return ordinary | given, ordinary | {one for one in given if usable_alone(one, held[one].without_person)}
+    ordinary = {scope for scope in scopes if not is_restricted(scope)}
+    given = {scope for scope in scopes if may_hold and scope in held and is_restricted(scope)}
+    return ordinary | given, ordinary | {scope for scope in given if usable_alone(scope, held[scope].without_person)}
 
 
 async def held_by(session: AsyncSession, client_id: str) -> dict[str, ClientPrivilege]:
     """Return the grants of privileges to an application that hold now."""
-    return {one.privilege: one for one in await store.privileges_of(session, client_id, active=True)}
+    return {privilege.privilege: privilege for privilege in await store.privileges_of(session, client_id, active=True)}
 
 
 async def check_hold(session: AsyncSession, client_id: str, authority: Authority) -> dict[str, ClientPrivilege]:
@@ -192,18 +192,18 @@ async def check_registration(
     """
     held = await check_hold(session, client_id, authority)
     had = set(restricted(before.scope.split())) if before is not None else set()
-    wanted = set(restricted(after.scope.split()))
-    if status == SANDBOX and wanted - had:
-        raise PrivilegeError(f"a sandbox cannot have {', '.join(sorted(wanted - had))}")
-    authority.check_grant(wanted if decided else wanted - had)
+    needed = set(restricted(after.scope.split()))
+    if status == SANDBOX and needed - had:
+        raise PrivilegeError(f"a sandbox cannot have {', '.join(sorted(needed - had))}")
+    authority.check_grant(needed if decided else needed - had)
     if not (authority.everywhere and "clients:write" in authority.permissions):
         reserved = reserved_changes(before, after)
         if reserved:
             text = f"{', '.join(reserved)}: only somebody who may change every application decides this"
             raise PrivilegeRefused(text, ["clients:write"])
-    new = sorted(name for name in wanted - had if name not in held)
+    new = sorted(name for name in needed - had if name not in held)
     grant_rows(session, client_id, new, actor=actor, reason="registered with it", request_id=request_id)
-    for name in sorted(had - wanted):
+    for name in sorted(had - needed):
         if name in held:
             end_grant(
                 session, held[name], actor=actor, reason="not registered any more", stays=False, request_id=request_id
@@ -213,23 +213,23 @@ async def check_registration(
 def reserved_changes(before: ClientMetadata | None, after: ClientMetadata) -> list[str]:
     """Return the fields of a change that an administrator of a group does not decide: what frees an application from a
     rule, lets it act for others, or lets it have more data without asking the person."""
-    found = []
+    refused = []
     if after.first_party and not (before is not None and before.first_party):
-        found.append("first_party")
+        refused.append("first_party")
     elif after.first_party and before is not None:
         more = data_of(after.scope.split(), after.claim_reasons) - allowed_by(
             data_of(before.scope.split(), before.claim_reasons)
         )
-        found += [f"scope ({', '.join(sorted(more))})"] if more else []
+        refused += [f"scope ({', '.join(sorted(more))})"] if more else []
     if after.profile != "standard" and (before is None or before.profile != after.profile):
-        found.append("profile")
+        refused.append("profile")
     freed = set(relaxations(after)) - set(relaxations(before) if before is not None else ())
-    found += sorted(one.partition(":")[0] for one in freed)
+    refused += sorted(scope.partition(":")[0] for scope in freed)
     for name in ("audience", "resource_identifier", "assertion_issuers"):
         value = getattr(after, name)
         if value and value != getattr(before, name, None):
-            found.append(name)
-    return list(dict.fromkeys(found))
+            refused.append(name)
+    return list(dict.fromkeys(refused))
 
 
 def grant_rows(
@@ -257,8 +257,8 @@ def grant_rows(
                 stays_revoked=False,
             )
         )
-        about = {"privilege": name, "without_person": without_person, "reason": reason}
-        record(session, "client.privilege_granted", actor=actor, client_id=client_id, request_id=request_id, data=about)
+        data = {"privilege": name, "without_person": without_person, "reason": reason}
+        record(session, "client.privilege_granted", actor=actor, client_id=client_id, request_id=request_id, data=data)
 
 
 def end_grant(
@@ -273,14 +273,14 @@ def end_grant(
     """Write that a grant is over, and its audit event."""
     grant.revoked_at, grant.revoked_by, grant.stays_revoked = clock.now(), actor, stays
     grant.revoked_reason = reason[:MAX_REASON_CHARS]
-    about = {"privilege": grant.privilege, "reason": reason}
+    data = {"privilege": grant.privilege, "reason": reason}
     record(
         session,
         "client.privilege_revoked",
         actor=actor,
         client_id=grant.client_id,
         request_id=request_id,
-        data=about,
+        data=data,
     )
 
 
@@ -348,15 +348,15 @@ async def revoke_privilege(
     """
     row = await store.lock_client(session, client_id)
     authority.check_grant([privilege])
-    found = (await held_by(session, client_id)).get(privilege) if row is not None else None
-    if row is None or found is None:
+    held = (await held_by(session, client_id)).get(privilege) if row is not None else None
+    if row is None or held is None:
         raise PrivilegeError(f"{client_id!r} has not been granted {privilege!r}")
     if not reason.strip():
         raise PrivilegeError("say why")
-    end_grant(session, found, actor=actor, reason=reason.strip(), stays=True, request_id=request_id)
+    end_grant(session, held, actor=actor, reason=reason.strip(), stays=True, request_id=request_id)
     row.version = await bump_version(session, "clients")
     await session.flush()
-    return found
+    return held
 
 
 async def end_all(session: AsyncSession, client_id: str, *, actor: str, reason: str) -> None:

@@ -97,12 +97,12 @@ def permitted(name: str, profiles: Collection[str]) -> bool:
         name: of the relaxation.
         profiles: those that are in use.
     """
-    return any(one.name == name and not set(one.profiles).isdisjoint(profiles) for one in RELAXATIONS)
+    return any(rule.name == name and not set(rule.profiles).isdisjoint(profiles) for rule in RELAXATIONS)
 
 
 def relaxations(client: RelaxableMetadata) -> list[str]:
     """Return the names of every rule that ``client`` is freed from."""
-    return [one.name for one in RELAXATIONS if one.used(client)]
+    return [rule.name for rule in RELAXATIONS if rule.used(client)]
 
 
 def forbidden(relaxation: Relaxation, client: RelaxableMetadata) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import cast
 from uuid import UUID
 
 import orjson
@@ -107,7 +107,7 @@ class Client(ClientMixin):
     def not_granted(self, scopes: Iterable[str], *, alone: bool = False) -> list[str]:
         """Return the privileges among ``scopes`` that the application does not have: it cannot ask for them."""
         mine = self.scopes_alone if alone else self.scopes
-        return sorted({one for one in scopes if is_restricted(one) and one not in mine})
+        return sorted({scope for scope in scopes if is_restricted(scope) and scope not in mine})
 
     def still(self, scopes: Iterable[str], *, alone: bool, made: float | None) -> list[str]:
         """Return those of ``scopes`` that what was given at a moment may hold now: no privilege that was revoked
@@ -120,9 +120,9 @@ class Client(ClientMixin):
         """
         mine = self.scopes_alone if alone else self.scopes
         return [
-            one
-            for one in scopes
-            if not is_restricted(one) or (one in mine and (made is None or made >= self.held[one].since))
+            scope
+            for scope in scopes
+            if not is_restricted(scope) or (scope in mine and (made is None or made >= self.held[scope].since))
         ]
 
     def refused_claims(self, made: float | None) -> frozenset[str]:
@@ -214,9 +214,9 @@ class Registry:
         be opened from here: that takes an ``initiate_login_uri``."""
         if self._listed is None:
             marked = [name for name, row in self._rows.items() if b'"group"' in row.metadata]
-            found = (self.enabled(name) for name in marked[:MAX_LISTED])
-            chosen = [one for one in found if one is not None and one.meta.group and not one.sandbox]
-            self._listed = sorted(chosen, key=lambda one: one.meta.client_name.casefold())
+            enabled = (self.enabled(name) for name in marked[:MAX_LISTED])
+            chosen = [client for client in enabled if client is not None and client.meta.group and not client.sandbox]
+            self._listed = sorted(chosen, key=lambda client: client.meta.client_name.casefold())
         return self._listed
 
     @property
@@ -261,13 +261,12 @@ def _profile_of(metadata: str) -> Profile:
     return _stored_profile(orjson.loads(metadata))
 
 
-def _stored_profile(data: dict[str, Any]) -> Profile:
+def _stored_profile(data: dict[str, object]) -> Profile:
     old = data.get("require_pkce") is False  # stored before there were profiles
-    profile: Profile = data.get("profile", "legacy" if old else "standard")
-    return profile
+    return cast(Profile, data.get("profile", "legacy" if old else "standard"))
 
 
-def stored_metadata(data: dict[str, Any]) -> ClientMetadata:
+def stored_metadata(data: dict[str, object]) -> ClientMetadata:
     """Return the metadata that was validated when it was stored.
 
     Fields of a newer release are left out, so that both can run on one database while one replaces the other.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -81,8 +80,8 @@ async def new_secret(
 async def valid_secrets(session: AsyncSession, client_id: str) -> list[ClientSecret]:
     """Return the secrets of an application that are valid now, oldest first."""
     now = clock.now()
-    known = [one for one in await store.secrets_of(session, client_id) if one.created_by != TRIAL]
-    return [one for one in known if not one.expires_at or one.expires_at > now]
+    known = [secret for secret in await store.secrets_of(session, client_id) if secret.created_by != TRIAL]
+    return [secret for secret in known if not secret.expires_at or secret.expires_at > now]
 
 
 async def trial_secret(session: AsyncSession, client_id: str) -> str:
@@ -93,9 +92,9 @@ async def trial_secret(session: AsyncSession, client_id: str) -> str:
     for old in await store.secrets_of(session, client_id):
         if old.created_by == TRIAL and (old.expires_at is None or old.expires_at <= now):
             await session.delete(old)
-    made = ClientSecret(client_id=client_id, secret_hash=token_hash(secret), created_at=now, created_by=TRIAL)
-    made.expires_at = now + timedelta(seconds=TRIAL_SECONDS)
-    session.add(made)
+    created = ClientSecret(client_id=client_id, secret_hash=token_hash(secret), created_at=now, created_by=TRIAL)
+    created.expires_at = now + timedelta(seconds=TRIAL_SECONDS)
+    session.add(created)
     row.version = await bump_version(session, "clients")
     return secret
 
@@ -138,8 +137,8 @@ async def add_secret(
     end = clock.now() + timedelta(days=valid_days) if valid_days else None
     session.add(secret_row(box, client_id, metadata, secret, created_by=actor, expires_at=end))
     row.version = await bump_version(session, "clients")
-    about = {"valid_days": valid_days}
-    record(session, "client.secret_made", actor=actor, client_id=client_id, request_id=request_id, data=about)
+    data = {"valid_days": valid_days}
+    record(session, "client.secret_made", actor=actor, client_id=client_id, request_id=request_id, data=data)
     return secret
 
 
@@ -152,13 +151,13 @@ async def revoke_secret(
         ClientError: when the application has no such secret.
     """
     row = await store.lock_client(session, client_id)
-    found = next((one for one in await store.secrets_of(session, client_id) if one.id == secret_id), None)
-    if row is None or found is None:
+    revoked = next((secret for secret in await store.secrets_of(session, client_id) if secret.id == secret_id), None)
+    if row is None or revoked is None:
         raise ClientError("there is no such secret")
-    await session.delete(found)
+    await session.delete(revoked)
     row.version = await bump_version(session, "clients")
-    about = {"hint": found.hint}
-    record(session, "client.secret_revoked", actor=actor, client_id=client_id, request_id=request_id, data=about)
+    data = {"hint": revoked.hint}
+    record(session, "client.secret_revoked", actor=actor, client_id=client_id, request_id=request_id, data=data)
 
 
 async def create_client(
@@ -185,7 +184,7 @@ async def create_client(
     if client_id in await store.begun_ids(session, [client_id]):
         raise ClientError(f"{client_id!r} is taken by an application that a team has begun in the portal")
     now = clock.now()
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         "client_id": client_id,
         "catalogue": catalogue,
         "status": "active",
@@ -239,8 +238,8 @@ async def replace_client(
             await session.delete(old)
     after = row.metadata_
     changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
-    about = {"changed": changed}
-    record(session, "client.updated", actor=actor, client_id=row.client_id, request_id=request_id, data=about)
+    data = {"changed": changed}
+    record(session, "client.updated", actor=actor, client_id=row.client_id, request_id=request_id, data=data)
 
 
 async def reencrypt_secrets(session: AsyncSession, box: SecretBox) -> int:
@@ -271,8 +270,8 @@ def secret_row(
     encrypted = None
     if metadata.token_endpoint_auth_method == "client_secret_jwt":
         encrypted = box.encrypt(secret.encode(), f"client-secret:{client_id}")
-    made = ClientSecret(
+    created = ClientSecret(
         client_id=client_id, secret_hash=token_hash(secret), encrypted=encrypted, created_at=clock.now()
     )
-    made.hint, made.created_by, made.expires_at = secret[-HINT_CHARS:], created_by, expires_at
-    return made
+    created.hint, created.created_by, created.expires_at = secret[-HINT_CHARS:], created_by, expires_at
+    return created

@@ -48,8 +48,8 @@ class SubjectsWouldChange(ClientError):
 
     def __init__(self, changes: list[SubjectChange], accept: str, *, may_keep: bool = True) -> None:
         lines = [
-            f"{one.client_id}: {one.text()}; {one.advice(f'{accept} {one.client_id}', may_keep=may_keep)}"
-            for one in changes
+            f"{change.client_id}: {change.text()}; {change.advice(f'{accept} {change.client_id}', may_keep=may_keep)}"
+            for change in changes
         ]
         super().__init__("; ".join(lines))
         self.changes = changes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Text, cast, delete, select, update
@@ -124,8 +124,8 @@ async def lock_client(session: AsyncSession, client_id: str) -> ClientRow | None
     and its sandbox are locked together: most changes of one are changes of both."""
     stem = client_id.removesuffix(SANDBOX_END)
     pair = select(ClientRow).where(ClientRow.client_id.in_([stem, stem + SANDBOX_END])).order_by(ClientRow.client_id)
-    found = await session.execute(pair.with_for_update(key_share=True).execution_options(populate_existing=True))
-    return next((one for one in found.scalars().all() if one.client_id == client_id), None)
+    rows = await session.execute(pair.with_for_update(key_share=True).execution_options(populate_existing=True))
+    return next((row for row in rows.scalars().all() if row.client_id == client_id), None)
 
 
 class StoredClient(NamedTuple):
@@ -133,7 +133,7 @@ class StoredClient(NamedTuple):
 
     catalogue: str
     status: str
-    metadata: dict[str, Any]
+    metadata: dict[str, object]
 
 
 async def all_clients(session: AsyncSession) -> dict[str, StoredClient]:
@@ -158,21 +158,21 @@ async def page_of_clients(
 async def begun_ids(session: AsyncSession, client_ids: list[str]) -> set[str]:
     """Return those of ``client_ids`` that a team has begun in the portal, and the names of their sandboxes: they are
     not to be had."""
-    stems = sorted({name for one in client_ids for name in (one, one.removesuffix(SANDBOX_END))})
+    stems = sorted({name for client_id in client_ids for name in (client_id, client_id.removesuffix(SANDBOX_END))})
     begun: set[str] = set()
     for start in range(0, len(stems), BATCH):
         mine = Application.application_id.in_(stems[start : start + BATCH])
         begun.update((await session.execute(select(Application.application_id).where(mine))).scalars())
-    return {one for one in client_ids if one in begun or one.removesuffix(SANDBOX_END) in begun}
+    return {client_id for client_id in client_ids if client_id in begun or client_id.removesuffix(SANDBOX_END) in begun}
 
 
-async def insert_clients(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
+async def insert_clients(session: AsyncSession, rows: list[dict[str, object]]) -> None:
     """Insert applications."""
     for start in range(0, len(rows), BATCH):
         await session.execute(ClientRow.__table__.insert(), rows[start : start + BATCH])  # type: ignore[attr-defined]
 
 
-async def update_client(session: AsyncSession, client_id: str, version: int, now: datetime, **values: Any) -> None:
+async def update_client(session: AsyncSession, client_id: str, version: int, now: datetime, **values: object) -> None:
     """Change one application's columns."""
     statement = update(ClientRow).where(ClientRow.client_id == client_id)
     await session.execute(statement.values(version=version, updated_at=now, **values))
@@ -187,9 +187,9 @@ async def touch_clients(session: AsyncSession, client_ids: list[str], version: i
 
 async def lock_clients(session: AsyncSession, client_ids: list[str]) -> None:
     """Lock applications, in the order of their names, until the transaction ends."""
-    wanted = sorted(set(client_ids))
-    for start in range(0, len(wanted), BATCH):
-        some = ClientRow.client_id.in_(wanted[start : start + BATCH])
+    locked = sorted(set(client_ids))
+    for start in range(0, len(locked), BATCH):
+        some = ClientRow.client_id.in_(locked[start : start + BATCH])
         await lock_rows(session, select(ClientRow.client_id).where(some).order_by(ClientRow.client_id))
 
 

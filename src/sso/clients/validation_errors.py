@@ -21,7 +21,7 @@ SHOWN_CHARS = 60
 NOT_TEXT = "must be text, and "
 CLOSE = 0.72
 """How alike two names must be for one to be suggested in place of the other (0 to 1)."""
-KNOWN_SCOPES = (*OIDC_SCOPES, "ssf.read", "ssf.manage", *(one.scope for one in PERMISSIONS.values()))
+KNOWN_SCOPES = (*OIDC_SCOPES, "ssf.read", "ssf.manage", *(permission.scope for permission in PERMISSIONS.values()))
 """The scopes that this provider gives a meaning. Any other name belongs to a resource server of the city."""
 _INSTEAD = {
     "client_secret": "a secret is never written here; make one with: sso clients secret ID",
@@ -61,18 +61,18 @@ def mistakes_of(document: Mapping[str, Any], error: ValidationError, context: Ma
         error: what the check of ``document`` raised.
         context: with what it was checked.
     """
-    found: list[FieldMistake] = []
+    mistakes: list[FieldMistake] = []
     for problem in error.errors():
-        found += _of_problem(document, problem)
-    wrong = {str(one.place[0]) for one in found if one.place}
+        mistakes += _of_problem(document, problem)
+    wrong = {str(mistake.place[0]) for mistake in mistakes if mistake.place}
     if any(problem["loc"] for problem in error.errors()):
-        found += [_named(text) for text in contradictions_in(document, wrong, dict(context))]
-    return list(dict.fromkeys(found))
+        mistakes += [_named(text) for text in contradictions_in(document, wrong, dict(context))]
+    return list(dict.fromkeys(mistakes))
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
     """Return the known name that was probably meant; nothing where none is alike."""
-    spellings = {_plain(one): one for one in known}
+    spellings = {_plain(field): field for field in known}
     plain = _plain(name)
     if plain in spellings:
         return spellings[plain]
@@ -106,7 +106,7 @@ def not_text(value: Any, *, separated: bool = False) -> str:
     if value is None:
         return "must be text, and there is no value"
     if isinstance(value, (list, tuple)):
-        if separated and value and all(isinstance(one, str) for one in value):
+        if separated and value and all(isinstance(item, str) for item in value):
             return f"must be one text, not a list, with its names separated by spaces: {_short(' '.join(value))}"
         return "must be text, not a list"
     if isinstance(value, dict):
@@ -122,7 +122,7 @@ def not_text_as_written(written: str, kind: str) -> str:
 def not_a_list(value: Any) -> str:
     """Return what to say of a value that is not a list where a list is expected."""
     if isinstance(value, str):
-        parts = [one for one in value.replace(",", " ").split() if one]
+        parts = [word for word in value.replace(",", " ").split() if word]
         return f"must be a list: [{_short(', '.join(parts))}]"
     return f"must be a list, and {'there is no value' if value is None else f'it is {_kind(value)}'}"
 
@@ -132,7 +132,10 @@ def _of_problem(document: Mapping[str, Any], problem: Any) -> list[FieldMistake]
     kind, value = problem["type"], problem.get("input")
     raised = (problem.get("ctx") or {}).get("error")
     if isinstance(raised, Problems):
-        return [FieldMistake((*place, *one.place), one.text) if place else _named(one.text) for one in raised.problems]
+        return [
+            FieldMistake((*place, *problem.place), problem.text) if place else _named(problem.text)
+            for problem in raised.problems
+        ]
     text = validation_message(problem)
     if kind == "extra_forbidden":
         nested = place and place[0] == "assertion_issuers"

@@ -47,7 +47,7 @@ def _mapping(loader: Any, node: Any) -> dict[Any, Any]:
     own = [pair for pair in node.value if pair[0].tag != "tag:yaml.org,2002:merge"]
     if len(own) < len(node.value):
         loader.flatten_mapping(node)
-    merged, made = len(node.value) - len(own), {}
+    merged, merging = len(node.value) - len(own), {}
     written: set[str] = set()
     for index, (key_node, value_node) in enumerate(node.value):
         key = loader.construct_object(key_node, deep=True)
@@ -60,8 +60,8 @@ def _mapping(loader: Any, node: Any) -> dict[Any, Any]:
             continue
         if index >= merged:  # what is written here replaces what is merged in (<<)
             written.add(key)
-        made[key] = loader.construct_object(value_node, deep=True)
-    return made
+        merging[key] = loader.construct_object(value_node, deep=True)
+    return merging
 
 
 def _problem(loader: Any, node: Any, text: str) -> None:
@@ -127,5 +127,5 @@ def _size(value: Any, known: dict[int, int]) -> int:
         return 1
     if id(value) not in known:
         inner = value.values() if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_size(one, known) for one in inner)
+        known[id(value)] = 1 + sum(_size(child, known) for child in inner)
     return known[id(value)]

@@ -33,10 +33,15 @@ _SEAL = "message"
 
 
 class MessageServices(Protocol):
-    """What putting a message into the outbox needs. The provider has it."""
+    """What putting a message into the outbox needs."""
 
-    settings: Settings
-    box: SecretBox
+    @property
+    def settings(self) -> Settings:
+        """Every setting."""
+
+    @property
+    def box(self) -> SecretBox:
+        """Encrypts codes and links."""
 
 
 class Message(TypedDict):

@@ -10,6 +10,8 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,12 +22,21 @@ from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import SessionFilter
 from sso.logout.end_sessions import end_client_sessions, end_sessions
 from sso.oidc.models import BulkRevocation
-from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 from sso.platform.audit import record
+from sso.platform.db import Database, delete_batch
+from sso.ssf.events import EventServices
 
 PART = 100
 LONGEST_PAUSE_SECONDS = 2.0
+
+
+class BulkServices(EventServices, Protocol):
+    """What ending many sessions needs."""
+
+    @property
+    def db(self) -> Database:
+        """The database."""
 
 
 async def begin(
@@ -60,7 +71,7 @@ async def begin(
 
 
 async def begin_parts(
-    session: AsyncSession, provider: Provider, client_id: str, reason: EndReason, *, actor: str
+    session: AsyncSession, services: EventServices, client_id: str, reason: EndReason, *, actor: str
 ) -> BulkRevocation | None:
     """Begin to end the part that an application takes in sessions, and end the first hundred at once.
 
@@ -75,7 +86,7 @@ async def begin_parts(
     made.total, made.ended, made.created_at = total, 0, now
     session.add(made)
     await session.flush()
-    await _do_part(session, provider, made)
+    await _do_part(session, services, made)
     return made if made.status == "running" else None
 
 
@@ -86,26 +97,26 @@ def wanted_by(found: BulkRevocation) -> SessionFilter:
     )
 
 
-async def _do_part(session: AsyncSession, provider: Provider, found: BulkRevocation) -> None:
+async def _do_part(session: AsyncSession, services: EventServices, found: BulkRevocation) -> None:
     if found.what == "parts":
         assert found.client_id is not None
         part = await sessions.open_client_sessions(session, found.client_id, found.created_at, PART)
-        await end_client_sessions(session, provider, found.client_id, part, EndReason(found.reason), actor=found.actor)
+        await end_client_sessions(session, services, found.client_id, part, EndReason(found.reason), actor=found.actor)
     else:
         part = await sessions.not_ended(session, wanted_by(found), PART)
-        await end_sessions(session, provider, part, EndReason(found.reason), actor=Actor(found.actor))
+        await end_sessions(session, services, part, EndReason(found.reason), actor=Actor(found.actor))
     found.ended += len(part)
     if len(part) < PART:
         found.status, found.finished_at = "done", clock.now()
 
 
-async def work_once(provider: Provider, ending_id: uuid.UUID | None = None) -> BulkRevocation | None:
+async def work_once(services: BulkServices, ending_id: uuid.UUID | None = None) -> BulkRevocation | None:
     """Do one part of what was begun: of ``ending_id``, or of the oldest that nobody else is at.
 
     Returns:
         How far it is now; None where there is nothing to do.
     """
-    async with provider.db.write() as session:
+    async with services.db.write() as session:
         chosen = select(BulkRevocation).where(BulkRevocation.status == "running").order_by(BulkRevocation.created_at)
         if ending_id is not None:
             chosen = chosen.where(BulkRevocation.id == ending_id)
@@ -114,21 +125,21 @@ async def work_once(provider: Provider, ending_id: uuid.UUID | None = None) -> B
         ).scalar_one_or_none()
         if found is None:
             return None
-        await _do_part(session, provider, found)
+        await _do_part(session, services, found)
         return found
 
 
-async def work(provider: Provider, stop: asyncio.Event, after_part: Callable[[], None] = lambda: None) -> None:
+async def work(services: BulkServices, stop: asyncio.Event, after_part: Callable[[], None] = lambda: None) -> None:
     """Go on with everything that was begun, until it is done or ``stop``. As long as it works it rests, so that others
     get at the database."""
-    async with provider.db.read() as session:  # most of the time there is nothing: no transaction is written for that
+    async with services.db.read() as session:  # most of the time there is nothing: no transaction is written for that
         if (
             await session.execute(select(BulkRevocation.id).where(BulkRevocation.status == "running").limit(1))
         ).first() is None:
             return
     while not stop.is_set():
         started = time.monotonic()
-        if await work_once(provider) is None:
+        if await work_once(services) is None:
             return
         after_part()
         await clock.pause(stop, min(time.monotonic() - started, LONGEST_PAUSE_SECONDS))
@@ -160,3 +171,9 @@ async def endings(session: AsyncSession, limit: int, before: uuid.UUID | None = 
 async def get_ending(session: AsyncSession, ending_id: uuid.UUID) -> BulkRevocation | None:
     """Return one of them."""
     return await session.get(BulkRevocation, ending_id, populate_existing=True)
+
+
+async def delete_finished(session: AsyncSession, before: datetime, limit: int) -> int:
+    """Delete bulk revocations that were finished before a moment, at most ``limit``; return how many."""
+    over = BulkRevocation.finished_at < before
+    return await delete_batch(session, BulkRevocation, BulkRevocation.finished_at, limit, over)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.clients.registry import Registry
+from sso.clients.registry import Client, Registry
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SessionClient
 from sso.identity.sessions.reasons import EndReason
@@ -25,8 +25,10 @@ from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
 from sso.platform.actor import UNKNOWN, Actor
 from sso.platform.audit import record
+from sso.platform.keys import KeyRing
 from sso.platform.outbox import Abandon, DeliveryKind, enqueue
 from sso.platform.security.outbound_http import OutboundRefused
+from sso.settings import Settings
 from sso.ssf import events as signals
 
 BACKCHANNEL_LOGOUT = DeliveryKind.BACKCHANNEL_LOGOUT
@@ -36,9 +38,31 @@ LOGOUT_TOKEN_SECONDS = 120
 BATCH = 200
 
 
+class LogoutTokenServices(Protocol):
+    """What making a logout token needs."""
+
+    @property
+    def settings(self) -> Settings:
+        """Every setting: the issuer is one."""
+
+    @property
+    def registry(self) -> Registry:
+        """The registered applications."""
+
+    @property
+    def keys(self) -> KeyRing:
+        """The signing keys."""
+
+    def subject(self, client: Client, user_id: uuid.UUID) -> str:
+        """Return the ``sub`` by which an application knows a user."""
+
+    def id_token_alg(self, client: Client) -> str:
+        """Return the algorithm with which tokens for an application are signed."""
+
+
 async def end_sessions(
     session: AsyncSession,
-    provider: Provider,
+    services: signals.EventServices,
     session_ids: Sequence[uuid.UUID],
     reason: EndReason,
     *,
@@ -50,7 +74,7 @@ async def end_sessions(
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: the registered applications and their event streams.
         session_ids: the sessions; ended ones are ignored.
         reason: why they end.
         actor: who ends them.
@@ -67,7 +91,7 @@ async def end_sessions(
     await tokens.revoke_grants_of_sessions(session, ended, now)
     await sessions.lock_parts(session, SessionClient.session_id.in_(ended))  # nobody else tells of them meanwhile
     parts = [one for one in await sessions.participants(session, ended) if one.ended_at is None]
-    told = await _tell(session, provider, parts, reason, actor.name, in_browser)
+    told = await _tell(session, services, parts, reason, actor.name, in_browser)
     for session_id in ended:
         record(
             session,
@@ -87,7 +111,7 @@ async def end_sessions(
 
 async def end_client_sessions(
     session: AsyncSession,
-    provider: Provider,
+    services: signals.EventServices,
     client_id: str,
     session_ids: Sequence[uuid.UUID],
     reason: EndReason,
@@ -100,7 +124,7 @@ async def end_client_sessions(
     if not ended:
         return []
     parts = [one for one in await sessions.participants(session, ended) if one.client_id == client_id]
-    told = await _tell(session, provider, parts, reason, actor, in_browser=False)
+    told = await _tell(session, services, parts, reason, actor, in_browser=False)
     record(
         session,
         "session.part_ended",
@@ -113,7 +137,7 @@ async def end_client_sessions(
 
 async def _tell(
     session: AsyncSession,
-    provider: Provider,
+    services: signals.EventServices,
     parts: Sequence[ClientSession],
     reason: EndReason,
     actor: str | None,
@@ -123,20 +147,20 @@ async def _tell(
     if not parts:
         return []
     client_ids = {one.client_id for one in parts}
-    streams = await signals.streams_of(session, provider, client_ids)
-    how = {name: how_told(provider.registry, name, in_browser, streams.get(name)) for name in client_ids}
+    streams = await signals.streams_of(session, services, client_ids)
+    how = {name: how_told(services.registry, name, in_browser, streams.get(name)) for name in client_ids}
     ended = list({one.session_id for one in parts})
     for way in dict.fromkeys(how.values()):
         await sessions.record_notified_by(session, ended, way, [name for name, its in how.items() if its == way])
     told = [replace(one, told_by=how[one.client_id]) for one in parts]
     for one in told:
-        client = provider.registry.known(one.client_id)
+        client = services.registry.known(one.client_id)
         if client is not None and one.told_by == "back_channel":
             payload = {"client_id": one.client_id, "sid": one.sid, "user_id": str(one.user_id)}
             receiver = urlsplit(client.meta.backchannel_logout_uri or "").netloc
             about: dict[str, Any] = {"client_id": one.client_id, "session_id": one.session_id}
             enqueue(session, BACKCHANNEL_LOGOUT, payload, receiver=receiver, **about)
-    await signals.session_revoked(session, provider, streams, told, reason, actor)
+    await signals.session_revoked(session, services, streams, told, reason, actor)
     return told
 
 
@@ -157,7 +181,7 @@ def how_told(registry: Registry, client_id: str, in_browser: bool, stream: Event
 
 async def end_matching(
     session: AsyncSession,
-    provider: Provider,
+    services: signals.EventServices,
     wanted: SessionFilter,
     reason: EndReason,
     *,
@@ -169,7 +193,7 @@ async def end_matching(
         found = await sessions.not_ended(session, wanted, BATCH)
         if not found:
             return count
-        await end_sessions(session, provider, found, reason, actor=actor)
+        await end_sessions(session, services, found, reason, actor=actor)
         count += len(found)
 
 
@@ -194,19 +218,19 @@ def backchannel_logout(provider: Provider) -> Callable[[Mapping[str, Any]], Awai
     return send
 
 
-def logout_token(provider: Provider, client_id: str, sid: str, user_id: uuid.UUID) -> str:
+def logout_token(services: LogoutTokenServices, client_id: str, sid: str, user_id: uuid.UUID) -> str:
     """Return a logout token (Back-Channel Logout section 2.4): made when it is sent, because it is short-lived."""
-    client = provider.registry.known(client_id)
+    client = services.registry.known(client_id)
     assert client is not None
     now = clock.timestamp()
     claims = {
-        "iss": provider.settings.issuer,
+        "iss": services.settings.issuer,
         "aud": client_id,
         "iat": now,
         "exp": now + LOGOUT_TOKEN_SECONDS,
         "jti": uuid.uuid4().hex,
-        "sub": provider.subject(client, user_id),
+        "sub": services.subject(client, user_id),
         "sid": sid,
         "events": {LOGOUT_EVENT: {}},
     }
-    return provider.keys.sign(claims, provider.id_token_alg(client), LOGOUT_TOKEN_TYP)
+    return services.keys.sign(claims, services.id_token_alg(client), LOGOUT_TOKEN_TYP)

@@ -9,9 +9,8 @@ from typing import Any
 from sso.clients.claims import SCOPE_CLAIMS, SCOPE_OF
 from sso.clients.registry import Client
 from sso.identity.authn.assurance import identity_level
-from sso.identity.users.models import Identifier
 from sso.identity.users.service import open_nik
-from sso.identity.users.store import Known
+from sso.identity.users.store import Known, KnownIdentifier
 from sso.oidc.store.types import GrantDetails
 from sso.platform.security.encryption import SecretBox
 
@@ -66,18 +65,17 @@ def user_claims(
         issuer: the origin under which pictures are.
         box: opens the NIK, where it is wanted.
     """
-    user = person.user
     known: dict[str, Any] = {
-        **user.profile,
-        "name": user.name,
-        "locale": user.locale,
-        "updated_at": int(user.updated_at.timestamp()),
+        **person.profile,
+        "name": person.name,
+        "locale": person.locale,
+        "updated_at": int(person.updated_at.timestamp()),
         "local_user_id": person.local_user_ids[0] if person.local_user_ids else None,
         "local_user_ids": person.local_user_ids or None,
         "identity_level": _identity(person),
     }
-    if user.identity_checked_at is not None:
-        known["identity_checked_at"] = int(user.identity_checked_at.timestamp())
+    if person.identity_checked_at is not None:
+        known["identity_checked_at"] = int(person.identity_checked_at.timestamp())
     if person.picture_id is not None:
         known["picture"] = f"{issuer}/picture/{person.picture_id}"
     wanted = [*ALWAYS, *(name for scope in scopes for name in SCOPE_CLAIMS.get(scope, ())), *names]
@@ -94,7 +92,7 @@ def user_claims(
 
 def _identity(person: Known) -> str:
     contacts = [one for one in person.identifiers if one.kind in ("email", "phone") and one.verified_at is not None]
-    checked = person.user.identity_checked_at is not None
+    checked = person.identity_checked_at is not None
     return identity_level(contact_verified=bool(contacts), checked=checked)
 
 
@@ -103,7 +101,7 @@ def claims_supported() -> list[str]:
     return [*ID_TOKEN_CLAIMS, *ALWAYS, *(name for names in SCOPE_CLAIMS.values() for name in names)]
 
 
-def _identifier_claims(identifier: Identifier) -> dict[str, Any]:
+def _identifier_claims(identifier: KnownIdentifier) -> dict[str, Any]:
     verified = identifier.verified_at is not None
     if identifier.kind == "email":
         return {"email": identifier.value, "email_verified": verified}

@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 
 from sso import clock
 from sso.clients.access_policy import network_of
@@ -25,6 +24,7 @@ from sso.oidc.requests import ProtocolRequest
 from sso.oidc.store.standing import Standing, standing_of
 from sso.oidc.store.store import LiveGrant
 from sso.oidc.store.types import GrantDetails
+from sso.platform.db import Executor
 from sso.settings import Settings
 
 
@@ -40,7 +40,7 @@ async def standing_at_page(session: AsyncSession, client: Client, user_id: UUID)
     return found or Standing(user_id, usable=False)
 
 
-def _read(session: Session, client: Client, user_id: UUID) -> Standing | None:
+def _read(session: Executor, client: Client, user_id: UUID) -> Standing | None:
     return standing_of(session, user_id, client.client_id, application_of(client.client_id))
 
 
@@ -83,7 +83,7 @@ def recorded(client: Client, address: str, level: str = "", told: str = "") -> G
 
 
 def unmet_by_grant(
-    settings: Settings, session: Session, way: Way, client: Client, grant: LiveGrant, address: str | None = None
+    settings: Settings, session: Executor, way: Way, client: Client, grant: LiveGrant, address: str | None = None
 ) -> Unmet | None:
     """Return which demand the user of a grant does not meet any more, or None.
 
@@ -123,7 +123,7 @@ def unmet_by_assertion(request: ProtocolRequest, client: Client, standing: Stand
     return unmet(Way.JWT_BEARER, client, facts)
 
 
-def _standing(session: Session, client: Client, grant: LiveGrant) -> Standing | None:
+def _standing(session: Executor, client: Client, grant: LiveGrant) -> Standing | None:
     if not must_read(client, grant.acr):
         return Standing(
             grant.user_id,

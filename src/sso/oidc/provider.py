@@ -77,6 +77,7 @@ class Provider:
         self.nik_key = b""
         self._pairwise_salt = b""
         self._browser_state_key = b""
+        self.refresh_family_key = b""
         self._refreshing = asyncio.Lock()
         self._look: asyncio.Task[int] | None = None
         self._look_due = 0.0
@@ -120,6 +121,7 @@ class Provider:
             self._pairwise_salt = (await instance_secret(session, self.box, "pairwise")).hex().encode()
             self.nik_key = await nik_key(session, self.box)
             self._browser_state_key = await instance_secret(session, self.box, "browser-state")
+            self.refresh_family_key = await instance_secret(session, self.box, "refresh-family")
         await self.refresh()
         self.loaded = True
 

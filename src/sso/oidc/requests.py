@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from authlib.oauth2.rfc6749 import InvalidScopeError, OAuth2Payload, OAuth2Request
-from sqlalchemy.orm import Session
 
 from sso.clients.validation_errors import KNOWN_SCOPES, nearest_name
+from sso.platform.db import Executor
 from sso.platform.metrics import Usage
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class ProtocolRequest(OAuth2Request):
         parameters: list[tuple[str, str]],
         headers: Mapping[str, str] | None = None,
         query: list[tuple[str, str]] | None = None,
-        session: Session | None = None,
+        session: Executor | None = None,
     ) -> None:
         super().__init__(method, _uri(provider.settings.issuer, path), headers=headers or {})
         self.provider = provider
@@ -113,13 +113,13 @@ class ProtocolRequest(OAuth2Request):
         self.request_id = ""
         self.looked = False
         """Whether this process has looked for changes of applications and keys since the request came."""
-        self.unsaved: list[tuple[Callable[[Session, dict[str, Any]], None], dict[str, Any]]] = []
+        self.unsaved: list[tuple[Callable[[Executor, dict[str, Any]], None], dict[str, Any]]] = []
         """Rows of issued tokens, each with the function that inserts it: ``ProviderServer.save_token`` stores them."""
         self.attempt: ReservedHere | None = None
         """The place that this request has taken in the limit of failed client authentication, until it succeeds."""
 
     @property
-    def session(self) -> Session:
+    def session(self) -> Executor:
         """The transaction of this request."""
         assert self._session is not None
         return self._session

@@ -23,6 +23,7 @@ from sso.oidc.requests import NO_STORE, Answer, Outdated, ProtocolRequest, descr
 from sso.oidc.token.client_auth import authenticate_client, prepare
 from sso.oidc.token.introspection import IntrospectionEndpoint
 from sso.oidc.token.revocation import RevocationEndpoint
+from sso.platform.db import Work
 
 # Authlib logs issued tokens at DEBUG. They never belong in a log, whatever its level.
 logging.getLogger("authlib").setLevel(logging.WARNING)
@@ -62,39 +63,46 @@ class ProviderServer(AuthorizationServer):
         """Return the response types that are registered."""
         return sorted({kind for grant, _ in self._authorization_grants for kind in grant.RESPONSE_TYPES})
 
-    async def respond(self, request: ProtocolRequest, call: Callable[[ProtocolRequest], Any]) -> Answer:
+    async def respond(
+        self, request: ProtocolRequest, call: Callable[[ProtocolRequest], Any], *, reads: bool = False
+    ) -> Answer:
         """Run Authlib's synchronous ``call`` in one transaction over the bridge.
 
         The transaction is committed although the answer is an error: a consumed code or a revoked family stays so.
+
+        Args:
+            request: the request.
+            call: what answers it.
+            reads: it only reads, without a transaction.
 
         Raises:
             Outdated: when the answer depends on what is registered, which may have changed a moment ago.
             DatabaseUnavailable: when there is no database now.
         """
-        async with self.provider.db.write() as session:
 
-            def run(sync_session: Any) -> Answer:
-                request._session = sync_session
-                answer: Answer = call(request)
-                error = answer.body.get("error") if isinstance(answer.body, dict) else None
-                if error in _OF_REGISTRATION and not request.looked:
-                    raise Outdated
-                return answer
+        def run(work: Work) -> Answer:
+            request._session = work
+            answer: Answer = call(request)
+            error = answer.body.get("error") if isinstance(answer.body, dict) else None
+            if error in _OF_REGISTRATION and not request.looked:
+                raise Outdated
+            return answer
 
-            return await session.run_sync(run)
+        db = self.provider.db
+        return await (db.run_read(run) if reads else db.run_write(run))
 
     async def token(self, request: ProtocolRequest) -> Answer:
         """Answer a token request (RFC 6749 section 3.2)."""
         return await self._checked(request, self.create_token_response)
 
     async def introspect(self, request: ProtocolRequest) -> Answer:
-        """Answer an introspection request (RFC 7662)."""
+        """Answer an introspection request (RFC 7662). Only the use of a client assertion is recorded."""
 
         def call(one: ProtocolRequest) -> Answer:
             answer: Answer = self.create_endpoint_response("introspection", one)
             return answer
 
-        return await self._checked(request, call)
+        return await self._checked(request, call, reads="client_assertion" not in request.form)
 
     async def authorize_device(self, request: ProtocolRequest) -> Answer:
         """Answer a device authorization request (RFC 8628 section 3.1)."""
@@ -109,18 +117,17 @@ class ProviderServer(AuthorizationServer):
 
         async def once() -> Client:
             await prepare(request)
-            async with self.provider.db.write() as session:
 
-                def run(sync_session: Any) -> Client:
-                    request._session = sync_session
-                    try:
-                        return self.authenticate_client(request, None)
-                    except OAuth2Error as error:
-                        if not request.looked and error.error in _OF_REGISTRATION:
-                            raise Outdated from None
-                        raise
+            def run(work: Work) -> Client:
+                request._session = work
+                try:
+                    return self.authenticate_client(request, None)
+                except OAuth2Error as error:
+                    if not request.looked and error.error in _OF_REGISTRATION:
+                        raise Outdated from None
+                    raise
 
-                return await session.run_sync(run)
+            return await self.provider.db.run_write(run)
 
         return await self._with_news(request, once)
 
@@ -128,7 +135,9 @@ class ProviderServer(AuthorizationServer):
         """Answer a revocation request (RFC 7009)."""
         return await self._checked(request, lambda one: self.create_endpoint_response("revocation", one))
 
-    async def _checked(self, request: ProtocolRequest, call: Callable[[ProtocolRequest], Any]) -> Answer:
+    async def _checked(
+        self, request: ProtocolRequest, call: Callable[[ProtocolRequest], Any], *, reads: bool = False
+    ) -> Answer:
         name = repeated(request)
         if name:
             error = InvalidRequestError(description(f"{name} must not be repeated."))
@@ -140,7 +149,7 @@ class ProviderServer(AuthorizationServer):
             client = await prepare(request)
             if client is not None and request.form.get("grant_type") == JwtBearerGrant.GRANT_TYPE:
                 await prepare_assertion(request, client)
-            return await self.respond(request, call)
+            return await self.respond(request, call, reads=reads)
 
         return await self._with_news(request, once)
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 from authlib.oauth2.rfc6749 import InvalidRequestError
-from sqlalchemy.orm import Session
 
 from sso import clock
 from sso.clients.registry import Client
@@ -17,6 +16,7 @@ from sso.oidc.requests import NO_STORE, Answer, Outdated, ProtocolRequest
 from sso.oidc.token.client_keys import KeysUnavailable
 from sso.oidc.token.introspection import find_token
 from sso.oidc.token.issue import encrypted
+from sso.platform.db import Work
 
 _REALM = 'Bearer realm="sso"'
 
@@ -39,8 +39,7 @@ async def userinfo(provider: Provider, request: ProtocolRequest) -> Answer:
 
 
 async def _find(provider: Provider, token: str, *, looked: bool) -> Answer | tuple[Client, dict[str, Any]]:
-    async with provider.db.read() as session:
-        return await session.run_sync(lambda sync: _claims(provider, sync, token, looked))
+    return await provider.db.run_read(lambda work: _claims(provider, work, token, looked))
 
 
 async def _in_its_form(provider: Provider, client: Client, claims: dict[str, Any]) -> Answer:
@@ -87,8 +86,8 @@ def challenge(status: int, error: str = "", text: str = "", scope: str = "") -> 
     return Answer(status, body, [("WWW-Authenticate", value), *NO_STORE])
 
 
-def _claims(provider: Provider, session: Session, token: str, looked: bool) -> Answer | tuple[Client, dict[str, Any]]:
-    found = find_token(provider, session, token, looked=looked)
+def _claims(provider: Provider, work: Work, token: str, looked: bool) -> Answer | tuple[Client, dict[str, Any]]:
+    found = find_token(provider, work, token, looked=looked)
     audience = found.claims.get("aud") if found else None
     ours = provider.settings.issuer in (audience if isinstance(audience, list) else [audience])
     if found is None or found.kind != "access_token" or found.grant is None or not ours:
@@ -96,7 +95,7 @@ def _claims(provider: Provider, session: Session, token: str, looked: bool) -> A
     scopes = found.claims["scope"].split()
     if "openid" not in scopes:
         return challenge(403, "insufficient_scope", "The access token needs the scope openid.", "openid")
-    person = with_identifiers(session, found.grant.user_id, found.client_id)
+    person = with_identifiers(work, found.grant.user_id, found.client_id)
     assert person is not None
     client = provider.registry.get(found.client_id)
     assert client is not None

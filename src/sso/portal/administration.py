@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,9 +14,8 @@ from sso.clients.models import HERE, Application, ClientRow
 from sso.clients.privileges import Authority
 from sso.clients.registry import stored_metadata
 from sso.clients.secrets import replace_client
-from sso.identity.notifications import notify
+from sso.identity.notifications import MessageServices, notify
 from sso.identity.users.models import User
-from sso.oidc.provider import Provider
 from sso.oidc.subjects import check_subjects
 from sso.platform.actor import Actor
 from sso.platform.audit import record
@@ -42,7 +41,7 @@ class Review:
     choice: Literal["approve", "send_back", "comment"]
     text: str
     revision: int
-    granted: Mapping[str, Any] = field(default_factory=dict)
+    granted: Mapping[str, object] = field(default_factory=dict)
     accepted: str = ""
 
 
@@ -102,7 +101,7 @@ def is_in_groups(groups: Collection[str] | None, row: ClientRow | None, applicat
 
 async def register_at_once(
     session: AsyncSession,
-    provider: Provider,
+    services: MessageServices,
     row: ClientRow,
     application: Application | None,
     metadata: ClientMetadata,
@@ -118,7 +117,7 @@ async def register_at_once(
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: how users are told.
         row: the client, locked.
         application: its application, locked; None: the client has no team.
         metadata: the new metadata.
@@ -137,14 +136,14 @@ async def register_at_once(
     await check_subjects(session, client_id, before, metadata, accepted=accepted, actor=name, request_id=request_id)
     await replace_client(session, row, metadata, catalogue=HERE, authority=authority, actor=name, request_id=request_id)
     if application is not None:
-        own_uri = own_redirect_uri(provider.settings)
+        own_uri = own_redirect_uri(services.settings)
         await applications.follow_client(session, application, before, metadata, own_uri=own_uri)
         applications.mark_changed(session, application, actor, note)
-        await notify_team(session, provider, application)
+        await notify_team(session, services, application)
     record(session, event, client_id=client_id, data={"note": note}, actor=name, request_id=request_id)
 
 
-def with_policies(before: ClientMetadata, policies: Mapping[str, Any]) -> ClientMetadata:
+def with_policies(before: ClientMetadata, policies: Mapping[str, object]) -> ClientMetadata:
     """Return the metadata with other policies. None removes a policy.
 
     Raises:
@@ -177,9 +176,9 @@ async def make_owner(
     await teams.add_member(session, client_id, user.id, "owner", actor=actor, authority=authority)
 
 
-async def notify_team(session: AsyncSession, provider: Provider, application: Application) -> None:
+async def notify_team(session: AsyncSession, services: MessageServices, application: Application) -> None:
     """Notify every member of a team of a decision."""
     for member in await teams.team_of(session, application.application_id):
         user = await session.get(User, member.user_id)
         if user is not None and user.disabled_at is None:
-            notify(session, provider, user, "application_decided", what=application.name)
+            notify(session, services, user, "application_decided", what=application.name)

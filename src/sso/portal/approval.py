@@ -4,7 +4,6 @@ subjects (``sub``) of its users, and the sector that it names."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -79,7 +78,7 @@ async def approve_application(
     settings: Settings,
     application: Application,
     text: str,
-    granted: Mapping[str, Any],
+    granted: Mapping[str, object],
     *,
     revision: int,
     authority: Authority,
@@ -126,7 +125,7 @@ async def _require_acceptance(
     session: AsyncSession,
     settings: Settings,
     application: Application,
-    granted: Mapping[str, Any],
+    granted: Mapping[str, object],
     *,
     accepted: str,
     actor: Actor,
@@ -244,7 +243,7 @@ def missing_for_production(application: Application, *, allow_http_loopback: boo
     return {} if application.document.get("contacts") else {"contacts": "name at least one"}
 
 
-def missing_for_sandbox(requested: RequestedSettings, granted: Mapping[str, Any], own_uri: str) -> dict[str, str]:
+def missing_for_sandbox(requested: RequestedSettings, granted: Mapping[str, object], own_uri: str) -> dict[str, str]:
     """Return what the sandbox still needs, by the name of the field."""
     try:
         sandbox_metadata(requested, granted, own_uri)

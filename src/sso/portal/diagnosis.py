@@ -33,35 +33,35 @@ def nearest(uri: str, registered: Sequence[str]) -> Nearest | None:
     """Return the registered address that was probably meant; None where none is registered."""
     if not registered:
         return None
-    best = max(registered, key=lambda one: difflib.SequenceMatcher(None, uri, one).ratio())
+    best = max(registered, key=lambda registered_uri: difflib.SequenceMatcher(None, uri, registered_uri).ratio())
     return Nearest(best, differences(uri, best))
 
 
 def differences(left: str, right: str) -> tuple[Part, ...]:
     """Return the parts in which two addresses differ, the weightiest first."""
     try:
-        one, other = urlsplit(left), urlsplit(right)
-        ports = one.port != other.port
+        this, other = urlsplit(left), urlsplit(right)
+        ports = this.port != other.port
     except ValueError:
         return ("path",)
-    found: list[Part] = []
+    parts: list[Part] = []
     if left != right and left.lower() == right.lower():
         return ("case",)
     if left != right and with_one_slash(left) == with_one_slash(right):
         return ("slashes",)
-    if one.scheme != other.scheme:
-        found.append("scheme")
-    if one.hostname != other.hostname:
-        found.append("host")
+    if this.scheme != other.scheme:
+        parts.append("scheme")
+    if this.hostname != other.hostname:
+        parts.append("host")
     if ports:
-        found.append("port")
-    if one.path != other.path:
-        found.append("slash" if one.path.rstrip("/") == other.path.rstrip("/") else "path")
-    if one.query != other.query:
-        found.append("query")
-    if one.fragment != other.fragment:
-        found.append("fragment")
-    return tuple(found)
+        parts.append("port")
+    if this.path != other.path:
+        parts.append("slash" if this.path.rstrip("/") == other.path.rstrip("/") else "path")
+    if this.query != other.query:
+        parts.append("query")
+    if this.fragment != other.fragment:
+        parts.append("fragment")
+    return tuple(parts)
 
 
 Warning = Literal[
@@ -89,23 +89,23 @@ class Known:
 
 def warnings(meta: ClientMetadata, known: Known, now: datetime) -> list[tuple[Warning, str]]:
     """Return what should be better about an application: which warning, and what it is about."""
-    found: list[tuple[Warning, str]] = []
+    warned: list[tuple[Warning, str]] = []
     with_people = "authorization_code" in meta.grant_types
     if with_people and not meta.require_pkce:
-        found.append(("no_pkce", ""))
+        warned.append(("no_pkce", ""))
     if "implicit" in meta.grant_types:
-        found.append(("implicit", ""))
-    found += [("misspelt_scope", text) for text in scope_warnings(meta.scope)]
+        warned.append(("implicit", ""))
+    warned += [("misspelt_scope", text) for text in scope_warnings(meta.scope)]
     if meta.needs_secret and not known.secrets:
-        found.append(("no_secret", ""))
-    if any((now - made).days > OLD_SECRET_DAYS for made, _ in known.secrets):
-        found.append(("old_secret", ""))
+        warned.append(("no_secret", ""))
+    if any((now - created_at).days > OLD_SECRET_DAYS for created_at, _ in known.secrets):
+        warned.append(("old_secret", ""))
     if any(ends is not None and ends - now < timedelta(days=ENDS_SOON_DAYS) for _, ends in known.secrets):
-        found.append(("secret_ends", ""))
+        warned.append(("secret_ends", ""))
     if with_people and not meta.is_public and meta.backchannel_logout_uri is None:
-        found.append(("no_backchannel", ""))
+        warned.append(("no_backchannel", ""))
     if known.failing:
-        found.append(("failing_deliveries", str(known.failing)))
+        warned.append(("failing_deliveries", str(known.failing)))
     if known.signed_in:
-        found += [("unused_redirect_uri", uri) for uri in meta.redirect_uris if uri not in known.used_uris]
-    return found
+        warned += [("unused_redirect_uri", uri) for uri in meta.redirect_uris if uri not in known.used_uris]
+    return warned

@@ -14,11 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.clients.models import Application, TeamInvitation
 from sso.clients.privileges import Authority, PrivilegeRefused, check_hold
-from sso.identity.notifications import notify, send
+from sso.identity.notifications import MessageServices, notify, send
 from sso.identity.users.identifiers import NormalIdentifier, meanings, normalise_as
 from sso.identity.users.models import User
 from sso.identity.users.store import identifiers_of, proven_owner, roles_of
-from sso.oidc.provider import Provider
 from sso.platform.actor import Actor
 from sso.platform.permissions import permissions_of
 from sso.portal import teams
@@ -76,7 +75,7 @@ def read_invitee(typed: str) -> NormalIdentifier:
 
 async def send_invitation(
     session: AsyncSession,
-    provider: Provider,
+    services: MessageServices,
     application: Application,
     invitee: NormalIdentifier,
     role: teams.Role,
@@ -92,19 +91,23 @@ async def send_invitation(
     """
     user = await invite(session, application.application_id, invitee.value, role, actor=actor, authority=authority)
     if user is not None:
-        notify(session, provider, user, "team_invitation", what=application.name)
-    elif invitee.kind == "email" and provider.settings.can_send("email"):
-        send(session, provider, "email", invitee.value, "team_invitation", None, what=application.name)
+        notify(session, services, user, "team_invitation", what=application.name)
+    elif invitee.kind == "email" and services.settings.can_send("email"):
+        send(session, services, "email", invitee.value, "team_invitation", None, what=application.name)
 
 
 async def invitations_of_person(session: AsyncSession, user_id: uuid.UUID) -> list[TeamInvitation]:
     """Return the invitations that somebody can accept now. An address or number that somebody else marked as verified
     on their account is not one that they have verified: they add it once more, with a code, to accept."""
     known = await identifiers_of(session, user_id)
-    reached = [one for one in known if one.kind in ("email", "phone")]
-    contacts = [one.lookup for one in reached if one.verified_at is not None and one.asserted_at is None]
-    found = await teams.invitations_for(session, user_id, contacts)
-    return [one for one in found if await _is_active(session, one)]
+    reached = [identifier for identifier in known if identifier.kind in ("email", "phone")]
+    contacts = [
+        identifier.lookup
+        for identifier in reached
+        if identifier.verified_at is not None and identifier.asserted_at is None
+    ]
+    invitations = await teams.invitations_for(session, user_id, contacts)
+    return [invitation for invitation in invitations if await _is_active(session, invitation)]
 
 
 async def join(session: AsyncSession, application_id: str, user_id: uuid.UUID) -> None:
@@ -114,8 +117,12 @@ async def join(session: AsyncSession, application_id: str, user_id: uuid.UUID) -
         ClientError: when one was not, or the invitation does not hold any more.
     """
     await lock_application(session, application_id)
-    found = [one for one in await invitations_of_person(session, user_id) if one.application_id == application_id]
-    await teams.accept(session, application_id, user_id, found)
+    invitations = [
+        invitation
+        for invitation in await invitations_of_person(session, user_id)
+        if invitation.application_id == application_id
+    ]
+    await teams.accept(session, application_id, user_id, invitations)
 
 
 async def decline(
@@ -134,7 +141,7 @@ async def decline(
     for invitation in invitations:
         if every_team or invitation.application_id == application_id:
             await teams.withdraw_invitation(session, invitation.application_id, invitation.lookup)
-    recipients = {one.lookup for one in invitations if one.application_id == application_id}
+    recipients = {invitation.lookup for invitation in invitations if invitation.application_id == application_id}
     return recipients | {str(user_id)} if recipients else set()
 
 

@@ -16,12 +16,12 @@ from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import SessionFilter
 from sso.logout import bulk as mass_ending
 from sso.oidc import subjects
-from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
 from sso.platform.actor import Actor
 from sso.platform.db import bump_version
 from sso.portal.applications import lock_application, mark, sandbox_id
 from sso.portal.applications.history import record_event
+from sso.ssf.events import EventServices
 
 COMMAND_LINE = Actor("cli")
 """The actor of commands on the server."""
@@ -29,7 +29,7 @@ COMMAND_LINE = Actor("cli")
 
 async def apply_catalogue(
     session: AsyncSession,
-    provider: Provider,
+    services: EventServices,
     plan: Plan,
     *,
     accepted: Collection[str] = (),
@@ -39,7 +39,7 @@ async def apply_catalogue(
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: how applications are told.
         plan: what to do.
         accepted: the applications of which every ``sub`` may change.
         actor: who asks.
@@ -52,12 +52,12 @@ async def apply_catalogue(
     await apply_plan(session, plan, actor=str(actor.name))
     for action, reason in (("suspend", EndReason.CLIENT_SUSPENDED), ("delete", EndReason.CLIENT_REMOVED)):
         gone = [change.client_id for change in plan.changes if change.action == action]
-        await end_client_sessions_everywhere(session, provider, gone, reason, actor=str(actor.name))
+        await end_client_sessions_everywhere(session, services, gone, reason, actor=str(actor.name))
 
 
 async def suspend_client(
     session: AsyncSession,
-    provider: Provider,
+    services: EventServices,
     client_id: str,
     *,
     actor: Actor,
@@ -68,7 +68,7 @@ async def suspend_client(
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: how applications are told.
         client_id: the application.
         actor: who suspends it.
         end_sessions: whether the sessions in which it takes part end too, for every application.
@@ -94,12 +94,12 @@ async def suspend_client(
         await tokens.revoke_grants_of_client(session, client_id, clock.now())
     else:
         await end_client_sessions_everywhere(
-            session, provider, [client_id], EndReason.CLIENT_SUSPENDED, actor=str(actor.name)
+            session, services, [client_id], EndReason.CLIENT_SUSPENDED, actor=str(actor.name)
         )
     if application is not None:
         sandbox = [sandbox_id(client_id)]
         await end_client_sessions_everywhere(
-            session, provider, sandbox, EndReason.CLIENT_SUSPENDED, actor=str(actor.name)
+            session, services, sandbox, EndReason.CLIENT_SUSPENDED, actor=str(actor.name)
         )
 
 
@@ -127,14 +127,14 @@ async def resume_client(
         await _sandbox_status(session, application, SANDBOX)
         mark(session, application, "approved" if application.approved_at else "sandbox", actor, note)
     # Another host may have granted something in the moment before it learned of the suspension.
-    for one in sorted({row.client_id, client_id, *([sandbox_id(client_id)] if application is not None else [])}):
-        await tokens.revoke_grants_of_client(session, one, clock.now())
+    for resumed_id in sorted({row.client_id, client_id, *([sandbox_id(client_id)] if application is not None else [])}):
+        await tokens.revoke_grants_of_client(session, resumed_id, clock.now())
     record_event(session, "client.resumed", client_id, actor)
 
 
 async def remove_client(
     session: AsyncSession,
-    provider: Provider,
+    services: EventServices,
     client_id: str,
     *,
     actor: Actor,
@@ -154,18 +154,18 @@ async def remove_client(
     if application is not None:
         mark(session, application, "retired", actor, note)
     record_event(session, "client.removed", client_id, actor, {"note": note})
-    await end_client_sessions_everywhere(session, provider, names, EndReason.CLIENT_REMOVED, actor=str(actor.name))
+    await end_client_sessions_everywhere(session, services, names, EndReason.CLIENT_REMOVED, actor=str(actor.name))
 
 
 async def end_client_sessions_everywhere(
-    session: AsyncSession, provider: Provider, client_ids: Sequence[str], reason: EndReason, *, actor: str
+    session: AsyncSession, services: EventServices, client_ids: Sequence[str], reason: EndReason, *, actor: str
 ) -> None:
     """Revoke the grants of clients and end their client sessions: many of them in the background."""
     for client_id in client_ids:
         if reason is EndReason.CLIENT_REMOVED:
             await tokens.delete_consents(session, client_id=client_id)
         await tokens.revoke_grants_of_client(session, client_id, clock.now())
-        await mass_ending.begin_parts(session, provider, client_id, reason, actor=actor)
+        await mass_ending.begin_parts(session, services, client_id, reason, actor=actor)
 
 
 async def present_client(session: AsyncSession, client_id: str) -> ClientRow:
@@ -187,10 +187,10 @@ async def _application(session: AsyncSession, client_id: str) -> Application | N
         ClientError: when it is the sandbox of one: both go together.
     """
     stem = client_id.removesuffix(SANDBOX_END)
-    found = await lock_application(session, stem)
-    if found is not None and stem != client_id:
+    application = await lock_application(session, stem)
+    if application is not None and stem != client_id:
         raise ClientError(f"{client_id!r} is the sandbox of {stem!r}: name that")
-    return found if found is not None and found.state != "retired" else None
+    return application if application is not None and application.state != "retired" else None
 
 
 async def _row_of(session: AsyncSession, client_id: str, application: Application | None) -> ClientRow:

@@ -114,17 +114,17 @@ def _explained(uri: str, problem: str, application_type: ApplicationType, allow_
     text = uri.strip()
     try:
         typed = _Typed(text, urlsplit(text), problem)
-        found = next((rule for rule in _RULES if rule[1](typed)), None)
+        rule_broken = next((rule for rule in _RULES if rule[1](typed)), None)
     except ValueError:
         return Advice("characters", uri, detail=problem)
-    if found is None:
+    if rule_broken is None:
         return Advice("other", uri, detail=problem)
-    better = found[2](typed)
+    better = rule_broken[2](typed)
     try:
         check_redirect_uri(better, application_type, allow_http_loopback)
     except ValueError:
         better = ""
-    return Advice(found[0], uri, better if better != uri else "", problem)
+    return Advice(rule_broken[0], uri, better if better != uri else "", problem)
 
 
 def look_alike(host: str, others: Collection[str]) -> str:
@@ -158,7 +158,7 @@ def _one_apart(left: str, right: str) -> bool:
     are counted."""
     if left == right or abs(len(left) - len(right)) > 1:
         return False
-    start = next((at for at, (one, other) in enumerate(zip(left, right, strict=False)) if one != other), -1)
+    start = next((at for at, (char, other) in enumerate(zip(left, right, strict=False)) if char != other), -1)
     if start < 0:
         start = min(len(left), len(right))
     rest, other = left[start:], right[start:]
@@ -172,12 +172,12 @@ def _one_apart(left: str, right: str) -> bool:
 
 def hosts_of(addresses: Iterable[str]) -> set[str]:
     """Return the hosts of addresses."""
-    found = set()
-    for one in addresses:
+    hosts = set()
+    for address in addresses:
         try:
-            host = urlsplit(one).hostname
+            host = urlsplit(address).hostname
         except ValueError:
             continue
         if host:
-            found.add(host)
-    return found
+            hosts.add(host)
+    return hosts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import delete, select
@@ -16,6 +16,7 @@ from sso.clients.privileges import OPERATOR, Authority, check_hold
 from sso.clients.secrets import ClientError
 from sso.platform.actor import Actor
 from sso.platform.audit import record
+from sso.platform.db import delete_batch
 
 Role = Literal["owner", "member"]
 ROLES: tuple[Role, ...] = ("owner", "member")
@@ -63,7 +64,7 @@ async def add_member(
         PrivilegeRefused: when the application may do more than the actor.
     """
     await check_hold(session, application_id, authority)
-    team = {one.user_id: one for one in await _locked_team(session, application_id)}
+    team = {member.user_id: member for member in await _locked_team(session, application_id)}
     if role == "member":
         _keep_an_owner(team.values(), user_id)
     if user_id in team:
@@ -85,15 +86,15 @@ async def remove_member(session: AsyncSession, application_id: str, user_id: uui
     """
     team = await _locked_team(session, application_id)
     _keep_an_owner(team, user_id)
-    for one in team:
-        if one.user_id == user_id:
-            await session.delete(one)
+    for member in team:
+        if member.user_id == user_id:
+            await session.delete(member)
             record(session, "team.member_removed", actor=actor.name, subject=str(user_id), client_id=application_id)
     await session.flush()
 
 
 def _keep_an_owner(team: Collection[TeamMember], leaving: uuid.UUID) -> None:
-    owners = {one.user_id for one in team if one.role == "owner"}
+    owners = {member.user_id for member in team if member.role == "owner"}
     if owners == {leaving}:
         raise ClientError("this is the last owner: make somebody else an owner first")
 
@@ -157,12 +158,12 @@ async def invite(
         raise ClientError(f"a team has at most {MAX_MEMBERS} people")
     await withdraw_invitation(session, application_id, lookup)
     now = clock.now()
-    made = TeamInvitation(
+    invitation = TeamInvitation(
         application_id=application_id, lookup=lookup, role=role, invited_by=str(actor.name), created_at=now
     )
-    made.user_id = user_id
-    made.expires_at = now + timedelta(days=INVITATION_DAYS)
-    session.add(made)
+    invitation.user_id = user_id
+    invitation.expires_at = now + timedelta(days=INVITATION_DAYS)
+    session.add(invitation)
     await session.flush()
     record(session, "team.invited", actor=actor.name, client_id=application_id, data={"role": role})
 
@@ -192,21 +193,21 @@ async def invitations_for(
 
 
 async def accept(
-    session: AsyncSession, application_id: str, user_id: uuid.UUID, found: Collection[TeamInvitation]
+    session: AsyncSession, application_id: str, user_id: uuid.UUID, invitations: Collection[TeamInvitation]
 ) -> None:
     """Join a team by the invitations that hold (``portal/invitations.py``).
 
     Raises:
         ClientError: when there are none.
     """
-    if not found:
+    if not invitations:
         raise ClientError("there is no such invitation, or it is over")
-    role: Role = "owner" if any(one.role == "owner" for one in found) else "member"
+    role: Role = "owner" if any(invitation.role == "owner" for invitation in invitations) else "member"
     present = await role_of(session, application_id, user_id)
     if present != "owner":
         await add_member(session, application_id, user_id, role, actor=Actor(str(user_id)))
-    for one in found:
-        await session.delete(one)
+    for invitation in invitations:
+        await session.delete(invitation)
     await session.flush()
 
 
@@ -216,6 +217,7 @@ async def withdraw_invitation(session: AsyncSession, application_id: str, lookup
     await session.execute(delete(TeamInvitation).where(mine))
 
 
-async def delete_expired(session: AsyncSession) -> None:
-    """Delete invitations that are over."""
-    await session.execute(delete(TeamInvitation).where(TeamInvitation.expires_at <= clock.now()))
+async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete invitations that are over, at most ``limit``; return how many."""
+    over = TeamInvitation.expires_at <= now
+    return await delete_batch(session, TeamInvitation, TeamInvitation.expires_at, limit, over)

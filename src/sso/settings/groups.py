@@ -594,8 +594,9 @@ class RateLimitSettings(Group):
     pending_requests_per_ip_address: int = Field(
         1000,
         ge=1,
-        description="Authorization requests of users who are not signed in that are stored for one IP address within "
-        "15 minutes.",
+        description="Authorization requests of users who are not signed in that one IP address sends to one server "
+        "process within 15 minutes. Five times as many from its subnet. The same limit holds for requests that are "
+        "stored: requests that are too long for a URL, and pushed requests of public clients.",
         examples=["1000"],
     )
     pending_requests_total: int = Field(
@@ -603,7 +604,7 @@ class RateLimitSettings(Group):
         ge=1,
         description="Authorization requests, and separately device codes, that are stored within 15 minutes in total; "
         "one application can use a tenth of the device codes. The same number of sign-ups and account recoveries can "
-        "start within an hour.",
+        "start within an hour. When the limit is reached, each IP address still has 3.",
         examples=["500000"],
     )
     pushed_requests_per_client: int = Field(

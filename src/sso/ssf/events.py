@@ -9,13 +9,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.clients.registry import Client, Registry
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason, Initiator, initiator
 from sso.identity.sessions.store import ClientSession
@@ -51,6 +52,21 @@ Change = Literal["create", "update", "revoke", "delete"]
 (``revoke``), or the person removes one (``delete``)."""
 
 
+class EventServices(Protocol):
+    """What telling applications of an event needs."""
+
+    @property
+    def registry(self) -> Registry:
+        """The registered applications."""
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether an application has ever had a stream."""
+
+    def subject(self, client: Client, user_id: uuid.UUID) -> str:
+        """Return the ``sub`` by which an application knows a user."""
+
+
 @dataclass(frozen=True, slots=True)
 class CredentialChange:
     """A change of a credential, in the words of CAEP section 3.3.1."""
@@ -69,9 +85,11 @@ class Concerned:
     sid: str | None = None
 
 
-async def streams_of(session: AsyncSession, provider: Provider, client_ids: Collection[str]) -> dict[str, EventStream]:
+async def streams_of(
+    session: AsyncSession, services: EventServices, client_ids: Collection[str]
+) -> dict[str, EventStream]:
     """Return the streams of applications that are not disabled. No statement as long as nobody has ever had one."""
-    if not provider.has_streams or not client_ids:
+    if not services.has_streams or not client_ids:
         return {}
     statement = select(EventStream).where(EventStream.client_id.in_(client_ids), EventStream.status != "disabled")
     return {one.client_id: one for one in (await session.execute(statement)).scalars()}
@@ -84,7 +102,7 @@ def is_told(stream: EventStream | None, event: str) -> bool:
 
 async def session_revoked(
     session: AsyncSession,
-    provider: Provider,
+    services: EventServices,
     streams: Mapping[str, EventStream],
     ended: Sequence[ClientSession],
     reason: EndReason,
@@ -95,7 +113,7 @@ async def session_revoked(
     concerned = [Concerned(one.client_id, one.user_id, one.session_id, one.sid) for one in ended]
     await _emit(
         session,
-        provider,
+        services,
         streams,
         SESSION_REVOKED,
         concerned,
@@ -104,15 +122,15 @@ async def session_revoked(
 
 
 async def about_person(
-    session: AsyncSession, provider: Provider, user_id: uuid.UUID, event: str, *bodies: dict[str, Any]
+    session: AsyncSession, services: EventServices, user_id: uuid.UUID, event: str, *bodies: dict[str, Any]
 ) -> None:
     """Tell every application that a person has used of something that happened to their account: one event for each of
     ``bodies``."""
-    if not provider.has_streams or not bodies:
+    if not services.has_streams or not bodies:
         return
     known = await sessions.clients_of_user(session, user_id) | await tokens.clients_of_user(session, user_id)
-    streams = await streams_of(session, provider, known)
-    await _emit(session, provider, streams, event, [Concerned(one, user_id) for one in streams], bodies)
+    streams = await streams_of(session, services, known)
+    await _emit(session, services, streams, event, [Concerned(one, user_id) for one in streams], bodies)
 
 
 def credential_type(kind: str, data: Mapping[str, Any]) -> str:
@@ -152,16 +170,20 @@ def credential_changes(chosen: Sequence[Credential], change: Change) -> list[Cre
 
 
 async def credentials_changed(
-    session: AsyncSession, provider: Provider, user_id: uuid.UUID, changes: Sequence[CredentialChange], by: Initiator
+    session: AsyncSession,
+    services: EventServices,
+    user_id: uuid.UUID,
+    changes: Sequence[CredentialChange],
+    by: Initiator,
 ) -> None:
     """Tell applications of changed credentials of a person (CAEP section 3.3)."""
     bodies = [{**asdict(one), "initiating_entity": by} for one in changes]
-    await about_person(session, provider, user_id, CREDENTIAL_CHANGE, *bodies)
+    await about_person(session, services, user_id, CREDENTIAL_CHANGE, *bodies)
 
 
 async def _emit(
     session: AsyncSession,
-    provider: Provider,
+    services: EventServices,
     streams: Mapping[str, EventStream],
     event: str,
     concerned: Sequence[Concerned],
@@ -170,7 +192,7 @@ async def _emit(
     told = [(one, streams[one.client_id]) for one in concerned if is_told(streams.get(one.client_id), event)]
     if not told:
         return
-    excluded = await _excluded(session, provider, told)
+    excluded = await _excluded(session, services, told)
     for one, stream in told:
         if (stream.id, one.user_id) not in excluded:
             for body in bodies:
@@ -178,13 +200,13 @@ async def _emit(
 
 
 async def _excluded(
-    session: AsyncSession, provider: Provider, told: Sequence[tuple[Concerned, EventStream]]
+    session: AsyncSession, services: EventServices, told: Sequence[tuple[Concerned, EventStream]]
 ) -> set[tuple[uuid.UUID, uuid.UUID]]:
     """Return (stream, person) of those of whom an application does not want to be told."""
     names = {
-        (stream.id, name_hash(provider.subject(client, one.user_id))): one.user_id
+        (stream.id, name_hash(services.subject(client, one.user_id))): one.user_id
         for one, stream in told
-        if (client := provider.registry.known(one.client_id)) is not None
+        if (client := services.registry.known(one.client_id)) is not None
     }
     streams = {stream.id for _, stream in told}
     by_name = select(ExcludedName.stream_id, ExcludedName.name_hash).where(

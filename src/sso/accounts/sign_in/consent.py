@@ -38,7 +38,7 @@ async def give_consent(
         decision = flow.next_step(provider, pending.request, signed_in, progress, visitor.ip_address)
         if isinstance(decision, Respond):
             return await answer_request(services, session, visitor, pending, signed_in)
-    pending = await mark_done(services, pending, "consent")
+    pending = await mark_done(services, visitor, pending, "consent")
     return await continue_request(services, visitor, pending, replace(current, signed_in=signed_in))
 
 
@@ -79,7 +79,7 @@ async def select_account(
         check_lock(chosen.person)
         signed_in = SignedIn(chosen.session, chosen.person, frozenset())
         signed_in = await flow.with_consent(session, pending.request.client, signed_in)
-    pending = await mark_done(services, pending, "select_account")
+    pending = await mark_done(services, visitor, pending, "select_account")
     next_step = await continue_request(services, visitor, pending, CurrentAccount(signed_in, chosen.token))
     others = [account.token for account in accounts if account is not chosen]
     return AccountSelected(next_step, [chosen.token, *others])

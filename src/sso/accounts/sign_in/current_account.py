@@ -6,7 +6,7 @@ as for several.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -22,6 +22,7 @@ from sso.oidc.authorize import request as flow
 from sso.oidc.authorize.request import AuthorizationRequest
 from sso.oidc.authorize.signed_in import SignedIn
 from sso.oidc.provider import Provider
+from sso.platform.db import Executor
 from sso.platform.security.numbers import read_uuid
 from sso.platform.security.tokens import token_hash
 from sso.platform.visitor import Visitor
@@ -103,18 +104,37 @@ async def current_account(
         AccountLocked: when the account is locked. Every page of a person who is signed in comes through here; only help
             and signing out do not.
     """
-    current = await _current(provider.idle, provider.registry, session, visitor, client_id)
+    find = _finding(provider.idle, visitor, client_id)
+    signed_in = await session.run_sync(find)
+    if signed_in is not None:
+        return _unlocked(CurrentAccount(signed_in, visitor.session_token))
+    return _unlocked(await _next_account(provider.idle, provider.registry, session, visitor, client_id))
+
+
+async def current_account_alone(provider: Provider, visitor: Visitor, client_id: str) -> CurrentAccount | None:
+    """Return the same, where the session of the caller is not needed: on the prepared path."""
+    signed_in = await provider.db.run_read(_finding(provider.idle, visitor, client_id))
+    if signed_in is not None:
+        return _unlocked(CurrentAccount(signed_in, visitor.session_token))
+    if len(visitor.session_tokens) < 2:
+        return None
+    async with provider.db.read() as session:
+        return _unlocked(await _next_account(provider.idle, provider.registry, session, visitor, client_id))
+
+
+def _finding(idle: timedelta, visitor: Visitor, client_id: str | None) -> Callable[[Executor], SignedIn | None]:
+    return lambda session: flow.signed_in(idle, session, visitor.session_token, client_id)
+
+
+def _unlocked(current: CurrentAccount | None) -> CurrentAccount | None:
     if current is not None:
         check_lock(current.signed_in.user)
     return current
 
 
-async def _current(
+async def _next_account(
     idle: timedelta, registry: Registry, session: AsyncSession, visitor: Visitor, client_id: str | None
 ) -> CurrentAccount | None:
-    signed_in = await flow.signed_in(idle, session, visitor.session_token, client_id)
-    if signed_in is not None:
-        return CurrentAccount(signed_in, visitor.session_token)
     if len(visitor.session_tokens) < 2:
         return None
     accounts = await accounts_of_browser(idle, session, visitor)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts.sign_in.current_account import CurrentAccount, accounts_of_browser
 from sso.accounts.sign_in.options import SignInOptions
-from sso.accounts.sign_in.pending_request import PendingRequest, store_request
+from sso.accounts.sign_in.pending_request import PendingRequest, hold_request
 from sso.accounts.sign_in.results import (
     AccessRefused,
     AccountChooser,
@@ -40,6 +40,7 @@ from sso.oidc.authorize.decision import (
     SignIn,
     StepUp,
 )
+from sso.oidc.authorize.response import AuthorizationResponse
 from sso.oidc.authorize.signed_in import SignedIn
 from sso.oidc.demands import Demand
 from sso.platform.visitor import Visitor
@@ -57,7 +58,7 @@ async def continue_request(
         current: the account that answers it; None: nobody is signed in.
 
     Raises:
-        TooManyFailures: when too many requests or flows were stored because of this visitor.
+        TooManyFailures: when there were too many requests or flows of this visitor's network.
         RedirectError: when the answer cannot be made.
     """
     provider = services.provider
@@ -70,10 +71,11 @@ async def continue_request(
         return await refuse_request(services, pending, decision)
     if isinstance(decision, Respond):
         assert current is not None
-        async with provider.db.write() as session:
-            return await answer_request(services, session, visitor, pending, current.signed_in)
+        return await _answer(services, visitor, pending, current.signed_in)
     if not pending.token:
-        pending = await store_request(services, visitor, pending)
+        if current is None:
+            await services.limits.waiting_requests.take(visitor.ip_address)
+        pending = await hold_request(services, visitor, pending)
     if isinstance(decision, CreateAccount):
         return RegistrationNeeded(pending)
     if isinstance(decision, SignIn):
@@ -152,6 +154,21 @@ async def _step_up(
     return await continue_request(services, visitor, pending.with_done("step_up"), current)
 
 
+async def _answer(
+    services: SignInServices, visitor: Visitor, pending: PendingRequest, signed_in: SignedIn
+) -> RequestAnswered:
+    """Answer the application in a transaction: where nothing else is written, on the prepared path."""
+    provider = services.provider
+    if pending.token or _is_use_due(services, signed_in):
+        async with provider.db.write() as session:
+            return await answer_request(services, session, visitor, pending, signed_in)
+    request, address = pending.request, visitor.ip_address
+    answer = await provider.db.run_write(
+        lambda work: flow.answer(work, request, signed_in, address), single=flow.is_single(request)
+    )
+    return _answered(services, pending, signed_in, answer)
+
+
 async def answer_request(
     services: SignInServices, session: AsyncSession, visitor: Visitor, pending: PendingRequest, signed_in: SignedIn
 ) -> RequestAnswered:
@@ -160,21 +177,33 @@ async def answer_request(
     Raises:
         RedirectError: when the session ended this very moment, or there is no key to encrypt with.
     """
-    provider, client, now = services.provider, pending.request.client, clock.now()
-    if now - signed_in.session.last_seen_at >= services.settings.session_last_seen_interval:
-        await sessions.touch(session, services.settings, signed_in.session.id, now)
+    if _is_use_due(services, signed_in):
+        await sessions.touch(session, services.settings, signed_in.session.id, clock.now())
     answer = await flow.respond(session, pending.request, signed_in, visitor.ip_address)
-    provider.usage.count("authorize", client.client_id)
+    if pending.waiting is not None:
+        await stored_requests.end_request(session, pending.token, pending.waiting)
+    return _answered(services, pending, signed_in, answer)
+
+
+def _is_use_due(services: SignInServices, signed_in: SignedIn) -> bool:
+    """Tell whether the use of the session is to be recorded: it was last recorded some time ago."""
+    return clock.now() - signed_in.session.last_seen_at >= services.settings.session_last_seen_interval
+
+
+def _answered(
+    services: SignInServices, pending: PendingRequest, signed_in: SignedIn, answer: AuthorizationResponse
+) -> RequestAnswered:
+    """Count an answer, and return it."""
+    usage, client = services.provider.usage, pending.request.client
+    usage.count("authorize", client.client_id)
     if pending.request.redirect_uri in client.meta.redirect_uris:
-        provider.usage.count("returned", client.client_id, pending.request.redirect_uri)
-    if pending.stored is not None:
-        await stored_requests.delete_request(session, pending.stored)
+        usage.count("returned", client.client_id, pending.request.redirect_uri)
     return RequestAnswered(answer, signed_in.session.id)
 
 
 async def refuse_request(services: SignInServices, pending: PendingRequest, refusal: Fail) -> RequestAnswered:
     """Tell the application that it cannot have what it asked for."""
-    if pending.stored is not None:
+    if pending.waiting is not None:
         async with services.provider.db.write() as session:
-            await stored_requests.delete_request(session, pending.stored)
+            await stored_requests.end_request(session, pending.token, pending.waiting)
     return RequestAnswered(flow.error_answer(services.provider.settings, (pending.request, refusal)))

@@ -30,7 +30,12 @@ class SignInLimits(Protocol):
 
     @property
     def waiting_requests(self) -> CountLimit:
-        """Limits how many authorization requests are stored for an IP address."""
+        """Limits how many authorization requests of a network, whose users are not signed in, are answered with a
+        page."""
+
+    @property
+    def stored_requests(self) -> CountLimit:
+        """Limits how many authorization requests are stored for a network."""
 
 
 class SignInServices(Protocol):

@@ -5,7 +5,7 @@ The rules between the fields are in ``rules.py``.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -47,13 +47,13 @@ class AssertionIssuer(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     issuer: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^\S+$")]
-    jwks: dict[str, Any] | None = None
+    jwks: dict[str, object] | None = None
     jwks_uri: HttpsUri | None = None
     subject: Literal["user_id", "identifier"] = "identifier"
 
     @field_validator("jwks")
     @classmethod
-    def _public_keys(cls, value: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+    def _public_keys(cls, value: dict[str, object] | None, info: ValidationInfo) -> dict[str, object] | None:
         return value if is_stored(info) else checked_keys(value)
 
     @model_validator(mode="after")
@@ -111,7 +111,7 @@ class MetadataFields(BaseModel):
     )
     token_endpoint_auth_method: AuthMethod
     token_endpoint_auth_signing_alg: Literal["RS256", "PS256", "ES256", "EdDSA", "HS256"] | None = None
-    jwks: dict[str, Any] | None = Field(
+    jwks: dict[str, object] | None = Field(
         None, description="Its public keys: for private_key_jwt, signed request objects, and encryption for it."
     )
     jwks_uri: HttpsUri | None = Field(None, description="Where its public keys are; instead of `jwks`.")
@@ -203,7 +203,7 @@ class MetadataFields(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults_of_the_type(cls, data: Any) -> Any:
+    def _defaults_of_the_type(cls, data: object) -> object:
         return with_defaults(data) if isinstance(data, dict) else data
 
     @field_validator("redirect_uris", "post_logout_redirect_uris")
@@ -226,11 +226,11 @@ class MetadataFields(BaseModel):
 
     @field_validator("response_types", mode="before")
     @classmethod
-    def _in_order(cls, value: Any) -> Any:
+    def _in_order(cls, value: object) -> object:
         """The order of the words does not matter (OAuth 2.0 Multiple Response Types section 3)."""
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             return value
-        return [" ".join(sorted(one.split())) for one in value]
+        return [" ".join(sorted(response_type.split())) for response_type in value]
 
     @field_validator("scope")
     @classmethod
@@ -246,7 +246,7 @@ class MetadataFields(BaseModel):
 
     @field_validator("jwks")
     @classmethod
-    def _public_keys(cls, value: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+    def _public_keys(cls, value: dict[str, object] | None, info: ValidationInfo) -> dict[str, object] | None:
         return value if is_stored(info) else checked_keys(value)
 
     @property
@@ -294,11 +294,11 @@ class MetadataFields(BaseModel):
         """Whether something is encrypted for it."""
         return bool(self.id_token_encrypted_response_alg or self.userinfo_encrypted_response_alg)
 
-    def effective(self) -> dict[str, Any]:
+    def effective(self) -> dict[str, object]:
         """Return the value of every field as it holds, written or not, names as in the specifications."""
         return self.model_dump(mode="json", by_alias=True)
 
-    def stored(self) -> dict[str, Any]:
+    def stored(self) -> dict[str, object]:
         """Return the form that is stored: only what differs from the default, names as in the specifications.
 
         So the previous release can read what does not use the newest fields.
@@ -306,13 +306,13 @@ class MetadataFields(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
 
 
-def with_defaults(data: dict[str, Any]) -> dict[str, Any]:
+def with_defaults(data: dict[str, object]) -> dict[str, object]:
     """Fill in what follows from ``type`` and ``first_party`` where the application says nothing."""
     kind = data.get("type")
     service = kind == "service"
     public = kind in ("single_page", "android") or data.get("token_endpoint_auth_method") == "none"
     response_types = data.get("response_types")
-    defaults: dict[str, Any] = {
+    defaults: dict[str, object] = {
         "grant_types": _grant_types_for(response_types) if not service else ["client_credentials"],
         "response_types": [] if service else ["code"],
         "token_endpoint_auth_method": "none" if public else "client_secret_basic",
@@ -329,10 +329,10 @@ def with_defaults(data: dict[str, Any]) -> dict[str, Any]:
     return {**defaults, **{name: value for name, value in data.items() if value is not None}}
 
 
-def _grant_types_for(response_types: Any) -> list[str]:
+def _grant_types_for(response_types: object) -> list[str]:
     """Return the grant types that go with response types (Dynamic Client Registration section 2)."""
     known = response_types if isinstance(response_types, list) and response_types else ["code"]
-    words = {word for one in known for word in str(one).split()}
+    words = {word for item in known for word in str(item).split()}
     grant_types = ["authorization_code", "refresh_token"] if "code" in words else []
     return [*grant_types, *(["implicit"] if words & {"id_token", "token"} else [])]
 

@@ -6,7 +6,7 @@ Strict by default. What relaxes a rule is a field of its own, named for what it 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Self
+from typing import Self
 
 from pydantic import ValidationError, ValidationInfo, model_validator
 
@@ -34,13 +34,15 @@ class ClientMetadata(MetadataFields):
 
     @model_validator(mode="after")
     def _whole(self, info: ValidationInfo) -> Self:
-        problems = [Problem(one) for one in contradictions(self, _may_have_own_secret(info.context))]
+        problems = [
+            Problem(contradiction) for contradiction in contradictions(self, _may_have_own_secret(info.context))
+        ]
         if problems:
             raise Problems(problems)
         return self
 
 
-def contradictions_in(document: Mapping[str, Any], wrong: Collection[str], context: dict[str, Any]) -> list[str]:
+def contradictions_in(document: Mapping[str, object], wrong: Collection[str], context: dict[str, object]) -> list[str]:
     """Return the contradictions in metadata of which some fields cannot be read, as ``field: text``.
 
     Args:
@@ -52,7 +54,7 @@ def contradictions_in(document: Mapping[str, Any], wrong: Collection[str], conte
     readable = {name: value for name, value in document.items() if name in names and name not in wrong}
     unknown = {name for name in wrong if name in names}
     for name in wrong:
-        unknown |= {one for one in _FOLLOWS.get(name, ()) if readable.get(one) is None}
+        unknown |= {field for field in _FOLLOWS.get(name, ()) if readable.get(field) is None}
     try:
         fields = MetadataFields.model_validate({**_PLACEHOLDERS, **readable}, context=context)
     except ValidationError:
@@ -60,6 +62,6 @@ def contradictions_in(document: Mapping[str, Any], wrong: Collection[str], conte
     return contradictions(without_unreadable(fields, unknown), _may_have_own_secret(context))
 
 
-def _may_have_own_secret(context: Mapping[str, Any] | None) -> bool:
+def _may_have_own_secret(context: Mapping[str, object] | None) -> bool:
     """Tell whether the metadata are of an instance that registered itself, or were stored before."""
     return bool(context and (context.get("stored") or context.get("own_secret")))

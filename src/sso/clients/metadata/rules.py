@@ -64,7 +64,7 @@ def _our_scopes(client: MetadataFields) -> list[str]:
 
 
 def _permissions_exist(client: MetadataFields) -> Iterator[str]:
-    known = {one.scope for one in PERMISSIONS.values()}
+    known = {permission.scope for permission in PERMISSIONS.values()}
     for name in _our_scopes(client):
         if name not in known:
             yield f"scope: {name} is not a permission; see docs/api.md"
@@ -113,7 +113,7 @@ def _redirect_uri_is_there(client: MetadataFields) -> Iterator[str]:
 
 
 def _response_types_fit_grant_types(client: MetadataFields) -> Iterator[str]:
-    words = {word for one in client.response_types for word in one.split()}
+    words = {word for response_type in client.response_types for word in response_type.split()}
     if ("authorization_code" in client.grant_types) != ("code" in words):
         yield "response_types: code goes together with the grant type authorization_code"
     if ("implicit" in client.grant_types) != bool(words & {"id_token", "token"}):
@@ -220,7 +220,9 @@ def _enc_has_alg(client: MetadataFields) -> Iterator[str]:
 
 
 def _unsigned_id_tokens_only_from_the_token_endpoint(client: MetadataFields) -> Iterator[str]:
-    if client.id_token_signed_response_alg == "none" and any("id_token" in one for one in client.response_types):
+    if client.id_token_signed_response_alg == "none" and any(
+        "id_token" in response_type for response_type in client.response_types
+    ):
         yield (
             "id_token_signed_response_alg: none only where no ID token comes from the authorization endpoint "
             "(Dynamic Client Registration section 2)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
@@ -95,7 +95,7 @@ Seconds = Annotated[int, AfterValidator(_bounded)]
 Group = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_shown)]
 
 
-def checked_keys(value: dict[str, Any] | None) -> dict[str, Any] | None:
+def checked_keys(value: dict[str, object] | None) -> dict[str, object] | None:
     """Return a key set with public keys that can be used (RFC 7517 section 5).
 
     Raises:

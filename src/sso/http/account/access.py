@@ -13,13 +13,12 @@ from starlette.responses import RedirectResponse, Response
 from sso.accounts.own_account import OwnSession
 from sso.accounts.services import AccountServices
 from sso.accounts.sign_in.current_account import is_recent
-from sso.http.common.account_services import account_services
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, page
-from sso.http.common.state import Site, site_of
+from sso.http.common.services import Accounts
 from sso.http.common.visitor import visitor_of
 from sso.http.sign_in.account_chooser import present_account
 from sso.identity.test_users import is_test
@@ -59,12 +58,21 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class OwnVisit:
-    """A user on one of the own pages. ``name`` is that of the page."""
+    """A user on one of the own pages.
+
+    Args:
+        request: the request.
+        name: the name of the page.
+        visit: the user who is signed in.
+        visitor: the browser.
+        services: what use cases about the own account need.
+    """
 
     request: Request
     name: str
     visit: Visit
     visitor: Visitor
+    services: AccountServices
 
     @property
     def user(self) -> User:
@@ -72,19 +80,9 @@ class OwnVisit:
         return self.visit.user
 
     @property
-    def site(self) -> Site:
-        """The parts of this process."""
-        return site_of(self.request)
-
-    @property
-    def services(self) -> AccountServices:
-        """The services that use cases need."""
-        return account_services(self.request)
-
-    @property
     def own(self) -> OwnSession:
         """The session in which the user is here."""
-        return OwnSession(self.user.id, self.visit.who.session.id, self.site.provider.idle)
+        return OwnSession(self.user.id, self.visit.who.session.id, self.services.settings.session_idle_timeout)
 
     @property
     def actor(self) -> Actor:
@@ -94,7 +92,7 @@ class OwnVisit:
     def sent_by_us(self, fields: Mapping[str, str]) -> bool:
         """Tell whether a form is one of this page, for this browser and session."""
         session_cookie = read_cookie(self.request, "session")
-        return has_valid_csrf_token(self.request, dict(fields), f"own {self.name}", session_cookie)
+        return has_valid_csrf_token(self.request, fields, f"own {self.name}", session_cookie)
 
     def page(self, template: str, status: int = 200, **context: Any) -> Response:
         """Return the page, with the way to the other own pages."""
@@ -130,27 +128,28 @@ class OwnPage:
         self.name = name
         self.recent = recent
 
-    async def __call__(self, request: Request) -> OwnVisit:
+    async def __call__(self, request: Request, services: Accounts) -> OwnVisit:
         """Return the user.
 
         Raises:
             Interrupted: when nobody is signed in, or not recently enough.
         """
-        found = await visit(request, self.name, recent=self.recent)
-        if isinstance(found, Response):
-            raise Interrupted(found)
-        return OwnVisit(request, self.name, found, visitor_of(request))
+        signed_in = await visit(request, services, self.name, recent=self.recent)
+        if isinstance(signed_in, Response):
+            raise Interrupted(signed_in)
+        return OwnVisit(request, self.name, signed_in, visitor_of(request), services)
 
 
-async def visit(request: Request, then: str, *, recent: bool = False) -> Visit | Response:
+async def visit(request: Request, services: AccountServices, then: str, *, recent: bool = False) -> Visit | Response:
     """Return who is signed in, or the way to the sign-in page and back.
 
     Args:
         request: what is answered.
+        services: the database and the settings.
         then: the name of the page.
         recent: the user must have signed in a moment ago.
     """
-    async with site_of(request).provider.db.read() as session:
+    async with services.db.read() as session:
         who = await present_account(request, session)
         user = await session.get(User, who.user.id) if who is not None else None
         roles = await users.roles_of(session, who.user.id) if who is not None else []
@@ -158,7 +157,7 @@ async def visit(request: Request, then: str, *, recent: bool = False) -> Visit |
         return _to_sign_in(then)
     if is_test(who.session):  # a test user has nothing to change: a password would open the account
         return failure(request, "no_permission", 403)
-    if recent and not is_recent(site_of(request).settings, who):
+    if recent and not is_recent(services.settings, who):
         return _to_sign_in(then, again="1")
     return Visit(who, user, roles)
 

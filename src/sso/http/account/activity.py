@@ -52,11 +52,12 @@ EVENTS = {
 @router.get(ACTIVITY)
 async def activity(here: Annotated[OwnVisit, Depends(OwnPage("activity"))]) -> Response:
     """What happened in the account, the newest first."""
-    provider, before = here.site.provider, read_id(here.request.query_params.get("before", ""))
-    async with provider.db.read() as session:
+    before = read_id(here.request.query_params.get("before", ""))
+    async with here.services.db.read() as session:
         about_user = AuditFilter(person=str(here.user.id))
         events = await page_of_events(session, about_user, before, EVENTS_SHOWN + 1)
     shown = [event for event in events[:EVENTS_SHOWN] if event.type in EVENTS]
-    rows = [(event, provider.registry.known(event.client_id) if event.client_id else None) for event in shown]
+    registry = here.services.changes.registry
+    rows = [(event, registry.known(event.client_id) if event.client_id else None) for event in shown]
     following = f"{ACTIVITY}?before={events[EVENTS_SHOWN - 1].id}" if len(events) > EVENTS_SHOWN else ""
     return here.page("account_activity.html", rows=rows, names=EVENTS, following=following)

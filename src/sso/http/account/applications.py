@@ -14,9 +14,9 @@ from sso.clients.registry import Client
 from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
-from sso.http.common.forms import form_fields
 from sso.http.common.pages import locale_of, page
-from sso.http.common.state import site_of
+from sso.http.common.services import Clients, Db
+from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, SentForm, first
 from sso.identity.sessions import store as sessions
 from sso.identity.users import store as users
 
@@ -28,46 +28,53 @@ MAX_QUERY_CHARS = 60
 Here = Annotated[OwnVisit, Depends(OwnPage("apps"))]
 
 
+class FavouriteForm(FormModel):
+    """A favourite that is added or removed, and the words that were searched for."""
+
+    choice: ChoiceField = Choice()
+    q: Annotated[str, first(MAX_QUERY_CHARS)] = ""
+
+
+Favourite = Annotated[Sent[FavouriteForm], Depends(SentForm(FavouriteForm))]
+
+
 @router.get(HERE)
-async def portal(request: Request, here: Here) -> Response:
+async def portal(request: Request, here: Here, db: Db, clients: Clients) -> Response:
     """The applications: found by a word, or all of them by group."""
-    provider, locale = site_of(request).provider, locale_of(request)
-    asked = request.query_params.get("q", "").strip()[:MAX_QUERY_CHARS]
-    async with provider.db.read() as session:
+    locale = locale_of(request)
+    typed = request.query_params.get("q", "").strip()[:MAX_QUERY_CHARS]
+    async with db.read() as session:
         favourites = await users.favourites_of(session, here.user.id)
         used = await sessions.last_used_clients(session, here.user.id)
-    listed = provider.registry.listed()
-    found = [one for one in listed if _matches(one, asked, locale)] if asked else []
-    recent = sorted((one for one in listed if one.client_id in used), key=lambda one: used[one.client_id], reverse=True)
-    query = f"?{urlencode({'q': asked})}" if asked else ""
+    listed = clients.registry.listed()
+    matching = [client for client in listed if _matches(client, typed, locale)] if typed else []
+    recent = [client for client in listed if client.client_id in used]
+    query = f"?{urlencode({'q': typed})}" if typed else ""
     return page(
         request,
         "apps.html",
         display="wide",
         here=f"{HERE}{query}",
-        asked=asked,
-        found=sorted(found, key=lambda one: one.name(locale)),
-        favourites=[one for one in listed if one.client_id in favourites],
+        asked=typed,
+        found=sorted(matching, key=lambda client: client.name(locale)),
+        favourites=[client for client in listed if client.client_id in favourites],
         starred=favourites,
-        recent=recent[:RECENT],
+        recent=sorted(recent, key=lambda client: used[client.client_id], reverse=True)[:RECENT],
         groups=by_group(listed),
         csrf_token=csrf_token(request, "favourites", read_cookie(request, "session")),
     )
 
 
 @router.post(HERE)
-async def favourite(request: Request, here: Here) -> Response:
+async def favourite(request: Request, here: Here, sent: Favourite, db: Db, clients: Clients) -> Response:
     """Add an application to the favourites, or remove it."""
-    fields = await form_fields(request)
-    asked = fields.get("q", "")[:MAX_QUERY_CHARS]
-    back = f"{HERE}?{urlencode({'q': asked})}" if asked else HERE
-    choice, _, client_id = fields.get("choice", "").partition(" ")
-    provider = site_of(request).provider
-    ours = has_valid_csrf_token(request, fields, "favourites", read_cookie(request, "session"))
-    if ours and provider.registry.get(client_id) is not None and choice in ("add", "remove"):
-        async with provider.db.write() as session:
+    typed, (act, client_id) = sent.form.q, sent.form.choice
+    back = f"{HERE}?{urlencode({'q': typed})}" if typed else HERE
+    ours = has_valid_csrf_token(request, sent.typed, "favourites", read_cookie(request, "session"))
+    if ours and clients.registry.get(client_id) is not None and act in ("add", "remove"):
+        async with db.write() as session:
             await users.lock_user(session, here.user.id)
-            await users.set_favourite(session, here.user.id, client_id, choice == "add")
+            await users.set_favourite(session, here.user.id, client_id, act == "add")
     return RedirectResponse(f"{back}#{client_id[:100]}", 303)
 
 
@@ -79,9 +86,9 @@ def by_group(clients: list[Client]) -> dict[str, list[Client]]:
     return dict(sorted(groups.items()))
 
 
-def _matches(client: Client, asked: str, locale: str) -> bool:
+def _matches(client: Client, typed: str, locale: str) -> bool:
     text = f"{client.name(locale)} {client.description(locale)} {client.meta.group or ''} {client.client_id}"
-    return all(word in _plain(text) for word in _plain(asked).split())
+    return all(word in _plain(text) for word in _plain(typed).split())
 
 
 def _plain(text: str) -> str:

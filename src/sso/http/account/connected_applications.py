@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, TypedDict
 
 from fastapi import APIRouter, Depends
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.data_export import withdraw
 from sso.clients.claims import allowed_by, permissions
 from sso.clients.registry import Client, Registry
 from sso.http.account.access import OwnPage, OwnVisit
-from sso.http.common.forms import form_fields
-from sso.http.sign_in.requested_data import asked_for
+from sso.http.common.typed_forms import FormModel, Sent, SentForm, first
+from sso.http.sign_in.requested_data import Asked, asked_for
 from sso.identity.sessions import store as sessions
 from sso.identity.users import store as users
 from sso.oidc.store import store as tokens
@@ -27,11 +26,20 @@ MAX_CLIENT_ID_CHARS = 100
 Here = Annotated[OwnVisit, Depends(OwnPage("applications"))]
 
 
+class WithdrawalForm(FormModel):
+    """The application whose consent is withdrawn."""
+
+    client: Annotated[str, first(MAX_CLIENT_ID_CHARS)] = ""
+
+
+Withdrawal = Annotated[Sent[WithdrawalForm], Depends(SentForm(WithdrawalForm))]
+
+
 class ConnectedApplication(TypedDict):
     """An application as the page lists it. ``local``: the ids of the user in the application."""
 
     client: Client
-    asked: Any
+    asked: list[Asked]
     since: datetime | None
     used: datetime | None
     local: str
@@ -41,15 +49,14 @@ class ConnectedApplication(TypedDict):
 @router.get(APPLICATIONS)
 async def applications_page(here: Here) -> Response:
     """The applications that know the user."""
-    provider = here.site.provider
-    async with provider.db.read() as session:
-        rows = await _connected(session, provider.registry, here)
+    async with here.services.db.read() as session:
+        rows = await _connected(session, here.services.changes.registry, here)
     return here.page("account_applications.html", rows=rows, done=here.request.query_params.get("done", ""))
 
 
 async def _connected(session: AsyncSession, registry: Registry, here: OwnVisit) -> list[ConnectedApplication]:
     user_id = here.user.id
-    consents = {one.client_id: one for one in await tokens.consents_of(session, user_id)}
+    consents = {consent.client_id: consent for consent in await tokens.consents_of(session, user_id)}
     granted = await tokens.granted_scopes(session, user_id)
     used = await sessions.last_used_clients(session, user_id)
     local: dict[str, list[str]] = {}
@@ -82,13 +89,11 @@ def _permitted(consented: set[str], granted: set[str]) -> set[str]:
 
 
 @router.post(APPLICATIONS)
-async def withdraw_consent(request: Request, here: Here) -> Response:
+async def withdraw_consent(here: Here, sent: Withdrawal) -> Response:
     """Withdraw the consent to an application: its tokens end, and it is notified."""
-    fields = await form_fields(request)
-    if not here.sent_by_us(fields):
+    if not here.sent_by_us(sent.typed):
         return RedirectResponse(APPLICATIONS, 303)
-    client_id = fields.get("client", "")[:MAX_CLIENT_ID_CHARS]
-    async with here.site.provider.db.write() as session:
-        await withdraw(session, here.site.provider, here.user.id, client_id, actor=here.actor)
-    here.site.worker.nudge()
+    async with here.services.db.write() as session:
+        await withdraw(session, here.services.changes, here.user.id, sent.form.client, actor=here.actor)
+    here.services.worker.nudge()
     return RedirectResponse(f"{APPLICATIONS}?done=1", 303)

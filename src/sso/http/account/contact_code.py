@@ -12,9 +12,9 @@ from sso.accounts.contact_code import check_contact_code, data_of, recall_contac
 from sso.accounts.flows import FlowEnded, FlowRefused, Problem
 from sso.http.account.access import OwnPage, OwnVisit, done
 from sso.http.account.contacts import CONTACTS, refused_page
-from sso.http.common.forms import form_fields
 from sso.http.common.pages import failure
 from sso.http.common.responses import to_wait
+from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, SentForm
 from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS
 from sso.http.sign_in.texts import STALE
 from sso.identity.authn.pending_flows import RunningFlow
@@ -25,6 +25,17 @@ router = APIRouter()
 Here = Annotated[OwnVisit, Depends(OwnPage("contacts"))]
 
 
+class ContactCodeForm(FormModel):
+    """The code that was sent to a new contact. ``c``: the token of the pending flow."""
+
+    c: str = ""
+    choice: ChoiceField = Choice()
+    code: str = ""
+
+
+ContactCode = Annotated[Sent[ContactCodeForm], Depends(SentForm(ContactCodeForm))]
+
+
 @router.get(CONTACTS + "/code")
 async def contact_code_page(request: Request, here: Here) -> Response:
     """Where the code is typed."""
@@ -33,20 +44,19 @@ async def contact_code_page(request: Request, here: Here) -> Response:
 
 
 @router.post(CONTACTS + "/code")
-async def contact_code(request: Request, here: Here) -> Response:
+async def contact_code(request: Request, here: Here, sent: ContactCode) -> Response:
     """Check the code, and add the contact."""
-    fields = await form_fields(request)
-    flow = await recall_contact(here.services, here.visitor, here.own, fields.get("c", ""))
+    flow = await recall_contact(here.services, here.visitor, here.own, sent.form.c)
     if flow is None:
-        return failure(request, "stale_form", 400, fields=fields)
-    if not here.sent_by_us(fields):
+        return failure(request, "stale_form", 400, fields=sent.typed)
+    if not here.sent_by_us(sent.typed):
         return _page(here, flow, STALE, 400)
     try:
-        if fields.get("choice") == "resend":
+        if sent.form.choice.act == "resend":
             return await _resend(here, flow)
-        return await _check(here, flow, fields.get("code", ""))
+        return await _check(here, flow, sent.form.code)
     except FlowEnded:
-        return failure(request, "stale_form", 400, fields=fields)
+        return failure(request, "stale_form", 400, fields=sent.typed)
     except FlowRefused as error:
         text, status = OWN_ACCOUNT_TEXTS[error.problem]
         response = _page(here, flow, text, status, minutes=error.minutes)
@@ -57,13 +67,13 @@ async def _resend(here: OwnVisit, flow: RunningFlow) -> Response:
     try:
         await resend_contact_code(here.services, here.visitor, here.own, flow)
     finally:
-        here.site.worker.nudge()
+        here.services.worker.nudge()
     return _page(here, flow, sent_again=True)
 
 
 async def _check(here: OwnVisit, flow: RunningFlow, typed: str) -> Response:
     added = await check_contact_code(here.services, here.visitor, here.own, flow, typed, here.actor)
-    here.site.worker.nudge()
+    here.services.worker.nudge()
     return done(CONTACTS, "added") if added else await refused_page(here, Problem.TAKEN)
 
 
@@ -81,7 +91,7 @@ def _page(
         status,
         c=flow.token,
         shown=data_of(flow)["value"],
-        minutes=whole_minutes(here.site.settings.one_time_code_lifetime),
+        minutes=whole_minutes(here.services.settings.one_time_code_lifetime),
         problem=problem,
         values=values,
         sent_again=sent_again,

@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
 from sqlalchemy.exc import IntegrityError
-from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.contact_code import begin_contact
@@ -15,8 +14,8 @@ from sso.accounts.contacts import can_receive_code, change_contact, contacts_of,
 from sso.accounts.flows import FlowRefused, Problem
 from sso.accounts.own_account import lock_own_account
 from sso.http.account.access import OwnPage, OwnVisit, done
-from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
+from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, SentForm
 from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS
 from sso.http.sign_in.texts import STALE
 from sso.identity.users.identifiers import normalise_as
@@ -37,6 +36,18 @@ Here = Annotated[OwnVisit, Depends(OwnPage("contacts"))]
 HereRecently = Annotated[OwnVisit, Depends(OwnPage("contacts", recent=True))]
 
 
+class ContactsForm(FormModel):
+    """A change of the identifiers; the choice says which field counts."""
+
+    choice: ChoiceField = Choice()
+    contact: str = ""
+    username: str = ""
+    nik: str = ""
+
+
+Contacts = Annotated[Sent[ContactsForm], Depends(SentForm(ContactsForm))]
+
+
 @router.get(CONTACTS)
 async def contacts_page(here: Here) -> Response:
     """With what the user signs in."""
@@ -44,24 +55,23 @@ async def contacts_page(here: Here) -> Response:
 
 
 @router.post(CONTACTS)
-async def change_contacts(request: Request, here: HereRecently) -> Response:
+async def change_contacts(here: HereRecently, sent: Contacts) -> Response:
     """Add, verify, make primary or remove an identifier."""
-    fields = await form_fields(request)
-    if not here.sent_by_us(fields):
+    if not here.sent_by_us(sent.typed):
         return await page_of_contacts(here, STALE, 400)
-    choice, _, which = fields.get("choice", "").partition(" ")
-    if choice == "add":
-        return await _begin(here, fields.get("contact", ""))
-    if choice == "prove":
-        return await _begin(here, which)
-    if choice == "primary":
-        return await _change(here, "primary", which)
-    if choice == "remove":
-        return await _change(here, "remove", which)
-    if choice == "username":
-        return await _set_username(here, fields.get("username", ""))
-    if choice == "nik":
-        return await _set_nik(here, fields.get("nik", ""))
+    form, (act, target) = sent.form, sent.form.choice
+    if act == "add":
+        return await _begin(here, form.contact)
+    if act == "prove":
+        return await _begin(here, target)
+    if act == "primary":
+        return await _change(here, "primary", target)
+    if act == "remove":
+        return await _change(here, "remove", target)
+    if act == "username":
+        return await _set_username(here, form.username)
+    if act == "nik":
+        return await _set_nik(here, form.nik)
     return await page_of_contacts(here)
 
 
@@ -73,32 +83,30 @@ async def _begin(here: OwnVisit, typed: str) -> Response:
         if error.problem is Problem.TOO_MANY_CONTACTS:
             return await refused_page(here, error.problem)
         return await refused_page(here, error.problem, field="contact", typed=typed)
-    here.site.worker.nudge()
+    here.services.worker.nudge()
     return RedirectResponse(f"{CONTACTS}/code?{urlencode({'c': flow.token})}", 303, {"Cache-Control": "no-store"})
 
 
 async def _change(here: OwnVisit, choice: Literal["primary", "remove"], contact_id: str) -> Response:
-    provider = here.site.provider
     try:
-        async with provider.db.write() as session:
+        async with here.services.db.write() as session:
             user = await lock_own_account(session, here.own)
-            changed = await change_contact(session, provider, user, choice, contact_id, here.actor)
+            changed = await change_contact(session, here.services.changes, user, choice, contact_id, here.actor)
     except FlowRefused as error:
         return await refused_page(here, error.problem)
-    here.site.worker.nudge()
+    here.services.worker.nudge()
     return done(CONTACTS, "primary" if changed and choice == "primary" else "removed")
 
 
 async def _set_username(here: OwnVisit, typed: str) -> Response:
-    provider = here.site.provider
     try:
         username = normalise_as("username", typed).value
     except ValueError:
         return await refused_page(here, Problem.INVALID_USERNAME, field="username", typed=typed)
     try:
-        async with provider.db.write() as session:
+        async with here.services.db.write() as session:
             user = await lock_own_account(session, here.own)
-            await set_username(session, provider, user, username, here.actor)
+            await set_username(session, here.services.changes, user, username, here.actor)
     except FlowRefused as error:
         return await refused_page(here, error.problem, field="username", typed=typed)
     except IntegrityError:
@@ -108,15 +116,14 @@ async def _set_username(here: OwnVisit, typed: str) -> Response:
 
 async def _set_nik(here: OwnVisit, typed: str) -> Response:
     """Store a NIK that the user claims."""
-    provider = here.site.provider
     try:
         nik = normalise_as("nik", typed)
     except ValueError:
         return await refused_page(here, Problem.INVALID_NIK, field="nik")
     try:
-        async with provider.db.write() as session:
+        async with here.services.db.write() as session:
             user = await lock_own_account(session, here.own)
-            await set_nik(session, provider, user, nik.value, here.actor)
+            await set_nik(session, here.services.changes, user, nik.value, here.actor)
     except FlowRefused as error:
         return await refused_page(here, error.problem)
     return done(CONTACTS, "nik_place" if nik.warnings else "nik")
@@ -132,18 +139,18 @@ async def page_of_contacts(
     here: OwnVisit, problem: str = "", status: int = 200, *, field: str = "", typed: str = ""
 ) -> Response:
     """Return the page of contacts."""
-    settings = here.site.settings
-    async with here.site.provider.db.read() as session:
+    settings = here.services.settings
+    async with here.services.db.read() as session:
         known = await contacts_of(session, here.user.id)
     kinds = [kind for kind in ("email", "phone") if settings.can_send(kind)]
     return here.page(
         "account_contacts.html",
         status,
-        contacts=[one for one in known if one.kind in ("email", "phone")],
-        username=next((one.value for one in known if one.kind == "username" and one.is_primary), ""),
-        other_names=[one for one in known if one.kind == "username" and not one.is_primary],
-        can_prove={one.id for one in known if one.kind in kinds and can_receive_code(one)},
-        nik=next((one for one in known if one.kind == "nik"), None),
+        contacts=[contact for contact in known if contact.kind in ("email", "phone")],
+        username=next((name.value for name in known if name.kind == "username" and name.is_primary), ""),
+        other_names=[name for name in known if name.kind == "username" and not name.is_primary],
+        can_prove={contact.id for contact in known if contact.kind in kinds and can_receive_code(contact)},
+        nik=next((identifier for identifier in known if identifier.kind == "nik"), None),
         kinds=kinds,
         problem=problem,
         field=field,

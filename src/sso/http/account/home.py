@@ -13,7 +13,7 @@ from sso.http.account.access import first_admin_page
 from sso.http.common.cookies import read_cookie, with_browser_state
 from sso.http.common.csrf import csrf_token
 from sso.http.common.pages import failure, page
-from sso.http.common.state import site_of
+from sso.http.common.services import Accounts, Clients, CurrentSettings
 from sso.http.common.visitor import visitor_of
 from sso.http.sign_in.account_chooser import present_account
 from sso.identity.sessions import store as sessions
@@ -27,21 +27,21 @@ RECENT = 5
 
 
 @router.get("/")
-async def home(request: Request) -> Response:
+async def home(request: Request, services: Accounts) -> Response:
     """The applications of the user, and a button to sign out; the sign-in page where nobody is signed in."""
-    provider, cookie = site_of(request).provider, read_cookie(request, "session")
-    async with provider.db.read() as session:
+    cookie, idle = read_cookie(request, "session"), services.settings.session_idle_timeout
+    async with services.db.read() as session:
         who = await present_account(request, session)
         visitor = visitor_of(request)
         several = len(visitor.session_tokens) > 1
-        accounts = await accounts_of_browser(provider.idle, session, visitor) if several else []
+        accounts = await accounts_of_browser(idle, session, visitor) if several else []
         roles = await roles_of(session, who.user.id) if who is not None else []
         starred = await favourites_of(session, who.user.id) if who is not None else set()
         used = await sessions.last_used_clients(session, who.user.id) if who is not None else {}
     if who is None:
         to_sign_in = RedirectResponse("/login", 303, {"Cache-Control": "no-store"})
         return with_browser_state(request, to_sign_in, "")
-    listed = [client for client in provider.registry.listed() if client.meta.initiate_login_uri]
+    listed = [client for client in services.changes.registry.listed() if client.meta.initiate_login_uri]
     recent = [client for client in listed if client.client_id in used and client.client_id not in starred]
     return page(
         request,
@@ -58,14 +58,13 @@ async def home(request: Request) -> Response:
 
 
 @router.get("/open/{client_id}")
-async def open_application(request: Request, client_id: str) -> Response:
+async def open_application(request: Request, client_id: str, clients: Clients, settings: CurrentSettings) -> Response:
     """Let an application begin a sign-in (OpenID Connect Core section 4): one of the city's own at once. Before another
     one a page says where the button leads, so that a link alone sends nobody to another site."""
-    provider = site_of(request).provider
-    client = await provider.client(client_id)
+    client = await clients.client(client_id)
     if client is None or not client.enabled or client.meta.initiate_login_uri is None:
         return failure(request, "not_found", 404)
-    target = with_parameters(client.meta.initiate_login_uri, [("iss", provider.settings.issuer)])
+    target = with_parameters(client.meta.initiate_login_uri, [("iss", settings.issuer)])
     if client.first_party and request.query_params.get("ask") != "1":
         return Response(status_code=303, headers={"Location": target, "Cache-Control": "no-store"})
     host = urlsplit(target).netloc

@@ -7,38 +7,36 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.http.common.pages import failure, page
-from sso.http.common.state import site_of
+from sso.http.common.services import CurrentSettings
 from sso.platform.outbox.dev_mailbox import kept
-from sso.settings import whole_days
+from sso.settings import Settings, whole_days
 
 router = APIRouter()
 
 
 @router.get("/outbox")
-async def outbox(request: Request) -> Response:
+async def outbox(request: Request, settings: CurrentSettings) -> Response:
     """The messages that would have been sent, where ``SSO_DEVELOPMENT_OUTBOX`` keeps them instead."""
-    settings = site_of(request).settings
     if not settings.development_outbox:
         return failure(request, "not_found", 404)
     return page(request, "outbox.html", display="wide", here="/outbox", messages=kept(settings))
 
 
 @router.get("/terms")
-async def terms(request: Request) -> Response:
+async def terms(request: Request, settings: CurrentSettings) -> Response:
     """The terms: the city's own page, or our short one."""
-    return _document(request, "terms", site_of(request).settings.terms_url)
+    return _document(request, settings, "terms", settings.terms_url)
 
 
 @router.get("/privacy")
-async def privacy(request: Request) -> Response:
+async def privacy(request: Request, settings: CurrentSettings) -> Response:
     """The privacy notice: the city's own page, or our short one."""
-    return _document(request, "privacy", site_of(request).settings.privacy_url)
+    return _document(request, settings, "privacy", settings.privacy_url)
 
 
-def _document(request: Request, name: str, address: str) -> Response:
+def _document(request: Request, settings: Settings, name: str, address: str) -> Response:
     if address:
         return RedirectResponse(address, 303)
-    settings = site_of(request).settings
     return page(
         request,
         f"{name}.html",

@@ -6,14 +6,13 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
-from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.own_account import lock_own_account
 from sso.accounts.profile import change_preferences
 from sso.http.account.access import OwnPage, OwnVisit
-from sso.http.common.forms import form_fields
 from sso.http.common.i18n import LOCALES, N_, page_language
+from sso.http.common.typed_forms import FormModel, Sent, SentForm, Ticked, one_of
 
 router = APIRouter()
 
@@ -23,6 +22,17 @@ NOTICES = (
     ("application_connected", N_("When I allow an application to receive data")),
 )
 Here = Annotated[OwnVisit, Depends(OwnPage("notifications"))]
+
+
+class PreferencesForm(FormModel):
+    """The notices that the user wants, and the language."""
+
+    new_device: Ticked = False
+    application_connected: Ticked = False
+    language: Annotated[str, one_of(LOCALES)] = ""
+
+
+Preferences = Annotated[Sent[PreferencesForm], Depends(SentForm(PreferencesForm))]
 
 
 @router.get(NOTIFICATIONS)
@@ -38,15 +48,14 @@ async def notifications_page(here: Here) -> Response:
 
 
 @router.post(NOTIFICATIONS)
-async def save_notifications(request: Request, here: Here) -> Response:
+async def save_notifications(here: Here, sent: Preferences) -> Response:
     """Choose which notices are sent, and the language."""
-    fields = await form_fields(request)
-    if not here.sent_by_us(fields):
+    if not here.sent_by_us(sent.typed):
         return RedirectResponse(NOTIFICATIONS, 303)
-    language = fields.get("language", "") if fields.get("language") in LOCALES else ""
-    async with here.site.provider.db.write() as session:
+    form, language = sent.form, sent.form.language
+    async with here.services.db.write() as session:
         user = await lock_own_account(session, here.own)
-        change_preferences(user, {name: fields.get(name) == "1" for name, _ in NOTICES})
+        change_preferences(user, {"new_device": form.new_device, "application_connected": form.application_connected})
         if language != page_language(user.locale, ""):  # the page names the language; the region stays
             user.locale = language or None
     chosen = {"done": "1", **({"lang": language} if language else {})}

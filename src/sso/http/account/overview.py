@@ -18,14 +18,14 @@ router = APIRouter()
 async def overview(here: Annotated[OwnVisit, Depends(OwnPage("account"))]) -> Response:
     """What the account has, and what the user should do."""
     user, roles = here.user, here.visit.roles
-    async with here.site.provider.db.read() as session:
+    async with here.services.db.read() as session:
         credentials = await users.credentials_of(session, user.id)
         identifiers = await users.identifiers_of(session, user.id)
         picture = await users.picture_of(session, user.id)
     return here.page(
         "account.html",
-        kinds={one.kind for one in credentials},
-        reached=[one for one in identifiers if one.kind in ("email", "phone") and one.verified_at],
+        kinds={credential.kind for credential in credentials},
+        reached=[contact for contact in identifiers if contact.kind in ("email", "phone") and contact.verified_at],
         checked=user.identity_checked_at,
         picture=picture.id if picture else "",
         may_administer=first_admin_page(roles),

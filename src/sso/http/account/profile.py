@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
+from pydantic import AfterValidator
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -20,10 +21,11 @@ from sso.accounts.profile import (
     read_profile,
 )
 from sso.http.account.access import OwnPage, OwnVisit
-from sso.http.common.forms import form_fields, upload
+from sso.http.common.forms import upload
 from sso.http.common.i18n import N_
 from sso.http.common.images import made_small
-from sso.http.common.state import site_of
+from sso.http.common.services import Db
+from sso.http.common.typed_forms import FormModel, Sent, SentForm, required
 from sso.http.sign_in.texts import STALE
 from sso.identity.users import store as users
 
@@ -41,6 +43,15 @@ WRONG_FIELDS = {
 Here = Annotated[OwnVisit, Depends(OwnPage("profile"))]
 
 
+class ProfileForm(FormModel):
+    """The name. The other fields are those of the stored profile, which checks them itself."""
+
+    name: Annotated[str, AfterValidator(read_name), required(NO_NAME)] = ""
+
+
+ProfileFields = Annotated[Sent[ProfileForm], Depends(SentForm(ProfileForm))]
+
+
 @router.get(PROFILE)
 async def profile_page(here: Here) -> Response:
     """The profile."""
@@ -48,23 +59,21 @@ async def profile_page(here: Here) -> Response:
 
 
 @router.post(PROFILE)
-async def save_profile(request: Request, here: Here) -> Response:
+async def save_profile(here: Here, sent: ProfileFields) -> Response:
     """Change the profile; the page names every mistake, and keeps what was typed."""
-    fields = await form_fields(request)
-    if not here.sent_by_us(fields):
-        return await _page(here, fields, {"": STALE}, 400)
-    name = read_name(fields.get("name", ""))
-    mistakes = {} if name else {"name": NO_NAME}
+    if not here.sent_by_us(sent.typed):
+        return await _page(here, sent.typed, {"": STALE}, 400)
+    mistakes = dict(sent.mistakes)
     try:
-        profile = read_profile(here.user.profile, fields)
+        profile = read_profile(here.user.profile, sent.typed)
     except ProfileInvalid as error:
         mistakes |= {field: WRONG_FIELDS.get(field, WRONG) for field in error.fields}
-        return await _page(here, fields, mistakes, 400)
+        return await _page(here, sent.typed, mistakes, 400)
     if mistakes:
-        return await _page(here, fields, mistakes, 400)
-    async with here.site.provider.db.write() as session:
+        return await _page(here, sent.typed, mistakes, 400)
+    async with here.services.db.write() as session:
         user = await lock_own_account(session, here.own)
-        change_profile(session, user, name, profile, here.actor)
+        change_profile(session, user, sent.form.name, profile, here.actor)
     return RedirectResponse(f"{PROFILE}?done=1", 303)
 
 
@@ -75,7 +84,7 @@ async def _page(
     status: int = 200,
     **values: int,
 ) -> Response:
-    async with here.site.provider.db.read() as session:
+    async with here.services.db.read() as session:
         picture = await users.picture_of(session, here.user.id)
     return here.page(
         "account_profile.html",
@@ -90,7 +99,7 @@ async def _page(
 
 
 def _megabytes(here: OwnVisit) -> int:
-    return here.site.settings.max_picture_size // (1024 * 1024)
+    return here.services.settings.max_picture_size // (1024 * 1024)
 
 
 @router.post("/account/picture")
@@ -106,16 +115,16 @@ async def save_picture(request: Request, here: Here) -> Response:
         except ValueError:
             mistakes = {"picture": NOT_A_PICTURE}
             return await _page(here, profile_values(here.user), mistakes, 400, megabytes=_megabytes(here))
-    async with here.site.provider.db.write() as session:
+    async with here.services.db.write() as session:
         user = await lock_own_account(session, here.own)
         await change_picture(session, user.id, image, here.actor)
     return RedirectResponse(f"{PROFILE}?done=1", 303)
 
 
 @router.get("/picture/{picture_id}")
-async def picture_file(request: Request, picture_id: str) -> Response:
+async def picture_file(picture_id: str, db: Db) -> Response:
     """The picture of a user, for those who know its address: applications that may have the claim ``picture``."""
-    async with site_of(request).provider.db.read() as session:
+    async with db.read() as session:
         image = await users.picture_with_id(session, picture_id)
     if image is None:
         return Response(status_code=404, headers={"Cache-Control": "no-store"})

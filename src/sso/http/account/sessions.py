@@ -14,11 +14,11 @@ from starlette.responses import RedirectResponse, Response
 
 from sso import clock
 from sso.accounts.own_account import end_own_sessions
-from sso.clients.registry import Client
+from sso.clients.registry import Client, Registry
 from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.cookies import session_tokens
-from sso.http.common.forms import form_fields, read_id
-from sso.http.common.state import site_of
+from sso.http.common.forms import read_id
+from sso.http.common.typed_forms import FormModel, Sent, SentForm
 from sso.http.sign_in.account_chooser import with_accounts
 from sso.identity.sessions import store
 from sso.identity.sessions.devices import device_of
@@ -30,6 +30,15 @@ router = APIRouter()
 PAGE = 50
 MINE = "/account/sessions"
 Here = Annotated[OwnVisit, Depends(OwnPage("sessions"))]
+
+
+class SessionChoiceForm(FormModel):
+    """The id of the session that ends, or ``others``."""
+
+    choice: str = ""
+
+
+SessionChoice = Annotated[Sent[SessionChoiceForm], Depends(SentForm(SessionChoiceForm))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +54,14 @@ class Row:
 @router.get(MINE)
 async def my_sessions(request: Request, here: Here) -> Response:
     """Where the user is signed in: device, place, last use, applications."""
-    present, provider, now = here.visit.who.session, here.site.provider, clock.now()
+    present, services, now = here.visit.who.session, here.services, clock.now()
+    unused_since = now - services.settings.session_idle_timeout
     before = read_id(request.query_params.get("before", ""))
-    async with provider.db.read() as session:
+    async with services.db.read() as session:
         of_user = SessionFilter(user_id=here.user.id)
-        listed = await store.page_of(session, of_user, "active", now, now - provider.idle, before, PAGE + 1)
-        rows = await rows_of(request, session, [(sso_session, user.name) for sso_session, user in listed[:PAGE]])
+        listed = await store.page_of(session, of_user, "active", now, unused_since, before, PAGE + 1)
+        named = [(sso_session, user.name) for sso_session, user in listed[:PAGE]]
+        rows = await rows_of(services.changes.registry, session, named)
     following = f"{MINE}?{urlencode({'before': str(listed[PAGE - 1][0].id)})}" if len(listed) > PAGE else ""
     rows.sort(key=lambda row: (row.session.id != present.id, -row.session.last_seen_at.timestamp()))
     return here.page(
@@ -64,26 +75,24 @@ async def my_sessions(request: Request, here: Here) -> Response:
 
 
 @router.post(MINE)
-async def end_mine(request: Request, here: Here) -> Response:
+async def end_mine(request: Request, here: Here, sent: SessionChoice) -> Response:
     """End one of the own sessions, or all but the present one."""
-    fields = await form_fields(request)
-    if not here.sent_by_us(fields):
+    if not here.sent_by_us(sent.typed):
         return RedirectResponse(MINE, 303)
-    choice, count = fields.get("choice", ""), 0
+    choice, count = sent.form.choice, 0
     chosen: UUID | Literal["others"] | None = "others" if choice == "others" else read_id(choice)
     if chosen is not None:
-        async with here.site.provider.db.write() as session:
-            count = await end_own_sessions(session, here.site.provider, here.own, chosen, here.actor)
-    here.site.worker.nudge()
+        async with here.services.db.write() as session:
+            count = await end_own_sessions(session, here.services.changes, here.own, chosen, here.actor)
+    here.services.worker.nudge()
     response = RedirectResponse(f"{MINE}?done={count}", 303)
     if chosen == here.own.session_id:
         with_accounts(request, response, session_tokens(request)[1:])
     return response
 
 
-async def rows_of(request: Request, session: AsyncSession, listed: list[tuple[SsoSession, str]]) -> list[Row]:
+async def rows_of(registry: Registry, session: AsyncSession, listed: list[tuple[SsoSession, str]]) -> list[Row]:
     """Return sessions, each with the name of its user, as a page lists them."""
-    registry = site_of(request).provider.registry
     parts = await store.participants(session, [sso_session.id for sso_session, _ in listed])
     rows = []
     for sso_session, person in listed:

@@ -19,6 +19,7 @@ from sso.clients.sectors import SubjectsWouldChange
 from sso.errors import validation_message
 from sso.http.admin.application_page import (
     TYPED_POLICIES,
+    View,
     check_manages,
     find_both,
     show_application,
@@ -28,11 +29,11 @@ from sso.http.admin.application_page import (
 from sso.http.admin.applications import APPLICATIONS
 from sso.http.admin.refused import RefusedAction
 from sso.http.common.errors import Interrupted
-from sso.http.common.forms import read_revision
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
-from sso.http.common.state import request_id_of, site_of
-from sso.http.console.access import Here, Needs, own_form, said
+from sso.http.common.services import Box, OutboundHttp, Registration
+from sso.http.common.typed_forms import FormModel, Note, Revision, Sent, Ticked, cut, first, required
+from sso.http.console.access import Here, Needs, OwnForm
 from sso.http.developer.application_page import CANNOT, present
 from sso.identity.users.service import UserError, find
 from sso.platform.permissions import GRANTING
@@ -64,94 +65,145 @@ Reviews = Annotated[Here, Depends(Needs("applications:review"))]
 Changes = Annotated[Here, Depends(Needs("clients:write"))]
 Grants = Annotated[Here, Depends(Needs(GRANTING))]
 
+
+class ReviewForm(FormModel):
+    """The decision about a submitted application: ``approve``, ``send_back`` or a comment."""
+
+    choice: str = ""
+    text: Annotated[str, first(apps.MAX_NOTE_CHARS)] = ""
+    revision: Revision = -1
+    first_party: Ticked = False
+    accept_new_subjects: Annotated[str, cut(100)] = ""
+
+
+class NoteForm(FormModel):
+    """A form of which only the reason is read here."""
+
+    note: Annotated[Note, required(NOTE_MISSING)] = ""
+
+
+class StatusForm(NoteForm):
+    """A change of the status: ``suspend``, ``resume`` or ``remove``."""
+
+    choice: str = ""
+    end_sessions: Ticked = False
+
+
+class PrivilegeForm(NoteForm):
+    """A privilege that is granted or revoked."""
+
+    choice: str = ""
+    privilege: Annotated[str, first(60)] = ""
+    without_person: Ticked = False
+
+
+class OwnerForm(FormModel):
+    """Who becomes an owner."""
+
+    who: Annotated[str, cut(254)] = ""
+
+
+_FORM = "admin app {client_id}"
+ReviewSent = Annotated[Sent[ReviewForm], Depends(OwnForm(ReviewForm, _FORM))]
+NoteSent = Annotated[Sent[NoteForm], Depends(OwnForm(NoteForm, _FORM))]
+StatusSent = Annotated[Sent[StatusForm], Depends(OwnForm(StatusForm, _FORM))]
+PrivilegeSent = Annotated[Sent[PrivilegeForm], Depends(OwnForm(PrivilegeForm, _FORM))]
+OwnerSent = Annotated[Sent[OwnerForm], Depends(OwnForm(OwnerForm, _FORM))]
+
 _LISTS = ("allowed_networks", "allowed_hours")
 """The policies that have one value on each line."""
 
 
 @router.post(APPLICATIONS + "/{client_id}/review")
-async def review(request: Request, client_id: str, here: Reviews) -> Response:
+async def review(
+    request: Request,
+    client_id: str,
+    here: Reviews,
+    sent: ReviewSent,
+    view: View,
+    registered: Registration,
+    outbound: OutboundHttp,
+) -> Response:
     """Approve a submitted application, send it back, or comment on it."""
-    fields, site = await own_form(request, f"admin app {client_id}"), site_of(request)
-    decision = _read_review(fields, here)
+    db, settings, fields = view.db, view.settings, sent.typed
+    decision = _decision(sent.form, here)
     try:
         if decision.choice == "approve":
-            loopback = site.provider.settings.loopback
-            await check_sector_of(
-                site.provider.db, site.provider.outbound, client_id, decision.revision, allow_http_loopback=loopback
-            )
-        async with site.provider.db.write() as session:
+            loopback = settings.loopback
+            await check_sector_of(db, outbound, client_id, decision.revision, allow_http_loopback=loopback)
+        async with db.write() as session:
             application = await present(request, session, client_id)
             check_manages(request, here, await clients.get_client(session, client_id), application)
             await review_application(
-                session, site.provider.settings, application, decision, actor=here.as_actor, authority=here.authority
+                session, settings, application, decision, actor=here.as_actor, authority=here.authority
             )
-            await notify_team(session, site.provider, application)
+            await notify_team(session, registered.changes, application)
     except Stale:
-        return await show_application(request, client_id, here, 409, RefusedAction("review", fields, TEAM_CHANGED))
+        return await show_application(view, client_id, here, 409, RefusedAction("review", fields, TEAM_CHANGED))
     except SubjectsWouldChange as error:
         refused = RefusedAction("review", fields, NOT_ACCEPTED, "accept_new_subjects")
-        return await show_application(request, client_id, here, 409, refused, error.changes[0])
+        return await show_application(view, client_id, here, 409, refused, error.changes[0])
     except ClientError as error:
         refused = RefusedAction("review", fields, CANNOT, "text", {"detail": str(error)})
-        return await show_application(request, client_id, here, 409, refused)
-    await site.provider.refresh()
-    site.worker.nudge()
+        return await show_application(view, client_id, here, 409, refused)
+    await registered.follow()
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)
 
 
-def _read_review(fields: Mapping[str, str], here: Here) -> Review:
-    choice = fields.get("choice", "")
+def _decision(form: ReviewForm, here: Here) -> Review:
     # Administrators of groups do not decide whether an application is the city's own.
-    granted = {"first_party": fields.get("first_party") == "1"} if here.groups is None else {}
+    granted = {"first_party": form.first_party} if here.groups is None else {}
     return Review(
-        choice="approve" if choice == "approve" else "send_back" if choice == "send_back" else "comment",
-        text=fields.get("text", "")[: apps.MAX_NOTE_CHARS],
-        revision=read_revision(fields.get("revision", "")),
+        choice="approve" if form.choice == "approve" else "send_back" if form.choice == "send_back" else "comment",
+        text=form.text,
+        revision=form.revision,
         granted=granted,
-        accepted=fields.get("accept_new_subjects", "").strip(),
+        accepted=form.accept_new_subjects,
     )
 
 
 @router.post(APPLICATIONS + "/{client_id}/status")
-async def change_status(request: Request, client_id: str, here: Changes) -> Response:
+async def change_status(
+    request: Request, client_id: str, here: Changes, sent: StatusSent, view: View, registered: Registration
+) -> Response:
     """Suspend an application, resume it, or remove it, with a reason."""
-    fields, site = await own_form(request, f"admin app {client_id}"), site_of(request)
-    choice, note, actor = fields.get("choice", ""), said(fields), here.as_actor
+    fields, choice, note, actor = sent.typed, sent.form.choice, sent.form.note, here.as_actor
     form = "remove" if choice == "remove" else "status"
-    if not note:
-        refused = RefusedAction(form, fields, NOTE_MISSING, f"{form}-note")
-        return await show_application(request, client_id, here, 400, refused)
+    if sent.mistakes:
+        refused = RefusedAction(form, fields, sent.mistakes["note"], f"{form}-note")
+        return await show_application(view, client_id, here, 400, refused)
     try:
-        async with site.provider.db.write() as session:
+        async with view.db.write() as session:
             application = await session.get(Application, client_id)
             check_manages(request, here, await clients.get_client(session, client_id), application)
             if choice == "suspend":
-                everything = fields.get("end_sessions") == "1" and here.may("sessions:end_many")
-                await suspend_client(session, site.provider, client_id, end_sessions=everything, actor=actor, note=note)
+                everything = sent.form.end_sessions and here.may("sessions:end_many")
+                changes = registered.changes
+                await suspend_client(session, changes, client_id, end_sessions=everything, actor=actor, note=note)
             elif choice == "resume":
                 await resume_client(session, client_id, authority=here.authority, actor=actor, note=note)
             elif choice == "remove" and here.may("clients:delete"):
-                await remove_client(session, site.provider, client_id, actor=actor, note=note)
+                await remove_client(session, registered.changes, client_id, actor=actor, note=note)
             if application is not None:
-                await notify_team(session, site.provider, application)
+                await notify_team(session, registered.changes, application)
     except ClientError as error:
         refused = RefusedAction(form, fields, CANNOT, f"{form}-note", {"detail": str(error)})
-        return await show_application(request, client_id, here, 409, refused)
-    await site.provider.refresh()
-    site.worker.nudge()
+        return await show_application(view, client_id, here, 409, refused)
+    await registered.follow()
     return RedirectResponse(APPLICATIONS if choice == "remove" else f"{APPLICATIONS}/{client_id}", 303)
 
 
 @router.post(APPLICATIONS + "/{client_id}/policies")
-async def set_policies(request: Request, client_id: str, here: Changes) -> Response:
+async def set_policies(
+    request: Request, client_id: str, here: Changes, sent: NoteSent, view: View, registered: Registration
+) -> Response:
     """Set who may use an application, from where and when, with which assurance, and how long tokens are valid."""
-    fields, site = await own_form(request, f"admin app {client_id}"), site_of(request)
-    note = said(fields)
-    if not note:
-        refused = RefusedAction("policies", fields, NOTE_MISSING, "policies-note")
-        return await show_application(request, client_id, here, 400, refused)
+    fields = sent.typed
+    if sent.mistakes:
+        refused = RefusedAction("policies", fields, sent.mistakes["note"], "policies-note")
+        return await show_application(view, client_id, here, 400, refused)
     try:
-        async with site.provider.db.write() as session:
+        async with view.db.write() as session:
             row, application = await lock_both(session, client_id)
             check_manages(request, here, row, application)
             if row is None or row.status == REMOVED:
@@ -159,22 +211,21 @@ async def set_policies(request: Request, client_id: str, here: Changes) -> Respo
             metadata = with_policies(stored_metadata(row.metadata_), _read_policies(fields))
             await register_at_once(
                 session,
-                site.provider,
+                registered.changes,
                 row,
                 application,
                 metadata,
                 event="client.policies_set",
-                note=note,
+                note=sent.form.note,
                 actor=here.as_actor,
                 authority=here.authority,
             )
     except ValidationError as error:
-        return await show_application(request, client_id, here, 400, _invalid_policy(fields, error))
+        return await show_application(view, client_id, here, 400, _invalid_policy(fields, error))
     except ClientError as error:
         refused = RefusedAction("policies", fields, CANNOT, "policies-note", {"detail": str(error)})
-        return await show_application(request, client_id, here, 409, refused)
-    await site.provider.refresh()
-    site.worker.nudge()
+        return await show_application(view, client_id, here, 409, refused)
+    await registered.follow()
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)
 
 
@@ -200,42 +251,50 @@ def _invalid_policy(fields: Mapping[str, str], error: ValidationError) -> Refuse
 
 
 @router.post(APPLICATIONS + "/{client_id}/privileges")
-async def change_privileges(request: Request, client_id: str, here: Grants) -> Response:
+async def change_privileges(
+    request: Request, client_id: str, here: Grants, sent: PrivilegeSent, view: View, registered: Registration
+) -> Response:
     """Grant an application an administration permission or restricted data, or revoke it, with a reason."""
-    fields, site = await own_form(request, f"admin app {client_id}"), site_of(request)
-    choice, note, privilege = fields.get("choice", ""), said(fields), fields.get("privilege", "")[:60]
-    if not note:
-        form = "revoke" if choice == "revoke" else "grant"
-        refused = RefusedAction(form, fields, NOTE_MISSING, f"{form}-note")
-        return await show_application(request, client_id, here, 400, refused)
-    about = {**here.acts, "reason": note, "request_id": request_id_of(request)}
-    async with site.provider.db.write() as session:
+    form = sent.form
+    if sent.mistakes:
+        name = "revoke" if form.choice == "revoke" else "grant"
+        refused = RefusedAction(name, sent.typed, sent.mistakes["note"], f"{name}-note")
+        return await show_application(view, client_id, here, 400, refused)
+    async with view.db.write() as session:
         await find_both(request, session, client_id, here)
-        if choice == "revoke":
-            await revoke_privilege(session, client_id, privilege, **about)
-        elif choice == "grant":
-            without_user = fields.get("without_person") == "1"
-            await grant_privilege(session, client_id, privilege, without_person=without_user, **about)
-    await site.provider.refresh()
+        if form.choice == "revoke":
+            await revoke_privilege(
+                session, client_id, form.privilege, reason=form.note, request_id=here.request_id, **here.acts
+            )
+        elif form.choice == "grant":
+            await grant_privilege(
+                session,
+                client_id,
+                form.privilege,
+                reason=form.note,
+                without_person=form.without_person,
+                request_id=here.request_id,
+                **here.acts,
+            )
+    await registered.follow()
     return RedirectResponse(f"{APPLICATIONS}/{client_id}#privileges", 303)
 
 
 @router.post(APPLICATIONS + "/{client_id}/owner")
-async def set_owner(request: Request, client_id: str, here: Changes) -> Response:
+async def set_owner(request: Request, client_id: str, here: Changes, sent: OwnerSent, view: View, box: Box) -> Response:
     """Make a user an owner of an application. Owners of an application of a catalogue file see its refused requests and
     create its secrets."""
-    fields, site = await own_form(request, f"admin app {client_id}"), site_of(request)
-    typed = {"who": fields.get("who", "").strip()[:254]}
-    async with site.provider.db.write() as session:
+    typed = {"who": sent.form.who}
+    async with view.db.write() as session:
         row, application = await clients.get_client(session, client_id), await session.get(Application, client_id)
         check_manages(request, here, row, application)
         try:
-            user = await find(session, typed["who"], site.provider.box)
+            user = await find(session, sent.form.who, box)
         except UserError:
-            return await show_application(request, client_id, here, 400, RefusedAction("owner", typed, NOBODY, "who"))
+            return await show_application(view, client_id, here, 400, RefusedAction("owner", typed, NOBODY, "who"))
         try:
             await make_owner(session, row, application, client_id, user, actor=here.as_actor, authority=here.authority)
         except ClientError as error:
             refused = RefusedAction("owner", typed, CANNOT, "who", {"detail": str(error)})
-            return await show_application(request, client_id, here, 409, refused)
+            return await show_application(view, client_id, here, 409, refused)
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)

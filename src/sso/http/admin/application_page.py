@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -26,7 +26,7 @@ from sso.clients.models import (
 )
 from sso.clients.privileges import PRIVILEGES, shown
 from sso.clients.profiles import RELAXATIONS
-from sso.clients.registry import Client, stored_metadata
+from sso.clients.registry import Client, Registry, stored_metadata
 from sso.clients.sectors import SubjectChange
 from sso.http.admin.applications import APPLICATIONS, Sees
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
@@ -34,18 +34,20 @@ from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_
 from sso.http.common.labels import ROLE_TEXTS
 from sso.http.common.pages import failure, locale_of
-from sso.http.common.state import site_of
+from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.console.access import Here, admin_page, token_for
 from sso.http.developer.application_page import NOTES, STATES
 from sso.http.developer.form_texts import IDENTITIES, KEEP_SECTOR, LABELS, LEVELS, NEW_SUBJECTS, subjects_shown
 from sso.identity.sessions import store as sessions
 from sso.identity.users.store import names_of
+from sso.platform.db import Database
 from sso.platform.permissions import GRANTING, ROLES
 from sso.portal import applications as apps
 from sso.portal import teams
 from sso.portal.administration import is_in_groups
 from sso.portal.applications import Unfinished, catalogue_of, requested_settings_of
 from sso.portal.approval import pending_subject_change
+from sso.settings import Settings
 
 router = APIRouter()
 
@@ -101,14 +103,31 @@ class ApplicationFacts:
         return stored_metadata(self.row.metadata_) if self.row is not None else None
 
 
+@dataclass(frozen=True, slots=True)
+class ApplicationView:
+    """What the page of an application is made from, besides the application."""
+
+    request: Request
+    db: Database
+    settings: Settings
+    registry: Registry
+
+
+async def _view(request: Request, db: Db, settings: CurrentSettings, known: Clients) -> ApplicationView:
+    return ApplicationView(request, db, settings, known.registry)
+
+
+View = Annotated[ApplicationView, Depends(_view)]
+
+
 @router.get(APPLICATIONS + "/{client_id}")
-async def application_page(request: Request, client_id: str, here: Sees) -> Response:
+async def application_page(client_id: str, here: Sees, view: View) -> Response:
     """Show one application."""
-    return await show_application(request, client_id, here)
+    return await show_application(view, client_id, here)
 
 
 async def show_application(
-    request: Request,
+    view: ApplicationView,
     client_id: str,
     here: Here,
     status: int = 200,
@@ -118,7 +137,7 @@ async def show_application(
     """Return the page of an application.
 
     Args:
-        request: the request that is answered.
+        view: what the page is made from.
         client_id: the client_id in production; of a sandbox: the answer leads to the application.
         here: the administrator.
         status: the HTTP status.
@@ -127,7 +146,8 @@ async def show_application(
     """
     if client_id.endswith(SANDBOX_END):
         return RedirectResponse(f"{APPLICATIONS}/{client_id.removesuffix(SANDBOX_END)}", 303)
-    facts = await _read(request, client_id, here)
+    request = view.request
+    facts = await _read(view, client_id, here)
     change = subjects or facts.subjects
     return admin_page(
         request,
@@ -136,9 +156,9 @@ async def show_application(
         "admin_application.html",
         status,
         client_id=client_id,
-        **_registered(request, client_id, facts),
+        **_registered(view, client_id, facts),
         **_team(facts),
-        **_privileges(here, facts, site_of(request).provider.registry.get(client_id)),
+        **_privileges(here, facts, view.registry.get(client_id)),
         subjects=subjects_shown(change) if change is not None and change.users else None,
         policies=_policies(facts.metadata, refused),
         chosen_roles=_chosen_roles(facts.metadata, refused),
@@ -156,7 +176,7 @@ async def show_application(
     )
 
 
-TEXTS: dict[str, Any] = {
+TEXTS: dict[str, object] = {
     "states": STATES,
     "labels": LABELS,
     "subject_texts": (NEW_SUBJECTS, KEEP_SECTOR),
@@ -168,10 +188,10 @@ TEXTS: dict[str, Any] = {
 """The texts that the page looks names up in."""
 
 
-async def _read(request: Request, client_id: str, here: Here) -> ApplicationFacts:
-    async with site_of(request).provider.db.read() as session:
-        row, application = await find_both(request, session, client_id, here)
-        requested, changes, unfinished = await _wanted(request, session, application)
+async def _read(view: ApplicationView, client_id: str, here: Here) -> ApplicationFacts:
+    async with view.db.read() as session:
+        row, application = await find_both(view.request, session, client_id, here)
+        requested, changes, unfinished = await _requested(view.settings, session, application)
         notes = await apps.notes_of(session, client_id)
         team = await teams.team_of(session, client_id)
         privileges = await clients.privileges_of(session, client_id) if row is not None else []
@@ -186,7 +206,7 @@ async def _read(request: Request, client_id: str, here: Here) -> ApplicationFact
             requested=requested,
             changes=changes,
             unfinished=unfinished,
-            subjects=await _subjects(request, session, application),
+            subjects=await _subjects(view.settings, session, application),
             notes=list(notes),
             team=list(team),
             client_sessions=await sessions.count_client_sessions_up_to(session, client_id, COUNTED + 1),
@@ -195,11 +215,11 @@ async def _read(request: Request, client_id: str, here: Here) -> ApplicationFact
         )
 
 
-def _registered(request: Request, client_id: str, facts: ApplicationFacts) -> dict[str, Any]:
+def _registered(view: ApplicationView, client_id: str, facts: ApplicationFacts) -> dict[str, object]:
     """Return the part of the page about the registered and the requested metadata."""
     application, metadata = facts.application, facts.metadata
-    client = site_of(request).provider.registry.get(client_id)
-    name = client.name(locale_of(request)) if client is not None else client_id
+    client = view.registry.get(client_id)
+    name = client.name(locale_of(view.request)) if client is not None else client_id
     return {
         "name": application.name if application is not None else name,
         "app": application,
@@ -216,7 +236,7 @@ def _registered(request: Request, client_id: str, facts: ApplicationFacts) -> di
     }
 
 
-def _team(facts: ApplicationFacts) -> dict[str, Any]:
+def _team(facts: ApplicationFacts) -> dict[str, object]:
     """Return the part of the page about the team and the history."""
     names = facts.names
     return {
@@ -228,7 +248,7 @@ def _team(facts: ApplicationFacts) -> dict[str, Any]:
     }
 
 
-def _privileges(here: Here, facts: ApplicationFacts, client: Client | None) -> dict[str, Any]:
+def _privileges(here: Here, facts: ApplicationFacts, client: Client | None) -> dict[str, object]:
     """Return the part of the page about privileges."""
     return {
         "privileges": [_privilege(grant, client, facts.names) for grant in reversed(facts.privileges)],
@@ -238,7 +258,7 @@ def _privileges(here: Here, facts: ApplicationFacts, client: Client | None) -> d
     }
 
 
-def _privilege(grant: ClientPrivilege, client: Client | None, names: dict[str, str]) -> dict[str, Any]:
+def _privilege(grant: ClientPrivilege, client: Client | None, names: dict[str, str]) -> dict[str, object]:
     """Return a privilege as the page shows it."""
     return {
         **shown(grant),
@@ -272,28 +292,25 @@ def check_manages(request: Request, here: Here, row: ClientRow | None, applicati
         raise Interrupted(failure(request, "not_found", 404))
 
 
-async def _wanted(
-    request: Request, session: AsyncSession, application: Application | None
+async def _requested(
+    settings: Settings, session: AsyncSession, application: Application | None
 ) -> tuple[list[tuple[str, str]], dict[str, tuple[object, object]], dict[str, str]]:
     """Return the requested metadata, the changes that an approval would bring, and the fields that are not valid."""
     if application is None or not application.document:
         return [], {}, {}
-    wanted = requested_settings_of(application)
+    requested = requested_settings_of(application)
     try:
-        metadata = apps.production_metadata(
-            wanted, application.granted, allow_http_loopback=site_of(request).settings.loopback
-        )
+        metadata = apps.production_metadata(requested, application.granted, allow_http_loopback=settings.loopback)
     except Unfinished as error:
         return _lines(application.document), {}, error.problems
     return _lines(metadata.stored()), await apps.difference(session, application, metadata), {}
 
 
-async def _subjects(request: Request, session: AsyncSession, application: Application | None) -> SubjectChange | None:
+async def _subjects(settings: Settings, session: AsyncSession, application: Application | None) -> SubjectChange | None:
     """Return how an approval would change the ``sub`` of every user; None: it would not."""
     if application is None or application.state != "submitted":
         return None
-    loopback = site_of(request).settings.loopback
-    return await pending_subject_change(session, application, allow_http_loopback=loopback)
+    return await pending_subject_change(session, application, allow_http_loopback=settings.loopback)
 
 
 def _state(row: ClientRow | None, application: Application | None) -> str:
@@ -336,10 +353,10 @@ def _lines(values: Mapping[str, object]) -> list[tuple[str, str]]:
 def _text(value: object) -> str:
     if value is None:
         return ""
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return "\n".join(value)
-    if isinstance(value, dict) and all(isinstance(one, str) for one in value.values()):
-        return "\n".join(f"{name}: {one}" for name, one in value.items())
+    if isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
+        return "\n".join(f"{name}: {item}" for name, item in value.items())
     return (
         value
         if isinstance(value, str)

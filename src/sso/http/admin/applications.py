@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
@@ -11,9 +14,10 @@ from starlette.responses import Response
 
 from sso.clients.models import SANDBOX_END, Application
 from sso.clients.profiles import RELAXATIONS
+from sso.clients.registry import Registry
 from sso.http.common.i18n import N_
 from sso.http.common.pages import locale_of
-from sso.http.common.state import site_of
+from sso.http.common.services import Clients, Db
 from sso.http.console.access import ADMIN, Here, Needs, admin_page
 from sso.http.developer.application_page import STATES
 from sso.portal import applications as apps
@@ -33,35 +37,47 @@ SHOWN_TEXTS = {
 Sees = Annotated[Here, Depends(Needs("clients:read"))]
 
 
-ORDERS: dict[str, Any] = {
-    "id": lambda row: row["id"],
-    "name": lambda row: (row["name"].casefold(), row["id"]),
-    "group": lambda row: (row["group"] or "\uffff", row["name"].casefold(), row["id"]),
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An application as the list shows it. ``at``: when its team changed it, where it is not registered yet."""
+
+    id: str
+    name: str
+    group: str | None
+    state: str
+    at: datetime | None = None
+
+
+ORDERS: dict[str, Callable[[Row], tuple[str, ...]]] = {
+    "id": lambda row: (row.id,),
+    "name": lambda row: (row.name.casefold(), row.id),
+    "group": lambda row: (row.group or "\uffff", row.name.casefold(), row.id),
 }
 """The orders of registered applications."""
 
 
 @router.get(APPLICATIONS)
-async def list_page(request: Request, here: Sees) -> Response:
+async def list_page(request: Request, here: Sees, db: Db, known: Clients) -> Response:
     """List applications by state and by words in their names."""
     query = request.query_params
     shown = query.get("shown", "") if query.get("shown", "") in SHOWN else "registered"
     words, group, after = query.get("q", "").strip()[:60], query.get("group", "")[:60], query.get("after", "")[:100]
     order = query.get("order", "") if query.get("order", "") in ORDERS else "id"
     groups = sorted(here.groups) if here.groups is not None else None
-    async with site_of(request).provider.db.read() as session:
+    async with db.read() as session:
         waiting = await apps.count_waiting(session, groups)
         if shown in ("waiting", "building"):
             states = ("submitted",) if shown == "waiting" else ("draft", "sandbox")
-            found = await apps.page_of_applications(session, states=states, groups=groups, after=after, limit=PAGE + 1)
-            rows = [_begun(one) for one in found]
+            begun = await apps.page_of_applications(session, states=states, groups=groups, after=after, limit=PAGE + 1)
+            rows = [_begun(application) for application in begun]
         else:
-            fitting = _registered(request, here, shown, words, group)
+            query_terms = ListQuery(shown, words, group)
+            fitting = _registered(known.registry, here, query_terms, locale_of(request))
             rows = _page_of(sorted(fitting, key=ORDERS[order]), after)
     kept = {"shown": shown, **({"q": words} if words else {}), **({"group": group} if group else {})}
-    orders = {one: f"{APPLICATIONS}?{urlencode({**kept, 'order': one})}" for one in ORDERS}
+    orders = {name: f"{APPLICATIONS}?{urlencode({**kept, 'order': name})}" for name in ORDERS}
     kept |= {"order": order} if order != "id" else {}
-    following = {**kept, "after": rows[PAGE - 1]["id"]} if len(rows) > PAGE else {}
+    following = {**kept, "after": rows[PAGE - 1].id} if len(rows) > PAGE else {}
     return admin_page(
         request,
         here,
@@ -74,36 +90,47 @@ async def list_page(request: Request, here: Sees) -> Response:
         asked={"q": words, "group": group},
         order=order,
         orders=orders if shown not in ("waiting", "building") else {},
-        groups=groups or sorted({one.meta.group for one in site_of(request).provider.registry if one.meta.group}),
+        groups=groups or sorted({client.meta.group for client in known.registry if client.meta.group}),
         following=f"{APPLICATIONS}?{urlencode(following)}" if following else "",
         states=STATES,
     )
 
 
-def _begun(one: Application) -> dict[str, Any]:
-    return {"id": one.application_id, "name": one.name, "group": one.group, "state": one.state, "at": one.updated_at}
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """Which registered applications are listed: by state, words in the name, and group."""
+
+    shown: str
+    words: str
+    group: str
 
 
-def _registered(request: Request, here: Here, shown: str, words: str, group: str) -> list[dict[str, Any]]:
-    locale, wanted = locale_of(request), words.casefold().split()
+def _begun(application: Application) -> Row:
+    return Row(
+        application.application_id, application.name, application.group, application.state, application.updated_at
+    )
+
+
+def _registered(registry: Registry, here: Here, query: ListQuery, locale: str) -> list[Row]:
+    words = query.words.casefold().split()
     rows = []
-    for one in site_of(request).provider.registry:
-        text = f"{one.client_id} {one.meta.client_name} {one.meta.client_name_en or ''}".casefold()
+    for client in registry:
+        text = f"{client.client_id} {client.meta.client_name} {client.meta.client_name_en or ''}".casefold()
         fits = (
-            not one.client_id.endswith(SANDBOX_END)
-            and here.may_with("clients:read", one)
-            and one.enabled == (shown != "suspended")
-            and (shown != "relaxed" or any(rule.used(one.meta) for rule in RELAXATIONS))
-            and (not group or one.meta.group == group)
-            and all(word in text for word in wanted)
+            not client.client_id.endswith(SANDBOX_END)
+            and here.may_with("clients:read", client)
+            and client.enabled == (query.shown != "suspended")
+            and (query.shown != "relaxed" or any(rule.used(client.meta) for rule in RELAXATIONS))
+            and (not query.group or client.meta.group == query.group)
+            and all(word in text for word in words)
         )
         if fits:
-            state = "approved" if one.enabled else "suspended"
-            rows.append({"id": one.client_id, "name": one.name(locale), "group": one.meta.group, "state": state})
+            state = "approved" if client.enabled else "suspended"
+            rows.append(Row(client.client_id, client.name(locale), client.meta.group, state))
     return rows
 
 
-def _page_of(rows: list[dict[str, Any]], after: str) -> list[dict[str, Any]]:
+def _page_of(rows: list[Row], after: str) -> list[Row]:
     """Return the rows after the one with the id ``after``: at most one more than a page has."""
-    begin = next((at + 1 for at, row in enumerate(rows) if row["id"] == after), 0)
+    begin = next((at + 1 for at, row in enumerate(rows) if row.id == after), 0)
     return rows[begin : begin + PAGE + 1]

@@ -27,14 +27,16 @@ from sso.http.admin.deliveries import KINDS
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
 from sso.http.common.pages import locale_of
-from sso.http.common.state import request_id_of, site_of
-from sso.http.console.access import ADMIN, Here, Needs, admin_page, own_form, token_for
+from sso.http.common.services import Box, Db
+from sso.http.common.typed_forms import FormModel, Sent
+from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
 from sso.identity.users.service import UserError, find
 from sso.identity.users.store import names_of
 from sso.jobs import chain_audit_events
 from sso.platform.audit import record, verify
 from sso.platform.audit.models import AuditEvent
 from sso.platform.audit.service import AuditFilter, AuditReport, chain_length, export, page_of_events
+from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_day
 
@@ -46,20 +48,33 @@ CHECKED_AT_ONCE = 200_000
 SeesAudit = Annotated[Here, Depends(Needs("audit:read"))]
 
 
+class AuditForm(FormModel):
+    """What to do with the log: ``export`` those days, or anything else: verify it."""
+
+    choice: str = ""
+    since: str = ""
+    until: str = ""
+
+
+AuditSent = Annotated[Sent[AuditForm], Depends(OwnForm(AuditForm, "audit"))]
+
+
 @router.get(ADMIN + "/audit")
-async def audit_page(request: Request, here: SeesAudit) -> Response:
+async def audit_page(request: Request, here: SeesAudit, db: Db, box: Box) -> Response:
     """List audit events by type, user, application and time."""
-    return await _audit_page(request, here)
+    return await _audit_page(request, here, db, box)
 
 
-async def _audit_page(request: Request, here: Here, report: AuditReport | None = None) -> Response:
-    query, provider = request.query_params, site_of(request).provider
+async def _audit_page(
+    request: Request, here: Here, db: Database, box: SecretBox, report: AuditReport | None = None
+) -> Response:
+    query = request.query_params
     names = {"type": 60, "person": 254, "client": 100, "outcome": 10, "since": 10, "until": 10}
     asked = {name: query.get(name, "").strip()[:maximum] for name, maximum in names.items()}
     before = read_id(query.get("before", ""))
-    async with provider.db.read() as session:
-        person, problem = await _person(session, asked["person"], provider.box)
-        wanted = AuditFilter(
+    async with db.read() as session:
+        person, problem = await _person(session, asked["person"], box)
+        chosen = AuditFilter(
             person=person,
             type=asked["type"] or None,
             outcome=asked["outcome"] or None,
@@ -67,23 +82,23 @@ async def _audit_page(request: Request, here: Here, report: AuditReport | None =
             since=_day(asked["since"]),
             until=_day(asked["until"], end=True),
         )
-        found = [] if problem else await page_of_events(session, wanted, before, PAGE + 1)
-        actors = [one for event in found for one in (event.actor or "", event.subject or "")]
+        events = [] if problem else await page_of_events(session, chosen, before, PAGE + 1)
+        actors = [name for event in events for name in (event.actor or "", event.subject or "")]
         people = await names_of(session, actors)
         chained, waiting = await chain_length(session)
     kept = {name: value for name, value in asked.items() if value}
-    following = {**kept, "before": str(found[PAGE - 1].id)} if len(found) > PAGE else {}
+    following = {**kept, "before": str(events[PAGE - 1].id)} if len(events) > PAGE else {}
     words = translations(locale_of(request)).gettext
     return admin_page(
         request,
         here,
         "audit",
         "admin_audit.html",
-        rows=found[:PAGE],
+        rows=events[:PAGE],
         names=people,
         details=partial(_details, words),
         event_texts=EVENT_TEXTS,
-        types=sorted(((name, words(text)) for name, text in EVENT_TEXTS.items()), key=lambda one: one[1].casefold()),
+        types=_event_types(words),
         outcome_texts=OUTCOME_TEXTS,
         actor_texts=ACTOR_TEXTS,
         broken=_broken(report) if report is not None else "",
@@ -96,6 +111,12 @@ async def _audit_page(request: Request, here: Here, report: AuditReport | None =
         following=f"{ADMIN}/audit?{urlencode(following)}" if following else "",
         csrf_token=token_for(request, "audit"),
     )
+
+
+def _event_types(words: Words) -> list[tuple[str, str]]:
+    """Return the types of events with their texts, sorted by the text in the language of the page."""
+    texts = ((name, words(text)) for name, text in EVENT_TEXTS.items())
+    return sorted(texts, key=lambda entry: entry[1].casefold())
 
 
 def _details(words: Words, event: AuditEvent) -> list[tuple[str, str]]:
@@ -124,33 +145,32 @@ async def _person(session: AsyncSession, typed: str, box: SecretBox) -> tuple[st
 
 
 @router.post(ADMIN + "/audit")
-async def check_audit(request: Request, here: SeesAudit) -> Response:
+async def check_audit(request: Request, here: SeesAudit, sent: AuditSent, db: Db, box: Box) -> Response:
     """Verify the hash chain, or download the log."""
-    fields, provider = await own_form(request, "audit"), site_of(request).provider
-    if fields.get("choice") == "export":
-        since, until = _day(fields.get("since", "")), _day(fields.get("until", ""), end=True)
-        async with provider.db.write() as session:
-            about = {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None}
-            record(session, "audit.exported", actor=here.actor, request_id=request_id_of(request), data=about)
-        await chain_audit_events(provider.db, provider.box)
+    if sent.form.choice == "export":
+        since, until = _day(sent.form.since), _day(sent.form.until, end=True)
+        async with db.write() as session:
+            period = {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None}
+            record(session, "audit.exported", actor=here.actor, request_id=here.request_id, data=period)
+        await chain_audit_events(db, box)
         headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Cache-Control": "no-store"}
-        return StreamingResponse(_lines(request, since, until), headers=headers, media_type="application/x-ndjson")
-    await chain_audit_events(provider.db, provider.box)
-    async with provider.db.read() as session:
+        return StreamingResponse(_lines(db, since, until), headers=headers, media_type="application/x-ndjson")
+    await chain_audit_events(db, box)
+    async with db.read() as session:
         chained, _ = await chain_length(session)
-        report = await verify(session, provider.box) if chained <= CHECKED_AT_ONCE else None
-    return await _audit_page(request, here, report)
+        report = await verify(session, box) if chained <= CHECKED_AT_ONCE else None
+    return await _audit_page(request, here, db, box, report)
 
 
-async def _lines(request: Request, since: datetime | None, until: datetime | None) -> AsyncIterator[bytes]:
-    async with site_of(request).provider.db.read() as session:
+async def _lines(db: Database, since: datetime | None, until: datetime | None) -> AsyncIterator[bytes]:
+    async with db.read() as session:
         async for line in export(session, since, until):
             yield line
 
 
 def _day(text: str, *, end: bool = False) -> datetime | None:
     try:
-        found = read_day(text)
+        day = read_day(text)
     except ValueError:
         return None
-    return found + timedelta(days=1) if end else found
+    return day + timedelta(days=1) if end else day

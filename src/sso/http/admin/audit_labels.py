@@ -7,7 +7,6 @@ without a text is shown as it is stored.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from sso.http.account.activity import EVENTS
 from sso.http.admin.sessions import REASONS
@@ -220,7 +219,7 @@ CHAIN_TEXTS = {
 Words = Callable[[str], str]
 
 
-def said_of(key: str, value: Any, words: Words, texts: Mapping[str, Mapping[str, str]] = VALUE_TEXTS) -> str:
+def said_of(key: str, value: object, words: Words, texts: Mapping[str, Mapping[str, str]] = VALUE_TEXTS) -> str:
     """Return a value of an audit event in the language of a page.
 
     Args:
@@ -232,9 +231,9 @@ def said_of(key: str, value: Any, words: Words, texts: Mapping[str, Mapping[str,
     if isinstance(value, bool):
         return words(YES_NO[value])
     if isinstance(value, list):
-        return ", ".join(said_of(key, one, words, texts) for one in value)
+        return ", ".join(said_of(key, item, words, texts) for item in value)
     if isinstance(value, dict):
-        pairs = ((name, said_of(name, one, words, texts)) for name, one in value.items())
+        pairs = ((name, said_of(name, item, words, texts)) for name, item in value.items())
         return ", ".join(f"{words(DATA_TEXTS.get(str(name), str(name)))} {text}" for name, text in pairs)
     text = "" if value is None else str(value)
     table = texts.get(key)

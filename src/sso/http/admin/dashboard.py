@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
-from typing import Annotated, Any
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, TypedDict
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
-from sso.http.admin.audit_labels import (
-    METHOD_TEXTS,
-)
+from sso.clients.registry import Registry
+from sso.http.admin.audit_labels import METHOD_TEXTS
 from sso.http.common.charts import Chart, chart
 from sso.http.common.i18n import N_, translations
 from sso.http.common.labels import FACTOR_TEXTS, GRANTS, LEVEL_TEXTS, ROLE_NAMES, SPANS, permission_texts
 from sso.http.common.pages import locale_of
-from sso.http.common.state import site_of
-from sso.http.console.access import ADMIN, PAGE_TEXTS, Here, Needs, admin_page, tasks_of
+from sso.http.common.services import Clients, CurrentSettings, Db
+from sso.http.console.access import ADMIN, PAGE_TEXTS, Entry, Here, Needs, admin_page, tasks_of
 from sso.identity.sessions import store as sessions
 from sso.identity.users import merge_proposals as merging
 from sso.jobs import GAUGES
+from sso.platform.db import Database
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import RECENT, Span, span
 from sso.platform.outbox import store as deliveries
@@ -30,6 +31,8 @@ from sso.platform.permissions import PERMISSIONS
 from sso.portal.applications import count_waiting
 
 router = APIRouter()
+Words = Callable[[str], str]
+Counted = list[tuple[datetime, str, str, int]]
 TOP = 10
 COUNTED = 1000
 """How far living sessions are counted while somebody waits: more are as many as were counted some minutes ago."""
@@ -38,63 +41,113 @@ Anybody = Annotated[Here, Depends(Needs("statistics:read", *(name for name in PE
 
 
 @router.get(ADMIN)
-async def first_page(request: Request, here: Anybody) -> Response:
+async def first_page(request: Request, here: Anybody, db: Db, settings: CurrentSettings, known: Clients) -> Response:
     """Show the pages that the user may open, and with the permission for statistics the dashboard."""
-    tasks: dict[str, Any] = {
+    tasks: Tasks = {
         "tasks": tasks_of(here),
         "page_texts": PAGE_TEXTS,
-        "roles": [ROLE_NAMES.get(one, one) for one in here.visit.roles],
+        "roles": [ROLE_NAMES.get(role, role) for role in here.visit.roles],
         "allowed": permission_texts(here.permissions),
         "groups": sorted(here.groups) if here.groups is not None else [],
     }
     if not here.may("statistics:read"):
         return admin_page(request, here, "admin", "admin_start.html", **tasks)
-    return await _dashboard(request, here, tasks)
+    figures = await _figures(db, here, settings.session_idle_timeout, request.query_params.get("span", "day"))
+    return _dashboard(request, here, tasks, figures, known.registry)
 
 
-async def _dashboard(request: Request, here: Here, tasks: dict[str, Any]) -> Response:
-    """Show the figures of an hour, a day, a week or a month. Each links to its list."""
-    chosen = request.query_params.get("span", "day")
-    provider, now = site_of(request).provider, clock.now()
+class Tasks(TypedDict):
+    """The pages that the user may open, and why."""
+
+    tasks: list[Entry]
+    page_texts: dict[str, str]
+    roles: list[str]
+    allowed: list[tuple[str, str]]
+    groups: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of the dashboard.
+
+    Args:
+        shown: the time that they are of.
+        counted: (hour, name, label, count) of what is counted.
+        top: the applications with the most sign-ins.
+        wrong: the applications with the most refused authorization requests.
+        speed: (name, label, count) of requests by path.
+        gauges: the latest states by name and label.
+        active: the active sessions, counted up to ``COUNTED``; more: as the last count of a job says.
+        deliveries: the deliveries by state.
+        waiting: the applications that wait for a review.
+        proposals: the merge proposals that are open.
+    """
+
+    shown: Span
+    counted: Counted
+    top: list[tuple[str, int]]
+    wrong: list[tuple[str, int]]
+    speed: list[tuple[str, str, int]]
+    gauges: dict[tuple[str, str], int]
+    active: int
+    deliveries: dict[str, int]
+    waiting: int
+    proposals: int
+
+
+COUNTERS = ("sign_in", "sign_in_failed", "account_made", "token", "token_error", "authorize_error", "sessions_active")
+
+
+async def _figures(db: Database, here: Here, idle: timedelta, chosen: str) -> Figures:
+    """Read the figures of an hour, a day, a week or a month."""
+    now = clock.now()
     shown = span(chosen if chosen in SPANS else "day", now)
-    names = ("sign_in", "sign_in_failed", "account_made", "token", "token_error", "authorize_error", "sessions_active")
-    async with provider.db.read() as session:
-        counted = await usage.counts_since(session, names, shown.start, begins=shown.begins)
-        top = await usage.top_clients(session, "authorize", shown.start, TOP, begins=shown.begins)
-        wrong = await usage.top_clients(session, "authorize_error", shown.start, TOP, begins=shown.begins)
-        speed = await usage.totals_since(
-            session, ("requests", "milliseconds", "requests_failed"), shown.start, begins=shown.begins
-        )
+    start, begins = shown.start, shown.begins
+    async with db.read() as session:
+        counted = await usage.counts_since(session, COUNTERS, start, begins=begins)
+        top = await usage.top_clients(session, "authorize", start, TOP, begins=begins)
+        wrong = await usage.top_clients(session, "authorize_error", start, TOP, begins=begins)
+        requests = ("requests", "milliseconds", "requests_failed")
+        speed = await usage.totals_since(session, requests, start, begins=begins)
         gauges = await usage.latest_gauges(session, GAUGES)
         counted_last = await usage.latest_gauges(session, [RECENT + "sessions_active"])
-        active = await sessions.count_active(session, now, now - provider.idle, COUNTED)
+        active = await sessions.count_active(session, now, now - idle, COUNTED)
         sent = await deliveries.counts(session)
         waiting = await count_waiting(session) if here.may("clients:read") else 0
         proposals = await merging.count_open(session) if here.may("users:merge") else 0
-    registry, locale = provider.registry, locale_of(request)
-    named = [(client, registry.get(client), count) for client, count in top]
-    failing = [(client, registry.get(client), count) for client, count in wrong]
+    active = active if active < COUNTED else max([active, *counted_last.values()])
+    return Figures(shown, counted, top, wrong, speed, gauges, active, sent, waiting, proposals)
+
+
+def _dashboard(request: Request, here: Here, tasks: Tasks, figures: Figures, registry: Registry) -> Response:
+    """Show the figures. Each links to its list."""
+    locale, gauges = locale_of(request), figures.gauges
+
+    def named(counts: list[tuple[str, int]]) -> list[tuple[str, str, int]]:
+        known = [(client_id, registry.get(client_id), count) for client_id, count in counts]
+        return [(client_id, client.name(locale) if client else client_id, count) for client_id, client, count in known]
+
     return admin_page(
         request,
         here,
         "admin",
         "admin_dashboard.html",
         spans=SPANS,
-        span=shown.name,
-        charts=_charts(here, shown, counted, translations(locale).gettext),
+        span=figures.shown.name,
+        charts=_charts(here, figures.shown, figures.counted, translations(locale).gettext),
         **tasks,
-        failures=_by_label(counted, "sign_in_failed", METHOD_TEXTS),
-        tokens=_by_label(counted, "token", GRANTS),
-        top=[(one, client.name(locale) if client else one, count) for one, client, count in named],
-        wrong=[(one, client.name(locale) if client else one, count) for one, client, count in failing],
-        slowest=_slowest(speed),
+        failures=_by_label(figures.counted, "sign_in_failed", METHOD_TEXTS),
+        tokens=_by_label(figures.counted, "token", GRANTS),
+        top=named(figures.top),
+        wrong=named(figures.wrong),
+        slowest=_slowest(figures.speed),
         factors=[(label, count) for (name, label), count in sorted(gauges.items()) if name == "factors"],
         factor_texts=FACTOR_TEXTS,
-        active=active if active < COUNTED else max([active, *counted_last.values()]),
+        active=figures.active,
         people=gauges.get(("people", "")),
-        sent=sent,
-        waiting=waiting,
-        proposals=proposals,
+        sent=figures.deliveries,
+        waiting=figures.waiting,
+        proposals=figures.proposals,
     )
 
 
@@ -108,8 +161,6 @@ SERIES_TEXTS = {
     SESSIONS: N_("living"),
     "account_made": N_("made"),
 }
-Words = Callable[[str], str]
-Counted = list[tuple[datetime, str, str, int]]
 
 
 def _charts(here: Here, shown: Span, counted: Counted, words: Words) -> list[tuple[Chart, list[str]]]:
@@ -139,10 +190,10 @@ def _charts(here: Here, shown: Span, counted: Counted, words: Words) -> list[tup
 
 def _by_label(counted: Counted, name: str, texts: dict[str, str]) -> list[tuple[str, int]]:
     totals: dict[str, int] = {}
-    for _, one, label, count in counted:
-        if one == name:
+    for _, counter, label, count in counted:
+        if counter == name:
             totals[label] = totals.get(label, 0) + count
-    return sorted(((texts.get(label, label), count) for label, count in totals.items()), key=lambda one: -one[1])
+    return sorted(((texts.get(label, label), count) for label, count in totals.items()), key=lambda row: -row[1])
 
 
 def _slowest(speed: list[tuple[str, str, int]]) -> list[tuple[str, int, float, int]]:
@@ -153,4 +204,4 @@ def _slowest(speed: list[tuple[str, str, int]]) -> list[tuple[str, int, float, i
         for (name, label), count in by.items()
         if name == "requests" and count
     ]
-    return sorted(rows, key=lambda one: -one[2])[:TOP]
+    return sorted(rows, key=lambda row: -row[2])[:TOP]

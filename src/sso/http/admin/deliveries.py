@@ -11,8 +11,9 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
-from sso.http.common.state import request_id_of, site_of
-from sso.http.console.access import ADMIN, Here, Needs, admin_page, own_form, token_for
+from sso.http.common.services import Db, Outbox
+from sso.http.common.typed_forms import FormModel, IdField, Sent
+from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
 from sso.platform.audit import record
 from sso.platform.outbox import store as deliveries
 from sso.platform.outbox.models import Delivery
@@ -39,26 +40,35 @@ SeesDeliveries = Annotated[Here, Depends(Needs("deliveries:read"))]
 Retries = Annotated[Here, Depends(Needs("deliveries:retry"))]
 
 
+class RetryForm(FormModel):
+    """The delivery that is sent again."""
+
+    id: IdField = None
+
+
+RetrySent = Annotated[Sent[RetryForm], Depends(OwnForm(RetryForm, "deliveries"))]
+
+
 @router.get(ADMIN + "/deliveries")
-async def deliveries_page(request: Request, here: SeesDeliveries) -> Response:
+async def deliveries_page(request: Request, here: SeesDeliveries, db: Db) -> Response:
     """List deliveries to applications and users."""
-    query, provider = request.query_params, site_of(request).provider
+    query = request.query_params
     status, kind = query.get("status", ""), query.get("kind", "")
     client_id, before = query.get("client", "").strip()[:100], read_id(query.get("before", ""))
-    wanted = DeliveryFilter(
+    chosen = DeliveryFilter(
         status=status if status in STATUS else None, kind=kind if kind in KINDS else None, client_id=client_id or None
     )
-    async with provider.db.read() as session:
-        found = await deliveries.page_of(session, wanted, before, PAGE + 1)
+    async with db.read() as session:
+        rows = await deliveries.page_of(session, chosen, before, PAGE + 1)
         counts = await deliveries.counts(session)
     kept = {name: value for name, value in (("status", status), ("kind", kind), ("client", client_id)) if value}
-    following = {**kept, "before": str(found[PAGE - 1].id)} if len(found) > PAGE else {}
+    following = {**kept, "before": str(rows[PAGE - 1].id)} if len(rows) > PAGE else {}
     return admin_page(
         request,
         here,
         "deliveries",
         "admin_deliveries.html",
-        rows=found[:PAGE],
+        rows=rows[:PAGE],
         counts=counts,
         asked={"status": status, "kind": kind, "client": client_id},
         statuses=STATUS,
@@ -70,22 +80,21 @@ async def deliveries_page(request: Request, here: SeesDeliveries) -> Response:
 
 
 @router.post(ADMIN + "/deliveries")
-async def retry_delivery(request: Request, here: Retries) -> Response:
+async def retry_delivery(here: Retries, sent: RetrySent, db: Db, outbox: Outbox) -> Response:
     """Retry a delivery."""
-    fields, site = await own_form(request, "deliveries"), site_of(request)
-    chosen = read_id(fields.get("id", ""))
-    async with site.provider.db.write() as session:
+    chosen = sent.form.id
+    async with db.write() as session:
         if chosen is not None and await session.get(Delivery, chosen) is not None:
-            found = await deliveries.retry(session, chosen)
-            if found is not None:
+            delivery = await deliveries.retry(session, chosen)
+            if delivery is not None:
                 record(
                     session,
                     "delivery.retried",
                     actor=here.actor,
                     subject=str(chosen),
-                    client_id=found.client_id,
-                    request_id=request_id_of(request),
+                    client_id=delivery.client_id,
+                    request_id=here.request_id,
                 )
-    site.worker.nudge()
-    kept = {name: fields[name] for name in ("status", "kind", "client") if fields.get(name)}
+    outbox.nudge()
+    kept = {name: sent.typed[name] for name in ("status", "kind", "client") if sent.typed.get(name)}
     return RedirectResponse(f"{ADMIN}/deliveries?{urlencode(kept)}", 303)

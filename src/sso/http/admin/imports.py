@@ -14,13 +14,16 @@ from sso.accounts.power import check_power_over
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
-from sso.http.common.state import request_id_of, site_of
-from sso.http.console.access import ADMIN, Here, Needs, admin_page, own_form, token_for
+from sso.http.common.services import AccountActor, Box, Db
+from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent
+from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
 from sso.identity.users import merge_proposals as merging
 from sso.identity.users.models import MergeProposal
 from sso.identity.users.service import UserError
 from sso.identity.users.store import names_of
 from sso.platform.actor import Actor
+from sso.platform.db import Database
+from sso.platform.security.encryption import SecretBox
 
 router = APIRouter()
 PAGE = 50
@@ -31,23 +34,34 @@ CANNOT = N_("That cannot be done: %(detail)s.")
 Merges = Annotated[Here, Depends(Needs("users:merge"))]
 
 
+class DecisionForm(FormModel):
+    """The decision about a proposal, and its id."""
+
+    choice: ChoiceField = Choice()
+
+
+Decision = Annotated[Sent[DecisionForm], Depends(OwnForm(DecisionForm, "imports"))]
+
+
 @router.get(ADMIN + "/imports")
-async def imports_page(request: Request, here: Merges) -> Response:
+async def imports_page(request: Request, here: Merges, db: Db, box: Box) -> Response:
     """List imports, and imported users who probably have an account already."""
-    return await _imports_page(request, here)
+    return await _imports_page(request, here, db, box)
 
 
-async def _imports_page(request: Request, here: Here, problem: str = "", status: int = 200, **values: str) -> Response:
-    query, provider = request.query_params, site_of(request).provider
+async def _imports_page(
+    request: Request, here: Here, db: Database, box: SecretBox, problem: str = "", status: int = 200, **values: str
+) -> Response:
+    query = request.query_params
     state = query.get("state", "open") if query.get("state", "open") in PROPOSALS else "open"
     after = read_id(query.get("after", ""))
-    async with provider.db.read() as session:
-        found = await merging.page_of_proposals(session, state, after, PAGE + 1)
+    async with db.read() as session:
+        proposals = await merging.page_of_proposals(session, state, after, PAGE + 1)
         runs = await merging.import_runs(session, TOP)
         decided = read_id(query.get("decided", ""))
         merged = await merging.merged(session, decided) if decided is not None else None
-        names = await names_of(session, [str(one.user_id) for one in found])
-    following = {"state": state, "after": str(found[PAGE - 1].id)} if len(found) > PAGE else {}
+        names = await names_of(session, [str(proposal.user_id) for proposal in proposals])
+    following = {"state": state, "after": str(proposals[PAGE - 1].id)} if len(proposals) > PAGE else {}
     return admin_page(
         request,
         here,
@@ -55,7 +69,7 @@ async def _imports_page(request: Request, here: Here, problem: str = "", status:
         "admin_imports.html",
         status,
         runs=runs,
-        rows=[(merging.shown(provider.box, one), names.get(str(one.user_id), "")) for one in found[:PAGE]],
+        rows=[(merging.shown(box, proposal), names.get(str(proposal.user_id), "")) for proposal in proposals[:PAGE]],
         state=state,
         states=PROPOSALS,
         decisions=DECISIONS,
@@ -68,20 +82,19 @@ async def _imports_page(request: Request, here: Here, problem: str = "", status:
 
 
 @router.post(ADMIN + "/imports")
-async def decide(request: Request, here: Merges) -> Response:
+async def decide(request: Request, here: Merges, sent: Decision, accounts: AccountActor) -> Response:
     """Decide a merge proposal."""
-    fields, provider = await own_form(request, "imports"), site_of(request).provider
-    decision, _, which = fields.get("choice", "").partition(" ")
-    chosen = read_id(which)
+    decision, target = sent.form.choice
+    chosen = read_id(target)
     if chosen is None or decision not in DECISIONS:
         return failure(request, "not_found", 404)
     try:
-        async with provider.db.write() as session:
+        async with accounts.db.write() as session:
             proposal = await session.get(MergeProposal, chosen)
             if proposal is not None:
-                await check_power_over(session, provider.registry, [proposal.user_id], here.rights)
-            actor = Actor(here.actor, request_id=request_id_of(request))
-            await decide_proposal(session, provider, chosen, decision, actor=actor)
+                await check_power_over(session, accounts.registry, [proposal.user_id], here.rights)
+            actor = Actor(here.actor, request_id=here.request_id)
+            await decide_proposal(session, accounts, chosen, decision, actor=actor)
     except UserError as error:
-        return await _imports_page(request, here, CANNOT, 409, detail=str(error))
+        return await _imports_page(request, here, accounts.db, accounts.box, CANNOT, 409, detail=str(error))
     return RedirectResponse(f"{ADMIN}/imports?{urlencode({'decided': chosen})}", 303)

@@ -9,11 +9,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.http.common.i18n import N_
-from sso.http.common.state import request_id_of, site_of
-from sso.http.console.access import ADMIN, Here, Needs, admin_page, own_form, said, token_for
+from sso.http.common.services import Box, Clients, CurrentSettings, Db
+from sso.http.common.typed_forms import FormModel, Note, Sent, Ticked, required
+from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
 from sso.platform.audit import record
+from sso.platform.db import Database
 from sso.platform.keys.service import KeyTooYoung, list_keys, rotate
-from sso.settings import whole_days
+from sso.settings import Settings, whole_days
 
 router = APIRouter()
 NOTE_MISSING = N_("Say why: it is kept in the audit log.")
@@ -22,25 +24,42 @@ SeesKeys = Annotated[Here, Depends(Needs("keys:read"))]
 Rotates = Annotated[Here, Depends(Needs("keys:rotate"))]
 
 
+class RotationForm(FormModel):
+    """The reason, and whether the keys are replaced although the next ones are young."""
+
+    note: Annotated[Note, required(NOTE_MISSING)] = ""
+    force: Ticked = False
+
+
+RotationSent = Annotated[Sent[RotationForm], Depends(OwnForm(RotationForm, "keys"))]
+
+
 @router.get(ADMIN + "/keys")
-async def keys_page(request: Request, here: SeesKeys) -> Response:
+async def keys_page(request: Request, here: SeesKeys, db: Db, settings: CurrentSettings) -> Response:
     """List the signing keys."""
-    return await _keys_page(request, here)
+    return await _keys_page(request, here, db, settings)
 
 
-async def _keys_page(request: Request, here: Here, problem: str = "", status: int = 200, note: str = "") -> Response:
-    site = site_of(request)
-    async with site.provider.db.read() as session:
-        found = await list_keys(session)
+async def _keys_page(
+    request: Request,
+    here: Here,
+    db: Database,
+    settings: Settings,
+    problem: str = "",
+    status: int = 200,
+    note: str = "",
+) -> Response:
+    async with db.read() as session:
+        keys = await list_keys(session)
     return admin_page(
         request,
         here,
         "keys",
         "admin_keys.html",
         status,
-        rows=found,
-        days=whole_days(site.settings.key_rotation_interval),
-        alg=site.settings.signing_alg,
+        rows=keys,
+        days=whole_days(settings.key_rotation_interval),
+        alg=settings.signing_alg,
         may_rotate=here.may("keys:rotate"),
         problem=problem,
         note=note,
@@ -49,19 +68,18 @@ async def _keys_page(request: Request, here: Here, problem: str = "", status: in
 
 
 @router.post(ADMIN + "/keys")
-async def rotate_keys(request: Request, here: Rotates) -> Response:
+async def rotate_keys(
+    request: Request, here: Rotates, sent: RotationSent, db: Db, settings: CurrentSettings, box: Box, known: Clients
+) -> Response:
     """Rotate the keys: the next keys sign from now on, the present keys stay published until their tokens expire."""
-    fields, provider = await own_form(request, "keys"), site_of(request).provider
-    note = said(fields)
-    if not note:
-        return await _keys_page(request, here, NOTE_MISSING, 400)
+    note = sent.form.note
+    if sent.mistakes:
+        return await _keys_page(request, here, db, settings, sent.mistakes["note"], 400)
     try:
-        async with provider.db.write() as session:
-            await rotate(session, provider.box, force=fields.get("force") == "1", actor=here.actor)
-            record(
-                session, "keys.rotation_asked", actor=here.actor, request_id=request_id_of(request), data={"note": note}
-            )
+        async with db.write() as session:
+            await rotate(session, box, force=sent.form.force, actor=here.actor)
+            record(session, "keys.rotation_asked", actor=here.actor, request_id=here.request_id, data={"note": note})
     except KeyTooYoung:
-        return await _keys_page(request, here, TOO_YOUNG, 409, note)
-    await provider.refresh()
+        return await _keys_page(request, here, db, settings, TOO_YOUNG, 409, note)
+    await known.refresh()
     return RedirectResponse(ADMIN + "/keys", 303)

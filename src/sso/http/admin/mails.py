@@ -12,9 +12,10 @@ from sso import clock
 from sso.http.common.i18n import LOCALES, N_
 from sso.http.common.mail_texts import NOTICES, Mail, compose
 from sso.http.common.pages import failure
-from sso.http.common.state import site_of
+from sso.http.common.services import CurrentSettings
 from sso.http.console.access import Here, Needs, admin_page
 from sso.identity.notifications import link_token
+from sso.settings import Settings
 
 router = APIRouter()
 
@@ -72,26 +73,26 @@ do anything: no scripts, no forms, no origin."""
 
 
 @router.get(MAILS)
-async def mails_page(request: Request, here: Reader) -> Response:
+async def mails_page(request: Request, here: Reader, settings: CurrentSettings) -> Response:
     """List the messages."""
     rows = [
-        (name, SENT_FOR.get(name, name), [_sample(request, name, locale) for locale in LOCALES]) for name in NOTICES
+        (name, SENT_FOR.get(name, name), [_sample(settings, name, locale) for locale in LOCALES]) for name in NOTICES
     ]
     return admin_page(request, here, "mails", "admin_mails.html", rows=rows)
 
 
 @router.get(MAILS + "/{notice}/{locale}", dependencies=[Depends(Needs("mails:read"))])
-async def mail_page(request: Request, notice: str, locale: str) -> Response:
+async def mail_page(request: Request, notice: str, locale: str, settings: CurrentSettings) -> Response:
     """Show one message as a mail program does."""
     if notice not in NOTICES or locale not in LOCALES:
         return failure(request, "not_found", 404)
     headers = {"Content-Security-Policy": SANDBOX, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-    return Response(_sample(request, notice, locale).html, headers=headers, media_type="text/html")
+    return Response(_sample(settings, notice, locale).html, headers=headers, media_type="text/html")
 
 
-def _sample(request: Request, notice: str, locale: str) -> Mail:
+def _sample(settings: Settings, notice: str, locale: str) -> Mail:
     """Return a message as somebody would get it: with a code and a link that open nothing."""
-    settings, now = site_of(request).settings, clock.now()
+    now = clock.now()
     later = (now + settings.recovery_delay).isoformat()
     values = {"code": "123456", "device": "Chrome 131, Android 14", "what": "s•••i@warga.example", "place": "Tangerang"}
     values["what"] = SAMPLES.get(notice, values["what"])

@@ -156,11 +156,13 @@ INDONESIAN: dict[str, str] = {
     "IP dalam satu jam.",
     "sms_per_day": "Jumlah SMS berisi kode sekali pakai dalam satu hari secara keseluruhan; paling banyak empat "
     "per lima untuk pengguna yang belum terautentikasi.",
-    "pending_requests_per_ip_address": "Jumlah authorization request dari pengguna yang belum masuk yang disimpan "
-    "untuk satu alamat IP dalam 15 menit.",
-    "pending_requests_total": "Jumlah authorization request yang menunggu, dan jumlah device code, yang disimpan "
-    "dalam 15 menit secara keseluruhan; satu aplikasi boleh memakai sepersepuluh jumlah device code. Pendaftaran "
-    "dan pemulihan yang dimulai dalam satu jam dibatasi dengan jumlah yang sama.",
+    "pending_requests_per_ip_address": "Jumlah authorization request dari pengguna yang belum masuk yang dikirim satu "
+    "alamat IP ke satu proses server dalam 15 menit. Untuk subnetnya lima kali lipat. Batas yang sama berlaku untuk "
+    "permintaan yang disimpan: permintaan yang terlalu panjang untuk URL, dan pushed authorization request dari "
+    "client publik.",
+    "pending_requests_total": "Jumlah authorization request, dan jumlah device code, yang disimpan dalam 15 menit "
+    "secara keseluruhan; satu aplikasi boleh memakai sepersepuluh jumlah device code. Pendaftaran dan pemulihan yang "
+    "dimulai dalam satu jam dibatasi dengan jumlah yang sama. Jika batas tercapai, setiap alamat IP masih mendapat 3.",
     "pushed_requests_per_client": "Jumlah pushed authorization request satu client dalam 15 menit. Untuk client "
     "publik dan satu alamat IP, batasnya `pending_requests_per_ip_address`.",
     "device_codes_per_ip_address": "Jumlah device code untuk satu aplikasi dan satu alamat IP dalam 15 menit.",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, TypedDict
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -15,8 +15,10 @@ from starlette.responses import RedirectResponse, Response
 from sso import clock
 from sso.accounts.contacts import contacts_of
 from sso.accounts.power import TooPowerful
-from sso.accounts.user_actions import ACTIONS, EDITED_FIELDS, ActionRequest, perform
+from sso.accounts.services import AccountActions
+from sso.accounts.user_actions import ACTIONS, EDITED_FIELDS, MAX_IDENTIFIER_CHARS, ActionRequest, ActionValues, perform
 from sso.clients.metadata import GROUPS
+from sso.clients.registry import Client
 from sso.errors import validation_message
 from sso.http.admin.audit_labels import ACT_TEXTS, EVENT_TEXTS
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
@@ -25,24 +27,26 @@ from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
 from sso.http.common.labels import DOCUMENTS, FACTOR_TEXTS, KIND_TEXTS, ROLE_NAMES, ROLE_TEXTS
 from sso.http.common.pages import failure
-from sso.http.common.state import site_of
+from sso.http.common.services import AccountActor, Box, Db, Outbox
+from sso.http.common.typed_forms import FormModel, Note, Sent, Ticked, cut, read_form, required, ticked
 from sso.http.console.access import (
     ADMIN,
     Here,
     Needs,
     admin_page,
     own_form,
-    said,
     to_sign_in_again,
     token_for,
 )
 from sso.identity.sessions import store as sessions
+from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import SessionFilter
 from sso.identity.users import store as users
-from sso.identity.users.models import User
+from sso.identity.users.models import Credential, Identifier, IdentityCheck, Picture, User
 from sso.identity.users.service import UserError, find_all
-from sso.oidc.provider import Provider
 from sso.oidc.store import store as tokens
+from sso.oidc.store.models import Consent
+from sso.platform.audit.models import AuditEvent
 from sso.platform.audit.service import AuditFilter, page_of_events
 from sso.platform.permissions import PERMISSIONS
 from sso.settings import whole_minutes
@@ -52,6 +56,7 @@ router = APIRouter()
 PEOPLE = ADMIN + "/people"
 PAGE = 50
 MIN_CHARS = 3
+MAX_FIELD_CHARS = 1000
 MAX_SESSIONS, MAX_EVENTS = 20, 30
 TOO_SHORT = N_("Type at least three letters.")
 NOBODY = N_("Nobody has that name or identifier.")
@@ -62,35 +67,88 @@ NOT_LIKE_THIS = N_("This cannot be kept: %(detail)s.")
 Sees = Annotated[Here, Depends(Needs("users:read"))]
 
 
+class ActionForm(FormModel):
+    """The forms of all actions on an account; each action has some of the fields, and every one the reason."""
+
+    note: Annotated[Note, required(NOTE_MISSING)] = ""
+    name: str = ""
+    username: Annotated[str, cut(MAX_FIELD_CHARS)] = ""
+    email: Annotated[str, cut(MAX_FIELD_CHARS)] = ""
+    phone_number: Annotated[str, cut(MAX_FIELD_CHARS)] = ""
+    email_verified: Ticked = False
+    phone_number_verified: Ticked = False
+    document: str = ""
+    number: str = ""
+    place: str = ""
+    other: Annotated[str, cut(MAX_IDENTIFIER_CHARS)] = ""
+    sure: Ticked = False
+
+
+def _values(sent: Sent[ActionForm]) -> ActionValues:
+    """Return what was typed, as the action takes it."""
+    form = sent.form
+    return ActionValues(
+        name=form.name,
+        username=form.username,
+        email=form.email,
+        phone_number=form.phone_number,
+        email_verified=form.email_verified,
+        phone_number_verified=form.phone_number_verified,
+        roles=frozenset(ticked(sent.typed, "role ")),
+        groups=tuple(ticked(sent.typed, "group ")),
+        document=form.document,
+        document_number=form.number,
+        place=form.place,
+        other=form.other,
+        sure=form.sure,
+    )
+
+
+class ShownAccount(TypedDict):
+    """What the page shows of an account. ``active``: its sessions."""
+
+    user: User
+    their_groups: list[str]
+    contacts: list[Identifier]
+    roles: list[str]
+    checks: list[IdentityCheck]
+    picture: Picture | None
+    events: Sequence[AuditEvent]
+    factors: list[tuple[str, list[Credential]]]
+    active: list[SsoSession]
+    more_sessions: bool
+    applications: list[tuple[Consent, Client | None]]
+
+
 @router.get(PEOPLE)
-async def list_page(request: Request, here: Sees) -> Response:
+async def list_page(request: Request, here: Sees, db: Db, box: Box) -> Response:
     """Find users by identifier or by the beginning of a part of the name; without a search, the newest."""
-    query, provider = request.query_params, site_of(request).provider
+    query = request.query_params
     asked, before = query.get("q", "").strip()[:254], read_id(query.get("before", ""))
     problem = ""
-    async with provider.db.read() as session:
-        found: list[User] = []
+    async with db.read() as session:
+        matching: list[User] = []
         try:
             if asked:
-                found = await find_all(session, asked, provider.box)
+                matching = await find_all(session, asked, box)
         except UserError:
             pass  # nobody has verified it; perhaps it is a name
-        if not found:
+        if not matching:
             if asked and len(asked) < MIN_CHARS:
                 problem = TOO_SHORT
             else:
-                found = await users.page_of_names(session, asked, before, PAGE + 1)
-                problem = "" if found or not asked else NOBODY
-        ids = [one.id for one in found[:PAGE]]
+                matching = await users.page_of_names(session, asked, before, PAGE + 1)
+                problem = "" if matching or not asked else NOBODY
+        ids = [user.id for user in matching[:PAGE]]
         roles, identifiers = await users.roles_of_many(session, ids), await users.identifiers_of_many(session, ids)
-    following = {**({"q": asked} if asked else {}), "before": str(ids[-1])} if len(found) > PAGE else {}
+    following = {**({"q": asked} if asked else {}), "before": str(ids[-1])} if len(matching) > PAGE else {}
     return admin_page(
         request,
         here,
         "people",
         "admin_people.html",
         asked=asked,
-        rows=[(one, roles[one.id], identifiers[one.id]) for one in found[:PAGE]],
+        rows=[(user, roles[user.id], identifiers[user.id]) for user in matching[:PAGE]],
         problem=problem,
         following=f"{PEOPLE}?{urlencode(following)}" if following else "",
         may_merge=here.may("users:merge"),
@@ -99,30 +157,37 @@ async def list_page(request: Request, here: Sees) -> Response:
 
 
 @router.get(PEOPLE + "/{user_id}")
-async def user_page(request: Request, user_id: str, here: Sees) -> Response:
+async def user_page(request: Request, user_id: str, here: Sees, accounts: AccountActor) -> Response:
     """Show everything about a user that administrators may see."""
     chosen = read_id(user_id)
-    return failure(request, "not_found", 404) if chosen is None else await _user_page(request, chosen, here)
+    return failure(request, "not_found", 404) if chosen is None else await _user_page(request, accounts, chosen, here)
 
 
 async def _user_page(
-    request: Request, user_id: UUID, here: Here, status: int = 200, refused: RefusedAction = NOT_REFUSED, code: str = ""
+    request: Request,
+    accounts: AccountActions,
+    user_id: UUID,
+    here: Here,
+    status: int = 200,
+    refused: RefusedAction = NOT_REFUSED,
+    code: str = "",
 ) -> Response:
     """Return the page of a user.
 
     Args:
         request: the request that is answered.
+        accounts: the database, the settings and the registered applications.
         user_id: the id of the user.
         here: the administrator.
         status: the HTTP status.
         refused: the action that was refused.
         code: a recovery code that was just made.
     """
-    account = await _read_account(site_of(request).provider, user_id)
+    account = await _read_account(accounts, user_id)
     if account is None:
         return failure(request, "not_found", 404)
-    registry = site_of(request).provider.registry
     groups = account["their_groups"]
+    listed = accounts.registry.listed()
     return admin_page(
         request,
         here,
@@ -133,7 +198,7 @@ async def _user_page(
         may_see_sessions=here.may("sessions:read"),
         may_see_grants=here.may("grants:read"),
         **TEXTS,
-        all_groups=sorted({*GROUPS, *(one.meta.group for one in registry.listed() if one.meta.group), *groups}),
+        all_groups=sorted({*GROUPS, *(client.meta.group for client in listed if client.meta.group), *groups}),
         is_me=user_id == here.visit.user.id,
         problem=refused.problem,
         field=refused.field_name,
@@ -141,7 +206,7 @@ async def _user_page(
         acted=refused.name,
         typed={name: text[:500] for name, text in refused.fields.items()},
         code=code,
-        minutes=whole_minutes(site_of(request).settings.helpdesk_code_lifetime),
+        minutes=whole_minutes(accounts.settings.helpdesk_code_lifetime),
         csrf_token=token_for(request, f"person {user_id}"),
     )
 
@@ -158,14 +223,14 @@ TEXTS: dict[str, Mapping[str, str]] = {
 """The texts that the page looks names up in."""
 
 
-async def _read_account(provider: Provider, user_id: UUID) -> dict[str, Any] | None:
+async def _read_account(accounts: AccountActions, user_id: UUID) -> ShownAccount | None:
     """Return what the page shows of an account; None: it does not exist."""
     now = clock.now()
-    async with provider.db.read() as session:
+    async with accounts.db.read() as session:
         user = await session.get(User, user_id)
         if user is None:
             return None
-        of_user, idle = SessionFilter(user_id=user_id), now - provider.idle
+        of_user, idle = SessionFilter(user_id=user_id), now - accounts.settings.session_idle_timeout
         active = await sessions.page_of(session, of_user, "active", now, idle, None, MAX_SESSIONS + 1)
         credentials = await users.credentials_of(session, user_id)
         consents = await tokens.consents_of(session, user_id)
@@ -177,15 +242,17 @@ async def _read_account(provider: Provider, user_id: UUID) -> dict[str, Any] | N
             "checks": await users.checks_of(session, user_id),
             "picture": await users.picture_of(session, user_id),
             "events": await page_of_events(session, AuditFilter(person=str(user_id)), None, MAX_EVENTS),
-            "factors": [(kind, [one for one in credentials if one.kind == kind]) for kind in FACTOR_TEXTS],
-            "active": [one for one, _ in active[:MAX_SESSIONS]],
+            "factors": [(kind, [factor for factor in credentials if factor.kind == kind]) for kind in FACTOR_TEXTS],
+            "active": [sso_session for sso_session, _ in active[:MAX_SESSIONS]],
             "more_sessions": len(active) > MAX_SESSIONS,
-            "applications": [(one, provider.registry.known(one.client_id)) for one in consents],
+            "applications": [(consent, accounts.registry.known(consent.client_id)) for consent in consents],
         }
 
 
 @router.post(PEOPLE + "/{user_id}/{act}")
-async def act_on_user(request: Request, user_id: str, act: str, here: Sees) -> Response:
+async def act_on_user(
+    request: Request, user_id: str, act: str, here: Sees, accounts: AccountActor, outbox: Outbox
+) -> Response:
     """Carry out one of ``ACTIONS``, with a reason."""
     chosen = read_id(user_id)
     if act not in ACTIONS or chosen is None:
@@ -195,28 +262,27 @@ async def act_on_user(request: Request, user_id: str, act: str, here: Sees) -> R
         return failure(request, "no_permission", 403)
     if PERMISSIONS[permission].dangerous and not here.recent:
         raise Interrupted(to_sign_in_again(request, f"{PEOPLE}/{chosen}"))
-    fields = await own_form(request, f"person {chosen}")
-    reason = said(fields)
-    if not reason:
-        refused = RefusedAction(act, fields, NOTE_MISSING, f"{act}-note")
-        return await _user_page(request, chosen, here, 400, refused)
-    provider = site_of(request).provider
+    sent = read_form(ActionForm, await own_form(request, f"person {chosen}"))
+    if sent.mistakes:
+        refused = RefusedAction(act, sent.typed, sent.mistakes["note"], f"{act}-note")
+        return await _user_page(request, accounts, chosen, here, 400, refused)
+    asked = ActionRequest(act, chosen, _values(sent), sent.form.note, here.as_actor, here.rights)
     try:
-        done = await perform(provider, ActionRequest(act, chosen, fields, reason, here.as_actor, here.rights))
+        done = await perform(accounts, asked)
     except (TooPowerful, UserError) as error:
-        refused = RefusedAction(act, fields, CANNOT, f"act-{act}", {"detail": str(error)})
-        return await _user_page(request, chosen, here, error.status, refused)
+        refused = RefusedAction(act, sent.typed, CANNOT, f"act-{act}", {"detail": str(error)})
+        return await _user_page(request, accounts, chosen, here, error.status, refused)
     except ValidationError as error:
-        return await _user_page(request, chosen, here, 400, _invalid(act, fields, error))
+        return await _user_page(request, accounts, chosen, here, 400, _invalid(act, sent.typed, error))
     if done is None:
         return failure(request, "not_found", 404)
-    site_of(request).worker.nudge()
+    outbox.nudge()
     if done.code:
-        return await _user_page(request, chosen, here, code=done.code)
+        return await _user_page(request, accounts, chosen, here, code=done.code)
     return RedirectResponse(PEOPLE if act == "delete" else f"{PEOPLE}/{chosen}", 303)
 
 
-def _invalid(act: str, fields: dict[str, str], error: ValidationError) -> RefusedAction:
+def _invalid(act: str, fields: Mapping[str, str], error: ValidationError) -> RefusedAction:
     """Return the refusal of a form with a value that is not valid."""
     problem = error.errors()[0]
     name = str(problem["loc"][0]) if problem["loc"] else ""

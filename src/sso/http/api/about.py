@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from starlette.requests import Request
 
-from sso.http.api.access import PREFIX, caller_in, needs_nothing
+from sso.http.api.access import PREFIX, Access, needs_nothing
 from sso.http.api.problems import problems
 from sso.http.api.schemas import about as schemas
 from sso.platform.permissions import PERMISSIONS, ROLES, permissions_of
@@ -14,10 +13,10 @@ router = APIRouter(prefix=PREFIX, tags=["about"])
 
 
 @router.get("/me", summary="Show the caller", responses=problems(), **needs_nothing())
-async def me(request: Request) -> schemas.Caller:
+async def me(access: Access) -> schemas.Caller:
     """The application and user of the access token, and their permissions."""
-    caller = caller_in(request)
-    scoped = {name for name, one in PERMISSIONS.items() if one.scope in caller.scopes}
+    caller = access.caller
+    scoped = {name for name, permission in PERMISSIONS.items() if permission.scope in caller.scopes}
     allowed = scoped if caller.roles is None else scoped & permissions_of(caller.roles)
     return schemas.Caller(
         client_id=caller.client.client_id,
@@ -33,11 +32,11 @@ async def list_permissions() -> list[schemas.Permission]:
     """Every permission, the scope that an application needs for it, and the roles that have it."""
     return [
         schemas.Permission(
-            name=one.name,
-            scope=one.scope,
-            meaning=one.meaning,
-            dangerous=one.dangerous,
-            roles=[role for role, names in ROLES.items() if one.name in names],
+            name=permission.name,
+            scope=permission.scope,
+            meaning=permission.meaning,
+            dangerous=permission.dangerous,
+            roles=[role for role, names in ROLES.items() if permission.name in names],
         )
-        for one in PERMISSIONS.values()
+        for permission in PERMISSIONS.values()
     ]

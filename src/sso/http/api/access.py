@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, TypedDict
 
 from fastapi import Depends
 from fastapi.params import Depends as DependsParameter
 from starlette.requests import Request
 
 from sso import clock
+from sso.clients.privileges import Authority
 from sso.http.api.problems import Problem
-from sso.http.common.state import request_id_of, site_of
+from sso.http.common.state import kept_address_of, request_id_of, site_of
 from sso.oidc.token.bearer import REALM, Caller, caller_of
 from sso.platform.actor import Actor
 from sso.platform.permissions import PERMISSIONS, AccessRefused, check_access, effective_permissions
@@ -26,68 +29,106 @@ class RouteOptions(TypedDict):
     openapi_extra: dict[str, object]
 
 
+class Audited(TypedDict):
+    """Who asks, for log and audit, as arguments."""
+
+    actor: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallerAccess:
+    """What the caller may do.
+
+    Args:
+        caller: the caller.
+        max_age: the longest time since the sign-in for dangerous operations.
+        request_id: the reference of the request in the log.
+        stored_ip_address: the IP address in the form in which it may be stored.
+    """
+
+    caller: Caller
+    max_age: timedelta
+    request_id: str
+    stored_ip_address: str | None
+
+    @property
+    def actor(self) -> Actor:
+        """The caller as the actor of a change."""
+        return Actor(self.caller.actor, request_id=self.request_id)
+
+    @property
+    def actor_with_address(self) -> Actor:
+        """The same, with the IP address for the audit log."""
+        return Actor(self.caller.actor, stored_ip_address=self.stored_ip_address, request_id=self.request_id)
+
+    @property
+    def rights(self) -> frozenset[str]:
+        """The permissions of the caller: those of the roles, limited to the scopes of the token."""
+        return effective_permissions(self.caller.roles, self.caller.scopes)
+
+    @property
+    def authority(self) -> Authority:
+        """What the caller may do with applications."""
+        return self.caller.authority
+
+    @property
+    def audited(self) -> Audited:
+        """The caller as the arguments ``actor`` and ``request_id``."""
+        return {"actor": self.caller.actor, "request_id": self.request_id}
+
+    @property
+    def manages_all(self) -> bool:
+        """Whether the caller manages every application."""
+        return "clients:write" in self.authority.permissions
+
+    def require(self, permission: str) -> None:
+        """Check that the caller has a permission.
+
+        Raises:
+            Problem: when not.
+        """
+        caller = self.caller
+        try:
+            check_access(
+                permission,
+                roles=caller.roles,
+                scopes=caller.scopes,
+                signed_in=caller.signed_in,
+                since=clock.now() - self.max_age,
+            )
+        except AccessRefused as error:
+            raise _access_problem(error, whole_seconds(self.max_age)) from None
+
+
+async def _access(request: Request) -> CallerAccess:
+    """Return what the caller may do; asked once for each request."""
+    provider, authorization = site_of(request).provider, request.headers.get("authorization", "")
+    caller = await caller_of(provider, authorization, provider.url(PREFIX))
+    age = provider.settings.reauthentication_age
+    return CallerAccess(caller, age, request_id_of(request), kept_address_of(request))
+
+
+Access = Annotated[CallerAccess, Depends(_access)]
+"""What the caller may do, as a dependency of a route."""
+
+
 def needs(permission: str) -> RouteOptions:
     """Return the options of a route that needs a permission."""
 
-    async def check(request: Request) -> None:
-        request.state.caller = await _caller(request)
-        require(request, permission)
+    async def check(access: Access) -> None:
+        access.require(permission)
 
-    found = PERMISSIONS[permission]
     return {
         "dependencies": [Depends(check)],
-        "openapi_extra": {"security": [{"sso": [found.scope]}], "x-permission": permission},
+        "openapi_extra": {"security": [{"sso": [PERMISSIONS[permission].scope]}], "x-permission": permission},
     }
 
 
 def needs_nothing() -> RouteOptions:
     """Return the options of a route that needs a valid access token and no permission."""
 
-    async def check(request: Request) -> None:
-        request.state.caller = await _caller(request)
-
-    return {"dependencies": [Depends(check)], "openapi_extra": {"security": [{"sso": []}], "x-permission": ""}}
-
-
-def require(request: Request, permission: str) -> None:
-    """Check that the caller has a permission.
-
-    Raises:
-        Problem: when not.
-    """
-    caller, max_age = caller_in(request), site_of(request).settings.reauthentication_age
-    try:
-        check_access(
-            permission,
-            roles=caller.roles,
-            scopes=caller.scopes,
-            signed_in=caller.signed_in,
-            since=clock.now() - max_age,
-        )
-    except AccessRefused as error:
-        raise _access_problem(error, whole_seconds(max_age)) from None
-
-
-def rights_of(request: Request) -> frozenset[str]:
-    """Return the permissions of the caller: those of the roles, limited to the scopes of the token."""
-    caller = caller_in(request)
-    return effective_permissions(caller.roles, caller.scopes)
-
-
-def caller_in(request: Request) -> Caller:
-    """Return the caller."""
-    caller: Caller = request.state.caller
-    return caller
-
-
-def actor_of(request: Request) -> Actor:
-    """Return the caller as the actor of a change."""
-    return Actor(caller_in(request).actor, request_id=request_id_of(request))
-
-
-async def _caller(request: Request) -> Caller:
-    provider = site_of(request).provider
-    return await caller_of(provider, request.headers.get("authorization", ""), provider.url(PREFIX))
+    return {"dependencies": [Depends(_access)], "openapi_extra": {"security": [{"sso": []}], "x-permission": ""}}
 
 
 def _access_problem(error: AccessRefused, seconds: int) -> Problem:

@@ -6,25 +6,24 @@ import uuid
 
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients import store as clients
 from sso.clients.models import RelyingPartyCheck
 from sso.clients.privileges import check_hold
 from sso.clients.secrets import add_secret, revoke_secret, valid_secrets
-from sso.http.api.access import PREFIX, actor_of, caller_in, needs
-from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
+from sso.http.api.access import PREFIX, Access, needs
+from sso.http.api.idempotency import Created, Creation
 from sso.http.api.preconditions import shown_response
 from sso.http.api.problems import Problem, not_found, problems
 from sso.http.api.schemas import applications as schemas
-from sso.http.api.team_access import manages_all, metadata_problems, team_application
-from sso.http.common.state import request_id_of, site_of
+from sso.http.api.team_access import metadata_problems, team_application
+from sso.http.common.services import Box, Checks, Clients, Db
 from sso.identity.users.models import User
 from sso.platform.metrics.store import mistakes_of
 from sso.portal import teams
 from sso.portal.applications import sandbox_id
-from sso.portal.rp_check.results import passed
+from sso.portal.rp_check.results import findings_of, passed
 from sso.portal.rp_check.runner import begin_check, start
 from sso.portal.rp_check.store import last_check
 
@@ -37,11 +36,11 @@ router = APIRouter(prefix=PREFIX, tags=["applications"])
     responses=problems(404),
     **needs("applications:create"),
 )
-async def list_team(request: Request, application_id: str) -> list[schemas.TeamMember]:
-    async with site_of(request).provider.db.read() as session:
-        await team_application(request, session, application_id)
-        found = await teams.team_of(session, application_id)
-    return [schemas.TeamMember.model_validate(one, from_attributes=True) for one in found]
+async def list_team(application_id: str, access: Access, db: Db) -> list[schemas.TeamMember]:
+    async with db.read() as session:
+        await team_application(access, session, application_id)
+        members = await teams.team_of(session, application_id)
+    return [schemas.TeamMember.model_validate(member, from_attributes=True) for member in members]
 
 
 @router.put(
@@ -51,15 +50,19 @@ async def list_team(request: Request, application_id: str) -> list[schemas.TeamM
     **needs("applications:create"),
 )
 async def put_member(
-    request: Request, application_id: str, user_id: uuid.UUID, body: schemas.TeamMemberUpdate
+    application_id: str,
+    user_id: uuid.UUID,
+    body: schemas.TeamMemberUpdate,
+    access: Access,
+    db: Db,
 ) -> list[schemas.TeamMember]:
     """Only callers with `clients:write` add users who were not invited. Owners change the roles of members."""
-    async with site_of(request).provider.db.write() as session:
-        await team_application(request, session, application_id, owner=True)
+    async with db.write() as session:
+        await team_application(access, session, application_id, owner=True)
         if await session.get(User, user_id) is None:
             raise not_found("person")
-        known = await teams.role_of(session, application_id, user_id)
-        if known is None and not manages_all(request):
+        role = await teams.role_of(session, application_id, user_id)
+        if role is None and not access.manages_all:
             raise Problem(403, "not_invited", "Invite the person in the portal: they join by themselves.")
         with metadata_problems():
             await teams.add_member(
@@ -67,11 +70,11 @@ async def put_member(
                 application_id,
                 user_id,
                 body.role,
-                actor=actor_of(request),
-                authority=caller_in(request).authority,
+                actor=access.actor,
+                authority=access.authority,
             )
-        found = await teams.team_of(session, application_id)
-        return [schemas.TeamMember.model_validate(one, from_attributes=True) for one in found]
+        members = await teams.team_of(session, application_id)
+        return [schemas.TeamMember.model_validate(member, from_attributes=True) for member in members]
 
 
 @router.delete(
@@ -81,12 +84,12 @@ async def put_member(
     responses=problems(404, 409),
     **needs("applications:create"),
 )
-async def delete_member(request: Request, application_id: str, user_id: uuid.UUID) -> Response:
+async def delete_member(application_id: str, user_id: uuid.UUID, access: Access, db: Db) -> Response:
     """The last owner cannot be removed. Members may remove themselves."""
-    async with site_of(request).provider.db.write() as session:
-        await team_application(request, session, application_id, owner=caller_in(request).user_id != user_id)
+    async with db.write() as session:
+        await team_application(access, session, application_id, owner=access.caller.user_id != user_id)
         with metadata_problems():
-            await teams.remove_member(session, application_id, user_id, actor=actor_of(request))
+            await teams.remove_member(session, application_id, user_id, actor=access.actor)
     return Response(status_code=204)
 
 
@@ -96,15 +99,15 @@ async def delete_member(request: Request, application_id: str, user_id: uuid.UUI
     responses=problems(404),
     **needs("applications:create"),
 )
-async def list_secrets(request: Request, application_id: str) -> list[schemas.ApplicationSecretSummary]:
-    async with site_of(request).provider.db.read() as session:
-        await team_application(request, session, application_id)
-        found = [
-            one
+async def list_secrets(application_id: str, access: Access, db: Db) -> list[schemas.ApplicationSecretSummary]:
+    async with db.read() as session:
+        await team_application(access, session, application_id)
+        secrets = [
+            secret
             for client_id in (sandbox_id(application_id), application_id)
-            for one in await valid_secrets(session, client_id)
+            for secret in await valid_secrets(session, client_id)
         ]
-    return [schemas.ApplicationSecretSummary.model_validate(one, from_attributes=True) for one in found]
+    return [schemas.ApplicationSecretSummary.model_validate(secret, from_attributes=True) for secret in secrets]
 
 
 @router.post(
@@ -116,33 +119,31 @@ async def list_secrets(request: Request, application_id: str) -> list[schemas.Ap
     **needs("applications:create"),
 )
 async def make_secret(
-    request: Request, application_id: str, body: schemas.ApplicationSecretCreate, key: IdempotencyKeyHeader = None
+    application_id: str,
+    body: schemas.ApplicationSecretCreate,
+    creation: Creation,
+    access: Access,
+    box: Box,
+    known: Clients,
 ) -> Response:
     """Two secrets are valid at a time. Revoke the old one when it is no longer used."""
-    provider = site_of(request).provider
     client_id = sandbox_id(application_id) if body.environment == "sandbox" else application_id
 
     async def check(session: AsyncSession) -> None:
-        await team_application(request, session, application_id, owner=True)
-        await check_hold(session, client_id, caller_in(request).authority)
+        await team_application(access, session, application_id, owner=True)
+        await check_hold(session, client_id, access.authority)
 
-    async def make(session: AsyncSession) -> Made:
+    async def make(session: AsyncSession) -> Created:
         with metadata_problems():
             secret = await add_secret(
-                session,
-                provider.box,
-                client_id,
-                valid_days=body.valid_days,
-                authority=caller_in(request).authority,
-                actor=caller_in(request).actor,
-                request_id=request_id_of(request),
+                session, box, client_id, valid_days=body.valid_days, authority=access.authority, **access.audited
             )
         location = f"{PREFIX}/applications/{application_id}/secrets"
-        return Made(schemas.ApplicationSecret(client_id=client_id, client_secret=secret), location)
+        return Created(schemas.ApplicationSecret(client_id=client_id, client_secret=secret), location)
 
-    made = await once(request, key, check, make)
-    await provider.refresh()
-    return made
+    response = await creation.once(check, make)
+    await known.refresh()
+    return response
 
 
 @router.delete(
@@ -152,19 +153,17 @@ async def make_secret(
     responses=problems(404),
     **needs("applications:create"),
 )
-async def delete_secret(request: Request, application_id: str, secret_id: uuid.UUID) -> Response:
-    provider, done = site_of(request).provider, False
-    async with provider.db.write() as session:
-        await team_application(request, session, application_id, owner=True)
+async def delete_secret(application_id: str, secret_id: uuid.UUID, access: Access, db: Db, known: Clients) -> Response:
+    revoked = False
+    async with db.write() as session:
+        await team_application(access, session, application_id, owner=True)
         for client_id in (sandbox_id(application_id), application_id):
-            if any(one.id == secret_id for one in await clients.secrets_of(session, client_id)):
-                await revoke_secret(
-                    session, client_id, secret_id, actor=caller_in(request).actor, request_id=request_id_of(request)
-                )
-                done = True
-    if not done:
+            if any(secret.id == secret_id for secret in await clients.secrets_of(session, client_id)):
+                await revoke_secret(session, client_id, secret_id, **access.audited)
+                revoked = True
+    if not revoked:
         raise not_found("secret")
-    await provider.refresh()
+    await known.refresh()
     return Response(status_code=204)
 
 
@@ -174,11 +173,11 @@ async def delete_secret(request: Request, application_id: str, secret_id: uuid.U
     responses=problems(404),
     **needs("applications:create"),
 )
-async def list_mistakes(request: Request, application_id: str) -> list[schemas.ApplicationMistake]:
-    async with site_of(request).provider.db.read() as session:
-        await team_application(request, session, application_id)
-        found = await mistakes_of(session, [application_id, sandbox_id(application_id)])
-    return [schemas.ApplicationMistake.model_validate(one, from_attributes=True) for one in found]
+async def list_mistakes(application_id: str, access: Access, db: Db) -> list[schemas.ApplicationMistake]:
+    async with db.read() as session:
+        await team_application(access, session, application_id)
+        mistakes = await mistakes_of(session, [application_id, sandbox_id(application_id)])
+    return [schemas.ApplicationMistake.model_validate(mistake, from_attributes=True) for mistake in mistakes]
 
 
 @router.post(
@@ -189,18 +188,24 @@ async def list_mistakes(request: Request, application_id: str) -> list[schemas.A
     responses=problems(404, 409),
     **needs("applications:create"),
 )
-async def begin_rp_check(request: Request, application_id: str, body: schemas.RelyingPartyCheckCreate) -> Response:
+async def begin_rp_check(
+    application_id: str,
+    body: schemas.RelyingPartyCheckCreate,
+    access: Access,
+    db: Db,
+    checks: Checks,
+    known: Clients,
+) -> Response:
     """The check signs in at the sandbox a dozen times as a provider that breaks the rules. Read the result with GET."""
-    provider = site_of(request).provider
-    await provider.look()  # the sandbox may have been changed a moment ago
-    async with provider.db.write() as session:
-        found = await team_application(request, session, application_id)
+    await known.look()  # the sandbox may have been changed a moment ago
+    async with db.write() as session:
+        application = await team_application(access, session, application_id)
         with metadata_problems():
-            made = await begin_check(
-                session, provider.registry, provider.settings, found, body.page, actor=actor_of(request)
+            check = await begin_check(
+                session, checks.registry, checks.settings, application, body.page, actor=access.actor
             )
-        shown = _checked(made)
-    start(provider, made)
+        shown = _checked(check)
+    start(checks, check)
     return shown_response(shown, 202)
 
 
@@ -211,23 +216,23 @@ async def begin_rp_check(request: Request, application_id: str, body: schemas.Re
     responses=problems(404),
     **needs("applications:create"),
 )
-async def get_rp_check(request: Request, application_id: str) -> Response:
-    async with site_of(request).provider.db.read() as session:
-        await team_application(request, session, application_id)
-        found = await last_check(session, application_id)
-    if found is None:
+async def get_rp_check(application_id: str, access: Access, db: Db) -> Response:
+    async with db.read() as session:
+        await team_application(access, session, application_id)
+        check = await last_check(session, application_id)
+    if check is None:
         raise not_found("check")
-    return shown_response(_checked(found))
+    return shown_response(_checked(check))
 
 
-def _checked(found: RelyingPartyCheck) -> schemas.RelyingPartyCheck:
-    findings = [schemas.RelyingPartyCheckFinding.model_validate(one) for one in found.results.get("findings", [])]
-    running = found.status == "running"
+def _checked(check: RelyingPartyCheck) -> schemas.RelyingPartyCheck:
+    findings = [schemas.RelyingPartyCheckFinding.model_validate(finding) for finding in findings_of(check)]
+    running = check.status == "running"
     return schemas.RelyingPartyCheck(
         status="running" if running else "done",
-        passed=passed(found),
-        revision=found.revision,
+        passed=passed(check),
+        revision=check.revision,
         findings=findings,
-        created_at=found.created_at,
-        finished_at=found.finished_at,
+        created_at=check.created_at,
+        finished_at=check.finished_at,
     )

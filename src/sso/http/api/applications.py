@@ -5,52 +5,52 @@ Members do what their role in the team allows; callers with ``clients:write`` do
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients import store as clients
 from sso.clients.models import Application
 from sso.clients.secrets import ClientError
 from sso.clients.validation_errors import scope_warnings
-from sso.http.api.access import PREFIX, actor_of, caller_in, needs
-from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
+from sso.http.api.access import PREFIX, Access, needs
+from sso.http.api.idempotency import Created, Creation
 from sso.http.api.paging import CursorText, Limit, cut, read_cursor
 from sso.http.api.preconditions import shown_response
 from sso.http.api.problems import Problem, ProblemError, not_found, problems
 from sso.http.api.schemas import applications as schemas
-from sso.http.api.team_access import manages_all, metadata_problems, team_application
-from sso.http.common.state import site_of
+from sso.http.api.team_access import metadata_problems, team_application
+from sso.http.common.services import Box, Clients, CurrentSettings, Db, OutboundHttp
 from sso.identity.users.models import User
 from sso.portal import applications as apps
 from sso.portal import teams
 from sso.portal.administration import Review, review_application
-from sso.portal.applications import RequestedSettings, State, sandbox_id
+from sso.portal.applications import RequestedSettings, State, kind_of, sandbox_id
 from sso.portal.approval import check_sector_of, submit_application
 from sso.portal.rp_check.results import passes_now
 from sso.portal.rp_check.store import last_check
 from sso.portal.sandbox import own_redirect_uri
+from sso.settings import Settings
 
 router = APIRouter(prefix=PREFIX, tags=["applications"])
 
 
 @router.get("/applications", summary="List applications of teams", responses=problems(), **needs("clients:read"))
 async def list_applications(
-    request: Request,
+    db: Db,
     state: Annotated[State | None, Query()] = None,
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> schemas.ApplicationPage:
-    async with site_of(request).provider.db.read() as session:
+    async with db.read() as session:
         states = (state,) if state else ()
-        found = await apps.page_of_applications(
+        applications = await apps.page_of_applications(
             session, states=states, after=read_cursor(cursor) or "", limit=limit + 1
         )
-    rows, following = cut(found, limit, lambda one: one.application_id)
-    items = [schemas.ApplicationSummary.model_validate(one, from_attributes=True) for one in rows]
+    rows, following = cut(applications, limit, lambda application: application.application_id)
+    items = [schemas.ApplicationSummary.model_validate(application, from_attributes=True) for application in rows]
     return schemas.ApplicationPage(items=items, next_cursor=following)
 
 
@@ -62,9 +62,16 @@ async def list_applications(
     responses=problems(404, 409),
     **needs("applications:create"),
 )
-async def begin(request: Request, body: schemas.ApplicationCreate, key: IdempotencyKeyHeader = None) -> Response:
+async def begin(
+    body: schemas.ApplicationCreate,
+    creation: Creation,
+    access: Access,
+    settings: CurrentSettings,
+    box: Box,
+    known: Clients,
+) -> Response:
     """With its sandbox at once, or as a draft. Who calls is its owner; a program names one."""
-    provider, caller = site_of(request).provider, caller_in(request)
+    caller = access.caller
     owner = caller.user_id or body.owner_id
     if owner is None or (caller.user_id is not None and body.owner_id not in (None, caller.user_id)):
         mistake = ProblemError(pointer="/owner_id", detail="Name who owns it; somebody who calls owns it themselves.")
@@ -73,35 +80,35 @@ async def begin(request: Request, body: schemas.ApplicationCreate, key: Idempote
     async def check(session: AsyncSession) -> None:
         if await session.get(User, owner) is None:
             raise not_found("person")
-        found = await session.get(Application, body.application_id)
-        if found is not None and not manages_all(request):  # an earlier answer is for those who own it still
-            role = await teams.role_of(session, found.application_id, caller.user_id) if caller.user_id else None
+        present = await session.get(Application, body.application_id)
+        if present is not None and not access.manages_all:  # an earlier answer is for those who own it still
+            role = await teams.role_of(session, present.application_id, caller.user_id) if caller.user_id else None
             if role != "owner":
                 raise ClientError("the application id is already used")
 
-    async def make(session: AsyncSession) -> Made:
+    async def make(session: AsyncSession) -> Created:
         secret = None
         with metadata_problems():
             asked = RequestedSettings(body.kind, body.document, body.sandbox)
-            made = await apps.create_application(session, body.application_id, asked, actor=actor_of(request))
+            application = await apps.create_application(session, body.application_id, asked, actor=access.actor)
             await teams.add_member(
                 session,
-                made.application_id,
+                application.application_id,
                 owner,
                 "owner",
-                actor=actor_of(request),
-                authority=caller_in(request).authority,
+                actor=access.actor,
+                authority=access.authority,
             )
             if not body.draft:
-                uri = own_redirect_uri(provider.settings)
-                secret = await apps.open_sandbox(session, provider.box, made, own_uri=uri, actor=actor_of(request))
-        shown = await _shown(request, session, made)
+                uri = own_redirect_uri(settings)
+                secret = await apps.open_sandbox(session, box, application, own_uri=uri, actor=access.actor)
+        shown = await _shown(settings, session, application)
         location = f"{PREFIX}/applications/{body.application_id}"
-        return Made(schemas.ApplicationWithSecret(application=shown, client_secret=secret), location)
+        return Created(schemas.ApplicationWithSecret(application=shown, client_secret=secret), location)
 
-    made = await once(request, key, check, make)
-    await provider.refresh()
-    return made
+    response = await creation.once(check, make)
+    await known.refresh()
+    return response
 
 
 @router.get(
@@ -111,10 +118,10 @@ async def begin(request: Request, body: schemas.ApplicationCreate, key: Idempote
     responses=problems(404),
     **needs("applications:create"),
 )
-async def get_application(request: Request, application_id: str) -> Response:
-    async with site_of(request).provider.db.read() as session:
-        found = await team_application(request, session, application_id)
-        return shown_response(await _shown(request, session, found))
+async def get_application(application_id: str, access: Access, db: Db, settings: CurrentSettings) -> Response:
+    async with db.read() as session:
+        application = await team_application(access, session, application_id)
+        return shown_response(await _shown(settings, session, application))
 
 
 @router.put(
@@ -124,23 +131,28 @@ async def get_application(request: Request, application_id: str) -> Response:
     responses=problems(404, 409),
     **needs("applications:create"),
 )
-async def put_application(request: Request, application_id: str, body: schemas.ApplicationUpdate) -> Response:
+async def put_application(
+    application_id: str,
+    body: schemas.ApplicationUpdate,
+    access: Access,
+    db: Db,
+    settings: CurrentSettings,
+    known: Clients,
+) -> Response:
     """The sandbox changes at once, production after the application was submitted and approved."""
-    provider = site_of(request).provider
-    async with provider.db.write() as session:
-        found = await team_application(request, session, application_id)
-        kind: Any = found.kind
+    async with db.write() as session:
+        application = await team_application(access, session, application_id)
         with metadata_problems():
             await apps.change_application(
                 session,
-                found,
-                RequestedSettings(kind, body.document, body.sandbox),
+                application,
+                RequestedSettings(kind_of(application), body.document, body.sandbox),
                 revision=body.revision,
-                own_uri=own_redirect_uri(provider.settings),
-                actor=actor_of(request),
+                own_uri=own_redirect_uri(settings),
+                actor=access.actor,
             )
-        shown = await _shown(request, session, found)
-    await provider.refresh()
+        shown = await _shown(settings, session, application)
+    await known.refresh()
     return shown_response(shown)
 
 
@@ -151,25 +163,33 @@ async def put_application(request: Request, application_id: str, body: schemas.A
     responses=problems(404, 409),
     **needs("applications:create"),
 )
-async def act(request: Request, application_id: str, body: schemas.ApplicationActionRequest) -> Response:
-    provider, secret = site_of(request).provider, None
-    async with provider.db.write() as session:
-        found = await team_application(request, session, application_id)
+async def act(
+    application_id: str,
+    body: schemas.ApplicationActionRequest,
+    access: Access,
+    db: Db,
+    settings: CurrentSettings,
+    box: Box,
+    known: Clients,
+) -> Response:
+    secret = None
+    async with db.write() as session:
+        application = await team_application(access, session, application_id)
         with metadata_problems():
             if body.act == "submit":
                 accepted = body.accept_new_subjects
                 await submit_application(
-                    session, provider.settings, found, body.text, accepted=accepted, actor=actor_of(request)
+                    session, settings, application, body.text, accepted=accepted, actor=access.actor
                 )
             elif body.act == "withdraw":
-                await apps.withdraw(session, found, actor=actor_of(request))
+                await apps.withdraw(session, application, actor=access.actor)
             elif body.act == "open_sandbox":
-                uri = own_redirect_uri(provider.settings)
-                secret = await apps.open_sandbox(session, provider.box, found, own_uri=uri, actor=actor_of(request))
+                uri = own_redirect_uri(settings)
+                secret = await apps.open_sandbox(session, box, application, own_uri=uri, actor=access.actor)
             else:
-                await apps.comment(session, found, body.text, actor=actor_of(request))
-        shown = await _shown(request, session, found)
-    await provider.refresh()
+                await apps.comment(session, application, body.text, actor=access.actor)
+        shown = await _shown(settings, session, application)
+    await known.refresh()
     return shown_response(schemas.ApplicationActionResult(application=shown, client_secret=secret))
 
 
@@ -180,53 +200,59 @@ async def act(request: Request, application_id: str, body: schemas.ApplicationAc
     responses=problems(404, 409),
     **needs("applications:review"),
 )
-async def review(request: Request, application_id: str, body: schemas.ApplicationReview) -> Response:
-    provider = site_of(request).provider
+async def review(
+    application_id: str,
+    body: schemas.ApplicationReview,
+    access: Access,
+    db: Db,
+    settings: CurrentSettings,
+    known: Clients,
+    outbound: OutboundHttp,
+) -> Response:
     if body.decision == "approve":
         with metadata_problems():
             await check_sector_of(
-                provider.db,
-                provider.outbound,
+                db,
+                outbound,
                 application_id,
                 body.revision,
-                allow_http_loopback=provider.settings.loopback,
+                allow_http_loopback=settings.loopback,
             )
-    async with provider.db.write() as session:
-        found = await apps.lock_application(session, application_id)
-        if found is None:
+    async with db.write() as session:
+        application = await apps.lock_application(session, application_id)
+        if application is None:
             raise not_found("application")
         with metadata_problems():
             decision = Review(body.decision, body.text, body.revision, body.granted, body.accept_new_subjects)
             await review_application(
                 session,
-                provider.settings,
-                found,
+                settings,
+                application,
                 decision,
-                actor=actor_of(request),
-                authority=caller_in(request).authority,
+                actor=access.actor,
+                authority=access.authority,
             )
-        shown = await _shown(request, session, found)
-    await provider.refresh()
+        shown = await _shown(settings, session, application)
+    await known.refresh()
     return shown_response(shown)
 
 
-async def _shown(request: Request, session: AsyncSession, found: Application) -> schemas.Application:
-    provider = site_of(request).provider
+async def _shown(settings: Settings, session: AsyncSession, application: Application) -> schemas.Application:
     await session.flush()
-    row = await clients.get_client(session, found.application_id)
-    changes, missing = await apps.outlook(session, found, allow_http_loopback=provider.settings.loopback)
+    row = await clients.get_client(session, application.application_id)
+    changes, missing = await apps.outlook(session, application, allow_http_loopback=settings.loopback)
     names = (
         "application_id", "state", "kind", "document", "sandbox", "granted", "revision", "created_at", "updated_at",
         "submitted_at", "approved_at",
     )  # fmt: skip
     return schemas.Application.model_validate(
         {
-            **{name: getattr(found, name) for name in names},
-            "sandbox_client_id": sandbox_id(found.application_id),
+            **{name: getattr(application, name) for name in names},
+            "sandbox_client_id": sandbox_id(application.application_id),
             "kept_by": apps.catalogue_of(row) or "team",
             "changes": changes,
             "missing": missing,
-            "warnings": scope_warnings(str(found.document.get("scope") or "")),
-            "checked": passes_now(await last_check(session, found.application_id), found),
+            "warnings": scope_warnings(str(application.document.get("scope") or "")),
+            "checked": passes_now(await last_check(session, application.application_id), application),
         }
     )

@@ -7,13 +7,12 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
-from starlette.requests import Request
 
 from sso.http.api.access import PREFIX, needs
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.problems import not_found, problems
 from sso.http.api.schemas import audit as schemas
-from sso.http.common.state import site_of
+from sso.http.common.services import Db
 from sso.platform.audit.models import AuditEvent
 from sso.platform.audit.service import AuditFilter, page_of_events
 from sso.platform.security.numbers import checked_moment
@@ -32,7 +31,7 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_with_zone), AfterValidator(ch
 
 @router.get("/audit-events", summary="List audit events", responses=problems(), **needs("audit:read"))
 async def list_events(
-    request: Request,
+    db: Db,
     type: Annotated[str | None, Query(max_length=64)] = None,
     outcome: Annotated[Literal["success", "failure"] | None, Query()] = None,
     actor: Annotated[str | None, Query(max_length=200)] = None,
@@ -44,21 +43,21 @@ async def list_events(
     cursor: CursorText = None,
 ) -> schemas.AuditEventPage:
     """The newest first. `sso audit export` writes the whole log in order, `sso audit verify` checks the hash chain."""
-    wanted = AuditFilter(None, type, outcome, actor, subject, client_id, since, until)
-    async with site_of(request).provider.db.read() as session:
-        found = await page_of_events(session, wanted, read_id_cursor(cursor), limit + 1)
-    rows, following = cut(found, limit, lambda one: one.id)
-    return schemas.AuditEventPage(items=[_shown(one) for one in rows], next_cursor=following)
+    chosen = AuditFilter(None, type, outcome, actor, subject, client_id, since, until)
+    async with db.read() as session:
+        events = await page_of_events(session, chosen, read_id_cursor(cursor), limit + 1)
+    rows, following = cut(events, limit, lambda event: event.id)
+    return schemas.AuditEventPage(items=[_shown(event) for event in rows], next_cursor=following)
 
 
 @router.get("/audit-events/{event_id}", summary="Show an audit event", responses=problems(404), **needs("audit:read"))
-async def get_event(request: Request, event_id: uuid.UUID) -> schemas.AuditEvent:
-    async with site_of(request).provider.db.read() as session:
-        found = await session.get(AuditEvent, event_id)
-    if found is None:
+async def get_event(event_id: uuid.UUID, db: Db) -> schemas.AuditEvent:
+    async with db.read() as session:
+        event = await session.get(AuditEvent, event_id)
+    if event is None:
         raise not_found("event")
-    return _shown(found)
+    return _shown(event)
 
 
-def _shown(found: AuditEvent) -> schemas.AuditEvent:
-    return schemas.AuditEvent.model_validate(found, from_attributes=True)
+def _shown(event: AuditEvent) -> schemas.AuditEvent:
+    return schemas.AuditEvent.model_validate(event, from_attributes=True)

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import JsonValue, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients import store
@@ -20,13 +19,13 @@ from sso.clients.registry import stored_metadata
 from sso.clients.secrets import create_client, new_secret, replace_client
 from sso.clients.sectors import check_kept_sector
 from sso.clients.validation_errors import mistakes_of, scope_warnings
-from sso.http.api.access import PREFIX, actor_of, caller_in, needs
-from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
+from sso.http.api.access import PREFIX, Access, needs
+from sso.http.api.idempotency import Created, Creation
 from sso.http.api.paging import CursorText, Limit, cut, read_cursor
 from sso.http.api.preconditions import IfMatch, check_etag, shown_response
 from sso.http.api.problems import Problem, ProblemError, not_found, problems
 from sso.http.api.schemas import clients as schemas
-from sso.http.common.state import request_id_of, site_of
+from sso.http.common.services import AccountActor, Box, Clients, CurrentSettings, Db, OutboundHttp, Outbox
 from sso.oidc.subjects import check_subjects
 from sso.platform.security.outbound_http import Outbound
 from sso.portal.applications import follow_client, lock_application
@@ -39,17 +38,17 @@ router = APIRouter(prefix=PREFIX, tags=["clients"])
 
 @router.get("/clients", summary="List clients", responses=problems(), **needs("clients:read"))
 async def list_clients(
-    request: Request,
+    db: Db,
     catalogue: Annotated[str | None, Query(max_length=100)] = None,
     status: Annotated[Literal["active", "suspended"] | None, Query()] = None,
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> schemas.ClientPage:
-    async with site_of(request).provider.db.read() as session:
+    async with db.read() as session:
         after = read_cursor(cursor) or ""
-        found = await store.page_of_clients(session, catalogue=catalogue, status=status, after=after, limit=limit + 1)
-    rows, following = cut(found, limit, lambda one: one.client_id)
-    return schemas.ClientPage(items=[_shown(one) for one in rows], next_cursor=following)
+        clients = await store.page_of_clients(session, catalogue=catalogue, status=status, after=after, limit=limit + 1)
+    rows, following = cut(clients, limit, lambda client: client.client_id)
+    return schemas.ClientPage(items=[_shown(client) for client in rows], next_cursor=following)
 
 
 @router.post(
@@ -60,34 +59,34 @@ async def list_clients(
     responses=problems(409),
     **needs("clients:write"),
 )
-async def create(request: Request, body: schemas.ClientCreate, key: IdempotencyKeyHeader = None) -> Response:
-    provider = site_of(request).provider
-    metadata = await _metadata(provider.settings, provider.outbound, body.metadata)
+async def create(
+    body: schemas.ClientCreate,
+    creation: Creation,
+    access: Access,
+    settings: CurrentSettings,
+    box: Box,
+    known: Clients,
+    outbound: OutboundHttp,
+) -> Response:
+    metadata = await _metadata(settings, outbound, body.metadata)
 
     async def check(session: AsyncSession) -> None:
-        await check_hold(session, body.client_id, caller_in(request).authority)
+        await check_hold(session, body.client_id, access.authority)
 
-    async def make(session: AsyncSession) -> Made:
+    async def make(session: AsyncSession) -> Created:
         check_kept_sector(None, metadata)
         secret = await create_client(
-            session,
-            provider.box,
-            body.client_id,
-            metadata,
-            catalogue=HERE,
-            authority=caller_in(request).authority,
-            actor=caller_in(request).actor,
-            request_id=request_id_of(request),
+            session, box, body.client_id, metadata, catalogue=HERE, authority=access.authority, **access.audited
         )
         row = await store.lock_client(session, body.client_id)
         assert row is not None
-        return Made(
+        return Created(
             schemas.ClientWithSecret(client=_shown(row), client_secret=secret), f"{PREFIX}/clients/{body.client_id}"
         )
 
-    made = await once(request, key, check, make)
-    await provider.refresh()
-    return made
+    response = await creation.once(check, make)
+    await known.refresh()
+    return response
 
 
 @router.get(
@@ -97,12 +96,12 @@ async def create(request: Request, body: schemas.ClientCreate, key: IdempotencyK
     responses=problems(404),
     **needs("clients:read"),
 )
-async def get_client(request: Request, client_id: str) -> Response:
-    async with site_of(request).provider.db.read() as session:
-        found = await store.get_client(session, client_id)
-    if found is None or found.status == REMOVED:
+async def get_client(client_id: str, db: Db) -> Response:
+    async with db.read() as session:
+        client = await store.get_client(session, client_id)
+    if client is None or client.status == REMOVED:
         raise not_found("application")
-    return shown_response(_shown(found))
+    return shown_response(_shown(client))
 
 
 @router.put(
@@ -113,46 +112,36 @@ async def get_client(request: Request, client_id: str) -> Response:
     **needs("clients:write"),
 )
 async def put_client(
-    request: Request, client_id: str, body: schemas.ClientUpdate, if_match: IfMatch = None
+    client_id: str,
+    body: schemas.ClientUpdate,
+    access: Access,
+    db: Db,
+    settings: CurrentSettings,
+    known: Clients,
+    outbound: OutboundHttp,
+    if_match: IfMatch = None,
 ) -> Response:
     """Replace the registered metadata. Clients of a catalogue file are changed in that file."""
-    provider = site_of(request).provider
-    async with provider.db.read() as session:
-        found = await store.get_client(session, client_id)
-    if found is None or found.status == REMOVED:
+    async with db.read() as session:
+        client = await store.get_client(session, client_id)
+    if client is None or client.status == REMOVED:
         raise not_found("application")
-    check_etag(if_match, _shown(found))
-    own_secret = stored_metadata(found.metadata_).has_shared_secret
+    check_etag(if_match, _shown(client))
+    own_secret = stored_metadata(client.metadata_).has_shared_secret
     # May fetch a document: before the transaction.
-    metadata = await _metadata(provider.settings, provider.outbound, body.metadata, own_secret=own_secret)
-    async with provider.db.write() as session:
+    metadata = await _metadata(settings, outbound, body.metadata, own_secret=own_secret)
+    async with db.write() as session:
         row = await _present(session, client_id)
         check_etag(if_match, _shown(row))
         before = stored_metadata(row.metadata_)
-        await check_subjects(
-            session,
-            client_id,
-            before,
-            metadata,
-            accepted=body.accept_new_subjects,
-            actor=caller_in(request).actor,
-            request_id=request_id_of(request),
-        )
-        await replace_client(
-            session,
-            row,
-            metadata,
-            catalogue=HERE,
-            authority=caller_in(request).authority,
-            actor=caller_in(request).actor,
-            request_id=request_id_of(request),
-        )
+        await check_subjects(session, client_id, before, metadata, accepted=body.accept_new_subjects, **access.audited)
+        await replace_client(session, row, metadata, catalogue=HERE, authority=access.authority, **access.audited)
         await session.flush()
         application = await lock_application(session, client_id)
         if application is not None:
-            await follow_client(session, application, before, metadata, own_uri=own_redirect_uri(provider.settings))
+            await follow_client(session, application, before, metadata, own_uri=own_redirect_uri(settings))
         shown = _shown(row)
-    await provider.refresh()
+    await known.refresh()
     return shown_response(shown)
 
 
@@ -165,28 +154,31 @@ async def put_client(
     **needs("clients:write"),
 )
 async def make_secret(
-    request: Request, client_id: str, body: schemas.ClientSecretCreate, key: IdempotencyKeyHeader = None
+    client_id: str,
+    body: schemas.ClientSecretCreate,
+    creation: Creation,
+    access: Access,
+    box: Box,
+    known: Clients,
 ) -> Response:
-    provider = site_of(request).provider
-
     async def check(session: AsyncSession) -> None:
         await _present(session, client_id)
-        await check_hold(session, client_id, caller_in(request).authority)
+        await check_hold(session, client_id, access.authority)
 
-    async def make(session: AsyncSession) -> Made:
+    async def make(session: AsyncSession) -> Created:
         secret = await new_secret(
             session,
-            provider.box,
+            box,
             client_id,
             overlap_seconds=body.overlap_seconds,
-            authority=caller_in(request).authority,
-            actor=caller_in(request).actor,
+            authority=access.authority,
+            actor=access.caller.actor,
         )
-        return Made(schemas.ClientSecret(client_id=client_id, client_secret=secret), f"{PREFIX}/clients/{client_id}")
+        return Created(schemas.ClientSecret(client_id=client_id, client_secret=secret), f"{PREFIX}/clients/{client_id}")
 
-    made = await once(request, key, check, make)
-    await provider.refresh()
-    return made
+    response = await creation.once(check, make)
+    await known.refresh()
+    return response
 
 
 @router.post(
@@ -196,22 +188,29 @@ async def make_secret(
     responses=problems(404, 409),
     **needs("clients:write"),
 )
-async def suspend(request: Request, client_id: str, body: schemas.ClientSuspendRequest) -> Response:
+async def suspend(
+    client_id: str,
+    body: schemas.ClientSuspendRequest,
+    access: Access,
+    db: Db,
+    known: Clients,
+    accounts: AccountActor,
+    outbox: Outbox,
+) -> Response:
     """The client can do nothing any more: its grants are revoked and its client sessions end, with a logout notice.
     Catalogue files do not resume it."""
-    site = site_of(request)
-    async with site.provider.db.write() as session:
+    async with db.write() as session:
         await _present(session, client_id)
         await suspend_client(
             session,
-            site.provider,
+            accounts,
             client_id,
-            actor=actor_of(request),
+            actor=access.actor,
             end_sessions=body.end_sessions,
         )
         shown = _shown(await _present(session, client_id))
-    await site.provider.refresh()
-    site.worker.nudge()
+    await known.refresh()
+    outbox.nudge()
     return shown_response(shown)
 
 
@@ -222,14 +221,13 @@ async def suspend(request: Request, client_id: str, body: schemas.ClientSuspendR
     responses=problems(404, 409),
     **needs("clients:write"),
 )
-async def resume(request: Request, client_id: str) -> Response:
+async def resume(client_id: str, access: Access, db: Db, known: Clients) -> Response:
     """Grants that the suspension revoked stay revoked."""
-    provider = site_of(request).provider
-    async with provider.db.write() as session:
+    async with db.write() as session:
         await _present(session, client_id)
-        await resume_client(session, client_id, authority=caller_in(request).authority, actor=actor_of(request))
+        await resume_client(session, client_id, authority=access.authority, actor=access.actor)
         shown = _shown(await _present(session, client_id))
-    await provider.refresh()
+    await known.refresh()
     return shown_response(shown)
 
 
@@ -240,20 +238,27 @@ async def resume(request: Request, client_id: str) -> Response:
     responses=problems(404, 412),
     **needs("clients:delete"),
 )
-async def delete(request: Request, client_id: str, if_match: IfMatch = None) -> Response:
+async def delete(
+    client_id: str,
+    access: Access,
+    db: Db,
+    known: Clients,
+    accounts: AccountActor,
+    outbox: Outbox,
+    if_match: IfMatch = None,
+) -> Response:
     """Like suspending; the consents of users are deleted too. A catalogue can use the client_id again at once, this API
     after SSO_DELIVERY_RETENTION."""
-    site = site_of(request)
-    async with site.provider.db.write() as session:
+    async with db.write() as session:
         check_etag(if_match, _shown(await _present(session, client_id)), required=False)
         await remove_client(
             session,
-            site.provider,
+            accounts,
             client_id,
-            actor=actor_of(request),
+            actor=access.actor,
         )
-    await site.provider.refresh()
-    site.worker.nudge()
+    await known.refresh()
+    outbox.nudge()
     return Response(status_code=204)
 
 
@@ -263,14 +268,14 @@ async def delete(request: Request, client_id: str, if_match: IfMatch = None) -> 
     responses=problems(404),
     **needs("clients:read"),
 )
-async def list_privileges(request: Request, client_id: str) -> list[schemas.Privilege]:
+async def list_privileges(client_id: str, db: Db) -> list[schemas.Privilege]:
     """Administration scopes and restricted data that were granted: active and revoked ones."""
-    async with site_of(request).provider.db.read() as session:
+    async with db.read() as session:
         row = await store.get_client(session, client_id)
         if row is None or row.status == REMOVED:
             raise not_found("application")
-        found = await store.privileges_of(session, client_id)
-    return [schemas.Privilege.model_validate(shown(one)) for one in found]
+        privileges = await store.privileges_of(session, client_id)
+    return [schemas.Privilege.model_validate(shown(privilege)) for privilege in privileges]
 
 
 @router.post(
@@ -282,31 +287,33 @@ async def list_privileges(request: Request, client_id: str) -> list[schemas.Priv
     **needs("clients:grant"),
 )
 async def add_privilege(
-    request: Request, client_id: str, body: schemas.PrivilegeCreate, key: IdempotencyKeyHeader = None
+    client_id: str,
+    body: schemas.PrivilegeCreate,
+    creation: Creation,
+    access: Access,
+    known: Clients,
 ) -> Response:
     """Only production clients of the city can have privileges, and must register the scope too. Only a user can grant
     privileges, and only those that the user has."""
-    provider = site_of(request).provider
 
     async def check(session: AsyncSession) -> None:
         await _present(session, client_id)
-        caller_in(request).authority.check_grant([body.privilege])
+        access.authority.check_grant([body.privilege])
 
-    async def make(session: AsyncSession) -> Made:
-        made = await grant_privilege(
+    async def make(session: AsyncSession) -> Created:
+        granted = await grant_privilege(
             session,
             client_id,
             body.privilege,
             reason=body.reason,
             without_person=body.without_person,
-            authority=caller_in(request).authority,
-            actor=caller_in(request).actor,
-            request_id=request_id_of(request),
+            authority=access.authority,
+            **access.audited,
         )
-        return Made(schemas.Privilege.model_validate(shown(made)), f"{PREFIX}/clients/{client_id}/privileges")
+        return Created(schemas.Privilege.model_validate(shown(granted)), f"{PREFIX}/clients/{client_id}/privileges")
 
-    answer = await once(request, key, check, make)
-    await provider.refresh()
+    answer = await creation.once(check, make)
+    await known.refresh()
     return answer
 
 
@@ -318,24 +325,22 @@ async def add_privilege(
     **needs("clients:grant"),
 )
 async def end_privilege(
-    request: Request, client_id: str, privilege: str, body: schemas.PrivilegeRevokeRequest
+    client_id: str,
+    privilege: str,
+    body: schemas.PrivilegeRevokeRequest,
+    access: Access,
+    db: Db,
+    known: Clients,
 ) -> Response:
     """Access tokens with the privilege are revoked at once; refresh tokens keep their other scopes. Catalogues do not
     grant it again."""
-    provider = site_of(request).provider
-    async with provider.db.write() as session:
+    async with db.write() as session:
         await _present(session, client_id)
         ended = await revoke_privilege(
-            session,
-            client_id,
-            privilege,
-            reason=body.reason,
-            authority=caller_in(request).authority,
-            actor=caller_in(request).actor,
-            request_id=request_id_of(request),
+            session, client_id, privilege, reason=body.reason, authority=access.authority, **access.audited
         )
         answer = schemas.Privilege.model_validate(shown(ended))
-    await provider.refresh()
+    await known.refresh()
     return shown_response(answer)
 
 
@@ -353,12 +358,12 @@ async def _metadata(
 ) -> ClientMetadata:
     context = {"allow_http_loopback": settings.loopback, "own_secret": own_secret}
     try:
-        made = ClientMetadata.model_validate(document, context=context)
-        await check_sector(outbound, made)
-        return made
+        metadata = ClientMetadata.model_validate(document, context=context)
+        await check_sector(outbound, metadata)
+        return metadata
     except ValidationError as error:
-        found = mistakes_of(document, error, context)
-        mistakes = [ProblemError(pointer=_pointer(one.place), detail=one.text) for one in found]
+        found_mistakes = mistakes_of(document, error, context)
+        mistakes = [ProblemError(pointer=_pointer(mistake.place), detail=mistake.text) for mistake in found_mistakes]
     except RegistrationRefused as error:
         field, _, text = str(error).partition(": ")
         mistakes = [ProblemError(pointer=f"/metadata/{field}", detail=text)]

@@ -6,15 +6,14 @@ import uuid
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from starlette.requests import Request
 from starlette.responses import Response
 
-from sso.http.api.access import PREFIX, caller_in, needs
+from sso.http.api.access import PREFIX, Access, needs
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.preconditions import shown_response
 from sso.http.api.problems import Problem, not_found, problems
 from sso.http.api.schemas import deliveries as schemas
-from sso.http.common.state import request_id_of, site_of
+from sso.http.common.services import Db, Outbox
 from sso.platform.audit import record
 from sso.platform.outbox import store
 from sso.platform.outbox.models import Delivery, DeliveryKind, DeliveryStatus
@@ -25,7 +24,7 @@ router = APIRouter(prefix=PREFIX, tags=["deliveries"])
 
 @router.get("/deliveries", summary="List deliveries", responses=problems(), **needs("deliveries:read"))
 async def list_deliveries(
-    request: Request,
+    db: Db,
     status: Annotated[DeliveryStatus | None, Query()] = None,
     kind: Annotated[DeliveryKind | None, Query()] = None,
     client_id: Annotated[str | None, Query(max_length=100)] = None,
@@ -33,20 +32,20 @@ async def list_deliveries(
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> schemas.DeliveryPage:
-    wanted = DeliveryFilter(status=status, kind=kind, client_id=client_id, session_id=session_id)
-    async with site_of(request).provider.db.read() as session:
-        found = await store.page_of(session, wanted, read_id_cursor(cursor), limit + 1)
-    rows, following = cut(found, limit, lambda one: one.id)
-    return schemas.DeliveryPage(items=[_shown(one) for one in rows], next_cursor=following)
+    chosen = DeliveryFilter(status=status, kind=kind, client_id=client_id, session_id=session_id)
+    async with db.read() as session:
+        deliveries = await store.page_of(session, chosen, read_id_cursor(cursor), limit + 1)
+    rows, following = cut(deliveries, limit, lambda delivery: delivery.id)
+    return schemas.DeliveryPage(items=[_shown(delivery) for delivery in rows], next_cursor=following)
 
 
 @router.get("/deliveries/{delivery_id}", summary="Show a delivery", responses=problems(404), **needs("deliveries:read"))
-async def get_delivery(request: Request, delivery_id: uuid.UUID) -> schemas.Delivery:
-    async with site_of(request).provider.db.read() as session:
-        found = await session.get(Delivery, delivery_id)
-    if found is None:
+async def get_delivery(delivery_id: uuid.UUID, db: Db) -> schemas.Delivery:
+    async with db.read() as session:
+        delivery = await session.get(Delivery, delivery_id)
+    if delivery is None:
         raise not_found("delivery")
-    return _shown(found)
+    return _shown(delivery)
 
 
 @router.post(
@@ -56,29 +55,27 @@ async def get_delivery(request: Request, delivery_id: uuid.UUID) -> schemas.Deli
     responses=problems(404, 409),
     **needs("deliveries:retry"),
 )
-async def retry(request: Request, delivery_id: uuid.UUID) -> Response:
+async def retry(delivery_id: uuid.UUID, access: Access, db: Db, outbox: Outbox) -> Response:
     """Send a failed or waiting delivery now."""
-    site = site_of(request)
-    async with site.provider.db.write() as session:
+    async with db.write() as session:
         if await session.get(Delivery, delivery_id) is None:
             raise not_found("delivery")
-        found = await store.retry(session, delivery_id)
-        if found is None:
-            said = "It arrived, waits to be fetched, or is sent to nobody."
-            raise Problem(409, "not_retried", said)
+        delivery = await store.retry(session, delivery_id)
+        if delivery is None:
+            reason = "It arrived, waits to be fetched, or is sent to nobody."
+            raise Problem(409, "not_retried", reason)
         record(
             session,
             "delivery.retried",
-            actor=caller_in(request).actor,
             subject=str(delivery_id),
-            client_id=found.client_id,
-            request_id=request_id_of(request),
+            client_id=delivery.client_id,
+            **access.audited,
         )
-        shown = _shown(found)
-    site.worker.nudge()
+        shown = _shown(delivery)
+    outbox.nudge()
     return shown_response(shown)
 
 
-def _shown(found: Delivery) -> schemas.Delivery:
-    shown = schemas.Delivery.model_validate(found, from_attributes=True)
-    return shown if found.status == "pending" else shown.model_copy(update={"next_attempt_at": None})
+def _shown(delivery: Delivery) -> schemas.Delivery:
+    shown = schemas.Delivery.model_validate(delivery, from_attributes=True)
+    return shown if delivery.status == "pending" else shown.model_copy(update={"next_attempt_at": None})

@@ -6,16 +6,15 @@ import uuid
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
 from sso.accounts.power import check_power_over
-from sso.http.api.access import PREFIX, caller_in, needs, rights_of
+from sso.http.api.access import PREFIX, Access, needs
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.problems import not_found, problems
 from sso.http.api.schemas import grants as schemas
-from sso.http.common.state import kept_address_of, request_id_of, site_of
+from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.oidc.store import store
 from sso.oidc.store.models import Grant
 from sso.oidc.store.store import GrantFilter
@@ -26,66 +25,74 @@ router = APIRouter(prefix=PREFIX, tags=["grants"])
 
 @router.get("/grants", summary="List grants", responses=problems(), **needs("grants:read"))
 async def list_grants(
-    request: Request,
+    db: Db,
+    settings: CurrentSettings,
     user_id: Annotated[uuid.UUID | None, Query()] = None,
     client_id: Annotated[str | None, Query(max_length=100)] = None,
     session_id: Annotated[uuid.UUID | None, Query()] = None,
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> schemas.GrantPage:
-    provider, now = site_of(request).provider, clock.now()
-    wanted, before = GrantFilter(user_id, client_id, session_id), read_id_cursor(cursor)
-    async with provider.db.read() as session:
-        found = await store.page_of_grants(session, wanted, before, now, now - provider.idle, limit + 1)
-    rows, following = cut(found, limit, lambda one: one.id)
-    return schemas.GrantPage(items=[_shown(one) for one in rows], next_cursor=following)
+    now = clock.now()
+    chosen, before = GrantFilter(user_id, client_id, session_id), read_id_cursor(cursor)
+    async with db.read() as session:
+        grants = await store.page_of_grants(
+            session, chosen, before, now, now - settings.session_idle_timeout, limit + 1
+        )
+    rows, following = cut(grants, limit, lambda grant: grant.id)
+    return schemas.GrantPage(items=[_shown(grant) for grant in rows], next_cursor=following)
 
 
 @router.get("/grants/{grant_id}", summary="Show a grant", responses=problems(404), **needs("grants:read"))
-async def get_grant(request: Request, grant_id: uuid.UUID) -> schemas.Grant:
-    provider, now = site_of(request).provider, clock.now()
-    async with provider.db.read() as session:
-        found = await store.get_grant(session, grant_id, now, now - provider.idle)
-    if found is None:
+async def get_grant(grant_id: uuid.UUID, db: Db, settings: CurrentSettings) -> schemas.Grant:
+    now = clock.now()
+    async with db.read() as session:
+        grant = await store.get_grant(session, grant_id, now, now - settings.session_idle_timeout)
+    if grant is None:
         raise not_found("grant that holds")
-    return _shown(found)
+    return _shown(grant)
 
 
 @router.delete(
     "/grants/{grant_id}", status_code=204, summary="Revoke a grant", responses=problems(404), **needs("grants:revoke")
 )
-async def revoke(request: Request, grant_id: uuid.UUID) -> Response:
+async def revoke(
+    grant_id: uuid.UUID,
+    access: Access,
+    db: Db,
+    settings: CurrentSettings,
+    known: Clients,
+) -> Response:
     """Revoke the grant with all its refresh tokens and access tokens. The session stays."""
-    provider, now = site_of(request).provider, clock.now()
-    async with provider.db.write() as session:
-        found = await store.get_grant(session, grant_id, now, now - provider.idle)
-        if found is not None:
-            await check_power_over(session, provider.registry, [found.user_id], rights_of(request), opens=False)
-        if found is None or not await session.run_sync(lambda sync: store.revoke_grant(sync, grant_id, now)):
+    now = clock.now()
+    async with db.write() as session:
+        grant = await store.get_grant(session, grant_id, now, now - settings.session_idle_timeout)
+        if grant is not None:
+            await check_power_over(session, known.registry, [grant.user_id], access.rights, opens=False)
+        if grant is None or not await session.run_sync(lambda sync: store.revoke_grant(sync, grant_id, now)):
             raise not_found("grant that holds")
         record(
             session,
             "grant.revoked",
-            actor=caller_in(request).actor,
-            subject=str(found.user_id),
-            client_id=found.client_id,
-            address=kept_address_of(request),
-            request_id=request_id_of(request),
+            subject=str(grant.user_id),
+            client_id=grant.client_id,
+            address=access.stored_ip_address,
+            **access.audited,
             data={"grant": str(grant_id)},
         )
     return Response(status_code=204)
 
 
-def _shown(found: Grant) -> schemas.Grant:
+def _shown(grant: Grant) -> schemas.Grant:
     return schemas.Grant(
-        id=found.id,
-        client_id=found.client_id,
-        user_id=found.user_id,
-        session_id=found.session_id,
-        scope=found.scope,
-        offline=found.offline,
-        signed_in_at=found.auth_time,
-        acr=found.acr,
-        created_at=found.created_at,
-        expires_at=found.expires_at,
+        id=grant.id,
+        client_id=grant.client_id,
+        user_id=grant.user_id,
+        session_id=grant.session_id,
+        scope=grant.scope,
+        offline=grant.offline,
+        signed_in_at=grant.auth_time,
+        acr=grant.acr,
+        created_at=grant.created_at,
+        expires_at=grant.expires_at,
     )

@@ -7,19 +7,18 @@ import uuid
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.accounts.helpdesk import start_recovery
 from sso.accounts.identity_checks import check_identity, read_check, revoke_identity_check
 from sso.accounts.merging import decide_proposal, lock_to_merge, merge_users
 from sso.accounts.power import check_power_over
-from sso.http.api.access import PREFIX, actor_of, caller_in, needs, rights_of
+from sso.http.api.access import PREFIX, Access, needs
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.problems import not_found, problems
 from sso.http.api.schemas import identity_checks as schemas
 from sso.http.api.users import present_person
-from sso.http.common.state import site_of
+from sso.http.common.services import AccountActor, Box, CurrentSettings, Db, Outbox
 from sso.identity.users import merge_proposals as merging
 from sso.identity.users import store
 from sso.identity.users.codes import place_warning
@@ -38,14 +37,20 @@ router = APIRouter(prefix=PREFIX, tags=["citizens"])
     responses=problems(404, 409),
     **needs("users:recover"),
 )
-async def recovery(request: Request, user_id: uuid.UUID) -> schemas.RecoveryCode:
+async def recovery(
+    user_id: uuid.UUID,
+    access: Access,
+    db: Db,
+    settings: CurrentSettings,
+    accounts: AccountActor,
+    outbox: Outbox,
+) -> schemas.RecoveryCode:
     """For a user whose document was checked. The user also verifies a contact, or waits, and is notified."""
-    site = site_of(request)
-    async with site.provider.db.write() as session:
-        found = await present_person(request, session, user_id)
-        code = await start_recovery(session, site.provider, found, actor=actor_of(request))
-    site.worker.nudge()
-    return schemas.RecoveryCode(code=code, expires_in=whole_seconds(site.settings.helpdesk_code_lifetime))
+    async with db.write() as session:
+        user = await present_person(access, accounts.registry, session, user_id)
+        code = await start_recovery(session, accounts, user, actor=access.actor)
+    outbox.nudge()
+    return schemas.RecoveryCode(code=code, expires_in=whole_seconds(settings.helpdesk_code_lifetime))
 
 
 @router.get(
@@ -54,10 +59,10 @@ async def recovery(request: Request, user_id: uuid.UUID) -> schemas.RecoveryCode
     responses=problems(404),
     **needs("users:read"),
 )
-async def list_checks(request: Request, user_id: uuid.UUID) -> list[schemas.IdentityCheck]:
+async def list_checks(user_id: uuid.UUID, db: Db) -> list[schemas.IdentityCheck]:
     """The newest first."""
-    async with site_of(request).provider.db.read() as session:
-        return [_check(one) for one in await store.checks_of(session, user_id)]
+    async with db.read() as session:
+        return [_check(check) for check in await store.checks_of(session, user_id)]
 
 
 @router.post(
@@ -68,19 +73,25 @@ async def list_checks(request: Request, user_id: uuid.UUID) -> list[schemas.Iden
     **needs("users:check_identity"),
 )
 async def check(
-    request: Request, user_id: uuid.UUID, body: schemas.IdentityCheckCreate
+    user_id: uuid.UUID,
+    body: schemas.IdentityCheckCreate,
+    access: Access,
+    db: Db,
+    accounts: AccountActor,
+    outbox: Outbox,
 ) -> schemas.IdentityCheckWithWarnings:
     """From then on the identity of the user is verified at a counter. Users cannot check their own identity."""
-    site, actor = site_of(request), caller_in(request).actor
-    async with site.provider.db.write() as session:
-        found = await present_person(request, session, user_id)
-        if actor == str(user_id):
+    async with db.write() as session:
+        user = await present_person(access, accounts.registry, session, user_id)
+        if access.caller.actor == str(user_id):
             raise UserError("nobody checks their own identity")
         seen = read_check(body.document, body.document_number, body.place)
-        made = await check_identity(session, site.provider, found, seen, actor=actor_of(request))
+        recorded = await check_identity(session, accounts, user, seen, actor=access.actor)
         warning = place_warning(seen.nik) if seen.nik else ""
-        shown = schemas.IdentityCheckWithWarnings(**_check(made).model_dump(), warnings=[warning] if warning else [])
-    site.worker.nudge()
+        shown = schemas.IdentityCheckWithWarnings(
+            **_check(recorded).model_dump(), warnings=[warning] if warning else []
+        )
+    outbox.nudge()
     return shown
 
 
@@ -91,12 +102,11 @@ async def check(
     responses=problems(404),
     **needs("users:check_identity"),
 )
-async def uncheck(request: Request, user_id: uuid.UUID) -> Response:
+async def uncheck(user_id: uuid.UUID, access: Access, db: Db, accounts: AccountActor) -> Response:
     """A NIK that only this check verified is no longer verified."""
-    provider = site_of(request).provider
-    async with provider.db.write() as session:
-        found = await present_person(request, session, user_id)
-        await revoke_identity_check(session, provider, found, actor=actor_of(request))
+    async with db.write() as session:
+        user = await present_person(access, accounts.registry, session, user_id)
+        await revoke_identity_check(session, accounts, user, actor=access.actor)
     return Response(status_code=204)
 
 
@@ -107,33 +117,39 @@ async def uncheck(request: Request, user_id: uuid.UUID) -> Response:
     responses=problems(404, 409),
     **needs("users:merge"),
 )
-async def merge(request: Request, user_id: uuid.UUID, body: schemas.UserMergeRequest) -> Response:
+async def merge(
+    user_id: uuid.UUID,
+    body: schemas.UserMergeRequest,
+    access: Access,
+    db: Db,
+    accounts: AccountActor,
+    outbox: Outbox,
+) -> Response:
     """The other account is deleted. Its identifiers are added to this account and must be verified again."""
-    site = site_of(request)
-    async with site.provider.db.write() as session:
+    async with db.write() as session:
         await lock_to_merge(session, user_id, body.other_id)
         kept, other = (
-            await present_person(request, session, user_id),
-            await present_person(request, session, body.other_id),
+            await present_person(access, accounts.registry, session, user_id),
+            await present_person(access, accounts.registry, session, body.other_id),
         )
-        await merge_users(session, site.provider, kept, other, actor=actor_of(request))
-    site.worker.nudge()
+        await merge_users(session, accounts, kept, other, actor=access.actor)
+    outbox.nudge()
     return Response(status_code=204)
 
 
 @router.get("/merge-proposals", summary="List merge proposals", responses=problems(), **needs("users:read"))
 async def list_proposals(
-    request: Request,
+    db: Db,
+    box: Box,
     status: Annotated[ProposalState, Query()] = "open",
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> schemas.MergeProposalPage:
     """The oldest first."""
-    provider = site_of(request).provider
-    async with provider.db.read() as session:
-        found = await merging.page_of_proposals(session, status, read_id_cursor(cursor), limit + 1)
-    rows, following = cut(found, limit, lambda one: one.id)
-    shown = [schemas.MergeProposal.model_validate(merging.shown(provider.box, one)) for one in rows]
+    async with db.read() as session:
+        proposals = await merging.page_of_proposals(session, status, read_id_cursor(cursor), limit + 1)
+    rows, following = cut(proposals, limit, lambda proposal: proposal.id)
+    shown = [schemas.MergeProposal.model_validate(merging.shown(box, proposal)) for proposal in rows]
     return schemas.MergeProposalPage(items=shown, next_cursor=following)
 
 
@@ -143,22 +159,27 @@ async def list_proposals(
     responses=problems(404, 409),
     **needs("users:merge"),
 )
-async def decide(request: Request, proposal_id: uuid.UUID, body: schemas.MergeDecision) -> schemas.MergeProposalResult:
+async def decide(
+    proposal_id: uuid.UUID,
+    body: schemas.MergeDecision,
+    access: Access,
+    db: Db,
+    box: Box,
+    accounts: AccountActor,
+    outbox: Outbox,
+) -> schemas.MergeProposalResult:
     """A proposal is decided once. Every contact of the user is notified of what is added to the account."""
-    provider = site_of(request).provider
-    async with provider.db.write() as session:
-        found = await session.get(MergeProposal, proposal_id)
-        if found is None:
+    async with db.write() as session:
+        proposal = await session.get(MergeProposal, proposal_id)
+        if proposal is None:
             raise not_found("proposal")
-        await check_power_over(session, provider.registry, [found.user_id], rights_of(request))
-        made = await decide_proposal(session, provider, proposal_id, body.decision, actor=actor_of(request))
-        shown = schemas.MergeProposalResult.model_validate(
-            {**merging.shown(provider.box, made.proposal), **made.said()}
-        )
-    site_of(request).worker.nudge()
+        await check_power_over(session, accounts.registry, [proposal.user_id], access.rights)
+        decided = await decide_proposal(session, accounts, proposal_id, body.decision, actor=access.actor)
+        shown = schemas.MergeProposalResult.model_validate({**merging.shown(box, decided.proposal), **decided.said()})
+    outbox.nudge()
     return shown
 
 
-def _check(one: IdentityCheck) -> schemas.IdentityCheck:
+def _check(check: IdentityCheck) -> schemas.IdentityCheck:
     names = ("id", "document", "document_end", "place", "officer", "checked_at", "revoked_at")
-    return schemas.IdentityCheck.model_validate({name: getattr(one, name) for name in names})
+    return schemas.IdentityCheck.model_validate({name: getattr(check, name) for name in names})

@@ -9,14 +9,13 @@ import orjson
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import __version__
 from sso.http.api.access import PREFIX
 from sso.http.api.problems import ProblemDocument
 from sso.http.api.resources import RESOURCES
-from sso.http.common.state import site_of
+from sso.http.common.services import CurrentSettings
 from sso.platform.permissions import PERMISSIONS
 
 router = APIRouter(prefix=PREFIX)
@@ -32,9 +31,9 @@ ETag of what you read; send creations that you may repeat with an `Idempotency-K
 
 
 @router.get("/openapi.json", include_in_schema=False)
-async def openapi(request: Request) -> Response:
+async def openapi(settings: CurrentSettings) -> Response:
     """The description of the API (OpenAPI 3.1)."""
-    return Response(_document(site_of(request).settings.issuer), media_type="application/json")
+    return Response(_document(settings.issuer), media_type="application/json")
 
 
 @cache
@@ -72,7 +71,7 @@ def _schemas_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _security(issuer: str) -> dict[str, Any]:
-    scopes = {one.scope: one.meaning for one in PERMISSIONS.values()}
+    scopes = {permission.scope: permission.meaning for permission in PERMISSIONS.values()}
     return {
         "type": "oauth2",
         "flows": {
@@ -89,7 +88,7 @@ def _security(issuer: str) -> dict[str, Any]:
 def _leave_out_null(parameter: dict[str, Any]) -> None:
     """A parameter that may be left out is never null: in an address or a header that would be a word."""
     schema = parameter["schema"]
-    kinds = [one for one in schema.pop("anyOf", []) if one != {"type": "null"}]
+    kinds = [kind for kind in schema.pop("anyOf", []) if kind != {"type": "null"}]
     if len(kinds) == 1:
         schema.update(kinds[0])
 
@@ -98,5 +97,7 @@ def _say_what_is_needed(operation: dict[str, Any]) -> None:
     permission = PERMISSIONS.get(operation.pop("x-permission", ""))
     if permission is None:
         return
-    said = f"Needs `{permission.scope}`" + (", and a sign-in within ten minutes." if permission.dangerous else ".")
-    operation["description"] = "\n\n".join(part for part in (operation.get("description", ""), said) if part)
+    requirement = f"Needs `{permission.scope}`" + (
+        ", and a sign-in within ten minutes." if permission.dangerous else "."
+    )
+    operation["description"] = "\n\n".join(part for part in (operation.get("description", ""), requirement) if part)

@@ -32,7 +32,7 @@ def check_etag(if_match: str | None, shown: BaseModel, *, required: bool = True)
             text = "Send If-Match with the ETag of what you saw."
             raise Problem(428, "precondition_required", text)
         return
-    tags = [one.strip() for one in if_match.split(",")]
+    tags = [tag.strip() for tag in if_match.split(",")]
     if "*" not in tags and etag_of(shown) not in tags:
         text = "It was changed since you saw it: read it again, and decide anew."
         raise Problem(412, "precondition_failed", text)
@@ -40,5 +40,5 @@ def check_etag(if_match: str | None, shown: BaseModel, *, required: bool = True)
 
 def shown_response(shown: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return something with its tag."""
-    made = {"ETag": etag_of(shown), "Cache-Control": "no-store", **(headers or {})}
-    return Response(shown.model_dump_json(by_alias=True), status, made, "application/json")
+    response_headers = {"ETag": etag_of(shown), "Cache-Control": "no-store", **(headers or {})}
+    return Response(shown.model_dump_json(by_alias=True), status, response_headers, "application/json")

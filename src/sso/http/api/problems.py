@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -68,7 +67,7 @@ def not_found(what: str) -> Problem:
     return Problem(404, "not_found", f"There is no {what} of this id.")
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: int) -> dict[int | str, dict[str, object]]:
     """Return what the documentation says of the problems of a route."""
     chosen = {400, 401, 403, 422, 503, *statuses}
     content = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}

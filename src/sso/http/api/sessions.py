@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
 from sso.accounts.administration import end_session_of_person
 from sso.accounts.power import check_power_over
 from sso.clients.registry import Registry
-from sso.http.api.access import PREFIX, caller_in, needs, rights_of
-from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
+from sso.http.api.access import PREFIX, Access, needs
+from sso.http.api.idempotency import Created, Creation
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.preconditions import shown_response
 from sso.http.api.problems import Problem, not_found, problems
 from sso.http.api.schemas import sessions as schemas
-from sso.http.common.state import kept_address_of, request_id_of, site_of
+from sso.http.common.services import AccountActor, Clients, CurrentSettings, Db, Outbox
 from sso.identity.sessions import store
 from sso.identity.sessions.devices import device_of
 from sso.identity.sessions.models import SsoSession
@@ -31,16 +31,18 @@ from sso.identity.users.models import User
 from sso.logout import bulk as mass_ending
 from sso.logout.delivery_report import DeliveryReport, Told, delivery_report_of
 from sso.oidc.models import BulkRevocation
-from sso.oidc.provider import Provider
-from sso.platform.actor import Actor
+from sso.platform.db import Database
 from sso.platform.security.ip_privacy import network_wanted
+from sso.settings import Settings
 
 router = APIRouter(prefix=PREFIX, tags=["sessions"])
 
 
 @router.get("/sessions", summary="List sessions", responses=problems(), **needs("sessions:read"))
 async def list_sessions(
-    request: Request,
+    db: Db,
+    settings: CurrentSettings,
+    known: Clients,
     status: Annotated[Literal["active", "ended", "all"], Query()] = "active",
     user_id: Annotated[uuid.UUID | None, Query()] = None,
     client_id: Annotated[str | None, Query(max_length=100)] = None,
@@ -48,49 +50,56 @@ async def list_sessions(
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> schemas.SessionPage:
-    provider, now = site_of(request).provider, clock.now()
-    wanted = SessionFilter(user_id=user_id, client_id=client_id, network=_network(request, network))
-    async with provider.db.read() as session:
+    now = clock.now()
+    unused_since = now - settings.session_idle_timeout
+    chosen = SessionFilter(user_id=user_id, client_id=client_id, network=_network(settings, network))
+    async with db.read() as session:
         before = read_id_cursor(cursor)
-        found = await store.page_of(session, wanted, status, now, now - provider.idle, before, limit + 1)
-        rows, following = cut(found, limit, lambda row: row[0].id)
-        parts = await store.participants(session, [one.id for one, _ in rows])
-    return schemas.SessionPage(items=[shown_session(provider, *row, parts) for row in rows], next_cursor=following)
+        listed = await store.page_of(session, chosen, status, now, unused_since, before, limit + 1)
+        rows, following = cut(listed, limit, lambda row: row[0].id)
+        parts = await store.participants(session, [sso_session.id for sso_session, _ in rows])
+    return schemas.SessionPage(
+        items=[shown_session(known.registry, unused_since, *row, parts) for row in rows], next_cursor=following
+    )
 
 
 @router.get("/sessions/{session_id}", summary="Show a session", responses=problems(404), **needs("sessions:read"))
-async def get_session(request: Request, session_id: uuid.UUID) -> schemas.Session:
-    provider = site_of(request).provider
-    async with provider.db.read() as session:
-        found = await store.get(session, session_id)
-        if found is None:
+async def get_session(session_id: uuid.UUID, db: Db, settings: CurrentSettings, known: Clients) -> schemas.Session:
+    async with db.read() as session:
+        present = await store.get(session, session_id)
+        if present is None:
             raise not_found("session")
         parts = await store.participants(session, [session_id])
-    return shown_session(provider, *found, parts)
+    return shown_session(known.registry, clock.now() - settings.session_idle_timeout, *present, parts)
 
 
 @router.post(
     "/sessions/{session_id}/end", summary="End a session", responses=problems(404, 409), **needs("sessions:end")
 )
 async def end_session(
-    request: Request, session_id: uuid.UUID, body: schemas.SessionEndRequest
+    session_id: uuid.UUID,
+    body: schemas.SessionEndRequest,
+    access: Access,
+    db: Db,
+    known: Clients,
+    accounts: AccountActor,
+    outbox: Outbox,
 ) -> schemas.DeliveryReport:
     """Revoke its tokens and notify every application of the session. The answer is the delivery report so far."""
-    provider, caller = site_of(request).provider, caller_in(request)
-    async with provider.db.write() as session:
-        found = await store.get(session, session_id)
-        if found is None:
+    async with db.write() as session:
+        present = await store.get(session, session_id)
+        if present is None:
             raise not_found("session")
-        await check_power_over(session, provider.registry, [found[1].id], rights_of(request), opens=False)
+        await check_power_over(session, known.registry, [present[1].id], access.rights, opens=False)
         await end_session_of_person(
             session,
-            provider,
+            accounts,
             session_id,
-            actor=Actor(caller.actor, stored_ip_address=kept_address_of(request), request_id=request_id_of(request)),
+            actor=access.actor_with_address,
             note=body.note or None,
         )
-    site_of(request).worker.nudge()
-    return await _proof(provider, session_id)
+    outbox.nudge()
+    return await _proof(db, known.registry, session_id)
 
 
 @router.get(
@@ -99,8 +108,8 @@ async def end_session(
     responses=problems(404, 409),
     **needs("sessions:read"),
 )
-async def get_proof(request: Request, session_id: uuid.UUID) -> schemas.DeliveryReport:
-    return await _proof(site_of(request).provider, session_id)
+async def get_proof(session_id: uuid.UUID, db: Db, known: Clients) -> schemas.DeliveryReport:
+    return await _proof(db, known.registry, session_id)
 
 
 @router.post(
@@ -112,46 +121,49 @@ async def get_proof(request: Request, session_id: uuid.UUID) -> schemas.Delivery
     **needs("sessions:end_many"),
 )
 async def begin_ending(
-    request: Request, body: schemas.SessionEndingCreate, key: IdempotencyKeyHeader = None
+    body: schemas.SessionEndingCreate,
+    creation: Creation,
+    access: Access,
+    settings: CurrentSettings,
+    known: Clients,
 ) -> Response:
     """The sessions end in the background, at a rate that keeps sign-ins fast. Read the progress at its Location."""
-    provider, caller = site_of(request).provider, caller_in(request)
-    if body.client_id is not None and provider.registry.known(body.client_id) is None:
+    if body.client_id is not None and known.registry.known(body.client_id) is None:
         raise not_found("application")
 
-    network = _network(request, body.network)
+    network = _network(settings, body.network)
 
     async def check(session: AsyncSession) -> None:
         if body.user_id is not None:
-            await check_power_over(session, provider.registry, [body.user_id], rights_of(request), opens=False)
+            await check_power_over(session, known.registry, [body.user_id], access.rights, opens=False)
 
-    async def make(session: AsyncSession) -> Made:
+    async def make(session: AsyncSession) -> Created:
         chosen = SessionFilter(user_id=body.user_id, client_id=body.client_id, network=network)
-        made = await mass_ending.begin(
-            session, chosen, EndReason.ADMINISTRATOR, actor=caller.actor, note=body.note or None
+        revocation = await mass_ending.begin(
+            session, chosen, EndReason.ADMINISTRATOR, actor=access.caller.actor, note=body.note or None
         )
-        return Made(shown_ending(made), f"{PREFIX}/session-endings/{made.id}", 202)
+        return Created(shown_ending(revocation), f"{PREFIX}/session-endings/{revocation.id}", 202)
 
-    return await once(request, key, check, make)
+    return await creation.once(check, make)
 
 
 @router.get("/session-endings", summary="List bulk revocations", responses=problems(), **needs("sessions:read"))
-async def list_endings(request: Request, limit: Limit = 50, cursor: CursorText = None) -> schemas.SessionEndingPage:
-    async with site_of(request).provider.db.read() as session:
-        found = await mass_ending.endings(session, limit + 1, read_id_cursor(cursor))
-    rows, following = cut(found, limit, lambda one: one.id)
-    return schemas.SessionEndingPage(items=[shown_ending(one) for one in rows], next_cursor=following)
+async def list_endings(db: Db, limit: Limit = 50, cursor: CursorText = None) -> schemas.SessionEndingPage:
+    async with db.read() as session:
+        revocations = await mass_ending.endings(session, limit + 1, read_id_cursor(cursor))
+    rows, following = cut(revocations, limit, lambda revocation: revocation.id)
+    return schemas.SessionEndingPage(items=[shown_ending(revocation) for revocation in rows], next_cursor=following)
 
 
 @router.get(
     "/session-endings/{ending_id}", summary="Show a bulk revocation", responses=problems(404), **needs("sessions:read")
 )
-async def get_ending(request: Request, ending_id: uuid.UUID) -> schemas.SessionEnding:
-    async with site_of(request).provider.db.read() as session:
-        found = await mass_ending.get_ending(session, ending_id)
-    if found is None:
+async def get_ending(ending_id: uuid.UUID, db: Db) -> schemas.SessionEnding:
+    async with db.read() as session:
+        revocation = await mass_ending.get_ending(session, ending_id)
+    if revocation is None:
         raise not_found("ending")
-    return shown_ending(found)
+    return shown_ending(revocation)
 
 
 @router.post(
@@ -161,57 +173,57 @@ async def get_ending(request: Request, ending_id: uuid.UUID) -> schemas.SessionE
     responses=problems(404, 409),
     **needs("sessions:end_many"),
 )
-async def stop_ending(request: Request, ending_id: uuid.UUID) -> Response:
+async def stop_ending(ending_id: uuid.UUID, access: Access, db: Db) -> Response:
     """Stop a bulk revocation. Ended sessions stay ended."""
-    async with site_of(request).provider.db.write() as session:
-        found = await mass_ending.get_ending(session, ending_id)
-        if found is None:
+    async with db.write() as session:
+        revocation = await mass_ending.get_ending(session, ending_id)
+        if revocation is None:
             raise not_found("ending")
-        if not await mass_ending.stop_ending(session, ending_id, actor=caller_in(request).actor):
+        if not await mass_ending.stop_ending(session, ending_id, actor=access.caller.actor):
             raise Problem(409, "not_running", "It is done or was stopped already.")
-        found = await mass_ending.get_ending(session, ending_id)
-        assert found is not None
-    return shown_response(shown_ending(found))
+        revocation = await mass_ending.get_ending(session, ending_id)
+        assert revocation is not None
+    return shown_response(shown_ending(revocation))
 
 
-def _network(request: Request, typed: str | None) -> str | None:
+def _network(settings: Settings, typed: str | None) -> str | None:
     if typed is None:
         return None
     try:
-        return network_wanted(typed, site_of(request).settings.ip_address_privacy)
+        return network_wanted(typed, settings.ip_address_privacy)
     except ValueError as error:
         raise Problem(422, "invalid", f"network: {error}.") from None
 
 
 def shown_session(
-    provider: Provider, found: SsoSession, person: User, parts: Sequence[ClientSession]
+    registry: Registry, unused_since: datetime, sso_session: SsoSession, person: User, parts: Sequence[ClientSession]
 ) -> schemas.Session:
-    """Return a session as it is shown."""
-    device, now = device_of(found.user_agent or ""), clock.now()
-    idle = found.remembered_until is None and found.last_seen_at <= now - provider.idle
-    over = found.ended_at is not None or found.expires_at <= now or idle or person.disabled_at is not None
+    """Return a session as it is shown. ``unused_since``: one that nobody used after that has ended."""
+    device, now = device_of(sso_session.user_agent or ""), clock.now()
+    idle = sso_session.remembered_until is None and sso_session.last_seen_at <= unused_since
+    over = sso_session.ended_at is not None or sso_session.expires_at <= now or idle or person.disabled_at is not None
     return schemas.Session(
-        id=found.id,
+        id=sso_session.id,
         person=schemas.UserSummary(id=person.id, name=person.name),
         status="ended" if over else "active",
-        started_at=found.created_at,
-        signed_in_at=found.auth_time,
-        last_used_at=found.last_seen_at,
-        expires_at=found.expires_at,
-        remembered=found.remembered_until is not None,
-        acr=found.acr,
-        amr=found.amr,
-        address=found.address,
+        started_at=sso_session.created_at,
+        signed_in_at=sso_session.auth_time,
+        last_used_at=sso_session.last_seen_at,
+        expires_at=sso_session.expires_at,
+        remembered=sso_session.remembered_until is not None,
+        acr=sso_session.acr,
+        amr=sso_session.amr,
+        address=sso_session.address,
         device=schemas.Device(browser=device.browser, system=device.system, model=device.model),
-        applications=[_shown_part(provider.registry, one) for one in parts if one.session_id == found.id],
-        ended_at=found.ended_at,
-        end_reason=found.end_reason,
+        applications=[_shown_part(registry, part) for part in parts if part.session_id == sso_session.id],
+        ended_at=sso_session.ended_at,
+        end_reason=sso_session.end_reason,
     )
 
 
-def shown_ending(found: BulkRevocation) -> schemas.SessionEnding:
+def shown_ending(revocation: BulkRevocation) -> schemas.SessionEnding:
     """Return the ending of many sessions as it is shown."""
-    return schemas.SessionEnding.model_validate(found, from_attributes=True)
+    return schemas.SessionEnding.model_validate(revocation, from_attributes=True)
 
 
 def shown_proof(proof: DeliveryReport) -> schemas.DeliveryReport:
@@ -223,26 +235,26 @@ def shown_proof(proof: DeliveryReport) -> schemas.DeliveryReport:
         reason=proof.reason,
         open=proof.open,
         seconds_to_last_confirmation=proof.seconds_to_last_confirmation,
-        applications=[_shown_told(one) for one in proof.applications],
+        applications=[_shown_told(notified) for notified in proof.applications],
     )
 
 
-def _shown_told(one: Told) -> schemas.ClientNotification:
-    return schemas.ClientNotification.model_validate(one, from_attributes=True)
+def _shown_told(notified: Told) -> schemas.ClientNotification:
+    return schemas.ClientNotification.model_validate(notified, from_attributes=True)
 
 
-def _shown_part(registry: Registry, one: ClientSession) -> schemas.ClientSession:
-    client = registry.known(one.client_id)
-    name = client.meta.client_name if client else one.client_id
-    times = {"first_used_at": one.first_used_at, "last_used_at": one.last_used_at, "ended_at": one.ended_at}
-    return schemas.ClientSession(client_id=one.client_id, name=name, sid=one.sid, **times)
+def _shown_part(registry: Registry, part: ClientSession) -> schemas.ClientSession:
+    client = registry.known(part.client_id)
+    name = client.meta.client_name if client else part.client_id
+    times = {"first_used_at": part.first_used_at, "last_used_at": part.last_used_at, "ended_at": part.ended_at}
+    return schemas.ClientSession(client_id=part.client_id, name=name, sid=part.sid, **times)
 
 
-async def _proof(provider: Provider, session_id: uuid.UUID) -> schemas.DeliveryReport:
-    async with provider.db.read() as session:
+async def _proof(db: Database, registry: Registry, session_id: uuid.UUID) -> schemas.DeliveryReport:
+    async with db.read() as session:
         if await store.get(session, session_id) is None:
             raise not_found("session")
-        found = await delivery_report_of(session, provider.registry, session_id)
-    if found is None:
+        report = await delivery_report_of(session, registry, session_id)
+    if report is None:
         raise Problem(409, "not_ended", "This session has not been ended.")
-    return shown_proof(found)
+    return shown_proof(report)

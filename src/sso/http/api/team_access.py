@@ -6,40 +6,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.requests import Request
 
 from sso.clients.models import Application
-from sso.http.api.access import caller_in
+from sso.http.api.access import CallerAccess
 from sso.http.api.problems import Problem, ProblemError, not_found
 from sso.portal import applications as apps
 from sso.portal import teams
 from sso.portal.applications import Unfinished
 
 
-def manages_all(request: Request) -> bool:
-    """Tell whether the caller manages every application."""
-    return "clients:write" in caller_in(request).authority.permissions
-
-
 async def team_application(
-    request: Request, session: AsyncSession, application_id: str, *, owner: bool = False
+    access: CallerAccess, session: AsyncSession, application_id: str, *, owner: bool = False
 ) -> Application:
     """Return an application that the caller manages, locked.
 
     Raises:
         Problem: when the caller does not; the problem does not tell whether the application exists.
     """
-    found, caller = await apps.lock_application(session, application_id), caller_in(request)
-    if found is None:
+    application, user_id = await apps.lock_application(session, application_id), access.caller.user_id
+    if application is None:
         raise not_found("application")
-    if manages_all(request):
-        return found
-    role = await teams.role_of(session, application_id, caller.user_id) if caller.user_id is not None else None
+    if access.manages_all:
+        return application
+    role = await teams.role_of(session, application_id, user_id) if user_id is not None else None
     if role is None:
         raise not_found("application")
     if owner and role != "owner":
         raise Problem(403, "not_an_owner", "Only an owner of the application does this.")
-    return found
+    return application
 
 
 @contextmanager

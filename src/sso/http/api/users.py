@@ -8,19 +8,19 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.accounts.administration import change_person, disable_user, enable_user, give_roles
 from sso.accounts.deletion import delete_user
 from sso.accounts.power import check_power, check_power_over, invited_power
-from sso.http.api.access import PREFIX, actor_of, caller_in, needs, require, rights_of
-from sso.http.api.idempotency import IdempotencyKeyHeader, Made, once
+from sso.clients.registry import Registry
+from sso.http.api.access import PREFIX, Access, CallerAccess, needs
+from sso.http.api.idempotency import Created, Creation
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.preconditions import IfMatch, check_etag, etag_of, shown_response
 from sso.http.api.problems import Problem, not_found, problems
 from sso.http.api.schemas import users as schemas
-from sso.http.common.state import site_of
+from sso.http.common.services import AccountActor, Box, Db, Outbox
 from sso.identity.users import store
 from sso.identity.users.models import Identifier, User
 from sso.identity.users.schemas import NewUser, UserChange, warnings_of
@@ -32,7 +32,8 @@ router = APIRouter(prefix=PREFIX, tags=["users"])
 
 @router.get("/users", summary="List users, or find one", responses=problems(), **needs("users:read"))
 async def list_users(
-    request: Request,
+    db: Db,
+    box: Box,
     identifier: Annotated[
         str | None,
         Query(
@@ -46,16 +47,16 @@ async def list_users(
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> schemas.UserPage:
-    async with site_of(request).provider.db.read() as session:
+    async with db.read() as session:
         if identifier is not None:
             try:
-                found = await find_all(session, identifier, site_of(request).provider.box, unverified=True)
+                users = await find_all(session, identifier, box, unverified=True)
             except UserError:
-                found = []
-            return schemas.UserPage(items=await _shown(session, found))
+                users = []
+            return schemas.UserPage(items=await _shown(session, users))
         after = read_id_cursor(cursor)
         rows = await store.page_of_users(session, after, limit + 1, role=role, status=status)
-        kept, following = cut(rows, limit, lambda one: one.id)
+        kept, following = cut(rows, limit, lambda user: user.id)
         return schemas.UserPage(items=await _shown(session, kept), next_cursor=following)
 
 
@@ -67,28 +68,31 @@ async def list_users(
     responses=problems(409),
     **needs("users:write"),
 )
-async def create_user(request: Request, body: schemas.UserCreate, key: IdempotencyKeyHeader = None) -> Response:
+async def create_user(
+    body: schemas.UserCreate,
+    creation: Creation,
+    access: Access,
+    box: Box,
+    accounts: AccountActor,
+) -> Response:
     """Roles other than citizen need `sso:users:roles` too, and every permission of the roles. A NIK that is marked as
     verified needs `sso:users:check_identity`."""
     if set(body.roles) - {"citizen"}:
-        require(request, "users:roles")
+        access.require("users:roles")
     if body.nik_verified:
-        require(request, "users:check_identity")
-    provider = site_of(request).provider
+        access.require("users:check_identity")
 
     async def check(session: AsyncSession) -> None:
-        lookups = [one for one in (body.username, body.email, body.phone_number) if one]
-        check_power(rights_of(request), power_of(body.roles, ()))
-        check_power(rights_of(request), await invited_power(session, provider.registry, lookups))
+        lookups = [lookup for lookup in (body.username, body.email, body.phone_number) if lookup]
+        check_power(access.rights, power_of(body.roles, ()))
+        check_power(access.rights, await invited_power(session, accounts.registry, lookups))
 
-    async def make(session: AsyncSession) -> Made:
-        made = (await create_users(session, [body], actor=caller_in(request).actor, box=site_of(request).provider.box))[
-            0
-        ]
+    async def make(session: AsyncSession) -> Created:
+        created = (await create_users(session, [body], actor=access.caller.actor, box=box))[0]
         await session.flush()
-        return Made(_kept((await _shown(session, [made]))[0], body), f"{PREFIX}/users/{made.id}")
+        return Created(_kept((await _shown(session, [created]))[0], body), f"{PREFIX}/users/{created.id}")
 
-    return await once(request, key, check, make)
+    return await creation.once(check, make)
 
 
 @router.get(
@@ -98,12 +102,12 @@ async def create_user(request: Request, body: schemas.UserCreate, key: Idempoten
     responses=problems(404),
     **needs("users:read"),
 )
-async def get_user(request: Request, user_id: uuid.UUID) -> Response:
-    async with site_of(request).provider.db.read() as session:
-        found = await session.get(User, user_id)
-        if found is None:
+async def get_user(user_id: uuid.UUID, db: Db) -> Response:
+    async with db.read() as session:
+        user = await session.get(User, user_id)
+        if user is None:
             raise not_found("person")
-        return shown_response((await _shown(session, [found]))[0])
+        return shown_response((await _shown(session, [user]))[0])
 
 
 @router.patch(
@@ -114,20 +118,25 @@ async def get_user(request: Request, user_id: uuid.UUID) -> Response:
     **needs("users:write"),
 )
 async def patch_user(
-    request: Request, user_id: uuid.UUID, change: schemas.UserUpdate, if_match: IfMatch = None
+    user_id: uuid.UUID,
+    change: schemas.UserUpdate,
+    access: Access,
+    db: Db,
+    accounts: AccountActor,
+    outbox: Outbox,
+    if_match: IfMatch = None,
 ) -> Response:
     """Change the members that the body names (RFC 7396). Every contact of the user is notified when identifiers change.
     A contact that is marked as verified here recovers the account by itself only after a day."""
-    provider = site_of(request).provider
-    async with provider.db.write() as session:
-        found = await present_person(request, session, user_id)
-        check_etag(if_match, (await _shown(session, [found]))[0])
-        lookups = [one for one in (change.username, change.email, change.phone_number) if one]
-        check_power(rights_of(request), await invited_power(session, provider.registry, lookups))
-        await change_person(session, provider, found, change, actor=actor_of(request))
+    async with db.write() as session:
+        user = await present_person(access, accounts.registry, session, user_id)
+        check_etag(if_match, (await _shown(session, [user]))[0])
+        lookups = [lookup for lookup in (change.username, change.email, change.phone_number) if lookup]
+        check_power(access.rights, await invited_power(session, accounts.registry, lookups))
+        await change_person(session, accounts, user, change, actor=access.actor)
         await session.flush()
-        shown = (await _shown(session, [found]))[0]
-    site_of(request).worker.nudge()
+        shown = (await _shown(session, [user]))[0]
+    outbox.nudge()
     return shown_response(_kept(shown, change), headers={"ETag": etag_of(shown)})
 
 
@@ -139,32 +148,42 @@ async def patch_user(
     **needs("users:roles"),
 )
 async def put_roles(
-    request: Request, user_id: uuid.UUID, body: schemas.RolesUpdate, if_match: IfMatch = None
+    user_id: uuid.UUID,
+    body: schemas.RolesUpdate,
+    access: Access,
+    db: Db,
+    accounts: AccountActor,
+    outbox: Outbox,
+    if_match: IfMatch = None,
 ) -> Response:
     """Replace all roles. The caller needs every permission of the old and of the new roles. The last administrator
     stays one. With the first role that needs a second factor every session of the user ends."""
-    site = site_of(request)
-    async with site.provider.db.write() as session:
-        found = await present_person(request, session, user_id, opens=False)
-        check_etag(if_match, (await _shown(session, [found]))[0])
-        check_power(rights_of(request), power_of(body.roles, ()))
-        await give_roles(session, site.provider, found, body.roles, actor=actor_of(request))
-        await session.refresh(found)
-        shown = (await _shown(session, [found]))[0]
-    site.worker.nudge()
+    async with db.write() as session:
+        user = await present_person(access, accounts.registry, session, user_id, opens=False)
+        check_etag(if_match, (await _shown(session, [user]))[0])
+        check_power(access.rights, power_of(body.roles, ()))
+        await give_roles(session, accounts, user, body.roles, actor=access.actor)
+        await session.refresh(user)
+        shown = (await _shown(session, [user]))[0]
+    outbox.nudge()
     return shown_response(shown)
 
 
 @router.post("/users/{user_id}/disable", summary="Disable a user", responses=problems(404, 409), **needs("users:write"))
-async def disable(request: Request, user_id: uuid.UUID) -> schemas.UserEnded:
+async def disable(
+    user_id: uuid.UUID,
+    access: Access,
+    db: Db,
+    accounts: AccountActor,
+    outbox: Outbox,
+) -> schemas.UserEnded:
     """Refuse sign-in, end every session, revoke every grant, and notify applications."""
-    site = site_of(request)
-    async with site.provider.db.write() as session:
-        found = await present_person(request, session, user_id, opens=False)
-        count = await disable_user(session, site.provider, found, actor=actor_of(request))
-        await session.refresh(found)
-        shown = (await _shown(session, [found]))[0]
-    site.worker.nudge()
+    async with db.write() as session:
+        user = await present_person(access, accounts.registry, session, user_id, opens=False)
+        count = await disable_user(session, accounts, user, actor=access.actor)
+        await session.refresh(user)
+        shown = (await _shown(session, [user]))[0]
+    outbox.nudge()
     return schemas.UserEnded(user=shown, sessions_ended=count)
 
 
@@ -175,33 +194,46 @@ async def disable(request: Request, user_id: uuid.UUID) -> schemas.UserEnded:
     responses=problems(404, 409),
     **needs("users:write"),
 )
-async def enable(request: Request, user_id: uuid.UUID) -> Response:
+async def enable(
+    user_id: uuid.UUID,
+    access: Access,
+    db: Db,
+    accounts: AccountActor,
+    outbox: Outbox,
+) -> Response:
     """Let a disabled user sign in again."""
-    site = site_of(request)
-    async with site.provider.db.write() as session:
-        found = await present_person(request, session, user_id, opens=False)
-        await enable_user(session, site.provider, found, actor=actor_of(request))
-        await session.refresh(found)
-        shown = (await _shown(session, [found]))[0]
-    site.worker.nudge()
+    async with db.write() as session:
+        user = await present_person(access, accounts.registry, session, user_id, opens=False)
+        await enable_user(session, accounts, user, actor=access.actor)
+        await session.refresh(user)
+        shown = (await _shown(session, [user]))[0]
+    outbox.nudge()
     return shown_response(shown)
 
 
 @router.delete("/users/{user_id}", summary="Delete a user", responses=problems(404, 409, 412), **needs("users:delete"))
-async def delete(request: Request, user_id: uuid.UUID, if_match: IfMatch = None) -> schemas.UserEnded:
+async def delete(
+    user_id: uuid.UUID,
+    access: Access,
+    db: Db,
+    accounts: AccountActor,
+    outbox: Outbox,
+    if_match: IfMatch = None,
+) -> schemas.UserEnded:
     """Like disabling; all data of the user except the id is erased. This cannot be undone."""
-    site = site_of(request)
-    async with site.provider.db.write() as session:
-        found = await present_person(request, session, user_id, opens=False)
-        check_etag(if_match, (await _shown(session, [found]))[0], required=False)
-        count = await delete_user(session, site.provider, found, actor=actor_of(request))
-        await session.refresh(found)
-        shown = (await _shown(session, [found]))[0]
-    site.worker.nudge()
+    async with db.write() as session:
+        user = await present_person(access, accounts.registry, session, user_id, opens=False)
+        check_etag(if_match, (await _shown(session, [user]))[0], required=False)
+        count = await delete_user(session, accounts, user, actor=access.actor)
+        await session.refresh(user)
+        shown = (await _shown(session, [user]))[0]
+    outbox.nudge()
     return schemas.UserEnded(user=shown, sessions_ended=count)
 
 
-async def present_person(request: Request, session: AsyncSession, user_id: uuid.UUID, *, opens: bool = True) -> User:
+async def present_person(
+    access: CallerAccess, registry: Registry, session: AsyncSession, user_id: uuid.UUID, *, opens: bool = True
+) -> User:
     """Return a person who is there and not deleted, held until the transaction ends, and whose account who calls may
     change. ``opens``: whether it changes what opens the account.
 
@@ -209,36 +241,36 @@ async def present_person(request: Request, session: AsyncSession, user_id: uuid.
         Problem: when there is no such person.
         TooPowerful: when the account may do more than who calls.
     """
-    found = await store.lock_user(session, user_id)
-    if found is None:
+    user = await store.lock_user(session, user_id)
+    if user is None:
         raise not_found("person")
-    await check_power_over(session, site_of(request).provider.registry, [user_id], rights_of(request), opens=opens)
-    if found.deleted_at is not None:
+    await check_power_over(session, registry, [user_id], access.rights, opens=opens)
+    if user.deleted_at is not None:
         raise Problem(409, "deleted", "Who was deleted cannot be changed any more.")
-    return found
+    return user
 
 
 async def _shown(session: AsyncSession, people: Sequence[User]) -> list[schemas.User]:
-    user_ids = [one.id for one in people]
+    user_ids = [user.id for user in people]
     roles = await store.roles_of_many(session, user_ids)
     identifiers = await store.identifiers_of_many(session, user_ids)
-    return [_shown_user(one, roles[one.id], identifiers[one.id]) for one in people]
+    return [_shown_user(user, roles[user.id], identifiers[user.id]) for user in people]
 
 
-def _kept(shown: schemas.User, said: NewUser | UserChange) -> schemas.UserWithWarnings:
-    return schemas.UserWithWarnings(**shown.model_dump(), warnings=warnings_of(said))
+def _kept(shown: schemas.User, values: NewUser | UserChange) -> schemas.UserWithWarnings:
+    return schemas.UserWithWarnings(**shown.model_dump(), warnings=warnings_of(values))
 
 
 def _shown_user(user: User, roles: list[str], identifiers: Sequence[Identifier]) -> schemas.User:
     status = "deleted" if user.deleted_at else "disabled" if user.disabled_at else "active"
     shown = [
         {
-            "kind": one.kind,
-            "value": one.value,
-            "verified": one.verified_at is not None,
-            "primary": one.is_primary,
+            "kind": identifier.kind,
+            "value": identifier.value,
+            "verified": identifier.verified_at is not None,
+            "primary": identifier.is_primary,
         }
-        for one in identifiers
+        for identifier in identifiers
     ]
     return schemas.User.model_validate(
         {

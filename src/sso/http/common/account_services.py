@@ -10,12 +10,4 @@ from sso.http.common.state import site_of
 
 def account_services(request: Request) -> AccountServices:
     """Return the services that use cases about accounts need."""
-    site = site_of(request)
-    return AccountServices(
-        provider=site.provider,
-        passwords=site.passwords,
-        attempts=site.limits.attempts,
-        messages=site.limits.messages,
-        new_flows=site.limits.sign_ups,
-        contact_codes=site.limits.contact_codes,
-    )
+    return site_of(request).accounts

@@ -59,11 +59,11 @@ class Assets:
             logo, body = _logo(settings.brand_logo)
             files.pop("icon.svg")
             files[logo] = body
-        made = {name: _asset(name, plain) for name, plain in files.items()}
-        self.by_path = {asset.path: asset for asset in made.values()}
-        self.paths = {name.replace(".", "_"): asset.path for name, asset in made.items()}
-        self.paths["icon_svg"] = made[logo].path
-        self.icon_type = made[logo].media_type
+        assets = {name: _asset(name, plain) for name, plain in files.items()}
+        self.by_path = {asset.path: asset for asset in assets.values()}
+        self.paths = {name.replace(".", "_"): asset.path for name, asset in assets.items()}
+        self.paths["icon_svg"] = assets[logo].path
+        self.icon_type = assets[logo].media_type
 
 
 def _read(sources: tuple[str, ...]) -> bytes:
@@ -99,8 +99,8 @@ def _colours(settings: Settings) -> bytes:
     fields = ("form-element-active-border-color", "form-element-focus-color")
 
     def block(ink: str) -> str:
-        said = {f"--pico-{name}": ink for name in (*names, *fields)} | {f"--pico-{name}": light for name in filled}
-        return "".join(f"{name}:{value};" for name, value in {"--city-ink": ink, **said}.items())
+        variables = {f"--pico-{name}": ink for name in (*names, *fields)} | {f"--pico-{name}": light for name in filled}
+        return "".join(f"{name}:{value};" for name, value in {"--city-ink": ink, **variables}.items())
 
     css = f"\n{_LIGHT}{{{block(light)}}}@media(prefers-color-scheme:dark){{{_DARK}{{{block(dark)}}}}}"
     return css.encode()

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from sso.accounts.sign_in.current_account import MAX_ACCOUNTS
 from sso.http.common.state import site_of
+from sso.platform.security.tokens import random_token
 from sso.settings import Settings
 
 TOKEN_CHARS = 43
@@ -25,8 +26,8 @@ def read_cookie(request: Request, name: CookieName) -> str:
     """Return the value of one of our cookies, or nothing. For ``session``, which may hold several: that of the present
     account."""
     if name == "session":
-        found = cookie_values(request, "session") or cookie_values(request, "remembered")
-        return found[0] if found else ""
+        tokens = cookie_values(request, "session") or cookie_values(request, "remembered")
+        return tokens[0] if tokens else ""
     value = request.cookies.get(cookie_name(site_of(request).settings, name), "")
     return value if name == "lang" or (len(value) == TOKEN_CHARS and value.isascii()) else ""
 
@@ -34,7 +35,7 @@ def read_cookie(request: Request, name: CookieName) -> str:
 def cookie_values(request: Request, name: CookieName) -> list[str]:
     """Return the values in a cookie that may hold several."""
     text = request.cookies.get(cookie_name(site_of(request).settings, name), "")
-    return [one for one in text.split(".") if len(one) == TOKEN_CHARS and one.isascii()]
+    return [token for token in text.split(".") if len(token) == TOKEN_CHARS and token.isascii()]
 
 
 def session_tokens(request: Request) -> list[str]:
@@ -47,14 +48,16 @@ def session_tokens(request: Request) -> list[str]:
     return list(dict.fromkeys(values))[:MAX_ACCOUNTS]
 
 
-def set_cookie(made: Response, settings: Settings, name: CookieName, value: str, max_age: int | None = None) -> None:
+def set_cookie(
+    response: Response, settings: Settings, name: CookieName, value: str, max_age: int | None = None
+) -> None:
     """Add one of our cookies to a response. ``max_age`` is in seconds; None: until the browser is closed."""
-    made.set_cookie(cookie_name(settings, name), value, max_age=max_age, **_cookie_attributes(settings, name))
+    response.set_cookie(cookie_name(settings, name), value, max_age=max_age, **_cookie_attributes(settings, name))
 
 
-def delete_cookie(made: Response, settings: Settings, name: CookieName) -> None:
+def delete_cookie(response: Response, settings: Settings, name: CookieName) -> None:
     """Take one of our cookies back."""
-    made.delete_cookie(cookie_name(settings, name), **_cookie_attributes(settings, name))
+    response.delete_cookie(cookie_name(settings, name), **_cookie_attributes(settings, name))
 
 
 def _cookie_attributes(settings: Settings, name: CookieName) -> Any:
@@ -69,25 +72,25 @@ def _cookie_attributes(settings: Settings, name: CookieName) -> Any:
     }
 
 
-def with_browser_state(request: Request, made: Response, state: str) -> Response:
+def with_browser_state(request: Request, response: Response, state: str) -> Response:
     """Let the cookie ``state`` say what the session now is; nothing: there is none."""
     settings = site_of(request).settings
     if state and read_cookie(request, "state") != state:
-        set_cookie(made, settings, "state", state)
+        set_cookie(response, settings, "state", state)
     elif not state and read_cookie(request, "state"):
-        delete_cookie(made, settings, "state")
-    return made
+        delete_cookie(response, settings, "state")
+    return response
 
 
 def browser_of(request: Request) -> str:
-    """Return the random value that identifies this browser: that of its cookie, or the one that the middleware made for
-    this request. :func:`with_browser` sets the cookie."""
-    return read_cookie(request, "browser") or str(request.scope["new_browser_id"])
+    """Return the random value that identifies this browser: that of its cookie, or one that is made once for this
+    request. :func:`with_browser` sets the cookie."""
+    return read_cookie(request, "browser") or str(request.scope.setdefault("new_browser_id", random_token()))
 
 
-def with_browser(request: Request, made: Response) -> Response:
+def with_browser(request: Request, response: Response) -> Response:
     """Set the cookie that identifies this browser where the request did not bring it."""
     browser = browser_of(request)
     if browser != read_cookie(request, "browser"):
-        set_cookie(made, site_of(request).settings, "browser", browser)
-    return made
+        set_cookie(response, site_of(request).settings, "browser", browser)
+    return response

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from starlette.requests import Request
 
@@ -16,7 +16,7 @@ def csrf_token(request: Request, purpose: str, session_cookie: str = "") -> str:
     return keyed_token(site_of(request).provider.csrf_keys[0], purpose, browser_of(request), session_cookie)
 
 
-def has_valid_csrf_token(request: Request, fields: dict[str, Any], purpose: str, session_cookie: str = "") -> bool:
+def has_valid_csrf_token(request: Request, fields: Mapping[str, str], purpose: str, session_cookie: str = "") -> bool:
     """Tell whether a form was made by us, for this browser, this session and this purpose (cross-site forgery)."""
     browser, given = read_cookie(request, "browser"), fields.get("csrf_token", "")
     if not browser or not given:

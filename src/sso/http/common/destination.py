@@ -16,15 +16,14 @@ from sso.oidc.authorize import stored as stored_requests
 from sso.oidc.authorize.request import AuthorizationRequest, PageError, RedirectError
 from sso.oidc.device.service import normal_user_code
 
-MAX_TOKEN_CHARS, MAX_CLIENT_CHARS = 200, 100
-MAX_THEN_CHARS, MAX_USER_CODE_CHARS = 2000, 40
+MAX_CLIENT_CHARS, MAX_THEN_CHARS, MAX_USER_CODE_CHARS = 100, 2000, 40
 
 
 def read_destination(fields: Mapping[str, str]) -> Destination:
     """Return what the fields of a form, or the parameters of a URL, name. Nothing of it is trusted: the token must be
     this browser's, the page one of ours, and the application registered."""
     return Destination(
-        fields.get("i", "")[:MAX_TOKEN_CHARS],
+        fields.get("i", "")[: stored_requests.MAX_TOKEN_CHARS],
         fields.get("then", "")[:MAX_THEN_CHARS],
         normal_user_code(fields.get("user_code", "")[:MAX_USER_CODE_CHARS]),
         fields.get("client", "")[:MAX_CLIENT_CHARS],
@@ -42,10 +41,11 @@ async def find_destination(
     """
     site, authorization = site_of(request), None
     if destination.i:
+        box, browser = site.provider.box, read_cookie(request, "browser")
         async with site.provider.db.read() as session:
-            stored = await stored_requests.recall_request(session, destination.i, read_cookie(request, "browser"))
+            waiting = await stored_requests.recall_request(session, box, destination.i, browser)
         try:
-            authorization = await stored_requests.stored_request(site.server, stored) if stored is not None else None
+            authorization = await stored_requests.checked_again(site.server, waiting) if waiting is not None else None
         except (PageError, RedirectError):  # the application was changed meanwhile
             authorization = None
     client = authorization.client if authorization is not None and authorization.client.enabled else None

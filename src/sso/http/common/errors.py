@@ -6,12 +6,13 @@ own is the answer, a route raises an :class:`Interruption`, which makes its own 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import cast
 from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic_core import ErrorDetails
 from sqlalchemy.exc import IntegrityError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -135,9 +136,9 @@ def refusal_response(request: Request, refusal: Refusal, fields: Mapping[str, st
     if form == "json" and refusal.error:
         return json_error(refusal.status, refusal.error, refusal.explanation, refusal.headers)
     code, detail, values = refusal.page or refusal.code, refusal.explanation, refusal.values
-    made = failure(request, code, refusal.status, detail, values=values, fields=fields)
-    made.headers.update(refusal.headers)
-    return made
+    response = failure(request, code, refusal.status, detail, values=values, fields=fields)
+    response.headers.update(refusal.headers)
+    return response
 
 
 def _is_answerable(request: Request, refusal: Refusal) -> bool:
@@ -153,13 +154,13 @@ def _as_refusal(request: Request, error: Exception) -> Refusal | None:
     if isinstance(error, Refusal):
         return error
     if isinstance(error, RequestValidationError):
-        return InvalidRequest([_mistake(problem) for problem in error.errors()])
+        return InvalidRequest([_mistake(problem) for problem in cast(Sequence[ErrorDetails], error.errors())])
     if answer_form(request.url.path) == "problem":
         return Conflict("Somebody made the same at the same moment: look what is there now.")
     return None
 
 
-def _mistake(problem: Mapping[str, Any]) -> tuple[str, str]:
+def _mistake(problem: ErrorDetails) -> tuple[str, str]:
     where, *path = [str(part) for part in problem["loc"]]
     if where != "body":
         return ".".join(path) or where, validation_message(problem)
@@ -186,9 +187,9 @@ def _http_error(request: Request, error: HTTPException) -> Response:
         cause = error.__cause__
         return refusal_response(request, cause) if isinstance(cause, Refusal) else failure(request, "unreadable", 400)
     if error.status_code == 405:
-        made = failure(request, "wrong_method", 405)
-        made.headers["Allow"] = ", ".join(_methods_at(request)) or (error.headers or {}).get("Allow", "")
-        return made
+        response = failure(request, "wrong_method", 405)
+        response.headers["Allow"] = ", ".join(_methods_at(request)) or (error.headers or {}).get("Allow", "")
+        return response
     return failure(request, "not_found", error.status_code)
 
 

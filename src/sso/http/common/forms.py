@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from sso.http.common.request_checks import FORM, MAX_FIELDS, RequestRefused, check_fields, has_bearer, read_pairs
+from sso.http.common.received import Received, RequestRefused
+from sso.http.common.request_checks import FORM, MAX_FIELDS, check_fields, has_bearer, read_pairs
 from sso.http.common.state import address_of, kept_address_of, request_id_of, site_of
 from sso.oidc.requests import ProtocolRequest
 from sso.platform.security.numbers import read_int_or_none, read_uuid
@@ -36,11 +37,21 @@ async def form_pairs(request: Request) -> Pairs:
     Raises:
         BadRequest: for another content type, or when they cannot be read.
     """
+    read = read_by_gate(request)
+    if read is not None:
+        return read
     body = await request.body()
     content_type = _content_type(request)
     if content_type != FORM and (body or content_type):
         raise BadRequest(f"Content-Type must be {FORM}.")
     return read_pairs(body)
+
+
+def read_by_gate(request: Request) -> Pairs | None:
+    """Return the parameters of the form in the body as the gate for requests has read and checked them; None: it has
+    read none."""
+    received = request.receive
+    return received.form if isinstance(received, Received) else None
 
 
 def _content_type(request: Request) -> str:
@@ -57,6 +68,9 @@ async def sent_fields(request: Request) -> dict[str, str]:
     application in them. Empty where no form was sent, or it cannot be read."""
     if request.method != "POST" or _content_type(request) != FORM:
         return {}
+    read = read_by_gate(request)
+    if read is not None:
+        return dict(read)
     try:
         return dict(read_pairs(await request.body()))
     except (RequestRefused, ClientDisconnect):
@@ -112,19 +126,19 @@ async def userinfo_request(request: Request) -> ProtocolRequest:
 
 
 def _as_protocol(request: Request, query: Pairs, parameters: Pairs) -> ProtocolRequest:
-    made = ProtocolRequest(
+    protocol = ProtocolRequest(
         site_of(request).provider, request.method, request.scope["path"], parameters, request.headers, query
     )
-    made.address, made.caller = kept_address_of(request), address_of(request)
-    made.request_id = request_id_of(request)
-    return made
+    protocol.address, protocol.caller = kept_address_of(request), address_of(request)
+    protocol.request_id = request_id_of(request)
+    return protocol
 
 
 def read_revision(text: str) -> int:
     """Return the revision that a form was made of; one that nothing has where it names none: whoever decides has looked
     at something."""
-    found = read_int_or_none(text)
-    return -1 if found is None else found
+    revision = read_int_or_none(text)
+    return -1 if revision is None else revision
 
 
 def read_id(text: str) -> uuid.UUID | None:

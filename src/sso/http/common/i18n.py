@@ -43,8 +43,8 @@ def choose_locale(chosen: str, ui_locales: str, cookie: str, accept_language: st
         accept_language: what the browser asks for (RFC 9110 section 12.5.4).
         default: the language where nobody asks for one that we have.
     """
-    wanted = (chosen, *ui_locales.split()[:10], cookie, *_accepted(accept_language))
-    return negotiate(wanted) or default
+    tags = (chosen, *ui_locales.split()[:10], cookie, *_accepted(accept_language))
+    return negotiate(tags) or default
 
 
 def _accepted(header: str) -> list[str]:

@@ -12,12 +12,12 @@ import io
 import logging
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.oidc.provider import Provider
-from sso.platform.security.outbound_http import OutboundFailed, OutboundRefused
+from sso.platform.security.outbound_http import Outbound, OutboundFailed, OutboundRefused
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +43,11 @@ class Logos:
     """The logos of one process.
 
     Args:
-        provider: fetches them.
+        outbound: returns what fetches them.
     """
 
-    def __init__(self, provider: Provider) -> None:
-        self._provider = provider
+    def __init__(self, outbound: Callable[[], Outbound]) -> None:
+        self._outbound = outbound
         self._kept: OrderedDict[str, Logo] = OrderedDict()
         self._fetching = asyncio.Semaphore(4)
 
@@ -56,18 +56,18 @@ class Logos:
         uri = client.meta.logo_uri
         if uri is None:
             return None
-        found = self._kept.get(uri)
-        if found is None or found.until <= clock.timestamp():
+        logo = self._kept.get(uri)
+        if logo is None or logo.until <= clock.timestamp():
             async with self._fetching:
-                found = await self._fetch(uri)
-            self._kept[uri] = found
+                logo = await self._fetch(uri)
+            self._kept[uri] = logo
             while len(self._kept) > MAX_KEPT:
                 self._kept.popitem(last=False)
-        return found if found.png else None
+        return logo if logo.png else None
 
     async def _fetch(self, uri: str) -> Logo:
         try:
-            body = await self._provider.outbound.get(uri, accept="image/*", limit=MAX_FETCHED_BYTES)
+            body = await self._outbound().get(uri, accept="image/*", limit=MAX_FETCHED_BYTES)
             png = await asyncio.to_thread(made_small, body)
         except (OutboundRefused, OutboundFailed, ValueError) as error:
             log.warning("the logo at %s cannot be shown: %s", uri, error)
@@ -96,9 +96,9 @@ def made_small(body: bytes, side: int = SIDE_PIXELS) -> bytes:
             picture.thumbnail((side, side))
             small = picture.convert("RGBA").quantize(256, method=Image.Quantize.FASTOCTREE)
         small.info.clear()  # colour profile, comments
-        made = io.BytesIO()
-        small.save(made, "PNG", optimize=True)
-        return made.getvalue()
+        buffer = io.BytesIO()
+        small.save(buffer, "PNG", optimize=True)
+        return buffer.getvalue()
     except ValueError:
         raise
     except Exception as error:  # Pillow raises many kinds for broken files

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sso.accounts.contact_changes import NOTICES as CONTACT_NOTICES
 from sso.http.common.dates import moment_text
@@ -292,7 +291,7 @@ def compose(
     language = page_language(locale, settings.default_locale)
     content, filled = NOTICES[notice], _filled(settings, notice, at, name, language, values or {})
     jinja = environment(language)
-    context: dict[str, Any] = {
+    context: dict[str, object] = {
         "locale": language,
         "service": settings.service_name,
         "city": settings.city_name,

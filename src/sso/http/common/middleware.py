@@ -11,19 +11,21 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sso.http.common.direct import DirectRoutes
 from sso.http.common.errors import refusal_response
 from sso.http.common.forms import sent_fields
 from sso.http.common.pages import failure
-from sso.http.common.request_checks import RequestRefused, check_head, checked
+from sso.http.common.received import Received, RequestRefused
+from sso.http.common.request_checks import check_body, check_head
 from sso.http.common.responses import OPEN_PATHS
 from sso.http.common.state import client_address
 from sso.platform.db import DatabaseUnavailable, TransactionConflict
 from sso.platform.security.ip_privacy import AddressPrivacy, kept_address
-from sso.platform.security.tokens import random_token
 from sso.settings import Settings
 
 log = logging.getLogger("sso.access")
@@ -47,45 +49,6 @@ _CORS = (
 _ALWAYS = ("/healthz", "/readyz", "/static/")
 
 
-class TooLarge(RequestRefused):
-    """A request has more than SSO_MAX_BODY_SIZE."""
-
-    status = 413
-    code = "too_large"
-
-
-class TooSlow(RequestRefused):
-    """A request took too long to arrive."""
-
-    status = 408
-    code = "too_slow"
-
-
-class Replay:
-    """What is received of a request, kept so that the request can be carried out again."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._kept: list[Message] = []
-        self._next = 0
-
-    async def __call__(self) -> Message:
-        if self._next == len(self._kept):
-            self._kept.append(await self._receive())
-        self._next += 1
-        return self._kept[self._next - 1]
-
-    @property
-    def complete(self) -> bool:
-        """Whether the whole body was received, so that reading it again does not wait."""
-        last = self._kept[-1] if self._kept else {"type": ""}
-        return last["type"] == "http.request" and not last.get("more_body", False)
-
-    def rewind(self) -> None:
-        """Begin with the first message again."""
-        self._next = 0
-
-
 class Shell:
     """Wraps the application.
 
@@ -97,18 +60,24 @@ class Shell:
     Args:
         app: what is wrapped.
         settings: limits and trusted proxies.
+        direct: the routes that are called without the router of ``app``.
         pause: waits for some seconds.
     """
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        direct: DirectRoutes | None = None,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._app = app
+        self._direct = direct or DirectRoutes((), {})
         self._pause = pause
         self._max_body = settings.max_body_size
         self._larger = {"/account/picture": settings.max_picture_size + settings.max_body_size}
         self._privacy = settings.ip_address_privacy
-        self._trusted = [ipaddress.ip_network(one, strict=False) for one in settings.trusted_proxies]
+        self._trusted = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
         self._headers = [(b"x-content-type-options", b"nosniff")]
         if settings.secure_cookies:
             self._headers.append((b"strict-transport-security", b"max-age=31536000; includeSubDomains"))
@@ -123,8 +92,7 @@ class Shell:
             scope = {**scope, "method": "GET"}
         scope["request_id"] = reference
         scope["client_address"] = client_address(scope, self._trusted)
-        scope["new_browser_id"] = random_token()
-        answered, replay = 0, Replay(receive)
+        answered, received = 0, Received(receive)
 
         async def sending(message: Message) -> None:
             nonlocal answered
@@ -141,13 +109,15 @@ class Shell:
         try:
             if not scope["app"].state.site.provider.loaded and not scope["path"].startswith(_ALWAYS):
                 raise DatabaseUnavailable("nothing is loaded yet")
-            check_head(scope)
-            replay = Replay(await checked(scope, self._limited(scope, receive)))
-            await self._carry_out(scope, replay, sending, lambda: answered > 0)
+            route = self._direct.find(scope)
+            check_head(scope, known_path=route is not None)
+            received = self._received(scope, receive)
+            await check_body(scope, received)
+            await self._carry_out(route, scope, received, sending, lambda: answered > 0)
         except Exception as error:
             if answered:
                 raise
-            fields = await _fields_of(scope, replay)
+            fields = await _fields_of(scope, received)
             await _answer(scope, error, fields)(scope, receive, sending)
         finally:
             seconds = time.perf_counter() - started
@@ -155,7 +125,9 @@ class Shell:
             if log.isEnabledFor(logging.INFO):
                 _log_line(scope, answered, seconds, self._privacy)
 
-    async def _carry_out(self, scope: Scope, replay: Replay, send: Send, answered: Callable[[], bool]) -> None:
+    async def _carry_out(
+        self, route: APIRoute | None, scope: Scope, received: Received, send: Send, answered: Callable[[], bool]
+    ) -> None:
         """Carry a request out, and once more where another transaction was in the way and nothing was answered.
 
         Raises:
@@ -164,51 +136,35 @@ class Shell:
         asked, started = dict(scope), time.perf_counter()
         for tried in range(1, TRIES + 1):
             try:
-                await self._app(scope, replay, send)
+                if route is None:
+                    await self._app(scope, received, send)
+                else:
+                    await self._direct.answer(route, scope, received, send)
                 return
             except TransactionConflict as error:
                 if answered() or tried == TRIES or time.perf_counter() - started > RETRY_SECONDS:
                     raise
                 errors.info("%s: carried out again: %s", scope["request_id"], error)
             await self._pause(tried * PAUSE_SECONDS * secrets.randbelow(1000) / 1000)
-            replay.rewind()
+            received.rewind()
             scope.clear()  # what the routes left in it was of that try alone
             scope.update(asked)
 
-    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+    def _received(self, scope: Scope, receive: Receive) -> Received:
+        """Return what receives a request within its limits. The body of a GET is bounded too where it says its size."""
         maximum = self._larger.get(scope["path"], self._max_body)
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and (len(value) > 18 or int(value) > maximum):
-                return _refuse
-        if scope["method"] == "GET":
-            return receive
-        received, until = 0, time.monotonic() + BODY_SECONDS
-
-        async def limited() -> Message:
-            nonlocal received
-            try:
-                async with asyncio.timeout(until - time.monotonic()):
-                    message = await receive()
-            except TimeoutError:
-                raise TooSlow from None
-            received += len(message.get("body", b""))
-            if received > maximum:
-                raise TooLarge
-            return message
-
-        return limited
+                return Received(receive, -1)
+        return Received(receive) if scope["method"] == "GET" else Received(receive, maximum, BODY_SECONDS)
 
 
-async def _refuse() -> Message:
-    raise TooLarge
-
-
-async def _fields_of(scope: Scope, replay: Replay) -> dict[str, str]:
+async def _fields_of(scope: Scope, received: Received) -> dict[str, str]:
     """Return the fields of the form of a request that failed; empty where its body did not arrive."""
-    if not replay.complete:
+    if not received.complete:
         return {}
-    replay.rewind()
-    return await sent_fields(Request(scope, replay))
+    received.rewind()
+    return await sent_fields(Request(scope, received))
 
 
 def _answer(scope: Scope, error: Exception, fields: Mapping[str, str]) -> Response:

@@ -134,7 +134,7 @@ _OF_AN_APPLICATION = ("expired_interaction", "no_cookies", "stale_form", "too_ma
 @cache
 def environment(locale: str) -> Environment:
     """Return what renders templates in a language."""
-    made = Environment(
+    created = Environment(
         loader=ChoiceLoader([PackageLoader(f"sso.http.{area}", "templates") for area in AREAS]),
         autoescape=True,
         undefined=StrictUndefined,
@@ -143,8 +143,8 @@ def environment(locale: str) -> Environment:
         auto_reload=False,
         extensions=["jinja2.ext.i18n"],
     )
-    made.install_gettext_translations(translations(locale), newstyle=True)  # type: ignore[attr-defined]
-    return made
+    created.install_gettext_translations(translations(locale), newstyle=True)  # type: ignore[attr-defined]
+    return created
 
 
 def prepare() -> None:
@@ -217,13 +217,13 @@ def page(
             **context,
         )
     )
-    made = Response(with_labels(html), status, page_headers(settings, form_target, frames), "text/html")
+    response = Response(with_labels(html), status, page_headers(settings, form_target, frames), "text/html")
     if chosen_language(request, fields):
-        set_cookie(made, settings, "lang", locale, LANG_COOKIE_SECONDS)
-    return with_browser(request, made) if context.get("csrf_token") else made
+        set_cookie(response, settings, "lang", locale, LANG_COOKIE_SECONDS)
+    return with_browser(request, response) if context.get("csrf_token") else response
 
 
-def _on_every_page(request: Request, locale: str) -> dict[str, Any]:
+def _on_every_page(request: Request, locale: str) -> dict[str, object]:
     """Return what every template may use."""
     settings, assets = site_of(request).settings, site_of(request).assets
     return {
@@ -294,16 +294,16 @@ def failure(
     """
     if (for_program := _failure_for_program(request, code, status, detail)) is not None:
         return for_program
-    found = FAILURES[code]
+    failed = FAILURES[code]
     client = client or (application_of_page(request, fields) if code in _OF_AN_APPLICATION else None)
     log.info("%s: page %s: %s", request_id_of(request), code, "".join(c if c.isprintable() else "?" for c in detail))
-    made = page(
+    response = page(
         request,
         "error.html",
         status=status,
         here=here,
-        title=found.title,
-        text=found.text,
+        title=failed.title,
+        text=failed.text,
         values=values or {},
         detail=detail,
         reference=request_id_of(request),
@@ -312,21 +312,21 @@ def failure(
         fields=fields,
         **context,
     )
-    if found.retry_after:
-        made.headers["Retry-After"] = str(found.retry_after)
-    return made
+    if failed.retry_after:
+        response.headers["Retry-After"] = str(failed.retry_after)
+    return response
 
 
 def _failure_for_program(request: Request, code: str, status: int, detail: str) -> Response | None:
     """Return the JSON that says what went wrong, where programs ask; None: people do."""
-    found, form = FAILURES[code], answer_form(request.url.path)
-    headers = {"Retry-After": str(found.retry_after)} if found.retry_after else {}
+    failed, form = FAILURES[code], answer_form(request.url.path)
+    headers = {"Retry-After": str(failed.retry_after)} if failed.retry_after else {}
     if form == "problem":
         return problem_response(request, status, code, detail or request.url.path, headers=headers)
     if form == "json":
         registers = code == "bad_text" and request.url.path.startswith("/register") and request.method != "GET"
-        error = "invalid_client_metadata" if registers else found.error  # RFC 7591 section 3.2.2
-        return json_error(status, error, detail or found.title + ".", headers)
+        error = "invalid_client_metadata" if registers else failed.error  # RFC 7591 section 3.2.2
+        return json_error(status, error, detail or failed.title + ".", headers)
     return None
 
 

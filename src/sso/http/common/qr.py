@@ -9,5 +9,5 @@ def as_image(text: str) -> str:
 
     if not text:
         return ""
-    made: str = segno.make(text, error="m", micro=False).svg_data_uri(scale=4, border=3, dark="#000", light="#fff")
-    return made
+    uri: str = segno.make(text, error="m", micro=False).svg_data_uri(scale=4, border=3, dark="#000", light="#fff")
+    return uri

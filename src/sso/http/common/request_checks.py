@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from starlette.types import Message, Receive, Scope
+from starlette.types import Scope
 
-from sso.errors import Refusal
+from sso.http.common.received import Received, RequestRefused
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 from sso.platform.security.text import TextRefused, check_line, check_lines, check_secret
 
@@ -39,13 +39,6 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.#\-]{1,60}")
 
 
-class RequestRefused(Refusal):
-    """A request that cannot be read."""
-
-    status = 400
-    code = "unreadable"
-
-
 class Refused(RequestRefused):
     """A request that the checks here refuse.
 
@@ -67,58 +60,70 @@ class Refused(RequestRefused):
         return self._headers
 
 
-def check_head(scope: Scope) -> None:
+def check_head(scope: Scope, *, known_path: bool = False) -> None:
     """Check the address and the headers of a request.
+
+    Args:
+        scope: of the request.
+        known_path: whether the path is one of ours, so that nothing in it can be wrong.
 
     Raises:
         Refused: when something in them is not accepted.
     """
-    path = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogatepass")
-    if len(path) > MAX_PATH_BYTES or len(scope["query_string"]) > MAX_QUERY_BYTES:
+    path = b"" if known_path else scope.get("raw_path") or scope["path"].encode("utf-8", "surrogatepass")
+    query = scope["query_string"]
+    if len(path) > MAX_PATH_BYTES or len(query) > MAX_QUERY_BYTES:
         raise Refused(414, "too_large")
+    if path:
+        _check_path(path)
+    if query:
+        read_pairs(query)
+    _check_headers(scope)
+
+
+def _check_path(path: bytes) -> None:
     try:
         check_line(unquote_to_bytes(path).decode("utf-8"))
     except UnicodeDecodeError:
         raise _bad("The path must be UTF-8 in percent-encoding.") from None
     except TextRefused as error:
         raise _bad(f"The path {error}.") from None
-    read_pairs(scope["query_string"])
+
+
+def _check_headers(scope: Scope) -> None:
     headers = scope["headers"]
-    if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+    values = b"".join([value for _, value in headers])
+    size = len(values) + sum([len(name) for name, _ in headers])
+    if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
         raise Refused(431, "too_large")
+    if _CONTROL.search(values):
+        raise _bad("A header must not have control characters.")
     for name, value in headers:
-        if _CONTROL.search(value):
-            raise _bad("A header must not have control characters.")
         encoded = name == b"content-encoding" and value.strip().lower() not in (b"", b"identity")
         if encoded and not _body_is_ignored(scope):
             text = "Send the body as it is, without Content-Encoding."
             raise Refused(415, "unreadable", text, {"Accept-Encoding": "identity"})
 
 
-async def checked(scope: Scope, receive: Receive) -> Receive:
-    """Return what receives a request whose body was checked, where it is a form or JSON.
+async def check_body(scope: Scope, received: Received) -> None:
+    """Check the body of a request, where it is a form or JSON.
 
     Raises:
         Refused: when something in it is not accepted.
     """
-    if _body_is_ignored(scope):
-        return receive
+    if scope["method"] == "GET" or _body_is_ignored(scope):
+        return
     kind = _content_type(scope)
     is_json = kind == "application/json" or kind.endswith("+json")
-    if scope["method"] == "GET" or (kind != FORM and not is_json):
-        return receive
-    body, whole = bytearray(), False
-    while not whole:
-        message = await receive()
-        if message["type"] != "http.request":
-            return _again(message, receive)
-        body += message.get("body", b"")
-        whole = not message.get("more_body", False)
+    if kind != FORM and not is_json:
+        return
+    body = await received.body()
+    if body is None:
+        return
     if is_json:
-        check_json(bytes(body))
+        check_json(body)
     else:
-        read_pairs(bytes(body))
-    return _again({"type": "http.request", "body": bytes(body), "more_body": False}, receive)
+        received.form = read_pairs(body)
 
 
 def _body_is_ignored(scope: Scope) -> bool:
@@ -187,17 +192,8 @@ def _content_type(scope: Scope) -> str:
     return _header(scope, b"content-type").split(";", 1)[0].strip().lower()
 
 
-def _header(scope: Scope, wanted: bytes) -> str:
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
-
-
-def _again(first: Message, receive: Receive) -> Receive:
-    waiting = [first]
-
-    async def again() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return again
+def _header(scope: Scope, header: bytes) -> str:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == header), "")
 
 
 def _bad(text: str) -> Refused:

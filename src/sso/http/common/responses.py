@@ -54,11 +54,11 @@ def response(answer: Answer) -> Response:
         content, media_type = answer.body.encode(), dict(answer.headers).get("Content-Type")
     else:
         content, media_type = orjson.dumps(answer.body), "application/json"
-    made = Response(content, answer.status, media_type=media_type)
+    http_response = Response(content, answer.status, media_type=media_type)
     for name, value in answer.headers:
         if name.lower() != "content-type":
-            made.headers.append(name, value)
-    return made
+            http_response.headers.append(name, value)
+    return http_response
 
 
 def json_response(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:
@@ -107,7 +107,7 @@ def problem_title(status: int) -> str:
     return named.get(status) or HTTPStatus(status).phrase.capitalize()
 
 
-def to_wait(made: Response, seconds: int) -> Response:
+def to_wait(response: Response, seconds: int) -> Response:
     """Say in a response after how many seconds to try again (RFC 9110 section 10.2.3)."""
-    made.headers["Retry-After"] = str(seconds)
-    return made
+    response.headers["Retry-After"] = str(seconds)
+    return response

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso.http.common.services import Clients, LogoService
 from sso.http.common.state import site_of
 
 router = APIRouter()
@@ -14,17 +15,16 @@ _SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 
 @router.get("/logo/{client_id}")
-async def logo(request: Request, client_id: str) -> Response:
+async def logo(request: Request, client_id: str, known: Clients, logos: LogoService) -> Response:
     """The logo of an application."""
-    site = site_of(request)
-    client = await site.provider.client(client_id)
-    found = await site.logos.get(client) if client is not None and client.enabled else None
-    if found is None:
+    client = await known.client(client_id)
+    picture = await logos.get(client) if client is not None and client.enabled else None
+    if picture is None:
         return Response(status_code=404, headers={"Cache-Control": "public, max-age=300"})
-    headers = {"Cache-Control": "public, max-age=86400", "ETag": found.etag}
-    if found.etag in request.headers.get("if-none-match", ""):
+    headers = {"Cache-Control": "public, max-age=86400", "ETag": picture.etag}
+    if picture.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(found.png, headers=headers, media_type="image/png")
+    return Response(picture.png, headers=headers, media_type="image/png")
 
 
 async def static(request: Request) -> Response:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.requests import Request
+from starlette.types import Scope
 
+from sso.accounts.services import AccountServices
 from sso.http.common.assets import Assets
 from sso.http.common.images import Logos
 from sso.identity.authn.passwords import Passwords
@@ -36,8 +37,10 @@ class RateLimits:
         new_device_codes: requests of devices, for each IP address.
         sign_ups: registrations of users, for each IP address.
         flows: second-factor flows, for each account and network or known browser.
-        waiting_requests: stored authorization requests, for each IP address.
-        pushed_requests: pushed authorization requests, for each client.
+        waiting_requests: authorization requests of users who are not signed in, for each network, in this process.
+        stored_requests: authorization requests that are stored for anybody, for each network: those that are too long
+            for a URL, and pushed requests of public clients.
+        pushed_requests: pushed authorization requests, for each other client.
         inviters: invitations to teams, for each user who invites.
         invited_to: the same, for each application.
         invited: the same, for each recipient within a day.
@@ -55,6 +58,7 @@ class RateLimits:
     sign_ups: CountLimit
     flows: CountLimit
     waiting_requests: CountLimit
+    stored_requests: CountLimit
     pushed_requests: CountLimit
     inviters: CountLimit
     invited_to: CountLimit
@@ -72,6 +76,7 @@ class Site:
     provider: Provider
     server: ProviderServer
     passwords: Passwords
+    accounts: AccountServices
     limits: RateLimits
     logos: Logos
     worker: Worker
@@ -105,7 +110,7 @@ def request_id_of(request: Request) -> str:
     return str(request.scope["request_id"])
 
 
-def client_address(scope: Any, trusted: list[Network]) -> str:
+def client_address(scope: Scope, trusted: list[Network]) -> str:
     """Return who sent a request: the peer, or what a trusted proxy says of whom it asked for.
 
     X-Forwarded-For is read from its end: the first address that is not a trusted proxy of ours counts, and what stands

@@ -28,13 +28,13 @@ def with_labels(page: str) -> str:
     Args:
         page: as a template of ours made it, so that text in it is escaped.
     """
-    return _TABLE.sub(lambda found: _labelled(found[0]), page) if "<table" in page else page
+    return _TABLE.sub(lambda table: _labelled(table[0]), page) if "<table" in page else page
 
 
 def _labelled(table: str) -> str:
     head = _HEAD.search(table)
     if head is not None:
-        titles = [" ".join(_TAG.sub(" ", one).split()).replace('"', "&quot;") for one in _TITLE.findall(head[0])]
+        titles = [" ".join(_TAG.sub(" ", title).split()).replace('"', "&quot;") for title in _TITLE.findall(head[0])]
         body = _ROW.sub(lambda row: _row(row[0], titles), table[head.end() :])
         table = table[: head.end()] + body
     for tag, instead in _ROLES:

@@ -56,7 +56,7 @@ def way_back(client: Client | None, *, signing_in: bool) -> str:
     after = meta.post_logout_redirect_uris[0] if meta.post_logout_redirect_uris else ""
     site = _site(meta)
     ways = (begins, meta.client_uri, site) if signing_in else (meta.client_uri, after, site, begins)
-    return next((one for one in ways if one), "")
+    return next((address for address in ways if address), "")
 
 
 def _site(meta: ClientMetadata) -> str:

@@ -8,24 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypedDict
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.accounts.services import AccountServices
 from sso.accounts.sign_in.current_account import is_recent
 from sso.clients.models import Application
 from sso.clients.privileges import Authority
 from sso.clients.registry import Client
 from sso.http.account.access import Visit, visit
+from sso.http.common.account_services import account_services
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.errors import Interrupted
 from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, page
-from sso.http.common.state import kept_address_of, request_id_of, site_of
+from sso.http.common.services import Accounts, Clients
+from sso.http.common.state import kept_address_of, request_id_of
+from sso.http.common.typed_forms import Form, Sent, read_form
 from sso.http.sign_in.after_sign_in import MAX_QUERY_CHARS
 from sso.identity.users.store import groups_of
 from sso.platform.actor import Actor
@@ -35,7 +39,20 @@ from sso.portal.applications import sandbox_id
 from sso.portal.teams import teams_with
 
 DEVELOPER, ADMIN = "/developer", "/admin"
-MAX_NOTE_CHARS = 500
+
+
+class Acts(TypedDict):
+    """Who acts, and what they may do with applications, as arguments."""
+
+    actor: str
+    authority: Authority
+
+
+class Asks(TypedDict):
+    """Who asks, for log and audit, as arguments."""
+
+    actor: str
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +98,7 @@ class Here:
         return Authority(permissions_of(self.visit.roles), everywhere=everywhere)
 
     @property
-    def acts(self) -> dict[str, Any]:
+    def acts(self) -> Acts:
         """Who acts, and what they may do: as the arguments ``actor`` and ``authority``."""
         return {"actor": self.actor, "authority": self.authority}
 
@@ -92,13 +109,17 @@ class Here:
     @property
     def administers(self) -> bool:
         """Whether the console has a page for them."""
-        return any(self.may(one[3]) for one in ADMIN_PAGES if one[3])
+        return any(self.may(permission) for _, _, _, permission in ADMIN_PAGES if permission)
 
     def opens(self, address: str) -> str:
         """Return the address of a page of the console where they may open it, and nothing where they may not."""
         path = address.partition("?")[0]
-        found = [one for one in ADMIN_PAGES if one[1] != ADMIN and (path == one[1] or path.startswith(one[1] + "/"))]
-        return address if not found or self.may(found[0][3]) else ""
+        needed = [
+            permission
+            for _, page_path, _, permission in ADMIN_PAGES
+            if page_path != ADMIN and (path == page_path or path.startswith(page_path + "/"))
+        ]
+        return address if not needed or self.may(needed[0]) else ""
 
     def may_with(self, permission: str, client: Client | None) -> bool:
         """Tell whether they may do something with an application."""
@@ -107,27 +128,27 @@ class Here:
         return self.groups is None or (client is not None and client.meta.group in self.groups)
 
 
-async def here_of(request: Request) -> Here:
+async def here_of(request: Request, services: AccountServices) -> Here:
     """Return who is here.
 
     Raises:
         Interrupted: with the way to the sign-in page where nobody is.
     """
-    found = await visit(request, _here(request))
-    if isinstance(found, Response):
-        raise Interrupted(found)
-    permissions, groups = permissions_of(found.roles), None
-    if "group_admin" in found.roles and "clients:read" not in permissions:
+    signed_in = await visit(request, services, _here(request))
+    if isinstance(signed_in, Response):
+        raise Interrupted(signed_in)
+    permissions, groups = permissions_of(signed_in.roles), None
+    if "group_admin" in signed_in.roles and "clients:read" not in permissions:
         permissions |= GROUP_PERMISSIONS
-        async with site_of(request).provider.db.read() as session:
-            groups = frozenset(await groups_of(session, found.user.id))
-    recent = is_recent(site_of(request).settings, found.who)
-    return Here(found, permissions, groups, recent, request_id_of(request), kept_address_of(request))
+        async with services.db.read() as session:
+            groups = frozenset(await groups_of(session, signed_in.user.id))
+    recent = is_recent(services.settings, signed_in.who)
+    return Here(signed_in, permissions, groups, recent, request_id_of(request), kept_address_of(request))
 
 
-def by(request: Request, here: Here) -> dict[str, Any]:
+def by(here: Here) -> Asks:
     """Return who asks, for log and audit: as the arguments ``actor`` and ``request_id``."""
-    return {"actor": here.actor, "request_id": request_id_of(request)}
+    return {"actor": here.actor, "request_id": here.request_id}
 
 
 class Needs:
@@ -145,10 +166,10 @@ class Needs:
 
     def allows(self, permissions: Collection[str]) -> bool:
         """Tell whether somebody with these permissions may use the route."""
-        return not self.permissions or any(one in permissions for one in self.permissions)
+        return not self.permissions or any(permission in permissions for permission in self.permissions)
 
-    async def __call__(self, request: Request) -> Here:
-        here = await here_of(request)
+    async def __call__(self, request: Request, services: Accounts) -> Here:
+        here = await here_of(request, services)
         if self.permission is None:
             return here
         if not self.allows(here.permissions):
@@ -196,9 +217,9 @@ class Team:
         self.role = role
         self.recent = recent
 
-    async def __call__(self, request: Request, application_id: str) -> There:
-        here, provider = await here_of(request), site_of(request).provider
-        async with provider.db.read() as session:
+    async def __call__(self, request: Request, application_id: str, services: Accounts, clients: Clients) -> There:
+        here = await here_of(request, services)
+        async with services.db.read() as session:
             seen = await team_application(session, application_id, here.visit.user.id)
         access = access_to(self.role, seen, sees_applications=here.may("clients:read"), groups=here.groups)
         if access == "hidden" or seen is None:
@@ -207,8 +228,8 @@ class Team:
             raise Interrupted(failure(request, "no_permission", 403))
         if access == "viewer":
             return There(here, seen.application, None, seen.catalogue)
-        if seen.application.state != "draft" and provider.registry.get(sandbox_id(application_id)) is None:
-            await provider.refresh()  # another process may have opened its sandbox a moment ago
+        if seen.application.state != "draft" and clients.registry.get(sandbox_id(application_id)) is None:
+            await clients.refresh()  # another process may have opened its sandbox a moment ago
         if self.recent and request.method != "GET" and not here.recent:
             raise Interrupted(to_sign_in_again(request))
         return There(here, seen.application, seen.role, seen.catalogue)
@@ -237,6 +258,22 @@ PARTS = ("review", "status", "owner", "policies", "privileges", "leave", "test-p
 """Addresses that take forms of the page above them, and are no page themselves."""
 
 
+class OwnForm(Generic[Form]):
+    """The dependency of a route that reads one of our own forms: made by us, for this browser and this session.
+
+    Args:
+        model: the model of the form.
+        purpose: what the form does; ``{name}`` stands for a parameter of the path.
+    """
+
+    def __init__(self, model: type[Form], purpose: str) -> None:
+        self.model = model
+        self.purpose = purpose
+
+    async def __call__(self, request: Request) -> Sent[Form]:
+        return read_form(self.model, await own_form(request, self.purpose.format(**request.path_params)))
+
+
 async def own_form(request: Request, purpose: str) -> dict[str, str]:
     """Return the fields of one of our own forms.
 
@@ -252,11 +289,6 @@ async def own_form(request: Request, purpose: str) -> dict[str, str]:
 def token_for(request: Request, purpose: str) -> str:
     """Return the token of a form of ours."""
     return csrf_token(request, purpose, read_cookie(request, "session"))
-
-
-def said(fields: dict[str, str], name: str = "note") -> str:
-    """Return what was typed, on one line."""
-    return "".join(char if char.isprintable() else " " for char in fields.get(name, "")).strip()[:MAX_NOTE_CHARS]
 
 
 Entry = tuple[str, str, str, str]
@@ -292,14 +324,14 @@ DEVELOPER_ENTRY: Entry = ("developer", DEVELOPER, N_("Developer portal"), "appli
 
 def tasks_of(here: Here) -> list[Entry]:
     """Return the pages, besides the first, where somebody may do something."""
-    return [one for one in (*ADMIN_PAGES, DEVELOPER_ENTRY) if one[0] in PAGE_TEXTS and here.may(one[3])]
+    return [entry for entry in (*ADMIN_PAGES, DEVELOPER_ENTRY) if entry[0] in PAGE_TEXTS and here.may(entry[3])]
 
 
 def admin_page(
     request: Request, here: Here, current: str, template: str, status: int = 200, **context: Any
 ) -> Response:
     """Return one of the pages of administrators, with the way to the others."""
-    entries: Sequence[Entry] = [one for one in ADMIN_PAGES if not one[3] or here.may(one[3])]
+    entries: Sequence[Entry] = [entry for entry in ADMIN_PAGES if not entry[3] or here.may(entry[3])]
     return page(
         request,
         template,
@@ -318,7 +350,7 @@ async def developer_page(
     request: Request, here: Here, current: str, template: str, status: int = 200, **context: Any
 ) -> Response:
     """Return one of the pages of developers."""
-    async with site_of(request).provider.db.read() as session:
+    async with account_services(request).db.read() as session:
         mine = await teams_with(session, here.visit.user.id)
     return page(
         request,

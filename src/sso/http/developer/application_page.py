@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends
@@ -13,10 +14,9 @@ from sso.clients.models import Application
 from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
-from sso.http.common.state import site_of
 from sso.http.console.access import DEVELOPER, Here, Team, There, developer_page, token_for
 from sso.portal import applications as apps
-from sso.portal.sandbox import own_redirect_uri
+from sso.settings import Settings
 
 APPS = DEVELOPER + "/apps"
 STATES = {
@@ -44,11 +44,6 @@ CANNOT = N_("That cannot be done now: %(detail)s.")
 Reader = Annotated[There, Depends(Team("reader"))]
 Member = Annotated[There, Depends(Team("member"))]
 Owner = Annotated[There, Depends(Team("owner", recent=True))]
-
-
-def own_uri(request: Request) -> str:
-    """Return our own redirect URI of every sandbox."""
-    return own_redirect_uri(site_of(request).settings)
 
 
 async def application_page(
@@ -89,17 +84,26 @@ async def application_page(
     )
 
 
-async def secret_page(request: Request, here: Here, application_id: str, client_id: str, secret: str) -> Response:
+@dataclass(frozen=True, slots=True)
+class NewSecret:
+    """A secret that was made, and the client that has it."""
+
+    application_id: str
+    client_id: str
+    secret: str
+
+
+async def secret_page(request: Request, here: Here, settings: Settings, new_secret: NewSecret) -> Response:
     """Return the page that shows a secret, once."""
     return await developer_page(
         request,
         here,
-        application_id,
+        new_secret.application_id,
         "developer_secret.html",
-        application_id=application_id,
-        client_id=client_id,
-        secret=secret,
-        issuer=site_of(request).settings.issuer,
+        application_id=new_secret.application_id,
+        client_id=new_secret.client_id,
+        secret=new_secret.secret,
+        issuer=settings.issuer,
     )
 
 

@@ -12,9 +12,10 @@ from starlette.responses import RedirectResponse, Response
 from sso.clients.models import SANDBOX_END, Application
 from sso.clients.secrets import ClientError
 from sso.http.common.pages import failure
-from sso.http.common.state import site_of
-from sso.http.console.access import DEVELOPER, Here, Needs, developer_page, own_form, token_for
-from sso.http.developer.application_page import APPS, STATES, secret_page
+from sso.http.common.services import Box, Clients, CurrentSettings, Db, Limits
+from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent
+from sso.http.console.access import DEVELOPER, Here, Needs, OwnForm, developer_page, own_form, token_for
+from sso.http.developer.application_page import APPS, STATES, NewSecret, secret_page
 from sso.http.developer.form import read_typed, requested_from, typed_from
 from sso.http.developer.form_advice import advise_typed
 from sso.http.developer.form_context import chosen_kind
@@ -34,22 +35,36 @@ Anybody = Annotated[Here, Depends(Needs(None))]
 Creator = Annotated[Here, Depends(Needs("applications:create"))]
 
 
+class InvitationForm(FormModel):
+    """The answer to an invitation: ``accept``, ``decline`` or ``block``, and the application."""
+
+    choice: ChoiceField = Choice()
+
+
+Invitation = Annotated[Sent[InvitationForm], Depends(OwnForm(InvitationForm, "invitations"))]
+
+
 @router.get(DEVELOPER)
-async def my_applications(request: Request, here: Anybody) -> Response:
+async def my_applications(request: Request, here: Anybody, db: Db) -> Response:
     """The applications that somebody looks after, invitations, and the way to begin another."""
-    async with site_of(request).provider.db.read() as session:
+    async with db.read() as session:
         roles = await teams.teams_with(session, here.visit.user.id)
-        found = await apps.page_of_applications(session, ids=sorted(roles), limit=len(roles)) if roles else []
-        invited = await joining.invitations_of_person(session, here.visit.user.id)
-        names = {one.application_id: one for one in await _named(session, [one.application_id for one in invited])}
-        mistakes = await _mistakes_by(session, found)
+        mine = await apps.page_of_applications(session, ids=sorted(roles), limit=len(roles)) if roles else []
+        invitations = await joining.invitations_of_person(session, here.visit.user.id)
+        inviting = await _with_ids(session, [invitation.application_id for invitation in invitations])
+        mistakes = await _mistakes_by(session, mine)
+    names = {application.application_id: application.name for application in inviting}
     return await developer_page(
         request,
         here,
         "developer",
         "developer.html",
-        rows=[(one, roles[one.application_id], mistakes.get(one.application_id, 0)) for one in found],
-        invited=[(one, names[one.application_id].name) for one in invited if one.application_id in names],
+        rows=[(app, roles[app.application_id], mistakes.get(app.application_id, 0)) for app in mine],
+        invited=[
+            (invitation, names[invitation.application_id])
+            for invitation in invitations
+            if invitation.application_id in names
+        ],
         states=STATES,
         kinds=KIND_TEXTS,
         may_create=here.may("applications:create"),
@@ -57,70 +72,71 @@ async def my_applications(request: Request, here: Anybody) -> Response:
     )
 
 
-async def _named(session: AsyncSession, ids: list[str]) -> list[Application]:
+async def _with_ids(session: AsyncSession, ids: list[str]) -> list[Application]:
     """Return applications by their ids."""
     return await apps.page_of_applications(session, ids=ids, limit=len(ids)) if ids else []
 
 
-async def _mistakes_by(session: AsyncSession, found: list[Application]) -> dict[str, int]:
+async def _mistakes_by(session: AsyncSession, applications: list[Application]) -> dict[str, int]:
     """Return how many different mistakes each application made lately."""
-    ids = [name for one in found for name in (one.application_id, sandbox_id(one.application_id))]
+    ids = [client_id for app in applications for client_id in (app.application_id, sandbox_id(app.application_id))]
     counted: dict[str, int] = {}
-    for one in await mistakes_of(session, ids, 500) if ids else []:
-        stem = one.client_id.removesuffix(SANDBOX_END)
+    for mistake in await mistakes_of(session, ids, 500) if ids else []:
+        stem = mistake.client_id.removesuffix(SANDBOX_END)
         counted[stem] = counted.get(stem, 0) + 1
     return counted
 
 
 @router.post(DEVELOPER + "/invitations")
-async def answer_invitation(request: Request, here: Anybody) -> Response:
+async def answer_invitation(request: Request, here: Anybody, sent: Invitation, db: Db, limits: Limits) -> Response:
     """Join a team, decline, or decline all invitations."""
-    fields = await own_form(request, "invitations")
-    choice, _, application_id = fields.get("choice", "").partition(" ")
-    async with site_of(request).provider.db.write() as session:
-        if choice == "accept":
+    act, application_id = sent.form.choice
+    async with db.write() as session:
+        if act == "accept":
             try:
                 await joining.join(session, application_id, here.visit.user.id)
             except ClientError:
                 return failure(request, "not_found", 404)
             return RedirectResponse(f"{APPS}/{application_id}", 303)
-        every_team = choice == "block"
+        every_team = act == "block"
         recipients = await joining.decline(session, here.visit.user.id, application_id, every_team=every_team)
     team = EVERY_TEAM if every_team else application_id
-    await block_invitations(site_of(request).limits, team, recipients)
+    await block_invitations(limits, team, recipients)
     return RedirectResponse(DEVELOPER, 303)
 
 
 @router.get(DEVELOPER + "/new")
-async def new_page(request: Request, here: Creator) -> Response:
+async def new_page(request: Request, here: Creator, clients: Clients) -> Response:
     """Choose a kind of application; with ``kind`` in the address, the form for it."""
     kind = chosen_kind(request.query_params.get("kind", ""))
     if kind is None:
         return await developer_page(request, here, "new", "developer_kind.html", kinds=KIND_TEXTS)
-    return await form_page(request, here, typed_from(kind, RequestedSettings(kind)), None)
+    return await form_page(request, here, clients.registry, typed_from(kind, RequestedSettings(kind)), None)
 
 
 @router.post(DEVELOPER + "/new")
-async def begin(request: Request, here: Creator) -> Response:
+async def begin(
+    request: Request, here: Creator, db: Db, settings: CurrentSettings, box: Box, clients: Clients
+) -> Response:
     """Begin an application: with its sandbox at once, or as a draft."""
     fields = await own_form(request, "settings new")
     kind = chosen_kind(fields.get("kind", ""))
     if kind is None:
         return RedirectResponse(DEVELOPER + "/new", 303)
-    site, typed = site_of(request), read_typed(kind, fields)
+    typed = read_typed(kind, fields)
     requested = requested_from(typed, RequestedSettings(kind))
     client_id = typed.values["client_id"].strip() or suggested_id(typed.values["client_name"])
-    advise_typed(request, typed, requested, client_id)
+    advise_typed(typed, requested, client_id, clients.registry, settings)
     draft = fields.get("choice") == "draft"
     if (typed.wrong and not draft) or not requested.document.get("client_name"):
         typed.refuse({} if requested.document.get("client_name") else {"client_name": "is missing"})
-        return await form_page(request, here, typed, None, 400)
+        return await form_page(request, here, clients.registry, typed, None, 400)
     try:
-        async with site.provider.db.write() as session:
+        async with db.write() as session:
             secret = await begin_application(
                 session,
-                site.settings,
-                site.provider.box,
+                settings,
+                box,
                 client_id,
                 requested,
                 owner=here.visit.user.id,
@@ -130,8 +146,8 @@ async def begin(request: Request, here: Creator) -> Response:
             )
     except Unfinished as error:
         typed.refuse(error.problems)
-        return await form_page(request, here, typed, None, 400)
-    await site.provider.refresh()
+        return await form_page(request, here, clients.registry, typed, None, 400)
+    await clients.refresh()
     if secret is not None:
-        return await secret_page(request, here, client_id, sandbox_id(client_id), secret)
+        return await secret_page(request, here, settings, NewSecret(client_id, sandbox_id(client_id), secret))
     return RedirectResponse(f"{APPS}/{client_id}", 303)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypedDict
 
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,13 +18,13 @@ from sso.http.common.charts import Chart, chart
 from sso.http.common.i18n import N_, translations
 from sso.http.common.labels import GRANTS, SPANS
 from sso.http.common.pages import locale_of
-from sso.http.common.state import site_of
+from sso.http.common.services import Clients, Db
 from sso.http.developer.application_page import APPS, Reader, application_page
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import Span, span
 from sso.platform.metrics.models import ClientMistake
 from sso.platform.outbox import store as deliveries
-from sso.portal.diagnosis import UNUSED_DAYS, Known, Part, Warning, nearest, warnings
+from sso.portal.diagnosis import UNUSED_DAYS, Known, Nearest, Part, Warning, nearest, warnings
 
 router = APIRouter()
 
@@ -122,15 +122,15 @@ WARNINGS: dict[Warning, str] = {
 
 
 @router.get(APPS + "/{application_id}/diagnosis")
-async def diagnosis_page(request: Request, there: Reader) -> Response:
+async def diagnosis_page(request: Request, there: Reader, db: Db, known: Clients) -> Response:
     """Show errors, charts and warnings, for the sandbox and for production."""
-    registry = site_of(request).provider.registry
+    registry = known.registry
     chosen = request.query_params.get("span", "day")
     shown = span(chosen if chosen in SPANS else "day", clock.now())
     ids = [there.application_id, there.sandbox_id]
     clients = [client for client in map(registry.get, ids) if client is not None]
     charts: list[tuple[Chart, list[str]]] = []
-    async with site_of(request).provider.db.read() as session:
+    async with db.read() as session:
         mistakes = await usage.mistakes_of(session, ids)
         warned = [(client, await _warnings(session, client)) for client in clients]
         for client in clients:
@@ -179,45 +179,64 @@ def _charts(
     ]
 
 
-def _explained(one: ClientMistake, client: Client | None) -> dict[str, Any]:
+class ExplainedMistake(TypedDict):
+    """A mistake of an application as the page shows it."""
+
+    client_id: str
+    sandbox: bool
+    code: str
+    at: object
+    what: str
+    advice: str
+    said: str
+    sent: dict[str, object]
+    expected: list[str]
+    near: Nearest | None
+    count: int
+    last_at: datetime
+    first_at: datetime
+
+
+def _explained(mistake: ClientMistake, client: Client | None) -> ExplainedMistake:
     """Return a mistake with what was expected, and for an address the nearest that is registered."""
-    what, advice = WORDS.get(one.code, OTHER)
-    expected, near = [], None
+    what, advice = WORDS.get(mistake.code, OTHER)
+    expected: list[str] = []
+    near: Nearest | None = None
     meta = client.meta if client is not None else None
     scopes = client.scopes if client is not None else frozenset()
-    if meta is not None and one.code == "unregistered_redirect_uri":
+    if meta is not None and mistake.code == "unregistered_redirect_uri":
         expected = list(meta.redirect_uris)
-        near = nearest(str(one.sent.get("said", "")), meta.redirect_uris)
-    elif meta is not None and one.code == "invalid_client":
+        near = nearest(str(mistake.sent.get("said", "")), meta.redirect_uris)
+    elif meta is not None and mistake.code == "invalid_client":
         expected = [f"token_endpoint_auth_method: {meta.token_endpoint_auth_method}"]
-    elif meta is not None and one.code in ("invalid_scope", "ignored_scope"):
+    elif meta is not None and mistake.code in ("invalid_scope", "ignored_scope"):
         expected = [f"scope: {' '.join(name for name in meta.scope.split() if name in scopes)}"]
-    elif meta is not None and one.code == "unauthorized_client":
+    elif meta is not None and mistake.code == "unauthorized_client":
         expected = [f"grant_types: {' '.join(meta.grant_types)}"]
-    sent = {name: value for name, value in one.sent.items() if name not in ("at", "said") and value}
-    said = str(one.sent.get("said", ""))
-    if one.code == "unregistered_redirect_uri":
-        sent, said = {"redirect_uri": said, **sent}, ""
+    sent = {name: value for name, value in mistake.sent.items() if name not in ("at", "said") and value}
+    our_message = str(mistake.sent.get("said", ""))
+    if mistake.code == "unregistered_redirect_uri":
+        sent, our_message = {"redirect_uri": our_message, **sent}, ""
     return {
-        "client_id": one.client_id,
+        "client_id": mistake.client_id,
         "sandbox": client is not None and client.sandbox,
-        "code": one.code,
-        "at": one.sent.get("at", ""),
+        "code": mistake.code,
+        "at": mistake.sent.get("at", ""),
         "what": what,
         "advice": advice,
-        "said": said,
+        "said": our_message,
         "sent": sent,
         "expected": expected,
         "near": near,
-        "count": one.count,
-        "last_at": one.last_at,
-        "first_at": one.first_at,
+        "count": mistake.count,
+        "last_at": mistake.last_at,
+        "first_at": mistake.first_at,
     }
 
 
 async def _warnings(session: AsyncSession, client: Client) -> list[tuple[Warning, str]]:
     now = clock.now()
-    secrets = [(one.created_at, one.expires_at) for one in await valid_secrets(session, client.client_id)]
+    secrets = [(secret.created_at, secret.expires_at) for secret in await valid_secrets(session, client.client_id)]
     since = now - timedelta(days=UNUSED_DAYS)
     rows = await usage.counts_since(session, ("returned", "authorize"), since, client.client_id)
     used: dict[str, int] = {}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 
 from sso.http.developer.form_texts import ADVICE, NO_HOST_SHARED, OTHERWISE, PROBLEMS, PROBLEMS_OF_SERVICES
 from sso.http.developer.requested_data import kept_data, requested_data, requested_data_fields
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
-from sso.portal.applications import KINDS, Kind, RequestedSettings
+from sso.portal.applications import KINDS, Kind, RequestedSettings, texts_in
 from sso.portal.redirect_uri_advice import Advice
 
 SANDBOX_FIELDS = ("redirect_uris", "post_logout_redirect_uris", "initiate_login_uri", "backchannel_logout_uri")
@@ -62,26 +61,30 @@ class Typed:
         """What is wrong, in the order of the form: the name of the field, and each text with its values. A mistake of
         no field that the form shows comes first, with an empty name."""
         names = ["", *self.values, "scope_reasons"]
-        found = []
+        shown_problems = []
         for name in names:
             texts = [self.mistakes[name]] if name in self.mistakes else []
             texts += [
-                (ADVICE[one.code], {"uri": one.uri, "other": one.detail, "detail": one.detail})
-                for one in self.advice_of(name)
+                (ADVICE[advice.code], {"uri": advice.uri, "other": advice.detail, "detail": advice.detail})
+                for advice in self.advice_of(name)
             ]
             if texts:
-                found.append((name if name == "" or self.shows(name) else "", texts))
-        return found
+                shown_problems.append((name if name == "" or self.shows(name) else "", texts))
+        return shown_problems
 
     @property
     def without_reason(self) -> str:
         """The first field of a reason that is missing; nothing where none is."""
-        asked = [one.removeprefix("ask ") for one in self.values if one.startswith("ask ") and self.values[one] == "1"]
+        asked = [
+            field_name.removeprefix("ask ")
+            for field_name in self.values
+            if field_name.startswith("ask ") and self.values[field_name] == "1"
+        ]
         return next((f"reason-{name}" for name in asked if not self.values[f"reason {name}"].strip()), "scopes")
 
     def advice_of(self, name: str) -> list[Advice]:
         """Return what is refused of the addresses in a field."""
-        return [one for one in self.advice.get(name, []) if one.refused]
+        return [advice for advice in self.advice.get(name, []) if advice.refused]
 
     @property
     def wrong(self) -> bool:
@@ -96,7 +99,7 @@ def typed_from(kind: Kind, requested: RequestedSettings, client_id: str = "") ->
     for name in SINGLE:
         values[name] = str(document.get(name) or "")
     for name in LINES:
-        values[name] = "\n".join(document.get(name) or [])
+        values[name] = "\n".join(texts_in(document.get(name)))
     for name in SANDBOX_FIELDS:
         value = requested.sandbox.get(name) or ""
         values[f"sandbox.{name}"] = "\n".join(value) if isinstance(value, list) else str(value)
@@ -118,11 +121,13 @@ def requested_from(typed: Typed, before: RequestedSettings) -> RequestedSettings
         document[name] = values[name].strip()
     for name in LINES:
         document[name] = _lines(values[name])
-    document |= kept_data(before.document) if typed.kind == "service" else requested_data(values, before.document)
+    kept = kept_data(before.document) if typed.kind == "service" else requested_data(values, before.document)
+    document.update(kept)
     document["jwks"] = _json(typed, values["jwks"])
-    if document["token_endpoint_auth_method"] == "private_key_jwt" or KINDS[typed.kind] != "web":
-        document["token_endpoint_auth_method"] = _method(typed.kind, document["token_endpoint_auth_method"])
-    sandbox: dict[str, Any] = dict(before.sandbox)
+    method = values["token_endpoint_auth_method"].strip()
+    if method == "private_key_jwt" or KINDS[typed.kind] != "web":
+        document["token_endpoint_auth_method"] = _method(typed.kind, method)
+    sandbox: dict[str, object] = dict(before.sandbox)
     for name in SANDBOX_FIELDS:
         text = values[f"sandbox.{name}"]
         sandbox[name] = _lines(text) if name in LINES else text.strip()
@@ -137,7 +142,7 @@ def _method(kind: Kind, chosen: str) -> str:
     return "" if kind in ("single_page", "native") else chosen
 
 
-def _json(typed: Typed, text: str) -> Any:
+def _json(typed: Typed, text: str) -> object:
     if not text.strip():
         return None
     try:
@@ -148,4 +153,4 @@ def _json(typed: Typed, text: str) -> Any:
 
 
 def _lines(text: str) -> list[str]:
-    return list(dict.fromkeys(one.strip() for one in text.split("\n") if one.strip()))
+    return list(dict.fromkeys(line.strip() for line in text.split("\n") if line.strip()))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from starlette.requests import Request
-
 from sso.clients.metadata import application_type
 from sso.clients.registry import Registry
-from sso.http.common.state import site_of
 from sso.http.developer.form import Typed
-from sso.portal.applications import KINDS, RequestedSettings, sandbox_id
+from sso.portal.applications import KINDS, RequestedSettings, sandbox_id, texts_in
 from sso.portal.redirect_uri_advice import advise, hosts_of
+from sso.settings import Settings
 
 
 def advise_all(
@@ -22,36 +20,37 @@ def advise_all(
     for name in ("redirect_uris", "post_logout_redirect_uris"):
         places = ((name, requested.document, allow_http_loopback), (f"sandbox.{name}", requested.sandbox, True))
         for field_name, values, loopback in places:
-            found = [advise(uri, kind, loopback, others) for uri in values.get(name, [])]
-            typed.advice[field_name] = [one for one in found if one is not None]
+            advice = [advise(uri, kind, loopback, others) for uri in texts_in(values.get(name))]
+            typed.advice[field_name] = [advised for advised in advice if advised is not None]
     for name in ("initiate_login_uri", "backchannel_logout_uri", "client_uri", "policy_uri", "tos_uri", "logo_uri"):
         for field_name, values, loopback in (
             (name, requested.document, allow_http_loopback),
             (f"sandbox.{name}", requested.sandbox, True),
         ):
             uri = values.get(name)
-            if uri and field_name in typed.values:
-                one = advise(uri, "web", loopback, others)
-                typed.advice[field_name] = [one] if one is not None and one.refused else []
+            if isinstance(uri, str) and uri and field_name in typed.values:
+                refusal = advise(uri, "web", loopback, others)
+                typed.advice[field_name] = [refusal] if refusal is not None and refusal.refused else []
 
 
 def hosts_of_others(registry: Registry, mine: Collection[str]) -> set[str]:
     """Return the hosts of every application but some, which nobody else's may be taken for."""
-    found: set[str] = set()
+    hosts: set[str] = set()
     for client in registry:
         if client.client_id not in mine and not client.sandbox:
-            found |= hosts_of(client.meta.redirect_uris)
+            hosts |= hosts_of(client.meta.redirect_uris)
     own = [registry.get(client_id) for client_id in mine]
-    return found.difference(*(hosts_of(one.meta.redirect_uris) for one in own if one is not None))
+    return hosts.difference(*(hosts_of(client.meta.redirect_uris) for client in own if client is not None))
 
 
-def advise_typed(request: Request, typed: Typed, requested: RequestedSettings, application_id: str) -> None:
+def advise_typed(
+    typed: Typed, requested: RequestedSettings, application_id: str, registry: Registry, settings: Settings
+) -> None:
     """Explain each address of a form that cannot be used."""
-    site = site_of(request)
-    others = hosts_of_others(site.provider.registry, (application_id, sandbox_id(application_id)))
-    advise_all(typed, requested, others, allow_http_loopback=site.settings.loopback)
+    others = hosts_of_others(registry, (application_id, sandbox_id(application_id)))
+    advise_all(typed, requested, others, allow_http_loopback=settings.loopback)
 
 
 def impersonates(typed: Typed) -> list[str]:
     """Return the fields with an address that can be taken for another application's."""
-    return [name for name, found in typed.advice.items() if any(one.code == "look_alike" for one in found)]
+    return [name for name, advice in typed.advice.items() if any(advised.code == "look_alike" for advised in advice)]

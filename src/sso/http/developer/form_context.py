@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from starlette.requests import Request
 
 from sso.clients.registry import Registry
 from sso.http.common.i18n import translations
 from sso.http.common.pages import locale_of
-from sso.http.common.state import site_of
 from sso.http.developer.form import Typed
 from sso.http.developer.form_texts import (
     ADVICE,
@@ -25,26 +23,30 @@ from sso.http.developer.form_texts import (
 from sso.portal.applications import KINDS, Kind
 
 
-def form_context(request: Request, typed: Typed, groups: Collection[str] | None = None) -> dict[str, Any]:
+def form_context(
+    request: Request, registry: Registry, typed: Typed, groups: Collection[str] | None = None
+) -> dict[str, object]:
     """Return what the form of an application needs: what was typed, and what can be chosen, in the language of the
     page: of ``groups``, where they are given, these alone. A way to authenticate that is not among them, such as of an
     older registration, stays one."""
     if groups is None:
-        groups = groups_offered(_groups_in_use(site_of(request).provider.registry))
+        groups = groups_offered(_groups_in_use(registry))
     words = translations(locale_of(request))
     method = typed.values["token_endpoint_auth_method"]
     known = METHODS if method in ("", *METHODS) else {**METHODS, method: method}
-    chosen = {"methods": known, "levels": LEVELS, "identities": IDENTITIES}
-    options = {name: [(value, words.gettext(text)) for value, text in one.items()] for name, one in chosen.items()}
+    texts = {"methods": known, "levels": LEVELS, "identities": IDENTITIES}
+    options = {
+        name: [(value, words.gettext(text)) for value, text in choices.items()] for name, choices in texts.items()
+    }
     return {
         "typed": typed, "kinds": KIND_TEXTS, "asks": data_offered(), "labels": LABELS, "advice_texts": ADVICE,
-        "groups": [(one, one) for one in groups], **options,
+        "groups": [(group, group) for group in groups], **options,
     }  # fmt: skip
 
 
 def _groups_in_use(registry: Registry) -> set[str]:
     """Return the groups of the applications that people see."""
-    return {one.meta.group for one in registry.listed() if one.meta.group}
+    return {client.meta.group for client in registry.listed() if client.meta.group}
 
 
 def chosen_kind(text: str) -> Kind | None:

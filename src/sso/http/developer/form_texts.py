@@ -46,7 +46,7 @@ DATA: dict[str, str] = {
 }
 """What a team may ask for: the claims that are had each by itself, and ``offline_access``."""
 OFFERED: dict[str, tuple[str, ...]] = {
-    scope: data_of(scope) or (scope,) for scope in dict.fromkeys(SCOPE_OF.get(one, one) for one in DATA)
+    scope: data_of(scope) or (scope,) for scope in dict.fromkeys(SCOPE_OF.get(claim, claim) for claim in DATA)
 }
 """The scopes that hold it, and what of it each holds."""
 METHODS = {

@@ -41,7 +41,7 @@ def spring(text: str) -> str:
 
 def spring_list(text: str) -> str:
     """Return the words of ``text`` as the inside of a list of YAML."""
-    return ", ".join(spring(one) for one in text.split())
+    return ", ".join(spring(word) for word in text.split())
 
 
 def dotenv(text: str) -> str:

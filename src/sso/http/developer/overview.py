@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -15,26 +15,32 @@ from sso.clients.models import Application, ApplicationNote
 from sso.clients.secrets import ClientError
 from sso.clients.sectors import SubjectChange, SubjectsWouldChange
 from sso.http.common.i18n import N_
-from sso.http.common.state import site_of
-from sso.http.console.access import DEVELOPER, There, own_form, said
+from sso.http.common.services import AccountActor, Box, Clients, CurrentSettings, Db, Outbox
+from sso.http.common.typed_forms import FormModel, Note, Sent, cut, first
+from sso.http.console.access import DEVELOPER, OwnForm, There
 from sso.http.developer.application_page import (
     APPS,
     CANNOT,
     NOTES,
     Member,
+    NewSecret,
     Owner,
     Reader,
     application_page,
-    own_uri,
     present,
     secret_page,
 )
 from sso.http.developer.form_texts import KEEP_SECTOR, KIND_TEXTS, NEW_SUBJECTS, subjects_shown
 from sso.identity.users.store import names_of
+from sso.platform.actor import Actor
+from sso.platform.db import Database
+from sso.platform.security.encryption import SecretBox
 from sso.portal import applications as apps
 from sso.portal.applications import Unfinished
 from sso.portal.approval import NotChecked, missing_for_production, pending_subject_change, submit_application
 from sso.portal.lifecycle import remove_client
+from sso.portal.sandbox import own_redirect_uri
+from sso.settings import Settings
 
 router = APIRouter()
 
@@ -66,16 +72,37 @@ class Problem:
     values: Mapping[str, str] = field(default_factory=dict)
 
 
+class ActForm(FormModel):
+    """An act on an application: ``submit``, ``withdraw``, ``sandbox`` or ``comment``."""
+
+    choice: str = ""
+    text: Annotated[str, first(apps.MAX_NOTE_CHARS)] = ""
+    accept_new_subjects: Annotated[str, cut(100)] = ""
+
+
+class EndForm(FormModel):
+    """The end of an application: its client_id once more, and the reason."""
+
+    name: str = ""
+    note: Note = ""
+
+
+Act = Annotated[Sent[ActForm], Depends(OwnForm(ActForm, "app {application_id}"))]
+End = Annotated[Sent[EndForm], Depends(OwnForm(EndForm, "end {application_id}"))]
+
+
 @router.get(APPS + "/{application_id}")
-async def overview(request: Request, there: Reader) -> Response:
+async def overview(request: Request, there: Reader, db: Db, settings: CurrentSettings) -> Response:
     """Show one application: its state, the next step, its notes."""
-    return await _overview_page(request, there)
+    return await _overview_page(request, there, db, settings)
 
 
-async def _overview_page(request: Request, there: There, refused: Problem | None = None) -> Response:
-    site, problem = site_of(request), refused or Problem("")
-    async with site.provider.db.read() as session:
-        change = await _pending_subject_change(request, session, there.application)
+async def _overview_page(
+    request: Request, there: There, db: Database, settings: Settings, refused: Problem | None = None
+) -> Response:
+    problem = refused or Problem("")
+    async with db.read() as session:
+        change = await _pending_subject_change(session, there.application, settings)
         notes = await apps.notes_of(session, there.application_id)
         names = await names_of(session, [note.actor for note in notes])
     return await application_page(
@@ -88,8 +115,8 @@ async def _overview_page(request: Request, there: There, refused: Problem | None
         kinds=KIND_TEXTS,
         notes=[_note_shown(note, names) for note in notes],
         note_texts=NOTES,
-        missing=missing_for_production(there.application, allow_http_loopback=site.settings.loopback),
-        issuer=site.settings.issuer,
+        missing=missing_for_production(there.application, allow_http_loopback=settings.loopback),
+        issuer=settings.issuer,
         problem=problem.text,
         values=problem.values,
         field=problem.field_id,
@@ -101,61 +128,66 @@ async def _overview_page(request: Request, there: There, refused: Problem | None
     )
 
 
-def _note_shown(note: ApplicationNote, names: Mapping[str, str]) -> dict[str, Any]:
+def _note_shown(note: ApplicationNote, names: Mapping[str, str]) -> dict[str, object]:
     return {"kind": note.kind, "who": names.get(note.actor, note.actor), "text": note.text, "at": note.created_at}
 
 
 async def _pending_subject_change(
-    request: Request, session: AsyncSession, application: Application
+    session: AsyncSession, application: Application, settings: Settings
 ) -> SubjectChange | None:
     """Return the change of every ``sub`` that a submission would bring in production."""
     if application.state not in ("sandbox", "approved") or application.approved_at is None:
         return None
-    loopback = site_of(request).settings.loopback
-    return await pending_subject_change(session, application, allow_http_loopback=loopback)
+    return await pending_subject_change(session, application, allow_http_loopback=settings.loopback)
 
 
 @router.post(APPS + "/{application_id}")
-async def act(request: Request, there: Member) -> Response:
+async def act(
+    request: Request, there: Member, sent: Act, db: Db, settings: CurrentSettings, box: Box, clients: Clients
+) -> Response:
     """Submit an application, withdraw the submission, open its sandbox, or comment."""
-    fields = await own_form(request, f"app {there.application_id}")
-    choice = fields.get("choice", "")
-    sent = {**fields, "text": fields.get("text", "")[: apps.MAX_NOTE_CHARS]}
+    form = sent.form
+    typed = {**sent.typed, "text": form.text}
     try:
-        secret = await _carry_out(request, there, choice, sent)
-    except NotChecked:
-        return await _overview_page(request, there, Problem(NOT_CHECKED, "submit", sent=sent))
+        async with db.write() as session:
+            application = await present(request, session, there.application_id)
+            secret = await _carry_out(session, settings, box, application, form, there.here.as_actor)
     except Unfinished:
         return RedirectResponse(f"{APPS}/{there.application_id}/settings?check=1", 303)
-    except SubjectsWouldChange:
-        return await _overview_page(request, there, Problem(NOT_ACCEPTED, "submit", "accept_new_subjects", sent))
-    except ClientError as error:
-        text = NOTHING_SAID if choice == "comment" and not sent["text"].strip() else CANNOT
-        field_id = {"comment": "text", "submit": "submit-text"}.get(choice, "")
-        return await _overview_page(request, there, Problem(text, choice, field_id, sent, {"detail": str(error)}))
-    await site_of(request).provider.refresh()
+    except (NotChecked, ClientError) as error:
+        return await _overview_page(request, there, db, settings, _problem(form, typed, error))
+    await clients.refresh()
     if secret is not None:
-        return await secret_page(request, there.here, there.application_id, there.sandbox_id, secret)
+        new_secret = NewSecret(there.application_id, there.sandbox_id, secret)
+        return await secret_page(request, there.here, settings, new_secret)
     return RedirectResponse(f"{APPS}/{there.application_id}", 303)
 
 
-async def _carry_out(request: Request, there: There, choice: str, sent: Mapping[str, str]) -> str | None:
+async def _carry_out(
+    session: AsyncSession, settings: Settings, box: SecretBox, application: Application, form: ActForm, actor: Actor
+) -> str | None:
     """Carry out an act, and return the secret of a sandbox that was opened."""
-    provider, actor = site_of(request).provider, there.here.as_actor
-    async with provider.db.write() as session:
-        application = await present(request, session, there.application_id)
-        if choice == "submit":
-            accepted = sent.get("accept_new_subjects", "").strip()
-            await submit_application(
-                session, provider.settings, application, sent["text"], accepted=accepted, actor=actor
-            )
-        elif choice == "withdraw":
-            await apps.withdraw(session, application, actor=actor)
-        elif choice == "sandbox":
-            return await apps.open_sandbox(session, provider.box, application, own_uri=own_uri(request), actor=actor)
-        elif choice == "comment":
-            await apps.comment(session, application, sent["text"], actor=actor)
+    if form.choice == "submit":
+        accepted = form.accept_new_subjects
+        await submit_application(session, settings, application, form.text, accepted=accepted, actor=actor)
+    elif form.choice == "withdraw":
+        await apps.withdraw(session, application, actor=actor)
+    elif form.choice == "sandbox":
+        return await apps.open_sandbox(session, box, application, own_uri=own_redirect_uri(settings), actor=actor)
+    elif form.choice == "comment":
+        await apps.comment(session, application, form.text, actor=actor)
     return None
+
+
+def _problem(form: ActForm, typed: Mapping[str, str], error: Exception) -> Problem:
+    """Return why an act was refused, as the page says it."""
+    if isinstance(error, NotChecked):
+        return Problem(NOT_CHECKED, "submit", sent=typed)
+    if isinstance(error, SubjectsWouldChange):
+        return Problem(NOT_ACCEPTED, "submit", "accept_new_subjects", typed)
+    text = NOTHING_SAID if form.choice == "comment" and not form.text.strip() else CANNOT
+    field_id = {"comment": "text", "submit": "submit-text"}.get(form.choice, "")
+    return Problem(text, form.choice, field_id, typed, {"detail": str(error)})
 
 
 @router.get(APPS + "/{application_id}/end")
@@ -165,25 +197,20 @@ async def end_page(request: Request, there: Owner) -> Response:
 
 
 @router.post(APPS + "/{application_id}/end")
-async def end(request: Request, there: Owner) -> Response:
+async def end(
+    request: Request, there: Owner, sent: End, db: Db, accounts: AccountActor, clients: Clients, outbox: Outbox
+) -> Response:
     """Retire an application: its grants and its client sessions end, and nobody can sign in to it."""
-    fields = await own_form(request, f"end {there.application_id}")
-    if fields.get("name", "").strip() != there.application_id:
-        return await _end_page(request, there, NOT_SURE, 400, note=said(fields), name=fields.get("name", "")[:100])
-    site = site_of(request)
+    form = sent.form
+    if form.name.strip() != there.application_id:
+        return await _end_page(request, there, NOT_SURE, 400, note=form.note, name=form.name[:100])
     try:
-        async with site.provider.db.write() as session:
-            await remove_client(
-                session,
-                site.provider,
-                there.application_id,
-                note=said(fields),
-                actor=there.here.as_actor,
-            )
+        async with db.write() as session:
+            await remove_client(session, accounts, there.application_id, note=form.note, actor=there.here.as_actor)
     except ClientError as error:
-        return await _end_page(request, there, CANNOT, 409, note=said(fields), detail=str(error))
-    await site.provider.refresh()
-    site.worker.nudge()
+        return await _end_page(request, there, CANNOT, 409, note=form.note, detail=str(error))
+    await clients.refresh()
+    outbox.nudge()
     return RedirectResponse(DEVELOPER, 303)
 
 

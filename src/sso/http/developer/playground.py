@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated
 
 import httpx2 as httpx
 from fastapi import APIRouter, Depends
+from pydantic import AfterValidator
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.current_account import MAX_ACCOUNTS
-from sso.clients.registry import Client
+from sso.clients.registry import Client, Registry
 from sso.http.common.cookies import browser_of, read_cookie, session_tokens
 from sso.http.common.forms import query_pairs
 from sso.http.common.i18n import N_
 from sso.http.common.labels import LEVEL_TEXTS
 from sso.http.common.pages import failure
-from sso.http.common.state import address_of, kept_address_of, request_id_of, site_of
-from sso.http.console.access import Here, Needs, There, own_form
+from sso.http.common.services import Box, Clients, CurrentSettings, Db, Playground
+from sso.http.common.state import address_of
+from sso.http.common.typed_forms import FormModel, Sent, cut, one_of, ticked
+from sso.http.console.access import Here, Needs, OwnForm, There
 from sso.http.developer.application_page import APPS, Member, application_page
 from sso.http.sign_in.account_chooser import with_accounts
 from sso.identity.authn.assurance import ACR_VALUES, SIGN_IN_LEVELS
 from sso.identity.test_users import PEOPLE
+from sso.platform.db import Database
+from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_int_or_none
 from sso.portal.applications import sandbox_id
 from sso.portal.playground.logout_notice import Outcome, SentLogoutToken, send_logout_token
@@ -41,6 +47,7 @@ from sso.portal.playground.trial import (
     recall_trial,
 )
 from sso.portal.sandbox import TRY_PATH
+from sso.portal.services import PlaygroundServices
 from sso.portal.teams import role_of
 
 router = APIRouter()
@@ -95,21 +102,48 @@ LOGOUT_OUTCOMES: dict[Outcome, str] = {
     "no_answer": NO_ANSWER,
 }
 
+
+def _max_age(text: str) -> str:
+    return text if read_int_or_none(text, 0, MAX_AGE_LIMIT) is not None else ""
+
+
 SignedIn = Annotated[Here, Depends(Needs(None))]
 
 
+class TryForm(FormModel):
+    """What to do with a trial, and what its authorization request asks for. ``t``: the token of the trial."""
+
+    choice: str = ""
+    t: str = ""
+    prompt: Annotated[str, one_of(PROMPTS)] = ""
+    acr_values: Annotated[str, one_of(ACR_VALUES)] = ""
+    max_age: Annotated[str, AfterValidator(_max_age)] = ""
+    claims: Annotated[str, cut(MAX_CLAIMS_CHARS)] = ""
+
+
+class TestUserForm(FormModel):
+    """The test user who is signed in, and the level."""
+
+    person: str = ""
+    acr: str = ""
+
+
+Try = Annotated[Sent[TryForm], Depends(OwnForm(TryForm, "try {application_id}"))]
+TestUser = Annotated[Sent[TestUserForm], Depends(OwnForm(TestUserForm, "try {application_id}"))]
+
+
 @router.get(APPS + "/{application_id}/try")
-async def try_page(request: Request, there: Member) -> Response:
+async def try_page(request: Request, there: Member, db: Db, box: Box, known: Clients) -> Response:
     """Show the form; and with ``t``, the requests and responses of that trial."""
-    return await _page(request, there, await _trial(request, there, request.query_params.get("t", "")))
+    trial = await _trial(request, there, db, box, request.query_params.get("t", ""))
+    return await _page(request, there, known.registry, trial)
 
 
-async def _trial(request: Request, there: There, token: str) -> Trial | None:
-    provider = site_of(request).provider
-    async with provider.db.read() as session:
+async def _trial(request: Request, there: There, db: Database, box: SecretBox, token: str) -> Trial | None:
+    async with db.read() as session:
         trial = await recall_trial(
             session,
-            provider.box,
+            box,
             token,
             user_id=there.here.visit.user.id,
             browser_id=read_cookie(request, "browser"),
@@ -118,9 +152,13 @@ async def _trial(request: Request, there: There, token: str) -> Trial | None:
 
 
 async def _page(
-    request: Request, there: There, trial: Trial | None = None, sent: SentLogoutToken | None = None
+    request: Request,
+    there: There,
+    registry: Registry,
+    trial: Trial | None = None,
+    notice: SentLogoutToken | None = None,
 ) -> Response:
-    client = site_of(request).provider.registry.enabled(there.sandbox_id)
+    client = registry.enabled(there.sandbox_id)
     reason = obstacle(client) if client is not None else None
     return await application_page(
         request,
@@ -129,7 +167,7 @@ async def _page(
         "developer_try.html",
         client=client,
         logout_uri=client.meta.backchannel_logout_uri if client is not None else None,
-        told=_logout_token_shown(sent) if sent is not None else None,
+        told=_logout_token_shown(notice) if notice is not None else None,
         problem=OBSTACLES[reason] if reason is not None else "",
         scopes=sorted(client.scopes) if client is not None else [],
         asked=trial.data["asked"] if trial is not None else {},
@@ -139,7 +177,7 @@ async def _page(
         step_texts=STEPS,
         check_texts=CHECKS,
         t=trial.token if trial is not None and trial.tokens else "",
-        people=[(username, about["name"][:40], about) for username, about in PEOPLE.items()],
+        people=[(username, person["name"][:40], person) for username, person in PEOPLE.items()],
         sign_in_levels=[(level, LEVEL_TEXTS[level]) for level in SIGN_IN_LEVELS],
         become=request.query_params.get("as", ""),
         can_refresh=trial is not None and "refresh_token" in trial.tokens,
@@ -147,72 +185,64 @@ async def _page(
     )
 
 
-def _logout_token_shown(sent: SentLogoutToken) -> dict[str, Any]:
-    return {**sent.step, "text": LOGOUT_OUTCOMES[sent.outcome], "right": sent.outcome == "accepted"}
+def _logout_token_shown(notice: SentLogoutToken) -> dict[str, object]:
+    return {**notice.step, "text": LOGOUT_OUTCOMES[notice.outcome], "right": notice.outcome == "accepted"}
 
 
 @router.post(APPS + "/{application_id}/try")
-async def act(request: Request, there: Member) -> Response:
+async def act(request: Request, there: Member, sent: Try, db: Db, services: Playground) -> Response:
     """Begin a trial; use or revoke its tokens; sign out; or send a logout token to the sandbox."""
-    fields, provider = await own_form(request, f"try {there.application_id}"), site_of(request).provider
-    client, choice = provider.registry.enabled(there.sandbox_id), fields.get("choice", "")
+    registry, choice = services.registry, sent.form.choice
+    client = registry.enabled(there.sandbox_id)
     if client is not None and choice == "backchannel" and client.meta.backchannel_logout_uri:
         visit = there.here.visit
-        sent = await send_logout_token(provider, client, user_id=visit.user.id, session_id=visit.who.session.id)
-        return await _page(request, there, sent=sent)
+        notice = await send_logout_token(services, client, user_id=visit.user.id, session_id=visit.who.session.id)
+        return await _page(request, there, registry, notice=notice)
     if client is None or obstacle(client) is not None:
-        return await _page(request, there)
+        return await _page(request, there, registry)
     if choice == "begin":
-        requested = _authorization_parameters(client, fields)
+        requested = _authorization_parameters(client, sent)
         browser_id, user_id = browser_of(request), there.here.visit.user.id
         url = await begin_trial(
-            provider, client, there.application_id, requested, user_id=user_id, browser_id=browser_id
+            services, client, there.application_id, requested, user_id=user_id, browser_id=browser_id
         )
         return RedirectResponse(url, 303)
-    return await _go_on(request, there, client, fields)
-
-
-async def _go_on(request: Request, there: There, client: Client, fields: dict[str, str]) -> Response:
-    """Do with the tokens of a trial what was chosen."""
-    provider = site_of(request).provider
-    trial = await _trial(request, there, fields.get("t", ""))
+    trial = await _trial(request, there, db, services.box, sent.form.t)
     if trial is None or not trial.tokens:
         return RedirectResponse(_address(there.application_id), 303)
-    choice = fields.get("choice", "")
     if choice == "logout":
-        return RedirectResponse(logout_url(provider.settings, trial), 303)
+        return RedirectResponse(logout_url(services.settings, trial), 303)
     for action in TOKEN_ACTIONS:
         if choice == action:
-            step = await _endpoints(request, client).use_tokens(trial, action)
-            await add_steps(provider.db, provider.box, trial, [step])
+            step = await _endpoints(request, services, client).use_tokens(trial, action)
+            await add_steps(db, services.box, trial, [step])
     return RedirectResponse(f"{_address(there.application_id)}?t={trial.token}#last", 303)
 
 
-def _authorization_parameters(client: Client, fields: dict[str, str]) -> AuthorizationParameters:
+def _authorization_parameters(client: Client, sent: Sent[TryForm]) -> AuthorizationParameters:
     """Return what was chosen in the form; what cannot be chosen there is left out."""
-    prompt, acr_values, max_age = (fields.get(name, "") for name in ("prompt", "acr_values", "max_age"))
+    form = sent.form
     return AuthorizationParameters(
-        scopes=frozenset(name for name in client.scopes if fields.get(f"scope {name}") == "1"),
-        prompt=prompt if prompt in PROMPTS else "",
-        acr_values=acr_values if acr_values in ACR_VALUES else "",
-        max_age=max_age if read_int_or_none(max_age, 0, MAX_AGE_LIMIT) is not None else "",
-        claims=fields.get("claims", "").strip()[:MAX_CLAIMS_CHARS],
+        scopes=client.scopes.intersection(ticked(sent.typed, "scope ")),
+        prompt=form.prompt,
+        acr_values=form.acr_values,
+        max_age=form.max_age,
+        claims=form.claims,
     )
 
 
 @router.post(APPS + "/{application_id}/test-person")
-async def become(request: Request, there: Member) -> Response:
+async def become(request: Request, there: Member, sent: TestUser, db: Db, settings: CurrentSettings) -> Response:
     """Sign a test user in at this browser, besides the accounts that are there: each sandbox then asks which to use."""
-    fields, site = await own_form(request, f"try {there.application_id}"), site_of(request)
-    username = fields.get("person", "")
+    username = sent.form.person
     token = await sign_in_test_user(
-        site.provider.db,
-        site.settings,
+        db,
+        settings,
         username,
-        fields.get("acr", ""),
-        stored_ip_address=kept_address_of(request),
+        sent.form.acr,
+        stored_ip_address=there.here.stored_ip_address,
         user_agent=request.headers.get("user-agent", ""),
-        request_id=request_id_of(request),
+        request_id=there.here.request_id,
     )
     if token is None:
         return RedirectResponse(_address(there.application_id), 303)
@@ -223,24 +253,24 @@ async def become(request: Request, there: Member) -> Response:
 
 
 @router.get(TRY_PATH)
-async def back(request: Request, here: SignedIn) -> Response:
+async def back(request: Request, here: SignedIn, db: Db, services: Playground) -> Response:
     """Receive the authorization response of a trial, and go on with it."""
-    provider, parameters = site_of(request).provider, dict(query_pairs(request))
+    parameters = dict(query_pairs(request))
     if parameters.get("state") == LOGOUT_STATE:
         return RedirectResponse("/developer", 303)
-    async with provider.db.read() as session:
+    async with db.read() as session:
         user_id, browser_id = here.visit.user.id, read_cookie(request, "browser")
         token = parameters.get("state", "")
-        trial = await recall_trial(session, provider.box, token, user_id=user_id, browser_id=browser_id)
+        trial = await recall_trial(session, services.box, token, user_id=user_id, browser_id=browser_id)
         if trial is None:
             return failure(request, "stale_form", 400)
         application_id = trial.data["application_id"]
         is_member = await role_of(session, application_id, user_id) is not None
-    client = provider.registry.enabled(sandbox_id(application_id)) if is_member else None
+    client = services.registry.enabled(sandbox_id(application_id)) if is_member else None
     if client is None:
         return failure(request, "not_found", 404)
-    steps = await _endpoints(request, client).receive(trial, parameters)
-    await add_steps(provider.db, provider.box, trial, steps)
+    steps = await _endpoints(request, services, client).receive(trial, parameters)
+    await add_steps(db, services.box, trial, steps)
     return RedirectResponse(f"{_address(application_id)}?t={trial.token}", 303)
 
 
@@ -248,14 +278,14 @@ def _address(application_id: str) -> str:
     return f"{APPS}/{application_id}/try"
 
 
-def _endpoints(request: Request, client: Client) -> TrialEndpoints:
+def _endpoints(request: Request, services: PlaygroundServices, client: Client) -> TrialEndpoints:
     """Return our own endpoints, called with the IP address of the developer: an application without a secret is limited
     to the network of its user."""
-    site = site_of(request)
+    issuer = services.settings.issuer
     transport = httpx.ASGITransport(request.app, client=(address_of(request), 0), raise_app_exceptions=False)
 
-    async def send(method: str, path: str, headers: Any, form: Any) -> EndpointResponse:
-        async with httpx.AsyncClient(transport=transport, base_url=site.settings.issuer) as http:
+    async def send(method: str, path: str, headers: Mapping[str, str], form: Mapping[str, str]) -> EndpointResponse:
+        async with httpx.AsyncClient(transport=transport, base_url=issuer) as http:
             response = await http.request(method, path, headers=headers, data=form or None)
         try:
             body: object = response.json()
@@ -263,4 +293,4 @@ def _endpoints(request: Request, client: Client) -> TrialEndpoints:
             body = {}
         return EndpointResponse(response.status_code, dict(response.headers), body)
 
-    return TrialEndpoints(site.settings.issuer, site.provider.keys.jwks()[0], client, send)
+    return TrialEndpoints(issuer, services.keys.jwks()[0], client, send)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients.registry import Client
-from sso.http.common.state import site_of
+from sso.http.common.services import Clients, CurrentSettings
 from sso.http.developer.application_page import APPS, Reader, application_page
 from sso.http.developer.literals import LANGUAGES
 from sso.portal.sandbox import TRY_PATH
@@ -66,11 +66,11 @@ def filled(name: str, issuer: str, client: Client) -> list[tuple[str, str]]:
         issuer: our address.
         client: the application; where it has no redirect URI yet, one that is usual.
     """
-    uris = [one for one in client.meta.redirect_uris if not one.startswith(issuer + TRY_PATH)]
+    uris = [uri for uri in client.meta.redirect_uris if not uri.startswith(issuer + TRY_PATH)]
     redirect_uri = uris[0] if uris else "http://localhost:3000/callback"
     parts = urlsplit(redirect_uri)
-    named = [one for one in client.meta.scope.split() if one in client.scopes]
-    scope = " ".join(one for one in named if one != "offline_access")
+    named = [name for name in client.meta.scope.split() if name in client.scopes]
+    scope = " ".join(name for name in named if name != "offline_access")
     values = {
         "issuer": issuer,
         "client_id": client.client_id,
@@ -85,26 +85,26 @@ def filled(name: str, issuer: str, client: Client) -> list[tuple[str, str]]:
     text = _PLACE.sub(lambda place: LANGUAGES[place[1]](values[place[2]]), source(name))
     if "${dollar}" in text:
         text = text.replace("OIDCProviderMetadataURL", "Define dollar $\nOIDCProviderMetadataURL", 1)
-    made = []
+    programs = []
     for part in re.split(r"(?m)^=== ", text)[1:]:
         title, _, body = part.partition("\n")
-        made.append((title.strip(), body.rstrip() + "\n"))
-    return made
+        programs.append((title.strip(), body.rstrip() + "\n"))
+    return programs
 
 
 @router.get(APPS + "/{application_id}/quick-start")
-async def quick_start_page(request: Request, there: Reader) -> Response:
+async def quick_start_page(request: Request, there: Reader, known: Clients, settings: CurrentSettings) -> Response:
     """A whole program, ready to be copied: for the sandbox, or for production."""
-    registry, query = site_of(request).provider.registry, request.query_params
-    clients = [
-        one for one in (registry.enabled(there.sandbox_id), registry.enabled(there.application_id)) if one is not None
-    ]
-    client = next((one for one in clients if one.client_id == query.get("client")), clients[0] if clients else None)
+    registry, query = known.registry, request.query_params
+    both = (registry.enabled(there.sandbox_id), registry.enabled(there.application_id))
+    clients = [client for client in both if client is not None]
+    chosen_client = (client for client in clients if client.client_id == query.get("client"))
+    client = next(chosen_client, clients[0] if clients else None)
     kind = there.application.kind
-    offered = {name: one for name, one in STACKS.items() if kind in one.kinds}
+    offered = {name: stack for name, stack in STACKS.items() if kind in stack.kinds}
     chosen = query.get("stack", "")
     chosen = chosen if chosen in offered else next(iter(offered), "")
-    issuer = site_of(request).settings.issuer
+    issuer = settings.issuer
     return await application_page(
         request,
         there,

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from sso.clients.claims import SCOPE_OF
 from sso.http.developer.form_texts import OFFERED
+from sso.portal.applications import named_texts_in
 
 Reasons = dict[str, str]
 NEW_APPLICATION = {"scope": "openid profile", "claim_reasons": {"name": ""}}
 """What a new application requests until its team changes it."""
+
+
+class DataRequest(TypedDict):
+    """The scopes of metadata, and why each scope or claim is requested."""
+
+    scope: str
+    scope_reasons: Reasons
+    claim_reasons: Reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +41,12 @@ class RegisteredData:
     claim_reasons: Reasons
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> RegisteredData:
+    def of(cls, document: Mapping[str, object]) -> RegisteredData:
         """Read it from metadata."""
         return cls(
             str(document.get("scope") or "openid").split(),
-            dict(document.get("scope_reasons") or {}),
-            dict(document.get("claim_reasons") or {}),
+            named_texts_in(document.get("scope_reasons")),
+            named_texts_in(document.get("claim_reasons")),
         )
 
     @property
@@ -46,7 +55,7 @@ class RegisteredData:
         return [scope for scope in self.scopes if scope != "openid" and scope not in OFFERED]
 
 
-def requested_data_fields(document: Mapping[str, Any]) -> dict[str, str]:
+def requested_data_fields(document: Mapping[str, object]) -> dict[str, str]:
     """Return the fields of the form: for each claim whether it is requested (``ask``), and why (``reason``)."""
     registered = RegisteredData.of(document if document.get("scope") else NEW_APPLICATION)
     fields = {}
@@ -60,7 +69,7 @@ def requested_data_fields(document: Mapping[str, Any]) -> dict[str, str]:
     return fields
 
 
-def kept_data(document: Mapping[str, Any]) -> dict[str, Any]:
+def kept_data(document: Mapping[str, object]) -> DataRequest:
     """Return what stays of metadata, whatever the form requests: the scopes that it does not offer."""
     registered = RegisteredData.of(document)
     kept = registered.not_offered
@@ -75,7 +84,7 @@ def kept_data(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def requested_data(fields: Mapping[str, str], document: Mapping[str, Any]) -> dict[str, Any]:
+def requested_data(fields: Mapping[str, str], document: Mapping[str, object]) -> DataRequest:
     """Return the scopes and reasons that the form requests, and those of ``document`` that it does not offer.
 
     Args:
@@ -83,7 +92,8 @@ def requested_data(fields: Mapping[str, str], document: Mapping[str, Any]) -> di
         document: the metadata until now.
     """
     registered, kept = RegisteredData.of(document), kept_data(document)
-    scope_reasons, claim_reasons, requested = kept["scope_reasons"], kept["claim_reasons"], []
+    scope_reasons, claim_reasons = kept["scope_reasons"], kept["claim_reasons"]
+    requested: list[str] = []
     for scope, claims in OFFERED.items():
         reasons = {claim: fields[f"reason {claim}"].strip() for claim in claims if fields[f"ask {claim}"] == "1"}
         if not reasons:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -15,16 +15,18 @@ from sso.http.common.forms import protocol_request
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
 from sso.http.common.responses import OPEN, json_error
-from sso.http.common.state import site_of
-from sso.http.console.access import There, own_form
+from sso.http.common.services import Checks, Clients
+from sso.http.common.typed_forms import FormModel, Sent, cut
+from sso.http.console.access import OwnForm, There
 from sso.http.developer.application_page import APPS, CANNOT, Member, Reader, application_page, present
 from sso.oidc.token.client_auth import authenticates
 from sso.portal.applications import sandbox_id
 from sso.portal.rp_check import fake_provider
 from sso.portal.rp_check.endpoints import note_call, published_key
-from sso.portal.rp_check.results import passed, passes_now
+from sso.portal.rp_check.results import findings_of, passed, passes_now
 from sso.portal.rp_check.runner import begin_check, start
 from sso.portal.rp_check.store import last_check
+from sso.portal.services import CheckServices
 
 router = APIRouter()
 
@@ -91,18 +93,28 @@ DETAILS = {
 }
 
 
+class CheckForm(FormModel):
+    """The page that the check opens; empty: the page where a sign-in begins."""
+
+    page: Annotated[str, cut(2000)] = ""
+
+
+Beginning = Annotated[Sent[CheckForm], Depends(OwnForm(CheckForm, "check {application_id}"))]
+
+
 @router.get(APPS + "/{application_id}/check")
-async def check_page(request: Request, there: Reader) -> Response:
+async def check_page(request: Request, there: Reader, services: Checks) -> Response:
     """How to be checked, and what the last check found."""
-    return await _page(request, there)
+    return await _page(request, there, services)
 
 
-async def _page(request: Request, there: There, problem: str = "", status: int = 200, **values: str) -> Response:
-    site = site_of(request)
-    async with site.provider.db.read() as session:
+async def _page(
+    request: Request, there: There, services: CheckServices, problem: str = "", status: int = 200, **values: str
+) -> Response:
+    async with services.db.read() as session:
         last = await last_check(session, there.application_id)
-    client = site.provider.registry.enabled(there.sandbox_id)
-    findings = last.results.get("findings", []) if last is not None else []
+    client = services.registry.enabled(there.sandbox_id)
+    findings = findings_of(last)
     running = last is not None and last.status == "running"
     stale = (
         running and last is not None and (clock.now() - last.created_at).total_seconds() > fake_provider.MINUTES * 60
@@ -115,14 +127,14 @@ async def _page(request: Request, there: There, problem: str = "", status: int =
         status,
         purpose="check",
         client=client,
-        issuer=fake_provider.issuer_of(site.provider, there.application_id),
+        issuer=fake_provider.issuer_of(services.settings.issuer, there.application_id),
         last=last,
         findings=findings,
-        remaining=[one for one in fake_provider.CASES if one not in {found["case"] for found in findings}],
+        remaining=[case for case in fake_provider.CASES if case not in {finding["case"] for finding in findings}],
         running=running and not stale,
         passed=passed(last),
         outdated=last is not None and not passes_now(last, there.application),
-        required=site.settings.relying_party_check == "required",
+        required=services.settings.relying_party_check == "required",
         case_texts=CASE_TEXTS,
         outcomes=OUTCOMES,
         details=DETAILS,
@@ -133,20 +145,23 @@ async def _page(request: Request, there: There, problem: str = "", status: int =
 
 
 @router.post(APPS + "/{application_id}/check")
-async def begin(request: Request, there: Member) -> Response:
+async def begin(request: Request, there: Member, sent: Beginning, services: Checks, clients: Clients) -> Response:
     """Begin a check; the page shows how far it is."""
-    fields, site = await own_form(request, f"check {there.application_id}"), site_of(request)
-    page = fields.get("page", "").strip()[:2000]
-    await site.provider.look()  # the sandbox may have been changed a moment ago
+    await clients.look()  # the sandbox may have been changed a moment ago
     try:
-        async with site.provider.db.write() as session:
+        async with services.db.write() as session:
             application = await present(request, session, there.application_id)
-            made = await begin_check(
-                session, site.provider.registry, site.provider.settings, application, page, actor=there.here.as_actor
+            check = await begin_check(
+                session,
+                services.registry,
+                services.settings,
+                application,
+                sent.form.page,
+                actor=there.here.as_actor,
             )
     except ClientError as error:
-        return await _page(request, there, CANNOT, 409, detail=str(error))
-    start(site.provider, made)
+        return await _page(request, there, services, CANNOT, 409, detail=str(error))
+    start(services, check)
     return RedirectResponse(f"{APPS}/{there.application_id}/check", 303)
 
 
@@ -156,54 +171,52 @@ CHECK = fake_provider.PATH + "{application_id}"
 
 
 @router.get(CHECK + "/.well-known/openid-configuration")
-async def discovery(request: Request, application_id: str) -> Response:
+async def discovery(request: Request, application_id: str, services: Checks) -> Response:
     """What it says of itself: also between checks, so that the application can be configured."""
-    provider = site_of(request).provider
-    client = await provider.client(sandbox_id(application_id))
+    client = await services.client(sandbox_id(application_id))
     if client is None or not client.enabled or not client.sandbox:
         return failure(request, "not_found", 404)
-    issuer = fake_provider.issuer_of(provider, application_id)
-    return _json(fake_provider.metadata(issuer, client, provider.id_token_alg(client)))
+    issuer = fake_provider.issuer_of(services.settings.issuer, application_id)
+    return _json(fake_provider.metadata(issuer, client, services.id_token_alg(client)))
 
 
 @router.get(CHECK + "/jwks")
-async def jwks(request: Request, application_id: str) -> Response:
+async def jwks(application_id: str, services: Checks) -> Response:
     """The key of the check that runs, or that ran last."""
-    provider = site_of(request).provider
-    await note_call(provider, application_id, "jwks")
-    found = await published_key(provider, application_id)
-    return _json(fake_provider.public_jwks(*found) if found is not None else {"keys": []})
+    await note_call(services, application_id, "jwks")
+    published = await published_key(services, application_id)
+    return _json(fake_provider.public_jwks(*published) if published is not None else {"keys": []})
 
 
 @router.post(CHECK + "/token")
-async def token(request: Request, application_id: str) -> Response:
+async def token(request: Request, application_id: str, services: Checks, clients: Clients) -> Response:
     """Tokens, right or wrong, as the case has it."""
-    provider, asked = site_of(request).provider, await protocol_request(request)
-    found = await note_call(provider, application_id, "token")
-    if found is None:
+    asked = await protocol_request(request)
+    playing = await note_call(services, application_id, "token")
+    if playing is None:
         return json_error(400, "invalid_grant", "No check of this application is running.", {})
-    play, client, alg = found
-    issuer = fake_provider.issuer_of(provider, application_id)
+    play, client, alg = playing
+    issuer = fake_provider.issuer_of(services.settings.issuer, application_id)
     audiences = (issuer, f"{issuer}/token")
     if not await authenticates(asked, client, audiences):
-        await provider.look()  # the secret may have been made a moment ago
-        client = provider.registry.enabled(client.client_id) or client
+        await clients.look()  # the secret may have been made a moment ago
+        client = clients.registry.enabled(client.client_id) or client
         if not await authenticates(asked, client, audiences):
             return json_error(401, "invalid_client", "Client authentication failed.", {})
     if not fake_provider.is_redemption(play, asked.form):
         text = "This is not the code of the check that is running, with its redirect_uri and code_verifier."
         return json_error(400, "invalid_grant", text, {})
-    await note_call(provider, application_id, "token", redeemed=play.code)
-    return _json(fake_provider.token_answer(play, fake_provider.issuer_of(provider, application_id), client, alg))
+    await note_call(services, application_id, "token", redeemed=play.code)
+    return _json(fake_provider.token_answer(play, issuer, client, alg))
 
 
 @router.api_route(CHECK + "/userinfo", methods=["GET", "POST"])
-async def userinfo(request: Request, application_id: str) -> Response:
+async def userinfo(request: Request, application_id: str, services: Checks) -> Response:
     """Who signs in: nobody real."""
-    found = await note_call(site_of(request).provider, application_id, "userinfo")
-    if found is None or request.headers.get("authorization", "") != f"Bearer check-{found[0].code}":
+    playing = await note_call(services, application_id, "userinfo")
+    if playing is None or request.headers.get("authorization", "") != f"Bearer check-{playing[0].code}":
         return json_error(401, "invalid_token", "This is not the token of the check that is running.", {})
-    return _json(fake_provider.userinfo(found[0]))
+    return _json(fake_provider.userinfo(playing[0]))
 
 
 @router.get(CHECK + "/authorize")
@@ -212,5 +225,5 @@ async def authorize(request: Request) -> Response:
     return failure(request, "check_only", 400, here="/")
 
 
-def _json(body: Any) -> Response:
+def _json(body: object) -> Response:
     return Response(orjson.dumps(body), headers={"Cache-Control": "no-store", **OPEN}, media_type="application/json")

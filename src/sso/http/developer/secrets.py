@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -17,10 +17,13 @@ from sso.clients.registry import Registry
 from sso.clients.secrets import MAX_SECRETS, ClientError, add_secret, revoke_secret, valid_secrets
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
-from sso.http.common.state import site_of
-from sso.http.console.access import There, by, own_form
-from sso.http.developer.application_page import APPS, CANNOT, Owner, Reader, application_page, secret_page
+from sso.http.common.services import Box, Clients, CurrentSettings, Db, OutboundHttp
+from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, one_of
+from sso.http.console.access import Here, OwnForm, There, by
+from sso.http.developer.application_page import APPS, CANNOT, NewSecret, Owner, Reader, application_page, secret_page
 from sso.identity.users.store import names_of
+from sso.platform.db import Database
+from sso.platform.security.encryption import SecretBox
 from sso.portal.applications import catalogue_of
 from sso.portal.diagnosis import ENDS_SOON_DAYS, OLD_SECRET_DAYS
 from sso.portal.published_keys import PublishedKeys, fetch_published_keys
@@ -31,27 +34,40 @@ VALIDITIES = {"90": N_("90 days"), "180": N_("half a year"), "365": N_("a year")
 DEFAULT_VALIDITY = "365"
 
 
+class SecretForm(FormModel):
+    """A change of secrets: ``make``, ``revoke`` or ``look``, and the client. ``valid``: for how many days."""
+
+    choice: ChoiceField = Choice()
+    valid: Annotated[str, one_of(VALIDITIES, DEFAULT_VALIDITY)] = DEFAULT_VALIDITY
+
+    @property
+    def days(self) -> int:
+        """For how many days a secret is valid; 0: until it is revoked."""
+        return int(self.valid)
+
+
+SecretChange = Annotated[Sent[SecretForm], Depends(OwnForm(SecretForm, "secrets {application_id}"))]
+
+
 @router.get(APPS + "/{application_id}/secrets")
-async def secrets_page(request: Request, there: Reader) -> Response:
+async def secrets_page(request: Request, there: Reader, db: Db, known: Clients) -> Response:
     """Show the secrets of an application: when each was used, until when it is valid."""
-    return await _secrets_page(request, there)
+    return await _secrets_page(request, there, db, known.registry)
 
 
 async def _secrets_page(
     request: Request,
     there: There,
+    db: Database,
+    registry: Registry,
     problem: str = "",
     status: int = 200,
     *,
     keys: PublishedKeys | None = None,
     **values: str,
 ) -> Response:
-    provider = site_of(request).provider
-    async with provider.db.read() as session:
-        places = [
-            await _place(session, provider.registry, client_id)
-            for client_id in (there.sandbox_id, there.application_id)
-        ]
+    async with db.read() as session:
+        places = [await _place(session, registry, client_id) for client_id in (there.sandbox_id, there.application_id)]
     return await application_page(
         request,
         there,
@@ -67,7 +83,7 @@ async def _secrets_page(
     )
 
 
-async def _place(session: AsyncSession, registry: Registry, client_id: str) -> dict[str, Any] | None:
+async def _place(session: AsyncSession, registry: Registry, client_id: str) -> dict[str, object] | None:
     """Return a client with its secrets; None: it is not registered, or suspended."""
     row, client = await clients.get_client(session, client_id), registry.get(client_id)
     if row is None or client is None or row.status not in ("active", SANDBOX):
@@ -84,7 +100,7 @@ async def _place(session: AsyncSession, registry: Registry, client_id: str) -> d
     }
 
 
-def _secret_shown(secret: ClientSecret, names: dict[str, str]) -> dict[str, Any]:
+def _secret_shown(secret: ClientSecret, names: dict[str, str]) -> dict[str, object]:
     now = clock.now()
     return {
         "id": secret.id,
@@ -99,41 +115,39 @@ def _secret_shown(secret: ClientSecret, names: dict[str, str]) -> dict[str, Any]
 
 
 @router.post(APPS + "/{application_id}/secrets")
-async def change_secrets(request: Request, there: Owner) -> Response:
+async def change_secrets(
+    request: Request,
+    there: Owner,
+    sent: SecretChange,
+    db: Db,
+    settings: CurrentSettings,
+    box: Box,
+    known: Clients,
+    outbound: OutboundHttp,
+) -> Response:
     """Create a secret, revoke one, or look at the keys that the application publishes."""
-    fields = await own_form(request, f"secrets {there.application_id}")
-    choice, _, target = fields.get("choice", "").partition(" ")
+    act, target = sent.form.choice
     client_id, _, secret_id = target.partition(" ")
     if client_id not in (there.application_id, there.sandbox_id):
-        return await _secrets_page(request, there)
-    provider = site_of(request).provider
-    if choice == "look":
-        keys = await fetch_published_keys(provider.registry, provider.outbound, client_id)
-        return await _secrets_page(request, there, keys=keys)
+        return await _secrets_page(request, there, db, known.registry)
+    if act == "look":
+        keys = await fetch_published_keys(known.registry, outbound, client_id)
+        return await _secrets_page(request, there, db, known.registry, keys=keys)
     secret = None
     try:
-        if choice == "make":
-            secret = await _create_secret(request, there, client_id, fields.get("valid", ""))
-        elif choice == "revoke" and (revoked := read_id(secret_id)) is not None:
-            async with provider.db.write() as session:
-                await revoke_secret(session, client_id, revoked, **by(request, there.here))
+        if act == "make":
+            secret = await _create_secret(db, box, there.here, client_id, sent.form.days)
+        elif act == "revoke" and (revoked := read_id(secret_id)) is not None:
+            async with db.write() as session:
+                await revoke_secret(session, client_id, revoked, **by(there.here))
     except ClientError as error:
-        return await _secrets_page(request, there, CANNOT, 409, detail=str(error))
-    await provider.refresh()
+        return await _secrets_page(request, there, db, known.registry, CANNOT, 409, detail=str(error))
+    await known.refresh()
     if secret is not None:
-        return await secret_page(request, there.here, there.application_id, client_id, secret)
+        return await secret_page(request, there.here, settings, NewSecret(there.application_id, client_id, secret))
     return RedirectResponse(f"{APPS}/{there.application_id}/secrets", 303)
 
 
-async def _create_secret(request: Request, there: There, client_id: str, validity: str) -> str:
-    provider = site_of(request).provider
-    days = int(validity if validity in VALIDITIES else DEFAULT_VALIDITY)
-    async with provider.db.write() as session:
-        return await add_secret(
-            session,
-            provider.box,
-            client_id,
-            valid_days=days or None,
-            authority=there.here.authority,
-            **by(request, there.here),
-        )
+async def _create_secret(db: Database, box: SecretBox, here: Here, client_id: str, days: int) -> str:
+    async with db.write() as session:
+        return await add_secret(session, box, client_id, valid_days=days or None, authority=here.authority, **by(here))

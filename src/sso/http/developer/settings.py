@@ -7,19 +7,20 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.clients import store as clients
-from sso.clients.registry import stored_metadata
+from sso.clients.registry import Registry, stored_metadata
 from sso.clients.secrets import ClientError
 from sso.http.common.forms import read_revision
 from sso.http.common.i18n import N_
-from sso.http.common.state import site_of
+from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.console.access import Here, There, developer_page, own_form, token_for
-from sso.http.developer.application_page import APPS, CANNOT, STATES, Member, Reader, own_uri, present
+from sso.http.developer.application_page import APPS, CANNOT, STATES, Member, Reader, present
 from sso.http.developer.form import Typed, read_typed, requested_from, typed_from
 from sso.http.developer.form_advice import advise_typed, impersonates
 from sso.http.developer.form_context import chosen_kind, form_context
 from sso.portal import applications as apps
 from sso.portal.applications import Stale, Unfinished, requested_settings_of
 from sso.portal.approval import missing_for_production, missing_for_sandbox
+from sso.portal.sandbox import own_redirect_uri
 
 router = APIRouter()
 
@@ -30,67 +31,68 @@ CHANGED_MEANWHILE = N_(
 
 
 @router.get(APPS + "/{application_id}/settings")
-async def settings_page(request: Request, there: Reader) -> Response:
+async def settings_page(request: Request, there: Reader, db: Db, settings: CurrentSettings, known: Clients) -> Response:
     """What is requested of an application."""
     application = there.application
     requested = requested_settings_of(application)
-    async with site_of(request).provider.db.read() as session:
+    async with db.read() as session:
         row = await clients.get_client(session, application.application_id) if there.kept_by else None
     if row is not None:
         requested = apps.registered_as(application, stored_metadata(row.metadata_))
     typed = typed_from(requested.kind, requested, application.application_id)
     if request.query_params.get("check"):
-        advise_typed(request, typed, requested, application.application_id)
-        loopback = site_of(request).settings.loopback
-        typed.refuse(missing_for_production(application, allow_http_loopback=loopback))
+        advise_typed(typed, requested, application.application_id, known.registry, settings)
+        typed.refuse(missing_for_production(application, allow_http_loopback=settings.loopback))
         if application.state == "draft":
-            typed.refuse(missing_for_sandbox(requested, application.granted, own_uri(request)))
+            typed.refuse(missing_for_sandbox(requested, application.granted, own_redirect_uri(settings)))
         typed.saved = request.query_params.get("done", "") != ""
-    return await form_page(request, there.here, typed, there)
+    return await form_page(request, there.here, known.registry, typed, there)
 
 
 @router.post(APPS + "/{application_id}/settings")
-async def change(request: Request, there: Member) -> Response:
+async def change(request: Request, there: Member, db: Db, settings: CurrentSettings, known: Clients) -> Response:
     """Write what is requested. The sandbox follows at once, production when it is approved."""
     application_id = there.application_id
     fields = await own_form(request, f"settings {application_id}")
     before = requested_settings_of(there.application)
     kind = chosen_kind(fields.get("kind", "")) or before.kind
-    site, typed = site_of(request), read_typed(kind, fields)
+    typed = read_typed(kind, fields)
     requested = requested_from(typed, before)
-    advise_typed(request, typed, requested, application_id)
+    advise_typed(typed, requested, application_id, known.registry, settings)
     revision = fields.get("revision", "")
     draft = there.application.state == "draft"
     if not requested.document.get("client_name"):
         typed.refuse({"client_name": "is missing"})
     sandbox_wrong = any(typed.advice_of(name) for name in typed.advice if name.startswith("sandbox."))
     if not draft and (typed.mistakes or sandbox_wrong or impersonates(typed)):
-        return await form_page(request, there.here, typed, there, 400)
+        return await form_page(request, there.here, known.registry, typed, there, 400)
     try:
-        async with site.provider.db.write() as session:
+        async with db.write() as session:
             application = await present(request, session, application_id)
             await apps.change_application(
                 session,
                 application,
                 requested,
                 revision=read_revision(revision),
-                own_uri=own_uri(request),
+                own_uri=own_redirect_uri(settings),
                 actor=there.here.as_actor,
             )
     except Stale:
         typed.mistakes[""] = (CHANGED_MEANWHILE, {})
-        return await form_page(request, there.here, typed, there, 409)
+        return await form_page(request, there.here, known.registry, typed, there, 409)
     except Unfinished as error:
         typed.refuse(error.problems)
-        return await form_page(request, there.here, typed, there, 400)
+        return await form_page(request, there.here, known.registry, typed, there, 400)
     except ClientError as error:
         typed.mistakes[""] = (CANNOT, {"detail": str(error)})
-        return await form_page(request, there.here, typed, there, 409)
-    await site.provider.refresh()
+        return await form_page(request, there.here, known.registry, typed, there, 409)
+    await known.refresh()
     return RedirectResponse(f"{APPS}/{application_id}/settings?check=1&done=1", 303)
 
 
-async def form_page(request: Request, here: Here, typed: Typed, there: There | None, status: int = 200) -> Response:
+async def form_page(
+    request: Request, here: Here, registry: Registry, typed: Typed, there: There | None, status: int = 200
+) -> Response:
     """Return the page with the settings form; ``there``: the application; None: it is not begun yet."""
     application = there.application if there is not None else None
     kept_by = there.kept_by if there is not None else ""
@@ -106,7 +108,7 @@ async def form_page(request: Request, here: Here, typed: Typed, there: There | N
         there=there,
         app=application,
         states=STATES,
-        **form_context(request, typed),
+        **form_context(request, registry, typed),
         admin=False,
         kept_by=kept_by,
         may_change=may_change,

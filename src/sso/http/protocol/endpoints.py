@@ -63,7 +63,7 @@ async def par(request: Request) -> Response:
     async def count(client: Client) -> object:
         """A public client's requests may come from anybody; they count for their source."""
         if client.meta.token_endpoint_auth_method == "none":
-            return await site.limits.waiting_requests.take(address_of(request))
+            return await site.limits.stored_requests.take(address_of(request))
         return await site.limits.pushed_requests.take(client.client_id)
 
     return response(await push(site.server, await protocol_request(request), count))

@@ -27,7 +27,7 @@ async def choose_account(page: CurrentPage) -> Response:
     pending, current = form
     choice = page.fields.get("choice", "")
     if choice == "continue":
-        return await proceed(page, await mark_done(page.site, pending, "select_account"), current)
+        return await proceed(page, await mark_done(page.site, page.visitor, pending, "select_account"), current)
     selected = await select_account(page.site, page.visitor, pending, choice)
     if selected is None:
         return sign_in_form(page, pending, adding=True)

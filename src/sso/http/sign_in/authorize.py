@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.current_account import AccountLocked
-from sso.accounts.sign_in.pending_request import PendingRequest, RequestExpired, account_answering, store_request
+from sso.accounts.sign_in.pending_request import PendingRequest, RequestExpired, account_answering, hold_request
 from sso.http.common.cookies import with_browser
 from sso.http.common.forms import form_pairs, query_pairs, sent_fields
 from sso.http.common.pages import failure
@@ -52,7 +52,8 @@ async def authorize(request: Request) -> Response:
 
 
 async def _repeat_by_get(page: PageRequest, authorization: AuthorizationRequest) -> Response:
-    """A form that another site posts brings no cookie (SameSite=Lax): store the request and look again by GET."""
-    pending = await store_request(page.site, page.visitor, PendingRequest(authorization))
+    """A form that another site posts brings no cookie (SameSite=Lax): look again by GET."""
+    await page.site.limits.waiting_requests.take(page.visitor.ip_address)
+    pending = await hold_request(page.site, page.visitor, PendingRequest(authorization))
     response = RedirectResponse(request_address(pending), 303, {"Cache-Control": "no-store"})
     return with_browser(page.request, response)

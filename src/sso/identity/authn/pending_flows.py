@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.identity.authn.models import PendingFlow
+from sso.platform.db import delete_batch
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import random_token, token_hash
 
@@ -164,9 +165,9 @@ async def end_those_of(session: AsyncSession, user_id: uuid.UUID) -> None:
     await session.execute(delete(PendingFlow).where(PendingFlow.user_id == user_id))
 
 
-async def delete_expired(session: AsyncSession, now: datetime) -> None:
-    """Delete expired pending flows."""
-    await session.execute(delete(PendingFlow).where(PendingFlow.expires_at <= now))
+async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete expired pending flows, at most ``limit``; return how many."""
+    return await delete_batch(session, PendingFlow, PendingFlow.expires_at, limit, PendingFlow.expires_at <= now)
 
 
 def _hashed(box: SecretBox, token: str, code: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import delete, select
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.identity.authn.models import Recovery
+from sso.platform.db import delete_batch
 
 Kind = Literal["delayed", "ready", "helpdesk"]
 """A recovery that waits, and can be stopped; one whose time has come; a code that the helpdesk made."""
@@ -96,9 +97,9 @@ async def delete_of_user(session: AsyncSession, user_id: uuid.UUID) -> int:
     return len((await session.execute(mine.returning(Recovery.token_hash))).all())
 
 
-async def delete_expired(session: AsyncSession) -> None:
-    """Delete what is over."""
-    await session.execute(delete(Recovery).where(Recovery.expires_at <= clock.now()))
+async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete recoveries that have expired, at most ``limit``; return how many."""
+    return await delete_batch(session, Recovery, Recovery.expires_at, limit, Recovery.expires_at <= now)
 
 
 def _hash(token: str) -> bytes:

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sso.platform.db import Base, new_id
+from sso.platform.db import Base, index_where, new_id
 
 
 class SsoSession(Base):
@@ -20,14 +20,19 @@ class SsoSession(Base):
     """
 
     __tablename__ = "sessions"
-    __table_args__ = (Index("ix_sessions_address", "address", postgresql_ops={"address": "text_pattern_ops"}),)
+    __table_args__ = (
+        Index("ix_sessions_address", "address", postgresql_ops={"address": "text_pattern_ops"}),
+        index_where("ix_sessions_expires_at", "expires_at", where="ended_at IS NULL"),
+        index_where("ix_sessions_idle", "last_seen_at", where="ended_at IS NULL AND remembered_until IS NULL"),
+        index_where("ix_sessions_ended_at", "ended_at", where="ended_at IS NOT NULL"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
-    expires_at: Mapped[datetime] = mapped_column(index=True)
+    expires_at: Mapped[datetime]
     auth_time: Mapped[datetime]
     acr: Mapped[str] = mapped_column(String(100))
     amr: Mapped[list[str]]
@@ -37,7 +42,7 @@ class SsoSession(Base):
     device_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     trusted_until: Mapped[datetime | None]
     country: Mapped[str | None] = mapped_column(String(2))
-    ended_at: Mapped[datetime | None] = mapped_column(index=True)
+    ended_at: Mapped[datetime | None]
     end_reason: Mapped[str | None] = mapped_column(String(32))
 
 

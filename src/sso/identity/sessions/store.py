@@ -9,14 +9,13 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Literal, TypedDict, TypeVar
 
-from sqlalchemy import ColumnElement, Exists, Select, bindparam, case, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Exists, Select, bindparam, case, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.users.models import Credential, Identifier, User, UserRole
 from sso.identity.users.store import Person
-from sso.platform.db import INSERTS, lock_rows, table_of
+from sso.platform.db import INSERTS, Executor, count_roughly, delete_batch, lock_rows, table_of
 from sso.platform.security.tokens import random_token
 
 NotifiedBy = Literal["back_channel", "front_channel", "shared_signals", "token_lifetime", "not_at_all"]
@@ -352,7 +351,7 @@ async def renew(
 
 
 def open_client_session(
-    session: Session, session_id: uuid.UUID, client_id: str, now: datetime, idle_since: datetime
+    session: Executor, session_id: uuid.UUID, client_id: str, now: datetime, idle_since: datetime
 ) -> str | None:
     """Record that an application uses a session and return its ``sid``; None if the session is not active.
 
@@ -360,7 +359,8 @@ def open_client_session(
     """
     values = {"session_id": session_id, "client_id": client_id, "sid": random_token(), "now": now}
     statement = _TAKE_PART[session.get_bind().dialect.name]
-    return session.execute(statement, {**values, "idle_since": idle_since}).scalar_one_or_none()
+    known_sid: str | None = session.execute(statement, {**values, "idle_since": idle_since}).scalar_one_or_none()
+    return known_sid
 
 
 async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) -> list[ClientSession]:
@@ -529,12 +529,24 @@ async def count_not_ended(session: AsyncSession, filter_: SessionFilter) -> int:
     return int((await session.execute(statement)).scalar_one())
 
 
+async def count_roughly_active(session: AsyncSession, now: datetime, idle_since: datetime) -> int:
+    """Return the number of active sessions; PostgreSQL estimates a large number. The estimate is of the sessions that
+    have not ended: a job ends those that have expired every five minutes."""
+    exact = select(SsoSession.id).where(ACTIVE).order_by(SsoSession.expires_at).params(now=now, idle_since=idle_since)
+    return await count_roughly(session, exact, select(SsoSession.id).where(SsoSession.ended_at.is_(None)))
+
+
 async def expired(session: AsyncSession, now: datetime, idle_since: datetime, limit: int) -> list[uuid.UUID]:
-    """Return sessions that have expired and have not ended yet."""
-    unused = (SsoSession.last_seen_at <= idle_since) & SsoSession.remembered_until.is_(None)
-    expired_ = (SsoSession.expires_at <= now) | unused
-    statement = select(SsoSession.id).where(SsoSession.ended_at.is_(None), expired_).limit(limit)
-    return list((await session.execute(statement)).scalars())
+    """Return sessions that have expired, or were not used for too long, and have not ended yet. Two statements, because
+    each has an index."""
+    open_ = select(SsoSession.id).where(SsoSession.ended_at.is_(None))
+    over = open_.where(SsoSession.expires_at <= now).order_by(SsoSession.expires_at)
+    unused = open_.where(SsoSession.remembered_until.is_(None), SsoSession.last_seen_at <= idle_since)
+    ids: dict[uuid.UUID, None] = {}
+    for statement in (over, unused.order_by(SsoSession.last_seen_at)):
+        if len(ids) < limit:
+            ids.update(dict.fromkeys((await session.execute(statement.limit(limit))).scalars()))
+    return list(ids)[:limit]
 
 
 async def open_client_sessions(
@@ -587,10 +599,13 @@ async def end_client_sessions(
 
 async def delete_ended(session: AsyncSession, before: datetime, limit: int) -> int:
     """Delete sessions that ended before ``before``, at most ``limit``; return the number."""
-    old = select(SsoSession.id).where(SsoSession.ended_at < before).order_by(SsoSession.id).limit(limit)
-    old = old.with_for_update(skip_locked=True)
-    gone = await session.execute(delete(SsoSession).where(SsoSession.id.in_(old)).returning(SsoSession.id))
-    return len(gone.all())
+    return await delete_batch(session, SsoSession, SsoSession.ended_at, limit, SsoSession.ended_at < before)
+
+
+async def delete_client_sessions(session: AsyncSession, client_id: str, limit: int) -> int:
+    """Delete the uses of sessions by an application, at most ``limit``; return the number."""
+    its = SessionClient.client_id == client_id
+    return await delete_batch(session, SessionClient, SessionClient.client_id, limit, its)
 
 
 async def clients_of_user(session: AsyncSession, user_id: uuid.UUID) -> set[str]:

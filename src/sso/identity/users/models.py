@@ -11,6 +11,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from sso.platform.db import Base, new_id
 
+CREDENTIAL_KINDS = ("password", "passkey", "totp", "recovery_code")
+"""Every value of ``Credential.kind``."""
+
 
 class User(Base):
     """A user. ``profile``: the stored standard claims (OpenID Connect Core section 5.1).
@@ -85,6 +88,7 @@ class Credential(Base):
     """
 
     __tablename__ = "credentials"
+    __table_args__ = (Index("ix_credentials_kind_user_id", "kind", "user_id"),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)

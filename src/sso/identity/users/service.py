@@ -227,7 +227,7 @@ def encrypt_nik(identifier: Identifier, digits: str, key: bytes, box: SecretBox)
     identifier.encrypted = box.encrypt(digits.encode(), NIK)
 
 
-def open_nik(identifier: Identifier, box: SecretBox) -> str | None:
+def open_nik(identifier: Identifier | store.KnownIdentifier, box: SecretBox) -> str | None:
     """Return the NIK of an identifier."""
     return box.decrypt(identifier.encrypted, NIK).decode() if identifier.encrypted is not None else None
 

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 
 from sso import clock
 from sso.identity.users.models import (
+    CREDENTIAL_KINDS,
     Agreement,
     Credential,
     Favourite,
@@ -26,19 +26,26 @@ from sso.identity.users.models import (
     User,
     UserRole,
 )
-from sso.platform.db import lock_rows
+from sso.platform.db import Executor, count_roughly, delete_batch, lock_rows, table_of
 from sso.platform.security.numbers import read_uuid
 
 BATCH = 500
 
-_PICTURE = select(Picture.id).where(Picture.user_id == User.id).scalar_subquery()
+_users, _identifiers, _locals, _pictures = map(table_of, (User, Identifier, LocalAccount, Picture))
+_u, _i, _l, _p = _users.c, _identifiers.c, _locals.c, _pictures.c
 _WITH_IDENTIFIERS = (
-    select(User, Identifier, LocalAccount.local_user_id, _PICTURE)
-    .outerjoin(Identifier, Identifier.user_id == User.id)
-    .outerjoin(LocalAccount, (LocalAccount.user_id == User.id) & (LocalAccount.client_id == bindparam("client_id")))
-    .where(User.id == bindparam("user_id"))
-    .order_by(Identifier.created_at, Identifier.id, LocalAccount.created_at, LocalAccount.local_user_id)
-)
+    select(
+        _u.name, _u.locale, _u.profile, _u.updated_at, _u.identity_checked_at,
+        select(_p.id).where(_p.user_id == _u.id).scalar_subquery(), _l.local_user_id,
+        _i.id, _i.kind, _i.value, _i.is_primary, _i.verified_at, _i.encrypted,
+    )
+    .select_from(
+        _users.outerjoin(_identifiers, _i.user_id == _u.id)
+        .outerjoin(_locals, (_l.user_id == _u.id) & (_l.client_id == bindparam("client_id")))
+    )
+    .where(_u.id == bindparam("user_id"))
+    .order_by(_i.created_at, _i.id, _l.created_at, _l.local_user_id)
+)  # fmt: skip
 
 Row = TypeVar("Row", Credential, Identifier)
 
@@ -60,14 +67,30 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownIdentifier:
+    """The columns of an identifier that claims need."""
+
+    id: uuid.UUID
+    kind: str
+    value: str
+    is_primary: bool
+    verified_at: datetime | None
+    encrypted: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """A user with everything that claims need. ``local_user_ids``: the ids that the application used before the import,
     the first imported first; several if accounts of the user were merged."""
 
-    user: User
-    identifiers: list[Identifier]
-    local_user_ids: list[str]
+    name: str
+    locale: str | None
+    profile: dict[str, Any]
+    updated_at: datetime
+    identity_checked_at: datetime | None
     picture_id: str | None
+    identifiers: list[KnownIdentifier]
+    local_user_ids: list[str]
 
 
 async def proven_owner(session: AsyncSession, lookup: str) -> User | None:
@@ -141,14 +164,16 @@ async def identifiers_of(session: AsyncSession, user_id: uuid.UUID) -> list[Iden
     return list((await session.execute(statement)).scalars())
 
 
-def with_identifiers(session: Session, user_id: uuid.UUID, client_id: str) -> Known | None:
+def with_identifiers(session: Executor, user_id: uuid.UUID, client_id: str) -> Known | None:
     """Return a user with identifiers, oldest first, and the ids of an application. One statement; for the bridge."""
-    rows = session.execute(_WITH_IDENTIFIERS, {"user_id": user_id, "client_id": client_id}).all()
+    rows: Sequence[Any] = session.execute(_WITH_IDENTIFIERS, {"user_id": user_id, "client_id": client_id}).all()
     if not rows:
         return None
-    identifiers = list({row[1].id: row[1] for row in rows if row[1] is not None}.values())
-    local_user_ids = list(dict.fromkeys(row[2] for row in rows if row[2] is not None))
-    return Known(rows[0][0], identifiers, local_user_ids, rows[0][3])
+    identifiers = {row[7]: KnownIdentifier(*row[7:]) for row in rows if row[7] is not None}
+    local_user_ids = list(dict.fromkeys(row[6] for row in rows if row[6] is not None))
+    name, locale, profile, updated_at, checked_at, picture_id = rows[0][:6]
+    found = list(identifiers.values())
+    return Known(name, locale, profile, updated_at, checked_at, picture_id, found, local_user_ids)
 
 
 async def roles_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:
@@ -217,15 +242,19 @@ async def move_identity(session: AsyncSession, giver: uuid.UUID, taker: uuid.UUI
 
 
 async def count_people(session: AsyncSession) -> int:
-    """Return the number of users, without deleted users."""
-    statement = select(func.count()).select_from(User).where(User.deleted_at.is_(None))
-    return int((await session.execute(statement)).scalar_one())
+    """Return the number of users, without deleted users; PostgreSQL estimates a large number."""
+    people = select(User.id).where(User.deleted_at.is_(None))
+    return await count_roughly(session, people.order_by(User.id), people)
 
 
 async def count_factors(session: AsyncSession) -> dict[str, int]:
-    """Return the number of users with each kind of credential."""
-    statement = select(Credential.kind, func.count(func.distinct(Credential.user_id))).group_by(Credential.kind)
-    return {row[0]: int(row[1]) for row in (await session.execute(statement)).all()}
+    """Return the number of users with each kind of credential; PostgreSQL estimates a large number."""
+    counts = {}
+    for kind in CREDENTIAL_KINDS:
+        owners = select(Credential.user_id).where(Credential.kind == kind).distinct()
+        if count := await count_roughly(session, owners.order_by(Credential.user_id), owners):
+            counts[kind] = count
+    return counts
 
 
 async def groups_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:
@@ -493,3 +522,14 @@ async def due_for_deletion(session: AsyncSession, now: datetime, limit: int) -> 
     """Return users whose requested deletion is due."""
     statement = select(User.id).where(User.delete_at <= now, User.deleted_at.is_(None)).limit(limit)
     return list((await session.execute(statement)).scalars())
+
+
+async def delete_local_accounts(session: AsyncSession, client_id: str, limit: int) -> int:
+    """Delete the ids that an application used for its users, at most ``limit``; return how many."""
+    its = LocalAccount.client_id == client_id
+    return await delete_batch(session, LocalAccount, LocalAccount.local_user_id, limit, its)
+
+
+async def delete_favourites(session: AsyncSession, client_id: str, limit: int) -> int:
+    """Delete an application from the favourites of users, at most ``limit``; return how many."""
+    return await delete_batch(session, Favourite, Favourite.client_id, limit, Favourite.client_id == client_id)

@@ -7,7 +7,6 @@ from datetime import datetime
 from urllib.parse import urlencode
 
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
-from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -18,6 +17,7 @@ from sso.oidc.models import PushedRequest
 from sso.oidc.parameters import repeated
 from sso.oidc.requests import NO_STORE, Answer, ProtocolRequest, description
 from sso.oidc.server import ProviderServer
+from sso.platform.db import delete_batch
 from sso.platform.security.tokens import random_token, token_hash
 from sso.settings import whole_seconds
 
@@ -87,6 +87,6 @@ def _refused(error: str, text: str) -> Answer:
     return Answer(400, {"error": error, "error_description": description(text)}, NO_STORE)
 
 
-async def delete_expired_pushed_requests(session: AsyncSession, now: datetime) -> None:
-    """Delete requests that were not opened in time."""
-    await session.execute(delete(PushedRequest).where(PushedRequest.expires_at < now))
+async def delete_expired_pushed_requests(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete requests that were not opened in time, at most ``limit``; return how many."""
+    return await delete_batch(session, PushedRequest, PushedRequest.expires_at, limit, PushedRequest.expires_at < now)

@@ -35,6 +35,7 @@ from sso.oidc.server import ProviderServer
 from sso.oidc.store import store
 from sso.oidc.token.client_keys import KeysUnavailable
 from sso.platform.audit import record
+from sso.platform.db import Executor
 from sso.platform.keys import InvalidToken, KeyRing
 from sso.platform.security.numbers import read_int
 from sso.platform.security.tokens import token_hash
@@ -355,12 +356,13 @@ def _hint(settings: Settings, keys: KeyRing, client: Client, data: dict[str, str
     return str(claims.get("sub", ""))
 
 
-async def signed_in(idle: timedelta, session: AsyncSession, cookie: str, client_id: str | None) -> SignedIn | None:
-    """Return who is signed in at the browser with the session cookie ``cookie``. One statement, none without cookie."""
+def signed_in(idle: timedelta, session: Executor, cookie: str, client_id: str | None) -> SignedIn | None:
+    """Return who is signed in at the browser with the session cookie ``cookie``. One statement, none without cookie;
+    for the bridge."""
     if not cookie:
         return None
     now = clock.now()
-    row = await store.find_session(session, token_hash(cookie), client_id, now, now - idle)
+    row = store.find_session(session, token_hash(cookie), client_id, now, now - idle)
     return SignedIn(row[0], row[1], allowed_by(row[2])) if row else None
 
 
@@ -426,7 +428,18 @@ async def with_standing(session: AsyncSession, request: AuthorizationRequest, wh
 async def respond(
     session: AsyncSession, request: AuthorizationRequest, who: SignedIn, address: str
 ) -> AuthorizationResponse:
-    """Answer with what the response type names, within the transaction of ``session``: for a code one INSERT.
+    """Answer within the transaction of a session: see :func:`answer`."""
+    return await session.run_sync(lambda sync: answer(sync, request, who, address))
+
+
+def is_single(request: AuthorizationRequest) -> bool:
+    """Tell whether the answer is one statement: the INSERT of a grant."""
+    return not carries_tokens(request.parameters)
+
+
+def answer(session: Executor, request: AuthorizationRequest, who: SignedIn, address: str) -> AuthorizationResponse:
+    """Answer with what the response type names, within the transaction of ``session``: for a code one INSERT. For the
+    bridge.
 
     Args:
         session: the transaction.
@@ -444,15 +457,12 @@ async def respond(
     protocol.recorded = recorded(request.client, address, level, sso_session.acr)
     protocol.by_consent = bool(request.permissions) and not request.client.first_party
 
-    def run(sync_session: Any) -> AuthorizationResponse:
-        protocol._session = sync_session
-        made: AuthorizationResponse = request.grant.create_authorization_response(request.redirect_uri, sso_session)[1]
-        return made
-
+    protocol._session = session
     try:
-        return await session.run_sync(run)
+        made: AuthorizationResponse = request.grant.create_authorization_response(request.redirect_uri, sso_session)[1]
     except OAuth2Error as error:
         raise RedirectError(protocol, error.error, error.description or "") from None
+    return made
 
 
 def error_answer(

@@ -1,10 +1,18 @@
-"""Authorization requests that wait for a person: stored with what has been done for them, bound to a browser."""
+"""Authorization requests that wait for a person, with what has been done for them, bound to a browser.
+
+A waiting request costs no row: its token, in URLs and forms, carries it, encrypted. Only a request that is too long for
+a URL is stored. That a request was answered is recorded when the person has acted, so that each is answered once
+(docs/decisions/0052).
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
 
+import orjson
 from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,20 +20,63 @@ from sso import clock
 from sso.clients.registry import Client
 from sso.oidc.authorize.decision import Progress
 from sso.oidc.authorize.request import AuthorizationRequest, check_request, with_news
+from sso.oidc.authorize.request_object import Source
 from sso.oidc.models import Interaction
+from sso.oidc.parameters import AUTHORIZATION
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
+from sso.platform.db import delete_batch
 from sso.platform.security.encryption import SecretBox
+from sso.platform.security.replay import first_use, was_seen
+from sso.platform.security.sealed_tokens import open_sealed, seal
 from sso.platform.security.tokens import equal, keyed_token, random_token, token_hash
 from sso.settings import Settings
 
+MAX_SEALED_CHARS = 3000
+"""The longest token that carries its request. nginx passes on 4 KiB of response headers where nothing else is set, and
+a redirect to our own pages has other headers too."""
+MAX_TOKEN_CHARS = 4000
+"""The longest token that is read: what has been done for a request makes its token longer."""
+_SEALED = "~"
+"""What a token that carries its request begins with: the token of a stored one never does."""
+_SEAL = "authorization-request"
+_USED = "authorization-request"
+"""The issuer of answered requests in the table of what is accepted once."""
+_PURPOSE = "way-back"
 _PROOF_CHARS = 22
 """How much of a proof a token holds: 132 bits."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingRequest:
+    """An authorization request that waits for a person.
+
+    Args:
+        request_id: identifies it, whatever has been done for it meanwhile.
+        client_id: the application.
+        parameters: what it asked for, from wherever that came.
+        source: how that came.
+        done: which pages are done.
+        created_at: since when it waits.
+        expires_at: until when it waits.
+        is_stored: whether a row holds it.
+    """
+
+    request_id: str
+    client_id: str
+    parameters: list[tuple[str, str]]
+    source: Source
+    done: frozenset[str]
+    created_at: datetime
+    expires_at: datetime
+    is_stored: bool = False
 
 
 def token_end(box: SecretBox, client_id: str) -> str:
-    """Return what the token of a page ends with, so that the page still names its application when nothing is stored
-    for the token any more: a proof that we wrote it, and the client_id."""
+    """Return what the token of a page ends with, so that the page still names its application when nothing is known
+    of the token any more: a proof that we wrote it, and the client_id."""
     key = box.derived_keys(_PURPOSE)[0]
     return f".{keyed_token(key, client_id)[:_PROOF_CHARS]}.{client_id}"
 
@@ -45,70 +96,130 @@ def client_of_token(provider: Provider, token: str) -> Client | None:
     return provider.registry.enabled(client_id)
 
 
-_PURPOSE = "way-back"
+def waiting_request(settings: Settings, request: AuthorizationRequest) -> WaitingRequest:
+    """Return a request that begins to wait now. Parameters that nothing reads are left out."""
+    now = clock.now()
+    known = [(name, value) for name, value in request.parameters.items() if name in AUTHORIZATION or name == "resource"]
+    return WaitingRequest(
+        request_id=random_token(),
+        client_id=request.client.client_id,
+        parameters=known,
+        source=request.source,
+        done=frozenset(),
+        created_at=now,
+        expires_at=now + settings.authorization_request_lifetime,
+    )
 
 
-async def remember_request(
-    box: SecretBox, settings: Settings, session: AsyncSession, request: AuthorizationRequest, browser: str
-) -> str:
-    """Store a request that waits for a person, bound to the browser, and return its token. One statement."""
-    client_id = request.client.client_id
-    now, token = clock.now(), random_token() + token_end(box, client_id)
+def seal_request(box: SecretBox, waiting: WaitingRequest, browser: str) -> str:
+    """Return the token that carries a request. Another browser cannot open it."""
+    times = [(moment - _EPOCH) // _MICROSECOND for moment in (waiting.created_at, waiting.expires_at)]
+    members = [waiting.request_id, waiting.client_id, waiting.parameters, waiting.source, sorted(waiting.done), *times]
+    sealed = seal(box, _SEAL, _bound_to(browser), orjson.dumps(members))
+    return _SEALED + sealed + token_end(box, waiting.client_id)
+
+
+def _open_request(box: SecretBox, token: str, browser: str) -> WaitingRequest | None:
+    data = open_sealed(box, _SEAL, _bound_to(browser), token.partition(".")[0].removeprefix(_SEALED))
+    if data is None:
+        return None
+    request_id, client_id, parameters, source, done, created, expires = orjson.loads(data)
+    times = [_EPOCH + moment * _MICROSECOND for moment in (created, expires)]
+    pairs = [(name, value) for name, value in parameters]
+    return WaitingRequest(request_id, client_id, pairs, source, frozenset(done), *times)
+
+
+def _bound_to(browser: str) -> bytes:
+    return token_hash(browser)
+
+
+async def store_request(session: AsyncSession, box: SecretBox, waiting: WaitingRequest, browser: str) -> str:
+    """Store a request that is too long for a URL, bound to the browser, and return its token. One statement."""
+    token = waiting.request_id + token_end(box, waiting.client_id)
     session.add(
         Interaction(
             token_hash=token_hash(token),
             browser_hash=token_hash(browser),
-            client_id=client_id,
-            parameters={"query": urlencode(list(request.parameters.items())), "source": request.source},
-            progress=[],
-            created_at=now,
-            expires_at=now + settings.authorization_request_lifetime,
+            client_id=waiting.client_id,
+            parameters={"query": urlencode(waiting.parameters), "source": waiting.source},
+            progress=sorted(waiting.done),
+            created_at=waiting.created_at,
+            expires_at=waiting.expires_at,
         )
     )
     return token
 
 
-async def recall_request(session: AsyncSession, token: str, browser: str) -> Interaction | None:
-    """Return a waiting request of this browser, or None when it is unknown, over, or another browser's."""
-    found = await session.get(Interaction, token_hash(token)) if token and browser else None
+async def recall_request(session: AsyncSession, box: SecretBox, token: str, browser: str) -> WaitingRequest | None:
+    """Return a waiting request of this browser, or None when it is unknown, over, answered, or another browser's. At
+    most one statement."""
+    if not token or not browser or len(token) > MAX_TOKEN_CHARS:
+        return None
+    if not token.startswith(_SEALED):
+        return await _stored_request(session, token, browser)
+    waiting = _open_request(box, token, browser)
+    if waiting is None or waiting.expires_at <= clock.now():
+        return None
+    if await session.run_sync(lambda sync: was_seen(sync, _USED, waiting.request_id)):
+        return None
+    return waiting
+
+
+async def _stored_request(session: AsyncSession, token: str, browser: str) -> WaitingRequest | None:
+    found = await session.get(Interaction, token_hash(token))
     if found is None or found.browser_hash != token_hash(browser) or found.expires_at <= clock.now():
         return None
-    return found
+    kept: dict[str, Any] = found.parameters
+    return WaitingRequest(
+        request_id=token.partition(".")[0],
+        client_id=found.client_id,
+        parameters=parse_qsl(kept["query"], keep_blank_values=True),
+        source=cast(Source, kept.get("source", "plain")),
+        done=frozenset(found.progress),
+        created_at=found.created_at,
+        expires_at=found.expires_at,
+        is_stored=True,
+    )
 
 
-async def stored_request(server: ProviderServer, interaction: Interaction) -> AuthorizationRequest:
+async def checked_again(server: ProviderServer, waiting: WaitingRequest) -> AuthorizationRequest:
     """Return a waiting request, checked again: the application may have been changed meanwhile.
 
     Raises:
         PageError, RedirectError: when it is not valid any more.
         DatabaseUnavailable: when there is no database now.
     """
-    parameters = parse_qsl(interaction.parameters["query"], keep_blank_values=True)
 
     async def check() -> AuthorizationRequest:
-        return check_request(server, parameters, interaction.parameters.get("source", "plain"))
+        return check_request(server, waiting.parameters, waiting.source)
 
     return await with_news(server.provider, check)
 
 
-def progress_of(interaction: Interaction | None) -> Progress:
+def progress_of(waiting: WaitingRequest) -> Progress:
     """Return what has been done for a request."""
-    if interaction is None:
-        return Progress()
-    return Progress(interaction.created_at, frozenset(interaction.progress))
+    return Progress(waiting.created_at, waiting.done)
 
 
-async def remember_progress(session: AsyncSession, interaction: Interaction, done: frozenset[str]) -> None:
-    """Remember which pages of a waiting request are done. One statement."""
-    mine = Interaction.token_hash == interaction.token_hash
-    await session.execute(update(Interaction).where(mine).values(progress=sorted(done)))
+async def store_progress(session: AsyncSession, token: str, waiting: WaitingRequest) -> None:
+    """Store which pages of a stored request are done. One statement."""
+    mine = Interaction.token_hash == token_hash(token)
+    await session.execute(update(Interaction).where(mine).values(progress=sorted(waiting.done)))
 
 
-async def delete_request(session: AsyncSession, interaction: Interaction) -> None:
-    """Delete a request that was answered. One statement."""
-    await session.execute(delete(Interaction).where(Interaction.token_hash == interaction.token_hash))
+async def end_request(session: AsyncSession, token: str, waiting: WaitingRequest) -> None:
+    """Record that a request was answered: no token of it opens anything from now on. One statement."""
+    if waiting.is_stored:
+        await session.execute(delete(Interaction).where(Interaction.token_hash == token_hash(token)))
+    else:
+        await session.run_sync(lambda sync: first_use(sync, _USED, waiting.request_id, waiting.expires_at))
 
 
-async def delete_expired_requests(session: AsyncSession, now: datetime) -> None:
-    """Delete requests that waited too long."""
-    await session.execute(delete(Interaction).where(Interaction.expires_at < now))
+def with_done(waiting: WaitingRequest, step: str) -> WaitingRequest:
+    """Return a request with one more page done."""
+    return replace(waiting, done=waiting.done | {step})
+
+
+async def delete_expired_requests(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete requests that waited too long, at most ``limit``; return how many."""
+    return await delete_batch(session, Interaction, Interaction.expires_at, limit, Interaction.expires_at < now)

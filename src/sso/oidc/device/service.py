@@ -6,13 +6,13 @@ Guessing is limited per address where they are typed.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from authlib.oauth2.rfc6749 import UnauthorizedClientError
 from authlib.oauth2.rfc8628 import DeviceAuthorizationEndpoint as AuthlibDeviceAuthorizationEndpoint
 from authlib.oauth2.rfc8628.endpoint import create_string_user_code
-from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy import CursorResult, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -30,12 +30,15 @@ from sso.oidc.requests import ProtocolRequest, check_granted, no_such_scope, not
 from sso.oidc.store import store
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
 from sso.platform.audit import record
-from sso.platform.db import insert_for, new_id
+from sso.platform.db import delete_batch, insert_for, new_id, session_of
 from sso.platform.security.tokens import random_token, token_hash
 from sso.settings import Settings, whole_seconds
 
 SLOW_DOWN_SECONDS = 5
 USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
+UNUSED_KEPT = timedelta(hours=1)
+"""How long a code that nobody decided about is kept after its time, so that a page can say which application it was
+for."""
 _TRIES = 5
 
 
@@ -76,10 +79,10 @@ class DeviceAuthorizationEndpoint(AuthlibDeviceAuthorizationEndpoint):
 
 
 def _store(request: ProtocolRequest, device_code: str, scope: str) -> str:
-    now, settings = clock.now(), request.provider.settings
+    session, now, settings = session_of(request.session), clock.now(), request.provider.settings
     for _ in range(_TRIES):
         user_code: str = create_string_user_code()
-        statement = insert_for(request.session)(DeviceCode).values(
+        statement = insert_for(session)(DeviceCode).values(
             device_hash=token_hash(device_code),
             user_code=user_code,
             client_id=request.client.client_id,
@@ -89,7 +92,7 @@ def _store(request: ProtocolRequest, device_code: str, scope: str) -> str:
             created_at=now,
             expires_at=now + settings.device_code_lifetime,
         )
-        made = request.session.execute(statement.on_conflict_do_nothing(index_elements=["user_code"]))
+        made = session.execute(statement.on_conflict_do_nothing(index_elements=["user_code"]))
         if cast(CursorResult[Any], made).rowcount == 1:
             return user_code
     raise RuntimeError("no user code is free")
@@ -214,6 +217,10 @@ async def _grant(session: AsyncSession, provider: Provider, waiting: DeviceCode,
     await session.execute(update(DeviceCode).where(mine).values(grant_id=grant_id))
 
 
-async def delete_expired_device_codes(session: AsyncSession, before: datetime) -> None:
-    """Delete the codes whose time was over ``before``."""
-    await session.execute(delete(DeviceCode).where(DeviceCode.expires_at < before))
+async def delete_expired_device_codes(session: AsyncSession, before: datetime, limit: int) -> int:
+    """Delete the codes whose time was over ``before``, and sooner those that nobody decided about, because anybody can
+    cause them; at most ``limit``. Return how many."""
+    over = DeviceCode.expires_at < max(before, clock.now() - UNUSED_KEPT)
+    unused = DeviceCode.status == "pending"
+    chosen = or_(unused, DeviceCode.expires_at < before)
+    return await delete_batch(session, DeviceCode, DeviceCode.expires_at, limit, over, chosen)

@@ -20,6 +20,7 @@ from sso.oidc.requests import ProtocolRequest
 from sso.oidc.store import store
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.token.issue import end_family, first_tokens
+from sso.platform.db import session_of
 from sso.platform.security.tokens import token_hash
 
 
@@ -51,7 +52,7 @@ class DeviceCodeGrant(AuthlibDeviceCodeGrant):
 
     def query_device_credential(self, device_code: str) -> _Credential:
         request, client = self.request, self.request.client
-        row = device.held(request.session, token_hash(device_code))
+        row = device.held(session_of(request.session), token_hash(device_code))
         if row is None or row.client_id != client.client_id:
             raise InvalidGrantError("The device code is not known, or is not this client's.")
         if row.status == "used":

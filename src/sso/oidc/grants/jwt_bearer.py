@@ -39,7 +39,7 @@ from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.token.client_keys import KeysUnavailable
 from sso.oidc.token.issue import token_response
 from sso.platform.audit import record
-from sso.platform.db import new_id
+from sso.platform.db import new_id, session_of
 from sso.platform.security.numbers import read_uuid
 from sso.platform.security.replay import first_use
 
@@ -153,7 +153,7 @@ class JwtBearerGrant(JWTBearerGrant):
         store.insert_grant(request.session, {**values, "offline": True, "created_at": now, "expires_at": end})
         request.grant = LiveGrant(**values)
         record(
-            request.session,
+            session_of(request.session),
             "grant.asserted",
             subject=str(user),
             client_id=request.client.client_id,

@@ -17,8 +17,9 @@ from sso.oidc.store import store
 from sso.oidc.store.models import RefreshToken
 from sso.oidc.store.store import LiveGrant
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
-from sso.oidc.token.issue import REFRESH_PREFIX, end_family, refresh_token_row, still_allowed, token_response
-from sso.platform.security.tokens import equal, keyed_token, token_hash
+from sso.oidc.token.families import family_of, names_family, successor_of
+from sso.oidc.token.issue import end_family, refresh_token_row, still_allowed, token_response
+from sso.platform.security.tokens import equal, token_hash
 
 
 class _Refresh:
@@ -46,19 +47,21 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
     def authenticate_refresh_token(self, refresh_token: str) -> _Refresh | None:
         request, now = self.request, clock.now()
         hashed, client_id = token_hash(refresh_token), request.client.client_id
-        successor = _successor(request.provider.refresh_keys[0], refresh_token)
-        grant_id = store.use_refresh_token(request.session, hashed, client_id, token_hash(successor), now)
-        fresh = grant_id is not None
-        if grant_id is None:
-            seen = store.find_refresh_token(request.session, hashed)
-            if seen is None or seen.client_id != client_id or seen.used_at is None:
-                return None
-            retried = self._same_successor(seen, refresh_token)
+        family = self._family_of(refresh_token, hashed)
+        if family is None:
+            return None
+        successor = self._successor(request.provider.refresh_keys[0], refresh_token, family)
+        idle_since = now - request.provider.idle
+        used = store.use_refresh_token(request.session, hashed, client_id, token_hash(successor), now, idle_since)
+        fresh = used is not None
+        if used is not None:
+            grant = used[1]
+        else:
+            retried = self._used_before(refresh_token, hashed, family)
             if retried is None:
-                self._end_family(seen)
                 return None
-            grant_id, successor = seen.grant_id, retried
-        grant = store.find_grant(request.session, grant_id, now, now - request.provider.idle, lock="share")
+            successor = retried
+            grant = store.find_grant(request.session, family, now, idle_since, lock="share")
         if grant is None:
             raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
         unmet = unmet_by_grant(
@@ -99,6 +102,19 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
     def revoke_old_credential(self, refresh_token: _Refresh) -> None:
         """Nothing: it was consumed when it was looked up."""
 
+    def _used_before(self, refresh_token: str, hashed: bytes, family: UUID) -> str | None:
+        """Return the successor of a token that cannot be used, where this is a retry within the grace. A token that
+        was used before ends its family. Used tokens are deleted after the grace: one that is not stored was used."""
+        request = self.request
+        seen = store.find_refresh_token(request.session, hashed)
+        if seen is not None and (seen.client_id != request.client.client_id or seen.used_at is None):
+            return None
+        retried = self._same_successor(seen, refresh_token) if seen is not None else None
+        if retried is None:
+            # RFC 9700 section 4.14.2: of two who hold a token, one stole it, and nobody knows which.
+            end_family(request, family, request.client.client_id, "refresh token used twice")
+        return retried
+
     def _same_successor(self, seen: RefreshToken, refresh_token: str) -> str | None:
         """Return the successor that was given for a token used a moment ago and not used itself, or None."""
         assert seen.used_at is not None
@@ -106,16 +122,21 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         if clock.now() - seen.used_at > grace or seen.successor_hash is None:
             return None
         for key in self.request.provider.refresh_keys:
-            candidate = _successor(key, refresh_token)
+            candidate = self._successor(key, refresh_token, seen.grant_id)
             if equal(token_hash(candidate), seen.successor_hash):
                 following = store.find_refresh_token(self.request.session, seen.successor_hash)
                 return candidate if following is not None and following.used_at is None else None
         return None
 
-    def _end_family(self, seen: RefreshToken) -> None:
-        """RFC 9700 section 4.14.2: of two who hold a token, one stole it, and nobody knows which."""
-        end_family(self.request, seen.grant_id, seen.client_id, "refresh token used twice")
+    def _family_of(self, refresh_token: str, hashed: bytes) -> UUID | None:
+        """Return the grant that a token belongs to: the token names it. The row of a token of an earlier release does,
+        which costs one statement, once for each family."""
+        request = self.request
+        if names_family(refresh_token):
+            return family_of(request.provider.refresh_family_key, refresh_token, request.client.client_id)
+        seen = store.find_refresh_token(request.session, hashed)
+        return seen.grant_id if seen is not None and seen.client_id == request.client.client_id else None
 
-
-def _successor(key: bytes, refresh_token: str) -> str:
-    return REFRESH_PREFIX + keyed_token(key, refresh_token)
+    def _successor(self, key: bytes, refresh_token: str, family: UUID) -> str:
+        provider, client_id = self.request.provider, self.request.client.client_id
+        return successor_of(key, provider.refresh_family_key, refresh_token, family, client_id)

@@ -9,7 +9,7 @@ from sqlalchemy import ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sso.oidc.store.types import AccessTokenClaims, GrantDetails
-from sso.platform.db import Base, Json, new_id
+from sso.platform.db import Base, Json, index_where, new_id
 
 
 class Consent(Base):
@@ -34,6 +34,7 @@ class Grant(Base):
     """
 
     __tablename__ = "grants"
+    __table_args__ = (index_where("ix_grants_revoked_at", "revoked_at", where="revoked_at IS NOT NULL"),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     client_id: Mapped[str] = mapped_column(ForeignKey("clients.client_id", ondelete="CASCADE"), index=True)
@@ -58,17 +59,26 @@ class Grant(Base):
 
 
 class RefreshToken(Base):
-    """One refresh token of a grant. Each is used once; its successor is derived from it."""
+    """One refresh token of a grant. Each is used once; its successor is derived from it.
+
+    ``format``: 1: the token names its family, so a used one is recognised without its row. None: a token of a release
+    before 0015; a used one is recognised by its row until it expires.
+    """
 
     __tablename__ = "refresh_tokens"
+    __table_args__ = (
+        index_where("ix_refresh_tokens_used_at", "used_at", where="used_at IS NOT NULL AND format IS NOT NULL"),
+        index_where("ix_refresh_tokens_expires_at", "expires_at", where="format IS NULL"),
+    )
 
     token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
     grant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("grants.id", ondelete="CASCADE"), index=True)
     client_id: Mapped[str] = mapped_column(String(100))
     created_at: Mapped[datetime]
-    expires_at: Mapped[datetime] = mapped_column(index=True)
+    expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
     successor_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    format: Mapped[int | None]
 
 
 class AccessToken(Base):

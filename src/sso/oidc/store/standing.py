@@ -9,13 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, exists, func, select
-from sqlalchemy.orm import Session
 
 from sso.clients.models import TeamMember
 from sso.identity.authn.assurance import identity_level
 from sso.identity.users.models import Identifier, User, UserRole
 from sso.oidc.store.models import Consent
-from sso.platform.db import table_of
+from sso.platform.db import Executor, table_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,8 @@ _COLUMNS = (
     _u.delete_at.is_not(None),
     _u.locked_until,
     _u.preferences,
-    exists().where(_i.user_id == _u.id, _i.kind.in_(("email", "phone")), _i.verified_at.is_not(None)).correlate(_users),
+    exists().where(_i.user_id == _u.id, (_i.kind == "email") | (_i.kind == "phone"), _i.verified_at.is_not(None))
+    .correlate(_users),
     _u.identity_checked_at.is_not(None),
     select(func.aggregate_strings(_r.role, " ")).where(_r.user_id == _u.id).correlate(_users).scalar_subquery(),
     exists().where(_t.user_id == _u.id, _t.application_id == bindparam("application_id")).correlate(_users),
@@ -73,7 +73,7 @@ _HOLD_BY_ID, _HOLD_BY_IDENTIFIER = (one.with_for_update(read=True, of=_users) fo
 
 
 def standing_of(
-    session: Session, user_id: uuid.UUID, client_id: str, application_id: str, *, hold: bool = False
+    session: Executor, user_id: uuid.UUID, client_id: str, application_id: str, *, hold: bool = False
 ) -> Standing | None:
     """Return what is known of a user. One statement; for use in the bridge.
 
@@ -89,15 +89,15 @@ def standing_of(
     )
 
 
-def standing_with(session: Session, lookups: Sequence[str], client_id: str, application_id: str) -> Standing | None:
+def standing_with(session: Executor, lookups: Sequence[str], client_id: str, application_id: str) -> Standing | None:
     """Return the same of the user whose verified identifier has one of the normalised forms ``lookups``, held; None
     where these are identifiers of several users."""
     names = {"client_id": client_id, "application_id": application_id}
     return _read(session, _HOLD_BY_IDENTIFIER, lookups=list(lookups), **names)
 
 
-def _read(session: Session, statement: Any, **values: Any) -> Standing | None:
-    rows = session.execute(statement, values).all()
+def _read(session: Executor, statement: Any, **values: Any) -> Standing | None:
+    rows: Sequence[Any] = session.execute(statement, values).all()
     if len({row[0] for row in rows}) != 1:
         return None
     row = rows[0]

@@ -1,4 +1,4 @@
-"""Every SQL statement about grants. Functions that take a ``Session`` run within the bridge."""
+"""Every SQL statement about grants. Functions that take an ``Executor`` run within the bridge."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from sqlalchemy import CursorResult, bindparam, delete, null, select, update
+from sqlalchemy import bindparam, delete, null, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.sessions.store import ACTIVE, ACTIVE_SESSION_COLUMNS, ActiveSession
@@ -19,7 +18,7 @@ from sso.identity.users.models import User
 from sso.identity.users.store import Person
 from sso.oidc.store.models import AccessToken, Consent, Grant, RefreshToken
 from sso.oidc.store.types import AccessTokenClaims, GrantDetails
-from sso.platform.db import insert_for, lock_rows, table_of
+from sso.platform.db import Executor, insert_for, lock_rows, session_of, table_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +132,22 @@ _USE_REFRESH_TOKEN = (
     .values(used_at=bindparam("now"), successor_hash=bindparam("successor"))
     .returning(_r.grant_id)
 )
+_GIVE_BACK_REFRESH_TOKEN = (
+    update(_refresh).where(_r.token_hash == bindparam("token")).values(used_at=None, successor_hash=None)
+)
+_FIND_USED_CODE = select(_g.id).where(_CODE, _g.code_used_at.is_not(None))
+_REVOKE_GRANT = (
+    update(_grants)
+    .where(_g.id == bindparam("grant_id"), _g.revoked_at.is_(None))
+    .values(revoked_at=bindparam("now"))
+    .returning(_g.id)
+)
+_REVOKE_ACCESS_TOKEN = (
+    update(_access)
+    .where(_a.token_hash == bindparam("token"), _a.client_id == bindparam("client"))
+    .values(revoked_at=bindparam("now"))
+    .returning(_a.token_hash)
+)
 _FIND_GRANT = select(*_GRANT, _p.sid, *_STANDING).select_from(_BEHIND).where(_g.id == bindparam("grant_id"), _HOLDS)
 Lock = Literal["none", "share", "change"]
 _FIND_GRANT_WITH: dict[Lock, Any] = {
@@ -140,6 +155,17 @@ _FIND_GRANT_WITH: dict[Lock, Any] = {
     "share": _FIND_GRANT.with_for_update(read=True, of=_grants),
     "change": _FIND_GRANT.with_for_update(key_share=True, of=_grants),
 }
+_used = _USE_REFRESH_TOKEN.cte("used")
+_held = (
+    select(*_GRANT, _p.sid, *_STANDING)
+    .select_from(_BEHIND)
+    .where(_g.id == _used.c.grant_id, _HOLDS)
+    .with_for_update(key_share=True, of=_grants)
+    .lateral("held")
+)
+_USE_REFRESH_TOKEN_AND_FIND_GRANT = select(_used.c.grant_id, *_held.c).select_from(_used.outerjoin(_held, true()))
+"""For PostgreSQL: the token is used, then its grant is locked. SQLite knows no UPDATE within WITH. The transaction may
+change the grant, where no token was used: it ends the family of a token that is used again."""
 _SESSION_OF_GRANT = (
     select(_s.id)
     .join(_grants, _g.session_id == _s.id)
@@ -185,26 +211,26 @@ def _live_grant(values: Any) -> LiveGrant:
     return LiveGrant(*values)
 
 
-async def find_session(
-    session: AsyncSession, token_hash: bytes, client_id: str | None, now: datetime, idle_since: datetime
+def find_session(
+    session: Executor, token_hash: bytes, client_id: str | None, now: datetime, idle_since: datetime
 ) -> tuple[ActiveSession, Person, list[str]] | None:
     """Return the living session with the cookie ``token_hash``, its person, and the scopes that the person allowed
     ``client_id``: all that an authorization request needs, in one statement."""
     values = {"token_hash": token_hash, "client_id": client_id, "now": now, "idle_since": idle_since}
-    row = (await session.execute(_FIND_SESSION, values)).first()
+    row: Any = session.execute(_FIND_SESSION, values).first()
     if row is None:
         return None
     found = ActiveSession(*row[:6])
     return found, Person(found.user_id, row[6], row[7], bool(row[8])), row[9] or []
 
 
-def insert_grant(session: Session, values: dict[str, Any]) -> None:
+def insert_grant(session: Executor, values: dict[str, Any]) -> None:
     """Store a grant that begins as a code."""
     session.execute(_INSERT_GRANT, values)
 
 
 def insert_grant_within(
-    session: Session, values: dict[str, Any], now: datetime, idle_since: datetime, *, by_consent: bool
+    session: Executor, values: dict[str, Any], now: datetime, idle_since: datetime, *, by_consent: bool
 ) -> bool:
     """Store a grant within its session, which is held until the transaction ends; tell whether it could be: not where
     the session, or with ``by_consent`` the person's consent, has ended. One statement."""
@@ -212,12 +238,12 @@ def insert_grant_within(
     return session.execute(statement, {**values, "now": now, "idle_since": idle_since}).first() is not None
 
 
-def insert_refresh_token(session: Session, values: dict[str, Any]) -> None:
+def insert_refresh_token(session: Executor, values: dict[str, Any]) -> None:
     """Store a refresh token."""
     session.execute(_INSERT_REFRESH, values)
 
 
-def insert_access_token(session: Session, values: dict[str, Any]) -> None:
+def insert_access_token(session: Executor, values: dict[str, Any]) -> None:
     """Store an opaque access token."""
     session.execute(_INSERT_ACCESS, values)
 
@@ -243,52 +269,59 @@ async def remember_consent(
 
 
 def use_code(
-    session: Session, code_hash: bytes, client_id: str, now: datetime, expires_at: datetime
+    session: Executor, code_hash: bytes, client_id: str, now: datetime, expires_at: datetime
 ) -> LiveGrant | None:
     """Consume a code of ``client_id`` and return its grant. Of many callers at once exactly one gets it.
 
     The grant's session is held first, so that nothing ends it until the transaction does.
     """
     values = {"code": code_hash, "client": client_id, "now": now, "until": expires_at}
-    row = session.execute(_USE_CODE[session.get_bind().dialect.name], values).first()
+    row: Any = session.execute(_USE_CODE[session.get_bind().dialect.name], values).first()
     return _live_grant(row) if row else None
 
 
-def find_used_code(session: Session, code_hash: bytes, client_id: str) -> uuid.UUID | None:
+def find_used_code(session: Executor, code_hash: bytes, client_id: str) -> uuid.UUID | None:
     """Return the grant of a code that ``client_id`` has used before."""
-    statement = select(Grant.id).where(
-        Grant.code_hash == code_hash, Grant.client_id == client_id, Grant.code_used_at.is_not(None)
-    )
-    return session.execute(statement).scalar_one_or_none()
+    grant_id: uuid.UUID | None = session.execute(
+        _FIND_USED_CODE, {"code": code_hash, "client": client_id}
+    ).scalar_one_or_none()
+    return grant_id
 
 
-def revoke_grant(session: Session, grant_id: uuid.UUID, now: datetime) -> bool:
+def revoke_grant(session: Executor, grant_id: uuid.UUID, now: datetime) -> bool:
     """End a grant with everything that grew from it; tell whether it was alive."""
-    statement = update(Grant).where(Grant.id == grant_id, Grant.revoked_at.is_(None)).values(revoked_at=now)
-    return cast(CursorResult[Any], session.execute(statement)).rowcount == 1
+    return session.execute(_REVOKE_GRANT, {"grant_id": grant_id, "now": now}).first() is not None
 
 
 def use_refresh_token(
-    session: Session, token_hash: bytes, client_id: str, successor_hash: bytes, now: datetime
-) -> uuid.UUID | None:
-    """Consume a refresh token of ``client_id`` and return its grant. Of many callers exactly one gets it."""
+    session: Executor, token_hash: bytes, client_id: str, successor_hash: bytes, now: datetime, idle_since: datetime
+) -> tuple[uuid.UUID, LiveGrant | None] | None:
+    """Consume a refresh token of ``client_id``. Of many callers exactly one gets it.
+
+    Returns:
+        The id of its grant, and the grant where it still holds: held until the transaction ends, so that nothing is
+        issued from one that is being revoked. None: no such token can be used.
+    """
     values = {"token": token_hash, "client": client_id, "successor": successor_hash, "now": now}
-    return session.execute(_USE_REFRESH_TOKEN, values).scalar_one_or_none()
+    if session.get_bind().dialect.name == "postgresql":
+        row: Any = session.execute(_USE_REFRESH_TOKEN_AND_FIND_GRANT, {**values, "idle_since": idle_since}).first()
+        return (row[0], _live_grant(row[1:]) if row[1] is not None else None) if row else None
+    grant_id: uuid.UUID | None = session.execute(_USE_REFRESH_TOKEN, values).scalar_one_or_none()
+    return (grant_id, find_grant(session, grant_id, now, idle_since)) if grant_id is not None else None
 
 
-def give_back_refresh_token(session: Session, token_hash: bytes) -> None:
+def give_back_refresh_token(session: Executor, token_hash: bytes) -> None:
     """Undo :func:`use_refresh_token` within the same transaction."""
-    mine = RefreshToken.token_hash == token_hash
-    session.execute(update(RefreshToken).where(mine).values(used_at=None, successor_hash=None))
+    session.execute(_GIVE_BACK_REFRESH_TOKEN, {"token": token_hash})
 
 
-def find_refresh_token(session: Session, token_hash: bytes) -> RefreshToken | None:
-    """Return a refresh token, used or not."""
-    return session.get(RefreshToken, token_hash)
+def find_refresh_token(session: Executor, token_hash: bytes) -> RefreshToken | None:
+    """Return a refresh token as it is now, used or not."""
+    return session_of(session).get(RefreshToken, token_hash, populate_existing=True)
 
 
 def find_grant(
-    session: Session, grant_id: uuid.UUID, now: datetime, idle_since: datetime, *, lock: Lock = "none"
+    session: Executor, grant_id: uuid.UUID, now: datetime, idle_since: datetime, *, lock: Lock = "none"
 ) -> LiveGrant | None:
     """Return a grant where it still holds. ``lock`` holds it until the transaction ends, so that nothing is issued
     from one that is being revoked: ``share``, or ``change`` where this transaction may revoke it itself."""
@@ -297,40 +330,38 @@ def find_grant(
     return _live_grant(row) if row else None
 
 
-def lock_session_of(session: Session, grant_id: uuid.UUID) -> None:
+def lock_session_of(session: Executor, grant_id: uuid.UUID) -> None:
     """Hold the session of a grant, if it has one, until the transaction ends: before the grant is."""
     session.execute(_SESSION_OF_GRANT, {"grant_id": grant_id})
 
 
 def find_unused_refresh_token(
-    session: Session, token_hash: bytes, now: datetime, idle_since: datetime
+    session: Executor, token_hash: bytes, now: datetime, idle_since: datetime
 ) -> tuple[LiveGrant, datetime, datetime] | None:
     """Return the grant of a refresh token that can be used, and when the token was made and ends. One statement."""
-    row = session.execute(_FIND_REFRESH, {"token": token_hash, "now": now, "idle_since": idle_since}).first()
+    values = {"token": token_hash, "now": now, "idle_since": idle_since}
+    row: Any = session.execute(_FIND_REFRESH, values).first()
     if row is None:
         return None
     return _live_grant(row[:-2]), row[-2], row[-1]
 
 
 def find_access_token(
-    session: Session, token_hash: bytes, now: datetime, idle_since: datetime
+    session: Executor, token_hash: bytes, now: datetime, idle_since: datetime
 ) -> tuple[str, AccessTokenClaims, LiveGrant | None] | None:
     """Return client, claims and grant (none for client_credentials) of an opaque access token that is valid now, in
     one statement."""
-    row = session.execute(_FIND_ACCESS, {"token": token_hash, "now": now, "idle_since": idle_since}).first()
+    values = {"token": token_hash, "now": now, "idle_since": idle_since}
+    row: Any = session.execute(_FIND_ACCESS, values).first()
     if row is None:
         return None
     return row[0], row[1], _live_grant(row[3:]) if row[2] is not None else None
 
 
-def revoke_access_token(session: Session, token_hash: bytes, client_id: str, now: datetime) -> bool:
+def revoke_access_token(session: Executor, token_hash: bytes, client_id: str, now: datetime) -> bool:
     """Revoke an opaque access token of ``client_id``; tell whether there was one."""
-    statement = (
-        update(AccessToken)
-        .where(AccessToken.token_hash == token_hash, AccessToken.client_id == client_id)
-        .values(revoked_at=now)
-    )
-    return cast(CursorResult[Any], session.execute(statement)).rowcount == 1
+    values = {"token": token_hash, "client": client_id, "now": now}
+    return session.execute(_REVOKE_ACCESS_TOKEN, values).first() is not None
 
 
 async def revoke_grants_of_sessions(session: AsyncSession, session_ids: Sequence[uuid.UUID], now: datetime) -> None:
@@ -447,19 +478,3 @@ async def revoke_grants_of_user(
     if client_id:
         which.append(Grant.client_id == client_id)
     await _revoke(session, now, *which)
-
-
-async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:
-    """Delete grants and tokens whose time is over; return how many rows went."""
-    newest = select(RefreshToken.grant_id).where(RefreshToken.grant_id == Grant.id, RefreshToken.expires_at > now)
-    old: tuple[tuple[Any, Any, Any], ...] = (
-        (RefreshToken, RefreshToken.token_hash, RefreshToken.expires_at < now),
-        (Grant, Grant.id, (Grant.expires_at < now) & ~newest.exists()),
-        (AccessToken, AccessToken.token_hash, AccessToken.expires_at < now),
-    )
-    removed = 0
-    for table, key, over in old:
-        chosen = select(key).where(over).order_by(key).limit(limit).with_for_update(skip_locked=True)
-        gone = delete(table).where(key.in_(chosen)).execution_options(synchronize_session=False)
-        removed += cast(CursorResult[Any], await session.execute(gone)).rowcount
-    return removed

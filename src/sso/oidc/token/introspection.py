@@ -9,7 +9,6 @@ from uuid import UUID
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint as AuthlibIntrospectionEndpoint
-from sqlalchemy.orm import Session
 
 from sso import clock
 from sso.clients.registry import Client
@@ -21,7 +20,9 @@ from sso.oidc.store import store
 from sso.oidc.store.store import LiveGrant
 from sso.oidc.store.types import AccessTokenClaims
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS, ClientRefused
-from sso.oidc.token.issue import ACCESS_PREFIX, ACCESS_TOKEN_TYP, REFRESH_PREFIX
+from sso.oidc.token.families import REFRESH_PREFIX
+from sso.oidc.token.issue import ACCESS_PREFIX, ACCESS_TOKEN_TYP
+from sso.platform.db import Executor
 from sso.platform.keys import InvalidToken, UnknownKey
 from sso.platform.security.replay import was_seen
 from sso.platform.security.tokens import token_hash
@@ -48,7 +49,7 @@ class FoundToken:
         return self.client_id == client.client_id
 
 
-def find_token(provider: Provider, session: Session, token: str, *, looked: bool) -> FoundToken | None:
+def find_token(provider: Provider, session: Executor, token: str, *, looked: bool) -> FoundToken | None:
     """Return what ``token`` is, where it is valid now: signature and time, client, session and grant, and every demand
     of the application that holds for a token in use.
 
@@ -77,7 +78,7 @@ def find_token(provider: Provider, session: Session, token: str, *, looked: bool
     return _with_what_is_left(found, client) if unmet is None else None
 
 
-def find_issued(provider: Provider, session: Session, token: str, *, looked: bool) -> FoundToken | None:
+def find_issued(provider: Provider, session: Executor, token: str, *, looked: bool) -> FoundToken | None:
     """Return what ``token`` is, where it is neither over nor revoked, also while a demand of the application is not
     met: such a token can be revoked. Arguments and ``Outdated`` as in :func:`find_token`."""
     try:
@@ -104,7 +105,7 @@ def _with_what_is_left(found: FoundToken, client: Client) -> FoundToken | None:
     return found if left.split() == scopes else replace(found, claims={**found.claims, "scope": left})
 
 
-def _find(provider: Provider, session: Session, token: str, now: datetime) -> FoundToken | None:
+def _find(provider: Provider, session: Executor, token: str, now: datetime) -> FoundToken | None:
     if token.startswith(REFRESH_PREFIX):
         return _find_refresh_token(provider, session, token, now)
     if token.startswith(ACCESS_PREFIX):
@@ -124,7 +125,7 @@ def _find(provider: Provider, session: Session, token: str, now: datetime) -> Fo
     return FoundToken("access_token", claims, claims["client_id"], grant) if grant else None
 
 
-def _find_opaque(idle: timedelta, session: Session, token: str, now: datetime) -> FoundToken | None:
+def _find_opaque(idle: timedelta, session: Executor, token: str, now: datetime) -> FoundToken | None:
     found = store.find_access_token(session, token_hash(token), now, now - idle)
     if found is None:
         return None
@@ -132,7 +133,7 @@ def _find_opaque(idle: timedelta, session: Session, token: str, now: datetime) -
     return FoundToken("access_token", claims, client_id, grant)
 
 
-def _find_refresh_token(provider: Provider, session: Session, token: str, now: datetime) -> FoundToken | None:
+def _find_refresh_token(provider: Provider, session: Executor, token: str, now: datetime) -> FoundToken | None:
     found = store.find_unused_refresh_token(session, token_hash(token), now, now - provider.idle)
     if found is None:
         return None

@@ -20,13 +20,14 @@ from sso.oidc.store import store
 from sso.oidc.store.store import LiveGrant
 from sso.oidc.store.types import AccessTokenClaims, IdTokenClaims
 from sso.oidc.token.client_keys import ClientKeys
+from sso.oidc.token.families import FORMAT, new_refresh_token
 from sso.platform.audit import record
+from sso.platform.db import session_of
 from sso.platform.security.jwe import CannotEncrypt, encrypt
 from sso.platform.security.tokens import base64url, random_token, token_hash
 
 ACCESS_TOKEN_TYP = "at+jwt"
 ID_TOKEN_TYP = "JWT"
-REFRESH_PREFIX = "rt-"
 ACCESS_PREFIX = "at-"
 
 
@@ -75,8 +76,9 @@ def first_tokens(request: ProtocolRequest, scope: str, with_refresh_token: bool)
     refresh_token = None
     if with_refresh_token:
         assert request.grant is not None
-        refresh_token = REFRESH_PREFIX + random_token()
-        row = refresh_token_row(request, request.grant, refresh_token)
+        grant = request.grant
+        refresh_token = new_refresh_token(request.provider.refresh_family_key, grant.id, grant.client_id)
+        row = refresh_token_row(request, grant, refresh_token)
         request.unsaved.append((store.insert_refresh_token, row))
     return token_response(request, scope, refresh_token=refresh_token)
 
@@ -86,7 +88,7 @@ def end_family(request: ProtocolRequest, grant_id: uuid.UUID, client_id: str, re
     stole it (RFC 9700 sections 4.5 and 4.14.2)."""
     if store.revoke_grant(request.session, grant_id, clock.now()):
         record(
-            request.session,
+            session_of(request.session),
             "grant.revoked",
             subject=str(grant_id),
             client_id=client_id,
@@ -213,6 +215,7 @@ def refresh_token_row(request: ProtocolRequest, grant: LiveGrant, token: str) ->
         "client_id": grant.client_id,
         "created_at": now,
         "expires_at": now + timedelta(seconds=request.provider.refresh_token_seconds(request.client)),
+        "format": FORMAT,
     }
 
 

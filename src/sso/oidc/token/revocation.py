@@ -15,6 +15,7 @@ from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.token.introspection import REVOKED_JTI, FoundToken, find_issued
 from sso.oidc.token.issue import ACCESS_PREFIX
 from sso.platform.audit import record
+from sso.platform.db import session_of
 from sso.platform.security.replay import first_use
 from sso.platform.security.tokens import token_hash
 
@@ -44,7 +45,7 @@ class RevocationEndpoint(AuthlibRevocationEndpoint):
         else:
             first_use(session, REVOKED_JTI, token.claims["jti"], datetime.fromtimestamp(token.claims["exp"], UTC))
         record(
-            session,
+            session_of(session),
             "token.revoked",
             client_id=token.client_id,
             subject=str(token.grant.user_id) if token.grant else None,

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sso.platform.db import Base, new_id
+from sso.platform.db import Base, index_where, new_id
 
 
 class AuditEvent(Base):
@@ -19,6 +19,7 @@ class AuditEvent(Base):
     """
 
     __tablename__ = "audit_events"
+    __table_args__ = (index_where("ix_audit_events_unchained", "id", where="seq IS NULL"),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     seq: Mapped[int | None] = mapped_column(BigInteger, unique=True)

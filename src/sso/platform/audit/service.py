@@ -166,12 +166,13 @@ async def prune(session: AsyncSession, box: SecretBox, before: datetime, *, acto
     Returns:
         The number of deleted events: call again until it is 0.
     """
-    first_kept = select(func.min(AuditEvent.seq)).where(AuditEvent.at >= before)
-    kept = (await session.execute(first_kept)).scalar_one()
     bounds = (await session.execute(select(func.min(AuditEvent.seq), func.max(AuditEvent.seq)))).one()
     first, newest = bounds[0], bounds[1]
     if first is None or newest is None:
         return 0
+    some = AuditEvent.seq.between(first, first + PRUNE_BATCH)
+    kept_events = select(AuditEvent.seq).where(some, AuditEvent.at >= before).order_by(AuditEvent.seq).limit(1)
+    kept = (await session.execute(kept_events)).scalar_one_or_none()
     last = min((kept - 1) if kept is not None else newest, first + PRUNE_BATCH - 1)
     end = (await session.execute(select(AuditEvent).where(AuditEvent.seq == last))).scalar_one_or_none()
     if end is None or end.hash is None:

@@ -1,11 +1,14 @@
 """Storage: engine, transactions, column types and the base class of tables.
 
-Knows no domain: no table but the version counters lives here, and no rule.
+Knows no domain: no tables but the version counters and the runs of the jobs live here, and no rule.
 """
 
-from sso.platform.db.base import INSERTS, Base, Json, UtcDateTime, insert_for, new_id, table_of
+from sso.platform.db.base import INSERTS, Base, Json, UtcDateTime, index_where, insert_for, new_id, table_of
+from sso.platform.db.batches import count_roughly, delete_batch
 from sso.platform.db.database import Database, DatabaseUnavailable, TransactionConflict
+from sso.platform.db.job_runs import JobRun
 from sso.platform.db.locks import lock_rows
+from sso.platform.db.prepared import Executor, Work, session_of
 from sso.platform.db.versions import bump_version, read_versions
 
 __all__ = [
@@ -13,13 +16,20 @@ __all__ = [
     "Base",
     "Database",
     "DatabaseUnavailable",
+    "Executor",
+    "JobRun",
     "Json",
     "TransactionConflict",
     "UtcDateTime",
+    "Work",
     "bump_version",
+    "count_roughly",
+    "delete_batch",
+    "index_where",
     "insert_for",
     "lock_rows",
     "new_id",
     "read_versions",
+    "session_of",
     "table_of",
 ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, MetaData, Table
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, MetaData, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -29,10 +30,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
+        """Return None for PostgreSQL: its driver returns times in UTC."""
+        return None if dialect.name == "postgresql" else super().result_processor(dialect, coltype)
+
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return value.replace(tzinfo=UTC)
 
 
 Json = JSON().with_variant(JSONB(), "postgresql")
@@ -61,6 +66,12 @@ class Base(DeclarativeBase):
 def new_id() -> uuid.UUID:
     """Return a new UUIDv7 (RFC 9562 section 5.7): unique and ordered by time."""
     return uuid7()
+
+
+def index_where(name: str, *columns: str, where: str) -> Index:
+    """Return an index of the rows for which the SQL condition ``where`` holds, for both databases. A statement uses it
+    only if it has the same condition, without bound parameters in it."""
+    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
 
 def table_of(model: type[Base]) -> Table:

@@ -10,17 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, make_url
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import PoolResetState
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from sso.errors import Refusal
+from sso.platform.db.prepared import Answer, Plans, PostgresWork, SqliteWork, Work
 from sso.settings import Settings
 
 SQLITE_BUSY_TIMEOUT_MS = 15_000
@@ -73,14 +77,14 @@ class Database:
                 Path(url.database).parent.mkdir(parents=True, exist_ok=True)
                 with contextlib.suppress(OSError):  # reported when the file is opened
                     Path(url.database).touch(mode=0o600)
+            pool: dict[str, Any] = {"max_overflow": 0, "pool_timeout": 30, "pool_reset_on_return": None}
             # SQLite permits one writer at a time: the pool queues fairly, SQLite would poll.
-            self.engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=30)
-            self._reader = create_async_engine(
-                url, isolation_level="AUTOCOMMIT", pool_size=SQLITE_READERS, max_overflow=0, pool_timeout=30
-            )
+            self.engine = create_async_engine(url, pool_size=1, **pool)
+            self._reader = create_async_engine(url, isolation_level="AUTOCOMMIT", pool_size=SQLITE_READERS, **pool)
             for engine in (self.engine, self._reader):
                 event.listen(engine.sync_engine, "do_connect", _probe_sqlite)
                 event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+                event.listen(engine.sync_engine, "reset", _reset_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_immediate)
         else:
             self.engine = create_async_engine(
@@ -91,6 +95,9 @@ class Database:
                 connect_args={"timeout": 5, "server_settings": {"application_name": "sso", "jit": "off"}},
             )
             self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+            event.listen(self.engine.sync_engine, "handle_error", _replace_outdated_connections)
+        self.plans = Plans(self.engine.dialect)
+        self._work = SqliteWork if self.is_sqlite else PostgresWork
 
     @property
     def engines(self) -> list[AsyncEngine]:
@@ -127,6 +134,31 @@ class Database:
                 else:  # no connection to return
                     session.sync_session.close()
 
+    async def run_read(self, function: Callable[[Work], Answer]) -> Answer:
+        """Return what ``function`` returns, which runs in a greenlet and only reads: each statement is a transaction.
+
+        Raises:
+            DatabaseUnavailable: when the database cannot be reached.
+        """
+        engine = self._reader if self.is_sqlite else self.engine
+        with _translated():
+            return await greenlet_spawn(self._work(engine.sync_engine, self.plans, transaction=False).run, function)
+
+    async def run_write(self, function: Callable[[Work], Answer], *, single: bool = False) -> Answer:
+        """Return what ``function`` returns, which runs in a greenlet, in one transaction: committed when it returns,
+        rolled back when it raises.
+
+        Args:
+            function: the work.
+            single: its only statement is the transaction; there is no BEGIN and no COMMIT.
+
+        Raises:
+            DatabaseUnavailable: when the database cannot be reached or written.
+        """
+        work = self._work(self.engine.sync_engine, self.plans, transaction=True, single=single)
+        with _translated():
+            return await greenlet_spawn(work.run, function)
+
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
@@ -162,10 +194,21 @@ def _is_out_of_service(error: DBAPIError) -> bool:
 
 def _is_conflict(error: DBAPIError) -> bool:
     """Tell whether another transaction caused the error: in PostgreSQL a serialization failure (40001), a deadlock
-    (40P01) or a lock that is not available (55P03); in SQLite SQLITE_BUSY or SQLITE_LOCKED."""
-    if _sqlstate(error) in CONFLICT_STATES:
+    (40P01), a lock that is not available (55P03), or a migration that changed what a prepared statement returns; in
+    SQLite SQLITE_BUSY or SQLITE_LOCKED."""
+    if _sqlstate(error) in CONFLICT_STATES or _is_outdated(error.orig):
         return True
     return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _is_outdated(error: BaseException | None) -> bool:
+    return type(error).__name__ == "InvalidCachedStatementError"  # of asyncpg, which is not always installed
+
+
+def _replace_outdated_connections(context: ExceptionContext) -> None:
+    """Let the pool replace every connection after a migration changed what a statement returns that is prepared."""
+    if _is_outdated(context.original_exception):
+        context.is_disconnect = True
 
 
 def _sqlstate(error: DBAPIError) -> str:
@@ -188,5 +231,12 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
 
 
+def _reset_sqlite(connection: Any, _record: Any, state: PoolResetState) -> None:
+    """Roll back what is open when a connection is returned. The pool itself would ask the thread of every one."""
+    if state.asyncio_safe and connection.driver_connection.in_transaction:
+        connection.rollback()
+
+
 def _begin_immediate(connection: Any) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if not connection.connection.driver_connection.in_transaction:  # a piece of work has begun it
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -62,7 +62,8 @@ LOCK_ORDER = (
 transaction locks rows of one of those alone, or rows that belong to a row that it holds already."""
 WITHOUT_ORDER = frozenset({"replay"})
 """Tables that have no place in the order: a row is inserted once for each value that is used, by transactions that all
-come from the same place in the code, so two of them that meet at a row have locked the same tables before."""
+come from the same place in the code, so two of them that meet at a row have locked the same tables before; or it is
+inserted as the last act of its transaction, which waits for nobody any more."""
 
 
 async def lock_rows(session: AsyncSession, statement: Select[Any]) -> list[Any]:

@@ -14,9 +14,12 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.platform.keys.compact import payload_of, read_compact
+from sso.platform.keys.kept import Kept, KeptClaims
 from sso.platform.keys.models import SigningKey
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.jwe import KEY_MANAGEMENT_ALGS, decrypt, is_type, private_key
+from sso.platform.security.numbers import is_time
 
 JWKS_MAX_AGE_SECONDS = 300
 MAX_TOKEN_CHARS = 16_384
@@ -60,6 +63,7 @@ class KeyRing:
         self._published = published
         self._by_kid: dict[str, Key] = {}
         self._active: dict[str, Key] = {}
+        self._kept = KeptClaims()
 
     async def load(self, session: AsyncSession) -> None:
         """Read the keys from the database.
@@ -71,6 +75,7 @@ class KeyRing:
         keys = {row.kid: self._by_kid.get(row.kid) or self._open(row) for row in rows}
         keys = {row.kid: _with_status(keys[row.kid], row) for row in rows}
         self._by_kid = keys
+        self._kept.clear()  # of a key that was withdrawn, above all
         self._active = {key.alg: key for key in keys.values() if key.status == "active"}
 
     @property
@@ -107,33 +112,44 @@ class KeyRing:
         """
         if len(token) > MAX_TOKEN_CHARS:
             raise InvalidToken("the token is too long")
+        if expired or audience is not None:
+            return self._verified(token, typ, issuer, audience, expired=expired)[1]
+        now, name = clock.timestamp(), KeptClaims.name(token, typ, issuer)
+        kept = self._kept.find(name, now)
+        if kept is not None and kept.kid in self._by_kid and self._is_published(self._by_kid[kept.kid]):
+            claims: dict[str, Any] = orjson.loads(kept.payload)
+            _check_times(claims, now)
+            return claims
+        kept, claims = self._verified(token, typ, issuer, audience, expired=expired)
+        self._kept.keep(name, kept)
+        return claims
+
+    def _verified(
+        self, token: str, typ: str, issuer: str, audience: str | None, *, expired: bool
+    ) -> tuple[Kept, dict[str, Any]]:
+        """Verify a token of which nothing is known; arguments and errors as at :meth:`verify`."""
         try:
-            header = jwt.get_unverified_header(token.partition(".")[0] + "..")  # the rest is decoded once, below
-            key = self._by_kid.get(header.get("kid") or "")
+            compact = read_compact(token)
+            header = compact.header
+            kid = header.get("kid", "")
+            if not isinstance(kid, str):
+                raise InvalidToken("the kid is not text")
+            key = self._by_kid.get(kid)
             if key is None:
                 raise UnknownKey("the token was not signed here")
             if _decrypts(key) or not is_type(header.get("typ"), typ) or header.get("alg") != key.alg:
                 raise InvalidToken("the token was not signed here, or is of another type")
             if not expired and not self._is_published(key):
                 raise InvalidToken("the token was signed with a key that was retired long ago")
-            options: Any = {
-                "verify_exp": False,
-                "verify_nbf": False,
-                "verify_iat": False,
-                "verify_aud": audience is not None,
-                "require": ["iss", "exp", "iat"],
-            }
-            claims = jwt.decode(
-                token, key.public, algorithms=[key.alg], issuer=issuer, audience=audience, options=options
-            )
-        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+            payload = payload_of(compact, key.public, key.alg)
+            claims = orjson.loads(payload)
+        except ValueError as error:
             raise InvalidToken(str(error)) from error
-        now = clock.timestamp()
-        if not expired and claims["exp"] <= now:
-            raise InvalidToken("the token has expired")
-        if claims["iat"] > now + LEEWAY_SECONDS:
-            raise InvalidToken("the token was issued in the future")
-        return claims
+        if not isinstance(claims, dict):
+            raise InvalidToken("the claims are no object")
+        _check_claims(claims, issuer=issuer, audience=audience)
+        _check_times(claims, clock.timestamp(), expired=expired)
+        return Kept(kid, payload, claims["exp"]), claims
 
     def decrypt(self, token: str) -> str:
         """Return the JWT in a JWE that is encrypted for a published key, active or retired.
@@ -175,6 +191,38 @@ class KeyRing:
 
 _JWS = jwt.PyJWS()
 """``jwt.encode`` would write the claims with the slower ``json``, and other than ASCII characters as escapes."""
+
+
+def _check_claims(claims: dict[str, Any], *, issuer: str, audience: str | None) -> None:
+    """Check what does not change with time.
+
+    Raises:
+        InvalidToken: with a reason.
+    """
+    if claims.get("iss") != issuer:
+        raise InvalidToken("the token is of another issuer")
+    if not all(isinstance(claims.get(name, ""), str) for name in ("sub", "jti")):
+        raise InvalidToken("sub and jti must be text")
+    if not all(is_time(claims.get(name)) for name in ("exp", "iat")):
+        raise InvalidToken("exp and iat must be numbers")
+    if audience is None:
+        return
+    named = claims.get("aud")
+    audiences = named if isinstance(named, list) else [named]
+    if audience not in audiences or not all(isinstance(name, str) for name in audiences):
+        raise InvalidToken("the token is for another audience")
+
+
+def _check_times(claims: dict[str, Any], now: int, *, expired: bool = False) -> None:
+    """Check what changes with time.
+
+    Raises:
+        InvalidToken: with a reason.
+    """
+    if not expired and claims["exp"] <= now:
+        raise InvalidToken("the token has expired")
+    if claims["iat"] > now + LEEWAY_SECONDS:
+        raise InvalidToken("the token was issued in the future")
 
 
 def _decrypts(key: Key) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from joserfc.jwk import ECKey, OKPKey, RSAKey
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,6 +19,9 @@ from sso.platform.keys.ring import JWKS_MAX_AGE_SECONDS
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.jwe import KEY_MANAGEMENT_ALGS
 from sso.settings import SIGNING_ALGS
+
+if TYPE_CHECKING:
+    from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 RSA_BITS = 2048
 
@@ -190,6 +193,8 @@ def _new_key(alg: str, status: str, box: SecretBox) -> SigningKey:
 
 
 def _generate(alg: str) -> RSAKey | ECKey | OKPKey:
+    from joserfc.jwk import ECKey, OKPKey, RSAKey  # most commands make no key
+
     if alg in ("RS256", "PS256", "RSA-OAEP-256"):
         return RSAKey.generate_key(RSA_BITS)
     if alg in ("ES256", "ECDH-ES"):

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.platform.db import insert_for
+from sso.platform.db import delete_batch, insert_for
 from sso.platform.metrics.counters import RECENT, Mistake
 from sso.platform.metrics.models import ClientMistake, ProcessSeen, UsageCount
 
@@ -136,23 +136,28 @@ async def mistakes_of(session: AsyncSession, client_ids: Sequence[str], limit: i
     return list((await session.execute(mine.order_by(ClientMistake.last_at.desc()).limit(limit))).scalars())
 
 
-async def delete_old(
-    session: AsyncSession, counts_before: datetime, recent_before: datetime, mistakes_before: datetime
-) -> None:
-    """Delete old counts and mistakes, and the oldest mistakes of applications that have too many.
+async def delete_old_counts(session: AsyncSession, before: datetime, limit: int) -> int:
+    """Delete counts from before a moment, at most ``limit``; return how many."""
+    return await delete_batch(session, UsageCount, UsageCount.hour, limit, UsageCount.hour < before)
 
-    Five-minute counts are deleted up to a day back only; older ones, left by a longer pause of this job, are deleted
-    with ``counts_before``.
-    """
-    await session.execute(delete(UsageCount).where(UsageCount.hour < counts_before))
+
+async def delete_recent_counts(session: AsyncSession, before: datetime, limit: int) -> int:
+    """Delete five-minute counts from before a moment, at most ``limit``; return how many. They are deleted up to a day
+    back only; older ones, left by a longer pause of this job, are deleted with the counts by the hour."""
     recent = UsageCount.name.startswith(RECENT, autoescape=True)
-    lately = UsageCount.hour.between(recent_before - timedelta(days=1), recent_before)
-    await session.execute(delete(UsageCount).where(recent, lately))
-    await session.execute(delete(ClientMistake).where(ClientMistake.last_at < mistakes_before))
-    many = (
-        select(ClientMistake.client_id).group_by(ClientMistake.client_id).having(func.count() > MAX_MISTAKES_PER_CLIENT)
-    )
-    for client_id in (await session.execute(many)).scalars().all():
+    lately = UsageCount.hour.between(before - timedelta(days=1), before)
+    return await delete_batch(session, UsageCount, UsageCount.hour, limit, lately, recent)
+
+
+async def delete_old_mistakes(session: AsyncSession, before: datetime, limit: int) -> int:
+    """Delete mistakes that did not happen since a moment, at most ``limit``; return how many."""
+    return await delete_batch(session, ClientMistake, ClientMistake.last_at, limit, ClientMistake.last_at < before)
+
+
+async def delete_surplus_mistakes(session: AsyncSession, since: datetime) -> None:
+    """Delete the oldest mistakes of the applications that made one since a moment and have too many."""
+    lately = select(ClientMistake.client_id).where(ClientMistake.last_at >= since).distinct()
+    for client_id in (await session.execute(lately)).scalars().all():
         mine = select(ClientMistake.last_at).where(ClientMistake.client_id == client_id)
         oldest = (
             await session.execute(

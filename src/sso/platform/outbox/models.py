@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sso.platform.db import Base, new_id
+from sso.platform.db import Base, index_where, new_id
 
 
 class DeliveryKind(StrEnum):
@@ -45,7 +45,11 @@ class Delivery(Base):
     """
 
     __tablename__ = "deliveries"
-    __table_args__ = (Index("ix_deliveries_due", "status", "next_attempt_at"),)
+    __table_args__ = (
+        Index("ix_deliveries_due", "status", "next_attempt_at"),
+        index_where("ix_deliveries_finished_at", "finished_at", where="finished_at IS NOT NULL"),
+        index_where("ix_deliveries_held", "created_at", where="status = 'held'"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     kind: Mapped[str] = mapped_column(String(32))

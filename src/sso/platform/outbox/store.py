@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy import Select, func, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.platform.db import new_id
+from sso.platform.db import delete_batch, new_id
 from sso.platform.outbox.models import Delivery, DeliveryKind, DeliveryStatus
 
 MAX_CANDIDATES = 1000
@@ -185,11 +185,14 @@ async def change_kind(
     await session.execute(update(Delivery).where(mine).values(**values))
 
 
-async def give_up_held(session: AsyncSession, before: datetime) -> None:
-    """Give up held deliveries from before a moment, which were never fetched."""
-    old = (Delivery.status == "held") & (Delivery.created_at < before)
+async def give_up_held(session: AsyncSession, before: datetime, limit: int) -> int:
+    """Give up held deliveries from before a moment, which were never fetched, at most ``limit``; return how many."""
+    is_held = Delivery.status == literal_column("'held'")  # as in the condition of its index
+    old = select(Delivery.id).where(is_held, Delivery.created_at < before).order_by(Delivery.created_at)
+    ids = list((await session.execute(old.limit(limit).with_for_update(skip_locked=True))).scalars())
     values = {"status": "given_up", "finished_at": clock.now(), "last_error": "it was never fetched"}
-    await session.execute(update(Delivery).where(old).values(**values))
+    await session.execute(update(Delivery).where(Delivery.id.in_(ids)).values(**values))
+    return len(ids)
 
 
 async def retry(session: AsyncSession, delivery_id: uuid.UUID) -> Delivery | None:
@@ -237,6 +240,6 @@ async def count_failing(session: AsyncSession, client_id: str) -> int:
     return int((await session.execute(statement)).scalar_one())
 
 
-async def delete_finished(session: AsyncSession, before: datetime) -> None:
-    """Delete deliveries that were finished before a moment."""
-    await session.execute(delete(Delivery).where(Delivery.finished_at < before))
+async def delete_finished(session: AsyncSession, before: datetime, limit: int) -> int:
+    """Delete deliveries that were finished before a moment, at most ``limit``; return how many."""
+    return await delete_batch(session, Delivery, Delivery.finished_at, limit, Delivery.finished_at < before)

@@ -38,6 +38,7 @@ class SecretBox:
         keys = [_derive(secret, b"seal") for secret in secrets]
         self._ids = [hashlib.sha256(key).digest()[:KEY_ID_BYTES] for key in keys]
         self._ciphers = [AESGCM(key) for key in keys]
+        self._derived: dict[str, list[bytes]] = {}
 
     def encrypt(self, data: bytes, purpose: str) -> bytes:
         """Encrypt ``data``. Decryption requires the same ``purpose``, so that encrypted values cannot be swapped."""
@@ -65,8 +66,11 @@ class SecretBox:
         return encrypted[:KEY_ID_BYTES] == self._ids[0]
 
     def derived_keys(self, purpose: str) -> list[bytes]:
-        """Return a 32-byte key for ``purpose`` from each secret, newest first."""
-        return [_derive(secret, purpose.encode()) for secret in self._secrets]
+        """Return a 32-byte key for ``purpose`` from each secret, newest first. ``purpose`` is a constant of the code:
+        its keys are derived once."""
+        if purpose not in self._derived:
+            self._derived[purpose] = [_derive(secret, purpose.encode()) for secret in self._secrets]
+        return list(self._derived[purpose])
 
 
 def _derive(secret: bytes, info: bytes) -> bytes:

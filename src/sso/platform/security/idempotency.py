@@ -7,10 +7,9 @@ from typing import Any
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 
 from sso import clock
-from sso.platform.db import insert_for
+from sso.platform.db import delete_batch, insert_for
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.models import IdempotencyKey
 from sso.platform.security.tokens import equal, token_hash
@@ -58,6 +57,7 @@ async def finish_once(session: AsyncSession, box: SecretBox, key: str, answer: b
     await session.execute(mine.values(answer=box.encrypt(answer, _PURPOSE)))
 
 
-def delete_expired(session: Session, now: datetime) -> None:
-    """Delete expired keys."""
-    session.execute(delete(IdempotencyKey).where(IdempotencyKey.expires_at < now))
+async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete expired keys, at most ``limit``; return how many."""
+    expired = IdempotencyKey.expires_at < now
+    return await delete_batch(session, IdempotencyKey, IdempotencyKey.expires_at, limit, expired)

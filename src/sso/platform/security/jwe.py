@@ -6,22 +6,25 @@ that a small token never becomes a large one.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key
-from joserfc import jwe
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, Key, RSAKey, import_key
 from joserfc.util import urlsafe_b64decode
 
 from sso.platform.security.json_documents import read_json
+
+# Imported where something is encrypted or decrypted: commands do without.
+if TYPE_CHECKING:
+    from joserfc.jwe import JWERegistry
+    from joserfc.jwk import Key
 
 KEY_MANAGEMENT_ALGS = ("RSA-OAEP-256", "ECDH-ES")
 CONTENT_ENCRYPTIONS = ("A128CBC-HS256", "A128GCM", "A256GCM")
 MAX_JWE_CHARS = 64 * 1024
 
-_REGISTRY = jwe.JWERegistry(algorithms=[*KEY_MANAGEMENT_ALGS, *CONTENT_ENCRYPTIONS])
 _KTY = {"RSA-OAEP-256": ("RSA",), "ECDH-ES": ("EC", "OKP")}
 
 
@@ -45,6 +48,8 @@ def encrypt(payload: str, keys: list[dict[str, Any]], alg: str, enc: str) -> str
     Raises:
         CannotEncrypt: when no key fits.
     """
+    from joserfc import jwe
+
     for key in keys:
         if key.get("kty") not in _KTY[alg] or key.get("use", "enc") != "enc" or key.get("alg", alg) != alg:
             continue
@@ -52,7 +57,7 @@ def encrypt(payload: str, keys: list[dict[str, Any]], alg: str, enc: str) -> str
         if not payload.startswith("{"):
             header["cty"] = "JWT"
         try:
-            return jwe.encrypt_compact(header, payload.encode("utf-8"), _imported(key), registry=_REGISTRY)
+            return jwe.encrypt_compact(header, payload.encode("utf-8"), _imported(key), registry=_registry())
         except (JoseError, ValueError, TypeError, KeyError):
             continue
     raise CannotEncrypt(f"the application has no public key for {alg}")
@@ -68,6 +73,8 @@ def decrypt(token: str, keys: dict[str, tuple[str, Key]]) -> str:
     Raises:
         CannotDecrypt: with a reason.
     """
+    from joserfc import jwe
+
     if len(token) > MAX_JWE_CHARS:
         raise CannotDecrypt("the encrypted JWT is too long")
     header = _header(token)
@@ -78,7 +85,7 @@ def decrypt(token: str, keys: dict[str, tuple[str, Key]]) -> str:
         if key_alg != alg or (kid is not None and kid != known):
             continue
         try:
-            return bytes(jwe.decrypt_compact(token, private, registry=_REGISTRY).plaintext or b"").decode("ascii")
+            return bytes(jwe.decrypt_compact(token, private, registry=_registry()).plaintext or b"").decode("ascii")
         except (JoseError, ValueError, TypeError, UnicodeDecodeError):
             continue
     raise CannotDecrypt("it is not encrypted for one of our keys")
@@ -86,6 +93,8 @@ def decrypt(token: str, keys: dict[str, tuple[str, Key]]) -> str:
 
 def private_key(der: bytes, alg: str) -> Key:
     """Return a private key (PKCS #8) of the provider for :func:`decrypt`."""
+    from joserfc.jwk import ECKey, RSAKey
+
     if alg != "RSA-OAEP-256":
         return ECKey.import_key(der)
     # The key was encrypted at rest with authentication: checking its primes again takes 60 ms.
@@ -110,6 +119,13 @@ def is_type(typ: object, expected: str) -> bool:
     return isinstance(typ, str) and typ.lower().removeprefix("application/") == expected.lower()
 
 
+@cache
+def _registry() -> JWERegistry:
+    from joserfc.jwe import JWERegistry
+
+    return JWERegistry(algorithms=[*KEY_MANAGEMENT_ALGS, *CONTENT_ENCRYPTIONS])
+
+
 def _header(token: str) -> dict[str, Any]:
     """Return the protected header, read more strictly than joserfc does: no member may stand in it twice."""
     try:
@@ -122,4 +138,6 @@ def _header(token: str) -> dict[str, Any]:
 
 
 def _imported(key: dict[str, Any]) -> Key:
+    from joserfc.jwk import import_key
+
     return import_key({name: value for name, value in key.items() if name not in ("use", "key_ops", "alg")})

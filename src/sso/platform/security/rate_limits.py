@@ -34,7 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.errors import Refusal
-from sso.platform.db import INSERTS, Database, table_of
+from sso.platform.db import INSERTS, Database, delete_batch, table_of
 from sso.platform.security.models import RateCounter
 from sso.settings import Settings
 
@@ -48,6 +48,8 @@ FROM_EVERYWHERE = 10
 PER_SUBNET = 5
 """Attempts from one subnet, as a multiple of those from one address; from one IPv6 site (/48), of those from one
 subnet."""
+SPARE = 3
+"""Events of one address that a full total does not refuse."""
 LASTING_DAYS = 400
 """How long consecutive failures stay counted."""
 STORAGE_SECONDS = 0.5
@@ -236,7 +238,10 @@ class DatabaseStorage:
                 if key in present and key not in cleared
             ]
             if windows_left:
-                fewer = update(table).where(table.c.count > 0, or_(*windows_left)).values(count=table.c.count - 1)
+                fewer = update(table).where(table.c.count > 0, or_(*windows_left))
+                # Nobody has a place in an empty counter: its window ends now, so that the jobs delete it.
+                until = case((table.c.count == 1, clock.now()), else_=table.c.expires_at)
+                fewer = fewer.values(count=table.c.count - 1, expires_at=until)
                 await session.execute(fewer)
             if cleared:
                 await session.execute(delete(table).where(table.c.key.in_(cleared)))
@@ -623,10 +628,14 @@ class ReservedHere:
 
 
 class CountLimit:
-    """Counts events by key and refuses more than a limit. If the key is an IP address, its subnet is counted too.
+    """Counts events by key and refuses more than a limit. If the key is an IP address, its subnet and site are counted
+    too.
+
+    A total bounds what is stored. So that nobody can use it up for everybody else, each key keeps :data:`SPARE` events
+    when the total is full.
 
     Args:
-        most: how many within the window.
+        maximum: how many within the window.
         minutes: the length of the window.
         counts: the storage of the counters; memory by default.
         name: the event.
@@ -658,14 +667,19 @@ class CountLimit:
         Raises:
             TooManyFailures: when a limit is reached.
         """
-        rules = of_source(self._name, key, self._maximum, self._seconds)
+        own = of_source(self._name, key, self._maximum, self._seconds)
         if self._per_day:
-            rules.append(Rule(key_of(self._name, "day", key), self._per_day, DAY))
-        if self._in_total and within:
-            rules.append(Rule(key_of(self._name, "within", within), max(1, self._in_total // 10), self._seconds))
-        if self._in_total:
-            rules.append(Rule(key_of(self._name, "total"), self._in_total, self._seconds))
-        return await self._counts.take(rules)
+            own.append(Rule(key_of(self._name, "day", key), self._per_day, DAY))
+        if not self._in_total:
+            return await self._counts.take(own)
+        total = [Rule(key_of(self._name, "total"), self._in_total, self._seconds)]
+        if within:
+            total.append(Rule(key_of(self._name, "within", within), max(1, self._in_total // 10), self._seconds))
+        try:
+            return await self._counts.take(own + total)
+        except TooManyFailures:
+            spare = of_source(f"{self._name}-spare", key, min(SPARE, self._maximum), self._seconds)
+            return await self._counts.take(own + spare)
 
     async def is_full(self, key: str) -> bool:
         """Tell whether the limit is reached, for display: other requests count at the same time."""
@@ -690,9 +704,10 @@ def key_of(*parts: str) -> str:
     return f"{parts[0][:40]}:{hashed[:40]}"
 
 
-async def delete_expired(session: AsyncSession, now: datetime) -> None:
-    """Delete counters whose window has ended, and empty counters."""
-    await session.execute(delete(RateCounter).where((RateCounter.expires_at <= now) | (RateCounter.count <= 0)))
+async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete counters whose window has ended, at most ``limit``; return how many. The window of a counter ends when
+    every place was given back."""
+    return await delete_batch(session, RateCounter, RateCounter.expires_at, limit, RateCounter.expires_at <= now)
 
 
 def network_of(address: str) -> str:

@@ -29,10 +29,13 @@ from sso.portal.applications.settings import (
     Stale,
     State,
     Unfinished,
+    kind_of,
+    named_texts_in,
     registered_as,
     requested_settings_of,
     sandbox_id,
     suggested_id,
+    texts_in,
 )
 from sso.portal.applications.store import count_waiting, lock_application, notes_of, page_of_applications
 
@@ -58,9 +61,11 @@ __all__ = [
     "create_application",
     "difference",
     "follow_client",
+    "kind_of",
     "lock_application",
     "mark",
     "mark_changed",
+    "named_texts_in",
     "notes_of",
     "open_sandbox",
     "outlook",
@@ -73,6 +78,7 @@ __all__ = [
     "send_back",
     "submit",
     "suggested_id",
+    "texts_in",
     "valid_metadata",
     "withdraw",
 ]

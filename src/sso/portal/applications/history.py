@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,7 +27,7 @@ def add_note(session: AsyncSession, application: Application, kind: str, actor: 
 
 
 def record_event(
-    session: AsyncSession, event: str, client_id: str, actor: Actor, data: dict[str, Any] | None = None
+    session: AsyncSession, event: str, client_id: str, actor: Actor, data: Mapping[str, object] | None = None
 ) -> None:
     """Add an audit event about an application or its sandbox."""
     record(session, event, actor=actor.name, client_id=client_id, request_id=actor.request_id, data=data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -23,6 +22,7 @@ from sso.portal.applications.settings import (
     TEAM_GRANT_TYPES,
     RequestedSettings,
     Unfinished,
+    texts_in,
 )
 
 UNCHECKED = frozenset({
@@ -37,12 +37,12 @@ def checked_digest(application: Application) -> bytes:
     """Return the digest (SHA-256) of what a relying-party check is about: the addresses, keys, methods and rules of
     the sandbox and of production. A check holds for this alone."""
     parts = {"document": application.document, "sandbox": application.sandbox, "granted": application.granted}
-    said = {name: {key: part[key] for key in part if key not in UNCHECKED} for name, part in parts.items()}
-    return hashlib.sha256(orjson.dumps([application.kind, said], option=orjson.OPT_SORT_KEYS)).digest()
+    typed_parts = {name: {key: part[key] for key in part if key not in UNCHECKED} for name, part in parts.items()}
+    return hashlib.sha256(orjson.dumps([application.kind, typed_parts], option=orjson.OPT_SORT_KEYS)).digest()
 
 
 def production_metadata(
-    requested: RequestedSettings, granted: Mapping[str, Any], *, allow_http_loopback: bool = False
+    requested: RequestedSettings, granted: Mapping[str, object], *, allow_http_loopback: bool = False
 ) -> ClientMetadata:
     """Return what is registered in production.
 
@@ -55,14 +55,14 @@ def production_metadata(
         Unfinished: naming each field that is wrong.
     """
     values = {**requested.document, **granted, "type": KINDS[requested.kind]}
-    made = valid_metadata(values, allow_http_loopback)
-    problems = _team_problems(made)
+    metadata = valid_metadata(values, allow_http_loopback)
+    problems = _team_problems(metadata)
     if problems:
         raise Unfinished(problems)
-    return made
+    return metadata
 
 
-def sandbox_metadata(requested: RequestedSettings, granted: Mapping[str, Any], own_uri: str = "") -> ClientMetadata:
+def sandbox_metadata(requested: RequestedSettings, granted: Mapping[str, object], own_uri: str = "") -> ClientMetadata:
     """Return what is registered for the sandbox, where programs may run on the developer's own machine.
 
     Args:
@@ -80,37 +80,41 @@ def sandbox_metadata(requested: RequestedSettings, granted: Mapping[str, Any], o
     values |= {**requested.sandbox, **kept, "type": KINDS[requested.kind]}
     if own_uri and requested.kind != "service":
         for name in ("redirect_uris", "post_logout_redirect_uris"):
-            values[name] = [*values.get(name, []), own_uri]
-    hosts = {urlsplit(uri).hostname for uri in values.get("redirect_uris", []) if isinstance(uri, str)}
+            values[name] = [*texts_in(values.get(name)), own_uri]
+    hosts = {urlsplit(uri).hostname for uri in texts_in(values.get("redirect_uris"))}
     if len(hosts) > 1:  # a subject per host cannot be had there: our own address is one more
         values["subject_type"] = "public"
     try:
-        made = valid_metadata(values, allow_http_loopback=True)
+        metadata = valid_metadata(values, allow_http_loopback=True)
     except Unfinished as error:
         named = {_in_sandbox(name): text for name, text in error.problems.items()}
         raise Unfinished(named) from None
-    problems = _team_problems(made)
+    problems = _team_problems(metadata)
     if problems:
         raise Unfinished(problems)
-    return made
+    return metadata
 
 
-def _without_privileges(values: dict[str, Any]) -> dict[str, Any]:
+def _without_privileges(values: Mapping[str, object]) -> dict[str, object]:
     """Return metadata without the scopes that are privileges, and the reasons for them."""
-    said = {**values}
-    if isinstance(said.get("scope"), str):
-        said["scope"] = " ".join(name for name in said["scope"].split() if not is_restricted(name))
-    for name, of in (("scope_reasons", lambda one: one), ("claim_reasons", lambda one: SCOPE_OF.get(one, ""))):
-        if isinstance(said.get(name), dict):
-            said[name] = {one: text for one, text in said[name].items() if not is_restricted(of(one))}
-    return said
+    kept, scope = {**values}, values.get("scope")
+    scope_reasons, claim_reasons = values.get("scope_reasons"), values.get("claim_reasons")
+    if isinstance(scope, str):
+        kept["scope"] = " ".join(name for name in scope.split() if not is_restricted(name))
+    if isinstance(scope_reasons, dict):
+        kept["scope_reasons"] = {name: text for name, text in scope_reasons.items() if not is_restricted(name)}
+    if isinstance(claim_reasons, dict):
+        kept["claim_reasons"] = {
+            claim: text for claim, text in claim_reasons.items() if not is_restricted(SCOPE_OF.get(claim, ""))
+        }
+    return kept
 
 
 def _in_sandbox(name: str) -> str:
     return f"sandbox.{name}" if name in ADDRESSES else name
 
 
-def valid_metadata(values: dict[str, Any], allow_http_loopback: bool) -> ClientMetadata:
+def valid_metadata(values: Mapping[str, object], allow_http_loopback: bool) -> ClientMetadata:
     """Return metadata that was checked.
 
     Args:
@@ -125,18 +129,18 @@ def valid_metadata(values: dict[str, Any], allow_http_loopback: bool) -> ClientM
         return ClientMetadata.model_validate(values, context=context)
     except ValidationError as error:
         problems: dict[str, str] = {}
-        for one in mistakes_of(values, error, context):
-            problems.setdefault(str(one.place[0]) if one.place else "", one.text)
+        for mistake in mistakes_of(values, error, context):
+            problems.setdefault(str(mistake.place[0]) if mistake.place else "", mistake.text)
         raise Unfinished(problems) from None
 
 
-def _team_problems(made: ClientMetadata) -> dict[str, str]:
+def _team_problems(metadata: ClientMetadata) -> dict[str, str]:
     problems = {}
-    other = [one for one in made.grant_types if one not in TEAM_GRANT_TYPES]
+    other = [grant_type for grant_type in metadata.grant_types if grant_type not in TEAM_GRANT_TYPES]
     if other:
         problems["grant_types"] = f"{other[0]} cannot be had here: ask an administrator"
-    needed = [name for name in made.scope.split() if name != "openid"]
-    explained = {*made.scope_reasons, *(SCOPE_OF[name] for name in made.claim_reasons)}
+    needed = [name for name in metadata.scope.split() if name != "openid"]
+    explained = {*metadata.scope_reasons, *(SCOPE_OF[name] for name in metadata.claim_reasons)}
     missing = [name for name in needed if name not in explained]
     if missing:
         problems["scope_reasons"] = f"say what {missing[0]} is needed for"

@@ -6,7 +6,6 @@ The conditions that other parts set, such as the relying-party check, are in ``p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -31,7 +30,7 @@ from sso.portal.applications.settings import (
 )
 
 MAX_AUDITED_CHARS = 500
-FieldChanges = dict[str, tuple[Any, Any]]
+FieldChanges = dict[str, tuple[object, object]]
 """The present and the future value of each field that differs, by its name."""
 
 
@@ -97,7 +96,7 @@ async def approve(
     session: AsyncSession,
     application: Application,
     text: str,
-    granted: Mapping[str, Any],
+    granted: Mapping[str, object],
     *,
     revision: int,
     own_uri: str,
@@ -158,7 +157,7 @@ async def _register_production(
     await put_client(session, client_id, metadata, row.status if row else "active")
 
 
-def _check_decision(application: Application, granted: Mapping[str, Any], revision: int) -> None:
+def _check_decision(application: Application, granted: Mapping[str, object], revision: int) -> None:
     """Check that a decision is about what waits for one, and decides only what administrators decide."""
     if application.state != "submitted":
         raise ClientError("nothing waits for a decision")
@@ -180,7 +179,7 @@ async def difference(session: AsyncSession, application: Application, metadata: 
     return {name: (present.get(name), after.get(name)) for name in names}
 
 
-def _comparable(value: Any) -> Any:
+def _comparable(value: object) -> object:
     return None if value in ("", [], {}) else value
 
 

@@ -93,7 +93,8 @@ async def adopt(session: AsyncSession, row: ClientRow, *, actor: Actor, authorit
 
 
 def _write(application: Application, requested: RequestedSettings) -> None:
-    application.kind, application.document, application.sandbox = requested.kind, requested.document, requested.sandbox
+    application.kind = requested.kind
+    application.document, application.sandbox = dict(requested.document), dict(requested.sandbox)
     application.name = str(requested.document.get("client_name") or application.application_id)[:100]
     group = requested.document.get("group")
     application.group = str(group)[:60] if group else None

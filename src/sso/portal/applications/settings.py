@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import SANDBOX_END, Application
@@ -81,8 +81,8 @@ class RequestedSettings:
     """
 
     kind: Kind
-    document: dict[str, Any] = field(default_factory=dict)
-    sandbox: dict[str, Any] = field(default_factory=dict)
+    document: Mapping[str, object] = field(default_factory=dict)
+    sandbox: Mapping[str, object] = field(default_factory=dict)
 
     def checked(self) -> RequestedSettings:
         """Return the same without what is empty.
@@ -115,7 +115,7 @@ def _foreign(name: str, known: tuple[str, ...]) -> str:
     return unknown_field(name, known)
 
 
-def _shape_problem(name: str, value: Any) -> str:
+def _shape_problem(name: str, value: object) -> str:
     """Return what is wrong with the form of a value; nothing where it is of the form that its field has, so that a
     draft can be shown before it is right."""
     if value is None:
@@ -134,9 +134,21 @@ def _shape_problem(name: str, value: Any) -> str:
     return "" if isinstance(value, (str, int, bool)) else not_text(value, separated=name == "scope")
 
 
-def without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
+def without_empty(values: Mapping[str, object]) -> dict[str, object]:
     """Return the values that are not empty."""
     return {name: value for name, value in values.items() if value not in (None, "", [], {})}
+
+
+def texts_in(value: object) -> list[str]:
+    """Return the texts of a list in a document; none where it is no list."""
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
+def named_texts_in(value: object) -> dict[str, str]:
+    """Return the texts of an object in a document, by name; none where it is no object."""
+    if not isinstance(value, dict):
+        return {}
+    return {str(name): text if isinstance(text, str) else "" for name, text in value.items()}
 
 
 def sandbox_id(application_id: str) -> str:
@@ -152,8 +164,7 @@ def suggested_id(name: str) -> str:
 
 def requested_settings_of(application: Application) -> RequestedSettings:
     """Return the settings that the team of an application requests."""
-    kind: Any = application.kind
-    return RequestedSettings(kind, dict(application.document), dict(application.sandbox))
+    return RequestedSettings(kind_of(application), dict(application.document), dict(application.sandbox))
 
 
 def registered_as(application: Application | None, metadata: ClientMetadata) -> RequestedSettings:
@@ -165,8 +176,13 @@ def registered_as(application: Application | None, metadata: ClientMetadata) -> 
 
 def _kind_for(application: Application | None, client_type: str) -> Kind:
     """Return the kind of what is registered with a ``type``: the one its team chose, where it fits."""
-    chosen: Any = application.kind if application is not None else ""
-    return chosen if KINDS.get(chosen) == client_type else kind_of_type(client_type)
+    chosen = kind_of(application) if application is not None else None
+    return chosen if chosen is not None and KINDS[chosen] == client_type else kind_of_type(client_type)
+
+
+def kind_of(application: Application) -> Kind:
+    """Return the kind of an application."""
+    return next(kind for kind in KINDS if kind == application.kind)
 
 
 def kind_of_type(client_type: str) -> Kind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import jwt
 import orjson
@@ -17,9 +17,15 @@ SECRET_NAMES = ("authorization", "client_secret", "refresh_token", "token", "id_
 TOKENS = ("access_token", "refresh_token", "id_token")
 SHOWN_TOKEN_CHARS = 24
 
-JsonObject = dict[str, Any]
+JsonObject = dict[str, object]
 Checks = list[tuple[str, bool]]
 """The name of each check, and whether it passed."""
+
+
+class KeySet(TypedDict):
+    """A JWK Set (RFC 7517 section 5)."""
+
+    keys: list[dict[str, str]]
 
 
 class ShownToken(TypedDict):
@@ -90,7 +96,7 @@ def decoded(name: str, token: str) -> ShownToken:
 
 
 def decoded_tokens(
-    tokens: Mapping[str, Any], *, issuer: str, client_id: str, nonce: str, jwks: Mapping[str, Any]
+    tokens: Mapping[str, object], *, issuer: str, client_id: str, nonce: str, jwks: KeySet
 ) -> list[ShownToken]:
     """Return the tokens of a token response that are JWTs: the ID token with its checks, and the access token.
 
@@ -104,7 +110,7 @@ def decoded_tokens(
     shown = []
     for name in ("id_token", "access_token"):
         try:
-            token = decoded(name, tokens[name])
+            token = decoded(name, str(tokens[name]))
         except (jwt.PyJWTError, KeyError):
             continue
         if name == "id_token":
@@ -114,13 +120,13 @@ def decoded_tokens(
 
 
 def id_token_checks(
-    tokens: Mapping[str, Any],
+    tokens: Mapping[str, object],
     id_token: ShownToken,
     *,
     issuer: str,
     client_id: str,
     nonce: str,
-    jwks: Mapping[str, Any],
+    jwks: KeySet,
 ) -> Checks:
     """Check an ID token as every client must (OpenID Connect Core section 3.1.3.7)."""
     claims = id_token["claims"]
@@ -128,7 +134,7 @@ def id_token_checks(
         ("signature", is_signed_by(jwks, str(tokens["id_token"]), id_token["header"])),
         ("iss", claims.get("iss") == issuer),
         ("aud", claims.get("aud") in (client_id, [client_id])),
-        ("exp", claims.get("exp", 0) > clock.timestamp()),
+        ("exp", is_later(claims.get("exp"))),
     ]
     if nonce:
         checks.append(("nonce", claims.get("nonce") == nonce))
@@ -138,12 +144,17 @@ def id_token_checks(
     return checks
 
 
-def is_signed_by(jwks: Mapping[str, Any], token: str, header: JsonObject) -> bool:
+def is_later(moment: object) -> bool:
+    """Tell whether a NumericDate (RFC 7519 section 2) is in the future."""
+    return isinstance(moment, (int, float)) and moment > clock.timestamp()
+
+
+def is_signed_by(jwks: KeySet, token: str, header: JsonObject) -> bool:
     """Tell whether a JWT is signed by the key of a key set that its header names."""
     keys = {key["kid"]: key for key in jwks["keys"]}
-    options: Any = {"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
+    options: jwt.types.Options = {"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
     try:
-        jwt.decode(token, jwt.PyJWK(keys[header["kid"]]), algorithms=[header["alg"]], options=options)
+        jwt.decode(token, jwt.PyJWK(keys[str(header["kid"])]), algorithms=[str(header["alg"])], options=options)
     except (jwt.PyJWTError, KeyError):
         return False
     return True

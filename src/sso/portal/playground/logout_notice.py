@@ -11,10 +11,10 @@ import httpx2 as httpx
 from sso.clients.registry import Client
 from sso.identity.sessions import store as sessions
 from sso.logout.end_sessions import logout_token
-from sso.oidc.provider import Provider
 from sso.platform.security.outbound_http import OutboundRefused, public_reason
 from sso.platform.security.tokens import random_token
 from sso.portal.playground.exchange import Step, decoded, request_text, shortened
+from sso.portal.services import LogoutNoticeServices
 
 Outcome = Literal["accepted", "refused", "no_endpoint", "no_answer"]
 
@@ -35,24 +35,24 @@ def outcome_of(status: int) -> Outcome:
 
 
 async def send_logout_token(
-    provider: Provider, client: Client, *, user_id: uuid.UUID, session_id: uuid.UUID
+    services: LogoutNoticeServices, client: Client, *, user_id: uuid.UUID, session_id: uuid.UUID
 ) -> SentLogoutToken:
     """Send a logout token for a user's session to the back-channel logout URI of a sandbox.
 
     Args:
-        provider: keys, database, and outbound requests.
+        services: what sending the token needs.
         client: the sandbox.
         user_id: whose session it is.
         session_id: the session. Where the sandbox does not take part in it, the token names a ``sid`` of no session.
     """
     uri = client.meta.backchannel_logout_uri or ""
-    async with provider.db.read() as session:
+    async with services.db.read() as session:
         client_sessions = await sessions.participants(session, [session_id])
     sids = [row.sid for row in client_sessions if row.client_id == client.client_id]
-    token = logout_token(provider, client.client_id, sids[0] if sids else random_token()[:32], user_id)
+    token = logout_token(services, client.client_id, sids[0] if sids else random_token()[:32], user_id)
     outcome: Outcome
     try:
-        status = await provider.outbound.post_form(uri, {"logout_token": token})
+        status = await services.outbound.post_form(uri, {"logout_token": token})
         response, outcome = f"HTTP {status}", outcome_of(status)
     except (OutboundRefused, httpx.HTTPError) as error:
         response, outcome = public_reason(uri, error), "no_answer"

@@ -8,7 +8,7 @@ import uuid
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NotRequired, Protocol, TypedDict, cast, get_args
+from typing import Literal, NotRequired, Protocol, TypedDict, cast, get_args
 from urllib.parse import quote, urlencode
 
 import orjson
@@ -18,12 +18,12 @@ from sso.clients.registry import Client
 from sso.clients.secrets import TRIAL_SECONDS, trial_secret
 from sso.identity.authn import pending_flows
 from sso.identity.authn.pending_flows import RunningFlow
-from sso.oidc.provider import Provider
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import base64url, random_token
-from sso.portal.playground.exchange import JsonObject, Step, decoded_tokens, request_text, response_text
+from sso.portal.playground.exchange import JsonObject, ShownToken, Step, decoded_tokens, request_text, response_text
 from sso.portal.sandbox import TRY_PATH, own_redirect_uri
+from sso.portal.services import TrialServices
 from sso.settings import Settings
 
 MAX_STEPS = 20
@@ -134,7 +134,7 @@ def authorization_request(
 
 
 async def begin_trial(
-    provider: Provider,
+    services: TrialServices,
     client: Client,
     application_id: str,
     requested: AuthorizationParameters,
@@ -145,7 +145,7 @@ async def begin_trial(
     """Begin a trial, and return the URL of its authorization request.
 
     Args:
-        provider: database, keys and clients.
+        services: what beginning a trial needs.
         client: the sandbox.
         application_id: its application.
         requested: what the developer chose.
@@ -154,9 +154,9 @@ async def begin_trial(
     """
     verifier, nonce = random_token(), random_token()
     parameters = authorization_request(
-        client, own_redirect_uri(provider.settings), requested, nonce=nonce, verifier=verifier
+        client, own_redirect_uri(services.settings), requested, nonce=nonce, verifier=verifier
     )
-    async with provider.db.write() as session:
+    async with services.db.write() as session:
         data: TrialData = {
             "application_id": application_id,
             "asked": parameters,
@@ -167,10 +167,10 @@ async def begin_trial(
         }
         flow = await pending_flows.begin(
             session,
-            provider.box,
+            services.box,
             PURPOSE,
             browser_id,
-            cast(dict[str, Any], data),
+            cast(dict[str, object], data),
             user_id=user_id,
             seconds=TRIAL_SECONDS,
         )
@@ -178,9 +178,9 @@ async def begin_trial(
         data["steps"] = [
             {"name": "authorize", "request": request_text("GET", "/authorize", {}, parameters, query=True)}
         ]
-        await pending_flows.keep(session, provider.box, flow)
-    await provider.refresh()  # the secret of the trial is valid from now on
-    return f"{provider.url('/authorize')}?{urlencode(parameters)}"
+        await pending_flows.keep(session, services.box, flow)
+    await services.refresh()  # the secret of the trial is valid from now on
+    return f"{services.settings.issuer}/authorize?{urlencode(parameters)}"
 
 
 async def recall_trial(
@@ -238,7 +238,7 @@ class TrialEndpoints:
     async def use_tokens(self, trial: Trial, action: TokenAction) -> Step:
         """Refresh, introspect or revoke the tokens of a trial."""
         tokens = trial.tokens
-        refresh_token, access_token = tokens.get("refresh_token", ""), tokens["access_token"]
+        refresh_token, access_token = str(tokens.get("refresh_token", "")), str(tokens["access_token"])
         path, form = {
             "refresh": ("/token", {"grant_type": "refresh_token", "refresh_token": refresh_token}),
             "introspect": ("/introspect", {"token": access_token}),
@@ -296,7 +296,7 @@ class TrialEndpoints:
         }
         return step, response.body if isinstance(response.body, dict) else {}
 
-    def _decoded(self, tokens: JsonObject, *, nonce: str) -> list[Any]:
+    def _decoded(self, tokens: JsonObject, *, nonce: str) -> list[ShownToken]:
         jwks = orjson.loads(self.jwks)
         return list(decoded_tokens(tokens, issuer=self.issuer, client_id=self.client.client_id, nonce=nonce, jwks=jwks))
 

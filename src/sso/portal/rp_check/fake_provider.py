@@ -19,7 +19,6 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from sso import clock
 from sso.clients.registry import Client
 from sso.logout.end_sessions import LOGOUT_EVENT, LOGOUT_TOKEN_TYP
-from sso.oidc.provider import Provider
 from sso.platform.security.tokens import base64url
 
 Case = Literal[
@@ -28,7 +27,7 @@ Case = Literal[
     "honest_again",
 ]  # fmt: skip
 CASES: tuple[Case, ...] = get_args(Case)
-WRONG: tuple[Case, ...] = tuple(one for one in CASES if one not in ("honest", "honest_again"))
+WRONG: tuple[Case, ...] = tuple(case for case in CASES if case not in ("honest", "honest_again"))
 """What must be refused."""
 IN_THE_TOKEN: frozenset[Case] = frozenset(
     {"wrong_nonce", "wrong_audience", "wrong_issuer", "expired", "alg_none", "foreign_key", "tampered_signature"}
@@ -76,9 +75,9 @@ class Play:
         return cls(**json.loads(data))
 
 
-def issuer_of(provider: Provider, application_id: str) -> str:
+def issuer_of(issuer: str, application_id: str) -> str:
     """Return the issuer that an application is checked against."""
-    return provider.url(PATH + application_id)
+    return issuer + PATH + application_id
 
 
 def new_key(alg: str) -> str:
@@ -93,7 +92,7 @@ def new_key(alg: str) -> str:
     return key.as_pem(private=True).decode()
 
 
-def public_jwks(play: Play, alg: str) -> dict[str, Any]:
+def public_jwks(play: Play, alg: str) -> dict[str, object]:
     """Return the key set that the application fetches."""
     key = _key(play, alg)
     return {"keys": [key.as_dict(kid=key.thumbprint(), alg=alg, use="sig")]}
@@ -111,7 +110,7 @@ def _key(play: Play, alg: str) -> RSAKey | ECKey | OKPKey:
     return OKPKey.import_key(play.key) if alg == "EdDSA" else RSAKey.import_key(play.key)
 
 
-def metadata(issuer: str, client: Client, alg: str) -> dict[str, Any]:
+def metadata(issuer: str, client: Client, alg: str) -> dict[str, object]:
     """Return what discovery says (OpenID Connect Discovery section 3)."""
     return {
         "issuer": issuer,
@@ -134,14 +133,14 @@ def metadata(issuer: str, client: Client, alg: str) -> dict[str, Any]:
 
 def answer_parameters(play: Play, issuer: str, state: str) -> dict[str, str]:
     """Return what the browser brings back to the application in this case."""
-    said = {"code": play.code, "state": state, "iss": issuer}
+    parameters = {"code": play.code, "state": state, "iss": issuer}
     if play.case == "missing_state":
-        del said["state"]
+        del parameters["state"]
     elif play.case == "foreign_state":
-        said["state"] = secrets.token_urlsafe(16)
+        parameters["state"] = secrets.token_urlsafe(16)
     elif play.case == "mixed_up_issuer":
-        said["iss"] = "https://another-issuer.example"
-    return {name: value for name, value in said.items() if value}
+        parameters["iss"] = "https://another-issuer.example"
+    return {name: value for name, value in parameters.items() if value}
 
 
 def is_redemption(play: Play, form: Mapping[str, str]) -> bool:
@@ -157,7 +156,7 @@ def is_redemption(play: Play, form: Mapping[str, str]) -> bool:
     )
 
 
-def token_answer(play: Play, issuer: str, client: Client, alg: str) -> dict[str, Any]:
+def token_answer(play: Play, issuer: str, client: Client, alg: str) -> dict[str, object]:
     """Return what the token endpoint answers in this case."""
     return {
         "access_token": f"check-{play.code}",
@@ -171,7 +170,7 @@ def token_answer(play: Play, issuer: str, client: Client, alg: str) -> dict[str,
 def id_token(play: Play, issuer: str, client: Client, alg: str) -> str:
     """Return the ID token of this case: each is right but for one thing."""
     now = clock.timestamp()
-    claims: dict[str, Any] = {
+    claims: dict[str, object] = {
         "iss": issuer,
         "sub": play.subject,
         "aud": client.client_id,
@@ -183,7 +182,7 @@ def id_token(play: Play, issuer: str, client: Client, alg: str) -> str:
     }
     if play.nonce:
         claims["nonce"] = play.nonce
-    wrong: dict[str, dict[str, Any]] = {
+    wrong: dict[str, dict[str, object]] = {
         "wrong_nonce": {"nonce": secrets.token_urlsafe(16)},
         "wrong_audience": {"aud": "another-application"},
         "wrong_issuer": {"iss": "https://another-issuer.example"},
@@ -193,15 +192,15 @@ def id_token(play: Play, issuer: str, client: Client, alg: str) -> str:
     return signed(play, claims, alg, {"kid": key_id(play, alg)})
 
 
-def signed(play: Play, claims: Mapping[str, Any], alg: str, headers: dict[str, Any]) -> str:
+def signed(play: Play, claims: Mapping[str, object], alg: str, headers: dict[str, object]) -> str:
     """Return a JWT, signed as this case has it."""
     if play.case == "alg_none":
         return jwt.encode(dict(claims), "", "none", {key: value for key, value in headers.items() if key != "kid"})
     key: Any = play.key if play.case not in ("foreign_key", "forged_logout_token") else new_key(alg)
-    made = jwt.encode(dict(claims), key, alg, headers)
+    token = jwt.encode(dict(claims), key, alg, headers)
     if play.case != "tampered_signature":
-        return made
-    head, _, tail = made.split(".")
+        return token
+    head, _, tail = token.split(".")
     altered = json.dumps({**claims, "sub": f"{claims['sub']}-altered"}).encode()
     return f"{head}.{base64url(altered)}.{tail}"
 
@@ -222,6 +221,6 @@ def logout_token(play: Play, issuer: str, client: Client, alg: str) -> str:
     return signed(play, claims, alg, {"kid": key_id(play, alg), "typ": LOGOUT_TOKEN_TYP})
 
 
-def userinfo(play: Play) -> dict[str, Any]:
+def userinfo(play: Play) -> dict[str, object]:
     """Return what the userinfo endpoint answers."""
     return {"sub": play.subject, "name": play.subject, "email": f"{play.subject}@check.example"}

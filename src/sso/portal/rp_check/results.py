@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict, cast
 
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.portal.applications import checked_digest
@@ -24,11 +24,24 @@ class Finding:
     detail: str = ""
 
 
+class StoredFinding(TypedDict):
+    """A finding as it is stored."""
+
+    case: str
+    outcome: str
+    detail: str
+
+
+def findings_of(check: RelyingPartyCheck | None) -> list[StoredFinding]:
+    """Return the findings of a check, as far as it is; none where there is no check."""
+    return cast(list[StoredFinding], check.results.get("findings", [])) if check is not None else []
+
+
 def passed(check: RelyingPartyCheck | None) -> bool:
     """Tell whether an application passed: every correct sign-in succeeded, and every wrong one was refused."""
     if check is None or check.status != "done":
         return False
-    outcomes = {finding["case"]: finding["outcome"] for finding in check.results.get("findings", [])}
+    outcomes = {finding["case"]: finding["outcome"] for finding in findings_of(check)}
     honest = (outcomes.pop("honest", ""), outcomes.pop("honest_again", ""))
     wrong = set(outcomes) == set(WRONG) and set(outcomes.values()) <= {"refused", "not_applicable"}
     return honest == ("passed", "passed") and wrong

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2 as httpx
@@ -22,7 +21,6 @@ from sso.clients import store
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.clients.registry import Registry, stored_metadata
 from sso.clients.secrets import ClientError
-from sso.oidc.provider import Provider
 from sso.oidc.requests import with_parameters
 from sso.platform.actor import Actor
 from sso.platform.audit import record
@@ -33,6 +31,7 @@ from sso.portal.rp_check.browser import Browser, Look, Stuck, origin_of
 from sso.portal.rp_check.fake_provider import IN_THE_TOKEN, WRONG, Case, Play
 from sso.portal.rp_check.results import Finding, passed
 from sso.portal.rp_check.store import decrypted_play, encrypted_play, last_play, running_check
+from sso.portal.services import CheckServices
 from sso.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ async def begin_check(
         raise ClientError("it was changed a moment ago: try again")
     if client is None or not client.meta.initiate_login_uri:
         raise ClientError("the sandbox does not say where a sign-in begins: initiate_login_uri")
-    known = {origin_of(one) for one in (client.meta.initiate_login_uri, *client.meta.redirect_uris)}
+    known = {origin_of(uri) for uri in (client.meta.initiate_login_uri, *client.meta.redirect_uris)}
     if page and origin_of(page) not in known - {origin_of(settings.issuer)}:
         raise ClientError("the page must be at a registered address of the sandbox")
     if await running_check(session, application.application_id) is not None:
@@ -82,9 +81,9 @@ async def begin_check(
     return check
 
 
-def start(provider: Provider, check: RelyingPartyCheck) -> None:
+def start(services: CheckServices, check: RelyingPartyCheck) -> None:
     """Let a check that was begun run by itself, in this process."""
-    task = asyncio.create_task(Check(provider, check).run())
+    task = asyncio.create_task(Check(services, check).run())
     _RUNNING.add(task)
     task.add_done_callback(_RUNNING.discard)
 
@@ -93,24 +92,24 @@ class Check:
     """One run: every case, one after the other.
 
     Args:
-        provider: the provider.
+        services: what the check needs.
         check: the check that was begun.
     """
 
-    def __init__(self, provider: Provider, check: RelyingPartyCheck) -> None:
-        client = provider.registry.enabled(sandbox_id(check.application_id))
+    def __init__(self, services: CheckServices, check: RelyingPartyCheck) -> None:
+        client = services.registry.enabled(sandbox_id(check.application_id))
         assert client is not None  # begin_check saw it
-        self.provider, self.check_id, self.client = provider, check.id, client
+        self.services, self.check_id, self.client = services, check.id, client
         self.client_application = check.application_id
-        self.issuer = fake_provider.issuer_of(provider, check.application_id)
-        self.alg = provider.id_token_alg(client)
+        self.issuer = fake_provider.issuer_of(services.settings.issuer, check.application_id)
+        self.alg = services.id_token_alg(client)
         self.key = ""
         self.fetched_keys = False
         start = str(client.meta.initiate_login_uri)
         self.start = with_parameters(start, [("iss", self.issuer)])
         self.page = str(check.results.get("page", "")) or start
-        own = {origin_of(provider.settings.issuer)}
-        self.hosts = frozenset({origin_of(one) for one in (start, *client.meta.redirect_uris)} - own)
+        own = {origin_of(services.settings.issuer)}
+        self.hosts = frozenset({origin_of(uri) for uri in (start, *client.meta.redirect_uris)} - own)
         self.play = Play("honest", "", "", "", "", "")
         self.out: Look | None = None
         self.into: Look | None = None
@@ -125,7 +124,7 @@ class Check:
             if findings[0].outcome == "passed":
                 await self._wrong_ones(findings)
             if not await self._is_unchanged():
-                findings = [one for one in findings if one.case != "honest_again"]
+                findings = [finding for finding in findings if finding.case != "honest_again"]
                 findings.append(Finding("honest_again", "failed", "changed"))
             await self._write(findings, "done")
         except Exception:
@@ -134,8 +133,8 @@ class Check:
 
     async def _choose_key(self) -> None:
         """Sign with the key of the last check, which the application may have kept, or with a new one."""
-        async with self.provider.db.read() as session:
-            last = await last_play(session, self.provider.box, self.client_application, self.alg)
+        async with self.services.db.read() as session:
+            last = await last_play(session, self.services.box, self.client_application, self.alg)
         self.fetched_keys = last is not None
         self.key = last.key if last is not None else fake_provider.new_key(self.alg)
         self.play = Play("honest", "", "", "", self.key, "", alg=self.alg)
@@ -144,15 +143,15 @@ class Check:
         """Play what must be refused, and sign in honestly after each: an application that refuses everything has
         refused nothing. How often in between is left to chance, so that no counting replaces looking."""
         for case in WRONG:
-            found = await self._one(case)
+            finding = await self._one(case)
             wrong = ""
             for _ in range(1 + secrets.randbelow(2)):
                 wrong = wrong or await self._honest_round(self._browser())
             if wrong:
-                findings.append(Finding(case, "unclear", "dead") if found.outcome == "refused" else found)
+                findings.append(Finding(case, "unclear", "dead") if finding.outcome == "refused" else finding)
                 findings.append(Finding("honest_again", "failed", wrong))
                 return
-            findings.append(found)
+            findings.append(finding)
             await self._write(findings, "running")
         findings.append(Finding("honest_again", "passed"))
 
@@ -256,17 +255,17 @@ class Check:
         """Send a logout token, forged or honest, and return the status of the answer."""
         self.play.case = case
         token = fake_provider.logout_token(self.play, self.issuer, self.client, self.alg)
-        return await self.provider.outbound.post_form(uri, {"logout_token": token})
+        return await self.services.outbound.post_form(uri, {"logout_token": token})
 
     async def _is_unchanged(self) -> bool:
         """Tell whether the application is what it was when the check began."""
-        async with self.provider.db.read() as session:
+        async with self.services.db.read() as session:
             row = await session.get(RelyingPartyCheck, self.check_id)
             application = await session.get(Application, row.application_id) if row is not None else None
             return row is not None and application is not None and row.digest == checked_digest(application)
 
     def _browser(self) -> Browser:
-        return Browser(self.provider.outbound, self.hosts)
+        return Browser(self.services.outbound, self.hosts)
 
     async def _begin(self, browser: Browser, case: Case) -> dict[str, str]:
         """Let the application begin a sign-in, and return what it asks for."""
@@ -293,15 +292,15 @@ class Check:
 
     async def _return(self, browser: Browser, asked: dict[str, str]) -> tuple[Visited, str]:
         """Bring the answer back to the application, and return what came of it, and the address of the answer."""
-        said = fake_provider.answer_parameters(self.play, self.issuer, asked.get("state", ""))
-        url = with_parameters(asked["redirect_uri"], list(said.items()))
-        found, _ = await browser.open(url, self.issuer)
-        return found, url
+        parameters = fake_provider.answer_parameters(self.play, self.issuer, asked.get("state", ""))
+        url = with_parameters(asked["redirect_uri"], list(parameters.items()))
+        visited, _ = await browser.open(url, self.issuer)
+        return visited, url
 
     async def _look(self, browser: Browser) -> Look:
-        found, url = await browser.open(self.page, self.issuer)
+        visited, url = await browser.open(self.page, self.issuer)
         path = urlsplit(url).path if not url.startswith(self.issuer) else self.issuer
-        return Look(found.status, path, bool(self.play.subject) and self.play.subject.encode() in found.body)
+        return Look(visited.status, path, bool(self.play.subject) and self.play.subject.encode() in visited.body)
 
     async def _judge(self, browser: Browser, case: Case) -> Finding:
         try:
@@ -315,23 +314,23 @@ class Check:
         return Finding(case, "unclear", f"HTTP {look.status} {look.path}")
 
     async def _played(self) -> Play:
-        async with self.provider.db.read() as session:
+        async with self.services.db.read() as session:
             row = await session.get(RelyingPartyCheck, self.check_id)
             assert row is not None
             assert row.play is not None
-            return decrypted_play(self.provider.box, row.play)
+            return decrypted_play(self.services.box, row.play)
 
     async def _write_play(self) -> None:
-        async with self.provider.db.write() as session:
+        async with self.services.db.write() as session:
             row = await session.get(RelyingPartyCheck, self.check_id)
             assert row is not None
-            row.play = encrypted_play(self.provider.box, self.play)
+            row.play = encrypted_play(self.services.box, self.play)
 
     async def _write(self, findings: list[Finding], status: str) -> None:
-        shown: list[dict[str, Any]] = [
-            {"case": one.case, "outcome": one.outcome, "detail": one.detail} for one in findings
+        shown: list[dict[str, object]] = [
+            {"case": finding.case, "outcome": finding.outcome, "detail": finding.detail} for finding in findings
         ]
-        async with self.provider.db.write() as session:
+        async with self.services.db.write() as session:
             row = await session.get(RelyingPartyCheck, self.check_id)
             if row is None:
                 return

@@ -33,7 +33,7 @@ class Device(BaseModel):
     model: str
 
 
-Reason = Annotated[str, Field(json_schema_extra={"enum": [str(one) for one in EndReason]})]
+Reason = Annotated[str, Field(json_schema_extra={"enum": [str(reason) for reason in EndReason]})]
 """Why a session ended. A newer release may add reasons."""
 
 
@@ -125,7 +125,7 @@ class SessionEndingCreate(BaseModel):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if sum(one is not None for one in (self.user_id, self.client_id, self.network, self.everything)) != 1:
+        if sum(member is not None for member in (self.user_id, self.client_id, self.network, self.everything)) != 1:
             raise ValueError("name exactly one of user_id, client_id, network and everything")
         return self
 

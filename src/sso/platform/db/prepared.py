@@ -1,0 +1,294 @@
+"""Prepared statements: the path of the frequent flows to the database.
+
+A statement is a constant of SQLAlchemy Core. It is compiled once for each process, prepared once for each connection,
+and run by the driver on a connection that SQLAlchemy's pool lends. SQLAlchemy's own path costs several times as much
+for each statement (docs/decisions/0049-prepared-statements.md).
+
+A piece of work is a function that runs in one greenlet, as Authlib needs it, with one connection (:class:`Work`).
+Listeners of the engine hear of its statements and transactions, and errors are those of SQLAlchemy. What is rare uses
+the ORM session of the work (:attr:`Work.session`) on the same connection, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar, cast
+
+from sqlalchemy import Connection, Dialect, Engine, Executable, Result
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.util.concurrency import await_
+
+Answer = TypeVar("Answer")
+Values = Mapping[str, Any]
+_Processor = Callable[[Any], Any] | None
+MAX_PLANS = 500
+"""How many compiled statements are kept at most. The program has about 50: more are no constants."""
+
+
+class Rows(list[Sequence[Any]]):
+    """The rows that a statement returned, with the methods of SQLAlchemy's results that the stores use."""
+
+    def all(self) -> Sequence[Sequence[Any]]:
+        """Return every row."""
+        return self
+
+    def first(self) -> Sequence[Any] | None:
+        """Return the first row, or None."""
+        return self[0] if self else None
+
+    def scalar_one_or_none(self) -> Any:
+        """Return the first column of the first row, or None."""
+        return self[0][0] if self else None
+
+
+class Plan:
+    """A compiled statement: its SQL, how values become arguments of the driver, and how columns become values."""
+
+    __slots__ = ("_binds", "_constants", "_results", "sql")
+
+    def __init__(self, compiled: SQLCompiler, dialect: Dialect) -> None:
+        self.sql = str(compiled)
+        binds = [compiled.binds[name] for name in compiled.positiontup or ()]
+        self._constants = {bind.key: bind.effective_value for bind in binds if not bind.required}
+        self._binds: list[tuple[str, _Processor]] = [
+            (bind.key, bind.type.dialect_impl(dialect).bind_processor(dialect)) for bind in binds
+        ]
+        types = [column.type.dialect_impl(dialect) for column in compiled._result_columns]
+        results: list[_Processor] = [column_type.result_processor(dialect, None) for column_type in types]
+        self._results = results if any(results) else []
+
+    def arguments(self, values: Values) -> list[Any]:
+        """Return the arguments of the driver."""
+        if self._constants:
+            values = {**self._constants, **values}
+        return [values[key] if process is None else process(values[key]) for key, process in self._binds]
+
+    def rows(self, records: Sequence[Sequence[Any]]) -> Rows:
+        """Return what the driver returned, in the types of the columns."""
+        results = self._results
+        if not results:
+            return Rows(records)
+        return Rows([tuple([v if p is None else p(v) for p, v in zip(results, row, strict=True)]) for row in records])
+
+
+class Plans:
+    """The compiled statements of a dialect."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._known: dict[tuple[object, ...], Plan | None] = {}
+
+    def find(self, statement: Executable, values: Values) -> Plan | None:
+        """Return the plan of a statement. None: SQLAlchemy must see the values first, because it writes them into the
+        statement (such as those of an expanding IN), or computes the default of a column."""
+        key = (statement, *values)
+        try:
+            return self._known[key]
+        except KeyError:
+            if len(self._known) >= MAX_PLANS:
+                self._known.clear()
+            plan = self._known[key] = self._plan(cast(Any, statement), values)
+            return plan
+
+    def _plan(self, statement: Any, values: Values) -> Plan | None:
+        compiled: SQLCompiler = statement.compile(dialect=self._dialect, column_keys=list(values))
+        written_late = compiled.post_compile_params or compiled.literal_execute_params
+        if written_late or compiled.insert_prefetch or compiled.update_prefetch:
+            return None
+        return Plan(compiled, self._dialect)
+
+
+class Work:
+    """One piece of work, on one connection, which is lent at the first statement.
+
+    Args:
+        engine: its pool lends the connection; its listeners hear of statements and transactions.
+        plans: the compiled statements.
+        transaction: the statements are one transaction. Otherwise each is a transaction of its own.
+        single: there is one statement at most.
+    """
+
+    own_listeners = 0
+    """How many listeners of the beginning of a transaction are our own."""
+
+    def __init__(self, engine: Engine, plans: Plans, *, transaction: bool, single: bool = False) -> None:
+        self._engine, self._plans, self._single = engine, plans, single
+        self._transaction, self._begun = transaction and not single, False
+        self._lent: PoolProxiedConnection | None = None
+        self._driver: Any = None
+        self._connection: Connection | None = None
+        self._session: Session | None = None
+        dispatch = engine.dispatch
+        self._watched = bool(dispatch.before_cursor_execute or len(dispatch.begin) > self.own_listeners)
+
+    def run(self, function: Callable[[Work], Answer]) -> Answer:
+        """Return what ``function`` returns, and commit; roll back where it raises. Within a greenlet."""
+        try:
+            answer = function(self)
+            if self._session is not None:
+                self._session.flush()
+            if self._connection is not None and self._connection.in_transaction():
+                self._connection.commit()
+            elif self._begun:
+                self._commit()
+            return answer
+        finally:
+            self._give_back()
+
+    def execute(self, statement: Executable, values: Values) -> Rows | Result[Any]:
+        """Run a statement that is a constant, with the values of its parameters."""
+        plan = self._plans.find(statement, values)
+        if plan is None:
+            return self.session.execute(statement, values)
+        if self._lent is None:
+            self._lend()
+        elif self._single:
+            raise RuntimeError("this work is one statement")
+        arguments = plan.arguments(values)
+        if self._watched:
+            self._tell(plan.sql, arguments)
+        try:
+            records = self._fetch(plan, arguments)
+        except BaseException as error:
+            self._fail(error, plan.sql)
+        return plan.rows(records)
+
+    @property
+    def session(self) -> Session:
+        """An ORM session in the same transaction."""
+        if self._session is None:
+            if self._single:
+                raise RuntimeError("this work is one statement")
+            connection = self._sqlalchemy()
+            if not self._transaction:
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            self._session = Session(connection, expire_on_commit=False, autoflush=self._transaction)
+        return self._session
+
+    def get_bind(self) -> Engine:
+        """Return where the statements run, as a session does."""
+        return self._engine
+
+    def _lend(self) -> None:
+        driver_error = self._engine.dialect.loaded_dbapi.Error
+        try:
+            self._lent = self._engine.raw_connection()
+        except driver_error as error:
+            raise DBAPIError.instance(None, None, error, driver_error, dialect=self._engine.dialect) from error
+        self._driver = self._lent.driver_connection
+        if self._transaction:
+            try:
+                self._begin()
+            except BaseException as error:
+                self._fail(error, None)
+            self._begun = True
+
+    def _sqlalchemy(self) -> Connection:
+        """Return SQLAlchemy's view of the connection: for the session, for listeners, and for errors."""
+        if self._lent is None:
+            self._lend()
+        if self._connection is None:
+            self._connection = Connection(self._engine, self._lent)
+            if self._begun or (self._single and self._watched):
+                self._connection.begin()
+        return self._connection
+
+    def _tell(self, sql: str, arguments: Sequence[Any]) -> None:
+        connection = self._sqlalchemy()
+        for listener in self._engine.dispatch.before_cursor_execute:
+            listener(connection, None, sql, arguments, None, False)
+
+    def _commit(self) -> None:
+        try:
+            cast(Any, self._lent).commit()
+        except BaseException as error:
+            self._fail(error, None)
+
+    def _fail(self, error: BaseException, sql: str | None) -> NoReturn:
+        """Raise the error that SQLAlchemy raises. It closes a connection that is lost, or whose statement was
+        cancelled; where the server is lost, the pool replaces every connection."""
+        connection, adapted = self._sqlalchemy(), cast(Any, self._lent).dbapi_connection
+        try:
+            if isinstance(error, Exception):
+                adapted._handle_exception(error)
+            raise error
+        except BaseException as translated:
+            connection._handle_dbapi_exception(translated, sql, None, None, None)
+
+    def _give_back(self) -> None:
+        """Return the connection to the pool, with no transaction open."""
+        if self._session is not None:
+            self._session.close()
+        if self._connection is not None:
+            self._connection.close()
+        elif self._lent is not None:
+            if self._in_transaction():
+                self._roll_back(self._lent)
+            if self._lent.is_valid:
+                self._lent.close()
+
+    def _roll_back(self, lent: PoolProxiedConnection) -> None:
+        clean = False
+        try:
+            with contextlib.suppress(Exception):  # why the work ends is known; the server rolls back what it loses
+                lent.rollback()
+                clean = not self._in_transaction()
+        finally:
+            if not clean:
+                lent.invalidate()
+
+    def _begin(self) -> None:
+        raise NotImplementedError
+
+    def _in_transaction(self) -> bool:
+        raise NotImplementedError
+
+    def _fetch(self, plan: Plan, arguments: list[Any]) -> Sequence[Sequence[Any]]:
+        raise NotImplementedError
+
+
+Executor = Session | Work
+"""What runs statements: a session, or a piece of work."""
+
+
+def session_of(executor: Executor) -> Session:
+    """Return the ORM session of what runs the statements, for what is rare."""
+    return executor.session if isinstance(executor, Work) else executor
+
+
+class PostgresWork(Work):
+    """Work on PostgreSQL, by asyncpg."""
+
+    def _begin(self) -> None:
+        await_(cast(Any, self._lent).dbapi_connection._start_transaction())
+
+    def _in_transaction(self) -> bool:
+        return bool(self._driver.is_in_transaction())
+
+    def _fetch(self, plan: Plan, arguments: list[Any]) -> Sequence[Sequence[Any]]:
+        known = cast(PoolProxiedConnection, self._lent).info
+        prepared = known.get(plan)
+        if prepared is None:
+            prepared = known[plan] = await_(self._driver.prepare(plan.sql))
+        records: Sequence[Sequence[Any]] = await_(prepared.fetch(*arguments))
+        return records
+
+
+class SqliteWork(Work):
+    """Work on SQLite, by aiosqlite, which keeps the prepared statements of a connection itself."""
+
+    own_listeners = 1
+
+    def _begin(self) -> None:
+        await_(self._driver.execute_fetchall("BEGIN IMMEDIATE"))
+
+    def _in_transaction(self) -> bool:
+        return bool(self._driver.in_transaction)
+
+    def _fetch(self, plan: Plan, arguments: list[Any]) -> Sequence[Sequence[Any]]:
+        records: Sequence[Sequence[Any]] = await_(self._driver.execute_fetchall(plan.sql, arguments))
+        return records

@@ -1,0 +1,120 @@
+"""How long each table keeps its rows. A test compares this list with the models; docs/retention.md is made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["time", "account", "application", "installation"]
+KINDS: dict[Kind, tuple[str, str]] = {
+    "time": ("Deleted by the jobs", "The jobs delete these rows when their time is over."),
+    "account": ("Deleted with the account", "These rows belong to a user. Deleting the account deletes them."),
+    "application": (
+        "Deleted with the application",
+        "These rows belong to an application. The jobs delete the rows of a removed application "
+        "`SSO_DELIVERY_RETENTION` after it was removed.",
+    ),
+    "installation": (
+        "Kept",
+        "These rows are few, or they are the record that the installation keeps. Administrators delete what can be "
+        "deleted.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long a table keeps a row: ``kind`` says what deletes the row, ``kept`` how long it is kept."""
+
+    kind: Kind
+    kept: str
+
+
+RETENTION: dict[str, Retention] = {
+    "access_tokens": Retention("time", "Until the token expires, or its grant is deleted."),
+    "bulk_revocations": Retention("time", "`SSO_ENDED_SESSION_RETENTION` after the end."),
+    "client_mistakes": Retention("time", "14 days after the last time; at most 100 for each application."),
+    "deliveries": Retention(
+        "time",
+        "`SSO_DELIVERY_RETENTION` after the delivery was finished or given up. A delivery that its receiver does not "
+        "fetch is given up after the same time.",
+    ),
+    "device_codes": Retention("time", "One day after the code expires."),
+    "grants": Retention(
+        "time",
+        "Until the grant is revoked, with its session or alone, or until its code and its newest refresh token have "
+        "expired.",
+    ),
+    "idempotency_keys": Retention("time", "24 hours."),
+    "interactions": Retention("time", "Until it expires (`SSO_AUTHORIZATION_REQUEST_LIFETIME`)."),
+    "invitations": Retention("time", "Until the initial access token expires."),
+    "job_runs": Retention("installation", "One row for each job: its last run."),
+    "pending_flows": Retention("time", "Until the sign-in, registration or recovery expires."),
+    "processes": Retention("time", "One hour after the last report of the process."),
+    "pushed_requests": Retention("time", "Until the pushed request expires."),
+    "rate_counters": Retention("time", "Until the window of the counter ends."),
+    "recoveries": Retention("time", "Until the recovery expires."),
+    "refresh_tokens": Retention(
+        "time",
+        "A used token: until the grace for a retry (`SSO_REFRESH_TOKEN_GRACE_PERIOD`) is over. The token that can be "
+        "used: as long as its grant. A used token of a release before 0015: until it expires.",
+    ),
+    "replay": Retention("time", "Until the JWT or the revoked token expires."),
+    "session_clients": Retention("time", "As long as the session: it is the proof of the logout."),
+    "sessions": Retention("time", "`SSO_ENDED_SESSION_RETENTION` after the end of the session."),
+    "team_invitations": Retention("time", "Until the invitation expires."),
+    "usage_counts": Retention("time", "400 days; counts by five minutes 3 hours."),
+    "agreements": Retention("account", "As long as the account."),
+    "consents": Retention("account", "Until the user withdraws the consent; at most as long as the account."),
+    "credentials": Retention("account", "Until the user removes the credential; at most as long as the account."),
+    "favourites": Retention("account", "Until the user removes the favourite; at most as long as the account."),
+    "group_administrators": Retention("account", "Until an administrator takes the group away."),
+    "identifiers": Retention("account", "Until the user removes the identifier; at most as long as the account."),
+    "identity_checks": Retention("account", "As long as the account."),
+    "local_accounts": Retention("account", "As long as the account, at most as long as the application."),
+    "merge_proposals": Retention(
+        "account", "As long as the account: a later import of the same row does not propose it again."
+    ),
+    "pictures": Retention("account", "Until the user removes the picture; at most as long as the account."),
+    "user_roles": Retention("account", "Until an administrator takes the role away; at most as long as the account."),
+    "client_privileges": Retention("application", "As long as the application, also revoked ones."),
+    "client_registrations": Retention("application", "As long as the application."),
+    "client_secrets": Retention("application", "Until the team removes the secret, or with the application."),
+    "clients": Retention("application", "`SSO_DELIVERY_RETENTION` after the application was removed."),
+    "event_stream_excluded": Retention("application", "As long as the stream, or the account."),
+    "event_stream_excluded_names": Retention("application", "As long as the stream."),
+    "event_streams": Retention("application", "Until the application deletes the stream."),
+    "application_notes": Retention("installation", "As long as the application, whose history they are."),
+    "applications": Retention("installation", "Kept also after the application was removed."),
+    "relying_party_checks": Retention("installation", "As long as the application."),
+    "team_members": Retention("installation", "As long as somebody is a member, or has an account."),
+    "audit_checkpoints": Retention("installation", "One row each time old audit events were deleted."),
+    "audit_events": Retention(
+        "installation", "`SSO_AUDIT_RETENTION`; with the default `0s` until `sso audit prune` deletes them."
+    ),
+    "import_runs": Retention("installation", "One row for each imported file."),
+    "instance_secrets": Retention("installation", "A fixed number of rows."),
+    "signing_keys": Retention(
+        "installation",
+        "Retired keys are kept: they verify the ID tokens that applications send as `id_token_hint`. `sso keys "
+        "withdraw` deletes a key.",
+    ),
+    "users": Retention("installation", "Of a deleted account only the id is kept, for the audit log."),
+    "versions": Retention("installation", "A fixed number of rows."),
+    "webhooks": Retention("installation", "Until an administrator deletes it."),
+}
+
+
+def reference() -> str:
+    """Return docs/retention.md."""
+    lines = [
+        "# Retention", "",
+        "How long each table of the database keeps its rows. The source of this page is `src/sso/retention.py`: run",
+        "`python scripts/reference.py`. A test fails for a missing table, and `tests/db/test_retention.py`",
+        "shows that the tables shrink. Jobs run every five minutes, in one process at a time:",
+        "[operations](operations.md#jobs).",
+    ]  # fmt: skip
+    for kind, (title, text) in KINDS.items():
+        lines += ["", f"## {title}", "", text, "", "| table | how long a row is kept |", "| --- | --- |"]
+        lines += [f"| `{name}` | {rule.kept} |" for name, rule in sorted(RETENTION.items()) if rule.kind == kind]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,46 @@
+"""The checks of pages find each kind of fault, in the display that has it."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from playwright.async_api import Browser
+from tests.journeys.displays import Display, Rules, check_displays, new_context
+
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
+PAGE = """<!doctype html><html lang=id><title>Halaman</title><style>
+  a { display: inline-block; color: #024; background: #fff; }
+  %s
+</style><main><h1>Halaman</h1><a href="/satu">Satu</a> <a href="/dua">Dua</a> %s</main>"""
+NARROW, WIDE = "@media (max-width: 400px)", "@media (min-width: 400px)"
+FAULTS = {
+    "nothing": ("", "", ""),
+    "grey on white in light": ("@media (prefers-color-scheme: light) { a { color: #bbb } }", "", "color-contrast"),
+    "grey on white in dark": ("@media (prefers-color-scheme: dark) { a { color: #bbb } }", "", "color-contrast"),
+    "tiny on a phone": (f"{NARROW} {{ a {{ font-size: 5px; margin: -1px }} }}", "", "target-size"),
+    "tiny on a desk": (f"{WIDE} {{ a {{ font-size: 5px; margin: -1px }} }}", "", "target-size"),
+    "no alternative": ("", "<img src=''>", "image-alt"),
+    "no alternative on a phone": (f"{WIDE} {{ img {{ display: none }} }}", "<img src=''>", "image-alt"),
+    "cut on a phone": ("", "<p style='width: 500px'>Panjang</p>", "wider than the screen"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_fault_is_found_and_named(chromium: Browser, fault: str) -> None:
+    style, text, expected = FAULTS[fault]
+    displays = [
+        Display(320, 640, "light", Rules.ALL),
+        Display(320, 640, "dark", Rules.COLOURS),
+        Display(1280, 800, "light", Rules.COLOURS | Rules.SIZES),
+    ]
+    context = await new_context(chromium)
+    page = await context.new_page()
+    await page.goto("data:text/html," + quote(PAGE % (style, text)))
+    found = ""
+    try:
+        await check_displays(page, displays)
+    except AssertionError as error:
+        found = str(error)
+    assert expected in found
+    assert bool(expected) == bool(found)
