@@ -21,8 +21,8 @@ from sso.platform.actor import Actor
 from sso.platform.permissions import GRANTING, PERMISSIONS
 from sso.portal import teams
 
-TAKING = [one for one in ROUTES if "key" in inspect.signature(one.endpoint).parameters]
-"""The routes that take the header: their parameter of it is called ``key``."""
+TAKING = [route for route in ROUTES if "creation" in inspect.signature(route.endpoint).parameters]
+"""The routes that take the header: their dependency that reads it is called ``creation``."""
 BODIES: dict[str, Any] = {
     "/session-endings": {"client_id": "warga"},
     "/users": {"username": "orang-baru", "name": "Orang Baru"},

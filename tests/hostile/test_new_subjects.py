@@ -117,7 +117,7 @@ async def test_the_api_refuses_and_keeps_every_sub(city: City) -> None:
     assert client is not None
     assert city.provider.subject(client, city.users["siti"]) != sub
     async with city.provider.db.read() as session:
-        mine = select(AuditEvent.data).where(AuditEvent.type == "client.subjects_changed")
+        mine = select(AuditEvent.data).where(AuditEvent.type == "client.subjects_changed").order_by(AuditEvent.id)
         found = (await session.execute(mine)).scalars().all()
     assert found[-1] == {"before": "lama.example", "after": "baru.example", "users": 2}
 

@@ -52,7 +52,9 @@ async def act(browser: Browser, who: uuid.UUID, which: str, **fields: str) -> ht
 
 async def said(city: City, kind: str) -> list[AuditEvent]:
     async with city.provider.db.read() as session:
-        return list((await session.execute(select(AuditEvent).where(AuditEvent.type == kind))).scalars())
+        return list(
+            (await session.execute(select(AuditEvent).where(AuditEvent.type == kind).order_by(AuditEvent.id))).scalars()
+        )
 
 
 # People

@@ -60,7 +60,11 @@ async def test_what_is_saved_is_in_production_at_once_and_the_team_reads_why(
     assert 'value="Belum diajukan."' in wanted.text, "what was not submitted is not lost"
     async with city.provider.db.read() as session:
         types = ("client.settings_set", "client.updated")
-        events = (await session.execute(select(AuditEvent).where(AuditEvent.type.in_(types)))).scalars().all()
+        events = (
+            (await session.execute(select(AuditEvent).where(AuditEvent.type.in_(types)).order_by(AuditEvent.id)))
+            .scalars()
+            .all()
+        )
     decided = [one for one in await sent(city) if one["about"] == "application_decided"]
     assert len(decided) == 2, "the team is told of the approval, and of this"
     about = {one.type: one.data for one in events}

@@ -185,7 +185,7 @@ async def test_an_administrator_decides_it_with_a_reason(city: City) -> None:
     assert (meta.allowed_roles, meta.allowed_networks) == (["officer"], ["10.20.0.0/16"])
     assert (meta.allowed_hours, meta.access_token_seconds) == (["mon-fri 07:00-17:00"], 120)
     async with city.provider.db.read() as session:
-        wanted = select(AuditEvent).where(AuditEvent.type == "client.policies_set")
+        wanted = select(AuditEvent).where(AuditEvent.type == "client.policies_set").order_by(AuditEvent.id)
         event = (await session.execute(wanted)).scalar_one()
     assert event.data == {"note": "Hanya kantor"}
     page = await admin.open(path)

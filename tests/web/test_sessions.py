@@ -124,7 +124,7 @@ async def test_an_administrator_finds_ends_and_sees_the_proof(city: City) -> Non
         assert "Siti Rahmawati" in (await admin.open("/admin/sessions?status=ended")).text
         assert "Siti Rahmawati" not in (await admin.open("/admin/sessions")).text
     async with city.provider.db.read() as session:
-        wanted = select(AuditEvent).where(AuditEvent.type == "session.ended")
+        wanted = select(AuditEvent).where(AuditEvent.type == "session.ended").order_by(AuditEvent.id)
         event = (await session.execute(wanted)).scalar_one()
     assert (event.actor, event.data["note"]) == (str(city.users["ratna"]), "Telepon dicuri")
 
