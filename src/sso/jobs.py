@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -122,19 +123,24 @@ async def run_jobs(provider: Provider, stop: asyncio.Event, nudge: Callable[[], 
     written."""
     since_look = LOOK_SECONDS
     while True:
-        try:
-            await chain_audit_events(provider.db, provider.box)
-            await mass_ending.work(provider, stop, nudge)
-            if since_look >= LOOK_SECONDS:
-                since_look = 0.0
-                await run_due_jobs(provider, stop)
-        except DatabaseUnavailable as error:
-            log.warning("jobs wait for the database: %s", error)
-        except Exception:
-            log.exception("a job failed")
+        await _attempt(chain_audit_events(provider.db, provider.box))
+        await _attempt(mass_ending.work(provider, stop, nudge))
+        if since_look >= LOOK_SECONDS:
+            since_look = 0.0
+            await _attempt(run_due_jobs(provider, stop))
         if await clock.pause(stop, CHAIN_SECONDS):
             return
         since_look += CHAIN_SECONDS
+
+
+async def _attempt(work: Awaitable[object]) -> None:
+    """Do a part of the work. Where it fails, the other parts are done all the same."""
+    try:
+        await work
+    except DatabaseUnavailable as error:
+        log.warning("jobs wait for the database: %s", error)
+    except Exception:
+        log.exception("a job failed")
 
 
 async def chain_audit_events(db: Database, box: SecretBox) -> None:
@@ -195,8 +201,12 @@ async def _run_all(run: Run) -> list[Exception]:
         except TransactionConflict as conflict:  # the next run does it
             log.warning("job %s: %s", job.name, conflict)
             error = conflict
-        except (DatabaseUnavailable, LeaseLost):
+        except LeaseLost:
             raise
+        except DatabaseUnavailable as unavailable:  # also a statement that takes too long or needs too much
+            log.warning("job %s: %s", job.name, unavailable)
+            await _check_database(run.provider.db)
+            error = unavailable
         except Exception as failure:
             log.exception("job %s failed", job.name)
             error = failure
@@ -209,6 +219,16 @@ async def _run_all(run: Run) -> list[Exception]:
         for name, result in sorted(results.items()):
             await job_runs.record_run(session, name, result)
     return errors
+
+
+async def _check_database(db: Database) -> None:
+    """Run a statement.
+
+    Raises:
+        DatabaseUnavailable: when there is no database now.
+    """
+    async with db.read() as session:
+        await session.execute(select(1))
 
 
 async def _end_expired_sessions(run: Run) -> int:

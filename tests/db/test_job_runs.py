@@ -49,6 +49,31 @@ async def test_a_lease_is_held_by_one_process_and_ends_when_the_process_dies(cit
     assert await take(holder)
 
 
+@pytest.mark.parametrize("ended", [True, False], ids=["given up", "the process died"])
+async def test_a_clock_that_was_wrong_keeps_no_process_from_the_jobs(city: City, ended: bool) -> None:
+    db, first, second = city.provider.db, new_id(), new_id()
+    clock.advance(timedelta(days=365))
+    async with db.write() as session:
+        assert await take_lease(session, "x", first, clock.now(), EVERY)
+        if ended:
+            await give_up_lease(session, "x", first, clock.now())
+    clock.advance(-timedelta(days=365))
+    async with db.write() as session:
+        assert await is_due(session, "x", clock.now(), EVERY)
+        assert await take_lease(session, "x", second, clock.now(), EVERY)
+        assert not await extend_lease(session, "x", first, clock.now())
+    clock.advance(timedelta(days=365))  # extended by a wrong clock, and the process died
+    async with db.write() as session:
+        assert await extend_lease(session, "x", second, clock.now())
+    clock.advance(-timedelta(days=365) + EVERY + LEASE)
+    async with db.write() as session:
+        assert await is_due(session, "x", clock.now(), EVERY)
+        assert await take_lease(session, "x", first, clock.now(), EVERY)
+    clock.advance(-timedelta(minutes=2))  # as much as two hosts may differ
+    async with db.write() as session:
+        assert not await take_lease(session, "x", second, clock.now(), EVERY)
+
+
 async def test_the_jobs_run_once_in_five_minutes_whoever_asks(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,7 +35,7 @@ from sso.jobs import clear_up
 from sso.oidc.models import BulkRevocation, DeviceCode, Interaction, PushedRequest
 from sso.oidc.store.models import AccessToken, Consent, Grant, RefreshToken
 from sso.platform.actor import Actor
-from sso.platform.db import new_id
+from sso.platform.db import DatabaseUnavailable, new_id
 from sso.platform.metrics.models import ClientMistake, ProcessSeen, UsageCount
 from sso.platform.outbox.models import Delivery
 from sso.platform.security.models import IdempotencyKey, RateCounter, Replay
@@ -179,6 +180,51 @@ async def test_a_job_that_fails_does_not_stop_the_others(city: City, monkeypatch
         last = {run.name: run for run in await jobs.job_runs.runs(session)}
     assert last["broken"].error == "RuntimeError('broken')"
     assert (last["replay"].rows, last["replay"].error) == (1, None)
+
+
+async def test_a_statement_that_the_database_refuses_does_not_stop_the_other_jobs(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = []
+
+    async def refused(run: jobs.Run) -> int:
+        raise DatabaseUnavailable("canceling statement due to statement timeout")
+
+    async def after(run: jobs.Run) -> int:
+        ran.append(run)
+        return 0
+
+    async def away(db: object) -> None:
+        raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(jobs, "JOBS", (jobs.Job("refused", refused), jobs.Job("after", after)))
+    with pytest.raises(DatabaseUnavailable, match="timeout"):
+        await clear_up(city.provider)
+    assert len(ran) == 1
+    monkeypatch.setattr(jobs, "_check_database", away)
+    with pytest.raises(DatabaseUnavailable, match="away"):
+        await clear_up(city.provider)
+    assert len(ran) == 1, "the database is away"
+
+
+async def test_a_chain_that_cannot_be_continued_does_not_stop_the_jobs(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran, stop = [], asyncio.Event()
+
+    async def broken(*_: object) -> None:
+        stop.set()
+        raise RuntimeError("broken")
+
+    async def due(*_: object) -> bool:
+        ran.append("due")
+        return True
+
+    for module, name in ((jobs, "chain_audit_events"), (jobs.mass_ending, "work")):
+        monkeypatch.setattr(module, name, broken)
+    monkeypatch.setattr(jobs, "run_due_jobs", due)
+    await jobs.run_jobs(city.provider, stop)
+    assert ran == ["due"]
 
 
 async def _add(session: AsyncSession, rows: list[Any]) -> None:

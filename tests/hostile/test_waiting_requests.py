@@ -133,7 +133,7 @@ async def test_a_token_that_is_not_this_browsers_or_was_changed_opens_nothing(ci
         page = await browser.open(party.url())
         token = token_of(page)
         body, _, end = token.partition(".")
-        foreign = token_of(await other.open(city.relying_party("sehat").url())).partition(".")[0]
+        foreign, _, foreign_end = token_of(await other.open(city.relying_party("sehat").url())).partition(".")
         changed = {body[:place] + ("A" if body[place] != "A" else "B") + body[place + 1 :] for place in (1, 9, 40, -9)}
         box = city.provider.box
         browser_id = browser.http.cookies["__Host-sso-browser"]
@@ -145,6 +145,9 @@ async def test_a_token_that_is_not_this_browsers_or_was_changed_opens_nothing(ci
             fields = {**form_of(page).fields, "i": f"{one}.{end}", "username": "siti", "password": PASSWORD}
             assert (await browser.http.post("/login", data=fields)).status_code == 400
             assert browser.session is None
+        for one in (foreign_end, "", end.rpartition(".")[0] + ".sehat"):
+            answer = await browser.open(login_of(f"{body}.{one}"))
+            assert (answer.status_code, GONE in answer.text) == (400, True), "the end of another application's"
         stolen = {**form_of(await other.open("/login")).fields, "i": token}
         for answer in (
             await other.open(login_of(token)),
@@ -170,7 +173,12 @@ async def test_two_tabs_lead_to_two_applications_and_each_request_is_answered_on
             assert GONE in (await browser.open(login_of(token_of(page)))).text
             again = await browser.submit(page, username="siti", password=PASSWORD)
             assert (again.status_code, GONE in again.text) == (400, True)
-        clock.advance(city.settings.authorization_request_lifetime + timedelta(minutes=1))
+        lifetime = city.settings.authorization_request_lifetime
+        clock.advance(lifetime + timedelta(minutes=1))
+        await clear_up(city.provider)
+        clock.advance(-lifetime)  # set back: the request would wait again
+        assert GONE in (await browser.open(login_of(token_of(first)))).text
+        clock.advance(lifetime + stored.KEPT_LONGER)
         await clear_up(city.provider)
         assert (await rows(city))["replay"] == 0
 

@@ -42,6 +42,8 @@ _SEALED = "~"
 _SEAL = "authorization-request"
 _USED = "authorization-request"
 """The issuer of answered requests in the table of what is accepted once."""
+KEPT_LONGER = timedelta(hours=1)
+"""How much longer than a request waits its answer is recorded: a clock that is set back revives nothing."""
 _PURPOSE = "way-back"
 _PROOF_CHARS = 22
 """How much of a proof a token holds: 132 bits."""
@@ -89,11 +91,16 @@ def end_of(token: str) -> str:
 
 def client_of_token(provider: Provider, token: str) -> Client | None:
     """Return the application that a token names, where we wrote it and the application is enabled."""
-    proof, _, client_id = end_of(token).removeprefix(".").partition(".")
+    proof, client_id = end_of(token).removeprefix(".").partition(".")[0], _named_in(token)
     keys = provider.box.derived_keys(_PURPOSE) if client_id else []
     if not any([equal(proof, keyed_token(key, client_id)[:_PROOF_CHARS]) for key in keys]):
         return None
     return provider.registry.enabled(client_id)
+
+
+def _named_in(token: str) -> str:
+    """Return the client_id in the end of a token; empty where it has none."""
+    return end_of(token).removeprefix(".").partition(".")[2]
 
 
 def waiting_request(settings: Settings, request: AuthorizationRequest) -> WaitingRequest:
@@ -126,6 +133,8 @@ def _open_request(box: SecretBox, token: str, browser: str) -> WaitingRequest | 
     request_id, client_id, parameters, source, done, created, expires = orjson.loads(data)
     times = [_EPOCH + moment * _MICROSECOND for moment in (created, expires)]
     pairs = [(name, value) for name, value in parameters]
+    if _named_in(token) != client_id:  # the page would be that of another application where the request is over
+        return None
     return WaitingRequest(request_id, client_id, pairs, source, frozenset(done), *times)
 
 
@@ -212,7 +221,8 @@ async def end_request(session: AsyncSession, token: str, waiting: WaitingRequest
     if waiting.is_stored:
         await session.execute(delete(Interaction).where(Interaction.token_hash == token_hash(token)))
     else:
-        await session.run_sync(lambda sync: first_use(sync, _USED, waiting.request_id, waiting.expires_at))
+        until = waiting.expires_at + KEPT_LONGER
+        await session.run_sync(lambda sync: first_use(sync, _USED, waiting.request_id, until))
 
 
 def with_done(waiting: WaitingRequest, step: str) -> WaitingRequest:

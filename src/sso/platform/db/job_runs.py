@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import BigInteger, String, select, update
+from sqlalchemy import BigInteger, ColumnElement, String, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -53,11 +53,18 @@ class RunResult:
     error: str | None = None
 
 
+def _is_free(now: datetime, every: timedelta) -> ColumnElement[bool]:
+    """Return the condition that a lease can be taken: the last start was ``every`` ago and nobody holds it. Times that
+    lie further in the future than the clocks of two hosts differ were written by a clock that was wrong: they hold
+    nobody back."""
+    free = (JobRun.held_until <= now) & (JobRun.started_at <= now - every)
+    return free | (JobRun.started_at > now + every) | (JobRun.held_until > now + LEASE + every)
+
+
 async def is_due(session: AsyncSession, name: str, now: datetime, every: timedelta) -> bool:
-    """Tell whether ``name`` has not started within ``every``, and no process holds its lease."""
-    statement = select(JobRun.started_at, JobRun.held_until).where(JobRun.name == name)
-    row = (await session.execute(statement)).first()
-    return row is None or (row[0] <= now - every and row[1] <= now)
+    """Tell whether :func:`take_lease` would take the lease ``name``."""
+    row = (await session.execute(select(_is_free(now, every)).where(JobRun.name == name))).first()
+    return row is None or bool(row[0])
 
 
 async def take_lease(session: AsyncSession, name: str, holder: uuid.UUID, now: datetime, every: timedelta) -> bool:
@@ -73,8 +80,7 @@ async def take_lease(session: AsyncSession, name: str, holder: uuid.UUID, now: d
     """
     values = {"holder": holder, "held_until": now + LEASE, "started_at": now, "finished_at": None}
     statement = insert_for(session)(JobRun).values(name=name, **values)
-    is_free = (JobRun.held_until <= now) & (JobRun.started_at <= now - every)
-    statement = statement.on_conflict_do_update(index_elements=["name"], set_=values, where=is_free)
+    statement = statement.on_conflict_do_update(index_elements=["name"], set_=values, where=_is_free(now, every))
     return (await session.execute(statement.returning(JobRun.name))).first() is not None
 
 
