@@ -343,8 +343,14 @@ async def _count(run: Run) -> int:
 
 
 async def people_in_time(provider: Provider) -> int:
+    """Execute delayed requests of users that are due, without the lease; return how many."""
+    return await _delayed_requests(Run(provider))
+
+
+async def _delayed_requests(run: Run) -> int:
     """Execute delayed requests of users that are due, each in its own transaction: account recoveries and deletions.
     Return how many."""
+    provider = run.provider
     async with provider.db.read() as session:
         due = await recovery.due(session, BATCH)
     for request in due:
@@ -356,7 +362,8 @@ async def people_in_time(provider: Provider) -> int:
                     session, user.id, "ready", token, wait=timedelta(0), valid=valid, client_id=request.client_id
                 )
                 notify(session, provider, user, "recovery_ready", token=token)
-    return len(due) + await Run(provider).batches(lambda session: delete_due(session, provider, 1), 1)
+        await run.keep()
+    return len(due) + await run.batches(lambda session: delete_due(session, provider, 1), 1)
 
 
 async def _delete_mistakes(run: Run) -> int:
@@ -436,7 +443,7 @@ JOBS: tuple[Job, ...] = (
     Job("signing_keys", _rotate_keys),
     Job("secret_reminders", _remind_of_secrets),
     Job("gauges", _count),
-    Job("delayed_requests", lambda run: people_in_time(run.provider)),
+    Job("delayed_requests", _delayed_requests),
     Job("audit_events", _prune_audit_log),
 )
 """Every job, in the order in which they run."""

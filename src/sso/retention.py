@@ -39,7 +39,9 @@ RETENTION: dict[str, Retention] = {
         "`SSO_DELIVERY_RETENTION` after the delivery was finished or given up. A delivery that its receiver does not "
         "fetch is given up after the same time.",
     ),
-    "device_codes": Retention("time", "One day after the code expires."),
+    "device_codes": Retention(
+        "time", "One day after the code expires. A code that nobody decided about: one hour after it expires."
+    ),
     "grants": Retention(
         "time",
         "Until the grant is revoked, with its session or alone, or until its code and its newest refresh token have "

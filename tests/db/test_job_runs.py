@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from tests.support import City
 
 from sso import clock, jobs
@@ -115,6 +115,19 @@ async def test_a_process_that_lost_the_lease_stops(city: City, monkeypatch: pyte
     async with city.provider.db.read() as session:
         held_by = {run.name: run.holder for run in await runs(session)}[jobs.LEASE]
     assert held_by not in (None, city.provider.process_id), "the other process still has it"
+
+
+async def test_deletions_of_accounts_stop_and_extend_the_lease(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with city.provider.db.write() as session:
+        names = (city.users["siti"], city.users["budi"])
+        await session.execute(update(User).where(User.id.in_(names)).values(delete_at=clock.now()))
+    deletions = next(job for job in jobs.JOBS if job.name == "delayed_requests")
+    stop = asyncio.Event()
+    stop.set()
+    assert await deletions.work(jobs.Run(city.provider, stop)) == 1, "the run ends after the account"
+    monkeypatch.setattr(jobs, "EXTEND_SECONDS", 0.0)
+    with pytest.raises(jobs.LeaseLost):
+        await deletions.work(jobs.Run(city.provider, leased=True))
 
 
 async def test_a_large_number_is_estimated(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
