@@ -79,6 +79,7 @@ class Settings(Groups, BaseSettings):
         extra="ignore",
         frozen=True,
         env_ignore_empty=True,
+        defer_build=False,
     )
 
     def __init__(self, **values: Any) -> None:
