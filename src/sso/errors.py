@@ -54,6 +54,14 @@ class Refusal(Exception):
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
+class SettingsError(Exception):
+    """The settings cannot be used. ``mistakes`` holds one line for each."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
 class NoPassword(ValueError):
     """The password field of an imported account holds a mark that says: no password opens this account.
 

@@ -16,7 +16,8 @@ from tests.support import Browser, City, challenge_of
 from tests.web.test_developer import NEW, person, post, register, secret_of, signed_in
 
 from sso.clients.models import Application, RelyingPartyCheck
-from sso.platform.security.outbound_http import OutboundFailed, Visited
+from sso.platform.security.outbound_errors import OutboundFailed
+from sso.platform.security.outbound_http import Visited
 from sso.portal.rp_check import fake_provider, results
 from sso.portal.rp_check import runner as rp_check
 from sso.portal.rp_check import store as checks

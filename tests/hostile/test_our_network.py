@@ -19,7 +19,7 @@ from tests.conformance.parties import KeyPair, authorize, post_registration, reg
 from tests.support import City
 
 import sso
-from sso.platform.security.outbound_http import UNREACHABLE
+from sso.platform.security.outbound_errors import UNREACHABLE
 from sso.portal.published_keys import fetch_published_keys
 
 PLACES = {

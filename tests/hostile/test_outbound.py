@@ -13,7 +13,8 @@ import httpx2 as httpx
 import pytest
 from tests.conftest import settings_for
 
-from sso.platform.security.outbound_http import Outbound, OutboundFailed, OutboundRefused, is_allowed_address
+from sso.platform.security.outbound_errors import OutboundFailed, OutboundRefused
+from sso.platform.security.outbound_http import Outbound, is_allowed_address
 
 INSIDE = [
     "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",

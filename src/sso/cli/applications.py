@@ -26,7 +26,7 @@ from sso.portal.rp_check.runner import Check, begin_check
 from sso.portal.rp_check.store import last_check
 from sso.portal.sandbox import own_redirect_uri
 
-app = group("Applications of teams: from a draft to production.")
+app = group()
 
 AcceptNewSubjects = Annotated[
     str,

@@ -15,7 +15,7 @@ from sso.oidc.provider import Provider
 from sso.platform.audit import AuditReport, export, prune, record, verify, verify_archive
 from sso.platform.audit.service import AuditFilter, content, page_of_events
 
-app = group("What happened.")
+app = group()
 
 
 @app.command("verify")

@@ -25,7 +25,7 @@ from sso.platform.permissions import restricted
 from sso.portal.lifecycle import COMMAND_LINE, apply_catalogue, remove_client, resume_client, suspend_client
 from sso.settings import Settings, load_settings, variable, whole_seconds
 
-app = group("Registered applications.")
+app = group()
 
 SHOWN_CHANGES = 500
 _SIGNS = {"create": "+", "update": "~", "resume": "^", "suspend": "!", "delete": "-"}

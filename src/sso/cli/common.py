@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 import orjson
 import typer
 
-from sso.errors import Refusal
+from sso.errors import Refusal, SettingsError
 from sso.platform.security.numbers import read_uuid
-from sso.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
     from sso.oidc.provider import Provider
+    from sso.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 T = TypeVar("T")
@@ -25,8 +25,8 @@ T = TypeVar("T")
 CANNOT, WRONG = 1, 2
 
 
-def group(help_text: str) -> typer.Typer:
-    """Return an empty group of commands."""
+def group(help_text: str | None = None) -> typer.Typer:
+    """Return an empty group of commands. What help says of a group at the top is in :data:`sso.cli.GROUPS`."""
     return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -61,6 +61,8 @@ def run(work: Callable[[Provider], Coroutine[object, object, T]], *, load: bool 
         begins: the command may begin an installation: it makes the embedded database and the secret key where there
             are none. Any other command refuses there and creates nothing.
     """
+    from sso.settings import load_settings  # imported here: help needs no settings
+
     settings = load_settings()
 
     async def inside() -> T:

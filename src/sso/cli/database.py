@@ -10,7 +10,7 @@ from sso.platform.db.database import NoDatabase
 from sso.platform.db.migrate import current_revision, head_revision, upgrade
 from sso.settings import Settings, load_settings
 
-app = group("The database's schema.")
+app = group()
 
 
 @app.command("upgrade")

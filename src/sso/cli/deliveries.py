@@ -13,7 +13,7 @@ from sso.platform.outbox import store
 from sso.platform.outbox.models import Delivery, DeliveryKind, DeliveryStatus
 from sso.platform.outbox.store import DeliveryFilter
 
-app = group("What is sent: notices, events, mails, webhooks.")
+app = group()
 
 STATUSES = tuple(DeliveryStatus)
 KINDS = tuple(DeliveryKind)

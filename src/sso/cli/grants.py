@@ -14,7 +14,7 @@ from sso.oidc.store import store
 from sso.oidc.store.store import GrantFilter
 from sso.platform.audit import record
 
-app = group("What was granted, and holds.")
+app = group()
 
 
 @app.command("list")

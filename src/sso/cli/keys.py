@@ -18,7 +18,7 @@ from sso.platform.outbox.webhooks import reencrypt_webhooks
 from sso.platform.security.instance_secrets import reencrypt_instance_secrets
 from sso.ssf.streams import reencrypt_streams
 
-app = group("Signing keys.")
+app = group()
 
 
 @app.command("list")

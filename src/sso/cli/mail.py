@@ -12,7 +12,7 @@ from sso.platform.outbox import Abandon
 from sso.platform.outbox.smtp import Mailer
 from sso.settings import load_settings
 
-app = group("Mail.")
+app = group()
 
 
 @app.command("test")

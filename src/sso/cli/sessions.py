@@ -27,7 +27,7 @@ from sso.platform.actor import CLI
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_uuid
 
-app = group("Who is signed in.")
+app = group()
 REST_SECONDS = 0.05
 
 User = Annotated[str | None, typer.Option("--user", help="Sessions of this person.")]

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from sso.identity.users.importing import Checked, Progress
     from sso.identity.users.rows import Options, TakeHash
 
-app = group("People.")
+app = group()
 
 NAMES_OF_ROLES = ", ".join(get_args(RoleName))
 MORE_AFTER = "For more, give the id of the last one with --after, or a greater --limit."

@@ -12,7 +12,7 @@ from sso.oidc.provider import Provider
 from sso.platform.outbox import webhooks as rules
 from sso.platform.outbox.models import Webhook
 
-app = group("Servers that are told of what is in the audit log (Standard Webhooks).")
+app = group()
 
 WebhookId = Annotated[str, typer.Argument(metavar="ID", help="See: webhooks list")]
 NAMES = ("id", "url", "events", "description", "enabled", "created_at", "updated_at")

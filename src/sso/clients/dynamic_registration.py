@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -27,8 +28,11 @@ from sso.platform.audit import record
 from sso.platform.db import bump_version, delete_batch
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
-from sso.platform.security.outbound_http import Outbound, OutboundFailed, OutboundRefused, public_reason
+from sso.platform.security.outbound_errors import OutboundFailed, OutboundRefused, public_reason
 from sso.platform.security.tokens import equal, random_token, token_hash
+
+if TYPE_CHECKING:
+    from sso.platform.security.outbound_http import Outbound
 
 _NOT_THEIRS = (
     "type", "profile", "group", "description", "description#en", "first_party", "access_token_format", "audience",

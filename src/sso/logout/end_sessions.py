@@ -27,7 +27,7 @@ from sso.platform.actor import UNKNOWN, Actor
 from sso.platform.audit import record
 from sso.platform.keys import KeyRing
 from sso.platform.outbox import Abandon, DeliveryKind, enqueue
-from sso.platform.security.outbound_http import OutboundRefused
+from sso.platform.security.outbound_errors import OutboundRefused
 from sso.settings import Settings
 from sso.ssf import events as signals
 

@@ -11,6 +11,7 @@ import sys
 import time
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sso import __version__, clock
@@ -29,10 +30,12 @@ from sso.platform.metrics.counters import with_recent
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.geoip import Countries
 from sso.platform.security.instance_secrets import instance_secret
-from sso.platform.security.outbound_http import Outbound
 from sso.platform.security.rate_limits import Attempts
 from sso.platform.security.tokens import keyed_token
 from sso.settings import Settings, whole_seconds
+
+if TYPE_CHECKING:
+    from sso.platform.security.outbound_http import Outbound
 
 log = logging.getLogger(__name__)
 _PUBLISHED_SLACK = timedelta(hours=1)
@@ -92,6 +95,8 @@ class Provider:
     @cached_property
     def outbound(self) -> Outbound:
         """Sends requests to applications. Made when it is first needed: commands do without."""
+        from sso.platform.security.outbound_http import Outbound  # with an HTTP client
+
         return Outbound(self.settings)
 
     @cached_property

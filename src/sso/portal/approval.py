@@ -4,6 +4,7 @@ subjects (``sub``) of its users, and the sector that it names."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,7 +19,6 @@ from sso.clients.sectors import SubjectChange, SubjectsWouldChange
 from sso.oidc import subjects
 from sso.platform.actor import Actor
 from sso.platform.db import Database
-from sso.platform.security.outbound_http import Outbound
 from sso.portal.applications import (
     RequestedSettings,
     Stale,
@@ -34,6 +34,9 @@ from sso.portal.rp_check.results import passes_now
 from sso.portal.rp_check.store import last_check
 from sso.portal.sandbox import own_redirect_uri
 from sso.settings import Settings
+
+if TYPE_CHECKING:
+    from sso.platform.security.outbound_http import Outbound
 
 CHECKED_KINDS = ("web", "proxy")
 """The kinds of applications that can be checked: a server of theirs signs users in."""

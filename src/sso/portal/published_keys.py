@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sso.clients.metadata import checked_keys
 from sso.clients.registry import Registry
 from sso.platform.security.json_documents import read_json
-from sso.platform.security.outbound_http import Outbound, OutboundFailed, OutboundRefused, public_reason
+from sso.platform.security.outbound_errors import OutboundFailed, OutboundRefused, public_reason
+
+if TYPE_CHECKING:
+    from sso.platform.security.outbound_http import Outbound
 
 SHOWN_FIELDS = ("kid", "kty", "alg", "use")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sso.clients.registry import Client, Registry
 from sso.logout.end_sessions import LogoutTokenServices
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
-from sso.platform.security.outbound_http import Outbound
 from sso.settings import Settings
+
+if TYPE_CHECKING:
+    from sso.platform.security.outbound_http import Outbound
 
 
 class TrialServices(Protocol):

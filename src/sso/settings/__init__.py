@@ -17,7 +17,7 @@ from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
-from sso.errors import validation_message
+from sso.errors import SettingsError, validation_message
 from sso.settings.groups import (
     GROUPS,
     RATE_LIMIT_SCHEMES,
@@ -69,14 +69,6 @@ __all__ = [
 _LIMITS = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
 
 
-class SettingsError(Exception):
-    """The settings cannot be used. ``mistakes`` holds one line for each."""
-
-    def __init__(self, mistakes: list[str]) -> None:
-        super().__init__("\n".join(mistakes))
-        self.mistakes = mistakes
-
-
 class Settings(Groups, BaseSettings):
     """Every setting. Arguments win over the environment, which wins over ``.env``."""
 
@@ -87,6 +79,7 @@ class Settings(Groups, BaseSettings):
         extra="ignore",
         frozen=True,
         env_ignore_empty=True,
+        defer_build=False,
     )
 
     def __init__(self, **values: Any) -> None:

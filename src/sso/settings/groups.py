@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ByteSize, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from sso.settings.values import Days, Duration, Hours, Minutes, SecretList, Size, TextList
 
@@ -29,6 +29,9 @@ MINIMUM_CONTRAST = 4.5
 
 class Group(BaseModel):
     """Settings that belong together. Names of validators are unique across groups: ``Settings`` inherits them all."""
+
+    model_config = ConfigDict(defer_build=True)
+    """Only ``Settings`` is ever made: a schema of each group would be built for nothing."""
 
     title: ClassVar[str]
     """The heading of the group on pages and in documents."""

@@ -27,7 +27,7 @@ from sso.oidc.store import store as tokens
 from sso.platform.db import new_id
 from sso.platform.outbox import Abandon, DeliveryKind, DeliveryStatus, enqueue
 from sso.platform.security.json_documents import read_json
-from sso.platform.security.outbound_http import OutboundRefused
+from sso.platform.security.outbound_errors import OutboundRefused
 from sso.platform.security.tokens import token_hash
 
 _CAEP, _RISC = (f"https://schemas.openid.net/secevent/{name}/event-type/" for name in ("caep", "risc"))

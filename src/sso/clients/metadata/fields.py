@@ -66,7 +66,13 @@ class AssertionIssuer(BaseModel):
 class MetadataFields(BaseModel):
     """The fields of the metadata of a client. The rules between them are not checked; see ``ClientMetadata``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, str_strip_whitespace=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        str_strip_whitespace=True,
+        defer_build=True,  # only the subclass is ever made
+    )
 
     type: ClientType = Field(
         description="web: a server that keeps a secret; single_page: a browser application; "

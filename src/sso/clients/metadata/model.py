@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Self
 
-from pydantic import ValidationError, ValidationInfo, model_validator
+from pydantic import ConfigDict, ValidationError, ValidationInfo, model_validator
 
 from sso.clients.metadata.fields import MetadataFields
 from sso.clients.metadata.rules import contradictions, without_unreadable
@@ -31,6 +31,8 @@ class ClientMetadata(MetadataFields):
     Validate with ``context={"allow_http_loopback": True}`` where loopback addresses over http are allowed, and with
     ``{"own_secret": True}`` where an installed application registers itself, or did, and may authenticate.
     """
+
+    model_config = ConfigDict(defer_build=False)
 
     @model_validator(mode="after")
     def _whole(self, info: ValidationInfo) -> Self:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.platform.security.outbound_http import Outbound, OutboundFailed, OutboundRefused
+from sso.platform.security.outbound_errors import OutboundFailed, OutboundRefused
+from sso.platform.security.outbound_http import Outbound
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,8 @@ from sso.oidc.token.client_keys import ClientKeys, KeysUnavailable
 from sso.platform.db import Database
 from sso.platform.keys import KeyRing
 from sso.platform.security.jwe import CannotDecrypt, is_encrypted, is_type
-from sso.platform.security.outbound_http import Outbound, OutboundFailed, OutboundRefused, public_reason
+from sso.platform.security.outbound_errors import OutboundFailed, OutboundRefused, public_reason
+from sso.platform.security.outbound_http import Outbound
 from sso.platform.security.text import TextRefused, check_line
 from sso.platform.security.tokens import token_hash
 from sso.settings import Settings

@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sso import clock
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
-from sso.platform.security.outbound_http import Outbound, OutboundFailed, OutboundRefused, public_reason
+from sso.platform.security.outbound_errors import OutboundFailed, OutboundRefused, public_reason
 from sso.platform.security.public_keys import MAX_KEYS, check_public_key
+
+if TYPE_CHECKING:
+    from sso.platform.security.outbound_http import Outbound
 
 log = logging.getLogger(__name__)
 

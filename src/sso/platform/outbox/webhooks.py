@@ -12,7 +12,7 @@ import hmac
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -29,7 +29,10 @@ from sso.platform.outbox.models import DeliveryKind, Webhook
 from sso.platform.outbox.store import enqueue
 from sso.platform.outbox.worker import Abandon, NotNeeded
 from sso.platform.security.encryption import SecretBox
-from sso.platform.security.outbound_http import Outbound, OutboundRefused
+from sso.platform.security.outbound_errors import OutboundRefused
+
+if TYPE_CHECKING:
+    from sso.platform.security.outbound_http import Outbound
 
 WEBHOOK = DeliveryKind.WEBHOOK
 SECRET_PREFIX = "whsec_"

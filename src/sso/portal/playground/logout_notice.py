@@ -11,7 +11,7 @@ import httpx2 as httpx
 from sso.clients.registry import Client
 from sso.identity.sessions import store as sessions
 from sso.logout.end_sessions import logout_token
-from sso.platform.security.outbound_http import OutboundRefused, public_reason
+from sso.platform.security.outbound_errors import OutboundRefused, public_reason
 from sso.platform.security.tokens import random_token
 from sso.portal.playground.exchange import Step, decoded, request_text, shortened
 from sso.portal.services import LogoutNoticeServices

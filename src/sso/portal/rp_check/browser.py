@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urljoin, urlsplit
 
-from sso.platform.security.outbound_http import Outbound, OutboundFailed, OutboundRefused, Visited, public_reason
+from sso.platform.security.outbound_errors import OutboundFailed, OutboundRefused, public_reason
+from sso.platform.security.outbound_http import Outbound, Visited
 
 MAX_HOPS = 8
 

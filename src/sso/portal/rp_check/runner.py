@@ -24,7 +24,8 @@ from sso.clients.secrets import ClientError
 from sso.oidc.requests import with_parameters
 from sso.platform.actor import Actor
 from sso.platform.audit import record
-from sso.platform.security.outbound_http import OutboundRefused, Visited, public_reason
+from sso.platform.security.outbound_errors import OutboundRefused, public_reason
+from sso.platform.security.outbound_http import Visited
 from sso.portal.applications import checked_digest, sandbox_id
 from sso.portal.rp_check import fake_provider
 from sso.portal.rp_check.browser import Browser, Look, Stuck, origin_of
