@@ -126,9 +126,10 @@ async def userinfo_request(request: Request) -> ProtocolRequest:
 
 
 def _as_protocol(request: Request, query: Pairs, parameters: Pairs) -> ProtocolRequest:
-    protocol = ProtocolRequest(
-        site_of(request).provider, request.method, request.scope["path"], parameters, request.headers, query
-    )
+    provider, scope = site_of(request).provider, request.scope
+    # The protocol reads this header alone, several times.
+    headers = {"authorization": request.headers.get("authorization", "")}
+    protocol = ProtocolRequest(provider, request.method, scope["path"], parameters, headers, query)
     protocol.address, protocol.caller = kept_address_of(request), address_of(request)
     protocol.request_id = request_id_of(request)
     return protocol
