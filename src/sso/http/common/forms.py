@@ -28,7 +28,14 @@ def query_pairs(request: Request) -> Pairs:
     Raises:
         Refused: when they cannot be read.
     """
-    return read_pairs(request.scope["query_string"])
+    read = query_by_gate(request)
+    return read if read is not None else read_pairs(request.scope["query_string"])
+
+
+def query_by_gate(request: Request) -> Pairs | None:
+    """Return the parameters of the query as the gate for requests has read and checked them; None: it has not."""
+    received = request.receive
+    return received.query if isinstance(received, Received) else None
 
 
 async def form_pairs(request: Request) -> Pairs:
