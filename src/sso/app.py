@@ -10,12 +10,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import DBAPIError
+from starlette.types import ASGIApp
 
 from sso import clock
 from sso.accounts.services import AccountServices
 from sso.errors import Refusal
 from sso.http import account, admin, api, developer, protocol, sign_in
 from sso.http.common import pages, routes
+from sso.http.common.application import Application
 from sso.http.common.assets import Assets
 from sso.http.common.direct import DirectRoutes
 from sso.http.common.errors import add_error_handler
@@ -104,13 +106,15 @@ def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
             await site.provider.close()
             await db.close()
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    def shell(app: FastAPI, routes: ASGIApp) -> Shell:
+        return Shell(routes, settings, DirectRoutes(app.router.routes, app.exception_handlers))
+
+    app = Application(lifespan, shell)
     app.state.site = site
     # The routes themselves: an included router would be matched twice, and prepared anew for each application.
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     add_error_handler(app, {**sign_in.error_pages, **account.error_pages})
-    app.add_middleware(Shell, settings=settings, direct=DirectRoutes(app.router.routes, app.exception_handlers))
     return app
 
 

@@ -6,6 +6,7 @@ Every rule that depends on time asks :func:`now`; tests move it with :func:`adva
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 
 _offset = timedelta(0)
@@ -18,7 +19,7 @@ def now() -> datetime:
 
 def timestamp() -> int:
     """Return the current time in whole seconds since 1970, as JWT claims use it (RFC 7519 section 2)."""
-    return int(now().timestamp())
+    return int(time.time() + _offset.total_seconds())
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> bool:

@@ -10,6 +10,7 @@ from tests.demands import demand
 from tests.support import PASSWORD, City, Statements, challenge_of, query_of
 
 from sso import clock
+from sso.platform.db import DatabaseUnavailable
 
 WRONG = {
     "no code": ({"code": None}, "invalid_request"),
@@ -261,3 +262,19 @@ async def test_a_session_that_is_idle_or_too_old_is_over(city: City) -> None:
         clock.advance(200)
         page = await browser.open(party.url())
     assert page.status_code == 200, "the absolute lifetime counts from the sign-in"
+
+
+@pytest.mark.parametrize(
+    ("client_id", "scope", "answer"), [("mesin", "kirim", 200), ("mesin", "lain", 400), ("mesin-buram", "kirim", 503)]
+)
+async def test_client_credentials_open_no_transaction_for_a_token_that_is_not_stored(
+    city: City, monkeypatch: pytest.MonkeyPatch, client_id: str, scope: str, answer: int
+) -> None:
+    async def run_write(*_: object) -> None:
+        raise DatabaseUnavailable("not asked for")
+
+    monkeypatch.setattr(city.provider.db, "run_write", run_write)
+    form = {"grant_type": "client_credentials", "scope": scope}
+    async with city.client() as http:
+        got = await http.post("/token", data=form, auth=(client_id, city.secrets[client_id]))
+    assert got.status_code == answer, got.text

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from tests.support import SECRET_KEY
 
 from sso import clock
+from sso.platform.keys.compact import write_compact
 from sso.platform.keys.kept import Kept, KeptClaims
 from sso.platform.keys.ring import MAX_TOKEN_CHARS, InvalidToken, Key, KeyRing, UnknownKey
 from sso.platform.security.encryption import SecretBox
@@ -262,3 +263,18 @@ def test_the_memory_is_bounded_in_tokens_and_bytes() -> None:
     kept.clear()
     assert len(kept) == 0
     assert kept._bytes == 0
+
+
+@pytest.mark.parametrize("alg", [*PRIVATE, "none"])
+@pytest.mark.parametrize("kid", ["k", None])
+def test_a_token_is_written_as_pyjwt_writes_it(alg: str, kid: str | None) -> None:
+    payload = json.dumps(CLAIMS).encode()
+    headers = {"typ": TYP} if kid is None else {"typ": TYP, "kid": kid}
+    key = PRIVATE.get(alg)
+    written = write_compact(payload, key, alg, TYP, kid)
+    expected = jwt.PyJWS().encode(payload, key or "", alg, headers, sort_headers=False)
+    assert written.rpartition(".")[0] == expected.rpartition(".")[0]
+    if key is None:
+        assert written == expected
+    else:
+        assert jwt.PyJWS().decode(written, key.public_key(), [alg]) == payload

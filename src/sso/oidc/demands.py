@@ -383,6 +383,8 @@ RULES: Mapping[Demand, Rule] = {
     ),
 }
 """Every demand on every way."""
+_HELD = {way: [(demand, rule) for demand, rule in RULES.items() if way in rule.held] for way in Way}
+"""The demands that are held on each way."""
 
 
 def unmet(way: Way, client: Client, facts: Facts) -> Unmet | None:
@@ -393,8 +395,8 @@ def unmet(way: Way, client: Client, facts: Facts) -> Unmet | None:
         client: the application.
         facts: what is known; what is not known refuses.
     """
-    for demand, rule in RULES.items():
-        if way in rule.held and not rule.check(way, client, facts):
+    for demand, rule in _HELD[way]:
+        if not rule.check(way, client, facts):
             error = rule.error
             if way is Way.CLIENT_CREDENTIALS and error == "invalid_grant":
                 error = "unauthorized_client"  # RFC 6749 section 5.2: there is no grant that could be invalid

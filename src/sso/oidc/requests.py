@@ -115,6 +115,8 @@ class ProtocolRequest(OAuth2Request):
         """Whether this process has looked for changes of applications and keys since the request came."""
         self.unsaved: list[tuple[Callable[[Executor, dict[str, Any]], None], dict[str, Any]]] = []
         """Rows of issued tokens, each with the function that inserts it: ``ProviderServer.save_token`` stores them."""
+        self.basic: tuple[str, str] | None = None
+        """The client_id and the secret of the Authorization header, once they were read."""
         self.attempt: ReservedHere | None = None
         """The place that this request has taken in the limit of failed client authentication, until it succeeds."""
 

@@ -28,7 +28,14 @@ def query_pairs(request: Request) -> Pairs:
     Raises:
         Refused: when they cannot be read.
     """
-    return read_pairs(request.scope["query_string"])
+    read = query_by_gate(request)
+    return read if read is not None else read_pairs(request.scope["query_string"])
+
+
+def query_by_gate(request: Request) -> Pairs | None:
+    """Return the parameters of the query as the gate for requests has read and checked them; None: it has not."""
+    received = request.receive
+    return received.query if isinstance(received, Received) else None
 
 
 async def form_pairs(request: Request) -> Pairs:
@@ -126,9 +133,10 @@ async def userinfo_request(request: Request) -> ProtocolRequest:
 
 
 def _as_protocol(request: Request, query: Pairs, parameters: Pairs) -> ProtocolRequest:
-    protocol = ProtocolRequest(
-        site_of(request).provider, request.method, request.scope["path"], parameters, request.headers, query
-    )
+    provider, scope = site_of(request).provider, request.scope
+    # The protocol reads this header alone, several times.
+    headers = {"authorization": request.headers.get("authorization", "")}
+    protocol = ProtocolRequest(provider, request.method, scope["path"], parameters, headers, query)
     protocol.address, protocol.caller = kept_address_of(request), address_of(request)
     protocol.request_id = request_id_of(request)
     return protocol

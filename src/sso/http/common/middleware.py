@@ -110,8 +110,9 @@ class Shell:
             if not scope["app"].state.site.provider.loaded and not scope["path"].startswith(_ALWAYS):
                 raise DatabaseUnavailable("nothing is loaded yet")
             route = self._direct.find(scope)
-            check_head(scope, known_path=route is not None)
+            query = check_head(scope, known_path=route is not None)
             received = self._received(scope, receive)
+            received.query = query
             await check_body(scope, received)
             await self._carry_out(route, scope, received, sending, lambda: answered > 0)
         except Exception as error:

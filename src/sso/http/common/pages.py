@@ -20,6 +20,7 @@ from sso.clients.registry import Client
 from sso.http.common.cookies import read_cookie, set_cookie, with_browser
 from sso.http.common.csrf import csrf_token
 from sso.http.common.dates import moment_text
+from sso.http.common.forms import query_by_gate
 from sso.http.common.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
 from sso.http.common.responses import answer_form, json_error, problem_response
 from sso.http.common.state import request_id_of, site_of
@@ -156,7 +157,9 @@ def prepare() -> None:
 
 def chosen_language(request: Request, fields: Mapping[str, str] = NO_FIELDS) -> str:
     """Return the language that was chosen on this very page, in its URL or its form; empty where none was."""
-    chosen = request.query_params.get("lang", "") or fields.get("lang", "")
+    read = query_by_gate(request)
+    query: Mapping[str, str] = dict(read) if read is not None else request.query_params
+    chosen = query.get("lang", "") or fields.get("lang", "")
     return chosen if chosen in LOCALES else ""
 
 

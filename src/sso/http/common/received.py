@@ -43,6 +43,8 @@ class Received:
     def __init__(self, receive: Receive, maximum: int | None = None, seconds: float = 0.0) -> None:
         self.form: list[tuple[str, str]] | None = None
         """The parameters of the body, where that is a form: read once, by the gate (``request_checks.py``)."""
+        self.query: list[tuple[str, str]] | None = None
+        """The parameters of the query, read once, by the gate too."""
         self._receive = receive
         self._maximum = maximum
         self._until = time.monotonic() + seconds

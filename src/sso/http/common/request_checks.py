@@ -60,8 +60,8 @@ class Refused(RequestRefused):
         return self._headers
 
 
-def check_head(scope: Scope, *, known_path: bool = False) -> None:
-    """Check the address and the headers of a request.
+def check_head(scope: Scope, *, known_path: bool = False) -> list[tuple[str, str]]:
+    """Check the address and the headers of a request; return the parameters of the query.
 
     Args:
         scope: of the request.
@@ -76,9 +76,9 @@ def check_head(scope: Scope, *, known_path: bool = False) -> None:
         raise Refused(414, "too_large")
     if path:
         _check_path(path)
-    if query:
-        read_pairs(query)
+    pairs = read_pairs(query)
     _check_headers(scope)
+    return pairs
 
 
 def _check_path(path: bytes) -> None:

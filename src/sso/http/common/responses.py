@@ -55,9 +55,10 @@ def response(answer: Answer) -> Response:
     else:
         content, media_type = orjson.dumps(answer.body), "application/json"
     http_response = Response(content, answer.status, media_type=media_type)
-    for name, value in answer.headers:
-        if name.lower() != "content-type":
-            http_response.headers.append(name, value)
+    named = [(name.lower(), value) for name, value in answer.headers]
+    http_response.raw_headers += [
+        (name.encode("latin-1"), value.encode("latin-1")) for name, value in named if name != "content-type"
+    ]
     return http_response
 
 

@@ -82,8 +82,7 @@ def authenticate_client(request: ProtocolRequest) -> Client:
     form = request.form
     if any(name in request.query.data for name in ("client_secret", "client_assertion", "code", "refresh_token")):
         raise InvalidRequestError("Send credentials in the body, never in the address (RFC 6749 section 2.3.1).")
-    authorization = request.headers.get("authorization", "")
-    basic = authorization[:6].lower() == "basic "
+    basic = _is_basic(request)
     ways = [basic, "client_secret" in form, "client_assertion" in form or "client_assertion_type" in form]
     if sum(ways) > 1:
         raise InvalidRequestError("Use one client authentication method only (RFC 6749 section 2.3).")
@@ -93,7 +92,7 @@ def authenticate_client(request: ProtocolRequest) -> Client:
         named, source = client_named_by(request), request.caller or ""
         request.attempt = request.provider.attempts.reserve_here(Purpose.CLIENT_SECRET, named, source)
     if basic:
-        client = _by_basic(request, authorization[6:].strip())
+        client = _by_basic(request)
     elif ways[1]:
         client = _by_secret(request, form.get("client_id", ""), form["client_secret"], "client_secret_post")
     else:
@@ -105,9 +104,8 @@ def authenticate_client(request: ProtocolRequest) -> Client:
 
 def client_named_by(request: ProtocolRequest) -> str:
     """Return the client_id that a request names, whether or not it proves it; nothing where it names none."""
-    authorization = request.headers.get("authorization", "")
-    if authorization[:6].lower() == "basic ":
-        return _named_in_basic(authorization[6:].strip())
+    if _is_basic(request):
+        return _named_in_basic(request)
     if "client_assertion" in request.form and "client_id" not in request.form:
         try:
             found = read_unverified(request.form["client_assertion"], ASSERTION_MAX_CHARS)
@@ -117,9 +115,9 @@ def client_named_by(request: ProtocolRequest) -> str:
     return request.form.get("client_id", "")
 
 
-def _by_basic(request: ProtocolRequest, encoded: str) -> Client:
+def _by_basic(request: ProtocolRequest) -> Client:
     try:
-        client_id, secret = _basic_credentials(encoded)
+        client_id, secret = _basic_credentials(request)
     except ValueError:
         raise ClientRefused("The Basic credentials are not well formed.", basic=True) from None
     if request.form.get("client_id", client_id) != client_id:
@@ -205,9 +203,8 @@ async def prepare(request: ProtocolRequest) -> Client | None:
     """
     provider, kid, signed = request.provider, None, False
     client_id = request.form.get("client_id", "")
-    authorization = request.headers.get("authorization", "")
-    if authorization[:6].lower() == "basic ":
-        client_id = _named_in_basic(authorization[6:].strip())
+    if _is_basic(request):
+        client_id = _named_in_basic(request)
     elif "client_assertion" in request.form:
         try:
             found = read_unverified(request.form["client_assertion"], ASSERTION_MAX_CHARS)
@@ -222,9 +219,13 @@ async def prepare(request: ProtocolRequest) -> Client | None:
     return client
 
 
-def _named_in_basic(encoded: str) -> str:
+def _is_basic(request: ProtocolRequest) -> bool:
+    return request.basic is not None or request.headers.get("authorization", "")[:6].lower() == "basic "
+
+
+def _named_in_basic(request: ProtocolRequest) -> str:
     try:
-        return _basic_credentials(encoded)[0]
+        return _basic_credentials(request)[0]
     except ValueError:
         return ""
 
@@ -256,12 +257,18 @@ async def authenticates(request: ProtocolRequest, client: Client, audiences: Col
     return said == [client.client_id, client.client_id, ASSERTION_TYPE] and names_us(aud, audiences, client)
 
 
-def _basic_credentials(encoded: str) -> tuple[str, str]:
-    """Return client_id and secret (RFC 6749 section 2.3.1).
+def _basic_credentials(request: ProtocolRequest) -> tuple[str, str]:
+    """Return client_id and secret (RFC 6749 section 2.3.1), which are read once for each request.
 
     Raises:
         ValueError: when they are not well formed.
     """
+    if request.basic is None:
+        request.basic = _read_basic(request.headers.get("authorization", "")[6:].strip())
+    return request.basic
+
+
+def _read_basic(encoded: str) -> tuple[str, str]:
     name, colon, secret = base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")
     if not colon:
         raise ValueError("there is no colon")

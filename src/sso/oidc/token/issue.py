@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -235,7 +236,7 @@ def _access_claims(
         "client_id": client.client_id,
         "iat": issued,
         "exp": issued + provider.access_token_seconds(client),
-        "jti": uuid.uuid4().hex,
+        "jti": secrets.token_hex(16),
         "scope": scope,
     }
     if grant is not None and not grant.asserted:

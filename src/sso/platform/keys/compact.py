@@ -1,7 +1,7 @@
-"""Reading a signed token in compact form (RFC 7515 section 7.1), each part once.
+"""Writing and reading a signed token in compact form (RFC 7515 section 7.1), each part once.
 
-PyJWT's own reader walks over every character in Python, and reads the header apart from the rest. Its algorithms verify
-the signature here too.
+PyJWT's own writer encodes and checks the same header and key for every token, and its reader walks over every character
+in Python. Its algorithms sign and verify here too.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jwt
@@ -29,6 +30,31 @@ class Compact:
     signing_input: bytes
     payload: bytes
     signature: bytes
+
+
+def write_compact(payload: bytes, key: Any, alg: str, typ: str, kid: str | None) -> str:
+    """Return a payload as a signed token.
+
+    Args:
+        payload: what is signed.
+        key: the private key, which belongs to ``alg``; for ``none`` it does not count.
+        alg: the algorithm.
+        typ: of the header.
+        kid: of the header; None: the header has none.
+    """
+    signing_input = b"%b.%b" % (_header(typ, alg, kid), _encoded(payload))
+    signature = _JWS.get_algorithm_by_name(alg).sign(signing_input, key)
+    return (b"%b.%b" % (signing_input, _encoded(signature))).decode("ascii")
+
+
+@lru_cache(maxsize=100)
+def _header(typ: str, alg: str, kid: str | None) -> bytes:
+    header = {"typ": typ, "alg": alg}
+    return _encoded(orjson.dumps(header if kid is None else {**header, "kid": kid}))
+
+
+def _encoded(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
 def read_compact(token: str) -> Compact:
@@ -77,6 +103,6 @@ def decoded(segment: bytes) -> bytes:
         data = base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
     except binascii.Error:
         raise Malformed("a part is not base64url") from None
-    if base64.urlsafe_b64encode(data).rstrip(b"=") != segment:
+    if _encoded(data) != segment:
         raise Malformed("a part is not base64url")
     return data

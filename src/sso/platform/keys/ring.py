@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import jwt
 import orjson
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.platform.keys.compact import payload_of, read_compact
+from sso.platform.keys.compact import payload_of, read_compact, write_compact
 from sso.platform.keys.kept import Kept, KeptClaims
 from sso.platform.keys.models import SigningKey
 from sso.platform.security.encryption import SecretBox
@@ -90,9 +89,9 @@ class KeyRing:
         """
         payload = orjson.dumps(claims)
         if alg == "none":
-            return _JWS.encode(payload, "", alg, {"typ": typ}, sort_headers=False)
+            return write_compact(payload, None, alg, typ, None)
         key = self._active[alg]
-        return _JWS.encode(payload, key.private, alg, {"typ": typ, "kid": key.kid}, sort_headers=False)
+        return write_compact(payload, key.private, alg, typ, key.kid)
 
     def verify(
         self, token: str, *, typ: str, issuer: str, audience: str | None = None, expired: bool = False
@@ -187,10 +186,6 @@ class KeyRing:
         signing: Any = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
         public_jwk = dict(row.public_jwk)
         return Key(row.kid, row.alg, row.status, signing, signing.public_key(), public_jwk, row.retired_at)
-
-
-_JWS = jwt.PyJWS()
-"""``jwt.encode`` would write the claims with the slower ``json``, and other than ASCII characters as escapes."""
 
 
 def _check_claims(claims: dict[str, Any], *, issuer: str, audience: str | None) -> None:

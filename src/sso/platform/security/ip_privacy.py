@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Literal
 
 AddressPrivacy = Literal["full", "network", "none"]
 IPV4_BITS, IPV6_BITS = 24, 48
+MAX_CHARS = 45
+"""The length of the longest IP address."""
 
 
 def kept_address(address: str, privacy: AddressPrivacy) -> str | None:
@@ -19,9 +22,14 @@ def kept_address(address: str, privacy: AddressPrivacy) -> str | None:
     if privacy == "none" or not address:
         return None
     if privacy == "full":
-        return address[:45]
+        return address[:MAX_CHARS]
+    return _network(address.split("%", 1)[0])
+
+
+@lru_cache(maxsize=1024)
+def _network(address: str) -> str | None:
     try:
-        parsed = ipaddress.ip_address(address.split("%", 1)[0])
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return None
     parsed = getattr(parsed, "ipv4_mapped", None) or parsed

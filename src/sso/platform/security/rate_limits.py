@@ -559,7 +559,8 @@ class Attempts:
             TooManyFailures: when the limit is reached.
         """
         rules = [Rule(key_of(purpose, account, address), self._per_address, WINDOW_MINUTES * MINUTE)]
-        rules += of_source(purpose, address, self._per_address * PER_SUBNET, WINDOW_MINUTES * MINUTE)
+        rules_of = _kept_rules_of_source if len(address) <= MAX_KEPT_CHARS else of_source
+        rules += rules_of(purpose, address, self._per_address * PER_SUBNET, WINDOW_MINUTES * MINUTE)
         return ReservedHere(self._here, self._here.take_now(rules))
 
     async def clear(self, account: str) -> None:
@@ -696,6 +697,16 @@ def of_source(name: str, source: str, maximum: int, seconds: int) -> list[Rule]:
     if site:
         rules.append(Rule(key_of(name, "site", site), maximum * PER_SUBNET * PER_SUBNET, seconds))
     return rules
+
+
+MAX_KEPT_CHARS = 45
+"""The length of the longest IP address without a zone, whose length has no limit."""
+
+
+@lru_cache(maxsize=1024)
+def _kept_rules_of_source(name: str, address: str, maximum: int, seconds: int) -> Sequence[Rule]:
+    """Return the rules of :func:`of_source` for the IP address of a program, which asks again and again."""
+    return of_source(name, address, maximum, seconds)
 
 
 def key_of(*parts: str) -> str:
