@@ -54,7 +54,10 @@ def read_form(model: type[Form], fields: Mapping[str, str]) -> Sent[Form]:
     try:
         return Sent(model.model_validate(values), fields, {})
     except ValidationError as error:
-        mistakes = {str(problem["loc"][0]): str(problem["ctx"]["error"]) for problem in error.errors()}
+        mistakes = {
+            str(problem["loc"][0]): str(problem.get("ctx", {}).get("error", problem["msg"]))
+            for problem in error.errors()
+        }
     right = {name: value for name, value in values.items() if name not in mistakes}
     return Sent(model.model_validate(right), fields, mistakes)
 
