@@ -10,6 +10,8 @@ CATALOGUES := $(wildcard src/sso/http/common/locale/*/LC_MESSAGES/*.po)
 COMPILED := $(CATALOGUES:.po=.mo)
 SECONDS ?= 180
 SEED ?= 1
+# Without bytecode on the disk, each process of the tests compiles the program when it starts: about a second.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: run test check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs dist sbom hooks clean deps ready

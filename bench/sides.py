@@ -201,6 +201,8 @@ def product(
     directory.mkdir(parents=True)
     port, sso = free_port(), str(program(checkout))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SSO_")}
+    # An installation has its bytecode on the disk. Without it, each process compiles the program when it starts.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment |= {
         "PYTHONPATH": str(checkout / "src"),
         "SSO_ISSUER": f"http://localhost:{port}",
