@@ -137,9 +137,9 @@ class StoredClient(NamedTuple):
 
 
 async def all_clients(session: AsyncSession) -> dict[str, StoredClient]:
-    """Return every client, also removed ones, by client_id."""
+    """Return every client, also removed ones, by client_id; the oldest first."""
     columns = select(ClientRow.client_id, ClientRow.catalogue, ClientRow.status, ClientRow.metadata_)
-    rows = (await session.execute(columns)).all()
+    rows = (await session.execute(columns.order_by(ClientRow.created_at, ClientRow.client_id))).all()
     return {row[0]: StoredClient(row[1], row[2], row[3]) for row in rows}
 
 
