@@ -103,6 +103,7 @@ async def test_everything_works_without_scripts(demo: Demo, chromium: Browser) -
 async def test_the_keyboard_is_enough(demo: Demo, person: BrowserContext) -> None:
     page = await person.new_page()
     await page.goto(f"{demo.issuer}/login")
+    await expect(page.locator("#username")).to_be_focused()  # the browser moves the focus after it has loaded the page
     await page.keyboard.type("ratna")
     await page.keyboard.press("Tab")
     await page.keyboard.type(demo.passwords["ratna"])
