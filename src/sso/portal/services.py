@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from sso.platform.security.outbound_http import Outbound
 
 
-class TrialServices(Protocol):
-    """What beginning a trial in the playground needs."""
+class StoringServices(Protocol):
+    """What every use case needs that stores something encrypted."""
 
     @property
     def db(self) -> Database:
@@ -28,6 +28,10 @@ class TrialServices(Protocol):
     @property
     def box(self) -> SecretBox:
         """Encrypts what is stored."""
+
+
+class TrialServices(StoringServices, Protocol):
+    """What beginning a trial in the playground needs."""
 
     async def refresh(self) -> bool:
         """Read what changed in applications and keys."""
@@ -49,20 +53,8 @@ class PlaygroundServices(TrialServices, LogoutNoticeServices, Protocol):
     """What the playground needs."""
 
 
-class CheckServices(Protocol):
+class CheckServices(StoringServices, Protocol):
     """What the relying-party check needs."""
-
-    @property
-    def db(self) -> Database:
-        """The database."""
-
-    @property
-    def settings(self) -> Settings:
-        """Every setting."""
-
-    @property
-    def box(self) -> SecretBox:
-        """Encrypts what is stored."""
 
     @property
     def registry(self) -> Registry:
