@@ -256,6 +256,16 @@ def test_the_doctor_says_what_is_wrong(cli: Cli) -> None:
     assert cli("keys", "rotate", "--force").code == 1
 
 
+def test_the_doctor_says_that_the_file_of_countries_cannot_be_used(cli: Cli, tmp_path: Path) -> None:
+    broken = tmp_path / "countries.mmdb"
+    broken.write_bytes(b"no database")
+    cli.monkeypatch.setenv("SSO_COUNTRY_DATABASE", str(broken))
+    answer = cli("doctor")
+    assert answer.code == 1
+    assert "BAD     countries: SSO_COUNTRY_DATABASE cannot be used" in answer.out
+    assert "schema" in answer.out, "the other findings are shown too"
+
+
 def test_the_doctor_warns_of_open_registration(cli: Cli) -> None:
     cli.monkeypatch.setenv("SSO_CLIENT_REGISTRATION", "open")
     assert "SSO_CLIENT_REGISTRATION=open: everybody can register applications" in cli("doctor").out

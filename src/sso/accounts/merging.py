@@ -12,7 +12,7 @@ from sso.accounts.deletion import delete_user
 from sso.accounts.guards import refuse_locked, refuse_test_user
 from sso.accounts.revocation import end_pending
 from sso.accounts.services import AccountChanges
-from sso.identity.notifications import notify
+from sso.identity.notifications import MessageServices, notify
 from sso.identity.users import merge_proposals
 from sso.identity.users import store as users
 from sso.identity.users.merge_proposals import Decided
@@ -25,7 +25,7 @@ from sso.portal.applications import lock_application
 
 
 async def decide_proposal(
-    session: AsyncSession, services: AccountChanges, proposal_id: uuid.UUID, decision: str, *, actor: Actor
+    session: AsyncSession, services: MessageServices, proposal_id: uuid.UUID, decision: str, *, actor: Actor
 ) -> Decided:
     """Decide about an imported user who seems to exist already, and tell the user what was added to the account.
     Arguments and decisions as in :func:`sso.identity.users.merge_proposals.decide`.

@@ -9,12 +9,12 @@ import typer
 import yaml
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.cli.common import Json, check_choice, complain, group, print_json, print_table, refuse, run
+from sso.cli.common import Json, check_choice, complain, group, print_json, print_table, refuse, run, run_loaded
 from sso.clients.models import Application, RelyingPartyCheck
 from sso.clients.privileges import OPERATOR
 from sso.clients.yaml_documents import read_yaml
 from sso.identity.users.service import find
-from sso.oidc.provider import Provider
+from sso.platform.services import Storage
 from sso.portal import applications as apps
 from sso.portal import teams
 from sso.portal.applications import RequestedSettings
@@ -25,6 +25,7 @@ from sso.portal.rp_check.results import findings_of, passed, passes_now
 from sso.portal.rp_check.runner import Check, begin_check
 from sso.portal.rp_check.store import last_check
 from sso.portal.sandbox import own_redirect_uri
+from sso.portal.services import CheckServices
 
 app = group()
 
@@ -43,8 +44,8 @@ def list_command(
 ) -> None:
     """List applications of teams."""
 
-    async def work(provider: Provider) -> list[Application]:
-        async with provider.db.read() as session:
+    async def work(storage: Storage) -> list[Application]:
+        async with storage.db.read() as session:
             states = (state,) if state else ()
             return await apps.page_of_applications(session, states=states, limit=100_000)
 
@@ -66,12 +67,12 @@ def list_command(
 def show(application_id: ApplicationId) -> None:
     """Show an application: what its team wants, what would change in production, who looks after it."""
 
-    async def work(provider: Provider) -> dict[str, object]:
-        async with provider.db.read() as session:
+    async def work(storage: Storage) -> dict[str, object]:
+        async with storage.db.read() as session:
             application = await session.get(Application, application_id)
             if application is None:
                 refuse(f"no team looks after {application_id!r}; see: sso applications list")
-            changes, missing = await apps.outlook(session, application, allow_http_loopback=provider.settings.loopback)
+            changes, missing = await apps.outlook(session, application, allow_http_loopback=storage.settings.loopback)
             team = await teams.team_of(session, application_id)
             return {
                 "application_id": application_id,
@@ -110,10 +111,10 @@ def put(
         document.get("kind", "web"), document.get("document") or {}, document.get("sandbox") or {}
     )
 
-    async def work(provider: Provider) -> str | None:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> str | None:
+        async with storage.db.write() as session:
             application = await apps.lock_application(session, str(document["application_id"]))
-            uri = own_redirect_uri(provider.settings)
+            uri = own_redirect_uri(storage.settings)
             if application is not None:
                 await apps.change_application(
                     session, application, requested, revision=None, own_uri=uri, actor=COMMAND_LINE
@@ -121,11 +122,11 @@ def put(
                 return None
             if not owner:
                 refuse("it is new: name who owns it with --owner")
-            user = await find(session, owner, provider.box)
+            user = await find(session, owner, storage.box)
             return await begin_application(
                 session,
-                provider.settings,
-                provider.box,
+                storage.settings,
+                storage.box,
                 str(document["application_id"]),
                 requested,
                 owner=user.id,
@@ -151,17 +152,17 @@ def check(
     not pass.
     """
 
-    async def work(provider: Provider) -> RelyingPartyCheck | None:
-        async with provider.db.write() as session:
+    async def work(services: CheckServices) -> RelyingPartyCheck | None:
+        async with services.db.write() as session:
             application = await _present(session, application_id)
             rp_check = await begin_check(
-                session, provider.registry, provider.settings, application, page, actor=COMMAND_LINE
+                session, services.registry, services.settings, application, page, actor=COMMAND_LINE
             )
-        await Check(provider, rp_check).run()
-        async with provider.db.read() as session:
+        await Check(services, rp_check).run()
+        async with services.db.read() as session:
             return await last_check(session, application_id)
 
-    last = run(work, load=True)
+    last = run_loaded(work)
     assert last is not None
     findings = findings_of(last)
     if json:
@@ -179,10 +180,10 @@ def check(
 def submit(application_id: ApplicationId, text: Text = "", accept: AcceptNewSubjects = "") -> None:
     """Ask that what its team wants be used in production."""
 
-    async def work(provider: Provider) -> None:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> None:
+        async with storage.db.write() as session:
             application = await _present(session, application_id)
-            await submit_application(session, provider.settings, application, text, accepted=accept, actor=COMMAND_LINE)
+            await submit_application(session, storage.settings, application, text, accepted=accept, actor=COMMAND_LINE)
 
     run(work)
 
@@ -201,12 +202,12 @@ def approve(
     """Let production be what its team submitted, in the revision that was looked at."""
     granted = {} if first_party is None else {"first_party": first_party}
 
-    async def work(provider: Provider) -> None:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> None:
+        async with storage.db.write() as session:
             application = await _present(session, application_id)
             await approve_application(
                 session,
-                provider.settings,
+                storage.settings,
                 application,
                 text,
                 granted,
@@ -225,8 +226,8 @@ def send_back(
 ) -> None:
     """Tell its team what must be different before it can be approved."""
 
-    async def work(provider: Provider) -> None:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> None:
+        async with storage.db.write() as session:
             await apps.send_back(session, await _present(session, application_id), text, actor=COMMAND_LINE)
 
     run(work)
@@ -240,10 +241,10 @@ def member(
 ) -> None:
     """Put somebody into a team, give them another place, or take them out. Never the last owner."""
 
-    async def work(provider: Provider) -> None:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> None:
+        async with storage.db.write() as session:
             await _present(session, application_id)
-            user = await find(session, who, provider.box)
+            user = await find(session, who, storage.box)
             if role == "none":
                 await teams.remove_member(session, application_id, user.id, actor=COMMAND_LINE)
             elif role in teams.ROLES:

@@ -11,9 +11,9 @@ import typer
 
 from sso.cli.common import Json, first_of, group, print_json, print_table, run
 from sso.jobs import chain_audit_events
-from sso.oidc.provider import Provider
 from sso.platform.audit import AuditReport, export, prune, record, verify, verify_archive
 from sso.platform.audit.service import AuditFilter, content, page_of_events
+from sso.platform.services import Storage
 
 app = group()
 
@@ -27,12 +27,12 @@ def verify_command(
 ) -> None:
     """Check the chain of events. Exit code 1, and the first broken entry, when one was altered or is missing."""
 
-    async def work(provider: Provider) -> AuditReport:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> AuditReport:
+        async with storage.db.write() as session:
             if archive is None:
-                return await verify(session, provider.box)
+                return await verify(session, storage.box)
             with archive.open("rb") as lines:
-                return await verify_archive(session, provider.box, lines)
+                return await verify_archive(session, storage.box, lines)
 
     report = run(work)
     if json:
@@ -55,12 +55,12 @@ def export_command(
     begin = since.replace(tzinfo=UTC) if since else None
     end = until.replace(tzinfo=UTC) if until else None
 
-    async def work(provider: Provider) -> None:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> None:
+        async with storage.db.write() as session:
             period = {"since": begin.isoformat() if begin else None, "until": end.isoformat() if end else None}
             record(session, "audit.exported", actor="cli", data=period)
-        await chain_audit_events(provider.db, provider.box)
-        async with provider.db.read() as session:
+        await chain_audit_events(storage.db, storage.box)
+        async with storage.db.read() as session:
             async for line in export(session, begin, end):
                 sys.stdout.buffer.write(line)
 
@@ -79,8 +79,8 @@ def list_command(
 ) -> None:
     """List events, the newest first."""
 
-    async def work(provider: Provider) -> list[dict[str, object]]:
-        async with provider.db.read() as session:
+    async def work(storage: Storage) -> list[dict[str, object]]:
+        async with storage.db.read() as session:
             chosen = AuditFilter(type=type_, actor=actor, subject=subject, client_id=client)
             return [
                 {**content(event), "seq": event.seq} for event in await page_of_events(session, chosen, None, limit + 1)
@@ -104,12 +104,12 @@ def prune_command(
     """
     end = before.replace(tzinfo=UTC)
 
-    async def work(provider: Provider) -> int:
+    async def work(storage: Storage) -> int:
         count, gone = 0, -1
-        await chain_audit_events(provider.db, provider.box)
+        await chain_audit_events(storage.db, storage.box)
         while gone:
-            async with provider.db.write() as session:
-                gone = await prune(session, provider.box, end, actor="cli")
+            async with storage.db.write() as session:
+                gone = await prune(session, storage.box, end, actor="cli")
             count += gone
         return count
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run
+from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run, run_loaded
 from sso.clients import store
 from sso.clients.catalogue import read_catalogue
 from sso.clients.catalogue_apply import Change, Plan, PrivilegeChange, make_plan
@@ -16,12 +17,13 @@ from sso.clients.dynamic_registration import invite
 from sso.clients.metadata import ClientMetadata
 from sso.clients.privileges import OPERATOR, grant_privilege, revoke_privilege, shown
 from sso.clients.profiles import PROFILES, relaxations
-from sso.clients.registry import Client
+from sso.clients.registry import Client, Registry
 from sso.clients.secrets import new_secret
-from sso.oidc.provider import Provider
+from sso.logout.bulk import BulkServices
 from sso.oidc.subjects import counted
 from sso.platform.db import read_versions
 from sso.platform.permissions import restricted
+from sso.platform.services import Storage
 from sso.portal.lifecycle import COMMAND_LINE, apply_catalogue, remove_client, resume_client, suspend_client
 from sso.settings import Settings, load_settings, variable, whole_seconds
 
@@ -62,15 +64,21 @@ def apply(
     """
     catalogue = read_catalogue(file, allow_http_loopback=load_settings().loopback)
 
-    async def work(provider: Provider) -> Plan:
-        async with provider.db.write() as session:
-            plan = await make_plan(session, catalogue, delete=delete)
-            plan = replace(plan, subjects=await counted(session, plan.subjects))
-            if not dry_run:
-                await apply_catalogue(session, provider, plan, accepted=accept or ())
+    async def planned(session: AsyncSession) -> Plan:
+        plan = await make_plan(session, catalogue, delete=delete)
+        return replace(plan, subjects=await counted(session, plan.subjects))
+
+    async def only_plan(storage: Storage) -> Plan:
+        async with storage.db.write() as session:
+            return await planned(session)
+
+    async def change(services: BulkServices) -> Plan:
+        async with services.db.write() as session:
+            plan = await planned(session)
+            await apply_catalogue(session, services, plan, accepted=accept or ())
             return plan
 
-    plan = run(work, load=not dry_run, begins=not dry_run)
+    plan = run(only_plan) if dry_run else run_loaded(change, begins=True)
     warnings = [*plan.warnings, *_shortened(plan, load_settings())]
     if json:
         changes = [
@@ -153,9 +161,9 @@ def secret(
 ) -> None:
     """Make a new secret for an application and print it, this once. It is stored only as a hash."""
 
-    async def work(provider: Provider) -> str:
-        async with provider.db.write() as session:
-            return await new_secret(session, provider.box, client_id, overlap_seconds=overlap)
+    async def work(storage: Storage) -> str:
+        async with storage.db.write() as session:
+            return await new_secret(session, storage.box, client_id, overlap_seconds=overlap)
 
     secret = run(work)
     complain("This secret is shown once. Earlier secrets " + (f"end in {overlap} seconds." if overlap else "are over."))
@@ -174,11 +182,11 @@ def suspend_command(
     No catalogue brings it back, only "sso clients resume".
     """
 
-    async def work(provider: Provider) -> None:
-        async with provider.db.write() as session:
-            await suspend_client(session, provider, client_id, actor=COMMAND_LINE, end_sessions=end_sessions)
+    async def work(services: BulkServices) -> None:
+        async with services.db.write() as session:
+            await suspend_client(session, services, client_id, actor=COMMAND_LINE, end_sessions=end_sessions)
 
-    run(work, load=True)
+    run_loaded(work)
     print("suspended; see sso sessions endings")
 
 
@@ -186,8 +194,8 @@ def suspend_command(
 def resume_command(client_id: ClientId) -> None:
     """Let a suspended application work again. What was granted to it before stays over."""
 
-    async def work(provider: Provider) -> None:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> None:
+        async with storage.db.write() as session:
             await resume_client(session, client_id, actor=COMMAND_LINE)
 
     run(work)
@@ -202,11 +210,11 @@ def remove_command(
     if not sure:
         typer.confirm(f"Remove {client_id}?", abort=True)
 
-    async def work(provider: Provider) -> None:
-        async with provider.db.write() as session:
-            await remove_client(session, provider, client_id, actor=COMMAND_LINE)
+    async def work(services: BulkServices) -> None:
+        async with services.db.write() as session:
+            await remove_client(session, services, client_id, actor=COMMAND_LINE)
 
-    run(work, load=True)
+    run_loaded(work)
     print("removed; see sso sessions endings")
 
 
@@ -223,8 +231,8 @@ def invite_command(
     if profile not in PROFILES:
         refuse(f"--profile must be one of {', '.join(PROFILES)}")
 
-    async def work(provider: Provider) -> str:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> str:
+        async with storage.db.write() as session:
             return await invite(session, profile, note[:200], days=days, uses=uses or None)
 
     secret = run(work)
@@ -244,8 +252,8 @@ def grants_command(
 ) -> None:
     """List the administration scopes and restricted data that applications were granted: by whom, when and why."""
 
-    async def work(provider: Provider) -> list[dict[str, object]]:
-        async with provider.db.read() as session:
+    async def work(storage: Storage) -> list[dict[str, object]]:
+        async with storage.db.read() as session:
             privileges = await store.all_privileges(session, client_id or None, active=not everything)
             return [{"client_id": privilege.client_id, **shown(privilege)} for privilege in privileges]
 
@@ -271,8 +279,8 @@ def grant_command(
     The application has it where its scope is registered too.
     """
 
-    async def work(provider: Provider) -> None:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> None:
+        async with storage.db.write() as session:
             await grant_privilege(
                 session,
                 client_id,
@@ -294,8 +302,8 @@ def revoke_grant_command(client_id: ClientId, privilege: Privilege, reason: Reas
     No catalogue grants it again, only "sso clients grant".
     """
 
-    async def work(provider: Provider) -> None:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> None:
+        async with storage.db.write() as session:
             await revoke_privilege(session, client_id, privilege, reason=reason, authority=OPERATOR, actor="cli")
 
     run(work)
@@ -303,10 +311,11 @@ def revoke_grant_command(client_id: ClientId, privilege: Privilege, reason: Reas
 
 
 def _load() -> list[Client]:
-    async def work(provider: Provider) -> list[Client]:
-        async with provider.db.read() as session:
-            await provider.registry.load(session, await read_versions(session))
-        return sorted(provider.registry, key=lambda client: client.client_id)
+    async def work(storage: Storage) -> list[Client]:
+        registry = Registry()
+        async with storage.db.read() as session:
+            await registry.load(session, await read_versions(session))
+        return sorted(registry, key=lambda client: client.client_id)
 
     return run(work)
 

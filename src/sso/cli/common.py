@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import orjson
@@ -17,6 +18,9 @@ from sso.platform.security.numbers import read_uuid
 
 if TYPE_CHECKING:
     from sso.oidc.provider import Provider
+    from sso.platform.db import Database
+    from sso.platform.security.encryption import SecretBox
+    from sso.platform.services import Storage
     from sso.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -52,50 +56,87 @@ def guarded(command: Callable[[], object]) -> None:
         raise SystemExit(CANNOT) from None
 
 
-def run(work: Callable[[Provider], Coroutine[object, object, T]], *, load: bool = False, begins: bool = False) -> T:
-    """Run ``work`` with the provider of the settings in effect.
+@dataclass(frozen=True, slots=True)
+class CommandStorage:
+    """What most commands need: see :class:`sso.platform.services.Storage`."""
+
+    db: Database
+    settings: Settings
+    box: SecretBox
+
+
+def run(work: Callable[[Storage], Coroutine[object, object, T]], *, begins: bool = False) -> T:
+    """Run ``work`` with the database of the settings in effect.
 
     Args:
         work: what to do.
-        load: read keys and applications first.
-        begins: the command may begin an installation: it makes the embedded database and the secret key where there
+        begins: the command may begin an installation: it creates the embedded database and the secret key where there
             are none. Any other command refuses there and creates nothing.
+
+    Raises:
+        SettingsError: when the settings cannot be used, or there is no secret key.
+        NoDatabase: when there is no database, and the command does not begin an installation.
     """
     from sso.settings import load_settings  # imported here: help needs no settings
 
     settings = load_settings()
 
     async def inside() -> T:
-        async with opened(settings, load=load, begins=begins) as provider:
+        async with opened_storage(settings, begins=begins) as storage:
+            return await work(storage)
+
+    return asyncio.run(inside())
+
+
+def run_loaded(work: Callable[[Provider], Coroutine[object, object, T]], *, begins: bool = False) -> T:
+    """Run ``work`` as :func:`run` does, after the keys and the applications were read.
+
+    Raises:
+        CannotDecrypt: when SSO_SECRET_KEY does not fit the database.
+    """
+    from sso.settings import load_settings  # imported here: help needs no settings
+
+    settings = load_settings()
+
+    async def inside() -> T:
+        async with opened_provider(settings, begins=begins) as provider:
             return await work(provider)
 
     return asyncio.run(inside())
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, load: bool = False, begins: bool = False) -> AsyncIterator[Provider]:
-    """Yield the provider of ``settings`` on a database whose schema is current.
+async def opened_storage(settings: Settings, *, begins: bool = False) -> AsyncIterator[CommandStorage]:
+    """Yield the database of ``settings``, whose schema is current, and its encryption.
 
     Raises:
         NoDatabase: when there is no embedded database, and the command does not begin an installation.
     """
-    # Imported here: half of a second that commands which need no provider, and help, do not wait for.
-    from sso.oidc.provider import Provider
+    # Imported here: commands that need no database, and help, do not wait for SQLAlchemy.
     from sso.platform.db import Database
     from sso.platform.db.database import NoDatabase
     from sso.platform.db.migrate import check_schema, current_revision
+    from sso.platform.security.encryption import SecretBox
 
     db = Database(settings, create=begins)
     try:
         if not begins and db.is_sqlite and await current_revision(db) is None:
             raise NoDatabase(f"the database at {db.url.database} is empty; run: sso db upgrade")
         await check_schema(db, settings)
-        provider = Provider(settings, db, create=begins)
-        if load:
-            await provider.load()
-        yield provider
+        yield CommandStorage(db, settings, SecretBox(settings.secrets(create=begins)))
     finally:
         await db.close()
+
+
+@asynccontextmanager
+async def opened_provider(settings: Settings, *, begins: bool = False) -> AsyncIterator[Provider]:
+    """Yield the provider of ``settings`` with its keys and applications, on a database whose schema is current."""
+    from sso.oidc.provider import Provider  # imported here: most commands need no provider
+
+    async with opened_storage(settings, begins=begins) as storage:
+        provider = Provider(settings, storage.db, create=begins)
+        await provider.load()
+        yield provider
 
 
 def print_json(value: object) -> None:
@@ -127,7 +168,7 @@ def first_of(rows: Sequence[T], limit: int, then: str) -> list[T]:
     """Return the first ``limit`` rows of a list, and say on standard error where there are more.
 
     Args:
-        found: one row more than ``limit`` where there are more.
+        rows: one row more than ``limit`` where there are more.
         limit: how many are shown.
         then: how to see the others.
     """

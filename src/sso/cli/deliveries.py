@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from sso.cli.common import Json, an_id, check_choice, first_of, group, print_json, print_table, refuse, run
-from sso.oidc.provider import Provider
 from sso.platform.audit import record
 from sso.platform.outbox import store
 from sso.platform.outbox.models import Delivery, DeliveryKind, DeliveryStatus
 from sso.platform.outbox.store import DeliveryFilter
+from sso.platform.services import Storage
 
 app = group()
 
@@ -39,8 +39,8 @@ def list_command(
         check_choice("--kind", kind, KINDS)
     start = an_id(before, "delivery") if before else None
 
-    async def work(provider: Provider) -> list[Delivery]:
-        async with provider.db.read() as session:
+    async def work(storage: Storage) -> list[Delivery]:
+        async with storage.db.read() as session:
             return await store.page_of(session, DeliveryFilter(status, kind, client), start, limit + 1)
 
     listed = first_of(run(work), limit, "For more, give the id of the last one with --before, or a greater --limit.")
@@ -66,8 +66,8 @@ def retry_command(delivery_id: Annotated[str, typer.Argument(metavar="ID", help=
     """Send once more what was given up, or waits for its next time. A server or a worker does it."""
     chosen = an_id(delivery_id, "delivery")
 
-    async def work(provider: Provider) -> bool:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> bool:
+        async with storage.db.write() as session:
             delivery = await store.retry(session, chosen)
             if delivery is not None:
                 record(session, "delivery.retried", actor="cli", subject=str(chosen), client_id=delivery.client_id)

@@ -18,7 +18,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sso import clock
-from sso.cli.common import opened, refuse
+from sso.cli.common import opened_provider, refuse
 from sso.clients.catalogue import read_catalogue
 from sso.clients.catalogue_apply import apply_plan, make_plan
 from sso.clients.secrets import new_secret
@@ -155,7 +155,7 @@ async def _fill(settings: Settings, data: Path, ports: list[int], people: list[P
         text = text.replace(f"localhost:{written}", f"localhost:{port}")
     own.write_text(text)
     catalogues = [read_catalogue(path, allow_http_loopback=True) for path in (example_catalogue(), own)]
-    async with opened(settings, load=True, begins=True) as provider:
+    async with opened_provider(settings, begins=True) as provider:
         hashes = [await Passwords(settings).hash(person.password) for person in people]
         async with provider.db.write() as session:
             for catalogue in catalogues:

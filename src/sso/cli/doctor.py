@@ -14,20 +14,24 @@ from sqlalchemy import text
 from sso import clock
 from sso.cli.common import Json, print_json
 from sso.clients.profiles import relaxations
+from sso.clients.registry import Registry
 from sso.clients.sectors import subject_basis
 from sso.clients.validation_errors import scope_warnings
+from sso.errors import Refusal
 from sso.identity.users import store as users
 from sso.identity.users.service import ADMIN
-from sso.oidc.provider import Provider
 from sso.oidc.subjects import EVENT
 from sso.platform.audit import verify
 from sso.platform.audit.service import AuditFilter, page_of_events
 from sso.platform.db import Database, job_runs, read_versions
 from sso.platform.db.database import NoDatabase
 from sso.platform.db.migrate import current_revision, head_revision
+from sso.platform.keys import KeyRing
 from sso.platform.outbox import store as deliveries
 from sso.platform.outbox.webhooks import all_webhooks
 from sso.platform.permissions import GIVES_POWER, PERMISSIONS, restricted
+from sso.platform.security.encryption import SecretBox
+from sso.platform.security.geoip import Countries
 from sso.platform.security.rate_limits import storage_for
 from sso.portal import applications as apps
 from sso.portal.approval import pending_subject_change
@@ -63,19 +67,21 @@ def doctor(json: Json = False) -> None:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Return what was found. What cannot be looked at is a finding too."""
+    """Return what was found. What cannot be examined is a finding too."""
     findings = [_settings(settings), _disk(settings)]
+    if settings.country_database is not None:
+        findings.append(_countries(settings))
     try:
         db = Database(settings, create=False)
-        provider = Provider(settings, db, create=False)
+        box = SecretBox(settings.secrets(create=False))
     except NoDatabase as error:
         return [*findings, Finding("database", "bad", str(error))]
     except SettingsError as error:
         return [*findings, Finding("secret key", "bad", "; ".join(error.mistakes))]
     try:
-        for subject, look in _LOOKS:
+        for subject, look in _looks(settings, db, box):
             try:
-                findings.append(await look(provider))
+                findings.append(await look())
             except Exception as error:
                 findings.append(Finding(subject, "bad", f"{type(error).__name__}: {str(error).splitlines()[0]}"))
                 if subject in ("database", "schema"):
@@ -83,6 +89,26 @@ async def examine(settings: Settings) -> list[Finding]:
     finally:
         await db.close()
     return findings
+
+
+def _looks(settings: Settings, db: Database, box: SecretBox) -> list[tuple[str, Callable[[], Awaitable[Finding]]]]:
+    """Return what is examined, in this order, by its name. The applications are read before what needs them."""
+    registry = Registry()
+    return [
+        ("database", lambda: _database(db)),
+        ("schema", lambda: _schema(db)),
+        ("keys", lambda: _keys(settings, db, box)),
+        ("applications", lambda: _applications(db, registry)),
+        ("privileges", lambda: _privileges(registry)),
+        ("subjects", lambda: _subjects(settings, db, registry)),
+        ("people", lambda: _people(db)),
+        ("deliveries", lambda: _deliveries(db)),
+        ("mail", lambda: _mail(settings)),
+        ("limits", lambda: _limits(settings, db)),
+        ("webhooks", lambda: _webhooks(db)),
+        ("jobs", lambda: _jobs(db)),
+        ("audit", lambda: _audit(db, box)),
+    ]
 
 
 def _settings(settings: Settings) -> Finding:
@@ -97,6 +123,14 @@ def _settings(settings: Settings) -> Finding:
     return Finding("settings", "good", f"issuer {settings.issuer}")
 
 
+def _countries(settings: Settings) -> Finding:
+    try:
+        Countries(settings)
+    except Refusal as error:
+        return Finding("countries", "bad", "; ".join(error.mistakes))
+    return Finding("countries", "good", f"read from {settings.country_database}")
+
+
 def _disk(settings: Settings) -> Finding:
     place = settings.data_dir if settings.data_dir.exists() else settings.data_dir.absolute().parent
     free = shutil.disk_usage(place).free if place.exists() else 0
@@ -104,20 +138,20 @@ def _disk(settings: Settings) -> Finding:
     return Finding("disk", state, f"{free // 1024 // 1024} MB free at {place}")
 
 
-async def _database(provider: Provider) -> Finding:
-    async with provider.db.write() as session:
-        if provider.db.is_sqlite:
+async def _database(db: Database) -> Finding:
+    async with db.write() as session:
+        if db.is_sqlite:
             whole = (await session.execute(text("PRAGMA quick_check"))).scalar_one()
             broken = (await session.execute(text("PRAGMA foreign_key_check"))).all()
             state: State = "good" if whole == "ok" and not broken else "bad"
-            return Finding("database", state, f"SQLite {provider.db.url.database}: {whole}")
+            return Finding("database", state, f"SQLite {db.url.database}: {whole}")
         version = (await session.execute(text("SHOW server_version"))).scalar_one()
         standby = (await session.execute(text("SELECT pg_is_in_recovery()"))).scalar_one()
         return Finding("database", "bad" if standby else "good", f"PostgreSQL {version}{' (read-only)' * standby}")
 
 
-async def _schema(provider: Provider) -> Finding:
-    current, head = await current_revision(provider.db), head_revision()
+async def _schema(db: Database) -> Finding:
+    current, head = await current_revision(db), head_revision()
     if current == head:
         return Finding("schema", "good", str(current))
     if current is None:
@@ -125,18 +159,19 @@ async def _schema(provider: Provider) -> Finding:
     return Finding("schema", "bad", f"{current}, this release needs {head}; run: sso db upgrade")
 
 
-async def _keys(provider: Provider) -> Finding:
-    async with provider.db.read() as session:
-        await provider.keys.load(session)
-    if not provider.keys.algs:
+async def _keys(settings: Settings, db: Database, box: SecretBox) -> Finding:
+    keys = KeyRing(box, timedelta(0), settings.signing_alg)
+    async with db.read() as session:
+        await keys.load(session)
+    if not keys.algs:
         return Finding("keys", "warning", "none yet; they are made at the first start")
-    return Finding("keys", "good", f"can sign {', '.join(sorted(provider.keys.algs))}")
+    return Finding("keys", "good", f"can sign {', '.join(sorted(keys.algs))}")
 
 
-async def _applications(provider: Provider) -> Finding:
-    async with provider.db.read() as session:
-        await provider.registry.load(session, await read_versions(session))
-    clients = list(provider.registry)
+async def _applications(db: Database, registry: Registry) -> Finding:
+    async with db.read() as session:
+        await registry.load(session, await read_versions(session))
+    clients = list(registry)
     missing = [
         client.client_id
         for client in clients
@@ -157,14 +192,12 @@ async def _applications(provider: Provider) -> Finding:
     )
 
 
-async def _subjects(provider: Provider) -> Finding:
+async def _subjects(settings: Settings, db: Database, registry: Registry) -> Finding:
     """Say which applications keep a sector, and of which every ``sub`` changes when a submitted change is approved."""
-    pairwise = [
-        client for client in provider.registry if client.enabled and not client.sandbox and subject_basis(client.meta)
-    ]
+    pairwise = [client for client in registry if client.enabled and not client.sandbox and subject_basis(client.meta)]
     kept = [f"{client.client_id} ({client.meta.kept_sector})" for client in pairwise if client.meta.kept_sector]
-    loopback, waiting = provider.settings.loopback, []
-    async with provider.db.read() as session:
+    loopback, waiting = settings.loopback, []
+    async with db.read() as session:
         for application in await apps.page_of_applications(session, states=("submitted", "approved"), limit=1000):
             change = await pending_subject_change(session, application, allow_http_loopback=loopback)
             if change is not None and change.users:
@@ -187,12 +220,8 @@ CHANGED_DAYS = 30
 """How long doctor tells of a change of every ``sub`` of an application."""
 
 
-async def _privileges(provider: Provider) -> Finding:
-    named = [
-        client
-        for client in provider.registry
-        if client.enabled and (client.held or restricted(client.meta.scope.split()))
-    ]
+async def _privileges(registry: Registry) -> Finding:
+    named = [client for client in registry if client.enabled and (client.held or restricted(client.meta.scope.split()))]
     parts, missing = [], []
     for client in sorted(named, key=lambda application: application.client_id):
         mine = restricted(client.scopes)
@@ -209,8 +238,8 @@ async def _privileges(provider: Provider) -> Finding:
 _POWER = {PERMISSIONS[name].scope for name in GIVES_POWER}
 
 
-async def _people(provider: Provider) -> Finding:
-    async with provider.db.read() as session:
+async def _people(db: Database) -> Finding:
+    async with db.read() as session:
         administrators = await users.page_of_users(session, None, 2, role=ADMIN, status="active")
     if not administrators:
         return Finding("people", "warning", "nobody is an administrator: sso users create NAME --role admin")
@@ -220,8 +249,7 @@ async def _people(provider: Provider) -> Finding:
     return Finding("people", "good", advice)
 
 
-async def _mail(provider: Provider) -> Finding:
-    settings = provider.settings
+async def _mail(settings: Settings) -> Finding:
     if settings.development_outbox:
         return Finding("mail", "warning", "SSO_DEVELOPMENT_OUTBOX: mails and SMS are kept and shown to everyone")
     if settings.smtp_url is None:
@@ -230,35 +258,35 @@ async def _mail(provider: Provider) -> Finding:
     return Finding("mail", "good", "a server is set; try it: sso mail test ADDRESS")
 
 
-async def _limits(provider: Provider) -> Finding:
-    url = provider.settings.rate_limit_storage
+async def _limits(settings: Settings, db: Database) -> Finding:
+    url = settings.rate_limit_storage
     kind = url.get_secret_value().partition(":")[0] if url else "memory"
     if kind == "memory":
         return Finding("limits", "good", "counted in each process; for several set SSO_RATE_LIMIT_STORAGE")
-    storage = storage_for(provider.settings, provider.db)
+    storage = storage_for(settings, db)
     if not await storage.check():
         return Finding("limits", "bad", f"{kind} does not answer (SSO_RATE_LIMIT_STORAGE)")
     return Finding("limits", "good", f"counted together: {kind}")
 
 
-async def _webhooks(provider: Provider) -> Finding:
-    async with provider.db.read() as session:
+async def _webhooks(db: Database) -> Finding:
+    async with db.read() as session:
         webhooks = await all_webhooks(session)
     off = [webhook.url for webhook in webhooks if not webhook.enabled]
     text = f"{len(webhooks)}" + (f"; switched off, because they answered 410: {', '.join(off[:3])}" if off else "")
     return Finding("webhooks", "warning" if off else "good", text)
 
 
-async def _deliveries(provider: Provider) -> Finding:
-    async with provider.db.read() as session:
+async def _deliveries(db: Database) -> Finding:
+    async with db.read() as session:
         counts = await deliveries.counts(session)
     given_up = counts.get("given_up", 0)
     text = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none"
     return Finding("deliveries", "warning" if given_up else "good", text)
 
 
-async def _jobs(provider: Provider) -> Finding:
-    async with provider.db.read() as session:
+async def _jobs(db: Database) -> Finding:
+    async with db.read() as session:
         runs = {run.name: run for run in await job_runs.runs(session)}
     lease = runs.get(job_runs.JOBS)
     if lease is None:
@@ -274,26 +302,9 @@ LATE_JOBS = timedelta(minutes=30)
 """After which time without jobs doctor warns: they are due every five minutes."""
 
 
-async def _audit(provider: Provider) -> Finding:
-    async with provider.db.read() as session:
-        report = await verify(session, provider.box)
+async def _audit(db: Database, box: SecretBox) -> Finding:
+    async with db.read() as session:
+        report = await verify(session, box)
     if report.broken_at is not None:
         return Finding("audit", "bad", f"the chain is broken: {report.reason}")
     return Finding("audit", "good", f"{report.chained} entries, whole; {report.not_chained} waiting to be chained")
-
-
-_LOOKS: list[tuple[str, Callable[[Provider], Awaitable[Finding]]]] = [
-    ("database", _database),
-    ("schema", _schema),
-    ("keys", _keys),
-    ("applications", _applications),
-    ("privileges", _privileges),
-    ("subjects", _subjects),
-    ("people", _people),
-    ("deliveries", _deliveries),
-    ("mail", _mail),
-    ("limits", _limits),
-    ("webhooks", _webhooks),
-    ("jobs", _jobs),
-    ("audit", _audit),
-]

@@ -9,10 +9,10 @@ import typer
 from sso import clock
 from sso.cli.common import Json, an_id, first_of, group, print_json, print_table, refuse, run
 from sso.identity.users.service import find
-from sso.oidc.provider import Provider
 from sso.oidc.store import store
 from sso.oidc.store.store import GrantFilter
 from sso.platform.audit import record
+from sso.platform.services import Storage
 
 app = group()
 
@@ -28,11 +28,12 @@ def list_command(
     """List authorizations that hold, the newest first."""
     start = an_id(before, "grant") if before else None
 
-    async def work(provider: Provider) -> list[dict[str, object]]:
-        async with provider.db.read() as session:
-            person, now = (await find(session, user, provider.box)).id if user else None, clock.now()
+    async def work(storage: Storage) -> list[dict[str, object]]:
+        async with storage.db.read() as session:
+            idle = storage.settings.session_idle_timeout
+            person, now = (await find(session, user, storage.box)).id if user else None, clock.now()
             chosen_grants = GrantFilter(user_id=person, client_id=client)
-            grants = await store.page_of_grants(session, chosen_grants, start, now, now - provider.idle, limit + 1)
+            grants = await store.page_of_grants(session, chosen_grants, start, now, now - idle, limit + 1)
         names = ("id", "client_id", "user_id", "session_id", "scope", "offline", "created_at", "expires_at")
         return [{name: getattr(grant, name) for name in names} for grant in grants]
 
@@ -49,10 +50,10 @@ def revoke_command(grant_id: Annotated[str, typer.Argument(metavar="ID", help="S
     """End a grant: everything that grew from it is over at once. The session goes on."""
     chosen = an_id(grant_id, "grant")
 
-    async def work(provider: Provider) -> bool:
+    async def work(storage: Storage) -> bool:
         now = clock.now()
-        async with provider.db.write() as session:
-            grant = await store.get_grant(session, chosen, now, now - provider.idle)
+        async with storage.db.write() as session:
+            grant = await store.get_grant(session, chosen, now, now - storage.settings.session_idle_timeout)
             if grant is None or not await session.run_sync(lambda sync: store.revoke_grant(sync, chosen, now)):
                 return False
             subject, data = str(grant.user_id), {"grant": str(chosen)}

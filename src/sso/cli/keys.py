@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-from sso.cli.common import Json, group, print_json, print_table, run
+from sso.cli.common import Json, group, print_json, print_table, run, run_loaded
 from sso.clients.secrets import reencrypt_secrets
 from sso.identity.authn.factors import reencrypt_seeds
 from sso.identity.users.merge_proposals import reencrypt_users
-from sso.oidc.provider import Provider
 from sso.platform.audit import record
 from sso.platform.keys import list_keys, read_alg, reencrypt, rotate, withdraw
 from sso.platform.keys.models import SigningKey
 from sso.platform.outbox.webhooks import reencrypt_webhooks
 from sso.platform.security.instance_secrets import reencrypt_instance_secrets
+from sso.platform.services import Storage
 from sso.ssf.streams import reencrypt_streams
 
 app = group()
@@ -25,8 +25,8 @@ app = group()
 def list_command(json: Json = False) -> None:
     """List every key. Private keys are never shown."""
 
-    async def work(provider: Provider) -> list[SigningKey]:
-        async with provider.db.read() as session:
+    async def work(storage: Storage) -> list[SigningKey]:
+        async with storage.db.read() as session:
             return await list_keys(session)
 
     keys = run(work)
@@ -50,12 +50,12 @@ def rotate_command(
 ) -> None:
     """Sign with the next keys from now on. The old ones stay published while anything they signed can be valid."""
 
-    async def work(provider: Provider) -> None:
-        async with provider.db.write() as session:
-            await rotate(session, provider.box, algs=algs, force=force)
+    async def work(storage: Storage) -> None:
+        async with storage.db.write() as session:
+            await rotate(session, storage.box, algs=algs, force=force)
 
     algs = [read_alg(name) for name in alg] if alg else None
-    run(work, load=True)
+    run_loaded(work)
     print(f"rotated{': ' + ', '.join(algs) if algs else ''}; every process follows within two seconds")
 
 
@@ -63,28 +63,28 @@ def rotate_command(
 def withdraw_command(kid: Annotated[str, typer.Argument(metavar="KID", help="See: sso keys list")]) -> None:
     """Delete a key that has leaked. Nothing that it signed is accepted any more, and another key takes its place."""
 
-    async def work(provider: Provider) -> str:
-        async with provider.db.write() as session:
-            return await withdraw(session, provider.box, kid)
+    async def work(storage: Storage) -> str:
+        async with storage.db.write() as session:
+            return await withdraw(session, storage.box, kid)
 
-    print(f"withdrawn (it was {run(work, load=True)}); every process follows within two seconds")
+    print(f"withdrawn (it was {run_loaded(work)}); every process follows within two seconds")
 
 
 @app.command("reencrypt")
 def reencrypt_command() -> None:
     """Encrypt stored secrets with the first secret of SSO_SECRET_KEY, so that you can remove the older ones."""
 
-    async def work(provider: Provider) -> int:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> int:
+        async with storage.db.write() as session:
             record(session, "keys.resealed", actor="cli")
             return (
-                await reencrypt_secrets(session, provider.box)
-                + await reencrypt_users(session, provider.box)
-                + await reencrypt_seeds(session, provider.box)
-                + await reencrypt_streams(session, provider.box)
-                + await reencrypt_webhooks(session, provider.box)
-                + await reencrypt(session, provider.box)
-                + await reencrypt_instance_secrets(session, provider.box)
+                await reencrypt_secrets(session, storage.box)
+                + await reencrypt_users(session, storage.box)
+                + await reencrypt_seeds(session, storage.box)
+                + await reencrypt_streams(session, storage.box)
+                + await reencrypt_webhooks(session, storage.box)
+                + await reencrypt(session, storage.box)
+                + await reencrypt_instance_secrets(session, storage.box)
             )
 
-    print(f"{run(work, load=True)} secrets were encrypted again")
+    print(f"{run_loaded(work)} secrets were encrypted again")

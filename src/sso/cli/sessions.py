@@ -13,19 +13,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.administration import end_session_of_person
-from sso.cli.common import Json, complain, first_of, group, print_json, print_table, refuse, run
+from sso.accounts.services import AccountActions
+from sso.cli.common import Json, complain, first_of, group, print_json, print_table, refuse, run, run_loaded
 from sso.identity.sessions import store
 from sso.identity.sessions.devices import device_of
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import SessionFilter
 from sso.identity.users.service import find
-from sso.logout.bulk import begin, endings, get_ending, stop_ending, work_once
+from sso.logout.bulk import BulkServices, begin, endings, get_ending, stop_ending, work_once
 from sso.logout.delivery_report import DeliveryReport, delivery_report_of
 from sso.oidc.models import BulkRevocation
-from sso.oidc.provider import Provider
 from sso.platform.actor import CLI
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_uuid
+from sso.platform.services import Storage
 
 app = group()
 REST_SECONDS = 0.05
@@ -60,14 +61,14 @@ def list_command(
 ) -> None:
     """List living sessions, the newest first, with the applications that take part in each."""
 
-    async def work(provider: Provider) -> list[ListedSession]:
-        async with provider.db.read() as session:
-            chosen = await _wanted(provider.box, session, None, user, client)
-            now = clock.now()
+    async def work(storage: Storage) -> list[ListedSession]:
+        async with storage.db.read() as session:
+            chosen = await _wanted(storage.box, session, None, user, client)
             if ended:
                 listed = await store.ended(session, chosen, limit + 1)
             else:
-                listed = await store.active(session, chosen, now, now - provider.idle, limit + 1)
+                now, idle = clock.now(), storage.settings.session_idle_timeout
+                listed = await store.active(session, chosen, now, now - idle, limit + 1)
             return [
                 {
                     "id": str(sso_session.id),
@@ -114,11 +115,11 @@ def report_command(
     except ValueError:
         refuse(f"{session_id!r} is not a session id; see: sso sessions list --ended")
 
-    async def work(provider: Provider) -> DeliveryReport | None:
-        async with provider.db.read() as session:
-            return await delivery_report_of(session, provider.registry, chosen)
+    async def work(services: BulkServices) -> DeliveryReport | None:
+        async with services.db.read() as session:
+            return await delivery_report_of(session, services.registry, chosen)
 
-    report = run(work, load=True)
+    report = run_loaded(work)
     if report is None:
         refuse(f"there is no session {session_id!r} that is over; see: sso sessions list --ended")
     if json:
@@ -168,16 +169,16 @@ def revoke(
     if sum(1 for option in (session_id, user, client, everything) if option) != 1:
         refuse("say which sessions: one of --session, --user, --client or --all")
 
-    async def work(provider: Provider) -> int | None:
-        async with provider.db.write() as session:
-            chosen = await _wanted(provider.box, session, session_id, user, client)
+    async def work(services: AccountActions) -> int | None:
+        async with services.db.write() as session:
+            chosen = await _wanted(services.box, session, session_id, user, client)
             if chosen.session_id is not None:
-                ended = await end_session_of_person(session, provider, chosen.session_id, actor=CLI, note=note[:200])
+                ended = await end_session_of_person(session, services, chosen.session_id, actor=CLI, note=note[:200])
                 return int(ended)
             begun = await begin(session, chosen, EndReason.ADMINISTRATOR, actor="cli", note=note[:200])
-        return None if background else await _to_the_end(provider, begun.id)
+        return None if background else await _to_the_end(services, begun.id)
 
-    count = run(work, load=True)
+    count = run_loaded(work)
     if count is None:
         print("begun: see sso sessions endings")
         return
@@ -186,12 +187,12 @@ def revoke(
     )
 
 
-async def _to_the_end(provider: Provider, ending_id: uuid.UUID) -> int:
+async def _to_the_end(services: AccountActions, ending_id: uuid.UUID) -> int:
     """Do part after part, also beside a server that does the same, and show how far it is."""
     while True:
-        now = await work_once(provider, ending_id)
+        now = await work_once(services, ending_id)
         if now is None:  # another process is at it, or it is over
-            async with provider.db.read() as session:
+            async with services.db.read() as session:
                 now = await get_ending(session, ending_id)
         if now is None or now.status != "running":
             return now.ended if now else 0
@@ -205,8 +206,8 @@ def endings_command(
 ) -> None:
     """Show how far the ending of many sessions is, the newest first."""
 
-    async def work(provider: Provider) -> list[BulkRevocation]:
-        async with provider.db.read() as session:
+    async def work(storage: Storage) -> list[BulkRevocation]:
+        async with storage.db.read() as session:
             return await endings(session, limit + 1)
 
     revocations = first_of(run(work), limit, "For more, give a greater --limit.")
@@ -225,8 +226,8 @@ def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="Se
     except ValueError:
         refuse(f"{ending_id!r} is not an id; see: sso sessions endings")
 
-    async def work(provider: Provider) -> bool:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> bool:
+        async with storage.db.write() as session:
             return await stop_ending(session, chosen, actor="cli")
 
     if not run(work):

@@ -19,6 +19,7 @@ from sso.accounts.deletion import delete_user
 from sso.accounts.helpdesk import start_recovery
 from sso.accounts.identity_checks import DOCUMENTS, check_identity, read_check, revoke_identity_check
 from sso.accounts.merging import decide_proposal
+from sso.accounts.services import AccountActions
 from sso.cli.common import (
     Json,
     an_id,
@@ -32,6 +33,7 @@ from sso.cli.common import (
     read_password,
     refuse,
     run,
+    run_loaded,
 )
 from sso.errors import validation_message
 from sso.identity.authn.passwords import Passwords, WeakPassword, check_strength
@@ -41,10 +43,10 @@ from sso.identity.users.merge_proposals import PROPOSAL_STATES
 from sso.identity.users.readers import FORMATS
 from sso.identity.users.schemas import NewUser, warnings_of
 from sso.identity.users.service import UserError, create_users, describe, find
-from sso.oidc.provider import Provider
 from sso.platform.actor import CLI
 from sso.platform.permissions import RoleName
 from sso.platform.security.numbers import read_uuid
+from sso.platform.services import Storage
 from sso.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -95,10 +97,10 @@ def create(
     password = read_password(password_stdin)
     _check(load_settings(), password, [username, name, email or "", phone or ""])
 
-    async def work(provider: Provider) -> dict[str, Any]:
-        hashed = await Passwords(provider.settings).hash(password)
-        async with provider.db.write() as session:
-            user = (await create_users(session, [person], box=provider.box))[0]
+    async def work(storage: Storage) -> dict[str, Any]:
+        hashed = await Passwords(storage.settings).hash(password)
+        async with storage.db.write() as session:
+            user = (await create_users(session, [person], box=storage.box))[0]
             await store.set_password_hash(session, user.id, hashed, clock.now())
             await session.flush()
             return await describe(session, user)
@@ -215,13 +217,13 @@ def _import(
 
     size = file.stat().st_size
 
-    async def work(provider: Provider) -> Progress:
-        if options.client_id is not None and provider.registry.get(options.client_id) is None:
+    async def work(services: AccountActions) -> Progress:
+        if options.client_id is not None and services.registry.get(options.client_id) is None:
             refuse(f"there is no application {options.client_id}: register it first")
         with imports.report_to(listed) as written, progress_bar(size) as moved:
             return await import_file(
-                provider.db,
-                provider.box,
+                services.db,
+                services.box,
                 file,
                 options,
                 take_hash,
@@ -230,10 +232,10 @@ def _import(
                 told=lambda progress: moved(progress.bytes),
                 dry_run=dry_run,
                 is_current=lambda stored: stored.startswith(ARGON2_ID),
-                contacts_told=lambda session, user: contacts_told(session, provider, user),
+                contacts_told=lambda session, user: contacts_told(session, services, user),
             )
 
-    return run(work, load=True, begins=not dry_run)
+    return run_loaded(work, begins=not dry_run)
 
 
 def _check_imported_password(file: Path, options: Options, who: str, from_stdin: bool, take_hash: TakeHash) -> None:
@@ -265,11 +267,11 @@ def recovery_command(user: Who) -> None:
     It opens nothing by itself: with the code they also prove a contact, or wait, and are told.
     """
 
-    async def work(provider: Provider) -> str:
-        async with provider.db.write() as session:
-            return await start_recovery(session, provider, await find(session, user, provider.box), actor=CLI)
+    async def work(services: AccountActions) -> str:
+        async with services.db.write() as session:
+            return await start_recovery(session, services, await find(session, user, services.box), actor=CLI)
 
-    print(run(work, load=True))
+    print(run_loaded(work))
 
 
 @app.command("check")
@@ -282,11 +284,11 @@ def check_command(
     """Record that an officer compared a person with a document."""
     checked = read_check(document, number, place)
 
-    async def work(provider: Provider) -> None:
-        async with provider.db.write() as session:
-            await check_identity(session, provider, await find(session, user, provider.box), checked, actor=CLI)
+    async def work(services: AccountActions) -> None:
+        async with services.db.write() as session:
+            await check_identity(session, services, await find(session, user, services.box), checked, actor=CLI)
 
-    run(work, load=True)
+    run_loaded(work)
     print("recorded")
 
 
@@ -294,12 +296,12 @@ def check_command(
 def uncheck_command(user: Who) -> None:
     """Take back that a person's document was checked."""
 
-    async def work(provider: Provider) -> bool:
-        async with provider.db.write() as session:
-            person = await find(session, user, provider.box)
-            return await revoke_identity_check(session, provider, person, actor=CLI)
+    async def work(services: AccountActions) -> bool:
+        async with services.db.write() as session:
+            person = await find(session, user, services.box)
+            return await revoke_identity_check(session, services, person, actor=CLI)
 
-    print("taken back" if run(work, load=True) else "it had not been checked")
+    print("taken back" if run_loaded(work) else "it had not been checked")
 
 
 proposals = group("People who were imported and seem to be here already.")
@@ -316,10 +318,10 @@ def list_proposals(
     """List proposals to merge."""
     start = an_id(after, "proposal") if after else None
 
-    async def work(provider: Provider) -> list[dict[str, Any]]:
-        async with provider.db.read() as session:
+    async def work(storage: Storage) -> list[dict[str, Any]]:
+        async with storage.db.read() as session:
             proposals = await merging.page_of_proposals(session, status, start, limit + 1)
-        return [merging.shown(provider.box, proposal) for proposal in proposals]
+        return [merging.shown(storage.box, proposal) for proposal in proposals]
 
     check_choice("--status", status, PROPOSAL_STATES)
     proposals = first_of(run(work), limit, MORE_AFTER)
@@ -349,9 +351,9 @@ def _same(proposal: dict[str, Any]) -> str:
 def _decide(proposal: str, decision: str) -> None:
     chosen = an_id(proposal, "proposal")
 
-    async def work(provider: Provider) -> merging.Decided:
-        async with provider.db.write() as session:
-            return await decide_proposal(session, provider, chosen, decision, actor=CLI)
+    async def work(storage: Storage) -> merging.Decided:
+        async with storage.db.write() as session:
+            return await decide_proposal(session, storage, chosen, decision, actor=CLI)
 
     result = run(work)
     print(decision)
@@ -393,8 +395,8 @@ def list_people(
 ) -> None:
     """List people, in the order in which they came."""
 
-    async def work(provider: Provider) -> list[dict[str, Any]]:
-        async with provider.db.read() as session:
+    async def work(storage: Storage) -> list[dict[str, Any]]:
+        async with storage.db.read() as session:
             users = await store.page_of_users(session, read_uuid(after) if after else None, limit + 1)
             return [await describe(session, user) for user in users]
 
@@ -413,9 +415,9 @@ def list_people(
 def show(user: Who) -> None:
     """Show a person, as JSON. Here alone, somebody is found by an identifier that is not verified too: it says so."""
 
-    async def work(provider: Provider) -> dict[str, Any]:
-        async with provider.db.read() as session:
-            return await describe(session, await find(session, user, provider.box, unverified=True))
+    async def work(storage: Storage) -> dict[str, Any]:
+        async with storage.db.read() as session:
+            return await describe(session, await find(session, user, storage.box, unverified=True))
 
     print_json(run(work))
 
@@ -425,30 +427,30 @@ def password(user: Who, password_stdin: FromStdin = False) -> None:
     """Give a person another password, and end whatever the old one opened."""
     chosen = read_password(password_stdin)
 
-    async def work(provider: Provider) -> int:
-        async with provider.db.read() as session:
-            described = await describe(session, await find(session, user, provider.box))
+    async def work(services: AccountActions) -> int:
+        async with services.db.read() as session:
+            described = await describe(session, await find(session, user, services.box))
         _check(
-            provider.settings,
+            services.settings,
             chosen,
             [described["name"], *[identifier["value"] for identifier in described["identifiers"]]],
         )
-        hashed = await Passwords(provider.settings).hash(chosen)
-        async with provider.db.write() as session:
-            return await change_password(session, provider, await find(session, user, provider.box), hashed, actor=CLI)
+        hashed = await Passwords(services.settings).hash(chosen)
+        async with services.db.write() as session:
+            return await change_password(session, services, await find(session, user, services.box), hashed, actor=CLI)
 
-    print(f"the password was changed; {run(work, load=True)} sessions were ended")
+    print(f"the password was changed; {run_loaded(work)} sessions were ended")
 
 
 @app.command("disable")
 def disable(user: Who) -> None:
     """Disable a person: sign-in is refused, every session and everything granted ends, applications are told."""
 
-    async def work(provider: Provider) -> int:
-        async with provider.db.write() as session:
-            return await disable_user(session, provider, await find(session, user, provider.box), actor=CLI)
+    async def work(services: AccountActions) -> int:
+        async with services.db.write() as session:
+            return await disable_user(session, services, await find(session, user, services.box), actor=CLI)
 
-    print(f"disabled; {run(work, load=True)} sessions were ended")
+    print(f"disabled; {run_loaded(work)} sessions were ended")
 
 
 @app.command("roles")
@@ -458,13 +460,13 @@ def roles_command(
 ) -> None:
     """Give a person these roles, in place of any others. The last administrator stays one."""
 
-    async def work(provider: Provider) -> list[str]:
-        async with provider.db.write() as session:
-            person = await find(session, user, provider.box)
-            await give_roles(session, provider, person, role or [], actor=CLI)
+    async def work(services: AccountActions) -> list[str]:
+        async with services.db.write() as session:
+            person = await find(session, user, services.box)
+            await give_roles(session, services, person, role or [], actor=CLI)
             return await store.roles_of(session, person.id)
 
-    print(f"roles: {', '.join(run(work, load=True)) or 'none'}")
+    print(f"roles: {', '.join(run_loaded(work)) or 'none'}")
 
 
 @app.command("delete")
@@ -475,23 +477,23 @@ def delete_command(
     if not sure:
         typer.confirm(f"Delete {user}? There is no way back.", abort=True)
 
-    async def work(provider: Provider) -> int:
-        async with provider.db.write() as session:
-            return await delete_user(session, provider, await find(session, user, provider.box), actor=CLI)
+    async def work(services: AccountActions) -> int:
+        async with services.db.write() as session:
+            return await delete_user(session, services, await find(session, user, services.box), actor=CLI)
 
-    print(f"deleted; {run(work, load=True)} sessions were ended")
+    print(f"deleted; {run_loaded(work)} sessions were ended")
 
 
 @app.command("enable")
 def enable(user: Who) -> None:
     """Let a disabled person sign in again."""
 
-    async def work(provider: Provider) -> None:
-        async with provider.db.write() as session:
-            person = await find(session, user, provider.box)
-            await enable_user(session, provider, person, actor=CLI)
+    async def work(services: AccountActions) -> None:
+        async with services.db.write() as session:
+            person = await find(session, user, services.box)
+            await enable_user(session, services, person, actor=CLI)
 
-    run(work, load=True)
+    run_loaded(work)
     print("enabled")
 
 

@@ -8,9 +8,9 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, an_id, complain, group, print_json, print_table, refuse, run
-from sso.oidc.provider import Provider
 from sso.platform.outbox import webhooks as rules
 from sso.platform.outbox.models import Webhook
+from sso.platform.services import Storage
 
 app = group()
 
@@ -29,11 +29,11 @@ def add_command(
 ) -> None:
     """Add a webhook and print its secret, this once."""
 
-    async def work(provider: Provider) -> str:
-        rules.check_webhook(url, event or [], allow_http_loopback=provider.settings.loopback)
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> str:
+        rules.check_webhook(url, event or [], allow_http_loopback=storage.settings.loopback)
+        async with storage.db.write() as session:
             added, secret = await rules.add_webhook(
-                session, provider.box, url=url, events=event or [], description=description[:200], actor="cli"
+                session, storage.box, url=url, events=event or [], description=description[:200], actor="cli"
             )
         complain(f"added {added.id}. This secret is shown once.")
         return secret
@@ -45,8 +45,8 @@ def add_command(
 def list_command(json: Json = False) -> None:
     """List webhooks. Secrets are never shown."""
 
-    async def work(provider: Provider) -> list[Webhook]:
-        async with provider.db.read() as session:
+    async def work(storage: Storage) -> list[Webhook]:
+        async with storage.db.read() as session:
             return await rules.all_webhooks(session)
 
     webhooks = run(work)
@@ -65,8 +65,8 @@ def test_command(webhook_id: WebhookId) -> None:
     """Send a test event. A server or a worker does it; see: deliveries list --kind webhook."""
     chosen = an_id(webhook_id, "webhook")
 
-    async def work(provider: Provider) -> bool:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> bool:
+        async with storage.db.write() as session:
             webhook = await session.get(Webhook, chosen)
             if webhook is not None:
                 rules.say(session, webhook, "webhook.test", {"actor": "cli"}, clock.now().isoformat())
@@ -82,8 +82,8 @@ def remove_command(webhook_id: WebhookId) -> None:
     """Remove a webhook."""
     chosen = an_id(webhook_id, "webhook")
 
-    async def work(provider: Provider) -> bool:
-        async with provider.db.write() as session:
+    async def work(storage: Storage) -> bool:
+        async with storage.db.write() as session:
             return await rules.remove_webhook(session, chosen, actor="cli")
 
     if not run(work):

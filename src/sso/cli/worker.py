@@ -6,7 +6,7 @@ import asyncio
 import signal
 from importlib import import_module
 
-from sso.cli.common import opened
+from sso.cli.common import opened_provider
 from sso.jobs import run_jobs
 from sso.logs import configure_logging
 from sso.platform.outbox import Worker
@@ -22,7 +22,7 @@ def worker() -> None:
 
 async def _work(settings: Settings) -> None:
     stop = asyncio.Event()
-    async with opened(settings, load=True, begins=True) as provider:
+    async with opened_provider(settings, begins=True) as provider:
         handlers = import_module("sso.app").handlers  # wired there, where rooms come together; uvicorn finds it so too
         sender = Worker(provider.db, settings, handlers(provider))
 

@@ -7,30 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 from sso.clients.registry import Client, Registry
 from sso.logout.end_sessions import LogoutTokenServices
 from sso.platform.db import Database
-from sso.platform.security.encryption import SecretBox
-from sso.settings import Settings
+from sso.platform.services import Storage
 
 if TYPE_CHECKING:
     from sso.platform.security.outbound_http import Outbound
 
 
-class StoringServices(Protocol):
-    """What every use case needs that stores something encrypted."""
-
-    @property
-    def db(self) -> Database:
-        """The database."""
-
-    @property
-    def settings(self) -> Settings:
-        """Every setting."""
-
-    @property
-    def box(self) -> SecretBox:
-        """Encrypts what is stored."""
-
-
-class TrialServices(StoringServices, Protocol):
+class TrialServices(Storage, Protocol):
     """What beginning a trial in the playground needs."""
 
     async def refresh(self) -> bool:
@@ -53,7 +36,7 @@ class PlaygroundServices(TrialServices, LogoutNoticeServices, Protocol):
     """What the playground needs."""
 
 
-class CheckServices(StoringServices, Protocol):
+class CheckServices(Storage, Protocol):
     """What the relying-party check needs."""
 
     @property
