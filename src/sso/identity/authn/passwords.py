@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from base64 import b64encode
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Passwords:
         self._concurrency = settings.password_hash_concurrency or os.cpu_count() or 1
         self.queue = FairQueue(self._concurrency, settings.password_hash_queue)
         self._limiter: anyio.CapacityLimiter | None = None
-        self._dummy: str | None = None
+        self._dummy = _hash_of_nothing(self._hasher)
 
     async def hash(self, password: str, *, source: str = "") -> str:
         """Return the argon2id hash of ``password``. ``source``: the network that asks.
@@ -125,8 +126,6 @@ class Passwords:
         return False, None
 
     def _as_much_work(self, password: str) -> None:
-        if self._dummy is None:
-            self._dummy = self._hash("nobody")
         with suppress(VerifyMismatchError):
             self._hasher.verify(self._dummy, _utf8(password))
 
@@ -153,16 +152,19 @@ class Passwords:
         words = list(about)
         return await self._run(lambda: strength(self._settings, password, words, second_factor=second_factor), source)
 
-    async def prepare(self) -> None:
-        """Make the hash that is checked for unknown people, so that the first of them is not told by time."""
-        if self._dummy is None:
-            self._dummy = await anyio.to_thread.run_sync(lambda: self._hash("nobody"))
-
     async def _run(self, work: Callable[[], _T], source: str) -> _T:
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(self._concurrency)
         async with self.queue.place(source):
             return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+
+
+def _hash_of_nothing(hasher: PasswordHasher) -> str:
+    """Return random bytes in the form of a hash. Checking a password against it costs as much as against a real hash;
+    making a real one would cost every start as much as a sign-in."""
+    salt, digest = (b64encode(os.urandom(size)).rstrip(b"=").decode() for size in (hasher.salt_len, hasher.hash_len))
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"{ARGON2_ID}v=19${costs}${salt}${digest}"
 
 
 def prepared(password: str) -> str:
