@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from babel.numbers import format_decimal
@@ -25,6 +25,7 @@ from sso.http.common.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, tra
 from sso.http.common.responses import answer_form, json_error, problem_response
 from sso.http.common.state import request_id_of, site_of
 from sso.http.common.tables import with_labels
+from sso.http.common.template_code import TemplateCode
 from sso.http.common.way_back import application_of_page, way_back
 from sso.oidc.authorize.response import AuthorizationResponse
 from sso.oidc.session_state import origin_of
@@ -46,6 +47,14 @@ class Failure:
     text: str
     error: str = "invalid_request"
     retry_after: int = 0
+
+
+class TemplateOptions(TypedDict):
+    """The options on which the compiled code of templates depends."""
+
+    trim_blocks: bool
+    lstrip_blocks: bool
+    extensions: list[str]
 
 
 _RESTART = N_("Go back to the application and sign in again from there.")
@@ -132,17 +141,24 @@ _OF_AN_APPLICATION = ("expired_interaction", "no_cookies", "stale_form", "too_ma
 """The failures of pages that may have been of an application, which is named then."""
 
 
+_TEMPLATE_OPTIONS: TemplateOptions = {
+    "trim_blocks": True,
+    "lstrip_blocks": True,
+    "extensions": ["jinja2.ext.i18n"],
+}
+_TEMPLATE_CODE = TemplateCode({"autoescape": True, **_TEMPLATE_OPTIONS})
+
+
 @cache
 def environment(locale: str) -> Environment:
     """Return what renders templates in a language."""
     created = Environment(
         loader=ChoiceLoader([PackageLoader(f"sso.http.{area}", "templates") for area in AREAS]),
-        autoescape=True,
         undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        autoescape=True,
         auto_reload=False,
-        extensions=["jinja2.ext.i18n"],
+        bytecode_cache=_TEMPLATE_CODE,
+        **_TEMPLATE_OPTIONS,
     )
     created.install_gettext_translations(translations(locale), newstyle=True)  # type: ignore[attr-defined]
     return created
