@@ -48,7 +48,7 @@ def _written(settings: Settings, notice: str, to: str, at: datetime, **options: 
 def send_notice(services: MailServices) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
     """Return the handler that sends notices to users, at the contact that they have at that moment: by mail, or by SMS
     where a user has no e-mail address."""
-    deliver = _deliver(services.settings, services.outbound)
+    deliver = _deliver(services)
 
     async def send(payload: Mapping[str, Any]) -> None:
         async with services.db.read() as session:
@@ -71,7 +71,7 @@ def send_notice(services: MailServices) -> Callable[[Mapping[str, Any]], Awaitab
 
 def send_message(services: MailServices) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
     """Return the handler that sends codes, and other messages to one contact, whoever has it."""
-    deliver = _deliver(services.settings, services.outbound)
+    deliver = _deliver(services)
 
     async def send(payload: Mapping[str, Any]) -> None:
         if clock.now() > datetime.fromisoformat(payload["until"]):
@@ -84,12 +84,12 @@ def send_message(services: MailServices) -> Callable[[Mapping[str, Any]], Awaita
     return send
 
 
-def _deliver(settings: Settings, outbound: Outbound) -> Callable[[str, Mail], Awaitable[None]]:
-    mailer = Mailer(settings)
+def _deliver(services: MailServices) -> Callable[[str, Mail], Awaitable[None]]:
+    mailer = Mailer(services.settings)
 
     async def deliver(kind: str, mail: Mail) -> None:
         if kind == "phone":
-            await HttpGateway(settings, outbound).send(mail.to, mail.sms)
+            await HttpGateway(services.settings, services.outbound).send(mail.to, mail.sms)
         else:
             await mailer.send(mail.to, mail.subject, mail.text, mail.html, mail.locale)
 
