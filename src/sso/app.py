@@ -78,8 +78,8 @@ def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
 
     Args:
         settings: every setting.
-        freeze: leave what is in memory after the start out of garbage collection: for a process that does nothing but
-            serve.
+        freeze: leave what is in memory after the start out of garbage collection, and turn collection on, which
+            ``sso serve`` turns off for the start: for a process that does nothing but serve.
 
     Raises:
         WrongSchema: at start, where the schema is not current and the database is not the embedded one.
@@ -97,6 +97,7 @@ def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
             if freeze:
                 gc.freeze()
                 gc.set_threshold(*GC_THRESHOLDS)
+                gc.enable()
             yield
         finally:
             stop.set()
@@ -255,7 +256,7 @@ async def _run(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> None:
         return
     # The first visitor would wait for it; readiness need not.
     quick = (asyncio.to_thread(prepare) for prepare in (pages.prepare, site.provider.prepare))
-    work = [site.provider.follow(stop), site.provider.keep_usage(stop), site.passwords.prepare(), *quick]
+    work = [site.provider.follow(stop), site.provider.keep_usage(stop), *quick]
     if site.settings.run_worker:
         work += [site.worker.run(), run_jobs(site.provider, stop, site.worker.nudge)]
     tasks = [asyncio.create_task(job) for job in work]
