@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.responses import Response
 
 from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.platform.audit.service import AuditFilter, page_of_events
 
-router = APIRouter()
+router = new_router()
 
 ACTIVITY = "/account/activity"
 EVENTS_SHOWN = 50

@@ -6,7 +6,7 @@ import unicodedata
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -14,13 +14,14 @@ from sso.clients.registry import Client
 from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of, page
 from sso.http.common.services import Clients, Db
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, SentForm, first
 from sso.identity.sessions import store as sessions
 from sso.identity.users import store as users
 
-router = APIRouter()
+router = new_router()
 
 HERE = "/apps"
 RECENT = 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, TypedDict
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import RedirectResponse, Response
 
@@ -13,13 +13,14 @@ from sso.accounts.data_export import withdraw
 from sso.clients.claims import allowed_by, permissions
 from sso.clients.registry import Client, Registry
 from sso.http.account.access import OwnPage, OwnVisit
+from sso.http.common.late_routes import new_router
 from sso.http.common.typed_forms import FormModel, Sent, SentForm, first
 from sso.http.sign_in.requested_data import Asked, asked_for
 from sso.identity.sessions import store as sessions
 from sso.identity.users import store as users
 from sso.oidc.store import store as tokens
 
-router = APIRouter()
+router = new_router()
 
 APPLICATIONS = "/account/applications"
 MAX_CLIENT_ID_CHARS = 100

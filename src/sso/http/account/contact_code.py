@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,6 +12,7 @@ from sso.accounts.contact_code import check_contact_code, data_of, recall_contac
 from sso.accounts.flows import FlowEnded, FlowRefused, Problem
 from sso.http.account.access import OwnPage, OwnVisit, done
 from sso.http.account.contacts import CONTACTS, refused_page
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.responses import to_wait
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, SentForm
@@ -20,7 +21,7 @@ from sso.http.sign_in.texts import STALE
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.settings import whole_minutes
 
-router = APIRouter()
+router = new_router()
 
 Here = Annotated[OwnVisit, Depends(OwnPage("contacts"))]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from sqlalchemy.exc import IntegrityError
 from starlette.responses import RedirectResponse, Response
 
@@ -15,12 +15,13 @@ from sso.accounts.flows import FlowRefused, Problem
 from sso.accounts.own_account import lock_own_account
 from sso.http.account.access import OwnPage, OwnVisit, done
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, SentForm
 from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS
 from sso.http.sign_in.texts import STALE
 from sso.identity.users.identifiers import normalise_as
 
-router = APIRouter()
+router = new_router()
 
 CONTACTS = "/account/contacts"
 MAX_SHOWN_CHARS = 254

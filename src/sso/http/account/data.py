@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,6 +16,7 @@ from sso.accounts.guards import OnlyOwner
 from sso.accounts.own_account import lock_own_account
 from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import page
 from sso.http.common.typed_forms import FormModel, Sent, SentForm, Ticked, required
 from sso.http.sign_in.account_chooser import with_accounts
@@ -23,7 +24,7 @@ from sso.http.sign_in.texts import STALE
 from sso.identity.users.service import UserError
 from sso.settings import whole_days
 
-router = APIRouter()
+router = new_router()
 
 NOT_SURE = N_("Tick the box if you are sure.")
 ONLY_OWNER = N_("Nobody else owns %(what)s. Make somebody else an owner in the developers' portal first.")

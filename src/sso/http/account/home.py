@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -12,6 +11,7 @@ from sso.accounts.sign_in.current_account import accounts_of_browser
 from sso.http.account.access import first_admin_page
 from sso.http.common.cookies import read_cookie, with_browser_state
 from sso.http.common.csrf import csrf_token
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, page
 from sso.http.common.services import Accounts, Clients, CurrentSettings
 from sso.http.common.visitor import visitor_of
@@ -21,7 +21,7 @@ from sso.identity.users.store import favourites_of, roles_of
 from sso.oidc.requests import with_parameters
 from sso.platform.permissions import permissions_of
 
-router = APIRouter()
+router = new_router()
 
 RECENT = 5
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, page
 from sso.http.common.services import CurrentSettings
 from sso.platform.outbox.dev_mailbox import kept
 from sso.settings import Settings, whole_days
 
-router = APIRouter()
+router = new_router()
 
 
 @router.get("/outbox")

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.own_account import lock_own_account
 from sso.accounts.profile import change_preferences
 from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.i18n import LOCALES, N_, page_language
+from sso.http.common.late_routes import new_router
 from sso.http.common.typed_forms import FormModel, Sent, SentForm, Ticked, one_of
 
-router = APIRouter()
+router = new_router()
 
 NOTIFICATIONS = "/account/notifications"
 NOTICES = (

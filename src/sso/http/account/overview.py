@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.responses import Response
 
 from sso.http.account.access import OwnPage, OwnVisit, first_admin_page
+from sso.http.common.late_routes import new_router
 from sso.identity.users import store as users
 from sso.platform.permissions import permissions_of
 
-router = APIRouter()
+router = new_router()
 
 
 @router.get("/account")

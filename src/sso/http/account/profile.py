@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import AfterValidator
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -24,12 +24,13 @@ from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.forms import upload
 from sso.http.common.i18n import N_
 from sso.http.common.images import made_small
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import Db
 from sso.http.common.typed_forms import FormModel, Sent, SentForm, required
 from sso.http.sign_in.texts import STALE
 from sso.identity.users import store as users
 
-router = APIRouter()
+router = new_router()
 
 PROFILE = "/account/profile"
 PICTURE_PIXELS = 256

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import AfterValidator
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +19,7 @@ from sso.accounts.second_factors import add_passkey, new_codes, remove_credentia
 from sso.http.account.access import OwnPage, OwnVisit, done
 from sso.http.common.csrf import has_valid_csrf_token
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
 from sso.http.common.services import Limits, PasswordService
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, SentForm, Ticked, first
@@ -34,7 +35,7 @@ from sso.identity.sessions.devices import device_of
 from sso.identity.users import store as users
 from sso.platform.security.rate_limits import TooManyFailures
 
-router = APIRouter()
+router = new_router()
 
 SECURITY = "/account/security"
 MAX_CREDENTIAL_CHARS = 20_000

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -18,6 +18,7 @@ from sso.clients.registry import Client, Registry
 from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.cookies import session_tokens
 from sso.http.common.forms import read_id
+from sso.http.common.late_routes import new_router
 from sso.http.common.typed_forms import FormModel, Sent, SentForm
 from sso.http.sign_in.account_chooser import with_accounts
 from sso.identity.sessions import store
@@ -25,7 +26,7 @@ from sso.identity.sessions.devices import device_of
 from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import ClientSession, SessionFilter
 
-router = APIRouter()
+router = new_router()
 
 PAGE = 50
 MINE = "/account/sessions"

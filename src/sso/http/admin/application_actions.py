@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -30,6 +30,7 @@ from sso.http.admin.applications import APPLICATIONS
 from sso.http.admin.refused import RefusedAction
 from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.services import Box, OutboundHttp, Registration
 from sso.http.common.typed_forms import FormModel, Note, Revision, Sent, Ticked, cut, first, required
@@ -51,7 +52,7 @@ from sso.portal.applications import Stale
 from sso.portal.approval import check_sector_of
 from sso.portal.lifecycle import remove_client, resume_client, suspend_client
 
-router = APIRouter()
+router = new_router()
 
 NOT_LIKE_THIS = N_("This cannot be kept: %(detail)s.")
 NOTE_MISSING = N_("Say why: it is kept in the audit log, and its team reads it.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.responses import RedirectResponse, Response
 
 from sso.clients.metadata import ClientMetadata
@@ -18,6 +18,7 @@ from sso.http.admin.application_page import ApplicationView, View, find_both
 from sso.http.admin.applications import APPLICATIONS, Sees
 from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.services import OutboundHttp, Registration, RegistrationChange
 from sso.http.common.typed_forms import FormModel, Note, Sent, Ticked, cut
@@ -33,7 +34,7 @@ from sso.portal.administration import lock_both, register_at_once
 from sso.portal.applications import THEIRS, RequestedSettings, Stale, Unfinished, catalogue_of
 from sso.portal.approval import check_sector_named
 
-router = APIRouter()
+router = new_router()
 
 CHANGED_MEANWHILE = N_(
     "Somebody else changed this meanwhile. What you typed is still here: compare it with what is registered, and save "

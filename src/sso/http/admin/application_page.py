@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -33,6 +33,7 @@ from sso.http.admin.refused import NOT_REFUSED, RefusedAction
 from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_
 from sso.http.common.labels import ROLE_TEXTS
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.console.access import Here, admin_page, token_for
@@ -49,7 +50,7 @@ from sso.portal.applications import Unfinished, catalogue_of, requested_settings
 from sso.portal.approval import pending_subject_change
 from sso.settings import Settings
 
-router = APIRouter()
+router = new_router()
 
 COUNTED = 5000
 """How far sessions are counted while somebody waits."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,13 +16,14 @@ from sso.clients.models import SANDBOX_END, Application
 from sso.clients.profiles import RELAXATIONS
 from sso.clients.registry import Registry
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
 from sso.http.common.services import Clients, Db
 from sso.http.console.access import ADMIN, Here, Needs, admin_page
 from sso.http.developer.application_page import STATES
 from sso.portal import applications as apps
 
-router = APIRouter()
+router = new_router()
 
 APPLICATIONS = ADMIN + "/applications"
 PAGE = 50

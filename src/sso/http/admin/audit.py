@@ -8,7 +8,7 @@ from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -26,6 +26,7 @@ from sso.http.admin.audit_labels import (
 from sso.http.admin.deliveries import KINDS
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
 from sso.http.common.services import Box, Db
 from sso.http.common.typed_forms import FormModel, Sent
@@ -40,7 +41,7 @@ from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_day
 
-router = APIRouter()
+router = new_router()
 Words = Callable[[str], str]
 PAGE = 50
 CHECKED_AT_ONCE = 200_000

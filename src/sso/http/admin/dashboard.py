@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, TypedDict
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,6 +17,7 @@ from sso.http.admin.audit_labels import METHOD_TEXTS
 from sso.http.common.charts import Chart, chart
 from sso.http.common.i18n import N_, translations
 from sso.http.common.labels import FACTOR_TEXTS, GRANTS, LEVEL_TEXTS, ROLE_NAMES, SPANS, permission_texts
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
 from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.console.access import ADMIN, PAGE_TEXTS, Entry, Here, Needs, admin_page, tasks_of
@@ -30,7 +31,7 @@ from sso.platform.outbox import store as deliveries
 from sso.platform.permissions import PERMISSIONS
 from sso.portal.applications import count_waiting
 
-router = APIRouter()
+router = new_router()
 Words = Callable[[str], str]
 Counted = list[tuple[datetime, str, str, int]]
 TOP = 10

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import Db, Outbox
 from sso.http.common.typed_forms import FormModel, IdField, Sent
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
@@ -19,7 +20,7 @@ from sso.platform.outbox import store as deliveries
 from sso.platform.outbox.models import Delivery
 from sso.platform.outbox.store import DeliveryFilter
 
-router = APIRouter()
+router = new_router()
 PAGE = 50
 STATUS = {
     "pending": N_("waits"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -13,6 +13,7 @@ from sso.accounts.merging import decide_proposal
 from sso.accounts.power import check_power_over
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.services import AccountActor, Box, Db
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent
@@ -25,7 +26,7 @@ from sso.platform.actor import Actor
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
 
-router = APIRouter()
+router = new_router()
 PAGE = 50
 TOP = 10
 DECISIONS = {"merged": N_("They are one"), "separate": N_("They are two"), "dropped": N_("Forget the row")}

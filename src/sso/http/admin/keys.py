@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import Box, Clients, CurrentSettings, Db
 from sso.http.common.typed_forms import FormModel, Note, Sent, Ticked, required
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
@@ -17,7 +18,7 @@ from sso.platform.db import Database
 from sso.platform.keys.service import KeyTooYoung, list_keys, rotate
 from sso.settings import Settings, whole_days
 
-router = APIRouter()
+router = new_router()
 NOTE_MISSING = N_("Say why: it is kept in the audit log.")
 TOO_YOUNG = N_("The next keys were published a moment ago: applications may not know them yet. Try again later.")
 SeesKeys = Annotated[Here, Depends(Needs("keys:read"))]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
 from sso.http.common.i18n import LOCALES, N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.mail_texts import NOTICES, Mail, compose
 from sso.http.common.pages import failure
 from sso.http.common.services import CurrentSettings
@@ -17,7 +18,7 @@ from sso.http.console.access import Here, Needs, admin_page
 from sso.identity.notifications import link_token
 from sso.settings import Settings
 
-router = APIRouter()
+router = new_router()
 
 Reader = Annotated[Here, Depends(Needs("mails:read"))]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -23,6 +23,7 @@ from sso.http.admin.sessions import (
 )
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.services import AccountActor, Db, Outbox
 from sso.http.common.typed_forms import Sent, cut
@@ -34,7 +35,7 @@ from sso.identity.users.store import names_of
 from sso.logout import bulk as mass_ending
 from sso.logout.delivery_report import bulk_delivery_report
 
-router = APIRouter()
+router = new_router()
 
 TYPE_ALL = N_("Type the word that is asked for.")
 EndsMany = Annotated[Here, Depends(Needs("sessions:end_many"))]

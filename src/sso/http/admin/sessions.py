@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -21,6 +21,7 @@ from sso.clients.registry import Registry
 from sso.http.account.sessions import rows_of
 from sso.http.common.forms import form_pairs, read_id
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.services import AccountActor, Box, Clients, CurrentSettings, Db, Outbox
 from sso.http.common.typed_forms import FormModel, Note, Sent, required
@@ -36,7 +37,7 @@ from sso.platform.security.encryption import SecretBox
 from sso.platform.security.ip_privacy import network_wanted
 from sso.settings import Settings
 
-router = APIRouter()
+router = new_router()
 
 ALL = ADMIN + "/sessions"
 ENDINGS = ADMIN + "/endings"

@@ -5,18 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
 from sso.http.admin.setting_texts import settings_shown
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
 from sso.http.common.services import CurrentSettings, Db, ProcessId
 from sso.http.console.access import ADMIN, Here, Needs, admin_page
 from sso.platform.metrics import store as usage
 
-router = APIRouter()
+router = new_router()
 SeesSettings = Annotated[Here, Depends(Needs("settings:read"))]
 
 

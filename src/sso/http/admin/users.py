@@ -7,7 +7,7 @@ from typing import Annotated, TypedDict
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -26,6 +26,7 @@ from sso.http.common.errors import Interrupted
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
 from sso.http.common.labels import DOCUMENTS, FACTOR_TEXTS, KIND_TEXTS, ROLE_NAMES, ROLE_TEXTS
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.services import AccountActor, Box, Db, Outbox
 from sso.http.common.typed_forms import FormModel, Note, Sent, Ticked, cut, read_form, required, ticked
@@ -51,7 +52,7 @@ from sso.platform.audit.service import AuditFilter, page_of_events
 from sso.platform.permissions import PERMISSIONS
 from sso.settings import whole_minutes
 
-router = APIRouter()
+router = new_router()
 
 PEOPLE = ADMIN + "/people"
 PAGE = 50

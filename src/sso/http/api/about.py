@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from sso.http.api.access import PREFIX, Access, needs_nothing
 from sso.http.api.problems import problems
 from sso.http.api.schemas import about as schemas
+from sso.http.common.late_routes import new_router
 from sso.platform.permissions import PERMISSIONS, ROLES, permissions_of
 
-router = APIRouter(prefix=PREFIX, tags=["about"])
+router = new_router(prefix=PREFIX, tags=["about"])
 
 
 @router.get("/me", summary="Show the caller", responses=problems(), **needs_nothing())

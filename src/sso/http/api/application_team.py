@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 
-from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
@@ -18,6 +17,7 @@ from sso.http.api.preconditions import shown_response
 from sso.http.api.problems import Problem, not_found, problems
 from sso.http.api.schemas import applications as schemas
 from sso.http.api.team_access import metadata_problems, team_application
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import Box, Checks, Clients, Db
 from sso.identity.users.models import User
 from sso.platform.metrics.store import mistakes_of
@@ -27,7 +27,7 @@ from sso.portal.rp_check.results import findings_of, passed
 from sso.portal.rp_check.runner import begin_check, start
 from sso.portal.rp_check.store import last_check
 
-router = APIRouter(prefix=PREFIX, tags=["applications"])
+router = new_router(prefix=PREFIX, tags=["applications"])
 
 
 @router.get(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
@@ -22,6 +22,7 @@ from sso.http.api.preconditions import shown_response
 from sso.http.api.problems import Problem, ProblemError, not_found, problems
 from sso.http.api.schemas import applications as schemas
 from sso.http.api.team_access import metadata_problems, team_application
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import Box, Clients, CurrentSettings, Db, OutboundHttp
 from sso.identity.users.models import User
 from sso.portal import applications as apps
@@ -34,7 +35,7 @@ from sso.portal.rp_check.store import last_check
 from sso.portal.sandbox import own_redirect_uri
 from sso.settings import Settings
 
-router = APIRouter(prefix=PREFIX, tags=["applications"])
+router = new_router(prefix=PREFIX, tags=["applications"])
 
 
 @router.get("/applications", summary="List applications of teams", responses=problems(), **needs("clients:read"))

@@ -5,19 +5,20 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from sso.http.api.access import PREFIX, needs
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.problems import not_found, problems
 from sso.http.api.schemas import audit as schemas
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import Db
 from sso.platform.audit.models import AuditEvent
 from sso.platform.audit.service import AuditFilter, page_of_events
 from sso.platform.security.numbers import checked_moment
 
-router = APIRouter(prefix=PREFIX, tags=["audit"])
+router = new_router(prefix=PREFIX, tags=["audit"])
 
 
 def _with_zone(value: object) -> object:

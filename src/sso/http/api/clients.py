@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import JsonValue, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
@@ -25,6 +25,7 @@ from sso.http.api.paging import CursorText, Limit, cut, read_cursor
 from sso.http.api.preconditions import IfMatch, check_etag, shown_response
 from sso.http.api.problems import Problem, ProblemError, not_found, problems
 from sso.http.api.schemas import clients as schemas
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import AccountActor, Box, Clients, CurrentSettings, Db, OutboundHttp, Outbox
 from sso.oidc.subjects import check_subjects
 from sso.platform.security.outbound_http import Outbound
@@ -33,7 +34,7 @@ from sso.portal.lifecycle import remove_client, resume_client, suspend_client
 from sso.portal.sandbox import own_redirect_uri
 from sso.settings import Settings
 
-router = APIRouter(prefix=PREFIX, tags=["clients"])
+router = new_router(prefix=PREFIX, tags=["clients"])
 
 
 @router.get("/clients", summary="List clients", responses=problems(), **needs("clients:read"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from sso.http.api.access import PREFIX, Access, needs
@@ -13,13 +13,14 @@ from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.preconditions import shown_response
 from sso.http.api.problems import Problem, not_found, problems
 from sso.http.api.schemas import deliveries as schemas
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import Db, Outbox
 from sso.platform.audit import record
 from sso.platform.outbox import store
 from sso.platform.outbox.models import Delivery, DeliveryKind, DeliveryStatus
 from sso.platform.outbox.store import DeliveryFilter
 
-router = APIRouter(prefix=PREFIX, tags=["deliveries"])
+router = new_router(prefix=PREFIX, tags=["deliveries"])
 
 
 @router.get("/deliveries", summary="List deliveries", responses=problems(), **needs("deliveries:read"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from sso import clock
@@ -14,13 +14,14 @@ from sso.http.api.access import PREFIX, Access, needs
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.problems import not_found, problems
 from sso.http.api.schemas import grants as schemas
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.oidc.store import store
 from sso.oidc.store.models import Grant
 from sso.oidc.store.store import GrantFilter
 from sso.platform.audit import record
 
-router = APIRouter(prefix=PREFIX, tags=["grants"])
+router = new_router(prefix=PREFIX, tags=["grants"])
 
 
 @router.get("/grants", summary="List grants", responses=problems(), **needs("grants:read"))

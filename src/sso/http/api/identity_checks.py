@@ -6,7 +6,7 @@ from __future__ import annotations
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from sso.accounts.helpdesk import start_recovery
@@ -18,6 +18,7 @@ from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.problems import not_found, problems
 from sso.http.api.schemas import identity_checks as schemas
 from sso.http.api.users import present_person
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import AccountActor, Box, CurrentSettings, Db, Outbox
 from sso.identity.users import merge_proposals as merging
 from sso.identity.users import store
@@ -27,7 +28,7 @@ from sso.identity.users.models import IdentityCheck, MergeProposal
 from sso.identity.users.service import UserError
 from sso.settings import whole_seconds
 
-router = APIRouter(prefix=PREFIX, tags=["citizens"])
+router = new_router(prefix=PREFIX, tags=["citizens"])
 
 
 @router.post(

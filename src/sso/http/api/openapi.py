@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -15,10 +15,11 @@ from sso import __version__
 from sso.http.api.access import PREFIX
 from sso.http.api.problems import ProblemDocument
 from sso.http.api.resources import RESOURCES
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import CurrentSettings
 from sso.platform.permissions import PERMISSIONS
 
-router = APIRouter(prefix=PREFIX)
+router = new_router(prefix=PREFIX)
 
 _ABOUT = """Sessions, users, clients, applications, grants, deliveries, webhooks and audit log of the city's sign-on.
 

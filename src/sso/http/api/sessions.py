@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
@@ -21,6 +21,7 @@ from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.preconditions import shown_response
 from sso.http.api.problems import Problem, not_found, problems
 from sso.http.api.schemas import sessions as schemas
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import AccountActor, Clients, CurrentSettings, Db, Outbox
 from sso.identity.sessions import store
 from sso.identity.sessions.devices import device_of
@@ -35,7 +36,7 @@ from sso.platform.db import Database
 from sso.platform.security.ip_privacy import network_wanted
 from sso.settings import Settings
 
-router = APIRouter(prefix=PREFIX, tags=["sessions"])
+router = new_router(prefix=PREFIX, tags=["sessions"])
 
 
 @router.get("/sessions", summary="List sessions", responses=problems(), **needs("sessions:read"))

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
@@ -20,6 +20,7 @@ from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.preconditions import IfMatch, check_etag, etag_of, shown_response
 from sso.http.api.problems import Problem, not_found, problems
 from sso.http.api.schemas import users as schemas
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import AccountActor, Box, Db, Outbox
 from sso.identity.users import store
 from sso.identity.users.models import Identifier, User
@@ -27,7 +28,7 @@ from sso.identity.users.schemas import NewUser, UserChange, warnings_of
 from sso.identity.users.service import UserError, create_users, find_all
 from sso.platform.permissions import RoleName, power_of
 
-router = APIRouter(prefix=PREFIX, tags=["users"])
+router = new_router(prefix=PREFIX, tags=["users"])
 
 
 @router.get("/users", summary="List users, or find one", responses=problems(), **needs("users:read"))

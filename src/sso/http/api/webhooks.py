@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 
-from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
@@ -13,11 +12,12 @@ from sso.http.api.access import PREFIX, Access, needs
 from sso.http.api.idempotency import Created, Creation
 from sso.http.api.problems import not_found, problems
 from sso.http.api.schemas import webhooks as schemas
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import Box, CurrentSettings, Db, Outbox
 from sso.platform.outbox import webhooks as rules
 from sso.platform.outbox.models import Webhook
 
-router = APIRouter(prefix=PREFIX, tags=["webhooks"])
+router = new_router(prefix=PREFIX, tags=["webhooks"])
 
 
 @router.get("/webhooks", summary="List webhooks", responses=problems(), **needs("webhooks:read"))

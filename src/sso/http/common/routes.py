@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import Clients, LogoService
 from sso.http.common.state import site_of
 
-router = APIRouter()
+router = new_router()
 _SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 """An SVG that somebody opens by itself runs nothing."""
 

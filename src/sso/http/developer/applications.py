@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.clients.models import SANDBOX_END, Application
 from sso.clients.secrets import ClientError
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.services import Box, Clients, CurrentSettings, Db, Limits
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent
@@ -29,7 +30,7 @@ from sso.portal.applications import RequestedSettings, Unfinished, sandbox_id, s
 from sso.portal.invitation_limits import EVERY_TEAM, block_invitations
 from sso.portal.new_application import begin_application
 
-router = APIRouter()
+router = new_router()
 
 Anybody = Annotated[Here, Depends(Needs(None))]
 Creator = Annotated[Here, Depends(Needs("applications:create"))]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypedDict
 
-from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +16,7 @@ from sso.clients.secrets import valid_secrets
 from sso.http.common.charts import Chart, chart
 from sso.http.common.i18n import N_, translations
 from sso.http.common.labels import GRANTS, SPANS
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
 from sso.http.common.services import Clients, Db
 from sso.http.developer.application_page import APPS, Reader, application_page
@@ -26,7 +26,7 @@ from sso.platform.metrics.models import ClientMistake
 from sso.platform.outbox import store as deliveries
 from sso.portal.diagnosis import UNUSED_DAYS, Known, Nearest, Part, Warning, nearest, warnings
 
-router = APIRouter()
+router = new_router()
 
 WORDS: dict[str, tuple[str, str]] = {
     "unregistered_redirect_uri": (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -15,6 +15,7 @@ from sso.clients.models import Application, ApplicationNote
 from sso.clients.secrets import ClientError
 from sso.clients.sectors import SubjectChange, SubjectsWouldChange
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import AccountActor, Box, Clients, CurrentSettings, Db, Outbox
 from sso.http.common.typed_forms import FormModel, Note, Sent, cut, first
 from sso.http.console.access import DEVELOPER, OwnForm, There
@@ -42,7 +43,7 @@ from sso.portal.lifecycle import remove_client
 from sso.portal.sandbox import own_redirect_uri
 from sso.settings import Settings
 
-router = APIRouter()
+router = new_router()
 
 NOTHING_SAID = N_("Type what you want to say.")
 NOT_CHECKED = N_("Let it pass the relying-party check first: see Check above.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import httpx2 as httpx
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import AfterValidator
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -17,6 +17,7 @@ from sso.http.common.cookies import browser_of, read_cookie, session_tokens
 from sso.http.common.forms import query_pairs
 from sso.http.common.i18n import N_
 from sso.http.common.labels import LEVEL_TEXTS
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.services import Box, Clients, CurrentSettings, Db, Playground
 from sso.http.common.state import address_of
@@ -50,7 +51,7 @@ from sso.portal.sandbox import TRY_PATH
 from sso.portal.services import PlaygroundServices
 from sso.portal.teams import role_of
 
-router = APIRouter()
+router = new_router()
 
 PROMPTS = ("", "login", "consent", "select_account", "none")
 MAX_CLAIMS_CHARS = 2000

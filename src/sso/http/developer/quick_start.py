@@ -8,17 +8,17 @@ from functools import cache
 from importlib.resources import files
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients.registry import Client
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import Clients, CurrentSettings
 from sso.http.developer.application_page import APPS, Reader, application_page
 from sso.http.developer.literals import LANGUAGES
 from sso.portal.sandbox import TRY_PATH
 
-router = APIRouter()
+router = new_router()
 
 _PLACE = re.compile(r"\{\{(\w+):(\w+)\}\}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -13,6 +13,7 @@ from sso import clock
 from sso.clients.secrets import ClientError
 from sso.http.common.forms import protocol_request
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.responses import OPEN, json_error
 from sso.http.common.services import Checks, Clients
@@ -28,7 +29,7 @@ from sso.portal.rp_check.runner import begin_check, start
 from sso.portal.rp_check.store import last_check
 from sso.portal.services import CheckServices
 
-router = APIRouter()
+router = new_router()
 
 CASE_TEXTS = {
     "honest": (N_("An honest sign-in"), N_("Everything is right: the application must let the person in.")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -17,6 +17,7 @@ from sso.clients.registry import Registry
 from sso.clients.secrets import MAX_SECRETS, ClientError, add_secret, revoke_secret, valid_secrets
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import Box, Clients, CurrentSettings, Db, OutboundHttp
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, one_of
 from sso.http.console.access import Here, OwnForm, There, by
@@ -28,7 +29,7 @@ from sso.portal.applications import catalogue_of
 from sso.portal.diagnosis import ENDS_SOON_DAYS, OLD_SECRET_DAYS
 from sso.portal.published_keys import PublishedKeys, fetch_published_keys
 
-router = APIRouter()
+router = new_router()
 
 VALIDITIES = {"90": N_("90 days"), "180": N_("half a year"), "365": N_("a year"), "0": N_("until it is revoked")}
 DEFAULT_VALIDITY = "365"

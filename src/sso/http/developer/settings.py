@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -11,6 +10,7 @@ from sso.clients.registry import Registry, stored_metadata
 from sso.clients.secrets import ClientError
 from sso.http.common.forms import read_revision
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.console.access import Here, There, developer_page, own_form, token_for
 from sso.http.developer.application_page import APPS, CANNOT, STATES, Member, Reader, present
@@ -22,7 +22,7 @@ from sso.portal.applications import Stale, Unfinished, requested_settings_of
 from sso.portal.approval import missing_for_production, missing_for_sandbox
 from sso.portal.sandbox import own_redirect_uri
 
-router = APIRouter()
+router = new_router()
 
 CHANGED_MEANWHILE = N_(
     "Somebody else in the team changed this meanwhile. What you typed is still here: compare it with theirs, and save "

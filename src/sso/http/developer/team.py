@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from sso.clients.secrets import ClientError
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
 from sso.http.common.services import AccountActor, Db, Limits, Outbox
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, cut
@@ -25,7 +26,7 @@ from sso.portal import invitations as joining
 from sso.portal import teams
 from sso.portal.invitation_limits import InvitationLimits, count_invitation
 
-router = APIRouter()
+router = new_router()
 
 MANY_INVITATIONS = N_("Too many invitations were sent today. Please try again in %(hours)s hours.")
 NOT_A_PERSON = N_("Type an e-mail address or a user name.")

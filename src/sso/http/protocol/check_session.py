@@ -6,14 +6,14 @@ with a cookie that holds nothing but a value for this, which scripts may read.
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.http.common.cookies import cookie_name
+from sso.http.common.late_routes import new_router
 from sso.http.common.state import site_of
 
-router = APIRouter()
+router = new_router()
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Session</title>

@@ -3,13 +3,13 @@ requests, devices."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients.registry import Client
 from sso.http.common.counting import count_token
 from sso.http.common.forms import protocol_request, userinfo_request
+from sso.http.common.late_routes import new_router
 from sso.http.common.responses import OPEN_PATHS, response
 from sso.http.common.state import address_of, site_of
 from sso.oidc.authorize.pushed import push
@@ -18,7 +18,7 @@ from sso.oidc.userinfo import userinfo as userinfo_answer
 from sso.platform.keys import JWKS_MAX_AGE_SECONDS
 
 # Routes are tried in their order: those that are asked most stand first.
-router = APIRouter()
+router = new_router()
 
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",

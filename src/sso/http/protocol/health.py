@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import APIRouter
 from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso.http.common.late_routes import new_router
 from sso.http.common.responses import json_response
 from sso.http.common.state import site_of
 from sso.platform.db import DatabaseUnavailable
 
-router = APIRouter()
+router = new_router()
 READY_SECONDS = 3
 
 

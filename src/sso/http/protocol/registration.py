@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
-from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.responses import json_error, response
 from sso.http.common.state import address_of, kept_address_of, site_of
@@ -19,7 +19,7 @@ from sso.oidc.requests import Answer
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
 from sso.portal.lifecycle import end_client_sessions_everywhere
 
-router = APIRouter()
+router = new_router()
 
 _MANAGED = "/register/{client_id}"
 

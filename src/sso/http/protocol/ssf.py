@@ -6,12 +6,12 @@ import asyncio
 import time
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients.registry import Client
+from sso.http.common.late_routes import new_router
 from sso.http.common.responses import OPEN, json_response
 from sso.http.common.state import site_of
 from sso.oidc.token.bearer import TokenRefused, caller_of
@@ -19,7 +19,7 @@ from sso.platform.security.json_documents import DocumentRefused, NotJson, read_
 from sso.ssf import streams
 from sso.ssf.streams import MANAGE, READ, StreamRefused
 
-router = APIRouter()
+router = new_router()
 
 WAIT_SECONDS = 25.0
 """How long a receiver that polls is kept waiting for an event (RFC 8936 section 2.4, returnImmediately)."""

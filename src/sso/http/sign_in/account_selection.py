@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.consent import select_account
 from sso.accounts.sign_in.current_account import account_with, accounts_of_browser
 from sso.accounts.sign_in.pending_request import account_at, mark_done
 from sso.http.common.cookies import with_browser_state
+from sso.http.common.late_routes import new_router
 from sso.http.sign_in.account_chooser import with_accounts
 from sso.http.sign_in.finish import proceed, show_next_step
 from sso.http.sign_in.form_of_request import read_form
 from sso.http.sign_in.page_request import CurrentPage
 from sso.http.sign_in.pages import sign_in_form
 
-router = APIRouter()
+router = new_router()
 
 
 @router.post("/select")

@@ -6,7 +6,6 @@ What a request needs next is decided in ``oidc/authorize/decision.py`` and done 
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -14,6 +13,7 @@ from sso.accounts.sign_in.current_account import AccountLocked
 from sso.accounts.sign_in.pending_request import PendingRequest, RequestExpired, account_answering, hold_request
 from sso.http.common.cookies import with_browser
 from sso.http.common.forms import form_pairs, query_pairs, sent_fields
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.state import site_of
 from sso.http.sign_in.finish import proceed, refuse
@@ -23,7 +23,7 @@ from sso.oidc.authorize import request as flow
 from sso.oidc.authorize.request import AuthorizationRequest
 from sso.oidc.authorize.stored import client_of_token
 
-router = APIRouter()
+router = new_router()
 
 
 async def on_request_expired(request: Request, error: Exception) -> Response:

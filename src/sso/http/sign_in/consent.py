@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from sso.accounts.sign_in.consent import give_consent
+from sso.http.common.late_routes import new_router
 from sso.http.sign_in.finish import refuse, show_next_step
 from sso.http.sign_in.form_of_request import read_form
 from sso.http.sign_in.page_request import CurrentPage
 from sso.http.sign_in.pages import NOT_INVITED_LEVEL, consent_purpose
 from sso.oidc.authorize.decision import NOT_ALLOWED, NOT_INVITED
 
-router = APIRouter()
+router = new_router()
 
 
 @router.post("/consent")

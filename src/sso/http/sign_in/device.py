@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.current_account import CurrentAccount, current_account
@@ -16,6 +15,7 @@ from sso.accounts.sign_in.second_factor import begin_second_factor
 from sso.clients.claims import permissions
 from sso.clients.registry import Client
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
 from sso.http.common.way_back import way_back
 from sso.http.sign_in.finish import show_flow
@@ -32,7 +32,7 @@ from sso.oidc.device import service as device
 from sso.oidc.models import DeviceCode
 from sso.platform.security.rate_limits import TooManyFailures
 
-router = APIRouter()
+router = new_router()
 
 UNKNOWN = N_("We do not know this code, or its time is over. Look at your device for a new one.")
 WAIT = N_("There were too many wrong codes. Please try again in %(minutes)d minutes.")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.current_account import CurrentAccount, is_recent
 from sso.accounts.sign_in.passkey import sign_in_with_passkey
 from sso.accounts.sign_in.password import sign_in_with_password
 from sso.accounts.sign_in.pending_request import PendingRequest, account_at, recall_request
+from sso.http.common.late_routes import new_router
 from sso.http.sign_in.after_sign_in import address_of_destination
 from sso.http.sign_in.finish import finish, proceed
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
 from sso.http.sign_in.pages import sign_in_form
 from sso.http.sign_in.texts import MISSING, STALE
 
-router = APIRouter()
+router = new_router()
 
 
 @router.get("/login")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -13,6 +12,7 @@ from sso.clients.registry import Client, Registry
 from sso.http.common.cookies import read_cookie, with_browser_state
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import Pairs, form_pairs, query_pairs
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, page
 from sso.http.common.state import Site, site_of
 from sso.http.common.visitor import visitor_of
@@ -27,7 +27,7 @@ from sso.oidc.authorize.request import with_news
 from sso.oidc.provider import Provider
 from sso.platform.visitor import Visitor
 
-router = APIRouter()
+router = new_router()
 
 _PARAMETERS = ("id_token_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales", "logout_hint")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -26,6 +25,7 @@ from sso.http.common.account_services import account_services
 from sso.http.common.cookies import with_browser
 from sso.http.common.destination import find_destination, read_destination, sign_in_address
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
 from sso.http.common.state import site_of
 from sso.http.common.way_back import way_back
@@ -40,7 +40,7 @@ from sso.identity.users.identifiers import masked, meanings
 from sso.platform.security.rate_limits import TooManyFailures
 from sso.settings import whole_hours, whole_minutes
 
-router = APIRouter()
+router = new_router()
 
 HERE = "/recover"
 MAX_TYPED_CHARS, MAX_CODE_CHARS, MAX_FACTOR_CHARS, MAX_CREDENTIAL_CHARS = 254, 40, 100, 20_000

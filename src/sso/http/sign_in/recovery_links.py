@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -16,12 +15,13 @@ from sso.accounts.sign_in.destination import Destination
 from sso.http.common.account_services import account_services
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields
+from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, page
 from sso.http.common.state import site_of
 from sso.http.common.visitor import CurrentVisitor
 from sso.http.sign_in.recovery import HERE, continuation, to_recovery
 
-router = APIRouter()
+router = new_router()
 
 MAX_TOKEN_CHARS, MAX_REPORT_CHARS = 100, 120
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from sso.accounts.sign_in.destination import Destination
@@ -29,6 +28,7 @@ from sso.accounts.sign_in.second_factor_check import (
 )
 from sso.http.common import qr
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
 from sso.http.sign_in.finish import SECOND_FACTOR, finish
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
@@ -41,7 +41,7 @@ from sso.identity.users.models import Identifier
 from sso.platform.security.rate_limits import TooManyFailures
 from sso.settings import whole_days, whole_minutes
 
-router = APIRouter()
+router = new_router()
 
 WRONG_CODE = N_("This code is not right, or not right any more. Check it, and type the newest.")
 TOO_MANY = N_("There were too many wrong codes. Sign in again from the beginning.")

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.contacts import read_contact
@@ -32,6 +31,7 @@ from sso.http.common.account_services import account_services
 from sso.http.common.cookies import with_browser
 from sso.http.common.destination import application_named, read_destination, sign_in_address
 from sso.http.common.i18n import N_
+from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
 from sso.http.sign_in.after_sign_in import own_destination
 from sso.http.sign_in.finish import finish
@@ -46,7 +46,7 @@ from sso.identity.users.models import User
 from sso.platform.security.rate_limits import TooManyFailures
 from sso.settings import whole_minutes
 
-router = APIRouter()
+router = new_router()
 
 HERE = "/signup"
 MAX_CONTACT_CHARS = 254
