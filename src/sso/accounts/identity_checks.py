@@ -13,13 +13,13 @@ from sso.accounts.guards import refuse_test_user
 from sso.accounts.services import NikServices
 from sso.identity.notifications import notify
 from sso.identity.users import store as users
+from sso.identity.users.choices import DOCUMENTS
 from sso.identity.users.identifiers import nik_lookup, normal_nik
 from sso.identity.users.models import Identifier, IdentityCheck, User
 from sso.identity.users.service import UserError, encrypt_nik, nik_key
 from sso.platform.actor import Actor
 from sso.platform.audit import record
 
-DOCUMENTS = ("ktp", "passport", "kk", "other")
 MIN_NUMBER_CHARS, MAX_NUMBER_CHARS, MAX_PLACE_CHARS = 4, 40, 200
 KEPT_NUMBER_CHARS = 4
 """How many characters of the end of a document's number are stored."""

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
-import yaml
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.cli.common import Json, check_choice, complain, group, print_json, print_table, refuse, run, run_loaded
-from sso.clients.models import Application, RelyingPartyCheck
-from sso.clients.privileges import OPERATOR
-from sso.clients.yaml_documents import read_yaml
-from sso.identity.users.service import find
-from sso.platform.services import Storage
-from sso.portal import applications as apps
-from sso.portal import teams
-from sso.portal.applications import RequestedSettings
-from sso.portal.approval import approve_application, submit_application
-from sso.portal.lifecycle import COMMAND_LINE
-from sso.portal.new_application import begin_application
-from sso.portal.rp_check.results import findings_of, passed, passes_now
-from sso.portal.rp_check.runner import Check, begin_check
-from sso.portal.rp_check.store import last_check
-from sso.portal.sandbox import own_redirect_uri
-from sso.portal.services import CheckServices
+from sso.portal.choices import ROLES, Role, State
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from sso.clients.models import Application, RelyingPartyCheck
+    from sso.platform.services import Storage
+    from sso.portal.services import CheckServices
 
 app = group()
 
@@ -33,7 +23,7 @@ AcceptNewSubjects = Annotated[
     str,
     typer.Option("--accept-new-subjects", metavar="ID", help="The client_id, where every sub of its users may change."),
 ]
-STATES = get_args(apps.State)
+STATES = get_args(State)
 ApplicationId = Annotated[str, typer.Argument(metavar="ID", help="Its client_id in production.")]
 Text = Annotated[str, typer.Option("--text", help="What its team, or the administrators, should know.")]
 
@@ -43,6 +33,7 @@ def list_command(
     state: Annotated[str, typer.Option(help=f"Only those in this state: {', '.join(STATES)}.")] = "", json: Json = False
 ) -> None:
     """List applications of teams."""
+    from sso.portal import applications as apps
 
     async def work(storage: Storage) -> list[Application]:
         async with storage.db.read() as session:
@@ -66,6 +57,11 @@ def list_command(
 @app.command("show")
 def show(application_id: ApplicationId) -> None:
     """Show an application: what its team wants, what would change in production, who looks after it."""
+    from sso.clients.models import Application
+    from sso.portal import applications as apps
+    from sso.portal import teams
+    from sso.portal.rp_check.results import passes_now
+    from sso.portal.rp_check.store import last_check
 
     async def work(storage: Storage) -> dict[str, object]:
         async with storage.db.read() as session:
@@ -100,13 +96,14 @@ def put(
 
     Prints the secret of a new sandbox, this once.
     """
-    try:
-        document = read_yaml(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
-        refuse(f"{file} cannot be read: {error}")
-    names = {"application_id", "kind", "document", "sandbox"}
-    if not isinstance(document, dict) or "application_id" not in document or set(document) - names:
-        refuse(f"{file} must hold application_id, kind, document and sandbox, and nothing else")
+    from sso.identity.users.service import find
+    from sso.portal import applications as apps
+    from sso.portal.applications import RequestedSettings
+    from sso.portal.lifecycle import COMMAND_LINE
+    from sso.portal.new_application import begin_application
+    from sso.portal.sandbox import own_redirect_uri
+
+    document = _document_of(file)
     requested = RequestedSettings(
         document.get("kind", "web"), document.get("document") or {}, document.get("sandbox") or {}
     )
@@ -140,6 +137,22 @@ def put(
         print(secret)
 
 
+def _document_of(file: Path) -> dict[str, Any]:
+    """Read the file of ``put``."""
+    import yaml
+
+    from sso.clients.yaml_documents import read_yaml
+
+    try:
+        document = read_yaml(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
+        refuse(f"{file} cannot be read: {error}")
+    names = {"application_id", "kind", "document", "sandbox"}
+    if not isinstance(document, dict) or "application_id" not in document or set(document) - names:
+        refuse(f"{file} must hold application_id, kind, document and sandbox, and nothing else")
+    return document
+
+
 @app.command("check")
 def check(
     application_id: ApplicationId,
@@ -151,6 +164,10 @@ def check(
     The application must name the issuer ISSUER/check/ID meanwhile, and "sso serve" must be running. Exit code 1: it did
     not pass.
     """
+    from sso.portal.lifecycle import COMMAND_LINE
+    from sso.portal.rp_check.results import findings_of, passed
+    from sso.portal.rp_check.runner import Check, begin_check
+    from sso.portal.rp_check.store import last_check
 
     async def work(services: CheckServices) -> RelyingPartyCheck | None:
         async with services.db.write() as session:
@@ -179,6 +196,8 @@ def check(
 @app.command("submit")
 def submit(application_id: ApplicationId, text: Text = "", accept: AcceptNewSubjects = "") -> None:
     """Ask that what its team wants be used in production."""
+    from sso.portal.approval import submit_application
+    from sso.portal.lifecycle import COMMAND_LINE
 
     async def work(storage: Storage) -> None:
         async with storage.db.write() as session:
@@ -200,6 +219,10 @@ def approve(
     accept: AcceptNewSubjects = "",
 ) -> None:
     """Let production be what its team submitted, in the revision that was looked at."""
+    from sso.clients.privileges import OPERATOR
+    from sso.portal.approval import approve_application
+    from sso.portal.lifecycle import COMMAND_LINE
+
     granted = {} if first_party is None else {"first_party": first_party}
 
     async def work(storage: Storage) -> None:
@@ -225,6 +248,8 @@ def send_back(
     application_id: ApplicationId, text: Annotated[str, typer.Option("--text", help="What must be different.")]
 ) -> None:
     """Tell its team what must be different before it can be approved."""
+    from sso.portal import applications as apps
+    from sso.portal.lifecycle import COMMAND_LINE
 
     async def work(storage: Storage) -> None:
         async with storage.db.write() as session:
@@ -237,9 +262,12 @@ def send_back(
 def member(
     application_id: ApplicationId,
     who: Annotated[str, typer.Argument(help="User name, e-mail or user id.")],
-    role: Annotated[str, typer.Option(help=f"{', '.join(teams.ROLES)}, or none: take them out.")] = "member",
+    role: Annotated[str, typer.Option(help=f"{', '.join(ROLES)}, or none: take them out.")] = "member",
 ) -> None:
     """Put somebody into a team, give them another place, or take them out. Never the last owner."""
+    from sso.identity.users.service import find
+    from sso.portal import teams
+    from sso.portal.lifecycle import COMMAND_LINE
 
     async def work(storage: Storage) -> None:
         async with storage.db.write() as session:
@@ -247,8 +275,8 @@ def member(
             user = await find(session, who, storage.box)
             if role == "none":
                 await teams.remove_member(session, application_id, user.id, actor=COMMAND_LINE)
-            elif role in teams.ROLES:
-                member_role: teams.Role = "owner" if role == "owner" else "member"
+            elif role in ROLES:
+                member_role: Role = "owner" if role == "owner" else "member"
                 await teams.add_member(session, application_id, user.id, member_role, actor=COMMAND_LINE)
             else:
                 refuse("--role must be owner, member or none")
@@ -257,6 +285,8 @@ def member(
 
 
 async def _present(session: AsyncSession, application_id: str) -> Application:
+    from sso.portal import applications as apps
+
     application = await apps.lock_application(session, application_id)
     if application is None:
         refuse(f"no team looks after {application_id!r}; see: sso applications list")

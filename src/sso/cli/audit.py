@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sso.cli.common import Json, first_of, group, print_json, print_table, run
-from sso.jobs import chain_audit_events
-from sso.platform.audit import AuditReport, export, prune, record, verify, verify_archive
-from sso.platform.audit.service import AuditFilter, content, page_of_events
-from sso.platform.services import Storage
+
+if TYPE_CHECKING:
+    from sso.platform.audit import AuditReport
+    from sso.platform.services import Storage
 
 app = group()
 
@@ -26,6 +26,7 @@ def verify_command(
     json: Json = False,
 ) -> None:
     """Check the chain of events. Exit code 1, and the first broken entry, when one was altered or is missing."""
+    from sso.platform.audit import verify, verify_archive
 
     async def work(storage: Storage) -> AuditReport:
         async with storage.db.write() as session:
@@ -52,6 +53,9 @@ def export_command(
     until: Annotated[datetime | None, typer.Option(help="Only events before this time (UTC).")] = None,
 ) -> None:
     """Print every event as one line of JSON, in order."""
+    from sso.jobs import chain_audit_events
+    from sso.platform.audit import export, record
+
     begin = since.replace(tzinfo=UTC) if since else None
     end = until.replace(tzinfo=UTC) if until else None
 
@@ -78,6 +82,7 @@ def list_command(
     json: Json = False,
 ) -> None:
     """List events, the newest first."""
+    from sso.platform.audit.service import AuditFilter, content, page_of_events
 
     async def work(storage: Storage) -> list[dict[str, object]]:
         async with storage.db.read() as session:
@@ -102,6 +107,9 @@ def prune_command(
 
     sso audit export --until 2026-01-01 > archive.jsonl, and check that with sso audit verify --archive archive.jsonl.
     """
+    from sso.jobs import chain_audit_events
+    from sso.platform.audit import prune
+
     end = before.replace(tzinfo=UTC)
 
     async def work(storage: Storage) -> int:

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run, run_loaded
-from sso.clients import store
-from sso.clients.catalogue import read_catalogue
-from sso.clients.catalogue_apply import Change, Plan, PrivilegeChange, make_plan
-from sso.clients.dynamic_registration import invite
-from sso.clients.metadata import ClientMetadata
-from sso.clients.privileges import OPERATOR, grant_privilege, revoke_privilege, shown
-from sso.clients.profiles import PROFILES, relaxations
-from sso.clients.registry import Client, Registry
-from sso.clients.secrets import new_secret
-from sso.logout.bulk import BulkServices
-from sso.oidc.subjects import counted
-from sso.platform.db import read_versions
-from sso.platform.permissions import restricted
-from sso.platform.services import Storage
-from sso.portal.lifecycle import COMMAND_LINE, apply_catalogue, remove_client, resume_client, suspend_client
-from sso.settings import Settings, load_settings, variable, whole_seconds
+from sso.clients.profiles import PROFILES
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from sso.clients.catalogue import Catalogue
+    from sso.clients.catalogue_apply import Change, Plan, PrivilegeChange
+    from sso.clients.metadata import ClientMetadata
+    from sso.clients.registry import Client
+    from sso.logout.bulk import BulkServices
+    from sso.platform.services import Storage
+    from sso.settings import Settings
 
 app = group()
 
@@ -62,35 +57,48 @@ def apply(
     granted by this command, each shown on a line of its own. One that was revoked stays revoked until
     "sso clients grant".
     """
-    catalogue = read_catalogue(file, allow_http_loopback=load_settings().loopback)
+    from sso.clients.catalogue import read_catalogue
+    from sso.portal.lifecycle import apply_catalogue
+    from sso.settings import load_settings
 
-    async def planned(session: AsyncSession) -> Plan:
-        plan = await make_plan(session, catalogue, delete=delete)
-        return replace(plan, subjects=await counted(session, plan.subjects))
+    catalogue = read_catalogue(file, allow_http_loopback=load_settings().loopback)
 
     async def only_plan(storage: Storage) -> Plan:
         async with storage.db.write() as session:
-            return await planned(session)
+            return await _planned(session, catalogue, delete)
 
     async def change(services: BulkServices) -> Plan:
         async with services.db.write() as session:
-            plan = await planned(session)
+            plan = await _planned(session, catalogue, delete)
             await apply_catalogue(session, services, plan, accepted=accept or ())
             return plan
 
     plan = run(only_plan) if dry_run else run_loaded(change, begins=True)
     warnings = [*plan.warnings, *_shortened(plan, load_settings())]
     if json:
-        changes = [
-            {"action": change.action, "client_id": change.client_id, "fields": change.fields} for change in plan.changes
-        ]
-        privileges = [asdict(privilege) for privilege in plan.privileges]
-        head = {"catalogue": catalogue.name, "applied": not dry_run, **plan.counted()}
-        subjects = [asdict(change) for change in plan.subjects]
-        rest = {"privileges": privileges, "subjects": subjects, "warnings": warnings}
-        print_json({**head, "changes": changes, **rest})
+        head = {"catalogue": catalogue.name, "applied": not dry_run}
+        print_json({**head, **_plan_as_json(plan), "warnings": warnings})
         return
     _show_plan(plan, warnings, dry_run)
+
+
+async def _planned(session: AsyncSession, catalogue: Catalogue, delete: bool) -> Plan:
+    from sso.clients.catalogue_apply import make_plan
+    from sso.oidc.subjects import counted
+
+    plan = await make_plan(session, catalogue, delete=delete)
+    return replace(plan, subjects=await counted(session, plan.subjects))
+
+
+def _plan_as_json(plan: Plan) -> dict[str, object]:
+    return {
+        **plan.counted(),
+        "changes": [
+            {"action": change.action, "client_id": change.client_id, "fields": change.fields} for change in plan.changes
+        ],
+        "privileges": [asdict(privilege) for privilege in plan.privileges],
+        "subjects": [asdict(change) for change in plan.subjects],
+    }
 
 
 @app.command("convert")
@@ -107,6 +115,7 @@ def convert_command(
     from sso.clients.catalogue import CATALOGUE_NAME
     from sso.clients.keycloak import as_yaml, convert
     from sso.identity.users.readers.documents import read_elements
+    from sso.settings import load_settings
 
     if format != "keycloak":
         refuse(f"--format {format}: must be keycloak")
@@ -143,6 +152,9 @@ def list_clients(
 @app.command("show")
 def show(client_id: ClientId) -> None:
     """Show one application, as JSON. Secrets are never shown."""
+    from sso.clients.profiles import relaxations
+    from sso.platform.permissions import restricted
+
     client = next((each for each in _load() if each.client_id == client_id), None)
     if client is None:
         refuse(f"there is no application {client_id!r}; see: sso clients list")
@@ -160,6 +172,7 @@ def secret(
     ] = 0,
 ) -> None:
     """Make a new secret for an application and print it, this once. It is stored only as a hash."""
+    from sso.clients.secrets import new_secret
 
     async def work(storage: Storage) -> str:
         async with storage.db.write() as session:
@@ -181,6 +194,7 @@ def suspend_command(
 
     No catalogue brings it back, only "sso clients resume".
     """
+    from sso.portal.lifecycle import COMMAND_LINE, suspend_client
 
     async def work(services: BulkServices) -> None:
         async with services.db.write() as session:
@@ -193,6 +207,7 @@ def suspend_command(
 @app.command("resume")
 def resume_command(client_id: ClientId) -> None:
     """Let a suspended application work again. What was granted to it before stays over."""
+    from sso.portal.lifecycle import COMMAND_LINE, resume_client
 
     async def work(storage: Storage) -> None:
         async with storage.db.write() as session:
@@ -207,6 +222,8 @@ def remove_command(
     client_id: ClientId, sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
 ) -> None:
     """Remove an application: as if suspended, and what people allowed it is forgotten."""
+    from sso.portal.lifecycle import COMMAND_LINE, remove_client
+
     if not sure:
         typer.confirm(f"Remove {client_id}?", abort=True)
 
@@ -228,6 +245,8 @@ def invite_command(
     ] = 1,
 ) -> None:
     """Make an initial access token, with which applications register themselves, and print it, this once."""
+    from sso.clients.dynamic_registration import invite
+
     if profile not in PROFILES:
         refuse(f"--profile must be one of {', '.join(PROFILES)}")
 
@@ -251,6 +270,8 @@ def grants_command(
     json: Json = False,
 ) -> None:
     """List the administration scopes and restricted data that applications were granted: by whom, when and why."""
+    from sso.clients import store
+    from sso.clients.privileges import shown
 
     async def work(storage: Storage) -> list[dict[str, object]]:
         async with storage.db.read() as session:
@@ -278,6 +299,7 @@ def grant_command(
 
     The application has it where its scope is registered too.
     """
+    from sso.clients.privileges import OPERATOR, grant_privilege
 
     async def work(storage: Storage) -> None:
         async with storage.db.write() as session:
@@ -301,6 +323,7 @@ def revoke_grant_command(client_id: ClientId, privilege: Privilege, reason: Reas
 
     No catalogue grants it again, only "sso clients grant".
     """
+    from sso.clients.privileges import OPERATOR, revoke_privilege
 
     async def work(storage: Storage) -> None:
         async with storage.db.write() as session:
@@ -311,6 +334,9 @@ def revoke_grant_command(client_id: ClientId, privilege: Privilege, reason: Reas
 
 
 def _load() -> list[Client]:
+    from sso.clients.registry import Registry
+    from sso.platform.db import read_versions
+
     async def work(storage: Storage) -> list[Client]:
         registry = Registry()
         async with storage.db.read() as session:
@@ -379,6 +405,8 @@ _LIFETIMES = {"access_token_seconds": "access_token_lifetime", "refresh_token_se
 
 def _shortened(plan: Plan, settings: Settings) -> list[str]:
     """Return a warning for each lifetime that is longer than the city's: the city's holds."""
+    from sso.settings import variable, whole_seconds
+
     return [
         f"{client_id}: {name}: {value} is more than the city's: {limit} holds ({variable(setting)})"
         for client_id, metadata in plan.catalogue.applications.items()

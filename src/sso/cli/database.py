@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from sso.cli.common import Json, group, print_json
-from sso.platform.db import Database
-from sso.platform.db.database import NoDatabase
-from sso.platform.db.migrate import current_revision, head_revision, upgrade
-from sso.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from sso.settings import Settings
 
 app = group()
 
@@ -16,6 +16,8 @@ app = group()
 @app.command("upgrade")
 def upgrade_command() -> None:
     """Bring the schema to what this release needs. Safe while the previous release still runs."""
+    from sso.settings import load_settings
+
     settings = load_settings()
     settings.secrets()  # on loopback the secret key is made with the database
     before, after = asyncio.run(_upgrade(settings))
@@ -25,6 +27,9 @@ def upgrade_command() -> None:
 @app.command("current")
 def current(json: Json = False) -> None:
     """Show the schema that the database has and the one that this release needs. Exit code 1 when they differ."""
+    from sso.platform.db.migrate import head_revision
+    from sso.settings import load_settings
+
     current, head = asyncio.run(_current(load_settings())), head_revision()
     if json:
         print_json({"current": current, "head": head})
@@ -35,6 +40,9 @@ def current(json: Json = False) -> None:
 
 
 async def _upgrade(settings: Settings) -> tuple[str | None, str | None]:
+    from sso.platform.db import Database
+    from sso.platform.db.migrate import current_revision, upgrade
+
     db = Database(settings)
     try:
         before = await current_revision(db)
@@ -45,6 +53,10 @@ async def _upgrade(settings: Settings) -> tuple[str | None, str | None]:
 
 
 async def _current(settings: Settings) -> str | None:
+    from sso.platform.db import Database
+    from sso.platform.db.database import NoDatabase
+    from sso.platform.db.migrate import current_revision
+
     try:
         db = Database(settings, create=False)
     except NoDatabase:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sso.cli.common import Json, an_id, check_choice, first_of, group, print_json, print_table, refuse, run
-from sso.platform.audit import record
-from sso.platform.outbox import store
-from sso.platform.outbox.models import Delivery, DeliveryKind, DeliveryStatus
-from sso.platform.outbox.store import DeliveryFilter
-from sso.platform.services import Storage
+from sso.platform.outbox.models import DeliveryKind, DeliveryStatus
+
+if TYPE_CHECKING:
+    from sso.platform.outbox.models import Delivery
+    from sso.platform.services import Storage
 
 app = group()
 
@@ -33,6 +33,9 @@ def list_command(
     json: Json = False,
 ) -> None:
     """List deliveries, the newest first."""
+    from sso.platform.outbox import store
+    from sso.platform.outbox.store import DeliveryFilter
+
     if status is not None:
         check_choice("--status", status, STATUSES)
     if kind is not None:
@@ -64,6 +67,9 @@ def list_command(
 @app.command("retry")
 def retry_command(delivery_id: Annotated[str, typer.Argument(metavar="ID", help="See: deliveries list")]) -> None:
     """Send once more what was given up, or waits for its next time. A server or a worker does it."""
+    from sso.platform.audit import record
+    from sso.platform.outbox import store
+
     chosen = an_id(delivery_id, "delivery")
 
     async def work(storage: Storage) -> bool:

@@ -7,35 +7,17 @@ import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Literal
-
-from sqlalchemy import text
+from typing import TYPE_CHECKING, Literal
 
 from sso import clock
 from sso.cli.common import Json, print_json
-from sso.clients.profiles import relaxations
-from sso.clients.registry import Registry
-from sso.clients.sectors import subject_basis
-from sso.clients.validation_errors import scope_warnings
 from sso.errors import Refusal
-from sso.identity.users import store as users
-from sso.identity.users.service import ADMIN
-from sso.oidc.subjects import EVENT
-from sso.platform.audit import verify
-from sso.platform.audit.service import AuditFilter, page_of_events
-from sso.platform.db import Database, job_runs, read_versions
-from sso.platform.db.database import NoDatabase
-from sso.platform.db.migrate import current_revision, head_revision
-from sso.platform.keys import KeyRing
-from sso.platform.outbox import store as deliveries
-from sso.platform.outbox.webhooks import all_webhooks
-from sso.platform.permissions import GIVES_POWER, PERMISSIONS, restricted
-from sso.platform.security.encryption import SecretBox
-from sso.platform.security.geoip import Countries
-from sso.platform.security.rate_limits import storage_for
-from sso.portal import applications as apps
-from sso.portal.approval import pending_subject_change
-from sso.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from sso.clients.registry import Registry
+    from sso.platform.db import Database
+    from sso.platform.security.encryption import SecretBox
+    from sso.settings import Settings
 
 State = Literal["good", "warning", "bad"]
 SIGNS: dict[State, str] = {"good": "ok     ", "warning": "warning", "bad": "BAD    "}
@@ -56,6 +38,8 @@ def doctor(json: Json = False) -> None:
 
     Changes nothing. Run it after a set-up, an upgrade, or on a restored backup.
     """
+    from sso.settings import load_settings
+
     findings = asyncio.run(examine(load_settings()))
     if json:
         print_json([asdict(finding) for finding in findings])
@@ -68,6 +52,11 @@ def doctor(json: Json = False) -> None:
 
 async def examine(settings: Settings) -> list[Finding]:
     """Return what was found. What cannot be examined is a finding too."""
+    from sso.platform.db import Database
+    from sso.platform.db.database import NoDatabase
+    from sso.platform.security.encryption import SecretBox
+    from sso.settings import SettingsError
+
     findings = [_settings(settings), _disk(settings)]
     if settings.country_database is not None:
         findings.append(_countries(settings))
@@ -93,6 +82,8 @@ async def examine(settings: Settings) -> list[Finding]:
 
 def _looks(settings: Settings, db: Database, box: SecretBox) -> list[tuple[str, Callable[[], Awaitable[Finding]]]]:
     """Return what is examined, in this order, by its name. The applications are read before what needs them."""
+    from sso.clients.registry import Registry
+
     registry = Registry()
     return [
         ("database", lambda: _database(db)),
@@ -124,6 +115,8 @@ def _settings(settings: Settings) -> Finding:
 
 
 def _countries(settings: Settings) -> Finding:
+    from sso.platform.security.geoip import Countries
+
     try:
         Countries(settings)
     except Refusal as error:
@@ -139,6 +132,8 @@ def _disk(settings: Settings) -> Finding:
 
 
 async def _database(db: Database) -> Finding:
+    from sqlalchemy import text
+
     async with db.write() as session:
         if db.is_sqlite:
             whole = (await session.execute(text("PRAGMA quick_check"))).scalar_one()
@@ -151,6 +146,8 @@ async def _database(db: Database) -> Finding:
 
 
 async def _schema(db: Database) -> Finding:
+    from sso.platform.db.migrate import current_revision, head_revision
+
     current, head = await current_revision(db), head_revision()
     if current == head:
         return Finding("schema", "good", str(current))
@@ -160,6 +157,8 @@ async def _schema(db: Database) -> Finding:
 
 
 async def _keys(settings: Settings, db: Database, box: SecretBox) -> Finding:
+    from sso.platform.keys import KeyRing
+
     keys = KeyRing(box, timedelta(0), settings.signing_alg)
     async with db.read() as session:
         await keys.load(session)
@@ -169,6 +168,10 @@ async def _keys(settings: Settings, db: Database, box: SecretBox) -> Finding:
 
 
 async def _applications(db: Database, registry: Registry) -> Finding:
+    from sso.clients.profiles import relaxations
+    from sso.clients.validation_errors import scope_warnings
+    from sso.platform.db import read_versions
+
     async with db.read() as session:
         await registry.load(session, await read_versions(session))
     clients = list(registry)
@@ -194,6 +197,12 @@ async def _applications(db: Database, registry: Registry) -> Finding:
 
 async def _subjects(settings: Settings, db: Database, registry: Registry) -> Finding:
     """Say which applications keep a sector, and of which every ``sub`` changes when a submitted change is approved."""
+    from sso.clients.sectors import subject_basis
+    from sso.oidc.subjects import EVENT
+    from sso.platform.audit.service import AuditFilter, page_of_events
+    from sso.portal import applications as apps
+    from sso.portal.approval import pending_subject_change
+
     pairwise = [client for client in registry if client.enabled and not client.sandbox and subject_basis(client.meta)]
     kept = [f"{client.client_id} ({client.meta.kept_sector})" for client in pairwise if client.meta.kept_sector]
     loopback, waiting = settings.loopback, []
@@ -221,11 +230,14 @@ CHANGED_DAYS = 30
 
 
 async def _privileges(registry: Registry) -> Finding:
+    from sso.platform.permissions import GIVES_POWER, PERMISSIONS, restricted
+
+    power = {PERMISSIONS[name].scope for name in GIVES_POWER}
     named = [client for client in registry if client.enabled and (client.held or restricted(client.meta.scope.split()))]
     parts, missing = [], []
     for client in sorted(named, key=lambda application: application.client_id):
         mine = restricted(client.scopes)
-        alone = " without a person too" if set(restricted(client.scopes_alone)) & _POWER else ""
+        alone = " without a person too" if set(restricted(client.scopes_alone)) & power else ""
         parts += [f"{client.client_id} ({' '.join(mine)}{';' + alone if alone else ''})"] if mine else []
         missing += [f"{client.client_id} {name}" for name in client.not_granted(client.meta.scope.split())]
     text = f"{len(parts)} applications with administration permissions or restricted data"
@@ -235,10 +247,10 @@ async def _privileges(registry: Registry) -> Finding:
     return Finding("privileges", "warning" if missing else "good", text)
 
 
-_POWER = {PERMISSIONS[name].scope for name in GIVES_POWER}
-
-
 async def _people(db: Database) -> Finding:
+    from sso.identity.users import store as users
+    from sso.identity.users.service import ADMIN
+
     async with db.read() as session:
         administrators = await users.page_of_users(session, None, 2, role=ADMIN, status="active")
     if not administrators:
@@ -259,6 +271,8 @@ async def _mail(settings: Settings) -> Finding:
 
 
 async def _limits(settings: Settings, db: Database) -> Finding:
+    from sso.platform.security.rate_limits import storage_for
+
     url = settings.rate_limit_storage
     kind = url.get_secret_value().partition(":")[0] if url else "memory"
     if kind == "memory":
@@ -270,6 +284,8 @@ async def _limits(settings: Settings, db: Database) -> Finding:
 
 
 async def _webhooks(db: Database) -> Finding:
+    from sso.platform.outbox.webhooks import all_webhooks
+
     async with db.read() as session:
         webhooks = await all_webhooks(session)
     off = [webhook.url for webhook in webhooks if not webhook.enabled]
@@ -278,6 +294,8 @@ async def _webhooks(db: Database) -> Finding:
 
 
 async def _deliveries(db: Database) -> Finding:
+    from sso.platform.outbox import store as deliveries
+
     async with db.read() as session:
         counts = await deliveries.counts(session)
     given_up = counts.get("given_up", 0)
@@ -286,6 +304,8 @@ async def _deliveries(db: Database) -> Finding:
 
 
 async def _jobs(db: Database) -> Finding:
+    from sso.platform.db import job_runs
+
     async with db.read() as session:
         runs = {run.name: run for run in await job_runs.runs(session)}
     lease = runs.get(job_runs.JOBS)
@@ -303,6 +323,8 @@ LATE_JOBS = timedelta(minutes=30)
 
 
 async def _audit(db: Database, box: SecretBox) -> Finding:
+    from sso.platform.audit import verify
+
     async with db.read() as session:
         report = await verify(session, box)
     if report.broken_at is not None:

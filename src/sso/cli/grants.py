@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sso import clock
 from sso.cli.common import Json, an_id, first_of, group, print_json, print_table, refuse, run
-from sso.identity.users.service import find
-from sso.oidc.store import store
-from sso.oidc.store.store import GrantFilter
-from sso.platform.audit import record
-from sso.platform.services import Storage
+
+if TYPE_CHECKING:
+    from sso.platform.services import Storage
 
 app = group()
 
@@ -26,6 +24,10 @@ def list_command(
     json: Json = False,
 ) -> None:
     """List authorizations that hold, the newest first."""
+    from sso.identity.users.service import find
+    from sso.oidc.store import store
+    from sso.oidc.store.store import GrantFilter
+
     start = an_id(before, "grant") if before else None
 
     async def work(storage: Storage) -> list[dict[str, object]]:
@@ -48,6 +50,9 @@ def list_command(
 @app.command("revoke")
 def revoke_command(grant_id: Annotated[str, typer.Argument(metavar="ID", help="See: grants list")]) -> None:
     """End a grant: everything that grew from it is over at once. The session goes on."""
+    from sso.oidc.store import store
+    from sso.platform.audit import record
+
     chosen = an_id(grant_id, "grant")
 
     async def work(storage: Storage) -> bool:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sso.cli.common import Json, group, print_json, print_table, run, run_loaded
-from sso.clients.secrets import reencrypt_secrets
-from sso.identity.authn.factors import reencrypt_seeds
-from sso.identity.users.merge_proposals import reencrypt_users
-from sso.platform.audit import record
-from sso.platform.keys import list_keys, read_alg, reencrypt, rotate, withdraw
-from sso.platform.keys.models import SigningKey
-from sso.platform.outbox.webhooks import reencrypt_webhooks
-from sso.platform.security.instance_secrets import reencrypt_instance_secrets
-from sso.platform.services import Storage
-from sso.ssf.streams import reencrypt_streams
+
+if TYPE_CHECKING:
+    from sso.platform.keys.models import SigningKey
+    from sso.platform.services import Storage
 
 app = group()
 
@@ -24,6 +18,7 @@ app = group()
 @app.command("list")
 def list_command(json: Json = False) -> None:
     """List every key. Private keys are never shown."""
+    from sso.platform.keys import list_keys
 
     async def work(storage: Storage) -> list[SigningKey]:
         async with storage.db.read() as session:
@@ -49,6 +44,7 @@ def rotate_command(
     ] = None,
 ) -> None:
     """Sign with the next keys from now on. The old ones stay published while anything they signed can be valid."""
+    from sso.platform.keys import read_alg, rotate
 
     async def work(storage: Storage) -> None:
         async with storage.db.write() as session:
@@ -62,6 +58,7 @@ def rotate_command(
 @app.command("withdraw")
 def withdraw_command(kid: Annotated[str, typer.Argument(metavar="KID", help="See: sso keys list")]) -> None:
     """Delete a key that has leaked. Nothing that it signed is accepted any more, and another key takes its place."""
+    from sso.platform.keys import withdraw
 
     async def work(storage: Storage) -> str:
         async with storage.db.write() as session:
@@ -73,6 +70,14 @@ def withdraw_command(kid: Annotated[str, typer.Argument(metavar="KID", help="See
 @app.command("reencrypt")
 def reencrypt_command() -> None:
     """Encrypt stored secrets with the first secret of SSO_SECRET_KEY, so that you can remove the older ones."""
+    from sso.clients.secrets import reencrypt_secrets
+    from sso.identity.authn.factors import reencrypt_seeds
+    from sso.identity.users.merge_proposals import reencrypt_users
+    from sso.platform.audit import record
+    from sso.platform.keys import reencrypt
+    from sso.platform.outbox.webhooks import reencrypt_webhooks
+    from sso.platform.security.instance_secrets import reencrypt_instance_secrets
+    from sso.ssf.streams import reencrypt_streams
 
     async def work(storage: Storage) -> int:
         async with storage.db.write() as session:

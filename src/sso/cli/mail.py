@@ -8,9 +8,6 @@ from typing import Annotated
 import typer
 
 from sso.cli.common import group, refuse
-from sso.platform.outbox import Abandon
-from sso.platform.outbox.smtp import Mailer
-from sso.settings import load_settings
 
 app = group()
 
@@ -18,6 +15,10 @@ app = group()
 @app.command("test")
 def test_command(address: Annotated[str, typer.Argument(help="Where to send it.")]) -> None:
     """Send a mail at once through SSO_SMTP_URL, to see whether that works."""
+    from sso.platform.outbox import Abandon
+    from sso.platform.outbox.smtp import Mailer
+    from sso.settings import load_settings
+
     settings = load_settings()
     text = f"{settings.service_name}: mail works."
     if settings.smtp_url is None:

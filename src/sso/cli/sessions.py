@@ -6,27 +6,24 @@ import asyncio
 import uuid
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.administration import end_session_of_person
-from sso.accounts.services import AccountActions
 from sso.cli.common import Json, complain, first_of, group, print_json, print_table, refuse, run, run_loaded
-from sso.identity.sessions import store
-from sso.identity.sessions.devices import device_of
-from sso.identity.sessions.reasons import EndReason
-from sso.identity.sessions.store import SessionFilter
-from sso.identity.users.service import find
-from sso.logout.bulk import BulkServices, begin, endings, get_ending, stop_ending, work_once
-from sso.logout.delivery_report import DeliveryReport, delivery_report_of
-from sso.oidc.models import BulkRevocation
-from sso.platform.actor import CLI
-from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_uuid
-from sso.platform.services import Storage
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from sso.accounts.services import AccountActions
+    from sso.identity.sessions.store import SessionFilter
+    from sso.logout.bulk import BulkServices
+    from sso.logout.delivery_report import DeliveryReport
+    from sso.oidc.models import BulkRevocation
+    from sso.platform.security.encryption import SecretBox
+    from sso.platform.services import Storage
 
 app = group()
 REST_SECONDS = 0.05
@@ -60,6 +57,8 @@ def list_command(
     json: Json = False,
 ) -> None:
     """List living sessions, the newest first, with the applications that take part in each."""
+    from sso.identity.sessions import store
+    from sso.identity.sessions.devices import device_of
 
     async def work(storage: Storage) -> list[ListedSession]:
         async with storage.db.read() as session:
@@ -90,18 +89,12 @@ def list_command(
     if json:
         print_json(shown)
         return
-    rows = [
-        (
-            row["id"],
-            row["name"],
-            row["last_used"].isoformat(timespec="seconds"),
-            row["device"],
-            row["address"],
-            len(row["clients"]),
-        )
-        for row in shown
-    ]
-    print_table(("id", "person", "last used", "device", "address", "applications"), rows)
+    print_table(("id", "person", "last used", "device", "address", "applications"), [_cells(row) for row in shown])
+
+
+def _cells(row: ListedSession) -> tuple[object, ...]:
+    last_used = row["last_used"].isoformat(timespec="seconds")
+    return (row["id"], row["name"], last_used, row["device"], row["address"], len(row["clients"]))
 
 
 @app.command("proof")
@@ -110,6 +103,8 @@ def report_command(
     json: Json = False,
 ) -> None:
     """Show what became of the end of a session: each application, how it learns of it, and whether it has confirmed."""
+    from sso.logout.delivery_report import delivery_report_of
+
     try:
         chosen = read_uuid(session_id)
     except ValueError:
@@ -166,6 +161,11 @@ def revoke(
 
     Some at a time, so that signing in stays fast. When this command is broken off, a server or a worker goes on.
     """
+    from sso.accounts.administration import end_session_of_person
+    from sso.identity.sessions.reasons import EndReason
+    from sso.logout.bulk import begin
+    from sso.platform.actor import CLI
+
     if sum(1 for option in (session_id, user, client, everything) if option) != 1:
         refuse("say which sessions: one of --session, --user, --client or --all")
 
@@ -189,6 +189,8 @@ def revoke(
 
 async def _to_the_end(services: AccountActions, ending_id: uuid.UUID) -> int:
     """Do part after part, also beside a server that does the same, and show how far it is."""
+    from sso.logout.bulk import get_ending, work_once
+
     while True:
         now = await work_once(services, ending_id)
         if now is None:  # another process is at it, or it is over
@@ -205,6 +207,7 @@ def endings_command(
     limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 20, json: Json = False
 ) -> None:
     """Show how far the ending of many sessions is, the newest first."""
+    from sso.logout.bulk import endings
 
     async def work(storage: Storage) -> list[BulkRevocation]:
         async with storage.db.read() as session:
@@ -221,6 +224,8 @@ def endings_command(
 @app.command("stop")
 def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="See: sessions endings")]) -> None:
     """Stop the ending of many sessions. Those that are over stay over."""
+    from sso.logout.bulk import stop_ending
+
     try:
         chosen = read_uuid(ending_id)
     except ValueError:
@@ -238,6 +243,9 @@ def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="Se
 async def _wanted(
     box: SecretBox, session: AsyncSession, session_id: str | None, user: str | None, client: str | None
 ) -> SessionFilter:
+    from sso.identity.sessions.store import SessionFilter
+    from sso.identity.users.service import find
+
     try:
         chosen = read_uuid(session_id) if session_id else None
     except ValueError:

@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import orjson
 import typer
-from pydantic import ValidationError
 
 from sso import clock
-from sso.accounts.administration import disable_user, enable_user, give_roles
-from sso.accounts.credentials import change_password
-from sso.accounts.deletion import delete_user
-from sso.accounts.helpdesk import start_recovery
-from sso.accounts.identity_checks import DOCUMENTS, check_identity, read_check, revoke_identity_check
-from sso.accounts.merging import decide_proposal
-from sso.accounts.services import AccountActions
 from sso.cli.common import (
     Json,
     an_id,
@@ -36,22 +28,19 @@ from sso.cli.common import (
     run_loaded,
 )
 from sso.errors import validation_message
-from sso.identity.authn.passwords import Passwords, WeakPassword, check_strength
-from sso.identity.users import merge_proposals as merging
-from sso.identity.users import store
-from sso.identity.users.merge_proposals import PROPOSAL_STATES
+from sso.identity.users.choices import DOCUMENTS, PROPOSAL_STATES
 from sso.identity.users.readers import FORMATS
-from sso.identity.users.schemas import NewUser, warnings_of
-from sso.identity.users.service import UserError, create_users, describe, find
-from sso.platform.actor import CLI
 from sso.platform.permissions import RoleName
 from sso.platform.security.numbers import read_uuid
-from sso.platform.services import Storage
-from sso.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from sso.accounts.services import AccountActions
+    from sso.identity.users import merge_proposals as merging
     from sso.identity.users.importing import Checked, Progress
     from sso.identity.users.rows import Options, TakeHash
+    from sso.identity.users.schemas import NewUser
+    from sso.platform.services import Storage
+    from sso.settings import Settings
 
 app = group()
 
@@ -79,6 +68,9 @@ def create(
     json: Json = False,
 ) -> None:
     """Make a person. The password is asked for, or read from standard input."""
+    from sso.identity.users.schemas import warnings_of
+    from sso.settings import load_settings
+
     person = _new_user(
         {
             "username": username,
@@ -97,15 +89,7 @@ def create(
     password = read_password(password_stdin)
     _check(load_settings(), password, [username, name, email or "", phone or ""])
 
-    async def work(storage: Storage) -> dict[str, Any]:
-        hashed = await Passwords(storage.settings).hash(password)
-        async with storage.db.write() as session:
-            user = (await create_users(session, [person], box=storage.box))[0]
-            await store.set_password_hash(session, user.id, hashed, clock.now())
-            await session.flush()
-            return await describe(session, user)
-
-    created = run(work, begins=True)
+    created = run(partial(_created, person=person, password=password), begins=True)
     for warning in warnings_of(person):
         typer.echo(f"warning: {warning}", err=True)
     if json:
@@ -114,8 +98,27 @@ def create(
         print(f"made {username} ({created['id']})")
 
 
+async def _created(storage: Storage, person: NewUser, password: str) -> dict[str, Any]:
+    """Create ``person`` and return the description."""
+    from sso.identity.authn.passwords import Passwords
+    from sso.identity.users import store
+    from sso.identity.users.service import create_users, describe
+
+    hashed = await Passwords(storage.settings).hash(password)
+    async with storage.db.write() as session:
+        user = (await create_users(session, [person], box=storage.box))[0]
+        await store.set_password_hash(session, user.id, hashed, clock.now())
+        await session.flush()
+        return await describe(session, user)
+
+
 def _new_user(fields: dict[str, object], profile: str) -> NewUser:
     """Return the user of the options of ``create``; ``profile`` is JSON."""
+    from pydantic import ValidationError
+
+    from sso.identity.users.schemas import NewUser
+    from sso.identity.users.service import UserError
+
     try:
         return NewUser.model_validate({**fields, "profile": orjson.loads(profile)})
     except orjson.JSONDecodeError as error:
@@ -241,8 +244,10 @@ def _import(
 def _check_imported_password(file: Path, options: Options, who: str, from_stdin: bool, take_hash: TakeHash) -> None:
     """Say whether a password fits the hash in somebody's row. Nothing is written."""
     from sso.cli.imports import kind_of_hash
+    from sso.identity.authn.passwords import Passwords
     from sso.identity.users.importing import find_row
     from sso.identity.users.rows import RowRefused
+    from sso.settings import load_settings
 
     try:
         row = find_row(file, options, who, take_hash)
@@ -266,6 +271,9 @@ def recovery_command(user: Who) -> None:
 
     It opens nothing by itself: with the code they also prove a contact, or wait, and are told.
     """
+    from sso.accounts.helpdesk import start_recovery
+    from sso.identity.users.service import find
+    from sso.platform.actor import CLI
 
     async def work(services: AccountActions) -> str:
         async with services.db.write() as session:
@@ -282,6 +290,10 @@ def check_command(
     place: Annotated[str, typer.Option(help="Where it was checked.")],
 ) -> None:
     """Record that an officer compared a person with a document."""
+    from sso.accounts.identity_checks import check_identity, read_check
+    from sso.identity.users.service import find
+    from sso.platform.actor import CLI
+
     checked = read_check(document, number, place)
 
     async def work(services: AccountActions) -> None:
@@ -295,6 +307,9 @@ def check_command(
 @app.command("uncheck")
 def uncheck_command(user: Who) -> None:
     """Take back that a person's document was checked."""
+    from sso.accounts.identity_checks import revoke_identity_check
+    from sso.identity.users.service import find
+    from sso.platform.actor import CLI
 
     async def work(services: AccountActions) -> bool:
         async with services.db.write() as session:
@@ -316,6 +331,8 @@ def list_proposals(
     json: Json = False,
 ) -> None:
     """List proposals to merge."""
+    from sso.identity.users import merge_proposals as merging
+
     start = an_id(after, "proposal") if after else None
 
     async def work(storage: Storage) -> list[dict[str, Any]]:
@@ -349,6 +366,9 @@ def _same(proposal: dict[str, Any]) -> str:
 
 
 def _decide(proposal: str, decision: str) -> None:
+    from sso.accounts.merging import decide_proposal
+    from sso.platform.actor import CLI
+
     chosen = an_id(proposal, "proposal")
 
     async def work(storage: Storage) -> merging.Decided:
@@ -394,6 +414,8 @@ def list_people(
     json: Json = False,
 ) -> None:
     """List people, in the order in which they came."""
+    from sso.identity.users import store
+    from sso.identity.users.service import describe
 
     async def work(storage: Storage) -> list[dict[str, Any]]:
         async with storage.db.read() as session:
@@ -414,6 +436,7 @@ def list_people(
 @app.command("show")
 def show(user: Who) -> None:
     """Show a person, as JSON. Here alone, somebody is found by an identifier that is not verified too: it says so."""
+    from sso.identity.users.service import describe, find
 
     async def work(storage: Storage) -> dict[str, Any]:
         async with storage.db.read() as session:
@@ -425,6 +448,11 @@ def show(user: Who) -> None:
 @app.command("password")
 def password(user: Who, password_stdin: FromStdin = False) -> None:
     """Give a person another password, and end whatever the old one opened."""
+    from sso.accounts.credentials import change_password
+    from sso.identity.authn.passwords import Passwords
+    from sso.identity.users.service import describe, find
+    from sso.platform.actor import CLI
+
     chosen = read_password(password_stdin)
 
     async def work(services: AccountActions) -> int:
@@ -445,6 +473,9 @@ def password(user: Who, password_stdin: FromStdin = False) -> None:
 @app.command("disable")
 def disable(user: Who) -> None:
     """Disable a person: sign-in is refused, every session and everything granted ends, applications are told."""
+    from sso.accounts.administration import disable_user
+    from sso.identity.users.service import find
+    from sso.platform.actor import CLI
 
     async def work(services: AccountActions) -> int:
         async with services.db.write() as session:
@@ -459,6 +490,10 @@ def roles_command(
     role: Annotated[list[str] | None, typer.Option(help=f"{NAMES_OF_ROLES}; may be given again.")] = None,
 ) -> None:
     """Give a person these roles, in place of any others. The last administrator stays one."""
+    from sso.accounts.administration import give_roles
+    from sso.identity.users import store
+    from sso.identity.users.service import find
+    from sso.platform.actor import CLI
 
     async def work(services: AccountActions) -> list[str]:
         async with services.db.write() as session:
@@ -474,6 +509,10 @@ def delete_command(
     user: Who, sure: Annotated[bool, typer.Option("--yes", help="Do not ask: there is no way back.")] = False
 ) -> None:
     """Delete a person: everything ends as when disabled, and all that is known of them but the id is erased."""
+    from sso.accounts.deletion import delete_user
+    from sso.identity.users.service import find
+    from sso.platform.actor import CLI
+
     if not sure:
         typer.confirm(f"Delete {user}? There is no way back.", abort=True)
 
@@ -487,6 +526,9 @@ def delete_command(
 @app.command("enable")
 def enable(user: Who) -> None:
     """Let a disabled person sign in again."""
+    from sso.accounts.administration import enable_user
+    from sso.identity.users.service import find
+    from sso.platform.actor import CLI
 
     async def work(services: AccountActions) -> None:
         async with services.db.write() as session:
@@ -498,6 +540,8 @@ def enable(user: Who) -> None:
 
 
 def _check(settings: Settings, password: str, personal_words: list[str]) -> None:
+    from sso.identity.authn.passwords import WeakPassword, check_strength
+
     try:
         check_strength(settings, password, [word for word in personal_words if word])
     except WeakPassword as error:

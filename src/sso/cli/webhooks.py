@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sso import clock
 from sso.cli.common import Json, an_id, complain, group, print_json, print_table, refuse, run
-from sso.platform.outbox import webhooks as rules
-from sso.platform.outbox.models import Webhook
-from sso.platform.services import Storage
+
+if TYPE_CHECKING:
+    from sso.platform.outbox.models import Webhook
+    from sso.platform.services import Storage
 
 app = group()
 
@@ -28,6 +29,7 @@ def add_command(
     description: Annotated[str, typer.Option(help="What it is for.")] = "",
 ) -> None:
     """Add a webhook and print its secret, this once."""
+    from sso.platform.outbox import webhooks as rules
 
     async def work(storage: Storage) -> str:
         rules.check_webhook(url, event or [], allow_http_loopback=storage.settings.loopback)
@@ -44,6 +46,7 @@ def add_command(
 @app.command("list")
 def list_command(json: Json = False) -> None:
     """List webhooks. Secrets are never shown."""
+    from sso.platform.outbox import webhooks as rules
 
     async def work(storage: Storage) -> list[Webhook]:
         async with storage.db.read() as session:
@@ -63,6 +66,9 @@ def list_command(json: Json = False) -> None:
 @app.command("test")
 def test_command(webhook_id: WebhookId) -> None:
     """Send a test event. A server or a worker does it; see: deliveries list --kind webhook."""
+    from sso.platform.outbox import webhooks as rules
+    from sso.platform.outbox.models import Webhook
+
     chosen = an_id(webhook_id, "webhook")
 
     async def work(storage: Storage) -> bool:
@@ -80,6 +86,8 @@ def test_command(webhook_id: WebhookId) -> None:
 @app.command("remove")
 def remove_command(webhook_id: WebhookId) -> None:
     """Remove a webhook."""
+    from sso.platform.outbox import webhooks as rules
+
     chosen = an_id(webhook_id, "webhook")
 
     async def work(storage: Storage) -> bool:

@@ -5,22 +5,28 @@ from __future__ import annotations
 import asyncio
 import signal
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from sso.cli.common import opened_provider
-from sso.jobs import run_jobs
-from sso.logs import configure_logging
-from sso.platform.outbox import Worker
-from sso.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from sso.settings import Settings
 
 
 def worker() -> None:
     """Send notices and clear up, until it is stopped: for servers with SSO_RUN_WORKER=false. Any number may run."""
+    from sso.logs import configure_logging
+    from sso.settings import load_settings
+
     settings = load_settings()
     configure_logging(settings)
     asyncio.run(_work(settings))
 
 
 async def _work(settings: Settings) -> None:
+    from sso.jobs import run_jobs
+    from sso.platform.outbox import Worker
+
     stop = asyncio.Event()
     async with opened_provider(settings, begins=True) as provider:
         handlers = import_module("sso.app").handlers  # wired there, where rooms come together; uvicorn finds it so too

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Literal
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,9 +16,9 @@ from sso.clients.secrets import ClientError
 from sso.platform.actor import Actor
 from sso.platform.audit import record
 from sso.platform.db import delete_batch
+from sso.portal.choices import ROLES as ROLES
+from sso.portal.choices import Role as Role
 
-Role = Literal["owner", "member"]
-ROLES: tuple[Role, ...] = ("owner", "member")
 INVITATION_DAYS = 14
 MAX_MEMBERS = 50
 """The number of members of a team, those invited included."""

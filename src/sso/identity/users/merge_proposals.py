@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 import orjson
 from sqlalchemy import func, insert, select
@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.identity.users import store
+from sso.identity.users.choices import PROPOSAL_STATES as PROPOSAL_STATES
+from sso.identity.users.choices import ProposalState as ProposalState
 from sso.identity.users.identifiers import masked
 from sso.identity.users.importing import MATCHING, SEAL, Made, Row, add_person, holders_of, identifier_row, lookup_of
 from sso.identity.users.models import Identifier, ImportRun, LocalAccount, MergeProposal
@@ -21,8 +23,6 @@ from sso.platform.audit import record
 from sso.platform.security.encryption import SecretBox
 
 MAX_PAGE = 200
-ProposalState = Literal["open", "merged", "separate", "dropped"]
-PROPOSAL_STATES: tuple[ProposalState, ...] = get_args(ProposalState)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from sso.clients.models import SANDBOX_END, Application
 from sso.clients.secrets import ClientError
 from sso.clients.validation_errors import not_a_list, not_text, unknown_field
 from sso.platform.security.json_documents import DocumentRefused, check_document
+from sso.portal.choices import State as State
 
-State = Literal["draft", "sandbox", "submitted", "approved", "suspended", "retired"]
 Kind = Literal["web", "single_page", "native", "service", "proxy"]
 KINDS: dict[Kind, str] = {
     "web": "web",
