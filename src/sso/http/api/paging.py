@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Query
-from pydantic import BaseModel
 
 from sso.http.api.problems import Problem, ProblemError
+from sso.http.api.schemas.base import ResponseModel
 from sso.platform.security.numbers import read_uuid
 from sso.platform.security.text import check_line
 
@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 T = TypeVar("T")
 
 
-class Page(BaseModel, Generic[Item]):
+class Page(ResponseModel, Generic[Item]):
     """A page of a list. ``next_cursor`` leads to the next page; null: this is the last."""
 
     items: list[Item]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from sso.errors import Refusal
+from sso.http.api.schemas.base import ResponseModel
 from sso.http.common.responses import PROBLEM_TYPE, problem_title
 
 
-class ProblemError(BaseModel):
+class ProblemError(ResponseModel):
     """A mistake in a request."""
 
     pointer: str = Field(description="A JSON pointer into the body, or the name of a parameter.")
     detail: str = Field(description="The mistake, and what to do.")
 
 
-class ProblemDocument(BaseModel):
+class ProblemDocument(ResponseModel):
     """A problem (RFC 9457)."""
 
     type: str = Field(description="The kind of problem. It does not change between releases.")

@@ -22,7 +22,7 @@ MAX_NOTE_CHARS = 500
 class FormModel(BaseModel):
     """A form. Each field has a default: what it is where the browser sends nothing, or something that is wrong."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, defer_build=True)
 
 
 Form = TypeVar("Form", bound=FormModel)

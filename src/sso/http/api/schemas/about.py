@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 
-from pydantic import BaseModel
+from sso.http.api.schemas.base import ResponseModel
 
 
-class Caller(BaseModel):
+class Caller(ResponseModel):
     """The caller: the application, the user if there is one, and their permissions."""
 
     client_id: str
@@ -17,7 +17,7 @@ class Caller(BaseModel):
     permissions: list[str]
 
 
-class Permission(BaseModel):
+class Permission(ResponseModel):
     """A permission, the scope that it needs, and the roles that have it."""
 
     name: str

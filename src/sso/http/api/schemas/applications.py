@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from sso.http.api.paging import Page
+from sso.http.api.schemas.base import ResponseModel
 from sso.portal.applications import Kind, State
 from sso.portal.rp_check.results import Outcome
 
@@ -30,7 +31,7 @@ _EXAMPLE: dict[str, JsonValue] = {
 }
 
 
-class Application(BaseModel):
+class Application(ResponseModel):
     """An application that a team manages."""
 
     application_id: str = Field(description="The client_id in production.")
@@ -54,7 +55,7 @@ class Application(BaseModel):
     approved_at: datetime | None
 
 
-class ApplicationSummary(BaseModel):
+class ApplicationSummary(ResponseModel):
     """An application in a list."""
 
     application_id: str
@@ -95,7 +96,7 @@ class ApplicationUpdate(BaseModel):
     )
 
 
-class ApplicationWithSecret(BaseModel):
+class ApplicationWithSecret(ResponseModel):
     """A new application with the secret of its sandbox. The secret is shown once."""
 
     application: Application
@@ -137,14 +138,14 @@ class ApplicationReview(BaseModel):
     )
 
 
-class ApplicationActionResult(BaseModel):
+class ApplicationActionResult(ResponseModel):
     """The application after an action, with the secret of its sandbox if the action opened it."""
 
     application: Application
     client_secret: str | None = None
 
 
-class TeamMember(BaseModel):
+class TeamMember(ResponseModel):
     """A member of a team."""
 
     user_id: uuid.UUID
@@ -160,7 +161,7 @@ class TeamMemberUpdate(BaseModel):
     role: Literal["owner", "member"]
 
 
-class ApplicationSecretSummary(BaseModel):
+class ApplicationSecretSummary(ResponseModel):
     """A client secret without its value."""
 
     id: uuid.UUID
@@ -182,14 +183,14 @@ class ApplicationSecretCreate(BaseModel):
     valid_days: Annotated[int, Field(ge=1, le=3650)] | None = Field(365, description="null: valid until it is revoked.")
 
 
-class ApplicationSecret(BaseModel):
+class ApplicationSecret(ResponseModel):
     """A client secret. It is shown once."""
 
     client_id: str
     client_secret: str
 
 
-class ApplicationMistake(BaseModel):
+class ApplicationMistake(ResponseModel):
     """A recent request of an application that was refused."""
 
     client_id: str
@@ -212,7 +213,7 @@ class RelyingPartyCheckCreate(BaseModel):
     )
 
 
-class RelyingPartyCheckFinding(BaseModel):
+class RelyingPartyCheckFinding(ResponseModel):
     """The outcome of one case. ``passed`` is right for ``honest``, ``refused`` for all others."""
 
     case: str
@@ -220,7 +221,7 @@ class RelyingPartyCheckFinding(BaseModel):
     detail: str
 
 
-class RelyingPartyCheck(BaseModel):
+class RelyingPartyCheck(ResponseModel):
     """A relying-party check."""
 
     status: Literal["running", "done"]

@@ -6,12 +6,13 @@ import uuid
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from sso.http.api.paging import Page
+from sso.http.api.schemas.base import ResponseModel
 
 
-class AuditEvent(BaseModel):
+class AuditEvent(ResponseModel):
     """An event of the audit log."""
 
     id: uuid.UUID

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from sso.http.api.paging import Page
+from sso.http.api.schemas.base import ResponseModel
 
 ClientId = Annotated[str, Field(min_length=2, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]*$")]
 
@@ -25,7 +26,7 @@ _EXAMPLE: dict[str, JsonValue] = {
 }
 
 
-class Client(BaseModel):
+class Client(ResponseModel):
     """A registered client."""
 
     client_id: str
@@ -60,7 +61,7 @@ class ClientUpdate(BaseModel):
     )
 
 
-class ClientWithSecret(BaseModel):
+class ClientWithSecret(ResponseModel):
     """A new client with its secret. The secret is shown once."""
 
     client: Client
@@ -77,7 +78,7 @@ class ClientSecretCreate(BaseModel):
     )
 
 
-class ClientSecret(BaseModel):
+class ClientSecret(ResponseModel):
     """A client secret. It is shown once."""
 
     client_id: str
@@ -98,7 +99,7 @@ class ClientSuspendRequest(BaseModel):
     )
 
 
-class Privilege(BaseModel):
+class Privilege(ResponseModel):
     """An administration scope, or restricted data, that was granted to a client."""
 
     privilege: str = Field(description="The scope: of a permission, such as `sso:users:read`, or `nik`.")

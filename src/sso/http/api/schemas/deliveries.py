@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from sso.http.api.paging import Page
+from sso.http.api.schemas.base import ResponseModel
 from sso.platform.outbox.models import DeliveryKind, DeliveryStatus
 
 
-class Delivery(BaseModel):
+class Delivery(ResponseModel):
     """A message to an application, a server or a user. The content is not shown: it may be personal data."""
 
     id: uuid.UUID

@@ -5,12 +5,13 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from sso.http.api.paging import Page
+from sso.http.api.schemas.base import ResponseModel
 
 
-class Grant(BaseModel):
+class Grant(ResponseModel):
     """An authorization of an application by a user, with all its tokens."""
 
     id: uuid.UUID

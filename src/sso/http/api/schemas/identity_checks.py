@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sso.http.api.paging import Page
+from sso.http.api.schemas.base import ResponseModel
 from sso.identity.users.merge_proposals import ProposalState
 
 Document = Literal["ktp", "passport", "kk", "other"]
@@ -31,7 +32,7 @@ class IdentityCheckCreate(BaseModel):
     place: Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class IdentityCheck(BaseModel):
+class IdentityCheck(ResponseModel):
     """A check of the document of a user by an officer."""
 
     id: uuid.UUID
@@ -49,14 +50,14 @@ class IdentityCheckWithWarnings(IdentityCheck):
     warnings: list[str] = Field(description="Unusual values of the NIK, such as a place that no table has.")
 
 
-class RecoveryCode(BaseModel):
+class RecoveryCode(ResponseModel):
     """A recovery code. It is shown once."""
 
     code: str
     expires_in: int = Field(description="How long the code is valid, in seconds.")
 
 
-class MergeProposalIdentifier(BaseModel):
+class MergeProposalIdentifier(ResponseModel):
     """An identifier, masked."""
 
     kind: str
@@ -64,7 +65,7 @@ class MergeProposalIdentifier(BaseModel):
     verified: bool = Field(description="Whether the import states it as verified. Only verified identifiers match.")
 
 
-class MergeProposal(BaseModel):
+class MergeProposal(ResponseModel):
     """An imported user who probably has an account already."""
 
     id: uuid.UUID
@@ -80,7 +81,7 @@ class MergeProposal(BaseModel):
     decided_by: str | None
 
 
-class UnmergedIdentifier(BaseModel):
+class UnmergedIdentifier(ResponseModel):
     """An identifier of the row that was not added: another user has it, or the user has one already. The value is
     masked."""
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sso.http.api.paging import Page
+from sso.http.api.schemas.base import ResponseModel
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import NotifiedBy
 from sso.logout.delivery_report import State
@@ -18,14 +19,14 @@ Note = Annotated[
 ]
 
 
-class UserSummary(BaseModel):
+class UserSummary(ResponseModel):
     """A user: id and name."""
 
     id: uuid.UUID
     name: str
 
 
-class Device(BaseModel):
+class Device(ResponseModel):
     """The device, as the browser describes it."""
 
     browser: str
@@ -37,7 +38,7 @@ Reason = Annotated[str, Field(json_schema_extra={"enum": [str(reason) for reason
 """Why a session ended. A newer release may add reasons."""
 
 
-class ClientSession(BaseModel):
+class ClientSession(ResponseModel):
     """A client session: the part of a session that belongs to one application."""
 
     client_id: str
@@ -50,7 +51,7 @@ class ClientSession(BaseModel):
     )
 
 
-class Session(BaseModel):
+class Session(ResponseModel):
     """A session: a user who is signed in with a browser."""
 
     id: uuid.UUID
@@ -70,7 +71,7 @@ class Session(BaseModel):
     end_reason: Reason | None
 
 
-class ClientNotification(BaseModel):
+class ClientNotification(ResponseModel):
     """The notification of one application in a delivery report."""
 
     client_id: str
@@ -83,7 +84,7 @@ class ClientNotification(BaseModel):
     failure: str | None
 
 
-class DeliveryReport(BaseModel):
+class DeliveryReport(ResponseModel):
     """The delivery report of an ended session: which applications were notified, and which confirmed."""
 
     session_id: uuid.UUID
@@ -130,7 +131,7 @@ class SessionEndingCreate(BaseModel):
         return self
 
 
-class SessionEnding(BaseModel):
+class SessionEnding(ResponseModel):
     """A bulk revocation: many sessions that end in the background."""
 
     id: uuid.UUID

@@ -9,12 +9,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from sso.http.api.paging import Page
+from sso.http.api.schemas.base import ResponseModel
 from sso.identity.users.identifiers import Kind as IdentifierKind
 from sso.identity.users.schemas import NewUser, Profile, UserChange
 from sso.platform.permissions import RoleName
 
 
-class Identifier(BaseModel):
+class Identifier(ResponseModel):
     """An identifier that the user signs in with."""
 
     kind: IdentifierKind = Field(description="The value of a NIK is masked.")
@@ -23,7 +24,7 @@ class Identifier(BaseModel):
     primary: bool = Field(description="The one of several that applications receive.")
 
 
-class User(BaseModel):
+class User(ResponseModel):
     """A user."""
 
     id: uuid.UUID
@@ -71,7 +72,7 @@ class RolesUpdate(BaseModel):
     roles: Annotated[list[RoleName], Field(max_length=10)]
 
 
-class UserEnded(BaseModel):
+class UserEnded(ResponseModel):
     """A user who was disabled or deleted."""
 
     user: User

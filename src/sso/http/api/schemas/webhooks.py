@@ -9,11 +9,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from sso.http.api.paging import Page
+from sso.http.api.schemas.base import ResponseModel
 
 EventType = Annotated[str, Field(max_length=64, pattern=r"^(\*|[a-z_]+(\.[a-z_]+)+)$")]
 
 
-class Webhook(BaseModel):
+class Webhook(ResponseModel):
     """A server that receives events."""
 
     id: uuid.UUID
@@ -44,7 +45,7 @@ class WebhookCreate(BaseModel):
     description: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
 
 
-class WebhookWithSecret(BaseModel):
+class WebhookWithSecret(ResponseModel):
     """A webhook with its secret (`whsec_` and the key in base64). The secret is shown once."""
 
     webhook: Webhook
