@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
-from starlette.routing import compile_path, get_name
+from starlette.routing import Match, compile_path, get_name
 from starlette.types import Receive, Scope, Send
 
 
@@ -26,14 +26,23 @@ class LateRoute(APIRoute):
         self._declared: tuple[str, Callable[..., Any], dict[str, Any]] | None = (path, endpoint, options)
         self.path = path
         self.endpoint = endpoint
-        self.path_regex, self.path_format, self.param_convertors = compile_path(path)
+        self._start = path.partition("{")[0]
         self.methods = {method.upper() for method in options.get("methods") or ["GET"]}
         self.name = options.get("name") or get_name(endpoint)
         self.include_in_schema = options.get("include_in_schema", True)
         self.app = self._complete_and_answer
 
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Compare the path with what it must begin with first: most routes are none for a request."""
+        if not scope["path"].startswith(self._start) and not scope.get("root_path"):
+            return Match.NONE, {}
+        return super().matches(scope)
+
     def __getattr__(self, name: str) -> Any:
-        """Complete the route and return an attribute that was missing until then."""
+        """Complete what is missing and return it."""
+        if name in ("path_regex", "path_format", "param_convertors") and "_start" in self.__dict__:
+            self.path_regex, self.path_format, self.param_convertors = compile_path(self.path)
+            return self.__dict__[name]
         if name.startswith("__") or self.__dict__.get("_declared") is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
         self.complete()
