@@ -13,7 +13,6 @@ from typing import cast
 from uuid import UUID
 
 import orjson
-from authlib.oauth2.rfc6749 import ClientMixin
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -43,8 +42,8 @@ class Secret:
     expires_at: datetime | None
 
 
-class Client(ClientMixin):
-    """A registered application, as the protocol sees it.
+class Client:
+    """A registered application, as the protocol sees it, with the methods that Authlib calls (its ``ClientMixin``).
 
     ``first_party``: it is the city's own, and people are not asked for consent; never a sandbox. ``held``: the
     privileges that it was granted. ``scopes``: what it may have with a person: registered and, of privileges, granted;

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import jwt
 from joserfc.util import urlsafe_b64decode
 
 from sso.platform.security.text import TextRefused, check_line
@@ -116,6 +115,8 @@ def _check_rsa(key: Mapping[str, object]) -> None:
 
 
 def _check_ec(key: Mapping[str, object]) -> None:
+    import jwt  # reading applications needs no keys of theirs
+
     alg, size = _CURVES.get(str(key.get("crv")), ("", 0))
     if not alg:
         raise ValueError("holds an EC key on another curve than P-256, P-384 or P-521: make one on P-256")
