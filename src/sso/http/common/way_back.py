@@ -31,7 +31,7 @@ def application_of_page(request: Request, fields: Mapping[str, str]) -> Client |
     """
     for name in TOKENS:
         for token in (request.query_params.get(name, ""), fields.get(name, "")):
-            client = client_of_token(site_of(request).provider, token)
+            client = client_of_token(site_of(request).provider.box, site_of(request).provider.registry, token)
             if client is not None:
                 return client
     for sent in (request.query_params, fields):

@@ -148,7 +148,8 @@ async def _choose_password(page: PageRequest, flow: RunningFlow) -> Response:
 
 def continuation(request: Request, destination: Destination) -> Continuation:
     """Return what a recovery keeps of where the user wants to go."""
-    return Continuation(destination.stored, page_end(site_of(request).provider, destination))
+    provider = site_of(request).provider
+    return Continuation(destination.stored, page_end(provider.box, provider.registry, destination))
 
 
 def to_recovery(request: Request, flow: RunningFlow) -> Response:

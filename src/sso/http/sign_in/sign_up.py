@@ -211,7 +211,9 @@ def _continuation(page: PageRequest, destination: Destination) -> Continuation:
     it leads to the application, where that can be opened."""
     client = application_named(page.request, destination)
     sign_in_at = sign_in_address(replace(destination, i="", user_code=""), client)
-    return Continuation(destination.stored, page_end(page.site.provider, destination), sign_in_at)
+    return Continuation(
+        destination.stored, page_end(page.site.provider.box, page.site.provider.registry, destination), sign_in_at
+    )
 
 
 def _to(flow: RunningFlow) -> Response:

@@ -15,8 +15,8 @@ from sso import clock
 from sso.clients.registry import Client
 from sso.oidc.models import PushedRequest
 from sso.oidc.parameters import AUTHORIZATION
-from sso.oidc.provider import Provider
 from sso.oidc.requests import Payload
+from sso.oidc.services import RequestObjectServices
 from sso.oidc.token.assertions import (
     ASYMMETRIC_ALGS,
     AssertionRefused,
@@ -65,7 +65,7 @@ class Expanded:
     source: Source
 
 
-async def expand(provider: Provider, client: Client, pairs: list[tuple[str, str]]) -> Expanded:
+async def expand(services: RequestObjectServices, client: Client, pairs: list[tuple[str, str]]) -> Expanded:
     """Return the parameters of a request, those of its object included.
 
     What stands in the object wins (OpenID Connect Core section 6.1). Where the application registered
@@ -84,11 +84,11 @@ async def expand(provider: Provider, client: Client, pairs: list[tuple[str, str]
     if by_value is not None and uri is not None:
         raise RequestObjectRefused("invalid_request", "Use request or request_uri, not both.")
     if uri is not None and uri.startswith(PUSHED_PREFIX):
-        return await _pushed(provider.db, client, uri)
-    text = by_value if uri is None else await _fetched(provider.outbound, client, uri)
+        return await _pushed(services.db, client, uri)
+    text = by_value if uri is None else await _fetched(services.outbound, client, uri)
     unsupported = "request_not_supported" if uri is None else "request_uri_not_supported"
-    claims, source = await _opened(provider.client_keys, provider.keys, client, str(text), unsupported)
-    _check_claims(provider.settings, client, data, claims)
+    claims, source = await _opened(services.client_keys, services.keys, client, str(text), unsupported)
+    _check_claims(services.settings, client, data, claims)
     inner: dict[str, list[str]] = {}
     for name, value in claims.items():
         if name not in _NOT_PARAMETERS and name in (*AUTHORIZATION, "resource"):
