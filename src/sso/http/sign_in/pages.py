@@ -9,10 +9,9 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from sso.accounts.sign_in.current_account import Account, CurrentAccount
-from sso.accounts.sign_in.destination import Destination
+from sso.accounts.sign_in.destination import Destination, named_application
 from sso.accounts.sign_in.pending_request import PendingRequest
 from sso.accounts.sign_in.results import AccessRefused, AccountChooser, ConsentNeeded, IdentityCheckNeeded
-from sso.http.common.destination import application_named
 from sso.http.common.responses import to_wait
 from sso.http.sign_in.page_request import PageRequest
 from sso.http.sign_in.requested_data import asked_for, shown_digest
@@ -96,7 +95,7 @@ def sign_in_form(
     destination, fields = destination_of(page, pending), page.fields
     adding = adding or fields.get("add") == "1"
     authorization = pending.request if pending is not None else None
-    client = authorization.client if authorization else application_named(page.request, destination)
+    client = authorization.client if authorization else named_application(page.site.provider.registry, destination)
     hint = authorization.login_hint if authorization else ""
     return page.page(
         "sign_in.html",
