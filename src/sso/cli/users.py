@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import orjson
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from sso import clock
 from sso.accounts.administration import disable_user, enable_user, give_roles
@@ -42,7 +43,7 @@ from sso.identity.users import store
 from sso.identity.users.merge_proposals import PROPOSAL_STATES
 from sso.identity.users.readers import FORMATS
 from sso.identity.users.schemas import NewUser, warnings_of
-from sso.identity.users.service import UserError, create_users, describe, find
+from sso.identity.users.service import DescribedUser, UserError, create_users, describe, find
 from sso.platform.actor import CLI
 from sso.platform.permissions import RoleName
 from sso.platform.security.numbers import read_uuid
@@ -97,7 +98,7 @@ def create(
     password = read_password(password_stdin)
     _check(load_settings(), password, [username, name, email or "", phone or ""])
 
-    async def work(storage: Storage) -> dict[str, Any]:
+    async def work(storage: Storage) -> DescribedUser:
         hashed = await Passwords(storage.settings).hash(password)
         async with storage.db.write() as session:
             user = (await create_users(session, [person], box=storage.box))[0]
@@ -318,7 +319,7 @@ def list_proposals(
     """List proposals to merge."""
     start = an_id(after, "proposal") if after else None
 
-    async def work(storage: Storage) -> list[dict[str, Any]]:
+    async def work(storage: Storage) -> list[merging.ShownProposal]:
         async with storage.db.read() as session:
             proposals = await merging.page_of_proposals(session, status, start, limit + 1)
         return [merging.shown(storage.box, proposal) for proposal in proposals]
@@ -342,7 +343,7 @@ def list_proposals(
     print_table(("id", "name", "from", "local id", "same", "user"), rows)
 
 
-def _same(proposal: dict[str, Any]) -> str:
+def _same(proposal: merging.ShownProposal) -> str:
     """Return what is the same, and what of it nobody vouches for."""
     verified = {identifier["kind"] for identifier in proposal["identifiers"] if identifier["verified"]}
     return ", ".join(kind if kind in verified else f"{kind} (not verified)" for kind in proposal["reasons"])
@@ -395,7 +396,7 @@ def list_people(
 ) -> None:
     """List people, in the order in which they came."""
 
-    async def work(storage: Storage) -> list[dict[str, Any]]:
+    async def work(storage: Storage) -> list[DescribedUser]:
         async with storage.db.read() as session:
             users = await store.page_of_users(session, read_uuid(after) if after else None, limit + 1)
             return [await describe(session, user) for user in users]
@@ -415,7 +416,7 @@ def list_people(
 def show(user: Who) -> None:
     """Show a person, as JSON. Here alone, somebody is found by an identifier that is not verified too: it says so."""
 
-    async def work(storage: Storage) -> dict[str, Any]:
+    async def work(storage: Storage) -> DescribedUser:
         async with storage.db.read() as session:
             return await describe(session, await find(session, user, storage.box, unverified=True))
 
@@ -504,6 +505,6 @@ def _check(settings: Settings, password: str, personal_words: list[str]) -> None
         refuse(str(error))
 
 
-def _mistake(problem: Any) -> str:
+def _mistake(problem: ErrorDetails) -> str:
     field = ".".join(str(part) for part in problem["loc"])
     return f"{field}: {validation_message(problem)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from typing import Any
 
 import orjson
 
@@ -40,7 +39,7 @@ class Discovery:
         return self._made[profiles]
 
 
-def metadata(server: ProviderServer, profiles: Collection[str]) -> dict[str, Any]:
+def metadata(server: ProviderServer, profiles: Collection[str]) -> dict[str, object]:
     """Return the metadata of the provider (RFC 8414 section 2, OpenID Connect Discovery section 3).
 
     Args:

@@ -4,7 +4,6 @@ endpoint (RFC 7592): who may register, and answers. What may be registered is in
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -71,7 +70,7 @@ async def update(
         client = services.registry.get(client_id)
         rules.check_update(present, document, client.check_client_secret if client else lambda _: False)
         metadata = await _read(services.settings, services.outbound, document, present.metadata.profile)
-        accepted = document.get("accept_new_subjects")
+        accepted = document.get("accept_new_subjects") if isinstance(document, dict) else None
         async with services.db.write() as session:
             await _check_subjects(session, present, metadata, accepted if isinstance(accepted, str) else "")
             made = await rules.replace_registration(session, services.box, present, metadata, address=address)
@@ -134,13 +133,13 @@ async def _present(db: Database, client_id: str, token: str) -> Registered:
         return await rules.find_registered(session, client_id, token)
 
 
-async def _read(settings: Settings, outbound: Outbound, document: Any, profile: Profile) -> ClientMetadata:
+async def _read(settings: Settings, outbound: Outbound, document: object, profile: Profile) -> ClientMetadata:
     metadata = rules.read_registration(document, profile, settings.loopback)
     await rules.check_sector(outbound, metadata)
     return metadata
 
 
-def _json(body: bytes) -> Any:
+def _json(body: bytes) -> object:
     try:
         return read_json(body)
     except NotJson:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 from authlib.oauth2.rfc6749 import InvalidRequestError
 
@@ -38,11 +36,11 @@ async def userinfo(services: UserinfoServices, request: ProtocolRequest) -> Answ
     return found if isinstance(found, Answer) else await _in_its_form(services, *found)
 
 
-async def _find(services: UserinfoServices, token: str, *, looked: bool) -> Answer | tuple[Client, dict[str, Any]]:
+async def _find(services: UserinfoServices, token: str, *, looked: bool) -> Answer | tuple[Client, dict[str, object]]:
     return await services.db.run_read(lambda work: _claims(services, work, token, looked))
 
 
-async def _in_its_form(services: UserinfoServices, client: Client, claims: dict[str, Any]) -> Answer:
+async def _in_its_form(services: UserinfoServices, client: Client, claims: dict[str, object]) -> Answer:
     """Return the claims as JSON, or as the JWT that the application registered (section 5.3.2)."""
     meta = client.meta
     signing, encryption = meta.userinfo_signed_response_alg, meta.userinfo_encrypted_response_alg
@@ -86,7 +84,9 @@ def challenge(status: int, error: str = "", text: str = "", scope: str = "") -> 
     return Answer(status, body, [("WWW-Authenticate", value), *NO_STORE])
 
 
-def _claims(services: UserinfoServices, work: Work, token: str, looked: bool) -> Answer | tuple[Client, dict[str, Any]]:
+def _claims(
+    services: UserinfoServices, work: Work, token: str, looked: bool
+) -> Answer | tuple[Client, dict[str, object]]:
     found = find_token(services, work, token, looked=looked)
     audience = found.claims.get("aud") if found else None
     ours = services.settings.issuer in (audience if isinstance(audience, list) else [audience])

@@ -123,7 +123,7 @@ async def session_revoked(
 
 
 async def about_person(
-    session: AsyncSession, services: EventServices, user_id: uuid.UUID, event: str, *bodies: dict[str, Any]
+    session: AsyncSession, services: EventServices, user_id: uuid.UUID, event: str, *bodies: dict[str, object]
 ) -> None:
     """Tell every application that a person has used of something that happened to their account: one event for each of
     ``bodies``."""
@@ -188,7 +188,7 @@ async def _emit(
     streams: Mapping[str, EventStream],
     event: str,
     concerned: Sequence[Concerned],
-    bodies: Sequence[dict[str, Any]],
+    bodies: Sequence[dict[str, object]],
 ) -> None:
     told = [(one, streams[one.client_id]) for one in concerned if is_told(streams.get(one.client_id), event)]
     if not told:

@@ -93,7 +93,7 @@ class SubjectChange(_Message):
     """A person to be told of, or not (section 8.1.3)."""
 
     stream_id: str
-    subject: dict[str, Any]
+    subject: dict[str, object]
 
 
 class VerificationWanted(_Message):
@@ -111,7 +111,7 @@ class PollRequest(BaseModel):
     max_events: Annotated[int, Field(ge=0, alias="maxEvents")] = MAX_EVENTS
     return_immediately: bool = Field(False, alias="returnImmediately")
     ack: Annotated[list[str], Field(max_length=1000)] = Field(default_factory=list)
-    set_errs: Annotated[dict[str, dict[str, Any]], Field(max_length=1000)] = Field(
+    set_errs: Annotated[dict[str, dict[str, object]], Field(max_length=1000)] = Field(
         default_factory=dict, alias="setErrs"
     )
 
@@ -128,7 +128,7 @@ class Poll:
         return {"sets": self.sets, **({"moreAvailable": True} if self.more else {})}
 
 
-def read_message(kind: type[BaseModel], document: Any) -> Any:
+def read_message(kind: type[BaseModel], document: object) -> object:
     """Return a message of the given kind.
 
     Raises:
@@ -157,7 +157,7 @@ class StreamSubjectServices(HasSettings, HasSubjects, Protocol):
         """The key under which NIKs are found."""
 
 
-def transmitter_metadata(settings: Settings) -> dict[str, Any]:
+def transmitter_metadata(settings: Settings) -> dict[str, object]:
     """Return the document at /.well-known/ssf-configuration (section 7.1)."""
     return {
         "spec_version": "1_0",
@@ -174,10 +174,10 @@ def transmitter_metadata(settings: Settings) -> dict[str, Any]:
     }
 
 
-def configuration(settings: Settings, stream: EventStream) -> dict[str, Any]:
+def configuration(settings: Settings, stream: EventStream) -> dict[str, object]:
     """Return what a stream is (section 8.1.1)."""
     push = stream.method == "push"
-    delivery: dict[str, Any] = {"method": PUSH_METHOD if push else POLL_METHOD}
+    delivery: dict[str, object] = {"method": PUSH_METHOD if push else POLL_METHOD}
     delivery["endpoint_url"] = stream.endpoint_url if push else f"{settings.issuer}/ssf/poll/{stream.id}"
     return {
         "stream_id": str(stream.id),
@@ -277,7 +277,7 @@ async def set_status(session: AsyncSession, client: Client, wanted: StatusChange
     return found
 
 
-def status_of(stream: EventStream) -> dict[str, Any]:
+def status_of(stream: EventStream) -> dict[str, object]:
     """Return the status of a stream (section 8.1.2.1)."""
     reason = {"reason": stream.status_reason} if stream.status_reason else {}
     return {"stream_id": str(stream.id), "status": stream.status, **reason}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlencode
 
 from starlette.responses import Response
@@ -49,7 +48,7 @@ def _alone_address(page: PageRequest, destination: Destination, *, adding: bool)
     return f"/login?{urlencode(parameters)}" if parameters else "/login"
 
 
-def _of_request(authorization: AuthorizationRequest | None) -> dict[str, Any]:
+def _of_request(authorization: AuthorizationRequest | None) -> dict[str, object]:
     """Return what the page of an authorization request takes from it."""
     if authorization is None:
         return {"ui_locales": "", "form_target": "", "display": "page"}
@@ -60,7 +59,7 @@ def _of_request(authorization: AuthorizationRequest | None) -> dict[str, Any]:
     }
 
 
-def _services_shown(page: PageRequest) -> dict[str, Any]:
+def _services_shown(page: PageRequest) -> dict[str, object]:
     """Return what the sign-in page offers besides a password."""
     settings, provider = page.site.settings, page.site.provider
     return {
@@ -127,7 +126,7 @@ def wait_form(
 
 
 def _request_page(
-    page: PageRequest, template: str, pending: PendingRequest, current: CurrentAccount, purpose: str, **context: Any
+    page: PageRequest, template: str, pending: PendingRequest, current: CurrentAccount, purpose: str, **context: object
 ) -> Response:
     """Return a page of an authorization request, for a person who is signed in."""
     client = pending.request.client

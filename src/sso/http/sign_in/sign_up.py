@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -219,7 +218,7 @@ def _to(flow: RunningFlow) -> Response:
     return RedirectResponse(f"{HERE}?{urlencode({'c': flow.token})}", 303, {"Cache-Control": "no-store"})
 
 
-def _common(page: PageRequest, pending: PendingRequest | None, destination: Destination) -> dict[str, Any]:
+def _common(page: PageRequest, pending: PendingRequest | None, destination: Destination) -> dict[str, object]:
     asked, settings = pending.request if pending else None, page.site.settings
     named = named_application(page.site.provider.registry, destination)
     return {

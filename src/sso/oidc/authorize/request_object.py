@@ -6,7 +6,7 @@ OpenID Connect Core section 6, RFC 9101, and RFC 9126 for requests that were pus
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import parse_qsl
 
 import orjson
@@ -130,7 +130,7 @@ async def _fetched(outbound: Outbound, client: Client, uri: str) -> str:
 
 async def _opened(
     client_keys: ClientKeys, keys: KeyRing, client: Client, text: str, unsupported: str
-) -> tuple[dict[str, Any], Source]:
+) -> tuple[dict[str, object], Source]:
     if len(text) > MAX_OBJECT_CHARS:
         raise _invalid("is too long")
     try:
@@ -171,7 +171,7 @@ async def _check_object_signature(client_keys: ClientKeys, client: Client, found
     check_signature(found, client_keys.known(meta.jwks, meta.jwks_uri))
 
 
-def _check_claims(settings: Settings, client: Client, outer: dict[str, str], claims: dict[str, Any]) -> None:
+def _check_claims(settings: Settings, client: Client, outer: dict[str, str], claims: dict[str, object]) -> None:
     """RFC 9101 sections 4, 5 and 6; OpenID Connect Core section 6.1."""
     try:
         check_times(claims, clock.timestamp(), MAX_LIFE_SECONDS, exp_required=False)
@@ -192,14 +192,14 @@ def _check_claims(settings: Settings, client: Client, outer: dict[str, str], cla
             raise _invalid(f"has another {name} than the request")
 
 
-def _texts(name: str, value: Any) -> list[str]:
+def _texts(name: str, value: object) -> list[str]:
     """Return a parameter of an object as it would stand outside: several resources are a list (RFC 8707 section 2)."""
     if name == "resource" and isinstance(value, list):
         return [_as_text(name, one) for one in value]
     return [_as_text(name, value)]
 
 
-def _as_text(name: str, value: Any) -> str:
+def _as_text(name: str, value: object) -> str:
     if isinstance(value, str):
         try:
             return value if name == "claims" else check_line(value)

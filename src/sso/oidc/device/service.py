@@ -51,7 +51,7 @@ class DeviceAuthorizationEndpoint(AuthlibDeviceAuthorizationEndpoint):
 
     CLIENT_AUTH_METHODS = CLIENT_AUTH_METHODS
 
-    def create_endpoint_response(self, request: ProtocolRequest) -> tuple[int, dict[str, Any], Any]:
+    def create_endpoint_response(self, request: ProtocolRequest) -> tuple[int, dict[str, object], object]:
         client = self.authenticate_client(request)
         if not client.check_grant_type(DEVICE_CODE):
             raise UnauthorizedClientError("The client has not registered the device code grant.")

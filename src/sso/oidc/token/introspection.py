@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
@@ -175,11 +175,11 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):
             token.kind == "access_token" and resource is not None and resource in audiences
         )
 
-    def create_introspection_payload(self, token: FoundToken | None) -> dict[str, Any]:
+    def create_introspection_payload(self, token: FoundToken | None) -> dict[str, object]:
         # A token that was found is valid: the statement that finds it leaves out expired and revoked ones.
         return self.introspect_token(token) if token is not None else {"active": False}
 
-    def introspect_token(self, token: FoundToken) -> dict[str, Any]:
+    def introspect_token(self, token: FoundToken) -> dict[str, object]:
         payload = {name: value for name, value in token.claims.items() if name in INTROSPECTED_CLAIMS}
         token_type = {"token_type": "Bearer"} if token.kind == "access_token" else {}
         return {"active": True, **payload, **token_type}

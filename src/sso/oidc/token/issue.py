@@ -32,7 +32,7 @@ ID_TOKEN_TYP = "JWT"
 ACCESS_PREFIX = "at-"
 
 
-def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str | None) -> dict[str, Any]:
+def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str | None) -> dict[str, object]:
     """Return the body of a successful token response (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3).
 
     Args:
@@ -72,7 +72,7 @@ def still_allowed(client: Client, grant: LiveGrant | None, scope: str) -> str:
     return " ".join(client.still(registered.split(), alone=alone, made=grant.made if grant is not None else None))
 
 
-def first_tokens(request: ProtocolRequest, scope: str, with_refresh_token: bool) -> dict[str, Any]:
+def first_tokens(request: ProtocolRequest, scope: str, with_refresh_token: bool) -> dict[str, object]:
     """Return the first token response of the grant of ``request``, and begin the family of its refresh tokens."""
     refresh_token = None
     if with_refresh_token:
@@ -99,7 +99,7 @@ def end_family(request: ProtocolRequest, grant_id: uuid.UUID, client_id: str, re
         )
 
 
-def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[str]) -> dict[str, Any]:
+def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[str]) -> dict[str, object]:
     """Return what an ID token says of the person: the claims of ``scopes``, and those that were asked for by name
     (OpenID Connect Core sections 5.4, 5.5). One statement, none where it is nothing."""
     names, wanted = grant.details.get("id_token", []), list(scopes)
@@ -141,7 +141,7 @@ def id_token(
     grant: LiveGrant,
     access_token: str | None,
     code: str | None = None,
-    about: Mapping[str, Any] | None = None,
+    about: Mapping[str, object] | None = None,
 ) -> str:
     """Return an ID token, encrypted where the application registered it (OpenID Connect Core sections 2 and 3.3.2.11).
 
@@ -207,7 +207,7 @@ def half_hash(value: str, alg: str) -> str:
     return base64url(digest[: len(digest) // 2])
 
 
-def refresh_token_row(request: ProtocolRequest, grant: LiveGrant, token: str) -> dict[str, Any]:
+def refresh_token_row(request: ProtocolRequest, grant: LiveGrant, token: str) -> dict[str, object]:
     """Return the row of a refresh token of the family of ``grant``."""
     now = clock.now()
     return {
