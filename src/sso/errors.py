@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 
 class Refusal(Exception):
@@ -69,6 +68,6 @@ class NoPassword(ValueError):
     """
 
 
-def validation_message(problem: Mapping[str, Any]) -> str:
+def validation_message(problem: Mapping[str, object]) -> str:
     """Return the message of one of the errors of a pydantic ``ValidationError``, as the validator wrote it."""
     return str(problem["msg"]).removeprefix("Value error, ")

@@ -14,12 +14,14 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.deletion import delete_due
+from sso.accounts.services import AccountActions
 from sso.clients import store as clients
 from sso.clients.dynamic_registration import delete_expired_invitations
 from sso.clients.models import SANDBOX_END
@@ -35,7 +37,7 @@ from sso.logout.end_sessions import end_sessions
 from sso.oidc.authorize.pushed import delete_expired_pushed_requests
 from sso.oidc.authorize.stored import delete_expired_requests
 from sso.oidc.device.service import delete_expired_device_codes
-from sso.oidc.provider import Provider
+from sso.oidc.services import HasIdle
 from sso.oidc.store import cleanup
 from sso.platform import audit
 from sso.platform.actor import SYSTEM
@@ -77,17 +79,25 @@ class LeaseLost(Exception):
     """Another process runs the jobs now: this one was too slow to extend its lease."""
 
 
+class JobServices(AccountActions, HasIdle, Protocol):
+    """What the jobs need."""
+
+    @property
+    def process_id(self) -> uuid.UUID:
+        """The id of this process among those that share the database."""
+
+
 @dataclass
 class Run:
     """One run of the jobs by this process.
 
     Attributes:
-        provider: the provider.
+        provider: the services of the process.
         stop: ends the run after the current batch.
         leased: whether this process holds the lease and extends it.
     """
 
-    provider: Provider
+    provider: JobServices
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     leased: bool = False
     _extended: float = field(default_factory=time.monotonic)
@@ -118,7 +128,7 @@ class Run:
         self._extended = time.monotonic()
 
 
-async def run_jobs(provider: Provider, stop: asyncio.Event, nudge: Callable[[], None] = lambda: None) -> None:
+async def run_jobs(provider: JobServices, stop: asyncio.Event, nudge: Callable[[], None] = lambda: None) -> None:
     """Run the jobs until ``stop``. While the database is unavailable, retry. ``nudge`` is called after deliveries were
     written."""
     since_look = LOOK_SECONDS
@@ -153,7 +163,7 @@ async def chain_audit_events(db: Database, box: SecretBox) -> None:
                 return
 
 
-async def run_due_jobs(provider: Provider, stop: asyncio.Event) -> bool:
+async def run_due_jobs(provider: JobServices, stop: asyncio.Event) -> bool:
     """Run every job, where no process has within five minutes; tell whether this process did.
 
     Raises:
@@ -176,7 +186,7 @@ async def run_due_jobs(provider: Provider, stop: asyncio.Event) -> bool:
     return True
 
 
-async def clear_up(provider: Provider) -> None:
+async def clear_up(provider: JobServices) -> None:
     """Run every job now, without the lease.
 
     Raises:
@@ -342,7 +352,7 @@ async def _count(run: Run) -> int:
     return 0
 
 
-async def people_in_time(provider: Provider) -> int:
+async def people_in_time(provider: JobServices) -> int:
     """Execute delayed requests of users that are due, without the lease; return how many."""
     return await _delayed_requests(Run(provider))
 
@@ -394,7 +404,7 @@ class Job:
     work: Work
 
 
-def _older(delete: Delete, kept: Callable[[Provider], timedelta] = lambda _: NOTHING) -> Work:
+def _older(delete: Delete, kept: Callable[[JobServices], timedelta] = lambda _: NOTHING) -> Work:
     """Return the work of deleting, in batches, what is older than ``kept``."""
 
     async def work(run: Run) -> int:
@@ -404,15 +414,15 @@ def _older(delete: Delete, kept: Callable[[Provider], timedelta] = lambda _: NOT
     return work
 
 
-def _deliveries(provider: Provider) -> timedelta:
+def _deliveries(provider: JobServices) -> timedelta:
     return provider.settings.delivery_retention
 
 
-def _ended(provider: Provider) -> timedelta:
+def _ended(provider: JobServices) -> timedelta:
     return provider.settings.ended_session_retention
 
 
-def _grace(provider: Provider) -> timedelta:
+def _grace(provider: JobServices) -> timedelta:
     return provider.settings.refresh_token_grace_period + SKEW
 
 

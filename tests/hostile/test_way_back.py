@@ -107,7 +107,7 @@ async def test_back_after_the_answer_without_cookies_and_of_a_suspended_applicat
         answer = await stranger.get(here)
         assert GONE in answer.text
         assert "Antrean" not in answer.text
-        assert client_of_token(city.provider, fields["i"]) is None
+        assert client_of_token(city.provider.box, city.provider.registry, fields["i"]) is None
         # A request whose redirect URI is not registered leads back to what is.
         answer = await browser.open(city.relying_party("warga", "https://lain.example/cb").url())
         assert answer.status_code == 400

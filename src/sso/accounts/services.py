@@ -14,6 +14,7 @@ from sso.platform.outbox import Worker
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.message_limits import MessageLimits
 from sso.platform.security.rate_limits import Attempts, CountLimit
+from sso.platform.services import HasDatabase
 from sso.settings import Settings
 from sso.ssf.events import EventServices
 
@@ -30,12 +31,8 @@ class AccountChanges(NikServices, EventServices, Protocol):
     """What changing an account needs: users are told by messages, applications by events."""
 
 
-class AccountActions(AccountChanges, Protocol):
+class AccountActions(AccountChanges, HasDatabase, Protocol):
     """What the actions of administrators on accounts need."""
-
-    @property
-    def db(self) -> Database:
-        """The database."""
 
 
 @dataclass(frozen=True, slots=True)

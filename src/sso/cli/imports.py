@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypedDict
 
 from sso.cli.common import complain, refuse
 from sso.identity.users.identifiers import masked
@@ -120,7 +120,7 @@ def chosen_format(format: str, table: str | None) -> str:
     return sql_format(table)
 
 
-def hash_parameters(path: Path | None, format: str) -> dict[str, Any]:
+def hash_parameters(path: Path | None, format: str) -> dict[str, object]:
     """Return what all the password hashes of an export have in common, from a file: as Firebase shows it, or JSON."""
     if path is None:
         if format == "firebase":
@@ -141,9 +141,30 @@ def hash_parameters(path: Path | None, format: str) -> dict[str, Any]:
     return {name: parameters[name] for name in FIREBASE}
 
 
-def show_row(row: Row) -> dict[str, Any]:
+class ShownIdentifier(TypedDict):
+    """An identifier of a row."""
+
+    kind: str
+    value: str
+    verified: bool
+
+
+class ShownRow(TypedDict):
+    """A row as it would be stored."""
+
+    line: int
+    name: str
+    identifiers: list[ShownIdentifier]
+    locale: str | None
+    profile: dict[str, object]
+    password: str | None
+    local_user_id: str | None
+    notes: list[str]
+
+
+def show_row(row: Row) -> ShownRow:
     """Return a row as it would be stored, the NIK masked and of the password its kind alone."""
-    identifiers = [
+    identifiers: list[ShownIdentifier] = [
         {"kind": kind, "value": masked(kind, value) if kind == "nik" else value, "verified": verified}
         for kind, value, verified in row.identifiers
     ]
@@ -179,13 +200,17 @@ def print_sample(rows: Sequence[Row]) -> None:
             print(f"  {identifier['kind']}: {identifier['value']}{'' if identifier['verified'] else ' (not verified)'}")
         for name, value in shown["profile"].items():
             print(f"  {name}: {one_line(str(value))}")
-        for name in ("locale", "password", "local_user_id"):
-            print(f"  {name}: {one_line(str(shown[name] or 'none'))}")
+        for name, shown_text in (
+            ("locale", shown["locale"]),
+            ("password", shown["password"]),
+            ("local_user_id", shown["local_user_id"]),
+        ):
+            print(f"  {name}: {one_line(shown_text or 'none')}")
         for note in shown["notes"]:
             print(f"  {one_line(note)}")
 
 
-def as_json(done: Progress, unread: Sequence[str], listed: Path, sample: Sequence[Row]) -> dict[str, Any]:
+def as_json(done: Progress, unread: Sequence[str], listed: Path, sample: Sequence[Row]) -> dict[str, object]:
     """Return what came of an import, for scripts."""
     shown = {"sample": [show_row(row) for row in sample]} if sample else {}
     return {

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import orjson
 import typer
@@ -34,11 +34,14 @@ from sso.platform.permissions import RoleName
 from sso.platform.security.numbers import read_uuid
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from sso.accounts.services import AccountActions
     from sso.identity.users import merge_proposals as merging
     from sso.identity.users.importing import Checked, Progress
     from sso.identity.users.rows import Options, TakeHash
     from sso.identity.users.schemas import NewUser
+    from sso.identity.users.service import DescribedUser
     from sso.platform.services import Storage
     from sso.settings import Settings
 
@@ -98,7 +101,7 @@ def create(
         print(f"made {username} ({created['id']})")
 
 
-async def _created(storage: Storage, person: NewUser, password: str) -> dict[str, Any]:
+async def _created(storage: Storage, person: NewUser, password: str) -> DescribedUser:
     """Create ``person`` and return the description."""
     from sso.identity.authn.passwords import Passwords
     from sso.identity.users import store
@@ -335,7 +338,7 @@ def list_proposals(
 
     start = an_id(after, "proposal") if after else None
 
-    async def work(storage: Storage) -> list[dict[str, Any]]:
+    async def work(storage: Storage) -> list[merging.ShownProposal]:
         async with storage.db.read() as session:
             proposals = await merging.page_of_proposals(session, status, start, limit + 1)
         return [merging.shown(storage.box, proposal) for proposal in proposals]
@@ -359,7 +362,7 @@ def list_proposals(
     print_table(("id", "name", "from", "local id", "same", "user"), rows)
 
 
-def _same(proposal: dict[str, Any]) -> str:
+def _same(proposal: merging.ShownProposal) -> str:
     """Return what is the same, and what of it nobody vouches for."""
     verified = {identifier["kind"] for identifier in proposal["identifiers"] if identifier["verified"]}
     return ", ".join(kind if kind in verified else f"{kind} (not verified)" for kind in proposal["reasons"])
@@ -417,7 +420,7 @@ def list_people(
     from sso.identity.users import store
     from sso.identity.users.service import describe
 
-    async def work(storage: Storage) -> list[dict[str, Any]]:
+    async def work(storage: Storage) -> list[DescribedUser]:
         async with storage.db.read() as session:
             users = await store.page_of_users(session, read_uuid(after) if after else None, limit + 1)
             return [await describe(session, user) for user in users]
@@ -438,7 +441,7 @@ def show(user: Who) -> None:
     """Show a person, as JSON. Here alone, somebody is found by an identifier that is not verified too: it says so."""
     from sso.identity.users.service import describe, find
 
-    async def work(storage: Storage) -> dict[str, Any]:
+    async def work(storage: Storage) -> DescribedUser:
         async with storage.db.read() as session:
             return await describe(session, await find(session, user, storage.box, unverified=True))
 
@@ -548,6 +551,6 @@ def _check(settings: Settings, password: str, personal_words: list[str]) -> None
         refuse(str(error))
 
 
-def _mistake(problem: Any) -> str:
+def _mistake(problem: ErrorDetails) -> str:
     field = ".".join(str(part) for part in problem["loc"])
     return f"{field}: {validation_message(problem)}"

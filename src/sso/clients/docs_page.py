@@ -131,7 +131,7 @@ def _row(name: str, field: Any) -> str:
     return f"| `{field.alias or name}` | {_values(field.annotation)} | {default} | {meaning} |\n"
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

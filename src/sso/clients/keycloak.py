@@ -51,12 +51,12 @@ _QUIET_SCOPES = frozenset({"web-origins", "roles", "acr", "basic", "microprofile
 class Converted:
     """The entries of the catalogue, the warnings of each client, and the clients that are left out with the reason."""
 
-    entries: list[dict[str, Any]] = field(default_factory=list)
+    entries: list[dict[str, object]] = field(default_factory=list)
     warnings: dict[str, list[str]] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
 
-def convert(clients: Iterable[Mapping[str, Any]], *, allow_http_loopback: bool = False) -> Converted:
+def convert(clients: Iterable[Mapping[str, object]], *, allow_http_loopback: bool = False) -> Converted:
     """Return the clients of a realm as entries of a catalogue.
 
     Args:
@@ -96,7 +96,7 @@ def as_yaml(converted: Converted, catalogue: str) -> str:
         lines.append(_comment(f"Left out: {name or 'a client without clientId'}: {reason}"))
     lines += ["", "applications:" if converted.entries else "applications: []", ""]
     for entry in converted.entries:
-        lines += [_comment(f"  {warning}", "  ") for warning in converted.warnings[entry["client_id"]]]
+        lines += [_comment(f"  {warning}", "  ") for warning in converted.warnings[str(entry["client_id"])]]
         text = yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=110)
         lines += [f"  {line}" for line in text.splitlines()]
         lines.append("")
@@ -107,7 +107,7 @@ def _comment(text: str, indent: str = "") -> str:
     return f"{indent}# {' '.join(text.split())}"
 
 
-def _reason_to_leave_out(client: Mapping[str, Any], name: str, seen: set[str]) -> str:
+def _reason_to_leave_out(client: Mapping[str, object], name: str, seen: set[str]) -> str:
     if name in BUILT_IN or name.endswith("-realm"):
         return "is part of Keycloak itself"
     if client.get("protocol") not in (None, "openid-connect"):
@@ -126,16 +126,16 @@ def _reason_to_leave_out(client: Mapping[str, Any], name: str, seen: set[str]) -
     return ""
 
 
-def _has_device(client: Mapping[str, Any]) -> bool:
+def _has_device(client: Mapping[str, object]) -> bool:
     return _attributes(client).get("oauth2.device.authorization.grant.enabled") == "true"
 
 
-def _attributes(client: Mapping[str, Any]) -> dict[str, str]:
+def _attributes(client: Mapping[str, object]) -> dict[str, str]:
     given = client.get("attributes")
     return {str(name): str(value) for name, value in given.items()} if isinstance(given, Mapping) else {}
 
 
-def _entry(client: Mapping[str, Any], name: str, warnings: list[str]) -> dict[str, Any]:
+def _entry(client: Mapping[str, object], name: str, warnings: list[str]) -> dict[str, object]:
     attributes = _attributes(client)
     redirected = client.get("standardFlowEnabled") is True or client.get("implicitFlowEnabled") is True
     uris = _redirect_uris(client, warnings) if redirected else []
@@ -162,7 +162,7 @@ def _entry(client: Mapping[str, Any], name: str, warnings: list[str]) -> dict[st
     return entry
 
 
-def _type(client: Mapping[str, Any], uris: Iterable[str], redirected: bool) -> str:
+def _type(client: Mapping[str, object], uris: Iterable[str], redirected: bool) -> str:
     if not redirected and client.get("serviceAccountsEnabled") is True:
         return "service"
     if client.get("publicClient") is not True:
@@ -171,7 +171,7 @@ def _type(client: Mapping[str, Any], uris: Iterable[str], redirected: bool) -> s
     return "android" if native or not redirected else "single_page"
 
 
-def _absolute(client: Mapping[str, Any], uri: str) -> str:
+def _absolute(client: Mapping[str, object], uri: str) -> str:
     root = str(client.get("rootUrl") or "")
     try:
         is_whole = bool(urlsplit(uri).scheme)
@@ -197,7 +197,7 @@ def _redirect_uris(client: Mapping[str, Any], warnings: list[str]) -> list[str]:
 
 
 def _after_logout(
-    client: Mapping[str, Any], attributes: Mapping[str, str], uris: list[str], warnings: list[str]
+    client: Mapping[str, object], attributes: Mapping[str, str], uris: list[str], warnings: list[str]
 ) -> list[str]:
     text = attributes.get("post.logout.redirect.uris", "")
     registered: list[str] = []
@@ -212,7 +212,7 @@ def _after_logout(
     return list(dict.fromkeys(registered))
 
 
-def _grants(client: Mapping[str, Any], kind: str, redirected: bool, warnings: list[str]) -> dict[str, Any]:
+def _grants(client: Mapping[str, object], kind: str, redirected: bool, warnings: list[str]) -> dict[str, object]:
     if client.get("implicitFlowEnabled") is True:
         warnings.append("the implicit flow is not taken over: let the application use the code flow with PKCE")
     if client.get("directAccessGrantsEnabled") is True:
@@ -241,8 +241,10 @@ def _scope(client: Mapping[str, Any], warnings: list[str]) -> str:
     return " ".join(["openid", *known])
 
 
-def _authentication(client: Mapping[str, Any], attributes: Mapping[str, str], warnings: list[str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
+def _authentication(
+    client: Mapping[str, object], attributes: Mapping[str, str], warnings: list[str]
+) -> dict[str, object]:
+    fields: dict[str, object] = {}
     if attributes.get("use.jwks.url") == "true" and attributes.get("jwks.url"):
         fields["jwks_uri"] = attributes["jwks.url"]
     if client.get("publicClient") is True:
@@ -266,7 +268,7 @@ def _authentication(client: Mapping[str, Any], attributes: Mapping[str, str], wa
     return fields
 
 
-def _from_attributes(attributes: Mapping[str, str], warnings: list[str]) -> dict[str, Any]:
+def _from_attributes(attributes: Mapping[str, str], warnings: list[str]) -> dict[str, object]:
     entry: dict[str, Any] = {
         ours: attributes[theirs] for theirs, ours in _OURS_OF_ATTRIBUTE.items() if attributes.get(theirs)
     }
@@ -299,7 +301,7 @@ def _warn_of_the_rest(client: Mapping[str, Any], attributes: Mapping[str, str], 
         warnings.append(f"attributes {', '.join(others[:20])}: have no equivalent")
 
 
-def _checked(entry: dict[str, Any], warnings: list[str], allow_http_loopback: bool) -> dict[str, Any] | None:
+def _checked(entry: dict[str, object], warnings: list[str], allow_http_loopback: bool) -> dict[str, object] | None:
     """Return the entry without what is not valid here; None: it cannot be valid."""
     context = {"allow_http_loopback": allow_http_loopback}
     for _ in range(len(entry) + 40):

@@ -51,7 +51,9 @@ def fields_of_metadata() -> list[str]:
     return [field.alias or name for name, field in ClientMetadata.model_fields.items()]
 
 
-def mistakes_of(document: Mapping[str, Any], error: ValidationError, context: Mapping[str, Any]) -> list[FieldMistake]:
+def mistakes_of(
+    document: Mapping[str, object], error: ValidationError, context: Mapping[str, object]
+) -> list[FieldMistake]:
     """Return every mistake of one application's metadata.
 
     Fields that contradict each other are found too, as far as the fields themselves can be read.
@@ -101,7 +103,7 @@ def scope_warnings(scope: str, known: Iterable[str] = KNOWN_SCOPES) -> list[str]
     return warned
 
 
-def not_text(value: Any, *, separated: bool = False) -> str:
+def not_text(value: object, *, separated: bool = False) -> str:
     """Return what to say of a value that is not text where text is expected. ``separated``: the text holds names."""
     if value is None:
         return "must be text, and there is no value"
@@ -119,7 +121,7 @@ def not_text_as_written(written: str, kind: str) -> str:
     return f'{NOT_TEXT}{written} is {kind}: write it in quotes: "{written}"'
 
 
-def not_a_list(value: Any) -> str:
+def not_a_list(value: object) -> str:
     """Return what to say of a value that is not a list where a list is expected."""
     if isinstance(value, str):
         parts = [word for word in value.replace(",", " ").split() if word]
@@ -152,7 +154,7 @@ def _of_problem(document: Mapping[str, Any], problem: Any) -> list[FieldMistake]
     return [FieldMistake(place, text) if place or ": " not in text else _named(text)]
 
 
-def _not_allowed(text: str, value: Any, expected: str) -> str:
+def _not_allowed(text: str, value: object, expected: str) -> str:
     if not isinstance(value, str):
         kind = _kind(value)
         scalar = isinstance(value, (bool, int, float, dt.date))
@@ -161,19 +163,19 @@ def _not_allowed(text: str, value: Any, expected: str) -> str:
     return f"{text}; {near} is probably meant" if near else text
 
 
-def _fields(_: str, value: Any) -> str:
+def _fields(_: str, value: object) -> str:
     return f"must be fields with values, and it is {_kind(value)}"
 
 
-def _boolean(text: str, _: Any) -> str:
+def _boolean(text: str, _: object) -> str:
     return f"{text}: write true or false"
 
 
-def _number(text: str, _: Any) -> str:
+def _number(text: str, _: object) -> str:
     return f"{text}: write a whole number, without quotes and letters"
 
 
-_SAID: dict[str, Callable[[str, Any], str]] = {
+_SAID: dict[str, Callable[[str, object], str]] = {
     "list_type": lambda _, value: not_a_list(value),
     "dict_type": _fields,
     "model_type": _fields,
@@ -197,7 +199,7 @@ def _plain(name: str) -> str:
     return "".join(char for char in name.lower() if char.isalnum() or char in ":#.")
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, (int, float)):
@@ -211,7 +213,7 @@ def _kind(value: Any) -> str:
     return "text"
 
 
-def _written(value: Any) -> str:
+def _written(value: object) -> str:
     """Return a value as it was written, where that is known (``raw``), or nearly so."""
     raw = getattr(value, "raw", None)
     if isinstance(raw, str):

@@ -100,7 +100,7 @@ _StrictLoader.add_constructor("tag:yaml.org,2002:float", _with_raw(_RawFloat, "c
 _StrictLoader.add_constructor("tag:yaml.org,2002:timestamp", _with_raw(None, "construct_yaml_timestamp"))
 
 
-def read_yaml(text: str, problems: list[tuple[int, str]] | None = None) -> Any:
+def read_yaml(text: str, problems: list[tuple[int, str]] | None = None) -> object:
     """Return a YAML document of plain values, in which no mapping has a key twice.
 
     Args:
@@ -121,7 +121,7 @@ def read_yaml(text: str, problems: list[tuple[int, str]] | None = None) -> Any:
     return document
 
 
-def _size(value: Any, known: dict[int, int]) -> int:
+def _size(value: object, known: dict[int, int]) -> int:
     """Return how many values there are when every alias is written out."""
     if not isinstance(value, (dict, list)):
         return 1

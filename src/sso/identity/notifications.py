@@ -20,9 +20,9 @@ from sso.identity.authn import pending_flows
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.users.models import User
 from sso.platform.outbox import DeliveryKind, enqueue
-from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import equal, keyed_token
-from sso.settings import Settings, whole_seconds
+from sso.platform.services import HasBox, HasSettings
+from sso.settings import whole_seconds
 
 NOTICE = DeliveryKind.NOTICE
 """The kind of delivery that is a notice to a user, at the contact that the user has when it is sent."""
@@ -32,16 +32,8 @@ DAY_SECONDS = 86400
 _SEAL = "message"
 
 
-class MessageServices(Protocol):
-    """What putting a message into the outbox needs."""
-
-    @property
-    def settings(self) -> Settings:
-        """Every setting."""
-
-    @property
-    def box(self) -> SecretBox:
-        """Encrypts codes and links."""
+class MessageServices(HasSettings, HasBox, Protocol):
+    """What putting a message into the outbox needs: the languages, and the encryption of codes and links."""
 
 
 class Message(TypedDict):

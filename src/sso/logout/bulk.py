@@ -24,19 +24,16 @@ from sso.logout.end_sessions import end_client_sessions, end_sessions
 from sso.oidc.models import BulkRevocation
 from sso.platform.actor import Actor
 from sso.platform.audit import record
-from sso.platform.db import Database, delete_batch
+from sso.platform.db import delete_batch
+from sso.platform.services import HasDatabase
 from sso.ssf.events import EventServices
 
 PART = 100
 LONGEST_PAUSE_SECONDS = 2.0
 
 
-class BulkServices(EventServices, Protocol):
+class BulkServices(EventServices, HasDatabase, Protocol):
     """What ending many sessions needs."""
-
-    @property
-    def db(self) -> Database:
-        """The database."""
 
 
 async def begin(

@@ -15,20 +15,19 @@ from urllib.parse import urlsplit
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.clients.registry import Client, Registry
+from sso.clients.registry import Registry
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SessionClient
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import ClientSession, NotifiedBy, SessionFilter
 from sso.oidc.models import EventStream
-from sso.oidc.provider import Provider
+from sso.oidc.services import SigningServices
 from sso.oidc.store import store as tokens
 from sso.platform.actor import UNKNOWN, Actor
 from sso.platform.audit import record
-from sso.platform.keys import KeyRing
 from sso.platform.outbox import Abandon, DeliveryKind, enqueue
 from sso.platform.security.outbound_errors import OutboundRefused
-from sso.settings import Settings
+from sso.platform.services import HasOutbound
 from sso.ssf import events as signals
 
 BACKCHANNEL_LOGOUT = DeliveryKind.BACKCHANNEL_LOGOUT
@@ -38,26 +37,11 @@ LOGOUT_TOKEN_SECONDS = 120
 BATCH = 200
 
 
-class LogoutTokenServices(Protocol):
-    """What making a logout token needs."""
+class LogoutServices(SigningServices, HasOutbound, Protocol):
+    """What notifying an application of an ended session needs."""
 
-    @property
-    def settings(self) -> Settings:
-        """Every setting: the issuer is one."""
-
-    @property
-    def registry(self) -> Registry:
-        """The registered applications."""
-
-    @property
-    def keys(self) -> KeyRing:
-        """The signing keys."""
-
-    def subject(self, client: Client, user_id: uuid.UUID) -> str:
-        """Return the ``sub`` by which an application knows a user."""
-
-    def id_token_alg(self, client: Client) -> str:
-        """Return the algorithm with which tokens for an application are signed."""
+    async def look(self) -> int:
+        """Read what changed in the registered applications."""
 
 
 async def end_sessions(
@@ -197,19 +181,19 @@ async def end_matching(
         count += len(found)
 
 
-def backchannel_logout(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+def backchannel_logout(services: LogoutServices) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
     """Return the handler that tells an application of an ended session (Back-Channel Logout section 2.5)."""
 
     async def send(payload: Mapping[str, Any]) -> None:
-        client = provider.registry.known(str(payload["client_id"]))
+        client = services.registry.known(str(payload["client_id"]))
         if client is None:
-            await provider.look()
-            client = provider.registry.known(str(payload["client_id"]))
+            await services.look()
+            client = services.registry.known(str(payload["client_id"]))
         if client is None or not client.meta.backchannel_logout_uri:
             raise Abandon("the application is gone, or no longer asks to be told")
-        token = logout_token(provider, str(payload["client_id"]), str(payload["sid"]), uuid.UUID(payload["user_id"]))
+        token = logout_token(services, str(payload["client_id"]), str(payload["sid"]), uuid.UUID(payload["user_id"]))
         try:
-            status = await provider.outbound.post_form(client.meta.backchannel_logout_uri, {"logout_token": token})
+            status = await services.outbound.post_form(client.meta.backchannel_logout_uri, {"logout_token": token})
         except OutboundRefused as error:
             raise Abandon(str(error)) from None
         if not 200 <= status < 300:
@@ -218,7 +202,7 @@ def backchannel_logout(provider: Provider) -> Callable[[Mapping[str, Any]], Awai
     return send
 
 
-def logout_token(services: LogoutTokenServices, client_id: str, sid: str, user_id: uuid.UUID) -> str:
+def logout_token(services: SigningServices, client_id: str, sid: str, user_id: uuid.UUID) -> str:
     """Return a logout token (Back-Channel Logout section 2.4): made when it is sent, because it is short-lived."""
     client = services.registry.known(client_id)
     assert client is not None

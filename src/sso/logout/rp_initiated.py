@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from sso.clients.registry import Client, Registry
+from sso.clients.services import HasRegistry
 from sso.identity.sessions.store import ClientSession
 from sso.oidc.authorize.request import PageError
 from sso.oidc.id_token_hint import read_hint
-from sso.oidc.provider import Provider
 from sso.oidc.requests import with_parameters
+from sso.oidc.services import HasSubjects
 from sso.platform.keys import InvalidToken
+from sso.platform.services import HasKeys, HasSettings
 from sso.settings import Settings
+
+
+class LogoutRequestServices(HasSettings, HasKeys, HasRegistry, Protocol):
+    """What checking a logout request needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +31,14 @@ class LogoutRequest:
     hint_sub: str | None
     redirect: str | None
 
-    def may_end_without_asking(self, provider: Provider, user_id: UUID) -> bool:
+    def may_end_without_asking(self, services: HasSubjects, user_id: UUID) -> bool:
         """Tell whether the hint proves that the application speaks of this person (section 2)."""
         if self.client is None or self.hint_sub is None:
             return False
-        return provider.subject(self.client, user_id) == self.hint_sub
+        return services.subject(self.client, user_id) == self.hint_sub
 
 
-def check_logout(provider: Provider, data: dict[str, str]) -> LogoutRequest:
+def check_logout(services: LogoutRequestServices, data: dict[str, str]) -> LogoutRequest:
     """Check a logout request (RP-Initiated Logout sections 2 and 3).
 
     A redirect is made only with a valid id_token_hint, to an address that is registered, exactly, by an application
@@ -41,9 +48,9 @@ def check_logout(provider: Provider, data: dict[str, str]) -> LogoutRequest:
         PageError: when the client, the hint or the address is not right.
     """
     hint, named = data.get("id_token_hint"), data.get("client_id")
-    client, hint_sub = _from_hint(provider, hint, named or "") if hint else (None, None)
+    client, hint_sub = _from_hint(services, hint, named or "") if hint else (None, None)
     if named is not None and client is None:
-        client = provider.registry.get(named)
+        client = services.registry.get(named)
         if client is None:
             raise PageError("unknown_client", named[:100])
     if client is not None and named is not None and client.client_id != named:
@@ -69,12 +76,12 @@ def frontchannel_addresses(registry: Registry, settings: Settings, told: Sequenc
     return addresses
 
 
-def _from_hint(provider: Provider, hint: str, named: str) -> tuple[Client, str]:
+def _from_hint(services: LogoutRequestServices, hint: str, named: str) -> tuple[Client, str]:
     try:
-        claims = read_hint(provider.settings, provider.keys, hint)
+        claims = read_hint(services.settings, services.keys, hint)
     except InvalidToken:
         raise PageError("bad_logout_hint", "id_token_hint", named=named) from None
-    client = provider.registry.get(str(claims.get("aud")))
+    client = services.registry.get(str(claims.get("aud")))
     if client is None:
         raise PageError("bad_logout_hint", "id_token_hint", named=named)
     return client, str(claims["sub"])

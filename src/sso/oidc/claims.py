@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from functools import lru_cache
-from typing import Any
 
 from sso.clients.claims import SCOPE_CLAIMS, SCOPE_OF
 from sso.clients.registry import Client
@@ -54,7 +53,7 @@ def user_claims(
     withheld: Collection[str],
     issuer: str,
     box: SecretBox,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the claims that ``scopes`` allow, and those of ``names``; what is not known is left out (5.3.2).
 
     Args:
@@ -65,7 +64,7 @@ def user_claims(
         issuer: the origin under which pictures are.
         box: opens the NIK, where it is wanted.
     """
-    known: dict[str, Any] = {
+    known: dict[str, object] = {
         **person.profile,
         "name": person.name,
         "locale": person.locale,
@@ -101,7 +100,7 @@ def claims_supported() -> list[str]:
     return [*ID_TOKEN_CLAIMS, *ALWAYS, *(name for names in SCOPE_CLAIMS.values() for name in names)]
 
 
-def _identifier_claims(identifier: KnownIdentifier) -> dict[str, Any]:
+def _identifier_claims(identifier: KnownIdentifier) -> dict[str, object]:
     verified = identifier.verified_at is not None
     if identifier.kind == "email":
         return {"email": identifier.value, "email_verified": verified}

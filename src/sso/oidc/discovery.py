@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from typing import Any
 
 import orjson
 
@@ -14,12 +13,11 @@ from sso.identity.authn.assurance import ACR_VALUES
 from sso.oidc.authorize.request import DISPLAYS, prompts
 from sso.oidc.authorize.response import RESPONSE_MODES
 from sso.oidc.claims import claims_supported
-from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
 from sso.oidc.token.assertions import ASYMMETRIC_ALGS
 from sso.oidc.token.client_auth import ASSERTION_ALGS, CLIENT_AUTH_METHODS
 from sso.platform.security.jwe import CONTENT_ENCRYPTIONS, KEY_MANAGEMENT_ALGS
-from sso.settings import SIGNING_ALGS
+from sso.settings import SIGNING_ALGS, Settings
 
 UI_LOCALES = ["id", "en"]
 
@@ -41,18 +39,18 @@ class Discovery:
         return self._made[profiles]
 
 
-def metadata(server: ProviderServer, profiles: Collection[str]) -> dict[str, Any]:
+def metadata(server: ProviderServer, profiles: Collection[str]) -> dict[str, object]:
     """Return the metadata of the provider (RFC 8414 section 2, OpenID Connect Discovery section 3).
 
     Args:
         server: the authorization server.
         profiles: the profiles in use: what none of them permits is not announced.
     """
-    provider = server.provider
+    settings = server.provider.settings
     front_channel = permitted(RESPONSE_TYPES, profiles)
     return {
-        "issuer": provider.settings.issuer,
-        **_endpoints(provider),
+        "issuer": settings.issuer,
+        **_endpoints(settings),
         "scopes_supported": list(OIDC_SCOPES),
         "response_types_supported": [kind for kind in server.response_types() if front_channel or kind == "code"],
         "response_modes_supported": list(RESPONSE_MODES),
@@ -60,7 +58,7 @@ def metadata(server: ProviderServer, profiles: Collection[str]) -> dict[str, Any
         "subject_types_supported": ["public", "pairwise"],
         "acr_values_supported": list(ACR_VALUES),
         **_algorithms(profiles),
-        "prompt_values_supported": prompts(provider.settings),
+        "prompt_values_supported": prompts(settings),
         "display_values_supported": list(DISPLAYS),
         "claim_types_supported": ["normal"],
         "claims_supported": claims_supported(),
@@ -78,7 +76,7 @@ def metadata(server: ProviderServer, profiles: Collection[str]) -> dict[str, Any
     }
 
 
-def _endpoints(provider: Provider) -> dict[str, str]:
+def _endpoints(settings: Settings) -> dict[str, str]:
     paths = {
         "authorization_endpoint": "/authorize",
         "token_endpoint": "/token",
@@ -91,9 +89,9 @@ def _endpoints(provider: Provider) -> dict[str, str]:
         "pushed_authorization_request_endpoint": "/par",
         "device_authorization_endpoint": "/device_authorization",
     }
-    if provider.settings.client_registration != "closed":
+    if settings.client_registration != "closed":
         paths["registration_endpoint"] = "/register"
-    return {name: provider.url(path) for name, path in paths.items()}
+    return {name: settings.issuer + path for name, path in paths.items()}
 
 
 def _algorithms(profiles: Collection[str]) -> dict[str, list[str]]:

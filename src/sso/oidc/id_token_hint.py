@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sso.oidc.token.issue import ID_TOKEN_TYP
 from sso.platform.keys import InvalidToken, KeyRing
 from sso.platform.security.jwe import CannotDecrypt, is_encrypted
 from sso.settings import Settings
 
 
-def read_hint(settings: Settings, keys: KeyRing, hint: str, audience: str | None = None) -> dict[str, Any]:
+def read_hint(settings: Settings, keys: KeyRing, hint: str, audience: str | None = None) -> dict[str, object]:
     """Return the claims of an ID token that we signed. An expired one is accepted; one that was encrypted for the
     application may come encrypted for us.
 

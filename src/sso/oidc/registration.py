@@ -4,7 +4,6 @@ endpoint (RFC 7592): who may register, and answers. What may be registered is in
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,8 +13,8 @@ from sso.clients.metadata import ClientMetadata
 from sso.clients.profiles import Profile
 from sso.clients.secrets import ClientError
 from sso.clients.sectors import SubjectsWouldChange
-from sso.oidc.provider import Provider
 from sso.oidc.requests import NO_STORE, Answer, description
+from sso.oidc.services import RegistrationServices
 from sso.oidc.subjects import ACCEPT, check_subjects
 from sso.oidc.userinfo import challenge
 from sso.platform.db import Database
@@ -24,11 +23,11 @@ from sso.platform.security.outbound_http import Outbound
 from sso.settings import Settings
 
 
-async def register(provider: Provider, authorization: str, body: bytes, address: str | None) -> Answer:
+async def register(services: RegistrationServices, authorization: str, body: bytes, address: str | None) -> Answer:
     """Answer a registration (RFC 7591 section 3).
 
     Args:
-        provider: the provider.
+        provider: the services.
         authorization: the Authorization header.
         body: the JSON that was sent.
         address: the network address it came from.
@@ -38,45 +37,47 @@ async def register(provider: Provider, authorization: str, body: bytes, address:
     """
     token = _bearer(authorization)
     try:
-        profile = await _allowed_profile(provider.settings, provider.db, token)
-        metadata = await _read(provider.settings, provider.outbound, _json(body), profile)
-        async with provider.db.write() as session:
+        profile = await _allowed_profile(services.settings, services.db, token)
+        metadata = await _read(services.settings, services.outbound, _json(body), profile)
+        async with services.db.write() as session:
             if token:
                 await rules.use_invitation(session, token)
             metadata = metadata.model_copy(update={"kept_sector": None})  # a new application has none to keep
-            made = await rules.register(session, provider.box, metadata, address=address)
+            made = await rules.register(session, services.box, metadata, address=address)
     except RegistrationRefused as error:
         return _error(error)
-    await provider.refresh()
-    return _answer(provider, 201, made, made.token or "")
+    await services.refresh()
+    return _answer(services.settings, 201, made, made.token or "")
 
 
-async def read(provider: Provider, client_id: str, authorization: str) -> Answer:
+async def read(services: RegistrationServices, client_id: str, authorization: str) -> Answer:
     """Answer with what is registered (RFC 7592 section 2.1). Secrets are kept as hashes only, and are not repeated."""
     token = _bearer(authorization)
     try:
-        return _answer(provider, 200, await _present(provider.db, client_id, token), token)
+        return _answer(services.settings, 200, await _present(services.db, client_id, token), token)
     except RegistrationRefused as error:
         return _error(error)
 
 
-async def update(provider: Provider, client_id: str, authorization: str, body: bytes, address: str | None) -> Answer:
+async def update(
+    services: RegistrationServices, client_id: str, authorization: str, body: bytes, address: str | None
+) -> Answer:
     """Answer an update (RFC 7592 section 2.2): what is left out is taken back to its default."""
     token = _bearer(authorization)
     try:
-        present, document = await _present(provider.db, client_id, token), _json(body)
-        await provider.look()  # another process may have made the secret a moment ago
-        client = provider.registry.get(client_id)
+        present, document = await _present(services.db, client_id, token), _json(body)
+        await services.look()  # another process may have made the secret a moment ago
+        client = services.registry.get(client_id)
         rules.check_update(present, document, client.check_client_secret if client else lambda _: False)
-        metadata = await _read(provider.settings, provider.outbound, document, present.metadata.profile)
-        accepted = document.get("accept_new_subjects")
-        async with provider.db.write() as session:
+        metadata = await _read(services.settings, services.outbound, document, present.metadata.profile)
+        accepted = document.get("accept_new_subjects") if isinstance(document, dict) else None
+        async with services.db.write() as session:
             await _check_subjects(session, present, metadata, accepted if isinstance(accepted, str) else "")
-            made = await rules.replace_registration(session, provider.box, present, metadata, address=address)
+            made = await rules.replace_registration(session, services.box, present, metadata, address=address)
     except RegistrationRefused as error:
         return _error(error)
-    await provider.refresh()
-    return _answer(provider, 200, made, token)
+    await services.refresh()
+    return _answer(services.settings, 200, made, token)
 
 
 async def _check_subjects(session: AsyncSession, present: Registered, metadata: ClientMetadata, accepted: str) -> None:
@@ -100,7 +101,7 @@ EndClientSessions = Callable[[AsyncSession, str], Awaitable[None]]
 
 
 async def delete(
-    provider: Provider,
+    services: RegistrationServices,
     client_id: str,
     authorization: str,
     address: str | None,
@@ -108,13 +109,13 @@ async def delete(
 ) -> Answer:
     """Answer a deletion (RFC 7592 section 2.3)."""
     try:
-        present = await _present(provider.db, client_id, _bearer(authorization))
+        present = await _present(services.db, client_id, _bearer(authorization))
     except RegistrationRefused as error:
         return _error(error)
-    async with provider.db.write() as session:
+    async with services.db.write() as session:
         await rules.remove_registration(session, present, address=address)
         await end_client_sessions(session, client_id)
-    await provider.refresh()
+    await services.refresh()
     return Answer(204, "", NO_STORE)
 
 
@@ -132,13 +133,13 @@ async def _present(db: Database, client_id: str, token: str) -> Registered:
         return await rules.find_registered(session, client_id, token)
 
 
-async def _read(settings: Settings, outbound: Outbound, document: Any, profile: Profile) -> ClientMetadata:
+async def _read(settings: Settings, outbound: Outbound, document: object, profile: Profile) -> ClientMetadata:
     metadata = rules.read_registration(document, profile, settings.loopback)
     await rules.check_sector(outbound, metadata)
     return metadata
 
 
-def _json(body: bytes) -> Any:
+def _json(body: bytes) -> object:
     try:
         return read_json(body)
     except NotJson:
@@ -152,8 +153,8 @@ def _bearer(authorization: str) -> str:
     return value.strip() if scheme.lower() == "bearer" else ""
 
 
-def _answer(provider: Provider, status: int, registered: Registered, token: str) -> Answer:
-    uri = provider.url(f"/register/{registered.client_id}")
+def _answer(settings: Settings, status: int, registered: Registered, token: str) -> Answer:
+    uri = settings.issuer + f"/register/{registered.client_id}"
     return Answer(status, rules.information(registered, uri, token), NO_STORE)
 
 

@@ -113,7 +113,7 @@ class ProtocolRequest(OAuth2Request):
         self.request_id = ""
         self.looked = False
         """Whether this process has looked for changes of applications and keys since the request came."""
-        self.unsaved: list[tuple[Callable[[Executor, dict[str, Any]], None], dict[str, Any]]] = []
+        self.unsaved: list[tuple[Callable[[Executor, dict[str, object]], None], dict[str, object]]] = []
         """Rows of issued tokens, each with the function that inserts it: ``ProviderServer.save_token`` stores them."""
         self.basic: tuple[str, str] | None = None
         """The client_id and the secret of the Authorization header, once they were read."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 from authlib.oauth2.rfc6749 import InvalidRequestError
 
@@ -11,8 +9,8 @@ from sso import clock
 from sso.clients.registry import Client
 from sso.identity.users.store import with_identifiers
 from sso.oidc.claims import user_claims, withheld_from
-from sso.oidc.provider import Provider
 from sso.oidc.requests import NO_STORE, Answer, Outdated, ProtocolRequest
+from sso.oidc.services import UserinfoServices
 from sso.oidc.token.client_keys import KeysUnavailable
 from sso.oidc.token.introspection import find_token
 from sso.oidc.token.issue import encrypted
@@ -21,7 +19,7 @@ from sso.platform.db import Work
 _REALM = 'Bearer realm="sso"'
 
 
-async def userinfo(provider: Provider, request: ProtocolRequest) -> Answer:
+async def userinfo(services: UserinfoServices, request: ProtocolRequest) -> Answer:
     """Answer a userinfo request: the token in the header, or in the body of a POST (RFC 6750 sections 2.1, 2.2).
 
     Raises:
@@ -31,18 +29,18 @@ async def userinfo(provider: Provider, request: ProtocolRequest) -> Answer:
     if refused is not None:
         return refused
     try:
-        found = await _find(provider, token, looked=False)
+        found = await _find(services, token, looked=False)
     except Outdated:
-        await provider.look()
-        found = await _find(provider, token, looked=True)
-    return found if isinstance(found, Answer) else await _in_its_form(provider, *found)
+        await services.look()
+        found = await _find(services, token, looked=True)
+    return found if isinstance(found, Answer) else await _in_its_form(services, *found)
 
 
-async def _find(provider: Provider, token: str, *, looked: bool) -> Answer | tuple[Client, dict[str, Any]]:
-    return await provider.db.run_read(lambda work: _claims(provider, work, token, looked))
+async def _find(services: UserinfoServices, token: str, *, looked: bool) -> Answer | tuple[Client, dict[str, object]]:
+    return await services.db.run_read(lambda work: _claims(services, work, token, looked))
 
 
-async def _in_its_form(provider: Provider, client: Client, claims: dict[str, Any]) -> Answer:
+async def _in_its_form(services: UserinfoServices, client: Client, claims: dict[str, object]) -> Answer:
     """Return the claims as JSON, or as the JWT that the application registered (section 5.3.2)."""
     meta = client.meta
     signing, encryption = meta.userinfo_signed_response_alg, meta.userinfo_encrypted_response_alg
@@ -50,12 +48,12 @@ async def _in_its_form(provider: Provider, client: Client, claims: dict[str, Any
         return Answer(200, claims, NO_STORE)
     token = orjson.dumps(claims).decode("utf-8")
     if signing is not None:
-        about = {"iss": provider.settings.issuer, "aud": client.client_id, "iat": clock.timestamp()}
-        token = provider.keys.sign({**claims, **about}, signing)
+        about = {"iss": services.settings.issuer, "aud": client.client_id, "iat": clock.timestamp()}
+        token = services.keys.sign({**claims, **about}, signing)
     if encryption is not None:
         try:
-            await provider.client_keys.ready(meta.jwks_uri)
-            token = encrypted(provider.client_keys, client, token, encryption, meta.userinfo_encrypted_response_enc)
+            await services.client_keys.ready(meta.jwks_uri)
+            token = encrypted(services.client_keys, client, token, encryption, meta.userinfo_encrypted_response_enc)
         except (KeysUnavailable, InvalidRequestError) as error:
             return Answer(400, {"error": "invalid_request", "error_description": str(error)}, NO_STORE)
     return Answer(200, token, [("Content-Type", "application/jwt"), *NO_STORE])
@@ -86,10 +84,12 @@ def challenge(status: int, error: str = "", text: str = "", scope: str = "") -> 
     return Answer(status, body, [("WWW-Authenticate", value), *NO_STORE])
 
 
-def _claims(provider: Provider, work: Work, token: str, looked: bool) -> Answer | tuple[Client, dict[str, Any]]:
-    found = find_token(provider, work, token, looked=looked)
+def _claims(
+    services: UserinfoServices, work: Work, token: str, looked: bool
+) -> Answer | tuple[Client, dict[str, object]]:
+    found = find_token(services, work, token, looked=looked)
     audience = found.claims.get("aud") if found else None
-    ours = provider.settings.issuer in (audience if isinstance(audience, list) else [audience])
+    ours = services.settings.issuer in (audience if isinstance(audience, list) else [audience])
     if found is None or found.kind != "access_token" or found.grant is None or not ours:
         return challenge(401, "invalid_token", "The access token is not valid, not valid any more, or not for us.")
     scopes = found.claims["scope"].split()
@@ -97,9 +97,9 @@ def _claims(provider: Provider, work: Work, token: str, looked: bool) -> Answer 
         return challenge(403, "insufficient_scope", "The access token needs the scope openid.", "openid")
     person = with_identifiers(work, found.grant.user_id, found.client_id)
     assert person is not None
-    client = provider.registry.get(found.client_id)
+    client = services.registry.get(found.client_id)
     assert client is not None
     names = found.grant.details.get("userinfo", [])
     hidden = withheld_from(client, found.grant.details, found.grant.made)
-    about = user_claims(person, scopes, names, withheld=hidden, issuer=provider.settings.issuer, box=provider.box)
+    about = user_claims(person, scopes, names, withheld=hidden, issuer=services.settings.issuer, box=services.box)
     return client, {"sub": found.claims["sub"], **about}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from sso.clients.registry import Client, Registry
-from sso.logout.end_sessions import LogoutTokenServices
-from sso.platform.db import Database
-from sso.platform.services import Storage
+from sso.clients.services import HasRegistry
+from sso.oidc.services import SigningServices
+from sso.platform.services import HasDatabase, HasOutbound, Storage
 
 if TYPE_CHECKING:
-    from sso.platform.security.outbound_http import Outbound
+    from sso.clients.registry import Client
 
 
 class TrialServices(Storage, Protocol):
@@ -20,32 +19,16 @@ class TrialServices(Storage, Protocol):
         """Read what changed in applications and keys."""
 
 
-class LogoutNoticeServices(LogoutTokenServices, Protocol):
+class LogoutNoticeServices(HasDatabase, SigningServices, HasOutbound, Protocol):
     """What sending a logout token to a sandbox needs."""
-
-    @property
-    def db(self) -> Database:
-        """The database."""
-
-    @property
-    def outbound(self) -> Outbound:
-        """Sends requests to applications."""
 
 
 class PlaygroundServices(TrialServices, LogoutNoticeServices, Protocol):
     """What the playground needs."""
 
 
-class CheckServices(Storage, Protocol):
+class CheckServices(Storage, HasRegistry, HasOutbound, Protocol):
     """What the relying-party check needs."""
-
-    @property
-    def registry(self) -> Registry:
-        """The registered applications."""
-
-    @property
-    def outbound(self) -> Outbound:
-        """Sends requests to applications."""
 
     def id_token_alg(self, client: Client) -> str:
         """Return the algorithm with which ID tokens for an application are signed."""

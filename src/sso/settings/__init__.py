@@ -10,7 +10,7 @@ import os
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError, model_validator
@@ -82,7 +82,7 @@ class Settings(Groups, BaseSettings):
         defer_build=False,
     )
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, **values: object) -> None:
         if unknown := [name for name in values if name[0] != "_" and name not in type(self).model_fields]:
             raise SettingsError([f"{name} is not a setting" for name in unknown])
         super().__init__(**values)
@@ -195,7 +195,7 @@ class Settings(Groups, BaseSettings):
         return [_kept_secret(self.data_dir)]
 
 
-def load_settings(**overrides: Any) -> Settings:
+def load_settings(**overrides: object) -> Settings:
     """Read the settings from the environment.
 
     Args:

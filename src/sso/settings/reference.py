@@ -121,7 +121,7 @@ def example(field: FieldInfo) -> str:
     return str((field.examples or [""])[0])
 
 
-def _type_name(annotation: Any) -> str:
+def _type_name(annotation: object) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{choice}`" for choice in get_args(annotation))
     if get_origin(annotation) is list:

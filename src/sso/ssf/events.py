@@ -16,19 +16,20 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.clients.registry import Client, Registry
+from sso.clients.services import HasRegistry
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason, Initiator, initiator
 from sso.identity.sessions.store import ClientSession
 from sso.identity.users.models import Credential
 from sso.oidc.models import EventStream, ExcludedName, ExcludedSubject
-from sso.oidc.provider import Provider
+from sso.oidc.services import HasSubjects, SigningServices
 from sso.oidc.store import store as tokens
 from sso.platform.db import new_id
 from sso.platform.outbox import Abandon, DeliveryKind, DeliveryStatus, enqueue
 from sso.platform.security.json_documents import read_json
 from sso.platform.security.outbound_errors import OutboundRefused
 from sso.platform.security.tokens import token_hash
+from sso.platform.services import HasBox, HasDatabase, HasOutbound
 
 _CAEP, _RISC = (f"https://schemas.openid.net/secevent/{name}/event-type/" for name in ("caep", "risc"))
 _SSF = "https://schemas.openid.net/secevent/ssf/event-type/"
@@ -52,19 +53,19 @@ Change = Literal["create", "update", "revoke", "delete"]
 (``revoke``), or the person removes one (``delete``)."""
 
 
-class EventServices(Protocol):
+class EventServices(HasRegistry, HasSubjects, Protocol):
     """What telling applications of an event needs."""
-
-    @property
-    def registry(self) -> Registry:
-        """The registered applications."""
 
     @property
     def has_streams(self) -> bool:
         """Whether an application has ever had a stream."""
 
-    def subject(self, client: Client, user_id: uuid.UUID) -> str:
-        """Return the ``sub`` by which an application knows a user."""
+
+class PushServices(SigningServices, HasDatabase, HasBox, HasOutbound, Protocol):
+    """What pushing an event needs."""
+
+    async def look(self) -> int:
+        """Read what changed in the registered applications."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ async def session_revoked(
 
 
 async def about_person(
-    session: AsyncSession, services: EventServices, user_id: uuid.UUID, event: str, *bodies: dict[str, Any]
+    session: AsyncSession, services: EventServices, user_id: uuid.UUID, event: str, *bodies: dict[str, object]
 ) -> None:
     """Tell every application that a person has used of something that happened to their account: one event for each of
     ``bodies``."""
@@ -187,7 +188,7 @@ async def _emit(
     streams: Mapping[str, EventStream],
     event: str,
     concerned: Sequence[Concerned],
-    bodies: Sequence[dict[str, Any]],
+    bodies: Sequence[dict[str, object]],
 ) -> None:
     told = [(one, streams[one.client_id]) for one in concerned if is_told(streams.get(one.client_id), event)]
     if not told:
@@ -247,15 +248,15 @@ def send(
     )
 
 
-def security_event_token(provider: Provider, payload: Mapping[str, Any]) -> str | None:
+def security_event_token(services: SigningServices, payload: Mapping[str, Any]) -> str | None:
     """Return the SET of an event (RFC 8417), signed now; None where its application is gone."""
-    client = provider.registry.known(str(payload["client_id"]))
+    client = services.registry.known(str(payload["client_id"]))
     if client is None:
         return None
-    issuer = provider.settings.issuer
+    issuer = services.settings.issuer
     subject: dict[str, Any] = {"format": "opaque", "id": payload["stream_id"]}
     if payload.get("user_id"):
-        sub = provider.subject(client, uuid.UUID(payload["user_id"]))
+        sub = services.subject(client, uuid.UUID(payload["user_id"]))
         subject = {"format": "iss_sub", "iss": issuer, "sub": sub}
         if payload.get("sid"):
             subject = {"format": "complex", "user": subject, "session": {"format": "opaque", "id": payload["sid"]}}
@@ -267,28 +268,28 @@ def security_event_token(provider: Provider, payload: Mapping[str, Any]) -> str 
         "sub_id": subject,
         "events": {payload["event"]: payload["body"]},
     }
-    alg = provider.id_token_alg(client)
-    return provider.keys.sign(claims, "RS256" if alg == "none" else alg, SET_TYP)
+    alg = services.id_token_alg(client)
+    return services.keys.sign(claims, "RS256" if alg == "none" else alg, SET_TYP)
 
 
-def push_event(provider: Provider) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+def push_event(services: PushServices) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
     """Return the handler that pushes events (RFC 8935 section 2)."""
 
     async def push(payload: Mapping[str, Any]) -> None:
-        async with provider.db.read() as session:
+        async with services.db.read() as session:
             stream = await session.get(EventStream, uuid.UUID(payload["stream_id"]))
-        token = security_event_token(provider, payload)
+        token = security_event_token(services, payload)
         if token is None:
-            await provider.look()
-            token = security_event_token(provider, payload)
+            await services.look()
+            token = security_event_token(services, payload)
         if stream is None or token is None or stream.endpoint_url is None or stream.status == "disabled":
             raise Abandon("the stream is gone, or disabled")
         headers = {"Content-Type": f"application/{SET_TYP}", "Accept": "application/json"}
         if stream.authorization_header is not None:
-            authorization = provider.box.decrypt(stream.authorization_header, header_purpose(stream.id))
+            authorization = services.box.decrypt(stream.authorization_header, header_purpose(stream.id))
             headers["Authorization"] = authorization.decode()
         try:
-            status, body = await provider.outbound.post(stream.endpoint_url, token.encode(), headers)
+            status, body = await services.outbound.post(stream.endpoint_url, token.encode(), headers)
         except OutboundRefused as error:
             raise Abandon(str(error)) from None
         if status == 400:

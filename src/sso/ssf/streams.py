@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -22,12 +22,13 @@ from sso.errors import Refusal
 from sso.identity.users.identifiers import Kind, normalise_as
 from sso.identity.users.store import verified_owner
 from sso.oidc.models import EventStream, ExcludedName, ExcludedSubject
-from sso.oidc.provider import Provider
+from sso.oidc.services import HasSubjects, SigningServices
 from sso.platform.audit import record
 from sso.platform.db import bump_version, insert_for, new_id
 from sso.platform.outbox import store as deliveries
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_uuid
+from sso.platform.services import HasSettings, Storage
 from sso.settings import Settings
 from sso.ssf import events as signals
 from sso.ssf.events import EVENTS, POLL, PUSH
@@ -92,7 +93,7 @@ class SubjectChange(_Message):
     """A person to be told of, or not (section 8.1.3)."""
 
     stream_id: str
-    subject: dict[str, Any]
+    subject: dict[str, object]
 
 
 class VerificationWanted(_Message):
@@ -110,7 +111,7 @@ class PollRequest(BaseModel):
     max_events: Annotated[int, Field(ge=0, alias="maxEvents")] = MAX_EVENTS
     return_immediately: bool = Field(False, alias="returnImmediately")
     ack: Annotated[list[str], Field(max_length=1000)] = Field(default_factory=list)
-    set_errs: Annotated[dict[str, dict[str, Any]], Field(max_length=1000)] = Field(
+    set_errs: Annotated[dict[str, dict[str, object]], Field(max_length=1000)] = Field(
         default_factory=dict, alias="setErrs"
     )
 
@@ -127,7 +128,7 @@ class Poll:
         return {"sets": self.sets, **({"moreAvailable": True} if self.more else {})}
 
 
-def read_message(kind: type[BaseModel], document: Any) -> Any:
+def read_message(kind: type[BaseModel], document: object) -> object:
     """Return a message of the given kind.
 
     Raises:
@@ -141,31 +142,46 @@ def read_message(kind: type[BaseModel], document: Any) -> Any:
         raise StreamRefused(400, f"{field}: {problem['msg']}") from None
 
 
-def transmitter_metadata(provider: Provider) -> dict[str, Any]:
+class NewStreamServices(Storage, Protocol):
+    """What creating a stream needs."""
+
+    has_streams: bool
+    """Whether an application has ever had a stream."""
+
+
+class StreamSubjectServices(HasSettings, HasSubjects, Protocol):
+    """What finding the subject that an application names needs."""
+
+    @property
+    def nik_key(self) -> bytes:
+        """The key under which NIKs are found."""
+
+
+def transmitter_metadata(settings: Settings) -> dict[str, object]:
     """Return the document at /.well-known/ssf-configuration (section 7.1)."""
     return {
         "spec_version": "1_0",
-        "issuer": provider.settings.issuer,
-        "jwks_uri": provider.url("/jwks"),
+        "issuer": settings.issuer,
+        "jwks_uri": f"{settings.issuer}/jwks",
         "delivery_methods_supported": list(METHODS),
-        "configuration_endpoint": provider.url("/ssf/stream"),
-        "status_endpoint": provider.url("/ssf/status"),
-        "add_subject_endpoint": provider.url("/ssf/subjects/add"),
-        "remove_subject_endpoint": provider.url("/ssf/subjects/remove"),
-        "verification_endpoint": provider.url("/ssf/verify"),
+        "configuration_endpoint": f"{settings.issuer}/ssf/stream",
+        "status_endpoint": f"{settings.issuer}/ssf/status",
+        "add_subject_endpoint": f"{settings.issuer}/ssf/subjects/add",
+        "remove_subject_endpoint": f"{settings.issuer}/ssf/subjects/remove",
+        "verification_endpoint": f"{settings.issuer}/ssf/verify",
         "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6749"}],
         "default_subjects": "ALL",
     }
 
 
-def configuration(provider: Provider, stream: EventStream) -> dict[str, Any]:
+def configuration(settings: Settings, stream: EventStream) -> dict[str, object]:
     """Return what a stream is (section 8.1.1)."""
     push = stream.method == "push"
-    delivery: dict[str, Any] = {"method": PUSH_METHOD if push else POLL_METHOD}
-    delivery["endpoint_url"] = stream.endpoint_url if push else provider.url(f"/ssf/poll/{stream.id}")
+    delivery: dict[str, object] = {"method": PUSH_METHOD if push else POLL_METHOD}
+    delivery["endpoint_url"] = stream.endpoint_url if push else f"{settings.issuer}/ssf/poll/{stream.id}"
     return {
         "stream_id": str(stream.id),
-        "iss": provider.settings.issuer,
+        "iss": settings.issuer,
         "aud": stream.client_id,
         "delivery": delivery,
         "events_supported": list(EVENTS),
@@ -176,7 +192,9 @@ def configuration(provider: Provider, stream: EventStream) -> dict[str, Any]:
     }
 
 
-async def create(session: AsyncSession, provider: Provider, client: Client, wanted: StreamSettings) -> EventStream:
+async def create(
+    session: AsyncSession, services: NewStreamServices, client: Client, wanted: StreamSettings
+) -> EventStream:
     """Make the stream of an application (section 8.1.1.1).
 
     Raises:
@@ -186,11 +204,11 @@ async def create(session: AsyncSession, provider: Provider, client: Client, want
         raise StreamRefused(409, "This application has a stream already: change or delete that.")
     now, stream_id = clock.now(), new_id()
     made = EventStream(id=stream_id, client_id=client.client_id, status="enabled", created_at=now, updated_at=now)
-    _set_up(provider.settings, provider.box, made, wanted)
+    _set_up(services.settings, services.box, made, wanted)
     session.add(made)
     await bump_version(session, "streams")
     await session.flush()
-    provider.has_streams = True
+    services.has_streams = True
     _recorded(session, client, made, "created")
     return made
 
@@ -259,14 +277,14 @@ async def set_status(session: AsyncSession, client: Client, wanted: StatusChange
     return found
 
 
-def status_of(stream: EventStream) -> dict[str, Any]:
+def status_of(stream: EventStream) -> dict[str, object]:
     """Return the status of a stream (section 8.1.2.1)."""
     reason = {"reason": stream.status_reason} if stream.status_reason else {}
     return {"stream_id": str(stream.id), "status": stream.status, **reason}
 
 
 async def set_subject(
-    session: AsyncSession, provider: Provider, client: Client, wanted: SubjectChange, *, excluded: bool
+    session: AsyncSession, services: StreamSubjectServices, client: Client, wanted: SubjectChange, *, excluded: bool
 ) -> None:
     """Leave a person out, or take them in again (section 8.1.3). Whether there is such a person is not looked up, and
     not said: the name is kept, and compared when there is an event.
@@ -275,7 +293,7 @@ async def set_subject(
         StreamRefused: when there is no stream, the subject cannot be understood, or too many are left out.
     """
     found = await find(session, client, wanted.stream_id)
-    names = await _names(session, provider, client, wanted.subject)
+    names = await _names(session, services, client, wanted.subject)
     hashes = [signals.name_hash(one) for one in names]
     if not hashes:
         return
@@ -287,7 +305,7 @@ async def set_subject(
     mine = (ExcludedName.stream_id == found.id) & ExcludedName.name_hash.in_(hashes)
     await session.execute(delete(ExcludedName).where(mine))
     before = select(ExcludedSubject.user_id).where(ExcludedSubject.stream_id == found.id)
-    meant = [one for one in (await session.execute(before)).scalars() if provider.subject(client, one) in names]
+    meant = [one for one in (await session.execute(before)).scalars() if services.subject(client, one) in names]
     if meant:
         theirs = (ExcludedSubject.stream_id == found.id) & ExcludedSubject.user_id.in_(meant)
         await session.execute(delete(ExcludedSubject).where(theirs))
@@ -319,7 +337,7 @@ async def verify(session: AsyncSession, client: Client, wanted: VerificationWant
 
 
 async def poll(
-    session: AsyncSession, provider: Provider, client: Client, stream_id: str, wanted: PollRequest
+    session: AsyncSession, services: SigningServices, client: Client, stream_id: str, wanted: PollRequest
 ) -> Poll | None:
     """Take what a receiver says of earlier events, and return those that wait for it (RFC 8936 section 2).
 
@@ -342,7 +360,7 @@ async def poll(
     given = waiting[:maximum]
     if given:
         await deliveries.fetched(session, client.client_id, POLL, [one.id for one in given], clock.now())
-    sets = {one.id.hex: signals.security_event_token(provider, one.payload) or "" for one in given}
+    sets = {one.id.hex: signals.security_event_token(services, one.payload) or "" for one in given}
     return Poll(sets, more=len(waiting) > maximum)
 
 
@@ -410,14 +428,19 @@ async def _drop_waiting(session: AsyncSession, client: Client, why: str) -> None
 
 
 async def _names(
-    session: AsyncSession, provider: Provider, client: Client, subject: dict[str, Any], *, nested: bool = False
+    session: AsyncSession,
+    services: StreamSubjectServices,
+    client: Client,
+    subject: dict[str, Any],
+    *,
+    nested: bool = False,
 ) -> list[str]:
     """Return by which ``sub`` the application knows the person whom it means (RFC 9493); nothing where nobody can be
     meant. At most one statement for each identifier.
 
     Args:
         session: for reading.
-        provider: the provider.
+        services: what this needs of the process.
         client: the application.
         subject: the subject identifier.
         nested: whether it is one of several aliases.
@@ -427,20 +450,20 @@ async def _names(
     """
     kind = subject.get("format")
     if kind == "complex" and isinstance(subject.get("user"), dict) and not nested:
-        return await _names(session, provider, client, subject["user"])
+        return await _names(session, services, client, subject["user"])
     if kind == "aliases" and isinstance(subject.get("identifiers"), list) and not nested:
         found = subject["identifiers"][:MAX_ALIASES]
         if not all(isinstance(one, dict) for one in found):
             raise StreamRefused(400, "subject: the identifiers of aliases must be objects (RFC 9493 section 3.2.8).")
-        return [name for one in found for name in await _names(session, provider, client, one, nested=True)]
+        return [name for one in found for name in await _names(session, services, client, one, nested=True)]
     member = _MEMBERS.get(str(kind))
     value = subject.get(member) if member is not None else None
     if not isinstance(value, str):
         raise StreamRefused(400, f"subject: must have one of these formats (RFC 9493 section 3.2): {_FORMATS}.")
     if kind in ("iss_sub", "opaque"):
-        return [value] if kind == "opaque" or subject.get("iss") == provider.settings.issuer else []
-    user_id = await _owner(session, provider.nik_key, "email" if kind == "email" else "phone", value)
-    return [provider.subject(client, user_id)] if user_id is not None else []
+        return [value] if kind == "opaque" or subject.get("iss") == services.settings.issuer else []
+    user_id = await _owner(session, services.nik_key, "email" if kind == "email" else "phone", value)
+    return [services.subject(client, user_id)] if user_id is not None else []
 
 
 async def _owner(session: AsyncSession, nik_key: bytes, kind: Kind, value: str) -> uuid.UUID | None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients.registry import Registry
+from sso.clients.services import HasRegistry
 from sso.errors import Refusal
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.store import ActiveSession
@@ -21,15 +23,20 @@ from sso.identity.users.store import Person
 from sso.oidc.authorize import request as flow
 from sso.oidc.authorize.request import AuthorizationRequest
 from sso.oidc.authorize.signed_in import SignedIn
-from sso.oidc.provider import Provider
+from sso.oidc.services import HasIdle, HasSubjects
 from sso.platform.db import Executor
 from sso.platform.security.numbers import read_uuid
 from sso.platform.security.tokens import token_hash
+from sso.platform.services import HasDatabase
 from sso.platform.visitor import Visitor
 from sso.settings import Settings
 
 MAX_ACCOUNTS = 5
 """How many accounts one browser holds at most."""
+
+
+class CurrentAccountServices(HasDatabase, HasRegistry, HasIdle, HasSubjects, Protocol):
+    """What finding the accounts of a browser needs."""
 
 
 class AccountLocked(Refusal):
@@ -89,13 +96,13 @@ async def accounts_of_browser(idle: timedelta, session: AsyncSession, visitor: V
 
 
 async def current_account(
-    provider: Provider, session: AsyncSession, visitor: Visitor, client_id: str | None = None
+    services: CurrentAccountServices, session: AsyncSession, visitor: Visitor, client_id: str | None = None
 ) -> CurrentAccount | None:
     """Return the present account of this browser; where its session has ended, the next account. One statement where
     the session of the present account is active, none without cookie.
 
     Args:
-        provider: the provider.
+        services: what this needs of the process.
         session: for reading.
         visitor: the browser.
         client_id: the application, whose consent is read too.
@@ -104,22 +111,24 @@ async def current_account(
         AccountLocked: when the account is locked. Every page of a person who is signed in comes through here; only help
             and signing out do not.
     """
-    find = _finding(provider.idle, visitor, client_id)
+    find = _finding(services.idle, visitor, client_id)
     signed_in = await session.run_sync(find)
     if signed_in is not None:
         return _unlocked(CurrentAccount(signed_in, visitor.session_token))
-    return _unlocked(await _next_account(provider.idle, provider.registry, session, visitor, client_id))
+    return _unlocked(await _next_account(services.idle, services.registry, session, visitor, client_id))
 
 
-async def current_account_alone(provider: Provider, visitor: Visitor, client_id: str) -> CurrentAccount | None:
+async def current_account_alone(
+    services: CurrentAccountServices, visitor: Visitor, client_id: str
+) -> CurrentAccount | None:
     """Return the same, where the session of the caller is not needed: on the prepared path."""
-    signed_in = await provider.db.run_read(_finding(provider.idle, visitor, client_id))
+    signed_in = await services.db.run_read(_finding(services.idle, visitor, client_id))
     if signed_in is not None:
         return _unlocked(CurrentAccount(signed_in, visitor.session_token))
     if len(visitor.session_tokens) < 2:
         return None
-    async with provider.db.read() as session:
-        return _unlocked(await _next_account(provider.idle, provider.registry, session, visitor, client_id))
+    async with services.db.read() as session:
+        return _unlocked(await _next_account(services.idle, services.registry, session, visitor, client_id))
 
 
 def _finding(idle: timedelta, visitor: Visitor, client_id: str | None) -> Callable[[Executor], SignedIn | None]:
@@ -148,7 +157,7 @@ async def _next_account(
 
 
 async def account_for_request(
-    provider: Provider, visitor: Visitor, request: AuthorizationRequest, current: CurrentAccount | None
+    services: CurrentAccountServices, visitor: Visitor, request: AuthorizationRequest, current: CurrentAccount | None
 ) -> CurrentAccount | None:
     """Return the account of this browser that ``id_token_hint`` or the claims parameter names; otherwise ``current``.
 
@@ -158,11 +167,11 @@ async def account_for_request(
     sub = request.named_sub
     if sub is None or len(visitor.session_tokens) < 2:
         return current
-    if current is not None and provider.subject(request.client, current.signed_in.user.id) == sub:
+    if current is not None and services.subject(request.client, current.signed_in.user.id) == sub:
         return current
-    async with provider.db.read() as session:
-        for account in await accounts_of_browser(provider.idle, session, visitor):
-            if provider.subject(request.client, account.person.id) == sub:
+    async with services.db.read() as session:
+        for account in await accounts_of_browser(services.idle, session, visitor):
+            if services.subject(request.client, account.person.id) == sub:
                 check_lock(account.person)
                 signed_in = SignedIn(account.session, account.person, frozenset())
                 return CurrentAccount(await flow.with_consent(session, request.client, signed_in), account.token)

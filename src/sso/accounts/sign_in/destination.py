@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from sso.clients.registry import Client, Registry
 from sso.oidc.authorize import stored as stored_requests
-from sso.oidc.provider import Provider
+from sso.platform.security.encryption import SecretBox
 
 OPEN = "/open/"
 
@@ -69,9 +69,9 @@ def named_application(registry: Registry, destination: Destination) -> Client | 
     return registry.enabled(destination.client_id or opened)
 
 
-def page_end(provider: Provider, destination: Destination) -> str:
+def page_end(box: SecretBox, registry: Registry, destination: Destination) -> str:
     """Return what the token of a page ends with, so that the page names the application when it has expired: the end of
     the authorization request's token, or one made for the application; empty where neither is known."""
-    client = named_application(provider.registry, destination)
-    made = stored_requests.token_end(provider.box, client.client_id) if client is not None else ""
+    client = named_application(registry, destination)
+    made = stored_requests.token_end(box, client.client_id) if client is not None else ""
     return stored_requests.end_of(destination.i) or made

@@ -256,7 +256,7 @@ async def _store_flow(
             dict(data),
             user_id=available.user.id,
             seconds=FLOW_SECONDS,
-            end=page_end(provider, Destination(i=options.i, then=options.then)),
+            end=page_end(provider.box, provider.registry, Destination(i=options.i, then=options.then)),
         )
         if allowed:
             await send_second_factor_code(services, session, running, available, method)

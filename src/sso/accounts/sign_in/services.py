@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from sso.accounts.services import AccountActions
+from sso.identity.authn.factors import Passkeys
 from sso.identity.authn.passwords import Passwords
-from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
+from sso.oidc.services import HasIdle
 from sso.platform.outbox import Worker
+from sso.platform.security.geoip import Countries
 from sso.platform.security.message_limits import MessageLimits
 from sso.platform.security.rate_limits import Attempts, CountLimit
+from sso.platform.services import HasUsage
 from sso.settings import Settings
 
 
@@ -38,6 +42,18 @@ class SignInLimits(Protocol):
         """Limits how many authorization requests are stored for a network."""
 
 
+class SignInStorage(AccountActions, HasUsage, HasIdle, Protocol):
+    """What signing in reads and writes."""
+
+    @property
+    def passkeys(self) -> Passkeys:
+        """Makes and checks passkeys."""
+
+    @property
+    def countries(self) -> Countries:
+        """Knows the countries of IP addresses."""
+
+
 class SignInServices(Protocol):
     """What the use cases of this package need, and nothing else."""
 
@@ -46,8 +62,8 @@ class SignInServices(Protocol):
         """Every setting."""
 
     @property
-    def provider(self) -> Provider:
-        """Database, keys and registered applications."""
+    def provider(self) -> SignInStorage:
+        """Database, encryption, registered applications, and what knows users and devices."""
 
     @property
     def server(self) -> ProviderServer:

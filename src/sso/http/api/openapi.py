@@ -66,12 +66,12 @@ def description(issuer: str) -> dict[str, Any]:
     return document
 
 
-def _schemas_of(model: type[BaseModel]) -> dict[str, Any]:
+def _schemas_of(model: type[BaseModel]) -> dict[str, object]:
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     return {**schema.pop("$defs", {}), model.__name__: schema}
 
 
-def _security(issuer: str) -> dict[str, Any]:
+def _security(issuer: str) -> dict[str, object]:
     scopes = {permission.scope: permission.meaning for permission in PERMISSIONS.values()}
     return {
         "type": "oauth2",

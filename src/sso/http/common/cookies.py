@@ -28,14 +28,17 @@ def read_cookie(request: Request, name: CookieName) -> str:
     if name == "session":
         tokens = cookie_values(request, "session") or cookie_values(request, "remembered")
         return tokens[0] if tokens else ""
-    value = request.cookies.get(cookie_name(site_of(request).settings, name), "")
+    value = _sent(request, name)
     return value if name == "lang" or (len(value) == TOKEN_CHARS and value.isascii()) else ""
 
 
 def cookie_values(request: Request, name: CookieName) -> list[str]:
     """Return the values in a cookie that may hold several."""
-    text = request.cookies.get(cookie_name(site_of(request).settings, name), "")
-    return [token for token in text.split(".") if len(token) == TOKEN_CHARS and token.isascii()]
+    return [token for token in _sent(request, name).split(".") if len(token) == TOKEN_CHARS and token.isascii()]
+
+
+def _sent(request: Request, name: CookieName) -> str:
+    return request.cookies.get(cookie_name(site_of(request).settings, name), "")
 
 
 def session_tokens(request: Request) -> list[str]:

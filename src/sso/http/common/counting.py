@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
-
-from sso.http.common.state import site_of
+from sso.clients.registry import Registry
 from sso.oidc.authorize.request import PageError, RedirectError
 from sso.oidc.requests import Answer, ProtocolRequest
 from sso.oidc.token.client_auth import client_named_by
+from sso.platform.metrics import Usage
 
 SHOWN = ("response_type", "response_mode", "redirect_uri", "scope", "prompt", "code_challenge_method", "grant_type")
 """What is kept of a request: nothing that is secret, and nothing that is about a person."""
 
 
-def count_token(request: Request, asked: ProtocolRequest, answer: Answer) -> None:
+def count_token(asked: ProtocolRequest, answer: Answer) -> None:
     """Count an answer of the token endpoint."""
-    usage, registry = site_of(request).provider.usage, site_of(request).provider.registry
+    usage, registry = asked.provider.usage, asked.provider.registry
     grant_type = asked.form.get("grant_type", "")[:60]
     client = registry.get(client_named_by(asked))
     if answer.status == 200:
@@ -30,17 +29,23 @@ def count_token(request: Request, asked: ProtocolRequest, answer: Answer) -> Non
     usage.mistake(client.client_id, error, {"at": "/token", "said": body.get("error_description", ""), **sent})
 
 
-def count_page_error(request: Request, error: PageError) -> None:
-    """Count a request that could not be answered to the application, where it is known which that is."""
-    usage, registry = site_of(request).provider.usage, site_of(request).provider.registry
+def count_page_error(usage: Usage, registry: Registry, path: str, error: PageError) -> None:
+    """Count a request that could not be answered to the application, where it is known which that is.
+
+    Args:
+        usage: the counters.
+        registry: the registered applications.
+        path: the path of the endpoint.
+        error: what is wrong.
+    """
     if error.client_id and registry.get(error.client_id) is not None:
         usage.count("authorize_error", error.client_id, error.code)
-        usage.mistake(error.client_id, error.code, {"at": request.url.path, "said": error.detail})
+        usage.mistake(error.client_id, error.code, {"at": path, "said": error.detail})
 
 
-def count_redirect_error(request: Request, error: RedirectError) -> None:
+def count_redirect_error(error: RedirectError) -> None:
     """Count a request that was answered to the application with an error."""
-    usage, data = site_of(request).provider.usage, error.request.payload.data
+    usage, data = error.request.provider.usage, error.request.payload.data
     client_id = data.get("client_id", "")
     usage.count("authorize_error", client_id, error.error)
     sent = {name: data[name] for name in SHOWN if name in data}

@@ -49,14 +49,9 @@ async def find_destination(
         except (PageError, RedirectError):  # the application was changed meanwhile
             authorization = None
     client = authorization.client if authorization is not None and authorization.client.enabled else None
-    client = client or application_named(request, destination)
+    client = client or named_application(site.provider.registry, destination)
     i, client_id = destination.i if authorization is not None else "", client.client_id if client else ""
     return replace(destination, i=i, client_id=client_id), authorization, client
-
-
-def application_named(request: Request, destination: Destination) -> Client | None:
-    """Return the application of a destination; None where it names none, or the application is disabled."""
-    return named_application(site_of(request).provider.registry, destination)
 
 
 def sign_in_address(destination: Destination, client: Client | None) -> str:

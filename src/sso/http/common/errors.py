@@ -113,8 +113,8 @@ async def on_error(request: Request, error: Exception) -> Response:
         raise error  # before the form is read: an outer handler has another request, whose body was consumed already
     fields = await sent_fields(request)
     if isinstance(error, RedirectError):
-        count_redirect_error(request, error)
-        return to_application(request, error_answer(site_of(request).provider.settings, error), fields)
+        count_redirect_error(error)
+        return to_application(request, error_answer(site_of(request).settings, error), fields)
     if isinstance(error, PageError):
         return _page_error(request, error, fields)
     return refusal_response(request, refusal, fields)
@@ -174,10 +174,11 @@ def _mistake(problem: ErrorDetails) -> tuple[str, str]:
 
 def _page_error(request: Request, error: PageError, fields: Mapping[str, str]) -> Response:
     """Answer an authorization request that cannot be answered to its application."""
-    count_page_error(request, error)
+    provider = site_of(request).provider
+    count_page_error(provider.usage, provider.registry, request.url.path, error)
     # What the link named is shown as a URL is written: a sentence in it does not read as one of ours.
     detail = error.detail if error.code == "bad_request_object" else quote(error.detail, safe=_SAFE_IN_URLS)
-    client = site_of(request).provider.registry.enabled(error.client_id or error.named)
+    client = provider.registry.enabled(error.client_id or error.named)
     signing_in = request.url.path != "/logout"
     return failure(request, error.code, 400, detail, client=client, signing_in=signing_in, fields=fields)
 

@@ -13,24 +13,15 @@ from sso.identity.notifications import MessageServices, opened
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import receives_codes
 from sso.identity.users.models import Identifier, User
-from sso.platform.db import Database
 from sso.platform.outbox import Abandon, NotNeeded
 from sso.platform.outbox.sms import HttpGateway
 from sso.platform.outbox.smtp import Mailer
-from sso.platform.security.outbound_http import Outbound
+from sso.platform.services import HasDatabase, HasOutbound
 from sso.settings import Settings
 
 
-class MailServices(MessageServices, Protocol):
+class MailServices(MessageServices, HasDatabase, HasOutbound, Protocol):
     """What sending messages needs."""
-
-    @property
-    def db(self) -> Database:
-        """The database."""
-
-    @property
-    def outbound(self) -> Outbound:
-        """Sends requests to the SMS gateway."""
 
 
 def _written(settings: Settings, notice: str, to: str, at: datetime, **options: Any) -> Mail:

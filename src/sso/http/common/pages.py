@@ -23,7 +23,7 @@ from sso.http.common.dates import moment_text
 from sso.http.common.forms import query_by_gate
 from sso.http.common.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
 from sso.http.common.responses import answer_form, json_error, problem_response
-from sso.http.common.state import request_id_of, site_of
+from sso.http.common.state import Site, request_id_of, site_of
 from sso.http.common.tables import with_labels
 from sso.http.common.template_code import TemplateCode
 from sso.http.common.way_back import application_of_page, way_back
@@ -223,7 +223,8 @@ def page(
         fields: of the form that was sent; they hold the language that was chosen on its page.
         context: what the template shows.
     """
-    settings, locale = site_of(request).settings, locale_of(request, ui_locales, fields)
+    site, locale = site_of(request), locale_of(request, ui_locales, fields)
+    settings = site.settings
     html = (
         environment(locale)
         .get_template(template)
@@ -232,7 +233,7 @@ def page(
             chosen=chosen_language(request, fields),
             frames=frames,
             display=display,
-            **_on_every_page(request, locale),
+            **_on_every_page(request, site, locale),
             **context,
         )
     )
@@ -242,9 +243,9 @@ def page(
     return with_browser(request, response) if context.get("csrf_token") else response
 
 
-def _on_every_page(request: Request, locale: str) -> dict[str, object]:
+def _on_every_page(request: Request, site: Site, locale: str) -> dict[str, object]:
     """Return what every template may use."""
-    settings, assets = site_of(request).settings, site_of(request).assets
+    settings, assets = site.settings, site.assets
     return {
         "locale": locale,
         "city": settings.city_name,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends
 from starlette.requests import Request
 
 from sso.accounts.services import AccountActions, AccountServices
-from sso.clients.registry import Client, Registry
+from sso.clients.services import LiveClients
 from sso.http.common.images import Logos
 from sso.http.common.state import RateLimits, site_of
 from sso.identity.authn.passwords import Passwords
@@ -20,23 +20,6 @@ from sso.platform.security.encryption import SecretBox
 from sso.platform.security.outbound_http import Outbound
 from sso.portal.services import CheckServices, PlaygroundServices
 from sso.settings import Settings
-
-
-class LiveClients(Protocol):
-    """The registered applications, as this process knows them, and what it does to know of changes."""
-
-    @property
-    def registry(self) -> Registry:
-        """The registered applications."""
-
-    async def client(self, client_id: str) -> Client | None:
-        """Return an application, also when another process registered or enabled it just now."""
-
-    async def look(self) -> int:
-        """Read what changed before a request is refused because of what this process knows."""
-
-    async def refresh(self) -> bool:
-        """Read what changed, after a change of this request."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
+from sso.accounts.sign_in.destination import named_application
 from sso.clients.metadata import ClientMetadata
 from sso.clients.registry import Client
-from sso.http.common.destination import application_named, read_destination
+from sso.http.common.destination import read_destination
 from sso.http.common.state import site_of
 from sso.oidc.authorize.stored import client_of_token
 
@@ -29,13 +30,14 @@ def application_of_page(request: Request, fields: Mapping[str, str]) -> Client |
         request: the request.
         fields: of the form that was sent.
     """
+    provider = site_of(request).provider
     for name in TOKENS:
         for token in (request.query_params.get(name, ""), fields.get(name, "")):
-            client = client_of_token(site_of(request).provider, token)
+            client = client_of_token(provider.box, provider.registry, token)
             if client is not None:
                 return client
     for sent in (request.query_params, fields):
-        client = application_named(request, read_destination(sent))
+        client = named_application(provider.registry, read_destination(sent))
         if client is not None:
             return client
     return None

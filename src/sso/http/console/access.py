@@ -20,7 +20,6 @@ from sso.clients.models import Application
 from sso.clients.privileges import Authority
 from sso.clients.registry import Client
 from sso.http.account.access import Visit, visit
-from sso.http.common.account_services import account_services
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.errors import Interrupted
@@ -28,7 +27,7 @@ from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, page
 from sso.http.common.services import Accounts, Clients
-from sso.http.common.state import kept_address_of, request_id_of
+from sso.http.common.state import kept_address_of, request_id_of, site_of
 from sso.http.common.typed_forms import Form, Sent, read_form
 from sso.http.sign_in.after_sign_in import MAX_QUERY_CHARS
 from sso.identity.users.store import groups_of
@@ -350,7 +349,7 @@ async def developer_page(
     request: Request, here: Here, current: str, template: str, status: int = 200, **context: Any
 ) -> Response:
     """Return one of the pages of developers."""
-    async with account_services(request).db.read() as session:
+    async with site_of(request).provider.db.read() as session:
         mine = await teams_with(session, here.visit.user.id)
     return page(
         request,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -54,7 +54,7 @@ async def application_page(
     status: int = 200,
     *,
     purpose: str = "",
-    **context: Any,
+    **context: object,
 ) -> Response:
     """Return a page of one application.
 

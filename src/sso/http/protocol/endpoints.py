@@ -32,7 +32,7 @@ async def token(request: Request) -> Response:
     """The token endpoint (RFC 6749 section 3.2)."""
     asked = await protocol_request(request)
     answer = await site_of(request).server.token(asked)
-    count_token(request, asked, answer)
+    count_token(asked, answer)
     return response(answer)
 
 

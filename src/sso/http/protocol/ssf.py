@@ -29,7 +29,7 @@ LOOK_SECONDS = 1.0
 @router.get("/.well-known/ssf-configuration")
 async def ssf_configuration(request: Request) -> Response:
     """Transmitter metadata (section 7)."""
-    return json_response(200, streams.transmitter_metadata(site_of(request).provider), OPEN)
+    return json_response(200, streams.transmitter_metadata(site_of(request).settings), OPEN)
 
 
 @router.post("/ssf/stream")
@@ -39,7 +39,7 @@ async def create_stream(request: Request) -> Response:
     provider = site_of(request).provider
     async with provider.db.write() as session:
         made = await streams.create(session, provider, client, wanted)
-    return json_response(201, streams.configuration(provider, made))
+    return json_response(201, streams.configuration(provider.settings, made))
 
 
 @router.get("/ssf/stream")
@@ -54,7 +54,7 @@ async def read_stream(request: Request) -> Response:
             if named is not None:
                 raise
             return json_response(200, [])
-    said = streams.configuration(provider, found)
+    said = streams.configuration(provider.settings, found)
     return json_response(200, said if named is not None else [said])
 
 
@@ -69,7 +69,7 @@ async def change_stream(request: Request) -> Response:
             session, provider.settings, provider.box, client, wanted, replace=request.method == "PUT"
         )
     site_of(request).worker.nudge()
-    return json_response(200, streams.configuration(provider, found))
+    return json_response(200, streams.configuration(provider.settings, found))
 
 
 @router.delete("/ssf/stream")

@@ -29,7 +29,8 @@ router = new_router()
 async def on_request_expired(request: Request, error: Exception) -> Response:
     """Answer :class:`RequestExpired`."""
     assert isinstance(error, RequestExpired)
-    client = client_of_token(site_of(request).provider, error.token)
+    provider = site_of(request).provider
+    client = client_of_token(provider.box, provider.registry, error.token)
     return failure(request, "expired_interaction", 400, client=client, fields=await sent_fields(request))
 
 

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Protocol
 from urllib.parse import urlencode
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sso.accounts.sign_in.current_account import Account, accounts_of_browser
+from sso.accounts.sign_in.current_account import Account, CurrentAccountServices, accounts_of_browser
 from sso.clients.registry import Client, Registry
+from sso.clients.services import HasRegistry
 from sso.http.common.cookies import read_cookie, with_browser_state
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import Pairs, form_pairs, query_pairs
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, page
-from sso.http.common.state import Site, site_of
+from sso.http.common.state import site_of
 from sso.http.common.visitor import visitor_of
 from sso.http.common.way_back import way_back
 from sso.http.sign_in.account_chooser import with_accounts
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import REACHED, ClientSession
+from sso.logout.bulk import BulkServices
 from sso.logout.end_sessions import end_sessions
 from sso.logout.rp_initiated import LogoutRequest, check_logout, frontchannel_addresses
 from sso.oidc.authorize.request import with_news
-from sso.oidc.provider import Provider
+from sso.platform.services import HasSettings
 from sso.platform.visitor import Visitor
 
 router = new_router()
 
 _PARAMETERS = ("id_token_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales", "logout_hint")
+
+
+class SignedOutServices(HasSettings, HasRegistry, Protocol):
+    """What the page after signing out needs."""
+
+    def browser_state(self, session_id: UUID) -> str:
+        """Return what the browser's cookie says of a session (Session Management section 3.2)."""
 
 
 @router.api_route("/logout", methods=["GET", "POST"])
@@ -44,7 +55,8 @@ async def logout(request: Request) -> Response:
         return failure(request, "repeated", 400, repeated, fields=data)
     if request.method == "POST" and not cookie and "csrf_token" not in data:
         return _once_more_by_get(data)
-    provider = site_of(request).provider
+    site = site_of(request)
+    provider = site.provider
 
     async def check() -> LogoutRequest:
         return check_logout(provider, data)
@@ -52,43 +64,43 @@ async def logout(request: Request) -> Response:
     asked = await with_news(provider, check)
     accounts = await _accounts(provider, visitor, asked)
     if not accounts:
-        return _after(request, data, asked, None, [])
+        return _after(request, provider, data, asked, None, [])
     who = accounts[0]
     ours = request.method == "POST" and has_valid_csrf_token(request, data, "logout", cookie)
     if not ours and not asked.may_end_without_asking(provider, who.person.id):
         return _confirm(request, data, accounts, asked)
     leaving = accounts if ours and data.get("all") == "1" else accounts[:1]
-    ended = await _end(site_of(request), visitor, leaving)
-    return _after(request, data, asked, ended, [account for account in accounts if account not in leaving])
+    ended = await _end(provider, visitor, leaving)
+    site.worker.nudge()
+    return _after(request, provider, data, asked, ended, [account for account in accounts if account not in leaving])
 
 
-async def _accounts(provider: Provider, visitor: Visitor, asked: LogoutRequest) -> list[Account]:
+async def _accounts(services: CurrentAccountServices, visitor: Visitor, asked: LogoutRequest) -> list[Account]:
     """Return the accounts of this browser; first the one that the hint names, or the present one."""
     if not visitor.session_tokens:
         return []
-    async with provider.db.read() as session:
-        accounts = await accounts_of_browser(provider.idle, session, visitor)
+    async with services.db.read() as session:
+        accounts = await accounts_of_browser(services.idle, session, visitor)
     client = asked.client
     if client is None or asked.hint_sub is None:
         return accounts
-    return sorted(accounts, key=lambda account: provider.subject(client, account.person.id) != asked.hint_sub)
+    return sorted(accounts, key=lambda account: services.subject(client, account.person.id) != asked.hint_sub)
 
 
-async def _end(site: Site, visitor: Visitor, leaving: list[Account]) -> list[ClientSession]:
+async def _end(services: BulkServices, visitor: Visitor, leaving: list[Account]) -> list[ClientSession]:
     """End the sessions of these accounts, and return the client sessions that ended with them."""
     ended = []
-    async with site.provider.db.write() as session:
+    async with services.db.write() as session:
         await sessions.lock(session, *sessions.where_not_ended([account.session.id for account in leaving]))
         for account in leaving:
             ended += await end_sessions(
                 session,
-                site.provider,
+                services,
                 [account.session.id],
                 EndReason.SIGNED_OUT,
                 actor=visitor.as_actor(account.person.id),
                 in_browser=True,
             )
-    site.worker.nudge()
     return ended
 
 
@@ -110,6 +122,7 @@ def _confirm(request: Request, data: dict[str, str], accounts: list[Account], as
 
 def _after(
     request: Request,
+    services: SignedOutServices,
     data: dict[str, str],
     asked: LogoutRequest,
     ended: list[ClientSession] | None,
@@ -119,12 +132,11 @@ def _after(
 
     Applications that are notified through the browser are framed, and then it goes on (Front-Channel Logout section 3).
     """
-    site = site_of(request)
-    frames = frontchannel_addresses(site.provider.registry, site.provider.settings, ended or [])
+    frames = frontchannel_addresses(services.registry, services.settings, ended or [])
     if asked.redirect is not None and not frames:
         response = Response(status_code=303, headers={"Location": asked.redirect, "Cache-Control": "no-store"})
     else:
-        reached, unreached = _reached(site.provider.registry, ended or [])
+        reached, unreached = _reached(services.registry, ended or [])
         response = page(
             request,
             "signed_out.html",
@@ -142,7 +154,7 @@ def _after(
         )
     if ended is not None:
         with_accounts(request, response, [account.token for account in remaining])
-    state = site.provider.browser_state(remaining[0].session.id) if remaining else ""
+    state = services.browser_state(remaining[0].session.id) if remaining else ""
     return with_browser_state(request, response, state)
 
 

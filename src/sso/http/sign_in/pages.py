@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
 from sso.accounts.sign_in.current_account import Account, CurrentAccount
-from sso.accounts.sign_in.destination import Destination
+from sso.accounts.sign_in.destination import Destination, named_application
 from sso.accounts.sign_in.pending_request import PendingRequest
 from sso.accounts.sign_in.results import AccessRefused, AccountChooser, ConsentNeeded, IdentityCheckNeeded
-from sso.http.common.destination import application_named
 from sso.http.common.responses import to_wait
 from sso.http.sign_in.page_request import PageRequest
 from sso.http.sign_in.requested_data import asked_for, shown_digest
@@ -50,7 +48,7 @@ def _alone_address(page: PageRequest, destination: Destination, *, adding: bool)
     return f"/login?{urlencode(parameters)}" if parameters else "/login"
 
 
-def _of_request(authorization: AuthorizationRequest | None) -> dict[str, Any]:
+def _of_request(authorization: AuthorizationRequest | None) -> dict[str, object]:
     """Return what the page of an authorization request takes from it."""
     if authorization is None:
         return {"ui_locales": "", "form_target": "", "display": "page"}
@@ -61,7 +59,7 @@ def _of_request(authorization: AuthorizationRequest | None) -> dict[str, Any]:
     }
 
 
-def _services_shown(page: PageRequest) -> dict[str, Any]:
+def _services_shown(page: PageRequest) -> dict[str, object]:
     """Return what the sign-in page offers besides a password."""
     settings, provider = page.site.settings, page.site.provider
     return {
@@ -96,7 +94,7 @@ def sign_in_form(
     destination, fields = destination_of(page, pending), page.fields
     adding = adding or fields.get("add") == "1"
     authorization = pending.request if pending is not None else None
-    client = authorization.client if authorization else application_named(page.request, destination)
+    client = authorization.client if authorization else named_application(page.site.provider.registry, destination)
     hint = authorization.login_hint if authorization else ""
     return page.page(
         "sign_in.html",
@@ -128,7 +126,7 @@ def wait_form(
 
 
 def _request_page(
-    page: PageRequest, template: str, pending: PendingRequest, current: CurrentAccount, purpose: str, **context: Any
+    page: PageRequest, template: str, pending: PendingRequest, current: CurrentAccount, purpose: str, **context: object
 ) -> Response:
     """Return a page of an authorization request, for a person who is signed in."""
     client = pending.request.client

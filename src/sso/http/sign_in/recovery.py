@@ -21,13 +21,12 @@ from sso.accounts.recovery import (
     resend_recovery_code,
 )
 from sso.accounts.sign_in.destination import Destination, page_end, stored_destination
-from sso.http.common.account_services import account_services
+from sso.clients.registry import Registry
 from sso.http.common.cookies import with_browser
 from sso.http.common.destination import find_destination, read_destination, sign_in_address
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
-from sso.http.common.state import site_of
 from sso.http.common.way_back import way_back
 from sso.http.sign_in.flow_texts import RECOVERY_TEXTS, TOO_MANY, WEAK
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
@@ -37,6 +36,7 @@ from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.authn.second_factor_policy import STRONG
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import masked, meanings
+from sso.platform.security.encryption import SecretBox
 from sso.platform.security.rate_limits import TooManyFailures
 from sso.settings import whole_hours, whole_minutes
 
@@ -55,7 +55,7 @@ async def recover_page(page: CurrentPage) -> Response:
     token = page.query.get("c", "")
     if not token:
         return await _begin_page(page, page.query)
-    flow = await recall_recovery(account_services(page.request), page.visitor, token)
+    flow = await recall_recovery(page.site.accounts, page.visitor, token)
     return await _page(page, flow) if flow else page.failure("expired_interaction", 400)
 
 
@@ -67,7 +67,7 @@ async def recover_form(page: CurrentPage) -> Response:
     token = page.fields.get("c", "")
     if not token:
         return await _begin(page)
-    flow = await recall_recovery(account_services(page.request), page.visitor, token)
+    flow = await recall_recovery(page.site.accounts, page.visitor, token)
     if flow is None:
         return page.failure("expired_interaction", 400)
     if not page.has_valid_csrf_token(f"recover {flow.token}"):
@@ -90,9 +90,9 @@ async def _begin(page: PageRequest) -> Response:
     if not typed:
         return await _begin_page(page, page.fields, NOTHING_TYPED, 400)
     destination, _, _ = await find_destination(page.request, read_destination(page.fields))
-    onward = continuation(page.request, destination)
+    onward = continuation(page.site.provider.box, page.site.provider.registry, destination)
     try:
-        flow = await begin_recovery(account_services(page.request), page.visitor, typed, onward)
+        flow = await begin_recovery(page.site.accounts, page.visitor, typed, onward)
     except TooManyFailures as error:
         response = await _begin_page(page, page.fields, TOO_MANY, 429, minutes=error.minutes)
         return to_wait(response, error.retry_after)
@@ -102,7 +102,7 @@ async def _begin(page: PageRequest) -> Response:
 
 async def _check_code(page: PageRequest, flow: RunningFlow) -> Response:
     """Check the code that was sent, or that the helpdesk made."""
-    services = account_services(page.request)
+    services = page.site.accounts
     if page.fields.get("choice") == "resend":
         try:
             await resend_recovery_code(services, page.visitor, flow)
@@ -116,7 +116,7 @@ async def _check_code(page: PageRequest, flow: RunningFlow) -> Response:
 
 async def _check_second(page: PageRequest, flow: RunningFlow) -> Response:
     """Check the second factor; without it the recovery waits."""
-    services = account_services(page.request)
+    services = page.site.accounts
     if page.fields.get("choice") == "lost":
         return _waits_page(page, await delay_recovery(services, page.visitor, flow))
     typed = page.fields.get("code", "").strip()[:MAX_FACTOR_CHARS]
@@ -128,7 +128,7 @@ async def _check_second(page: PageRequest, flow: RunningFlow) -> Response:
 async def _choose_password(page: PageRequest, flow: RunningFlow) -> Response:
     password = page.fields.get("password", "")
     try:
-        await choose_password(account_services(page.request), page.visitor, flow, password)
+        await choose_password(page.site.accounts, page.visitor, flow, password)
     except WeakPassword as error:
         return await _page(page, flow, WEAK[error.code], 400, minimum=error.minimum)
     except Busy as error:
@@ -146,9 +146,9 @@ async def _choose_password(page: PageRequest, flow: RunningFlow) -> Response:
     )
 
 
-def continuation(request: Request, destination: Destination) -> Continuation:
+def continuation(box: SecretBox, registry: Registry, destination: Destination) -> Continuation:
     """Return what a recovery keeps of where the user wants to go."""
-    return Continuation(destination.stored, page_end(site_of(request).provider, destination))
+    return Continuation(destination.stored, page_end(box, registry, destination))
 
 
 def to_recovery(request: Request, flow: RunningFlow) -> Response:

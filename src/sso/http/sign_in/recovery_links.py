@@ -12,12 +12,11 @@ from sso.accounts.flows import FlowEnded
 from sso.accounts.locking import report_sign_in
 from sso.accounts.recovery import continue_recovery, stop_recovery
 from sso.accounts.sign_in.destination import Destination
-from sso.http.common.account_services import account_services
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, page
-from sso.http.common.state import site_of
+from sso.http.common.services import Accounts, Clients, Outbox
 from sso.http.common.visitor import CurrentVisitor
 from sso.http.sign_in.recovery import HERE, continuation, to_recovery
 
@@ -34,14 +33,14 @@ async def stop_page(request: Request) -> Response:
 
 
 @router.post(HERE + "/stop")
-async def stop(request: Request, visitor: CurrentVisitor) -> Response:
+async def stop(request: Request, visitor: CurrentVisitor, accounts: Accounts, outbox: Outbox) -> Response:
     """Stop a recovery that waits."""
     fields = await form_fields(request)
     token = fields.get("t", "")[:MAX_TOKEN_CHARS]
     if not has_valid_csrf_token(request, fields, "recover-stop"):
         return RedirectResponse(f"{HERE}/stop?{urlencode({'t': token})}", 303)
-    await stop_recovery(account_services(request), visitor, token)
-    site_of(request).worker.nudge()
+    await stop_recovery(accounts, visitor, token)
+    outbox.nudge()
     return page(request, "recover_stop.html", t="", done=True, csrf_token="")
 
 
@@ -53,7 +52,7 @@ async def continue_page(request: Request) -> Response:
 
 
 @router.post(HERE + "/continue")
-async def continue_form(request: Request, visitor: CurrentVisitor) -> Response:
+async def continue_form(request: Request, visitor: CurrentVisitor, accounts: Accounts, clients: Clients) -> Response:
     """Continue: the link is used up, and a new password is chosen."""
     fields = await form_fields(request)
     token = fields.get("t", "")[:MAX_TOKEN_CHARS]
@@ -61,10 +60,10 @@ async def continue_form(request: Request, visitor: CurrentVisitor) -> Response:
         return RedirectResponse(f"{HERE}/continue?{urlencode({'t': token})}", 303)
     try:
         flow = await continue_recovery(
-            account_services(request),
+            accounts,
             visitor,
             token,
-            lambda client_id: continuation(request, Destination(client_id=client_id)),
+            lambda client_id: continuation(accounts.box, clients.registry, Destination(client_id=client_id)),
         )
     except FlowEnded:
         return failure(request, "expired_interaction", 400)
@@ -79,14 +78,14 @@ async def not_me_page(request: Request) -> Response:
 
 
 @router.post("/not-me")
-async def not_me_form(request: Request, visitor: CurrentVisitor) -> Response:
+async def not_me_form(request: Request, visitor: CurrentVisitor, accounts: Accounts, outbox: Outbox) -> Response:
     """Report a sign-in: every session ends, and the account is locked."""
     fields = await form_fields(request)
     token = fields.get("t", "")[:MAX_REPORT_CHARS]
     if not has_valid_csrf_token(request, fields, "not-me"):
         return RedirectResponse(f"/not-me?{urlencode({'t': token})}", 303)
-    user = await report_sign_in(account_services(request), visitor, token)
+    user = await report_sign_in(accounts, visitor, token)
     if user is None:
         return failure(request, "expired_interaction", 400)
-    site_of(request).worker.nudge()
+    outbox.nudge()
     return page(request, "not_me.html", t="", done=True, until=user.locked_until, csrf_token="")

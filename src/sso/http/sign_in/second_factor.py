@@ -171,7 +171,7 @@ def _page(
     return page.page("second_step.html", **_factor_shown(page, flow), **shown)
 
 
-def _factor_shown(page: PageRequest, flow: SecondFactorFlow) -> dict[str, Any]:
+def _factor_shown(page: PageRequest, flow: SecondFactorFlow) -> dict[str, object]:
     """Return what the page shows of a second factor."""
     settings, passkeys, method = page.site.settings, page.site.provider.passkeys, flow.method
     return {

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from sso.accounts.contacts import read_contact
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
 from sso.accounts.profile import MAX_NAME_CHARS, read_name
-from sso.accounts.sign_in.destination import OPEN, Destination, page_end, stored_destination
+from sso.accounts.sign_in.destination import OPEN, Destination, named_application, page_end, stored_destination
 from sso.accounts.sign_in.options import SignInOptions
 from sso.accounts.sign_in.pending_request import PendingRequest, RequestExpired, account_at, recall_request
 from sso.accounts.sign_in.start import start_session
@@ -27,9 +26,8 @@ from sso.accounts.sign_up import (
     recall_sign_up,
     resend_sign_up_code,
 )
-from sso.http.common.account_services import account_services
 from sso.http.common.cookies import with_browser
-from sso.http.common.destination import application_named, read_destination, sign_in_address
+from sso.http.common.destination import read_destination, sign_in_address
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
@@ -106,7 +104,7 @@ async def sign_up_form(page: CurrentPage) -> Response:
 
 
 async def _begin(page: PageRequest, pending: PendingRequest | None) -> Response:
-    services, fields = account_services(page.request), page.fields
+    services, fields = page.site.accounts, page.fields
     if not page.has_valid_csrf_token("sign-up"):
         return _begin_page(page, pending, fields, STALE, 400)
     try:
@@ -129,7 +127,7 @@ async def _begin(page: PageRequest, pending: PendingRequest | None) -> Response:
 
 async def _check_code(sign_up: SignUp) -> Response:
     page, flow = sign_up.page, sign_up.flow
-    services = account_services(page.request)
+    services = page.site.accounts
     try:
         if page.fields.get("choice") == "resend":
             try:
@@ -146,7 +144,7 @@ async def _check_code(sign_up: SignUp) -> Response:
 async def _create(sign_up: SignUp) -> Response:
     """Create the account, sign in, and go on."""
     page, flow = sign_up.page, sign_up.flow
-    services, fields = account_services(page.request), page.fields
+    services, fields = page.site.accounts, page.fields
     name, passkey = read_name(fields.get("name", "")), fields.get("credential", "")[:MAX_CREDENTIAL_CHARS]
     if not name:
         typed = " ".join(fields.get("name", "").split())[:MAX_NAME_CHARS]
@@ -174,7 +172,7 @@ async def _sign_in(sign_up: SignUp, proof: Authenticated) -> Response:
         _, before = await recall_request(page.site, page.visitor, pending.token)
     else:
         before = await account_at(page.site, page.visitor)
-    then, client = destination.then, application_named(page.request, destination)
+    then, client = destination.then, named_application(page.site.provider.registry, destination)
     if pending is None and client is not None and client.meta.initiate_login_uri:
         then = OPEN + client.client_id  # the request ended meanwhile
     options = SignInOptions(i=pending.token if pending else "", add=True, then=then, user_code=destination.user_code)
@@ -184,7 +182,7 @@ async def _sign_in(sign_up: SignUp, proof: Authenticated) -> Response:
 
 
 async def _recall(page: PageRequest, token: str) -> SignUp | None:
-    flow = await recall_sign_up(account_services(page.request), page.visitor, token)
+    flow = await recall_sign_up(page.site.accounts, page.visitor, token)
     if flow is None:
         return None
     return SignUp(page, flow, await _pending(page, flow.data["i"]))
@@ -209,18 +207,20 @@ def _destination(pending: PendingRequest | None, fields: Mapping[str, str]) -> D
 def _continuation(page: PageRequest, destination: Destination) -> Continuation:
     """Return what the flow keeps of where somebody wants to go. The link in a message may be opened in another browser:
     it leads to the application, where that can be opened."""
-    client = application_named(page.request, destination)
+    client = named_application(page.site.provider.registry, destination)
     sign_in_at = sign_in_address(replace(destination, i="", user_code=""), client)
-    return Continuation(destination.stored, page_end(page.site.provider, destination), sign_in_at)
+    return Continuation(
+        destination.stored, page_end(page.site.provider.box, page.site.provider.registry, destination), sign_in_at
+    )
 
 
 def _to(flow: RunningFlow) -> Response:
     return RedirectResponse(f"{HERE}?{urlencode({'c': flow.token})}", 303, {"Cache-Control": "no-store"})
 
 
-def _common(page: PageRequest, pending: PendingRequest | None, destination: Destination) -> dict[str, Any]:
+def _common(page: PageRequest, pending: PendingRequest | None, destination: Destination) -> dict[str, object]:
     asked, settings = pending.request if pending else None, page.site.settings
-    named = application_named(page.request, destination)
+    named = named_application(page.site.provider.registry, destination)
     return {
         "ui_locales": asked.ui_locales if asked else "",
         "form_target": asked.redirect_uri if asked else "",
@@ -247,7 +247,7 @@ def _begin_page(
         status=status,
         here=destination.address(HERE),
         onward=destination.fields,
-        sign_in_at=sign_in_address(destination, application_named(page.request, destination)),
+        sign_in_at=sign_in_address(destination, named_application(page.site.provider.registry, destination)),
         contact=typed.get("contact", "")[:MAX_CONTACT_CHARS],
         agreed=typed.get("agree") == "1",
         kinds=page.site.settings.sign_up_kinds,

@@ -59,7 +59,7 @@ class _Form:
 _FORMS: list[_Form] = []
 
 
-def _form(pattern: re.Pattern[str]) -> Callable[[Callable[[re.Match[str]], Hash]], Any]:
+def _form(pattern: re.Pattern[str]) -> Callable[[Callable[[re.Match[str]], Hash]], object]:
     """Register how the hashes of one spelling are read."""
 
     def register(read: Callable[[re.Match[str]], Hash]) -> Callable[[re.Match[str]], Hash]:

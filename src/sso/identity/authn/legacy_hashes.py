@@ -31,7 +31,7 @@ _ELSEWHERE = re.compile(r"\{(sasl|kerberos|krb5|passthrough|saslauthd|ldap|radiu
 _Taken = Callable[[str, str], str]
 
 
-def taken_over(text: str, *, salt: str = "", scheme: str = "", parameters: Mapping[str, Any] | None = None) -> str:
+def taken_over(text: str, *, salt: str = "", scheme: str = "", parameters: Mapping[str, object] | None = None) -> str:
     """Return a hash of another system in the form that is kept.
 
     Args:
@@ -163,7 +163,7 @@ def _with_salt(text: str, salt: str) -> str:
     raise ValueError("with a salt apart must be md5, sha1, sha256 or sha512 in hexadecimal, or name its scheme")
 
 
-def _named(scheme: str, parameters: Mapping[str, Any]) -> _Taken:
+def _named(scheme: str, parameters: Mapping[str, object]) -> _Taken:
     """Return how the hashes of a named scheme are taken.
 
     Raises:
@@ -268,7 +268,7 @@ def _from_aspnet(text: str, _: str) -> str:
     return schemes.pbkdf2_form(_PRFS[prf], rounds, raw[13 : 13 + size], raw[13 + size :])
 
 
-def _from_firebase(text: str, salt: str, parameters: Mapping[str, Any]) -> str:
+def _from_firebase(text: str, salt: str, parameters: Mapping[str, object]) -> str:
     missing = [
         one
         for one in ("base64_signer_key", "base64_salt_separator", "rounds", "mem_cost")
@@ -306,7 +306,7 @@ _KEYCLOAK: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def _nested(value: Any) -> dict[str, Any]:
+def _nested(value: object) -> dict[str, Any]:
     found = orjson.loads(value) if isinstance(value, str) else value
     if not isinstance(found, dict):
         raise ValueError("is malformed: a credential of Keycloak has secretData and credentialData")
@@ -367,7 +367,7 @@ def _from_auth0(found: Mapping[str, Any]) -> str:
     raise ValueError(f"has the algorithm {algorithm[:40]!r} of Auth0, which cannot be verified")
 
 
-def _auth0_bytes(given: Mapping[str, Any]) -> bytes:
+def _auth0_bytes(given: Mapping[str, object]) -> bytes:
     value, encoding = str(given["value"]), str(given.get("encoding", "utf8")).lower()
     if encoding == "hex":
         return bytes.fromhex(value)

@@ -54,7 +54,7 @@ async def begin(
     box: SecretBox,
     purpose: Purpose,
     browser: str,
-    data: dict[str, Any],
+    data: dict[str, object],
     *,
     user_id: uuid.UUID | None = None,
     seconds: int,

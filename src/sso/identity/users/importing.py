@@ -110,7 +110,7 @@ class _Told(Report):
         self._reject(line, local_user_id, reason)
 
 
-ContactsTold = Callable[[AsyncSession, User], AbstractAsyncContextManager[Any]]
+ContactsTold = Callable[[AsyncSession, User], AbstractAsyncContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ class _Import:
     started_at: datetime
     is_current: Callable[[str], bool]
     contacts_told: ContactsTold
-    named: dict[str, Any]
+    named: dict[str, object]
     trial: _Trial = field(default_factory=_Trial)
     proposals: set[uuid.UUID] = field(default_factory=set)
     """The proposals that rows of this run made or replaced."""
@@ -404,7 +404,7 @@ async def _run(work: _Import, path: Path, take_hash: TakeHash, done: int, told: 
     told(progress)
 
 
-def _local_id(given: dict[str, Any] | None, options: Options) -> str:
+def _local_id(given: dict[str, object] | None, options: Options) -> str:
     value = (given or {}).get(options.columns.get("local_user_id", ""), "")
     return str(value)[:200] if isinstance(value, str | int) else ""
 
@@ -495,9 +495,9 @@ class Made:
 
     users: list[dict[str, Any]] = field(default_factory=list)
     identifiers: list[dict[str, Any]] = field(default_factory=list)
-    credentials: list[dict[str, Any]] = field(default_factory=list)
-    roles: list[dict[str, Any]] = field(default_factory=list)
-    accounts: list[dict[str, Any]] = field(default_factory=list)
+    credentials: list[dict[str, object]] = field(default_factory=list)
+    roles: list[dict[str, object]] = field(default_factory=list)
+    accounts: list[dict[str, object]] = field(default_factory=list)
     proposals: list[dict[str, Any]] = field(default_factory=list)
 
     async def insert(self, session: AsyncSession) -> None:
@@ -682,7 +682,7 @@ def identifier_row(
     verified: bool,
     key: bytes,
     now: datetime | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return an identifier as it is inserted."""
     now = now or clock.now()
     return {
@@ -700,7 +700,7 @@ def identifier_row(
 
 def _proposal(
     box: SecretBox, row: Row, client_id: str | None, user_id: uuid.UUID, reasons: Sequence[str]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     return {
         "id": new_id(),
         "user_id": user_id,

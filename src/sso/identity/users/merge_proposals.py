@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
 import orjson
 from sqlalchemy import func, insert, select
@@ -72,7 +73,31 @@ async def import_runs(session: AsyncSession, limit: int) -> list[ImportRun]:
     return list((await session.execute(newest)).scalars())
 
 
-def shown(box: SecretBox, proposal: MergeProposal) -> dict[str, Any]:
+class ShownIdentifier(TypedDict):
+    """An identifier of an imported row, masked."""
+
+    kind: str
+    value: str
+    verified: bool
+
+
+class ShownProposal(TypedDict):
+    """A proposal for display."""
+
+    id: str
+    user_id: str
+    client_id: str | None
+    local_user_id: str | None
+    reasons: list[str]
+    status: str
+    name: str
+    identifiers: list[ShownIdentifier]
+    created_at: datetime
+    decided_at: datetime | None
+    decided_by: str | None
+
+
+def shown(box: SecretBox, proposal: MergeProposal) -> ShownProposal:
     """Return a proposal for display: contacts masked, without the password."""
     row = orjson.loads(box.decrypt(proposal.encrypted, SEAL))
     return {

@@ -87,7 +87,7 @@ class Row:
     has_name: bool = True
     order: int = 0
 
-    def stored(self) -> dict[str, Any]:
+    def stored(self) -> dict[str, object]:
         """Return the row as a proposal keeps it, encrypted."""
         return {
             "name": self.name,
@@ -117,7 +117,7 @@ class Options:
     update: bool = False
     hashes: str = ""
 
-    def named(self) -> dict[str, Any]:
+    def named(self) -> dict[str, object]:
         """Return what names an import besides the file and the application."""
         return {
             "verified": sorted(self.verified),
@@ -242,7 +242,7 @@ def _near(name: str, names: Collection[str]) -> str:
 
 
 def read_row(
-    number: int, given: Mapping[str, Any], options: Options, take_hash: TakeHash, notes: Iterable[str] = ()
+    number: int, given: Mapping[str, object], options: Options, take_hash: TakeHash, notes: Iterable[str] = ()
 ) -> Row:
     """Return a row, checked and normalised.
 
@@ -275,7 +275,7 @@ def read_row(
     )
 
 
-def line_break_in(given: Mapping[str, Any], columns: Mapping[str, str]) -> str:
+def line_break_in(given: Mapping[str, object], columns: Mapping[str, str]) -> str:
     """Return which of our columns of one line has a line break in this row; empty where none has."""
     for ours, theirs in columns.items():
         value = given.get(theirs)
@@ -289,11 +289,11 @@ def _has_break(text: str) -> bool:
 
 
 def _texts(
-    given: Mapping[str, Any], columns: Mapping[str, str], notes: list[Note]
-) -> tuple[dict[str, str], dict[str, Any]]:
+    given: Mapping[str, object], columns: Mapping[str, str], notes: list[Note]
+) -> tuple[dict[str, str], dict[str, object]]:
     """Return the values as text by our columns, and the objects ``address`` and ``profile``."""
     text: dict[str, str] = {}
-    nested: dict[str, Any] = {}
+    nested: dict[str, object] = {}
     for ours, theirs in columns.items():
         value = given.get(theirs)
         if value is None or value == "":
@@ -319,7 +319,7 @@ def _texts(
     return text, nested
 
 
-def _type(value: Any) -> str:
+def _type(value: object) -> str:
     if isinstance(value, dict):
         return "is a JSON object"
     if isinstance(value, list):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Collection
-from typing import Any
+from typing import TypedDict
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -267,7 +267,28 @@ async def find_all(
     return [user] if user is not None else []
 
 
-async def describe(session: AsyncSession, user: User) -> dict[str, Any]:
+class DescribedIdentifier(TypedDict):
+    """An identifier, as administrators see it."""
+
+    kind: str
+    value: str
+    verified: bool
+    primary: bool
+
+
+class DescribedUser(TypedDict):
+    """A user, as administrators see them. Times are in ISO 8601."""
+
+    id: str
+    name: str
+    identifiers: list[DescribedIdentifier]
+    roles: list[str]
+    locale: str | None
+    created_at: str
+    disabled_at: str | None
+
+
+async def describe(session: AsyncSession, user: User) -> DescribedUser:
     """Return what administrators see of a user."""
     identifiers = await store.identifiers_of(session, user.id)
     return {

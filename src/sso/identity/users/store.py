@@ -323,7 +323,7 @@ async def erase(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> Non
     )  # fmt: skip
     for table in everything:
         await session.execute(delete(table).where(table.user_id == user_id))
-    nothing: dict[str, Any] = {"name": "", "profile": {}, "locale": None, "preferences": {}}
+    nothing: dict[str, object] = {"name": "", "profile": {}, "locale": None, "preferences": {}}
     nothing |= {"delete_at": None, "locked_until": None, "identity_checked_at": None}
     cleared = update(User).where(User.id == user_id).values(disabled_at=now, deleted_at=now, updated_at=now, **nothing)
     await session.execute(cleared)
@@ -434,7 +434,7 @@ async def find_passkey(session: AsyncSession, external_id: bytes) -> tuple[User,
 
 
 async def used(
-    session: AsyncSession, credential_id: uuid.UUID, data: dict[str, Any], now: datetime, *, since: str = ""
+    session: AsyncSession, credential_id: uuid.UUID, data: dict[str, object], now: datetime, *, since: str = ""
 ) -> bool:
     """Record the use of a credential. ``since``: only if its state is unchanged; tell whether it was."""
     statement = update(Credential).where(Credential.id == credential_id)

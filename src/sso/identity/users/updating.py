@@ -167,10 +167,10 @@ def _kept_contact(kind: str, *, unused: bool, fixed: bool) -> Note:
     return Note("left out", f"{kind}: somebody else has it")
 
 
-def _values(here: Present, row: Row) -> tuple[dict[str, Any], list[Note]]:
+def _values(here: Present, row: Row) -> tuple[dict[str, object], list[Note]]:
     """Return name, language and claims that are to change, and what stays though it differs."""
     user = here.user
-    changed: dict[str, Any] = {name: value for name, value in row.profile.items() if user.profile.get(name) != value}
+    changed: dict[str, object] = {name: value for name, value in row.profile.items() if user.profile.get(name) != value}
     if row.has_name and row.name != user.name:
         changed["name"] = row.name
     if row.locale and row.locale != user.locale:

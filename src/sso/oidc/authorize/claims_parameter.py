@@ -84,20 +84,20 @@ def read_claims_request(
     )
 
 
-def _member(document: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any] | None]:
+def _member(document: Mapping[str, object], name: str) -> dict[str, Mapping[str, object] | None]:
     member = {} if document.get(name) is None else document[name]
     if not isinstance(member, dict) or not all(one is None or isinstance(one, dict) for one in member.values()):
         raise InvalidRequestError(f"claims: {name} must hold claims, each with null or an object.")
     return member
 
 
-def _names(member: Mapping[str, Any], allowed_scopes: Collection[str], withheld: Collection[str]) -> tuple[str, ...]:
+def _names(member: Mapping[str, object], allowed_scopes: Collection[str], withheld: Collection[str]) -> tuple[str, ...]:
     """Return the claims of a person, without language tags (section 5.2): there is one of each."""
     bare = dict.fromkeys(name.partition("#")[0] for name in member)
     return tuple(name for name in bare if SCOPE_OF.get(name) in allowed_scopes and name not in withheld)
 
 
-def _values(name: str, asked: Mapping[str, Any]) -> tuple[str, ...]:
+def _values(name: str, asked: Mapping[str, object]) -> tuple[str, ...]:
     values = asked.get("values", [])
     found = [asked["value"]] if "value" in asked else values
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):

@@ -29,9 +29,9 @@ from sso.oidc.demands import Demand, Way, unmet
 from sso.oidc.enforcement import facts_at_page, must_read, recorded, standing_at_page
 from sso.oidc.id_token_hint import read_hint
 from sso.oidc.parameters import check_supported, repeated
-from sso.oidc.provider import Provider
 from sso.oidc.requests import ProtocolRequest, check_granted, description, no_such_scope, note_ignored_scopes
 from sso.oidc.server import ProviderServer
+from sso.oidc.services import ChangeServices, DecisionServices
 from sso.oidc.store import store
 from sso.oidc.token.client_keys import KeysUnavailable
 from sso.platform.audit import record
@@ -157,7 +157,7 @@ async def read_request(server: ProviderServer, parameters: list[tuple[str, str]]
     return await with_news(server.provider, lambda: _read_request(server, parameters))
 
 
-async def with_news(provider: Provider, check: Callable[[], Awaitable[Checked]]) -> Checked:
+async def with_news(services: ChangeServices, check: Callable[[], Awaitable[Checked]]) -> Checked:
     """Return what ``check`` returns. Where it refuses the request, and applications or keys changed a moment ago in
     another process, it is asked once more.
 
@@ -165,11 +165,11 @@ async def with_news(provider: Provider, check: Callable[[], Awaitable[Checked]])
         PageError, RedirectError: when the request is refused with what is known now.
         DatabaseUnavailable: when there is no database now.
     """
-    before = provider.generation
+    before = services.generation
     try:
         return await check()
     except (PageError, RedirectError, RequestObjectRefused):
-        if await provider.look() == before:
+        if await services.look() == before:
             raise
     return await check()
 
@@ -374,17 +374,17 @@ async def with_consent(session: AsyncSession, client: Client, who: SignedIn) -> 
 
 
 def next_step(
-    provider: Provider, request: AuthorizationRequest, who: SignedIn | None, progress: Progress, address: str
+    services: DecisionServices, request: AuthorizationRequest, who: SignedIn | None, progress: Progress, address: str
 ) -> Decision:
     """Return what ``request`` needs next. ``address`` is where the person comes from."""
     hinted = None
     wanted = {sub for sub in (request.hint_sub, request.claims.sub) if sub is not None}
     if wanted and who is not None:
-        hinted = wanted == {provider.subject(request.client, who.user.id)}
+        hinted = wanted == {services.subject(request.client, who.user.id)}
     asked = asked_for(request, hinted)
     present = None
     if who is not None:
-        facts = facts_at_page(provider.settings, who.standing, who.session, address)
+        facts = facts_at_page(services.settings, who.standing, who.session, address)
         found = unmet(Way.AUTHORIZE, request.client, facts)
         why = found.demand if found is not None else None
         invited = why is not Demand.INVITATION

@@ -6,7 +6,7 @@ OpenID Connect Core section 6, RFC 9101, and RFC 9126 for requests that were pus
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import parse_qsl
 
 import orjson
@@ -15,8 +15,8 @@ from sso import clock
 from sso.clients.registry import Client
 from sso.oidc.models import PushedRequest
 from sso.oidc.parameters import AUTHORIZATION
-from sso.oidc.provider import Provider
 from sso.oidc.requests import Payload
+from sso.oidc.services import RequestObjectServices
 from sso.oidc.token.assertions import (
     ASYMMETRIC_ALGS,
     AssertionRefused,
@@ -65,7 +65,7 @@ class Expanded:
     source: Source
 
 
-async def expand(provider: Provider, client: Client, pairs: list[tuple[str, str]]) -> Expanded:
+async def expand(services: RequestObjectServices, client: Client, pairs: list[tuple[str, str]]) -> Expanded:
     """Return the parameters of a request, those of its object included.
 
     What stands in the object wins (OpenID Connect Core section 6.1). Where the application registered
@@ -84,11 +84,11 @@ async def expand(provider: Provider, client: Client, pairs: list[tuple[str, str]
     if by_value is not None and uri is not None:
         raise RequestObjectRefused("invalid_request", "Use request or request_uri, not both.")
     if uri is not None and uri.startswith(PUSHED_PREFIX):
-        return await _pushed(provider.db, client, uri)
-    text = by_value if uri is None else await _fetched(provider.outbound, client, uri)
+        return await _pushed(services.db, client, uri)
+    text = by_value if uri is None else await _fetched(services.outbound, client, uri)
     unsupported = "request_not_supported" if uri is None else "request_uri_not_supported"
-    claims, source = await _opened(provider.client_keys, provider.keys, client, str(text), unsupported)
-    _check_claims(provider.settings, client, data, claims)
+    claims, source = await _opened(services.client_keys, services.keys, client, str(text), unsupported)
+    _check_claims(services.settings, client, data, claims)
     inner: dict[str, list[str]] = {}
     for name, value in claims.items():
         if name not in _NOT_PARAMETERS and name in (*AUTHORIZATION, "resource"):
@@ -130,7 +130,7 @@ async def _fetched(outbound: Outbound, client: Client, uri: str) -> str:
 
 async def _opened(
     client_keys: ClientKeys, keys: KeyRing, client: Client, text: str, unsupported: str
-) -> tuple[dict[str, Any], Source]:
+) -> tuple[dict[str, object], Source]:
     if len(text) > MAX_OBJECT_CHARS:
         raise _invalid("is too long")
     try:
@@ -171,7 +171,7 @@ async def _check_object_signature(client_keys: ClientKeys, client: Client, found
     check_signature(found, client_keys.known(meta.jwks, meta.jwks_uri))
 
 
-def _check_claims(settings: Settings, client: Client, outer: dict[str, str], claims: dict[str, Any]) -> None:
+def _check_claims(settings: Settings, client: Client, outer: dict[str, str], claims: dict[str, object]) -> None:
     """RFC 9101 sections 4, 5 and 6; OpenID Connect Core section 6.1."""
     try:
         check_times(claims, clock.timestamp(), MAX_LIFE_SECONDS, exp_required=False)
@@ -192,14 +192,14 @@ def _check_claims(settings: Settings, client: Client, outer: dict[str, str], cla
             raise _invalid(f"has another {name} than the request")
 
 
-def _texts(name: str, value: Any) -> list[str]:
+def _texts(name: str, value: object) -> list[str]:
     """Return a parameter of an object as it would stand outside: several resources are a list (RFC 8707 section 2)."""
     if name == "resource" and isinstance(value, list):
         return [_as_text(name, one) for one in value]
     return [_as_text(name, value)]
 
 
-def _as_text(name: str, value: Any) -> str:
+def _as_text(name: str, value: object) -> str:
     if isinstance(value, str):
         try:
             return value if name == "claims" else check_line(value)

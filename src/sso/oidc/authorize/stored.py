@@ -17,13 +17,12 @@ from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.clients.registry import Client
+from sso.clients.registry import Client, Registry
 from sso.oidc.authorize.decision import Progress
 from sso.oidc.authorize.request import AuthorizationRequest, check_request, with_news
 from sso.oidc.authorize.request_object import Source
 from sso.oidc.models import Interaction
 from sso.oidc.parameters import AUTHORIZATION
-from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
 from sso.platform.db import delete_batch
 from sso.platform.security.encryption import SecretBox
@@ -89,13 +88,13 @@ def end_of(token: str) -> str:
     return separator + end
 
 
-def client_of_token(provider: Provider, token: str) -> Client | None:
+def client_of_token(box: SecretBox, registry: Registry, token: str) -> Client | None:
     """Return the application that a token names, where we wrote it and the application is enabled."""
     proof, client_id = end_of(token).removeprefix(".").partition(".")[0], _named_in(token)
-    keys = provider.box.derived_keys(_PURPOSE) if client_id else []
+    keys = box.derived_keys(_PURPOSE) if client_id else []
     if not any([equal(proof, keyed_token(key, client_id)[:_PROOF_CHARS]) for key in keys]):
         return None
-    return provider.registry.enabled(client_id)
+    return registry.enabled(client_id)
 
 
 def _named_in(token: str) -> str:

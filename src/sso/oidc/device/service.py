@@ -25,8 +25,8 @@ from sso.oidc.claims import kept_with_grant
 from sso.oidc.demands import Unmet, Way, unmet
 from sso.oidc.enforcement import facts_at_page, must_read, recorded, standing_at_page
 from sso.oidc.models import DeviceCode
-from sso.oidc.provider import Provider
 from sso.oidc.requests import ProtocolRequest, check_granted, no_such_scope, note_ignored_scopes
+from sso.oidc.services import DeviceServices
 from sso.oidc.store import store
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
 from sso.platform.audit import record
@@ -51,7 +51,7 @@ class DeviceAuthorizationEndpoint(AuthlibDeviceAuthorizationEndpoint):
 
     CLIENT_AUTH_METHODS = CLIENT_AUTH_METHODS
 
-    def create_endpoint_response(self, request: ProtocolRequest) -> tuple[int, dict[str, Any], Any]:
+    def create_endpoint_response(self, request: ProtocolRequest) -> tuple[int, dict[str, object], object]:
         client = self.authenticate_client(request)
         if not client.check_grant_type(DEVICE_CODE):
             raise UnauthorizedClientError("The client has not registered the device code grant.")
@@ -145,7 +145,7 @@ async def unmet_by(
 
 async def decide(
     session: AsyncSession,
-    provider: Provider,
+    services: DeviceServices,
     waiting: DeviceCode,
     who: SignedIn,
     *,
@@ -159,7 +159,7 @@ async def decide(
 
     Args:
         session: the transaction.
-        provider: the provider.
+        services: what this needs of the process.
         waiting: the device.
         who: the person who decided.
         allowed: what was decided.
@@ -176,10 +176,10 @@ async def decide(
     changed = await session.execute(update(DeviceCode).where(mine).values(status=status))
     if cast(CursorResult[Any], changed).rowcount != 1:
         return False
-    if not await sessions.lock_active(session, who.session.id, now, now - provider.idle):
+    if not await sessions.lock_active(session, who.session.id, now, now - services.idle):
         raise SessionOver
     if allowed:
-        await _grant(session, provider, waiting, who, caller)
+        await _grant(session, services, waiting, who, caller)
     record(
         session,
         "device.approved" if allowed else "device.denied",
@@ -193,9 +193,11 @@ async def decide(
     return True
 
 
-async def _grant(session: AsyncSession, provider: Provider, waiting: DeviceCode, who: SignedIn, caller: str) -> None:
-    now, grant_id, settings = clock.now(), new_id(), provider.settings
-    client = provider.registry.known(waiting.client_id)
+async def _grant(
+    session: AsyncSession, services: DeviceServices, waiting: DeviceCode, who: SignedIn, caller: str
+) -> None:
+    now, grant_id, settings = clock.now(), new_id(), services.settings
+    client = services.registry.known(waiting.client_id)
     assert client is not None, "it was shown to the person"
     keep = max(settings.refresh_token_lifetime, settings.access_token_lifetime, settings.device_code_lifetime)
     values = {

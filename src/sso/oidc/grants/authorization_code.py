@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError
@@ -70,7 +69,9 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
         self.request.grant = grant.with_sid(sid)
         return grant.user_id
 
-    def generate_token(self, scope: str | None = None, include_refresh_token: bool = True, **_: Any) -> dict[str, Any]:
+    def generate_token(
+        self, scope: str | None = None, include_refresh_token: bool = True, **_: object
+    ) -> dict[str, object]:
         return first_tokens(self.request, scope or "", include_refresh_token)
 
     def delete_authorization_code(self, authorization_code: _Code) -> None:
@@ -103,7 +104,7 @@ class S256Challenge(CodeChallenge):
             raise InvalidRequestError("code_challenge must be 43 characters: base64url(SHA256(code_verifier)).")
         super().validate_code_challenge(grant, redirect_uri)
 
-    def validate_code_verifier(self, grant: AuthorizationCodeGrant, result: Any) -> None:
+    def validate_code_verifier(self, grant: AuthorizationCodeGrant, result: object) -> None:
         request = grant.request
         challenge = request.authorization_code.code_challenge
         verifier = request.form.get("code_verifier")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from authlib.oauth2.rfc6749 import UnauthorizedClientError
 from authlib.oauth2.rfc6749 import grants as authlib_grants
 
@@ -35,7 +33,7 @@ class ClientCredentialsGrant(authlib_grants.ClientCredentialsGrant):
             said = "The client has not registered one of these scopes."
             raise no_such_scope(self.request.client, " ".join(asked), said)
 
-    def generate_token(self, scope: str | None = None, **_: Any) -> dict[str, Any]:
+    def generate_token(self, scope: str | None = None, **_: object) -> dict[str, object]:
         client = self.request.client
         own = [name for name in client.meta.scope.split() if name in client.scopes_alone and name not in OIDC_SCOPES]
         granted = list(dict.fromkeys(scope.split())) if scope else own

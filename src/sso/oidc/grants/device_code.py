@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import InvalidGrantError
@@ -102,5 +101,5 @@ class DeviceCodeGrant(AuthlibDeviceCodeGrant):
             row.interval += device.SLOW_DOWN_SECONDS
         return soon
 
-    def generate_token(self, include_refresh_token: bool = True, **_: Any) -> dict[str, Any]:
+    def generate_token(self, include_refresh_token: bool = True, **_: object) -> dict[str, object]:
         return first_tokens(self.request, self.request.credential.get_scope(), include_refresh_token)

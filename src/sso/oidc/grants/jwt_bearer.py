@@ -112,7 +112,7 @@ class JwtBearerGrant(JWTBearerGrant):
             said = "scope must name scopes that the client has registered, none of OpenID Connect's."
             raise no_such_scope(self.request.client, " ".join(asked), said)
 
-    def authenticate_user(self, claims: dict[str, Any]) -> uuid.UUID:
+    def authenticate_user(self, claims: dict[str, object]) -> uuid.UUID:
         """Return the person that the issuer speaks of: found by a verified identifier, or by user id. An
         identifier that means two people means nobody."""
         sub, request = claims.get("sub"), self.request

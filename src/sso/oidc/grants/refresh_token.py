@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import InvalidGrantError
@@ -96,7 +95,7 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
     def authenticate_user(self, refresh_token: _Refresh) -> UUID:
         return refresh_token.grant.user_id
 
-    def generate_token(self, scope: str | None = None, **_: Any) -> dict[str, Any]:
+    def generate_token(self, scope: str | None = None, **_: object) -> dict[str, object]:
         return token_response(self.request, scope or "", refresh_token=self.request.refresh_token_string)
 
     def revoke_old_credential(self, refresh_token: _Refresh) -> None:

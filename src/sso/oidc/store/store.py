@@ -224,7 +224,7 @@ def find_session(
     return found, Person(found.user_id, row[6], row[7], bool(row[8])), row[9] or []
 
 
-def insert_grant(session: Executor, values: dict[str, Any]) -> None:
+def insert_grant(session: Executor, values: dict[str, object]) -> None:
     """Store a grant that begins as a code."""
     session.execute(_INSERT_GRANT, values)
 
@@ -238,12 +238,12 @@ def insert_grant_within(
     return session.execute(statement, {**values, "now": now, "idle_since": idle_since}).first() is not None
 
 
-def insert_refresh_token(session: Executor, values: dict[str, Any]) -> None:
+def insert_refresh_token(session: Executor, values: dict[str, object]) -> None:
     """Store a refresh token."""
     session.execute(_INSERT_REFRESH, values)
 
 
-def insert_access_token(session: Executor, values: dict[str, Any]) -> None:
+def insert_access_token(session: Executor, values: dict[str, object]) -> None:
     """Store an opaque access token."""
     session.execute(_INSERT_ACCESS, values)
 
@@ -472,7 +472,7 @@ async def revoke_grants_of_user(
 ) -> None:
     """End every grant of a person, those that outlive sessions too: all but those of the session ``but``; or only those
     to an application."""
-    which: list[Any] = [Grant.user_id == user_id]
+    which: list[object] = [Grant.user_id == user_id]
     if but is not None:
         which.append(Grant.session_id.is_distinct_from(but))
     if client_id:

@@ -41,7 +41,7 @@ class Unverified:
     """What a JWT says of itself before anything is checked: enough to find whose keys to check it with."""
 
     token: str
-    header: dict[str, Any]
+    header: dict[str, object]
     claims: dict[str, Any]
 
     @property
@@ -78,7 +78,7 @@ def read_unverified(token: str, limit: int = MAX_CHARS) -> Unverified:
     return Unverified(token, header, claims)
 
 
-def check_signature(found: Unverified, keys: Sequence[dict[str, Any]]) -> None:
+def check_signature(found: Unverified, keys: Sequence[dict[str, object]]) -> None:
     """Check the signature with one of ``keys``: those of the right kind, with the right key id where one is named.
 
     Raises:

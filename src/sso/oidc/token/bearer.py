@@ -10,8 +10,8 @@ from sso.clients.privileges import Authority
 from sso.clients.registry import Client
 from sso.errors import Refusal
 from sso.identity.users.store import roles_of
-from sso.oidc.provider import Provider
 from sso.oidc.requests import Outdated
+from sso.oidc.services import CallerServices
 from sso.oidc.token.introspection import FoundToken, find_token
 from sso.platform.permissions import effective_permissions
 
@@ -61,11 +61,11 @@ class Caller:
         return Authority(effective_permissions(self.roles, self.scopes), person=self.signed_in is not None)
 
 
-async def caller_of(provider: Provider, authorization: str, resource: str) -> Caller:
+async def caller_of(services: CallerServices, authorization: str, resource: str) -> Caller:
     """Return who calls. At most three statements.
 
     Args:
-        provider: the provider.
+        services: what this needs of the process.
         authorization: the header of that name.
         resource: the address of the API, which a token may name as its audience instead of the issuer.
 
@@ -77,18 +77,18 @@ async def caller_of(provider: Provider, authorization: str, resource: str) -> Ca
     if scheme.lower() != "bearer" or not token.strip():
         raise TokenRefused(401, "", "Send an access token: Authorization: Bearer ...")
     try:
-        return await _caller(provider, token.strip(), resource, looked=False)
+        return await _caller(services, token.strip(), resource, looked=False)
     except Outdated:
-        await provider.look()
-    return await _caller(provider, token.strip(), resource, looked=True)
+        await services.look()
+    return await _caller(services, token.strip(), resource, looked=True)
 
 
-async def _caller(provider: Provider, token: str, resource: str, *, looked: bool) -> Caller:
-    async with provider.db.read() as session:
-        found = await session.run_sync(lambda sync: find_token(provider, sync, token, looked=looked))
-        if found is None or found.kind != "access_token" or not _is_for(found, provider.settings.issuer, resource):
+async def _caller(services: CallerServices, token: str, resource: str, *, looked: bool) -> Caller:
+    async with services.db.read() as session:
+        found = await session.run_sync(lambda sync: find_token(services, sync, token, looked=looked))
+        if found is None or found.kind != "access_token" or not _is_for(found, services.settings.issuer, resource):
             raise TokenRefused(401, "invalid_token", "The access token is not valid (any more), or not for us.")
-        client = provider.registry.enabled(found.client_id)
+        client = services.registry.enabled(found.client_id)
         if client is None:
             raise TokenRefused(401, "invalid_token", "The application is suspended.")
         alone = found.grant is None or found.grant.asserted

@@ -100,7 +100,7 @@ class ClientKeys:
         self._fetched[jwks_uri] = _Fetched(keys, now, now if known is not None else 0)
 
 
-def _read(body: bytes) -> list[dict[str, Any]]:
+def _read(body: bytes) -> list[dict[str, object]]:
     """Return the keys of a key set that we can use; others in it are no mistake (RFC 7517 section 5)."""
     try:
         document = read_json(body)
@@ -111,7 +111,7 @@ def _read(body: bytes) -> list[dict[str, Any]]:
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list):
         raise ValueError("it has no keys")
-    usable: list[dict[str, Any]] = []
+    usable: list[dict[str, object]] = []
     for key in keys[:MAX_KEYS]:
         try:
             check_public_key(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
@@ -14,8 +14,8 @@ from sso import clock
 from sso.clients.registry import Client
 from sso.oidc.demands import Way
 from sso.oidc.enforcement import unmet_by_grant, unmet_by_program
-from sso.oidc.provider import Provider
 from sso.oidc.requests import Outdated, ProtocolRequest
+from sso.oidc.services import TokenLookupServices
 from sso.oidc.store import store
 from sso.oidc.store.store import LiveGrant
 from sso.oidc.store.types import AccessTokenClaims
@@ -49,14 +49,14 @@ class FoundToken:
         return self.client_id == client.client_id
 
 
-def find_token(provider: Provider, session: Executor, token: str, *, looked: bool) -> FoundToken | None:
+def find_token(services: TokenLookupServices, session: Executor, token: str, *, looked: bool) -> FoundToken | None:
     """Return what ``token`` is, where it is valid now: signature and time, client, session and grant, and every demand
     of the application that holds for a token in use.
 
     One statement; two where the application asks for roles, an identity, or is a sandbox.
 
     Args:
-        provider: the provider.
+        services: what this needs of the process.
         session: for reading.
         token: the token.
         looked: whether this process has looked for changes of applications and keys since the request came.
@@ -64,25 +64,25 @@ def find_token(provider: Provider, session: Executor, token: str, *, looked: boo
     Raises:
         Outdated: where it has not, and the key or the application of the token is not known.
     """
-    found = find_issued(provider, session, token, looked=looked)
-    client = provider.registry.enabled(found.client_id) if found is not None else None
+    found = find_issued(services, session, token, looked=looked)
+    client = services.registry.enabled(found.client_id) if found is not None else None
     if found is not None and client is None and not looked:
         raise Outdated
     if found is None or client is None:
         return None
     unmet = (
-        unmet_by_grant(provider.settings, session, Way.IN_USE, client, found.grant)
+        unmet_by_grant(services.settings, session, Way.IN_USE, client, found.grant)
         if found.grant is not None
-        else unmet_by_program(provider.settings, Way.MACHINE_IN_USE, client)
+        else unmet_by_program(services.settings, Way.MACHINE_IN_USE, client)
     )
     return _with_what_is_left(found, client) if unmet is None else None
 
 
-def find_issued(provider: Provider, session: Executor, token: str, *, looked: bool) -> FoundToken | None:
+def find_issued(services: TokenLookupServices, session: Executor, token: str, *, looked: bool) -> FoundToken | None:
     """Return what ``token`` is, where it is neither over nor revoked, also while a demand of the application is not
     met: such a token can be revoked. Arguments and ``Outdated`` as in :func:`find_token`."""
     try:
-        return _find(provider, session, token, clock.now())
+        return _find(services, session, token, clock.now())
     except UnknownKey:
         if looked:
             return None
@@ -105,13 +105,13 @@ def _with_what_is_left(found: FoundToken, client: Client) -> FoundToken | None:
     return found if left.split() == scopes else replace(found, claims={**found.claims, "scope": left})
 
 
-def _find(provider: Provider, session: Executor, token: str, now: datetime) -> FoundToken | None:
+def _find(services: TokenLookupServices, session: Executor, token: str, now: datetime) -> FoundToken | None:
     if token.startswith(REFRESH_PREFIX):
-        return _find_refresh_token(provider, session, token, now)
+        return _find_refresh_token(services, session, token, now)
     if token.startswith(ACCESS_PREFIX):
-        return _find_opaque(provider.idle, session, token, now)
+        return _find_opaque(services.idle, session, token, now)
     try:
-        verified = provider.keys.verify(token, typ=ACCESS_TOKEN_TYP, issuer=provider.settings.issuer)
+        verified = services.keys.verify(token, typ=ACCESS_TOKEN_TYP, issuer=services.settings.issuer)
     except UnknownKey:
         raise
     except InvalidToken:
@@ -121,7 +121,7 @@ def _find(provider: Provider, session: Executor, token: str, now: datetime) -> F
         if was_seen(session, REVOKED_JTI, claims["jti"]):
             return None
         return FoundToken("access_token", claims, claims["client_id"], None)
-    grant = store.find_grant(session, UUID(claims["grant_id"]), now, now - provider.idle)
+    grant = store.find_grant(session, UUID(claims["grant_id"]), now, now - services.idle)
     return FoundToken("access_token", claims, claims["client_id"], grant) if grant else None
 
 
@@ -133,15 +133,17 @@ def _find_opaque(idle: timedelta, session: Executor, token: str, now: datetime) 
     return FoundToken("access_token", claims, client_id, grant)
 
 
-def _find_refresh_token(provider: Provider, session: Executor, token: str, now: datetime) -> FoundToken | None:
-    found = store.find_unused_refresh_token(session, token_hash(token), now, now - provider.idle)
+def _find_refresh_token(
+    services: TokenLookupServices, session: Executor, token: str, now: datetime
+) -> FoundToken | None:
+    found = store.find_unused_refresh_token(session, token_hash(token), now, now - services.idle)
     if found is None:
         return None
     grant, created_at, expires_at = found
-    client = provider.registry.get(grant.client_id)
-    sub = provider.subject(client, grant.user_id) if client is not None else ""  # then it is not valid
+    client = services.registry.get(grant.client_id)
+    sub = services.subject(client, grant.user_id) if client is not None else ""  # then it is not valid
     claims: AccessTokenClaims = {
-        "iss": provider.settings.issuer,
+        "iss": services.settings.issuer,
         "sub": sub,
         "client_id": grant.client_id,
         "scope": grant.scope,
@@ -173,11 +175,11 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):
             token.kind == "access_token" and resource is not None and resource in audiences
         )
 
-    def create_introspection_payload(self, token: FoundToken | None) -> dict[str, Any]:
+    def create_introspection_payload(self, token: FoundToken | None) -> dict[str, object]:
         # A token that was found is valid: the statement that finds it leaves out expired and revoked ones.
         return self.introspect_token(token) if token is not None else {"active": False}
 
-    def introspect_token(self, token: FoundToken) -> dict[str, Any]:
+    def introspect_token(self, token: FoundToken) -> dict[str, object]:
         payload = {name: value for name, value in token.claims.items() if name in INTROSPECTED_CLAIMS}
         token_type = {"token_type": "Bearer"} if token.kind == "access_token" else {}
         return {"active": True, **payload, **token_type}

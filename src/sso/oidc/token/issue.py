@@ -15,8 +15,8 @@ from sso import clock
 from sso.clients.registry import Client
 from sso.identity.users.store import with_identifiers
 from sso.oidc.claims import user_claims, withheld_from
-from sso.oidc.provider import Provider
 from sso.oidc.requests import ProtocolRequest
+from sso.oidc.services import AccessTokenServices, IdTokenServices
 from sso.oidc.store import store
 from sso.oidc.store.store import LiveGrant
 from sso.oidc.store.types import AccessTokenClaims, IdTokenClaims
@@ -32,7 +32,7 @@ ID_TOKEN_TYP = "JWT"
 ACCESS_PREFIX = "at-"
 
 
-def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str | None) -> dict[str, Any]:
+def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str | None) -> dict[str, object]:
     """Return the body of a successful token response (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3).
 
     Args:
@@ -72,7 +72,7 @@ def still_allowed(client: Client, grant: LiveGrant | None, scope: str) -> str:
     return " ".join(client.still(registered.split(), alone=alone, made=grant.made if grant is not None else None))
 
 
-def first_tokens(request: ProtocolRequest, scope: str, with_refresh_token: bool) -> dict[str, Any]:
+def first_tokens(request: ProtocolRequest, scope: str, with_refresh_token: bool) -> dict[str, object]:
     """Return the first token response of the grant of ``request``, and begin the family of its refresh tokens."""
     refresh_token = None
     if with_refresh_token:
@@ -99,7 +99,7 @@ def end_family(request: ProtocolRequest, grant_id: uuid.UUID, client_id: str, re
         )
 
 
-def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[str]) -> dict[str, Any]:
+def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[str]) -> dict[str, object]:
     """Return what an ID token says of the person: the claims of ``scopes``, and those that were asked for by name
     (OpenID Connect Core sections 5.4, 5.5). One statement, none where it is nothing."""
     names, wanted = grant.details.get("id_token", []), list(scopes)
@@ -136,17 +136,17 @@ def issue_access_token(request: ProtocolRequest, scope: str) -> str:
 
 
 def id_token(
-    provider: Provider,
+    services: IdTokenServices,
     client: Client,
     grant: LiveGrant,
     access_token: str | None,
     code: str | None = None,
-    about: Mapping[str, Any] | None = None,
+    about: Mapping[str, object] | None = None,
 ) -> str:
     """Return an ID token, encrypted where the application registered it (OpenID Connect Core sections 2 and 3.3.2.11).
 
     Args:
-        provider: the provider.
+        services: what this needs of the process.
         client: the application.
         grant: what was granted.
         access_token: given together with it, if any.
@@ -157,12 +157,12 @@ def id_token(
         InvalidRequestError: when there is no key with which to encrypt.
     """
     now = clock.timestamp()
-    alg = provider.id_token_alg(client)
+    alg = services.id_token_alg(client)
     claims: IdTokenClaims = {
-        "iss": provider.settings.issuer,
-        "sub": provider.subject(client, grant.user_id),
+        "iss": services.settings.issuer,
+        "sub": services.subject(client, grant.user_id),
         "aud": client.client_id,
-        "exp": now + provider.id_token_seconds,
+        "exp": now + services.id_token_seconds,
         "iat": now,
         "auth_time": int(grant.auth_time.timestamp()),
         "acr": grant.acr,
@@ -177,9 +177,9 @@ def id_token(
     if code is not None:
         claims["c_hash"] = half_hash(code, alg)
     meta = client.meta
-    signed = provider.keys.sign({**(about or {}), **claims}, alg, ID_TOKEN_TYP)
+    signed = services.keys.sign({**(about or {}), **claims}, alg, ID_TOKEN_TYP)
     return encrypted(
-        provider.client_keys, client, signed, meta.id_token_encrypted_response_alg, meta.id_token_encrypted_response_enc
+        services.client_keys, client, signed, meta.id_token_encrypted_response_alg, meta.id_token_encrypted_response_enc
     )
 
 
@@ -207,7 +207,7 @@ def half_hash(value: str, alg: str) -> str:
     return base64url(digest[: len(digest) // 2])
 
 
-def refresh_token_row(request: ProtocolRequest, grant: LiveGrant, token: str) -> dict[str, Any]:
+def refresh_token_row(request: ProtocolRequest, grant: LiveGrant, token: str) -> dict[str, object]:
     """Return the row of a refresh token of the family of ``grant``."""
     now = clock.now()
     return {
@@ -221,21 +221,21 @@ def refresh_token_row(request: ProtocolRequest, grant: LiveGrant, token: str) ->
 
 
 def _access_claims(
-    provider: Provider, client: Client, grant: LiveGrant | None, scope: str, now: datetime
+    services: AccessTokenServices, client: Client, grant: LiveGrant | None, scope: str, now: datetime
 ) -> AccessTokenClaims:
     """RFC 9068 section 2.2. A token that opens userinfo names the issuer in ``aud``, besides the client's own API."""
     issued = int(now.timestamp())
-    issuer = provider.settings.issuer
+    issuer = services.settings.issuer
     audience: str | list[str] = client.meta.audience or issuer
     if client.meta.audience and "openid" in scope.split():
         audience = [client.meta.audience, issuer]
     claims: AccessTokenClaims = {
         "iss": issuer,
-        "sub": provider.subject(client, grant.user_id) if grant else client.client_id,
+        "sub": services.subject(client, grant.user_id) if grant else client.client_id,
         "aud": audience,
         "client_id": client.client_id,
         "iat": issued,
-        "exp": issued + provider.access_token_seconds(client),
+        "exp": issued + services.access_token_seconds(client),
         "jti": secrets.token_hex(16),
         "scope": scope,
     }

@@ -10,7 +10,6 @@ import base64
 import binascii
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import jwt
 import orjson
@@ -26,13 +25,13 @@ class Malformed(ValueError):
 class Compact:
     """A token whose header was read, and nothing else: :func:`payload_of` does the rest with the key."""
 
-    header: dict[str, Any]
+    header: dict[str, object]
     signing_input: bytes
     payload: bytes
     signature: bytes
 
 
-def write_compact(payload: bytes, key: Any, alg: str, typ: str, kid: str | None) -> str:
+def write_compact(payload: bytes, key: object, alg: str, typ: str, kid: str | None) -> str:
     """Return a payload as a signed token.
 
     Args:
@@ -75,7 +74,7 @@ def read_compact(token: str) -> Compact:
     return Compact(header, signing_input, payload, signature)
 
 
-def payload_of(token: Compact, key: Any, alg: str) -> bytes:
+def payload_of(token: Compact, key: object, alg: str) -> bytes:
     """Return the payload of a token after its signature was verified.
 
     Args:

@@ -42,8 +42,8 @@ class Key:
     alg: str
     status: str
     private: Any
-    public: Any
-    public_jwk: dict[str, Any]
+    public: object
+    public_jwk: dict[str, object]
     retired_at: datetime | None
 
 
@@ -82,7 +82,7 @@ class KeyRing:
         """The algorithms that have an active signing key."""
         return [alg for alg in self._active if alg not in KEY_MANAGEMENT_ALGS]
 
-    def sign(self, claims: dict[str, Any], alg: str, typ: str = "JWT") -> str:
+    def sign(self, claims: dict[str, object], alg: str, typ: str = "JWT") -> str:
         """Return ``claims`` as a JWS in compact form (RFC 7515 section 3.1), signed with the active key for ``alg``.
 
         ``none`` (RFC 7515 appendix A.5) is only for applications that registered it.
@@ -95,7 +95,7 @@ class KeyRing:
 
     def verify(
         self, token: str, *, typ: str, issuer: str, audience: str | None = None, expired: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Return the claims of a token that the provider signed.
 
         Args:
@@ -125,7 +125,7 @@ class KeyRing:
 
     def _verified(
         self, token: str, typ: str, issuer: str, audience: str | None, *, expired: bool
-    ) -> tuple[Kept, dict[str, Any]]:
+    ) -> tuple[Kept, dict[str, object]]:
         """Verify a token of which nothing is known; arguments and errors as at :meth:`verify`."""
         try:
             compact = read_compact(token)
@@ -188,7 +188,7 @@ class KeyRing:
         return Key(row.kid, row.alg, row.status, signing, signing.public_key(), public_jwk, row.retired_at)
 
 
-def _check_claims(claims: dict[str, Any], *, issuer: str, audience: str | None) -> None:
+def _check_claims(claims: dict[str, object], *, issuer: str, audience: str | None) -> None:
     """Check what does not change with time.
 
     Raises:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -29,7 +28,7 @@ class Mistake:
     """A mistake of an application, and how often it happened."""
 
     code: str
-    sent: dict[str, Any]
+    sent: dict[str, str]
     count: int
     first_at: datetime
     last_at: datetime

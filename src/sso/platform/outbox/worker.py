@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,7 +26,7 @@ from sso.settings import Settings
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[Mapping[str, Any]], Awaitable[None]]
+Handler = Callable[[Mapping[str, object]], Awaitable[None]]
 
 POLL_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 5.0

@@ -54,7 +54,7 @@ def read_json(data: bytes | str, several_lines: Collection[str] | None = None) -
     return document
 
 
-def check_document(document: Any, several_lines: Collection[str] | None = None) -> None:
+def check_document(document: object, several_lines: Collection[str] | None = None) -> None:
     """Check a document that was parsed by somebody else, such as the claims of a JWT.
 
     Args:
@@ -65,7 +65,7 @@ def check_document(document: Any, several_lines: Collection[str] | None = None) 
         DocumentRefused: as :func:`read_json` says.
     """
     values, depth = 0, 0
-    level: list[tuple[str, Any]] = [("", document)]
+    level: list[tuple[str, object]] = [("", document)]
     while level:
         values, depth = values + len(level), depth + 1
         if values > MAX_VALUES:
@@ -75,7 +75,7 @@ def check_document(document: Any, several_lines: Collection[str] | None = None) 
         level = [inner for name, value in level for inner in _inside(name, value, several_lines)]
 
 
-def _inside(member: str, value: Any, several_lines: Collection[str] | None) -> list[tuple[str, Any]]:
+def _inside(member: str, value: object, several_lines: Collection[str] | None) -> list[tuple[str, object]]:
     """Check one value, and return those that it holds, each with the member that it belongs to."""
     try:
         if isinstance(value, str):
@@ -95,7 +95,7 @@ def _inside(member: str, value: Any, several_lines: Collection[str] | None) -> l
     return []
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
         raise DocumentRefused("must not have a member twice")

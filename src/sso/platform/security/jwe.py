@@ -36,7 +36,7 @@ class CannotDecrypt(Exception):
     """A JWE is not encrypted for a key of the provider, or is of a kind that is not accepted."""
 
 
-def encrypt(payload: str, keys: list[dict[str, Any]], alg: str, enc: str) -> str:
+def encrypt(payload: str, keys: list[dict[str, object]], alg: str, enc: str) -> str:
     """Return ``payload`` encrypted, in compact form; a signed JWT becomes a nested JWT (RFC 7519 section 5.2).
 
     Args:
@@ -126,7 +126,7 @@ def _registry() -> JWERegistry:
     return JWERegistry(algorithms=[*KEY_MANAGEMENT_ALGS, *CONTENT_ENCRYPTIONS])
 
 
-def _header(token: str) -> dict[str, Any]:
+def _header(token: str) -> dict[str, object]:
     """Return the protected header, read more strictly than joserfc does: no member may stand in it twice."""
     try:
         header = read_json(urlsafe_b64decode(token.partition(".")[0].encode()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from joserfc.util import urlsafe_b64decode
 
@@ -32,7 +31,7 @@ _CURVE_OF = {alg: curve for curve, (alg, _) in _CURVES.items()}
 _BASE64URL = re.compile(r"[A-Za-z0-9_\-]{1,1400}")
 
 
-def check_key_set(document: object) -> list[dict[str, Any]]:
+def check_key_set(document: object) -> list[dict[str, object]]:
     """Return the keys of a key set after checking all of them.
 
     Raises:

@@ -53,7 +53,7 @@ def auth0_row(user: Mapping[str, Any], notes: list[str]) -> Row:
     }
 
 
-def _id(user: Mapping[str, Any]) -> Any:
+def _id(user: Mapping[str, object]) -> object:
     if user.get("user_id"):
         return user["user_id"]
     inner = user.get("_id")
@@ -61,7 +61,7 @@ def _id(user: Mapping[str, Any]) -> Any:
     return f"auth0|{value}" if isinstance(value, str) else None
 
 
-def _password(user: Mapping[str, Any], notes: list[str]) -> Row:
+def _password(user: Mapping[str, object], notes: list[str]) -> Row:
     custom = user.get("custom_password_hash")
     if isinstance(custom, Mapping):
         return {"password_hash": json.dumps(custom, separators=(",", ":")), "password_scheme": "auth0"}

@@ -85,7 +85,7 @@ def django_row(entry: Mapping[str, Any], notes: list[str], groups: dict[str, str
     return row
 
 
-def _group(given: Any, groups: Mapping[str, str]) -> str:
+def _group(given: object, groups: Mapping[str, str]) -> str:
     """Return the name of a group: by its key, or as it is with ``--natural-foreign``."""
     if isinstance(given, list):
         return ".".join(map(str, given))

@@ -91,7 +91,7 @@ def firebase_row(user: Mapping[str, Any], notes: list[str]) -> Row:
     return row
 
 
-def _claims(text: Any) -> Any:
+def _claims(text: object) -> object:
     try:
         claims = json.loads(text) if isinstance(text, str) else text
     except ValueError:

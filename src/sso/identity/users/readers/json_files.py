@@ -51,7 +51,7 @@ class JsonText:
     def _mark(self, reason: str) -> None:
         self._wrong = self._wrong or reason
 
-    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def _object(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
         members = dict(pairs)
         if len(members) != len(pairs):
             names = [name for name, _ in pairs]
@@ -166,7 +166,7 @@ class _Array:
             if mark != ",":
                 raise self._refused("a comma is missing")
 
-    def _value(self) -> tuple[Any, int, str]:
+    def _value(self) -> tuple[object, int, str]:
         while True:
             try:
                 value, end, wrong = self.json_text.at(self.text, self.at)

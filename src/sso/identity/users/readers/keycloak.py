@@ -77,19 +77,19 @@ def keycloak_row(user: Mapping[str, Any], notes: list[str]) -> Row:
     }
 
 
-def _one(value: Any) -> Any:
+def _one(value: object) -> object:
     return value[0] if isinstance(value, list) and value else value or None
 
 
-def _is_default(role: Any) -> bool:
+def _is_default(role: object) -> bool:
     return role in _DEFAULT_ROLES or str(role).startswith("default-roles-")
 
 
-def _provider(identity: Any) -> str:
+def _provider(identity: object) -> str:
     return str(identity.get("identityProvider", "")) if isinstance(identity, Mapping) else ""
 
 
-def _password(credentials: Any, notes: list[str]) -> Row:
+def _password(credentials: object, notes: list[str]) -> Row:
     """Return the hash of the first password; second factors are said, and have to be set up again."""
     row: Row = {}
     for credential in credentials if isinstance(credentials, list) else ():

@@ -19,7 +19,7 @@ _IDS = (
     "uidnumber", "uid", "username", "user_login", "email", "dn",
 )  # fmt: skip
 """Columns and members that name a user in other systems, the surest first."""
-Row = dict[str, Any]
+Row = dict[str, object]
 _YES = frozenset({"1", "true", "t", "yes", "y", "ya", "\x01"})
 _NO = frozenset({"", "0", "false", "f", "no", "n", "tidak", "null", "\x00"})
 """The last ones are a BIT(1) of MySQL in a dump."""
@@ -57,7 +57,7 @@ def people(records: Iterable[Record], change: Callable[[Any, list[str]], Row]) -
             yield replace(record, row=kept(row), notes=(*record.notes, *(note[:MAX_NOTE] for note in notes)))
 
 
-def _id_of(given: Any) -> str:
+def _id_of(given: object) -> str:
     """Return the id of a rejected record in the other system, or a name of the user; nothing where it has none."""
     inner = given.get("fields") if isinstance(given, Mapping) else None
     value = first(given, *_IDS) if isinstance(given, Mapping) else None
@@ -87,7 +87,7 @@ def first(given: Mapping[str, Any], *names: str) -> Any:
     return None
 
 
-def flag(given: Mapping[str, Any], *names: str) -> bool | None:
+def flag(given: Mapping[str, object], *names: str) -> bool | None:
     """Return what a yes/no value says: the first of some that is there. None: none is there.
 
     Raises:
@@ -125,7 +125,7 @@ def left_out(notes: list[str], column: str, values: Any, why: str = "grants noth
         notes.append(f"{column}: {', '.join(texts)[:200]} {why}")
 
 
-def full_name(*parts: Any) -> str:
+def full_name(*parts: object) -> str:
     """Return a name from its parts.
 
     Raises:

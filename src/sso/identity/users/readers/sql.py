@@ -422,7 +422,7 @@ class _Dump:
                 return Record(line, None, f"{name}: is not {self.file.encoding}", read, lines)
         return Record(line, row, "", read, lines, notes)
 
-    def _tuple(self) -> tuple[list[Any], int]:
+    def _tuple(self) -> tuple[list[object], int]:
         """Return the values of one list, and how many characters it has."""
         while True:
             try:
@@ -436,7 +436,7 @@ class _Dump:
                 if not self._more():
                     raise _Broken("the file ends within a list of values") from None
 
-    def _values(self) -> tuple[list[Any], int]:
+    def _values(self) -> tuple[list[object], int]:
         text, at = self.text, _blank(self.text, self.at)
         if text[at] != "(":
             raise _Broken(f"a list of values is expected, not {text[at : at + 20]!r}")
@@ -452,7 +452,7 @@ class _Dump:
                 raise _Broken(f"a comma is expected, not {text[at : at + 20]!r}")
             at += 1
 
-    def _value(self, text: str, at: int) -> tuple[Any, int]:
+    def _value(self, text: str, at: int) -> tuple[object, int]:
         char = text[at]
         if char == "'":
             return self._quoted(text, at, self.escapes)
@@ -469,7 +469,7 @@ class _Dump:
             return self._word(text, at, match)
         raise _Broken(f"a value is expected, not {text[at : at + 20]!r}")
 
-    def _quoted(self, text: str, at: int, escapes: bool) -> tuple[Any, int]:
+    def _quoted(self, text: str, at: int, escapes: bool) -> tuple[str, int]:
         match = _TEXT[escapes].match(text, at)
         if match is None or match.end() >= len(text):
             raise _More

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from sso.identity.users.readers.people import NotTaken, first
 from sso.identity.users.readers.sql import Wanted, is_dump, read_sql
@@ -23,14 +22,14 @@ def read_table(path: Path, encoding: str | None, reads_table: Wanted, what: str)
     return read_sql(path, encoding, reads_table, what) if is_dump(path, encoding) else read_csv(path, encoding)
 
 
-def has_time(row: Mapping[str, Any], *names: str) -> bool:
+def has_time(row: Mapping[str, object], *names: str) -> bool:
     """Tell whether one of some columns holds a time: not nothing, and not the zero time of MySQL."""
     value = first(row, *names)
     text = "" if value is None else str(value).strip().casefold()
     return text not in _NO_TIME and not text.startswith("0000-00-00")
 
 
-def text_of(row: Mapping[str, Any], *names: str) -> str:
+def text_of(row: Mapping[str, object], *names: str) -> str:
     """Return a value as text.
 
     Raises:
