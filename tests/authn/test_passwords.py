@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher, extract_parameters
 from passlib import hash as known
 from tests.demands import demand
 
@@ -164,3 +165,17 @@ async def test_bcrypt_counts_72_bytes_as_it_did_there() -> None:
 def test_what_cannot_be_verified_or_costs_too_much_is_refused(text: str, options: dict[str, str]) -> None:
     with pytest.raises(ValueError):
         taken_over(text, **options)
+
+
+async def test_an_unknown_user_costs_a_check_with_the_costs_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords, checked = Passwords(settings(argon2_iterations=2)), []
+    verify = PasswordHasher.verify
+
+    def counted(hasher: PasswordHasher, hashed: str, password: bytes) -> bool:
+        checked.append(extract_parameters(hashed))
+        return verify(hasher, hashed, password)
+
+    monkeypatch.setattr(PasswordHasher, "verify", counted)
+    assert await passwords.verify(GOOD, None) == (False, None)
+    assert checked == [extract_parameters(await passwords.hash(GOOD))]
+    assert checked[0].time_cost == 2

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from tests.support import ISSUER, SECRET_KEY
 from typer.testing import CliRunner
 
 from sso.cli import COMMANDS, GROUPS, command_line
@@ -39,23 +44,77 @@ def test_help_and_version_import_no_command(arguments: list[str]) -> None:
     assert loaded.isdisjoint(commands), loaded & commands
 
 
-UNUSED = {
-    "clients": {"httpx2", "httpcore2"},
-    "grants": {"httpx2", "httpcore2"},
-    "keys": {"httpx2", "httpcore2"},
-    "sessions": {"httpx2", "httpcore2"},
-    "webhooks": {"httpx2", "httpcore2"},
-    "db": {"authlib", "httpx2", "httpcore2", "jwt"},
-    "serve": {"authlib", "sqlalchemy", "httpx2"},
-}
+SETTINGS = {"pydantic_settings", "sso.settings"}
+LIGHT = {"deliveries": HEAVY - SETTINGS - {"sqlalchemy", "cryptography"}, "serve": HEAVY - SETTINGS}
+"""What the help of a command may import, where that is more than of the others."""
 
 
-@pytest.mark.parametrize("command", UNUSED)
-def test_a_command_imports_only_what_it_needs(command: str) -> None:
+@pytest.mark.parametrize("command", [*GROUPS, "serve", "worker", "doctor"])
+def test_the_help_of_a_command_imports_no_rule(command: str) -> None:
     loaded = modules(command, "--help")
-    unused = SERVER | UNUSED[command]
+    unused = SERVER | LIGHT.get(command, HEAVY)
     assert f"sso.cli.{GROUPS.get(command, (command,))[0]}" in loaded
     assert loaded.isdisjoint(unused), loaded & unused
+
+
+LISTS = (
+    ["db", "current"], ["audit", "list"], ["webhooks", "list"], ["deliveries", "list"], ["clients", "list"],
+    ["clients", "grants"], ["applications", "list"], ["keys", "list"], ["grants", "list"], ["users", "list"],
+    ["sessions", "list"], ["sessions", "endings"],
+)  # fmt: skip
+RUN = """
+import json, sys
+from sso.cli import command_line
+for words in json.loads(sys.argv[1]):
+    command_line(words[0])(words, standalone_mode=False)
+    print()
+    print(*words, "imported", *sys.modules)
+"""
+NOT_FOR_LISTS = SERVER | {
+    "alembic", "argon2", "authlib", "httpcore2", "httpx2", "jinja2", "passlib", "rich", "yaml", "sso.app",
+    "sso.http", "sso.oidc.provider", "sso.identity.users.importing",
+}  # fmt: skip
+LATER = {"jwt": ["keys", "list"], "babel": ["grants", "list"], "phonenumbers": ["grants", "list"]}
+"""Libraries that some of the lists need, and the first of these."""
+
+
+def test_lists_import_what_they_show_and_nothing_more(sqlite_template: tuple[Path, object], tmp_path: Path) -> None:
+    shutil.copy(sqlite_template[0], tmp_path / "sso.db")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")} | {
+        "SSO_ISSUER": ISSUER, "SSO_SECRET_KEY": SECRET_KEY, "SSO_DATABASE_URL": f"sqlite:///{tmp_path / 'sso.db'}",
+    }  # fmt: skip
+    command = [sys.executable, "-c", RUN, json.dumps(LISTS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
+    loaded = {
+        line.partition(" imported ")[0]: set(line.split()) for line in done.stdout.splitlines() if " imported " in line
+    }
+    assert len(loaded) == len(LISTS)
+    for number, words in enumerate(LISTS):
+        unused = NOT_FOR_LISTS | {library for library, first in LATER.items() if number < LISTS.index(first)}
+        assert loaded[" ".join(words)].isdisjoint(unused), (words, loaded[" ".join(words)] & unused)
+
+
+START = """
+import gc, sys
+from sso.cli.serve import application
+application()
+print(gc.isenabled(), *sys.modules)
+"""
+NOT_FOR_THE_START = {
+    "aiosmtplib", "alembic", "asyncpg", "maxminddb", "passlib", "PIL", "redis", "rich", "segno", "webauthn", "zxcvbn",
+}  # fmt: skip
+
+
+def test_a_server_starts_without_what_it_may_need_later(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")} | {
+        "SSO_ISSUER": "http://localhost:8000", "SSO_DATA_DIR": str(tmp_path),
+    }  # fmt: skip
+    command = [sys.executable, "-c", START]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
+    collecting, *loaded = done.stdout.split()
+    assert collecting == "False", "nothing is collected as garbage before the start is over"
+    assert set(loaded).isdisjoint(NOT_FOR_THE_START), set(loaded) & NOT_FOR_THE_START
+    assert {"fastapi", "sso.http.admin", "sso.http.api"} <= set(loaded)
 
 
 def test_help_is_the_same_whether_the_modules_are_imported_or_not() -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import cache_from_source
 from pathlib import Path
+from pickle import UnpicklingError
 from types import CodeType
 
 from jinja2.bccache import Bucket, FileSystemBytecodeCache
@@ -44,8 +45,10 @@ class TemplateCode(FileSystemBytecodeCache):
         if code is not None:
             bucket.code = code
             return
-        with suppress(OSError):
+        try:
             super().load_bytecode(bucket)
+        except (OSError, EOFError, ValueError, TypeError, UnpicklingError):  # damaged, or not to be read
+            bucket.reset()
         self._remember(bucket)
 
     def dump_bytecode(self, bucket: Bucket) -> None:
