@@ -12,6 +12,7 @@ COPY migrations migrations
 COPY scripts/compile_catalogues.py scripts/
 COPY examples examples
 RUN /opt/sso/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
+    && /opt/sso/bin/python -c "from sso.http.common.pages import prepare; prepare()" \
     && /opt/sso/bin/pip uninstall --yes --quiet hatchling editables pip
 
 FROM python:3.13-slim

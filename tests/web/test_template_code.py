@@ -40,6 +40,7 @@ def test_another_process_reads_the_code(tmp_path: Path, compiled: list[str | Non
     assert page(tmp_path).render(name="<Siti>") == "Halo &lt;Siti&gt;"
     assert page(tmp_path).render(name="<Budi>") == "Halo &lt;Budi&gt;"
     assert compiled == ["page.html"]
+    assert [path.stat().st_mode & 0o777 for path in tmp_path.iterdir()] == [0o644]
 
 
 def test_another_source_or_other_options_are_compiled(tmp_path: Path, compiled: list[str | None]) -> None:

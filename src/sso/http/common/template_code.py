@@ -57,6 +57,8 @@ class TemplateCode(FileSystemBytecodeCache):
         if not sys.dont_write_bytecode:
             with suppress(OSError):
                 super().dump_bytecode(bucket)
+                # Written as root when an image is built, read by the user of the server.
+                (Path(self.directory) / (self.pattern % bucket.key)).chmod(0o644)
 
     def _remember(self, bucket: Bucket) -> None:
         if bucket.code is not None:
