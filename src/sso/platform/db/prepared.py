@@ -22,6 +22,8 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util.concurrency import await_
 
+from sso.platform.db.sqlite import CHECKPOINT, has_large_wal, patiently
+
 Answer = TypeVar("Answer")
 Values = Mapping[str, Any]
 _Processor = Callable[[Any], Any] | None
@@ -279,16 +281,33 @@ class PostgresWork(Work):
 
 
 class SqliteWork(Work):
-    """Work on SQLite, by aiosqlite, which keeps the prepared statements of a connection itself."""
+    """Work on SQLite, in the thread of the event loop: a message to the thread of aiosqlite and back costs more than
+    the statement. The connection is aiosqlite's, whose thread serves the session of the work and waits for the disk;
+    it is lent to one piece of work at a time. ``sqlite3`` keeps the prepared statements."""
 
     own_listeners = 1
 
     def _begin(self) -> None:
-        await_(self._driver.execute_fetchall("BEGIN IMMEDIATE"))
+        self._write_back()
+        patiently(lambda: self._driver._conn.execute("BEGIN IMMEDIATE"))
+
+    def _commit(self) -> None:
+        try:
+            self._driver._conn.execute("COMMIT")
+        except BaseException as error:
+            self._fail(error, None)
 
     def _in_transaction(self) -> bool:
         return bool(self._driver.in_transaction)
 
     def _fetch(self, plan: Plan, arguments: list[Any]) -> Sequence[Sequence[Any]]:
-        records: Sequence[Sequence[Any]] = await_(self._driver.execute_fetchall(plan.sql, arguments))
-        return records
+        execute = self._driver._conn.execute
+        if not self._single:
+            records: Sequence[Sequence[Any]] = execute(plan.sql, arguments).fetchall()
+            return records
+        self._write_back()
+        return patiently(lambda: execute(plan.sql, arguments).fetchall())
+
+    def _write_back(self) -> None:
+        if has_large_wal(self._engine.url.database):
+            await_(self._driver.execute_fetchall(CHECKPOINT))
