@@ -250,7 +250,7 @@ async def test_what_ends_a_family(city: City, act: Act, offline_lives: bool, off
 
 
 async def test_a_refresh_costs_at_most_three_statements(city: City, database_kind: str) -> None:
-    """PostgreSQL uses the token and locks its grant in one statement."""
+    """PostgreSQL uses the token, locks its grant and stores the successor in one statement."""
     party = city.relying_party("warga")
     async with city.browser() as browser:
         token = (await browser.tokens(party))["refresh_token"]

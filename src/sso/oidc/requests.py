@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from authlib.oauth2.rfc6749 import InvalidScopeError, OAuth2Payload, OAuth2Request
 
 from sso.clients.validation_errors import KNOWN_SCOPES, nearest_name
-from sso.platform.db import Executor
+from sso.platform.db import Executor, Work
 from sso.platform.metrics import Usage
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 class Outdated(Exception):
     """A request fails because of what this process knows of applications and keys. Another process, or a command, may
     have changed that a moment ago: look (:meth:`sso.oidc.provider.Provider.look`), then try the request once more."""
+
+
+class NeedsTransaction(Exception):
+    """A request was to be answered without a transaction, and something about it is not as usual: it is answered within
+    one instead. Nothing was stored."""
 
 
 NO_STORE = [("Cache-Control", "no-store"), ("Pragma", "no-cache")]
@@ -125,6 +130,11 @@ class ProtocolRequest(OAuth2Request):
         """The transaction of this request."""
         assert self._session is not None
         return self._session
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the statements of this request are one transaction, so that what is done can be rolled back."""
+        return not isinstance(self._session, Work) or self._session.is_transaction
 
     @property
     def args(self) -> dict[str, str]:

@@ -127,6 +127,11 @@ class Work:
         dispatch = engine.dispatch
         self._watched = bool(dispatch.before_cursor_execute or len(dispatch.begin) > self.own_listeners)
 
+    @property
+    def is_transaction(self) -> bool:
+        """Whether the statements are one transaction."""
+        return self._transaction
+
     def run(self, function: Callable[[Work], Answer]) -> Answer:
         """Return what ``function`` returns, and commit; roll back where it raises. Within a greenlet."""
         try:
