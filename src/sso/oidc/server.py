@@ -74,7 +74,7 @@ class ProviderServer(AuthorizationServer):
         Args:
             request: the request.
             call: what answers it.
-            reads: without a transaction: it only reads, or what it stores is one statement.
+            reads: it only reads, without a transaction.
 
         Raises:
             Outdated: when the answer depends on what is registered, which may have changed a moment ago.
@@ -158,7 +158,7 @@ class ProviderServer(AuthorizationServer):
                 return self._answer(request, call, None)
             if client is not None and self._is_renewal(request, client):
                 try:
-                    return await self.respond(request, call, reads=True)
+                    return await self.provider.db.run_apart(lambda work: self._answer(request, call, work))
                 except NeedsTransaction:
                     request.unsaved.clear()
             return await self.respond(request, call, reads=reads)

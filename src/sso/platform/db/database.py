@@ -144,6 +144,17 @@ class Database:
         with _translated():
             return await greenlet_spawn(self._work(engine.sync_engine, self.plans, transaction=False).run, function)
 
+    async def run_apart(self, function: Callable[[Work], Answer]) -> Answer:
+        """Return what ``function`` returns, which runs in a greenlet: each statement is a transaction of its own, and
+        may write. For PostgreSQL: on SQLite two writers would not queue.
+
+        Raises:
+            DatabaseUnavailable: when the database cannot be reached or written.
+        """
+        work = self._work(self.engine.sync_engine, self.plans, transaction=False)
+        with _translated():
+            return await greenlet_spawn(work.run, function)
+
     async def run_write(self, function: Callable[[Work], Answer], *, single: bool = False) -> Answer:
         """Return what ``function`` returns, which runs in a greenlet, in one transaction: committed when it returns,
         rolled back when it raises.

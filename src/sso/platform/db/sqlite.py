@@ -67,10 +67,11 @@ def reset(connection: Any, _record: Any, state: PoolResetState) -> None:
 
 def begin_immediate(connection: Any) -> None:
     """Begin a transaction of SQLAlchemy with the write lock."""
-    if connection.connection.driver_connection.in_transaction:  # a piece of work has begun it
+    driver = connection.connection.driver_connection
+    if driver.in_transaction:  # a piece of work has begun it
         return
     if has_large_wal(connection.engine.url.database):
-        connection.exec_driver_sql(CHECKPOINT)
+        await_(driver.execute_fetchall(CHECKPOINT))
     patiently(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
 
