@@ -249,8 +249,26 @@ async def test_what_ends_a_family(city: City, act: Act, offline_lives: bool, off
     assert (await party.userinfo(tokens["access_token"])).status_code == (200 if lives else 401)
 
 
+async def test_a_fault_while_the_tokens_are_made_leaves_the_token_unused(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        token = (await browser.tokens(party))["refresh_token"]
+
+    def fail(*_: object) -> str:
+        raise RuntimeError("no signature")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(city.provider.keys, "sign", fail)
+        assert (await party.refresh(token)).status == 500
+    assert (await party.introspect(token))["active"] is True
+    clock.advance(3600)  # long after the grace for a retry
+    assert (await party.refresh(token)).status == 200
+
+
 async def test_a_refresh_costs_at_most_three_statements(city: City, database_kind: str) -> None:
-    """PostgreSQL uses the token and locks its grant in one statement."""
+    """PostgreSQL uses the token, locks its grant and stores the successor in one statement."""
     party = city.relying_party("warga")
     async with city.browser() as browser:
         token = (await browser.tokens(party))["refresh_token"]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from sqlalchemy import text
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import json_response
-from sso.http.common.state import site_of
+from sso.http.protocol.current import CurrentSite
 from sso.platform.db import DatabaseUnavailable
 
 router = new_router()
@@ -24,9 +23,8 @@ async def healthz() -> Response:
 
 
 @router.get("/readyz")
-async def readyz(request: Request) -> Response:
+async def readyz(site: CurrentSite) -> Response:
     """The process can serve: keys and applications are loaded, and the database can be written."""
-    site = site_of(request)
     status = 200 if site.provider.loaded else 503
     try:
         async with asyncio.timeout(READY_SECONDS), site.provider.db.write() as session:
