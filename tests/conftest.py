@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
 import shutil
@@ -23,7 +24,7 @@ from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 from tests.waiting import listens, wait_until
 
 from sso import clock
-from sso.app import create_app
+from sso.app import GC_THRESHOLDS, create_app
 from sso.clients.catalogue import read_catalogue
 from sso.clients.catalogue_apply import apply_plan, make_plan
 from sso.clients.secrets import new_secret
@@ -64,6 +65,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         directory = item.path.relative_to(TESTS).parts[0]
         if directory not in WHOLE and NEEDS_MUCH.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.unit)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Leave what the collection made out of garbage collection, and collect as seldom as the server does: the modules
+    and tests of a worker are 300 MB, which each full collection went through."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def run_apart(work: Coroutine[Any, Any, Any]) -> Any:
