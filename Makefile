@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 CORES := $(shell nproc 2>/dev/null || echo 2)
-JOBS ?= $(shell expr $(CORES) + 1)
+JOBS ?= $(shell expr $(CORES) + 2)
 CATALOGUES := $(wildcard src/sso/http/common/locale/*/LC_MESSAGES/*.po)
 COMPILED := $(CATALOGUES:.po=.mo)
 SECONDS ?= 180

@@ -14,7 +14,7 @@ from tests.interop.conftest import PASSWORD, Server
 from tests.support import form_of
 from tests.waiting import until, wait_for
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
+pytestmark = [pytest.mark.interop]
 MODULES = Path("/usr/lib/apache2/modules")
 
 APACHE = """

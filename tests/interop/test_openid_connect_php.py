@@ -23,7 +23,7 @@ from tests.interop.conftest import PASSWORD, Server
 from tests.support import Forms, challenge_of
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
+pytestmark = [pytest.mark.interop]
 CLIENT, CALLBACK, BYE = "php", "http://localhost:7004/index.php", "http://localhost:7004/bye.php?from=sso"
 
 

@@ -25,7 +25,7 @@ from tests.journeys.conftest import free_ports
 from tests.support import Forms, form_of
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
+pytestmark = [pytest.mark.interop]
 FAULTS = {
     "wrong_nonce", "wrong_audience", "wrong_issuer", "expired", "alg_none", "foreign_key", "tampered_signature",
     "missing_state", "foreign_state", "mixed_up_issuer", "replayed_code", "forged_logout_token",
