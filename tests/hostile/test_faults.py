@@ -20,7 +20,7 @@ from tests.conftest import run_apart, settings_for
 from tests.databases import Databases
 from tests.interop.conftest import SSO
 from tests.journeys.conftest import free_ports
-from tests.support import ISSUER, PASSWORD, SECRET_KEY, City, form_of, query_of
+from tests.support import ISSUER, PASSWORD, QUICK_HASHES, SECRET_KEY, City, form_of, query_of
 from tests.waiting import listens, until, wait_for
 
 from sso import clock
@@ -135,8 +135,7 @@ class Process:
             "SSO_DATABASE_URL": url,
             "SSO_DATA_DIR": str(directory),
             "SSO_SECRET_KEY": SECRET_KEY,
-            "SSO_ARGON2_MEMORY": "8MiB",
-            "SSO_ARGON2_ITERATIONS": "1",
+            **QUICK_HASHES,
             "SSO_SIGNING_ALG": "ES256",
         }
         self.directory = directory

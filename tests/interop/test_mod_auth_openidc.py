@@ -107,7 +107,7 @@ def apache(server: Server, tmp_path: Path) -> Iterator[str]:
 async def test_a_page_behind_apache_opens_with_one_sign_in_and_closes_by_the_back_channel(
     server: Server, apache: str
 ) -> None:
-    async with httpx.AsyncClient() as browser:
+    async with httpx.AsyncClient(timeout=30) as browser:
         answer = await follow(browser, f"{apache}/app/")
         form = form_of(answer)
         fields = {**form.fields, "username": "siti", "password": PASSWORD}
