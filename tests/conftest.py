@@ -51,7 +51,7 @@ _settings: dict[str, Settings] = {}
 _numbers = itertools.count()
 
 
-NEEDS_MUCH = frozenset({"city", "cli", "database", "empty_database", "postgres", "redis", "sqlite_template"})
+NEEDS_MUCH = frozenset({"city", "cli", "database", "empty_database", "postgres", "redis", "serve", "sqlite_template"})
 """Fixtures with a provider, a database or another server."""
 WHOLE = ("api", "cli", "fuzz", "interop", "journeys")
 """Directories whose tests run the whole program."""
