@@ -123,14 +123,14 @@ async def _server(answer: bytes, stops: bool = False) -> tuple[asyncio.Server, i
     seen: list[bytes] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        seen.append(await reader.readuntil(b"\r\n\r\n"))
         try:
+            seen.append(await reader.readuntil(b"\r\n\r\n"))
             for part in (answer[i : i + 65536] for i in range(0, len(answer), 65536)):
                 writer.write(part)
                 await writer.drain()
                 if stops:
-                    await asyncio.Event().wait()
-        except ConnectionError:
+                    await reader.read()  # until the other side goes
+        except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
