@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import gc
 import itertools
 import os
+import pickle
 import shutil
 import socket
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,11 +22,12 @@ import pytest
 from scripts.compile_catalogues import compile_catalogues
 from tests.databases import Connections, Databases, SqliteFile, run_statement, share_compiled_statements, take_snapshot
 from tests.lock_order import Watch, in_words
+from tests.scheduling import group_by_database
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 from tests.waiting import listens, wait_until
 
 from sso import clock
-from sso.app import create_app
+from sso.app import GC_THRESHOLDS, create_app
 from sso.clients.catalogue import read_catalogue
 from sso.clients.catalogue_apply import apply_plan, make_plan
 from sso.clients.secrets import new_secret
@@ -47,7 +51,7 @@ _settings: dict[str, Settings] = {}
 _numbers = itertools.count()
 
 
-NEEDS_MUCH = frozenset({"city", "cli", "database", "empty_database", "postgres", "redis", "sqlite_template"})
+NEEDS_MUCH = frozenset({"city", "cli", "database", "empty_database", "postgres", "redis", "serve", "sqlite_template"})
 """Fixtures with a provider, a database or another server."""
 WHOLE = ("api", "cli", "fuzz", "interop", "journeys")
 """Directories whose tests run the whole program."""
@@ -58,12 +62,31 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.option.markexpr == "unit" and collection_path in {TESTS / name for name in WHOLE} else None
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let pytest-xdist give tests to workers as :mod:`tests.scheduling` says."""
+    from tests.scheduling import GroupsBesideSingleTests
+
+    return GroupsBesideSingleTests(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs neither provider nor database as ``unit``: `make check` runs that."""
+    group_by_database(items)
     for item in items:
         directory = item.path.relative_to(TESTS).parts[0]
         if directory not in WHOLE and NEEDS_MUCH.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.unit)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Leave what the collection made out of garbage collection, and collect as seldom as the server does: the modules
+    and tests of a worker are 300 MB, which each full collection went through."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def run_apart(work: Coroutine[Any, Any, Any]) -> Any:
@@ -173,14 +196,29 @@ async def fill(settings: Settings) -> dict[str, Any]:
     return made
 
 
+def once_for_all_workers(run_dir: Path, name: str, work: Callable[[], Any]) -> Any:
+    """Do ``work`` in the worker that comes first, and return what it returned there."""
+    with (run_dir / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = run_dir / f"{name}.pickle"
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(work()))
+        return pickle.loads(kept.read_bytes())
+
+
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    path = tmp_path_factory.mktemp("template") / "sso.db"
-    made = run_apart(fill(settings_for(f"sqlite:///{path}", path.parent)))
-    with sqlite3.connect(path) as connection:
+def sqlite_template(run_dir: Path) -> tuple[Path, dict[str, Any]]:
+    """A filled SQLite database, which every worker copies, and what is in it."""
+    path = run_dir / "template.db"
+
+    def make() -> dict[str, Any]:
+        made: dict[str, Any] = run_apart(fill(settings_for(f"sqlite:///{path}", run_dir)))
+        connection = sqlite3.connect(path)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-    return path, made
+        connection.close()
+        return made
+
+    return path, once_for_all_workers(run_dir, "sqlite", make)
 
 
 @pytest.fixture(scope="session")
@@ -203,16 +241,19 @@ def sqlite_file(
 
 @pytest.fixture(scope="session")
 def postgres_databases(
-    postgres: str, connections: Connections, tmp_path_factory: pytest.TempPathFactory
+    postgres: str, connections: Connections, run_dir: Path, worker_id: str
 ) -> tuple[Databases, dict[str, Any]]:
     """Filled databases, lent to one test at a time, and what is in them."""
-    directory = tmp_path_factory.mktemp("template")
-    name = f"template_{directory.parent.name.replace('-', '_')}".lower()
-    url = postgres.replace("DATABASE", name)
-    run_apart(run_statement(postgres, f"CREATE DATABASE {name}"))
-    made = run_apart(fill(settings_for(url, directory)))
-    run_apart(take_snapshot(url))
-    return Databases(postgres, name, connections), made
+    url = postgres.replace("DATABASE", "template")
+
+    def make() -> dict[str, Any]:
+        run_apart(run_statement(postgres, "CREATE DATABASE template"))
+        made: dict[str, Any] = run_apart(fill(settings_for(url, run_dir)))
+        run_apart(take_snapshot(url))
+        return made
+
+    made = once_for_all_workers(run_dir, "postgresql", make)
+    return Databases(postgres, "template", f"lent_{worker_id}", connections), made
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

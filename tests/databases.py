@@ -145,12 +145,13 @@ class Connections:
 class Databases:
     """The PostgreSQL databases of one worker.
 
-    ``postgres`` is the address of the server, ``template`` the name of a filled database that nobody uses, and
-    ``connections`` what stays open.
+    ``postgres`` is the address of the server, ``template`` the name of a filled database that nobody uses, ``prefix``
+    the beginning of the names of this worker's databases, and ``connections`` what stays open.
     """
 
     postgres: str
     template: str
+    prefix: str
     connections: Connections
     free: list[str] = field(default_factory=list)
     numbers: itertools.count[int] = field(default_factory=itertools.count)
@@ -163,7 +164,7 @@ class Databases:
         """Return the name of a database that holds what the template holds."""
         if self.free:
             return self.free.pop()
-        name = f"{self.template}_{next(self.numbers)}"
+        name = f"{self.prefix}_{next(self.numbers)}"
         await run_statement(self.postgres, f"CREATE DATABASE {name} TEMPLATE {self.template}")
         return name
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -15,10 +16,11 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-from tests.conftest import settings_for
+from tests.conftest import run_apart, settings_for
+from tests.databases import Databases
 from tests.interop.conftest import SSO
 from tests.journeys.conftest import free_ports
-from tests.support import ISSUER, PASSWORD, SECRET_KEY, City, form_of, query_of
+from tests.support import ISSUER, PASSWORD, QUICK_HASHES, SECRET_KEY, City, form_of, query_of
 from tests.waiting import listens, until, wait_for
 
 from sso import clock
@@ -133,8 +135,7 @@ class Process:
             "SSO_DATABASE_URL": url,
             "SSO_DATA_DIR": str(directory),
             "SSO_SECRET_KEY": SECRET_KEY,
-            "SSO_ARGON2_MEMORY": "8MiB",
-            "SSO_ARGON2_ITERATIONS": "1",
+            **QUICK_HASHES,
             "SSO_SIGNING_ALG": "ES256",
         }
         self.directory = directory
@@ -158,12 +159,57 @@ class Process:
         self.process.wait(20)
 
 
+class Served:
+    """A filled database, and the process that serves it for the tests of this file, one after the other."""
+
+    def __init__(self, url: str, made: dict[str, Any], directory: Path) -> None:
+        self.url, self.made, self.directory = url, made, directory
+        self.process: Process | None = None
+
+    def running(self) -> Process:
+        """Return the process, and start it where the test before has ended it: each start takes 2 s."""
+        if self.process is None:
+            self.process = Process(self.url, self.directory, free_ports(1))
+        elif self.process.process.poll() is not None:
+            self.process.start()
+        return self.process
+
+
+@pytest.fixture(scope="module")
+def served_sqlite(
+    sqlite_template: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    template, made = sqlite_template
+    directory = tmp_path_factory.mktemp("served")
+    shutil.copy(template, directory / "sso.db")
+    served = Served(f"sqlite:///{directory / 'sso.db'}", made, directory)
+    yield served
+    if served.process:
+        served.process.kill()
+
+
+@pytest.fixture(scope="module")
+def served_postgresql(
+    postgres_databases: tuple[Databases, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    databases, made = postgres_databases
+    name = run_apart(databases.lend())
+    served = Served(databases.url(name), made, tmp_path_factory.mktemp("served"))
+    yield served
+    if served.process:
+        served.process.kill()
+    run_apart(databases.take_back(name))
+
+
+SERVED = [pytest.param(kind, marks=pytest.mark.xdist_group(f"served-{kind}")) for kind in ("sqlite", "postgresql")]
+on_a_served_database = pytest.mark.parametrize("database_kind", SERVED)
+"""For tests of ``serve``: those of one database run one after the other, so that they share its process."""
+
+
 @pytest.fixture
-def serve(database: tuple[str, dict[str, Any]], tmp_path: Path) -> Iterator[tuple[Process, dict[str, Any]]]:
-    url, made = database
-    process = Process(url, tmp_path, free_ports(1))
-    yield process, made
-    process.kill()
+def serve(request: pytest.FixtureRequest, database_kind: str) -> tuple[Process, dict[str, Any]]:
+    served: Served = request.getfixturevalue(f"served_{database_kind}")
+    return served.running(), served.made
 
 
 class Phone:
@@ -213,6 +259,7 @@ class Phone:
         return await self.token(grant_type="refresh_token", refresh_token=token)
 
 
+@on_a_served_database
 async def test_kill_9_in_the_middle_of_refreshing_leaves_each_refresh_whole_or_undone(
     serve: tuple[Process, dict[str, Any]],
 ) -> None:
@@ -243,6 +290,7 @@ async def test_kill_9_in_the_middle_of_refreshing_leaves_each_refresh_whole_or_u
         assert "refresh_token" in await phone.refresh(answer["refresh_token"])
 
 
+@on_a_served_database
 async def test_nobody_is_signed_out_by_a_restart_and_a_stop_is_a_success(
     serve: tuple[Process, dict[str, Any]],
 ) -> None:
@@ -258,32 +306,6 @@ async def test_nobody_is_signed_out_by_a_restart_and_a_stop_is_a_success(
     assert "refresh_token" in await again.refresh(tokens["refresh_token"])
 
 
-async def test_a_stop_lets_what_is_under_way_finish(serve: tuple[Process, dict[str, Any]]) -> None:
-    process, made = serve
-    phone = Phone(process.port, made["secrets"]["lama"])
-    code = await phone.code()
-    reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
-    body = f"grant_type=authorization_code&code={code}&redirect_uri=https%3A%2F%2Flama.example%2Fcb"
-    import base64
-
-    credentials = base64.b64encode(f"lama:{made['secrets']['lama']}".encode()).decode()
-    writer.write(
-        f"POST /token HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credentials}\r\n"
-        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n"
-        f"Expect: 100-continue\r\n\r\n{body[:20]}".encode()
-    )
-    await writer.drain()
-    # It is being read when the stop comes (RFC 9110 section 10.1.1), and the rest comes after the stop.
-    assert (await reader.readuntil(b"\r\n\r\n")).split()[1] == b"100"
-    process.process.send_signal(signal.SIGTERM)
-    await until(lambda: not listens(process.port))
-    writer.write(body[20:].encode())
-    await writer.drain()
-    assert (await reader.readline()).split()[1] == b"200"
-    await close(writer)
-    assert process.process.wait(30) == 0
-
-
 SMUGGLED = {
     "length and chunks": "Content-Length: 5\r\nTransfer-Encoding: chunked",
     "two lengths": "Content-Length: 5\r\nContent-Length: 6",
@@ -293,6 +315,7 @@ SMUGGLED = {
 }
 
 
+@on_a_served_database
 async def test_shapes_of_request_smuggling_are_refused(serve: tuple[Process, dict[str, Any]]) -> None:
     process, _ = serve
     for name, headers in SMUGGLED.items():
@@ -307,6 +330,7 @@ async def test_shapes_of_request_smuggling_are_refused(serve: tuple[Process, dic
         await close(writer)
 
 
+@on_a_served_database
 async def test_a_head_that_never_ends_is_cut_off(serve: tuple[Process, dict[str, Any]]) -> None:
     process, _ = serve
     reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
@@ -331,6 +355,33 @@ async def test_a_head_that_never_ends_is_cut_off(serve: tuple[Process, dict[str,
     await close(writer)
     phone = Phone(process.port, "x")
     assert (await phone.send("GET", "/jwks")).status_code == 200
+
+
+@on_a_served_database
+async def test_a_stop_lets_what_is_under_way_finish(serve: tuple[Process, dict[str, Any]]) -> None:
+    process, made = serve
+    phone = Phone(process.port, made["secrets"]["lama"])
+    code = await phone.code()
+    reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
+    body = f"grant_type=authorization_code&code={code}&redirect_uri=https%3A%2F%2Flama.example%2Fcb"
+    import base64
+
+    credentials = base64.b64encode(f"lama:{made['secrets']['lama']}".encode()).decode()
+    writer.write(
+        f"POST /token HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credentials}\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n"
+        f"Expect: 100-continue\r\n\r\n{body[:20]}".encode()
+    )
+    await writer.drain()
+    # It is being read when the stop comes (RFC 9110 section 10.1.1), and the rest comes after the stop.
+    assert (await reader.readuntil(b"\r\n\r\n")).split()[1] == b"100"
+    process.process.send_signal(signal.SIGTERM)
+    await until(lambda: not listens(process.port))
+    writer.write(body[20:].encode())
+    await writer.drain()
+    assert (await reader.readline()).split()[1] == b"200"
+    await close(writer)
+    assert process.process.wait(30) == 0
 
 
 async def test_a_head_that_takes_too_long_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

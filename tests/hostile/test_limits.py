@@ -482,7 +482,7 @@ async def test_a_redis_that_hangs_delays_nobody(city: City) -> None:
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    city.provider.attempts._counts = Counts(RedisStorage(f"redis://127.0.0.1:{port}/0"))
+    city.provider.attempts._counts = counts = Counts(RedisStorage(f"redis://127.0.0.1:{port}/0"))
     began = time.monotonic()
     async with city.browser() as browser:
         page = await browser.open("/login")
@@ -490,6 +490,7 @@ async def test_a_redis_that_hangs_delays_nobody(city: City) -> None:
             assert (await browser.submit(page, username="siti", password="x")).status_code == 400
         assert is_refusal(await browser.submit(page, username="siti", password="x"))
     assert time.monotonic() - began < 10, "it is asked once, for half a second, and then left alone"
+    await counts.close()
     server.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import socket
 from pathlib import Path
@@ -122,17 +123,19 @@ async def _server(answer: bytes, stops: bool = False) -> tuple[asyncio.Server, i
     seen: list[bytes] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        seen.append(await reader.readuntil(b"\r\n\r\n"))
         try:
+            seen.append(await reader.readuntil(b"\r\n\r\n"))
             for part in (answer[i : i + 65536] for i in range(0, len(answer), 65536)):
                 writer.write(part)
                 await writer.drain()
                 if stops:
-                    await asyncio.Event().wait()
-        except ConnectionError:
+                    await reader.read()  # until the other side goes
+        except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     return server, server.sockets[0].getsockname()[1], seen

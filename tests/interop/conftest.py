@@ -17,7 +17,7 @@ from tests.commands import run_command, run_commands
 from tests.conftest import run_apart
 from tests.databases import run_statement
 from tests.journeys.conftest import free_ports
-from tests.support import form_of
+from tests.support import QUICK_HASHES, form_of
 from tests.waiting import wait_for
 
 HERE = Path(__file__).parent
@@ -58,7 +58,7 @@ class Server:
 
 def signed_in(server: Server, address: str) -> httpx.Response:
     """Open ``address`` of an application, sign siti in where the provider asks, and return the last page."""
-    with httpx.Client(follow_redirects=True) as browser:
+    with httpx.Client(follow_redirects=True, timeout=30) as browser:
         page = browser.get(address)
         for _ in range(3):
             if not str(page.url).startswith(server.issuer):
@@ -82,7 +82,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     port = free_ports(1 + len(LISTENING))
     ports = {name: port + number for number, name in enumerate(LISTENING, 1)}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
-    environment |= {
+    environment |= QUICK_HASHES | {
         "SSO_ISSUER": f"http://localhost:{port}",
         "SSO_DATABASE_URL": url,
         "SSO_DATA_DIR": str(directory),

@@ -18,7 +18,7 @@ with warnings.catch_warnings():
     from authlib.integrations.httpx_client import AsyncOAuth2Client
     from authlib.oauth2.rfc7523 import ClientSecretJWT
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
+pytestmark = [pytest.mark.interop]
 CALLBACK = "http://localhost:7002/cb"
 VERIFIER = "v" * 64
 
@@ -41,8 +41,9 @@ async def test_the_code_flow_refresh_introspection_revocation_and_logout(server:
             redirect_uri=CALLBACK,
             scope="openid profile email",
             code_challenge_method="S256",
+            timeout=30,
         ) as client,
-        httpx.AsyncClient(base_url=server.issuer) as browser,
+        httpx.AsyncClient(base_url=server.issuer, timeout=30) as browser,
     ):
         metadata = (await browser.get("/.well-known/openid-configuration")).json()
         url, state = client.create_authorization_url(

@@ -14,7 +14,7 @@ from tests.interop.conftest import PASSWORD, Server
 from tests.support import form_of
 from tests.waiting import until, wait_for
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
+pytestmark = [pytest.mark.interop]
 MODULES = Path("/usr/lib/apache2/modules")
 
 APACHE = """
@@ -107,7 +107,7 @@ def apache(server: Server, tmp_path: Path) -> Iterator[str]:
 async def test_a_page_behind_apache_opens_with_one_sign_in_and_closes_by_the_back_channel(
     server: Server, apache: str
 ) -> None:
-    async with httpx.AsyncClient() as browser:
+    async with httpx.AsyncClient(timeout=30) as browser:
         answer = await follow(browser, f"{apache}/app/")
         form = form_of(answer)
         fields = {**form.fields, "username": "siti", "password": PASSWORD}

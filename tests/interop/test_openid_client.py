@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.interop.conftest import HERE, PASSWORD, Server
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
+pytestmark = [pytest.mark.interop]
 FOLDER = HERE / "openid_client"
 
 

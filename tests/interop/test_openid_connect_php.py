@@ -23,7 +23,7 @@ from tests.interop.conftest import PASSWORD, Server
 from tests.support import Forms, challenge_of
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
+pytestmark = [pytest.mark.interop]
 CLIENT, CALLBACK, BYE = "php", "http://localhost:7004/index.php", "http://localhost:7004/bye.php?from=sso"
 
 
@@ -63,7 +63,10 @@ def test_sign_in_refresh_and_sign_out_as_the_library_does_them(server: Server) -
     secret = server.secrets[CLIENT]
     basic = base64.b64encode(f"{quote_plus(CLIENT)}:{quote_plus(secret)}".encode()).decode()
     form_type = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "*/*"}
-    with httpx.Client(base_url=server.issuer) as curl, httpx.Client(base_url=server.issuer) as browser:
+    with (
+        httpx.Client(base_url=server.issuer, timeout=30) as curl,
+        httpx.Client(base_url=server.issuer, timeout=30) as browser,
+    ):
         config = curl.get("/.well-known/openid-configuration").json()
         assert "client_secret_basic" in config["token_endpoint_auth_methods_supported"]
 
@@ -135,7 +138,7 @@ def test_a_logout_token_passes_the_checks_of_the_library(server: Server) -> None
     listener = HTTPServer(("127.0.0.1", server.ports["php"]), Receiver)
     thread = threading.Thread(target=listener.serve_forever, daemon=True)
     thread.start()
-    with httpx.Client(base_url=server.issuer) as browser:
+    with httpx.Client(base_url=server.issuer, timeout=30) as browser:
         query = urlencode(
             {"response_type": "code", "redirect_uri": CALLBACK, "client_id": CLIENT, "nonce": "n", "state": "s"}
             | {"scope": "openid", "code_challenge": challenge_of("y" * 43), "code_challenge_method": "S256"}

@@ -20,7 +20,7 @@ from tests.journeys.conftest import _browser as _browser  # fixtures
 from tests.journeys.conftest import chromium as chromium
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
+pytestmark = [pytest.mark.interop]
 FOLDER = HERE / "relying_parties"
 MODULES = FOLDER / "node_modules"
 

@@ -25,7 +25,7 @@ from tests.journeys.conftest import free_ports
 from tests.support import Forms, form_of
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
+pytestmark = [pytest.mark.interop]
 FAULTS = {
     "wrong_nonce", "wrong_audience", "wrong_issuer", "expired", "alg_none", "foreign_key", "tampered_signature",
     "missing_state", "foreign_state", "mixed_up_issuer", "replayed_code", "forged_logout_token",
@@ -77,7 +77,7 @@ def registered(server: Server, name: str, kind: str = "web", **sandbox: Any) -> 
 
 def shown(sandbox: Sandbox, stack: str) -> dict[str, str]:
     """Return the files of a quick start as the portal shows them."""
-    with httpx.Client(base_url=sandbox.server.issuer, follow_redirects=True) as browser:
+    with httpx.Client(base_url=sandbox.server.issuer, follow_redirects=True, timeout=30) as browser:
         page = browser.get(f"/developer/apps/{sandbox.name}/quick-start?stack={stack}")
         form = form_of(page)
         browser.post(form.action, data={**form.fields, "username": "siti", "password": PASSWORD})
@@ -112,7 +112,7 @@ def programs() -> Iterator[list[Running]]:
 
 def greeted(sandbox: Sandbox) -> str:
     """Sign siti in at the application in a browser, and return what it says then."""
-    with httpx.Client(base_url=f"http://localhost:{sandbox.port}", follow_redirects=True) as browser:
+    with httpx.Client(base_url=f"http://localhost:{sandbox.port}", follow_redirects=True, timeout=30) as browser:
         page = browser.get("/login")
         for _ in range(3):
             forms = Forms(page.text).forms
@@ -213,7 +213,7 @@ def test_the_quick_start_for_apache_protects_a_page_as_it_is_shown(server: Serve
     command = [program, "-f", str(root / "httpd.conf"), "-DFOREGROUND"]
     try:
         programs.append(Running(command, sandbox.environment, root, sandbox.port))
-        with httpx.Client(follow_redirects=True) as browser:
+        with httpx.Client(follow_redirects=True, timeout=30) as browser:
             page = browser.get(f"http://localhost:{sandbox.port}/app/index.html")
             for typed in ({"username": "siti", "password": PASSWORD}, {"choice": "allow"}):
                 form = form_of(page)

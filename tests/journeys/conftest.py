@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright
 from tests.journeys.displays import ARTEFACTS
+from tests.support import QUICK_HASHES
 from tests.waiting import wait_for
 
 QUIET = [
@@ -69,7 +70,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     log = (directory / "log").open("w+")
     command = [str(Path(sys.executable).with_name("sso")), "demo", "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
-    environment["SSO_SIGN_UPS_PER_IP_ADDRESS"] = "1000"
+    environment |= QUICK_HASHES | {"SSO_SIGN_UPS_PER_IP_ADDRESS": "1000"}
     process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log, env=environment, start_new_session=True)
     try:
         for number in range(3):

@@ -22,6 +22,7 @@ from tests.commands import run_command, run_commands
 from tests.journeys.conftest import free_ports
 from tests.journeys.displays import Display, Rules, check_displays, new_context
 from tests.journeys.test_sign_on import sign_in
+from tests.support import QUICK_HASHES
 from tests.waiting import until, wait_for
 
 from sso.platform.permissions import GRANTING, PERMISSIONS
@@ -82,7 +83,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     port = free_ports(5)
     apps = {name: f"http://localhost:{port + number}" for number, name in enumerate(KINDS, start=1)}
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SSO_", "APP_"))}
-    environment |= {"SSO_ISSUER": f"http://localhost:{port}", "SSO_DATA_DIR": str(directory)}
+    environment |= QUICK_HASHES | {"SSO_ISSUER": f"http://localhost:{port}", "SSO_DATA_DIR": str(directory)}
     environment["SSO_SECOND_FACTOR_ROLES"] = "none"
     made = Town(f"http://localhost:{port}", apps, {}, environment)
     (directory / "town.yaml").write_text(yaml.safe_dump(catalogue(apps)))

@@ -25,6 +25,7 @@ from tests.commands import run_commands
 from tests.journeys.conftest import free_ports
 from tests.journeys.displays import Display, Rules, check_access, check_displays, keep_picture, new_context
 from tests.journeys.test_sign_on import sign_in
+from tests.support import QUICK_HASHES
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("protocol")]
@@ -108,7 +109,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     directory = tmp_path_factory.mktemp("protocol")
     port = free_ports(2)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
-    environment |= {
+    environment |= QUICK_HASHES | {
         "SSO_ISSUER": f"http://localhost:{port}",
         "SSO_DATA_DIR": str(directory),
         "SSO_CLIENT_REGISTRATION": "open",

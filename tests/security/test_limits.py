@@ -40,6 +40,7 @@ async def storage(request: pytest.FixtureRequest, city: City) -> AsyncIterator[S
     await made.reset()
     yield made
     await made.reset()
+    await made.close()
 
 
 async def fails(limits: Attempts, times: int, account: str, address: str, device: str = "") -> None:
@@ -113,9 +114,12 @@ async def test_two_processes_count_together_in_the_database(city: City) -> None:
 
 async def test_two_hosts_count_together_in_redis(redis: str) -> None:
     settings = Settings(_env_file=None, rate_limit_storage=redis)  # type: ignore[call-arg]
-    one, other = (Attempts(MAXIMUM, MANY, Counts(storage_for(settings))) for _ in range(2))
+    counts = [Counts(storage_for(settings)) for _ in range(2)]
+    one, other = (Attempts(MAXIMUM, MANY, each) for each in counts)
     await fails(one, MAXIMUM, "tono", "203.0.113.7")
     await refused(other, "tono", "203.0.113.7")
+    for each in counts:
+        await each.close()
 
 
 async def test_the_longer_one_guesses_the_longer_one_waits(city: City) -> None:

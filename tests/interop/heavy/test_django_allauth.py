@@ -10,7 +10,7 @@ import pytest
 from tests.interop.conftest import Server, signed_in
 from tests.interop.heavy.conftest import HERE, python, serving
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
+pytestmark = [pytest.mark.interop]
 
 
 @pytest.mark.parametrize(

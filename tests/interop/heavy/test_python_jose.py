@@ -15,7 +15,7 @@ from tests.interop.conftest import PASSWORD, Server
 from tests.interop.heavy.conftest import HERE, python
 from tests.support import challenge_of, form_of, query_of
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
+pytestmark = [pytest.mark.interop]
 VERIFIER, CALLBACK = "j" * 43, "http://localhost:7006/cb"
 
 

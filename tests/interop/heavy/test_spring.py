@@ -12,7 +12,7 @@ from tests.interop.conftest import Server, signed_in
 from tests.interop.heavy.conftest import TOOLS, serving, tool
 from tests.journeys.conftest import free_ports
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
+pytestmark = [pytest.mark.interop]
 WAYS = (("3.5.7", "jwt"), ("4.0.7", "jwt"), ("4.0.7", "opaque"))
 QUICK_START = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dspring.main.lazy-initialization=true"]
 AUDIENCE = "https://api.kota.example"

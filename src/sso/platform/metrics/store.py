@@ -13,7 +13,6 @@ from sso.platform.db import delete_batch, insert_for
 from sso.platform.metrics.counters import RECENT, Mistake
 from sso.platform.metrics.models import ClientMistake, ProcessSeen, UsageCount
 
-BATCH = 200
 MAX_MISTAKES_PER_CLIENT = 100
 
 
@@ -23,12 +22,13 @@ async def add_counts(session: AsyncSession, counts: Mapping[tuple[datetime, str,
         {"hour": hour, "name": name, "client_id": client_id, "label": label, "count": count}
         for (hour, name, client_id, label), count in sorted(counts.items())
     ]
-    for start in range(0, len(rows), BATCH):
-        statement = insert_for(session)(UsageCount).values(rows[start : start + BATCH])
-        added = {"count": UsageCount.count + statement.excluded.count}
-        await session.execute(
-            statement.on_conflict_do_update(index_elements=["hour", "name", "client_id", "label"], set_=added)
-        )
+    if not rows:
+        return
+    # A row of values and many parameters: a statement with many rows is compiled anew for each number of them.
+    statement = insert_for(session)(UsageCount.__table__)
+    added = {"count": UsageCount.count + statement.excluded.count}
+    keys = ["hour", "name", "client_id", "label"]
+    await session.execute(statement.on_conflict_do_update(index_elements=keys, set_=added), rows)
 
 
 async def add_mistakes(session: AsyncSession, mistakes: Mapping[tuple[str, bytes], Mistake]) -> None:
