@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, cast
 from urllib.parse import urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -181,17 +181,26 @@ async def end_matching(
         count += len(found)
 
 
-def backchannel_logout(services: LogoutServices) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+class LogoutPayload(TypedDict):
+    """What is stored of a back-channel logout until it is delivered: the token is signed when it is sent."""
+
+    client_id: str
+    sid: str
+    user_id: str
+
+
+def backchannel_logout(services: LogoutServices) -> Callable[[Mapping[str, object]], Awaitable[None]]:
     """Return the handler that tells an application of an ended session (Back-Channel Logout section 2.5)."""
 
-    async def send(payload: Mapping[str, Any]) -> None:
-        client = services.registry.known(str(payload["client_id"]))
+    async def send(stored: Mapping[str, object]) -> None:
+        payload = cast(LogoutPayload, stored)
+        client = services.registry.known(payload["client_id"])
         if client is None:
             await services.look()
-            client = services.registry.known(str(payload["client_id"]))
+            client = services.registry.known(payload["client_id"])
         if client is None or not client.meta.backchannel_logout_uri:
             raise Abandon("the application is gone, or no longer asks to be told")
-        token = logout_token(services, str(payload["client_id"]), str(payload["sid"]), uuid.UUID(payload["user_id"]))
+        token = logout_token(services, payload["client_id"], payload["sid"], uuid.UUID(payload["user_id"]))
         try:
             status = await services.outbound.post_form(client.meta.backchannel_logout_uri, {"logout_token": token})
         except OutboundRefused as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, NotRequired, Protocol, TypedDict, cast
 from urllib.parse import urlsplit
 
 from sqlalchemy import select
@@ -134,7 +134,7 @@ async def about_person(
     await _emit(session, services, streams, event, [Concerned(one, user_id) for one in streams], bodies)
 
 
-def credential_type(kind: str, data: Mapping[str, Any]) -> str:
+def credential_type(kind: str, data: Mapping[str, object]) -> str:
     """Return the type of a credential in the words of CAEP section 3.3.1.
 
     Args:
@@ -144,8 +144,8 @@ def credential_type(kind: str, data: Mapping[str, Any]) -> str:
     """
     if kind != "passkey":
         return _CREDENTIAL_TYPES[kind]
-    transports = data.get("transports") or []
-    if transports:
+    transports = data.get("transports")
+    if isinstance(transports, list) and transports:
         platform = "internal" in transports
     else:  # older browsers, and passkeys from before transports were stored
         platform = data.get("attachment") == "platform" or bool(data.get("backed_up"))
@@ -226,20 +226,44 @@ def name_hash(sub: str) -> bytes:
     return token_hash(sub)
 
 
+class EventPayload(TypedDict):
+    """What is stored of an event until it is delivered: the token is signed when it is sent."""
+
+    jti: str
+    client_id: str
+    stream_id: str
+    event: str
+    body: Mapping[str, object]
+    iat: int
+    user_id: NotRequired[str]
+    sid: NotRequired[str | None]
+
+
 def send(
-    session: AsyncSession, stream: EventStream, event: str, body: dict[str, Any], *, about: Concerned | None = None
+    session: AsyncSession,
+    stream: EventStream,
+    event: str,
+    body: Mapping[str, object],
+    *,
+    about: Concerned | None = None,
 ) -> None:
     """Write one event for one stream to the outbox. ``about`` nobody: about the stream itself."""
     event_id = new_id()
-    payload: dict[str, Any] = {"jti": event_id.hex, "client_id": stream.client_id, "stream_id": str(stream.id)}
-    payload |= {"event": event, "body": body, "iat": clock.timestamp()}
+    payload: EventPayload = {
+        "jti": event_id.hex,
+        "client_id": stream.client_id,
+        "stream_id": str(stream.id),
+        "event": event,
+        "body": body,
+        "iat": clock.timestamp(),
+    }
     if about is not None:
         payload |= {"user_id": str(about.user_id), "sid": about.sid}
     push = stream.method == "push"
     enqueue(
         session,
         PUSH if push else POLL,
-        payload,
+        {**payload},
         client_id=stream.client_id,
         session_id=about.session_id if about else None,
         receiver=urlsplit(stream.endpoint_url or "").netloc if push else None,
@@ -248,15 +272,15 @@ def send(
     )
 
 
-def security_event_token(services: SigningServices, payload: Mapping[str, Any]) -> str | None:
+def security_event_token(services: SigningServices, payload: EventPayload) -> str | None:
     """Return the SET of an event (RFC 8417), signed now; None where its application is gone."""
-    client = services.registry.known(str(payload["client_id"]))
+    client = services.registry.known(payload["client_id"])
     if client is None:
         return None
     issuer = services.settings.issuer
-    subject: dict[str, Any] = {"format": "opaque", "id": payload["stream_id"]}
-    if payload.get("user_id"):
-        sub = services.subject(client, uuid.UUID(payload["user_id"]))
+    subject: dict[str, object] = {"format": "opaque", "id": payload["stream_id"]}
+    if user_id := payload.get("user_id"):
+        sub = services.subject(client, uuid.UUID(user_id))
         subject = {"format": "iss_sub", "iss": issuer, "sub": sub}
         if payload.get("sid"):
             subject = {"format": "complex", "user": subject, "session": {"format": "opaque", "id": payload["sid"]}}
@@ -272,10 +296,11 @@ def security_event_token(services: SigningServices, payload: Mapping[str, Any]) 
     return services.keys.sign(claims, "RS256" if alg == "none" else alg, SET_TYP)
 
 
-def push_event(services: PushServices) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+def push_event(services: PushServices) -> Callable[[Mapping[str, object]], Awaitable[None]]:
     """Return the handler that pushes events (RFC 8935 section 2)."""
 
-    async def push(payload: Mapping[str, Any]) -> None:
+    async def push(stored: Mapping[str, object]) -> None:
+        payload = cast(EventPayload, stored)
         async with services.db.read() as session:
             stream = await session.get(EventStream, uuid.UUID(payload["stream_id"]))
         token = security_event_token(services, payload)

@@ -7,9 +7,10 @@ Requests and answers are JSON; who asks is proven by an access token of this ser
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -123,7 +124,7 @@ class Poll:
     sets: dict[str, str]
     more: bool
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> dict[str, object]:
         """Return it as JSON has it."""
         return {"sets": self.sets, **({"moreAvailable": True} if self.more else {})}
 
@@ -360,7 +361,10 @@ async def poll(
     given = waiting[:maximum]
     if given:
         await deliveries.fetched(session, client.client_id, POLL, [one.id for one in given], clock.now())
-    sets = {one.id.hex: signals.security_event_token(services, one.payload) or "" for one in given}
+    sets = {
+        one.id.hex: signals.security_event_token(services, cast(signals.EventPayload, one.payload)) or ""
+        for one in given
+    }
     return Poll(sets, more=len(waiting) > maximum)
 
 
@@ -431,7 +435,7 @@ async def _names(
     session: AsyncSession,
     services: StreamSubjectServices,
     client: Client,
-    subject: dict[str, Any],
+    subject: Mapping[str, object],
     *,
     nested: bool = False,
 ) -> list[str]:
@@ -449,13 +453,14 @@ async def _names(
         StreamRefused: when it cannot be understood.
     """
     kind = subject.get("format")
-    if kind == "complex" and isinstance(subject.get("user"), dict) and not nested:
-        return await _names(session, services, client, subject["user"])
-    if kind == "aliases" and isinstance(subject.get("identifiers"), list) and not nested:
-        found = subject["identifiers"][:MAX_ALIASES]
-        if not all(isinstance(one, dict) for one in found):
+    user, identifiers = subject.get("user"), subject.get("identifiers")
+    if kind == "complex" and isinstance(user, dict) and not nested:
+        return await _names(session, services, client, user)
+    if kind == "aliases" and isinstance(identifiers, list) and not nested:
+        aliases = identifiers[:MAX_ALIASES]
+        if not all(isinstance(alias, dict) for alias in aliases):
             raise StreamRefused(400, "subject: the identifiers of aliases must be objects (RFC 9493 section 3.2.8).")
-        return [name for one in found for name in await _names(session, services, client, one, nested=True)]
+        return [name for alias in aliases for name in await _names(session, services, client, alias, nested=True)]
     member = _MEMBERS.get(str(kind))
     value = subject.get(member) if member is not None else None
     if not isinstance(value, str):

@@ -9,7 +9,7 @@ import secrets
 import struct
 import uuid
 from datetime import timedelta
-from typing import Any
+from typing import Literal, TypedDict
 from urllib.parse import urlsplit
 
 import orjson
@@ -295,7 +295,12 @@ class Passkeys:
         return hmac.digest(key, head + f"{browser} {purpose}".encode(), "sha256")[:16]
 
 
-def _where_it_is(answer: str) -> dict[str, Any]:
+class _Place(TypedDict):
+    transports: list[str]
+    attachment: Literal["platform", "cross-platform"] | None
+
+
+def _where_it_is(answer: str) -> _Place:
     """Return what the browser says of where a new passkey is (Web Authentication sections 5.1 and 5.2.1): it is told to
     applications as a type, and nothing depends on it."""
     said = read_json(answer)

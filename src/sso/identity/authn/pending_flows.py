@@ -115,7 +115,7 @@ async def lock(session: AsyncSession, running: RunningFlow) -> bool:
 async def keep(session: AsyncSession, box: SecretBox, running: RunningFlow, *, anew: bool = False) -> None:
     """Keep what has been said. ``anew``: tries are counted anew, because something else is asked for now."""
     mine = update(PendingFlow).where(PendingFlow.token_hash == running.row.token_hash)
-    values: dict[str, Any] = {"encrypted": box.encrypt(orjson.dumps(running.data), _SEAL)}
+    values: dict[str, object] = {"encrypted": box.encrypt(orjson.dumps(running.data), _SEAL)}
     await session.execute(mine.values(values | ({"attempts": 0} if anew else {})))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
 
@@ -84,7 +83,11 @@ def read_claims_request(
     )
 
 
-def _member(document: Mapping[str, object], name: str) -> dict[str, Mapping[str, object] | None]:
+ClaimsMember = Mapping[str, Mapping[str, object] | None]
+"""A member of the parameter: the claims that are asked for, each with what is asked of it (section 5.5.1)."""
+
+
+def _member(document: Mapping[str, object], name: str) -> ClaimsMember:
     member = {} if document.get(name) is None else document[name]
     if not isinstance(member, dict) or not all(one is None or isinstance(one, dict) for one in member.values()):
         raise InvalidRequestError(f"claims: {name} must hold claims, each with null or an object.")
@@ -105,7 +108,7 @@ def _values(name: str, asked: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _sub(userinfo: Mapping[str, Any], id_token: Mapping[str, Any]) -> str | None:
+def _sub(userinfo: ClaimsMember, id_token: ClaimsMember) -> str | None:
     wanted = {value for member in (userinfo, id_token) for value in _values("sub", member.get("sub") or {})}
     if len(wanted) > 1:
         raise InvalidRequestError("claims: sub must have one value.")

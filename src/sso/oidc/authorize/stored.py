@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import NotRequired, TypedDict, cast
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
@@ -173,16 +173,23 @@ async def recall_request(session: AsyncSession, box: SecretBox, token: str, brow
     return waiting
 
 
+class StoredParameters(TypedDict):
+    """The JSON of a stored request. Requests of the release 0.1 have no ``source``."""
+
+    query: str
+    source: NotRequired[Source]
+
+
 async def _stored_request(session: AsyncSession, token: str, browser: str) -> WaitingRequest | None:
     found = await session.get(Interaction, token_hash(token))
     if found is None or found.browser_hash != token_hash(browser) or found.expires_at <= clock.now():
         return None
-    kept: dict[str, Any] = found.parameters
+    kept = cast(StoredParameters, found.parameters)
     return WaitingRequest(
         request_id=token.partition(".")[0],
         client_id=found.client_id,
         parameters=parse_qsl(kept["query"], keep_blank_values=True),
-        source=cast(Source, kept.get("source", "plain")),
+        source=kept.get("source", "plain"),
         done=frozenset(found.progress),
         created_at=found.created_at,
         expires_at=found.expires_at,
