@@ -93,7 +93,7 @@ async def streams_of(
     if not services.has_streams or not client_ids:
         return {}
     statement = select(EventStream).where(EventStream.client_id.in_(client_ids), EventStream.status != "disabled")
-    return {one.client_id: one for one in (await session.execute(statement)).scalars()}
+    return {stream.client_id: stream for stream in (await session.execute(statement)).scalars()}
 
 
 def is_told(stream: EventStream | None, event: str) -> bool:
@@ -110,8 +110,11 @@ async def session_revoked(
     actor: str | None,
 ) -> None:
     """Tell applications of sessions that are over for them (CAEP section 3.1). ``actor``: who asked for it."""
-    by_another = actor is not None and any(str(one.user_id) != actor for one in ended)
-    concerned = [Concerned(one.client_id, one.user_id, one.session_id, one.sid) for one in ended]
+    by_another = actor is not None and any(str(client_session.user_id) != actor for client_session in ended)
+    concerned = [
+        Concerned(client_session.client_id, client_session.user_id, client_session.session_id, client_session.sid)
+        for client_session in ended
+    ]
     await _emit(
         session,
         services,
@@ -131,7 +134,7 @@ async def about_person(
         return
     known = await sessions.clients_of_user(session, user_id) | await tokens.clients_of_user(session, user_id)
     streams = await streams_of(session, services, known)
-    await _emit(session, services, streams, event, [Concerned(one, user_id) for one in streams], bodies)
+    await _emit(session, services, streams, event, [Concerned(client_id, user_id) for client_id in streams], bodies)
 
 
 def credential_type(kind: str, data: Mapping[str, object]) -> str:
@@ -155,13 +158,13 @@ def credential_type(kind: str, data: Mapping[str, object]) -> str:
 def replaced(known: Sequence[Credential], kind: str) -> CredentialChange:
     """Return the change of a person with the credentials ``known`` who gets a new one in place of any other of its
     kind."""
-    had = any(one.kind == kind for one in known)
+    had = any(credential.kind == kind for credential in known)
     return CredentialChange(credential_type(kind, {}), "update" if had else "create")
 
 
 def factor_changes(known: Sequence[Credential], change: Change) -> list[CredentialChange]:
     """Return the change of every second factor among credentials, once for each type."""
-    return credential_changes([one for one in known if one.kind != "password"], change)
+    return credential_changes([credential for credential in known if credential.kind != "password"], change)
 
 
 def credential_changes(chosen: Sequence[Credential], change: Change) -> list[CredentialChange]:
@@ -178,7 +181,7 @@ async def credentials_changed(
     by: Initiator,
 ) -> None:
     """Tell applications of changed credentials of a person (CAEP section 3.3)."""
-    bodies = [{**asdict(one), "initiating_entity": by} for one in changes]
+    bodies = [{**asdict(credential_change), "initiating_entity": by} for credential_change in changes]
     await about_person(session, services, user_id, CREDENTIAL_CHANGE, *bodies)
 
 
@@ -190,14 +193,18 @@ async def _emit(
     concerned: Sequence[Concerned],
     bodies: Sequence[dict[str, object]],
 ) -> None:
-    told = [(one, streams[one.client_id]) for one in concerned if is_told(streams.get(one.client_id), event)]
+    told = [
+        (concerned_client, streams[concerned_client.client_id])
+        for concerned_client in concerned
+        if is_told(streams.get(concerned_client.client_id), event)
+    ]
     if not told:
         return
     excluded = await _excluded(session, services, told)
-    for one, stream in told:
-        if (stream.id, one.user_id) not in excluded:
+    for concerned_client, stream in told:
+        if (stream.id, concerned_client.user_id) not in excluded:
             for body in bodies:
-                send(session, stream, event, {**body, "event_timestamp": clock.timestamp()}, about=one)
+                send(session, stream, event, {**body, "event_timestamp": clock.timestamp()}, about=concerned_client)
 
 
 async def _excluded(
@@ -205,20 +212,21 @@ async def _excluded(
 ) -> set[tuple[uuid.UUID, uuid.UUID]]:
     """Return (stream, person) of those of whom an application does not want to be told."""
     names = {
-        (stream.id, name_hash(services.subject(client, one.user_id))): one.user_id
-        for one, stream in told
-        if (client := services.registry.known(one.client_id)) is not None
+        (stream.id, name_hash(services.subject(client, concerned.user_id))): concerned.user_id
+        for concerned, stream in told
+        if (client := services.registry.known(concerned.client_id)) is not None
     }
     streams = {stream.id for _, stream in told}
     by_name = select(ExcludedName.stream_id, ExcludedName.name_hash).where(
         ExcludedName.stream_id.in_(streams), ExcludedName.name_hash.in_({name for _, name in names})
     )
     by_person = select(ExcludedSubject.stream_id, ExcludedSubject.user_id).where(
-        ExcludedSubject.stream_id.in_(streams), ExcludedSubject.user_id.in_({one.user_id for one, _ in told})
+        ExcludedSubject.stream_id.in_(streams),
+        ExcludedSubject.user_id.in_({concerned.user_id for concerned, _ in told}),
     )
     rows = (await session.execute(by_name)).all()
-    found = {(row[0], names[row[0], row[1]]) for row in rows if (row[0], row[1]) in names}
-    return found | {(row[0], row[1]) for row in (await session.execute(by_person)).all()}
+    excluded = {(row[0], names[row[0], row[1]]) for row in rows if (row[0], row[1]) in names}
+    return excluded | {(row[0], row[1]) for row in (await session.execute(by_person)).all()}
 
 
 def name_hash(sub: str) -> bytes:
@@ -333,7 +341,7 @@ def header_purpose(stream_id: uuid.UUID) -> str:
 def _error_of(body: bytes) -> str:
     """Return the error of RFC 8935 section 2.3."""
     try:
-        said = read_json(body)
-        return f"{said['err']} {said.get('description', '')}"[:200]
+        document = read_json(body)
+        return f"{document['err']} {document.get('description', '')}"[:200]
     except (ValueError, KeyError, TypeError, AttributeError):
         return "400"
