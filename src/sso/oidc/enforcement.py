@@ -36,8 +36,8 @@ def must_read(client: Client, told: str = "") -> bool:
 
 async def standing_at_page(session: AsyncSession, client: Client, user_id: UUID) -> Standing:
     """Return what is known of a user who is at a page. One statement."""
-    found = await session.run_sync(lambda sync: _read(sync, client, user_id))
-    return found or Standing(user_id, usable=False)
+    standing = await session.run_sync(lambda sync: _read(sync, client, user_id))
+    return standing or Standing(user_id, usable=False)
 
 
 def _read(session: Executor, client: Client, user_id: UUID) -> Standing | None:

@@ -89,7 +89,7 @@ ClaimsMember = Mapping[str, Mapping[str, object] | None]
 
 def _member(document: Mapping[str, object], name: str) -> ClaimsMember:
     member = {} if document.get(name) is None else document[name]
-    if not isinstance(member, dict) or not all(one is None or isinstance(one, dict) for one in member.values()):
+    if not isinstance(member, dict) or not all(asked is None or isinstance(asked, dict) for asked in member.values()):
         raise InvalidRequestError(f"claims: {name} must hold claims, each with null or an object.")
     return member
 
@@ -102,14 +102,14 @@ def _names(member: Mapping[str, object], allowed_scopes: Collection[str], withhe
 
 def _values(name: str, asked: Mapping[str, object]) -> tuple[str, ...]:
     values = asked.get("values", [])
-    found = [asked["value"]] if "value" in asked else values
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+    allowed = [asked["value"]] if "value" in asked else values
+    if not isinstance(allowed, list) or not all(isinstance(value, str) for value in allowed):
         raise InvalidRequestError(f"claims: value and values of {name} must be text.")
-    return tuple(found)
+    return tuple(allowed)
 
 
 def _sub(userinfo: ClaimsMember, id_token: ClaimsMember) -> str | None:
-    wanted = {value for member in (userinfo, id_token) for value in _values("sub", member.get("sub") or {})}
-    if len(wanted) > 1:
+    subs = {value for member in (userinfo, id_token) for value in _values("sub", member.get("sub") or {})}
+    if len(subs) > 1:
         raise InvalidRequestError("claims: sub must have one value.")
-    return next(iter(wanted), None)
+    return next(iter(subs), None)

@@ -181,18 +181,18 @@ class StoredParameters(TypedDict):
 
 
 async def _stored_request(session: AsyncSession, token: str, browser: str) -> WaitingRequest | None:
-    found = await session.get(Interaction, token_hash(token))
-    if found is None or found.browser_hash != token_hash(browser) or found.expires_at <= clock.now():
+    row = await session.get(Interaction, token_hash(token))
+    if row is None or row.browser_hash != token_hash(browser) or row.expires_at <= clock.now():
         return None
-    kept = cast(StoredParameters, found.parameters)
+    kept = cast(StoredParameters, row.parameters)
     return WaitingRequest(
         request_id=token.partition(".")[0],
-        client_id=found.client_id,
+        client_id=row.client_id,
         parameters=parse_qsl(kept["query"], keep_blank_values=True),
         source=kept.get("source", "plain"),
-        done=frozenset(found.progress),
-        created_at=found.created_at,
-        expires_at=found.expires_at,
+        done=frozenset(row.progress),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
         is_stored=True,
     )
 
