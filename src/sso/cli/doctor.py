@@ -311,11 +311,11 @@ async def _jobs(db: Database) -> Finding:
     lease = runs.get(job_runs.JOBS)
     if lease is None:
         return Finding("jobs", "good", "not run yet; a server with SSO_RUN_WORKER, or sso worker, runs them")
-    said = f"last started at {lease.started_at:%Y-%m-%d %H:%M} UTC"
+    last_run = f"last started at {lease.started_at:%Y-%m-%d %H:%M} UTC"
     failed = [f"{run.name}: {run.error}" for run in runs.values() if run.error]
     if clock.now() - lease.started_at > LATE_JOBS:
-        return Finding("jobs", "warning", f"{said}: no process runs them; set SSO_RUN_WORKER or start sso worker")
-    return Finding("jobs", "warning" if failed else "good", "; ".join([said, *failed[:3]]))
+        return Finding("jobs", "warning", f"{last_run}: no process runs them; set SSO_RUN_WORKER or start sso worker")
+    return Finding("jobs", "warning" if failed else "good", "; ".join([last_run, *failed[:3]]))
 
 
 LATE_JOBS = timedelta(minutes=30)

@@ -176,11 +176,11 @@ class Provider:
     async def client(self, client_id: str) -> Client | None:
         """Return the application ``client_id``, enabled or not, also when another process registered or enabled it just
         now."""
-        found = self.registry.get(client_id)
-        if client_id and (found is None or not found.enabled):
+        client = self.registry.get(client_id)
+        if client_id and (client is None or not client.enabled):
             await self.look()
-            found = self.registry.get(client_id)
-        return found
+            client = self.registry.get(client_id)
+        return client
 
     def profiles(self) -> frozenset[Profile]:
         """Return the profiles in use: of enabled applications, and those that an application may have that registers
