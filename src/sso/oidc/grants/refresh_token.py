@@ -113,7 +113,7 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         request.grant, request.refresh_token_string = grant, successor
         row = refresh_token_row(request, grant, successor)
 
-        def renew(session: Executor, row: dict[str, Any]) -> None:
+        def renew(session: Executor, row: dict[str, object]) -> None:
             if not store.renew_refresh_token(session, hashed, row, idle_since):
                 raise NeedsTransaction
 

@@ -327,7 +327,9 @@ def use_refresh_token(
     return grant_id, find_grant(session, grant_id, now, idle_since, lock="change")
 
 
-def renew_refresh_token(session: Executor, used_hash: bytes, successor: dict[str, Any], idle_since: datetime) -> bool:
+def renew_refresh_token(
+    session: Executor, used_hash: bytes, successor: dict[str, object], idle_since: datetime
+) -> bool:
     """Consume a refresh token and store its successor; tell whether the token could be used and its grant holds.
     One statement, for PostgreSQL. Of many callers exactly one gets it, and none while the grant is being revoked.
 
