@@ -10,6 +10,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -58,11 +59,18 @@ class Cluster:
         options = f"-k {self.directory} " + " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
         run("pg_ctl", "-D", self.data, "-l", self.directory / "log", "-w", "-t", "30", "-o", options, "start")
 
-    def stop(self, mode: str = "immediate") -> None:
-        """Stop: ``immediate`` is what a host does that loses power."""
-        if (self.data / "postmaster.pid").exists():
-            with contextlib.suppress(AssertionError):
-                run("pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", "20", "stop")
+    def stop(self) -> None:
+        """Stop as a host does that loses power."""
+        try:
+            processes = [int((self.data / "postmaster.pid").read_text().split()[0])]
+        except FileNotFoundError:
+            return
+        children = Path(f"/proc/{processes[0]}/task/{processes[0]}/children")
+        if children.exists():
+            processes += map(int, children.read_text().split())
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
     async def run(self, statement: str, database: str = "postgres") -> object:
         """Run a statement and return its first value."""
@@ -97,6 +105,16 @@ class Pair:
         following = self.address.with_suffix(".next")
         following.symlink_to(cluster.directory)
         following.replace(self.address)
+
+    async def stop_streaming(self) -> None:
+        """Let the standby receive nothing from now on: a fail-over loses what the primary does after this.
+
+        A standby that only pauses its replay has received everything, and replays it when it is promoted.
+        """
+        await self.standby.run("ALTER SYSTEM SET primary_conninfo = ''")
+        await self.standby.run("SELECT pg_reload_conf()")
+        while await self.standby.run("SELECT count(*) FROM pg_stat_wal_receiver"):
+            time.sleep(0.02)
 
     def fail_over(self) -> float:
         """Stop the primary as if its host had died, promote the standby and move the address; return the seconds."""

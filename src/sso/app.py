@@ -30,6 +30,7 @@ from sso.identity.authn.passwords import Passwords
 from sso.identity.notifications import MESSAGE, NOTICE
 from sso.jobs import run_jobs
 from sso.logout.end_sessions import BACKCHANNEL_LOGOUT, backchannel_logout
+from sso.logout.forgotten_ends import follow_ends
 from sso.logs import configure_logging
 from sso.oidc.discovery import Discovery
 from sso.oidc.provider import Provider
@@ -258,6 +259,7 @@ async def _run(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> None:
     # The first visitor would wait for it; readiness need not.
     quick = (asyncio.to_thread(prepare) for prepare in (pages.prepare, site.provider.prepare))
     work = [site.provider.follow(stop), site.provider.keep_usage(stop), site.passwords.prepare(), *quick]
+    work.append(follow_ends(site.provider, stop, site.worker.nudge))
     if site.settings.run_worker:
         work += [site.worker.run(), run_jobs(site.provider, stop, site.worker.nudge)]
     tasks = [asyncio.create_task(job) for job in work]

@@ -40,7 +40,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.store import cleanup
 from sso.platform import audit
 from sso.platform.actor import SYSTEM
-from sso.platform.db import Database, DatabaseUnavailable, TransactionConflict, job_runs
+from sso.platform.db import Database, DatabaseUnavailable, TransactionConflict, ends, job_runs
 from sso.platform.keys import rotate_when_due
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import RECENT, five_minutes
@@ -465,6 +465,7 @@ JOBS: tuple[Job, ...] = (
     Job("finished_deliveries", _older(deliveries.delete_finished, _deliveries)),
     Job("ended_sessions", _older(sessions.delete_ended, _ended)),
     Job("bulk_revocations", _older(mass_ending.delete_finished, _ended)),
+    Job("ends", _older(ends.delete_old, lambda _: ends.STORED)),
     Job("removed_clients", _delete_removed_clients),
     Job("usage_counts", _older(usage.delete_old_counts, lambda _: KEEP_COUNTS)),
     Job("recent_counts", _older(usage.delete_recent_counts, lambda _: KEEP_RECENT)),

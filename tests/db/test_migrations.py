@@ -47,6 +47,7 @@ from sso.logout.bulk import begin
 from sso.oidc.models import DeviceCode, ExcludedName, ExcludedSubject, PushedRequest
 from sso.platform.audit import prune
 from sso.platform.db import Database, JobRun, new_id
+from sso.platform.db.ends import Ended
 from sso.platform.db.migrate import (
     WrongSchema,
     alembic_config,
@@ -173,6 +174,7 @@ def _of_citizens(city: City) -> list[Any]:
     return [
         ImportRun(digest=b"i" * 32, client_id="warga", started_at=now, **run),
         JobRun(name="sessions", held_until=now, started_at=now),
+        Ended(token=new_id(), kind="session", target="0" * 32, reason="signed_out", at=now),
         RateCounter(key="k", count=1, expires_at=now),
         Agreement(user_id=siti, document="terms", version="1", agreed_at=now),
         PendingFlow(token_hash=b"c" * 32, user_id=siti, created_at=now, expires_at=now, **ceremony),
