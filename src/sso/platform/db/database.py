@@ -96,7 +96,7 @@ class Database:
 
     @asynccontextmanager
     async def maintenance(self) -> AsyncIterator[AsyncEngine]:
-        """Yield an engine for changing the schema: its statements may take as long as they need."""
+        """Yield an engine of two connections for changing the schema: its statements may take as long as they need."""
         address = self._settings.database_address
         if address is None:
             yield self.engine
@@ -104,7 +104,7 @@ class Database:
         from sso.platform.db.postgres import Limits, make_engine
 
         limits = replace(Limits.of(self._settings), statement=0, lock=0, idle_in_transaction=0)
-        engine = make_engine(self._settings, address, limits=limits)
+        engine = make_engine(self._settings, address, limits=limits, size=2)
         try:
             yield engine
         finally:
