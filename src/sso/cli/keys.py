@@ -11,6 +11,7 @@ from sso.clients.secrets import reencrypt_secrets
 from sso.identity.authn.factors import reencrypt_seeds
 from sso.identity.users.merge_proposals import reencrypt_users
 from sso.platform.audit import record
+from sso.platform.db import bump_version
 from sso.platform.keys import list_keys, read_alg, reencrypt, rotate, withdraw
 from sso.platform.keys.models import SigningKey
 from sso.platform.outbox.webhooks import reencrypt_webhooks
@@ -76,6 +77,7 @@ def reencrypt_command() -> None:
 
     async def work(storage: Storage) -> int:
         async with storage.db.write() as session:
+            await bump_version(session, "keys")  # a process that does not know the secret says that it is not ready
             record(session, "keys.resealed", actor="cli")
             return (
                 await reencrypt_secrets(session, storage.box)
