@@ -37,34 +37,34 @@ class BulkServices(EventServices, HasDatabase, Protocol):
 
 
 async def begin(
-    session: AsyncSession, wanted: SessionFilter, reason: EndReason, *, actor: str, note: str | None = None
+    session: AsyncSession, chosen: SessionFilter, reason: EndReason, *, actor: str, note: str | None = None
 ) -> BulkRevocation:
     """Begin to end every session that matches and has begun by now, within the transaction of ``session``. ``note``:
     why, in the words of who asked for it."""
     now = clock.now()
-    made = BulkRevocation(
-        user_id=wanted.user_id,
-        client_id=wanted.client_id,
-        network=wanted.network,
+    revocation = BulkRevocation(
+        user_id=chosen.user_id,
+        client_id=chosen.client_id,
+        network=chosen.network,
         reason=reason,
         actor=actor,
         status="running",
-        total=await sessions.count_not_ended(session, replace(wanted, begun_by=now)),
+        total=await sessions.count_not_ended(session, replace(chosen, begun_by=now)),
         ended=0,
         created_at=now,
     )
-    session.add(made)
+    session.add(revocation)
     await session.flush()
-    about = {"total": made.total, "user_id": str(wanted.user_id or ""), "client_id": wanted.client_id or ""}
-    about |= {"network": wanted.network} if wanted.network else {}
+    about = {"total": revocation.total, "user_id": str(chosen.user_id or ""), "client_id": chosen.client_id or ""}
+    about |= {"network": chosen.network} if chosen.network else {}
     record(
         session,
         "sessions.ending",
         actor=actor,
-        subject=str(made.id),
+        subject=str(revocation.id),
         data={"reason": reason, "note": note or "", **about},
     )
-    return made
+    return revocation
 
 
 async def begin_parts(
@@ -79,32 +79,37 @@ async def begin_parts(
     total = await sessions.count_open_client_sessions(session, client_id)
     if total == 0:
         return None
-    made = BulkRevocation(client_id=client_id, what="parts", reason=reason, actor=actor, status="running")
-    made.total, made.ended, made.created_at = total, 0, now
-    session.add(made)
+    revocation = BulkRevocation(client_id=client_id, what="parts", reason=reason, actor=actor, status="running")
+    revocation.total, revocation.ended, revocation.created_at = total, 0, now
+    session.add(revocation)
     await session.flush()
-    await _do_part(session, services, made)
-    return made if made.status == "running" else None
+    await _do_part(session, services, revocation)
+    return revocation if revocation.status == "running" else None
 
 
-def wanted_by(found: BulkRevocation) -> SessionFilter:
+def wanted_by(revocation: BulkRevocation) -> SessionFilter:
     """Return which sessions are ended."""
     return SessionFilter(
-        user_id=found.user_id, client_id=found.client_id, begun_by=found.created_at, network=found.network
+        user_id=revocation.user_id,
+        client_id=revocation.client_id,
+        begun_by=revocation.created_at,
+        network=revocation.network,
     )
 
 
-async def _do_part(session: AsyncSession, services: EventServices, found: BulkRevocation) -> None:
-    if found.what == "parts":
-        assert found.client_id is not None
-        part = await sessions.open_client_sessions(session, found.client_id, found.created_at, PART)
-        await end_client_sessions(session, services, found.client_id, part, EndReason(found.reason), actor=found.actor)
+async def _do_part(session: AsyncSession, services: EventServices, revocation: BulkRevocation) -> None:
+    if revocation.what == "parts":
+        assert revocation.client_id is not None
+        part = await sessions.open_client_sessions(session, revocation.client_id, revocation.created_at, PART)
+        await end_client_sessions(
+            session, services, revocation.client_id, part, EndReason(revocation.reason), actor=revocation.actor
+        )
     else:
-        part = await sessions.not_ended(session, wanted_by(found), PART)
-        await end_sessions(session, services, part, EndReason(found.reason), actor=Actor(found.actor))
-    found.ended += len(part)
+        part = await sessions.not_ended(session, wanted_by(revocation), PART)
+        await end_sessions(session, services, part, EndReason(revocation.reason), actor=Actor(revocation.actor))
+    revocation.ended += len(part)
     if len(part) < PART:
-        found.status, found.finished_at = "done", clock.now()
+        revocation.status, revocation.finished_at = "done", clock.now()
 
 
 async def work_once(services: BulkServices, ending_id: uuid.UUID | None = None) -> BulkRevocation | None:
@@ -117,13 +122,13 @@ async def work_once(services: BulkServices, ending_id: uuid.UUID | None = None) 
         chosen = select(BulkRevocation).where(BulkRevocation.status == "running").order_by(BulkRevocation.created_at)
         if ending_id is not None:
             chosen = chosen.where(BulkRevocation.id == ending_id)
-        found = (
+        revocation = (
             await session.execute(chosen.limit(1).with_for_update(key_share=True, skip_locked=True))
         ).scalar_one_or_none()
-        if found is None:
+        if revocation is None:
             return None
-        await _do_part(session, services, found)
-        return found
+        await _do_part(session, services, revocation)
+        return revocation
 
 
 async def work(services: BulkServices, stop: asyncio.Event, after_part: Callable[[], None] = lambda: None) -> None:

@@ -58,23 +58,25 @@ class DeliveryReport:
     @property
     def open(self) -> int:
         """How many applications are still to be told."""
-        return sum(one.state == "waiting" for one in self.applications)
+        return sum(application.state == "waiting" for application in self.applications)
 
     @property
     def seconds_to_last_confirmation(self) -> float | None:
         """The time from the end to the last confirmation, in seconds, where everybody who can confirm has."""
-        confirmed = [one.confirmed_at for one in self.applications if one.confirmed_at is not None]
-        if not confirmed or any(one.state in ("waiting", "given_up") for one in self.applications):
+        confirmed = [
+            application.confirmed_at for application in self.applications if application.confirmed_at is not None
+        ]
+        if not confirmed or any(application.state in ("waiting", "given_up") for application in self.applications):
             return None
         return max(timedelta(0), max(confirmed) - self.ended_at).total_seconds()
 
 
 async def delivery_report_of(session: AsyncSession, registry: Registry, session_id: uuid.UUID) -> DeliveryReport | None:
     """Return the proof of the end of a session, or None where it has not ended, or is unknown."""
-    found = await sessions.get(session, session_id)
-    if found is None:
+    sso_session = await sessions.get(session, session_id)
+    if sso_session is None:
         return None
-    ended, person = found
+    ended, person = sso_session
     if ended.ended_at is None:
         return None
     sent = await deliveries.of_session(session, session_id, (PUSH, POLL))
@@ -86,7 +88,9 @@ async def delivery_report_of(session: AsyncSession, registry: Registry, session_
         person=person.name,
         ended_at=ended.ended_at,
         reason=ended.end_reason or "",
-        applications=[_told(registry, one, sent.get(one.client_id)) for one in taken_part],
+        applications=[
+            _told(registry, client_session, sent.get(client_session.client_id)) for client_session in taken_part
+        ],
     )
 
 
@@ -99,9 +103,11 @@ class ToldOfMany:
     counts: dict[State, int]
 
 
-async def bulk_delivery_report(session: AsyncSession, registry: Registry, found: BulkRevocation) -> list[ToldOfMany]:
+async def bulk_delivery_report(
+    session: AsyncSession, registry: Registry, revocation: BulkRevocation
+) -> list[ToldOfMany]:
     """Return the proof of the end of many sessions, application by application."""
-    until = found.finished_at or clock.now()
+    until = revocation.finished_at or clock.now()
     told_by = case(
         (SessionClient.told_by == "back_channel", Delivery.kind == BACKCHANNEL_LOGOUT),
         (SessionClient.told_by == "shared_signals", Delivery.kind.in_((PUSH, POLL))),
@@ -113,12 +119,12 @@ async def bulk_delivery_report(session: AsyncSession, registry: Registry, found:
         .join(SsoSession, SsoSession.id == SessionClient.session_id)
         .outerjoin(Delivery, sent)
         .where(
-            SsoSession.ended_at >= found.created_at,
+            SsoSession.ended_at >= revocation.created_at,
             SsoSession.ended_at <= until,
-            SsoSession.end_reason == found.reason,
+            SsoSession.end_reason == revocation.reason,
         )
     )
-    statement = sessions.filtered(told, wanted_by(found)).group_by(SessionClient.client_id, Delivery.status)
+    statement = sessions.filtered(told, wanted_by(revocation)).group_by(SessionClient.client_id, Delivery.status)
     rows: dict[str, dict[State, int]] = {}
     states: dict[str | None, State] = {None: "unconfirmed", "done": "confirmed", "given_up": "given_up"}
     for client_id, status, count in (await session.execute(statement)).all():
@@ -132,15 +138,15 @@ def _name(registry: Registry, client_id: str) -> str:
     return client.meta.client_name if client else client_id
 
 
-def _told(registry: Registry, one: ClientSession, sent: Delivery | None) -> Told:
-    client = registry.known(one.client_id)
-    name, how = client.meta.client_name if client else one.client_id, one.told_by or "not_at_all"
+def _told(registry: Registry, client_session: ClientSession, sent: Delivery | None) -> Told:
+    client = registry.known(client_session.client_id)
+    name, how = client.meta.client_name if client else client_session.client_id, client_session.told_by or "not_at_all"
     if sent is None or how not in ("back_channel", "shared_signals"):
-        return Told(one.client_id, name, how, "unconfirmed")
+        return Told(client_session.client_id, name, how, "unconfirmed")
     states: dict[str, State] = {"done": "confirmed", "given_up": "given_up"}
     state = states.get(sent.status, "waiting")
     return Told(
-        one.client_id,
+        client_session.client_id,
         name,
         how,
         state,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, cast
 from urllib.parse import urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -74,7 +74,7 @@ async def end_sessions(
         return []
     await tokens.revoke_grants_of_sessions(session, ended, now)
     await sessions.lock_parts(session, SessionClient.session_id.in_(ended))  # nobody else tells of them meanwhile
-    parts = [one for one in await sessions.participants(session, ended) if one.ended_at is None]
+    parts = [part for part in await sessions.participants(session, ended) if part.ended_at is None]
     told = await _tell(session, services, parts, reason, actor.name, in_browser)
     for session_id in ended:
         record(
@@ -86,7 +86,7 @@ async def end_sessions(
             request_id=actor.request_id,
             data={
                 "reason": reason,
-                "clients": [one.client_id for one in told if one.session_id == session_id],
+                "clients": [part.client_id for part in told if part.session_id == session_id],
                 **({"note": note} if note else {}),
             },
         )
@@ -104,10 +104,10 @@ async def end_client_sessions(
 ) -> list[ClientSession]:
     """End the part that one application takes in sessions: it was suspended or removed. It is told as if the sessions
     were over; for everybody else they go on (docs/decisions/0014)."""
-    ended = await sessions.end_client_sessions(session, session_ids, client_id, clock.now())
+    ended = await sessions.end_client_sessions(session, session_ids, client_id, clock.now(), reason)
     if not ended:
         return []
-    parts = [one for one in await sessions.participants(session, ended) if one.client_id == client_id]
+    parts = [part for part in await sessions.participants(session, ended) if part.client_id == client_id]
     told = await _tell(session, services, parts, reason, actor, in_browser=False)
     record(
         session,
@@ -130,19 +130,19 @@ async def _tell(
     """Write down how each application learns of an end, and put what is sent to it into the outbox."""
     if not parts:
         return []
-    client_ids = {one.client_id for one in parts}
+    client_ids = {part.client_id for part in parts}
     streams = await signals.streams_of(session, services, client_ids)
     how = {name: how_told(services.registry, name, in_browser, streams.get(name)) for name in client_ids}
-    ended = list({one.session_id for one in parts})
+    ended = list({part.session_id for part in parts})
     for way in dict.fromkeys(how.values()):
         await sessions.record_notified_by(session, ended, way, [name for name, its in how.items() if its == way])
-    told = [replace(one, told_by=how[one.client_id]) for one in parts]
-    for one in told:
-        client = services.registry.known(one.client_id)
-        if client is not None and one.told_by == "back_channel":
-            payload = {"client_id": one.client_id, "sid": one.sid, "user_id": str(one.user_id)}
+    told = [replace(part, told_by=how[part.client_id]) for part in parts]
+    for part in told:
+        client = services.registry.known(part.client_id)
+        if client is not None and part.told_by == "back_channel":
+            payload = {"client_id": part.client_id, "sid": part.sid, "user_id": str(part.user_id)}
             receiver = urlsplit(client.meta.backchannel_logout_uri or "").netloc
-            about: dict[str, Any] = {"client_id": one.client_id, "session_id": one.session_id}
+            about: dict[str, Any] = {"client_id": part.client_id, "session_id": part.session_id}
             enqueue(session, BACKCHANNEL_LOGOUT, payload, receiver=receiver, **about)
     await signals.session_revoked(session, services, streams, told, reason, actor)
     return told
@@ -166,7 +166,7 @@ def how_told(registry: Registry, client_id: str, in_browser: bool, stream: Event
 async def end_matching(
     session: AsyncSession,
     services: signals.EventServices,
-    wanted: SessionFilter,
+    chosen: SessionFilter,
     reason: EndReason,
     *,
     actor: Actor,
@@ -174,24 +174,33 @@ async def end_matching(
     """End every session that matches and return how many; a batch at a time."""
     count = 0
     while True:
-        found = await sessions.not_ended(session, wanted, BATCH)
-        if not found:
+        session_ids = await sessions.not_ended(session, chosen, BATCH)
+        if not session_ids:
             return count
-        await end_sessions(session, services, found, reason, actor=actor)
-        count += len(found)
+        await end_sessions(session, services, session_ids, reason, actor=actor)
+        count += len(session_ids)
 
 
-def backchannel_logout(services: LogoutServices) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+class LogoutPayload(TypedDict):
+    """What is stored of a back-channel logout until it is delivered: the token is signed when it is sent."""
+
+    client_id: str
+    sid: str
+    user_id: str
+
+
+def backchannel_logout(services: LogoutServices) -> Callable[[Mapping[str, object]], Awaitable[None]]:
     """Return the handler that tells an application of an ended session (Back-Channel Logout section 2.5)."""
 
-    async def send(payload: Mapping[str, Any]) -> None:
-        client = services.registry.known(str(payload["client_id"]))
+    async def send(stored: Mapping[str, object]) -> None:
+        payload = cast(LogoutPayload, stored)
+        client = services.registry.known(payload["client_id"])
         if client is None:
             await services.look()
-            client = services.registry.known(str(payload["client_id"]))
+            client = services.registry.known(payload["client_id"])
         if client is None or not client.meta.backchannel_logout_uri:
             raise Abandon("the application is gone, or no longer asks to be told")
-        token = logout_token(services, str(payload["client_id"]), str(payload["sid"]), uuid.UUID(payload["user_id"]))
+        token = logout_token(services, payload["client_id"], payload["sid"], uuid.UUID(payload["user_id"]))
         try:
             status = await services.outbound.post_form(client.meta.backchannel_logout_uri, {"logout_token": token})
         except OutboundRefused as error:

@@ -68,10 +68,10 @@ def frontchannel_addresses(registry: Registry, settings: Settings, told: Sequenc
     """Return what the signed-out page frames: of each application that can be told through the browser its address,
     with ``iss`` and ``sid`` (Front-Channel Logout section 2). Those that get a notice too asked for both."""
     addresses = []
-    for one in told:
-        client = registry.get(one.client_id)
+    for client_session in told:
+        client = registry.get(client_session.client_id)
         if client is not None and client.meta.frontchannel_logout_uri:
-            about = [("iss", settings.issuer), ("sid", one.sid)]
+            about = [("iss", settings.issuer), ("sid", client_session.sid)]
             addresses.append(with_parameters(client.meta.frontchannel_logout_uri, about))
     return addresses
 

@@ -77,20 +77,24 @@ def user_claims(
         known["identity_checked_at"] = int(person.identity_checked_at.timestamp())
     if person.picture_id is not None:
         known["picture"] = f"{issuer}/picture/{person.picture_id}"
-    wanted = [*ALWAYS, *(name for scope in scopes for name in SCOPE_CLAIMS.get(scope, ())), *names]
+    requested = [*ALWAYS, *(name for scope in scopes for name in SCOPE_CLAIMS.get(scope, ())), *names]
     if withheld:
-        wanted = [name for name in wanted if name not in withheld]
+        requested = [name for name in requested if name not in withheld]
     for identifier in person.identifiers:
         if identifier.kind == "nik":
-            if "nik" in wanted and identifier.verified_at is not None:
+            if "nik" in requested and identifier.verified_at is not None:
                 known["nik"] = open_nik(identifier, box)
         elif identifier.is_primary:
             known.update(_identifier_claims(identifier))
-    return {name: known[name] for name in wanted if known.get(name) is not None}
+    return {name: known[name] for name in requested if known.get(name) is not None}
 
 
 def _identity(person: Known) -> str:
-    contacts = [one for one in person.identifiers if one.kind in ("email", "phone") and one.verified_at is not None]
+    contacts = [
+        identifier
+        for identifier in person.identifiers
+        if identifier.kind in ("email", "phone") and identifier.verified_at is not None
+    ]
     checked = person.identity_checked_at is not None
     return identity_level(contact_verified=bool(contacts), checked=checked)
 

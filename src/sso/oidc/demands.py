@@ -163,8 +163,8 @@ def _staying(_: Way, __: Client, facts: Facts) -> bool:
 
 
 def _unlocked(_: Way, __: Client, facts: Facts) -> bool:
-    found = facts.standing
-    return found is not None and (found.locked_until is None or found.locked_until <= facts.moment)
+    standing = facts.standing
+    return standing is not None and (standing.locked_until is None or standing.locked_until <= facts.moment)
 
 
 def _real(_: Way, client: Client, facts: Facts) -> bool:
@@ -172,8 +172,8 @@ def _real(_: Way, client: Client, facts: Facts) -> bool:
 
 
 def _invited(_: Way, client: Client, facts: Facts) -> bool:
-    found = facts.standing
-    return not client.sandbox or (found is not None and (found.in_team or found.test))
+    standing = facts.standing
+    return not client.sandbox or (standing is not None and (standing.in_team or standing.test))
 
 
 def _role(_: Way, client: Client, facts: Facts) -> bool:
@@ -204,16 +204,16 @@ def _acr(_: Way, client: Client, facts: Facts) -> bool:
 
 
 def _identity(_: Way, client: Client, facts: Facts) -> bool:
-    wanted = [one for one in (client.meta.minimum_identity, facts.told) if one in IDENTITY_LEVELS]
+    levels = [level for level in (client.meta.minimum_identity, facts.told) if level in IDENTITY_LEVELS]
     identity = facts.standing.identity if facts.standing is not None else ""
-    return all(is_met(str(one), "", identity) for one in wanted)
+    return all(is_met(str(level), "", identity) for level in levels)
 
 
 def _consent(_: Way, client: Client, facts: Facts) -> bool:
     if client.first_party or facts.asked_by_page:
         return True
     allowed = facts.standing.consented if facts.standing is not None else ()
-    return facts.scopes <= {one.partition(" ")[0] for one in allowed}
+    return facts.scopes <= {permission.partition(" ")[0] for permission in allowed}
 
 
 def _met(_: Way, __: Client, ___: Facts) -> bool:
@@ -418,13 +418,13 @@ def reference() -> str:
         lines.append(f"| `{demand}`: {rule.means} | " + " | ".join(cells) + " |")
     lines += ["", _MEANING.strip(), "", "## Notes and reasons", ""]
     for demand, rule in RULES.items():
-        said: dict[str, list[str]] = {}
+        texts: dict[str, list[str]] = {}
         for number, way in enumerate(ways, 1):
             if way in rule.notes:
-                said.setdefault(rule.notes[way], []).append(str(number))
+                texts.setdefault(rule.notes[way], []).append(str(number))
             if way in rule.why:
-                said.setdefault(f"not asked for: {rule.why[way]}", []).append(str(number))
-        lines += [f"- `{demand}`, {', '.join(numbers)}: {text}." for text, numbers in said.items()]
+                texts.setdefault(f"not asked for: {rule.why[way]}", []).append(str(number))
+        lines += [f"- `{demand}`, {', '.join(numbers)}: {text}." for text, numbers in texts.items()]
     return "\n".join(lines) + "\n"
 
 

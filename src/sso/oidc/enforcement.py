@@ -6,7 +6,7 @@ identity or for an invitation (a sandbox) costs one statement more.
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,8 +36,8 @@ def must_read(client: Client, told: str = "") -> bool:
 
 async def standing_at_page(session: AsyncSession, client: Client, user_id: UUID) -> Standing:
     """Return what is known of a user who is at a page. One statement."""
-    found = await session.run_sync(lambda sync: _read(sync, client, user_id))
-    return found or Standing(user_id, usable=False)
+    standing = await session.run_sync(lambda sync: _read(sync, client, user_id))
+    return standing or Standing(user_id, usable=False)
 
 
 def _read(session: Executor, client: Client, user_id: UUID) -> Standing | None:
@@ -49,7 +49,9 @@ def from_session(person: Person, live: ActiveSession) -> Standing:
     return Standing(person.id, leaving=person.leaving, locked_until=person.locked_until, test=is_test(live))
 
 
-def facts_at_page(settings: Settings, standing: Standing, live: ActiveSession, address: str, **more: Any) -> Facts:
+def facts_at_page(
+    settings: Settings, standing: Standing, live: ActiveSession, address: str, *, since: datetime | None = None
+) -> Facts:
     """Return the facts about a user who is at a page.
 
     Args:
@@ -57,7 +59,7 @@ def facts_at_page(settings: Settings, standing: Standing, live: ActiveSession, a
         standing: what is known of the user.
         live: the session.
         address: the network address that the user comes from.
-        more: other fields of :class:`Facts`.
+        since: when the request came for which the user signed in.
     """
     return Facts(
         moment=clock.now(),
@@ -66,7 +68,7 @@ def facts_at_page(settings: Settings, standing: Standing, live: ActiveSession, a
         standing=standing,
         acr=live.acr,
         auth_time=live.auth_time,
-        **more,
+        since=since,
     )
 
 

@@ -88,11 +88,11 @@ def check_supported(request: ProtocolRequest, client: Client) -> None:
 def _check_resources(request: ProtocolRequest, payload: Payload, client: Client) -> None:
     """A resource is honoured where the access token is for it anyway: nothing has to be narrowed."""
     names = ("resource", "audience") if request.path == "/token" else ("resource",)
-    wanted = [value for name in names for value in payload.datalist.get(name, []) if value]
+    resources = [value for name in names for value in payload.datalist.get(name, []) if value]
     issuer = request.provider.settings.issuer
     own = client.meta.audience or issuer
     had = {own, issuer} if "openid" in client.scopes else {own}
-    for value in wanted:
+    for value in resources:
         if value not in had and value.rstrip("/") not in had:
             text = f"resource must be {own}, the audience of this client's access tokens (RFC 8707 section 2)."
             raise InvalidTarget(description(text))

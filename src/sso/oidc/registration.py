@@ -43,11 +43,11 @@ async def register(services: RegistrationServices, authorization: str, body: byt
             if token:
                 await rules.use_invitation(session, token)
             metadata = metadata.model_copy(update={"kept_sector": None})  # a new application has none to keep
-            made = await rules.register(session, services.box, metadata, address=address)
+            registered = await rules.register(session, services.box, metadata, address=address)
     except RegistrationRefused as error:
         return _error(error)
     await services.refresh()
-    return _answer(services.settings, 201, made, made.token or "")
+    return _answer(services.settings, 201, registered, registered.token or "")
 
 
 async def read(services: RegistrationServices, client_id: str, authorization: str) -> Answer:
@@ -73,11 +73,11 @@ async def update(
         accepted = document.get("accept_new_subjects") if isinstance(document, dict) else None
         async with services.db.write() as session:
             await _check_subjects(session, present, metadata, accepted if isinstance(accepted, str) else "")
-            made = await rules.replace_registration(session, services.box, present, metadata, address=address)
+            registered = await rules.replace_registration(session, services.box, present, metadata, address=address)
     except RegistrationRefused as error:
         return _error(error)
     await services.refresh()
-    return _answer(services.settings, 200, made, token)
+    return _answer(services.settings, 200, registered, token)
 
 
 async def _check_subjects(session: AsyncSession, present: Registered, metadata: ClientMetadata, accepted: str) -> None:

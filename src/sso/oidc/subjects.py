@@ -37,7 +37,7 @@ async def count_users(session: AsyncSession, client_id: str) -> int:
 
 async def counted(session: AsyncSession, changes: Sequence[SubjectChange]) -> list[SubjectChange]:
     """Return changes with the number of people that each affects."""
-    return [replace(one, users=await count_users(session, one.client_id)) for one in changes]
+    return [replace(change, users=await count_users(session, change.client_id)) for change in changes]
 
 
 async def change_of(
@@ -123,12 +123,12 @@ def require_acceptance(
     Raises:
         SubjectsWouldChange: naming each of them.
     """
-    refused = [one for one in changes if one.users and one.client_id not in accepted]
+    refused = [change for change in changes if change.users and change.client_id not in accepted]
     if refused:
         raise SubjectsWouldChange(refused, accept)
-    for one in changes:
-        data = {"before": one.before or "public", "after": one.after or "public", "users": one.users}
-        record(session, EVENT, actor=actor, client_id=one.client_id, request_id=request_id, data=data)
+    for change in changes:
+        data = {"before": change.before or "public", "after": change.after or "public", "users": change.users}
+        record(session, EVENT, actor=actor, client_id=change.client_id, request_id=request_id, data=data)
 
 
 EVENT = "client.subjects_changed"

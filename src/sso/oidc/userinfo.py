@@ -29,11 +29,11 @@ async def userinfo(services: UserinfoServices, request: ProtocolRequest) -> Answ
     if refused is not None:
         return refused
     try:
-        found = await _find(services, token, looked=False)
+        result = await _find(services, token, looked=False)
     except Outdated:
         await services.look()
-        found = await _find(services, token, looked=True)
-    return found if isinstance(found, Answer) else await _in_its_form(services, *found)
+        result = await _find(services, token, looked=True)
+    return result if isinstance(result, Answer) else await _in_its_form(services, *result)
 
 
 async def _find(services: UserinfoServices, token: str, *, looked: bool) -> Answer | tuple[Client, dict[str, object]]:
@@ -87,19 +87,19 @@ def challenge(status: int, error: str = "", text: str = "", scope: str = "") -> 
 def _claims(
     services: UserinfoServices, work: Work, token: str, looked: bool
 ) -> Answer | tuple[Client, dict[str, object]]:
-    found = find_token(services, work, token, looked=looked)
-    audience = found.claims.get("aud") if found else None
+    found_token = find_token(services, work, token, looked=looked)
+    audience = found_token.claims.get("aud") if found_token else None
     ours = services.settings.issuer in (audience if isinstance(audience, list) else [audience])
-    if found is None or found.kind != "access_token" or found.grant is None or not ours:
+    if found_token is None or found_token.kind != "access_token" or found_token.grant is None or not ours:
         return challenge(401, "invalid_token", "The access token is not valid, not valid any more, or not for us.")
-    scopes = found.claims["scope"].split()
+    scopes = found_token.claims["scope"].split()
     if "openid" not in scopes:
         return challenge(403, "insufficient_scope", "The access token needs the scope openid.", "openid")
-    person = with_identifiers(work, found.grant.user_id, found.client_id)
+    person = with_identifiers(work, found_token.grant.user_id, found_token.client_id)
     assert person is not None
-    client = services.registry.get(found.client_id)
+    client = services.registry.get(found_token.client_id)
     assert client is not None
-    names = found.grant.details.get("userinfo", [])
-    hidden = withheld_from(client, found.grant.details, found.grant.made)
+    names = found_token.grant.details.get("userinfo", [])
+    hidden = withheld_from(client, found_token.grant.details, found_token.grant.made)
     about = user_claims(person, scopes, names, withheld=hidden, issuer=services.settings.issuer, box=services.box)
-    return client, {"sub": found.claims["sub"], **about}
+    return client, {"sub": found_token.claims["sub"], **about}

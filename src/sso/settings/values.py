@@ -33,10 +33,10 @@ def parse_duration(value: object) -> timedelta:
     """
     if isinstance(value, timedelta):
         return value
-    if found := _DURATION.fullmatch(str(value)):
-        if int(found[1][:12]) * _DURATION_UNITS[found[2]] > MAX_DURATION:
+    if match := _DURATION.fullmatch(str(value)):
+        if int(match[1][:12]) * _DURATION_UNITS[match[2]] > MAX_DURATION:
             raise ValueError(f"must be at most {MAX_DURATION.days}d; not {value}")
-        return int(found[1]) * _DURATION_UNITS[found[2]]
+        return int(match[1]) * _DURATION_UNITS[match[2]]
     raise ValueError(f"must be a number and a unit (ms, s, m, h, d), such as 30s, 10m, 24h or 14d; not {value}")
 
 
@@ -57,8 +57,8 @@ def parse_size(value: object) -> ByteSize:
     """
     if isinstance(value, ByteSize):
         return value
-    if found := _SIZE.fullmatch(str(value)):
-        return ByteSize(int(found[1]) * _SIZE_UNITS[found[2]])
+    if match := _SIZE.fullmatch(str(value)):
+        return ByteSize(int(match[1]) * _SIZE_UNITS[match[2]])
     raise ValueError(f"must be a number and a unit (B, KiB, MiB, GiB), such as 64KiB or 5MiB; not {value}")
 
 

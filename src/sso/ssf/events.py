@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, NotRequired, Protocol, TypedDict, cast
 from urllib.parse import urlsplit
 
 from sqlalchemy import select
@@ -93,7 +93,7 @@ async def streams_of(
     if not services.has_streams or not client_ids:
         return {}
     statement = select(EventStream).where(EventStream.client_id.in_(client_ids), EventStream.status != "disabled")
-    return {one.client_id: one for one in (await session.execute(statement)).scalars()}
+    return {stream.client_id: stream for stream in (await session.execute(statement)).scalars()}
 
 
 def is_told(stream: EventStream | None, event: str) -> bool:
@@ -110,8 +110,11 @@ async def session_revoked(
     actor: str | None,
 ) -> None:
     """Tell applications of sessions that are over for them (CAEP section 3.1). ``actor``: who asked for it."""
-    by_another = actor is not None and any(str(one.user_id) != actor for one in ended)
-    concerned = [Concerned(one.client_id, one.user_id, one.session_id, one.sid) for one in ended]
+    by_another = actor is not None and any(str(client_session.user_id) != actor for client_session in ended)
+    concerned = [
+        Concerned(client_session.client_id, client_session.user_id, client_session.session_id, client_session.sid)
+        for client_session in ended
+    ]
     await _emit(
         session,
         services,
@@ -131,10 +134,10 @@ async def about_person(
         return
     known = await sessions.clients_of_user(session, user_id) | await tokens.clients_of_user(session, user_id)
     streams = await streams_of(session, services, known)
-    await _emit(session, services, streams, event, [Concerned(one, user_id) for one in streams], bodies)
+    await _emit(session, services, streams, event, [Concerned(client_id, user_id) for client_id in streams], bodies)
 
 
-def credential_type(kind: str, data: Mapping[str, Any]) -> str:
+def credential_type(kind: str, data: Mapping[str, object]) -> str:
     """Return the type of a credential in the words of CAEP section 3.3.1.
 
     Args:
@@ -144,8 +147,8 @@ def credential_type(kind: str, data: Mapping[str, Any]) -> str:
     """
     if kind != "passkey":
         return _CREDENTIAL_TYPES[kind]
-    transports = data.get("transports") or []
-    if transports:
+    transports = data.get("transports")
+    if isinstance(transports, list) and transports:
         platform = "internal" in transports
     else:  # older browsers, and passkeys from before transports were stored
         platform = data.get("attachment") == "platform" or bool(data.get("backed_up"))
@@ -155,13 +158,13 @@ def credential_type(kind: str, data: Mapping[str, Any]) -> str:
 def replaced(known: Sequence[Credential], kind: str) -> CredentialChange:
     """Return the change of a person with the credentials ``known`` who gets a new one in place of any other of its
     kind."""
-    had = any(one.kind == kind for one in known)
+    had = any(credential.kind == kind for credential in known)
     return CredentialChange(credential_type(kind, {}), "update" if had else "create")
 
 
 def factor_changes(known: Sequence[Credential], change: Change) -> list[CredentialChange]:
     """Return the change of every second factor among credentials, once for each type."""
-    return credential_changes([one for one in known if one.kind != "password"], change)
+    return credential_changes([credential for credential in known if credential.kind != "password"], change)
 
 
 def credential_changes(chosen: Sequence[Credential], change: Change) -> list[CredentialChange]:
@@ -178,7 +181,7 @@ async def credentials_changed(
     by: Initiator,
 ) -> None:
     """Tell applications of changed credentials of a person (CAEP section 3.3)."""
-    bodies = [{**asdict(one), "initiating_entity": by} for one in changes]
+    bodies = [{**asdict(credential_change), "initiating_entity": by} for credential_change in changes]
     await about_person(session, services, user_id, CREDENTIAL_CHANGE, *bodies)
 
 
@@ -190,14 +193,18 @@ async def _emit(
     concerned: Sequence[Concerned],
     bodies: Sequence[dict[str, object]],
 ) -> None:
-    told = [(one, streams[one.client_id]) for one in concerned if is_told(streams.get(one.client_id), event)]
+    told = [
+        (concerned_client, streams[concerned_client.client_id])
+        for concerned_client in concerned
+        if is_told(streams.get(concerned_client.client_id), event)
+    ]
     if not told:
         return
     excluded = await _excluded(session, services, told)
-    for one, stream in told:
-        if (stream.id, one.user_id) not in excluded:
+    for concerned_client, stream in told:
+        if (stream.id, concerned_client.user_id) not in excluded:
             for body in bodies:
-                send(session, stream, event, {**body, "event_timestamp": clock.timestamp()}, about=one)
+                send(session, stream, event, {**body, "event_timestamp": clock.timestamp()}, about=concerned_client)
 
 
 async def _excluded(
@@ -205,20 +212,21 @@ async def _excluded(
 ) -> set[tuple[uuid.UUID, uuid.UUID]]:
     """Return (stream, person) of those of whom an application does not want to be told."""
     names = {
-        (stream.id, name_hash(services.subject(client, one.user_id))): one.user_id
-        for one, stream in told
-        if (client := services.registry.known(one.client_id)) is not None
+        (stream.id, name_hash(services.subject(client, concerned.user_id))): concerned.user_id
+        for concerned, stream in told
+        if (client := services.registry.known(concerned.client_id)) is not None
     }
     streams = {stream.id for _, stream in told}
     by_name = select(ExcludedName.stream_id, ExcludedName.name_hash).where(
         ExcludedName.stream_id.in_(streams), ExcludedName.name_hash.in_({name for _, name in names})
     )
     by_person = select(ExcludedSubject.stream_id, ExcludedSubject.user_id).where(
-        ExcludedSubject.stream_id.in_(streams), ExcludedSubject.user_id.in_({one.user_id for one, _ in told})
+        ExcludedSubject.stream_id.in_(streams),
+        ExcludedSubject.user_id.in_({concerned.user_id for concerned, _ in told}),
     )
     rows = (await session.execute(by_name)).all()
-    found = {(row[0], names[row[0], row[1]]) for row in rows if (row[0], row[1]) in names}
-    return found | {(row[0], row[1]) for row in (await session.execute(by_person)).all()}
+    excluded = {(row[0], names[row[0], row[1]]) for row in rows if (row[0], row[1]) in names}
+    return excluded | {(row[0], row[1]) for row in (await session.execute(by_person)).all()}
 
 
 def name_hash(sub: str) -> bytes:
@@ -226,20 +234,44 @@ def name_hash(sub: str) -> bytes:
     return token_hash(sub)
 
 
+class EventPayload(TypedDict):
+    """What is stored of an event until it is delivered: the token is signed when it is sent."""
+
+    jti: str
+    client_id: str
+    stream_id: str
+    event: str
+    body: Mapping[str, object]
+    iat: int
+    user_id: NotRequired[str]
+    sid: NotRequired[str | None]
+
+
 def send(
-    session: AsyncSession, stream: EventStream, event: str, body: dict[str, Any], *, about: Concerned | None = None
+    session: AsyncSession,
+    stream: EventStream,
+    event: str,
+    body: Mapping[str, object],
+    *,
+    about: Concerned | None = None,
 ) -> None:
     """Write one event for one stream to the outbox. ``about`` nobody: about the stream itself."""
     event_id = new_id()
-    payload: dict[str, Any] = {"jti": event_id.hex, "client_id": stream.client_id, "stream_id": str(stream.id)}
-    payload |= {"event": event, "body": body, "iat": clock.timestamp()}
+    payload: EventPayload = {
+        "jti": event_id.hex,
+        "client_id": stream.client_id,
+        "stream_id": str(stream.id),
+        "event": event,
+        "body": body,
+        "iat": clock.timestamp(),
+    }
     if about is not None:
         payload |= {"user_id": str(about.user_id), "sid": about.sid}
     push = stream.method == "push"
     enqueue(
         session,
         PUSH if push else POLL,
-        payload,
+        {**payload},
         client_id=stream.client_id,
         session_id=about.session_id if about else None,
         receiver=urlsplit(stream.endpoint_url or "").netloc if push else None,
@@ -248,15 +280,15 @@ def send(
     )
 
 
-def security_event_token(services: SigningServices, payload: Mapping[str, Any]) -> str | None:
+def security_event_token(services: SigningServices, payload: EventPayload) -> str | None:
     """Return the SET of an event (RFC 8417), signed now; None where its application is gone."""
-    client = services.registry.known(str(payload["client_id"]))
+    client = services.registry.known(payload["client_id"])
     if client is None:
         return None
     issuer = services.settings.issuer
-    subject: dict[str, Any] = {"format": "opaque", "id": payload["stream_id"]}
-    if payload.get("user_id"):
-        sub = services.subject(client, uuid.UUID(payload["user_id"]))
+    subject: dict[str, object] = {"format": "opaque", "id": payload["stream_id"]}
+    if user_id := payload.get("user_id"):
+        sub = services.subject(client, uuid.UUID(user_id))
         subject = {"format": "iss_sub", "iss": issuer, "sub": sub}
         if payload.get("sid"):
             subject = {"format": "complex", "user": subject, "session": {"format": "opaque", "id": payload["sid"]}}
@@ -272,10 +304,11 @@ def security_event_token(services: SigningServices, payload: Mapping[str, Any]) 
     return services.keys.sign(claims, "RS256" if alg == "none" else alg, SET_TYP)
 
 
-def push_event(services: PushServices) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+def push_event(services: PushServices) -> Callable[[Mapping[str, object]], Awaitable[None]]:
     """Return the handler that pushes events (RFC 8935 section 2)."""
 
-    async def push(payload: Mapping[str, Any]) -> None:
+    async def push(stored: Mapping[str, object]) -> None:
+        payload = cast(EventPayload, stored)
         async with services.db.read() as session:
             stream = await session.get(EventStream, uuid.UUID(payload["stream_id"]))
         token = security_event_token(services, payload)
@@ -308,7 +341,7 @@ def header_purpose(stream_id: uuid.UUID) -> str:
 def _error_of(body: bytes) -> str:
     """Return the error of RFC 8935 section 2.3."""
     try:
-        said = read_json(body)
-        return f"{said['err']} {said.get('description', '')}"[:200]
+        document = read_json(body)
+        return f"{document['err']} {document.get('description', '')}"[:200]
     except (ValueError, KeyError, TypeError, AttributeError):
         return "400"

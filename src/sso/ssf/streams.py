@@ -7,9 +7,10 @@ Requests and answers are JSON; who asks is proven by an access token of this ser
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -123,7 +124,7 @@ class Poll:
     sets: dict[str, str]
     more: bool
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> dict[str, object]:
         """Return it as JSON has it."""
         return {"sets": self.sets, **({"moreAvailable": True} if self.more else {})}
 
@@ -186,14 +187,14 @@ def configuration(settings: Settings, stream: EventStream) -> dict[str, object]:
         "delivery": delivery,
         "events_supported": list(EVENTS),
         "events_requested": stream.events_requested,
-        "events_delivered": [one for one in EVENTS if one in stream.events_requested],
+        "events_delivered": [event for event in EVENTS if event in stream.events_requested],
         "min_verification_interval": MIN_VERIFICATION_SECONDS,
         **({"description": stream.description} if stream.description else {}),
     }
 
 
 async def create(
-    session: AsyncSession, services: NewStreamServices, client: Client, wanted: StreamSettings
+    session: AsyncSession, services: NewStreamServices, client: Client, requested: StreamSettings
 ) -> EventStream:
     """Make the stream of an application (section 8.1.1.1).
 
@@ -203,14 +204,14 @@ async def create(
     if await _own(session, client) is not None:
         raise StreamRefused(409, "This application has a stream already: change or delete that.")
     now, stream_id = clock.now(), new_id()
-    made = EventStream(id=stream_id, client_id=client.client_id, status="enabled", created_at=now, updated_at=now)
-    _set_up(services.settings, services.box, made, wanted)
-    session.add(made)
+    stream = EventStream(id=stream_id, client_id=client.client_id, status="enabled", created_at=now, updated_at=now)
+    _set_up(services.settings, services.box, stream, requested)
+    session.add(stream)
     await bump_version(session, "streams")
     await session.flush()
     services.has_streams = True
-    _recorded(session, client, made, "created")
-    return made
+    _recorded(session, client, stream, "created")
+    return stream
 
 
 async def find(session: AsyncSession, client: Client, stream_id: str | None) -> EventStream:
@@ -219,31 +220,37 @@ async def find(session: AsyncSession, client: Client, stream_id: str | None) -> 
     Raises:
         StreamRefused: when it has none, or another.
     """
-    found = await _own(session, client)
-    if found is None or (stream_id is not None and str(found.id) != stream_id):
+    stream = await _own(session, client)
+    if stream is None or (stream_id is not None and str(stream.id) != stream_id):
         raise StreamRefused(404, "This application has no such stream.")
-    return found
+    return stream
 
 
 async def change(
-    session: AsyncSession, settings: Settings, box: SecretBox, client: Client, wanted: StreamSettings, *, replace: bool
+    session: AsyncSession,
+    settings: Settings,
+    box: SecretBox,
+    client: Client,
+    requested: StreamSettings,
+    *,
+    replace: bool,
 ) -> EventStream:
     """Change the stream of an application, or replace what it is (sections 8.1.1.3 and 8.1.1.4).
 
     Raises:
         StreamRefused: when there is none, or what it wants cannot be.
     """
-    if wanted.stream_id is None:
+    if requested.stream_id is None:
         raise StreamRefused(400, "stream_id is required.")
-    found = await find(session, client, wanted.stream_id)
-    before = found.method
-    _set_up(settings, box, found, wanted, present=None if replace else found)
-    if found.method != before:  # what waits goes the new way, or waits in the new place
+    stream = await find(session, client, requested.stream_id)
+    before = stream.method
+    _set_up(settings, box, stream, requested, present=None if replace else stream)
+    if stream.method != before:  # what waits goes the new way, or waits in the new place
         kind_before, kind = (PUSH, POLL) if before == "push" else (POLL, PUSH)
-        await deliveries.change_kind(session, client.client_id, kind_before, kind, _receiver(found), _waits(found))
-    found.updated_at = clock.now()
-    _recorded(session, client, found, "changed")
-    return found
+        await deliveries.change_kind(session, client.client_id, kind_before, kind, _receiver(stream), _waits(stream))
+    stream.updated_at = clock.now()
+    _recorded(session, client, stream, "changed")
+    return stream
 
 
 async def remove(session: AsyncSession, client: Client, stream_id: str | None) -> None:
@@ -252,29 +259,29 @@ async def remove(session: AsyncSession, client: Client, stream_id: str | None) -
     Raises:
         StreamRefused: when there is none.
     """
-    found = await find(session, client, stream_id)
+    stream = await find(session, client, stream_id)
     await _drop_waiting(session, client, "the stream was deleted")
     for kind in (ExcludedName, ExcludedSubject):
-        await session.execute(delete(kind).where(kind.stream_id == found.id))
-    await session.delete(found)
-    _recorded(session, client, found, "deleted")
+        await session.execute(delete(kind).where(kind.stream_id == stream.id))
+    await session.delete(stream)
+    _recorded(session, client, stream, "deleted")
 
 
-async def set_status(session: AsyncSession, client: Client, wanted: StatusChange) -> EventStream:
+async def set_status(session: AsyncSession, client: Client, requested: StatusChange) -> EventStream:
     """Enable, pause or disable a stream (section 8.1.2.2): paused, events wait; disabled, there are none.
 
     Raises:
         StreamRefused: when there is none.
     """
-    found = await find(session, client, wanted.stream_id)
-    found.status, found.status_reason, found.updated_at = wanted.status, wanted.reason, clock.now()
-    if wanted.status == "disabled":
+    stream = await find(session, client, requested.stream_id)
+    stream.status, stream.status_reason, stream.updated_at = requested.status, requested.reason, clock.now()
+    if requested.status == "disabled":
         await _drop_waiting(session, client, "the stream was disabled")
-    elif found.method == "push":
-        before, after = ("held", "pending") if wanted.status == "enabled" else ("pending", "held")
+    elif stream.method == "push":
+        before, after = ("held", "pending") if requested.status == "enabled" else ("pending", "held")
         await deliveries.set_aside(session, client.client_id, PUSH, before, after)
-    _recorded(session, client, found, wanted.status)
-    return found
+    _recorded(session, client, stream, requested.status)
+    return stream
 
 
 def status_of(stream: EventStream) -> dict[str, object]:
@@ -284,7 +291,7 @@ def status_of(stream: EventStream) -> dict[str, object]:
 
 
 async def set_subject(
-    session: AsyncSession, services: StreamSubjectServices, client: Client, wanted: SubjectChange, *, excluded: bool
+    session: AsyncSession, services: StreamSubjectServices, client: Client, requested: SubjectChange, *, excluded: bool
 ) -> None:
     """Leave a person out, or take them in again (section 8.1.3). Whether there is such a person is not looked up, and
     not said: the name is kept, and compared when there is an event.
@@ -292,22 +299,22 @@ async def set_subject(
     Raises:
         StreamRefused: when there is no stream, the subject cannot be understood, or too many are left out.
     """
-    found = await find(session, client, wanted.stream_id)
-    names = await _names(session, services, client, wanted.subject)
+    stream = await find(session, client, requested.stream_id)
+    names = await _names(session, services, client, requested.subject)
     hashes = [signals.name_hash(one) for one in names]
     if not hashes:
         return
     if excluded:
-        await _check_room(session, found)
-        rows = [{"stream_id": found.id, "name_hash": one, "created_at": clock.now()} for one in hashes]
+        await _check_room(session, stream)
+        rows = [{"stream_id": stream.id, "name_hash": one, "created_at": clock.now()} for one in hashes]
         await session.execute(insert_for(session)(ExcludedName).values(rows).on_conflict_do_nothing())
         return
-    mine = (ExcludedName.stream_id == found.id) & ExcludedName.name_hash.in_(hashes)
+    mine = (ExcludedName.stream_id == stream.id) & ExcludedName.name_hash.in_(hashes)
     await session.execute(delete(ExcludedName).where(mine))
-    before = select(ExcludedSubject.user_id).where(ExcludedSubject.stream_id == found.id)
+    before = select(ExcludedSubject.user_id).where(ExcludedSubject.stream_id == stream.id)
     meant = [one for one in (await session.execute(before)).scalars() if services.subject(client, one) in names]
     if meant:
-        theirs = (ExcludedSubject.stream_id == found.id) & ExcludedSubject.user_id.in_(meant)
+        theirs = (ExcludedSubject.stream_id == stream.id) & ExcludedSubject.user_id.in_(meant)
         await session.execute(delete(ExcludedSubject).where(theirs))
 
 
@@ -318,26 +325,26 @@ async def _check_room(session: AsyncSession, stream: EventStream) -> None:
         raise StreamRefused(403, f"At most {MAX_EXCLUDED} subjects can be left out of a stream.")
 
 
-async def verify(session: AsyncSession, client: Client, wanted: VerificationWanted) -> None:
+async def verify(session: AsyncSession, client: Client, requested: VerificationWanted) -> None:
     """Send a verification event (section 8.1.4).
 
     Raises:
         StreamRefused: when there is no stream, it is disabled, or this was asked for a moment ago.
     """
-    found, now = await find(session, client, wanted.stream_id), clock.now()
-    if found.status == "disabled":
+    stream, now = await find(session, client, requested.stream_id), clock.now()
+    if stream.status == "disabled":
         raise StreamRefused(409, "The stream is disabled: enable it first.")
     before = now - timedelta(seconds=MIN_VERIFICATION_SECONDS)
     due = (EventStream.verified_at.is_(None)) | (EventStream.verified_at <= before)
-    mine = update(EventStream).where(EventStream.id == found.id, due).values(verified_at=now).returning(EventStream.id)
+    mine = update(EventStream).where(EventStream.id == stream.id, due).values(verified_at=now).returning(EventStream.id)
     if (await session.execute(mine.execution_options(synchronize_session=False))).first() is None:
         raise StreamRefused(429, f"Verification can be asked for every {MIN_VERIFICATION_SECONDS} seconds.")
-    body = {"state": wanted.state} if wanted.state is not None else {}
-    signals.send(session, found, signals.VERIFICATION, body)
+    body = {"state": requested.state} if requested.state is not None else {}
+    signals.send(session, stream, signals.VERIFICATION, body)
 
 
 async def poll(
-    session: AsyncSession, services: SigningServices, client: Client, stream_id: str, wanted: PollRequest
+    session: AsyncSession, services: SigningServices, client: Client, stream_id: str, requested: PollRequest
 ) -> Poll | None:
     """Take what a receiver says of earlier events, and return those that wait for it (RFC 8936 section 2).
 
@@ -347,31 +354,36 @@ async def poll(
     Raises:
         StreamRefused: when there is no such stream, or it is not polled.
     """
-    found = await find(session, client, stream_id)
-    if found.method != "poll":
+    stream = await find(session, client, stream_id)
+    if stream.method != "poll":
         raise StreamRefused(404, "The events of this stream are pushed.")
-    await _settle(session, client, wanted)
-    if found.status != "enabled" or wanted.max_events == 0:
+    await _settle(session, client, requested)
+    if stream.status != "enabled" or requested.max_events == 0:
         return Poll({}, more=False)
-    maximum = min(wanted.max_events, MAX_EVENTS)
+    maximum = min(requested.max_events, MAX_EVENTS)
     waiting = await deliveries.held(session, client.client_id, POLL, maximum + 1)
-    if not waiting and not wanted.return_immediately:
+    if not waiting and not requested.return_immediately:
         return None
     given = waiting[:maximum]
     if given:
-        await deliveries.fetched(session, client.client_id, POLL, [one.id for one in given], clock.now())
-    sets = {one.id.hex: signals.security_event_token(services, one.payload) or "" for one in given}
+        await deliveries.fetched(session, client.client_id, POLL, [delivery.id for delivery in given], clock.now())
+    sets = {
+        delivery.id.hex: signals.security_event_token(services, cast(signals.EventPayload, delivery.payload)) or ""
+        for delivery in given
+    }
     return Poll(sets, more=len(waiting) > maximum)
 
 
-async def _settle(session: AsyncSession, client: Client, wanted: PollRequest) -> None:
-    taken = [one for jti in wanted.ack if (one := _id(jti)) is not None]
+async def _settle(session: AsyncSession, client: Client, requested: PollRequest) -> None:
+    taken = [delivery_id for jti in requested.ack if (delivery_id := _id(jti)) is not None]
     if taken:
         await deliveries.settle(session, client.client_id, POLL, taken, None)
-    for jti, said in wanted.set_errs.items():
-        if (one := _id(jti)) is not None:
-            text = f"{said.get('err', 'error')} {said.get('description', '')}".strip()[:200]
-            await deliveries.settle(session, client.client_id, POLL, [one], f"the application refused it: {text}")
+    for jti, set_error in requested.set_errs.items():
+        if (delivery_id := _id(jti)) is not None:
+            text = f"{set_error.get('err', 'error')} {set_error.get('description', '')}".strip()[:200]
+            await deliveries.settle(
+                session, client.client_id, POLL, [delivery_id], f"the application refused it: {text}"
+            )
 
 
 def _id(jti: str) -> uuid.UUID | None:
@@ -387,11 +399,15 @@ async def _own(session: AsyncSession, client: Client) -> EventStream | None:
 
 
 def _set_up(
-    settings: Settings, box: SecretBox, stream: EventStream, wanted: StreamSettings, present: EventStream | None = None
+    settings: Settings,
+    box: SecretBox,
+    stream: EventStream,
+    requested: StreamSettings,
+    present: EventStream | None = None,
 ) -> None:
     """Put into a stream what was said; what was not said stays, where there is a present one."""
-    if wanted.delivery is not None or present is None:
-        delivery = wanted.delivery or DeliveryMethod()
+    if requested.delivery is not None or present is None:
+        delivery = requested.delivery or DeliveryMethod()
         method = METHODS[delivery.method]
         if method == "push":
             _check_endpoint(settings, delivery.endpoint_url)
@@ -401,10 +417,10 @@ def _set_up(
         if method == "push" and delivery.authorization_header:
             header = delivery.authorization_header.encode()
             stream.authorization_header = box.encrypt(header, signals.header_purpose(stream.id))
-    if wanted.events_requested is not None or present is None:
-        stream.events_requested = list(dict.fromkeys(wanted.events_requested or []))
-    if wanted.description is not None or present is None:
-        stream.description = wanted.description
+    if requested.events_requested is not None or present is None:
+        stream.events_requested = list(dict.fromkeys(requested.events_requested or []))
+    if requested.description is not None or present is None:
+        stream.description = requested.description
 
 
 def _check_endpoint(settings: Settings, url: str | None) -> None:
@@ -431,7 +447,7 @@ async def _names(
     session: AsyncSession,
     services: StreamSubjectServices,
     client: Client,
-    subject: dict[str, Any],
+    subject: Mapping[str, object],
     *,
     nested: bool = False,
 ) -> list[str]:
@@ -449,13 +465,14 @@ async def _names(
         StreamRefused: when it cannot be understood.
     """
     kind = subject.get("format")
-    if kind == "complex" and isinstance(subject.get("user"), dict) and not nested:
-        return await _names(session, services, client, subject["user"])
-    if kind == "aliases" and isinstance(subject.get("identifiers"), list) and not nested:
-        found = subject["identifiers"][:MAX_ALIASES]
-        if not all(isinstance(one, dict) for one in found):
+    user, identifiers = subject.get("user"), subject.get("identifiers")
+    if kind == "complex" and isinstance(user, dict) and not nested:
+        return await _names(session, services, client, user)
+    if kind == "aliases" and isinstance(identifiers, list) and not nested:
+        aliases = identifiers[:MAX_ALIASES]
+        if not all(isinstance(alias, dict) for alias in aliases):
             raise StreamRefused(400, "subject: the identifiers of aliases must be objects (RFC 9493 section 3.2.8).")
-        return [name for one in found for name in await _names(session, services, client, one, nested=True)]
+        return [name for alias in aliases for name in await _names(session, services, client, alias, nested=True)]
     member = _MEMBERS.get(str(kind))
     value = subject.get(member) if member is not None else None
     if not isinstance(value, str):
@@ -484,11 +501,11 @@ async def reencrypt_streams(session: AsyncSession, box: SecretBox) -> int:
     """Seal every authorization header with the newest key; return how many had an older."""
     statement = select(EventStream).where(EventStream.authorization_header.is_not(None))
     old = [
-        one
-        for one in (await session.execute(statement)).scalars()
-        if not box.is_current(one.authorization_header or b"")
+        stream
+        for stream in (await session.execute(statement)).scalars()
+        if not box.is_current(stream.authorization_header or b"")
     ]
-    for one in old:
-        purpose = signals.header_purpose(one.id)
-        one.authorization_header = box.encrypt(box.decrypt(one.authorization_header or b"", purpose), purpose)
+    for stream in old:
+        purpose = signals.header_purpose(stream.id)
+        stream.authorization_header = box.encrypt(box.decrypt(stream.authorization_header or b"", purpose), purpose)
     return len(old)

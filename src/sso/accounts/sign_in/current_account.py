@@ -91,8 +91,8 @@ async def accounts_of_browser(idle: timedelta, session: AsyncSession, visitor: V
     if not tokens:
         return []
     now = clock.now()
-    found = await sessions.of_browser(session, [token_hash(token) for token in tokens], now, now - idle)
-    return [Account(token, *found[digest]) for token in tokens if (digest := token_hash(token)) in found]
+    active = await sessions.of_browser(session, [token_hash(token) for token in tokens], now, now - idle)
+    return [Account(token, *active[digest]) for token in tokens if (digest := token_hash(token)) in active]
 
 
 async def current_account(

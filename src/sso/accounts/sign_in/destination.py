@@ -73,5 +73,5 @@ def page_end(box: SecretBox, registry: Registry, destination: Destination) -> st
     """Return what the token of a page ends with, so that the page names the application when it has expired: the end of
     the authorization request's token, or one made for the application; empty where neither is known."""
     client = named_application(registry, destination)
-    made = stored_requests.token_end(box, client.client_id) if client is not None else ""
-    return stored_requests.end_of(destination.i) or made
+    end_for_client = stored_requests.token_end(box, client.client_id) if client is not None else ""
+    return stored_requests.end_of(destination.i) or end_for_client

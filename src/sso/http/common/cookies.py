@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -63,7 +63,14 @@ def delete_cookie(response: Response, settings: Settings, name: CookieName) -> N
     response.delete_cookie(cookie_name(settings, name), **_cookie_attributes(settings, name))
 
 
-def _cookie_attributes(settings: Settings, name: CookieName) -> Any:
+class _Attributes(TypedDict):
+    path: str
+    secure: bool
+    httponly: bool
+    samesite: Literal["lax", "none"]
+
+
+def _cookie_attributes(settings: Settings, name: CookieName) -> _Attributes:
     """Return how a cookie is kept. ``state`` alone is read by a script of ours that other sites frame: it holds nothing
     but a value to compare (Session Management section 3.2)."""
     framed = name == "state"

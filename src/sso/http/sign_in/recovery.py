@@ -159,8 +159,8 @@ def to_recovery(request: Request, flow: RunningFlow) -> Response:
 
 def likely_kind(typed: str) -> str:
     """Return the kind of identifier that was typed, that of a contact before that of a user name; empty: none."""
-    found = sorted(meanings(typed), key=lambda one: one.kind == "username")
-    return found[0].kind if found else ""
+    likely = sorted(meanings(typed), key=lambda meaning: meaning.kind == "username")
+    return likely[0].kind if likely else ""
 
 
 async def _begin_page(
@@ -205,7 +205,7 @@ async def _page(
     stage, typed, has = data["stage"], data.get("typed", ""), set[str]()
     if stage != "code" and flow.user_id is not None:
         async with provider.db.read() as session:
-            has = {one.kind for one in await users.credentials_of(session, flow.user_id)}
+            has = {credential.kind for credential in await users.credentials_of(session, flow.user_id)}
     second = stage == "password" and not data["drop"] and bool(has & STRONG)
     _, asked, client = await find_destination(page.request, stored_destination(flow.data))
     return page.page(

@@ -30,7 +30,7 @@ class Asked:
 
 def asked_for(client: Client, permissions: Iterable[str]) -> list[Asked]:
     """Return what an application asks for: the standard scopes first, in the order of the specification."""
-    return [_asked(client, one) for one in sorted(permissions, key=_place)]
+    return [_asked(client, permission) for permission in sorted(permissions, key=_place)]
 
 
 def _asked(client: Client, permission: str) -> Asked:
@@ -54,5 +54,5 @@ def shown_digest(client: Client, permissions: Collection[str], *more: str) -> st
         permissions: what it asks for.
         more: what else is decided by it, such as where the answer goes.
     """
-    said = [client.client_id, client.meta.client_name, client.meta.client_name_en, sorted(permissions), *more]
-    return hashlib.sha256(orjson.dumps(said)).hexdigest()[:32]
+    shown = [client.client_id, client.meta.client_name, client.meta.client_name_en, sorted(permissions), *more]
+    return hashlib.sha256(orjson.dumps(shown)).hexdigest()[:32]

@@ -39,28 +39,28 @@ def identity_level(*, contact_verified: bool, checked: bool) -> str:
     return IDENTITY_CONTACT if contact_verified else IDENTITY_SELF
 
 
-def is_met(wanted: str, acr: str, identity: str) -> bool:
+def is_met(level: str, acr: str, identity: str) -> bool:
     """Tell whether a level is reached: by the session's ``acr``, or by the person's ``identity``."""
-    if wanted in IDENTITY_LEVELS:
-        return identity in IDENTITY_LEVELS and IDENTITY_LEVELS.index(identity) >= IDENTITY_LEVELS.index(wanted)
-    if wanted in SIGN_IN_LEVELS and acr in SIGN_IN_LEVELS:
-        return SIGN_IN_LEVELS.index(acr) >= SIGN_IN_LEVELS.index(wanted)
-    return wanted == acr
+    if level in IDENTITY_LEVELS:
+        return identity in IDENTITY_LEVELS and IDENTITY_LEVELS.index(identity) >= IDENTITY_LEVELS.index(level)
+    if level in SIGN_IN_LEVELS and acr in SIGN_IN_LEVELS:
+        return SIGN_IN_LEVELS.index(acr) >= SIGN_IN_LEVELS.index(level)
+    return level == acr
 
 
 def answered_acr(asked: Iterable[str], acr: str, identity: str) -> str:
     """Return the ``acr`` of a token: the first that was asked for and is reached; otherwise the session's own."""
-    return next((one for one in asked if is_met(one, acr, identity)), acr)
+    return next((level for level in asked if is_met(level, acr, identity)), acr)
 
 
 def easiest(levels: Collection[str]) -> str | None:
     """Return the lowest of the levels of a sign-in among ``levels``, or None."""
-    return min((one for one in levels if one in SIGN_IN_LEVELS), key=SIGN_IN_LEVELS.index, default=None)
+    return min((level for level in levels if level in SIGN_IN_LEVELS), key=SIGN_IN_LEVELS.index, default=None)
 
 
 def highest(levels: Iterable[str]) -> str:
     """Return the highest of several levels of a sign-in."""
-    return max((one for one in levels if one in SIGN_IN_LEVELS), key=SIGN_IN_LEVELS.index, default=ACR_PASSWORD)
+    return max((level for level in levels if level in SIGN_IN_LEVELS), key=SIGN_IN_LEVELS.index, default=ACR_PASSWORD)
 
 
 def as_good_as(level: str) -> Sequence[str]:

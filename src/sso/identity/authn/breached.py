@@ -43,10 +43,10 @@ def _in_order(path: Path, digest: bytes) -> bool:
             if middle:
                 file.readline(MAX_LINE_BYTES)
             line = file.readline(MAX_LINE_BYTES)
-            found = line[: len(digest)].upper()
-            if found == digest:
+            listed = line[: len(digest)].upper()
+            if listed == digest:
                 return True
-            if not line or found > digest:
+            if not line or listed > digest:
                 high = middle
             else:
                 low = max(middle + 1, file.tell())

@@ -9,7 +9,7 @@ import secrets
 import struct
 import uuid
 from datetime import timedelta
-from typing import Any
+from typing import Literal, TypedDict
 from urllib.parse import urlsplit
 
 import orjson
@@ -58,8 +58,8 @@ def totp_step(seed: str, typed: str, after: int = 0) -> int | None:
     digits = "".join(char for char in typed if char.isascii() and char.isdigit())
     now, totp = clock.timestamp() // TOTP_SECONDS, pyotp.TOTP(seed)
     steps = range(now - TOTP_STEPS_AROUND, now + TOTP_STEPS_AROUND + 1)
-    found = [step for step in steps if hmac.compare_digest(totp.at(step * TOTP_SECONDS), digits)]
-    return next((step for step in found if step > after), None)
+    matching = [step for step in steps if hmac.compare_digest(totp.at(step * TOTP_SECONDS), digits)]
+    return next((step for step in matching if step > after), None)
 
 
 def encrypt_seed(box: SecretBox, seed: str) -> str:
@@ -71,9 +71,11 @@ async def add_totp(session: AsyncSession, box: SecretBox, user_id: uuid.UUID, se
     """Let a person use an authenticator app, in place of any other. ``step``: of the code that proved it."""
     now = clock.now()
     await store.remove_credentials(session, user_id, ["totp"])
-    made = Credential(user_id=user_id, kind="totp", secret=encrypt_seed(box, seed), created_at=now, updated_at=now)
-    made.data = {"state": str(step)}
-    session.add(made)
+    credential = Credential(
+        user_id=user_id, kind="totp", secret=encrypt_seed(box, seed), created_at=now, updated_at=now
+    )
+    credential.data = {"state": str(step)}
+    session.add(credential)
 
 
 async def check_totp(session: AsyncSession, box: SecretBox, credential: Credential, typed: str) -> bool:
@@ -89,10 +91,10 @@ async def check_totp(session: AsyncSession, box: SecretBox, credential: Credenti
 async def reencrypt_seeds(session: AsyncSession, box: SecretBox) -> int:
     """Seal every seed with the newest key and return how many had an older one."""
     count = 0
-    async for one in store.each_credential(session, "totp"):
-        encrypted = base64.b64decode(one.secret)
+    async for credential in store.each_credential(session, "totp"):
+        encrypted = base64.b64decode(credential.secret)
         if not box.is_current(encrypted):
-            one.secret = encrypt_seed(box, box.decrypt(encrypted, _TOTP_SEAL).decode())
+            credential.secret = encrypt_seed(box, box.decrypt(encrypted, _TOTP_SEAL).decode())
             count += 1
     return count
 
@@ -162,7 +164,11 @@ class Passkeys:
             UserVerificationRequirement,
         )
 
-        excluded = [PublicKeyCredentialDescriptor(id=one.external_id) for one in existing if one.external_id]
+        excluded = [
+            PublicKeyCredentialDescriptor(id=credential.external_id)
+            for credential in existing
+            if credential.external_id
+        ]
         options = generate_registration_options(
             rp_id=self._rp_id,
             rp_name=self._rp_name,
@@ -194,7 +200,7 @@ class Passkeys:
 
         challenge = await self._answered(session, answer, browser, f"create {user_id}")
         try:
-            made = verify_registration_response(
+            registration = verify_registration_response(
                 credential=answer,
                 expected_challenge=challenge,
                 expected_rp_id=self._rp_id,
@@ -206,15 +212,19 @@ class Passkeys:
         now, known = clock.now(), await store.credentials_of(session, user_id)
         if sum(one.kind == "passkey" for one in known) >= MAX_PASSKEYS:
             raise PasskeyRefused("there are too many")
-        if await store.find_passkey(session, made.credential_id) is not None:
+        if await store.find_passkey(session, registration.credential_id) is not None:
             raise PasskeyRefused("it is known already")
-        data = {"sign_count": made.sign_count, "backed_up": made.credential_backed_up, "aaguid": str(made.aaguid)}
+        data = {
+            "sign_count": registration.sign_count,
+            "backed_up": registration.credential_backed_up,
+            "aaguid": str(registration.aaguid),
+        }
         data |= _where_it_is(answer)
         credential = Credential(
             user_id=user_id,
             kind="passkey",
-            secret=base64.urlsafe_b64encode(made.credential_public_key).decode(),
-            external_id=made.credential_id,
+            secret=base64.urlsafe_b64encode(registration.credential_public_key).decode(),
+            external_id=registration.credential_id,
             name=name[:MAX_NAME_CHARS],
             data=data,
             created_at=now,
@@ -242,20 +252,20 @@ class Passkeys:
 
         challenge = await self._answered(session, answer, browser, "get")
         try:
-            said = read_json(answer)
-            external_id, handle = base64url_to_bytes(str(said["rawId"])), said["response"].get("userHandle")
+            response = read_json(answer)
+            external_id, handle = base64url_to_bytes(str(response["rawId"])), response["response"].get("userHandle")
             named = base64url_to_bytes(str(handle)) if handle else b""
         except (KeyError, TypeError, ValueError, AttributeError):
             raise PasskeyRefused("it cannot be read") from None
-        found = await store.find_passkey(session, external_id)
-        if found is None or found[0].disabled_at is not None or (user_id is not None and found[0].id != user_id):
+        stored = await store.find_passkey(session, external_id)
+        if stored is None or stored[0].disabled_at is not None or (user_id is not None and stored[0].id != user_id):
             raise PasskeyRefused("it is nobody's, or somebody else's")
-        user, credential, roles = found
+        user, credential, roles = stored
         if handle and named != user.id.bytes:
             raise PasskeyRefused("it was made for somebody else")
         count = int(credential.data.get("sign_count", 0))
         try:
-            made = verify_authentication_response(
+            verified = verify_authentication_response(
                 credential=answer,
                 expected_challenge=challenge,
                 expected_rp_id=self._rp_id,
@@ -266,7 +276,9 @@ class Passkeys:
             )
         except Exception as error:  # see above
             raise PasskeyRefused(f"{type(error).__name__}: {error}") from None
-        await store.used(session, credential.id, {**credential.data, "sign_count": made.new_sign_count}, clock.now())
+        await store.used(
+            session, credential.id, {**credential.data, "sign_count": verified.new_sign_count}, clock.now()
+        )
         return user, credential, roles
 
     async def _answered(self, session: AsyncSession, answer: str, browser: str, purpose: str) -> bytes:
@@ -275,8 +287,8 @@ class Passkeys:
 
         try:
             response = read_json(answer)["response"]
-            said = read_json(base64url_to_bytes(str(response["clientDataJSON"])))
-            challenge = base64url_to_bytes(str(said["challenge"]))
+            client_data = read_json(base64url_to_bytes(str(response["clientDataJSON"])))
+            challenge = base64url_to_bytes(str(client_data["challenge"]))
         except (KeyError, TypeError, ValueError):
             raise PasskeyRefused("it cannot be read") from None
         head, proof = challenge[:24], challenge[24:]
@@ -295,11 +307,16 @@ class Passkeys:
         return hmac.digest(key, head + f"{browser} {purpose}".encode(), "sha256")[:16]
 
 
-def _where_it_is(answer: str) -> dict[str, Any]:
+class _Place(TypedDict):
+    transports: list[str]
+    attachment: Literal["platform", "cross-platform"] | None
+
+
+def _where_it_is(answer: str) -> _Place:
     """Return what the browser says of where a new passkey is (Web Authentication sections 5.1 and 5.2.1): it is told to
     applications as a type, and nothing depends on it."""
-    said = read_json(answer)
-    transports = said["response"].get("transports")
-    known = [one for one in transports if one in _TRANSPORTS] if isinstance(transports, list) else []
-    attachment = said.get("authenticatorAttachment")
+    response = read_json(answer)
+    transports = response["response"].get("transports")
+    known = [transport for transport in transports if transport in _TRANSPORTS] if isinstance(transports, list) else []
+    attachment = response.get("authenticatorAttachment")
     return {"transports": known, "attachment": attachment if attachment in ("platform", "cross-platform") else None}

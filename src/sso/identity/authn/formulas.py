@@ -96,14 +96,14 @@ class _Reader:
         self.calls, self.uses_salt, self.uses_password = 0, False, False
         at = 0
         while at < len(text):
-            found = _TOKEN.match(text, at)
-            if found is None:
+            token = _TOKEN.match(text, at)
+            if token is None:
                 if not text[at:].strip():
                     break
                 raise NotAFormula(f"cannot be read at {text[at : at + 10]!r}")
-            name, literal, mark = found.groups()
+            name, literal, mark = token.groups()
             self.tokens.append(("name", name) if name else ("mark", mark) if mark else ("text", literal))
-            at = found.end()
+            at = token.end()
 
     def slow_name(self) -> str:
         if self.tokens and self.tokens[0][0] == "name" and self.tokens[0][1] in SLOW:
@@ -122,7 +122,7 @@ class _Reader:
         while self._next_is("."):
             self.tokens.pop(0)
             parts.append(self._part(depth))
-        return parts[0] if len(parts) == 1 else lambda password, salt: b"".join(one(password, salt) for one in parts)
+        return parts[0] if len(parts) == 1 else lambda password, salt: b"".join(part(password, salt) for part in parts)
 
     def _part(self, depth: int) -> Part:
         if depth > MAX_DEPTH:
@@ -155,8 +155,8 @@ class _Reader:
         first = self.joined(depth + 1)
         if name in _ONE:
             self.expect(")")
-            one = _ONE[name]
-            return lambda password, salt: one(first(password, salt))
+            function = _ONE[name]
+            return lambda password, salt: function(first(password, salt))
         self.expect(",")
         second = self.joined(depth + 1)
         self.expect(")")

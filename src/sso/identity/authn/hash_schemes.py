@@ -78,10 +78,10 @@ def read_hash(text: str) -> Hash:
     if not text.isascii() or not text.isprintable() or len(text) > MAX_CHARS:
         raise ValueError("is of no kind that can be verified")
     for form in _FORMS:
-        found = form.pattern.fullmatch(text)
-        if found is not None:
+        match = form.pattern.fullmatch(text)
+        if match is not None:
             try:
-                read = form.read(found)
+                read = form.read(match)
             except (ValueError, TypeError, IndexError, OverflowError) as error:
                 raise ValueError(str(error) or "is malformed") from None
             check_costs(read.scheme, read.costs)
@@ -111,8 +111,8 @@ def _is_right(read: Hash, secret: bytes) -> bool:
         return False
 
 
-def _same(one: bytes, other: bytes) -> bool:
-    return hmac.compare_digest(one, other)
+def _same(computed: bytes, expected: bytes) -> bool:
+    return hmac.compare_digest(computed, expected)
 
 
 def unpadded(text: str, altchars: bytes | None = None) -> bytes:
@@ -125,12 +125,12 @@ def unpadded(text: str, altchars: bytes | None = None) -> bytes:
     if len(bare) % 4 == 1:
         raise ValueError("has broken base64")
     try:
-        found = base64.b64decode(bare + "=" * (-len(bare) % 4), altchars, validate=True)
+        decoded = base64.b64decode(bare + "=" * (-len(bare) % 4), altchars, validate=True)
     except binascii.Error:
         raise ValueError("has broken base64") from None
-    if base64.b64encode(found, altchars).rstrip(b"=").decode() != bare:
+    if base64.b64encode(decoded, altchars).rstrip(b"=").decode() != bare:
         raise ValueError("has broken base64")
-    return found
+    return decoded
 
 
 def ab64(text: str) -> bytes:
@@ -197,10 +197,10 @@ _BCRYPT = re.compile(r"(\$2[aby]?\$[0-9]{2}\$)([./A-Za-z0-9]{22})([./A-Za-z0-9]{
 
 
 def _bcrypt_check(text: str) -> tuple[int, _Check]:
-    found = _BCRYPT.fullmatch(text)
-    if found is None:
+    match = _BCRYPT.fullmatch(text)
+    if match is None:
         raise ValueError("is not bcrypt")
-    setting, salt, digest = found.groups()
+    setting, salt, digest = match.groups()
     # Some systems leave the unused bits of the last characters set, about which passlib would warn.
     canonical = f"{setting}{bcrypt64.repair_unused(salt)}{bcrypt64.repair_unused(digest)}"
     rounds = int(known.bcrypt.from_string(canonical).rounds)
@@ -217,21 +217,21 @@ def _as_codeigniter(text: str) -> str:
 
 
 @_form(_BCRYPT)
-def _bcrypt(found: re.Match[str]) -> Hash:
-    rounds, check = _bcrypt_check(found[0])
+def _bcrypt(match: re.Match[str]) -> Hash:
+    rounds, check = _bcrypt_check(match[0])
     # CodeIgniter 4 and Symfony write plain bcrypt of a digest: nothing in the hash tells it.
     return Hash("bcrypt", check, {"log_rounds": rounds}, (_long_as_symfony, _as_codeigniter))
 
 
 @_form(re.compile(r"\$only(\$2.{57,58})", re.ASCII))
-def _only_bcrypt(found: re.Match[str]) -> Hash:
-    rounds, check = _bcrypt_check(found[1])
+def _only_bcrypt(match: re.Match[str]) -> Hash:
+    rounds, check = _bcrypt_check(match[1])
     return Hash("bcrypt", check, {"log_rounds": rounds}, (_long_as_symfony,))
 
 
 @_form(re.compile(r"bcrypt_sha256\$(\$2.{57,58})", re.ASCII))
-def _django_bcrypt_sha256(found: re.Match[str]) -> Hash:
-    rounds, check = _bcrypt_check(found[1])
+def _django_bcrypt_sha256(match: re.Match[str]) -> Hash:
+    rounds, check = _bcrypt_check(match[1])
     hexed = lambda secret: check(hashlib.sha256(secret).hexdigest().encode())  # noqa: E731
     return Hash("bcrypt_sha256", hexed, {"log_rounds": rounds})
 
@@ -249,8 +249,8 @@ _WORDPRESS = (_trimmed, lambda text: _slashed(_trimmed(text)))
 
 
 @_form(re.compile(r"\$wp(\$2y.{57}|\$argon2.+)", re.ASCII))
-def _wordpress(found: re.Match[str]) -> Hash:
-    inner = read_hash(found[1])
+def _wordpress(match: re.Match[str]) -> Hash:
+    inner = read_hash(match[1])
 
     def check(secret: bytes) -> bool:
         return inner.check(base64.b64encode(hmac.new(b"wp-sha384", secret, "sha384").digest()))
@@ -268,10 +268,10 @@ _ARGON2 = re.compile(
 
 
 def _argon2_check(text: str) -> tuple[Mapping[str, int], _Check]:
-    found = _ARGON2.fullmatch(text)
-    if found is None:
+    match = _ARGON2.fullmatch(text)
+    if match is None:
         raise ValueError("is not an argon2 hash in PHC form")
-    if len(unpadded(found[1])) < 8 or len(unpadded(found[2])) < 12:
+    if len(unpadded(match[1])) < 8 or len(unpadded(match[2])) < 12:
         raise ValueError("is malformed: its salt or its digest is too short")
     costs = argon2_costs(text)
     if costs["lanes"] < 1 or costs["passes"] < 1 or costs["memory_kib"] < 8 * costs["lanes"]:
@@ -280,14 +280,14 @@ def _argon2_check(text: str) -> tuple[Mapping[str, int], _Check]:
 
 
 @_form(_ARGON2)
-def _argon2(found: re.Match[str]) -> Hash:
-    costs, check = _argon2_check(found[0])
+def _argon2(match: re.Match[str]) -> Hash:
+    costs, check = _argon2_check(match[0])
     return Hash("argon2", check, costs)
 
 
 @_form(re.compile(r"\$imported(\$argon2.+)", re.ASCII))
-def _imported_argon2(found: re.Match[str]) -> Hash:
-    costs, check = _argon2_check(found[1])
+def _imported_argon2(match: re.Match[str]) -> Hash:
+    costs, check = _argon2_check(match[1])
     return Hash("argon2", check, costs, (_as_codeigniter,))
 
 
@@ -312,8 +312,8 @@ def _pbkdf2(digest: str, rounds: int, salt: bytes, key: bytes) -> Hash:
         re.ASCII,
     )
 )
-def _pbkdf2_passlib(found: re.Match[str]) -> Hash:
-    return _pbkdf2(found[1] or "sha1", int(found[2]), ab64(found[3]), ab64(found[4]))
+def _pbkdf2_passlib(match: re.Match[str]) -> Hash:
+    return _pbkdf2(match[1] or "sha1", int(match[2]), ab64(match[3]), ab64(match[4]))
 
 
 @_form(
@@ -322,8 +322,8 @@ def _pbkdf2_passlib(found: re.Match[str]) -> Hash:
         re.ASCII,
     )
 )
-def _pbkdf2_phc(found: re.Match[str]) -> Hash:
-    return _pbkdf2(found[1] or "sha1", int(found[2]), ab64(found[3]), ab64(found[4]))
+def _pbkdf2_phc(match: re.Match[str]) -> Hash:
+    return _pbkdf2(match[1] or "sha1", int(match[2]), ab64(match[3]), ab64(match[4]))
 
 
 @_form(
@@ -332,29 +332,29 @@ def _pbkdf2_phc(found: re.Match[str]) -> Hash:
         re.ASCII | re.IGNORECASE,
     )
 )
-def _pbkdf2_ldap(found: re.Match[str]) -> Hash:
-    return _pbkdf2((found[1] or "sha1").lower(), int(found[2]), ab64(found[3]), ab64(found[4]))
+def _pbkdf2_ldap(match: re.Match[str]) -> Hash:
+    return _pbkdf2((match[1] or "sha1").lower(), int(match[2]), ab64(match[3]), ab64(match[4]))
 
 
 @_form(re.compile(r"\{PBKDF2_SHA256\}([A-Za-z0-9+/=]+)", re.ASCII | re.IGNORECASE))
-def _pbkdf2_389ds(found: re.Match[str]) -> Hash:
-    raw = unpadded(found[1])
+def _pbkdf2_389ds(match: re.Match[str]) -> Hash:
+    raw = unpadded(match[1])
     if len(raw) != 4 + 64 + 256:
         raise ValueError("is malformed: 324 bytes are expected")
     return _pbkdf2("sha256", int.from_bytes(raw[:4], "big"), raw[4:68], raw[68:])
 
 
 @_form(re.compile(r"\{PKCS5S2\}([A-Za-z0-9+/=]+)", re.ASCII | re.IGNORECASE))
-def _pbkdf2_atlassian(found: re.Match[str]) -> Hash:
-    raw = unpadded(found[1])
+def _pbkdf2_atlassian(match: re.Match[str]) -> Hash:
+    raw = unpadded(match[1])
     if len(raw) != 16 + 32:
         raise ValueError("is malformed: 48 bytes are expected")
     return _pbkdf2("sha1", 10_000, raw[:16], raw[16:])
 
 
 @_form(re.compile(r"pbkdf2_(md5|sha1|sha224|sha256|sha384|sha512)\$([0-9]{1,9})\$([^$]*)\$([A-Za-z0-9+/=]+)", re.ASCII))
-def _pbkdf2_django(found: re.Match[str]) -> Hash:
-    return _pbkdf2(found[1], int(found[2]), found[3].encode(), unpadded(found[4]))
+def _pbkdf2_django(match: re.Match[str]) -> Hash:
+    return _pbkdf2(match[1], int(match[2]), match[3].encode(), unpadded(match[4]))
 
 
 WERKZEUG_ROUNDS = 1_000_000
@@ -366,9 +366,9 @@ WERKZEUG_ROUNDS = 1_000_000
         r"pbkdf2(?::(md5|sha1|sha224|sha256|sha384|sha512))?(?::([0-9]{1,9}))?\$([^$]*)\$([0-9a-fA-F]+)", re.ASCII
     )
 )
-def _pbkdf2_werkzeug(found: re.Match[str]) -> Hash:
-    rounds = int(found[2]) if found[2] else WERKZEUG_ROUNDS
-    return _pbkdf2(found[1] or "sha256", rounds, found[3].encode(), bytes.fromhex(found[4]))
+def _pbkdf2_werkzeug(match: re.Match[str]) -> Hash:
+    rounds = int(match[2]) if match[2] else WERKZEUG_ROUNDS
+    return _pbkdf2(match[1] or "sha256", rounds, match[3].encode(), bytes.fromhex(match[4]))
 
 
 @_form(
@@ -377,11 +377,11 @@ def _pbkdf2_werkzeug(found: re.Match[str]) -> Hash:
         re.ASCII,
     )
 )
-def _pbkdf2_mediawiki(found: re.Match[str]) -> Hash:
-    key = unpadded(found[5])
-    if len(key) != int(found[3]):
+def _pbkdf2_mediawiki(match: re.Match[str]) -> Hash:
+    key = unpadded(match[5])
+    if len(key) != int(match[3]):
         raise ValueError("is malformed: the digest is not as long as it says")
-    return _pbkdf2(found[1], int(found[2]), unpadded(found[4]), key)
+    return _pbkdf2(match[1], int(match[2]), unpadded(match[4]), key)
 
 
 def _saslprep(text: str) -> str:
@@ -395,9 +395,9 @@ def _saslprep(text: str) -> str:
 @_form(
     re.compile(r"SCRAM-SHA-(1|256|512)\$([0-9]{1,9}):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+):([A-Za-z0-9+/=]+)", re.ASCII)
 )
-def _scram(found: re.Match[str]) -> Hash:
-    digest, rounds, salt = f"sha{found[1]}", int(found[2]), unpadded(found[3])
-    stored, server = unpadded(found[4]), unpadded(found[5])
+def _scram(match: re.Match[str]) -> Hash:
+    digest, rounds, salt = f"sha{match[1]}", int(match[2]), unpadded(match[3])
+    stored, server = unpadded(match[4]), unpadded(match[5])
     if rounds < 1 or {len(stored), len(server)} != {hashlib.new(digest, usedforsecurity=False).digest_size}:
         raise ValueError("is malformed: impossible rounds or key")
 
@@ -433,9 +433,9 @@ def _scrypt(ln: int, r: int, p: int, salt: bytes, key: bytes) -> Hash:
         r"\$scrypt\$ln=([0-9]{1,2}),r=([0-9]{1,5}),p=([0-9]{1,5})\$([A-Za-z0-9./+=]*)\$([A-Za-z0-9./+=]+)", re.ASCII
     )
 )
-def _scrypt_phc(found: re.Match[str]) -> Hash:
-    ln, r, p = (int(one) for one in found.groups()[:3])
-    return _scrypt(ln, r, p, ab64(found[4]), ab64(found[5]))
+def _scrypt_phc(match: re.Match[str]) -> Hash:
+    ln, r, p = (int(number) for number in match.groups()[:3])
+    return _scrypt(ln, r, p, ab64(match[4]), ab64(match[5]))
 
 
 def _scrypt_n(n: int, r: int, p: int, salt: bytes, key: bytes) -> Hash:
@@ -445,14 +445,14 @@ def _scrypt_n(n: int, r: int, p: int, salt: bytes, key: bytes) -> Hash:
 
 
 @_form(re.compile(r"scrypt(?::([0-9]{1,9})(?::([0-9]{1,5}):([0-9]{1,5}))?)?\$([^$]*)\$([0-9a-fA-F]+)", re.ASCII))
-def _scrypt_werkzeug(found: re.Match[str]) -> Hash:
-    n, r, p = int(found[1] or 1 << 15), int(found[2] or 8), int(found[3] or 1)
-    return _scrypt_n(n, r, p, found[4].encode(), bytes.fromhex(found[5]))
+def _scrypt_werkzeug(match: re.Match[str]) -> Hash:
+    n, r, p = int(match[1] or 1 << 15), int(match[2] or 8), int(match[3] or 1)
+    return _scrypt_n(n, r, p, match[4].encode(), bytes.fromhex(match[5]))
 
 
 @_form(re.compile(r"scrypt\$([0-9]{1,9})\$([^$]*)\$([0-9]{1,5})\$([0-9]{1,5})\$([A-Za-z0-9+/=]+)", re.ASCII))
-def _scrypt_django(found: re.Match[str]) -> Hash:
-    return _scrypt_n(int(found[1]), int(found[3]), int(found[4]), found[2].encode(), unpadded(found[5]))
+def _scrypt_django(match: re.Match[str]) -> Hash:
+    return _scrypt_n(int(match[1]), int(match[3]), int(match[4]), match[2].encode(), unpadded(match[5]))
 
 
 @_form(
@@ -460,25 +460,25 @@ def _scrypt_django(found: re.Match[str]) -> Hash:
         r"\$firebase\$ln=([0-9]{1,2}),r=([0-9]{1,5})\$([A-Za-z0-9_-]*)\$([A-Za-z0-9_-]+)\$([\w-]+)\$([\w-]+)", re.ASCII
     )
 )
-def _firebase(found: re.Match[str]) -> Hash:
-    ln, r = int(found[1]), int(found[2])
-    separator, signer, salt, wanted = (_frombase64url(one) for one in found.groups()[2:])
-    if len(wanted) != len(signer):
+def _firebase(match: re.Match[str]) -> Hash:
+    ln, r = int(match[1]), int(match[2])
+    separator, signer, salt, expected = (_frombase64url(part) for part in match.groups()[2:])
+    if len(expected) != len(signer):
         raise ValueError("is malformed: the digest is not as long as the signer key")
 
     def check(secret: bytes) -> bool:
         key = _scrypt_key(secret, salt + separator, ln, r, 1, 32)
         encryptor = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
-        return _same(encryptor.update(signer) + encryptor.finalize(), wanted)
+        return _same(encryptor.update(signer) + encryptor.finalize(), expected)
 
     return Hash("firebase_scrypt", check, _scrypt_costs(ln, r, 1))
 
 
 @_form(re.compile(r"\$y\$j([./0-9A-Za-j])([./0-9A-Za-j])\$[./0-9A-Za-z]{1,86}\$[./0-9A-Za-z]{43}", re.ASCII))
-def _yescrypt(found: re.Match[str]) -> Hash:
+def _yescrypt(match: re.Match[str]) -> Hash:
     if not yescrypt.available():
         raise ValueError("is yescrypt, which needs libxcrypt (libcrypt.so.1) on this host")
-    text, costs = found[0], {"memory_kib": yescrypt.memory_kib(found[1], found[2])}
+    text, costs = match[0], {"memory_kib": yescrypt.memory_kib(match[1], match[2])}
     return Hash("yescrypt", lambda secret: yescrypt.matches(secret, text), costs)
 
 
@@ -487,17 +487,17 @@ def _yescrypt(found: re.Match[str]) -> Hash:
 
 def _passlib(name: str, text: str, cost: str = "", spellings: tuple[_Spelling, ...] = (), scheme: str = "") -> Hash:
     handler = getattr(known, name)
-    made = handler.from_string(text)
-    if getattr(made, "checksum", None) is None:
+    parsed = handler.from_string(text)
+    if getattr(parsed, "checksum", None) is None:
         raise ValueError("is malformed: it has no digest")
-    canonical = made.to_string()
-    costs = {cost: int(made.rounds)} if cost else {}
+    canonical = parsed.to_string()
+    costs = {cost: int(parsed.rounds)} if cost else {}
     return Hash(scheme or name, lambda secret: bool(handler.verify(secret, canonical)), costs, spellings)
 
 
 @_form(re.compile(r"\$P\$[./0-9A-Za-z]{31}", re.ASCII))
-def _phpass(found: re.Match[str]) -> Hash:
-    return _passlib("phpass", found[0], "log_rounds", _WORDPRESS)
+def _phpass(match: re.Match[str]) -> Hash:
+    return _passlib("phpass", match[0], "log_rounds", _WORDPRESS)
 
 
 def _as_phpbb(text: str) -> str:
@@ -506,30 +506,30 @@ def _as_phpbb(text: str) -> str:
 
 
 @_form(re.compile(r"\$H\$[./0-9A-Za-z]{31}", re.ASCII))
-def _phpbb(found: re.Match[str]) -> Hash:
-    return _passlib("phpass", found[0], "log_rounds", (_as_phpbb, _trimmed))
+def _phpbb(match: re.Match[str]) -> Hash:
+    return _passlib("phpass", match[0], "log_rounds", (_as_phpbb, _trimmed))
 
 
 @_form(re.compile(r"\$S\$([./0-9A-Za-z])([./0-9A-Za-z]{8})([./0-9A-Za-z]{43})", re.ASCII))
-def _drupal(found: re.Match[str]) -> Hash:
-    rounds, salt, wanted = int(h64.decode_int6(found[1].encode())), found[2].encode(), found[3].encode()
+def _drupal(match: re.Match[str]) -> Hash:
+    rounds, salt, expected = int(h64.decode_int6(match[1].encode())), match[2].encode(), match[3].encode()
     if not 7 <= rounds <= 30:
         raise ValueError("has impossible rounds")
 
     def check(secret: bytes) -> bool:
         if len(secret) > 512:
             return False
-        made = hashlib.sha512(salt + secret).digest()
+        computed = hashlib.sha512(salt + secret).digest()
         for _ in range(1 << rounds):
-            made = hashlib.sha512(made + secret).digest()
-        return _same(bytes(h64.encode_bytes(made))[:43], wanted)
+            computed = hashlib.sha512(computed + secret).digest()
+        return _same(bytes(h64.encode_bytes(computed))[:43], expected)
 
     return Hash("drupal", check, {"log_rounds": rounds}, (_trimmed,))
 
 
 @_form(re.compile(r"U(\$[SPH]\$.+)", re.ASCII))
-def _drupal_upgraded(found: re.Match[str]) -> Hash:
-    inner = read_hash(found[1])
+def _drupal_upgraded(match: re.Match[str]) -> Hash:
+    inner = read_hash(match[1])
 
     def check(secret: bytes) -> bool:
         return inner.check(hashlib.md5(secret, usedforsecurity=False).hexdigest().encode())
@@ -584,12 +584,12 @@ _FORMULAS = {digest: (_tried(_BARE, digest), _tried(_WITH_SALT, digest)) for dig
 
 
 def _digest_hash(digits: str, salt: bytes | None) -> Hash:
-    wanted = digits.lower().encode()
+    expected = digits.lower().encode()
     formulas = _FORMULAS[BY_LENGTH[len(digits)]][0 if salt is None else 1]
 
     def check(secret: bytes) -> bool:
-        found = [_same(one.compute(secret, salt or b""), wanted) for one in formulas]
-        return any(found) or (salt is None and len(wanted) == 40 and _ion_auth_check(digits, secret))
+        matches = [_same(formula.compute(secret, salt or b""), expected) for formula in formulas]
+        return any(matches) or (salt is None and len(expected) == 40 and _ion_auth_check(digits, secret))
 
     return Hash("digest", check, {}, (_trimmed,))
 
@@ -597,36 +597,38 @@ def _digest_hash(digits: str, salt: bytes | None) -> Hash:
 @_form(
     re.compile(r"(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{56}|[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128})")
 )
-def _bare_digest(found: re.Match[str]) -> Hash:
-    return _digest_hash(found[0], None)
+def _bare_digest(match: re.Match[str]) -> Hash:
+    return _digest_hash(match[0], None)
 
 
 @_form(re.compile(r"\$digest\$([\w-]*)\$([0-9a-fA-F]{32,128})", re.ASCII))
-def _salted_digest(found: re.Match[str]) -> Hash:
-    return _digest_hash(found[2], _frombase64url(found[1]))
+def _salted_digest(match: re.Match[str]) -> Hash:
+    return _digest_hash(match[2], _frombase64url(match[1]))
 
 
 @_form(
     re.compile(r"\$salted\$(md5|sha1|sha224|sha256|sha384|sha512)\$(pre|post)\$([\w-]*)\$([0-9a-f]{32,128})", re.ASCII)
 )
-def _ordered_digest(found: re.Match[str]) -> Hash:
-    digest, salt, wanted = found[1], _frombase64url(found[3]), found[4].encode()
-    if BY_LENGTH.get(len(wanted)) != digest:
+def _ordered_digest(match: re.Match[str]) -> Hash:
+    digest, salt, expected = match[1], _frombase64url(match[3]), match[4].encode()
+    if BY_LENGTH.get(len(expected)) != digest:
         raise ValueError(f"is malformed: it is not as long as {digest}")
-    first = found[2] == "pre"
-    return Hash("digest", lambda secret: _same(_hexed(digest, *((salt, secret) if first else (secret, salt))), wanted))
+    first = match[2] == "pre"
+    return Hash(
+        "digest", lambda secret: _same(_hexed(digest, *((salt, secret) if first else (secret, salt))), expected)
+    )
 
 
 @_form(re.compile(r"(md5|sha1|sha224|sha256|sha384|sha512)\$([^$]*)\$([0-9a-fA-F]{32,128})", re.ASCII))
-def _framework_digest(found: re.Match[str]) -> Hash:
-    digest, salt, wanted = found[1], found[2].encode(), found[3].lower().encode()
-    if BY_LENGTH.get(len(wanted)) != digest:
+def _framework_digest(match: re.Match[str]) -> Hash:
+    digest, salt, expected = match[1], match[2].encode(), match[3].lower().encode()
+    if BY_LENGTH.get(len(expected)) != digest:
         raise ValueError(f"is malformed: it is not as long as {digest}")
 
     def check(secret: bytes) -> bool:
         # Django joins salt and password; Werkzeug before 2.3 made an HMAC.
-        return _same(_hexed(digest, salt, secret), wanted) or _same(
-            hmac.new(salt, secret, digest).hexdigest().encode(), wanted
+        return _same(_hexed(digest, salt, secret), expected) or _same(
+            hmac.new(salt, secret, digest).hexdigest().encode(), expected
         )
 
     return Hash("framework_digest", check)
@@ -634,22 +636,22 @@ def _framework_digest(found: re.Match[str]) -> Hash:
 
 def _ion_auth_check(text: str, secret: bytes) -> bool:
     """Ion Auth 1 and 2 with SHA-1: the salt (10 characters, or 22), then the digest cut to fill 40."""
-    found = []
+    matches = []
     for size in (10, 22):
-        made = _hexed("sha1", text[:size].encode(), secret)[:-size]
-        found.append(_same(made, text[size:].lower().encode()))
-    return any(found)
+        computed = _hexed("sha1", text[:size].encode(), secret)[:-size]
+        matches.append(_same(computed, text[size:].lower().encode()))
+    return any(matches)
 
 
 @_form(re.compile(r"(?:\$ion-auth\$)?([./0-9A-Za-z]{10}[0-9a-f]{30}|[./0-9A-Za-z]{22}[0-9a-f]{18})", re.ASCII))
-def _ion_auth(found: re.Match[str]) -> Hash:
-    text = found[1]
+def _ion_auth(match: re.Match[str]) -> Hash:
+    text = match[1]
     return Hash("ion_auth", lambda secret: _ion_auth_check(text, secret))
 
 
 @_form(re.compile(r"\*[0-9a-fA-F]{40}", re.ASCII))
-def _mysql41(found: re.Match[str]) -> Hash:
-    return _passlib("mysql41", found[0], scheme="mysql")
+def _mysql41(match: re.Match[str]) -> Hash:
+    return _passlib("mysql41", match[0], scheme="mysql")
 
 
 _LDAP = {name: name for name in DIGESTS} | {"sha": "sha1"}
@@ -663,8 +665,8 @@ _LDAP |= {"plain-md5": "md5", "ldap-md5": "md5"}
         re.ASCII | re.IGNORECASE,
     )
 )
-def _ldap_digest(found: re.Match[str]) -> Hash:
-    name, spelling, text = found[1].lower(), (found[2] or "").lower(), found[3]
+def _ldap_digest(match: re.Match[str]) -> Hash:
+    name, spelling, text = match[1].lower(), (match[2] or "").lower(), match[3]
     digest = _LDAP[name]
     size = hashlib.new(digest, usedforsecurity=False).digest_size
     # Some servers write plain digests in hexadecimal: {MD5}5f4dcc3b... or {SHA256}...
@@ -673,10 +675,10 @@ def _ldap_digest(found: re.Match[str]) -> Hash:
     salted = name.startswith("s") and name not in _LDAP_PLAIN
     if len(raw) < size or (len(raw) > size and not salted):
         raise ValueError(f"is malformed: {size} bytes are expected")
-    wanted, salt = raw[:size], raw[size:]
+    expected, salt = raw[:size], raw[size:]
 
     def check(secret: bytes) -> bool:
-        return _same(hashlib.new(digest, secret + salt, usedforsecurity=False).digest(), wanted)
+        return _same(hashlib.new(digest, secret + salt, usedforsecurity=False).digest(), expected)
 
     return Hash("ldap_digest", check)
 
@@ -685,17 +687,17 @@ _LDAP_PLAIN = ("sha", "sha1", "sha224", "sha256", "sha384", "sha512")
 
 
 @_form(re.compile(r"\$symfony\$sha512\$([0-9]{1,9})\$([\w-]*)\$([\w-]+)", re.ASCII))
-def _symfony(found: re.Match[str]) -> Hash:
-    rounds, salt, wanted = int(found[1]), _frombase64url(found[2]), _frombase64url(found[3])
-    if rounds < 1 or len(wanted) != 64:
+def _symfony(match: re.Match[str]) -> Hash:
+    rounds, salt, expected = int(match[1]), _frombase64url(match[2]), _frombase64url(match[3])
+    if rounds < 1 or len(expected) != 64:
         raise ValueError("is malformed: impossible rounds or digest")
 
     def check(secret: bytes) -> bool:
         merged = secret + (b"{" + salt + b"}" if salt else b"")
-        made = hashlib.sha512(merged).digest()
+        computed = hashlib.sha512(merged).digest()
         for _ in range(1, rounds):
-            made = hashlib.sha512(made + merged).digest()
-        return _same(made, wanted)
+            computed = hashlib.sha512(computed + merged).digest()
+        return _same(computed, expected)
 
     return Hash("symfony", check, {"rounds": rounds})
 
@@ -704,8 +706,8 @@ def _symfony(found: re.Match[str]) -> Hash:
 
 
 @_form(re.compile(r"\$formula\$([\w-]+)\$([\w-]*)\$(.+)", re.ASCII))
-def _by_formula(found: re.Match[str]) -> Hash:
-    formula, salt, rest = read_formula(_frombase64url(found[1]).decode()), _frombase64url(found[2]), found[3]
+def _by_formula(match: re.Match[str]) -> Hash:
+    formula, salt, rest = read_formula(_frombase64url(match[1]).decode()), _frombase64url(match[2]), match[3]
     if formula.slow:
         inner = read_hash(rest)
         if inner.scheme != formula.slow:
@@ -713,13 +715,13 @@ def _by_formula(found: re.Match[str]) -> Hash:
         costs = inner.costs
         check = lambda secret: inner.check(formula.compute(secret, salt))  # noqa: E731
     else:
-        made = formula.compute(b"test", salt)
-        is_hex = re.fullmatch(rb"[0-9a-f]+", made) is not None
-        if len(made) != len(rest) or (is_hex and re.fullmatch("[0-9a-fA-F]+", rest) is None):
+        computed = formula.compute(b"test", salt)
+        is_hex = re.fullmatch(rb"[0-9a-f]+", computed) is not None
+        if len(computed) != len(rest) or (is_hex and re.fullmatch("[0-9a-fA-F]+", rest) is None):
             raise ValueError(f"is not as long as {formula.text} makes it")
-        wanted = (rest.lower() if is_hex else rest).encode()
+        expected = (rest.lower() if is_hex else rest).encode()
         costs = {"calls": formula.calls}
-        check = lambda secret: _same(formula.compute(secret, salt), wanted)  # noqa: E731
+        check = lambda secret: _same(formula.compute(secret, salt), expected)  # noqa: E731
     return Hash(formula.slow or "formula", check, costs)
 
 
@@ -734,16 +736,16 @@ _AROUND = re.compile(
 
 def unwrapped(text: str) -> str:
     """Return a hash without the name that LDAP, Dovecot, Spring or Django writes before it."""
-    found = _AROUND.fullmatch(text)
-    if found is None:
+    match = _AROUND.fullmatch(text)
+    if match is None:
         return text
-    inner = found[1]
+    inner = match[1]
     return f"${inner}" if inner.startswith("argon2") else inner
 
 
 @_form(_AROUND)
-def _around(found: re.Match[str]) -> Hash:
-    inner = unwrapped(found[0])
+def _around(match: re.Match[str]) -> Hash:
+    inner = unwrapped(match[0])
     if inner.startswith(("{", ":")) or _AROUND.fullmatch(inner):
         raise ValueError("is of no kind that can be verified")
     return read_hash(inner)

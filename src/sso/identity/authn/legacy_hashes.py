@@ -68,14 +68,14 @@ def verify_imported(typed: Iterable[str], stored: str) -> bool:
 def no_password_mark(text: str) -> str | None:
     """Return the mark that a password field holds in place of a hash, or None."""
     inner = text
-    if found := re.fullmatch(r"\{crypt\}(.*)", text, re.I | re.S):
-        inner = found[1]
+    if match := re.fullmatch(r"\{crypt\}(.*)", text, re.I | re.S):
+        inner = match[1]
     if inner.casefold() in _MARKS:
         return text
     if inner.startswith("!") or (inner.startswith("*") and not re.fullmatch(r"\*[0-9a-fA-F]{40}", inner)):
         return text[:4] + "…" if len(text) > 4 else text
-    if found := _ELSEWHERE.fullmatch(inner):
-        return "{" + found[1] + "}…"
+    if match := _ELSEWHERE.fullmatch(inner):
+        return "{" + match[1] + "}…"
     return None
 
 
@@ -89,10 +89,10 @@ def _told(text: str, salt: str) -> str:
     if text.startswith(("$only", "$imported", "$digest", "$salted", "$firebase", "$formula", "$symfony", "$ion-auth")):
         raise ValueError("is of no kind that can be verified")
     for pattern, change in _SPELLINGS:
-        if found := pattern.fullmatch(text):
-            return change(*found.groups())
-    if found := re.fullmatch(r"md5([0-9a-f]{32})", text):
-        return _postgresql(found[1], salt)
+        if match := pattern.fullmatch(text):
+            return change(*match.groups())
+    if match := re.fullmatch(r"md5([0-9a-f]{32})", text):
+        return _postgresql(match[1], salt)
     if _ASPNET.fullmatch(text):
         return _from_aspnet(text, "")
     return _with_salt(text, salt) if salt else text
@@ -270,9 +270,9 @@ def _from_aspnet(text: str, _: str) -> str:
 
 def _from_firebase(text: str, salt: str, parameters: Mapping[str, object]) -> str:
     missing = [
-        one
-        for one in ("base64_signer_key", "base64_salt_separator", "rounds", "mem_cost")
-        if parameters.get(one) in (None, "")
+        name
+        for name in ("base64_signer_key", "base64_salt_separator", "rounds", "mem_cost")
+        if parameters.get(name) in (None, "")
     ]
     if missing:
         raise ValueError(f"of Firebase needs the hash parameters of its project: {', '.join(missing)}")
@@ -287,15 +287,15 @@ def _either64(text: str) -> bytes:
 def _from_json(text: str) -> str:
     """Return a hash that is a JSON object: a credential of Keycloak, or Auth0's ``custom_password_hash``."""
     try:
-        found = orjson.loads(text)
+        document = orjson.loads(text)
     except orjson.JSONDecodeError:
         raise ValueError("is broken JSON") from None
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise ValueError("is of no kind that can be verified")
     try:
-        if "hash" in found and "algorithm" in found:
-            return _from_auth0(found)
-        return _from_keycloak(found)
+        if "hash" in document and "algorithm" in document:
+            return _from_auth0(document)
+        return _from_keycloak(document)
     except (KeyError, TypeError, AttributeError, UnicodeError) as error:
         raise ValueError(f"is malformed: {error!r}"[:200]) from None
 
@@ -307,10 +307,10 @@ _KEYCLOAK: Mapping[str, str] = {
 
 
 def _nested(value: object) -> dict[str, Any]:
-    found = orjson.loads(value) if isinstance(value, str) else value
-    if not isinstance(found, dict):
+    nested = orjson.loads(value) if isinstance(value, str) else value
+    if not isinstance(nested, dict):
         raise ValueError("is malformed: a credential of Keycloak has secretData and credentialData")
-    return found
+    return nested
 
 
 def _from_keycloak(credential: Mapping[str, Any]) -> str:
@@ -342,27 +342,27 @@ def _bare(raw: bytes) -> str:
     return str(b64s_encode(raw).decode())
 
 
-def _from_auth0(found: Mapping[str, Any]) -> str:
-    algorithm, value = str(found["algorithm"]).lower(), str(found["hash"]["value"])
-    salt = found.get("salt") or {}
-    if str((found.get("password") or {}).get("encoding", "utf8")).lower() not in ("utf8", "utf-8", "ascii"):
+def _from_auth0(fields: Mapping[str, Any]) -> str:
+    algorithm, value = str(fields["algorithm"]).lower(), str(fields["hash"]["value"])
+    salt = fields.get("salt") or {}
+    if str((fields.get("password") or {}).get("encoding", "utf8")).lower() not in ("utf8", "utf-8", "ascii"):
         raise ValueError("has a password encoding of Auth0 that cannot be verified")
     if algorithm in ("argon2", "bcrypt", "pbkdf2", "ldap"):
         return _told(value, "")
     salt_bytes = _auth0_bytes(salt) if salt else b""
-    encoding = found["hash"].get("encoding", "hex" if algorithm != "scrypt" else "base64")
+    encoding = fields["hash"].get("encoding", "hex" if algorithm != "scrypt" else "base64")
     raw = _auth0_bytes({"value": value, "encoding": encoding})
     if algorithm in ("md5", "sha1", "sha256", "sha512"):
         order = "pre" if salt.get("position", "prefix") == "prefix" else "post"
         return schemes.salted_form(algorithm, order, salt_bytes, raw.hex())
     if algorithm == "scrypt":
         n, r, p = (
-            int(found.get(one, usual)) for one, usual in (("cost", 16384), ("blockSize", 8), ("parallelization", 1))
+            int(fields.get(name, usual)) for name, usual in (("cost", 16384), ("blockSize", 8), ("parallelization", 1))
         )
         return schemes.scrypt_form(n, r, p, salt_bytes, raw)
     if algorithm == "hmac":
-        key = _auth0_bytes(found["hash"]["key"])
-        digest = str(found["hash"]["digest"]).lower()
+        key = _auth0_bytes(fields["hash"]["key"])
+        digest = str(fields["hash"]["digest"]).lower()
         return schemes.formula_form(f"hmac_{digest}(salt,password)", key, raw.hex())
     raise ValueError(f"has the algorithm {algorithm[:40]!r} of Auth0, which cannot be verified")
 

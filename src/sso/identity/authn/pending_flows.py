@@ -115,7 +115,7 @@ async def lock(session: AsyncSession, running: RunningFlow) -> bool:
 async def keep(session: AsyncSession, box: SecretBox, running: RunningFlow, *, anew: bool = False) -> None:
     """Keep what has been said. ``anew``: tries are counted anew, because something else is asked for now."""
     mine = update(PendingFlow).where(PendingFlow.token_hash == running.row.token_hash)
-    values: dict[str, Any] = {"encrypted": box.encrypt(orjson.dumps(running.data), _SEAL)}
+    values: dict[str, object] = {"encrypted": box.encrypt(orjson.dumps(running.data), _SEAL)}
     await session.execute(mine.values(values | ({"attempts": 0} if anew else {})))
 
 
@@ -132,8 +132,8 @@ async def new_code(session: AsyncSession, box: SecretBox, running: RunningFlow, 
     mine = update(PendingFlow).where(PendingFlow.token_hash == row.token_hash, PendingFlow.codes_sent == row.codes_sent)
     hashed = _hashed(box, running.token, code) if usable else secrets.token_bytes(32)
     values = {"code_hash": hashed, "code_sent_at": now, "codes_sent": row.codes_sent + 1, "attempts": 0}
-    made = await session.execute(mine.values(values).returning(PendingFlow.token_hash))
-    if made.first() is None:
+    updated = await session.execute(mine.values(values).returning(PendingFlow.token_hash))
+    if updated.first() is None:
         return None
     row.code_hash, row.code_sent_at, row.codes_sent, row.attempts = hashed, now, row.codes_sent + 1, 0
     return code
@@ -142,8 +142,8 @@ async def new_code(session: AsyncSession, box: SecretBox, running: RunningFlow, 
 async def count_attempt(session: AsyncSession, running: RunningFlow, maximum: int = MAX_ATTEMPTS) -> bool:
     """Count a try; tell whether it may still be looked at. Commit before it is: see the module."""
     mine = update(PendingFlow).where(PendingFlow.token_hash == running.row.token_hash, PendingFlow.attempts < maximum)
-    made = await session.execute(mine.values(attempts=PendingFlow.attempts + 1).returning(PendingFlow.attempts))
-    return made.first() is not None
+    updated = await session.execute(mine.values(attempts=PendingFlow.attempts + 1).returning(PendingFlow.attempts))
+    return updated.first() is not None
 
 
 def is_code(box: SecretBox, running: RunningFlow, typed: str, valid: timedelta) -> bool:
@@ -151,7 +151,7 @@ def is_code(box: SecretBox, running: RunningFlow, typed: str, valid: timedelta) 
     row, digits = running.row, "".join(char for char in typed if char.isascii() and char.isdigit())
     if row.code_hash is None or row.code_sent_at is None or clock.now() > row.code_sent_at + valid:
         return False
-    return any([hmac.compare_digest(row.code_hash, one) for one in _hashes(box, running.token, digits)])
+    return any([hmac.compare_digest(row.code_hash, digest) for digest in _hashes(box, running.token, digits)])
 
 
 async def finish(session: AsyncSession, running: RunningFlow) -> bool:

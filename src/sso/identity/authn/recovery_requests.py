@@ -54,7 +54,7 @@ async def add(
     """
     now = clock.now()
     await session.execute(delete(Recovery).where(Recovery.user_id == user_id, Recovery.kind == kind))
-    made = Recovery(
+    recovery = Recovery(
         token_hash=_hash(token),
         user_id=user_id,
         kind=kind,
@@ -64,31 +64,31 @@ async def add(
         ready_at=now + wait,
         expires_at=now + wait + valid,
     )
-    session.add(made)
-    return made
+    session.add(recovery)
+    return recovery
 
 
 async def find(session: AsyncSession, kind: Kind, token: str, user_id: uuid.UUID | None = None) -> Recovery | None:
     """Return a way back that is not over; it may not be ready yet."""
-    wanted = select(Recovery).where(
+    statement = select(Recovery).where(
         Recovery.token_hash == _hash(token), Recovery.kind == kind, Recovery.expires_at > clock.now()
     )
     if user_id is not None:
-        wanted = wanted.where(Recovery.user_id == user_id)
-    return (await session.execute(wanted)).scalar_one_or_none()
+        statement = statement.where(Recovery.user_id == user_id)
+    return (await session.execute(statement)).scalar_one_or_none()
 
 
-async def take(session: AsyncSession, found: Recovery) -> bool:
+async def take(session: AsyncSession, recovery: Recovery) -> bool:
     """Use a way back up; tell whether it was there still. Exactly one of many callers wins."""
-    mine = delete(Recovery).where(Recovery.token_hash == found.token_hash)
+    mine = delete(Recovery).where(Recovery.token_hash == recovery.token_hash)
     return (await session.execute(mine.returning(Recovery.token_hash))).first() is not None
 
 
 async def due(session: AsyncSession, limit: int) -> list[Recovery]:
     """Return delayed recoveries that are ready since the last time they were looked at: each is returned once."""
     now = clock.now()
-    wanted = select(Recovery).where(Recovery.kind == "delayed", Recovery.ready_at <= now, Recovery.expires_at > now)
-    return list((await session.execute(wanted.limit(limit))).scalars())
+    statement = select(Recovery).where(Recovery.kind == "delayed", Recovery.ready_at <= now, Recovery.expires_at > now)
+    return list((await session.execute(statement.limit(limit))).scalars())
 
 
 async def delete_of_user(session: AsyncSession, user_id: uuid.UUID) -> int:

@@ -84,7 +84,7 @@ def methods(factors: Collection[str], contacts: Collection[str], level: str) -> 
         level: what must be reached.
     """
     enough = SIGN_IN_LEVELS[SIGN_IN_LEVELS.index(level) :]
-    found: list[Method] = [one for one in ("passkey", "totp", "recovery_code") if one in factors]
+    available: list[Method] = [method for method in ("passkey", "totp", "recovery_code") if method in factors]
     if not STRONG & frozenset(factors):
-        found = [one for one in ("email", "phone") if one in contacts]
-    return [one for one in found if LEVEL_OF[one] in enough]
+        available = [method for method in ("email", "phone") if method in contacts]
+    return [method for method in available if LEVEL_OF[method] in enough]

@@ -55,5 +55,5 @@ def _compute(secret: bytes, setting: str) -> str:
     if library is None or b"\0" in secret:
         return ""
     data = ctypes.create_string_buffer(DATA_BYTES)
-    made = library.crypt_rn(secret, setting.encode("ascii"), data, DATA_BYTES)
-    return made.decode("ascii", "replace") if made else ""
+    computed = library.crypt_rn(secret, setting.encode("ascii"), data, DATA_BYTES)
+    return computed.decode("ascii", "replace") if computed else ""

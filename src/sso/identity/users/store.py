@@ -172,8 +172,8 @@ def with_identifiers(session: Executor, user_id: uuid.UUID, client_id: str) -> K
     identifiers = {row[7]: KnownIdentifier(*row[7:]) for row in rows if row[7] is not None}
     local_user_ids = list(dict.fromkeys(row[6] for row in rows if row[6] is not None))
     name, locale, profile, updated_at, checked_at, picture_id = rows[0][:6]
-    found = list(identifiers.values())
-    return Known(name, locale, profile, updated_at, checked_at, picture_id, found, local_user_ids)
+    people = list(identifiers.values())
+    return Known(name, locale, profile, updated_at, checked_at, picture_id, people, local_user_ids)
 
 
 async def roles_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:

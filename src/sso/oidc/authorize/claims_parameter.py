@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
 
@@ -84,9 +83,13 @@ def read_claims_request(
     )
 
 
-def _member(document: Mapping[str, object], name: str) -> dict[str, Mapping[str, object] | None]:
+ClaimsMember = Mapping[str, Mapping[str, object] | None]
+"""A member of the parameter: the claims that are asked for, each with what is asked of it (section 5.5.1)."""
+
+
+def _member(document: Mapping[str, object], name: str) -> ClaimsMember:
     member = {} if document.get(name) is None else document[name]
-    if not isinstance(member, dict) or not all(one is None or isinstance(one, dict) for one in member.values()):
+    if not isinstance(member, dict) or not all(asked is None or isinstance(asked, dict) for asked in member.values()):
         raise InvalidRequestError(f"claims: {name} must hold claims, each with null or an object.")
     return member
 
@@ -99,14 +102,14 @@ def _names(member: Mapping[str, object], allowed_scopes: Collection[str], withhe
 
 def _values(name: str, asked: Mapping[str, object]) -> tuple[str, ...]:
     values = asked.get("values", [])
-    found = [asked["value"]] if "value" in asked else values
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+    allowed = [asked["value"]] if "value" in asked else values
+    if not isinstance(allowed, list) or not all(isinstance(value, str) for value in allowed):
         raise InvalidRequestError(f"claims: value and values of {name} must be text.")
-    return tuple(found)
+    return tuple(allowed)
 
 
-def _sub(userinfo: Mapping[str, Any], id_token: Mapping[str, Any]) -> str | None:
-    wanted = {value for member in (userinfo, id_token) for value in _values("sub", member.get("sub") or {})}
-    if len(wanted) > 1:
+def _sub(userinfo: ClaimsMember, id_token: ClaimsMember) -> str | None:
+    subs = {value for member in (userinfo, id_token) for value in _values("sub", member.get("sub") or {})}
+    if len(subs) > 1:
         raise InvalidRequestError("claims: sub must have one value.")
-    return next(iter(wanted), None)
+    return next(iter(subs), None)

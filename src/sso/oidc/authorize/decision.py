@@ -188,7 +188,7 @@ def _lacking(asked: Asked, present: Present, progress: Progress, silent: bool) -
         return Fail("access_denied", NOT_INVITED) if silent else NotInvited()
     if present.refused is not None:
         return Fail("access_denied", NOT_ALLOWED[present.refused]) if silent else NotAllowed(present.refused)
-    needed = [*([asked.acr] if asked.acr else []), *(frozenset({one}) for one in asked.minimum)]
+    needed = [*([asked.acr] if asked.acr else []), *(frozenset({level}) for level in asked.minimum)]
     unmet = [levels for levels in needed if not _meets(levels, present)]
     steps = [easiest(levels) for levels in unmet]
     if unmet and None in steps:
@@ -206,12 +206,12 @@ def _lacking(asked: Asked, present: Present, progress: Progress, silent: bool) -
 
 
 def _meets(levels: frozenset[str], present: Present) -> bool:
-    return any(is_met(one, present.acr, present.identity) for one in levels)
+    return any(is_met(level, present.acr, present.identity) for level in levels)
 
 
 def minimum_level(asked: Asked) -> str:
     """Return the lowest level of a sign-in that is enough for what is asked, so that it is asked for at once."""
-    needed = [*([asked.acr] if asked.acr else []), *(frozenset({one}) for one in asked.minimum)]
+    needed = [*([asked.acr] if asked.acr else []), *(frozenset({level}) for level in asked.minimum)]
     return highest([easiest(levels) or SIGN_IN_LEVELS[0] for levels in needed])
 
 

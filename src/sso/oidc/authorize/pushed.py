@@ -76,7 +76,9 @@ async def _checked(
 ) -> tuple[Source, AuthorizationRequest]:
     """Return a pushed request that passed the checks of the authorization endpoint, and how it came."""
     sent = request.payload.datalist.items()
-    pairs = [(name, one) for name, values in sent for one in values if name not in (*_CREDENTIALS, "client_id") and one]
+    pairs = [
+        (name, value) for name, values in sent for value in values if name not in (*_CREDENTIALS, "client_id") and value
+    ]
     client = server.provider.registry.enabled(client.client_id) or client
     expanded = await expand(server.provider, client, [*pairs, ("client_id", client.client_id)])
     source: Source = "pushed_signed" if expanded.source == "signed" else "pushed"

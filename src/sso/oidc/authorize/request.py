@@ -122,7 +122,7 @@ class AuthorizationRequest:
     def minimum(self) -> frozenset[str]:
         """The levels that the application has registered as its least."""
         meta = self.client.meta
-        return frozenset(one for one in (meta.minimum_acr, meta.minimum_identity) if one)
+        return frozenset(level for level in (meta.minimum_acr, meta.minimum_identity) if level)
 
     @property
     def wants_identity(self) -> bool:
@@ -322,7 +322,7 @@ _CHECKS: tuple[Callable[[ProtocolRequest], None], ...] = (_check_repeated, _chec
 
 def prompts(settings: Settings) -> list[str]:
     """Return what ``prompt`` may be made of: ``create`` where people can register themselves."""
-    return [one for one in PROMPTS if one != "create" or settings.sign_up_kinds]
+    return [prompt for prompt in PROMPTS if prompt != "create" or settings.sign_up_kinds]
 
 
 def _prompt(settings: Settings, data: dict[str, str]) -> frozenset[str]:
@@ -378,15 +378,15 @@ def next_step(
 ) -> Decision:
     """Return what ``request`` needs next. ``address`` is where the person comes from."""
     hinted = None
-    wanted = {sub for sub in (request.hint_sub, request.claims.sub) if sub is not None}
-    if wanted and who is not None:
-        hinted = wanted == {services.subject(request.client, who.user.id)}
+    subs = {sub for sub in (request.hint_sub, request.claims.sub) if sub is not None}
+    if subs and who is not None:
+        hinted = subs == {services.subject(request.client, who.user.id)}
     asked = asked_for(request, hinted)
     present = None
     if who is not None:
         facts = facts_at_page(services.settings, who.standing, who.session, address)
-        found = unmet(Way.AUTHORIZE, request.client, facts)
-        why = found.demand if found is not None else None
+        unmet_rule = unmet(Way.AUTHORIZE, request.client, facts)
+        why = unmet_rule.demand if unmet_rule is not None else None
         invited = why is not Demand.INVITATION
         present = Present(
             who.session.auth_time,
@@ -451,18 +451,20 @@ def answer(session: Executor, request: AuthorizationRequest, who: SignedIn, addr
         RedirectError: when it cannot be made: the session is over this very moment, or there is no key to encrypt with.
     """
     protocol, sso_session, level = request.protocol, who.session, who.session.acr
-    if wanted := [*sorted(request.claims.acr or ()), *request.wished_acr, *request.minimum]:
-        sso_session = replace(sso_session, acr=answered_acr(wanted, level, who.standing.identity))
+    if levels := [*sorted(request.claims.acr or ()), *request.wished_acr, *request.minimum]:
+        sso_session = replace(sso_session, acr=answered_acr(levels, level, who.standing.identity))
     protocol.sso_session = sso_session
     protocol.recorded = recorded(request.client, address, level, sso_session.acr)
     protocol.by_consent = bool(request.permissions) and not request.client.first_party
 
     protocol._session = session
     try:
-        made: AuthorizationResponse = request.grant.create_authorization_response(request.redirect_uri, sso_session)[1]
+        response: AuthorizationResponse = request.grant.create_authorization_response(
+            request.redirect_uri, sso_session
+        )[1]
     except OAuth2Error as error:
         raise RedirectError(protocol, error.error, error.description or "") from None
-    return made
+    return response
 
 
 def error_answer(

@@ -108,11 +108,11 @@ async def expand(services: RequestObjectServices, client: Client, pairs: list[tu
 async def _pushed(db: Database, client: Client, uri: str) -> Expanded:
     """A pushed request may be opened again until its time is over: people reload pages (RFC 9126 section 7.3)."""
     async with db.read() as session:
-        found = await session.get(PushedRequest, token_hash(uri.removeprefix(PUSHED_PREFIX)))
-    if found is None or found.client_id != client.client_id or found.expires_at <= clock.now():
+        pushed = await session.get(PushedRequest, token_hash(uri.removeprefix(PUSHED_PREFIX)))
+    if pushed is None or pushed.client_id != client.client_id or pushed.expires_at <= clock.now():
         raise RequestObjectRefused("invalid_request_uri", "The pushed request is unknown or over: push it again.")
-    source: Source = "pushed_signed" if found.signed else "pushed"
-    return Expanded(parse_qsl(found.query, keep_blank_values=True), source)
+    source: Source = "pushed_signed" if pushed.signed else "pushed"
+    return Expanded(parse_qsl(pushed.query, keep_blank_values=True), source)
 
 
 async def _fetched(outbound: Outbound, client: Client, uri: str) -> str:
@@ -136,23 +136,23 @@ async def _opened(
     try:
         if is_encrypted(text):
             text = keys.decrypt(text)
-        found = read_unverified(text, MAX_OBJECT_CHARS)
-        typ = found.header.get("typ")
-        if typ is not None and not any(is_type(typ, one) for one in _TYPES):
+        unverified = read_unverified(text, MAX_OBJECT_CHARS)
+        typ = unverified.header.get("typ")
+        if typ is not None and not any(is_type(typ, accepted) for accepted in _TYPES):
             raise AssertionRefused("is a JWT of another type")
         registered = client.meta.request_object_signing_alg
-        if found.alg == "none":
+        if unverified.alg == "none":
             if client.meta.must_sign_requests:
                 raise AssertionRefused(f"must be signed with {one_of(_allowed(registered))}")
             if not client.meta.unsigned_requests_allowed:
                 raise RequestObjectRefused(unsupported, "This application has not registered unsigned request objects.")
-            if found.token.rpartition(".")[2]:
+            if unverified.token.rpartition(".")[2]:
                 raise AssertionRefused("has a signature although it names no algorithm")
-            return found.claims, "unsigned"
-        await _check_object_signature(client_keys, client, found)
+            return unverified.claims, "unsigned"
+        await _check_object_signature(client_keys, client, unverified)
     except (AssertionRefused, CannotDecrypt, KeysUnavailable) as error:
         raise _invalid(str(error)) from None
-    return found.claims, "signed"
+    return unverified.claims, "signed"
 
 
 def _allowed(registered: str | None) -> tuple[str, ...]:
@@ -161,14 +161,14 @@ def _allowed(registered: str | None) -> tuple[str, ...]:
     return (registered,) if registered else ASYMMETRIC_ALGS
 
 
-async def _check_object_signature(client_keys: ClientKeys, client: Client, found: Unverified) -> None:
+async def _check_object_signature(client_keys: ClientKeys, client: Client, unverified: Unverified) -> None:
     meta, registered = client.meta, client.meta.request_object_signing_alg
     if registered == "none":
         raise AssertionRefused("must not be signed: request_object_signing_alg=none is registered")
-    if found.alg not in _allowed(registered):
+    if unverified.alg not in _allowed(registered):
         raise AssertionRefused(f"must be signed with {one_of(_allowed(registered))}")
-    await client_keys.ready(meta.jwks_uri, found.kid, signature=True)
-    check_signature(found, client_keys.known(meta.jwks, meta.jwks_uri))
+    await client_keys.ready(meta.jwks_uri, unverified.kid, signature=True)
+    check_signature(unverified, client_keys.known(meta.jwks, meta.jwks_uri))
 
 
 def _check_claims(settings: Settings, client: Client, outer: dict[str, str], claims: dict[str, object]) -> None:
@@ -195,7 +195,7 @@ def _check_claims(settings: Settings, client: Client, outer: dict[str, str], cla
 def _texts(name: str, value: object) -> list[str]:
     """Return a parameter of an object as it would stand outside: several resources are a list (RFC 8707 section 2)."""
     if name == "resource" and isinstance(value, list):
-        return [_as_text(name, one) for one in value]
+        return [_as_text(name, item) for item in value]
     return [_as_text(name, value)]
 
 

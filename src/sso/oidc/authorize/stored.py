@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import NotRequired, TypedDict, cast
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
@@ -173,19 +173,26 @@ async def recall_request(session: AsyncSession, box: SecretBox, token: str, brow
     return waiting
 
 
+class StoredParameters(TypedDict):
+    """The JSON of a stored request. Requests of the release 0.1 have no ``source``."""
+
+    query: str
+    source: NotRequired[Source]
+
+
 async def _stored_request(session: AsyncSession, token: str, browser: str) -> WaitingRequest | None:
-    found = await session.get(Interaction, token_hash(token))
-    if found is None or found.browser_hash != token_hash(browser) or found.expires_at <= clock.now():
+    row = await session.get(Interaction, token_hash(token))
+    if row is None or row.browser_hash != token_hash(browser) or row.expires_at <= clock.now():
         return None
-    kept: dict[str, Any] = found.parameters
+    kept = cast(StoredParameters, row.parameters)
     return WaitingRequest(
         request_id=token.partition(".")[0],
-        client_id=found.client_id,
+        client_id=row.client_id,
         parameters=parse_qsl(kept["query"], keep_blank_values=True),
-        source=cast(Source, kept.get("source", "plain")),
-        done=frozenset(found.progress),
-        created_at=found.created_at,
-        expires_at=found.expires_at,
+        source=kept.get("source", "plain"),
+        done=frozenset(row.progress),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
         is_stored=True,
     )
 

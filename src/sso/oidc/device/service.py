@@ -92,8 +92,8 @@ def _store(request: ProtocolRequest, device_code: str, scope: str) -> str:
             created_at=now,
             expires_at=now + settings.device_code_lifetime,
         )
-        made = session.execute(statement.on_conflict_do_nothing(index_elements=["user_code"]))
-        if cast(CursorResult[Any], made).rowcount == 1:
+        inserted = session.execute(statement.on_conflict_do_nothing(index_elements=["user_code"]))
+        if cast(CursorResult[Any], inserted).rowcount == 1:
             return user_code
     raise RuntimeError("no user code is free")
 

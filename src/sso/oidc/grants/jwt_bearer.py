@@ -31,6 +31,7 @@ from sso.oidc.token.assertions import (
     Unverified,
     check_signature,
     check_times,
+    expiry_of,
     names_us,
     one_of,
     read_unverified,
@@ -77,7 +78,7 @@ class JwtBearerGrant(JWTBearerGrant):
         self.validate_requested_scope()
         self.request.user = self.authenticate_user(claims)
 
-    def process_assertion_claims(self, assertion: str) -> dict[str, Any]:
+    def process_assertion_claims(self, assertion: str) -> dict[str, object]:
         """Return the claims of an assertion that passed every check of RFC 7523 section 3."""
         request = self.request
         try:
@@ -96,10 +97,8 @@ class JwtBearerGrant(JWTBearerGrant):
             if not request.looked:  # the issuer, or a key of it, may have been registered a moment ago
                 raise Outdated from None
             raise InvalidGrantError(f"The assertion {error}.") from None
-        jti, until = (
-            found.claims.get("jti"),
-            datetime.fromtimestamp(float(found.claims["exp"]) + LEEWAY_SECONDS + 1, UTC),
-        )
+        jti = found.claims.get("jti")
+        until = datetime.fromtimestamp(expiry_of(found.claims) + LEEWAY_SECONDS + 1, UTC)
         if jti is not None and not first_use(request.session, f"assertion:{issuer.issuer}"[:255], str(jti), until):
             raise InvalidGrantError("The assertion was used before.")
         return {**found.claims, "subject_is": issuer.subject}

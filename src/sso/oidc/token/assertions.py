@@ -6,7 +6,7 @@ Only registered keys count: nothing that a header names (``jku``, ``jwk``, ``x5u
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ class Unverified:
 
     token: str
     header: dict[str, object]
-    claims: dict[str, Any]
+    claims: dict[str, object]
 
     @property
     def alg(self) -> str:
@@ -135,7 +135,7 @@ def one_of(names: Sequence[str]) -> str:
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def check_times(claims: dict[str, Any], now: int, longest: int, *, exp_required: bool = True) -> None:
+def check_times(claims: Mapping[str, object], now: int, longest: int, *, exp_required: bool = True) -> None:
     """Check ``exp``, ``iat`` and ``nbf`` (RFC 7523 section 3, RFC 7519 section 4.1).
 
     Args:
@@ -147,13 +147,24 @@ def check_times(claims: dict[str, Any], now: int, longest: int, *, exp_required:
     Raises:
         AssertionRefused: saying which is wrong.
     """
-    times = [claims.get(name) for name in ("exp", "iat", "nbf")]
-    if not all(time is None or is_time(time) for time in times):
-        raise AssertionRefused("must have numbers of seconds since 1970 as exp, iat and nbf")
-    exp, iat, nbf = times
+    exp, iat, nbf = (_time_of(claims, name) for name in ("exp", "iat", "nbf"))
     if exp is None and exp_required:
         raise AssertionRefused(f"must have an exp within {longest} seconds from now")
     if exp is not None and not now - LEEWAY_SECONDS < exp <= now + longest + LEEWAY_SECONDS:
         raise AssertionRefused(f"must have an exp within {longest} seconds from now")
     if any(time is not None and time > now + LEEWAY_SECONDS for time in (iat, nbf)):
         raise AssertionRefused("must not have iat or nbf in the future")
+
+
+def _time_of(claims: Mapping[str, object], name: str) -> float | None:
+    value = claims.get(name)
+    if value is not None and not is_time(value):
+        raise AssertionRefused("must have numbers of seconds since 1970 as exp, iat and nbf")
+    return value
+
+
+def expiry_of(claims: Mapping[str, object]) -> float:
+    """Return the ``exp`` of claims that passed :func:`check_times`, in seconds since 1970."""
+    exp = claims["exp"]
+    assert is_time(exp)
+    return exp

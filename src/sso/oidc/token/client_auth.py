@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import unquote_plus
 
 from authlib.oauth2 import OAuth2Error
@@ -26,6 +25,7 @@ from sso.oidc.token.assertions import (
     check_signature,
     check_times,
     check_with,
+    expiry_of,
     names_us,
     one_of,
     read_unverified,
@@ -295,7 +295,7 @@ def _check_assertion_signature(request: ProtocolRequest, client: Client, found: 
         raise ClientRefused(f"The client assertion must be signed with {one_of(allowed)}.")
 
 
-def _shared_keys(request: ProtocolRequest, client: Client) -> list[Any]:
+def _shared_keys(request: ProtocolRequest, client: Client) -> list[bytes]:
     keys = []
     for secret in client.current_secrets():
         if secret.encrypted is not None:
@@ -306,7 +306,7 @@ def _shared_keys(request: ProtocolRequest, client: Client) -> list[Any]:
     return keys
 
 
-def _check_assertion_claims(request: ProtocolRequest, client: Client, claims: dict[str, Any]) -> None:
+def _check_assertion_claims(request: ProtocolRequest, client: Client, claims: Mapping[str, object]) -> None:
     """RFC 7523 section 3."""
     provider, now = request.provider, clock.timestamp()
     if claims.get("iss") != client.client_id or claims.get("sub") != client.client_id:
@@ -322,6 +322,6 @@ def _check_assertion_claims(request: ProtocolRequest, client: Client, claims: di
     jti = claims.get("jti")
     if not isinstance(jti, str) or not jti:
         raise ClientRefused("The client assertion needs a jti.")
-    until = datetime.fromtimestamp(float(claims["exp"]) + LEEWAY_SECONDS + 1, UTC)
+    until = datetime.fromtimestamp(expiry_of(claims) + LEEWAY_SECONDS + 1, UTC)
     if not first_use(request.session, f"client:{client.client_id}", jti, until):
         raise ClientRefused("This client assertion was used before.")

@@ -6,6 +6,7 @@ import math
 import re
 import uuid
 from datetime import UTC, date, datetime, time
+from typing import TypeGuard
 
 MAX_TIME = 253_370_764_799
 """The last second of the year 9998, in seconds since 1970: a year remains for what is added to a time."""
@@ -39,7 +40,7 @@ def read_int_or_none(text: str, lowest: int = 0, highest: int = 2**31 - 1) -> in
         return None
 
 
-def is_time(value: object) -> bool:
+def is_time(value: object) -> TypeGuard[int | float]:
     """Tell whether a value of a JWT is a time that can be calculated with (NumericDate, RFC 7519 section 2): a finite
     number from 1970 on that is a date."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -328,7 +328,7 @@ class Outbound:
 def _check_encoding(answer: httpx.Response) -> None:
     """Refuse a body with a content encoding, however it is written (RFC 9110 section 8.4): we asked for none."""
     named = answer.headers.get_list("content-encoding", split_commas=True)
-    if any(one.strip().lower() not in PLAIN for one in named):
+    if any(coding.strip().lower() not in PLAIN for coding in named):
         raise AnsweredOtherwise("its answer has a Content-Encoding, although Accept-Encoding was identity")
 
 
