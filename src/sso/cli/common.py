@@ -82,7 +82,10 @@ def run(work: Callable[[Storage], Coroutine[object, object, T]], *, begins: bool
     settings = load_settings()
 
     async def inside() -> T:
+        from sso.platform.db.database_clock import DatabaseClock
+
         async with opened_storage(settings, begins=begins) as storage:
+            await DatabaseClock(storage.db).compare()
             return await work(storage)
 
     return asyncio.run(inside())

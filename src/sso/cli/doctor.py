@@ -16,6 +16,7 @@ from sso.errors import Refusal
 if TYPE_CHECKING:
     from sso.clients.registry import Registry
     from sso.platform.db import Database
+    from sso.platform.db.replication import Guarantee
     from sso.platform.security.encryption import SecretBox
     from sso.settings import Settings
 
@@ -87,6 +88,8 @@ def _looks(settings: Settings, db: Database, box: SecretBox) -> list[tuple[str, 
     registry = Registry()
     return [
         ("database", lambda: _database(db)),
+        ("clock", lambda: _clock(db)),
+        ("standby", lambda: _standby(db)),
         ("schema", lambda: _schema(db)),
         ("keys", lambda: _keys(settings, db, box)),
         ("applications", lambda: _applications(db, registry)),
@@ -132,17 +135,65 @@ def _disk(settings: Settings) -> Finding:
 
 
 async def _database(db: Database) -> Finding:
-    from sqlalchemy import text
+    from sqlalchemy import text as sql
 
     async with db.write() as session:
         if db.is_sqlite:
-            whole = (await session.execute(text("PRAGMA quick_check"))).scalar_one()
-            broken = (await session.execute(text("PRAGMA foreign_key_check"))).all()
+            whole = (await session.execute(sql("PRAGMA quick_check"))).scalar_one()
+            broken = (await session.execute(sql("PRAGMA foreign_key_check"))).all()
             state: State = "good" if whole == "ok" and not broken else "bad"
             return Finding("database", state, f"SQLite {db.url.database}: {whole}")
-        version = (await session.execute(text("SHOW server_version"))).scalar_one()
-        standby = (await session.execute(text("SELECT pg_is_in_recovery()"))).scalar_one()
+        version = (await session.execute(sql("SHOW server_version"))).scalar_one()
+        standby = (await session.execute(sql("SELECT pg_is_in_recovery()"))).scalar_one()
         return Finding("database", "bad" if standby else "good", f"PostgreSQL {version}{' (read-only)' * standby}")
+
+
+GUARANTEES: dict[Guarantee, str] = {
+    "none": "a commit waits for nothing (synchronous_commit = off): a crash of the database loses the newest changes",
+    "disk": "a commit waits for the disk of the primary only: a fail-over can lose the newest changes",
+    "standby_memory": "a commit waits until a standby has received it (remote_write)",
+    "standby_disk": "a commit waits until a standby has stored it: a fail-over to that standby loses nothing",
+    "standby_visible": "a commit waits until a standby has replayed it: a fail-over to that standby loses nothing",
+}
+
+
+async def _standby(db: Database) -> Finding:
+    from sso.platform.db.replication import read_replication
+
+    replication = await read_replication(db)
+    if replication is None:
+        return Finding("standby", "good", "none: SQLite")
+    parts = [GUARANTEES[replication.guarantee]]
+    for standby in replication.standbys:
+        lag = f"{standby.lag_bytes} bytes behind" if standby.lag_bytes is not None else "lag not shown"
+        seconds = f", {standby.lag_seconds:.1f} seconds" if standby.lag_seconds else ""
+        parts.append(f"{standby.name} ({standby.state}, {standby.sync_state}): {lag}{seconds}")
+    if replication.hidden:
+        parts.append("the database shows the lag to nobody but pg_monitor: GRANT pg_monitor TO the role of sso")
+    if not replication.standbys:
+        parts.insert(0, "no standby is connected")
+    late = any((standby.lag_seconds or 0.0) > LATE_STANDBY_SECONDS for standby in replication.standbys)
+    waits_for_nobody = replication.commits_wait and not replication.standbys
+    risky = replication.guarantee == "none" or bool(replication.standbys and not replication.commits_wait)
+    return Finding(
+        "standby", "warning" if late or waits_for_nobody or risky or replication.hidden else "good", "; ".join(parts)
+    )
+
+
+LATE_STANDBY_SECONDS = 5.0
+"""How many seconds a standby may be behind before doctor warns."""
+
+
+async def _clock(db: Database) -> Finding:
+    from sso.platform.db.database_clock import DatabaseClock
+
+    difference = await DatabaseClock(db).compare()
+    if difference is None:
+        return Finding("clock", "good", "the clock of this host is the clock of SQLite")
+    text = f"this host is {abs(difference):.1f} seconds {'ahead of' if difference > 0 else 'behind'} the database"
+    if clock.is_wrong():
+        return Finding("clock", "bad", f"{text}: it is not ready and runs no jobs; set the clocks (NTP)")
+    return Finding("clock", "good", text)
 
 
 async def _schema(db: Database) -> Finding:

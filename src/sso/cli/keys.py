@@ -74,6 +74,7 @@ def reencrypt_command() -> None:
     from sso.identity.authn.factors import reencrypt_seeds
     from sso.identity.users.merge_proposals import reencrypt_users
     from sso.platform.audit import record
+    from sso.platform.db import bump_version
     from sso.platform.keys import reencrypt
     from sso.platform.outbox.webhooks import reencrypt_webhooks
     from sso.platform.security.instance_secrets import reencrypt_instance_secrets
@@ -81,6 +82,7 @@ def reencrypt_command() -> None:
 
     async def work(storage: Storage) -> int:
         async with storage.db.write() as session:
+            await bump_version(session, "keys")  # a process that does not know the secret says that it is not ready
             record(session, "keys.resealed", actor="cli")
             return (
                 await reencrypt_secrets(session, storage.box)

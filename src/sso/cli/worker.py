@@ -25,6 +25,7 @@ def worker() -> None:
 
 async def _work(settings: Settings) -> None:
     from sso.jobs import run_jobs
+    from sso.logout.forgotten_ends import follow_ends
     from sso.platform.outbox import Worker
 
     stop = asyncio.Event()
@@ -39,5 +40,10 @@ async def _work(settings: Settings) -> None:
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, ask_to_stop)
         print("working; stop with SIGTERM or Ctrl-C", flush=True)
-        await asyncio.gather(sender.run(), run_jobs(provider, stop, sender.nudge), provider.follow(stop))
+        await asyncio.gather(
+            sender.run(),
+            run_jobs(provider, stop, sender.nudge),
+            provider.follow(stop),
+            follow_ends(provider, stop, sender.nudge),
+        )
         await provider.close()
