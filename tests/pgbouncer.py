@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
-max_client_conn = {clients}
+max_client_conn = 200
 server_login_retry = 0.2
 server_round_robin = 1
 query_wait_timeout = 5
@@ -38,13 +38,21 @@ class PgBouncer:
     Args:
         server: the directory of PostgreSQL's socket.
         size: how many connections to PostgreSQL it opens for a database.
-        clients: how many connections it accepts.
         host: the address at which it is reached.
         prefix: what runs the program, such as ``ip netns exec``.
+        files: files of its directory.
+        extra: more lines of its configuration.
     """
 
     def __init__(
-        self, server: str, *, size: int = 4, clients: int = 200, host: str = "127.0.0.1", prefix: tuple[str, ...] = ()
+        self,
+        server: str,
+        *,
+        size: int = 4,
+        host: str = LOCAL,
+        prefix: tuple[str, ...] = (),
+        files: Mapping[str, str] | None = None,
+        extra: str = "",
     ) -> None:
         program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
         if program is None:
@@ -56,10 +64,12 @@ class PgBouncer:
         # In a directory of its own, because it refuses to run as root, and others may not enter those of the tests.
         self._directory = Path(tempfile.mkdtemp(prefix="sso-pgbouncer-"))
         configuration = self._directory / "pgbouncer.ini"
-        configuration.write_text(INI.format(host=server, size=size, clients=clients, port=self.port))
+        text = INI.format(host=server, size=size, port=self.port) + extra.format(directory=self._directory)
+        for name, content in {"pgbouncer.ini": text, **(files or {})}.items():
+            (self._directory / name).write_text(content)
+            (self._directory / name).chmod(0o644)
         self._command = [*prefix, program, "-q", str(configuration)]
         if os.getuid() == 0:
-            configuration.chmod(0o644)
             self._directory.chmod(0o755)
             owner = pwd.getpwuid(Path(server).stat().st_uid).pw_name  # of a directory that others may not enter
             self._command[-1:-1] = ["-u", "nobody" if owner == "root" else owner]

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from sqlalchemy import literal_column, select, text
 from tests.conftest import settings_for
-from tests.databases import Databases
+from tests.databases import Databases, share_compiled_statements
 from tests.pgbouncer import PgBouncer
 from tests.support import City, Tokens
 from tests.waiting import until
@@ -316,9 +316,10 @@ async def test_every_flow_works_behind_pgbouncer_in_transaction_mode(city: City,
     url = str(city.settings.database_url)
     settings = settings_for(url, tmp_path / "other", **POOLED, run_worker=False, database_pool_size=8)
     app = create_app(settings)
+    share_compiled_statements(app.state.site.provider.db)
     async with app.router.lifespan_context(app):  # two hosts share PgBouncer's four connections
         hosts = [city, City(app, settings, city.secrets, city.users)]
-        await asyncio.gather(*(whole_flow(hosts[number % 2]) for number in range(8)))
+        await asyncio.gather(*(whole_flow(hosts[number % 2]) for number in range(4)))
         browser = await signed_in(city, "ratna")
         for page in ("/admin", "/admin/people?q=siti", "/admin/sessions", "/admin/applications", "/admin/deliveries",
                      "/admin/audit", "/admin/keys", "/admin/system"):  # fmt: skip
@@ -328,6 +329,44 @@ async def test_every_flow_works_behind_pgbouncer_in_transaction_mode(city: City,
     async with city.provider.db.read() as session:
         prepared = (await session.execute(text("SELECT count(*) FROM pg_prepared_statements"))).scalar_one()
     assert prepared == 0, "PgBouncer lends a connection of PostgreSQL to others: nothing may stay in it"
+
+
+def cipher_of(work: Work) -> Any:
+    """Return the cipher of the connection of a piece of work; None: it is not encrypted."""
+    pid_of(work)
+    return work._driver._transport.get_extra_info("cipher")
+
+
+async def test_a_connection_is_encrypted_and_the_host_verified(
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path
+) -> None:
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", "key.pem", "-out", "ca.pem"]
+    subprocess.run([*command, *name, *files], check=True, capture_output=True, cwd=tmp_path)
+    pem = {name: (tmp_path / f"{name}.pem").read_text() for name in ("key", "ca")}
+    lines = (
+        "client_tls_sslmode = require\nclient_tls_key_file = {directory}/key\nclient_tls_cert_file = {directory}/ca\n"
+    )
+    encrypted = PgBouncer(server, files=pem, extra=lines)
+    base = f"postgresql://postgres@localhost:{encrypted.port}/{filled[0]}?sslmode="
+    try:
+        for query in (
+            "require",
+            f"verify-ca&sslrootcert={tmp_path}/ca.pem",
+            f"verify-full&sslrootcert={tmp_path}/ca.pem",
+        ):
+            async with opened(base + query, tmp_path, **POOLED, database_connect_timeout="2s") as db:
+                assert await db.run_read(
+                    lambda work: (pid_of(work), work._driver._transport.get_extra_info("cipher"))[1]
+                )
+        wrong = base.replace("localhost", "127.0.0.1") + f"verify-full&sslrootcert={tmp_path}/ca.pem"
+        for url, reason in ((wrong, "certificate verify failed"), (base + "disable", "SSL required")):
+            async with opened(url, tmp_path, **POOLED, database_connect_timeout="2s") as db:
+                with pytest.raises(DatabaseUnavailable, match=reason):
+                    await db.run_read(pid_of)
+    finally:
+        encrypted.close()
 
 
 @pytest.mark.parametrize("overrides", [POOLED])
